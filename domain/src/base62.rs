@@ -1,0 +1,39 @@
+//! Base 62 text, the alphabet of generated keys and ids.
+
+use rand::CryptoRng;
+
+/// The alphabet in ascending ASCII order, so that encoded numbers of one length sort as numbers.
+pub const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The largest multiple of 62 below 256: bytes from here on would favour the first digits.
+const UNBIASED_BYTES: u8 = 248;
+
+/// Appends `count` uniformly random digits, 5.95 bits each.
+pub fn push_random(text: &mut String, count: usize, rng: &mut impl CryptoRng) {
+    let mut left = count;
+    while left > 0 {
+        let mut bytes = [0_u8; 32];
+        rng.fill_bytes(&mut bytes);
+        for byte in bytes.into_iter().filter(|b| *b < UNBIASED_BYTES).take(left) {
+            text.push(digit(usize::from(byte % 62)));
+            left -= 1;
+        }
+    }
+}
+
+/// Appends `number` as exactly `width` digits, most significant first; higher digits are cut off.
+pub fn push_number(text: &mut String, number: u64, width: u32) {
+    for place in (0..width).rev() {
+        let value = number / 62_u64.pow(place) % 62;
+        text.push(digit(value as usize));
+    }
+}
+
+/// Answers whether all of `text` is in the alphabet, and how long it is.
+pub fn is_base62(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn digit(value: usize) -> char {
+    char::from(ALPHABET[value])
+}

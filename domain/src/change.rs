@@ -1,0 +1,126 @@
+//! Changes: the immutable records of every write, and the subset of them that webhooks may ask for.
+
+use crate::digest::Digest;
+use crate::id::ProjectId;
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// Its name everywhere outside.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),* }
+            }
+
+            /// Reads what `as_str` writes.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == text)
+            }
+        }
+    };
+}
+
+named! {
+    /// The names under which webhooks ask for events.
+    Topic {
+        /// A key was made.
+        ApiKeyCreated = "api-key.created",
+        /// A key was shut off.
+        ApiKeyDeleted = "api-key.deleted",
+        /// A key was changed, renamed, rotated or reactivated.
+        ApiKeyUpdated = "api-key.updated",
+        /// A key was used for the first time.
+        ApiKeyFirstUsed = "api-key.firstUsed",
+        /// An access key was made.
+        AccessKeyCreated = "access-key.created",
+        /// An access key was changed.
+        AccessKeyUpdated = "access-key.updated",
+        /// An access key was shut off.
+        AccessKeyDeleted = "access-key.deleted",
+        /// A project was changed.
+        ProjectUpdated = "project.updated",
+    }
+}
+
+named! {
+    /// What a change did.
+    Action {
+        /// An account was made.
+        AccountCreated = "account.created",
+        /// A project was made.
+        ProjectCreated = "project.created",
+        /// A project was changed.
+        ProjectUpdated = "project.updated",
+        /// A project and all its keys were shut off.
+        ProjectDeleted = "project.deleted",
+        /// A key was made.
+        ApiKeyCreated = "api-key.created",
+        /// A key was changed.
+        ApiKeyUpdated = "api-key.updated",
+        /// A key was shut off.
+        ApiKeyDeleted = "api-key.deleted",
+        /// A key was used for the first time.
+        ApiKeyFirstUsed = "api-key.firstUsed",
+        /// An access key was made.
+        AccessKeyCreated = "access-key.created",
+        /// An access key was changed.
+        AccessKeyUpdated = "access-key.updated",
+        /// An access key was shut off.
+        AccessKeyDeleted = "access-key.deleted",
+        /// A webhook was made.
+        WebhookCreated = "webhook.created",
+        /// A webhook was changed.
+        WebhookUpdated = "webhook.updated",
+        /// A webhook was removed.
+        WebhookDeleted = "webhook.deleted",
+    }
+}
+
+impl Action {
+    /// The topic of the event that this change is, if it is one.
+    pub fn topic(self) -> Option<Topic> {
+        Topic::parse(self.as_str())
+    }
+}
+
+/// Which cached entries and look-ups a change makes worthless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// None: nothing that a gateway caches has changed.
+    None,
+    /// Those of these key values.
+    Digests(Vec<Digest>),
+    /// Those of this project's keys.
+    Project(ProjectId),
+    /// All.
+    All,
+}
+
+/// Whether a change may shut a key off, so that an answer may have to wait for every gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// It may.
+    Up,
+    /// It cannot.
+    Down,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_topic_is_the_topic_of_one_action() {
+        for topic in Topic::ALL {
+            let count = Action::ALL.iter().filter(|a| a.topic() == Some(*topic)).count();
+            assert_eq!(count, 1, "{}", topic.as_str());
+        }
+        assert_eq!(Action::ProjectCreated.topic(), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! Opaque ids: a prefix that names the kind, two characters for the cell, 22 random base 62 digits.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rand::CryptoRng;
+
+use crate::base62;
+
+/// The only cell that exists today; ids and generated keys carry it so that more can come.
+pub const CELL: &str = "00";
+
+/// Random digits of an id: 131 bits.
+const RANDOM_DIGITS: usize = 22;
+
+/// Bytes that any id may have at most.
+pub const MAX_ID_BYTES: usize = 64;
+
+/// A text that is not an id of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of the form {prefix}…")]
+pub struct NotAnId {
+    prefix: &'static str,
+}
+
+fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Arc<str> {
+    let mut text = String::with_capacity(prefix.len() + CELL.len() + RANDOM_DIGITS);
+    text.push_str(prefix);
+    text.push_str(CELL);
+    base62::push_random(&mut text, RANDOM_DIGITS, rng);
+    text.into()
+}
+
+fn parse(prefix: &'static str, text: &str) -> Result<Arc<str>, NotAnId> {
+    let rest = text.strip_prefix(prefix).ok_or(NotAnId { prefix })?;
+    if rest.is_empty() || text.len() > MAX_ID_BYTES || !base62::is_base62(rest) {
+        return Err(NotAnId { prefix });
+    }
+    Ok(text.into())
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// What every id of this kind starts with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Draws a new id.
+            pub fn generate(rng: &mut impl CryptoRng) -> Self {
+                Self(generate($prefix, rng))
+            }
+
+            /// Reads an id that came from outside.
+            pub fn parse(text: &str) -> Result<Self, NotAnId> {
+                parse($prefix, text).map(Self)
+            }
+
+            /// The id as it is written everywhere.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(/// An account, the top tenant.
+    AccountId, "acc_");
+id!(/// A project of an account.
+    ProjectId, "prj_");
+id!(/// An API key, for its whole life, whatever its value is.
+    KeyId, "key_");
+id!(/// An access key of the admin API.
+    AccessKeyId, "ak_");
+id!(/// A webhook.
+    WebhookId, "wh_");
+id!(/// One event, for ever: `webhook-id` of every delivery and retry.
+    EventId, "evt_");
+id!(/// One run of a gateway process.
+    GatewayId, "gw_");
+id!(/// A store: another one behind the same address is an outage, not an absence of keys.
+    StoreId, "st_");
+id!(/// The lease of a delivery: only its holder may settle.
+    LeaseToken, "lt_");
+
+impl EventId {
+    /// The one event id of a key's first use, so that however often the claim is repeated,
+    /// receivers see one event (invariant 2).
+    pub fn of_first_use(key: &KeyId) -> Self {
+        let rest = key.as_str().strip_prefix(KeyId::PREFIX).unwrap_or(key.as_str());
+        Self(format!("{}{rest}FU", Self::PREFIX).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn generated_ids_parse_and_carry_the_cell() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let id = KeyId::generate(&mut rng);
+        assert_eq!(KeyId::parse(id.as_str()), Ok(id.clone()));
+        assert!(id.as_str().starts_with("key_00"));
+        assert_eq!(id.as_str().len(), 28);
+    }
+
+    #[test]
+    fn other_kinds_and_odd_characters_are_refused() {
+        for text in ["", "key_", "prj_00abc", "key_00 a", "key_00/..", &format!("key_{}", "a".repeat(90))] {
+            assert!(KeyId::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_first_use_has_one_event_id_that_parses() {
+        let key = KeyId::generate(&mut StdRng::seed_from_u64(2));
+        let event = EventId::of_first_use(&key);
+        assert_eq!(event, EventId::of_first_use(&key));
+        assert_eq!(EventId::parse(event.as_str()), Ok(event));
+    }
+}

@@ -1,0 +1,17 @@
+//! Pure rules of Gatepost: ids, keys, digests, paths, permits, changes, schedules, problem codes.
+//!
+//! Nothing here does IO, reads a clock or awaits: callers pass the time and the randomness in.
+
+pub mod address;
+pub mod base62;
+pub mod change;
+pub mod digest;
+pub mod id;
+pub mod key;
+pub mod path;
+pub mod permit;
+pub mod problem;
+pub mod record;
+pub mod schedule;
+pub mod time;
+pub mod window;

@@ -1,0 +1,275 @@
+//! The authentication rule: why a request may pass, or why not.
+
+use crate::digest::Digest;
+use crate::id::{AccountId, KeyId, ProjectId};
+use crate::key::Env;
+use crate::record::{ApiKey, RateLimit, Status};
+use crate::time::Timestamp;
+
+/// What a gateway knows of one value of a key: all that the rule and the identity headers need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The key.
+    pub key: KeyId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its account.
+    pub account: AccountId,
+    /// Its env.
+    pub env: Env,
+    /// Whether the key may be used.
+    pub status: Status,
+    /// Whether the project's keys may be used.
+    pub project_status: Status,
+    /// When the key stops to be accepted.
+    pub expires_at: Option<Timestamp>,
+    /// When this value of it stops to be accepted; absent for the current value.
+    pub value_until: Option<Timestamp>,
+    /// What the key may do.
+    pub permissions: Vec<String>,
+    /// How often it may be used.
+    pub rate_limit: Option<RateLimit>,
+    /// The caller's own id of the customer.
+    pub custom_account_id: Option<String>,
+    /// The caller's own id of the customer's user.
+    pub custom_user_id: Option<String>,
+    /// How many accounts the store holds.
+    pub tenancy: Tenancy,
+}
+
+impl KeyFacts {
+    /// The facts of the value with this digest; none if the key has no such value any more.
+    pub fn of(key: &ApiKey, digest: &Digest, project_status: Status, tenancy: Tenancy) -> Option<Self> {
+        let value = key.digests.iter().find(|value| value.digest == *digest)?;
+        Some(Self {
+            key: key.id.clone(),
+            project: key.project.clone(),
+            account: key.account.clone(),
+            env: key.env,
+            status: key.status,
+            project_status,
+            expires_at: key.expires_at,
+            value_until: value.until,
+            permissions: key.permissions.clone(),
+            rate_limit: key.rate_limit,
+            custom_account_id: key.custom_account_id.clone(),
+            custom_user_id: key.custom_user_id.clone(),
+            tenancy,
+        })
+    }
+}
+
+/// How many accounts the store holds: with several, a route must name its projects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenancy {
+    /// One account.
+    Single,
+    /// More than one.
+    Several,
+}
+
+/// Which env a key must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvRule {
+    /// This one.
+    Only(Env),
+    /// Any.
+    Any,
+}
+
+/// What a route asks of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// Projects whose keys pass; empty for any project of the only account.
+    pub projects: Vec<ProjectId>,
+    /// The env that passes.
+    pub env: EnvRule,
+    /// Permissions that the key must all have.
+    pub permissions: Vec<String>,
+}
+
+/// Proof that [`decide`] let a request pass: nothing else makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit(());
+
+/// Why a request does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Denial {
+    /// No credential where the route wants one.
+    Missing,
+    /// Two credentials that differ, or one place repeated.
+    Ambiguous,
+    /// The credential cannot be a key.
+    Malformed,
+    /// No such key.
+    Unknown,
+    /// The key was shut off, or this value of it was.
+    Inactive,
+    /// The key has expired.
+    Expired,
+    /// The project was deleted.
+    ProjectInactive,
+    /// The route is for keys of other projects.
+    ForeignProject,
+    /// The route is for keys of another env.
+    WrongEnv,
+    /// The key lacks a permission that the route asks for.
+    MissingPermission,
+}
+
+impl Denial {
+    /// Its name in metrics and in the access log; clients do not see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Denial::Missing => "missing",
+            Denial::Ambiguous => "ambiguous",
+            Denial::Malformed => "malformed",
+            Denial::Unknown => "unknown",
+            Denial::Inactive => "inactive",
+            Denial::Expired => "expired",
+            Denial::ProjectInactive => "project-inactive",
+            Denial::ForeignProject => "foreign-project",
+            Denial::WrongEnv => "wrong-env",
+            Denial::MissingPermission => "missing-permission",
+        }
+    }
+
+    /// Which of the two answers a client gets.
+    pub fn class(self) -> DenialClass {
+        match self {
+            Denial::Missing
+            | Denial::Ambiguous
+            | Denial::Malformed
+            | Denial::Unknown
+            | Denial::Inactive
+            | Denial::Expired
+            | Denial::ProjectInactive => DenialClass::Unauthenticated,
+            Denial::ForeignProject | Denial::WrongEnv | Denial::MissingPermission => DenialClass::Forbidden,
+        }
+    }
+}
+
+/// The two answers to a request that does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenialClass {
+    /// 401: no valid key.
+    Unauthenticated,
+    /// 403: a valid key that may not do this.
+    Forbidden,
+}
+
+/// Judges a key that was found. A key that may not be used at all is refused before anything is said
+/// about the route, so that a 403 is only ever seen by the holder of a valid key.
+pub fn decide(facts: &KeyFacts, asked: &Requirement, now: Timestamp) -> Result<Permit, Denial> {
+    check_key(facts, now)?;
+    check_route(facts, asked)?;
+    Ok(Permit(()))
+}
+
+fn check_key(facts: &KeyFacts, now: Timestamp) -> Result<(), Denial> {
+    if facts.status == Status::Inactive || reached(facts.value_until, now) {
+        return Err(Denial::Inactive);
+    }
+    if reached(facts.expires_at, now) {
+        return Err(Denial::Expired);
+    }
+    match facts.project_status {
+        Status::Inactive => Err(Denial::ProjectInactive),
+        Status::Active => Ok(()),
+    }
+}
+
+fn check_route(facts: &KeyFacts, asked: &Requirement) -> Result<(), Denial> {
+    if !belongs(facts, &asked.projects) {
+        return Err(Denial::ForeignProject);
+    }
+    match asked.env {
+        EnvRule::Only(env) if env != facts.env => return Err(Denial::WrongEnv),
+        EnvRule::Only(_) | EnvRule::Any => {}
+    }
+    if asked.permissions.iter().all(|wanted| facts.permissions.contains(wanted)) {
+        Ok(())
+    } else {
+        Err(Denial::MissingPermission)
+    }
+}
+
+fn belongs(facts: &KeyFacts, projects: &[ProjectId]) -> bool {
+    if projects.is_empty() {
+        return facts.tenancy == Tenancy::Single;
+    }
+    projects.contains(&facts.project)
+}
+
+fn reached(moment: Option<Timestamp>, now: Timestamp) -> bool {
+    moment.is_some_and(|at| at <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn project(name: &str) -> ProjectId {
+        ProjectId::parse(&format!("prj_00{name}")).unwrap()
+    }
+
+    prop_compose! {
+        fn any_facts()(
+            own in "[ab]", active: bool, project_active: bool, live: bool, several: bool,
+            expires in proptest::option::of(0..100_u64), until in proptest::option::of(0..100_u64),
+            permissions in proptest::collection::vec("[rw]", 0..3),
+        ) -> KeyFacts {
+            let status = |on| if on { Status::Active } else { Status::Inactive };
+            KeyFacts {
+                key: KeyId::parse("key_001").unwrap(),
+                project: project(&own),
+                account: AccountId::parse("acc_001").unwrap(),
+                env: if live { Env::Live } else { Env::Test },
+                status: status(active),
+                project_status: status(project_active),
+                expires_at: expires.map(Timestamp::from_ms),
+                value_until: until.map(Timestamp::from_ms),
+                permissions,
+                rate_limit: None,
+                custom_account_id: None,
+                custom_user_id: None,
+                tenancy: if several { Tenancy::Several } else { Tenancy::Single },
+            }
+        }
+    }
+
+    prop_compose! {
+        fn any_requirement()(
+            projects in proptest::collection::vec("[ab]", 0..2), env in 0..3,
+            permissions in proptest::collection::vec("[rw]", 0..2),
+        ) -> Requirement {
+            Requirement {
+                projects: projects.iter().map(|name| project(name)).collect(),
+                env: match env { 0 => EnvRule::Any, 1 => EnvRule::Only(Env::Live), _ => EnvRule::Only(Env::Test) },
+                permissions,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn only_active_unexpired_and_fitting_keys_are_permitted(
+            facts in any_facts(), asked in any_requirement(), now in 0..100_u64,
+        ) {
+            let now = Timestamp::from_ms(now);
+            let usable = facts.status == Status::Active && facts.project_status == Status::Active
+                && facts.expires_at.is_none_or(|at| now < at) && facts.value_until.is_none_or(|at| now < at);
+            let own = if asked.projects.is_empty() { facts.tenancy == Tenancy::Single }
+                else { asked.projects.contains(&facts.project) };
+            let env = match asked.env { EnvRule::Any => true, EnvRule::Only(env) => env == facts.env };
+            let allowed = asked.permissions.iter().all(|p| facts.permissions.contains(p));
+            let answer = decide(&facts, &asked, now);
+            prop_assert_eq!(answer.is_ok(), usable && own && env && allowed);
+            if let Err(denial) = answer {
+                prop_assert_eq!(denial.class() == DenialClass::Forbidden, usable);
+            }
+        }
+    }
+}

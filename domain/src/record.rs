@@ -1,0 +1,297 @@
+//! The records that the store keeps, as values that rules work on.
+
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
+use crate::key::Env;
+use crate::time::Timestamp;
+
+/// Who made a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A caller of the admin API.
+    AccessKey(AccessKeyId),
+    /// The first use of a key, seen by a gateway or by the admin API.
+    Key(KeyId),
+    /// The operator, on the command line.
+    Operator,
+}
+
+/// When a record was made and last changed, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamps {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom it was made.
+    pub created_by: Actor,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// By whom it was last changed.
+    pub updated_by: Actor,
+}
+
+impl Stamps {
+    /// Stamps of a new record.
+    pub fn new(now: Timestamp, by: Actor) -> Self {
+        Self { created_at: now, created_by: by.clone(), updated_at: now, updated_by: by }
+    }
+
+    /// The stamps after a change.
+    pub fn touched(&self, now: Timestamp, by: Actor) -> Self {
+        Self { updated_at: now, updated_by: by, ..self.clone() }
+    }
+}
+
+/// Whether a record counts. Keys are deactivated, not removed, so that they keep their history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It counts.
+    Active,
+    /// It was shut off.
+    Inactive,
+}
+
+/// The top tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+    /// Whether it counts.
+    pub status: Status,
+    /// Who and when.
+    pub stamps: Stamps,
+}
+
+/// Holds API keys and webhooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// The account that owns it.
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
+    /// Fixed for its life.
+    pub env: Env,
+    /// Whether its keys may be used.
+    pub status: Status,
+    /// Who and when.
+    pub stamps: Stamps,
+}
+
+/// One value of a key, and until when it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyDigest {
+    /// The digest of the value.
+    pub digest: Digest,
+    /// The moment from which the value is refused; absent for the current value.
+    pub until: Option<Timestamp>,
+}
+
+/// Any JSON value that a caller attached to a key, kept as its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata(pub String);
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self("{}".to_owned())
+    }
+}
+
+/// Where a key was made, as far as the caller told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CreationContext {
+    /// The end user's address.
+    pub client_ip: Option<String>,
+    /// The end user's user agent.
+    pub client_user_agent: Option<String>,
+}
+
+/// How often a key may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests in a window.
+    pub limit: u64,
+    /// Length of the window.
+    pub window: Duration,
+}
+
+/// The credential of an end customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id, for its whole life.
+    pub id: KeyId,
+    /// The account of its project.
+    pub account: AccountId,
+    /// The project that it belongs to.
+    pub project: ProjectId,
+    /// The env of its project.
+    pub env: Env,
+    /// Its name.
+    pub name: String,
+    /// The caller's own id of the customer.
+    pub custom_account_id: Option<String>,
+    /// The caller's own id of the customer's user.
+    pub custom_user_id: Option<String>,
+    /// Anything the caller attached.
+    pub metadata: Metadata,
+    /// When it stops to be accepted.
+    pub expires_at: Option<Timestamp>,
+    /// How often it may be used.
+    pub rate_limit: Option<RateLimit>,
+    /// What it may do, for routes that ask.
+    pub permissions: Vec<String>,
+    /// Whether it may be used.
+    pub status: Status,
+    /// What may be shown of its value.
+    pub mask: String,
+    /// Its current value first, then values that are still accepted.
+    pub digests: Vec<KeyDigest>,
+    /// Where it was made.
+    pub creation_context: CreationContext,
+    /// Who and when.
+    pub stamps: Stamps,
+}
+
+/// What an access key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything, access keys included.
+    Admin,
+    /// Reads and writes, without access keys.
+    User,
+    /// Reads.
+    Viewer,
+}
+
+impl Role {
+    /// As it stands in the API and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::User => "user",
+            Role::Viewer => "viewer",
+        }
+    }
+
+    /// Reads what [`Role::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Role::Admin, Role::User, Role::Viewer].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// The credential of the admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Its id.
+    pub id: AccessKeyId,
+    /// The account that it acts for.
+    pub account: AccountId,
+    /// The only project that it sees; absent for the whole account.
+    pub project: Option<ProjectId>,
+    /// What it may do.
+    pub role: Role,
+    /// Its name.
+    pub name: String,
+    /// Whether it may be used.
+    pub status: Status,
+    /// What may be shown of its value.
+    pub mask: String,
+    /// The digest of its value.
+    pub digest: Digest,
+    /// Who and when.
+    pub stamps: Stamps,
+}
+
+/// A secret that only the store's envelope can open.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(pub Vec<u8>);
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// Whether a webhook gets its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookStatus {
+    /// Events are sent.
+    Live,
+    /// Nothing is sent.
+    Paused,
+}
+
+impl WebhookStatus {
+    /// As it stands in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WebhookStatus::Live => "live",
+            WebhookStatus::Paused => "paused",
+        }
+    }
+
+    /// Reads what [`WebhookStatus::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [WebhookStatus::Live, WebhookStatus::Paused].into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// A subscription to events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its id.
+    pub id: WebhookId,
+    /// The account whose events it gets.
+    pub account: AccountId,
+    /// The only project whose events it gets; absent for the whole account.
+    pub project: Option<ProjectId>,
+    /// Its name.
+    pub name: String,
+    /// Where events are sent.
+    pub url: String,
+    /// What it asked for.
+    pub topics: Vec<crate::change::Topic>,
+    /// The HTTP method that the receiver wants.
+    pub method: String,
+    /// Headers that the receiver wants.
+    pub custom_headers: Vec<(String, String)>,
+    /// Whether it gets its events.
+    pub status: WebhookStatus,
+    /// The role of the access key that made it: only an admin's webhook sees keys in clear.
+    pub made_by: Role,
+    /// The signing secret, sealed and bound to the webhook's id.
+    pub secret: Sealed,
+    /// Who and when.
+    pub stamps: Stamps,
+}
+
+/// Any record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An account.
+    Account(Account),
+    /// A project.
+    Project(Project),
+    /// An API key.
+    ApiKey(ApiKey),
+    /// An access key.
+    AccessKey(AccessKey),
+    /// A webhook.
+    Webhook(Webhook),
+}
+
+macro_rules! record_from {
+    ($($name:ident),*) => {$(
+        impl From<$name> for Record {
+            fn from(record: $name) -> Self {
+                Record::$name(record)
+            }
+        }
+    )*};
+}
+
+record_from!(Account, Project, ApiKey, AccessKey, Webhook);

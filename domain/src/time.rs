@@ -1,0 +1,189 @@
+//! Moments, and versions, which are moments of the store with a sequence number.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+/// A moment in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+/// Why a text is no moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: use RFC 3339, YYYY-MM-DD or YYYY-MM-DD HH:MM:SS (UTC) after 1970")]
+pub struct NotATime;
+
+impl Timestamp {
+    /// The latest moment that we write: the end of the year 9999.
+    pub const MAX: Timestamp = Timestamp(253_402_300_799_999);
+
+    /// From milliseconds since the epoch, capped at [`Timestamp::MAX`].
+    pub fn from_ms(ms: u64) -> Self {
+        Self(ms.min(Self::MAX.0))
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, as in `webhook-timestamp` and `ratelimit-reset`.
+    pub fn as_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The moment `span` later, capped at [`Timestamp::MAX`].
+    pub fn plus(self, span: Duration) -> Self {
+        let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self::from_ms(self.0.saturating_add(ms))
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Reads RFC 3339, `YYYY-MM-DD`, or `YYYY-MM-DD HH:MM:SS`, the last two as UTC.
+    pub fn parse(text: &str) -> Result<Self, NotATime> {
+        let text = text.trim();
+        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+            return Self::from_jiff(moment);
+        }
+        let civil: civil::DateTime = text.parse().map_err(|_| NotATime)?;
+        let moment = TimeZone::UTC.to_timestamp(civil).map_err(|_| NotATime)?;
+        Self::from_jiff(moment)
+    }
+
+    fn from_jiff(moment: jiff::Timestamp) -> Result<Self, NotATime> {
+        u64::try_from(moment.as_millisecond()).map(Self::from_ms).map_err(|_| NotATime)
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds and `Z`: `2026-11-23T10:00:00.000Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        write!(f, "{moment:.3}")
+    }
+}
+
+/// A position in the stream, which is also the version of every record that the change wrote:
+/// milliseconds of the store's clock and a sequence number, in one number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version(u64);
+
+/// Bits of the sequence number within a millisecond.
+pub const SEQUENCE_BITS: u32 = 20;
+
+impl Version {
+    /// Before every change.
+    pub const ZERO: Version = Version(0);
+
+    /// From its one number.
+    pub fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// As one number.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// When the change was made, on the store's clock.
+    pub fn moment(self) -> Timestamp {
+        Timestamp::from_ms(self.0 >> SEQUENCE_BITS)
+    }
+
+    /// The version after `self` at store time `now`: strictly rising even when the clock goes back,
+    /// with carry into the milliseconds when a millisecond is full.
+    pub fn next(self, now: Timestamp) -> Self {
+        Self((now.as_ms() << SEQUENCE_BITS).max(self.0 + 1))
+    }
+
+    /// Milliseconds and sequence number, the two parts of a Redis stream id.
+    pub fn parts(self) -> (u64, u64) {
+        (self.0 >> SEQUENCE_BITS, self.0 & ((1 << SEQUENCE_BITS) - 1))
+    }
+
+    /// From the two parts of a Redis stream id.
+    pub fn from_parts(ms: u64, sequence: u64) -> Self {
+        Self((ms << SEQUENCE_BITS) + sequence)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, sequence) = self.parts();
+        write!(f, "{ms}-{sequence}")
+    }
+}
+
+/// Milliseconds of a clock that only rises and that counts suspension, unlike wall time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Uptime(u64);
+
+impl Uptime {
+    /// From milliseconds since some fixed moment of this machine.
+    pub fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since that moment.
+    pub fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub fn since(self, earlier: Uptime) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where shells read the time; rules take the time as an argument instead.
+pub trait Clock: Send + Sync {
+    /// Wall time.
+    fn now(&self) -> Timestamp;
+    /// Time that never goes back and counts suspension.
+    fn uptime(&self) -> Uptime;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_milliseconds_and_z() {
+        assert_eq!(Timestamp::from_ms(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
+        assert_eq!(Timestamp::from_ms(1_700_000_000_007).to_string(), "2023-11-14T22:13:20.007Z");
+    }
+
+    #[test]
+    fn the_three_forms_are_read_as_utc() {
+        let day = Timestamp::parse("2050-01-01").unwrap();
+        assert_eq!(day.to_string(), "2050-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::parse("2023-09-01 00:00:00").unwrap().to_string(), "2023-09-01T00:00:00.000Z");
+        assert_eq!(Timestamp::parse("2050-01-01T02:00:00+02:00"), Ok(day));
+        assert_eq!(Timestamp::parse("soon"), Err(NotATime));
+        assert_eq!(Timestamp::parse("1960-01-01"), Err(NotATime));
+    }
+
+    #[test]
+    fn versions_rise_when_the_clock_goes_back_and_carry_when_a_millisecond_is_full() {
+        let first = Version::ZERO.next(Timestamp::from_ms(1000));
+        assert_eq!(first.parts(), (1000, 0));
+        assert_eq!(first.next(Timestamp::from_ms(10)).parts(), (1000, 1));
+        let full = Version::from_parts(1000, (1 << SEQUENCE_BITS) - 1);
+        assert_eq!(full.next(Timestamp::from_ms(1000)).parts(), (1001, 0));
+    }
+}

@@ -1,0 +1,427 @@
+//! The acts that both backends perform, each atomic, on opaque bytes. What must happen together is
+//! one act; a backend compares and applies, and decides nothing.
+
+use std::time::Duration;
+
+use gatepost_domain::change::{Action, Fence, Scope};
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, GatewayId, KeyId, LeaseToken, StoreId, WebhookId};
+use gatepost_domain::time::{Timestamp, Version};
+
+/// The name of a record: its id, whose prefix names its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordName(pub String);
+
+/// An ordered set of records. Members begin with the moment of creation, so order is creation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IndexName(pub String);
+
+/// The bytes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The record that this one depends on: a key's project. Empty if none.
+    pub owner: String,
+    /// Until when the record counts: 0 if it was shut off, [`Timestamp::MAX`] if it does not expire.
+    /// The first-use act compares it with the store's clock.
+    pub usable_until: Timestamp,
+    /// What the stream may show: one line of JSON without secrets.
+    pub public: Vec<u8>,
+    /// What it may not: one line of JSON with digests and sealed secrets.
+    pub private: Vec<u8>,
+}
+
+/// A record as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Its version: the position of the last change that wrote it.
+    pub version: Version,
+    /// The event id of that change.
+    pub event: EventId,
+    /// Its bytes.
+    pub image: Image,
+    /// When the record, a key, was first used.
+    pub first_used_at: Option<Timestamp>,
+}
+
+/// What a commit expects of a record and puts in its place.
+#[derive(Debug, Clone)]
+pub struct RawWrite {
+    /// Which record.
+    pub name: RecordName,
+    /// The version that the writer saw; absent if it saw no record.
+    pub expect: Option<Version>,
+    /// What it shall be; absent to remove it.
+    pub new: Option<Image>,
+}
+
+/// One write of state and stream.
+#[derive(Debug, Clone)]
+pub struct RawCommit {
+    /// The event's id, chosen by the caller. If the first write's record already carries it, the
+    /// commit was made before: it answers the same version and writes nothing.
+    pub event: EventId,
+    /// Records, at least one.
+    pub writes: Vec<RawWrite>,
+    /// Key values that shall lead to a record. One that leads to another record is a conflict.
+    pub digests_set: Vec<(Digest, RecordName)>,
+    /// Key values that shall lead nowhere.
+    pub digests_drop: Vec<Digest>,
+    /// Members to add.
+    pub index_set: Vec<(IndexName, String)>,
+    /// Members to remove.
+    pub index_drop: Vec<(IndexName, String)>,
+    /// What the stream tells.
+    pub told: Told,
+    /// A secret that the event's deliveries carry, sealed and bound to the event id.
+    pub sealed: Option<Vec<u8>>,
+    /// Whether the commit may be refused when the stream is at its cap.
+    pub urgency: Urgency,
+    /// Whether values of our shape may have a wrong checksum from now on.
+    pub loosens_checksum: Loosens,
+}
+
+/// Whether a write waits when the store is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// It is refused then.
+    Ordinary,
+    /// It shuts something off: it goes on.
+    ShutsOff,
+}
+
+/// Whether a commit ends the store's strict checksum for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loosens {
+    /// No.
+    No,
+    /// Yes.
+    Yes,
+}
+
+/// The fields of a stream entry, apart from its position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What the change did.
+    pub action: Action,
+    /// What it makes worthless in caches.
+    pub scope: Scope,
+    /// Whether an answer may have to wait for every gateway.
+    pub fence: Fence,
+    /// Who, where, and the old public image: one line of JSON.
+    pub head: Vec<u8>,
+    /// The new public image: one line of JSON, empty if the record was removed.
+    pub image: Vec<u8>,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitAnswer {
+    /// Written now.
+    Committed(Version),
+    /// Written before, by the same event id.
+    Repeated(Version),
+    /// A record is not at the expected version.
+    Stale,
+    /// A key value belongs to another record.
+    DigestTaken,
+    /// The stream is at its cap and the deliverer is behind.
+    StreamFull,
+}
+
+/// An entry as read. Where fields cannot be understood, what can is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Its position.
+    pub version: Version,
+    /// Its event id, if that can be read.
+    pub event: Option<EventId>,
+    /// What it tells: the bytes as they are if it cannot be decoded.
+    pub told: Result<Told, Undecodable>,
+}
+
+/// An entry that this version of the program cannot read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// Its scope, or [`Scope::All`] if even that cannot be read.
+    pub scope: Scope,
+    /// Its fields as they are.
+    pub bytes: Vec<u8>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a key value leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawLookup {
+    /// The last position at the moment of the look-up: the answer is as of then.
+    pub as_of: Version,
+    /// Number of accounts.
+    pub accounts: u64,
+    /// The record and its owner; absent if the value leads nowhere.
+    pub found: Option<(RecordName, RawRecord, Option<RawRecord>)>,
+}
+
+/// A key's first use.
+#[derive(Debug, Clone)]
+pub struct RawClaim {
+    /// The key.
+    pub key: KeyId,
+    /// The value that was presented: it must still lead to the key.
+    pub digest: Digest,
+    /// The event's id, derived from the key's.
+    pub event: EventId,
+    /// Who and where, for the stream entry.
+    pub head: Vec<u8>,
+}
+
+/// How a claim ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// This was the first use; the change stands at this position.
+    Won(Version),
+    /// The key was used before, at this moment.
+    Already(Timestamp),
+    /// The key or its project may not be used, or the value does not lead to it any more.
+    NotActive,
+}
+
+/// A gateway's sign of life.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// Which gateway.
+    pub gateway: GatewayId,
+    /// Up to where it has applied the stream.
+    pub cursor: Version,
+    /// The event id at the cursor, if it has read that entry.
+    pub cursor_event: Option<EventId>,
+    /// After this long without a further heartbeat it refuses everything from its cache.
+    pub refuses_within: Duration,
+}
+
+/// The store's answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The last position.
+    pub last: Version,
+    /// Entries up to here are gone from the stream.
+    pub trimmed_through: Version,
+    /// Number of accounts.
+    pub accounts: u64,
+    /// Whether the gateway's cursor belongs to this history.
+    pub cursor: CursorState,
+    /// Whether values of our shape must have a right checksum.
+    pub checksum: gatepost_domain::key::Checksum,
+}
+
+/// What became of the entry at a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CursorState {
+    /// It is there with the same event id, or the cursor is at the start.
+    Present,
+    /// It was trimmed.
+    Trimmed,
+    /// It is another one, or lies beyond the last position: history was rewound.
+    Foreign,
+}
+
+/// A gateway that the store knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownGateway {
+    /// Which.
+    pub id: GatewayId,
+    /// Up to where it has applied the stream.
+    pub cursor: Version,
+    /// The moment from which it refuses everything unless it is heard from again.
+    pub refuses_at: Timestamp,
+}
+
+/// One event to be delivered.
+#[derive(Debug, Clone)]
+pub struct RawEvent {
+    /// Its id.
+    pub event: EventId,
+    /// What the body is built from: one line of JSON.
+    pub body: Vec<u8>,
+    /// The webhooks that asked for it; empty if none did, and then its sealed secret is erased.
+    pub webhooks: Vec<WebhookId>,
+}
+
+/// One step of the fan-out.
+#[derive(Debug, Clone)]
+pub struct RawFanOut {
+    /// Where the fan-out cursor must be.
+    pub expected: Version,
+    /// Where it goes.
+    pub new: Version,
+    /// How many entries lie in between, whether they are events or not.
+    pub entries: u64,
+    /// The events in between.
+    pub events: Vec<RawEvent>,
+    /// Entries that could not be decoded, for the quarantine: position, bytes, reason.
+    pub quarantined: Vec<(Version, Vec<u8>, String)>,
+    /// Pending deliveries that a webhook may have; beyond, its oldest becomes a dead letter.
+    pub max_pending: u64,
+}
+
+/// How a step of the fan-out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FanOutAnswer {
+    /// The cursor moved and the deliveries are there; so many were pushed into the dead letters.
+    Moved {
+        /// Deliveries that fell out of full queues.
+        overflowed: u64,
+    },
+    /// The cursor was elsewhere: another deliverer was faster. Nothing was written.
+    Lost,
+}
+
+/// A webhook whose queue has something due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueWebhooks {
+    /// Webhooks with due deliveries, longest due first.
+    pub webhooks: Vec<WebhookId>,
+    /// How long until the next one that is not yet due; absent if there is none.
+    pub next_in: Option<Duration>,
+}
+
+/// What a worker wants.
+#[derive(Debug, Clone)]
+pub struct LeaseRequest {
+    /// From which queue.
+    pub webhook: WebhookId,
+    /// What names the lease: drawn anew for every request.
+    pub token: LeaseToken,
+    /// How many at most.
+    pub max: u32,
+    /// How many of this webhook may be leased at a time, by all workers together.
+    pub in_flight_cap: u32,
+    /// How long the lease holds unless it is extended.
+    pub lease: Duration,
+}
+
+/// A delivery in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawLeased {
+    /// The event.
+    pub event: EventId,
+    /// What the body is built from.
+    pub body: Vec<u8>,
+    /// The event's sealed secret, if it has one that was not yet erased.
+    pub sealed: Option<Vec<u8>>,
+    /// How many attempts were made before.
+    pub attempts_made: u32,
+    /// When the delivery was made.
+    pub created_at: Timestamp,
+}
+
+/// A delivery's end or next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Delivered.
+    Done,
+    /// Failed; again after this long.
+    Retry(Duration),
+    /// Failed for good, for this reason: into the dead letters.
+    Dead(String),
+    /// The webhook is gone.
+    Dropped,
+    /// Not tried: again after this long, without counting an attempt.
+    Wait(Duration),
+}
+
+/// What a worker reports.
+#[derive(Debug, Clone)]
+pub struct RawSettle {
+    /// Whose delivery.
+    pub webhook: WebhookId,
+    /// Of which event.
+    pub event: EventId,
+    /// The lease under which it was held.
+    pub token: LeaseToken,
+    /// What becomes of it.
+    pub step: Step,
+    /// What to remember of the attempt: one line of JSON; absent if none was made.
+    pub attempt: Option<Vec<u8>>,
+}
+
+/// Whether the caller still held the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It did, and the act was done.
+    Yes,
+    /// Another worker may hold the delivery now, or it has ended. Nothing was written.
+    No,
+}
+
+/// A delivery whose schedule has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawDeadLetter {
+    /// The event.
+    pub event: EventId,
+    /// What the body is built from.
+    pub body: Vec<u8>,
+    /// The event's sealed secret, kept for a while so that it can be sent again.
+    pub sealed: Option<Vec<u8>>,
+    /// How many attempts were made.
+    pub attempts_made: u32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// Numbers about the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueNumbers {
+    /// Deliveries waiting for their time.
+    pub pending: u64,
+    /// Deliveries in workers' hands.
+    pub leased: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Entries in quarantine.
+    pub quarantined: u64,
+    /// How long the longest due delivery has been due.
+    pub oldest_due: Duration,
+    /// Entries after the fan-out cursor.
+    pub not_fanned_out: u64,
+}
+
+/// What trimming may remove.
+#[derive(Debug, Clone, Copy)]
+pub struct TrimRule {
+    /// Entries older than this.
+    pub max_age: Duration,
+    /// Oldest entries beyond this many.
+    pub max_entries: u64,
+    /// Sealed secrets older than this, in events and in dead letters.
+    pub max_sealed_age: Duration,
+    /// Dead letters older than this.
+    pub max_dead_age: Duration,
+    /// How many of each kind one call removes at most.
+    pub batch: u32,
+}
+
+/// What trimming removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Entries.
+    pub entries: u64,
+    /// Sealed secrets.
+    pub sealed: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Where the stream now begins.
+    pub trimmed_through: Version,
+}
+
+/// What a store knows of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreHead {
+    /// Which store it is.
+    pub id: StoreId,
+    /// The sealed pepper and data key.
+    pub envelope: Vec<u8>,
+    /// Whether values of our shape must have a right checksum.
+    pub checksum: gatepost_domain::key::Checksum,
+}

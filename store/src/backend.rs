@@ -1,0 +1,115 @@
+//! The two backends behind one set of acts. The set is closed: an enum, not a trait object.
+
+use std::time::Duration;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, GatewayId, LeaseToken, StoreId, WebhookId};
+use gatepost_domain::time::Version;
+use gatepost_domain::window::Allowance;
+
+use crate::act::{
+    Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, KnownGateway, LeaseRequest,
+    QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawEntry, RawFanOut, RawLeased, RawLookup, RawRecord, RawSettle,
+    RecordName, StoreHead, TrimRule, Trimmed,
+};
+use crate::embedded::Embedded;
+use crate::error::Result;
+use crate::redis::Redis;
+
+/// Where the acts are performed.
+#[derive(Debug, Clone)]
+pub(crate) enum Backend {
+    /// In this process, on disk or in memory.
+    Embedded(Embedded),
+    /// On Redis.
+    Redis(Redis),
+}
+
+macro_rules! acts {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl Backend {
+            $($(#[$doc])*
+            pub(crate) async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
+                match self {
+                    Backend::Embedded(store) => store.$name($($arg),*).await,
+                    Backend::Redis(store) => store.$name($($arg),*).await,
+                }
+            })*
+        }
+    };
+}
+
+acts! {
+    // ---- the store itself
+    /// Reads what the store knows of itself; none where no store was created.
+    /// From then on every act compares the id and fails with `WrongStore` if it differs.
+    fn open() -> Option<StoreHead>;
+    /// Creates the store unless there is one, and answers the head that then stands.
+    fn create(id: StoreId, envelope: Vec<u8>) -> StoreHead;
+    /// Settings that are unwise but allowed, as sentences, for the log and for `/readyz`.
+    fn warnings() -> Vec<String>;
+
+    // ---- Records
+    /// Writes records, digests, indexes and the stream entry, or nothing.
+    fn commit(commit: RawCommit) -> CommitAnswer;
+    /// Reads records; absent ones are `None`, in the order asked.
+    fn records(names: Vec<RecordName>) -> Vec<Option<RawRecord>>;
+    /// Reads up to `limit` members of an index after `after` (exclusive; empty for the start), with
+    /// their records. A member is 9 base 62 digits of creation time and the record's name.
+    fn list(index: IndexName, after: String, limit: u32) -> Vec<(String, RawRecord)>;
+
+    // ---- Edge
+    /// What a key value leads to, with its owner, in one round trip.
+    fn lookup(digest: Digest) -> RawLookup;
+    /// Marks a key as used, once in its life, with the change that says so.
+    fn claim_first_use(claim: RawClaim) -> Claim;
+    /// Up to `limit` entries after `after`; waits up to `wait` for the first.
+    fn feed(after: Version, limit: u32, wait: Duration) -> Vec<RawEntry>;
+    /// Registers a gateway or prolongs it. A write, so that a store that cannot write cannot answer.
+    fn heartbeat(heartbeat: Heartbeat) -> Beat;
+    /// Forgets a gateway that has answered its last request.
+    fn sign_off(gateway: GatewayId) -> ();
+    /// Gateways that may still answer from their caches.
+    fn gateways() -> Vec<KnownGateway>;
+    /// The last position.
+    fn last_position() -> Version;
+    /// Up to where entries are gone from the stream.
+    fn trimmed_through() -> Version;
+
+    // ---- Meter
+    /// Leases up to `want` of `limit` per `window` (see `gatepost_domain::window::lease`).
+    fn lease_allowance(meter: String, limit: u64, window: Duration, want: u64) -> Allowance;
+    /// Adds to counters.
+    fn add_usage(usage: Vec<(String, u64)>) -> ();
+    /// Reads counters; absent ones are 0.
+    fn usage(meters: Vec<String>) -> Vec<u64>;
+
+    // ---- Queue
+    /// Where the fan-out stands.
+    fn fan_out_cursor() -> Version;
+    /// Moves the fan-out cursor and makes the deliveries, or nothing.
+    fn fan_out(step: RawFanOut) -> FanOutAnswer;
+    /// Which queues have something due.
+    fn due_webhooks(limit: u32) -> DueWebhooks;
+    /// Takes due deliveries of one webhook into a worker's hands. An expired lease counts as due.
+    fn lease_deliveries(request: LeaseRequest) -> Vec<RawLeased>;
+    /// Prolongs a lease.
+    fn extend_lease(webhook: WebhookId, event: EventId, token: LeaseToken, lease: Duration) -> Held;
+    /// Ends a delivery or gives it back. The event's last delivery to end erases body and secret.
+    fn settle(settle: RawSettle) -> Held;
+    /// The latest attempts of a webhook, newest first.
+    fn attempts(webhook: WebhookId, limit: u32) -> Vec<Vec<u8>>;
+    /// Dead letters of a webhook, oldest first.
+    fn dead_letters(webhook: WebhookId, limit: u32) -> Vec<RawDeadLetter>;
+    /// Puts a dead letter back into its queue with a fresh schedule; `No` if there is none.
+    fn resend(webhook: WebhookId, event: EventId) -> Held;
+    /// Removes all that a removed webhook left: queue, attempts, dead letters. Bounded per call;
+    /// answers how much is left.
+    fn drop_queue(webhook: WebhookId) -> u64;
+    /// Entries in quarantine: position, bytes, reason.
+    fn quarantine(limit: u32) -> Vec<(Version, Vec<u8>, String)>;
+    /// Numbers for metrics.
+    fn queue_numbers() -> QueueNumbers;
+    /// Removes what is too old, never past the fan-out cursor.
+    fn trim(rule: TrimRule) -> Trimmed;
+}

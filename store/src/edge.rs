@@ -1,0 +1,107 @@
+//! What gateways do: look up, claim first uses, read the feed, send heartbeats.
+
+use std::time::Duration;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, GatewayId};
+use gatepost_domain::permit::{KeyFacts, Tenancy};
+use gatepost_domain::record::{Actor, Record, Status};
+use gatepost_domain::time::{Timestamp, Version};
+
+use crate::act::{Beat, Claim, Heartbeat, KnownGateway, RawClaim, RawLookup, RawRecord};
+use crate::entry::{self, Entry};
+use crate::error::Result;
+use crate::records::{as_api_key, as_project};
+use crate::shape;
+use crate::store::Store;
+
+/// The answer of a look-up.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The store's last position at that moment: the answer counts for a request whose floors are
+    /// not above it.
+    pub as_of: Version,
+    /// The key; absent if no API key has this value.
+    pub found: Option<FoundKey>,
+}
+
+/// A key that a look-up found.
+#[derive(Debug, Clone)]
+pub struct FoundKey {
+    /// What the rule and the identity headers need.
+    pub facts: KeyFacts,
+    /// When the key was first used.
+    pub first_used_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// What a key value leads to, in one round trip. Deadline 1 s.
+    pub async fn lookup(&self, digest: &Digest) -> Result<Lookup> {
+        let raw = self.backend.lookup(*digest).await?;
+        let as_of = raw.as_of;
+        Ok(Lookup { as_of, found: found_key(raw, digest)? })
+    }
+
+    /// Claims the first use of a key with the value that was presented. Deadline 500 ms. However
+    /// often it is repeated, the event has one id.
+    pub async fn claim_first_use(&self, facts: &KeyFacts, digest: &Digest) -> Result<Claim> {
+        let actor = Actor::Key(facts.key.clone());
+        let head = entry::encode_first_use_head(&actor, &facts.account, &facts.project, facts.key.as_str())?;
+        let claim = RawClaim {
+            key: facts.key.clone(),
+            digest: *digest,
+            event: EventId::of_first_use(&facts.key),
+            head,
+        };
+        self.backend.claim_first_use(claim).await
+    }
+
+    /// Up to `limit` entries after `after`; waits up to `wait` (≤ 500 ms) for the first.
+    pub async fn feed(&self, after: Version, limit: u32, wait: Duration) -> Result<Vec<Entry>> {
+        let raw = self.backend.feed(after, limit, wait).await?;
+        Ok(raw.into_iter().map(entry::decode).collect())
+    }
+
+    /// A gateway's sign of life.
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Beat> {
+        self.backend.heartbeat(heartbeat).await
+    }
+
+    /// Forgets a gateway after its last request.
+    pub async fn sign_off(&self, gateway: &GatewayId) -> Result<()> {
+        self.backend.sign_off(gateway.clone()).await
+    }
+
+    /// Gateways that may still answer from their caches.
+    pub async fn gateways(&self) -> Result<Vec<KnownGateway>> {
+        self.backend.gateways().await
+    }
+
+    /// The last position of the stream.
+    pub async fn last_position(&self) -> Result<Version> {
+        self.backend.last_position().await
+    }
+
+    /// Up to where entries are gone from the stream. Read after a feed, it tells whether entries were
+    /// trimmed before they were read.
+    pub async fn trimmed_through(&self) -> Result<Version> {
+        self.backend.trimmed_through().await
+    }
+}
+
+fn found_key(raw: RawLookup, digest: &Digest) -> Result<Option<FoundKey>> {
+    let Some((name, record, owner)) = raw.found else { return Ok(None) };
+    let (decoded, _) = shape::decode(&name.0, &record.image.public, Some(&record.image.private))?;
+    let Some(key) = as_api_key(decoded) else { return Ok(None) };
+    let tenancy = if raw.accounts > 1 { Tenancy::Several } else { Tenancy::Single };
+    let project = project_status(&record.image.owner, owner)?;
+    let first_used_at = record.first_used_at;
+    Ok(KeyFacts::of(&key, digest, project, tenancy).map(|facts| FoundKey { facts, first_used_at }))
+}
+
+/// A key whose project cannot be found may not be used.
+fn project_status(name: &str, owner: Option<RawRecord>) -> Result<Status> {
+    let Some(owner) = owner else { return Ok(Status::Inactive) };
+    let (record, _): (Record, _) = shape::decode(name, &owner.image.public, Some(&owner.image.private))?;
+    Ok(as_project(record).map_or(Status::Inactive, |project| project.status))
+}

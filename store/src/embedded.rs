@@ -1,0 +1,197 @@
+//! The embedded backend: redb, in one process, on disk or in memory. What was acknowledged is on disk.
+
+mod dead_letters;
+mod edge;
+mod entries;
+mod meter;
+mod queue;
+mod queue_reads;
+mod records;
+mod sealed;
+mod tables;
+mod trim;
+mod writer;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use gatepost_domain::id::{GatewayId, StoreId};
+use gatepost_domain::time::{Clock, Timestamp, Version};
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use tokio::sync::watch;
+
+use crate::act::{KnownGateway, StoreHead};
+use crate::change::checksum;
+use crate::error::{Result, StoreError, StoreErrorKind};
+use crate::options::{Skew, StoreOptions};
+use tables::META;
+use writer::Writer;
+
+/// The file in the store's directory.
+const FILE: &str = "gatepost.redb";
+/// Pages that redb keeps in memory, in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// An embedded store. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Embedded {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // Before the database: the writer's last acts need it.
+    writer: Writer,
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+    skew: Skew,
+    max_entries: u64,
+    last: watch::Sender<Version>,
+    /// Gateways live in this process, so they need not outlive it.
+    gateways: Mutex<HashMap<GatewayId, KnownGateway>>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Embedded")
+    }
+}
+
+impl Embedded {
+    /// Opens the store in a directory, which is made if it is not there, or in memory.
+    pub(crate) async fn open_at(path: Option<&Path>, options: &StoreOptions) -> Result<Self> {
+        let path = path.map(Path::to_path_buf);
+        let opened = tokio::task::spawn_blocking(move || open_database(path.as_deref())).await;
+        let database = Arc::new(opened.map_err(|error| StoreErrorKind::Refused.with(error))??);
+        let inner = Inner {
+            writer: Writer::start(Arc::clone(&database))?,
+            database,
+            clock: Arc::clone(&options.clock),
+            skew: options.skew.clone(),
+            max_entries: options.max_entries,
+            last: watch::Sender::new(Version::ZERO),
+            gateways: Mutex::default(),
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.perform(make_tables).await?;
+        store.inner.last.send_replace(store.last_position().await?);
+        Ok(store)
+    }
+
+    pub(crate) async fn open(&self) -> Result<Option<StoreHead>> {
+        head(&self.read()?)
+    }
+
+    pub(crate) async fn create(&self, id: StoreId, envelope: Vec<u8>) -> Result<StoreHead> {
+        self.perform(move |transaction| {
+            let mut meta = transaction.open_table(META).map_err(failure)?;
+            if meta.get("id").map_err(failure)?.is_none() {
+                meta.insert("id", id.as_str().as_bytes()).map_err(failure)?;
+                meta.insert("envelope", envelope.as_slice()).map_err(failure)?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))
+    }
+
+    pub(crate) async fn warnings(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self) -> Result<ReadTransaction> {
+        self.inner.database.begin_read().map_err(failure)
+    }
+
+    /// Performs a write, see [`Writer::perform`].
+    async fn perform<T, F>(&self, act: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+    {
+        self.inner.writer.perform(act).await
+    }
+
+    /// Tells readers of the feed that there is more.
+    fn announce(&self, version: Version) {
+        self.inner.last.send_if_modified(|last| {
+            let is_new = *last < version;
+            *last = (*last).max(version);
+            is_new
+        });
+    }
+
+    /// The store's clock.
+    fn now(&self) -> Timestamp {
+        let ms = self.inner.clock.now().as_ms();
+        Timestamp::from_ms(ms.saturating_add_signed(self.inner.skew.ms()))
+    }
+}
+
+fn open_database(path: Option<&Path>) -> Result<Database> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    let Some(directory) = path else {
+        return builder.create_with_backend(InMemoryBackend::new()).map_err(failure);
+    };
+    make_directory(directory)?;
+    let file = directory.join(FILE);
+    builder.create(&file).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => {
+            StoreErrorKind::Refused.with(format!("{} is in use by another process", file.display()))
+        }
+        other => failure(other),
+    })
+}
+
+fn make_directory(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| StoreErrorKind::Refused.with(format!("cannot make {}: {error}", directory.display())))
+}
+
+fn make_tables(transaction: &WriteTransaction) -> Result<()> {
+    macro_rules! make {
+        ($($name:ident),*) => { $(transaction.open_table(tables::$name).map_err(failure)?;)* };
+    }
+    make!(META, RECORDS, FIRST_USE, DIGESTS, INDEX, STREAM, SEALED, SEALED_AGES, EVENTS, DELIVERIES, QUEUE, LEASED);
+    make!(PENDING, CAPPED, ATTEMPTS, DEAD, DEAD_BY_TIME, DEAD_AGES, DEAD_SEALED, QUARANTINE, WINDOWS, USAGE);
+    Ok(())
+}
+
+fn head(transaction: &ReadTransaction) -> Result<Option<StoreHead>> {
+    let meta = transaction.open_table(META).map_err(failure)?;
+    let Some(id) = meta.get("id").map_err(failure)? else { return Ok(None) };
+    let envelope = meta.get("envelope").map_err(failure)?.map(|bytes| bytes.value().to_vec()).unwrap_or_default();
+    let id = std::str::from_utf8(id.value()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    Ok(Some(StoreHead {
+        id: StoreId::parse(id).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
+        envelope,
+        checksum: checksum(number(&meta, "loose_checksum")? > 0),
+    }))
+}
+
+/// A number of the meta table; 0 if it was never set.
+fn number(meta: &impl ReadableTable<&'static str, &'static [u8]>, name: &str) -> Result<u64> {
+    let bytes = meta.get(name).map_err(failure)?;
+    Ok(bytes.and_then(|bytes| bytes.value().try_into().ok()).map_or(0, u64::from_be_bytes))
+}
+
+fn set_number(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, name: &str, value: u64) -> Result<()> {
+    meta.insert(name, value.to_be_bytes().as_slice()).map_err(failure)?;
+    Ok(())
+}
+
+/// What redb's failures mean to callers.
+fn failure(error: impl Into<redb::Error>) -> StoreError {
+    let error = error.into();
+    let kind = match &error {
+        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::StorageFull => StoreErrorKind::Full,
+        redb::Error::Corrupted(_) | redb::Error::RepairAborted => StoreErrorKind::Corrupt,
+        redb::Error::UpgradeRequired(_) => StoreErrorKind::Refused,
+        _ => StoreErrorKind::Unavailable,
+    };
+    kind.with(error)
+}

@@ -1,0 +1,146 @@
+//! Dead letters and the ends of queues in the embedded store.
+
+use gatepost_domain::id::{EventId, WebhookId};
+use gatepost_domain::time::Timestamp;
+use redb::{ReadableTable, WriteTransaction};
+
+use super::queue::{delivery, end, enqueue};
+use super::tables::{ATTEMPTS, CAPPED, DEAD, DEAD_AGES, DEAD_BY_TIME, DEAD_SEALED, DELIVERIES, EVENTS};
+use super::{Embedded, failure, sealed};
+use crate::act::Held;
+use crate::error::Result;
+
+/// Deliveries or dead letters that one call of `drop_queue` removes.
+const DROPPED_A_CALL: usize = 1000;
+
+/// Why and when a delivery was given up.
+pub(super) struct Death<'a> {
+    pub(super) attempts_made: u32,
+    pub(super) reason: &'a str,
+    pub(super) at: Timestamp,
+}
+
+impl Embedded {
+    pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<Held> {
+        let now = self.now();
+        self.perform(move |transaction| resend(transaction, webhook.as_str(), event.as_str(), now)).await
+    }
+
+    pub(crate) async fn drop_queue(&self, webhook: WebhookId) -> Result<u64> {
+        self.perform(move |transaction| drop_queue(transaction, webhook.as_str())).await
+    }
+}
+
+/// Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again.
+pub(super) fn bury(transaction: &WriteTransaction, webhook: &str, event: &str, death: &Death<'_>) -> Result<()> {
+    let events = transaction.open_table(EVENTS).map_err(failure)?;
+    let body = events.get(event).map_err(failure)?.map(|stored| stored.value().1.to_vec()).unwrap_or_default();
+    let sealed = sealed::get(transaction, event)?;
+    let letter = (death.at.as_ms(), death.attempts_made, death.reason, body.as_slice(), sealed.as_deref());
+    transaction.open_table(DEAD).map_err(failure)?.insert((webhook, event), letter).map_err(failure)?;
+    let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
+    by_time.insert((webhook, death.at.as_ms(), event), ()).map_err(failure)?;
+    let age = (death.at.as_ms(), webhook, event);
+    transaction.open_table(DEAD_AGES).map_err(failure)?.insert(age, ()).map_err(failure)?;
+    if sealed.is_some() {
+        transaction.open_table(DEAD_SEALED).map_err(failure)?.insert(age, ()).map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// Removes a dead letter.
+pub(super) fn remove(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
+    let died_ms = {
+        let mut dead = transaction.open_table(DEAD).map_err(failure)?;
+        let removed = dead.remove((webhook, event)).map_err(failure)?;
+        removed.map(|letter| letter.value().0)
+    };
+    if let Some(died_ms) = died_ms {
+        let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
+        by_time.remove((webhook, died_ms, event)).map_err(failure)?;
+        let age = (died_ms, webhook, event);
+        transaction.open_table(DEAD_AGES).map_err(failure)?.remove(age).map_err(failure)?;
+        transaction.open_table(DEAD_SEALED).map_err(failure)?.remove(age).map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// Erases the secret of a dead letter.
+pub(super) fn erase_secret(transaction: &WriteTransaction, died_ms: u64, webhook: &str, event: &str) -> Result<()> {
+    let mut dead = transaction.open_table(DEAD).map_err(failure)?;
+    let letter = dead.get((webhook, event)).map_err(failure)?.map(|letter| {
+        let (_, attempts_made, reason, body, _) = letter.value();
+        (attempts_made, reason.to_owned(), body.to_vec())
+    });
+    if let Some((attempts_made, reason, body)) = letter {
+        let letter = (died_ms, attempts_made, reason.as_str(), body.as_slice(), None);
+        dead.insert((webhook, event), letter).map_err(failure)?;
+    }
+    transaction.open_table(DEAD_SEALED).map_err(failure)?.remove((died_ms, webhook, event)).map_err(failure)?;
+    Ok(())
+}
+
+fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<Held> {
+    let dead = transaction.open_table(DEAD).map_err(failure)?;
+    let letter = dead.get((webhook, event)).map_err(failure)?.map(|letter| {
+        let (_, _, _, body, sealed) = letter.value();
+        (body.to_vec(), sealed.map(<[u8]>::to_vec))
+    });
+    drop(dead);
+    let Some((body, secret)) = letter else { return Ok(Held::No) };
+    let mut events = transaction.open_table(EVENTS).map_err(failure)?;
+    let left = events.get(event).map_err(failure)?.map_or(0, |stored| stored.value().0);
+    events.insert(event, (left + 1, body.as_slice())).map_err(failure)?;
+    if let Some(secret) = secret {
+        sealed::put(transaction, event, now.as_ms(), &secret)?;
+    }
+    drop(events);
+    enqueue(transaction, webhook, event, now)?;
+    remove(transaction, webhook, event)?;
+    Ok(Held::Yes)
+}
+
+fn drop_queue(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
+    let pending = names(transaction, Of::Deliveries, webhook)?;
+    for event in &pending {
+        if let Some(delivery) = delivery(transaction, webhook, event)? {
+            end(transaction, webhook, event, &delivery)?;
+        }
+    }
+    let dead = names(transaction, Of::Dead, webhook)?;
+    for event in &dead {
+        remove(transaction, webhook, event)?;
+    }
+    let mut attempts = transaction.open_table(ATTEMPTS).map_err(failure)?;
+    attempts.retain_in((webhook, 0)..=(webhook, u64::MAX), |_, _| false).map_err(failure)?;
+    transaction.open_table(CAPPED).map_err(failure)?.remove(webhook).map_err(failure)?;
+    Ok((pending.len() + dead.len()) as u64)
+}
+
+/// What a removed webhook leaves.
+enum Of {
+    Deliveries,
+    Dead,
+}
+
+/// Events of a webhook's deliveries or dead letters, a bounded number.
+fn names(transaction: &WriteTransaction, of: Of, webhook: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    macro_rules! collect {
+        ($table:ident) => {{
+            let table = transaction.open_table($table).map_err(failure)?;
+            for entry in table.range((webhook, "")..).map_err(failure)?.take(DROPPED_A_CALL) {
+                let (key, _) = entry.map_err(failure)?;
+                if key.value().0 != webhook {
+                    break;
+                }
+                names.push(key.value().1.to_owned());
+            }
+        }};
+    }
+    match of {
+        Of::Deliveries => collect!(DELIVERIES),
+        Of::Dead => collect!(DEAD),
+    }
+    Ok(names)
+}

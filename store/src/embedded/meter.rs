@@ -1,0 +1,55 @@
+//! Rate windows and counters in the embedded store.
+
+use std::time::Duration;
+
+use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::{self, Allowance, Window};
+use redb::ReadableTable;
+
+use super::tables::{USAGE, WINDOWS};
+use super::{Embedded, failure};
+use crate::error::Result;
+
+impl Embedded {
+    pub(crate) async fn lease_allowance(
+        &self,
+        meter: String,
+        limit: u64,
+        length: Duration,
+        want: u64,
+    ) -> Result<Allowance> {
+        let now = self.now();
+        self.perform(move |transaction| {
+            let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
+            let before = windows.get(meter.as_str()).map_err(failure)?.map(|stored| {
+                let (ends_at_ms, leased) = stored.value();
+                Window { ends_at: Timestamp::from_ms(ends_at_ms), leased }
+            });
+            let (after, allowance) = window::lease(before, limit, length, want, now);
+            windows.insert(meter.as_str(), (after.ends_at.as_ms(), after.leased)).map_err(failure)?;
+            Ok(allowance)
+        })
+        .await
+    }
+
+    pub(crate) async fn add_usage(&self, usage: Vec<(String, u64)>) -> Result<()> {
+        self.perform(move |transaction| {
+            let mut table = transaction.open_table(USAGE).map_err(failure)?;
+            for (meter, count) in &usage {
+                let before = table.get(meter.as_str()).map_err(failure)?.map_or(0, |count| count.value());
+                table.insert(meter.as_str(), before + count).map_err(failure)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn usage(&self, meters: Vec<String>) -> Result<Vec<u64>> {
+        let transaction = self.read()?;
+        let table = transaction.open_table(USAGE).map_err(failure)?;
+        meters
+            .iter()
+            .map(|meter| Ok(table.get(meter.as_str()).map_err(failure)?.map_or(0, |count| count.value())))
+            .collect()
+    }
+}

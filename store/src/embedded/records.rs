@@ -1,0 +1,141 @@
+//! Records in the embedded store.
+
+use gatepost_domain::time::{Timestamp, Version};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+
+use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS};
+use super::{Embedded, entries, failure, number, sealed, set_number};
+use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
+use crate::change::MOMENT_DIGITS;
+use crate::error::{Result, StoreErrorKind};
+use crate::packed::{pack, unpack};
+
+impl Embedded {
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitAnswer> {
+        let (now, max_entries) = (self.now(), self.inner.max_entries);
+        let answer = self
+            .perform(move |transaction| match check(transaction, &commit, max_entries)? {
+                Some(refusal) => Ok(refusal),
+                None => apply(transaction, &commit, now),
+            })
+            .await?;
+        if let CommitAnswer::Committed(version) = answer {
+            self.announce(version);
+        }
+        Ok(answer)
+    }
+
+    pub(crate) async fn records(&self, names: Vec<RecordName>) -> Result<Vec<Option<RawRecord>>> {
+        let transaction = self.read()?;
+        names.iter().map(|name| record(&transaction, &name.0)).collect()
+    }
+
+    pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
+        let store = self.clone();
+        let listed = tokio::task::spawn_blocking(move || list(&store.read()?, &index, &after, limit)).await;
+        listed.map_err(|error| StoreErrorKind::Unavailable.with(error))?
+    }
+}
+
+/// Whether a commit was made before or must be refused; none if it may be written.
+fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<Option<CommitAnswer>> {
+    let records = transaction.open_table(RECORDS).map_err(failure)?;
+    let mut stale = None;
+    for (place, write) in commit.writes.iter().enumerate() {
+        let stored = records.get(write.name.0.as_str()).map_err(failure)?;
+        let stored = stored.map(|bytes| unpack(bytes.value(), None)).transpose()?;
+        if place == 0
+            && let Some(before) = stored.as_ref().filter(|stored| stored.event == commit.event)
+        {
+            return Ok(Some(CommitAnswer::Repeated(before.version)));
+        }
+        if stored.map(|stored| stored.version) != write.expect {
+            stale = Some(CommitAnswer::Stale);
+        }
+    }
+    if stale.is_some() {
+        return Ok(stale);
+    }
+    let digests = transaction.open_table(DIGESTS).map_err(failure)?;
+    for (digest, name) in &commit.digests_set {
+        let taken = digests.get(digest.as_bytes()).map_err(failure)?;
+        if taken.is_some_and(|owner| owner.value() != name.0) {
+            return Ok(Some(CommitAnswer::DigestTaken));
+        }
+    }
+    let meta = transaction.open_table(META).map_err(failure)?;
+    let waiting = number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?);
+    let full = commit.urgency == Urgency::Ordinary && waiting >= max_entries;
+    Ok(full.then_some(CommitAnswer::StreamFull))
+}
+
+fn apply(transaction: &WriteTransaction, commit: &RawCommit, now: Timestamp) -> Result<CommitAnswer> {
+    let version = entries::append(transaction, &commit.event, &commit.told, now)?;
+    write_records(transaction, commit, version)?;
+    let mut digests = transaction.open_table(DIGESTS).map_err(failure)?;
+    for digest in &commit.digests_drop {
+        digests.remove(digest.as_bytes()).map_err(failure)?;
+    }
+    for (digest, name) in &commit.digests_set {
+        digests.insert(digest.as_bytes(), name.0.as_str()).map_err(failure)?;
+    }
+    let mut index = transaction.open_table(INDEX).map_err(failure)?;
+    for (name, member) in &commit.index_drop {
+        index.remove((name.0.as_str(), member.as_str())).map_err(failure)?;
+    }
+    for (name, member) in &commit.index_set {
+        index.insert((name.0.as_str(), member.as_str()), ()).map_err(failure)?;
+    }
+    if let Some(secret) = &commit.sealed {
+        sealed::put(transaction, commit.event.as_str(), now.as_ms(), secret)?;
+    }
+    if commit.loosens_checksum == Loosens::Yes {
+        set_number(&mut transaction.open_table(META).map_err(failure)?, "loose_checksum", 1)?;
+    }
+    Ok(CommitAnswer::Committed(version))
+}
+
+fn write_records(transaction: &WriteTransaction, commit: &RawCommit, version: Version) -> Result<()> {
+    let mut records = transaction.open_table(RECORDS).map_err(failure)?;
+    for write in &commit.writes {
+        let name = write.name.0.as_str();
+        match &write.new {
+            Some(image) => records.insert(name, pack(version, &commit.event, image).as_slice()),
+            None => records.remove(name),
+        }
+        .map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// Reads a record with its first use.
+pub(super) fn record(transaction: &ReadTransaction, name: &str) -> Result<Option<RawRecord>> {
+    let records = transaction.open_table(RECORDS).map_err(failure)?;
+    let Some(bytes) = records.get(name).map_err(failure)? else { return Ok(None) };
+    let first_use = transaction.open_table(FIRST_USE).map_err(failure)?;
+    let first_used_at = first_use.get(name).map_err(failure)?.map(|ms| Timestamp::from_ms(ms.value()));
+    unpack(bytes.value(), first_used_at).map(Some)
+}
+
+fn list(
+    transaction: &ReadTransaction,
+    index: &IndexName,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<(String, RawRecord)>> {
+    let table = transaction.open_table(INDEX).map_err(failure)?;
+    let mut listed = Vec::new();
+    for member in table.range((index.0.as_str(), after)..).map_err(failure)? {
+        let (key, _) = member.map_err(failure)?;
+        let (name, member) = key.value();
+        if name != index.0 || listed.len() == limit as usize {
+            break;
+        }
+        if member == after {
+            continue;
+        }
+        let found = record(transaction, &member[MOMENT_DIGITS as usize..])?;
+        listed.extend(found.map(|record| (member.to_owned(), record)));
+    }
+    Ok(listed)
+}

@@ -1,0 +1,30 @@
+//! Sealed secrets of events in the embedded store.
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::failure;
+use super::tables::{SEALED, SEALED_AGES};
+use crate::error::Result;
+
+/// Keeps an event's sealed secret.
+pub(super) fn put(transaction: &WriteTransaction, event: &str, ms: u64, sealed: &[u8]) -> Result<()> {
+    transaction.open_table(SEALED).map_err(failure)?.insert(event, (ms, sealed)).map_err(failure)?;
+    transaction.open_table(SEALED_AGES).map_err(failure)?.insert((ms, event), ()).map_err(failure)?;
+    Ok(())
+}
+
+/// Reads an event's sealed secret.
+pub(super) fn get(transaction: &WriteTransaction, event: &str) -> Result<Option<Vec<u8>>> {
+    let table = transaction.open_table(SEALED).map_err(failure)?;
+    Ok(table.get(event).map_err(failure)?.map(|sealed| sealed.value().1.to_vec()))
+}
+
+/// Erases an event's sealed secret.
+pub(super) fn erase(transaction: &WriteTransaction, event: &str) -> Result<()> {
+    let mut table = transaction.open_table(SEALED).map_err(failure)?;
+    let ms = table.remove(event).map_err(failure)?.map(|sealed| sealed.value().0);
+    if let Some(ms) = ms {
+        transaction.open_table(SEALED_AGES).map_err(failure)?.remove((ms, event)).map_err(failure)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The embedded store's tables and stored shapes, all of them.
+
+use redb::TableDefinition;
+
+/// Single values: `id`, `envelope`, `last`, `last_event`, `trimmed`, `fan_out`, `entries`, `fanned`,
+/// `loose_checksum`. Numbers are 8 bytes, big end first.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Record name → record (see `packed`).
+pub(super) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+/// Key id → moment of first use in ms.
+pub(super) const FIRST_USE: TableDefinition<'_, &str, u64> = TableDefinition::new("first_use");
+/// Digest → record name.
+pub(super) const DIGESTS: TableDefinition<'_, &[u8; 32], &str> = TableDefinition::new("digests");
+/// (Index, member).
+pub(super) const INDEX: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("index");
+/// Position → entry (see `entries`).
+pub(super) const STREAM: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stream");
+/// Event id → (moment in ms, sealed secret).
+pub(super) const SEALED: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("sealed");
+/// (Moment, event) of every sealed secret, for trimming.
+pub(super) const SEALED_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("sealed_ages");
+/// Event id → (deliveries that have not ended, body).
+pub(super) const EVENTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("events");
+/// (Webhook, event) → (attempts made, lease token or empty, lease end in ms, moment of creation in ms,
+/// moment from which it is available in ms).
+pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), (u32, &str, u64, u64, u64)> =
+    TableDefinition::new("deliveries");
+/// (Webhook, moment from which it is available, event). A leased delivery is available at the end of
+/// its lease.
+pub(super) const QUEUE: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("queue");
+/// (Webhook, lease end, event).
+pub(super) const LEASED: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("leased");
+/// Webhook → its deliveries.
+pub(super) const PENDING: TableDefinition<'_, &str, u64> = TableDefinition::new("pending");
+/// Webhook → moment until which it is at its in-flight cap.
+pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("capped");
+/// (Webhook, number) → attempt as one line of JSON.
+pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
+/// (Webhook, event) → (moment of death in ms, attempts made, reason, body, sealed secret).
+pub(super) const DEAD: TableDefinition<'_, (&str, &str), (u64, u32, &str, &[u8], Option<&[u8]>)> =
+    TableDefinition::new("dead");
+/// (Webhook, moment of death, event).
+pub(super) const DEAD_BY_TIME: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("dead_by_time");
+/// (Moment of death, webhook, event), for trimming.
+pub(super) const DEAD_AGES: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("dead_ages");
+/// (Moment of death, webhook, event) of dead letters that still have their secret.
+pub(super) const DEAD_SEALED: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("dead_sealed");
+/// Position → (bytes, reason).
+pub(super) const QUARANTINE: TableDefinition<'_, u64, (&[u8], &str)> = TableDefinition::new("quarantine");
+/// Meter → (end of window in ms, leased in it).
+pub(super) const WINDOWS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("windows");
+/// Meter → count.
+pub(super) const USAGE: TableDefinition<'_, &str, u64> = TableDefinition::new("usage");

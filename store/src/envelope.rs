@@ -1,0 +1,185 @@
+//! The envelope: pepper and data key, random, stored sealed under the operator's master key.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use gatepost_domain::digest::Pepper;
+use gatepost_domain::id::StoreId;
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::Sealed;
+use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::{Result, StoreErrorKind};
+
+const NONCE_BYTES: usize = 24;
+
+/// The operator's key: 32 random bytes, written as base64.
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// Why a text is no master key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a master key is the base64 of 32 random bytes; make one with: head -c 32 /dev/urandom | base64")]
+pub struct NotAMasterKey;
+
+impl MasterKey {
+    /// Draws a new one.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        Self(Zeroizing::new(random_bytes(rng)))
+    }
+
+    /// Reads base64.
+    pub fn parse(text: &str) -> std::result::Result<Self, NotAMasterKey> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| NotAMasterKey)?);
+        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| NotAMasterKey)?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    /// Writes base64, for the operator's file.
+    pub fn to_base64(&self) -> Secret {
+        Secret::new(STANDARD.encode(*self.0))
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(***)")
+    }
+}
+
+/// The envelope as stored.
+#[derive(Serialize, Deserialize)]
+struct StoredEnvelope {
+    v: u8,
+    pepper: String,
+    data_key: String,
+}
+
+/// The opened envelope: digests keys, seals and opens secrets.
+pub struct Envelope {
+    pepper: Pepper,
+    data: XChaCha20Poly1305,
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Envelope(***)")
+    }
+}
+
+impl Envelope {
+    /// Draws pepper and data key for a new store, and seals them.
+    pub(crate) fn create(store: &StoreId, master: &MasterKey, rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
+        let cipher = cipher(&master.0);
+        let mut sealed = |purpose: &str| -> Result<String> {
+            let secret = Zeroizing::new(random_bytes::<32>(rng));
+            Ok(STANDARD.encode(seal(&cipher, &bound_to(store, purpose), secret.as_slice(), rng)?))
+        };
+        let stored = StoredEnvelope { v: 1, pepper: sealed("pepper")?, data_key: sealed("data-key")? };
+        serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
+    }
+
+    /// Opens a stored envelope. A wrong master key shows here, and nowhere else.
+    pub(crate) fn open(store: &StoreId, master: &MasterKey, stored: &[u8]) -> Result<Self> {
+        let stored: StoredEnvelope =
+            serde_json::from_slice(stored).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        let cipher = cipher(&master.0);
+        let unseal = |purpose: &str, text: &str| -> Result<Zeroizing<[u8; 32]>> {
+            let sealed = STANDARD.decode(text).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+            let bytes = open(&cipher, &bound_to(store, purpose), &sealed).ok_or_else(wrong_master_key)?;
+            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| wrong_master_key())?;
+            Ok(Zeroizing::new(bytes))
+        };
+        let pepper = unseal("pepper", &stored.pepper)?;
+        let data_key = unseal("data-key", &stored.data_key)?;
+        Ok(Self { pepper: Pepper::new(&pepper), data: self::cipher(&data_key) })
+    }
+
+    /// The pepper under which keys are digested.
+    pub fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
+    /// Seals a secret so that it opens only for the same owner.
+    pub(crate) fn seal(&self, owner: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed> {
+        seal(&self.data, owner, secret, rng).map(Sealed)
+    }
+
+    /// Opens what was sealed for this owner.
+    pub(crate) fn unseal(&self, owner: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
+        open(&self.data, owner, &sealed.0)
+            .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("the sealed secret of {owner} does not open")))
+    }
+}
+
+fn wrong_master_key() -> crate::error::StoreError {
+    StoreErrorKind::Refused.with(
+        "the master key does not open this store: give the one with which the store was made \
+         (GATEPOST_MASTER_KEY or store.master_key_file); \
+         for a new store make one with: head -c 32 /dev/urandom | base64",
+    )
+}
+
+fn bound_to(store: &StoreId, purpose: &str) -> String {
+    format!("{store}/{purpose}")
+}
+
+fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.into())
+}
+
+fn seal(cipher: &XChaCha20Poly1305, owner: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
+    let nonce: [u8; NONCE_BYTES] = random_bytes(rng);
+    let payload = Payload { msg: secret, aad: owner.as_bytes() };
+    let body = cipher
+        .encrypt(&XNonce::from(nonce), payload)
+        .map_err(|_| StoreErrorKind::Corrupt.with("a secret is too long to seal"))?;
+    Ok([nonce.as_slice(), &body].concat())
+}
+
+fn open(cipher: &XChaCha20Poly1305, owner: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, body) = sealed.split_at_checked(NONCE_BYTES)?;
+    let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
+    let payload = Payload { msg: body, aad: owner.as_bytes() };
+    cipher.decrypt(&XNonce::from(nonce), payload).ok().map(Zeroizing::new)
+}
+
+fn random_bytes<const N: usize>(rng: &mut impl CryptoRng) -> [u8; N] {
+    let mut bytes = [0; N];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn only_the_right_master_key_and_store_open_an_envelope() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (master, other) = (MasterKey::generate(&mut rng), MasterKey::generate(&mut rng));
+        let (store, foreign) = (StoreId::generate(&mut rng), StoreId::generate(&mut rng));
+        let stored = Envelope::create(&store, &master, &mut rng).unwrap();
+        let envelope = Envelope::open(&store, &master, &stored).unwrap();
+        assert_eq!(Envelope::open(&store, &other, &stored).unwrap_err().kind(), StoreErrorKind::Refused);
+        assert_eq!(Envelope::open(&foreign, &master, &stored).unwrap_err().kind(), StoreErrorKind::Refused);
+
+        let sealed = envelope.seal("evt_1", b"secret", &mut rng).unwrap();
+        assert_eq!(envelope.unseal("evt_1", &sealed).unwrap().as_slice(), b"secret");
+        assert_eq!(envelope.unseal("evt_2", &sealed).unwrap_err().kind(), StoreErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_master_key_survives_base64() {
+        let master = MasterKey::generate(&mut StdRng::seed_from_u64(1));
+        assert_eq!(*MasterKey::parse(master.to_base64().expose()).unwrap().0, *master.0);
+        assert!(MasterKey::parse("c2hvcnQ=").is_err());
+    }
+}

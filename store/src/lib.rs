@@ -1,0 +1,32 @@
+//! Records, stream, queues and meters: Redis and embedded backends behind one set of atomic acts.
+//!
+//! [`Store`] is the typed front. Below it two backends perform the acts of [`act`] on opaque bytes.
+
+pub mod act;
+mod backend;
+mod change;
+pub mod clock;
+mod edge;
+mod embedded;
+mod entry;
+mod envelope;
+pub mod error;
+pub mod options;
+mod packed;
+mod queue;
+mod records;
+mod redis;
+mod shape;
+mod store;
+pub mod url;
+
+pub use change::{Change, Versioned, Write};
+pub use edge::{FoundKey, Lookup};
+pub use entry::{Entry, EntryHead, Told};
+pub use envelope::{MasterKey, NotAMasterKey};
+pub use error::{Result, StoreError, StoreErrorKind};
+pub use options::{Skew, StoreOptions, UnsafeRedis};
+pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
+pub use shape::Unknown;
+pub use store::{Store, os_rng};
+pub use url::StoreUrl;

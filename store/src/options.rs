@@ -1,0 +1,62 @@
+//! How a store is opened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use gatepost_domain::time::Clock;
+
+use crate::url::StoreUrl;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Where it is.
+    pub url: StoreUrl,
+    /// The hash tag of all its keys on Redis, so that several stores can share one.
+    pub namespace: String,
+    /// Whether unsafe Redis settings are only warned of.
+    pub unsafe_redis: UnsafeRedis,
+    /// Entries that may wait for the fan-out before ordinary writes are refused.
+    pub max_entries: u64,
+    /// The process clock, for the embedded backend.
+    pub clock: Arc<dyn Clock>,
+    /// What is added to the store's clock: nothing outside tests.
+    pub skew: Skew,
+}
+
+/// What happens at start when Redis is set up so that it may lose what it acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnsafeRedis {
+    /// The start is refused with the reason.
+    Refused,
+    /// It is warned of.
+    Allowed,
+}
+
+/// What is added to the store's clock, so that tests can move it.
+#[derive(Debug, Clone, Default)]
+pub struct Skew(Arc<AtomicI64>);
+
+impl Skew {
+    /// Moves the store's clock, for this process.
+    pub fn add(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Milliseconds to add.
+    pub fn ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// How long a look-up may take.
+pub const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a claim of first use may take.
+pub const CLAIM_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a commit, and any other act, may take.
+pub const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a feed may wait for the first entry.
+pub const MAX_FEED_WAIT: Duration = Duration::from_millis(500);
+/// How long connecting may take.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);

@@ -1,0 +1,233 @@
+//! What the deliverer does: fan out, lease, settle, and look after dead letters.
+
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::Record;
+use gatepost_domain::time::{Timestamp, Version};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::act::{
+    DueWebhooks, FanOutAnswer, Held, LeaseRequest, QueueNumbers, RawEvent, RawFanOut, RawSettle,
+};
+use crate::entry::{self, EntryHead, Told};
+use crate::error::{Result, StoreErrorKind};
+use crate::store::Store;
+
+/// One step of the fan-out.
+#[derive(Debug, Clone)]
+pub struct FanOut {
+    /// Where the cursor must be.
+    pub expected: Version,
+    /// Where it goes.
+    pub new: Version,
+    /// How many entries lie in between.
+    pub entries: u64,
+    /// The events among them.
+    pub events: Vec<FanOutEvent>,
+    /// Entries that could not be decoded: position, bytes, reason.
+    pub quarantined: Vec<(Version, Vec<u8>, String)>,
+    /// Pending deliveries that a webhook may have.
+    pub max_pending: u64,
+}
+
+/// One event and the webhooks that asked for it.
+#[derive(Debug, Clone)]
+pub struct FanOutEvent {
+    /// The event's id.
+    pub event: EventId,
+    /// Its position.
+    pub version: Version,
+    /// What the entry tells.
+    pub told: Told,
+    /// Who gets it; empty if nobody does.
+    pub webhooks: Vec<WebhookId>,
+}
+
+/// An event as its deliveries need it, independent of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its id: `webhook-id`.
+    pub id: EventId,
+    /// What happened.
+    pub action: Action,
+    /// When, on the store's clock.
+    pub at: Timestamp,
+    /// Who and where.
+    pub head: EntryHead,
+    /// The record after the change, or as it was when it was removed.
+    pub record: Record,
+}
+
+/// A delivery in a worker's hands.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    /// The event's id.
+    pub event_id: EventId,
+    /// The event, or why it cannot be read.
+    pub event: std::result::Result<Event, String>,
+    sealed: Option<Vec<u8>>,
+    /// How many attempts were made before.
+    pub attempts_made: u32,
+    /// When the delivery was made.
+    pub created_at: Timestamp,
+}
+
+/// A delivery whose schedule has ended.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The event's id.
+    pub event_id: EventId,
+    /// The event, or why it cannot be read.
+    pub event: std::result::Result<Event, String>,
+    /// How many attempts were made.
+    pub attempts_made: u32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEvent<'a> {
+    action: String,
+    version: u64,
+    #[serde(borrow)]
+    head: &'a RawValue,
+    #[serde(borrow, default)]
+    image: Option<&'a RawValue>,
+}
+
+impl Store {
+    /// Where the fan-out stands.
+    pub async fn fan_out_cursor(&self) -> Result<Version> {
+        self.backend.fan_out_cursor().await
+    }
+
+    /// Moves the fan-out cursor and makes the deliveries, or nothing.
+    pub async fn fan_out(&self, step: FanOut) -> Result<FanOutAnswer> {
+        let events = step.events.iter().map(raw_event).collect::<Result<_>>()?;
+        let raw = RawFanOut {
+            expected: step.expected,
+            new: step.new,
+            entries: step.entries,
+            events,
+            quarantined: step.quarantined,
+            max_pending: step.max_pending,
+        };
+        self.backend.fan_out(raw).await
+    }
+
+    /// Which queues have something due.
+    pub async fn due_webhooks(&self, limit: u32) -> Result<DueWebhooks> {
+        self.backend.due_webhooks(limit).await
+    }
+
+    /// Takes due deliveries of one webhook into a worker's hands.
+    pub async fn lease_deliveries(&self, request: LeaseRequest) -> Result<Vec<Leased>> {
+        let raw = self.backend.lease_deliveries(request).await?;
+        Ok(raw
+            .into_iter()
+            .map(|leased| Leased {
+                event: decode_event(&leased.event, &leased.body).map_err(|error| error.to_string()),
+                event_id: leased.event,
+                sealed: leased.sealed,
+                attempts_made: leased.attempts_made,
+                created_at: leased.created_at,
+            })
+            .collect())
+    }
+
+    /// The plaintext that an event carries, opened only while its body is built.
+    pub fn open_secret(&self, leased: &Leased) -> Result<Option<Secret>> {
+        leased.sealed.clone().map(|sealed| self.open_event_secret(&leased.event_id, sealed)).transpose()
+    }
+
+    /// Prolongs a lease.
+    pub async fn extend_lease(
+        &self,
+        webhook: &WebhookId,
+        event: &EventId,
+        token: &LeaseToken,
+        lease: Duration,
+    ) -> Result<Held> {
+        self.backend.extend_lease(webhook.clone(), event.clone(), token.clone(), lease).await
+    }
+
+    /// Ends a delivery or gives it back.
+    pub async fn settle(&self, settle: RawSettle) -> Result<Held> {
+        self.backend.settle(settle).await
+    }
+
+    /// The latest attempts of a webhook, newest first, each one line of JSON.
+    pub async fn attempts(&self, webhook: &WebhookId, limit: u32) -> Result<Vec<Vec<u8>>> {
+        self.backend.attempts(webhook.clone(), limit).await
+    }
+
+    /// Dead letters of a webhook, oldest first.
+    pub async fn dead_letters(&self, webhook: &WebhookId, limit: u32) -> Result<Vec<DeadLetter>> {
+        let raw = self.backend.dead_letters(webhook.clone(), limit).await?;
+        Ok(raw
+            .into_iter()
+            .map(|dead| DeadLetter {
+                event: decode_event(&dead.event, &dead.body).map_err(|error| error.to_string()),
+                event_id: dead.event,
+                attempts_made: dead.attempts_made,
+                died_at: dead.died_at,
+                reason: dead.reason,
+            })
+            .collect())
+    }
+
+    /// Puts a dead letter back into its queue with a fresh schedule.
+    pub async fn resend(&self, webhook: &WebhookId, event: &EventId) -> Result<Held> {
+        self.backend.resend(webhook.clone(), event.clone()).await
+    }
+
+    /// Removes what a removed webhook left, a bounded part per call; answers how much is left.
+    pub async fn drop_queue(&self, webhook: &WebhookId) -> Result<u64> {
+        self.backend.drop_queue(webhook.clone()).await
+    }
+
+    /// Entries in quarantine: position, bytes, reason.
+    pub async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
+        self.backend.quarantine(limit).await
+    }
+
+    /// Numbers about the queues.
+    pub async fn queue_numbers(&self) -> Result<QueueNumbers> {
+        self.backend.queue_numbers().await
+    }
+}
+
+fn raw_event(event: &FanOutEvent) -> Result<RawEvent> {
+    let corrupt = |error| StoreErrorKind::Corrupt.with(error);
+    let line = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>> {
+        if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
+    };
+    let head = line(&event.told.head_line)?;
+    let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry without a head"))?;
+    let image = line(&event.told.image_line)?;
+    let stored = StoredEvent {
+        action: event.told.action.as_str().to_owned(),
+        version: event.version.as_u64(),
+        head: &head,
+        image: image.as_deref(),
+    };
+    let body = serde_json::to_vec(&stored).map_err(corrupt)?;
+    Ok(RawEvent { event: event.event.clone(), body, webhooks: event.webhooks.clone() })
+}
+
+fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
+    let stored: StoredEvent<'_> = serde_json::from_slice(body).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    let (head, old) = entry::decode_head(stored.head.get().as_bytes())?;
+    let new = stored.image.map(|image| entry::decode_image(&head.subject, image.get().as_bytes())).transpose()?;
+    let record =
+        new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
+    let action = Action::parse(&stored.action)
+        .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has the action {:?}", stored.action)))?;
+    Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).moment(), head, record })
+}

@@ -1,0 +1,201 @@
+//! Reading, listing and committing records.
+
+use std::collections::BTreeSet;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
+use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Webhook};
+
+use crate::act::{CommitAnswer, IndexName, RawCommit, RawRecord, RawWrite, RecordName, Told as RawTold};
+use crate::change::{self, Change, MOMENT_DIGITS, Versioned, Write, digests_of, index_of};
+use crate::entry;
+use crate::error::{Result, StoreErrorKind};
+use crate::shape;
+use crate::store::Store;
+
+/// The most records that one page of a list has.
+pub const MAX_PAGE: u32 = 1000;
+
+/// One page of a list, with what to ask for to get the next one.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The records, in order of creation.
+    pub items: Vec<Versioned<T>>,
+    /// What stands behind the last one; absent if this page ends the list.
+    pub next: Option<String>,
+}
+
+impl Store {
+    /// Writes a change: its records and its stream entry, or nothing.
+    pub async fn commit(&self, change: &Change) -> Result<CommitAnswer> {
+        let raw = self.raw_commit(change)?;
+        self.backend.commit(raw).await
+    }
+
+    fn raw_commit(&self, change: &Change) -> Result<RawCommit> {
+        let mut raw = RawCommit {
+            event: change.event.clone(),
+            writes: Vec::with_capacity(change.writes.len()),
+            digests_set: Vec::new(),
+            digests_drop: Vec::new(),
+            index_set: Vec::new(),
+            index_drop: Vec::new(),
+            told: told(change)?,
+            sealed: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
+            urgency: change.urgency(),
+            loosens_checksum: change.loosens_checksum(),
+        };
+        for write in &change.writes {
+            add_write(&mut raw, write)?;
+        }
+        Ok(raw)
+    }
+
+    /// Reads an account.
+    pub async fn account(&self, id: &AccountId) -> Result<Option<Versioned<Account>>> {
+        self.record(id.as_str(), as_account).await
+    }
+
+    /// Reads a project.
+    pub async fn project(&self, id: &ProjectId) -> Result<Option<Versioned<Project>>> {
+        self.record(id.as_str(), as_project).await
+    }
+
+    /// Reads an API key by its id.
+    pub async fn api_key(&self, id: &KeyId) -> Result<Option<Versioned<ApiKey>>> {
+        self.record(id.as_str(), as_api_key).await
+    }
+
+    /// Reads an API key by one of its values.
+    pub async fn api_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<ApiKey>>> {
+        self.by_digest(digest, as_api_key).await
+    }
+
+    /// Reads an access key by its id.
+    pub async fn access_key(&self, id: &AccessKeyId) -> Result<Option<Versioned<AccessKey>>> {
+        self.record(id.as_str(), as_access_key).await
+    }
+
+    /// Reads an access key by its value.
+    pub async fn access_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<AccessKey>>> {
+        self.by_digest(digest, as_access_key).await
+    }
+
+    /// Reads a webhook.
+    pub async fn webhook(&self, id: &WebhookId) -> Result<Option<Versioned<Webhook>>> {
+        self.record(id.as_str(), as_webhook).await
+    }
+
+    /// Lists accounts. `after` is a page's `next`, or empty; `limit` at most [`MAX_PAGE`].
+    pub async fn accounts(&self, after: &str, limit: u32) -> Result<Page<Account>> {
+        self.list(change::accounts_index(), after, limit, as_account).await
+    }
+
+    /// Lists the projects of an account.
+    pub async fn projects(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Project>> {
+        self.list(change::projects_index(account), after, limit, as_project).await
+    }
+
+    /// Lists the API keys of a project.
+    pub async fn api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
+        self.list(change::api_keys_index(project), after, limit, as_api_key).await
+    }
+
+    /// Lists the access keys of an account.
+    pub async fn access_keys(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<AccessKey>> {
+        self.list(change::access_keys_index(account), after, limit, as_access_key).await
+    }
+
+    /// Lists the webhooks of an account.
+    pub async fn webhooks(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Webhook>> {
+        self.list(change::webhooks_index(account), after, limit, as_webhook).await
+    }
+
+    async fn record<T>(&self, name: &str, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
+        let found = self.backend.records(vec![RecordName(name.to_owned())]).await?;
+        found.into_iter().next().flatten().map(|raw| typed(name, raw, &view)).transpose()
+    }
+
+    async fn by_digest<T>(&self, digest: &Digest, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
+        let Some((name, raw, _)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
+        let (record, unknown) = shape::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
+        Ok(view(record).map(|record| Versioned {
+            record,
+            version: raw.version,
+            first_used_at: raw.first_used_at,
+            unknown,
+        }))
+    }
+
+    async fn list<T>(
+        &self,
+        index: IndexName,
+        after: &str,
+        limit: u32,
+        view: impl Fn(Record) -> Option<T>,
+    ) -> Result<Page<T>> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let raw = self.backend.list(index, after.to_owned(), limit).await?;
+        let next = if raw.len() < limit as usize { None } else { raw.last().map(|(member, _)| member.clone()) };
+        let item = |(member, raw): (String, RawRecord)| typed(&member[MOMENT_DIGITS as usize..], raw, &view);
+        Ok(Page { items: raw.into_iter().map(item).collect::<Result<_>>()?, next })
+    }
+}
+
+fn told(change: &Change) -> Result<RawTold> {
+    let first = change.writes.first();
+    let new = first.and_then(|write| write.new.as_ref());
+    let image = match new {
+        Some(record) => shape::encode(record, &Default::default())?.public,
+        None => Vec::new(),
+    };
+    Ok(RawTold {
+        action: change.action,
+        scope: change.scope(),
+        fence: change.fence(),
+        head: entry::encode_head(change)?,
+        image,
+    })
+}
+
+fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
+    let old = write.old.as_ref().map(|old| &old.record);
+    let Some(name) = write.new.as_ref().or(old).map(shape::name_of) else { return Ok(()) };
+    let digests = |record: Option<&Record>| record.map(digests_of).unwrap_or_default().into_iter().collect();
+    let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(old), digests(write.new.as_ref()));
+    raw.digests_set.extend(after.difference(&before).map(|digest| (*digest, name.clone())));
+    raw.digests_drop.extend(before.difference(&after));
+    let (old_member, new_member) = (old.map(index_of), write.new.as_ref().map(index_of));
+    if old_member != new_member {
+        raw.index_drop.extend(old_member);
+        raw.index_set.extend(new_member);
+    }
+    let unknown = write.old.as_ref().map(|old| old.unknown.clone()).unwrap_or_default();
+    raw.writes.push(RawWrite {
+        name,
+        expect: write.old.as_ref().map(|old| old.version),
+        new: write.new.as_ref().map(|record| shape::encode(record, &unknown)).transpose()?,
+    });
+    Ok(())
+}
+
+fn typed<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> Result<Versioned<T>> {
+    let (record, unknown) = shape::decode(name, &raw.image.public, Some(&raw.image.private))?;
+    let record =
+        view(record).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{name} is a record of another kind")))?;
+    Ok(Versioned { record, version: raw.version, first_used_at: raw.first_used_at, unknown })
+}
+
+macro_rules! views {
+    ($($name:ident -> $kind:ident),*) => {$(
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a view asks for one kind")]
+        pub(crate) fn $name(record: Record) -> Option<$kind> {
+            match record {
+                Record::$kind(one) => Some(one),
+                _ => None,
+            }
+        }
+    )*};
+}
+
+views!(as_account -> Account, as_project -> Project, as_api_key -> ApiKey, as_access_key -> AccessKey, as_webhook -> Webhook);

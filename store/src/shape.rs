@@ -1,0 +1,145 @@
+//! Stored shapes of records: what stands in the store, apart from what rules work on.
+//!
+//! A record is two lines of JSON, a public one that the stream repeats and a private one with digests
+//! and sealed secrets. Fields that this version does not know are kept and written back.
+
+mod access_key;
+mod account;
+mod api_key;
+pub(crate) mod parts;
+mod project;
+mod webhook;
+
+use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
+use gatepost_domain::record::Record;
+use gatepost_domain::time::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::act::{Image, RecordName};
+use crate::error::{Result, StoreErrorKind};
+
+/// Fields of a stored record that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unknown {
+    public: Map<String, Value>,
+    private: Map<String, Value>,
+}
+
+impl Unknown {
+    /// The same with one more public field, as a newer version of the program would write it.
+    #[must_use]
+    pub fn with_public(&self, name: &str, value: impl Into<Value>) -> Self {
+        let mut unknown = self.clone();
+        unknown.public.insert(name.to_owned(), value.into());
+        unknown
+    }
+}
+
+/// The name under which a record is stored.
+pub(crate) fn name_of(record: &Record) -> RecordName {
+    RecordName(match record {
+        Record::Account(account) => account.id.to_string(),
+        Record::Project(project) => project.id.to_string(),
+        Record::ApiKey(key) => key.id.to_string(),
+        Record::AccessKey(key) => key.id.to_string(),
+        Record::Webhook(webhook) => webhook.id.to_string(),
+    })
+}
+
+/// The bytes of a record, with the unknown fields of the image that it replaces.
+pub(crate) fn encode(record: &Record, unknown: &Unknown) -> Result<Image> {
+    match record {
+        Record::Account(account) => image("", Timestamp::MAX, account::public(account), &Map::new(), unknown),
+        Record::Project(project) => {
+            let usable = parts::usable_until(project.status, None);
+            image(project.account.as_str(), usable, project::public(project), &Map::new(), unknown)
+        }
+        Record::ApiKey(key) => {
+            let usable = parts::usable_until(key.status, key.expires_at);
+            image(key.project.as_str(), usable, api_key::public(key)?, api_key::private(key), unknown)
+        }
+        Record::AccessKey(key) => {
+            let usable = parts::usable_until(key.status, None);
+            image(key.account.as_str(), usable, access_key::public(key), access_key::private(key), unknown)
+        }
+        Record::Webhook(webhook) => {
+            let private = webhook::private(webhook);
+            image(webhook.account.as_str(), Timestamp::MAX, webhook::public(webhook), private, unknown)
+        }
+    }
+}
+
+/// A record from its bytes. Without the private line, as in the stream, digests and sealed secrets
+/// are empty.
+pub(crate) fn decode(name: &str, public: &[u8], private: Option<&[u8]>) -> Result<(Record, Unknown)> {
+    let is = |prefix: &str| name.starts_with(prefix);
+    let private = private.unwrap_or(b"{}");
+    if is(KeyId::PREFIX) {
+        with_unknown(public, private, api_key::decode)
+    } else if is(ProjectId::PREFIX) {
+        with_unknown(public, private, project::decode)
+    } else if is(AccountId::PREFIX) {
+        with_unknown(public, private, account::decode)
+    } else if is(AccessKeyId::PREFIX) {
+        with_unknown(public, private, access_key::decode)
+    } else if is(WebhookId::PREFIX) {
+        with_unknown(public, private, webhook::decode)
+    } else {
+        Err(StoreErrorKind::Corrupt.with(format!("{name} is the name of no known kind of record")))
+    }
+}
+
+fn image(
+    owner: &str,
+    usable_until: Timestamp,
+    public: impl Serialize,
+    private: impl Serialize,
+    unknown: &Unknown,
+) -> Result<Image> {
+    Ok(Image {
+        owner: owner.to_owned(),
+        usable_until,
+        public: line(public, &unknown.public)?,
+        private: line(private, &unknown.private)?,
+    })
+}
+
+fn line(known: impl Serialize, unknown: &Map<String, Value>) -> Result<Vec<u8>> {
+    let corrupt = |error| StoreErrorKind::Corrupt.with(error);
+    if unknown.is_empty() {
+        return serde_json::to_vec(&known).map_err(corrupt);
+    }
+    let mut value = serde_json::to_value(&known).map_err(corrupt)?;
+    if let Value::Object(fields) = &mut value {
+        for (name, field) in unknown {
+            fields.entry(name).or_insert_with(|| field.clone());
+        }
+    }
+    serde_json::to_vec(&value).map_err(corrupt)
+}
+
+/// A shape with the fields that it does not know.
+#[derive(serde::Deserialize)]
+struct Known<T> {
+    #[serde(flatten)]
+    known: T,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+fn with_unknown<P: DeserializeOwned, S: DeserializeOwned>(
+    public: &[u8],
+    private: &[u8],
+    decode: impl FnOnce(P, S) -> Result<Record>,
+) -> Result<(Record, Unknown)> {
+    let public: Known<P> = read(public)?;
+    let private: Known<S> = read(private)?;
+    let record = decode(public.known, private.known)?;
+    Ok((record, Unknown { public: public.unknown, private: private.unknown }))
+}
+
+fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
+    serde_json::from_slice(line).map_err(|error| StoreErrorKind::Corrupt.with(error))
+}

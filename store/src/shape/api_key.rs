@@ -1,0 +1,121 @@
+//! The stored shape of an API key.
+
+use std::time::Duration;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{AccountId, KeyId, ProjectId};
+use gatepost_domain::key::Env;
+use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, RateLimit, Record};
+use gatepost_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::parts::{StoredStamps, id, invalid, parse_status, status_text};
+use crate::error::{Result, StoreErrorKind};
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Public {
+    id: String,
+    account: String,
+    project: String,
+    env: String,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    custom_account_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    custom_user_id: Option<String>,
+    metadata: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<StoredRateLimit>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    permissions: Vec<String>,
+    status: String,
+    mask: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_ip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_user_agent: Option<String>,
+    stamps: StoredStamps,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRateLimit {
+    limit: u64,
+    window_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Private {
+    #[serde(default)]
+    digests: Vec<StoredDigest>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredDigest {
+    digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
+pub(super) fn public(key: &ApiKey) -> Result<Public> {
+    Ok(Public {
+        id: key.id.to_string(),
+        account: key.account.to_string(),
+        project: key.project.to_string(),
+        env: key.env.as_str().to_owned(),
+        name: key.name.clone(),
+        custom_account_id: key.custom_account_id.clone(),
+        custom_user_id: key.custom_user_id.clone(),
+        metadata: serde_json::from_str(&key.metadata.0).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
+        expires_at: key.expires_at.map(Timestamp::as_ms),
+        rate_limit: key.rate_limit.map(|rate| StoredRateLimit {
+            limit: rate.limit,
+            window_ms: u64::try_from(rate.window.as_millis()).unwrap_or(u64::MAX),
+        }),
+        permissions: key.permissions.clone(),
+        status: status_text(key.status),
+        mask: key.mask.clone(),
+        client_ip: key.creation_context.client_ip.clone(),
+        client_user_agent: key.creation_context.client_user_agent.clone(),
+        stamps: (&key.stamps).into(),
+    })
+}
+
+pub(super) fn private(key: &ApiKey) -> Private {
+    let stored =
+        |value: &KeyDigest| StoredDigest { digest: value.digest.to_hex(), until: value.until.map(Timestamp::as_ms) };
+    Private { digests: key.digests.iter().map(stored).collect() }
+}
+
+pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
+    Ok(Record::ApiKey(ApiKey {
+        id: id(KeyId::parse, &public.id)?,
+        account: id(AccountId::parse, &public.account)?,
+        project: id(ProjectId::parse, &public.project)?,
+        env: Env::parse(&public.env).ok_or_else(|| invalid("env", &public.env))?,
+        name: public.name,
+        custom_account_id: public.custom_account_id,
+        custom_user_id: public.custom_user_id,
+        metadata: Metadata(public.metadata.to_string()),
+        expires_at: public.expires_at.map(Timestamp::from_ms),
+        rate_limit: public
+            .rate_limit
+            .map(|rate| RateLimit { limit: rate.limit, window: Duration::from_millis(rate.window_ms) }),
+        permissions: public.permissions,
+        status: parse_status(&public.status)?,
+        mask: public.mask,
+        digests: private.digests.iter().map(digest).collect::<Result<_>>()?,
+        creation_context: CreationContext {
+            client_ip: public.client_ip,
+            client_user_agent: public.client_user_agent,
+        },
+        stamps: public.stamps.decode()?,
+    }))
+}
+
+fn digest(stored: &StoredDigest) -> Result<KeyDigest> {
+    let digest = Digest::from_hex(&stored.digest).ok_or_else(|| invalid("digest", "(unreadable)"))?;
+    Ok(KeyDigest { digest, until: stored.until.map(Timestamp::from_ms) })
+}

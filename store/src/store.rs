@@ -1,0 +1,149 @@
+//! The store's front: opening, creating, sealing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::digest::{Digest, Pepper};
+use gatepost_domain::id::{EventId, StoreId, WebhookId};
+use gatepost_domain::key::{Checksum, Secret};
+use gatepost_domain::record::Sealed;
+use gatepost_domain::window::Allowance;
+use rand::CryptoRng;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use zeroize::Zeroizing;
+
+use crate::act::{StoreHead, TrimRule, Trimmed};
+use crate::backend::Backend;
+use crate::embedded::Embedded;
+use crate::envelope::{Envelope, MasterKey};
+use crate::error::{Result, StoreErrorKind};
+use crate::options::StoreOptions;
+use crate::redis::Redis;
+use crate::url::StoreUrl;
+
+/// The operating system's randomness: every id, key and nonce comes from it.
+pub fn os_rng() -> impl CryptoRng {
+    UnwrapErr(SysRng)
+}
+
+/// An open store. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) backend: Backend,
+    pub(crate) envelope: Arc<Envelope>,
+    id: StoreId,
+    checksum: Checksum,
+}
+
+impl Store {
+    /// Opens a store that exists. A place without one is [`StoreErrorKind::WrongStore`], and a master
+    /// key that does not open it is [`StoreErrorKind::Refused`].
+    pub async fn open(options: &StoreOptions, master: &MasterKey) -> Result<Self> {
+        let backend = connect(options).await?;
+        let head = backend.open().await?.ok_or_else(|| {
+            StoreErrorKind::WrongStore
+                .with(format!("there is no store at {}: make one with: gatepost access-key create", options.url))
+        })?;
+        Self::unlock(backend, head, master)
+    }
+
+    /// Opens the store, and creates it where there is none. Gateways and restarted control planes do
+    /// not call this: an emptied Redis must not become a new store by itself.
+    pub async fn open_or_create(options: &StoreOptions, master: &MasterKey) -> Result<Self> {
+        let backend = connect(options).await?;
+        let head = match backend.open().await? {
+            Some(head) => head,
+            None => create(&backend, master).await?,
+        };
+        Self::unlock(backend, head, master)
+    }
+
+    fn unlock(backend: Backend, head: StoreHead, master: &MasterKey) -> Result<Self> {
+        let envelope = Envelope::open(&head.id, master, &head.envelope)?;
+        Ok(Self { backend, envelope: Arc::new(envelope), id: head.id, checksum: head.checksum })
+    }
+
+    /// Which store this is.
+    pub fn id(&self) -> &StoreId {
+        &self.id
+    }
+
+    /// Whether values of our shape had to have a right checksum when the store was opened; each
+    /// heartbeat tells it anew.
+    pub fn checksum_at_open(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// Settings that are allowed but unwise, as sentences for the operator.
+    pub async fn warnings(&self) -> Result<Vec<String>> {
+        self.backend.warnings().await
+    }
+
+    /// The digest under which a key's value is found.
+    pub fn digest(&self, plain: &str) -> Digest {
+        self.envelope.pepper().digest(plain)
+    }
+
+    /// The pepper, for those who digest on the request path.
+    pub fn pepper(&self) -> &Pepper {
+        self.envelope.pepper()
+    }
+
+    /// Seals a webhook's signing secret.
+    pub fn seal_webhook_secret(&self, webhook: &WebhookId, secret: &[u8]) -> Result<Sealed> {
+        self.envelope.seal(webhook.as_str(), secret, &mut os_rng())
+    }
+
+    /// Opens a webhook's signing secret.
+    pub fn open_webhook_secret(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
+        self.envelope.unseal(webhook.as_str(), sealed)
+    }
+
+    pub(crate) fn seal_event_secret(&self, event: &EventId, secret: &Secret) -> Result<Vec<u8>> {
+        let sealed = self.envelope.seal(event.as_str(), secret.expose().as_bytes(), &mut os_rng())?;
+        Ok(sealed.0)
+    }
+
+    pub(crate) fn open_event_secret(&self, event: &EventId, sealed: Vec<u8>) -> Result<Secret> {
+        let bytes = self.envelope.unseal(event.as_str(), &Sealed(sealed))?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        Ok(Secret::new(text))
+    }
+
+    /// Leases up to `want` requests of `limit` per `window` to one gateway.
+    pub async fn lease_allowance(&self, meter: &str, limit: u64, window: Duration, want: u64) -> Result<Allowance> {
+        self.backend.lease_allowance(meter.to_owned(), limit, window, want).await
+    }
+
+    /// Adds to usage counters.
+    pub async fn add_usage(&self, usage: Vec<(String, u64)>) -> Result<()> {
+        self.backend.add_usage(usage).await
+    }
+
+    /// Reads usage counters; those never added to are 0.
+    pub async fn usage(&self, meters: Vec<String>) -> Result<Vec<u64>> {
+        self.backend.usage(meters).await
+    }
+
+    /// Removes what is too old, never past the fan-out cursor.
+    pub async fn trim(&self, rule: TrimRule) -> Result<Trimmed> {
+        self.backend.trim(rule).await
+    }
+}
+
+async fn connect(options: &StoreOptions) -> Result<Backend> {
+    Ok(match &options.url {
+        StoreUrl::Embedded(path) => Backend::Embedded(Embedded::open_at(Some(path), options).await?),
+        StoreUrl::Memory => Backend::Embedded(Embedded::open_at(None, options).await?),
+        StoreUrl::Redis(url) => Backend::Redis(Redis::connect(url, options).await?),
+    })
+}
+
+async fn create(backend: &Backend, master: &MasterKey) -> Result<StoreHead> {
+    let mut rng = os_rng();
+    let id = StoreId::generate(&mut rng);
+    let envelope = Envelope::create(&id, master, &mut rng)?;
+    drop(rng);
+    backend.create(id, envelope).await
+}

@@ -1,0 +1,184 @@
+//! Stores to test, and records to put into them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gatepost_domain::change::{Action, Topic};
+use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
+use gatepost_domain::key::{self, Env, Secret};
+use gatepost_domain::record::{
+    Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Record, Role, Stamps, Status, Webhook,
+    WebhookStatus,
+};
+use gatepost_domain::time::{Timestamp, Version};
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng};
+use gatepost_test_support::RedisServer;
+use tempfile::TempDir;
+
+/// A place for a store, and what keeps it alive.
+pub struct Place {
+    pub options: StoreOptions,
+    pub master: MasterKey,
+    _directory: Option<TempDir>,
+    _redis: Option<RedisServer>,
+}
+
+/// Where the records of one test are.
+pub struct Fixture {
+    pub store: Store,
+    pub account: Versioned<Account>,
+    pub project: Versioned<Project>,
+    pub skew: Skew,
+    pub place: Place,
+}
+
+impl Place {
+    pub fn memory() -> Self {
+        Self::at(StoreUrl::Memory, None, None)
+    }
+
+    pub fn disk() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Embedded(directory.path().join("data"));
+        Self::at(url, Some(directory), None)
+    }
+
+    pub fn redis() -> Self {
+        let redis = RedisServer::start();
+        let url = StoreUrl::parse(&redis.url()).unwrap();
+        Self::at(url, None, Some(redis))
+    }
+
+    fn at(url: StoreUrl, directory: Option<TempDir>, redis: Option<RedisServer>) -> Self {
+        let options = StoreOptions {
+            url,
+            namespace: "gp".to_owned(),
+            unsafe_redis: UnsafeRedis::Refused,
+            max_entries: 1000,
+            clock: Arc::new(SystemClock),
+            skew: Skew::default(),
+        };
+        Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, _redis: redis }
+    }
+
+    /// A store with one account and one project.
+    pub async fn fixture(self) -> Fixture {
+        let store = Store::open_or_create(&self.options, &self.master).await.unwrap();
+        let account = account("first");
+        commit(&store, Action::AccountCreated, vec![Write::create(account.clone())], None).await;
+        let account = store.account(&account.id).await.unwrap().unwrap();
+        let project = project(&account.record.id);
+        commit(&store, Action::ProjectCreated, vec![Write::create(project.clone())], None).await;
+        let project = store.project(&project.id).await.unwrap().unwrap();
+        Fixture { store, account, project, skew: self.options.skew.clone(), place: self }
+    }
+}
+
+impl Fixture {
+    /// Makes an active key and answers it with its value.
+    pub async fn key(&self) -> (Versioned<ApiKey>, Secret) {
+        let (key, secret) = api_key(&self.store, &self.project.record);
+        commit(&self.store, Action::ApiKeyCreated, vec![Write::create(key.clone())], Some(secret.clone())).await;
+        (self.reload(&key.id).await, secret)
+    }
+
+    /// Reads a key anew.
+    pub async fn reload(&self, id: &KeyId) -> Versioned<ApiKey> {
+        self.store.api_key(id).await.unwrap().unwrap()
+    }
+
+    /// Shuts a key off.
+    pub async fn revoke(&self, key: Versioned<ApiKey>) -> Version {
+        let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
+        commit(&self.store, Action::ApiKeyDeleted, vec![Write::replace(key, off)], None).await
+    }
+
+    /// Makes a webhook for all topics of the project.
+    pub async fn webhook(&self) -> Webhook {
+        let id = WebhookId::generate(&mut os_rng());
+        let webhook = Webhook {
+            secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
+            id,
+            account: self.account.record.id.clone(),
+            project: None,
+            name: "hook".to_owned(),
+            url: "https://example.com/".to_owned(),
+            topics: Topic::ALL.to_vec(),
+            method: "POST".to_owned(),
+            custom_headers: vec![],
+            status: WebhookStatus::Live,
+            made_by: Role::Admin,
+            stamps: stamps(),
+        };
+        commit(&self.store, Action::WebhookCreated, vec![Write::create(webhook.clone())], None).await;
+        webhook
+    }
+}
+
+/// Commits and insists that it was written now.
+pub async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Version {
+    match store.commit(&change(action, writes, secret)).await.unwrap() {
+        CommitAnswer::Committed(version) => version,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Change {
+    Change { event: EventId::generate(&mut os_rng()), action, actor: Actor::Operator, writes, secret }
+}
+
+/// Stamps whose moments rise, so that the order of creation is known.
+pub fn stamps() -> Stamps {
+    static NEXT_MS: AtomicU64 = AtomicU64::new(1_700_000_000_000);
+    Stamps::new(Timestamp::from_ms(NEXT_MS.fetch_add(1, Ordering::SeqCst)), Actor::Operator)
+}
+
+pub fn account(name: &str) -> Account {
+    Account {
+        id: AccountId::generate(&mut os_rng()),
+        name: name.to_owned(),
+        status: Status::Active,
+        stamps: stamps(),
+    }
+}
+
+pub fn project(account: &AccountId) -> Project {
+    Project {
+        id: ProjectId::generate(&mut os_rng()),
+        account: account.clone(),
+        name: "project".to_owned(),
+        env: Env::Live,
+        status: Status::Active,
+        stamps: stamps(),
+    }
+}
+
+pub fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
+    let secret = key::generate_api_key(Env::Live, &mut os_rng());
+    let key = ApiKey {
+        id: KeyId::generate(&mut os_rng()),
+        account: project.account.clone(),
+        project: project.id.clone(),
+        env: project.env,
+        name: "key".to_owned(),
+        custom_account_id: Some("customer".to_owned()),
+        custom_user_id: None,
+        metadata: Metadata::default(),
+        expires_at: None,
+        rate_limit: None,
+        permissions: vec![],
+        status: Status::Active,
+        mask: key::mask(secret.expose()),
+        digests: vec![KeyDigest { digest: store.digest(secret.expose()), until: None }],
+        creation_context: CreationContext::default(),
+        stamps: stamps(),
+    };
+    (key, secret)
+}
+
+/// The record of a change's entry.
+pub fn renamed(key: &Versioned<ApiKey>, name: &str) -> Record {
+    Record::ApiKey(ApiKey { name: name.to_owned(), ..key.record.clone() })
+}

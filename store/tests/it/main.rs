@@ -1,0 +1,69 @@
+//! The conformance suite of the store: each case runs on every backend. A case is the documentation
+//! of an act.
+
+mod edge;
+mod fixture;
+mod meter;
+mod queue;
+mod records;
+mod trim;
+
+use fixture::Place;
+
+/// One test for each case and backend.
+macro_rules! conformance {
+    ($($area:ident :: $case:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$area::$case(super::Place::memory()).await; })*
+        }
+        mod disk {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$area::$case(super::Place::disk()).await; })*
+        }
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() { super::$area::$case(super::Place::redis()).await; })*
+        }
+    };
+}
+
+conformance! {
+    records::a_commit_writes_record_index_digest_and_entry_together,
+    records::a_stale_version_is_a_conflict_and_writes_nothing,
+    records::a_repeated_commit_answers_the_same_version_and_writes_once,
+    records::a_key_value_belongs_to_one_record,
+    records::a_changed_value_leads_nowhere_any_more,
+    records::a_removed_record_is_gone_from_its_list,
+    records::lists_are_in_order_of_creation_and_page,
+    records::versions_rise_when_the_clock_goes_back,
+    records::a_wrong_master_key_is_refused,
+    records::unknown_fields_survive_a_rewrite,
+    edge::a_lookup_tells_the_last_position_also_for_absent_values,
+    edge::a_lookup_sees_key_and_project,
+    edge::sixty_four_racing_claims_have_one_winner,
+    edge::a_claim_of_an_inactive_or_renamed_key_is_refused,
+    edge::a_commit_leaves_first_use_alone,
+    edge::a_first_use_moves_no_version,
+    edge::the_feed_resumes_from_a_cursor,
+    edge::the_feed_waits_for_the_next_change,
+    edge::a_heartbeat_tells_position_and_judges_the_cursor,
+    edge::gateways_are_known_until_they_sign_off_or_must_refuse,
+    meter::racing_gateways_never_lease_more_than_the_limit,
+    meter::a_window_starts_with_the_first_consumption,
+    meter::usage_adds_up,
+    queue::racing_fan_outs_happen_once,
+    queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
+    queue::only_the_holder_settles,
+    queue::an_extended_lease_holds,
+    queue::a_retry_comes_back_when_it_is_due,
+    queue::the_in_flight_cap_holds,
+    queue::the_last_delivery_to_end_erases_the_secret,
+    queue::a_dead_letter_can_be_sent_again,
+    queue::a_full_queue_pushes_its_oldest_into_the_dead_letters,
+    queue::an_undecodable_entry_goes_into_quarantine,
+    queue::a_dropped_queue_is_gone,
+    trim::trimming_stops_at_the_fan_out_cursor,
+    trim::a_full_stream_refuses_ordinary_writes_only,
+    trim::old_secrets_and_dead_letters_are_erased,
+}

@@ -1,0 +1,269 @@
+//! What the deliverer does.
+
+use std::time::Duration;
+
+use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
+use gatepost_domain::record::Webhook;
+use gatepost_domain::time::Version;
+use gatepost_store::act::{FanOutAnswer, Held, LeaseRequest, RawSettle, Step};
+use gatepost_store::{FanOut, FanOutEvent, Leased, os_rng};
+
+use crate::fixture::{Fixture, Place};
+
+const LEASE: Duration = Duration::from_secs(30);
+const NO_WAIT: Duration = Duration::ZERO;
+
+impl Fixture {
+    /// A step of the fan-out over all that is new, for one webhook.
+    async fn step(&self, webhook: &WebhookId, max_pending: u64) -> FanOut {
+        let expected = self.store.fan_out_cursor().await.unwrap();
+        let entries = self.store.feed(expected, 1000, NO_WAIT).await.unwrap();
+        let events = entries.iter().filter_map(|entry| {
+            let told = entry.told.clone().unwrap();
+            told.action.topic()?;
+            let webhooks = vec![webhook.clone()];
+            Some(FanOutEvent { event: entry.event.clone().unwrap(), version: entry.version, told, webhooks })
+        });
+        FanOut {
+            expected,
+            new: entries.last().unwrap().version,
+            entries: entries.len() as u64,
+            events: events.collect(),
+            quarantined: vec![],
+            max_pending,
+        }
+    }
+
+    pub async fn fan_out(&self, webhook: &Webhook) {
+        let step = self.step(&webhook.id, 1000).await;
+        assert_eq!(self.store.fan_out(step).await.unwrap(), FanOutAnswer::Moved { overflowed: 0 });
+    }
+
+    async fn lease(&self, webhook: &Webhook, max: u32) -> (LeaseToken, Vec<Leased>) {
+        let token = LeaseToken::generate(&mut os_rng());
+        let request = LeaseRequest {
+            webhook: webhook.id.clone(),
+            token: token.clone(),
+            max,
+            in_flight_cap: 4,
+            lease: LEASE,
+        };
+        (token, self.store.lease_deliveries(request).await.unwrap())
+    }
+
+    async fn settle(&self, webhook: &Webhook, event: &EventId, token: &LeaseToken, step: Step) -> Held {
+        let settle = RawSettle {
+            webhook: webhook.id.clone(),
+            event: event.clone(),
+            token: token.clone(),
+            step,
+            attempt: Some(br#"{"status":200}"#.to_vec()),
+        };
+        self.store.settle(settle).await.unwrap()
+    }
+
+    /// One webhook with one delivery pending, which carries a secret.
+    async fn one_delivery(&self) -> Webhook {
+        let webhook = self.webhook().await;
+        self.key().await;
+        self.fan_out(&webhook).await;
+        webhook
+    }
+}
+
+pub async fn racing_fan_outs_happen_once(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..3 {
+        test.key().await;
+    }
+    let step = test.step(&webhook.id, 1000).await;
+    let (first, second) = tokio::join!(test.store.fan_out(step.clone()), test.store.fan_out(step.clone()));
+    let mut answers = [first.unwrap(), second.unwrap()];
+    answers.sort_by_key(|answer| *answer == FanOutAnswer::Lost);
+    assert_eq!(answers, [FanOutAnswer::Moved { overflowed: 0 }, FanOutAnswer::Lost]);
+    assert_eq!(test.store.fan_out_cursor().await.unwrap(), step.new);
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased, numbers.not_fanned_out), (3, 0, 0));
+}
+
+pub async fn a_leased_delivery_has_one_holder_until_its_lease_expires(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (store, webhook) = (test.store.clone(), webhook.id.clone());
+        let token = LeaseToken::generate(&mut os_rng());
+        let request = LeaseRequest { webhook, token, max: 4, in_flight_cap: 4, lease: LEASE };
+        workers.spawn(async move { store.lease_deliveries(request).await.unwrap().len() });
+    }
+    assert_eq!(workers.join_all().await.into_iter().sum::<usize>(), 1);
+    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![]);
+    test.skew.add(29_000);
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 0);
+    test.skew.add(2_000);
+    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    let (_, leased) = test.lease(&webhook, 4).await;
+    assert_eq!(leased.len(), 1);
+    let event = leased[0].event.clone().unwrap();
+    assert_eq!(event.action.as_str(), "api-key.created");
+    assert!(test.store.open_secret(&leased[0]).unwrap().unwrap().expose().starts_with("live_"));
+}
+
+pub async fn only_the_holder_settles(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    let (old, leased) = test.lease(&webhook, 1).await;
+    let event = &leased[0].event_id;
+    let stranger = LeaseToken::generate(&mut os_rng());
+    assert_eq!(test.settle(&webhook, event, &stranger, Step::Done).await, Held::No);
+    test.skew.add(31_000);
+    let (new, again) = test.lease(&webhook, 1).await;
+    assert_eq!(again[0].event_id, *event);
+    assert_eq!(test.settle(&webhook, event, &old, Step::Done).await, Held::No, "another holds it now");
+    assert_eq!(test.settle(&webhook, event, &new, Step::Done).await, Held::Yes);
+    assert_eq!(test.settle(&webhook, event, &new, Step::Done).await, Held::No, "it has ended");
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased, numbers.dead), (0, 0, 0));
+    assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), vec![br#"{"status":200}"#.to_vec()]);
+}
+
+pub async fn an_extended_lease_holds(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    let (token, leased) = test.lease(&webhook, 1).await;
+    let event = &leased[0].event_id;
+    test.skew.add(20_000);
+    assert_eq!(test.store.extend_lease(&webhook.id, event, &token, LEASE).await.unwrap(), Held::Yes);
+    test.skew.add(20_000);
+    assert_eq!(test.lease(&webhook, 1).await.1.len(), 0);
+    test.skew.add(11_000);
+    let (other, again) = test.lease(&webhook, 1).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(test.store.extend_lease(&webhook.id, event, &token, LEASE).await.unwrap(), Held::No);
+    assert_eq!(test.store.extend_lease(&webhook.id, event, &other, LEASE).await.unwrap(), Held::Yes);
+}
+
+pub async fn a_retry_comes_back_when_it_is_due(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    let (token, leased) = test.lease(&webhook, 1).await;
+    assert_eq!(leased[0].attempts_made, 0);
+    let event = &leased[0].event_id;
+    let retry = Step::Retry(Duration::from_secs(300));
+    assert_eq!(test.settle(&webhook, event, &token, retry).await, Held::Yes);
+    let due = test.store.due_webhooks(10).await.unwrap();
+    assert_eq!(due.webhooks, vec![]);
+    assert!(due.next_in.unwrap() > Duration::from_secs(290) && due.next_in.unwrap() <= Duration::from_secs(300));
+    test.skew.add(301_000);
+    let (token, leased) = test.lease(&webhook, 1).await;
+    assert_eq!(leased[0].attempts_made, 1);
+    let wait = Step::Wait(Duration::ZERO);
+    assert_eq!(test.settle(&webhook, event, &token, wait).await, Held::Yes);
+    let (_, leased) = test.lease(&webhook, 1).await;
+    assert_eq!(leased[0].attempts_made, 1, "waiting counts no attempt");
+}
+
+pub async fn the_in_flight_cap_holds(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..10 {
+        test.key().await;
+    }
+    test.fan_out(&webhook).await;
+    let (token, first) = test.lease(&webhook, 3).await;
+    let (_, second) = test.lease(&webhook, 3).await;
+    let (_, third) = test.lease(&webhook, 3).await;
+    assert_eq!((first.len(), second.len(), third.len()), (3, 1, 0));
+    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![], "at its cap it is not due");
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased), (6, 4));
+    test.settle(&webhook, &first[0].event_id, &token, Step::Done).await;
+    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    assert_eq!(test.lease(&webhook, 3).await.1.len(), 1);
+}
+
+pub async fn the_last_delivery_to_end_erases_the_secret(place: Place) {
+    let test = place.fixture().await;
+    let webhooks = [test.webhook().await, test.webhook().await];
+    test.key().await;
+    let mut step = test.step(&webhooks[0].id, 1000).await;
+    step.events[0].webhooks = webhooks.iter().map(|webhook| webhook.id.clone()).collect();
+    test.store.fan_out(step).await.unwrap();
+    let (first_token, first) = test.lease(&webhooks[0], 1).await;
+    test.settle(&webhooks[0], &first[0].event_id, &first_token, Step::Done).await;
+    let (token, leased) = test.lease(&webhooks[1], 1).await;
+    assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "one delivery is still to come");
+    test.settle(&webhooks[1], &leased[0].event_id, &token, Step::Dropped).await;
+    assert_eq!(test.store.queue_numbers().await.unwrap().pending, 0);
+}
+
+pub async fn a_dead_letter_can_be_sent_again(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    let (token, leased) = test.lease(&webhook, 1).await;
+    let event = leased[0].event_id.clone();
+    test.settle(&webhook, &event, &token, Step::Dead("status 500".to_owned())).await;
+    let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].event_id.clone(), dead[0].reason.as_str(), dead[0].attempts_made), (event.clone(), "status 500", 1));
+    assert_eq!(dead[0].event, leased[0].event);
+    assert_eq!(test.store.queue_numbers().await.unwrap().dead, 1);
+
+    assert_eq!(test.store.resend(&webhook.id, &event).await.unwrap(), Held::Yes);
+    assert_eq!(test.store.resend(&webhook.id, &event).await.unwrap(), Held::No, "it is no dead letter any more");
+    let (token, again) = test.lease(&webhook, 1).await;
+    assert_eq!((again[0].event_id.clone(), again[0].attempts_made), (event.clone(), 0));
+    assert!(test.store.open_secret(&again[0]).unwrap().is_some());
+    assert_eq!(test.settle(&webhook, &event, &token, Step::Done).await, Held::Yes);
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased, numbers.dead), (0, 0, 0));
+}
+
+pub async fn a_full_queue_pushes_its_oldest_into_the_dead_letters(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    let mut events = Vec::new();
+    for _ in 0..5 {
+        test.skew.add(10);
+        test.key().await;
+        let step = test.step(&webhook.id, 3).await;
+        events.push(step.events[0].event.clone());
+        test.store.fan_out(step).await.unwrap();
+    }
+    assert_eq!(test.store.queue_numbers().await.unwrap().pending, 3);
+    let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let dead: Vec<EventId> = dead.into_iter().map(|letter| letter.event_id).collect();
+    assert_eq!(dead, events[..2]);
+}
+
+pub async fn an_undecodable_entry_goes_into_quarantine(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    test.key().await;
+    let mut step = test.step(&webhook.id, 10).await;
+    step.events.clear();
+    step.quarantined = vec![(step.new, b"bytes".to_vec(), "no such action".to_owned())];
+    let position = step.new;
+    assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutAnswer::Moved { overflowed: 0 });
+    let quarantined = test.store.quarantine(10).await.unwrap();
+    assert_eq!(quarantined, vec![(position, b"bytes".to_vec(), "no such action".to_owned())]);
+    assert_eq!(test.store.queue_numbers().await.unwrap().quarantined, 1);
+    assert!(position > Version::ZERO);
+}
+
+pub async fn a_dropped_queue_is_gone(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    let (token, leased) = test.lease(&webhook, 1).await;
+    test.settle(&webhook, &leased[0].event_id, &token, Step::Dead("gone".to_owned())).await;
+    test.key().await;
+    test.fan_out(&webhook).await;
+    while test.store.drop_queue(&webhook.id).await.unwrap() > 0 {}
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased, numbers.dead), (0, 0, 0));
+    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![]);
+    assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), Vec::<Vec<u8>>::new());
+    assert!(test.store.dead_letters(&webhook.id, 10).await.unwrap().is_empty());
+}

@@ -1,0 +1,168 @@
+//! Records: what a commit writes, and what it refuses.
+
+use gatepost_domain::change::{Action, Scope};
+use gatepost_domain::key::{self, Env};
+use gatepost_domain::record::{ApiKey, KeyDigest};
+use gatepost_domain::time::Version;
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::{MasterKey, Store, StoreErrorKind, Versioned, Write, os_rng};
+use std::time::Duration;
+
+use crate::fixture::{Place, api_key, change, commit, renamed};
+
+pub async fn a_commit_writes_record_index_digest_and_entry_together(place: Place) {
+    let test = place.fixture().await;
+    let before = test.store.last_position().await.unwrap();
+    let (key, secret) = test.key().await;
+    let digest = test.store.digest(secret.expose());
+    assert_eq!(test.store.api_key_by_digest(&digest).await.unwrap(), Some(key.clone()));
+    let page = test.store.api_keys(&test.project.record.id, "", 10).await.unwrap();
+    assert_eq!(page.items, vec![key.clone()]);
+
+    let entries = test.store.feed(before, 10, Duration::ZERO).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].version, key.version);
+    let told = entries[0].told.clone().unwrap();
+    assert_eq!((told.action, told.scope), (Action::ApiKeyCreated, Scope::Digests(vec![digest])));
+    let expected = ApiKey { digests: vec![], ..key.record.clone() };
+    assert_eq!(told.new, Some(expected.into()), "the stream does not carry digests");
+    assert_eq!(told.old, None);
+    assert_eq!(test.store.last_position().await.unwrap(), key.version);
+}
+
+pub async fn a_stale_version_is_a_conflict_and_writes_nothing(place: Place) {
+    let test = place.fixture().await;
+    let (key, _) = test.key().await;
+    let write = |name: &str| Write { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, name)) };
+    commit(&test.store, Action::ApiKeyUpdated, vec![write("first")], None).await;
+    let last = test.store.last_position().await.unwrap();
+    let second = change(Action::ApiKeyUpdated, vec![write("second")], None);
+    assert_eq!(test.store.commit(&second).await.unwrap(), CommitAnswer::Stale);
+    assert_eq!(test.reload(&key.record.id).await.record.name, "first");
+    assert_eq!(test.store.last_position().await.unwrap(), last);
+
+    let again = change(Action::ApiKeyCreated, vec![Write::create(key.record.clone())], None);
+    assert_eq!(test.store.commit(&again).await.unwrap(), CommitAnswer::Stale, "the record exists");
+    let (absent, _) = api_key(&test.store, &test.project.record);
+    let never_read = Versioned { record: absent.clone(), ..key.clone() };
+    let replace = change(Action::ApiKeyUpdated, vec![Write::replace(never_read, absent)], None);
+    assert_eq!(test.store.commit(&replace).await.unwrap(), CommitAnswer::Stale, "there is no such record");
+}
+
+pub async fn a_repeated_commit_answers_the_same_version_and_writes_once(place: Place) {
+    let test = place.fixture().await;
+    let (key, _) = api_key(&test.store, &test.project.record);
+    let create = change(Action::ApiKeyCreated, vec![Write::create(key.clone())], None);
+    let CommitAnswer::Committed(version) = test.store.commit(&create).await.unwrap() else { panic!("not committed") };
+    assert_eq!(test.store.commit(&create).await.unwrap(), CommitAnswer::Repeated(version));
+    assert_eq!(test.store.last_position().await.unwrap(), version);
+
+    let read = test.reload(&key.id).await;
+    let new = renamed(&read, "new");
+    let update = change(Action::ApiKeyUpdated, vec![Write { old: Some(read.map(Into::into)), new: Some(new) }], None);
+    let CommitAnswer::Committed(version) = test.store.commit(&update).await.unwrap() else { panic!("not committed") };
+    assert_eq!(test.store.commit(&update).await.unwrap(), CommitAnswer::Repeated(version));
+    assert_eq!(test.store.last_position().await.unwrap(), version);
+}
+
+pub async fn a_key_value_belongs_to_one_record(place: Place) {
+    let test = place.fixture().await;
+    let (first, _) = test.key().await;
+    let (second, _) = api_key(&test.store, &test.project.record);
+    let thief = ApiKey { digests: first.record.digests.clone(), ..second };
+    let create = change(Action::ApiKeyCreated, vec![Write::create(thief.clone())], None);
+    assert_eq!(test.store.commit(&create).await.unwrap(), CommitAnswer::DigestTaken);
+    assert_eq!(test.store.api_key(&thief.id).await.unwrap(), None);
+}
+
+pub async fn a_changed_value_leads_nowhere_any_more(place: Place) {
+    let test = place.fixture().await;
+    let (key, old_value) = test.key().await;
+    let new_value = key::generate_api_key(Env::Live, &mut os_rng());
+    let (old, new) = (test.store.digest(old_value.expose()), test.store.digest(new_value.expose()));
+    let rotated = ApiKey { digests: vec![KeyDigest { digest: new, until: None }], ..key.record.clone() };
+    let before = key.version;
+    commit(&test.store, Action::ApiKeyUpdated, vec![Write::replace(key.clone(), rotated)], None).await;
+    assert_eq!(test.store.api_key_by_digest(&old).await.unwrap(), None);
+    let found = test.store.api_key_by_digest(&new).await.unwrap().unwrap();
+    assert_eq!(found.record.id, key.record.id);
+
+    let entries = test.store.feed(before, 10, Duration::ZERO).await.unwrap();
+    let Scope::Digests(mut touched) = entries[0].told.clone().unwrap().scope else { panic!("no digests") };
+    touched.sort_unstable();
+    let mut both = vec![old, new];
+    both.sort_unstable();
+    assert_eq!(touched, both, "both values must leave every cache");
+}
+
+pub async fn a_removed_record_is_gone_from_its_list(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    let read = test.store.webhook(&webhook.id).await.unwrap().unwrap();
+    assert_eq!(read.record, webhook);
+    commit(&test.store, Action::WebhookDeleted, vec![Write::remove(read)], None).await;
+    assert_eq!(test.store.webhook(&webhook.id).await.unwrap(), None);
+    assert_eq!(test.store.webhooks(&webhook.account, "", 10).await.unwrap().items, vec![]);
+}
+
+pub async fn lists_are_in_order_of_creation_and_page(place: Place) {
+    let test = place.fixture().await;
+    let mut made = Vec::new();
+    for _ in 0..25 {
+        made.push(test.key().await.0.record.id);
+    }
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = test.store.api_keys(&test.project.record.id, &after, 10).await.unwrap();
+        seen.extend(page.items.into_iter().map(|item| item.record.id));
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    assert_eq!(seen, made);
+}
+
+pub async fn versions_rise_when_the_clock_goes_back(place: Place) {
+    let test = place.fixture().await;
+    let (first, _) = test.key().await;
+    test.skew.add(-3_600_000);
+    let (second, _) = test.key().await;
+    let (third, _) = test.key().await;
+    assert!(first.version < second.version && second.version < third.version);
+    assert_eq!(second.version.moment(), first.version.moment());
+    test.skew.add(2 * 3_600_000);
+    let (fourth, _) = test.key().await;
+    assert!(fourth.version.moment() > first.version.moment());
+    let entries = test.store.feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+    assert!(entries.windows(2).all(|pair| pair[0].version < pair[1].version));
+}
+
+pub async fn a_wrong_master_key_is_refused(place: Place) {
+    let mut test = place.fixture().await;
+    let options = test.place.options.clone();
+    let right = test.place.master.clone();
+    let (key, _) = test.key().await;
+    drop(test.store);
+    if options.url == gatepost_store::StoreUrl::Memory {
+        return; // Nothing is left to open.
+    }
+    let wrong = MasterKey::generate(&mut os_rng());
+    let refusal = Store::open(&options, &wrong).await.unwrap_err();
+    assert_eq!(refusal.kind(), StoreErrorKind::Refused, "{refusal}");
+    test.store = Store::open(&options, &right).await.unwrap();
+    assert_eq!(test.reload(&key.record.id).await, key);
+}
+
+pub async fn unknown_fields_survive_a_rewrite(place: Place) {
+    let test = place.fixture().await;
+    let (key, _) = test.key().await;
+    let newer = key.unknown.with_public("shoe_size", 43);
+    let from_newer = Versioned { unknown: newer.clone(), ..key.clone() };
+    let write = Write { old: Some(from_newer.map(Into::into)), new: Some(renamed(&key, "by a newer process")) };
+    commit(&test.store, Action::ApiKeyUpdated, vec![write], None).await;
+    let read = test.reload(&key.record.id).await;
+    assert_eq!(read.unknown, newer);
+    let write = Write { old: Some(read.clone().map(Into::into)), new: Some(renamed(&read, "by an older one")) };
+    commit(&test.store, Action::ApiKeyUpdated, vec![write], None).await;
+    let read = test.reload(&key.record.id).await;
+    assert_eq!((read.record.name.as_str(), read.unknown), ("by an older one", newer));
+}

@@ -1,0 +1,247 @@
+//! The feed: this gateway's reading of the stream, its heartbeat, and the claims that wait.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gatepost_domain::change::Scope;
+use gatepost_domain::id::EventId;
+use gatepost_domain::time::{Clock, Version};
+use gatepost_store::act::{Beat, Claim, CursorState, Heartbeat};
+use gatepost_store::{Entry, Result, Store, StoreErrorKind};
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::live::Liveness;
+use crate::verifier::{Verifier, VerifyOptions};
+
+/// How often a heartbeat is sent.
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
+/// How long the feed waits for a change before it asks again.
+const FEED_WAIT: Duration = Duration::from_millis(500);
+/// Entries of one reading.
+const FEED_BATCH: u32 = 1000;
+/// How long to wait after a failure of the store.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// Claims that are tried again in one round.
+const CLAIMS_A_ROUND: usize = 100;
+
+/// What the feed and the heartbeat must agree on.
+#[derive(Debug, Default)]
+struct Position {
+    cursor: Version,
+    event: Option<EventId>,
+    /// Counts resets: a reading that began before one is thrown away.
+    resets: u64,
+}
+
+/// A running verifier with the tasks that keep its cache true.
+#[derive(Debug)]
+pub struct Feed {
+    verifier: Arc<Verifier>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<()>,
+}
+
+/// Registers a gateway with the store, lifts all floors to the last position, and begins to follow the
+/// stream. Only then may it listen.
+pub async fn start(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    options: &VerifyOptions,
+    registry: &Registry,
+) -> Result<Feed> {
+    let verifier = Verifier::new(store, clock, options, registry)
+        .map_err(|error| StoreErrorKind::Refused.with(error))?;
+    let verifier = Arc::new(verifier);
+    let position = Arc::new(Mutex::new(Position::default()));
+    beat(&verifier, &position).await?;
+    let (stop, stopped) = watch::channel(());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(until(stopped.clone(), follow(Arc::clone(&verifier), Arc::clone(&position))));
+    tasks.spawn(until(stopped.clone(), keep_beating(Arc::clone(&verifier), position)));
+    tasks.spawn(until(stopped, repeat_claims(Arc::clone(&verifier))));
+    Ok(Feed { verifier, tasks, stop })
+}
+
+impl Feed {
+    /// What checks keys.
+    pub fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.verifier)
+    }
+
+    /// Ends the reading and signs off. Call it after the last request.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.send_replace(());
+        while self.tasks.join_next().await.is_some() {}
+        repeat_some_claims(&self.verifier).await;
+        self.verifier.store.sign_off(&self.verifier.gateway).await
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<()>, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = task => {}
+        _ = stopped.changed() => {}
+    }
+}
+
+/// Reads the stream for ever.
+async fn follow(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
+    loop {
+        let (cursor, resets) = {
+            let position = lock(&position);
+            (position.cursor, position.resets)
+        };
+        let read = read(&verifier, cursor).await;
+        match read {
+            Ok((entries, trimmed)) => apply(&verifier, &position, entries, trimmed, resets),
+            Err(error) => {
+                verifier.metrics.store_error(&error);
+                tracing::debug!(%error, "reading the feed failed");
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
+
+/// Entries after `cursor`, and, read after them, up to where the stream was trimmed.
+async fn read(verifier: &Verifier, cursor: Version) -> Result<(Vec<Entry>, Version)> {
+    let entries = verifier.store.feed(cursor, FEED_BATCH, FEED_WAIT).await?;
+    if entries.is_empty() {
+        return Ok((entries, Version::ZERO));
+    }
+    let trimmed = verifier.store.trimmed_through().await?;
+    Ok((entries, trimmed))
+}
+
+/// Lifts the floors of a reading, then moves the cursor.
+fn apply(verifier: &Verifier, position: &Mutex<Position>, entries: Vec<Entry>, trimmed: Version, resets: u64) {
+    let mut position = lock(position);
+    let Some(last) = entries.last() else { return };
+    if position.resets != resets {
+        return;
+    }
+    if position.cursor < trimmed {
+        // What lies between was trimmed unread: nothing that was learned counts.
+        reset(verifier, &mut position, last.version);
+        return;
+    }
+    let now = verifier.clock.now();
+    for entry in &entries {
+        verifier.floors.lift(scope(entry), entry.version);
+        verifier.metrics.propagation_s.observe(now.since(entry.version.moment()).as_secs_f64());
+    }
+    position.cursor = last.version;
+    position.event.clone_from(&last.event);
+    verifier.floors.advance(position.cursor);
+    verifier.live.reached(position.cursor);
+}
+
+/// An entry that cannot be read still says what it makes worthless.
+fn scope(entry: &Entry) -> &Scope {
+    match &entry.told {
+        Ok(told) => &told.scope,
+        Err(undecodable) => &undecodable.scope,
+    }
+}
+
+fn reset(verifier: &Verifier, position: &mut Position, last: Version) {
+    tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed: the cache begins anew");
+    *position = Position { cursor: last, event: None, resets: position.resets + 1 };
+    verifier.live.forget();
+    verifier.floors.reset(last);
+    verifier.caches.clear();
+}
+
+async fn keep_beating(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut was_live = true;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = beat(&verifier, &position).await {
+            verifier.metrics.store_error(&error);
+            tracing::debug!(%error, "heartbeat failed");
+        }
+        was_live = tell(&verifier, was_live);
+    }
+}
+
+async fn beat(verifier: &Verifier, position: &Mutex<Position>) -> Result<()> {
+    let (cursor, cursor_event, resets) = {
+        let position = lock(position);
+        (position.cursor, position.event.clone(), position.resets)
+    };
+    let sent = verifier.clock.uptime();
+    let heartbeat = Heartbeat {
+        gateway: verifier.gateway.clone(),
+        cursor,
+        cursor_event,
+        refuses_within: verifier.live.promise(),
+    };
+    let answer = verifier.store.heartbeat(heartbeat).await?;
+    verifier.set_checksum(answer.checksum);
+    let mut position = lock(position);
+    if position.resets == resets && is_lost(cursor, &answer) {
+        reset(verifier, &mut position, answer.last);
+    }
+    verifier.live.beat(sent, answer.last, position.cursor);
+    Ok(())
+}
+
+/// Whether the reading at `cursor` cannot be continued. The start of a process counts as well: it has
+/// read nothing and begins at the last position.
+fn is_lost(cursor: Version, answer: &Beat) -> bool {
+    cursor == Version::ZERO
+        || cursor < answer.trimmed_through
+        || match answer.cursor {
+            CursorState::Present | CursorState::Trimmed => false,
+            CursorState::Foreign => true,
+        }
+}
+
+fn tell(verifier: &Verifier, was_live: bool) -> bool {
+    let now = verifier.clock.uptime();
+    let is_live = verifier.live.judge(now) == Liveness::Live;
+    verifier.metrics.live.set(i64::from(is_live));
+    verifier.metrics.feed_lag_s.set(verifier.live.age(now).as_secs_f64());
+    verifier.metrics.cache_entries.set(i64::try_from(verifier.caches.len()).unwrap_or(i64::MAX));
+    verifier.metrics.pending_claims.set(i64::try_from(verifier.pending.len()).unwrap_or(i64::MAX));
+    if was_live && !is_live {
+        tracing::warn!("not live: the store does not answer, cached keys are accepted until max_stale");
+    }
+    if !was_live && is_live {
+        tracing::info!("live again");
+    }
+    is_live
+}
+
+async fn repeat_claims(verifier: Arc<Verifier>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        repeat_some_claims(&verifier).await;
+    }
+}
+
+/// Tries claims that the store did not answer, until one fails again.
+async fn repeat_some_claims(verifier: &Verifier) {
+    for claim in verifier.pending.some(CLAIMS_A_ROUND) {
+        match verifier.store.claim_first_use(&claim.facts, &claim.digest).await {
+            Ok(answer) => {
+                if matches!(answer, Claim::Won(_)) {
+                    verifier.metrics.first_use.inc();
+                }
+                verifier.pending.remove(&claim.facts.key);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "claims of first use wait on");
+                return;
+            }
+        }
+    }
+}
+
+fn lock(position: &Mutex<Position>) -> std::sync::MutexGuard<'_, Position> {
+    position.lock().unwrap_or_else(PoisonError::into_inner)
+}

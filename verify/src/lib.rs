@@ -1,0 +1,20 @@
+//! One key's check: look up, decide, meter, first use. The cache of the request path and the feed
+//! that keeps it true.
+
+mod api;
+mod cache;
+mod feed;
+mod first_use;
+mod flight;
+mod floors;
+mod live;
+mod metrics;
+mod verifier;
+
+#[cfg(test)]
+mod model;
+
+pub use api::{Admission, Source, Unavailable, Verdict};
+pub use feed::{Feed, start};
+pub use live::Liveness;
+pub use verifier::{Verifier, VerifyOptions};

@@ -1,0 +1,246 @@
+//! The check of one request's key, from the credential to the verdict.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::GatewayId;
+use gatepost_domain::key::{self, Checksum};
+use gatepost_domain::permit::{self, Denial, Permit, Requirement};
+use gatepost_domain::time::{Clock, Uptime};
+use gatepost_store::act::Claim;
+use gatepost_store::{Store, os_rng};
+use prometheus::Registry;
+
+use crate::api::{Admission, Source, Unavailable, Verdict};
+use crate::cache::{Caches, Entry, FirstUse, Looked};
+use crate::first_use::{PendingClaim, PendingClaims};
+use crate::flight::{Flights, Outcome};
+use crate::floors::{Arrival, Counts, Floors};
+use crate::live::{Live, Liveness};
+use crate::metrics::Metrics;
+
+/// Limits of a check.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// Keys that the cache holds, and the number of floors.
+    pub cache_capacity: u64,
+    /// Values that are no key, held apart.
+    pub negative_capacity: u64,
+    /// How long after the last live moment cached keys are accepted where the store does not answer.
+    pub max_stale: Duration,
+    /// Look-ups in flight; beyond, 503.
+    pub max_lookups: usize,
+}
+
+/// Checks keys. One for a process; share it by reference or in an `Arc`.
+#[derive(Debug)]
+pub struct Verifier {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) gateway: GatewayId,
+    pub(crate) floors: Floors,
+    pub(crate) live: Live,
+    pub(crate) caches: Caches,
+    pub(crate) pending: PendingClaims,
+    pub(crate) metrics: Metrics,
+    flights: Arc<Flights>,
+    strict_checksum: AtomicBool,
+}
+
+/// A look-up is begun anew this often when the one that was joined began before the request arrived.
+const MAX_LOOKUPS_A_REQUEST: usize = 3;
+
+impl Verifier {
+    /// A verifier that has not yet seen the store: [`crate::start`] makes one that has.
+    pub(crate) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        options: &VerifyOptions,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        Ok(Self {
+            strict_checksum: AtomicBool::new(store.checksum_at_open() == Checksum::Strict),
+            gateway: GatewayId::generate(&mut os_rng()),
+            floors: Floors::new(options.cache_capacity),
+            live: Live::new(options.max_stale),
+            caches: Caches::new(options.cache_capacity, options.negative_capacity),
+            pending: PendingClaims::default(),
+            metrics: Metrics::register(registry)?,
+            flights: Arc::new(Flights::new(options.max_lookups)),
+            store,
+            clock,
+        })
+    }
+
+    /// Checks a credential against what a route asks. On a cache hit it touches neither the store nor
+    /// a lock, and allocates nothing.
+    pub async fn check(self: &Arc<Self>, credential: &str, asked: &Requirement) -> Verdict {
+        if key::check_api_key(credential, self.checksum()).is_err() {
+            return Verdict::Denied { denial: Denial::Malformed, facts: None, source: Source::Text };
+        }
+        let digest = self.store.pepper().digest(credential);
+        let arrival = self.floors.arrive(&digest);
+        let now = self.clock.uptime();
+        if let Some(verdict) = self.hit(&digest, arrival, asked, now) {
+            return verdict;
+        }
+        // Boxed, so that the future of a hit stays small.
+        Box::pin(self.miss(digest, arrival, asked, now)).await
+    }
+
+    /// Tells how far the cache may be trusted now.
+    pub fn liveness(&self) -> Liveness {
+        self.live.judge(self.clock.uptime())
+    }
+
+    /// The verdict from the cache alone, if it can be had.
+    fn hit(&self, digest: &Digest, arrival: Arrival, asked: &Requirement, now: Uptime) -> Option<Verdict> {
+        let looked = self.counting(digest, arrival)?;
+        let entry = match (looked, self.live.judge(now)) {
+            (Looked::Key(entry), Liveness::Live) => entry,
+            (Looked::Key(entry), Liveness::Stale) if entry.take_check(now).is_none() => entry,
+            (Looked::Absent(_), Liveness::Live) => {
+                return Some(Verdict::Denied { denial: Denial::Unknown, facts: None, source: Source::Negative });
+            }
+            (Looked::Key(_) | Looked::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => return None,
+        };
+        match self.decide(&entry, asked, Source::Cache) {
+            Ok(permit) if entry.first_use() == FirstUse::Claimed => Some(admit(permit, &entry, Source::Cache)),
+            Ok(_) => None,
+            Err(denied) => Some(denied),
+        }
+    }
+
+    /// The verdict with the store's help: an unknown value, an entry that no longer counts, a gateway
+    /// that is not live, or a first use.
+    async fn miss(
+        self: &Arc<Self>,
+        digest: Digest,
+        arrival: Arrival,
+        asked: &Requirement,
+        now: Uptime,
+    ) -> Verdict {
+        let (looked, source) = match self.usable(&digest, arrival, now).await {
+            Ok(found) => found,
+            Err(unavailable) => return Verdict::Unavailable(unavailable),
+        };
+        let Looked::Key(entry) = looked else {
+            return Verdict::Denied { denial: Denial::Unknown, facts: None, source };
+        };
+        match self.decide(&entry, asked, source) {
+            Ok(permit) => self.claim(permit, &entry, digest, source, now).await,
+            Err(denied) => denied,
+        }
+    }
+
+    async fn usable(
+        self: &Arc<Self>,
+        digest: &Digest,
+        arrival: Arrival,
+        now: Uptime,
+    ) -> Result<(Looked, Source), Unavailable> {
+        let cached = self.counting(digest, arrival);
+        let liveness = self.live.judge(now);
+        match (cached, liveness) {
+            // A first use of a key that is otherwise a hit.
+            (Some(looked), Liveness::Live) => Ok((looked, Source::Cache)),
+            (Some(Looked::Key(entry)), Liveness::Stale) => {
+                let looked = self.look_up(*digest, arrival, now).await;
+                Ok(looked.map_or((Looked::Key(entry), Source::Cache), |looked| (looked, Source::Store)))
+            }
+            (Some(_) | None, Liveness::Live | Liveness::Stale | Liveness::Expired) => {
+                Ok((self.look_up(*digest, arrival, now).await?, Source::Store))
+            }
+        }
+    }
+
+    /// A cached answer that counts for this request.
+    fn counting(&self, digest: &Digest, arrival: Arrival) -> Option<Looked> {
+        let looked = self.caches.get(digest)?;
+        (self.floors.judge(arrival, looked.as_of(), looked.project()) == Counts::Yes).then_some(looked)
+    }
+
+    /// An answer of the store that counts for this request. One that was joined may have begun before
+    /// a change that this request must see; the next one cannot.
+    async fn look_up(self: &Arc<Self>, digest: Digest, arrival: Arrival, now: Uptime) -> Outcome {
+        for _ in 0..MAX_LOOKUPS_A_REQUEST {
+            let looked = self.flights.join_or_start(digest, || Arc::clone(self).fly(digest, now)).await?;
+            if self.floors.judge(arrival, looked.as_of(), looked.project()) == Counts::Yes {
+                return Ok(looked);
+            }
+        }
+        Err(Unavailable::Store)
+    }
+
+    async fn fly(self: Arc<Self>, digest: Digest, now: Uptime) -> Outcome {
+        let epoch = self.floors.epoch();
+        match self.store.lookup(&digest).await {
+            Ok(lookup) => {
+                let looked = Looked::new(lookup, epoch, now);
+                self.caches.fill(digest, &looked);
+                Ok(looked)
+            }
+            Err(error) => {
+                self.metrics.store_error(&error);
+                tracing::debug!(%error, "look-up failed");
+                Err(Unavailable::Store)
+            }
+        }
+    }
+
+    fn decide(&self, entry: &Entry, asked: &Requirement, source: Source) -> Result<Permit, Verdict> {
+        permit::decide(&entry.facts, asked, self.clock.now())
+            .map_err(|denial| Verdict::Denied { denial, facts: Some(Arc::clone(&entry.facts)), source })
+    }
+
+    /// Claims the first use before the request goes upstream. Where the store does not answer, the
+    /// request passes and the claim waits.
+    async fn claim(&self, permit: Permit, entry: &Arc<Entry>, digest: Digest, source: Source, now: Uptime) -> Verdict {
+        if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() {
+            return admit(permit, entry, source);
+        }
+        match self.store.claim_first_use(&entry.facts, &digest).await {
+            Ok(claim) => self.claimed(claim, permit, entry, source),
+            Err(error) => {
+                self.metrics.store_error(&error);
+                entry.claim_failed(now);
+                self.pending.push(PendingClaim { facts: Arc::clone(&entry.facts), digest });
+                admit(permit, entry, source)
+            }
+        }
+    }
+
+    fn claimed(&self, claim: Claim, permit: Permit, entry: &Arc<Entry>, source: Source) -> Verdict {
+        self.pending.remove(&entry.facts.key);
+        match claim {
+            Claim::Won(_) => {
+                self.metrics.first_use.inc();
+                entry.mark_used();
+                admit(permit, entry, source)
+            }
+            Claim::Already(_) => {
+                entry.mark_used();
+                admit(permit, entry, source)
+            }
+            Claim::NotActive => Verdict::Denied {
+                denial: Denial::Inactive,
+                facts: Some(Arc::clone(&entry.facts)),
+                source: Source::Store,
+            },
+        }
+    }
+
+    pub(crate) fn set_checksum(&self, checksum: Checksum) {
+        self.strict_checksum.store(checksum == Checksum::Strict, Ordering::Release);
+    }
+
+    fn checksum(&self) -> Checksum {
+        if self.strict_checksum.load(Ordering::Acquire) { Checksum::Strict } else { Checksum::Ignored }
+    }
+}
+
+fn admit(permit: Permit, entry: &Entry, source: Source) -> Verdict {
+    Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source })
+}

@@ -1,0 +1,146 @@
+//! Accounts, projects and webhooks as JSON.
+
+use std::collections::BTreeMap;
+
+use gatepost_domain::record::{Account, Project, Status, Webhook};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{actor, text};
+
+/// An account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountBody {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it counts.
+    pub is_active: bool,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was last changed.
+    pub updated_at: String,
+}
+
+impl From<&Account> for AccountBody {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            name: account.name.clone(),
+            is_active: account.status == Status::Active,
+            created_at: text(account.stamps.created_at),
+            updated_at: text(account.stamps.updated_at),
+        }
+    }
+}
+
+/// A project.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectBody {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The account that owns it.
+    pub account_id: String,
+    /// `live` or `test`, fixed for its life.
+    pub env: String,
+    /// Whether its keys may be used.
+    pub is_active: bool,
+    /// By whom it was made.
+    pub created_by: Option<String>,
+    /// What `createdBy` is the id of.
+    pub created_by_type: Option<String>,
+    /// By whom it was last changed.
+    pub last_changed_by: Option<String>,
+    /// What `lastChangedBy` is the id of.
+    pub last_changed_by_type: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was last changed.
+    pub updated_at: String,
+}
+
+impl From<&Project> for ProjectBody {
+    fn from(project: &Project) -> Self {
+        let (created_by, created_by_type) = actor(&project.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor(&project.stamps.updated_by);
+        Self {
+            id: project.id.to_string(),
+            name: project.name.clone(),
+            account_id: project.account.to_string(),
+            env: project.env.as_str().to_owned(),
+            is_active: project.status == Status::Active,
+            created_by,
+            created_by_type,
+            last_changed_by,
+            last_changed_by_type,
+            created_at: text(project.stamps.created_at),
+            updated_at: text(project.stamps.updated_at),
+        }
+    }
+}
+
+/// A webhook.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookBody {
+    /// Its id.
+    pub id: String,
+    /// The account whose events it gets.
+    pub account_id: String,
+    /// The only project whose events it gets; null for the whole account.
+    pub project_id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Where events are sent.
+    pub url: String,
+    /// What it asked for.
+    pub topics: Vec<String>,
+    /// The HTTP method that the receiver wants.
+    pub http_method: String,
+    /// Headers that the receiver wants.
+    pub custom_headers: BTreeMap<String, String>,
+    /// `live` or `paused`.
+    pub status: String,
+    /// Always true: a deleted webhook is gone.
+    pub is_active: bool,
+    /// The signing secret, only in the answer that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// By whom it was made.
+    pub created_by: Option<String>,
+    /// What `createdBy` is the id of.
+    pub created_by_type: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was last changed.
+    pub updated_at: String,
+}
+
+impl WebhookBody {
+    /// The webhook, with its secret in the answer that made it.
+    pub fn new(webhook: &Webhook, secret: Option<&str>) -> Self {
+        let (created_by, created_by_type) = actor(&webhook.stamps.created_by);
+        Self {
+            id: webhook.id.to_string(),
+            account_id: webhook.account.to_string(),
+            project_id: webhook.project.as_ref().map(ToString::to_string),
+            name: webhook.name.clone(),
+            url: webhook.url.clone(),
+            topics: webhook.topics.iter().map(|topic| topic.as_str().to_owned()).collect(),
+            http_method: webhook.method.clone(),
+            custom_headers: webhook.custom_headers.iter().cloned().collect(),
+            status: webhook.status.as_str().to_owned(),
+            is_active: true,
+            secret: secret.map(str::to_owned),
+            created_by,
+            created_by_type,
+            created_at: text(webhook.stamps.created_at),
+            updated_at: text(webhook.stamps.updated_at),
+        }
+    }
+}
