@@ -145,9 +145,7 @@ pub enum Shape {
 
 /// Tells generated values from others. Access keys have the same form behind a longer prefix.
 pub fn shape(text: &str) -> Shape {
-    let body = ["live_access_", "test_access_", "live_", "test_"]
-        .iter()
-        .find_map(|prefix| text.strip_prefix(prefix));
+    let body = ["live_access_", "test_access_", "live_", "test_"].iter().find_map(|prefix| text.strip_prefix(prefix));
     let Some(body) = body.filter(|body| body.len() == BODY_DIGITS && base62::is_base62(body)) else {
         return Shape::Chosen;
     };

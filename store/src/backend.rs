@@ -104,7 +104,7 @@ acts! {
     /// Puts a dead letter back into its queue with a fresh schedule; `No` if there is none.
     fn resend(webhook: WebhookId, event: EventId) -> Held;
     /// Removes all that a removed webhook left: queue, attempts, dead letters. Bounded per call;
-    /// answers how much is left.
+    /// answers how much it removed, 0 at the end.
     fn drop_queue(webhook: WebhookId) -> u64;
     /// Entries in quarantine: position, bytes, reason.
     fn quarantine(limit: u32) -> Vec<(Version, Vec<u8>, String)>;

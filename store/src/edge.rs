@@ -47,12 +47,8 @@ impl Store {
     pub async fn claim_first_use(&self, facts: &KeyFacts, digest: &Digest) -> Result<Claim> {
         let actor = Actor::Key(facts.key.clone());
         let head = entry::encode_first_use_head(&actor, &facts.account, &facts.project, facts.key.as_str())?;
-        let claim = RawClaim {
-            key: facts.key.clone(),
-            digest: *digest,
-            event: EventId::of_first_use(&facts.key),
-            head,
-        };
+        let claim =
+            RawClaim { key: facts.key.clone(), digest: *digest, event: EventId::of_first_use(&facts.key), head };
         self.backend.claim_first_use(claim).await
     }
 

@@ -61,7 +61,7 @@ struct StoredEnvelope {
 }
 
 /// The opened envelope: digests keys, seals and opens secrets.
-pub struct Envelope {
+pub(crate) struct Envelope {
     pepper: Pepper,
     data: XChaCha20Poly1305,
 }
@@ -101,7 +101,7 @@ impl Envelope {
     }
 
     /// The pepper under which keys are digested.
-    pub fn pepper(&self) -> &Pepper {
+    pub(crate) fn pepper(&self) -> &Pepper {
         &self.pepper
     }
 

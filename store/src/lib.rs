@@ -27,6 +27,7 @@ pub use envelope::{MasterKey, NotAMasterKey};
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use options::{Skew, StoreOptions, UnsafeRedis};
 pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
+pub use records::{MAX_PAGE, Page};
 pub use shape::Unknown;
 pub use store::{Store, os_rng};
 pub use url::StoreUrl;

@@ -10,9 +10,7 @@ use gatepost_domain::time::{Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::act::{
-    DueWebhooks, FanOutAnswer, Held, LeaseRequest, QueueNumbers, RawEvent, RawFanOut, RawSettle,
-};
+use crate::act::{DueWebhooks, FanOutAnswer, Held, LeaseRequest, QueueNumbers, RawEvent, RawFanOut, RawSettle};
 use crate::entry::{self, EntryHead, Told};
 use crate::error::{Result, StoreErrorKind};
 use crate::store::Store;
@@ -187,7 +185,7 @@ impl Store {
         self.backend.resend(webhook.clone(), event.clone()).await
     }
 
-    /// Removes what a removed webhook left, a bounded part per call; answers how much is left.
+    /// Removes what a removed webhook left, a bounded part per call; answers how much it removed, 0 at the end.
     pub async fn drop_queue(&self, webhook: &WebhookId) -> Result<u64> {
         self.backend.drop_queue(webhook.clone()).await
     }

@@ -63,8 +63,7 @@ impl Entry {
 fn take_turn(after_ms: &AtomicU64, now: Uptime, every: Duration) -> Option<()> {
     let due = after_ms.load(Ordering::Acquire);
     let next = after(now, every);
-    let taken = due <= now.as_ms()
-        && after_ms.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    let taken = due <= now.as_ms() && after_ms.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
     taken.then_some(())
 }
 

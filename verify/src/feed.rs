@@ -45,14 +45,9 @@ pub struct Feed {
 
 /// Registers a gateway with the store, lifts all floors to the last position, and begins to follow the
 /// stream. Only then may it listen.
-pub async fn start(
-    store: Store,
-    clock: Arc<dyn Clock>,
-    options: &VerifyOptions,
-    registry: &Registry,
-) -> Result<Feed> {
-    let verifier = Verifier::new(store, clock, options, registry)
-        .map_err(|error| StoreErrorKind::Refused.with(error))?;
+pub async fn start(store: Store, clock: Arc<dyn Clock>, options: &VerifyOptions, registry: &Registry) -> Result<Feed> {
+    let verifier =
+        Verifier::new(store, clock, options, registry).map_err(|error| StoreErrorKind::Refused.with(error))?;
     let verifier = Arc::new(verifier);
     let position = Arc::new(Mutex::new(Position::default()));
     beat(&verifier, &position).await?;
@@ -174,12 +169,8 @@ async fn beat(verifier: &Verifier, position: &Mutex<Position>) -> Result<()> {
         (position.cursor, position.event.clone(), position.resets)
     };
     let sent = verifier.clock.uptime();
-    let heartbeat = Heartbeat {
-        gateway: verifier.gateway.clone(),
-        cursor,
-        cursor_event,
-        refuses_within: verifier.live.promise(),
-    };
+    let heartbeat =
+        Heartbeat { gateway: verifier.gateway.clone(), cursor, cursor_event, refuses_within: verifier.live.promise() };
     let answer = verifier.store.heartbeat(heartbeat).await?;
     verifier.set_checksum(answer.checksum);
     let mut position = lock(position);

@@ -75,9 +75,14 @@ impl Floors {
     /// Judges an answer for a request. The project is known only with the answer, so its floor is read
     /// now; a floor above the request's cursor was lifted after arrival and does not bind it.
     pub(crate) fn judge(&self, arrival: Arrival, as_of: AsOf, project: Option<&ProjectId>) -> Counts {
+        if as_of.epoch > arrival.epoch {
+            // History was rewound after the request arrived, and the look-up began after that.
+            return Counts::Yes;
+        }
         let project_floor = project.map_or(Version::ZERO, |project| self.project_floor(project));
         let bound = arrival.floor.max(project_floor.min(arrival.cursor));
-        if as_of.epoch >= arrival.epoch && as_of.version >= bound { Counts::Yes } else { Counts::No }
+        // The epoch after the project's floor: a rewind moves the epoch before it lowers a floor.
+        if as_of.epoch == self.epoch() && as_of.version >= bound { Counts::Yes } else { Counts::No }
     }
 
     /// Lifts the floors that a change touches.

@@ -35,7 +35,6 @@ pub struct VerifyOptions {
 }
 
 /// Checks keys. One for a process; share it by reference or in an `Arc`.
-#[derive(Debug)]
 pub struct Verifier {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
@@ -47,6 +46,12 @@ pub struct Verifier {
     pub(crate) metrics: Metrics,
     flights: Arc<Flights>,
     strict_checksum: AtomicBool,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
 }
 
 /// A look-up is begun anew this often when the one that was joined began before the request arrived.
@@ -104,7 +109,7 @@ impl Verifier {
             (Looked::Absent(_), Liveness::Live) => {
                 return Some(Verdict::Denied { denial: Denial::Unknown, facts: None, source: Source::Negative });
             }
-            (Looked::Key(_) | Looked::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => return None,
+            (Looked::Key(_) | Looked::Absent(_), Liveness::Stale | Liveness::Expired) => return None,
         };
         match self.decide(&entry, asked, Source::Cache) {
             Ok(permit) if entry.first_use() == FirstUse::Claimed => Some(admit(permit, &entry, Source::Cache)),
@@ -115,13 +120,7 @@ impl Verifier {
 
     /// The verdict with the store's help: an unknown value, an entry that no longer counts, a gateway
     /// that is not live, or a first use.
-    async fn miss(
-        self: &Arc<Self>,
-        digest: Digest,
-        arrival: Arrival,
-        asked: &Requirement,
-        now: Uptime,
-    ) -> Verdict {
+    async fn miss(self: &Arc<Self>, digest: Digest, arrival: Arrival, asked: &Requirement, now: Uptime) -> Verdict {
         let (looked, source) = match self.usable(&digest, arrival, now).await {
             Ok(found) => found,
             Err(unavailable) => return Verdict::Unavailable(unavailable),
@@ -191,8 +190,11 @@ impl Verifier {
     }
 
     fn decide(&self, entry: &Entry, asked: &Requirement, source: Source) -> Result<Permit, Verdict> {
-        permit::decide(&entry.facts, asked, self.clock.now())
-            .map_err(|denial| Verdict::Denied { denial, facts: Some(Arc::clone(&entry.facts)), source })
+        permit::decide(&entry.facts, asked, self.clock.now()).map_err(|denial| Verdict::Denied {
+            denial,
+            facts: Some(Arc::clone(&entry.facts)),
+            source,
+        })
     }
 
     /// Claims the first use before the request goes upstream. Where the store does not answer, the

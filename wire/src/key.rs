@@ -103,10 +103,9 @@ impl ApiKeyBody {
             custom_user_id: key.custom_user_id.clone(),
             expiry: expires_at.clone(),
             expires_at,
-            rate_limit_configs: key.rate_limit.map(|rate| RateLimitBody {
-                rate_limit: rate.limit,
-                rate_limit_ttl: rate.window.as_secs_f64(),
-            }),
+            rate_limit_configs: key
+                .rate_limit
+                .map(|rate| RateLimitBody { rate_limit: rate.limit, rate_limit_ttl: rate.window.as_secs_f64() }),
             permissions: key.permissions.clone(),
             creation_context: CreationContextBody {
                 client_ip: key.creation_context.client_ip.clone(),

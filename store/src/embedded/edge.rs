@@ -1,7 +1,7 @@
 //! Look-ups, claims, feed and heartbeats in the embedded store.
 
-use std::sync::{MutexGuard, PoisonError};
 use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gatepost_domain::change::{Action, Fence, Scope};

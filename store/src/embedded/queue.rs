@@ -50,7 +50,13 @@ impl Embedded {
             let (webhook, event) = (webhook.as_str(), event.as_str());
             let Some(held) = held(transaction, webhook, event, &token, now)? else { return Ok(Held::No) };
             let end = now.plus(lease).as_ms();
-            move_to(transaction, webhook, event, &held, Delivery { lease_end_ms: end, available_ms: end, ..held.clone() })?;
+            move_to(
+                transaction,
+                webhook,
+                event,
+                &held,
+                Delivery { lease_end_ms: end, available_ms: end, ..held.clone() },
+            )?;
             Ok(Held::Yes)
         })
         .await
@@ -87,9 +93,7 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
             continue;
         }
         let mut events = transaction.open_table(EVENTS).map_err(failure)?;
-        events
-            .insert(event.event.as_str(), (event.webhooks.len() as u64, event.body.as_slice()))
-            .map_err(failure)?;
+        events.insert(event.event.as_str(), (event.webhooks.len() as u64, event.body.as_slice())).map_err(failure)?;
         drop(events);
         for webhook in &event.webhooks {
             enqueue(transaction, webhook.as_str(), event.event.as_str(), now)?;
@@ -264,8 +268,7 @@ fn move_to(
     after: Delivery,
 ) -> Result<()> {
     leave(transaction, webhook, event, before)?;
-    let state =
-        (after.attempts_made, after.token.as_str(), after.lease_end_ms, after.created_ms, after.available_ms);
+    let state = (after.attempts_made, after.token.as_str(), after.lease_end_ms, after.created_ms, after.available_ms);
     transaction.open_table(DELIVERIES).map_err(failure)?.insert((webhook, event), state).map_err(failure)?;
     let mut queue = transaction.open_table(QUEUE).map_err(failure)?;
     queue.insert((webhook, after.available_ms, event), ()).map_err(failure)?;

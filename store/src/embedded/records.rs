@@ -117,12 +117,7 @@ pub(super) fn record(transaction: &ReadTransaction, name: &str) -> Result<Option
     unpack(bytes.value(), first_used_at).map(Some)
 }
 
-fn list(
-    transaction: &ReadTransaction,
-    index: &IndexName,
-    after: &str,
-    limit: u32,
-) -> Result<Vec<(String, RawRecord)>> {
+fn list(transaction: &ReadTransaction, index: &IndexName, after: &str, limit: u32) -> Result<Vec<(String, RawRecord)>> {
     let table = transaction.open_table(INDEX).map_err(failure)?;
     let mut listed = Vec::new();
     for member in table.range((index.0.as_str(), after)..).map_err(failure)? {

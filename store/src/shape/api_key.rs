@@ -107,10 +107,7 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         status: parse_status(&public.status)?,
         mask: public.mask,
         digests: private.digests.iter().map(digest).collect::<Result<_>>()?,
-        creation_context: CreationContext {
-            client_ip: public.client_ip,
-            client_user_agent: public.client_user_agent,
-        },
+        creation_context: CreationContext { client_ip: public.client_ip, client_user_agent: public.client_user_agent },
         stamps: public.stamps.decode()?,
     }))
 }

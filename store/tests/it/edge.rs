@@ -20,7 +20,7 @@ async fn found(test: &Fixture, digest: &Digest) -> FoundKey {
     test.store.lookup(digest).await.unwrap().found.unwrap()
 }
 
-pub async fn a_lookup_tells_the_last_position_also_for_absent_values(place: Place) {
+pub(crate) async fn a_lookup_tells_the_last_position_also_for_absent_values(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
@@ -32,7 +32,7 @@ pub async fn a_lookup_tells_the_last_position_also_for_absent_values(place: Plac
     assert_eq!(test.store.lookup(&digest).await.unwrap().as_of, off);
 }
 
-pub async fn a_lookup_sees_key_and_project(place: Place) {
+pub(crate) async fn a_lookup_sees_key_and_project(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
@@ -50,7 +50,7 @@ pub async fn a_lookup_sees_key_and_project(place: Place) {
     assert_eq!(found(&test, &digest).await.facts.status, Status::Inactive);
 }
 
-pub async fn sixty_four_racing_claims_have_one_winner(place: Place) {
+pub(crate) async fn sixty_four_racing_claims_have_one_winner(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
@@ -79,7 +79,7 @@ pub async fn sixty_four_racing_claims_have_one_winner(place: Place) {
     assert_eq!(told.new, Some(ApiKey { digests: vec![], ..key.record.clone() }.into()));
 }
 
-pub async fn a_claim_of_an_inactive_or_renamed_key_is_refused(place: Place) {
+pub(crate) async fn a_claim_of_an_inactive_or_renamed_key_is_refused(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
@@ -101,7 +101,7 @@ pub async fn a_claim_of_an_inactive_or_renamed_key_is_refused(place: Place) {
     assert_eq!(test.reload(&other.record.id).await.first_used_at, None);
 }
 
-pub async fn a_commit_leaves_first_use_alone(place: Place) {
+pub(crate) async fn a_commit_leaves_first_use_alone(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
@@ -116,7 +116,7 @@ pub async fn a_commit_leaves_first_use_alone(place: Place) {
     assert_eq!(found(&test, &digest).await.first_used_at, Some(won.moment()));
 }
 
-pub async fn a_first_use_moves_no_version(place: Place) {
+pub(crate) async fn a_first_use_moves_no_version(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
@@ -127,7 +127,7 @@ pub async fn a_first_use_moves_no_version(place: Place) {
     assert_eq!(entries[0].told.clone().unwrap().scope, gatepost_domain::change::Scope::None);
 }
 
-pub async fn the_feed_resumes_from_a_cursor(place: Place) {
+pub(crate) async fn the_feed_resumes_from_a_cursor(place: Place) {
     let test = place.fixture().await;
     for _ in 0..20 {
         test.key().await;
@@ -146,7 +146,7 @@ pub async fn the_feed_resumes_from_a_cursor(place: Place) {
     assert_eq!(seen, all);
 }
 
-pub async fn the_feed_waits_for_the_next_change(place: Place) {
+pub(crate) async fn the_feed_waits_for_the_next_change(place: Place) {
     let test = place.fixture().await;
     let last = test.store.last_position().await.unwrap();
     assert_eq!(test.store.feed(last, 10, Duration::from_millis(50)).await.unwrap(), vec![]);
@@ -163,7 +163,7 @@ pub async fn the_feed_waits_for_the_next_change(place: Place) {
     assert_eq!(waiting.await.unwrap()[0].version, key.version);
 }
 
-pub async fn a_heartbeat_tells_position_and_judges_the_cursor(place: Place) {
+pub(crate) async fn a_heartbeat_tells_position_and_judges_the_cursor(place: Place) {
     let test = place.fixture().await;
     let (key, _) = test.key().await;
     let entries = test.store.feed(Version::ZERO, 100, NO_WAIT).await.unwrap();
@@ -187,7 +187,7 @@ pub async fn a_heartbeat_tells_position_and_judges_the_cursor(place: Place) {
     }
 }
 
-pub async fn gateways_are_known_until_they_sign_off_or_must_refuse(place: Place) {
+pub(crate) async fn gateways_are_known_until_they_sign_off_or_must_refuse(place: Place) {
     let test = place.fixture().await;
     let ids: Vec<GatewayId> = (0..2).map(|_| GatewayId::generate(&mut os_rng())).collect();
     for gateway in &ids {

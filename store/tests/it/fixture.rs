@@ -18,7 +18,7 @@ use gatepost_test_support::RedisServer;
 use tempfile::TempDir;
 
 /// A place for a store, and what keeps it alive.
-pub struct Place {
+pub(crate) struct Place {
     pub options: StoreOptions,
     pub master: MasterKey,
     _directory: Option<TempDir>,
@@ -26,7 +26,7 @@ pub struct Place {
 }
 
 /// Where the records of one test are.
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub store: Store,
     pub account: Versioned<Account>,
     pub project: Versioned<Project>,
@@ -35,17 +35,17 @@ pub struct Fixture {
 }
 
 impl Place {
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self::at(StoreUrl::Memory, None, None)
     }
 
-    pub fn disk() -> Self {
+    pub(crate) fn disk() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = StoreUrl::Embedded(directory.path().join("data"));
         Self::at(url, Some(directory), None)
     }
 
-    pub fn redis() -> Self {
+    pub(crate) fn redis() -> Self {
         let redis = RedisServer::start();
         let url = StoreUrl::parse(&redis.url()).unwrap();
         Self::at(url, None, Some(redis))
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// A store with one account and one project.
-    pub async fn fixture(self) -> Fixture {
+    pub(crate) async fn fixture(self) -> Fixture {
         let store = Store::open_or_create(&self.options, &self.master).await.unwrap();
         let account = account("first");
         commit(&store, Action::AccountCreated, vec![Write::create(account.clone())], None).await;
@@ -78,25 +78,25 @@ impl Place {
 
 impl Fixture {
     /// Makes an active key and answers it with its value.
-    pub async fn key(&self) -> (Versioned<ApiKey>, Secret) {
+    pub(crate) async fn key(&self) -> (Versioned<ApiKey>, Secret) {
         let (key, secret) = api_key(&self.store, &self.project.record);
         commit(&self.store, Action::ApiKeyCreated, vec![Write::create(key.clone())], Some(secret.clone())).await;
         (self.reload(&key.id).await, secret)
     }
 
     /// Reads a key anew.
-    pub async fn reload(&self, id: &KeyId) -> Versioned<ApiKey> {
+    pub(crate) async fn reload(&self, id: &KeyId) -> Versioned<ApiKey> {
         self.store.api_key(id).await.unwrap().unwrap()
     }
 
     /// Shuts a key off.
-    pub async fn revoke(&self, key: Versioned<ApiKey>) -> Version {
+    pub(crate) async fn revoke(&self, key: Versioned<ApiKey>) -> Version {
         let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
         commit(&self.store, Action::ApiKeyDeleted, vec![Write::replace(key, off)], None).await
     }
 
     /// Makes a webhook for all topics of the project.
-    pub async fn webhook(&self) -> Webhook {
+    pub(crate) async fn webhook(&self) -> Webhook {
         let id = WebhookId::generate(&mut os_rng());
         let webhook = Webhook {
             secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
@@ -118,33 +118,28 @@ impl Fixture {
 }
 
 /// Commits and insists that it was written now.
-pub async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Version {
+pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Version {
     match store.commit(&change(action, writes, secret)).await.unwrap() {
         CommitAnswer::Committed(version) => version,
         other => panic!("{other:?}"),
     }
 }
 
-pub fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Change {
+pub(crate) fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Change {
     Change { event: EventId::generate(&mut os_rng()), action, actor: Actor::Operator, writes, secret }
 }
 
 /// Stamps whose moments rise, so that the order of creation is known.
-pub fn stamps() -> Stamps {
+pub(crate) fn stamps() -> Stamps {
     static NEXT_MS: AtomicU64 = AtomicU64::new(1_700_000_000_000);
     Stamps::new(Timestamp::from_ms(NEXT_MS.fetch_add(1, Ordering::SeqCst)), Actor::Operator)
 }
 
-pub fn account(name: &str) -> Account {
-    Account {
-        id: AccountId::generate(&mut os_rng()),
-        name: name.to_owned(),
-        status: Status::Active,
-        stamps: stamps(),
-    }
+pub(crate) fn account(name: &str) -> Account {
+    Account { id: AccountId::generate(&mut os_rng()), name: name.to_owned(), status: Status::Active, stamps: stamps() }
 }
 
-pub fn project(account: &AccountId) -> Project {
+pub(crate) fn project(account: &AccountId) -> Project {
     Project {
         id: ProjectId::generate(&mut os_rng()),
         account: account.clone(),
@@ -155,7 +150,7 @@ pub fn project(account: &AccountId) -> Project {
     }
 }
 
-pub fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
+pub(crate) fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
     let secret = key::generate_api_key(Env::Live, &mut os_rng());
     let key = ApiKey {
         id: KeyId::generate(&mut os_rng()),
@@ -179,6 +174,6 @@ pub fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
 }
 
 /// The record of a change's entry.
-pub fn renamed(key: &Versioned<ApiKey>, name: &str) -> Record {
+pub(crate) fn renamed(key: &Versioned<ApiKey>, name: &str) -> Record {
     Record::ApiKey(ApiKey { name: name.to_owned(), ..key.record.clone() })
 }

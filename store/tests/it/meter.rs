@@ -7,7 +7,7 @@ use crate::fixture::Place;
 
 const WINDOW: Duration = Duration::from_secs(3600);
 
-pub async fn racing_gateways_never_lease_more_than_the_limit(place: Place) {
+pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(place: Place) {
     let test = place.fixture().await;
     let mut gateways = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -31,7 +31,7 @@ pub async fn racing_gateways_never_lease_more_than_the_limit(place: Place) {
     assert_eq!(total.into_values().collect::<Vec<_>>(), vec![1000], "8 × 465 were wanted in one window");
 }
 
-pub async fn a_window_starts_with_the_first_consumption(place: Place) {
+pub(crate) async fn a_window_starts_with_the_first_consumption(place: Place) {
     let test = place.fixture().await;
     let first = test.store.lease_allowance("key_1", 10, WINDOW, 4).await.unwrap();
     assert_eq!((first.granted, first.left), (4, 6));
@@ -49,7 +49,7 @@ pub async fn a_window_starts_with_the_first_consumption(place: Place) {
     assert_eq!(other.granted, 10, "meters are apart");
 }
 
-pub async fn usage_adds_up(place: Place) {
+pub(crate) async fn usage_adds_up(place: Place) {
     let test = place.fixture().await;
     test.store.add_usage(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).await.unwrap();
     test.store.add_usage(vec![("a".to_owned(), 3)]).await.unwrap();

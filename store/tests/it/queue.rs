@@ -34,20 +34,15 @@ impl Fixture {
         }
     }
 
-    pub async fn fan_out(&self, webhook: &Webhook) {
+    pub(crate) async fn fan_out(&self, webhook: &Webhook) {
         let step = self.step(&webhook.id, 1000).await;
         assert_eq!(self.store.fan_out(step).await.unwrap(), FanOutAnswer::Moved { overflowed: 0 });
     }
 
     async fn lease(&self, webhook: &Webhook, max: u32) -> (LeaseToken, Vec<Leased>) {
         let token = LeaseToken::generate(&mut os_rng());
-        let request = LeaseRequest {
-            webhook: webhook.id.clone(),
-            token: token.clone(),
-            max,
-            in_flight_cap: 4,
-            lease: LEASE,
-        };
+        let request =
+            LeaseRequest { webhook: webhook.id.clone(), token: token.clone(), max, in_flight_cap: 4, lease: LEASE };
         (token, self.store.lease_deliveries(request).await.unwrap())
     }
 
@@ -71,7 +66,7 @@ impl Fixture {
     }
 }
 
-pub async fn racing_fan_outs_happen_once(place: Place) {
+pub(crate) async fn racing_fan_outs_happen_once(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     for _ in 0..3 {
@@ -87,7 +82,7 @@ pub async fn racing_fan_outs_happen_once(place: Place) {
     assert_eq!((numbers.pending, numbers.leased, numbers.not_fanned_out), (3, 0, 0));
 }
 
-pub async fn a_leased_delivery_has_one_holder_until_its_lease_expires(place: Place) {
+pub(crate) async fn a_leased_delivery_has_one_holder_until_its_lease_expires(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
@@ -111,7 +106,7 @@ pub async fn a_leased_delivery_has_one_holder_until_its_lease_expires(place: Pla
     assert!(test.store.open_secret(&leased[0]).unwrap().unwrap().expose().starts_with("live_"));
 }
 
-pub async fn only_the_holder_settles(place: Place) {
+pub(crate) async fn only_the_holder_settles(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     let (old, leased) = test.lease(&webhook, 1).await;
@@ -129,7 +124,7 @@ pub async fn only_the_holder_settles(place: Place) {
     assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), vec![br#"{"status":200}"#.to_vec()]);
 }
 
-pub async fn an_extended_lease_holds(place: Place) {
+pub(crate) async fn an_extended_lease_holds(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;
@@ -145,7 +140,7 @@ pub async fn an_extended_lease_holds(place: Place) {
     assert_eq!(test.store.extend_lease(&webhook.id, event, &other, LEASE).await.unwrap(), Held::Yes);
 }
 
-pub async fn a_retry_comes_back_when_it_is_due(place: Place) {
+pub(crate) async fn a_retry_comes_back_when_it_is_due(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;
@@ -165,7 +160,7 @@ pub async fn a_retry_comes_back_when_it_is_due(place: Place) {
     assert_eq!(leased[0].attempts_made, 1, "waiting counts no attempt");
 }
 
-pub async fn the_in_flight_cap_holds(place: Place) {
+pub(crate) async fn the_in_flight_cap_holds(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     for _ in 0..10 {
@@ -184,7 +179,7 @@ pub async fn the_in_flight_cap_holds(place: Place) {
     assert_eq!(test.lease(&webhook, 3).await.1.len(), 1);
 }
 
-pub async fn the_last_delivery_to_end_erases_the_secret(place: Place) {
+pub(crate) async fn the_last_delivery_to_end_erases_the_secret(place: Place) {
     let test = place.fixture().await;
     let webhooks = [test.webhook().await, test.webhook().await];
     test.key().await;
@@ -199,7 +194,7 @@ pub async fn the_last_delivery_to_end_erases_the_secret(place: Place) {
     assert_eq!(test.store.queue_numbers().await.unwrap().pending, 0);
 }
 
-pub async fn a_dead_letter_can_be_sent_again(place: Place) {
+pub(crate) async fn a_dead_letter_can_be_sent_again(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;
@@ -207,7 +202,10 @@ pub async fn a_dead_letter_can_be_sent_again(place: Place) {
     test.settle(&webhook, &event, &token, Step::Dead("status 500".to_owned())).await;
     let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
     assert_eq!(dead.len(), 1);
-    assert_eq!((dead[0].event_id.clone(), dead[0].reason.as_str(), dead[0].attempts_made), (event.clone(), "status 500", 1));
+    assert_eq!(
+        (dead[0].event_id.clone(), dead[0].reason.as_str(), dead[0].attempts_made),
+        (event.clone(), "status 500", 1)
+    );
     assert_eq!(dead[0].event, leased[0].event);
     assert_eq!(test.store.queue_numbers().await.unwrap().dead, 1);
 
@@ -221,7 +219,7 @@ pub async fn a_dead_letter_can_be_sent_again(place: Place) {
     assert_eq!((numbers.pending, numbers.leased, numbers.dead), (0, 0, 0));
 }
 
-pub async fn a_full_queue_pushes_its_oldest_into_the_dead_letters(place: Place) {
+pub(crate) async fn a_full_queue_pushes_its_oldest_into_the_dead_letters(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     let mut events = Vec::new();
@@ -238,7 +236,7 @@ pub async fn a_full_queue_pushes_its_oldest_into_the_dead_letters(place: Place) 
     assert_eq!(dead, events[..2]);
 }
 
-pub async fn an_undecodable_entry_goes_into_quarantine(place: Place) {
+pub(crate) async fn an_undecodable_entry_goes_into_quarantine(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     test.key().await;
@@ -253,7 +251,7 @@ pub async fn an_undecodable_entry_goes_into_quarantine(place: Place) {
     assert!(position > Version::ZERO);
 }
 
-pub async fn a_dropped_queue_is_gone(place: Place) {
+pub(crate) async fn a_dropped_queue_is_gone(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;

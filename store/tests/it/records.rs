@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::fixture::{Place, api_key, change, commit, renamed};
 
-pub async fn a_commit_writes_record_index_digest_and_entry_together(place: Place) {
+pub(crate) async fn a_commit_writes_record_index_digest_and_entry_together(place: Place) {
     let test = place.fixture().await;
     let before = test.store.last_position().await.unwrap();
     let (key, secret) = test.key().await;
@@ -30,7 +30,7 @@ pub async fn a_commit_writes_record_index_digest_and_entry_together(place: Place
     assert_eq!(test.store.last_position().await.unwrap(), key.version);
 }
 
-pub async fn a_stale_version_is_a_conflict_and_writes_nothing(place: Place) {
+pub(crate) async fn a_stale_version_is_a_conflict_and_writes_nothing(place: Place) {
     let test = place.fixture().await;
     let (key, _) = test.key().await;
     let write = |name: &str| Write { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, name)) };
@@ -49,7 +49,7 @@ pub async fn a_stale_version_is_a_conflict_and_writes_nothing(place: Place) {
     assert_eq!(test.store.commit(&replace).await.unwrap(), CommitAnswer::Stale, "there is no such record");
 }
 
-pub async fn a_repeated_commit_answers_the_same_version_and_writes_once(place: Place) {
+pub(crate) async fn a_repeated_commit_answers_the_same_version_and_writes_once(place: Place) {
     let test = place.fixture().await;
     let (key, _) = api_key(&test.store, &test.project.record);
     let create = change(Action::ApiKeyCreated, vec![Write::create(key.clone())], None);
@@ -65,7 +65,7 @@ pub async fn a_repeated_commit_answers_the_same_version_and_writes_once(place: P
     assert_eq!(test.store.last_position().await.unwrap(), version);
 }
 
-pub async fn a_key_value_belongs_to_one_record(place: Place) {
+pub(crate) async fn a_key_value_belongs_to_one_record(place: Place) {
     let test = place.fixture().await;
     let (first, _) = test.key().await;
     let (second, _) = api_key(&test.store, &test.project.record);
@@ -75,7 +75,7 @@ pub async fn a_key_value_belongs_to_one_record(place: Place) {
     assert_eq!(test.store.api_key(&thief.id).await.unwrap(), None);
 }
 
-pub async fn a_changed_value_leads_nowhere_any_more(place: Place) {
+pub(crate) async fn a_changed_value_leads_nowhere_any_more(place: Place) {
     let test = place.fixture().await;
     let (key, old_value) = test.key().await;
     let new_value = key::generate_api_key(Env::Live, &mut os_rng());
@@ -95,7 +95,7 @@ pub async fn a_changed_value_leads_nowhere_any_more(place: Place) {
     assert_eq!(touched, both, "both values must leave every cache");
 }
 
-pub async fn a_removed_record_is_gone_from_its_list(place: Place) {
+pub(crate) async fn a_removed_record_is_gone_from_its_list(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     let read = test.store.webhook(&webhook.id).await.unwrap().unwrap();
@@ -105,7 +105,7 @@ pub async fn a_removed_record_is_gone_from_its_list(place: Place) {
     assert_eq!(test.store.webhooks(&webhook.account, "", 10).await.unwrap().items, vec![]);
 }
 
-pub async fn lists_are_in_order_of_creation_and_page(place: Place) {
+pub(crate) async fn lists_are_in_order_of_creation_and_page(place: Place) {
     let test = place.fixture().await;
     let mut made = Vec::new();
     for _ in 0..25 {
@@ -121,7 +121,7 @@ pub async fn lists_are_in_order_of_creation_and_page(place: Place) {
     assert_eq!(seen, made);
 }
 
-pub async fn versions_rise_when_the_clock_goes_back(place: Place) {
+pub(crate) async fn versions_rise_when_the_clock_goes_back(place: Place) {
     let test = place.fixture().await;
     let (first, _) = test.key().await;
     test.skew.add(-3_600_000);
@@ -136,7 +136,7 @@ pub async fn versions_rise_when_the_clock_goes_back(place: Place) {
     assert!(entries.windows(2).all(|pair| pair[0].version < pair[1].version));
 }
 
-pub async fn a_wrong_master_key_is_refused(place: Place) {
+pub(crate) async fn a_wrong_master_key_is_refused(place: Place) {
     let mut test = place.fixture().await;
     let options = test.place.options.clone();
     let right = test.place.master.clone();
@@ -152,7 +152,7 @@ pub async fn a_wrong_master_key_is_refused(place: Place) {
     assert_eq!(test.reload(&key.record.id).await, key);
 }
 
-pub async fn unknown_fields_survive_a_rewrite(place: Place) {
+pub(crate) async fn unknown_fields_survive_a_rewrite(place: Place) {
     let test = place.fixture().await;
     let (key, _) = test.key().await;
     let newer = key.unknown.with_public("shoe_size", 43);

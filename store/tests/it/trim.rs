@@ -14,16 +14,10 @@ use crate::fixture::{Place, api_key, change, renamed};
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn rule(max_entries: u64) -> TrimRule {
-    TrimRule {
-        max_age: 30 * DAY,
-        max_entries,
-        max_sealed_age: 7 * DAY,
-        max_dead_age: 30 * DAY,
-        batch: 1000,
-    }
+    TrimRule { max_age: 30 * DAY, max_entries, max_sealed_age: 7 * DAY, max_dead_age: 30 * DAY, batch: 1000 }
 }
 
-pub async fn trimming_stops_at_the_fan_out_cursor(place: Place) {
+pub(crate) async fn trimming_stops_at_the_fan_out_cursor(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     for _ in 0..5 {
@@ -49,7 +43,7 @@ pub async fn trimming_stops_at_the_fan_out_cursor(place: Place) {
     assert_eq!(test.store.queue_numbers().await.unwrap().pending, 5, "trimming costs no delivery");
 }
 
-pub async fn a_full_stream_refuses_ordinary_writes_only(mut place: Place) {
+pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut place: Place) {
     place.options.max_entries = 5;
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
@@ -84,7 +78,7 @@ pub async fn a_full_stream_refuses_ordinary_writes_only(mut place: Place) {
     assert!(matches!(test.store.commit(&create).await.unwrap(), CommitAnswer::Committed(_)), "the deliverer caught up");
 }
 
-pub async fn old_secrets_and_dead_letters_are_erased(place: Place) {
+pub(crate) async fn old_secrets_and_dead_letters_are_erased(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     test.key().await;

@@ -1,0 +1,85 @@
+//! Connections: one for acts, one that may block in the feed. Both come back by themselves.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, ErrorKind, RedisError, ScriptInvocation, ServerErrorKind, Value};
+
+use crate::error::{Result, StoreError, StoreErrorKind};
+use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE};
+use crate::url::redact;
+
+/// A connection for acts and one for blocking reads, which would hold up the acts behind them.
+pub(super) struct Connections {
+    acts: ConnectionManager,
+    feed: ConnectionManager,
+}
+
+impl Connections {
+    /// Connects. A failure names the address, without credentials.
+    pub(super) async fn open(url: &str) -> Result<Self> {
+        let shown = redact(url);
+        let refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{shown}: {error}"));
+        let client = Client::open(url).map_err(refused)?;
+        let opening = async {
+            let acts = ConnectionManager::new_with_config(client.clone(), config()).await?;
+            let feed = ConnectionManager::new_with_config(client, config()).await?;
+            Ok(Self { acts, feed })
+        };
+        match tokio::time::timeout(CONNECT_DEADLINE, opening).await {
+            Ok(Ok(connections)) => Ok(connections),
+            Ok(Err(error)) => Err(kind(&error).with(format!("cannot reach {shown}: {error}"))),
+            Err(_) => Err(StoreErrorKind::Unavailable
+                .with(format!("cannot reach {shown}: no answer within {} s", CONNECT_DEADLINE.as_secs()))),
+        }
+    }
+
+    /// Sends a command on the connection for acts.
+    pub(super) async fn command(&self, command: &Cmd, deadline: Duration) -> Result<Value> {
+        let mut connection = self.acts.clone();
+        within(deadline, command.query_async(&mut connection)).await
+    }
+
+    /// Runs a script; one that Redis does not know is loaded first.
+    pub(super) async fn script(&self, invocation: &ScriptInvocation<'_>, deadline: Duration) -> Result<Value> {
+        let mut connection = self.acts.clone();
+        within(deadline, invocation.invoke_async(&mut connection)).await
+    }
+
+    /// Sends a command that may block for `wait`.
+    pub(super) async fn blocking(&self, command: &Cmd, wait: Duration) -> Result<Value> {
+        let mut connection = self.feed.clone();
+        within(wait + COMMIT_DEADLINE, command.query_async(&mut connection)).await
+    }
+}
+
+/// Deadlines are ours. A connection that cannot be made fails at once, and the next act tries again.
+fn config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(CONNECT_DEADLINE))
+        .set_response_timeout(None)
+}
+
+async fn within(deadline: Duration, act: impl Future<Output = redis::RedisResult<Value>>) -> Result<Value> {
+    match tokio::time::timeout(deadline, act).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failure(error)),
+        Err(_) => Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis()))),
+    }
+}
+
+fn failure(error: RedisError) -> StoreError {
+    kind(&error).with(error)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's kinds are open, and most mean an outage")]
+fn kind(error: &RedisError) -> StoreErrorKind {
+    match (error.kind(), error.code()) {
+        (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
+        (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => StoreErrorKind::Refused,
+        (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
+        (ErrorKind::Server(ServerErrorKind::ResponseError), _) => StoreErrorKind::Corrupt,
+        _ => StoreErrorKind::Unavailable,
+    }
+}

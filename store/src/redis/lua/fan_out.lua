@@ -1,0 +1,43 @@
+-- Moves the fan-out cursor and makes the deliveries, or nothing.
+-- ARGV: expected and new position, entries in between, deliveries that a webhook may have,
+--   number of events, then of each: event, body, number of webhooks, webhooks;
+--   number of quarantined entries, then each as 'version\nreason\nbytes'.
+-- Returns 'moved' with the number of deliveries that fell out of full queues, or 'lost'.
+local expected, new, entries, max_pending = argument(), argument(), argument(), tonumber(argument())
+if position('fan-out') ~= expected then
+  return {'lost'}
+end
+local now = now_ms()
+redis.call('HSET', META, 'fan-out', new)
+redis.call('HINCRBY', META, 'fanned', entries)
+
+local overflowed = 0
+local function overflow(webhook)
+  while redis.call('HLEN', delivery_key(webhook)) > max_pending do
+    local oldest = redis.call('ZRANGE', queue_key(webhook), 0, 0)[1]
+    bury(webhook, oldest, delivery(webhook, oldest).attempts, 'the queue was full', now)
+    finish(webhook, oldest)
+    overflowed = overflowed + 1
+  end
+end
+
+for _ = 1, tonumber(argument()) do
+  local event, body, webhooks = argument(), argument(), tonumber(argument())
+  if webhooks == 0 then
+    erase_secret(event)
+  else
+    redis.call('HSET', EVENTS, event, body)
+    redis.call('HSET', EVENTS_LEFT, event, webhooks)
+  end
+  for _ = 1, webhooks do
+    local webhook = argument()
+    enqueue(webhook, event, now)
+    overflow(webhook)
+    refresh(webhook)
+  end
+end
+for _ = 1, tonumber(argument()) do
+  redis.call('RPUSH', QUARANTINE, argument())
+end
+redis.call('LTRIM', QUARANTINE, -MAX_QUARANTINED, -1)
+return {'moved', overflowed}

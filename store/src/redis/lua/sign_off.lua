@@ -1,0 +1,3 @@
+-- Forgets a gateway. ARGV: gateway. Returns 'ok'.
+redis.call('HDEL', GATEWAYS, argument())
+return {'ok'}

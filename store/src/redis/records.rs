@@ -1,0 +1,89 @@
+//! Records on Redis.
+
+use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RawWrite, RecordName, Urgency};
+use crate::change::MOMENT_DIGITS;
+use crate::error::{Result, StoreErrorKind};
+use crate::options::COMMIT_DEADLINE;
+use crate::packed::{pack_image, version_text};
+
+use super::edge::fence_text;
+use super::{Arguments, Redis, scripts};
+
+impl Redis {
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitAnswer> {
+        let (script, max_waiting) = match commit.urgency {
+            Urgency::Ordinary => (&scripts::COMMIT, self.inner.max_entries.to_string()),
+            Urgency::ShutsOff => (&scripts::COMMIT_SHUTTING_OFF, String::new()),
+        };
+        let mut answer = self.act(script, COMMIT_DEADLINE, arguments(&commit, &max_waiting)).await?;
+        match answer.word.as_str() {
+            "committed" => Ok(CommitAnswer::Committed(answer.version()?)),
+            "repeated" => Ok(CommitAnswer::Repeated(answer.version()?)),
+            "stale" => Ok(CommitAnswer::Stale),
+            "digest-taken" => Ok(CommitAnswer::DigestTaken),
+            "stream-full" => Ok(CommitAnswer::StreamFull),
+            _ => answer.unknown(),
+        }
+    }
+
+    pub(crate) async fn records(&self, names: Vec<RecordName>) -> Result<Vec<Option<RawRecord>>> {
+        let count = names.len();
+        let arguments = names.into_iter().fold(Arguments::default(), |arguments, name| arguments.bytes(name.0));
+        let mut answer = self.act(&scripts::RECORDS, COMMIT_DEADLINE, arguments).await?;
+        (0..count).map(|_| answer.record()).collect()
+    }
+
+    pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
+        let arguments = Arguments::default().bytes(index.0).bytes(after).number(limit).number(MOMENT_DIGITS);
+        let mut answer = self.act(&scripts::LIST, COMMIT_DEADLINE, arguments).await?;
+        let mut listed = Vec::new();
+        while !answer.is_empty() {
+            let member: String = answer.next()?;
+            let record = answer.record()?;
+            let record = record.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{member} has no record")))?;
+            listed.push((member, record));
+        }
+        Ok(listed)
+    }
+}
+
+fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
+    let (scope, scope_data) = crate::packed::scope_parts(&commit.told.scope);
+    let mut arguments = Arguments::default()
+        .text(commit.event.as_str())
+        .text(max_waiting)
+        .number(u64::from(commit.loosens_checksum == Loosens::Yes))
+        .bytes(commit.sealed.clone().unwrap_or_default())
+        .text(commit.told.action.as_str())
+        .text(scope)
+        .bytes(scope_data)
+        .text(fence_text(commit.told.fence))
+        .bytes(commit.told.head.clone())
+        .bytes(commit.told.image.clone())
+        .number(commit.writes.len() as u64);
+    for write in &commit.writes {
+        arguments = write_arguments(arguments, commit, write);
+    }
+    arguments = arguments.number(commit.digests_set.len() as u64);
+    for (digest, name) in &commit.digests_set {
+        arguments = arguments.bytes(digest.as_bytes().to_vec()).text(&name.0);
+    }
+    arguments = arguments.number(commit.digests_drop.len() as u64);
+    for digest in &commit.digests_drop {
+        arguments = arguments.bytes(digest.as_bytes().to_vec());
+    }
+    for members in [&commit.index_set, &commit.index_drop] {
+        arguments = arguments.number(members.len() as u64);
+        for (index, member) in members {
+            arguments = arguments.text(&index.0).text(member);
+        }
+    }
+    arguments
+}
+
+fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -> Arguments {
+    arguments
+        .text(&write.name.0)
+        .bytes(write.expect.map(version_text).unwrap_or_default())
+        .bytes(write.new.as_ref().map(|image| pack_image(&commit.event, image)).unwrap_or_default())
+}

@@ -1,0 +1,44 @@
+//! The scripts. What a script is for, and its arguments and answers, stands at its head.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// `flags` is what follows `#!lua` in the script's first line; files are joined in order.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $flags:literal, [$($file:literal),+];)*) => {
+        $($(#[$doc])*
+        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!("#!lua", $flags, "\n", $(include_str!(concat!("lua/", $file, ".lua"))),+))
+        });)*
+    };
+}
+
+scripts! {
+    CREATE = "", ["create"];
+    COMMIT = "", ["common", "append", "commit"];
+    /// The same for what shuts something off: it goes on when memory is full.
+    COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "commit"];
+    RECORDS = " flags=no-writes", ["common", "records"];
+    LIST = " flags=no-writes", ["common", "list"];
+    LOOKUP = " flags=no-writes", ["common", "lookup"];
+    CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
+    FEED = " flags=no-writes", ["common", "feed"];
+    HEARTBEAT = " flags=allow-oom", ["common", "heartbeat"];
+    SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
+    GATEWAYS = " flags=allow-oom", ["common", "gateways"];
+    POSITION = " flags=no-writes", ["common", "position"];
+    LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
+    FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];
+    DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];
+    LEASE_DELIVERIES = " flags=allow-oom", ["common", "queue", "lease_deliveries"];
+    EXTEND_LEASE = " flags=allow-oom", ["common", "queue", "extend_lease"];
+    SETTLE = " flags=allow-oom", ["common", "queue", "settle"];
+    ATTEMPTS = " flags=no-writes", ["common", "attempts"];
+    DEAD_LETTERS = " flags=no-writes", ["common", "dead_letters"];
+    RESEND = " flags=allow-oom", ["common", "queue", "resend"];
+    DROP_QUEUE = " flags=allow-oom", ["common", "queue", "drop_queue"];
+    QUARANTINE = " flags=no-writes", ["common", "quarantine"];
+    QUEUE_NUMBERS = " flags=no-writes", ["common", "queue_numbers"];
+    TRIM = " flags=allow-oom", ["common", "queue", "trim"];
+}

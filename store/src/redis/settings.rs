@@ -1,0 +1,75 @@
+//! Version and settings of a Redis: what may lose acknowledged writes is refused or warned of.
+
+use std::collections::HashMap;
+
+use crate::error::{Result, StoreErrorKind};
+use crate::options::{COMMIT_DEADLINE, UnsafeRedis};
+
+use super::connection::Connections;
+
+/// The oldest major version that has all we use: script flags.
+const MIN_MAJOR: u32 = 7;
+
+/// Refuses what must not be, and answers warnings for the rest.
+pub(super) async fn check(connections: &Connections, unsafe_redis: UnsafeRedis) -> Result<Vec<String>> {
+    let info = connections.command(&redis::cmd("INFO"), COMMIT_DEADLINE).await?;
+    let text: String = redis::from_redis_value(info).map_err(|error| StoreErrorKind::Refused.with(error))?;
+    let (faults, warnings) = judge(&parse(&text));
+    match unsafe_redis {
+        UnsafeRedis::Allowed => Ok([faults, warnings].concat()),
+        UnsafeRedis::Refused if faults.is_empty() => Ok(warnings),
+        UnsafeRedis::Refused => Err(StoreErrorKind::Refused.with(format!(
+            "{}; change it, or set store.allow_unsafe_redis = true to run all the same",
+            faults.join("; ")
+        ))),
+    }
+}
+
+fn parse(info: &str) -> HashMap<&str, &str> {
+    info.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect()
+}
+
+/// Faults and warnings.
+fn judge(info: &HashMap<&str, &str>) -> (Vec<String>, Vec<String>) {
+    let value = |name: &str| info.get(name).copied().unwrap_or_default();
+    let mut faults = Vec::new();
+    let version = value("redis_version");
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < MIN_MAJOR) {
+        faults.push(format!("Redis has version {version:?}, {MIN_MAJOR}.0 or later is needed"));
+    }
+    let policy = value("maxmemory_policy");
+    if value("maxmemory") != "0" && policy != "noeviction" {
+        faults.push(format!("Redis may evict keys: maxmemory-policy is {policy}, noeviction is needed"));
+    }
+    let mut warnings = Vec::new();
+    if value("aof_enabled") != "1" {
+        warnings.push(
+            "Redis has no append-only file (appendonly no): writes that were acknowledged are lost when it stops"
+                .to_owned(),
+        );
+    }
+    (faults, warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(info: &str) -> (usize, usize) {
+        let (faults, warnings) = judge(&parse(info));
+        (faults.len(), warnings.len())
+    }
+
+    #[test]
+    fn old_versions_and_eviction_are_faults_and_a_missing_file_a_warning() {
+        let good = "redis_version:7.0.15\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
+        assert_eq!(judged(good), (0, 0));
+        assert_eq!(judged(&good.replace("7.0.15", "6.2.1")), (1, 0));
+        assert_eq!(judged(&good.replace("noeviction", "allkeys-lru")), (0, 0));
+        let evicting = good.replace("maxmemory:0", "maxmemory:1000").replace("noeviction", "allkeys-lru");
+        assert_eq!(judged(&evicting), (1, 0));
+        assert_eq!(judged(&good.replace("aof_enabled:1", "aof_enabled:0")), (0, 1));
+        assert_eq!(judged(""), (2, 1));
+    }
+}
