@@ -1,1 +1,21 @@
-//! .
+//! The gateway: a Pingora proxy that lets requests pass whose key may, and tells the upstream whose they are.
+
+mod access_log;
+mod connection;
+mod context;
+mod credential;
+mod front;
+mod host;
+mod identity;
+mod in_flight;
+mod metrics;
+pub mod options;
+mod proxy;
+mod request_id;
+mod respond;
+mod route;
+mod server;
+mod upstream;
+
+pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+pub use server::{Gateway, NotStarted, bind};

@@ -1,0 +1,93 @@
+//! What a gateway knows of one request on its way.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use gatepost_domain::permit::{Denial, KeyFacts};
+use gatepost_verify::{Source, Unavailable};
+use tokio::time::Instant;
+
+use crate::front::Front;
+use crate::identity::Peer;
+use crate::in_flight::Ticket;
+
+/// One for each request.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) started: Instant,
+    pub(crate) request_id: String,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) peer: Peer,
+    pub(crate) front: Option<Front>,
+    /// Place of the route in the table.
+    pub(crate) route: Option<usize>,
+    pub(crate) facts: Option<Arc<KeyFacts>>,
+    pub(crate) source: Option<Source>,
+    pub(crate) outcome: Outcome,
+    pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) body_bytes: u64,
+    _ticket: Ticket,
+}
+
+/// How a request ended, as far as authentication goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It ended before that was asked: a bad request, or no route.
+    Rejected,
+    /// A valid key.
+    Permitted,
+    /// No key, where none is needed.
+    Anonymous,
+    /// No valid key, or one that may not do this.
+    Denied(Denial),
+    /// It could not be told.
+    Unavailable(Unavailable),
+}
+
+impl Outcome {
+    /// Every label there is, in the order of [`Outcome::place`].
+    pub(crate) const LABELS: [&'static str; 5] = ["rejected", "permitted", "anonymous", "denied", "unavailable"];
+
+    /// Its label in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        Self::LABELS[self.place()]
+    }
+
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Outcome::Rejected => 0,
+            Outcome::Permitted => 1,
+            Outcome::Anonymous => 2,
+            Outcome::Denied(_) => 3,
+            Outcome::Unavailable(_) => 4,
+        }
+    }
+
+    /// Why, for the access log; empty where there is nothing to say.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Outcome::Rejected | Outcome::Permitted | Outcome::Anonymous => "",
+            Outcome::Denied(denial) => denial.as_str(),
+            Outcome::Unavailable(unavailable) => unavailable.as_str(),
+        }
+    }
+}
+
+impl Context {
+    pub(crate) fn new(request_id: String, ticket: Ticket) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id,
+            client: None,
+            peer: Peer::Untrusted,
+            front: None,
+            route: None,
+            facts: None,
+            source: None,
+            outcome: Outcome::Rejected,
+            upstream: None,
+            body_bytes: 0,
+            _ticket: ticket,
+        }
+    }
+}

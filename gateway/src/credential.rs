@@ -1,0 +1,85 @@
+//! Credentials in requests: found in the places that a route names, judged by the rule of one.
+
+use gatepost_domain::permit::Denial;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::options::CredentialPlace;
+
+/// The credential of a request; none if no place has one. A place that is there twice, or two places
+/// that differ, are a denial.
+pub(crate) fn find<'a>(headers: &'a HeaderMap, places: &[CredentialPlace]) -> Result<Option<&'a str>, Denial> {
+    let mut found = None;
+    for place in places {
+        let Some(credential) = at(headers, place)? else { continue };
+        if found.is_some_and(|other| other != credential) {
+            return Err(Denial::Ambiguous);
+        }
+        found = Some(credential);
+    }
+    Ok(found)
+}
+
+fn at<'a>(headers: &'a HeaderMap, place: &CredentialPlace) -> Result<Option<&'a str>, Denial> {
+    let name = match place {
+        CredentialPlace::Authorization => &AUTHORIZATION,
+        CredentialPlace::Header(name) => name,
+    };
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Denial::Ambiguous);
+    }
+    match place {
+        CredentialPlace::Authorization if bearer(value.as_bytes()).is_none() => Ok(None),
+        CredentialPlace::Authorization => text(bearer(value.as_bytes()).unwrap_or_default()).map(Some),
+        CredentialPlace::Header(_) => text(value.as_bytes()).map(Some),
+    }
+}
+
+/// What follows `Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
+pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_none_or(|byte| *byte == b' ');
+    is_bearer.then(|| rest.trim_ascii())
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Denial> {
+    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).ok_or(Denial::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    fn check(headers: &[(&'static str, &'static str)], expected: Result<Option<&str>, Denial>) {
+        let map: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        let places = [
+            CredentialPlace::Authorization,
+            CredentialPlace::Header(HeaderName::from_static("x-api-key")),
+            CredentialPlace::Header(HeaderName::from_static("apikey")),
+        ];
+        assert_eq!(find(&map, &places), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn one_credential_is_found_and_two_must_be_equal() {
+        check(&[], Ok(None));
+        check(&[("authorization", "Bearer k1")], Ok(Some("k1")));
+        check(&[("authorization", "bearer  k1 ")], Ok(Some("k1")));
+        check(&[("authorization", "Basic abc")], Ok(None));
+        check(&[("authorization", "Bearerk1")], Ok(None));
+        check(&[("authorization", "Basic abc"), ("x-api-key", "k1")], Ok(Some("k1")));
+        check(&[("authorization", "Bearer k1"), ("apikey", "k1")], Ok(Some("k1")));
+        check(&[("authorization", "Bearer k1"), ("apikey", "k2")], Err(Denial::Ambiguous));
+        check(&[("x-api-key", "k1"), ("x-api-key", "k1")], Err(Denial::Ambiguous));
+        check(&[("authorization", "Bearer k1"), ("authorization", "Basic a")], Err(Denial::Ambiguous));
+        check(&[("x-api-key", "")], Err(Denial::Malformed));
+        check(&[("authorization", "Bearer")], Err(Denial::Malformed));
+        check(&[("other", "k1")], Ok(None));
+    }
+}

@@ -1,0 +1,145 @@
+//! The strict front: what a request must look like before anything else is asked (RFC 9112).
+//!
+//! It judges the bytes of the header as they came, for the parser behind it forgives and repairs.
+
+use gatepost_domain::path::{CanonicalPath, PathRefusal};
+use gatepost_domain::problem::ErrorCode;
+use http::header::{EXPECT, HOST};
+use http::{Method, Version};
+use pingora::http::RequestHeader;
+
+use crate::host::host_of;
+
+/// Bytes of a request's header, request line included.
+pub(crate) const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// Fields of a request's header.
+pub(crate) const MAX_HEADER_FIELDS: usize = 100;
+/// Bytes of a request's target.
+pub(crate) const MAX_TARGET_BYTES: usize = 8 * 1024;
+
+/// What the front learned of a request.
+#[derive(Debug)]
+pub(crate) struct Front {
+    /// Decides the route and goes upstream.
+    pub(crate) path: CanonicalPath<'static>,
+    /// As it came, without `?`.
+    pub(crate) query: Option<String>,
+    /// Lower case, without port.
+    pub(crate) host: String,
+}
+
+/// Judges a request by its parsed and by its raw header.
+pub(crate) fn check(request: &RequestHeader, raw: &[u8]) -> Result<Front, ErrorCode> {
+    check_size(request, raw)?;
+    check_lines(raw)?;
+    check_version_and_method(request)?;
+    check_framing(request, raw)?;
+    check_expectation(request)?;
+    let authority = authority(request)?;
+    let (path, query) = target(request, authority)?;
+    let host = host_of(authority).ok_or(ErrorCode::BadHost)?.to_ascii_lowercase();
+    let path = CanonicalPath::parse(path).map_err(refused_path)?.into_owned();
+    Ok(Front { path, query: query.map(str::to_owned), host })
+}
+
+fn check_size(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
+    if request.raw_path().len() > MAX_TARGET_BYTES {
+        return Err(ErrorCode::UriTooLong);
+    }
+    if raw.len() > MAX_HEADER_BYTES || request.headers.len() > MAX_HEADER_FIELDS {
+        return Err(ErrorCode::HeaderTooLarge);
+    }
+    Ok(())
+}
+
+/// Every line ends with CR LF, and none begins with a space.
+fn check_lines(raw: &[u8]) -> Result<(), ErrorCode> {
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        let is_whole = line.ends_with(b"\r\n") && !line[..line.len() - 2].contains(&b'\r');
+        if !is_whole || line.starts_with(b" ") || line.starts_with(b"\t") {
+            return Err(ErrorCode::BadRequest);
+        }
+    }
+    Ok(())
+}
+
+fn check_version_and_method(request: &RequestHeader) -> Result<(), ErrorCode> {
+    if !matches!(request.version, Version::HTTP_10 | Version::HTTP_11) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    if matches!(request.method, Method::TRACE | Method::CONNECT) {
+        return Err(ErrorCode::MethodNotAllowed);
+    }
+    Ok(())
+}
+
+/// `Transfer-Encoding` exactly `chunked` or none, one `Content-Length` of digits or none, never both.
+/// From the raw header: the parser takes `Content-Length` away beside `Transfer-Encoding`.
+fn check_framing(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
+    let mut encodings = fields(raw, b"transfer-encoding");
+    let mut lengths = fields(raw, b"content-length");
+    match (encodings.next(), lengths.next()) {
+        (None, None) => Ok(()),
+        (Some(_), Some(_)) => Err(ErrorCode::BadRequest),
+        (Some(_), None) if request.version == Version::HTTP_10 => Err(ErrorCode::BadRequest),
+        (Some(encoding), None) if encoding.eq_ignore_ascii_case(b"chunked") && encodings.next().is_none() => Ok(()),
+        (Some(_), None) => Err(ErrorCode::UnsupportedTransferEncoding),
+        (None, Some(length)) if is_length(length) && lengths.next().is_none() => Ok(()),
+        (None, Some(_)) => Err(ErrorCode::BadRequest),
+    }
+}
+
+/// Values of the raw header's fields of one name, which is in lower case.
+fn fields<'a>(raw: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    raw.split(|byte| *byte == b'\n').skip(1).filter_map(move |line| {
+        let (found, rest) = line.split_at_checked(name.len())?;
+        let value = rest.strip_prefix(b":")?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+    })
+}
+
+fn is_length(text: &[u8]) -> bool {
+    // 18 digits fit a u64 with room for any sum.
+    (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+}
+
+fn check_expectation(request: &RequestHeader) -> Result<(), ErrorCode> {
+    let mut expectations = request.headers.get_all(EXPECT).iter();
+    match expectations.next() {
+        Some(expectation) if !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(ErrorCode::ExpectationFailed)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The one `Host`.
+fn authority(request: &RequestHeader) -> Result<&str, ErrorCode> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(ErrorCode::BadHost) };
+    let host = host.to_str().map_err(|_| ErrorCode::BadHost)?;
+    host_of(host).map(|_| host).ok_or(ErrorCode::BadHost)
+}
+
+/// Path and query of the target: in origin form, or in absolute form with the authority of `Host`.
+fn target<'a>(request: &'a RequestHeader, authority: &str) -> Result<(&'a str, Option<&'a str>), ErrorCode> {
+    let target = std::str::from_utf8(request.raw_path()).map_err(|_| ErrorCode::BadPath)?;
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(ErrorCode::BadPath);
+    }
+    let origin_form = match target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) {
+        None => target,
+        Some(absolute) => {
+            let end = absolute.find(['/', '?']).unwrap_or(absolute.len());
+            if !absolute[..end].eq_ignore_ascii_case(authority) {
+                return Err(ErrorCode::BadHost);
+            }
+            if absolute[end..].starts_with('/') { &absolute[end..] } else { return Err(ErrorCode::BadPath) }
+        }
+    };
+    Ok(origin_form.split_once('?').map_or((origin_form, None), |(path, query)| (path, Some(query))))
+}
+
+fn refused_path(refusal: PathRefusal) -> ErrorCode {
+    if refusal == PathRefusal::TooLong { ErrorCode::UriTooLong } else { ErrorCode::BadPath }
+}

@@ -1,0 +1,50 @@
+//! Counting requests in flight, so that a drain ends as soon as there are none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// The count of a gateway.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InFlight(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    requests: AtomicUsize,
+    none: Notify,
+}
+
+/// One request in flight; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<Count>);
+
+impl InFlight {
+    pub(crate) fn enter(&self) -> Ticket {
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
+        Ticket(Arc::clone(&self.0))
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn none(&self) {
+        loop {
+            let none = self.0.none.notified();
+            if self.count() == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.requests.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a gateway tells about its requests. Handles are resolved once, so that a request takes no lock.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use gatepost_verify::Source;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::context::Outcome;
+
+/// Seconds. Most answers of the cache take microseconds.
+const BUCKETS_S: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+/// Statuses from 100 to 599.
+const STATUSES: usize = 500;
+const SOURCES: [Source; 4] = [Source::Cache, Source::Negative, Source::Store, Source::Text];
+
+/// The metrics of a gateway.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    requests: IntCounterVec,
+    /// By route, outcome and status. The last route is that of requests without one.
+    cells: Box<[OnceLock<IntCounter>]>,
+    routes: Vec<String>,
+    duration_s: Histogram,
+    auth_duration_s: [Histogram; SOURCES.len()],
+    auth: Vec<IntCounter>,
+    pub(crate) connections: IntGauge,
+    pub(crate) refused_connections: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn register<'a>(
+        registry: &Registry,
+        routes: impl Iterator<Item = &'a str>,
+    ) -> prometheus::Result<Self> {
+        let routes: Vec<String> = routes.map(str::to_owned).chain(["none".to_owned()]).collect();
+        let requests = IntCounterVec::new(
+            Opts::new("gatepost_requests_total", "Requests by route, outcome and status."),
+            &["route", "outcome", "status"],
+        )?;
+        let duration_s = Histogram::with_opts(
+            HistogramOpts::new("gatepost_request_duration_seconds", "From the end of a request's header to its end.")
+                .buckets(BUCKETS_S.to_vec()),
+        )?;
+        let auth_duration = HistogramVec::new(
+            HistogramOpts::new("gatepost_auth_duration_seconds", "The check of a key, by where its answer came from.")
+                .buckets(BUCKETS_S.to_vec()),
+            &["source"],
+        )?;
+        let auth = IntCounterVec::new(
+            Opts::new("gatepost_auth_total", "Checks of keys by outcome and source."),
+            &["outcome", "source"],
+        )?;
+        let connections = IntGauge::new("gatepost_connections", "Open connections of clients.")?;
+        let refused_connections = IntCounterVec::new(
+            Opts::new("gatepost_refused_connections_total", "Connections of clients that were closed at once."),
+            &["reason"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(duration_s.clone()))?;
+        registry.register(Box::new(auth_duration.clone()))?;
+        registry.register(Box::new(auth.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(refused_connections.clone()))?;
+        let cells = (0..routes.len() * Outcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
+        Ok(Self {
+            requests,
+            cells,
+            routes,
+            duration_s,
+            auth_duration_s: SOURCES.map(|source| auth_duration.with_label_values(&[source.as_str()])),
+            auth: auth_counters(&auth),
+            connections,
+            refused_connections,
+        })
+    }
+
+    /// Counts a request that has ended.
+    pub(crate) fn ended(&self, route: Option<usize>, outcome: Outcome, status: u16, took: Duration) {
+        self.duration_s.observe(took.as_secs_f64());
+        let route = route.unwrap_or(self.routes.len() - 1);
+        let status_place = usize::from(status.clamp(100, 599) - 100);
+        let place = (route * Outcome::LABELS.len() + outcome.place()) * STATUSES + status_place;
+        let cell = self.cells[place].get_or_init(|| {
+            self.requests.with_label_values(&[self.routes[route].as_str(), outcome.label(), &status.to_string()])
+        });
+        cell.inc();
+    }
+
+    /// Counts the check of a key.
+    pub(crate) fn checked(&self, outcome: Outcome, source: Source, took: Duration) {
+        let source = SOURCES.iter().position(|one| *one == source).unwrap_or_default();
+        self.auth_duration_s[source].observe(took.as_secs_f64());
+        self.auth[outcome.place() * SOURCES.len() + source].inc();
+    }
+}
+
+fn auth_counters(auth: &IntCounterVec) -> Vec<IntCounter> {
+    let mut counters = Vec::with_capacity(Outcome::LABELS.len() * SOURCES.len());
+    for outcome in Outcome::LABELS {
+        for source in SOURCES {
+            counters.push(auth.with_label_values(&[outcome, source.as_str()]));
+        }
+    }
+    counters
+}

@@ -1,0 +1,110 @@
+//! What a gateway is told: routes, upstreams, limits.
+
+use std::time::Duration;
+
+use gatepost_domain::permit::Requirement;
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+/// All of it.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Routes; the longest matching path prefix wins.
+    pub routes: Vec<RouteOptions>,
+    /// Upstreams by name.
+    pub upstreams: Vec<UpstreamOptions>,
+    /// Networks whose `X-Forwarded-*` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// A route: which requests it takes, and what it asks of them.
+#[derive(Debug, Clone)]
+pub struct RouteOptions {
+    /// Host without port, lower case; absent for any.
+    pub host: Option<String>,
+    /// Path prefix in canonical form, at the end of a segment.
+    pub path: String,
+    /// Methods; empty for all.
+    pub methods: Vec<Method>,
+    /// Name of the upstream.
+    pub upstream: String,
+    /// Whether a key is asked for.
+    pub auth: Auth,
+    /// Where the key may stand.
+    pub credential: Vec<CredentialPlace>,
+    /// What the key must be.
+    pub requirement: Requirement,
+}
+
+/// Whether a route asks for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Always.
+    Required,
+    /// A bad key is refused, none passes.
+    Optional,
+    /// Never.
+    Off,
+}
+
+/// A place in which a credential may stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialPlace {
+    /// `Authorization: Bearer …`. Other schemes pass untouched.
+    Authorization,
+    /// A header of its own.
+    Header(HeaderName),
+}
+
+/// Servers behind a name.
+#[derive(Debug, Clone)]
+pub struct UpstreamOptions {
+    /// The name that routes use.
+    pub name: String,
+    /// `host:port` of each server.
+    pub servers: Vec<String>,
+}
+
+/// Bounds of connections, requests and waits.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections in all.
+    pub max_connections: usize,
+    /// Open connections of one address.
+    pub max_connections_per_address: usize,
+    /// From the first byte of a header to its last.
+    pub header_timeout: Duration,
+    /// How long a connection may wait for the next request.
+    pub keepalive: Duration,
+    /// Requests of one connection.
+    pub max_requests_per_connection: u32,
+    /// Bytes of a request body.
+    pub max_body_bytes: u64,
+    /// Between two reads or writes of a body.
+    pub body_timeout: Duration,
+    /// Until an upstream connection stands.
+    pub connect_timeout: Duration,
+    /// Between two reads of an upstream's answer.
+    pub upstream_timeout: Duration,
+    /// How long an idle upstream connection is kept.
+    pub upstream_idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 50_000,
+            max_connections_per_address: 2000,
+            header_timeout: Duration::from_secs(10),
+            keepalive: Duration::from_secs(75),
+            max_requests_per_connection: 100_000,
+            max_body_bytes: 100 << 20,
+            body_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            upstream_timeout: Duration::from_secs(60),
+            upstream_idle: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gatepost_domain::permit::Denial;
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::time::Clock;
+use gatepost_verify::{Verdict, Verifier};
+use ipnet::IpNet;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::HttpPeer;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::{Error, ErrorSource, ErrorType};
+use tokio::time::Instant;
+
+use crate::connection::{self, RequestLine};
+use crate::context::{Context, Outcome};
+use crate::in_flight::InFlight;
+use crate::metrics::Metrics;
+use crate::options::{Auth, Limits};
+use crate::request_id::RequestIds;
+use crate::route::{Found, Route, Routes};
+use crate::upstream::{self, Upstream};
+use crate::{access_log, credential, front, identity, respond};
+
+/// The answer of `request_filter`: whether the request was answered there.
+const ANSWERED: bool = true;
+const GO_ON: bool = false;
+
+/// A gateway's application.
+pub(crate) struct Proxy {
+    pub(crate) routes: Routes,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) in_flight: InFlight,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(self.request_ids.next(), self.in_flight.enter())
+    }
+
+    /// Bounds the connection, once its first header is there.
+    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+        session.set_keepalive(Some(self.limits.keepalive.as_secs()));
+        session.set_read_timeout(Some(self.limits.body_timeout));
+        session.set_write_timeout(Some(self.limits.body_timeout));
+        session.set_total_drain_timeout(Some(self.limits.body_timeout));
+        context.client = client(session);
+        context.peer = self.peer_of(context.client);
+        Ok(())
+    }
+
+    /// Front, route, credential, verdict.
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        match self.judge(session, context).await {
+            Ok(()) => Ok(GO_ON),
+            Err(code) => {
+                respond::problem(session, code, &context.request_id).await?;
+                Ok(ANSWERED)
+            }
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        context.body_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if context.body_bytes > self.limits.max_body_bytes {
+            return Err(Error::new(ErrorType::HTTPStatus(ErrorCode::BodyTooLarge.status())));
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        let route = self.route(context)?;
+        let address = self.upstreams[route.upstream].choose(self.clock.uptime());
+        context.upstream = Some(address);
+        Ok(Box::new(upstream::peer(address, &self.limits)))
+    }
+
+    /// What the upstream sees. Pingora has taken hop-by-hop fields away before.
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        identity::strip(request, self.route(context)?, context.peer);
+        if let Some(front) = &context.front {
+            set_target(request, front)?;
+        }
+        if let Some(facts) = &context.facts {
+            identity::add_key(request, facts)?;
+        }
+        identity::add_origin(request, context.client, &context.request_id)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        response.insert_header(identity::REQUEST_ID, &context.request_id)?;
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(address) = context.upstream {
+            self.upstreams_of(context).could_not_reach(address, self.clock.uptime());
+        }
+        // Nothing was sent yet, so another server may be asked.
+        error.set_retry(true);
+        error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        #[cfg(unix)] _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        _context: &mut Context,
+    ) -> pingora::Result<()> {
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+        let Some(code) = failure(error) else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        session.set_keepalive(None);
+        if session.response_written().is_none()
+            && let Err(error) = respond::problem(session, code, &context.request_id).await
+        {
+            tracing::debug!(%error, "cannot tell the client of a failure");
+        }
+        FailToProxy { error_code: code.status(), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
+        if let Some(error) = error {
+            tracing::debug!(request_id = context.request_id, %error, "a request failed");
+        }
+        if !session.is_body_done() {
+            // What follows on this connection is not a header.
+            session.set_keepalive(None);
+        }
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        self.metrics.ended(context.route, context.outcome, status, context.started.elapsed());
+        let route = context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str());
+        access_log::write(session, context, route, status);
+        connection::await_next_header();
+    }
+
+    /// Failures of upstreams and clients stand in the access log, one line for a request.
+    fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &Error) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    /// Whether a request may go on, or the problem to answer with.
+    async fn judge(&self, session: &mut Session, context: &mut Context) -> Result<(), ErrorCode> {
+        if connection::header_was_read() == RequestLine::Repaired {
+            return Err(ErrorCode::BadRequest);
+        }
+        let front = front::check(session.req_header(), &session.to_h1_raw())?;
+        let route = match self.routes.find(&front.host, &front.path, &session.req_header().method) {
+            Found::Route(place, route) => {
+                context.route = Some(place);
+                route
+            }
+            Found::OtherMethods => return Err(ErrorCode::MethodNotAllowed),
+            Found::Nothing => return Err(ErrorCode::NoRoute),
+        };
+        context.front = Some(front);
+        self.authenticate(session, context, route).await
+    }
+
+    async fn authenticate(&self, session: &Session, context: &mut Context, route: &Route) -> Result<(), ErrorCode> {
+        if route.auth == Auth::Off {
+            context.outcome = Outcome::Anonymous;
+            return Ok(());
+        }
+        let found = credential::find(&session.req_header().headers, &route.credential);
+        let credential = match (found, route.auth) {
+            (Ok(Some(credential)), _) => credential,
+            (Ok(None), Auth::Optional | Auth::Off) => {
+                context.outcome = Outcome::Anonymous;
+                return Ok(());
+            }
+            (Ok(None), Auth::Required) => return deny(context, Denial::Missing),
+            (Err(denial), _) => return deny(context, denial),
+        };
+        let started = Instant::now();
+        let verdict = self.verifier.check(credential, &route.requirement).await;
+        self.take(verdict, context, started)
+    }
+
+    fn take(&self, verdict: Verdict, context: &mut Context, started: Instant) -> Result<(), ErrorCode> {
+        let answer = match verdict {
+            Verdict::Permitted(admission) => {
+                context.outcome = Outcome::Permitted;
+                context.facts = Some(admission.facts);
+                context.source = Some(admission.source);
+                Ok(())
+            }
+            Verdict::Denied { denial, facts, source } => {
+                context.facts = facts;
+                context.source = Some(source);
+                deny(context, denial)
+            }
+            Verdict::Unavailable(why) => {
+                context.outcome = Outcome::Unavailable(why);
+                context.source = Some(gatepost_verify::Source::Store);
+                Err(respond::unavailable(why))
+            }
+        };
+        if let Some(source) = context.source {
+            self.metrics.checked(context.outcome, source, started.elapsed());
+        }
+        answer
+    }
+
+    fn route(&self, context: &Context) -> pingora::Result<&Route> {
+        let route = context.route.and_then(|place| self.routes.at(place));
+        route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
+    }
+
+    fn upstreams_of(&self, context: &Context) -> &Upstream {
+        let index = context.route.and_then(|place| self.routes.at(place)).map_or(0, |route| route.upstream);
+        &self.upstreams[index]
+    }
+
+    fn peer_of(&self, client: Option<IpAddr>) -> identity::Peer {
+        let is_trusted = client.is_some_and(|ip| self.trusted_proxies.iter().any(|network| network.contains(&ip)));
+        if is_trusted { identity::Peer::Trusted } else { identity::Peer::Untrusted }
+    }
+}
+
+fn deny(context: &mut Context, denial: Denial) -> Result<(), ErrorCode> {
+    context.outcome = Outcome::Denied(denial);
+    Err(respond::denied(denial))
+}
+
+fn client(session: &Session) -> Option<IpAddr> {
+    session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip)
+}
+
+/// The canonical path that decided the route is what goes upstream, in origin form.
+fn set_target(request: &mut RequestHeader, front: &front::Front) -> pingora::Result<()> {
+    let target = match &front.query {
+        Some(query) => format!("{}?{query}", front.path.as_str()),
+        None => front.path.as_str().to_owned(),
+    };
+    if request.raw_path() == target.as_bytes() {
+        return Ok(());
+    }
+    request.set_raw_path(target.as_bytes())
+}
+
+/// The problem of a failure after the verdict; none if the client is gone.
+#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora's kinds are open")]
+fn failure(error: &Error) -> Option<ErrorCode> {
+    match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(413), _) => Some(ErrorCode::BodyTooLarge),
+        (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => None,
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(ErrorCode::RequestTimeout),
+        (_, ErrorSource::Downstream) => Some(ErrorCode::BadRequest),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Some(ErrorCode::UpstreamTimeout),
+        (ErrorType::ConnectTimedout, _) => Some(ErrorCode::UpstreamTimeout),
+        (_, ErrorSource::Upstream) if is_connecting(error) => Some(ErrorCode::UpstreamUnreachable),
+        (_, ErrorSource::Upstream) => Some(ErrorCode::UpstreamInvalid),
+        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(ErrorCode::Internal),
+    }
+}
+
+fn is_connecting(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ConnectError | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::SocketError
+    )
+}

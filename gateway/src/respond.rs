@@ -1,0 +1,64 @@
+//! Answers that the gateway gives itself. Only here are problems written to clients.
+
+use bytes::Bytes;
+use gatepost_domain::permit::{Denial, DenialClass};
+use gatepost_domain::problem::{self, ErrorCode, Problem};
+use gatepost_verify::Unavailable;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, Method};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::identity::REQUEST_ID;
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER_S: &str = "1";
+
+/// The problem of a denial. It does not tell why a key is refused.
+pub(crate) fn denied(denial: Denial) -> ErrorCode {
+    match (denial.class(), denial) {
+        (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
+        (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
+        (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
+    }
+}
+
+/// The problem of an answer that cannot be had.
+pub(crate) fn unavailable(unavailable: Unavailable) -> ErrorCode {
+    match unavailable {
+        Unavailable::Store => ErrorCode::StoreUnavailable,
+        Unavailable::Busy => ErrorCode::Overloaded,
+    }
+}
+
+/// Answers with a problem. The connection ends with it where a body may follow that nobody reads, or
+/// where the framing of what follows is not to be trusted.
+pub(crate) async fn problem(session: &mut Session, code: ErrorCode, request_id: &str) -> pingora::Result<()> {
+    if code.status() == 400 || code.status() > 500 || !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
+    let body = Bytes::from(Problem::from(code).with_request_id(request_id).to_json());
+    let mut header = ResponseHeader::build(code.status(), Some(6))?;
+    header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
+    header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    header.insert_header(REQUEST_ID, request_id)?;
+    if let Some((name, value)) = further(code) {
+        header.insert_header(name, value)?;
+    }
+    if session.req_header().method == Method::HEAD {
+        return session.write_response_header(Box::new(header), true).await;
+    }
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
+/// The header that belongs to a status.
+fn further(code: ErrorCode) -> Option<(HeaderName, &'static str)> {
+    match code.status() {
+        401 => Some((WWW_AUTHENTICATE, "Bearer realm=\"gatepost\"")),
+        405 => Some((ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+        503 => Some((RETRY_AFTER, RETRY_AFTER_S)),
+        _ => None,
+    }
+}

@@ -1,0 +1,138 @@
+//! Starting and stopping a gateway.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::time::Clock;
+use gatepost_verify::Verifier;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::connection::Connections;
+use crate::in_flight::InFlight;
+use crate::metrics::Metrics;
+use crate::options::GatewayOptions;
+use crate::proxy::Proxy;
+use crate::request_id::RequestIds;
+use crate::route::Routes;
+use crate::upstream::{MAX_RETRIES, Upstream};
+
+/// Tasks that accept connections. More than one spreads them over cores at once.
+const ACCEPTORS: usize = 2;
+/// Idle connections kept to upstreams.
+const UPSTREAM_POOL: usize = 1024;
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotStarted(String);
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct Gateway {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    in_flight: InFlight,
+    serving: JoinHandle<()>,
+}
+
+/// Takes the address, so that a port that is busy is told before anything else starts.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, NotStarted> {
+    let failed = |error: std::io::Error| NotStarted(format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+impl Gateway {
+    /// Starts to serve on a listener.
+    pub async fn start(
+        listener: TcpListener,
+        options: GatewayOptions,
+        verifier: Arc<Verifier>,
+        clock: Arc<dyn Clock>,
+        registry: &Registry,
+    ) -> Result<Self, NotStarted> {
+        let address = listener.local_addr().map_err(|error| NotStarted(error.to_string()))?;
+        let in_flight = InFlight::default();
+        let limits = options.limits.clone();
+        let proxy = proxy(options, verifier, clock, registry, in_flight.clone()).await?;
+        let metrics = Arc::clone(&proxy.metrics);
+        let mut http = http_proxy(&Arc::new(server_conf()), proxy);
+        let mut server_options = pingora::apps::HttpServerOptions::default();
+        server_options.keepalive_request_limit = Some(limits.max_requests_per_connection);
+        http.server_options = Some(server_options);
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(serve(listener, address, Connections::new(http, metrics, limits), stopped));
+        Ok(Self { address, stop, in_flight, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops to listen, and waits until nothing is in flight, or for `deadline`; then what is left is
+    /// cut off. Answers how many requests that were.
+    pub async fn stop(self, deadline: Duration) -> usize {
+        self.stop.send_replace(true);
+        // Too late is told by the count.
+        drop(tokio::time::timeout(deadline, self.in_flight.none()).await);
+        self.serving.abort();
+        self.in_flight.count()
+    }
+}
+
+async fn proxy(
+    options: GatewayOptions,
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+    registry: &Registry,
+    in_flight: InFlight,
+) -> Result<Proxy, NotStarted> {
+    let mut upstreams = Vec::with_capacity(options.upstreams.len());
+    for upstream in &options.upstreams {
+        upstreams.push(Upstream::resolve(upstream).await.map_err(NotStarted)?);
+    }
+    let index = |name: &str| options.upstreams.iter().position(|upstream| upstream.name == name);
+    let routes =
+        Routes::new(options.routes, index).map_err(|name| NotStarted(format!("there is no upstream {name}")))?;
+    let metrics =
+        Metrics::register(registry, routes.names()).map_err(|error| NotStarted(format!("metrics: {error}")))?;
+    Ok(Proxy {
+        routes,
+        upstreams,
+        verifier,
+        trusted_proxies: options.trusted_proxies,
+        limits: options.limits,
+        metrics: Arc::new(metrics),
+        request_ids: RequestIds::new(),
+        in_flight,
+        clock,
+    })
+}
+
+fn server_conf() -> ServerConf {
+    ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL, ..ServerConf::default() }
+}
+
+/// Runs Pingora's listening service on this runtime, on the socket that was bound before.
+async fn serve<A>(listener: TcpListener, address: SocketAddr, app: A, stopped: watch::Receiver<bool>)
+where
+    A: pingora::apps::ServerApp + Send + Sync + 'static,
+{
+    let mut fds = Fds::new();
+    fds.add(address.to_string(), listener.into_raw_fd());
+    let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
+    let mut service = Service::new("gateway".to_owned(), app);
+    service.add_tcp(&address.to_string());
+    service.start_service(Some(fds), stopped, ACCEPTORS).await;
+}

@@ -1,0 +1,77 @@
+//! Upstreams: servers behind a name, asked in turn; one that could not be reached is left out for a while.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gatepost_domain::time::Uptime;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::options::{Limits, UpstreamOptions};
+
+/// How long a server that could not be reached is left out.
+const LEFT_OUT_FOR: Duration = Duration::from_secs(2);
+/// How long resolving the name of a server may take.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a request may be sent anew to another server, where that is safe.
+pub(crate) const MAX_RETRIES: usize = 2;
+
+/// The servers of one upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    servers: Vec<Server>,
+    next: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Server {
+    address: SocketAddr,
+    /// Uptime in ms until which it is left out.
+    left_out_until_ms: AtomicU64,
+}
+
+impl Upstream {
+    /// Resolves the servers' names, once: an address that changes needs a restart.
+    pub(crate) async fn resolve(options: &UpstreamOptions) -> Result<Self, String> {
+        let mut servers = Vec::new();
+        for server in &options.servers {
+            let found = tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host(server)).await;
+            let addresses = found
+                .map_err(|_| format!("upstream {}: resolving {server} took too long", options.name))?
+                .map_err(|error| format!("upstream {}: cannot resolve {server}: {error}", options.name))?;
+            servers.extend(addresses.map(|address| Server { address, left_out_until_ms: AtomicU64::new(0) }));
+        }
+        if servers.is_empty() {
+            return Err(format!("upstream {} has no server", options.name));
+        }
+        Ok(Self { servers, next: AtomicUsize::new(0) })
+    }
+
+    /// The next server in turn that is not left out; if all are, the next in turn.
+    pub(crate) fn choose(&self, now: Uptime) -> SocketAddr {
+        let count = self.servers.len();
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let in_turn = (0..count).map(|step| &self.servers[start.wrapping_add(step) % count]);
+        let is_in = |server: &&Server| server.left_out_until_ms.load(Ordering::Relaxed) <= now.as_ms();
+        in_turn.clone().find(is_in).unwrap_or(&self.servers[start % count]).address
+    }
+
+    /// Leaves a server out for a while.
+    pub(crate) fn could_not_reach(&self, address: SocketAddr, now: Uptime) {
+        if let Some(server) = self.servers.iter().find(|server| server.address == address) {
+            let until_ms = now.as_ms() + LEFT_OUT_FOR.as_millis() as u64;
+            server.left_out_until_ms.store(until_ms, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How a server is talked to: plain HTTP/1.1, every wait bounded.
+pub(crate) fn peer(address: SocketAddr, limits: &Limits) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, false, String::new());
+    peer.options.connection_timeout = Some(limits.connect_timeout);
+    peer.options.total_connection_timeout = Some(limits.connect_timeout);
+    peer.options.read_timeout = Some(limits.upstream_timeout);
+    peer.options.write_timeout = Some(limits.upstream_timeout);
+    peer.options.idle_timeout = Some(limits.upstream_idle);
+    peer
+}
