@@ -1,1 +1,20 @@
-//! .
+//! The deliverer: reads the stream after the fan-out cursor, puts events into the queues of the
+//! webhooks that asked for them, and sends them, signed, on their schedule.
+
+mod address;
+mod attempt;
+mod body;
+mod deliverer;
+mod delivery;
+mod fan_out;
+mod housekeeping;
+mod metrics;
+pub mod options;
+mod retry_after;
+pub mod send;
+pub mod sign;
+mod work;
+
+pub use address::{Guard, RefusedAddress};
+pub use deliverer::Deliverer;
+pub use options::{DelivererOptions, PrivateNetworks, Retention};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
 use gatepost_domain::permit::{KeyFacts, Tenancy};
-use gatepost_domain::record::{Actor, Record, Status};
+use gatepost_domain::record::{Actor, ApiKey, Record, Status};
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::act::{Beat, Claim, Heartbeat, KnownGateway, RawClaim, RawLookup, RawRecord};
@@ -28,6 +28,8 @@ pub struct Lookup {
 /// A key that a look-up found.
 #[derive(Debug, Clone)]
 pub struct FoundKey {
+    /// Its record.
+    pub key: ApiKey,
     /// What the rule and the identity headers need.
     pub facts: KeyFacts,
     /// When the key was first used.
@@ -92,7 +94,7 @@ fn found_key(raw: RawLookup, digest: &Digest) -> Result<Option<FoundKey>> {
     let tenancy = if raw.accounts > 1 { Tenancy::Several } else { Tenancy::Single };
     let project = project_status(&record.image.owner, owner)?;
     let first_used_at = record.first_used_at;
-    Ok(KeyFacts::of(&key, digest, project, tenancy).map(|facts| FoundKey { facts, first_used_at }))
+    Ok(KeyFacts::of(&key, digest, project, tenancy).map(|facts| FoundKey { key, facts, first_used_at }))
 }
 
 /// A key whose project cannot be found may not be used.

@@ -1,5 +1,6 @@
-//! Connections: one for acts, one that may block in the feed. Both come back by themselves.
+//! Connections: one for acts, and one for each reader that may block. They come back by themselves.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -9,10 +10,12 @@ use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE};
 use crate::url::redact;
 
-/// A connection for acts and one for blocking reads, which would hold up the acts behind them.
+/// A connection for acts, and apart from it those of blocking reads, which hold up what is behind them.
 pub(super) struct Connections {
     acts: ConnectionManager,
-    feed: ConnectionManager,
+    client: Client,
+    /// Connections on which nobody blocks now: there are never more than readers of the feed.
+    idle: Mutex<Vec<ConnectionManager>>,
 }
 
 impl Connections {
@@ -21,13 +24,9 @@ impl Connections {
         let shown = redact(url);
         let refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{shown}: {error}"));
         let client = Client::open(url).map_err(refused)?;
-        let opening = async {
-            let acts = ConnectionManager::new_with_config(client.clone(), config()).await?;
-            let feed = ConnectionManager::new_with_config(client, config()).await?;
-            Ok(Self { acts, feed })
-        };
+        let opening = ConnectionManager::new_with_config(client.clone(), config());
         match tokio::time::timeout(CONNECT_DEADLINE, opening).await {
-            Ok(Ok(connections)) => Ok(connections),
+            Ok(Ok(acts)) => Ok(Self { acts, client, idle: Mutex::default() }),
             Ok(Err(error)) => Err(kind(&error).with(format!("cannot reach {shown}: {error}"))),
             Err(_) => Err(StoreErrorKind::Unavailable
                 .with(format!("cannot reach {shown}: no answer within {} s", CONNECT_DEADLINE.as_secs()))),
@@ -48,8 +47,18 @@ impl Connections {
 
     /// Sends a command that may block for `wait`.
     pub(super) async fn blocking(&self, command: &Cmd, wait: Duration) -> Result<Value> {
-        let mut connection = self.feed.clone();
-        within(wait + COMMIT_DEADLINE, command.query_async(&mut connection)).await
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => ConnectionManager::new_lazy_with_config(self.client.clone(), config()).map_err(failure)?,
+        };
+        let answer = within(wait + COMMIT_DEADLINE, command.query_async(&mut connection)).await;
+        self.idle().push(connection);
+        answer
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<ConnectionManager>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,0 +1,83 @@
+//! The admin REST API: routes, and the OpenAPI document that is generated from them.
+
+mod api_keys;
+mod credential;
+mod extract;
+mod log;
+mod problem;
+mod projects;
+mod webhooks;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Router, middleware};
+use gatepost_domain::problem::ErrorCode;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::ControlPlane;
+use extract::MAX_BODY_BYTES;
+
+/// What stands at the head of the document.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Gatepost admin API",
+    description = "Projects, API keys and webhooks. Send an access key as `x-api-key`.",
+    license(name = "Apache-2.0")
+))]
+struct Document;
+
+/// The API over a control plane.
+pub(crate) fn router(control_plane: ControlPlane) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let json = document_json(document);
+    router
+        .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
+        .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })
+        .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })
+        .layer(middleware::from_fn_with_state(control_plane.clone(), log::requests))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(control_plane)
+}
+
+/// The OpenAPI document, as served at `/openapi.json`.
+pub fn openapi_json() -> String {
+    document_json(routes().into_openapi())
+}
+
+/// A path with a slash at its end is the same path: clients list at `/api-keys/`.
+pub(crate) fn without_last_slash<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let uri = request.uri();
+    let path = uri.path();
+    if path.len() > 1 && path.ends_with('/') {
+        let trimmed = path.trim_end_matches('/');
+        let path = if trimmed.is_empty() { "/" } else { trimmed };
+        let target = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        if let Ok(uri) = target.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+fn routes() -> OpenApiRouter<ControlPlane> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(projects::create, projects::list))
+        .routes(routes!(projects::get))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::get, api_keys::deactivate))
+        .routes(routes!(api_keys::authenticate, api_keys::authenticate_by_get))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::delete))
+}
+
+fn document_json(mut document: utoipa::openapi::OpenApi) -> String {
+    let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("accessKey", scheme);
+    document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("accessKey", Vec::<String>::new())]);
+    document.to_pretty_json().expect("the document is made of serializable parts")
+}
+

@@ -1,0 +1,145 @@
+//! `/api-keys`.
+
+mod list;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use gatepost_domain::record::CreationContext;
+use gatepost_wire::ApiKeyBody;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::extract::{JsonBody, Named, Query};
+use crate::ControlPlane;
+use crate::caller::Caller;
+use crate::failure::Result;
+use crate::use_cases::api_keys::{KeyName, NewApiKey};
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreateApiKey {
+    /// Its name.
+    #[schema(required)]
+    name: Option<String>,
+    /// Its project; not needed with an access key of a project.
+    project_id: Option<String>,
+    /// A value of your own choice: 8 to 512 visible ASCII characters without `/ ? # %`. By default one is drawn.
+    key: Option<String>,
+    /// Anything you want to find again, up to 16 KiB of JSON.
+    #[schema(value_type = Object)]
+    custom_meta_data: Option<Box<RawValue>>,
+    /// Your own id of the customer. The upstream sees it.
+    custom_account_id: Option<String>,
+    /// Your own id of the customer's user. The upstream sees it.
+    custom_user_id: Option<String>,
+    /// When it shall expire: RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` (UTC).
+    expiry: Option<String>,
+    /// The end user's address.
+    #[serde(rename = "clientIP")]
+    client_ip: Option<String>,
+    /// The end user's user agent.
+    client_user_agent: Option<String>,
+}
+
+impl From<CreateApiKey> for NewApiKey {
+    fn from(new: CreateApiKey) -> Self {
+        Self {
+            name: new.name,
+            project: new.project_id,
+            key: new.key,
+            metadata: new.custom_meta_data,
+            custom_account_id: new.custom_account_id,
+            custom_user_id: new.custom_user_id,
+            expiry: new.expiry,
+            context: CreationContext { client_ip: new.client_ip, client_user_agent: new.client_user_agent },
+        }
+    }
+}
+
+/// Makes a key. Its value is told only in this answer.
+#[utoipa::path(
+    post, path = "/api-keys", tag = "api-keys", request_body = CreateApiKey,
+    responses((status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 409))
+)]
+pub(super) async fn create(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    JsonBody(new): JsonBody<CreateApiKey>,
+) -> Result<(StatusCode, Json<ApiKeyBody>)> {
+    let (key, secret) = control_plane.create_api_key(&caller, new.into()).await?;
+    Ok((StatusCode::CREATED, Json(ApiKeyBody::new(&key, secret.expose(), None))))
+}
+
+/// Lists keys, as a bare array. Their `key` is their id, which names them in paths as the value does.
+#[utoipa::path(
+    get, path = "/api-keys", tag = "api-keys",
+    params(
+        ("projectId" = Option<String>, Query), ("name" = Option<String>, Query),
+        ("customAccountId" = Option<String>, Query), ("customUserId" = Option<String>, Query),
+        ("isActive" = Option<bool>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query),
+    ),
+    responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
+)]
+pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller, query: Query) -> Result<Response> {
+    list::answer(control_plane, &caller, &query).await
+}
+
+/// Reads a key by its value or its id. This is no use of it.
+#[utoipa::path(
+    get, path = "/api-keys/{key}", tag = "api-keys", params(("key" = String, Path)),
+    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+)]
+pub(super) async fn get(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(key): Named,
+) -> Result<Json<ApiKeyBody>> {
+    let name = KeyName::parse(&key);
+    let found = control_plane.api_key(&caller, &name).await?;
+    Ok(Json(ApiKeyBody::new(&found.record, name.shown(), found.first_used_at)))
+}
+
+/// Shuts a key off. It keeps its history.
+#[utoipa::path(
+    delete, path = "/api-keys/{key}", tag = "api-keys", params(("key" = String, Path)),
+    responses((status = 200, body = bool), (status = 401), (status = 403), (status = 404))
+)]
+pub(super) async fn deactivate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(key): Named,
+) -> Result<Json<bool>> {
+    control_plane.deactivate_api_key(&caller, &KeyName::parse(&key)).await?;
+    Ok(Json(true))
+}
+
+/// Checks a key and counts it as used. Every reason why it may not be used is the same 404.
+#[utoipa::path(
+    post, path = "/api-keys/auth/{key}", tag = "api-keys", params(("key" = String, Path)),
+    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+)]
+pub(super) async fn authenticate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(key): Named,
+) -> Result<Json<ApiKeyBody>> {
+    let (found, first_used_at) = control_plane.authenticate_api_key(&caller, &key).await?;
+    Ok(Json(ApiKeyBody::new(&found, &key, first_used_at)))
+}
+
+/// The same for clients that ask with GET.
+#[utoipa::path(
+    get, path = "/api-keys/auth/{key}", tag = "api-keys", params(("key" = String, Path)),
+    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+)]
+pub(super) async fn authenticate_by_get(
+    state: State<ControlPlane>,
+    caller: Caller,
+    key: Named,
+) -> Result<Json<ApiKeyBody>> {
+    authenticate(state, caller, key).await
+}

@@ -1,0 +1,102 @@
+//! Reading requests: JSON whatever its content type says, queries that ignore unknown names.
+
+use std::collections::HashMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::response::{IntoResponse, Response};
+use gatepost_domain::problem::ErrorCode;
+use http::StatusCode;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::ControlPlane;
+use crate::failure::Failure;
+
+/// Bytes of a request's body.
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A body as JSON.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<ControlPlane> for JsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.into_response()))?;
+        serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| not_json(&error))
+    }
+}
+
+fn unread(response: Response) -> Failure {
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
+        return Failure::refused(ErrorCode::BodyTooLarge, detail);
+    }
+    Failure::refused(ErrorCode::BadRequest, "the body could not be read")
+}
+
+/// The library tells line and column at the end of its message.
+fn not_json(error: &serde_json::Error) -> Failure {
+    let code = match error.classify() {
+        Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
+        Category::Data => ErrorCode::Validation,
+    };
+    Failure::refused(code, error.to_string())
+}
+
+/// A query's members. Names that nobody asks for are ignored, as clients send some.
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    /// A member; the texts that JavaScript makes of an absent value count as absent.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|text| !matches!(text.as_str(), "" | "undefined")).cloned()
+    }
+
+    /// A member that names something; `null` counts as absent.
+    pub(crate) fn name(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| text != "null")
+    }
+
+    /// A whole number up to `max`.
+    pub(crate) fn number(&self, name: &str, max: usize) -> Result<Option<usize>, Failure> {
+        let Some(text) = self.name(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| *number <= max);
+        number.map(Some).ok_or_else(|| Failure::invalid(format!("{name}: must be a number from 0 to {max}")))
+    }
+
+    /// `true` or `false`, in any case.
+    pub(crate) fn choice<T>(&self, name: &str, yes: T, no: T) -> Result<Option<T>, Failure> {
+        match self.name(name).map(|text| text.to_lowercase()).as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(yes)),
+            Some("false") => Ok(Some(no)),
+            Some(_) => Err(Failure::invalid(format!("{name}: must be true or false"))),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+/// The last part of a path.
+pub(crate) struct Named(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(name) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Failure::refused(ErrorCode::BadPath, "the path could not be read"))?;
+        Ok(Self(name))
+    }
+}

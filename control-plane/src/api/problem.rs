@@ -1,0 +1,58 @@
+//! Errors as answers. Only here does the admin API write them.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use gatepost_domain::problem::{self, ErrorCode, Problem};
+use gatepost_store::{StoreError, StoreErrorKind};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use super::log;
+use crate::failure::Failure;
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Failure::Refused(problem) => answer(problem),
+            Failure::Store(error) => answer(of_store(&error)),
+        }
+    }
+}
+
+/// A problem as an answer.
+pub(crate) fn answer(problem: Problem) -> Response {
+    let status = problem.code.status();
+    let problem = match log::request_id() {
+        Some(id) => problem.with_request_id(id),
+        None => problem,
+    };
+    let mut response = Response::new(Body::from(problem.to_json()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match status {
+        401 => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost-admin\"")),
+        503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+        _ => None,
+    };
+    response
+}
+
+/// What clients see of a store's failure; the rest stands in the log.
+fn of_store(error: &StoreError) -> Problem {
+    match error.kind() {
+        StoreErrorKind::Unavailable | StoreErrorKind::WrongStore => {
+            tracing::warn!(%error, "the store did not answer");
+            ErrorCode::StoreUnavailable.into()
+        }
+        StoreErrorKind::Full => {
+            tracing::warn!(%error, "the store takes no writes");
+            Problem::new(ErrorCode::StoreUnavailable, "the store takes no writes now: its memory or disk is full")
+        }
+        StoreErrorKind::Corrupt | StoreErrorKind::Refused => {
+            tracing::error!(%error, "the store failed");
+            ErrorCode::Internal.into()
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Who calls the admin API, and what that caller may do.
+
+use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
+use gatepost_domain::key::{self, Shape};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{Actor, Role, Status};
+
+use crate::ControlPlane;
+use crate::failure::{Failure, Result};
+
+/// The access key behind a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Which access key.
+    pub access_key: AccessKeyId,
+    /// The account that it acts for.
+    pub account: AccountId,
+    /// The only project that it sees; absent for the whole account.
+    pub project: Option<ProjectId>,
+    /// What it may do.
+    pub role: Role,
+}
+
+impl ControlPlane {
+    /// Finds the caller behind an access key's value. Always asks the store.
+    pub(crate) async fn authenticate(&self, value: &str) -> Result<Caller> {
+        if !value.starts_with("live_access_") || key::shape(value) != Shape::Generated {
+            return Err(ErrorCode::InvalidAccessKey.into());
+        }
+        let found = self.store.access_key_by_digest(&self.store.digest(value)).await?;
+        let key = found.map(|found| found.record).filter(|key| key.status == Status::Active);
+        let key = key.ok_or(ErrorCode::InvalidAccessKey)?;
+        Ok(Caller { access_key: key.id, account: key.account, project: key.project, role: key.role })
+    }
+}
+
+impl Caller {
+    /// As it stands in changes.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor::AccessKey(self.access_key.clone())
+    }
+
+    /// Refuses those who may only read.
+    pub(crate) fn may_write(&self) -> Result<()> {
+        match self.role {
+            Role::Admin | Role::User => Ok(()),
+            Role::Viewer => Err(forbidden("this access key may only read: its role is viewer")),
+        }
+    }
+
+    /// Refuses those who see one project only.
+    pub(crate) fn sees_account(&self) -> Result<()> {
+        match self.project {
+            None => Ok(()),
+            Some(_) => Err(forbidden("this access key sees one project; this needs one of the account")),
+        }
+    }
+
+    /// Whether a project of an account is in sight. What is not is answered as if it were not there.
+    pub(crate) fn sees(&self, account: &AccountId, project: &ProjectId) -> Sight {
+        let is_seen = self.account == *account && self.project.as_ref().is_none_or(|own| own == project);
+        if is_seen { Sight::Seen } else { Sight::Hidden }
+    }
+
+    /// The project that a request means: the one it names, else the caller's own.
+    pub(crate) fn project_or_own(&self, named: Option<&str>) -> Result<ProjectId> {
+        let Some(named) = named else {
+            return self.project.clone().ok_or_else(|| {
+                Failure::invalid("projectId: is missing; an access key of an account must name a project")
+            });
+        };
+        ProjectId::parse(named).map_err(|_| Failure::invalid("projectId: is not the id of a project"))
+    }
+
+    /// Refuses an account that is not the caller's.
+    pub(crate) fn check_account(&self, named: Option<&str>) -> Result<()> {
+        match named {
+            Some(named) if named != self.account.as_str() => Err(forbidden("Invalid roles for this account")),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether a caller may know of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Seen,
+    Hidden,
+}
+
+fn forbidden(detail: &'static str) -> Failure {
+    Failure::refused(ErrorCode::Forbidden, detail)
+}

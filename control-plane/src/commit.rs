@@ -1,0 +1,71 @@
+//! Committing changes: repeated where the answer was lost, told in the API's words where refused.
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::EventId;
+use gatepost_domain::key::Secret;
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::Actor;
+use gatepost_domain::time::Version;
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::{Change, StoreErrorKind, Write, os_rng};
+
+use crate::ControlPlane;
+use crate::failure::{Failure, Result};
+
+/// How often a use case reads anew and tries again when somebody else was faster.
+pub(crate) const MAX_TRIES: u32 = 5;
+/// How often one change is sent while its answer is lost. Its event id makes repeating harmless.
+const MAX_SENDS: u32 = 2;
+
+/// How a commit ended, for use cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It stands at this version.
+    At(Version),
+    /// Somebody else was faster: read anew.
+    Stale,
+}
+
+impl ControlPlane {
+    /// Commits a change of records, the subject first.
+    pub(crate) async fn commit(
+        &self,
+        action: Action,
+        actor: &Actor,
+        writes: Vec<Write>,
+        secret: Option<Secret>,
+    ) -> Result<Committed> {
+        let event = EventId::generate(&mut os_rng());
+        let change = Change { event, action, actor: actor.clone(), writes, secret };
+        match self.send_commit(&change).await? {
+            CommitAnswer::Committed(version) => {
+                self.metrics.changed(action);
+                Ok(Committed::At(version))
+            }
+            CommitAnswer::Repeated(version) => Ok(Committed::At(version)),
+            CommitAnswer::Stale => Ok(Committed::Stale),
+            CommitAnswer::DigestTaken => {
+                Err(Failure::refused(ErrorCode::Conflict, "key: another key has or had this value"))
+            }
+            CommitAnswer::StreamFull => Err(Failure::refused(
+                ErrorCode::StreamFull,
+                "the event stream is full because no deliverer reads it; what shuts keys off still works",
+            )),
+        }
+    }
+
+    async fn send_commit(&self, change: &Change) -> Result<CommitAnswer> {
+        let mut sends = 1;
+        loop {
+            match self.store.commit(change).await {
+                Err(error) if error.kind() == StoreErrorKind::Unavailable && sends < MAX_SENDS => sends += 1,
+                answer => return Ok(answer?),
+            }
+        }
+    }
+}
+
+/// What use cases answer when others were faster again and again.
+pub(crate) fn too_contended() -> Failure {
+    Failure::refused(ErrorCode::Conflict, "the resource was changed at the same time, again and again; try again")
+}

@@ -1,0 +1,53 @@
+//! Why a use case did not do what was asked.
+
+use std::borrow::Cow;
+
+use gatepost_domain::problem::{ErrorCode, Problem};
+use gatepost_store::StoreError;
+
+/// A refusal that the caller sees, or a failure of the store.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was asked cannot be done.
+    Refused(Problem),
+    /// The store did not do it.
+    Store(StoreError),
+}
+
+impl Failure {
+    /// A refusal in its own words.
+    pub(crate) fn refused(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Failure::Refused(Problem::new(code, detail))
+    }
+
+    /// What was sent is not valid: `field: what is wrong`.
+    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::refused(ErrorCode::Validation, detail)
+    }
+}
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Failure::Refused(Problem::from(code))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Store(error)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Refused(problem) => f.write_str(&problem.detail),
+            Failure::Store(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What use cases answer.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;

@@ -1,0 +1,50 @@
+//! What a control plane tells.
+
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+
+/// Seconds of an admin request.
+const BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The metrics of a control plane.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    changes: IntCounterVec,
+    requests: IntCounterVec,
+    duration_s: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let changes = IntCounterVec::new(
+            Opts::new("gatepost_changes_total", "Changes that this process committed."),
+            &["kind"],
+        )?;
+        let requests = IntCounterVec::new(
+            Opts::new("gatepost_admin_requests_total", "Requests of the admin API by route and status."),
+            &["route", "method", "status"],
+        )?;
+        let duration_s = Histogram::with_opts(
+            HistogramOpts::new("gatepost_admin_request_duration_seconds", "How long admin requests took.")
+                .buckets(BUCKETS_S.to_vec()),
+        )?;
+        registry.register(Box::new(changes.clone()))?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(duration_s.clone()))?;
+        for action in Action::ALL {
+            changes.with_label_values(&[action.as_str()]);
+        }
+        Ok(Self { changes, requests, duration_s })
+    }
+
+    pub(crate) fn changed(&self, action: Action) {
+        self.changes.with_label_values(&[action.as_str()]).inc();
+    }
+
+    pub(crate) fn ended(&self, route: &str, method: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[route, method, &status.to_string()]).inc();
+        self.duration_s.observe(took.as_secs_f64());
+    }
+}

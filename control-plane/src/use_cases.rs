@@ -1,0 +1,8 @@
+//! What can be done, apart from how it is asked for.
+
+pub(crate) mod access_keys;
+pub(crate) mod api_keys;
+pub(crate) mod authenticate;
+pub(crate) mod projects;
+mod text;
+pub(crate) mod webhooks;

@@ -1,0 +1,83 @@
+//! Projects.
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::ProjectId;
+use gatepost_domain::key::Env;
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{Project, Stamps, Status};
+use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
+
+use super::text;
+use crate::ControlPlane;
+use crate::caller::{Caller, Sight};
+use crate::commit::{Committed, too_contended};
+use crate::failure::{Failure, Result};
+
+/// A project to be made.
+#[derive(Debug)]
+pub(crate) struct NewProject {
+    pub(crate) name: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) env: Option<String>,
+}
+
+impl ControlPlane {
+    /// Makes a project in the caller's account.
+    pub(crate) async fn create_project(&self, caller: &Caller, new: NewProject) -> Result<Project> {
+        caller.may_write()?;
+        caller.sees_account()?;
+        caller.check_account(new.account.as_deref())?;
+        let env = new.env.as_deref().ok_or_else(|| Failure::invalid("env: is missing; it is live or test"))?;
+        let project = Project {
+            id: ProjectId::generate(&mut os_rng()),
+            account: caller.account.clone(),
+            name: text::name(new.name)?,
+            env: Env::parse(env).ok_or_else(|| Failure::invalid("env: must be live or test"))?,
+            status: Status::Active,
+            stamps: Stamps::new(self.now(), caller.actor()),
+        };
+        let writes = vec![Write::create(project.clone())];
+        match self.commit(Action::ProjectCreated, &caller.actor(), writes, None).await? {
+            Committed::At(_) => Ok(project),
+            Committed::Stale => Err(too_contended()),
+        }
+    }
+
+    /// The projects that the caller sees and that were not deleted.
+    pub(crate) async fn projects(&self, caller: &Caller, account: Option<&str>) -> Result<Vec<Project>> {
+        caller.check_account(account)?;
+        let mut projects = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.store.projects(&caller.account, &after, MAX_PAGE).await?;
+            projects.extend(page.items.into_iter().map(|found| found.record).filter(|project| {
+                project.status == Status::Active && caller.sees(&project.account, &project.id) == Sight::Seen
+            }));
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(projects),
+            }
+        }
+    }
+
+    /// A project that the caller sees.
+    pub(crate) async fn project(&self, caller: &Caller, id: &str) -> Result<Versioned<Project>> {
+        let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such project");
+        let id = ProjectId::parse(id).map_err(|_| not_found())?;
+        let found = self.store.project(&id).await?.ok_or_else(not_found)?;
+        match caller.sees(&found.record.account, &found.record.id) {
+            Sight::Seen => Ok(found),
+            Sight::Hidden => Err(not_found()),
+        }
+    }
+
+    /// A project in which something can be made.
+    pub(crate) async fn active_project(&self, caller: &Caller, named: Option<&str>) -> Result<Project> {
+        let id = caller.project_or_own(named)?;
+        let project = self.project(caller, id.as_str()).await?.record;
+        match project.status {
+            Status::Active => Ok(project),
+            Status::Inactive => Err(Failure::refused(ErrorCode::NotFound, "the project was deleted")),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Texts that callers choose.
+
+use crate::failure::{Failure, Result};
+
+/// Characters of a name or of a caller's own id.
+pub(super) const MAX_TEXT_CHARS: usize = 256;
+
+/// A name: not empty, not too long, no control characters.
+pub(super) fn name(text: Option<String>) -> Result<String> {
+    let text = text.ok_or_else(|| Failure::invalid("name: is missing"))?;
+    if text.trim().is_empty() {
+        return Err(Failure::invalid("name: must not be empty"));
+    }
+    checked("name", text)
+}
+
+/// A text that may be absent.
+pub(super) fn optional(field: &str, text: Option<String>) -> Result<Option<String>> {
+    text.map(|text| checked(field, text)).transpose()
+}
+
+fn checked(field: &str, text: String) -> Result<String> {
+    if text.chars().count() > MAX_TEXT_CHARS {
+        return Err(Failure::invalid(format!("{field}: has more than {MAX_TEXT_CHARS} characters")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Failure::invalid(format!("{field}: has control characters")));
+    }
+    Ok(text)
+}

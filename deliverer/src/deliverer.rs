@@ -1,0 +1,87 @@
+//! A deliverer's tasks, from start to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::time::Clock;
+use gatepost_store::Store;
+use prometheus::Registry;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::address::Guard;
+use crate::metrics::Metrics;
+use crate::options::{ATTEMPT_DEADLINE, DelivererOptions, MAX_SENDING};
+use crate::send::Sender;
+use crate::{fan_out, housekeeping, work};
+
+/// What all tasks share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) options: DelivererOptions,
+    pub(crate) sender: Sender,
+    pub(crate) metrics: Metrics,
+    /// Wakes the work loop: something became due, or a place became free.
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+/// A running deliverer.
+#[derive(Debug)]
+pub struct Deliverer {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    places: Arc<Semaphore>,
+}
+
+/// Why a deliverer did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the deliverer: {0}")]
+pub struct NotStarted(Box<dyn std::error::Error + Send + Sync>);
+
+impl Deliverer {
+    /// Starts fan-out, work and housekeeping. Several deliverers may run on one store.
+    pub fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        options: DelivererOptions,
+        registry: &Registry,
+    ) -> Result<Self, NotStarted> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| NotStarted(error);
+        let guard = Guard::new(options.private_networks);
+        let (stop, stopped) = watch::channel(false);
+        let shared = Shared {
+            store,
+            options,
+            sender: Sender::new(guard, clock).map_err(|error| failed(error.into()))?,
+            metrics: Metrics::register(registry).map_err(|error| failed(error.into()))?,
+            wake: Arc::default(),
+            places: Arc::new(Semaphore::new(MAX_SENDING)),
+            stopped,
+        };
+        let places = Arc::clone(&shared.places);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(fan_out::run(shared.clone()));
+        tasks.spawn(work::run(shared.clone()));
+        tasks.spawn(housekeeping::run(shared));
+        Ok(Self { stop, tasks, places })
+    }
+
+    /// Takes no further delivery, and waits for those that are being sent.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        let all = u32::try_from(MAX_SENDING).unwrap_or(u32::MAX);
+        let sent = self.places.acquire_many(all);
+        // What is not settled by then comes back when its lease ends.
+        drop(tokio::time::timeout(ATTEMPT_DEADLINE + Duration::from_secs(5), sent).await);
+    }
+}
+
+/// Waits until the deliverer is stopped, or for `span`.
+pub(crate) async fn pause(stopped: &mut watch::Receiver<bool>, span: Duration) {
+    // Whether it ended by time or by the stop is seen in `stopped`.
+    drop(tokio::time::timeout(span, stopped.wait_for(|stopped| *stopped)).await);
+}

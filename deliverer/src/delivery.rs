@@ -1,0 +1,125 @@
+//! One delivery in a worker's hands: read the webhook, build, sign, send, settle.
+
+use std::time::Duration;
+
+use gatepost_domain::id::{LeaseToken, WebhookId};
+use gatepost_domain::record::{Webhook, WebhookStatus};
+use gatepost_domain::schedule::{Attempt, NextStep, next_step};
+use gatepost_store::act::{Held, RawSettle, Step};
+use gatepost_store::{Leased, Result, os_rng};
+use url::Url;
+
+use crate::body::{self, SeesValues};
+use crate::deliverer::Shared;
+use crate::options::PAUSED_WAIT;
+use crate::send::{Message, Sent};
+use crate::attempt;
+
+/// How often a settlement is tried while the store does not answer.
+const MAX_SETTLE_TRIES: u32 = 5;
+/// How long to wait between two tries. All of them end before the lease does.
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a delivery goes on, and what is remembered.
+struct Ended {
+    step: Step,
+    attempt: Option<Vec<u8>>,
+}
+
+/// Delivers, or gives the delivery back.
+pub(crate) async fn deliver(shared: Shared, webhook: WebhookId, token: LeaseToken, leased: Leased) {
+    let ended = match attempt_once(&shared, &webhook, &leased).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            tracing::warn!(%error, webhook = webhook.as_str(), "a delivery waits for the store");
+            return; // Its lease runs out.
+        }
+    };
+    count_end(&shared, &ended.step);
+    let settle = RawSettle { webhook, event: leased.event_id, token, step: ended.step, attempt: ended.attempt };
+    settle_surely(&shared, settle).await;
+}
+
+async fn attempt_once(shared: &Shared, webhook: &WebhookId, leased: &Leased) -> Result<Ended> {
+    let without_attempt = |step: Step| Ok(Ended { step, attempt: None });
+    let Some(webhook) = shared.store.webhook(webhook).await? else {
+        return without_attempt(Step::Dropped);
+    };
+    let webhook = webhook.record;
+    if webhook.status == WebhookStatus::Paused {
+        return without_attempt(Step::Wait(PAUSED_WAIT));
+    }
+    let event = match &leased.event {
+        Ok(event) => event,
+        Err(reason) => return without_attempt(Step::Dead(reason.clone())),
+    };
+    let Ok(url) = Url::parse(&webhook.url) else {
+        return without_attempt(Step::Dead("its URL cannot be read".to_owned()));
+    };
+    let secret = match body::may_see_values(&webhook, &url, event, shared.options.private_networks) {
+        SeesValues::Yes => shared.store.open_secret(leased)?,
+        SeesValues::No => None,
+    };
+    let body = body::build(event, secret.as_ref());
+    drop(secret);
+    let sent = send(shared, &webhook, &url, leased, body).await?;
+    observe(shared, &sent, event.at);
+    Ok(ended(leased, &sent))
+}
+
+async fn send(shared: &Shared, webhook: &Webhook, url: &Url, leased: &Leased, body: Vec<u8>) -> Result<Sent> {
+    let secret = shared.store.open_webhook_secret(&webhook.id, &webhook.secret)?;
+    let message = Message {
+        url,
+        method: &webhook.method,
+        headers: &webhook.custom_headers,
+        id: &leased.event_id,
+        body,
+        secret: &secret,
+    };
+    Ok(shared.sender.send(message).await)
+}
+
+fn ended(leased: &Leased, sent: &Sent) -> Ended {
+    let number = Attempt::new(leased.attempts_made.saturating_add(1)).unwrap_or(Attempt::FIRST);
+    let step = match next_step(number, &sent.outcome, &mut os_rng()) {
+        NextStep::Done => Step::Done,
+        NextStep::Retry(wait) => Step::Retry(wait),
+        NextStep::Dead => Step::Dead(sent.error.clone().unwrap_or_default()),
+    };
+    Ended { step, attempt: Some(attempt::line(&leased.event_id, number, sent)) }
+}
+
+fn observe(shared: &Shared, sent: &Sent, event_at: gatepost_domain::time::Timestamp) {
+    shared.metrics.count(attempt::label(&sent.outcome));
+    shared.metrics.delivery_duration_s.observe(sent.took.as_secs_f64());
+    if sent.error.is_none() {
+        let since = sent.at.since(event_at) + sent.took;
+        shared.metrics.event_to_delivery_s.observe(since.as_secs_f64());
+    }
+}
+
+fn count_end(shared: &Shared, step: &Step) {
+    match step {
+        Step::Dead(_) => shared.metrics.count("dead"),
+        Step::Dropped => shared.metrics.count("dropped"),
+        Step::Done | Step::Retry(_) | Step::Wait(_) => {}
+    }
+}
+
+/// Settles, also through a short outage: what is not settled is sent a second time.
+async fn settle_surely(shared: &Shared, settle: RawSettle) {
+    for _ in 0..MAX_SETTLE_TRIES {
+        match shared.store.settle(settle.clone()).await {
+            Ok(Held::Yes) => return,
+            Ok(Held::No) => {
+                tracing::warn!(event = settle.event.as_str(), "a lease ran out before its delivery was settled");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, event = settle.event.as_str(), "settling waits");
+                tokio::time::sleep(SETTLE_PAUSE).await;
+            }
+        }
+    }
+}

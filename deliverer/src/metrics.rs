@@ -1,0 +1,84 @@
+//! What a deliverer tells.
+
+use gatepost_store::act::QueueNumbers;
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// Seconds of an attempt.
+const ATTEMPT_BUCKETS_S: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0];
+/// Seconds from an event to its delivery.
+const EVENT_BUCKETS_S: &[f64] =
+    &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
+
+/// The metrics of a deliverer.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    pub(crate) deliveries: IntCounterVec,
+    pub(crate) delivery_duration_s: Histogram,
+    pub(crate) event_to_delivery_s: Histogram,
+    pub(crate) quarantined: IntCounter,
+    pub(crate) overflowed: IntCounter,
+    queue: IntGaugeVec,
+    oldest_due_s: Gauge,
+    dead_letters: IntGauge,
+    not_fanned_out: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+        };
+        let metrics = Self {
+            deliveries: IntCounterVec::new(
+                Opts::new("gatepost_deliveries_total", "Attempts by outcome."),
+                &["outcome"],
+            )?,
+            delivery_duration_s: histogram(
+                "gatepost_delivery_duration_seconds",
+                "How long attempts took.",
+                ATTEMPT_BUCKETS_S,
+            )?,
+            event_to_delivery_s: histogram(
+                "gatepost_event_to_delivery_seconds",
+                "From an event to its delivery.",
+                EVENT_BUCKETS_S,
+            )?,
+            quarantined: IntCounter::new("gatepost_quarantined_total", "Entries that could not be decoded.")?,
+            overflowed: IntCounter::new("gatepost_overflowed_total", "Deliveries that fell out of full queues.")?,
+            queue: IntGaugeVec::new(Opts::new("gatepost_delivery_queue", "Deliveries by state."), &["state"])?,
+            oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "How long the longest due delivery is due.")?,
+            dead_letters: IntGauge::new("gatepost_dead_letters", "Deliveries whose schedule has ended.")?,
+            not_fanned_out: IntGauge::new("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
+        };
+        metrics.register_all(registry)?;
+        for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {
+            metrics.deliveries.with_label_values(&[outcome]);
+        }
+        Ok(metrics)
+    }
+
+    fn register_all(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.deliveries.clone()))?;
+        registry.register(Box::new(self.delivery_duration_s.clone()))?;
+        registry.register(Box::new(self.event_to_delivery_s.clone()))?;
+        registry.register(Box::new(self.quarantined.clone()))?;
+        registry.register(Box::new(self.overflowed.clone()))?;
+        registry.register(Box::new(self.queue.clone()))?;
+        registry.register(Box::new(self.oldest_due_s.clone()))?;
+        registry.register(Box::new(self.dead_letters.clone()))?;
+        registry.register(Box::new(self.not_fanned_out.clone()))
+    }
+
+    pub(crate) fn count(&self, outcome: &str) {
+        self.deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn take(&self, numbers: &QueueNumbers) {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.queue.with_label_values(&["pending"]).set(gauge(numbers.pending));
+        self.queue.with_label_values(&["leased"]).set(gauge(numbers.leased));
+        self.oldest_due_s.set(numbers.oldest_due.as_secs_f64());
+        self.dead_letters.set(gauge(numbers.dead));
+        self.not_fanned_out.set(gauge(numbers.not_fanned_out));
+    }
+}

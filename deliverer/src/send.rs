@@ -1,0 +1,190 @@
+//! One HTTP try of a delivery, under one deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::id::EventId;
+use gatepost_domain::schedule::Outcome;
+use gatepost_domain::time::{Clock, Timestamp};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, Response, StatusCode, redirect};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::address::{Guard, GuardedResolver};
+use crate::options::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_ANSWER_BYTES};
+use crate::{retry_after, sign};
+
+/// Names of headers that a webhook's own headers must not have: they are ours, or HTTP's.
+pub const RESERVED_HEADERS: &[&str] = &[
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "theauthapi-signature",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Where to.
+    pub url: &'a Url,
+    /// How.
+    pub method: &'a str,
+    /// The webhook's own headers.
+    pub headers: &'a [(String, String)],
+    /// `webhook-id`.
+    pub id: &'a EventId,
+    /// The body.
+    pub body: Vec<u8>,
+    /// What signs it.
+    pub secret: &'a [u8],
+}
+
+/// How a try ended.
+#[derive(Debug)]
+pub struct Sent {
+    /// What the schedule makes of it.
+    pub outcome: Outcome,
+    /// The answer's status; absent if there was none.
+    pub status: Option<u16>,
+    /// What went wrong; absent if it was delivered.
+    pub error: Option<String>,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Sends messages. Clones share connections.
+#[derive(Clone)]
+pub struct Sender {
+    client: Client,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sender {
+    /// A sender whose every connection the guard admits: it follows no redirect and uses no proxy.
+    pub fn new(guard: Guard, clock: Arc<dyn Clock>) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(GuardedResolver(guard))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_DEADLINE)
+            .timeout(ATTEMPT_DEADLINE)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(8)
+            .build()?;
+        Ok(Self { client, guard, clock })
+    }
+
+    /// Signs and sends a message, once.
+    pub async fn send(&self, message: Message<'_>) -> Sent {
+        let (at, started) = (self.clock.now(), Instant::now());
+        let answer = self.try_to_send(message, at).await;
+        let took = started.elapsed();
+        match answer {
+            Ok(answer) => judged(&answer, at, took),
+            Err(error) => {
+                let outcome = Outcome::Failed { retry_after: None };
+                Sent { outcome, status: None, error: Some(error), at, took }
+            }
+        }
+    }
+
+    async fn try_to_send(&self, message: Message<'_>, at: Timestamp) -> Result<Response, String> {
+        self.guard.judge(message.url).map_err(|refused| refused.to_string())?;
+        let method = Method::from_bytes(message.method.as_bytes()).map_err(|error| error.to_string())?;
+        let request = self
+            .client
+            .request(method, message.url.clone())
+            .headers(headers(&message, at)?)
+            .body(message.body)
+            .send();
+        // The client's own deadline covers this too; it is here so that none can be forgotten.
+        let mut answer = tokio::time::timeout(ATTEMPT_DEADLINE, request)
+            .await
+            .map_err(|_| timed_out())?
+            .map_err(|error| described(&error))?;
+        read_some(&mut answer).await;
+        Ok(answer)
+    }
+}
+
+fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in message.headers {
+        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
+        headers.append(name, value.parse().map_err(|_| "a header value is not valid".to_owned())?);
+    }
+    let ours = [
+        ("webhook-id", message.id.to_string()),
+        ("webhook-timestamp", at.as_seconds().to_string()),
+        ("webhook-signature", sign::signature(message.secret, message.id, at, &message.body)),
+    ];
+    for (name, value) in ours {
+        headers.insert(name, value.parse().map_err(|_| format!("{name} is not valid"))?);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(headers)
+}
+
+/// Reads the beginning of an answer, so that the connection can be used again where it is short.
+async fn read_some(answer: &mut Response) {
+    let reading = async {
+        let mut read = 0;
+        while read < MAX_ANSWER_BYTES {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => read += chunk.len(),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    };
+    // The status is what counts: a body that does not end changes nothing.
+    drop(tokio::time::timeout(Duration::from_secs(1), reading).await);
+}
+
+fn judged(answer: &Response, at: Timestamp, took: Duration) -> Sent {
+    let status = answer.status();
+    let outcome = if status.is_success() {
+        Outcome::Delivered
+    } else if status == StatusCode::GONE {
+        Outcome::Gone
+    } else {
+        let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Outcome::Failed { retry_after: header.and_then(|text| retry_after::parse(text, at)) }
+    };
+    let error = (outcome != Outcome::Delivered).then(|| format!("the receiver answered {}", status.as_u16()));
+    Sent { outcome, status: Some(status.as_u16()), error, at, took }
+}
+
+fn described(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return timed_out();
+    }
+    // The innermost cause says most, and none of them holds a header or a body.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn timed_out() -> String {
+    format!("no answer within {} s", ATTEMPT_DEADLINE.as_secs())
+}

@@ -1,0 +1,24 @@
+//! Signatures of Standard Webhooks (version 1.0.0): HMAC-SHA256 over `id.timestamp.body`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gatepost_domain::id::EventId;
+use gatepost_domain::time::Timestamp;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// How a signing secret begins where people see it.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// A signing secret as its receiver gets it.
+pub fn secret_text(secret: &[u8]) -> String {
+    format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
+}
+
+/// The value of `webhook-signature`.
+pub fn signature(secret: &[u8], id: &EventId, at: Timestamp, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes any key length");
+    mac.update(format!("{id}.{}.", at.as_seconds()).as_bytes());
+    mac.update(body);
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
