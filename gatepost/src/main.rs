@@ -1,1 +1,66 @@
-fn main() {}
+//! Gatepost: API keys at the edge, and webhooks that tell of them.
+
+mod access_key_socket;
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod log;
+mod master_key;
+mod parts;
+mod private_file;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+
+use crate::cli::{Cli, Command};
+use crate::commands::Wrong;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Something went wrong.
+const FAILED: u8 = 1;
+/// It was asked for in a wrong way. Clap uses the same.
+const WRONG_USE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&error);
+            ExitCode::from(if error.is::<Wrong>() { WRONG_USE } else { FAILED })
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a cryptography provider was installed before"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let options = cli.options;
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(demo) => commands::demo::run(&demo).await,
+            Command::Up => commands::up::run(&options).await,
+            Command::Gateway => commands::gateway::run(&options).await,
+            Command::ControlPlane(control_plane) => commands::control_plane::run(&options, &control_plane).await,
+            Command::Deliverer => commands::deliverer::run(&options).await,
+            Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
+            Command::Check(check) => commands::check::run(&options, &check),
+        }
+    });
+    // Names that are still being resolved must not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
+
+#[expect(clippy::print_stderr, reason = "errors of a command go to its terminal")]
+fn tell(error: &anyhow::Error) {
+    eprintln!("gatepost: {error:#}");
+}

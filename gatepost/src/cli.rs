@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Overrides;
+
+/// API keys in front of any HTTP API, and webhooks that tell of them.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// Options of all commands that read the configuration.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// Configuration file [default: gatepost.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where keys and events are kept: embedded:PATH, redis://HOST:PORT or rediss://HOST:PORT
+    #[arg(long, global = true, value_name = "URL")]
+    store: Option<String>,
+    /// Where the gateway listens
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where the admin API listens
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
+    /// Where /metrics, /livez and /readyz listen
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    ops_listen: Option<String>,
+    /// Your API, where requests with a valid key go
+    #[arg(long, global = true, value_name = "http://HOST:PORT")]
+    upstream: Option<String>,
+}
+
+impl Options {
+    /// What the flags say in place of the configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let flags = [
+            ("--store", "store.url", &self.store),
+            ("--listen", "gateway.listen", &self.listen),
+            ("--admin-listen", "control_plane.listen", &self.admin_listen),
+            ("--ops-listen", "ops.listen", &self.ops_listen),
+            ("--upstream", "gateway.upstream.app.servers", &self.upstream),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?)));
+        Overrides(given.collect())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show everything at once, on a temporary store, with a sample API and a sample webhook receiver
+    Demo(DemoOptions),
+    /// Run gateway, control plane and deliverer in one process
+    Up,
+    /// Run a gateway
+    Gateway,
+    /// Run the control plane, with a deliverer
+    ControlPlane(ControlPlaneOptions),
+    /// Run a deliverer
+    Deliverer,
+    /// Manage access keys, the credentials of the admin API
+    AccessKey(AccessKeyOptions),
+    /// Check the configuration, and tell all that is wrong with it
+    Check(CheckOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Leave at once instead of waiting for Ctrl-C
+    #[arg(long)]
+    pub(crate) exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControlPlaneOptions {
+    /// Leave delivering to processes of `gatepost deliverer`
+    #[arg(long)]
+    pub(crate) no_deliverer: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    /// Print a file with every key, its meaning and its default
+    #[arg(long)]
+    pub(crate) print_default: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccessKeyOptions {
+    #[command(subcommand)]
+    pub(crate) command: AccessKeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyCommand {
+    /// Make an access key and print it, this one time. On an empty store this creates the store
+    Create(CreateAccessKey),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CreateAccessKey {
+    /// The account, made if there is none of that name [default: the only account]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account_name: Option<String>,
+    /// The only project that it sees [default: all of the account]
+    #[arg(long, value_name = "ID")]
+    pub(crate) project: Option<String>,
+    /// What it may do
+    #[arg(long, value_enum, default_value_t = RoleName::Admin)]
+    pub(crate) role: RoleName,
+    /// Its own name
+    #[arg(long, default_value = "command line")]
+    pub(crate) name: String,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleName {
+    Admin,
+    User,
+    Viewer,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Json,
+}

@@ -1,0 +1,42 @@
+//! The commands.
+
+pub(crate) mod access_key;
+pub(crate) mod check;
+pub(crate) mod control_plane;
+pub(crate) mod deliverer;
+pub(crate) mod demo;
+pub(crate) mod gateway;
+pub(crate) mod up;
+
+use gatepost_store::StoreUrl;
+
+use crate::cli::Options;
+use crate::config::{self, Config};
+
+/// Something was asked for in a wrong way: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Wrong(String);
+
+impl Wrong {
+    pub(crate) fn use_of(what: impl Into<String>) -> anyhow::Error {
+        Self(what.into()).into()
+    }
+}
+
+/// Reads the configuration of a command.
+fn load(options: &Options) -> anyhow::Result<Config> {
+    Ok(config::load(options.config.as_deref(), &options.overrides())?)
+}
+
+/// The same for a command that is one of several processes, which an embedded store cannot serve.
+fn load_shared(options: &Options) -> anyhow::Result<Config> {
+    let config = load(options)?;
+    match config.store.url {
+        StoreUrl::Redis(_) => Ok(config),
+        StoreUrl::Embedded(_) | StoreUrl::Memory => Err(Wrong::use_of(format!(
+            "the store {} is for one process: run `gatepost up`, or keep keys on Redis with --store redis://HOST:PORT",
+            config.store.url
+        ))),
+    }
+}

@@ -1,0 +1,63 @@
+//! `gatepost access-key`: credentials of the admin API.
+
+use std::sync::Arc;
+
+use gatepost_control_plane::{ControlPlane, NewAccessKey};
+use gatepost_domain::record::Role;
+use gatepost_domain::time::Clock;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{Store, StoreUrl};
+use prometheus::Registry;
+
+use crate::access_key_socket::{self, Printed};
+use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
+use crate::config::Config;
+use crate::{master_key, parts};
+
+pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
+    match command {
+        AccessKeyCommand::Create(create) => {
+            let config = super::load(options)?;
+            let printed = access_key(&config, &create).await?;
+            print(&printed, create.output)
+        }
+    }
+}
+
+/// Asks the process that holds an embedded store, else opens the store, which makes one where there is none.
+async fn access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result<Printed> {
+    let new = NewAccessKey {
+        account_name: create.account_name.clone(),
+        project: create.project.clone(),
+        role: role(create.role),
+        name: create.name.clone(),
+    };
+    if let StoreUrl::Embedded(directory) = &config.store.url
+        && let Some(printed) = access_key_socket::ask(directory, &new).await?
+    {
+        return Ok(printed);
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let master = master_key::find(&config.store)?;
+    let store_options = parts::store_options(&config.store, config.retention.max_entries, &clock);
+    let store = Store::open_or_create(&store_options, &master).await?;
+    let use_cases = ControlPlane::new(store, clock, config.private_networks, &Registry::new())?;
+    Ok(use_cases.create_access_key(new).await?.into())
+}
+
+fn role(name: RoleName) -> Role {
+    match name {
+        RoleName::Admin => Role::Admin,
+        RoleName::User => Role::User,
+        RoleName::Viewer => Role::Viewer,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the key is told once, here")]
+fn print(printed: &Printed, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Text => println!("{}", printed.key),
+        Output::Json => println!("{}", serde_json::to_string(printed)?),
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! `gatepost deliverer`: sends webhooks, one of several.
+
+use crate::cli::Options;
+use crate::parts::{Missing, Process};
+
+pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+    let process = Process::start(super::load_shared(options)?, Missing::Refused).await?;
+    let deliverer = process.deliverer()?;
+    process.run_until_signal().await?;
+    deliverer.stop().await;
+    process.stop();
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The configuration: a file, overridden by the environment, overridden by flags. All faults at once.
+
+mod gateway;
+mod reader;
+mod tree;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gatepost_deliverer::{PrivateNetworks, Retention};
+use gatepost_store::{StoreUrl, UnsafeRedis};
+
+pub(crate) use gateway::GatewayConfig;
+use reader::{Faults, Section};
+use tree::{Node, Origin, Value};
+
+/// The file that is read if it is there and no other is named.
+const DEFAULT_FILE: &str = "gatepost.toml";
+/// How every variable of ours begins.
+const VARIABLES: &str = "GATEPOST_";
+/// The one variable that is no key of the configuration.
+pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
+
+/// All of it, understood.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) store: StoreConfig,
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) control_plane: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) retention: Retention,
+    pub(crate) private_networks: PrivateNetworks,
+    pub(crate) log_filter: String,
+}
+
+/// Where keys and events are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreConfig {
+    pub(crate) url: StoreUrl,
+    pub(crate) namespace: String,
+    pub(crate) master_key_file: Option<PathBuf>,
+    pub(crate) unsafe_redis: UnsafeRedis,
+}
+
+/// What flags say, each with its key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides(pub(crate) Vec<(&'static str, &'static str, String)>);
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct Broken(Vec<String>);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Reads file, environment and flags.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Broken> {
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    });
+    let (name, text) = read_file(file)?;
+    understand(&name, &text, environment, overrides)
+}
+
+/// A configuration of overrides alone: neither a file nor the environment changes the demo.
+pub(crate) fn of_overrides(overrides: &Overrides) -> Result<Config, Broken> {
+    understand(DEFAULT_FILE, "", std::iter::empty(), overrides)
+}
+
+fn read_file(file: Option<&Path>) -> Result<(String, String), Broken> {
+    let default = Path::new(DEFAULT_FILE);
+    let path = match file {
+        Some(path) => path,
+        None if default.exists() => default,
+        None => return Ok((DEFAULT_FILE.to_owned(), String::new())),
+    };
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(Broken(vec![format!("{name}: cannot be read: {error}")])),
+    }
+}
+
+/// Understands a file's text under an environment and flags.
+fn understand(
+    name: &str,
+    text: &str,
+    environment: impl Iterator<Item = (String, String)>,
+    overrides: &Overrides,
+) -> Result<Config, Broken> {
+    let mut root = Node::parse(name, text).map_err(|fault| Broken(vec![fault]))?;
+    for (variable, value) in environment.filter(|(variable, _)| variable != MASTER_KEY_VARIABLE) {
+        let Some(key) = variable.strip_prefix(VARIABLES) else { continue };
+        let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
+        root.set(&path, Node { value: Value::Raw(value), origin: Origin::Environment(variable.clone()) });
+    }
+    for (flag, key, value) in &overrides.0 {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        root.set(&path, Node { value: Value::Raw(value.clone()), origin: Origin::Flag(flag) });
+    }
+    let faults = Faults::default();
+    let config = config(Section::root(root, &faults));
+    let faults = faults.into_list();
+    if faults.is_empty() { Ok(config) } else { Err(Broken(faults)) }
+}
+
+fn config(mut root: Section<'_>) -> Config {
+    let config = Config {
+        store: store(root.section("store")),
+        gateway: gateway::read(root.section("gateway")),
+        control_plane: control_plane(root.section("control_plane")),
+        ops: ops(root.section("ops")),
+        retention: events(root.section("events")),
+        private_networks: webhooks(root.section("webhooks")),
+        log_filter: log(root.section("log")),
+    };
+    root.finish();
+    config
+}
+
+fn store(mut section: Section<'_>) -> StoreConfig {
+    let config = StoreConfig {
+        url: section.parsed("url", StoreUrl::Embedded("./gatepost-data".into()), StoreUrl::parse),
+        namespace: section.parsed("namespace", "gp".to_owned(), namespace),
+        master_key_file: section.optional("master_key_file", |text| Ok::<_, String>(PathBuf::from(text))),
+        unsafe_redis: section.choice(
+            "allow_unsafe_redis",
+            UnsafeRedis::Refused,
+            UnsafeRedis::Allowed,
+            UnsafeRedis::Refused,
+        ),
+    };
+    section.finish();
+    config
+}
+
+fn namespace(text: &str) -> Result<String, &'static str> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let is_name = is_plain && (1..=32).contains(&text.len());
+    if is_name { Ok(text.to_owned()) } else { Err("must be 1 to 32 letters, digits, - or _") }
+}
+
+fn control_plane(mut section: Section<'_>) -> SocketAddr {
+    let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8081)), address);
+    let is_safe = section.choice("behind_tls_proxy", listen.ip().is_loopback(), true, listen.ip().is_loopback());
+    if !is_safe {
+        section.fault_here(
+            "listen is not on loopback: access keys would cross the network in clear; put a proxy with TLS in front \
+             and set behind_tls_proxy = true",
+        );
+    }
+    section.finish();
+    listen
+}
+
+fn ops(mut section: Section<'_>) -> SocketAddr {
+    let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 9464)), address);
+    section.finish();
+    listen
+}
+
+fn events(mut section: Section<'_>) -> Retention {
+    let days = section.number("max_age_days", 30, 1, 3650);
+    let max_entries = section.number("max_entries", 5_000_000, 1000, 1_000_000_000);
+    section.finish();
+    Retention { max_age: Duration::from_secs(days * 24 * 3600), max_entries }
+}
+
+fn webhooks(mut section: Section<'_>) -> PrivateNetworks {
+    let (refused, allowed) = (PrivateNetworks::Refused, PrivateNetworks::Allowed);
+    let private_networks = section.choice("allow_private_networks", refused, allowed, refused);
+    section.finish();
+    private_networks
+}
+
+fn log(mut section: Section<'_>) -> String {
+    let filter = section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("is no filter: {error}")),
+    });
+    section.finish();
+    filter
+}
+
+/// An address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:8080"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! The part of the configuration that is about the gateway.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gatepost_domain::id::ProjectId;
+use gatepost_domain::key::Env;
+use gatepost_domain::path::CanonicalPath;
+use gatepost_domain::permit::{EnvRule, Requirement};
+use gatepost_gateway::{Auth, CredentialPlace, Limits, RouteOptions, UpstreamOptions};
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+use super::address;
+use super::reader::Section;
+
+/// Milliseconds of a day: no wait here is longer.
+const MAX_MS: u64 = 24 * 3600 * 1000;
+/// The upstream of a route that names none, and of `--upstream`.
+const DEFAULT_UPSTREAM: &str = "app";
+
+/// The gateway's part.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewayConfig {
+    pub(crate) listen: SocketAddr,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) max_stale: Duration,
+    pub(crate) cache_capacity: u64,
+    pub(crate) limits: Limits,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) routes: Vec<RouteOptions>,
+    pub(crate) upstreams: Vec<UpstreamOptions>,
+}
+
+/// Reads it.
+pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
+    let config = GatewayConfig {
+        listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), address),
+        trusted_proxies: section.list("trusted_proxies", Vec::new(), network),
+        max_stale: ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),
+        cache_capacity: section.number("cache_capacity", 1_000_000, 1000, 100_000_000),
+        limits: limits(&mut section),
+        drain_timeout: ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
+        upstreams: upstreams(&mut section),
+        routes: section.list_of_sections("route").into_iter().map(route).collect(),
+    };
+    let config = with_default_route(config);
+    check_upstreams(&config, &section);
+    section.finish();
+    config
+}
+
+fn limits(section: &mut Section<'_>) -> Limits {
+    let defaults = Limits::default();
+    let count = |section: &mut Section<'_>, key, default: usize| {
+        usize::try_from(section.number(key, default as u64, 1, 10_000_000)).unwrap_or(default)
+    };
+    Limits {
+        max_connections: count(section, "max_connections", defaults.max_connections),
+        max_connections_per_address: count(
+            section,
+            "max_connections_per_address",
+            defaults.max_connections_per_address,
+        ),
+        header_timeout: ms(section, "header_timeout_ms", defaults.header_timeout, 100),
+        keepalive: ms(section, "keepalive_ms", defaults.keepalive, 1000),
+        max_body_bytes: section.number("max_body_bytes", defaults.max_body_bytes, 0, 1 << 40),
+        connect_timeout: ms(section, "connect_timeout_ms", defaults.connect_timeout, 10),
+        upstream_timeout: ms(section, "upstream_timeout_ms", defaults.upstream_timeout, 100),
+        ..defaults
+    }
+}
+
+fn ms(section: &mut Section<'_>, key: &'static str, default: Duration, min: u64) -> Duration {
+    let default_ms = u64::try_from(default.as_millis()).unwrap_or(MAX_MS);
+    Duration::from_millis(section.number(key, default_ms, min, MAX_MS))
+}
+
+fn upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
+    let named = section.sections("upstream").into_iter();
+    let read = |(name, mut section): (String, Section<'_>)| {
+        let servers = section.list("servers", Vec::new(), server);
+        if servers.is_empty() {
+            section.fault_here("servers must name at least one HOST:PORT");
+        }
+        section.finish();
+        UpstreamOptions { name, servers }
+    };
+    named.map(read).collect()
+}
+
+fn route(mut section: Section<'_>) -> RouteOptions {
+    let route = RouteOptions {
+        host: section.optional("host", host),
+        path: section.parsed("path", "/".to_owned(), path),
+        methods: section.list("methods", Vec::new(), method),
+        upstream: section.parsed("upstream", DEFAULT_UPSTREAM.to_owned(), text),
+        auth: section.parsed("auth", Auth::Required, auth),
+        credential: section.list("credential", default_credential(), credential),
+        requirement: Requirement {
+            projects: section.list("projects", Vec::new(), |text| {
+                ProjectId::parse(text).map_err(|_| format!("{text:?} is not the id of a project (prj_…)"))
+            }),
+            env: section.parsed("env", EnvRule::Only(Env::Live), env),
+            permissions: section.list("permissions", Vec::new(), text),
+        },
+    };
+    if route.credential.is_empty() && route.auth != Auth::Off {
+        section.fault_here("credential must name at least one place where a key may stand");
+    }
+    section.finish();
+    route
+}
+
+/// Without a route, everything goes to the default upstream.
+fn with_default_route(config: GatewayConfig) -> GatewayConfig {
+    if !config.routes.is_empty() || config.upstreams.is_empty() {
+        return config;
+    }
+    let route = RouteOptions {
+        host: None,
+        path: "/".to_owned(),
+        methods: Vec::new(),
+        upstream: DEFAULT_UPSTREAM.to_owned(),
+        auth: Auth::Required,
+        credential: default_credential(),
+        requirement: Requirement {
+            projects: Vec::new(),
+            env: EnvRule::Only(Env::Live),
+            permissions: Vec::new(),
+        },
+    };
+    GatewayConfig { routes: vec![route], ..config }
+}
+
+fn check_upstreams(config: &GatewayConfig, section: &Section<'_>) {
+    for route in &config.routes {
+        if !config.upstreams.iter().any(|upstream| upstream.name == route.upstream) {
+            let known: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            section.fault_here(&format!(
+                "route {}: upstream {:?} is not there; there is [gateway.upstream.…] for {known}",
+                route.path, route.upstream
+            ));
+        }
+    }
+}
+
+fn default_credential() -> Vec<CredentialPlace> {
+    vec![
+        CredentialPlace::Authorization,
+        CredentialPlace::Header(HeaderName::from_static("x-api-key")),
+        CredentialPlace::Header(HeaderName::from_static("apikey")),
+    ]
+}
+
+fn text(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    text.parse().or(address).map_err(|_| format!("{text:?} is not a network, such as 10.0.0.0/8"))
+}
+
+/// `HOST:PORT`, also with `http://` before it.
+fn server(text: &str) -> Result<String, String> {
+    let wrong = || format!("{text:?} is not HOST:PORT, such as 127.0.0.1:3000");
+    let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    if authority.contains("//") {
+        return Err(format!("{text:?}: only plain http is spoken to upstreams"));
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| wrong())?),
+        _ => (authority, 80),
+    };
+    let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
+    if is_host { Ok(format!("{host}:{port}")) } else { Err(wrong()) }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let is_host = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]".contains(&byte));
+    if is_host { Ok(text.to_ascii_lowercase()) } else { Err(format!("{text:?} is not a host name without port")) }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    match CanonicalPath::parse(text) {
+        Ok(path) => Ok(path.as_str().to_owned()),
+        Err(refusal) => Err(format!("{text:?} is not a path: {refusal}")),
+    }
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
+        Ok(_) | Err(_) => Err(format!("{text:?} is not a method that can be routed")),
+    }
+}
+
+fn auth(text: &str) -> Result<Auth, String> {
+    match text {
+        "required" => Ok(Auth::Required),
+        "optional" => Ok(Auth::Optional),
+        "off" => Ok(Auth::Off),
+        _ => Err(format!("must be required, optional or off, it is {text:?}")),
+    }
+}
+
+fn env(text: &str) -> Result<EnvRule, String> {
+    match (text, Env::parse(text)) {
+        ("any", _) => Ok(EnvRule::Any),
+        (_, Some(env)) => Ok(EnvRule::Only(env)),
+        (_, None) => Err(format!("must be live, test or any, it is {text:?}")),
+    }
+}
+
+fn credential(text: &str) -> Result<CredentialPlace, String> {
+    match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialPlace::Authorization),
+        Ok(name) => Ok(CredentialPlace::Header(name)),
+        Err(_) => Err(format!("{text:?} is not authorization or the name of a header")),
+    }
+}

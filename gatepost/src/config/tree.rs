@@ -1,0 +1,129 @@
+//! A configuration before it is understood: values with the place that each came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A line of a file.
+    File { name: String, line: usize },
+    /// A variable of the environment.
+    Environment(String),
+    /// A flag.
+    Flag(&'static str),
+    /// Nowhere: what is missing.
+    Missing,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File { name, line } => write!(f, "{name}:{line}"),
+            Origin::Environment(name) => f.write_str(name),
+            Origin::Flag(name) => f.write_str(name),
+            Origin::Missing => f.write_str("configuration"),
+        }
+    }
+}
+
+/// A value with its origin.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Text(String),
+    /// From the environment or a flag: it becomes what its key wants.
+    Raw(String),
+    Integer(i64),
+    Bool(bool),
+    List(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+    /// What no key wants: the name of its kind.
+    Other(&'static str),
+}
+
+impl Value {
+    /// What kind of value it is, for faults.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Value::Text(_) | Value::Raw(_) => "a text",
+            Value::Integer(_) => "a number",
+            Value::Bool(_) => "true or false",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Other(kind) => kind,
+        }
+    }
+}
+
+impl Node {
+    /// A table without entries.
+    pub(super) fn empty() -> Self {
+        Self { value: Value::Table(BTreeMap::new()), origin: Origin::Missing }
+    }
+
+    /// Reads TOML. A fault of its syntax is told with its line.
+    pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
+        match DeTable::parse(text) {
+            Ok(table) => {
+                let span = table.span();
+                Ok(node(DeValue::Table(table.into_inner()), &span, name, text))
+            }
+            Err(error) => {
+                let line = error.span().map_or(1, |span| line_of(text, span.start));
+                Err(format!("{name}:{line}: {}", error.message()))
+            }
+        }
+    }
+
+    /// Puts a value at a path of keys, in the place of what is there.
+    pub(super) fn set(&mut self, path: &[String], value: Node) {
+        let Some((first, rest)) = path.split_first() else {
+            *self = value;
+            return;
+        };
+        if !matches!(self.value, Value::Table(_)) {
+            *self = Node { value: Value::Table(BTreeMap::new()), origin: value.origin.clone() };
+        }
+        if let Value::Table(entries) = &mut self.value {
+            let origin = value.origin.clone();
+            let entry = entries.entry(first.clone());
+            entry.or_insert(Node { value: Value::Table(BTreeMap::new()), origin }).set(rest, value);
+        }
+    }
+}
+
+fn node(value: DeValue<'_>, span: &Range<usize>, name: &str, text: &str) -> Node {
+    let below = |spanned: Spanned<DeValue<'_>>| {
+        let span = spanned.span();
+        node(spanned.into_inner(), &span, name, text)
+    };
+    let value = match value {
+        DeValue::String(value) => Value::Text(value.into_owned()),
+        DeValue::Integer(value) => match i64::from_str_radix(value.as_str(), value.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => Value::Other("a number that is too large"),
+        },
+        DeValue::Boolean(value) => Value::Bool(value),
+        DeValue::Array(values) => Value::List(values.into_iter().map(below).collect()),
+        DeValue::Table(entries) => Value::Table(
+            entries.into_iter().map(|(key, value)| (key.into_inner().into_owned(), below(value))).collect(),
+        ),
+        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+    };
+    Node { value, origin: Origin::File { name: name.to_owned(), line: line_of(text, span.start) } }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}

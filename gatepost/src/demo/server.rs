@@ -1,0 +1,46 @@
+//! A small HTTP server for the demo's outside parts.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// Bytes of a request's body.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Serves on a free port of the loopback interface until the process ends.
+pub(super) async fn start<F>(answer: F) -> std::io::Result<SocketAddr>
+where
+    F: Fn(Request<Bytes>) -> Response<Full<Bytes>> + Clone + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            let service = service_fn(move |request| handle(request, answer.clone()));
+            // A client that goes away in the middle is no matter.
+            tokio::spawn(async move { drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) });
+        }
+    });
+    Ok(address)
+}
+
+async fn handle<F>(request: Request<Incoming>, answer: F) -> Result<Response<Full<Bytes>>, Infallible>
+where
+    F: Fn(Request<Bytes>) -> Response<Full<Bytes>>,
+{
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return Ok(Response::builder().status(413).body(Full::default()).unwrap_or_default()),
+    };
+    Ok(answer(Request::from_parts(head, body)))
+}

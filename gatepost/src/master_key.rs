@@ -1,0 +1,61 @@
+//! Where the master key comes from: the environment, a file, or beside an embedded store.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use gatepost_store::{MasterKey, StoreUrl, os_rng};
+
+use crate::config::{MASTER_KEY_VARIABLE, StoreConfig};
+use crate::private_file;
+
+/// The file beside an embedded store.
+const FILE: &str = "master.key";
+/// An embedded store's own file: where it is, there was a master key before.
+const STORE_FILE: &str = "gatepost.redb";
+
+/// Finds the master key; for a new embedded store it makes one.
+pub(crate) fn find(store: &StoreConfig) -> anyhow::Result<MasterKey> {
+    if let Some(key) = from_environment()? {
+        return Ok(key);
+    }
+    if let Some(file) = &store.master_key_file {
+        return read(file);
+    }
+    match &store.url {
+        StoreUrl::Memory => Ok(MasterKey::generate(&mut os_rng())),
+        StoreUrl::Embedded(directory) => beside(directory),
+        StoreUrl::Redis(_) => bail!(
+            "a store on Redis needs a master key: set {MASTER_KEY_VARIABLE}, or store.master_key_file to a file that \
+             holds it; make one with: head -c 32 /dev/urandom | base64"
+        ),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the master key is no key of the configuration")]
+fn from_environment() -> anyhow::Result<Option<MasterKey>> {
+    let Some(text) = std::env::var_os(MASTER_KEY_VARIABLE) else { return Ok(None) };
+    let key = text.to_str().map(MasterKey::parse).transpose().context(MASTER_KEY_VARIABLE)?;
+    Ok(Some(key.with_context(|| format!("{MASTER_KEY_VARIABLE} is not text"))?))
+}
+
+fn read(file: &Path) -> anyhow::Result<MasterKey> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the master key {}", file.display()))?;
+    MasterKey::parse(&text).with_context(|| file.display().to_string())
+}
+
+fn beside(directory: &Path) -> anyhow::Result<MasterKey> {
+    let file = directory.join(FILE);
+    if file.exists() {
+        return read(&file);
+    }
+    if directory.join(STORE_FILE).exists() {
+        bail!(
+            "{} is missing, and without it the store in {} cannot be opened: restore it, or set {MASTER_KEY_VARIABLE}",
+            file.display(),
+            directory.display()
+        );
+    }
+    let key = MasterKey::generate(&mut os_rng());
+    private_file::create(&file, &format!("{}\n", key.to_base64().expose()))?;
+    Ok(key)
+}

@@ -1,0 +1,207 @@
+//! The parts of a process: each is started from the configuration and stopped in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gatepost_control_plane::{ControlPlane, ControlPlaneServer};
+use gatepost_deliverer::{Deliverer, DelivererOptions};
+use gatepost_domain::time::Clock;
+use gatepost_gateway::{Gateway, GatewayOptions};
+use gatepost_ops::{OpsServer, Readiness};
+use gatepost_store::{MasterKey, Skew, Store, StoreOptions};
+use gatepost_verify::{Feed, Liveness, Verifier, VerifyOptions};
+use prometheus::Registry;
+
+use crate::commands::Wrong;
+use crate::config::{Config, StoreConfig};
+use crate::{log, master_key, signals};
+
+/// Values that are no key are cached apart, this many for each key.
+const NEGATIVE_SHARE: u64 = 10;
+/// Look-ups in flight at a time.
+const MAX_LOOKUPS: usize = 1000;
+/// How often a process asks its store whether it is there.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How long the admin API's requests may take to end at a stop.
+const ADMIN_DRAIN: Duration = Duration::from_secs(10);
+
+/// What every process has.
+pub(crate) struct Process {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) registry: Registry,
+    pub(crate) readiness: Readiness,
+    ops: OpsServer,
+}
+
+/// Whether a store that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Created,
+    Refused,
+}
+
+impl Process {
+    /// Starts what every process has: log, store, operations pages.
+    pub(crate) async fn start(config: Config, missing: Missing) -> anyhow::Result<Self> {
+        log::start(&config.log_filter);
+        let (registry, readiness) = (Registry::new(), Readiness::default());
+        let ops = OpsServer::start(config.ops, readiness.clone(), registry.clone()).await?;
+        let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
+        let master = master_key::find(&config.store)?;
+        let store = open_store(&config, &clock, &master, missing).await?;
+        let warnings = store.warnings().await?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        readiness.warn(warnings);
+        tokio::spawn(probe_store(store.clone(), readiness.clone()));
+        Ok(Self { config, store, clock, registry, readiness, ops })
+    }
+
+    /// Where the operations pages are.
+    pub(crate) fn ops_address(&self) -> SocketAddr {
+        self.ops.address()
+    }
+
+    /// Waits for a signal, with everything started.
+    pub(crate) async fn run_until_signal(&self) -> anyhow::Result<()> {
+        tracing::info!(
+            store = %self.config.store.url,
+            ops = %self.ops.address(),
+            version = env!("CARGO_PKG_VERSION"),
+            "started"
+        );
+        signals::stop().await?;
+        tracing::info!("draining");
+        self.readiness.drain();
+        Ok(())
+    }
+
+    /// Starts the gateway's part.
+    pub(crate) async fn gateway(&self) -> anyhow::Result<GatewayPart> {
+        let config = &self.config.gateway;
+        if config.upstreams.is_empty() {
+            return Err(Wrong::use_of("there is no upstream: say --upstream http://HOST:PORT, or write [gateway.upstream.app]"));
+        }
+        let listener = gatepost_gateway::bind(config.listen)?;
+        let options = VerifyOptions {
+            cache_capacity: config.cache_capacity,
+            negative_capacity: config.cache_capacity / NEGATIVE_SHARE,
+            max_stale: config.max_stale,
+            max_lookups: MAX_LOOKUPS,
+        };
+        let feed = gatepost_verify::start(self.store.clone(), Arc::clone(&self.clock), &options, &self.registry)
+            .await
+            .context("cannot follow the store")?;
+        let gateway_options = GatewayOptions {
+            routes: config.routes.clone(),
+            upstreams: config.upstreams.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            limits: config.limits.clone(),
+        };
+        let clock = Arc::clone(&self.clock);
+        let gateway = Gateway::start(listener, gateway_options, feed.verifier(), clock, &self.registry).await?;
+        tokio::spawn(probe_cache(feed.verifier(), self.readiness.clone()));
+        tracing::info!(address = %gateway.address(), "the gateway listens");
+        Ok(GatewayPart { gateway, feed, drain: config.drain_timeout })
+    }
+
+    /// The use cases over this process' store.
+    pub(crate) fn use_cases(&self) -> anyhow::Result<ControlPlane> {
+        let clock = Arc::clone(&self.clock);
+        Ok(ControlPlane::new(self.store.clone(), clock, self.config.private_networks, &self.registry)?)
+    }
+
+    /// Starts the admin API.
+    pub(crate) async fn control_plane(&self, use_cases: ControlPlane) -> anyhow::Result<ControlPlaneServer> {
+        let server = ControlPlaneServer::start(self.config.control_plane, use_cases).await?;
+        tracing::info!(address = %server.address(), "the admin API listens");
+        Ok(server)
+    }
+
+    /// Starts the deliverer.
+    pub(crate) fn deliverer(&self) -> anyhow::Result<Deliverer> {
+        let options =
+            DelivererOptions { private_networks: self.config.private_networks, retention: self.config.retention };
+        Ok(Deliverer::start(self.store.clone(), Arc::clone(&self.clock), options, &self.registry)?)
+    }
+
+    /// Ends what every process has.
+    pub(crate) fn stop(self) {
+        self.ops.stop();
+        tracing::info!("stopped");
+    }
+}
+
+/// A gateway with the feed behind it.
+pub(crate) struct GatewayPart {
+    pub(crate) gateway: Gateway,
+    feed: Feed,
+    drain: Duration,
+}
+
+impl GatewayPart {
+    /// Drains, then signs off.
+    pub(crate) async fn stop(self) {
+        let cut_off = self.gateway.stop(self.drain).await;
+        if cut_off > 0 {
+            tracing::warn!(requests = cut_off, "requests took too long to end and were cut off");
+        }
+        if let Err(error) = self.feed.stop().await {
+            tracing::warn!(%error, "cannot sign off; the store forgets this gateway when it must be refusing");
+        }
+    }
+}
+
+/// Ends an admin API within its time.
+pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
+    server.stop(ADMIN_DRAIN).await;
+}
+
+/// How a store is opened by a configuration.
+pub(crate) fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) -> StoreOptions {
+    StoreOptions {
+        url: store.url.clone(),
+        namespace: store.namespace.clone(),
+        unsafe_redis: store.unsafe_redis,
+        max_entries,
+        clock: Arc::clone(clock),
+        skew: Skew::default(),
+    }
+}
+
+async fn open_store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    master: &MasterKey,
+    missing: Missing,
+) -> anyhow::Result<Store> {
+    let options = store_options(&config.store, config.retention.max_entries, clock);
+    Ok(match missing {
+        Missing::Created => Store::open_or_create(&options, master).await?,
+        Missing::Refused => Store::open(&options, master).await?,
+    })
+}
+
+async fn probe_store(store: Store, readiness: Readiness) {
+    loop {
+        let state = store.last_position().await;
+        readiness.set("store", state.map(drop).map_err(|error| error.kind().as_str().to_owned()));
+        tokio::time::sleep(PROBE_EVERY).await;
+    }
+}
+
+async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
+    loop {
+        let state = match verifier.liveness() {
+            Liveness::Live | Liveness::Stale => Ok(()),
+            Liveness::Expired => Err("older than max_stale".to_owned()),
+        };
+        readiness.set("cache", state);
+        tokio::time::sleep(PROBE_EVERY).await;
+    }
+}

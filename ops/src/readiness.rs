@@ -1,0 +1,87 @@
+//! Whether a process may get requests: each thing that it depends on, by name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// Sentences about settings that are allowed but unwise.
+pub type Warnings = Vec<String>;
+
+/// What a process knows of its dependencies. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    dependencies: BTreeMap<&'static str, Result<(), String>>,
+    warnings: Warnings,
+    is_draining: bool,
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) ready: bool,
+    dependencies: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Warnings,
+}
+
+impl Readiness {
+    /// Tells how a dependency is: ready, or why not.
+    pub fn set(&self, dependency: &'static str, state: Result<(), String>) {
+        self.lock().dependencies.insert(dependency, state);
+    }
+
+    /// Tells what the operator should know although it stops nothing.
+    pub fn warn(&self, warnings: Warnings) {
+        self.lock().warnings.extend(warnings);
+    }
+
+    /// From now on the process is not ready, for it is about to end.
+    pub fn drain(&self) {
+        self.lock().is_draining = true;
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let state = self.lock();
+        let text = |state: &Result<(), String>| match state {
+            Ok(()) => "ready".to_owned(),
+            Err(reason) => reason.clone(),
+        };
+        let mut dependencies: BTreeMap<&'static str, String> =
+            state.dependencies.iter().map(|(name, state)| (*name, text(state))).collect();
+        if state.is_draining {
+            dependencies.insert("process", "draining".to_owned());
+        }
+        Report {
+            ready: !state.is_draining && state.dependencies.values().all(Result::is_ok),
+            dependencies,
+            warnings: state.warnings.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_all_it_depends_on_is_and_it_does_not_drain() {
+        let readiness = Readiness::default();
+        assert!(readiness.report().ready);
+        readiness.set("store", Err("no answer".to_owned()));
+        let report = readiness.report();
+        assert!(!report.ready);
+        assert_eq!(report.dependencies["store"], "no answer");
+        readiness.set("store", Ok(()));
+        assert!(readiness.report().ready);
+        readiness.drain();
+        assert!(!readiness.report().ready);
+    }
+}
