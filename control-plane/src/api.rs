@@ -80,4 +80,3 @@ fn document_json(mut document: utoipa::openapi::OpenApi) -> String {
     document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("accessKey", Vec::<String>::new())]);
     document.to_pretty_json().expect("the document is made of serializable parts")
 }
-

@@ -18,10 +18,8 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let changes = IntCounterVec::new(
-            Opts::new("gatepost_changes_total", "Changes that this process committed."),
-            &["kind"],
-        )?;
+        let changes =
+            IntCounterVec::new(Opts::new("gatepost_changes_total", "Changes that this process committed."), &["kind"])?;
         let requests = IntCounterVec::new(
             Opts::new("gatepost_admin_requests_total", "Requests of the admin API by route and status."),
             &["route", "method", "status"],

@@ -118,8 +118,21 @@ mod tests {
         assert_eq!(judged("ftp://example.com/", PrivateNetworks::Allowed), Err(RefusedAddress::Scheme));
         assert_eq!(judged("https://u:p@example.com/", PrivateNetworks::Allowed), Err(RefusedAddress::Credentials));
         for host in [
-            "127.0.0.1", "0x7f.1", "2130706433", "localhost", "a.localhost", "10.0.0.1", "169.254.169.254", "[::1]",
-            "[::ffff:127.0.0.1]", "[fd00::1]", "0.0.0.0", "100.64.0.1", "192.168.1.1", "[fe80::1]", "[64:ff9b::7f00:1]",
+            "127.0.0.1",
+            "0x7f.1",
+            "2130706433",
+            "localhost",
+            "a.localhost",
+            "10.0.0.1",
+            "169.254.169.254",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[fd00::1]",
+            "0.0.0.0",
+            "100.64.0.1",
+            "192.168.1.1",
+            "[fe80::1]",
+            "[64:ff9b::7f00:1]",
         ] {
             let url = format!("https://{host}/");
             assert!(matches!(judged(&url, PrivateNetworks::Refused), Err(RefusedAddress::Private(_))), "{url}");

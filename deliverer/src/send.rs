@@ -109,12 +109,8 @@ impl Sender {
     async fn try_to_send(&self, message: Message<'_>, at: Timestamp) -> Result<Response, String> {
         self.guard.judge(message.url).map_err(|refused| refused.to_string())?;
         let method = Method::from_bytes(message.method.as_bytes()).map_err(|error| error.to_string())?;
-        let request = self
-            .client
-            .request(method, message.url.clone())
-            .headers(headers(&message, at)?)
-            .body(message.body)
-            .send();
+        let request =
+            self.client.request(method, message.url.clone()).headers(headers(&message, at)?).body(message.body).send();
         // The client's own deadline covers this too; it is here so that none can be forgotten.
         let mut answer = tokio::time::timeout(ATTEMPT_DEADLINE, request)
             .await

@@ -61,9 +61,8 @@ impl fmt::Display for Broken {
 /// Reads file, environment and flags.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Broken> {
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    });
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let (name, text) = read_file(file)?;
     understand(&name, &text, environment, overrides)
 }
@@ -180,10 +179,11 @@ fn webhooks(mut section: Section<'_>) -> PrivateNetworks {
 }
 
 fn log(mut section: Section<'_>) -> String {
-    let filter = section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("is no filter: {error}")),
-    });
+    let filter =
+        section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
+            Ok(_) => Ok(text.to_owned()),
+            Err(error) => Err(format!("is no filter: {error}")),
+        });
     section.finish();
     filter
 }

@@ -39,7 +39,8 @@ fn from_environment() -> anyhow::Result<Option<MasterKey>> {
 }
 
 fn read(file: &Path) -> anyhow::Result<MasterKey> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the master key {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read the master key {}", file.display()))?;
     MasterKey::parse(&text).with_context(|| file.display().to_string())
 }
 

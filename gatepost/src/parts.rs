@@ -85,7 +85,9 @@ impl Process {
     pub(crate) async fn gateway(&self) -> anyhow::Result<GatewayPart> {
         let config = &self.config.gateway;
         if config.upstreams.is_empty() {
-            return Err(Wrong::use_of("there is no upstream: say --upstream http://HOST:PORT, or write [gateway.upstream.app]"));
+            return Err(Wrong::use_of(
+                "there is no upstream: say --upstream http://HOST:PORT, or write [gateway.upstream.app]",
+            ));
         }
         let listener = gatepost_gateway::bind(config.listen)?;
         let options = VerifyOptions {

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
+use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID,
 };
-use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -201,6 +201,11 @@ impl Watched {
                     return;
                 }
                 b' ' => spaces = spaces.saturating_add(1),
+                // A fragment has no place in a request, and the parser would drop it unseen.
+                b'#' => {
+                    self.end_line(u8::MAX);
+                    return;
+                }
                 0x21..=0x7e => {}
                 _ => {
                     self.end_line(u8::MAX);
@@ -230,7 +235,11 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.watch.is_read.load(Ordering::Relaxed) {
             this.deadline = None;

@@ -54,10 +54,8 @@ mod tests {
     use http::HeaderName;
 
     fn check(headers: &[(&'static str, &'static str)], expected: Result<Option<&str>, Denial>) {
-        let map: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect();
+        let map: HeaderMap =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
         let places = [
             CredentialPlace::Authorization,
             CredentialPlace::Header(HeaderName::from_static("x-api-key")),

@@ -32,10 +32,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn register<'a>(
-        registry: &Registry,
-        routes: impl Iterator<Item = &'a str>,
-    ) -> prometheus::Result<Self> {
+    pub(crate) fn register<'a>(registry: &Registry, routes: impl Iterator<Item = &'a str>) -> prometheus::Result<Self> {
         let routes: Vec<String> = routes.map(str::to_owned).chain(["none".to_owned()]).collect();
         let requests = IntCounterVec::new(
             Opts::new("gatepost_requests_total", "Requests by route, outcome and status."),

@@ -285,7 +285,6 @@ fn set_target(request: &mut RequestHeader, front: &front::Front) -> pingora::Res
 }
 
 /// The problem of a failure after the verdict; none if the client is gone.
-#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora's kinds are open")]
 fn failure(error: &Error) -> Option<ErrorCode> {
     match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(413), _) => Some(ErrorCode::BodyTooLarge),

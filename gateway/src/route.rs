@@ -64,9 +64,8 @@ impl Routes {
                 methods: route.methods,
             });
         }
-        routes.sort_by_key(|route| {
-            (std::cmp::Reverse(route.path.len()), route.host.is_none(), route.methods.is_empty())
-        });
+        routes
+            .sort_by_key(|route| (std::cmp::Reverse(route.path.len()), route.host.is_none(), route.methods.is_empty()));
         Ok(Self(routes))
     }
 

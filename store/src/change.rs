@@ -118,10 +118,8 @@ impl Change {
         }
         let images = || self.writes.iter().flat_map(Write::images);
         if let Some(project) = images().find_map(project_of_status_change) {
-            return match self.action {
-                Action::ProjectDeleted | Action::ProjectUpdated => Scope::Project(project),
-                _ => Scope::None,
-            };
+            let ends_keys = matches!(self.action, Action::ProjectDeleted | Action::ProjectUpdated);
+            return if ends_keys { Scope::Project(project) } else { Scope::None };
         }
         let digests: BTreeSet<Digest> = images().flat_map(api_key_digests).collect();
         if digests.is_empty() { Scope::None } else { Scope::Digests(digests.into_iter().collect()) }

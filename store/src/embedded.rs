@@ -138,11 +138,11 @@ fn open_database(path: Option<&Path>) -> Result<Database> {
     };
     make_directory(directory)?;
     let file = directory.join(FILE);
-    builder.create(&file).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => {
-            StoreErrorKind::Refused.with(format!("{} is in use by another process", file.display()))
+    builder.create(&file).map_err(|error| {
+        if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+            return StoreErrorKind::Refused.with(format!("{} is in use by another process", file.display()));
         }
-        other => failure(other),
+        failure(error)
     })
 }
 
@@ -185,6 +185,7 @@ fn set_number(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, name: &st
 }
 
 /// What redb's failures mean to callers.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's kinds are open, and most mean an outage")]
 fn failure(error: impl Into<redb::Error>) -> StoreError {
     let error = error.into();
     let kind = match &error {

@@ -188,7 +188,6 @@ fn typed<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> R
 
 macro_rules! views {
     ($($name:ident -> $kind:ident),*) => {$(
-        #[expect(clippy::wildcard_enum_match_arm, reason = "a view asks for one kind")]
         pub(crate) fn $name(record: Record) -> Option<$kind> {
             match record {
                 Record::$kind(one) => Some(one),

@@ -1,7 +1,9 @@
 //! Real servers for tests: each on a free port, in a directory of its own, gone when dropped.
 
+mod origin;
 mod redis;
 
+pub use origin::{Origin, Recorded};
 pub use redis::RedisServer;
 
 use std::net::TcpListener;

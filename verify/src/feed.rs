@@ -142,7 +142,9 @@ fn scope(entry: &Entry) -> &Scope {
 }
 
 fn reset(verifier: &Verifier, position: &mut Position, last: Version) {
-    tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed: the cache begins anew");
+    if position.cursor > Version::ZERO {
+        tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed: the cache begins anew");
+    }
     *position = Position { cursor: last, event: None, resets: position.resets + 1 };
     verifier.live.forget();
     verifier.floors.reset(last);

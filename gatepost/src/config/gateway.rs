@@ -124,11 +124,7 @@ fn with_default_route(config: GatewayConfig) -> GatewayConfig {
         upstream: DEFAULT_UPSTREAM.to_owned(),
         auth: Auth::Required,
         credential: default_credential(),
-        requirement: Requirement {
-            projects: Vec::new(),
-            env: EnvRule::Only(Env::Live),
-            permissions: Vec::new(),
-        },
+        requirement: Requirement { projects: Vec::new(), env: EnvRule::Only(Env::Live), permissions: Vec::new() },
     };
     GatewayConfig { routes: vec![route], ..config }
 }

@@ -36,12 +36,10 @@ impl<'a> Section<'a> {
     }
 
     fn of(path: String, node: Node, faults: &'a Faults) -> Self {
-        let entries = match node.value {
-            Value::Table(entries) => entries,
-            other => {
-                faults.add(&node.origin, &path, &format!("must be a table, it is {}", other.kind()));
-                BTreeMap::new()
-            }
+        let kind = node.value.kind();
+        let Value::Table(entries) = node.value else {
+            faults.add(&node.origin, &path, &format!("must be a table, it is {kind}"));
+            return Self { path, origin: node.origin, entries: BTreeMap::new(), asked: BTreeSet::new(), faults };
         };
         Self { path, origin: node.origin, entries, asked: BTreeSet::new(), faults }
     }
@@ -89,14 +87,11 @@ impl<'a> Section<'a> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let node = self.take(key)?;
-        match &node.value {
-            Value::Text(text) | Value::Raw(text) => match parse(text) {
-                Ok(value) => return Some(value),
-                Err(error) => self.fault(&node.origin, key, &error.to_string()),
-            },
-            other => self.fault(&node.origin, key, &format!("must be a text, it is {}", other.kind())),
-        }
-        None
+        let (Value::Text(text) | Value::Raw(text)) = &node.value else {
+            self.fault(&node.origin, key, &format!("must be a text, it is {}", node.value.kind()));
+            return None;
+        };
+        parse(text).map_err(|error| self.fault(&node.origin, key, &error.to_string())).ok()
     }
 
     /// A whole number in a range.
@@ -161,13 +156,12 @@ impl<'a> Section<'a> {
     }
 
     fn list_item(&self, key: &'static str, node: Node) -> Option<(String, Origin)> {
-        match node.value {
-            Value::Text(text) => Some((text, node.origin)),
-            other => {
-                self.fault(&node.origin, key, &format!("must be a list of texts, it holds {}", other.kind()));
-                None
-            }
-        }
+        let kind = node.value.kind();
+        let Value::Text(text) = node.value else {
+            self.fault(&node.origin, key, &format!("must be a list of texts, it holds {kind}"));
+            return None;
+        };
+        Some((text, node.origin))
     }
 
     /// A fault of this table.

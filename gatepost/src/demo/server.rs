@@ -27,7 +27,9 @@ where
             let answer = answer.clone();
             let service = service_fn(move |request| handle(request, answer.clone()));
             // A client that goes away in the middle is no matter.
-            tokio::spawn(async move { drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) });
+            tokio::spawn(
+                async move { drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) },
+            );
         }
     });
     Ok(address)

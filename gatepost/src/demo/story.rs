@@ -136,7 +136,10 @@ impl Story {
             let after = answered.elapsed();
             match status {
                 StatusCode::UNAUTHORIZED => {
-                    say(&format!("8. the key was revoked; refused {:.1} ms after that was answered", after.as_secs_f64() * 1e3));
+                    say(&format!(
+                        "8. the key was revoked; refused {:.1} ms after that was answered",
+                        after.as_secs_f64() * 1e3
+                    ));
                     return Ok(());
                 }
                 StatusCode::OK if after < MAX_REVOKING => {}

@@ -21,9 +21,14 @@ pub(super) const SEALED: TableDefinition<'_, &str, (u64, &[u8])> = TableDefiniti
 pub(super) const SEALED_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("sealed_ages");
 /// Event id → (deliveries that have not ended, body).
 pub(super) const EVENTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("events");
+/// A delivery's state.
+type DeliveryState<'a> = (u32, &'a str, u64, u64, u64);
+/// A dead letter.
+type Letter<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
+
 /// (Webhook, event) → (attempts made, lease token or empty, lease end in ms, moment of creation in ms,
 /// moment from which it is available in ms).
-pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), (u32, &str, u64, u64, u64)> =
+pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), DeliveryState<'static>> =
     TableDefinition::new("deliveries");
 /// (Webhook, moment from which it is available, event). A leased delivery is available at the end of
 /// its lease.
@@ -37,8 +42,7 @@ pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("
 /// (Webhook, number) → attempt as one line of JSON.
 pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
 /// (Webhook, event) → (moment of death in ms, attempts made, reason, body, sealed secret).
-pub(super) const DEAD: TableDefinition<'_, (&str, &str), (u64, u32, &str, &[u8], Option<&[u8]>)> =
-    TableDefinition::new("dead");
+pub(super) const DEAD: TableDefinition<'_, (&str, &str), Letter<'static>> = TableDefinition::new("dead");
 /// (Webhook, moment of death, event).
 pub(super) const DEAD_BY_TIME: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("dead_by_time");
 /// (Moment of death, webhook, event), for trimming.

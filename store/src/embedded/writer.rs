@@ -81,7 +81,7 @@ fn run(database: &Database, mut waiting: mpsc::Receiver<Job>) {
         let mut endings = Vec::with_capacity(group.len());
         let outcome = write(database, group.drain(..), &mut endings);
         for ending in endings {
-            let copy = outcome.as_ref().map(|()| ()).map_err(|error| error.kind().with(error.to_string()));
+            let copy = outcome.as_ref().copied().map_err(|error| error.kind().with(error.to_string()));
             ending(copy);
         }
     }

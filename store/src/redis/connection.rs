@@ -82,7 +82,6 @@ fn failure(error: RedisError) -> StoreError {
     kind(&error).with(error)
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the library's kinds are open, and most mean an outage")]
 fn kind(error: &RedisError) -> StoreErrorKind {
     match (error.kind(), error.code()) {
         (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,

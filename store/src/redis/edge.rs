@@ -64,10 +64,8 @@ impl Redis {
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(1).arg("BLOCK").arg(wait.as_millis().max(1).to_string());
         command.arg("STREAMS").arg(format!("{{{}}}:stream", self.inner.namespace)).arg(version_text(after));
-        match self.inner.connections.blocking(&command, wait).await? {
-            Value::Nil => Ok(Vec::new()),
-            _ => self.entries(after, limit).await,
-        }
+        let has_more = self.inner.connections.blocking(&command, wait).await? != Value::Nil;
+        if has_more { self.entries(after, limit).await } else { Ok(Vec::new()) }
     }
 
     async fn entries(&self, after: Version, limit: u32) -> Result<Vec<RawEntry>> {

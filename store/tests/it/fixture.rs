@@ -119,10 +119,9 @@ impl Fixture {
 
 /// Commits and insists that it was written now.
 pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Version {
-    match store.commit(&change(action, writes, secret)).await.unwrap() {
-        CommitAnswer::Committed(version) => version,
-        other => panic!("{other:?}"),
-    }
+    let answer = store.commit(&change(action, writes, secret)).await.unwrap();
+    let CommitAnswer::Committed(version) = answer else { panic!("{answer:?}") };
+    version
 }
 
 pub(crate) fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Change {

@@ -1,6 +1,8 @@
 //! The conformance suite of the store: each case runs on every backend. A case is the documentation
 //! of an act.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod edge;
 mod fixture;
 mod meter;

@@ -116,9 +116,8 @@ impl Rest {
 }
 
 fn filter(query: &Query) -> Result<KeyFilter> {
-    let wanted = |name: &str| {
-        query.text(name).map(|text| if text == "null" { Wanted::Null } else { Wanted::Text(text) })
-    };
+    let wanted =
+        |name: &str| query.text(name).map(|text| if text == "null" { Wanted::Null } else { Wanted::Text(text) });
     Ok(KeyFilter {
         name: query.text("name"),
         custom_account_id: wanted("customAccountId"),
@@ -126,4 +125,3 @@ fn filter(query: &Query) -> Result<KeyFilter> {
         status: query.choice("isActive", Status::Active, Status::Inactive)?,
     })
 }
-

@@ -1,0 +1,171 @@
+//! A gateway in front of a recording origin, on a store in memory.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId};
+use gatepost_domain::key::{self, Env};
+use gatepost_domain::permit::{EnvRule, Requirement};
+use gatepost_domain::record::{
+    Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Record, Stamps, Status,
+};
+use gatepost_domain::time::{Clock, Timestamp};
+use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{
+    Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+};
+use gatepost_test_support::Origin;
+use gatepost_verify::{Feed, VerifyOptions};
+use http::HeaderName;
+use prometheus::Registry;
+
+/// How long a raw client waits for an answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// All of it, and a key that passes.
+pub(crate) struct Fixture {
+    pub(crate) origin: Origin,
+    pub(crate) address: SocketAddr,
+    pub(crate) key: String,
+    pub(crate) key_id: String,
+    _gateway: Gateway,
+    _feed: Feed,
+}
+
+impl Fixture {
+    pub(crate) async fn start(limits: Limits, trusted_proxies: &[&str]) -> Self {
+        let origin = Origin::start();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = store(&clock).await;
+        let (key, key_id) = api_key(&store, clock.now()).await;
+        let registry = Registry::new();
+        let options = VerifyOptions {
+            cache_capacity: 1000,
+            negative_capacity: 100,
+            max_stale: Duration::from_secs(60),
+            max_lookups: 100,
+        };
+        let feed = gatepost_verify::start(store, Arc::clone(&clock), &options, &registry).await.unwrap();
+        let listener = gatepost_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let options = GatewayOptions {
+            routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],
+            upstreams: vec![UpstreamOptions { name: "app".to_owned(), servers: vec![origin.address().to_string()] }],
+            trusted_proxies: trusted_proxies.iter().map(|network| network.parse().unwrap()).collect(),
+            limits,
+        };
+        let gateway = Gateway::start(listener, options, feed.verifier(), clock, &registry).await.unwrap();
+        Self { origin, address: gateway.address(), key, key_id, _gateway: gateway, _feed: feed }
+    }
+
+    /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing
+    /// more comes.
+    pub(crate) fn send(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(bytes).unwrap();
+        read_answer(&mut stream)
+    }
+}
+
+/// Reads one answer: its header, and as much of its body as it says.
+pub(crate) fn read_answer(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => bytes.push(byte[0]),
+            Ok(_) | Err(_) => return String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+    let head = String::from_utf8_lossy(&bytes).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    // A HEAD has a length and no body; what matters is in the header.
+    if stream.read_exact(&mut body).is_ok() {
+        bytes.extend(body);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn route(path: &str, auth: Auth) -> RouteOptions {
+    let header = |name| CredentialPlace::Header(HeaderName::from_static(name));
+    RouteOptions {
+        host: None,
+        path: path.to_owned(),
+        methods: vec![],
+        upstream: "app".to_owned(),
+        auth,
+        credential: vec![CredentialPlace::Authorization, header("x-api-key"), header("apikey")],
+        requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
+    }
+}
+
+async fn store(clock: &Arc<dyn Clock>) -> Store {
+    let options = StoreOptions {
+        url: StoreUrl::Memory,
+        namespace: "gp".to_owned(),
+        unsafe_redis: UnsafeRedis::Refused,
+        max_entries: 1000,
+        clock: Arc::clone(clock),
+        skew: Skew::default(),
+    };
+    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
+}
+
+/// Makes account, project and an active key; answers its value and id.
+async fn api_key(store: &Store, now: Timestamp) -> (String, String) {
+    let stamps = || Stamps::new(now, Actor::Operator);
+    let account = AccountId::generate(&mut os_rng());
+    let project = ProjectId::generate(&mut os_rng());
+    let secret = key::generate_api_key(Env::Live, &mut os_rng());
+    let id = KeyId::generate(&mut os_rng());
+    let name = "test".to_owned();
+    let (active, env) = (Status::Active, Env::Live);
+    let new = Account { id: account.clone(), name: name.clone(), status: active, stamps: stamps() };
+    commit(store, Action::AccountCreated, new.into()).await;
+    let new = Project {
+        id: project.clone(),
+        account: account.clone(),
+        name: name.clone(),
+        env,
+        status: active,
+        stamps: stamps(),
+    };
+    commit(store, Action::ProjectCreated, new.into()).await;
+    let new = ApiKey {
+        id: id.clone(),
+        account,
+        project,
+        env,
+        name,
+        custom_account_id: Some("über 100%".to_owned()),
+        custom_user_id: Some("a\"b".to_owned()),
+        metadata: Metadata::default(),
+        expires_at: None,
+        rate_limit: None,
+        permissions: vec![],
+        status: active,
+        mask: String::new(),
+        digests: vec![KeyDigest { digest: store.digest(secret.expose()), until: None }],
+        creation_context: CreationContext::default(),
+        stamps: stamps(),
+    };
+    commit(store, Action::ApiKeyCreated, new.into()).await;
+    (secret.expose().to_owned(), id.to_string())
+}
+
+async fn commit(store: &Store, action: Action, record: Record) {
+    let change = Change {
+        event: EventId::generate(&mut os_rng()),
+        action,
+        actor: Actor::Operator,
+        writes: vec![StoreWrite::create(record)],
+        secret: None,
+    };
+    assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
+}

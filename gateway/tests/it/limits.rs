@@ -1,0 +1,57 @@
+//! Bounds of connections and headers.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use gatepost_gateway::Limits;
+
+use crate::fixture::{Fixture, read_answer};
+use crate::raw::status_of;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_that_drips_is_cut_off_and_a_quick_one_is_not() {
+    let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
+    let fixture = Fixture::start(limits, &[]).await;
+    let mut slow = TcpStream::connect(fixture.address).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ").unwrap();
+    let mut silent = TcpStream::connect(fixture.address).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut rest = Vec::new();
+    // Both are closed by the gateway: a client that waited would wait for ever.
+    assert_eq!(slow.read_to_end(&mut rest).unwrap(), rest.len());
+    assert_eq!(silent.read_to_end(&mut rest).unwrap_or(0), 0);
+    let quick = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
+    assert_eq!(status_of(&fixture.send(quick.as_bytes())), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_gets_no_more_connections_than_its_share() {
+    let limits = Limits { max_connections_per_address: 2, ..Limits::default() };
+    let fixture = Fixture::start(limits, &[]).await;
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(fixture.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status_of(&read_answer(&mut stream)), 200);
+        held.push(stream);
+    }
+    let mut one_more = TcpStream::connect(fixture.address).unwrap();
+    // Closed at once: writing may fail, and nothing is answered.
+    drop(one_more.write_all(request.as_bytes()));
+    assert_eq!(read_answer(&mut one_more), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_too_large_is_refused() {
+    let limits = Limits { max_body_bytes: 10, ..Limits::default() };
+    let fixture = Fixture::start(limits, &[]).await;
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: 11\r\n\r\n{}",
+        fixture.key,
+        "a".repeat(11)
+    );
+    assert_eq!(status_of(&fixture.send(request.as_bytes())), 413);
+}

@@ -1,0 +1,7 @@
+//! The gateway as its clients and its upstream see it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod fixture;
+mod limits;
+mod raw;

@@ -1,0 +1,321 @@
+//! Raw requests: the upstream sees exactly what was authorised, or nothing.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use gatepost_gateway::Limits;
+use gatepost_test_support::Recorded;
+
+use crate::fixture::{Fixture, read_answer};
+
+/// A request with a valid key, of which a case changes something.
+fn with_key(line: &str, rest: &str) -> String {
+    format!("{line}\r\nHost: a\r\nX-API-Key: KEY\r\n{rest}\r\n")
+}
+
+/// Requests that must not reach the upstream: text (`KEY` is the valid key) and status.
+type Refused = Vec<(String, u16)>;
+
+/// A GET with the valid key and further lines.
+fn key(rest: &str) -> String {
+    with_key("GET / HTTP/1.1", rest)
+}
+
+/// A POST with the valid key and further lines.
+fn body(rest: &str) -> String {
+    with_key("POST / HTTP/1.1", rest)
+}
+
+/// A GET of a path with the valid key.
+fn path(path: &str) -> String {
+    with_key(&format!("GET {path} HTTP/1.1"), "")
+}
+
+/// A header without `Host`, and the valid key.
+fn plain(head: &str) -> String {
+    format!("{head}\r\nX-API-Key: KEY\r\n\r\n")
+}
+
+fn refused() -> Refused {
+    [framing(), lines_and_host(), paths_and_sizes(), credentials()].concat()
+}
+
+fn framing() -> Refused {
+    vec![
+        (body("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\nX", 400),
+        (body("Transfer-Encoding: chunked\r\nContent-Length: 6\r\n") + "0\r\n\r\nX", 400),
+        (body("Content-Length: 3\r\nContent-Length: 4\r\n") + "abcd", 400),
+        (body("Content-Length: 3\r\nContent-Length: 3\r\n") + "abc", 400),
+        (body("Content-Length: 3, 3\r\n") + "abc", 400),
+        (body("Content-Length: +3\r\n") + "abc", 400),
+        (body("Content-Length: -1\r\n"), 400),
+        (body("Content-Length: 0x3\r\n") + "abc", 400),
+        (body("Content-Length: 1e3\r\n"), 400),
+        (body("Content-Length:\r\n"), 400),
+        (body("Content-Length: 18446744073709551616\r\n"), 400),
+        (body("Content-Length: 3;\r\n") + "abc", 400),
+        (with_key("POST / HTTP/1.0", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n", 400),
+        (body("Transfer-Encoding: xchunked\r\n") + "0\r\n\r\n", 400),
+        (body("Transfer-Encoding: identity\r\n"), 400),
+        (body("Transfer-Encoding: gzip, chunked\r\n") + "0\r\n\r\n", 501),
+        (body("Transfer-Encoding: chunked, chunked\r\n") + "0\r\n\r\n", 501),
+        (body("Transfer-Encoding: chunked, identity\r\n") + "0\r\n\r\n", 400),
+        (body("Transfer-Encoding: \"chunked\"\r\n") + "0\r\n\r\n", 400),
+        (body("Transfer-Encoding: chunked;x=1\r\n") + "0\r\n\r\n", 400),
+        (body("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n", 501),
+        (body("Transfer-Encoding : chunked\r\n") + "0\r\n\r\n", 400),
+        (body("Transfer-Encoding:\r\n chunked\r\n") + "0\r\n\r\n", 400),
+    ]
+}
+
+fn lines_and_host() -> Refused {
+    vec![
+        ("GET / HTTP/1.1\nHost: a\nX-API-Key: KEY\n\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\nX-API-Key: KEY\r\n\r\n".to_owned(), 400),
+        (key("X-A: b\r\n c\r\n"), 400),
+        (key("X-A : b\r\n"), 400),
+        (key(": b\r\n"), 400),
+        (key("X A: b\r\n"), 400),
+        (key("X-A: a\0b\r\n"), 400),
+        (key("X-A: a\rb\r\n"), 400),
+        (path("/a b"), 400),
+        (path("/a\tb"), 400),
+        (path("/a\0b"), 400),
+        (with_key("GET  / HTTP/1.1", ""), 400),
+        (with_key("GET / HTTP/1.2", ""), 400),
+        (with_key("GET / HTTP/2.0", ""), 400),
+        (with_key("TRACE / HTTP/1.1", ""), 405),
+        (with_key("CONNECT a:80 HTTP/1.1", ""), 405),
+        (with_key("GET * HTTP/1.1", ""), 400),
+        (key("Expect: 200-ok\r\n"), 417),
+        (plain("GET / HTTP/1.1"), 400),
+        (plain("GET / HTTP/1.1\r\nHost:"), 400),
+        (plain("GET / HTTP/1.1\r\nHost: a\r\nHost: a"), 400),
+        (plain("GET / HTTP/1.1\r\nHost: a, b"), 400),
+        (plain("GET / HTTP/1.1\r\nHost: a/path"), 400),
+        (plain("GET / HTTP/1.1\r\nHost: user@a"), 400),
+        (plain("GET http://other/ HTTP/1.1\r\nHost: a"), 400),
+    ]
+}
+
+fn paths_and_sizes() -> Refused {
+    vec![
+        (path("/a/%2e%2e%2f%2e%2e/etc"), 400),
+        (path("/a/../b"), 400),
+        (path("/a/./b"), 400),
+        (path("//admin"), 400),
+        (path("/a%2fb"), 400),
+        (path("/a%00b"), 400),
+        (path("/a\\b"), 400),
+        (path("/..;/admin"), 400),
+        (path("/a%5cb"), 400),
+        (path("/a%"), 400),
+        (path("/a%zz"), 400),
+        (path("/a%252e"), 400),
+        (path("/a#b"), 400),
+        (path("admin"), 400),
+        (path(&format!("/{}", "a".repeat(8 * 1024))), 414),
+        (key(&format!("X-A: {}\r\n", "a".repeat(33 * 1024))), 431),
+        (key(&"X-A: b\r\n".repeat(101)), 431),
+    ]
+}
+
+fn credentials() -> Refused {
+    vec![
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 401),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key:\r\n\r\n".to_owned(), 401),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX_API_Key: KEY\r\n\r\n".to_owned(), 401),
+        ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic KEY\r\n\r\n".to_owned(), 401),
+        ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer KEYx\r\n\r\n".to_owned(), 401),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", "k".repeat(513)), 401),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\u{200b}\r\n\r\n".to_owned(), 401),
+        (key("X-API-Key: KEY\r\n"), 401),
+        (key("apikey: another-key\r\n"), 401),
+        (key("Authorization: Bearer another-key\r\n"), 401),
+        ("GET /maybe HTTP/1.1\r\nHost: a\r\nX-API-Key: wrong-key\r\n\r\n".to_owned(), 401),
+        ("GET /open/../secret HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("GET /openly HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 401),
+        ("GET //open HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_never_reaches_the_upstream() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let mut wrong = Vec::new();
+    for (text, status) in refused() {
+        let answer = fixture.send(text.replace("KEY", &fixture.key).as_bytes());
+        let seen = fixture.origin.take();
+        if status_of(&answer) != status || !seen.is_empty() {
+            let shown: String = text.chars().take(120).collect();
+            wrong.push(format!("{shown:?}: {} instead of {status}, upstream saw {seen:?}", status_of(&answer)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), refused().len(), wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_tells_nothing_and_closes_where_a_body_could_follow() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let smuggled = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\nX-API-Key: ";
+    let mut stream = TcpStream::connect(fixture.address).unwrap();
+    stream.write_all(format!("{smuggled}{}\r\n\r\n", fixture.key).as_bytes()).unwrap();
+    let answer = read_answer(&mut stream);
+    assert_eq!(status_of(&answer), 401);
+    assert!(answer.contains("www-authenticate: Bearer") || answer.contains("WWW-Authenticate: Bearer"), "{answer}");
+    assert!(answer.to_lowercase().contains("cache-control: no-store"), "{answer}");
+    assert!(answer.contains(r#""code":"missing-key""#), "{answer}");
+    assert_eq!(read_answer(&mut stream), "", "a second answer");
+    assert_eq!(fixture.origin.take(), []);
+
+    let unknown = "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: no-such-key\r\n\r\n";
+    let malformed = "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: a/b/c/d/e\r\n\r\n";
+    let body = |text: &str| {
+        fixture
+            .send(text.as_bytes())
+            .split(r#""requestId""#)
+            .next()
+            .map(|head| head.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
+    };
+    assert_eq!(body(unknown), body(malformed));
+}
+
+/// What the upstream must see of a request that passes.
+struct Passes {
+    text: &'static str,
+    line: &'static str,
+    has: &'static [(&'static str, &'static str)],
+    lacks: &'static [&'static str],
+    body: &'static str,
+}
+
+const PASSES: &[Passes] = &[
+    Passes {
+        text: "GET /a/%62?x=%2f HTTP/1.1\r\nHost: A:80\r\nAuthorization: bearer KEY\r\napikey: KEY\r\n\r\n",
+        line: "GET /a/b?x=%2f HTTP/1.1",
+        has: &[
+            ("x-gatepost-key-id", "ID"),
+            ("x-gatepost-env", "live"),
+            ("x-gatepost-custom-account-id", "%C3%BCber%20100%25"),
+            ("x-gatepost-custom-user-id", "a\"b"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+        ],
+        lacks: &["authorization", "apikey"],
+        body: "",
+    },
+    Passes {
+        text: "POST / HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\r\nX-Gatepost-Key-Id: evil\r\nX_Gatepost_Key_Id: evil\r\n\
+               x-GATEPOST_env: evil\r\nX-Gatepost-Anything: evil\r\nX_Api_Key: evil\r\nX-Request-Id: evil\r\n\
+               X-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\n\
+               X-Forwarded-Host: evil\r\nContent-Length: 3\r\n\r\nabc",
+        line: "POST / HTTP/1.1",
+        has: &[("x-gatepost-key-id", "ID"), ("x-gatepost-env", "live"), ("x-forwarded-for", "127.0.0.1")],
+        lacks: &["x_gatepost_key_id", "x-gatepost-anything", "x_api_key", "x_forwarded_for", "forwarded", "x-real-ip"],
+        body: "abc",
+    },
+    Passes {
+        text: "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\r\nConnection: X-Gatepost-Key-Id, X-Gatepost-Env, close\r\n\r\n",
+        line: "GET / HTTP/1.1",
+        has: &[("x-gatepost-key-id", "ID"), ("x-gatepost-env", "live")],
+        lacks: &["x-api-key"],
+        body: "",
+    },
+    Passes {
+        text: "POST / HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\r\nTransfer-Encoding: chunked\r\n\r\n\
+               3\r\nabc\r\n2\r\nde\r\n0\r\nX-Gatepost-Key-Id: evil\r\nAuthorization: evil\r\n\r\n",
+        line: "POST / HTTP/1.1",
+        has: &[("x-gatepost-key-id", "ID"), ("transfer-encoding", "chunked")],
+        lacks: &["authorization", "content-length"],
+        body: "abcde",
+    },
+    Passes {
+        text: "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic abc\r\nX-API-Key: KEY\r\n\r\n",
+        line: "GET / HTTP/1.1",
+        has: &[("authorization", "Basic abc"), ("x-gatepost-key-id", "ID")],
+        lacks: &["x-api-key"],
+        body: "",
+    },
+    Passes {
+        text: "GET http://a/b HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\r\n\r\n",
+        line: "GET /b HTTP/1.1",
+        has: &[("host", "a"), ("x-gatepost-key-id", "ID")],
+        lacks: &[],
+        body: "",
+    },
+    Passes {
+        text: "GET /open HTTP/1.1\r\nHost: a\r\nX-Gatepost-Key-Id: evil\r\nX-API-Key: KEY\r\n\r\n",
+        line: "GET /open HTTP/1.1",
+        has: &[],
+        lacks: &["x-gatepost-key-id", "x-gatepost-env", "x-api-key"],
+        body: "",
+    },
+    Passes {
+        text: "GET /maybe HTTP/1.1\r\nHost: a\r\nX_Gatepost_Env: evil\r\n\r\n",
+        line: "GET /maybe HTTP/1.1",
+        has: &[],
+        lacks: &["x-gatepost-key-id", "x_gatepost_env"],
+        body: "",
+    },
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_reaches_the_upstream_as_it_was_authorised() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    for case in PASSES {
+        let answer = fixture.send(case.text.replace("KEY", &fixture.key).as_bytes());
+        assert_eq!(status_of(&answer), 200, "{}: {answer}", case.text);
+        let seen = fixture.origin.take();
+        assert_eq!(seen.len(), 1, "{}", case.text);
+        check_seen(&fixture, case, &seen[0]);
+    }
+}
+
+fn check_seen(fixture: &Fixture, case: &Passes, seen: &Recorded) {
+    assert_eq!(seen.line(), case.line, "{}", case.text);
+    assert_eq!(String::from_utf8_lossy(&seen.body), case.body, "{}", case.text);
+    for (name, value) in case.has {
+        let value = value.replace("ID", &fixture.key_id);
+        assert_eq!(seen.header(name), [value.as_str()], "{name} of {}", case.text);
+    }
+    for name in case.lacks {
+        assert_eq!(seen.header(name), Vec::<&str>::new(), "{name} of {}", case.text);
+    }
+    assert!(!seen.head.contains(&fixture.key), "the credential of {}", case.text);
+    assert!(!seen.head.contains("evil") && !seen.head.contains("1.2.3.4"), "{}", seen.head);
+    assert!(seen.header("x-request-id")[0].starts_with("req_"), "{}", seen.head);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trusted_proxy_is_believed() {
+    let fixture = Fixture::start(Limits::default(), &["127.0.0.0/8"]).await;
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
+                X_Forwarded_For: 6.6.6.6\r\n\r\n";
+    assert_eq!(status_of(&fixture.send(text.replace("KEY", &fixture.key).as_bytes())), 200);
+    let seen = fixture.origin.take();
+    assert_eq!(seen[0].header("x-forwarded-for"), ["1.2.3.4, 127.0.0.1"]);
+    assert_eq!(seen[0].header("x-forwarded-proto"), ["https"]);
+    assert!(!seen[0].head.contains("6.6.6.6"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_one_connection_are_judged_apart() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let mut stream = TcpStream::connect(fixture.address).unwrap();
+    let good = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
+    let bad = "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: no-such-key\r\n\r\n";
+    for (text, status) in
+        [(good.as_str(), 200), (bad, 401), (&good, 200), ("GET /open HTTP/1.1\r\nHost: a\r\n\r\n", 200)]
+    {
+        stream.write_all(text.as_bytes()).unwrap();
+        assert_eq!(status_of(&read_answer(&mut stream)), status, "{text}");
+    }
+    let seen = fixture.origin.take();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen[2].header("x-gatepost-key-id"), Vec::<&str>::new());
+}
+
+/// The status of an answer; 0 if there was none.
+pub(crate) fn status_of(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}

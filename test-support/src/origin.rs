@@ -1,0 +1,163 @@
+//! An HTTP/1.1 server that records the very bytes that it gets: a sample upstream, a webhook receiver.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Request line and header, with all line ends.
+    pub head: String,
+    /// The body, taken out of its framing.
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// The values of a header, in order.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
+    /// The first line.
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+}
+
+/// What is answered to the n-th request: a status, after a delay.
+type Script = Box<dyn FnMut(usize) -> (u16, Duration) + Send>;
+
+struct State {
+    recorded: VecDeque<Recorded>,
+    count: usize,
+    script: Script,
+}
+
+/// A running server. Its threads end with the process.
+#[derive(Clone)]
+pub struct Origin {
+    address: SocketAddr,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Origin {
+    /// Starts one that answers 200 to everything.
+    pub fn start() -> Self {
+        Self::answering(|_| (200, Duration::ZERO))
+    }
+
+    /// Starts one that answers by a script.
+    ///
+    /// # Panics
+    /// If the machine has no free port.
+    pub fn answering(script: impl FnMut(usize) -> (u16, Duration) + Send + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let state = State { recorded: VecDeque::new(), count: 0, script: Box::new(script) };
+        let origin = Self { address, shared: Arc::new((Mutex::new(state), Condvar::new())) };
+        let serving = origin.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let origin = serving.clone();
+                thread::spawn(move || origin.serve(stream));
+            }
+        });
+        origin
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Takes what was recorded so far.
+    pub fn take(&self) -> Vec<Recorded> {
+        self.lock().recorded.drain(..).collect()
+    }
+
+    /// How many requests there were.
+    pub fn count(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Waits until there were so many requests, or for `deadline`; answers how many there were.
+    pub fn await_count(&self, count: usize, deadline: Duration) -> usize {
+        let waited = self.shared.1.wait_timeout_while(self.lock(), deadline, |state| state.count < count);
+        waited.unwrap_or_else(PoisonError::into_inner).0.count
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let Ok(mut writer) = stream.try_clone() else { return };
+        let mut reader = BufReader::new(stream);
+        while let Some(recorded) = read_request(&mut reader) {
+            let is_head = recorded.head.starts_with("HEAD ");
+            let (status, delay) = self.record(recorded);
+            thread::sleep(delay);
+            let body = if is_head { "" } else { "origin" };
+            let answer = format!("HTTP/1.1 {status} Status\r\ncontent-length: 6\r\nx-origin: yes\r\n\r\n{body}");
+            if writer.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn record(&self, recorded: Recorded) -> (u16, Duration) {
+        let mut state = self.lock();
+        state.recorded.push_back(recorded);
+        let number = state.count;
+        state.count += 1;
+        let answer = (state.script)(number);
+        drop(state);
+        self.shared.1.notify_all();
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let recorded = Recorded { head: String::from_utf8_lossy(&head).into_owned(), body: Vec::new() };
+    let is_chunked = !recorded.header("transfer-encoding").is_empty();
+    let length = recorded.header("content-length").first().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let body = if is_chunked { read_chunks(reader)? } else { read_exact(reader, length)? };
+    Some(Recorded { body, ..recorded })
+}
+
+fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        body.extend(read_exact(reader, length)?);
+        let mut end = String::new();
+        reader.read_line(&mut end).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+    }
+}
+
+fn read_exact(reader: &mut BufReader<TcpStream>, length: usize) -> Option<Vec<u8>> {
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(body)
+}

@@ -1,0 +1,80 @@
+//! The list of checks. There is no other.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::TestOptions;
+use crate::run::{run, run_with};
+use crate::{install, npm, tidy};
+
+/// A check by its name.
+struct Step {
+    name: &'static str,
+    check: fn(&TestOptions) -> anyhow::Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "install", check: |_| install::system() },
+    Step { name: "tidy", check: |_| tidy::check() },
+    Step { name: "fmt", check: |_| run("cargo", &["fmt", "--all", "--check"]) },
+    Step {
+        name: "clippy",
+        check: |_| run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    },
+    Step { name: "npm", check: |_| npm::install() },
+    Step { name: "test", check: test },
+    Step { name: "docs", check: |_| docs() },
+    Step { name: "deny", check: |_| deny() },
+];
+
+/// Runs all steps in order, or the one that was asked for.
+pub(crate) fn run_all(options: &TestOptions) -> anyhow::Result<()> {
+    if let Some(only) = &options.only
+        && !STEPS.iter().any(|step| step.name == only)
+    {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        bail!("there is no step {only}; there are {}", names.join(", "));
+    }
+    for step in STEPS {
+        if options.only.as_deref().is_none_or(|only| only == step.name) {
+            tell(&format!("xtask: {}", step.name));
+            let began = now();
+            (step.check)(options).with_context(|| format!("step {}", step.name))?;
+            tell(&format!("xtask: {} passed in {:.1} s", step.name, (now() - began).as_secs_f64()));
+        }
+    }
+    tell("xtask: all passed");
+    Ok(())
+}
+
+/// Unit tests, conformance and end to end: one binary for each crate.
+fn test(options: &TestOptions) -> anyhow::Result<()> {
+    run("cargo", &["build", "--workspace", "--locked"])?;
+    let mut arguments = vec!["test", "--workspace", "--locked"];
+    if options.long {
+        arguments.extend(["--", "--include-ignored"]);
+    }
+    run("cargo", &arguments)
+}
+
+fn docs() -> anyhow::Result<()> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+    run_with("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn deny() -> anyhow::Result<()> {
+    install::cargo_deny()?;
+    run("cargo", &["deny", "--workspace", "check", "bans", "licenses", "sources"])
+}
+
+/// Time since some moment, to tell how long a step took.
+#[expect(clippy::disallowed_methods, reason = "nothing here is tested under another clock")]
+fn now() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+#[expect(clippy::print_stderr, reason = "progress for the one who waits")]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,49 @@
+//! Shape of the tree: files that grew, files without a head, words that do not belong here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::run::root;
+
+/// Lines of a source file, tests apart.
+const MAX_LINES: usize = 400;
+/// Lines of ARCHITECTURE.md.
+const MAX_ARCHITECTURE_LINES: usize = 150;
+
+/// Checks every file that git knows.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let mut faults = Vec::new();
+    for file in files()? {
+        let Ok(text) = std::fs::read_to_string(root().join(&file)) else { continue };
+        faults.extend(faults_of(&file, &text));
+    }
+    if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
+}
+
+fn files() -> anyhow::Result<Vec<PathBuf>> {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().context("cannot run git")?;
+    Ok(String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from).collect())
+}
+
+fn faults_of(file: &Path, text: &str) -> Vec<String> {
+    let name = file.display();
+    let mut faults = Vec::new();
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let is_test = file.components().any(|part| part.as_os_str() == "tests") || file.ends_with("tests.rs");
+    let code = text.split("#[cfg(test)]").next().unwrap_or(text);
+    if extension == "rs" && !is_test && code.lines().count() > MAX_LINES {
+        faults.push(format!("{name}: more than {MAX_LINES} lines without its tests: take it apart"));
+    }
+    if extension == "rs" && !text.starts_with("//!") {
+        faults.push(format!("{name}: must begin with //! and what the file is for"));
+    }
+    if extension == "lua" && !text.starts_with("--") {
+        faults.push(format!("{name}: must begin with -- and what the script is for"));
+    }
+    if file == Path::new("ARCHITECTURE.md") && text.lines().count() > MAX_ARCHITECTURE_LINES {
+        faults.push(format!("{name}: more than {MAX_ARCHITECTURE_LINES} lines"));
+    }
+    faults
+}
