@@ -1,1 +1,74 @@
+//! The reference file tells the truth.
 
+use std::net::SocketAddr;
+
+use super::*;
+
+const REFERENCE: &str = include_str!("../../gatepost.default.toml");
+
+fn understood(text: &str) -> Result<Config, Broken> {
+    understand("gatepost.toml", text, std::iter::empty(), &Overrides::default())
+}
+
+/// The reference with every key uncommented. Prose does not look like `key = …` or `[table]`.
+fn uncommented() -> String {
+    let is_key = |line: &str| {
+        let name = line.split(" = ").next().unwrap_or_default();
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        (line.contains(" = ") && is_name) || line.starts_with('[')
+    };
+    let lines = REFERENCE.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if is_key(rest) => rest,
+        Some(_) | None => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_key_of_the_reference_is_read() {
+    let text = uncommented();
+    let keys = text.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
+    assert!(keys > 30, "only {keys} keys were found in the reference");
+    // A key that nobody reads would be a fault.
+    understood(&text).unwrap();
+}
+
+#[test]
+fn the_reference_tells_the_defaults() {
+    let text = uncommented().replace("master_key_file = \"/etc/gatepost/master.key\"", "");
+    let text = text.replace("host = \"api.example.com\"", "");
+    let defaults = understood("[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]").unwrap();
+    assert_eq!(format!("{:?}", understood(&text).unwrap()), format!("{defaults:?}"));
+}
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+    let file = "[gateway]\nlisten = \"127.0.0.1:1\"\n[ops]\nlisten = \"127.0.0.1:2\"\n";
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let environment = vec![
+        variable("GATEPOST_GATEWAY__LISTEN", "127.0.0.1:3"),
+        variable("GATEPOST_OPS__LISTEN", "127.0.0.1:4"),
+        variable("GATEPOST_GATEWAY__TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1"),
+        variable("GATEPOST_MASTER_KEY", "not a key of the configuration"),
+        variable("PATH", "/bin"),
+    ];
+    let overrides = Overrides(vec![("--listen", "gateway.listen", "127.0.0.1:5".to_owned())]);
+    let config = understand("gatepost.toml", file, environment.into_iter(), &overrides).unwrap();
+    assert_eq!(config.gateway.listen, SocketAddr::from(([127, 0, 0, 1], 5)));
+    assert_eq!(config.ops, SocketAddr::from(([127, 0, 0, 1], 4)));
+    assert_eq!(config.gateway.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn a_fault_of_the_environment_names_the_variable() {
+    let environment = [("GATEPOST_STORE__URI".to_owned(), "x".to_owned())];
+    let broken = understand("gatepost.toml", "", environment.into_iter(), &Overrides::default()).unwrap_err();
+    assert!(broken.to_string().starts_with("GATEPOST_STORE__URI: store.uri: unknown key"), "{broken}");
+}
+
+#[test]
+fn an_admin_api_beyond_loopback_needs_tls_in_front() {
+    let open = "[control_plane]\nlisten = \"0.0.0.0:8081\"\n";
+    assert!(understood(open).unwrap_err().to_string().contains("behind_tls_proxy"));
+    understood(&format!("{open}behind_tls_proxy = true\n")).unwrap();
+}

@@ -1,0 +1,78 @@
+//! A client of the admin API.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use gatepost_test_support::RedisServer;
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+
+use crate::process::run;
+
+/// The client of one access key.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) address: SocketAddr,
+    pub(crate) access_key: String,
+    client: Client,
+}
+
+/// A client for anything. No proxy of the machine comes in between.
+pub(crate) fn client() -> Client {
+    // Another test may have been faster.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder().no_proxy().build().unwrap()
+}
+
+/// Creates the store on Redis with its first access key.
+pub(crate) fn create_access_key(redis: &RedisServer) -> String {
+    let output = run(Path::new("/tmp"), &["access-key", "create", "--store", &redis.url(), "--output", "json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    printed["key"].as_str().unwrap().to_owned()
+}
+
+impl Admin {
+    pub(crate) fn new(address: SocketAddr, access_key: &str) -> Self {
+        Self { address, access_key: access_key.to_owned(), client: client() }
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: String) -> Response {
+        let url = format!("http://{}{path}", self.address);
+        self.client.request(method, url).header("x-api-key", &self.access_key).body(body).send().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.send(Method::POST, path, body.to_string()).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, 201, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Makes a project, and answers its id.
+    pub(crate) async fn project(&self) -> String {
+        let project = self.post("/projects", json!({"name": "p", "env": "live"})).await;
+        project["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a key, and answers its value and id.
+    pub(crate) async fn api_key(&self, project: &str) -> (String, String) {
+        let key = self.post("/api-keys", json!({"name": "k", "projectId": project})).await;
+        (key["key"].as_str().unwrap().to_owned(), key["id"].as_str().unwrap().to_owned())
+    }
+
+    /// Makes a webhook for all events of keys, and answers its secret.
+    pub(crate) async fn webhook(&self, url: &str) -> String {
+        let topics = ["api-key.created", "api-key.firstUsed", "api-key.deleted"];
+        let webhook = self.post("/webhooks", json!({"name": "w", "url": url, "topics": topics})).await;
+        webhook["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// Shuts a key off.
+    pub(crate) async fn delete_key(&self, key: &str) {
+        let answer = self.send(Method::DELETE, &format!("/api-keys/{key}"), String::new()).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.text().await.unwrap(), "true");
+    }
+}

@@ -1,0 +1,13 @@
+//! The program as its users run it: real processes, real Redis, real HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod admin;
+mod cluster;
+mod deliveries;
+mod outage;
+mod process;
+mod secrets;
+mod single;
+mod webhooks;
+mod wrong_use;

@@ -1,0 +1,150 @@
+//! Processes of the program, each with ports of its own and its log at hand.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use gatepost_test_support::RedisServer;
+use serde_json::Value;
+
+/// How often a starting process is asked, 20 ms apart, before it is given up.
+const MAX_TRIES: u32 = 1000;
+/// The base64 of 32 bytes.
+pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A running process, killed when dropped.
+pub(crate) struct Gatepost {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    /// Where the gateway listens, if there is one.
+    pub(crate) gateway: Option<SocketAddr>,
+    /// Where the admin API listens, if it does.
+    pub(crate) admin: Option<SocketAddr>,
+    /// Where the operations pages are.
+    pub(crate) ops: SocketAddr,
+}
+
+/// A command of the program, without the environment of the one who runs the tests.
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.args(arguments).current_dir(directory).env_clear().env("GATEPOST_MASTER_KEY", MASTER_KEY);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().unwrap()
+}
+
+impl Gatepost {
+    /// Starts a process on Redis, and waits until it is ready.
+    pub(crate) async fn on_redis(redis: &RedisServer, arguments: &[&str]) -> Self {
+        let url = redis.url();
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", &url]).collect();
+        Self::start(Path::new("/tmp"), &arguments).await
+    }
+
+    /// Starts a process, and waits until it is ready.
+    pub(crate) async fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+        let arguments: Vec<&str> = arguments.iter().copied().chain(ports).collect();
+        let mut command = command(directory, &arguments);
+        command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true");
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let addresses = addresses(&log).await;
+        let process = Self {
+            child,
+            log,
+            gateway: addresses.get("the gateway listens").copied(),
+            admin: addresses.get("the admin API listens").copied(),
+            ops: addresses["started"],
+        };
+        process.await_ready().await;
+        process
+    }
+
+    async fn await_ready(&self) {
+        for _ in 0..MAX_TRIES {
+            let answer = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await;
+            if answer.is_ok_and(|answer| answer.status() == 200) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never ready: {}", self.log().join("\n"));
+    }
+
+    /// A URL at the gateway.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway.unwrap())
+    }
+
+    /// What the process has logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// What stands at `/metrics`.
+    pub(crate) async fn metrics(&self) -> String {
+        crate::admin::client().get(format!("http://{}/metrics", self.ops)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// The value of a metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().to_owned();
+        line.parse().unwrap()
+    }
+
+    /// Asks it to stop, and answers its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Gatepost {
+    fn drop(&mut self) {
+        // One that has ended before is what some tests are about.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The addresses that a process tells while it starts, by message.
+async fn addresses(log: &Mutex<Vec<String>>) -> HashMap<String, SocketAddr> {
+    for _ in 0..MAX_TRIES {
+        let mut addresses = HashMap::new();
+        for line in log.lock().unwrap().iter() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let address = line["address"].as_str().or(line["ops"].as_str()).and_then(|text| text.parse().ok());
+            if let (Some(message), Some(address)) = (line["message"].as_str(), address) {
+                addresses.insert(message.to_owned(), address);
+            }
+        }
+        if addresses.contains_key("started") {
+            return addresses;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("did not start: {}", log.lock().unwrap().join("\n"));
+}

@@ -1,0 +1,88 @@
+//! One process: the demo, and `up` on an embedded store.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use gatepost_test_support::Origin;
+use serde_json::Value;
+
+use crate::admin::Admin;
+use crate::cluster::{DEADLINE, ask};
+use crate::process::{Gatepost, command, run};
+use crate::webhooks;
+
+#[test]
+fn the_demo_tells_its_story() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["demo", "--exit"]);
+    let story = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{story}{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        "a request without a key: 401",
+        "with the key: 200 OK; the sample API saw:",
+        "x-gatepost-custom-account-id: customer-42",
+        "first use was detected once",
+        "signature verified: api-key.created",
+        "signature verified: api-key.firstUsed",
+        "the key was revoked; refused",
+    ] {
+        assert!(story.contains(line), "{line:?} is missing in:\n{story}");
+    }
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "the demo left something behind");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_survives_a_kill_and_makes_access_keys_while_it_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let origin = Origin::start();
+    let arguments = ["up", "--upstream", &origin.url()];
+    let mut up = Gatepost::start(directory.path(), &arguments).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let receiver = Origin::start();
+    let secret = admin.webhook(&receiver.url()).await;
+    let project = admin.project().await;
+    let (key, _) = admin.api_key(&project).await;
+    assert_eq!(ask(&up.url("/x"), &key).await, 200);
+    assert_eq!(receiver.await_count(2, DEADLINE), 2);
+    webhooks::verify(&secret, &receiver.take());
+
+    let second = access_key(directory.path());
+    up.kill();
+    let mut up = Gatepost::start(directory.path(), &arguments).await;
+    assert_eq!(ask(&up.url("/x"), &key).await, 200);
+    let admin = Admin::new(up.admin.unwrap(), &second);
+    admin.delete_key(&key).await;
+    let revoked = async { while ask(&up.url("/x"), &key).await != 401 {} };
+    assert!(tokio::time::timeout(DEADLINE, revoked).await.is_ok());
+    assert_eq!(up.terminate(), Some(0));
+    assert!(access_key(directory.path()).starts_with("live_access_"), "on a store that nobody holds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_in_flight_ends_before_the_process_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = Origin::answering(|_| (200, std::time::Duration::from_secs(2)));
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &slow.url()]).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let project = admin.project().await;
+    let (key, _) = admin.api_key(&project).await;
+    let url = up.url("/x");
+    let in_flight = tokio::spawn(async move { ask(&url, &key).await });
+    assert_eq!(slow.await_count(1, DEADLINE), 1);
+    let ended = tokio::task::spawn_blocking(move || up.terminate());
+    assert_eq!(in_flight.await.unwrap(), 200);
+    assert_eq!(ended.await.unwrap(), Some(0));
+}
+
+fn first_access_key(directory: &Path) -> String {
+    let file = directory.join("gatepost-data/first-access-key");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::read_to_string(file).unwrap().trim().to_owned()
+}
+
+fn access_key(directory: &Path) -> String {
+    let output = command(directory, &["access-key", "create", "--output", "json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    printed["key"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,117 @@
+//! What users do wrong, and what they are told.
+
+use std::path::Path;
+use std::process::Output;
+
+use gatepost_test_support::free_port;
+use reqwest::Method;
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::process::run;
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_broken_configuration_tells_all_its_faults_with_their_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[store]\nurl = \"http://x\"\n\n[gateway]\nlisten = 8080\nmax_stale_ms = -1\nlisten_on = \"x\"\n\n\
+                [[gateway.route]]\npath = \"no-slash\"\nauth = \"maybe\"\nupstream = \"nowhere\"\n";
+    std::fs::write(directory.path().join("gatepost.toml"), text).unwrap();
+    let output = run(directory.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = told(&output);
+    for fault in [
+        "gatepost.toml:2: store.url: scheme http is not known; use embedded:PATH",
+        "gatepost.toml:5: gateway.listen: must be a text, it is a number",
+        "gatepost.toml:6: gateway.max_stale_ms: must be a whole number from 0 to",
+        "gatepost.toml:7: gateway.listen_on: unknown key; known here are",
+        "gatepost.toml:10: gateway.route.path:",
+        "gatepost.toml:11: gateway.route.auth: must be required, optional or off",
+        "upstream \"nowhere\" is not there",
+    ] {
+        assert!(told.contains(fault), "{fault:?} is missing in:\n{told}");
+    }
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("gatepost.toml"), "[store]\nurl = \n").unwrap();
+    let output = run(directory.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("gatepost.toml:2:"), "{}", told(&output));
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_told_within_five_seconds() {
+    let url = format!("redis://user:hunter2@127.0.0.1:{}", free_port());
+    let began = Instant::now();
+    let output = run(Path::new("/tmp"), &["control-plane", "--store", &url, "--ops-listen", "127.0.0.1:0"]);
+    assert!(began.elapsed().as_secs() < 5);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("cannot reach redis://***:***@127.0.0.1"), "{}", told(&output));
+    assert!(!told(&output).contains("hunter2"));
+}
+
+#[test]
+fn wrong_commands_and_flags_exit_with_2_and_a_hint() {
+    for (arguments, hint) in [
+        (vec!["gatewy"], "gateway"),
+        (vec!["up", "--upstrem", "x"], "--upstream"),
+        (vec!["access-key", "create", "--role", "boss"], "admin"),
+    ] {
+        let output = run(Path::new("/tmp"), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(told(&output).contains(hint), "{arguments:?}: {}", told(&output));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for command in ["gateway", "control-plane", "deliverer"] {
+        let output = run(directory.path(), &[command]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(told(&output).contains("is for one process"), "{}", told(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_requests_are_told_what_is_wrong() {
+    let cluster = Cluster::start(1).await;
+    let project = cluster.admin.project().await;
+    let cases = [
+        ("/api-keys", "{\"name\": \"k\",}".to_owned(), 400, "invalid-json", "line 1 column 14"),
+        ("/api-keys", "{\"name\": 5}".to_owned(), 400, "validation", "line 1 column 10"),
+        ("/api-keys", "{\"name\": \"k\"}".to_owned(), 400, "validation", "projectId: is missing"),
+        (
+            "/projects",
+            "{\"name\": \"p\", \"env\": \"prod\"}".to_owned(),
+            400,
+            "validation",
+            "env: must be live or test",
+        ),
+        ("/projects", "{}".to_owned() + &" ".repeat(65 * 1024), 413, "body-too-large", "64 KiB"),
+        (
+            "/webhooks",
+            "{\"name\": \"w\", \"url\": \"ftp://x\", \"topics\": [\"api-key.created\"]}".to_owned(),
+            400,
+            "webhook-address-refused",
+            "scheme must be https",
+        ),
+        ("/nowhere", String::new(), 404, "not-found", "Not found"),
+    ];
+    for (path, body, status, code, detail) in cases {
+        let answer = cluster.admin.send(Method::POST, path, body).await;
+        assert_eq!(answer.status(), status, "{path}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(&format!("\"code\":\"{code}\"")) && text.contains(detail), "{path}: {text}");
+    }
+    let long = "k".repeat(513);
+    let name = "gatepost_auth_duration_seconds_count{source=\"store\"}";
+    let before = cluster.gateways[0].metric(name).await;
+    assert_eq!(cluster.ask(0, &long).await, 401);
+    assert!((cluster.gateways[0].metric(name).await - before).abs() < f64::EPSILON, "it was looked up");
+    let nobody = crate::admin::Admin::new(cluster.admin.address, "live_access_nobody");
+    assert_eq!(nobody.send(Method::GET, "/projects", String::new()).await.status(), 401);
+    drop(project);
+}
