@@ -11,6 +11,8 @@ mod embedded;
 mod entry;
 mod envelope;
 pub mod error;
+#[cfg(test)]
+mod golden;
 pub mod options;
 mod packed;
 mod queue;

@@ -22,7 +22,7 @@ pub(crate) struct Place {
     pub options: StoreOptions,
     pub master: MasterKey,
     _directory: Option<TempDir>,
-    _redis: Option<RedisServer>,
+    pub redis: Option<RedisServer>,
 }
 
 /// Where the records of one test are.
@@ -60,7 +60,7 @@ impl Place {
             clock: Arc::new(SystemClock),
             skew: Skew::default(),
         };
-        Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, _redis: redis }
+        Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, redis }
     }
 
     /// A store with one account and one project.

@@ -6,6 +6,7 @@
 mod edge;
 mod fixture;
 mod meter;
+mod place;
 mod queue;
 mod records;
 mod trim;

@@ -1,0 +1,120 @@
+//! An admin API on a store in memory.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use gatepost_control_plane::{ControlPlane, ControlPlaneServer, NewAccessKey};
+use gatepost_deliverer::PrivateNetworks;
+use gatepost_domain::record::Role;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
+use prometheus::Registry;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+
+/// A running API and its use cases.
+pub(crate) struct Fixture {
+    pub(crate) control_plane: ControlPlane,
+    server: ControlPlaneServer,
+    client: Client,
+}
+
+/// A caller of it.
+pub(crate) struct Caller<'a> {
+    fixture: &'a Fixture,
+    pub(crate) access_key: String,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::with(PrivateNetworks::Refused).await
+    }
+
+    pub(crate) async fn with(private_networks: PrivateNetworks) -> Self {
+        // Another test may have been faster.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let clock = Arc::new(SystemClock);
+        let options = StoreOptions {
+            url: StoreUrl::Memory,
+            namespace: "gp".to_owned(),
+            unsafe_redis: UnsafeRedis::Refused,
+            max_entries: 1_000_000,
+            clock: clock.clone(),
+            skew: Skew::default(),
+        };
+        let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
+        let control_plane = ControlPlane::new(store, clock, private_networks, &Registry::new()).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { control_plane, server, client }
+    }
+
+    /// A caller with an access key of an account, or of one project of it.
+    pub(crate) async fn caller(&self, account: &str, project: Option<&str>, role: Role) -> Caller<'_> {
+        let new = NewAccessKey {
+            account_name: Some(account.to_owned()),
+            project: project.map(str::to_owned),
+            role,
+            name: "test".to_owned(),
+        };
+        let created = self.control_plane.create_access_key(new).await.unwrap();
+        Caller { fixture: self, access_key: created.secret.expose().to_owned() }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.server.address()))
+    }
+}
+
+impl Caller<'_> {
+    /// Sends a request, and answers status and body; a body that is no JSON is a text.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let request = self.fixture.request(method, path).header("x-api-key", &self.access_key);
+        let request = match body {
+            Some(body) => request.body(body.to_string()),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::from(text)))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    /// Makes a project, and answers its id.
+    pub(crate) async fn project(&self) -> String {
+        let (status, project) = self.post("/projects", json!({"name": "p", "env": "live"})).await;
+        assert_eq!(status, 201, "{project}");
+        text(&project, "id")
+    }
+
+    /// Makes a key, and answers it.
+    pub(crate) async fn key(&self, project: &str, further: Value) -> Value {
+        let mut body = json!({"name": "k", "projectId": project});
+        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        let (status, key) = self.post("/api-keys", body).await;
+        assert_eq!(status, 201, "{key}");
+        key
+    }
+}
+
+pub(crate) fn text(value: &Value, member: &str) -> String {
+    value[member].as_str().unwrap().to_owned()
+}
+
+/// The code of a problem.
+pub(crate) fn code(problem: &Value) -> &str {
+    problem["code"].as_str().unwrap_or_default()
+}

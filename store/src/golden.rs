@@ -1,0 +1,149 @@
+//! Golden files of the stored shapes. A snapshot, once released, is never edited: what an older
+//! program wrote must still be read. A new shape gets a new case beside the old one.
+
+use std::time::Duration;
+
+use gatepost_domain::change::{Action, Topic};
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
+use gatepost_domain::key::Env;
+use gatepost_domain::record::{
+    AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, RateLimit, Record, Role, Sealed,
+    Stamps, Status, Webhook, WebhookStatus,
+};
+use gatepost_domain::time::{Timestamp, Version};
+
+use crate::change::{Change, Versioned, Write};
+use crate::packed::{pack, unpack};
+use crate::shape::{self, Unknown};
+use crate::{entry, packed};
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_ms(1_700_000_000_000 + ms)
+}
+
+fn stamps() -> Stamps {
+    let made = Stamps::new(at(0), Actor::Operator);
+    made.touched(at(1), Actor::AccessKey(AccessKeyId::parse("ak_00access").unwrap()))
+}
+
+fn account() -> AccountId {
+    AccountId::parse("acc_00account").unwrap()
+}
+
+fn project() -> ProjectId {
+    ProjectId::parse("prj_00project").unwrap()
+}
+
+fn api_key() -> ApiKey {
+    ApiKey {
+        id: KeyId::parse("key_00key").unwrap(),
+        account: account(),
+        project: project(),
+        env: Env::Live,
+        name: "a \"name\"\nof two lines".to_owned(),
+        custom_account_id: Some("customer".to_owned()),
+        custom_user_id: None,
+        metadata: Metadata(r#"{"plan":"gold"}"#.to_owned()),
+        expires_at: Some(at(1000)),
+        rate_limit: Some(RateLimit { limit: 10, window: Duration::from_secs(60) }),
+        permissions: vec!["read".to_owned()],
+        status: Status::Active,
+        mask: "live_00ab…".to_owned(),
+        digests: vec![
+            KeyDigest { digest: Digest::from_bytes([1; 32]), until: None },
+            KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)) },
+        ],
+        creation_context: CreationContext { client_ip: Some("192.0.2.1".to_owned()), client_user_agent: None },
+        stamps: stamps(),
+    }
+}
+
+fn records() -> Vec<(&'static str, Record)> {
+    let name = "name".to_owned();
+    let account_record = Account { id: account(), name: name.clone(), status: Status::Active, stamps: stamps() };
+    let project_record = Project {
+        id: project(),
+        account: account(),
+        name: name.clone(),
+        env: Env::Test,
+        status: Status::Inactive,
+        stamps: stamps(),
+    };
+    let access_key = AccessKey {
+        id: AccessKeyId::parse("ak_00access").unwrap(),
+        account: account(),
+        project: Some(project()),
+        role: Role::User,
+        name: name.clone(),
+        status: Status::Active,
+        mask: "live_access_00…".to_owned(),
+        digest: Digest::from_bytes([3; 32]),
+        stamps: stamps(),
+    };
+    let webhook = Webhook {
+        id: WebhookId::parse("wh_00webhook").unwrap(),
+        account: account(),
+        project: None,
+        name,
+        url: "https://example.com/hook".to_owned(),
+        topics: Topic::ALL.to_vec(),
+        method: "POST".to_owned(),
+        custom_headers: vec![("x-a".to_owned(), "b".to_owned())],
+        status: WebhookStatus::Live,
+        made_by: Role::Admin,
+        secret: Sealed(vec![4; 8]),
+        stamps: stamps(),
+    };
+    vec![
+        ("account", account_record.into()),
+        ("project", project_record.into()),
+        ("api_key", api_key().into()),
+        ("access_key", access_key.into()),
+        ("webhook", webhook.into()),
+    ]
+}
+
+#[test]
+fn records_are_stored_as_ever_and_read_back() {
+    let event = EventId::parse("evt_00event").unwrap();
+    let version = Version::from_parts(1_700_000_000_002, 3);
+    for (kind, record) in records() {
+        let image = shape::encode(&record, &Unknown::default()).unwrap();
+        let stored = pack(version, &event, &image);
+        insta::assert_snapshot!(kind, String::from_utf8(stored.clone()).unwrap());
+        let raw = unpack(&stored, None).unwrap();
+        let name = shape::name_of(&record);
+        let (read, unknown) = shape::decode(&name.0, &raw.image.public, Some(&raw.image.private)).unwrap();
+        assert_eq!(read, record);
+        assert_eq!(unknown, Unknown::default());
+        assert_eq!(raw.version, version);
+    }
+}
+
+#[test]
+fn heads_of_entries_are_stored_as_ever_and_read_back() {
+    let key = api_key();
+    let old = Versioned {
+        record: Record::ApiKey(key.clone()),
+        version: Version::from_u64(1),
+        first_used_at: None,
+        unknown: Unknown::default(),
+    };
+    let off = ApiKey { status: Status::Inactive, ..key };
+    let change = Change {
+        event: EventId::parse("evt_00event").unwrap(),
+        action: Action::ApiKeyDeleted,
+        actor: Actor::AccessKey(AccessKeyId::parse("ak_00access").unwrap()),
+        writes: vec![Write { old: Some(old), new: Some(off.into()) }],
+        secret: None,
+    };
+    let line = entry::encode_head(&change).unwrap();
+    insta::assert_snapshot!("entry_head", String::from_utf8(line.clone()).unwrap());
+    let (head, old) = entry::decode_head(&line).unwrap();
+    assert_eq!(head.actor, change.actor);
+    assert_eq!(head.subject, "key_00key");
+    assert!(old.is_some());
+    let (kind, data) = packed::scope_parts(&change.scope());
+    insta::assert_snapshot!("entry_scope", format!("{kind} {data:?}"));
+}

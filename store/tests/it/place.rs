@@ -1,0 +1,88 @@
+//! What concerns the place of a store: another store at the address, and several stores on one Redis.
+
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::{Store, StoreErrorKind, Write};
+
+use gatepost_domain::change::Action;
+
+use crate::fixture::{Place, account, change, commit};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_store_at_the_address_is_an_outage_for_every_kind_of_act() {
+    let mut test = Place::redis().fixture().await;
+    let (key, _) = test.key().await;
+    let digest = key.record.digests[0].digest;
+    let redis = test.place.redis.as_mut().unwrap();
+    redis.erase();
+    redis.resume();
+    let store = &test.store;
+    // The first act finds its connection gone; from then on the answer is the other store's.
+    drop(store.last_position().await);
+    assert_eq!(store.lookup(&digest).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
+    assert_eq!(store.last_position().await.unwrap_err().kind(), StoreErrorKind::WrongStore);
+    assert_eq!(store.gateways().await.unwrap_err().kind(), StoreErrorKind::WrongStore);
+    assert_eq!(store.queue_numbers().await.unwrap_err().kind(), StoreErrorKind::WrongStore);
+    let write = change(Action::AccountCreated, vec![Write::create(account("second"))], None);
+    assert_eq!(store.commit(&write).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
+    let opened = Store::open(&test.place.options, &test.place.master).await;
+    assert_eq!(opened.unwrap_err().kind(), StoreErrorKind::WrongStore);
+    // Also when somebody makes a new store there.
+    let _other = Store::open_or_create(&test.place.options, &test.place.master).await.unwrap();
+    assert_eq!(store.lookup(&digest).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn namespaces_of_one_redis_do_not_see_each_other() {
+    let test = Place::redis().fixture().await;
+    let mut options = test.place.options.clone();
+    options.namespace = "other".to_owned();
+    let other = Store::open_or_create(&options, &test.place.master).await.unwrap();
+    assert_ne!(other.id(), test.store.id());
+    assert_eq!(other.accounts("", 10).await.unwrap().items.len(), 0);
+    commit(&other, Action::AccountCreated, vec![Write::create(account("theirs"))], None).await;
+    assert_eq!(test.store.accounts("", 10).await.unwrap().items.len(), 1);
+    let (key, secret) = test.key().await;
+    let digest = key.record.digests[0].digest;
+    assert!(other.lookup(&digest).await.unwrap().found.is_none());
+    assert_ne!(other.digest(secret.expose()), digest, "each store has a pepper of its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_may_evict_is_refused_unless_allowed() {
+    let test = Place::redis().fixture().await;
+    let port = test.place.redis.as_ref().unwrap().port().to_string();
+    for setting in [["maxmemory", "1gb"], ["maxmemory-policy", "allkeys-lru"]] {
+        let set = std::process::Command::new("redis-cli").args(["-p", &port, "config", "set"]).args(setting).output();
+        assert!(set.unwrap().status.success());
+    }
+    let refused = Store::open(&test.place.options, &test.place.master).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    assert!(refused.to_string().contains("noeviction"), "{refused}");
+    let mut options = test.place.options.clone();
+    options.unsafe_redis = gatepost_store::UnsafeRedis::Allowed;
+    let store = Store::open(&options, &test.place.master).await.unwrap();
+    assert_eq!(store.warnings().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_redis_refuses_what_is_new_and_lets_shut_off_what_is_there() {
+    let test = Place::redis().fixture().await;
+    let (key, _) = test.key().await;
+    let port = test.place.redis.as_ref().unwrap().port().to_string();
+    let set = std::process::Command::new("redis-cli").args(["-p", &port, "config", "set", "maxmemory", "1mb"]).output();
+    assert!(set.unwrap().status.success());
+    let write = change(Action::AccountCreated, vec![Write::create(account("second"))], None);
+    assert_eq!(test.store.commit(&write).await.unwrap_err().kind(), StoreErrorKind::Full);
+    let off =
+        gatepost_domain::record::ApiKey { status: gatepost_domain::record::Status::Inactive, ..key.record.clone() };
+    let write = change(Action::ApiKeyDeleted, vec![Write::replace(key, off)], None);
+    assert!(matches!(test.store.commit(&write).await.unwrap(), CommitAnswer::Committed(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_has_one_process_at_a_time() {
+    let test = Place::disk().fixture().await;
+    let refused = Store::open(&test.place.options, &test.place.master).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    assert!(refused.to_string().contains("in use by another process"), "{refused}");
+}
