@@ -109,7 +109,7 @@ impl Embedded {
     async fn perform<T, F>(&self, act: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+        F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
         self.inner.writer.perform(act).await
     }

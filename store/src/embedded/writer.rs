@@ -14,15 +14,38 @@ const MAX_WAITING: usize = 1024;
 /// Acts of one transaction.
 const MAX_GROUP: usize = 256;
 
-/// Called once with the fate of the transaction.
-type Ending = Box<dyn FnOnce(Result<()>) + Send>;
-/// Performs an act, and answers what to call when the transaction has ended.
-type Job = Box<dyn FnOnce(&WriteTransaction) -> (Result<()>, Ending) + Send>;
+/// An act that waits for its transaction.
+trait Job: Send {
+    /// Performs the act. It may be performed again, in another transaction, if this one fails.
+    fn perform(&mut self, transaction: &WriteTransaction) -> Result<()>;
+
+    /// Tells the caller how its transaction ended.
+    fn end(self: Box<Self>, outcome: Result<()>);
+}
+
+struct Act<T, F> {
+    act: F,
+    answer: Option<T>,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T> + Send> Job for Act<T, F> {
+    fn perform(&mut self, transaction: &WriteTransaction) -> Result<()> {
+        self.answer = Some((self.act)(transaction)?);
+        Ok(())
+    }
+
+    fn end(self: Box<Self>, outcome: Result<()>) {
+        let Act { answer, caller, .. } = *self;
+        // The caller may have gone; what was written stays written.
+        drop(caller.send(outcome.and_then(|()| answer.ok_or_else(stopped))));
+    }
+}
 
 /// The writer's thread. Dropping it lets the acts that wait finish.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -37,27 +60,16 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Performs an act. It is answered only when it is on disk.
-    ///
-    /// An act that fails takes the whole transaction with it, so that no half of it remains.
+    /// Performs an act. It is answered only when it is on disk. One that fails leaves nothing behind.
     pub(super) async fn perform<T, F>(&self, act: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+        F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
-            let answer = act(transaction);
-            let fate = answer.as_ref().map(|_| ()).map_err(|error| error.kind().with(error.to_string()));
-            let ending: Ending = Box::new(move |end| {
-                // The caller may have gone; what was written stays written.
-                drop(sender.send(end.and(answer)));
-            });
-            (fate, ending)
-        });
+        let (caller, answer) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(job).await.map_err(|_| stopped())?;
-        receiver.await.map_err(|_| stopped())?
+        jobs.send(Box::new(Act { act, answer: None, caller })).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
     }
 }
 
@@ -75,30 +87,25 @@ fn stopped() -> crate::error::StoreError {
     StoreErrorKind::Unavailable.with("the writer has stopped")
 }
 
-fn run(database: &Database, mut waiting: mpsc::Receiver<Job>) {
+fn run(database: &Database, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::with_capacity(MAX_GROUP);
     while waiting.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
-        let mut endings = Vec::with_capacity(group.len());
-        let outcome = write(database, group.drain(..), &mut endings);
-        for ending in endings {
-            let copy = outcome.as_ref().copied().map_err(|error| error.kind().with(error.to_string()));
-            ending(copy);
+        if write(database, &mut group).is_ok() {
+            group.drain(..).for_each(|job| job.end(Ok(())));
+            continue;
+        }
+        // One act that fails must not take the others with it: each gets a transaction of its own.
+        for mut job in group.drain(..) {
+            let outcome = write(database, std::slice::from_mut(&mut job));
+            job.end(outcome);
         }
     }
 }
 
-fn write(database: &Database, group: impl Iterator<Item = Job>, endings: &mut Vec<Ending>) -> Result<()> {
+fn write(database: &Database, group: &mut [Box<dyn Job>]) -> Result<()> {
     let transaction = database.begin_write().map_err(failure)?;
-    let mut outcome = Ok(());
-    for job in group {
-        if outcome.is_err() {
-            break; // The rest is dropped, and its callers are told that the writer did not answer.
-        }
-        let (fate, ending) = job(&transaction);
-        endings.push(ending);
-        outcome = fate;
-    }
-    match outcome {
+    let performed = group.iter_mut().try_for_each(|job| job.perform(&transaction));
+    match performed {
         Ok(()) => transaction.commit().map_err(failure),
         Err(error) => {
             transaction.abort().map_err(failure)?;

@@ -1,0 +1,201 @@
+//! A verifier on a Redis of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId};
+use gatepost_domain::key::{self, Env, Secret};
+use gatepost_domain::permit::{EnvRule, Requirement};
+use gatepost_domain::record::{Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
+use gatepost_domain::time::{Clock, Timestamp};
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
+use gatepost_test_support::RedisServer;
+use gatepost_verify::{Feed, Source, Verdict, Verifier, VerifyOptions};
+use prometheus::Registry;
+use tempfile::TempDir;
+
+/// How long anything may take here, on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Fixture {
+    pub(crate) redis: RedisServer,
+    pub(crate) store: Store,
+    project: Project,
+    registry: Registry,
+    feed: Feed,
+}
+
+pub(crate) fn options() -> VerifyOptions {
+    VerifyOptions { cache_capacity: 1000, negative_capacity: 100, max_stale: Duration::from_secs(60), max_lookups: 100 }
+}
+
+impl Fixture {
+    pub(crate) async fn start(options: VerifyOptions) -> Self {
+        let redis = RedisServer::start();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store_options = StoreOptions {
+            url: StoreUrl::parse(&redis.url()).unwrap(),
+            namespace: "gp".to_owned(),
+            unsafe_redis: UnsafeRedis::Refused,
+            max_entries: 1000,
+            clock: Arc::clone(&clock),
+            skew: Skew::default(),
+        };
+        let store = Store::open_or_create(&store_options, &MasterKey::generate(&mut os_rng())).await.unwrap();
+        let project = project(&store).await;
+        let registry = Registry::new();
+        let feed = gatepost_verify::start(store.clone(), clock, &options, &registry).await.unwrap();
+        Self { redis, store, project, registry, feed }
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    pub(crate) fn verifier(&self) -> Arc<Verifier> {
+        self.feed.verifier()
+    }
+
+    pub(crate) async fn check(&self, credential: &str) -> Verdict {
+        self.verifier().check(credential, &requirement(Env::Live)).await
+    }
+
+    /// The same on a route for keys of env `test`.
+    pub(crate) async fn check_for_tests(&self, credential: &str) -> Verdict {
+        self.verifier().check(credential, &requirement(Env::Test)).await
+    }
+
+    /// Where the permit of a valid key came from.
+    pub(crate) async fn source(&self, credential: &str) -> Source {
+        let verdict = self.check(credential).await;
+        let Verdict::Permitted(admission) = verdict else { panic!("{verdict:?}") };
+        admission.source
+    }
+
+    pub(crate) async fn key(&self) -> (KeyId, String) {
+        let secret = key::generate_api_key(Env::Live, &mut os_rng());
+        (self.make(&secret).await, secret.expose().to_owned())
+    }
+
+    pub(crate) async fn key_of(&self, value: &str) -> KeyId {
+        self.make(&Secret::new(value.to_owned())).await
+    }
+
+    async fn make(&self, secret: &Secret) -> KeyId {
+        let key = ApiKey {
+            id: KeyId::generate(&mut os_rng()),
+            account: self.project.account.clone(),
+            project: self.project.id.clone(),
+            env: Env::Live,
+            name: "key".to_owned(),
+            custom_account_id: None,
+            custom_user_id: None,
+            metadata: Metadata::default(),
+            expires_at: None,
+            rate_limit: None,
+            permissions: vec![],
+            status: Status::Active,
+            mask: String::new(),
+            digests: vec![KeyDigest { digest: self.store.digest(secret.expose()), until: None }],
+            creation_context: CreationContext::default(),
+            stamps: stamps(),
+        };
+        let id = key.id.clone();
+        commit(&self.store, Action::ApiKeyCreated, Write::create(key)).await;
+        id
+    }
+
+    pub(crate) async fn revoke(&self, id: &KeyId) {
+        let key = self.store.api_key(id).await.unwrap().unwrap();
+        let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
+        commit(&self.store, Action::ApiKeyDeleted, Write::replace(key, off)).await;
+    }
+
+    /// Waits until something is so.
+    pub(crate) async fn until(&self, is_so: impl AsyncFn(&Self) -> bool) {
+        let waiting = async {
+            while !is_so(self).await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "it never came to be so");
+    }
+
+    pub(crate) async fn until_metric(&self, name: &str, value: f64) {
+        self.until(async |fixture| (fixture.metric(name) - value).abs() < f64::EPSILON).await;
+    }
+
+    pub(crate) fn first_uses(&self) -> u64 {
+        self.metric("gatepost_first_use_total") as u64
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let metric = &family.get_metric()[0];
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
+    }
+
+    /// Copies what Redis has on disk.
+    pub(crate) fn save(&self) -> TempDir {
+        let saved = tempfile::tempdir().unwrap();
+        copy(self.redis.directory(), saved.path());
+        saved
+    }
+
+    /// Puts a copy back.
+    pub(crate) fn restore(&self, saved: &TempDir) {
+        copy(saved.path(), self.redis.directory());
+    }
+}
+
+fn requirement(env: Env) -> Requirement {
+    Requirement { projects: vec![], env: EnvRule::Only(env), permissions: vec![] }
+}
+
+async fn project(store: &Store) -> Project {
+    let name = "name".to_owned();
+    let account = Account {
+        id: AccountId::generate(&mut os_rng()),
+        name: name.clone(),
+        status: Status::Active,
+        stamps: stamps(),
+    };
+    let project = Project {
+        id: ProjectId::generate(&mut os_rng()),
+        account: account.id.clone(),
+        name,
+        env: Env::Live,
+        status: Status::Active,
+        stamps: stamps(),
+    };
+    commit(store, Action::AccountCreated, Write::create(account)).await;
+    commit(store, Action::ProjectCreated, Write::create(project.clone())).await;
+    project
+}
+
+fn stamps() -> Stamps {
+    Stamps::new(Timestamp::from_ms(1), Actor::Operator)
+}
+
+async fn commit(store: &Store, action: Action, write: Write) {
+    let event = EventId::generate(&mut os_rng());
+    let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None };
+    assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).unwrap();
+        }
+    }
+}

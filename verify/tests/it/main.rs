@@ -1,0 +1,107 @@
+//! The check of a key on a real Redis, through outages and lost history.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod fixture;
+
+use std::time::Duration;
+
+use gatepost_domain::permit::Denial;
+use gatepost_verify::{Liveness, Source, Unavailable, Verdict};
+use prometheus::Registry;
+
+use fixture::{Fixture, options};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_looked_up_once_then_comes_from_the_cache_until_it_is_shut_off() {
+    let fixture = Fixture::start(options()).await;
+    let (key, secret) = fixture.key().await;
+    assert_eq!(fixture.source(&secret).await, Source::Store);
+    assert_eq!(fixture.source(&secret).await, Source::Cache);
+    assert_eq!(fixture.first_uses(), 1);
+    assert!(matches!(fixture.check("no-such-key").await, Verdict::Denied { source: Source::Store, .. }));
+    assert!(matches!(fixture.check("no-such-key").await, Verdict::Denied { source: Source::Negative, .. }));
+    fixture.revoke(&key).await;
+    fixture.until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Denied { .. })).await;
+    let verdict = fixture.check(&secret).await;
+    assert!(matches!(verdict, Verdict::Denied { denial: Denial::Inactive, source: Source::Cache, .. }), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_was_asked_for_before_it_was_made_works_when_it_is() {
+    let fixture = Fixture::start(options()).await;
+    assert!(matches!(fixture.check("chosen-value").await, Verdict::Denied { denial: Denial::Unknown, .. }));
+    fixture.key_of("chosen-value").await;
+    fixture.until(async |fixture| matches!(fixture.check("chosen-value").await, Verdict::Permitted(_))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_use_while_the_store_is_away_passes_and_is_claimed_later() {
+    let mut fixture = Fixture::start(options()).await;
+    let (_, secret) = fixture.key().await;
+    // A route of another env: the key is cached, and is not used.
+    let verdict = fixture.check_for_tests(&secret).await;
+    assert!(matches!(verdict, Verdict::Denied { denial: Denial::WrongEnv, .. }), "{verdict:?}");
+    fixture.redis.kill();
+    for _ in 0..3 {
+        assert!(matches!(fixture.check(&secret).await, Verdict::Permitted(_)));
+    }
+    assert_eq!(fixture.first_uses(), 0);
+    fixture.redis.resume();
+    fixture.until(async |fixture| fixture.first_uses() == 1).await;
+    assert!(matches!(fixture.check(&secret).await, Verdict::Permitted(_)));
+    assert_eq!(fixture.first_uses(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_max_stale_nothing_is_accepted_once_the_store_is_away() {
+    let mut fixture = Fixture::start(gatepost_verify::VerifyOptions { max_stale: Duration::ZERO, ..options() }).await;
+    let (_, secret) = fixture.key().await;
+    assert_eq!(fixture.source(&secret).await, Source::Store);
+    fixture.redis.kill();
+    fixture.until(async |fixture| fixture.verifier().liveness() == Liveness::Expired).await;
+    assert!(matches!(fixture.check(&secret).await, Verdict::Unavailable(Unavailable::Store)));
+    fixture.redis.resume();
+    fixture.until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Permitted(_))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_bound_of_look_ups_a_request_is_told_to_come_back() {
+    let fixture = Fixture::start(gatepost_verify::VerifyOptions { max_lookups: 0, ..options() }).await;
+    let (_, secret) = fixture.key().await;
+    assert!(matches!(fixture.check(&secret).await, Verdict::Unavailable(Unavailable::Busy)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_was_rewound_begins_the_cache_anew() {
+    let mut fixture = Fixture::start(options()).await;
+    let (_, secret) = fixture.key().await;
+    assert_eq!(fixture.source(&secret).await, Source::Store);
+    let saved = fixture.save();
+    for _ in 0..3 {
+        fixture.key().await;
+    }
+    let last = fixture.store.last_position().await.unwrap();
+    fixture.until_metric("gatepost_live", 1.0).await;
+    fixture.redis.kill();
+    fixture.restore(&saved);
+    fixture.redis.resume();
+    fixture.until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
+    // Its entry is from the history that was lost, so the store is asked again.
+    fixture.until(async |fixture| fixture.source(&secret).await == Source::Store).await;
+    fixture.until(async |fixture| fixture.verifier().liveness() == Liveness::Live).await;
+    let (key, secret) = fixture.key().await;
+    assert!(matches!(fixture.check(&secret).await, Verdict::Permitted(_)));
+    fixture.revoke(&key).await;
+    fixture.until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Denied { .. })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_known_while_it_runs() {
+    let fixture = Fixture::start(options()).await;
+    assert_eq!(fixture.store.gateways().await.unwrap().len(), 1);
+    let second = gatepost_verify::start(fixture.store.clone(), fixture.clock(), &options(), &Registry::new()).await;
+    assert_eq!(fixture.store.gateways().await.unwrap().len(), 2);
+    second.unwrap().stop().await.unwrap();
+    assert_eq!(fixture.store.gateways().await.unwrap().len(), 1);
+}
