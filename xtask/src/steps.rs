@@ -23,7 +23,8 @@ const STEPS: &[Step] = &[
         check: |_| run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
     Step { name: "npm", check: |_| npm::install() },
-    Step { name: "test", check: test },
+    Step { name: "test", check: |_| test() },
+    Step { name: "storm", check: storm },
     Step { name: "docs", check: |_| docs() },
     Step { name: "deny", check: |_| deny() },
 ];
@@ -49,13 +50,17 @@ pub(crate) fn run_all(options: &TestOptions) -> anyhow::Result<()> {
 }
 
 /// Unit tests, conformance and end to end: one binary for each crate.
-fn test(options: &TestOptions) -> anyhow::Result<()> {
-    run("cargo", &["build", "--workspace", "--locked"])?;
-    let mut arguments = vec!["test", "--workspace", "--locked"];
-    if options.long {
-        arguments.extend(["--", "--include-ignored"]);
+fn test() -> anyhow::Result<()> {
+    run("cargo", &["test", "--workspace", "--locked"])
+}
+
+/// Storms of minutes, only on demand.
+fn storm(options: &TestOptions) -> anyhow::Result<()> {
+    if !options.long {
+        tell("xtask: only with --long");
+        return Ok(());
     }
-    run("cargo", &arguments)
+    run("cargo", &["test", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked", "storm::"])
 }
 
 fn docs() -> anyhow::Result<()> {

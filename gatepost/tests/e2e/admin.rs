@@ -38,8 +38,13 @@ impl Admin {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: String) -> Response {
+        self.try_send(method, path, body).await.unwrap()
+    }
+
+    /// The same where there may be nobody who answers.
+    pub(crate) async fn try_send(&self, method: Method, path: &str, body: String) -> reqwest::Result<Response> {
         let url = format!("http://{}{path}", self.address);
-        self.client.request(method, url).header("x-api-key", &self.access_key).body(body).send().await.unwrap()
+        self.client.request(method, url).header("x-api-key", &self.access_key).body(body).send().await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {

@@ -9,5 +9,7 @@ mod outage;
 mod process;
 mod secrets;
 mod single;
+#[cfg(feature = "long")]
+mod storm;
 mod webhooks;
 mod wrong_use;
