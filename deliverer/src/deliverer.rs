@@ -6,27 +6,15 @@ use std::time::Duration;
 use gatepost_domain::time::Clock;
 use gatepost_store::Store;
 use prometheus::Registry;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::address::Guard;
 use crate::metrics::Metrics;
 use crate::options::{ATTEMPT_DEADLINE, DelivererOptions, MAX_SENDING};
 use crate::send::Sender;
+use crate::shared::Shared;
 use crate::{fan_out, housekeeping, work};
-
-/// What all tasks share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) options: DelivererOptions,
-    pub(crate) sender: Sender,
-    pub(crate) metrics: Metrics,
-    /// Wakes the work loop: something became due, or a place became free.
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) stopped: watch::Receiver<bool>,
-}
 
 /// A running deliverer.
 #[derive(Debug)]
@@ -78,10 +66,4 @@ impl Deliverer {
         // What is not settled by then comes back when its lease ends.
         drop(tokio::time::timeout(ATTEMPT_DEADLINE + Duration::from_secs(5), sent).await);
     }
-}
-
-/// Waits until the deliverer is stopped, or for `span`.
-pub(crate) async fn pause(stopped: &mut watch::Receiver<bool>, span: Duration) {
-    // Whether it ended by time or by the stop is seen in `stopped`.
-    drop(tokio::time::timeout(span, stopped.wait_for(|stopped| *stopped)).await);
 }

@@ -11,9 +11,9 @@ use url::Url;
 
 use crate::attempt;
 use crate::body::{self, SeesValues};
-use crate::deliverer::Shared;
 use crate::options::PAUSED_WAIT;
 use crate::send::{Message, Sent};
+use crate::shared::Shared;
 
 /// How often a settlement is tried while the store does not answer.
 const MAX_SETTLE_TRIES: u32 = 5;

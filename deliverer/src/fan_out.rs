@@ -10,8 +10,8 @@ use gatepost_domain::time::Version;
 use gatepost_store::act::FanOutAnswer;
 use gatepost_store::{Entry, FanOut, FanOutEvent, MAX_PAGE, Result, Store, Told, Versioned};
 
-use crate::deliverer::{Shared, pause};
 use crate::options::MAX_PENDING;
+use crate::shared::{Shared, pause};
 
 /// Entries of one step.
 const BATCH: u32 = 100;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use gatepost_store::Result;
 use gatepost_store::act::TrimRule;
 
-use crate::deliverer::{Shared, pause};
 use crate::options::{MAX_DEAD_AGE, MAX_SEALED_AGE};
+use crate::shared::{Shared, pause};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(5);

@@ -8,9 +8,9 @@ use gatepost_store::act::LeaseRequest;
 use gatepost_store::{Result, os_rng};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::deliverer::{Shared, pause};
 use crate::delivery;
 use crate::options::{IN_FLIGHT_CAP, LEASE};
+use crate::shared::{Shared, pause};
 
 /// Webhooks that one round looks at.
 const WEBHOOKS_A_ROUND: u32 = 64;

@@ -1,68 +1,19 @@
-//! Connections of clients: how many there may be, and how long a header may take.
-//!
-//! Pingora has no cap and no deadline for a header, and repairs bad request lines; so its HTTP
-//! application runs inside this one, on a stream that watches both.
+//! Connections of clients: how many there may be. Pingora has no cap, so its HTTP application runs
+//! inside this one.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID,
-};
+use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
 use crate::metrics::Metrics;
 use crate::options::Limits;
-
-tokio::task_local! {
-    static WATCH: Arc<HeaderWatch>;
-}
-
-/// What stream and phases tell each other about the header that is being read.
-#[derive(Debug, Default)]
-struct HeaderWatch {
-    /// Whether the header of the current request was read.
-    is_read: AtomicBool,
-    /// Whether its request line was not in the strict form of RFC 9112 section 3.
-    is_line_bad: AtomicBool,
-}
-
-/// How the request line came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RequestLine {
-    Strict,
-    Repaired,
-}
-
-/// Tells the stream that the header was read, and answers how its first line came.
-pub(crate) fn header_was_read() -> RequestLine {
-    let is_bad = WATCH.try_with(|watch| {
-        watch.is_read.store(true, Ordering::Relaxed);
-        watch.is_line_bad.load(Ordering::Relaxed)
-    });
-    // Without a watch there is nothing that vouches for the line.
-    if is_bad.unwrap_or(true) { RequestLine::Repaired } else { RequestLine::Strict }
-}
-
-/// Tells the stream that the next bytes are those of another request.
-pub(crate) fn await_next_header() {
-    // Outside of a connection there is no next one.
-    let _ = WATCH.try_with(|watch| watch.is_read.store(false, Ordering::Relaxed));
-}
+use crate::watched;
 
 /// Runs an application for each connection, if there may be one more.
 pub(crate) struct Connections<A> {
@@ -103,9 +54,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
         let digest = stream.get_socket_digest();
         let address = digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip()));
         let _place = self.enter(address)?;
-        let watch = Arc::new(HeaderWatch::default());
-        let watched = Watched::new(stream, Arc::clone(&watch), self.limits.header_timeout);
-        WATCH.scope(watch, self.app.process_new(Box::new(watched), shutdown)).await
+        watched::watch(stream, self.limits.header_timeout, |stream| self.app.process_new(stream, shutdown)).await
     }
 
     async fn cleanup(&self) {
@@ -154,189 +103,5 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.open.leave(self.address);
         self.metrics.connections.dec();
-    }
-}
-
-/// A client's stream on which a header has a deadline and its first line is judged as it comes.
-struct Watched {
-    stream: Stream,
-    watch: Arc<HeaderWatch>,
-    timeout: Duration,
-    line: Line,
-    /// Set with the first byte of a header; for the first header with the connection.
-    deadline: Option<Instant>,
-    /// Only made when a header does not come in one piece.
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-/// How far the request line was judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// So many spaces were seen; a CR ends it.
-    Reading { spaces: u8 },
-    /// It has ended.
-    Over,
-}
-
-impl Watched {
-    fn new(stream: Stream, watch: Arc<HeaderWatch>, timeout: Duration) -> Self {
-        let deadline = Some(Instant::now() + timeout);
-        Self { stream, watch, timeout, line: Line::Reading { spaces: 0 }, deadline, alarm: None }
-    }
-
-    fn took(&mut self, bytes: &[u8]) {
-        if self.line == Line::Over && self.deadline.is_none() {
-            // The first bytes of another header.
-            self.line = Line::Reading { spaces: 0 };
-            self.watch.is_line_bad.store(false, Ordering::Relaxed);
-        }
-        if self.deadline.is_none() {
-            self.deadline = Some(Instant::now() + self.timeout);
-        }
-        let Line::Reading { mut spaces } = self.line else { return };
-        for byte in bytes {
-            match byte {
-                b'\r' => {
-                    self.end_line(spaces);
-                    return;
-                }
-                b' ' => spaces = spaces.saturating_add(1),
-                // A fragment has no place in a request, and the parser would drop it unseen.
-                b'#' => {
-                    self.end_line(u8::MAX);
-                    return;
-                }
-                0x21..=0x7e => {}
-                _ => {
-                    self.end_line(u8::MAX);
-                    return;
-                }
-            }
-        }
-        self.line = Line::Reading { spaces };
-    }
-
-    /// A request line has exactly two spaces.
-    fn end_line(&mut self, spaces: u8) {
-        if spaces != 2 {
-            self.watch.is_line_bad.store(true, Ordering::Relaxed);
-        }
-        self.line = Line::Over;
-    }
-
-    fn check_deadline(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let Some(deadline) = self.deadline else { return Ok(()) };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        match alarm.as_mut().poll(context) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the header took too long")),
-        }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.watch.is_read.load(Ordering::Relaxed) {
-            this.deadline = None;
-            this.alarm = None;
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
-        }
-        let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => {
-                this.took(&buffer.filled()[before..]);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                this.check_deadline(context)?;
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // With an answer the header's time is over, also if nothing was read since.
-        self.deadline = None;
-        self.alarm = None;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(ready!(Pin::new(&mut self.stream).poll_shutdown(context)))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.deadline = None;
-        self.alarm = None;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").field("stream", &self.stream).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Watched {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl UniqueID for Watched {
-    fn id(&self) -> i32 {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Watched {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl Peek for Watched {}
-
-impl GetTimingDigest for Watched {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Watched {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Watched {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
     }
 }

@@ -16,6 +16,7 @@ mod respond;
 mod route;
 mod server;
 mod upstream;
+mod watched;
 
 pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
 pub use server::{Gateway, NotStarted, bind};

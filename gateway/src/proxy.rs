@@ -17,7 +17,6 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 use tokio::time::Instant;
 
-use crate::connection::{self, RequestLine};
 use crate::context::{Context, Outcome};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
@@ -25,6 +24,7 @@ use crate::options::{Auth, Limits};
 use crate::request_id::RequestIds;
 use crate::route::{Found, Route, Routes};
 use crate::upstream::{self, Upstream};
+use crate::watched::{self, RequestLine};
 use crate::{access_log, credential, front, identity, respond};
 
 /// The answer of `request_filter`: whether the request was answered there.
@@ -174,7 +174,7 @@ impl ProxyHttp for Proxy {
         self.metrics.ended(context.route, context.outcome, status, context.started.elapsed());
         let route = context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str());
         access_log::write(session, context, route, status);
-        connection::await_next_header();
+        watched::await_next_header();
     }
 
     /// Failures of upstreams and clients stand in the access log, one line for a request.
@@ -186,7 +186,7 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     /// Whether a request may go on, or the problem to answer with.
     async fn judge(&self, session: &mut Session, context: &mut Context) -> Result<(), ErrorCode> {
-        if connection::header_was_read() == RequestLine::Repaired {
+        if watched::header_was_read() == RequestLine::Repaired {
             return Err(ErrorCode::BadRequest);
         }
         let front = front::check(session.req_header(), &session.to_h1_raw())?;

@@ -1,6 +1,7 @@
 //! The embedded backend: redb, in one process, on disk or in memory. What was acknowledged is on disk.
 
 mod dead_letters;
+mod deliveries;
 mod edge;
 mod entries;
 mod meter;

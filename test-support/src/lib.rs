@@ -1,6 +1,8 @@
-//! Real servers for tests: each on a free port, in a directory of its own, gone when dropped.
+//! For tests: real servers, each on a free port, in a directory of its own, gone when dropped; and
+//! records to put into stores.
 
 mod origin;
+pub mod records;
 mod redis;
 
 pub use origin::{Origin, Recorded};

@@ -6,20 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId};
-use gatepost_domain::key::{self, Env};
+use gatepost_domain::id::EventId;
+use gatepost_domain::key::Env;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_domain::record::{
-    Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Record, Stamps, Status,
-};
-use gatepost_domain::time::{Clock, Timestamp};
+use gatepost_domain::record::{Actor, ApiKey, Record};
+use gatepost_domain::time::Clock;
 use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
 };
-use gatepost_test_support::Origin;
+use gatepost_test_support::{Origin, records};
 use gatepost_verify::{Feed, VerifyOptions};
 use http::HeaderName;
 use prometheus::Registry;
@@ -42,7 +40,7 @@ impl Fixture {
         let origin = Origin::start();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store(&clock).await;
-        let (key, key_id) = api_key(&store, clock.now()).await;
+        let (key, key_id) = api_key(&store).await;
         let registry = Registry::new();
         let options = VerifyOptions {
             cache_capacity: 1000,
@@ -118,45 +116,20 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
 }
 
 /// Makes account, project and an active key; answers its value and id.
-async fn api_key(store: &Store, now: Timestamp) -> (String, String) {
-    let stamps = || Stamps::new(now, Actor::Operator);
-    let account = AccountId::generate(&mut os_rng());
-    let project = ProjectId::generate(&mut os_rng());
-    let secret = key::generate_api_key(Env::Live, &mut os_rng());
-    let id = KeyId::generate(&mut os_rng());
-    let name = "test".to_owned();
-    let (active, env) = (Status::Active, Env::Live);
-    let new = Account { id: account.clone(), name: name.clone(), status: active, stamps: stamps() };
-    commit(store, Action::AccountCreated, new.into()).await;
-    let new = Project {
-        id: project.clone(),
-        account: account.clone(),
-        name: name.clone(),
-        env,
-        status: active,
-        stamps: stamps(),
-    };
-    commit(store, Action::ProjectCreated, new.into()).await;
-    let new = ApiKey {
-        id: id.clone(),
-        account,
-        project,
-        env,
-        name,
+async fn api_key(store: &Store) -> (String, String) {
+    let account = records::account("account");
+    let project = records::project(&account.id);
+    let secret = records::secret();
+    let key = ApiKey {
         custom_account_id: Some("über 100%".to_owned()),
         custom_user_id: Some("a\"b".to_owned()),
-        metadata: Metadata::default(),
-        expires_at: None,
-        rate_limit: None,
-        permissions: vec![],
-        status: active,
-        mask: String::new(),
-        digests: vec![KeyDigest { digest: store.digest(secret.expose()), until: None }],
-        creation_context: CreationContext::default(),
-        stamps: stamps(),
+        ..records::api_key(&project, &secret, |value| store.digest(value))
     };
-    commit(store, Action::ApiKeyCreated, new.into()).await;
-    (secret.expose().to_owned(), id.to_string())
+    let id = key.id.to_string();
+    commit(store, Action::AccountCreated, account.into()).await;
+    commit(store, Action::ProjectCreated, project.into()).await;
+    commit(store, Action::ApiKeyCreated, key.into()).await;
+    (secret.expose().to_owned(), id)
 }
 
 async fn commit(store: &Store, action: Action, record: Record) {

@@ -4,7 +4,7 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::queue::{delivery, end, enqueue};
+use super::deliveries::{delivery, end, enqueue};
 use super::tables::{ATTEMPTS, CAPPED, DEAD, DEAD_AGES, DEAD_BY_TIME, DEAD_SEALED, DELIVERIES, EVENTS};
 use super::{Embedded, failure, sealed};
 use crate::act::Held;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::time::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::dead_letters::{self, Death};
-use super::tables::{ATTEMPTS, CAPPED, DELIVERIES, EVENTS, LEASED, META, PENDING, QUARANTINE, QUEUE};
+use super::deliveries::{Delivery, delivery, end, enqueue, move_to, pending};
+use super::tables::{ATTEMPTS, CAPPED, EVENTS, LEASED, META, QUARANTINE, QUEUE};
 use super::{Embedded, failure, number, sealed, set_number};
 use crate::act::{FanOutAnswer, Held, LeaseRequest, RawFanOut, RawLeased, RawSettle, Step};
 use crate::error::{Result, StoreErrorKind};
@@ -16,16 +17,6 @@ use crate::error::{Result, StoreErrorKind};
 const MAX_ATTEMPTS: u64 = 1000;
 /// Entries that the quarantine holds; beyond, the oldest go.
 const MAX_QUARANTINED: u64 = 10_000;
-
-/// A delivery's state.
-#[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) attempts_made: u32,
-    pub(super) token: String,
-    pub(super) lease_end_ms: u64,
-    pub(super) created_ms: u64,
-    pub(super) available_ms: u64,
-}
 
 impl Embedded {
     pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutAnswer> {
@@ -104,19 +95,6 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
     Ok(FanOutAnswer::Moved { overflowed })
 }
 
-/// Puts a new delivery into a queue, available at once.
-pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<()> {
-    let ms = now.as_ms();
-    transaction
-        .open_table(DELIVERIES)
-        .map_err(failure)?
-        .insert((webhook, event), (0, "", 0, ms, ms))
-        .map_err(failure)?;
-    transaction.open_table(QUEUE).map_err(failure)?.insert((webhook, ms, event), ()).map_err(failure)?;
-    let count = pending(transaction, webhook)?;
-    set_pending(transaction, webhook, count + 1)
-}
-
 /// Moves the oldest deliveries of a queue that is too long into the dead letters.
 fn overflow(transaction: &WriteTransaction, webhook: &str, max_pending: u64, now: Timestamp) -> Result<u64> {
     let mut overflowed = 0;
@@ -129,16 +107,6 @@ fn overflow(transaction: &WriteTransaction, webhook: &str, max_pending: u64, now
         overflowed += 1;
     }
     Ok(overflowed)
-}
-
-fn pending(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
-    let table = transaction.open_table(PENDING).map_err(failure)?;
-    Ok(table.get(webhook).map_err(failure)?.map_or(0, |count| count.value()))
-}
-
-fn set_pending(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
-    transaction.open_table(PENDING).map_err(failure)?.insert(webhook, count).map_err(failure)?;
-    Ok(())
 }
 
 fn oldest(transaction: &WriteTransaction, webhook: &str) -> Result<Option<String>> {
@@ -223,15 +191,6 @@ fn held(
     Ok(delivery.filter(|delivery| delivery.token == token.as_str() && now.as_ms() < delivery.lease_end_ms))
 }
 
-pub(super) fn delivery(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<Option<Delivery>> {
-    let table = transaction.open_table(DELIVERIES).map_err(failure)?;
-    let stored = table.get((webhook, event)).map_err(failure)?;
-    Ok(stored.map(|stored| {
-        let (attempts_made, token, lease_end_ms, created_ms, available_ms) = stored.value();
-        Delivery { attempts_made, token: token.to_owned(), lease_end_ms, created_ms, available_ms }
-    }))
-}
-
 fn step(
     transaction: &WriteTransaction,
     webhook: &str,
@@ -257,54 +216,6 @@ fn step(
             end(transaction, webhook, event, held)
         }
     }
-}
-
-/// Puts a delivery into another state.
-fn move_to(
-    transaction: &WriteTransaction,
-    webhook: &str,
-    event: &str,
-    before: &Delivery,
-    after: Delivery,
-) -> Result<()> {
-    leave(transaction, webhook, event, before)?;
-    let state = (after.attempts_made, after.token.as_str(), after.lease_end_ms, after.created_ms, after.available_ms);
-    transaction.open_table(DELIVERIES).map_err(failure)?.insert((webhook, event), state).map_err(failure)?;
-    let mut queue = transaction.open_table(QUEUE).map_err(failure)?;
-    queue.insert((webhook, after.available_ms, event), ()).map_err(failure)?;
-    if !after.token.is_empty() {
-        let mut leased = transaction.open_table(LEASED).map_err(failure)?;
-        leased.insert((webhook, after.lease_end_ms, event), ()).map_err(failure)?;
-    }
-    Ok(())
-}
-
-/// Ends a delivery. The event's last one to end erases its body and its secret.
-pub(super) fn end(transaction: &WriteTransaction, webhook: &str, event: &str, before: &Delivery) -> Result<()> {
-    leave(transaction, webhook, event, before)?;
-    transaction.open_table(DELIVERIES).map_err(failure)?.remove((webhook, event)).map_err(failure)?;
-    let count = pending(transaction, webhook)?;
-    set_pending(transaction, webhook, count.saturating_sub(1))?;
-    let mut events = transaction.open_table(EVENTS).map_err(failure)?;
-    let stored = events.get(event).map_err(failure)?.map(|stored| (stored.value().0, stored.value().1.to_vec()));
-    match stored {
-        Some((left, body)) if left > 1 => {
-            events.insert(event, (left - 1, body.as_slice())).map_err(failure)?;
-        }
-        Some(_) | None => {
-            events.remove(event).map_err(failure)?;
-            sealed::erase(transaction, event)?;
-        }
-    }
-    Ok(())
-}
-
-fn leave(transaction: &WriteTransaction, webhook: &str, event: &str, before: &Delivery) -> Result<()> {
-    let mut queue: Table<'_, (&str, u64, &str), ()> = transaction.open_table(QUEUE).map_err(failure)?;
-    queue.remove((webhook, before.available_ms, event)).map_err(failure)?;
-    let mut leased = transaction.open_table(LEASED).map_err(failure)?;
-    leased.remove((webhook, before.lease_end_ms, event)).map_err(failure)?;
-    Ok(())
 }
 
 fn remember_attempt(transaction: &WriteTransaction, webhook: &str, attempt: &[u8]) -> Result<()> {

@@ -1,20 +1,18 @@
 //! Stores to test, and records to put into them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use gatepost_domain::change::{Action, Topic};
-use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
-use gatepost_domain::key::{self, Env, Secret};
-use gatepost_domain::record::{
-    Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Record, Role, Stamps, Status, Webhook,
-    WebhookStatus,
-};
-use gatepost_domain::time::{Timestamp, Version};
+use gatepost_domain::id::{EventId, KeyId, WebhookId};
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::{Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus};
+use gatepost_domain::time::Version;
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng};
 use gatepost_test_support::RedisServer;
+pub(crate) use gatepost_test_support::records::account;
+use gatepost_test_support::records::{self, project, stamps};
 use tempfile::TempDir;
 
 /// A place for a store, and what keeps it alive.
@@ -128,48 +126,10 @@ pub(crate) fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>)
     Change { event: EventId::generate(&mut os_rng()), action, actor: Actor::Operator, writes, secret }
 }
 
-/// Stamps whose moments rise, so that the order of creation is known.
-pub(crate) fn stamps() -> Stamps {
-    static NEXT_MS: AtomicU64 = AtomicU64::new(1_700_000_000_000);
-    Stamps::new(Timestamp::from_ms(NEXT_MS.fetch_add(1, Ordering::SeqCst)), Actor::Operator)
-}
-
-pub(crate) fn account(name: &str) -> Account {
-    Account { id: AccountId::generate(&mut os_rng()), name: name.to_owned(), status: Status::Active, stamps: stamps() }
-}
-
-pub(crate) fn project(account: &AccountId) -> Project {
-    Project {
-        id: ProjectId::generate(&mut os_rng()),
-        account: account.clone(),
-        name: "project".to_owned(),
-        env: Env::Live,
-        status: Status::Active,
-        stamps: stamps(),
-    }
-}
-
+/// A key that is in no store yet, with its value.
 pub(crate) fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
-    let secret = key::generate_api_key(Env::Live, &mut os_rng());
-    let key = ApiKey {
-        id: KeyId::generate(&mut os_rng()),
-        account: project.account.clone(),
-        project: project.id.clone(),
-        env: project.env,
-        name: "key".to_owned(),
-        custom_account_id: Some("customer".to_owned()),
-        custom_user_id: None,
-        metadata: Metadata::default(),
-        expires_at: None,
-        rate_limit: None,
-        permissions: vec![],
-        status: Status::Active,
-        mask: key::mask(secret.expose()),
-        digests: vec![KeyDigest { digest: store.digest(secret.expose()), until: None }],
-        creation_context: CreationContext::default(),
-        stamps: stamps(),
-    };
-    (key, secret)
+    let secret = records::secret();
+    (records::api_key(project, &secret, |value| store.digest(value)), secret)
 }
 
 /// The record of a change's entry.

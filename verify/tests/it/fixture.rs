@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId};
-use gatepost_domain::key::{self, Env, Secret};
+use gatepost_domain::id::{EventId, KeyId};
+use gatepost_domain::key::{Env, Secret};
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_domain::record::{Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
-use gatepost_domain::time::{Clock, Timestamp};
+use gatepost_domain::record::{Actor, ApiKey, Project, Status};
+use gatepost_domain::time::Clock;
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
-use gatepost_test_support::RedisServer;
+use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Feed, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
 use tempfile::TempDir;
@@ -77,7 +77,7 @@ impl Fixture {
     }
 
     pub(crate) async fn key(&self) -> (KeyId, String) {
-        let secret = key::generate_api_key(Env::Live, &mut os_rng());
+        let secret = records::secret();
         (self.make(&secret).await, secret.expose().to_owned())
     }
 
@@ -86,24 +86,7 @@ impl Fixture {
     }
 
     async fn make(&self, secret: &Secret) -> KeyId {
-        let key = ApiKey {
-            id: KeyId::generate(&mut os_rng()),
-            account: self.project.account.clone(),
-            project: self.project.id.clone(),
-            env: Env::Live,
-            name: "key".to_owned(),
-            custom_account_id: None,
-            custom_user_id: None,
-            metadata: Metadata::default(),
-            expires_at: None,
-            rate_limit: None,
-            permissions: vec![],
-            status: Status::Active,
-            mask: String::new(),
-            digests: vec![KeyDigest { digest: self.store.digest(secret.expose()), until: None }],
-            creation_context: CreationContext::default(),
-            stamps: stamps(),
-        };
+        let key = records::api_key(&self.project, secret, |value| self.store.digest(value));
         let id = key.id.clone();
         commit(&self.store, Action::ApiKeyCreated, Write::create(key)).await;
         id
@@ -158,28 +141,11 @@ fn requirement(env: Env) -> Requirement {
 }
 
 async fn project(store: &Store) -> Project {
-    let name = "name".to_owned();
-    let account = Account {
-        id: AccountId::generate(&mut os_rng()),
-        name: name.clone(),
-        status: Status::Active,
-        stamps: stamps(),
-    };
-    let project = Project {
-        id: ProjectId::generate(&mut os_rng()),
-        account: account.id.clone(),
-        name,
-        env: Env::Live,
-        status: Status::Active,
-        stamps: stamps(),
-    };
+    let account = records::account("account");
+    let project = records::project(&account.id);
     commit(store, Action::AccountCreated, Write::create(account)).await;
     commit(store, Action::ProjectCreated, Write::create(project.clone())).await;
     project
-}
-
-fn stamps() -> Stamps {
-    Stamps::new(Timestamp::from_ms(1), Actor::Operator)
 }
 
 async fn commit(store: &Store, action: Action, write: Write) {
