@@ -208,14 +208,10 @@ pub struct Heartbeat {
 /// The store's answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
-    /// The last position.
-    pub last: Version,
-    /// Entries up to here are gone from the stream.
-    pub trimmed_through: Version,
+    /// What became of the gateway's cursor.
+    pub cursor: Judged,
     /// Number of accounts.
     pub accounts: u64,
-    /// Whether the gateway's cursor belongs to this history.
-    pub cursor: CursorState,
     /// Whether values of our shape must have a right checksum.
     pub checksum: gatepost_domain::key::Checksum,
 }
@@ -229,6 +225,17 @@ pub enum CursorState {
     Trimmed,
     /// It is another one, or lies beyond the last position: history was rewound.
     Foreign,
+}
+
+/// What the store says of a reader's cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// What became of its entry.
+    pub state: CursorState,
+    /// The last position.
+    pub last: Version,
+    /// Entries up to here are gone from the stream.
+    pub trimmed_through: Version,
 }
 
 /// A gateway that the store knows of.

@@ -8,9 +8,9 @@ use gatepost_domain::time::Version;
 use gatepost_domain::window::Allowance;
 
 use crate::act::{
-    Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, KnownGateway, LeaseRequest,
-    QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawEntry, RawFanOut, RawLeased, RawLookup, RawRecord, RawSettle,
-    RecordName, StoreHead, TrimRule, Trimmed,
+    Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
+    LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawEntry, RawFanOut, RawLeased, RawLookup,
+    RawRecord, RawSettle, RecordName, StoreHead, TrimRule, Trimmed,
 };
 use crate::embedded::Embedded;
 use crate::error::Result;
@@ -73,8 +73,8 @@ acts! {
     fn gateways() -> Vec<KnownGateway>;
     /// The last position.
     fn last_position() -> Version;
-    /// Up to where entries are gone from the stream.
-    fn trimmed_through() -> Version;
+    /// Whether the entry at a cursor is still there, with the same event id if that is given.
+    fn judge_cursor(cursor: Version, event: Option<EventId>) -> Judged;
 
     // ---- Meter
     /// Leases up to `want` of `limit` per `window` (see `gatepost_domain::window::lease`).

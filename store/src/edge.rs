@@ -8,7 +8,7 @@ use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, Record, Status};
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::act::{Beat, Claim, Heartbeat, KnownGateway, RawClaim, RawLookup, RawRecord};
+use crate::act::{Beat, Claim, Heartbeat, Judged, KnownGateway, RawClaim, RawLookup, RawRecord};
 use crate::entry::{self, Entry};
 use crate::error::Result;
 use crate::records::{as_api_key, as_project};
@@ -80,10 +80,10 @@ impl Store {
         self.backend.last_position().await
     }
 
-    /// Up to where entries are gone from the stream. Read after a feed, it tells whether entries were
-    /// trimmed before they were read.
-    pub async fn trimmed_through(&self) -> Result<Version> {
-        self.backend.trimmed_through().await
+    /// Whether the entry at a cursor is still there, with the same event id if that is given. Asked
+    /// after a feed, it tells whether what was read continues what was read before.
+    pub async fn judge_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<Judged> {
+        self.backend.judge_cursor(cursor, event).await
     }
 }
 

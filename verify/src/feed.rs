@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::change::Scope;
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
-use gatepost_store::act::{Beat, Claim, CursorState, Heartbeat};
+use gatepost_store::act::{Claim, CursorState, Heartbeat, Judged};
 use gatepost_store::{Entry, Result, Store, StoreErrorKind};
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 const CLAIMS_A_ROUND: usize = 100;
 
 /// What the feed and the heartbeat must agree on.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Position {
     cursor: Version,
     event: Option<EventId>,
@@ -84,13 +84,9 @@ async fn until(mut stopped: watch::Receiver<()>, task: impl Future<Output = ()>)
 /// Reads the stream for ever.
 async fn follow(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
     loop {
-        let (cursor, resets) = {
-            let position = lock(&position);
-            (position.cursor, position.resets)
-        };
-        let read = read(&verifier, cursor).await;
-        match read {
-            Ok((entries, trimmed)) => apply(&verifier, &position, entries, trimmed, resets),
+        let from = lock(&position).clone();
+        match read(&verifier, &from).await {
+            Ok((entries, judged)) => apply(&verifier, &position, &entries, judged, &from),
             Err(error) => {
                 verifier.metrics.store_error(&error);
                 tracing::debug!(%error, "reading the feed failed");
@@ -100,30 +96,33 @@ async fn follow(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
     }
 }
 
-/// Entries after `cursor`, and, read after them, up to where the stream was trimmed.
-async fn read(verifier: &Verifier, cursor: Version) -> Result<(Vec<Entry>, Version)> {
-    let entries = verifier.store.feed(cursor, FEED_BATCH, FEED_WAIT).await?;
+/// Entries after a position, and, judged after them, whether they continue what was read up to it.
+async fn read(verifier: &Verifier, from: &Position) -> Result<(Vec<Entry>, Judged)> {
+    let entries = verifier.store.feed(from.cursor, FEED_BATCH, FEED_WAIT).await?;
     if entries.is_empty() {
-        return Ok((entries, Version::ZERO));
+        return Ok((
+            entries,
+            Judged { state: CursorState::Present, last: from.cursor, trimmed_through: Version::ZERO },
+        ));
     }
-    let trimmed = verifier.store.trimmed_through().await?;
-    Ok((entries, trimmed))
+    let judged = verifier.store.judge_cursor(from.cursor, from.event.clone()).await?;
+    Ok((entries, judged))
 }
 
 /// Lifts the floors of a reading, then moves the cursor.
-fn apply(verifier: &Verifier, position: &Mutex<Position>, entries: Vec<Entry>, trimmed: Version, resets: u64) {
+fn apply(verifier: &Verifier, position: &Mutex<Position>, entries: &[Entry], judged: Judged, from: &Position) {
     let mut position = lock(position);
     let Some(last) = entries.last() else { return };
-    if position.resets != resets {
+    if position.resets != from.resets {
         return;
     }
-    if position.cursor < trimmed {
-        // What lies between was trimmed unread: nothing that was learned counts.
-        reset(verifier, &mut position, last.version);
+    if is_lost(from.cursor, judged) {
+        // Between the cursor and these entries lie others that were not read, or that are no more.
+        reset(verifier, &mut position, judged.last);
         return;
     }
     let now = verifier.clock.now();
-    for entry in &entries {
+    for entry in entries {
         verifier.floors.lift(scope(entry), entry.version);
         verifier.metrics.propagation_s.observe(now.since(entry.version.moment()).as_secs_f64());
     }
@@ -166,32 +165,28 @@ async fn keep_beating(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
 }
 
 async fn beat(verifier: &Verifier, position: &Mutex<Position>) -> Result<()> {
-    let (cursor, cursor_event, resets) = {
-        let position = lock(position);
-        (position.cursor, position.event.clone(), position.resets)
-    };
+    let from = lock(position).clone();
     let sent = verifier.clock.uptime();
-    let heartbeat =
-        Heartbeat { gateway: verifier.gateway.clone(), cursor, cursor_event, refuses_within: verifier.live.promise() };
+    let heartbeat = Heartbeat {
+        gateway: verifier.gateway.clone(),
+        cursor: from.cursor,
+        cursor_event: from.event.clone(),
+        refuses_within: verifier.live.promise(),
+    };
     let answer = verifier.store.heartbeat(heartbeat).await?;
     verifier.set_checksum(answer.checksum);
     let mut position = lock(position);
-    if position.resets == resets && is_lost(cursor, &answer) {
-        reset(verifier, &mut position, answer.last);
+    if position.resets == from.resets && is_lost(from.cursor, answer.cursor) {
+        reset(verifier, &mut position, answer.cursor.last);
     }
-    verifier.live.beat(sent, answer.last, position.cursor);
+    verifier.live.beat(sent, answer.cursor.last, position.cursor);
     Ok(())
 }
 
 /// Whether the reading at `cursor` cannot be continued. The start of a process counts as well: it has
 /// read nothing and begins at the last position.
-fn is_lost(cursor: Version, answer: &Beat) -> bool {
-    cursor == Version::ZERO
-        || cursor < answer.trimmed_through
-        || match answer.cursor {
-            CursorState::Present | CursorState::Trimmed => false,
-            CursorState::Foreign => true,
-        }
+fn is_lost(cursor: Version, judged: Judged) -> bool {
+    cursor == Version::ZERO || cursor < judged.trimmed_through || judged.state == CursorState::Foreign
 }
 
 fn tell(verifier: &Verifier, was_live: bool) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::{Action, Fence, Scope};
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::GatewayId;
+use gatepost_domain::id::{EventId, GatewayId};
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
@@ -14,7 +14,8 @@ use super::records::record;
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, STREAM};
 use super::{Embedded, entries, failure, number, set_number};
 use crate::act::{
-    Beat, Claim, CursorState, Heartbeat, KnownGateway, RawClaim, RawEntry, RawLookup, RawRecord, RecordName, Told,
+    Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawEntry, RawLookup, RawRecord, RecordName,
+    Told,
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::Result;
@@ -99,8 +100,8 @@ impl Embedded {
         self.position("last")
     }
 
-    pub(crate) async fn trimmed_through(&self) -> Result<Version> {
-        self.position("trimmed")
+    pub(crate) async fn judge_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<Judged> {
+        judge_cursor(&self.read()?, cursor, event.as_ref())
     }
 
     pub(super) fn position(&self, name: &str) -> Result<Version> {
@@ -170,25 +171,28 @@ fn claimable(transaction: &WriteTransaction, claim: &RawClaim, now: Timestamp) -
 
 fn beat(transaction: &ReadTransaction, heartbeat: &Heartbeat) -> Result<Beat> {
     let meta = transaction.open_table(META).map_err(failure)?;
+    Ok(Beat {
+        cursor: judge_cursor(transaction, heartbeat.cursor, heartbeat.cursor_event.as_ref())?,
+        accounts: accounts(transaction)?,
+        checksum: checksum(number(&meta, "loose_checksum")? > 0),
+    })
+}
+
+fn judge_cursor(transaction: &ReadTransaction, cursor: Version, event: Option<&EventId>) -> Result<Judged> {
+    let meta = transaction.open_table(META).map_err(failure)?;
     let stream = transaction.open_table(STREAM).map_err(failure)?;
     let last = Version::from_u64(number(&meta, "last")?);
     let trimmed_through = Version::from_u64(number(&meta, "trimmed")?);
-    let cursor = if heartbeat.cursor == Version::ZERO {
+    let state = if cursor == Version::ZERO {
         CursorState::Present
-    } else if heartbeat.cursor > last {
+    } else if cursor > last {
         CursorState::Foreign
-    } else if heartbeat.cursor <= trimmed_through {
+    } else if cursor <= trimmed_through {
         CursorState::Trimmed
     } else {
-        let event = entries::event_at(&stream, heartbeat.cursor)?;
-        let is_same = event.is_some() && (heartbeat.cursor_event.is_none() || event == heartbeat.cursor_event);
+        let found = entries::event_at(&stream, cursor)?;
+        let is_same = found.is_some() && (event.is_none() || found.as_ref() == event);
         if is_same { CursorState::Present } else { CursorState::Foreign }
     };
-    Ok(Beat {
-        last,
-        trimmed_through,
-        accounts: accounts(transaction)?,
-        cursor,
-        checksum: checksum(number(&meta, "loose_checksum")? > 0),
-    })
+    Ok(Judged { state, last, trimmed_through })
 }

@@ -10,13 +10,15 @@ use gatepost_domain::time::Version;
 use redis::Value;
 
 use crate::act::{
-    Beat, Claim, CursorState, Heartbeat, KnownGateway, RawClaim, RawEntry, RawLookup, RecordName, Told, Undecodable,
+    Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawEntry, RawLookup, RecordName, Told,
+    Undecodable,
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE, LOOKUP_DEADLINE, MAX_FEED_WAIT};
 use crate::packed::{parse_scope, parse_version, unpack, version_text};
 
+use super::answer::Answer;
 use super::{Arguments, Redis, scripts};
 
 /// The format of entries that this version writes.
@@ -84,12 +86,16 @@ impl Redis {
             .bytes(accounts_index().0);
         let mut answer = self.act(&scripts::HEARTBEAT, COMMIT_DEADLINE, arguments).await?;
         Ok(Beat {
-            last: answer.version()?,
-            trimmed_through: answer.version()?,
+            cursor: judged(&mut answer)?,
             accounts: answer.next()?,
             checksum: checksum(answer.next::<u64>()? > 0),
-            cursor: cursor_state(&answer.next::<String>()?)?,
         })
+    }
+
+    pub(crate) async fn judge_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<Judged> {
+        let event = event.as_ref().map_or("", EventId::as_str);
+        let arguments = Arguments::default().bytes(version_text(cursor)).text(event);
+        judged(&mut self.act(&scripts::JUDGE_CURSOR, COMMIT_DEADLINE, arguments).await?)
     }
 
     pub(crate) async fn sign_off(&self, gateway: GatewayId) -> Result<()> {
@@ -112,10 +118,6 @@ impl Redis {
         self.position("last").await
     }
 
-    pub(crate) async fn trimmed_through(&self) -> Result<Version> {
-        self.position("trimmed").await
-    }
-
     pub(super) async fn position(&self, field: &str) -> Result<Version> {
         let mut answer = self.act(&scripts::POSITION, COMMIT_DEADLINE, Arguments::default().text(field)).await?;
         answer.version()
@@ -130,13 +132,14 @@ pub(super) fn fence_text(fence: Fence) -> &'static str {
     }
 }
 
-fn cursor_state(word: &str) -> Result<CursorState> {
-    match word {
-        "present" => Ok(CursorState::Present),
-        "trimmed" => Ok(CursorState::Trimmed),
-        "foreign" => Ok(CursorState::Foreign),
-        other => Err(StoreErrorKind::Corrupt.with(format!("a cursor is {other:?}"))),
-    }
+fn judged(answer: &mut Answer) -> Result<Judged> {
+    let state = match answer.next::<String>()?.as_str() {
+        "present" => CursorState::Present,
+        "trimmed" => CursorState::Trimmed,
+        "foreign" => CursorState::Foreign,
+        other => return Err(StoreErrorKind::Corrupt.with(format!("a cursor is {other:?}"))),
+    };
+    Ok(Judged { state, last: answer.version()?, trimmed_through: answer.version()? })
 }
 
 fn entry((id, mut fields): StoredEntry) -> Result<RawEntry> {

@@ -24,7 +24,8 @@ scripts! {
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
     FEED = " flags=no-writes", ["common", "feed"];
-    HEARTBEAT = " flags=allow-oom", ["common", "heartbeat"];
+    HEARTBEAT = " flags=allow-oom", ["common", "cursor", "heartbeat"];
+    JUDGE_CURSOR = " flags=no-writes", ["common", "cursor", "judge_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
     GATEWAYS = " flags=allow-oom", ["common", "gateways"];
     POSITION = " flags=no-writes", ["common", "position"];

@@ -175,15 +175,15 @@ pub(crate) async fn a_heartbeat_tells_position_and_judges_the_cursor(place: Plac
         async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, refuses_within }).await.unwrap() }
     };
     let answer = beat(last.version, last.event.clone()).await;
-    assert_eq!((answer.last, answer.cursor), (key.version, CursorState::Present));
-    assert_eq!((answer.trimmed_through, answer.accounts), (Version::ZERO, 1));
-    assert_eq!(beat(Version::ZERO, None).await.cursor, CursorState::Present);
-    assert_eq!(beat(last.version, entries[0].event.clone()).await.cursor, CursorState::Foreign);
+    assert_eq!((answer.cursor.last, answer.cursor.state), (key.version, CursorState::Present));
+    assert_eq!((answer.cursor.trimmed_through, answer.accounts), (Version::ZERO, 1));
+    assert_eq!(beat(Version::ZERO, None).await.cursor.state, CursorState::Present);
+    assert_eq!(beat(last.version, entries[0].event.clone()).await.cursor.state, CursorState::Foreign);
     let (ms, sequence) = last.version.parts();
-    assert_eq!(beat(Version::from_parts(ms + 10, sequence), None).await.cursor, CursorState::Foreign);
+    assert_eq!(beat(Version::from_parts(ms + 10, sequence), None).await.cursor.state, CursorState::Foreign);
     let between = Version::from_u64(entries[0].version.as_u64() + 1);
     if between != entries[1].version {
-        assert_eq!(beat(between, last.event.clone()).await.cursor, CursorState::Foreign);
+        assert_eq!(beat(between, last.event.clone()).await.cursor.state, CursorState::Foreign);
     }
 }
 

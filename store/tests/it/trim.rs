@@ -6,7 +6,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::LeaseToken;
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::act::{Claim, CommitAnswer, LeaseRequest, RawSettle, Step, TrimRule};
+use gatepost_store::act::{Claim, CommitAnswer, CursorState, LeaseRequest, RawSettle, Step, TrimRule};
 use gatepost_store::{Write, os_rng};
 
 use crate::fixture::{Place, api_key, change, renamed};
@@ -30,7 +30,8 @@ pub(crate) async fn trimming_stops_at_the_fan_out_cursor(place: Place) {
     let trimmed = test.store.trim(rule(2)).await.unwrap();
     assert_eq!(trimmed.entries, all.len() as u64 - 2);
     assert_eq!(trimmed.trimmed_through, all[all.len() - 3].version);
-    assert_eq!(test.store.trimmed_through().await.unwrap(), trimmed.trimmed_through);
+    let judged = test.store.judge_cursor(all[0].version, all[0].event.clone()).await.unwrap();
+    assert_eq!((judged.state, judged.trimmed_through), (CursorState::Trimmed, trimmed.trimmed_through));
     let left = test.store.feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
     assert_eq!(left, all[all.len() - 2..]);
 

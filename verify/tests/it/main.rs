@@ -78,16 +78,19 @@ async fn a_history_that_was_rewound_begins_the_cache_anew() {
     let (_, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
     let saved = fixture.save();
-    for _ in 0..3 {
-        fixture.key().await;
-    }
+    let (_, phantom) = fixture.key().await;
+    assert_eq!(fixture.source(&phantom).await, Source::Store);
+    assert_eq!(fixture.source(&phantom).await, Source::Cache);
     let last = fixture.store.last_position().await.unwrap();
     fixture.until_metric("gatepost_live", 1.0).await;
     fixture.redis.kill();
     fixture.restore(&saved);
     fixture.redis.resume();
     fixture.until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
-    // Its entry is from the history that was lost, so the store is asked again.
+    // The new history goes on at once, at higher positions, as if nothing had been lost.
+    fixture.key().await;
+    fixture.until(async |fixture| matches!(fixture.check(&phantom).await, Verdict::Denied { .. })).await;
+    // The other entry is from the history that was lost, so the store is asked again.
     fixture.until(async |fixture| fixture.source(&secret).await == Source::Store).await;
     fixture.until(async |fixture| fixture.verifier().liveness() == Liveness::Live).await;
     let (key, secret) = fixture.key().await;
