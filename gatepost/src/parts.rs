@@ -49,6 +49,7 @@ impl Process {
     pub(crate) async fn start(config: Config, missing: Missing) -> anyhow::Result<Self> {
         log::start(&config.log_filter);
         let (registry, readiness) = (Registry::new(), Readiness::default());
+        readiness.set("process", Err("starting".to_owned()));
         let ops = OpsServer::start(config.ops, readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find(&config.store)?;
@@ -67,14 +68,20 @@ impl Process {
         self.ops.address()
     }
 
-    /// Waits for a signal, with everything started.
-    pub(crate) async fn run_until_signal(&self) -> anyhow::Result<()> {
+    /// Tells that everything is started.
+    pub(crate) fn started(&self) {
+        self.readiness.set("process", Ok(()));
         tracing::info!(
             store = %self.config.store.url,
             ops = %self.ops.address(),
             version = env!("CARGO_PKG_VERSION"),
             "started"
         );
+    }
+
+    /// Waits for a signal, with everything started.
+    pub(crate) async fn run_until_signal(&self) -> anyhow::Result<()> {
+        self.started();
         signals::stop().await?;
         tracing::info!("draining");
         self.readiness.drain();

@@ -9,12 +9,22 @@ pub use origin::{Origin, Recorded};
 pub use redis::RedisServer;
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A port of the loopback interface that was free a moment ago.
+/// Ports below those that the kernel gives to outgoing connections, so that none of them takes the port
+/// of a server that a test has stopped for a while.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
+
+/// A port of the loopback interface that nobody listens on. No other call in this process answers it.
 ///
 /// # Panics
 /// If the machine has no free port.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("the machine has a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Test processes that run at the same time begin at different places.
+    let start = std::process::id().wrapping_mul(613);
+    let candidates = (0..count).map(|_| start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count + PORTS.start);
+    let mut ports = candidates.filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("the machine has a free port")
 }

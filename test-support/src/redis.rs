@@ -1,5 +1,6 @@
 //! A redis-server process.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -68,8 +69,9 @@ impl RedisServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
+        let pid = process.id();
         self.process = Some(process);
-        self.await_port();
+        self.await_answer(pid);
     }
 
     /// Takes its files away, so that it comes back empty.
@@ -81,15 +83,25 @@ impl RedisServer {
         self.directory = tempfile::tempdir().expect("a temporary directory can be made");
     }
 
-    fn await_port(&self) {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+    /// Waits until the process that we started answers, and not another one on its port.
+    fn await_answer(&self, pid: u32) {
         for _ in 0..MAX_TRIES {
-            if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
+            if self.answering_pid().is_some_and(|answering| answering == pid.to_string()) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("redis-server did not open port {}", self.port);
+        panic!("redis-server did not answer on port {}", self.port);
+    }
+
+    fn answering_pid(&self) -> Option<String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.write_all(b"INFO server\r\nQUIT\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
         upstream,
         receiver: receiver.address(),
     };
+    process.started();
     let story = Story::new(places, created, receiver)?;
     let told = story.tell().await;
     if told.is_ok() && !options.exit {

@@ -4,11 +4,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, ErrorKind, RedisError, ScriptInvocation, ServerErrorKind, Value};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, RedisError, ScriptInvocation, ServerErrorKind, Value};
 
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE};
 use crate::url::redact;
+
+/// After this long without an acknowledgement a connection is given up, so that a silent network ends it
+/// as a closed one does.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A connection for acts, and apart from it those of blocking reads, which hold up what is behind them.
 pub(super) struct Connections {
@@ -23,7 +28,9 @@ impl Connections {
     pub(super) async fn open(url: &str) -> Result<Self> {
         let shown = redact(url);
         let refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{shown}: {error}"));
-        let client = Client::open(url).map_err(refused)?;
+        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(SILENCE_DEADLINE);
+        let info = url.into_connection_info().map_err(refused)?.set_tcp_settings(tcp);
+        let client = Client::open(info).map_err(refused)?;
         let opening = ConnectionManager::new_with_config(client.clone(), config());
         match tokio::time::timeout(CONNECT_DEADLINE, opening).await {
             Ok(Ok(acts)) => Ok(Self { acts, client, idle: Mutex::default() }),
