@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::attempt;
 use crate::body::{self, SeesValues};
-use crate::options::PAUSED_WAIT;
+use crate::options::{EXTEND_EVERY, LEASE, PAUSED_WAIT};
 use crate::send::{Message, Sent};
 use crate::shared::Shared;
 
@@ -28,7 +28,8 @@ struct Ended {
 
 /// Delivers, or gives the delivery back.
 pub(crate) async fn deliver(shared: Shared, webhook: WebhookId, token: LeaseToken, leased: Leased) {
-    let ended = match attempt_once(&shared, &webhook, &leased).await {
+    let attempt = attempt_once(&shared, &webhook, &leased);
+    let ended = match holding(&shared, &webhook, &token, &leased, attempt).await {
         Ok(ended) => ended,
         Err(error) => {
             tracing::warn!(%error, webhook = webhook.as_str(), "a delivery waits for the store");
@@ -38,6 +39,24 @@ pub(crate) async fn deliver(shared: Shared, webhook: WebhookId, token: LeaseToke
     count_end(&shared, &ended.step);
     let settle = RawSettle { webhook, event: leased.event_id, token, step: ended.step, attempt: ended.attempt };
     settle_surely(&shared, settle).await;
+}
+
+/// Prolongs a lease for as long as an attempt takes.
+async fn holding<T>(
+    shared: &Shared,
+    webhook: &WebhookId,
+    token: &LeaseToken,
+    leased: &Leased,
+    attempt: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(attempt);
+    loop {
+        match tokio::time::timeout(EXTEND_EVERY, &mut attempt).await {
+            Ok(ended) => return ended,
+            // One that is lost is noticed when the attempt is settled.
+            Err(_) => drop(shared.store.extend_lease(webhook, &leased.event_id, token, LEASE).await),
+        }
+    }
 }
 
 async fn attempt_once(shared: &Shared, webhook: &WebhookId, leased: &Leased) -> Result<Ended> {

@@ -35,8 +35,10 @@ pub const MAX_PENDING: u64 = 200_000;
 pub const IN_FLIGHT_CAP: u32 = 8;
 /// Deliveries that one process sends at a time.
 pub const MAX_SENDING: usize = 512;
-/// How long a worker holds a delivery. Longer than an attempt can take, so it need not be extended.
+/// How long a worker holds a delivery unless it is prolonged.
 pub const LEASE: Duration = Duration::from_secs(30);
+/// How often it is prolonged while an attempt goes on.
+pub const EXTEND_EVERY: Duration = Duration::from_secs(10);
 /// How long an attempt may take in all.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(15);
 /// How long its connection may take.

@@ -91,6 +91,11 @@ async fn a_keys_whole_story_over_two_gateways() {
     assert_eq!(webhooks::of_topic(&received, "api-key.created")[0]["data"]["key"], key.as_str());
     assert_eq!(webhooks::of_topic(&received, "api-key.firstUsed")[0]["data"]["key"], key_id.as_str());
 
+    let log = cluster.gateways[0].log().join("\n");
+    let passed = log
+        .lines()
+        .filter(|line| line.contains(&format!("\"key_id\":\"{key_id}\"")) && line.contains("\"status\":200"));
+    assert_eq!(passed.count(), 100, "one line for each request");
     for gateway in &mut cluster.gateways {
         assert_eq!(gateway.terminate(), Some(0));
     }

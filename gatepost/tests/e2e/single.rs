@@ -6,7 +6,7 @@ use std::path::Path;
 use gatepost_test_support::Origin;
 use serde_json::Value;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, client};
 use crate::cluster::{DEADLINE, ask};
 use crate::process::{Gatepost, command, run};
 use crate::webhooks;
@@ -69,7 +69,10 @@ async fn a_request_in_flight_ends_before_the_process_does() {
     let url = up.url("/x");
     let in_flight = tokio::spawn(async move { ask(&url, &key).await });
     assert_eq!(slow.await_count(1, DEADLINE), 1);
+    let ready = format!("http://{}/readyz", up.ops);
     let ended = tokio::task::spawn_blocking(move || up.terminate());
+    let draining = async { while client().get(&ready).send().await.unwrap().status() != 503 {} };
+    assert!(tokio::time::timeout(DEADLINE, draining).await.is_ok(), "it stayed ready while it drained");
     assert_eq!(in_flight.await.unwrap(), 200);
     assert_eq!(ended.await.unwrap(), Some(0));
 }

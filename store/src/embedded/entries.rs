@@ -41,6 +41,16 @@ const FORMAT: u8 = 1;
 pub(super) fn append(transaction: &WriteTransaction, event: &EventId, told: &Told, now: Timestamp) -> Result<Version> {
     let mut meta = transaction.open_table(META).map_err(failure)?;
     let version = Version::from_u64(number(&meta, "last")?).next(now);
+    let bytes = encode(event, told)?;
+    let mut stream = transaction.open_table(STREAM).map_err(failure)?;
+    stream.insert(version.as_u64(), bytes.as_slice()).map_err(failure)?;
+    let entries = number(&meta, "entries")?;
+    set_number(&mut meta, "last", version.as_u64())?;
+    set_number(&mut meta, "entries", entries + 1)?;
+    Ok(version)
+}
+
+fn encode(event: &EventId, told: &Told) -> Result<Vec<u8>> {
     let (scope, scope_data) = scope_parts(&told.scope);
     let stored = StoredEntry {
         v: FORMAT,
@@ -52,13 +62,7 @@ pub(super) fn append(transaction: &WriteTransaction, event: &EventId, told: &Tol
         head: text(&told.head)?,
         image: text(&told.image)?,
     };
-    let bytes = serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-    let mut stream = transaction.open_table(STREAM).map_err(failure)?;
-    stream.insert(version.as_u64(), bytes.as_slice()).map_err(failure)?;
-    let entries = number(&meta, "entries")?;
-    set_number(&mut meta, "last", version.as_u64())?;
-    set_number(&mut meta, "entries", entries + 1)?;
-    Ok(version)
+    serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 
 /// Reads an entry. What cannot be understood is undecodable, with its scope as far as that is known.
@@ -95,4 +99,38 @@ pub(super) fn event_at(stream: &impl ReadableTable<u64, &'static [u8]>, version:
 
 fn text(line: &[u8]) -> Result<String> {
     String::from_utf8(line.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_domain::digest::Digest;
+
+    #[test]
+    fn entries_are_stored_as_ever_and_read_back() {
+        let event = EventId::parse("evt_00event").unwrap();
+        let told = Told {
+            action: Action::ApiKeyDeleted,
+            scope: Scope::Digests(vec![Digest::from_bytes([1; 32])]),
+            fence: Fence::Up,
+            head: b"{\"a\":1}".to_vec(),
+            image: b"{}".to_vec(),
+        };
+        let bytes = encode(&event, &told).unwrap();
+        insta::assert_snapshot!("embedded_entry", String::from_utf8(bytes.clone()).unwrap());
+        let read = decode(Version::from_u64(1), &bytes);
+        assert_eq!((read.event, read.told), (Some(event), Ok(told)));
+    }
+
+    #[test]
+    fn an_entry_of_a_later_format_still_tells_its_scope() {
+        let bytes = br#"{"v":2,"event":"evt_00event","scope":"all","scope_data":[],"new":true}"#;
+        let Err(undecodable) = decode(Version::from_u64(1), bytes).told else { panic!("it was decoded") };
+        assert_eq!(undecodable.scope, Scope::All);
+        let bytes = br#"{"v":2,"scope":"none","scope_data":[]}"#;
+        let Err(undecodable) = decode(Version::from_u64(1), bytes).told else { panic!("it was decoded") };
+        assert_eq!(undecodable.scope, Scope::None);
+        let Err(undecodable) = decode(Version::from_u64(1), b"garbage").told else { panic!("it was decoded") };
+        assert_eq!(undecodable.scope, Scope::All);
+    }
 }

@@ -86,3 +86,30 @@ async fn a_directory_has_one_process_at_a_time() {
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
     assert!(refused.to_string().contains("in use by another process"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_fields_on_redis_are_named_as_ever() {
+    let test = Place::redis().fixture().await;
+    let (key, _) = test.key().await;
+    let digest = key.record.digests[0].digest;
+    let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
+    test.store.claim_first_use(&found.facts, &digest).await.unwrap();
+    let port = test.place.redis.as_ref().unwrap().port().to_string();
+    let ask = |command: &[&str]| {
+        let output = std::process::Command::new("redis-cli").args(["-p", &port]).args(command).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mut kinds: Vec<String> =
+        ask(&["keys", "*"]).lines().map(|name| name.split(':').take(2).collect::<Vec<_>>().join(":")).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    insta::assert_snapshot!("redis_keys", kinds.join("\n"));
+    let mut fields: Vec<&str> = Vec::new();
+    let meta = ask(&["hkeys", "{gp}:meta"]);
+    fields.extend(meta.lines());
+    fields.sort_unstable();
+    insta::assert_snapshot!("redis_meta_fields", fields.join("\n"));
+    let entry = ask(&["xrange", "{gp}:stream", "-", "+", "count", "1"]);
+    let names: Vec<&str> = entry.lines().skip(1).step_by(2).collect();
+    insta::assert_snapshot!("redis_entry_fields", names.join("\n"));
+}
