@@ -1,5 +1,6 @@
 //! One delivery in a worker's hands: read the webhook, build, sign, send, settle.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
@@ -49,13 +50,16 @@ async fn holding<T>(
     leased: &Leased,
     attempt: impl Future<Output = T>,
 ) -> T {
-    tokio::pin!(attempt);
-    loop {
-        match tokio::time::timeout(EXTEND_EVERY, &mut attempt).await {
-            Ok(ended) => return ended,
+    let prolong = async || -> Infallible {
+        loop {
+            tokio::time::sleep(EXTEND_EVERY).await;
             // One that is lost is noticed when the attempt is settled.
-            Err(_) => drop(shared.store.extend_lease(webhook, &leased.event_id, token, LEASE).await),
+            drop(shared.store.extend_lease(webhook, &leased.event_id, token, LEASE).await);
         }
+    };
+    tokio::select! {
+        ended = attempt => ended,
+        never = prolong() => match never {},
     }
 }
 
