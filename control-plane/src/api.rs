@@ -3,6 +3,7 @@
 mod api_keys;
 mod credential;
 mod extract;
+mod gateways;
 mod log;
 mod problem;
 mod projects;
@@ -71,6 +72,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .routes(routes!(api_keys::authenticate, api_keys::authenticate_by_get))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::delete))
+        .routes(routes!(gateways::list))
 }
 
 fn document_json(mut document: utoipa::openapi::OpenApi) -> String {

@@ -20,6 +20,7 @@ use gatepost_deliverer::{Guard, PrivateNetworks};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
 use prometheus::Registry;
+use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 
@@ -30,6 +31,8 @@ pub struct ControlPlane {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guard: Guard,
     pub(crate) metrics: Arc<Metrics>,
+    /// For answers that wait for gateways.
+    pub(crate) waiting: Arc<Semaphore>,
 }
 
 impl ControlPlane {
@@ -41,7 +44,8 @@ impl ControlPlane {
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let metrics = Arc::new(Metrics::register(registry)?);
-        Ok(Self { store, clock, guard: Guard::new(private_networks), metrics })
+        let waiting = Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING));
+        Ok(Self { store, clock, guard: Guard::new(private_networks), metrics, waiting })
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,15 +1,15 @@
 //! The feed: this gateway's reading of the stream, its heartbeat, and the claims that wait.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gatepost_domain::change::Scope;
+use gatepost_domain::change::{Fence, Scope};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
 use gatepost_store::act::{Claim, CursorState, Heartbeat, Judged};
 use gatepost_store::{Entry, Result, Store, StoreErrorKind};
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::live::Liveness;
@@ -17,6 +17,8 @@ use crate::verifier::{Verifier, VerifyOptions};
 
 /// How often a heartbeat is sent.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
+/// The least time between two heartbeats, also when a change asks to be acknowledged at once.
+const MIN_HEARTBEAT_GAP: Duration = Duration::from_millis(10);
 /// How long the feed waits for a change before it asks again.
 const FEED_WAIT: Duration = Duration::from_millis(500);
 /// Entries of one reading.
@@ -25,6 +27,14 @@ const FEED_BATCH: u32 = 1000;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 /// Claims that are tried again in one round.
 const CLAIMS_A_ROUND: usize = 100;
+
+/// How far this gateway has come, and that somebody waits to hear it.
+#[derive(Debug, Default)]
+struct Progress {
+    position: Mutex<Position>,
+    /// Rung where the next heartbeat shall not wait for its time.
+    acknowledge: Notify,
+}
 
 /// What the feed and the heartbeat must agree on.
 #[derive(Debug, Clone, Default)]
@@ -49,14 +59,20 @@ pub async fn start(store: Store, clock: Arc<dyn Clock>, options: &VerifyOptions,
     let verifier =
         Verifier::new(store, clock, options, registry).map_err(|error| StoreErrorKind::Refused.with(error))?;
     let verifier = Arc::new(verifier);
-    let position = Arc::new(Mutex::new(Position::default()));
-    beat(&verifier, &position).await?;
+    let progress = Arc::new(Progress::default());
+    beat(&verifier, &progress).await?;
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
-    tasks.spawn(until(stopped.clone(), follow(Arc::clone(&verifier), Arc::clone(&position))));
-    tasks.spawn(until(stopped.clone(), keep_beating(Arc::clone(&verifier), position)));
+    tasks.spawn(until(stopped.clone(), follow(Arc::clone(&verifier), Arc::clone(&progress))));
+    tasks.spawn(until(stopped.clone(), keep_beating(Arc::clone(&verifier), progress)));
     tasks.spawn(until(stopped, repeat_claims(Arc::clone(&verifier))));
     Ok(Feed { verifier, tasks, stop })
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Feed {
@@ -82,11 +98,11 @@ async fn until(mut stopped: watch::Receiver<()>, task: impl Future<Output = ()>)
 }
 
 /// Reads the stream for ever.
-async fn follow(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
+async fn follow(verifier: Arc<Verifier>, progress: Arc<Progress>) {
     loop {
-        let from = lock(&position).clone();
+        let from = progress.lock().clone();
         match read(&verifier, &from).await {
-            Ok((entries, judged)) => apply(&verifier, &position, &entries, judged, &from),
+            Ok((entries, judged)) => apply(&verifier, &progress, &entries, judged, &from),
             Err(error) => {
                 verifier.metrics.store_error(&error);
                 tracing::debug!(%error, "reading the feed failed");
@@ -110,8 +126,8 @@ async fn read(verifier: &Verifier, from: &Position) -> Result<(Vec<Entry>, Judge
 }
 
 /// Lifts the floors of a reading, then moves the cursor.
-fn apply(verifier: &Verifier, position: &Mutex<Position>, entries: &[Entry], judged: Judged, from: &Position) {
-    let mut position = lock(position);
+fn apply(verifier: &Verifier, progress: &Progress, entries: &[Entry], judged: Judged, from: &Position) {
+    let mut position = progress.lock();
     let Some(last) = entries.last() else { return };
     if position.resets != from.resets {
         return;
@@ -119,6 +135,7 @@ fn apply(verifier: &Verifier, position: &Mutex<Position>, entries: &[Entry], jud
     if is_lost(from.cursor, judged) {
         // Between the cursor and these entries lie others that were not read, or that are no more.
         reset(verifier, &mut position, judged.last);
+        progress.acknowledge.notify_one();
         return;
     }
     let now = verifier.clock.now();
@@ -130,6 +147,9 @@ fn apply(verifier: &Verifier, position: &Mutex<Position>, entries: &[Entry], jud
     position.event.clone_from(&last.event);
     verifier.floors.advance(position.cursor);
     verifier.live.reached(position.cursor);
+    if entries.iter().any(|entry| fence(entry) == Fence::Up) {
+        progress.acknowledge.notify_one();
+    }
 }
 
 /// An entry that cannot be read still says what it makes worthless.
@@ -138,6 +158,11 @@ fn scope(entry: &Entry) -> &Scope {
         Ok(told) => &told.scope,
         Err(undecodable) => &undecodable.scope,
     }
+}
+
+/// Somebody may wait for one that cannot be read, too.
+fn fence(entry: &Entry) -> Fence {
+    entry.told.as_ref().map_or(Fence::Up, |told| told.fence)
 }
 
 fn reset(verifier: &Verifier, position: &mut Position, last: Version) {
@@ -150,22 +175,26 @@ fn reset(verifier: &Verifier, position: &mut Position, last: Version) {
     verifier.caches.clear();
 }
 
-async fn keep_beating(verifier: Arc<Verifier>, position: Arc<Mutex<Position>>) {
+async fn keep_beating(verifier: Arc<Verifier>, progress: Arc<Progress>) {
     let mut ticks = tokio::time::interval(HEARTBEAT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut was_live = true;
     loop {
-        ticks.tick().await;
-        if let Err(error) = beat(&verifier, &position).await {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = progress.acknowledge.notified() => {}
+        }
+        if let Err(error) = beat(&verifier, &progress).await {
             verifier.metrics.store_error(&error);
             tracing::debug!(%error, "heartbeat failed");
         }
         was_live = tell(&verifier, was_live);
+        tokio::time::sleep(MIN_HEARTBEAT_GAP).await;
     }
 }
 
-async fn beat(verifier: &Verifier, position: &Mutex<Position>) -> Result<()> {
-    let from = lock(position).clone();
+async fn beat(verifier: &Verifier, progress: &Progress) -> Result<()> {
+    let from = progress.lock().clone();
     let sent = verifier.clock.uptime();
     let heartbeat = Heartbeat {
         gateway: verifier.gateway.clone(),
@@ -175,9 +204,10 @@ async fn beat(verifier: &Verifier, position: &Mutex<Position>) -> Result<()> {
     };
     let answer = verifier.store.heartbeat(heartbeat).await?;
     verifier.set_checksum(answer.checksum);
-    let mut position = lock(position);
+    let mut position = progress.lock();
     if position.resets == from.resets && is_lost(from.cursor, answer.cursor) {
         reset(verifier, &mut position, answer.cursor.last);
+        progress.acknowledge.notify_one();
     }
     verifier.live.beat(sent, answer.cursor.last, position.cursor);
     Ok(())
@@ -228,8 +258,4 @@ async fn repeat_some_claims(verifier: &Verifier) {
             }
         }
     }
-}
-
-fn lock(position: &Mutex<Position>) -> std::sync::MutexGuard<'_, Position> {
-    position.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,9 @@ use gatepost_domain::time::{Uptime, Version};
 
 /// How long after a heartbeat was sent its answer keeps the gateway live.
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(2);
+/// How far two clocks of the store may be apart: the one that took a heartbeat and the one, after a
+/// failover, by which its promise ends.
+const CLOCKS_APART: Duration = Duration::from_secs(1);
 /// Heartbeats that wait for the feed to reach their position; older ones are forgotten.
 const MAX_WAITING: usize = 16;
 
@@ -50,9 +53,9 @@ impl Live {
         }
     }
 
-    /// How long a heartbeat promises that the cache may still be used.
+    /// Within what time of a heartbeat the cache is surely used no more, unless another one follows.
     pub(crate) fn promise(&self) -> Duration {
-        LIVE_FOR + self.max_stale
+        LIVE_FOR + self.max_stale + CLOCKS_APART
     }
 
     /// Takes a heartbeat's answer: sent at `sent`, the store was at `last`.

@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use gatepost_domain::record::CreationContext;
 use gatepost_wire::ApiKeyBody;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::extract::{JsonBody, Named, Query};
+use super::gateways::PreferWait;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -103,18 +104,21 @@ pub(super) async fn get(
     Ok(Json(ApiKeyBody::new(&found.record, name.shown(), found.first_used_at)))
 }
 
-/// Shuts a key off. It keeps its history.
+/// Shuts a key off. It keeps its history. With `Prefer: wait=N` (up to 30 seconds) the answer comes when every
+/// gateway refuses the key, else after that time, and `Gatepost-Propagated: applied/known` tells what was reached.
 #[utoipa::path(
-    delete, path = "/api-keys/{key}", tag = "api-keys", params(("key" = String, Path)),
-    responses((status = 200, body = bool), (status = 401), (status = 403), (status = 404))
+    delete, path = "/api-keys/{key}", tag = "api-keys",
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = bool), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
 )]
 pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
+    wait: PreferWait,
     Named(key): Named,
-) -> Result<Json<bool>> {
-    control_plane.deactivate_api_key(&caller, &KeyName::parse(&key)).await?;
-    Ok(Json(true))
+) -> Result<(HeaderMap, Json<bool>)> {
+    let version = control_plane.deactivate_api_key(&caller, &KeyName::parse(&key)).await?;
+    Ok((wait.headers(&control_plane, version).await?, Json(true)))
 }
 
 /// Checks a key and counts it as used. Every reason why it may not be used is the same 404.

@@ -5,6 +5,7 @@
 mod admin;
 mod cluster;
 mod deliveries;
+mod fence;
 mod outage;
 mod process;
 mod secrets;

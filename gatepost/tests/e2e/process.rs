@@ -51,10 +51,15 @@ impl Gatepost {
 
     /// Starts a process, and waits until it is ready.
     pub(crate) async fn start(directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(directory, arguments, &[]).await
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) async fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
         let arguments: Vec<&str> = arguments.iter().copied().chain(ports).collect();
         let mut command = command(directory, &arguments);
-        command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true");
+        command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true").envs(environment.iter().copied());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
@@ -110,9 +115,14 @@ impl Gatepost {
 
     /// Asks it to stop, and answers its exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         self.child.wait().unwrap().code()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Kills it as a crash would.

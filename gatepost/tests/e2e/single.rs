@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::admin::{Admin, client};
 use crate::cluster::{DEADLINE, ask};
+use crate::fence::shut_off;
 use crate::process::{Gatepost, command, run};
 use crate::webhooks;
 
@@ -51,9 +52,9 @@ async fn up_survives_a_kill_and_makes_access_keys_while_it_runs() {
     let mut up = Gatepost::start(directory.path(), &arguments).await;
     assert_eq!(ask(&up.url("/x"), &key).await, 200);
     let admin = Admin::new(up.admin.unwrap(), &second);
-    admin.delete_key(&key).await;
-    let revoked = async { while ask(&up.url("/x"), &key).await != 401 {} };
-    assert!(tokio::time::timeout(DEADLINE, revoked).await.is_ok());
+    let waiting = async { while shut_off(&admin, &key, 5).await != "1/1" {} };
+    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok());
+    assert_eq!(ask(&up.url("/x"), &key).await, 401);
     assert_eq!(up.terminate(), Some(0));
     assert!(access_key(directory.path()).starts_with("live_access_"), "on a store that nobody holds");
 }
