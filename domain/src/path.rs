@@ -218,12 +218,15 @@ fn check_segments(canonical: &str) -> Result<(), PathRefusal> {
     Ok(())
 }
 
-/// Three dots and more are refused too: nobody needs them, and some file systems climb by them.
-fn is_dots(mut segment: &str) -> bool {
-    while let Some(rest) = segment.strip_prefix('.').or_else(|| segment.strip_prefix("%20")) {
-        segment = rest;
+/// Three dots and more are refused too: nobody needs them, and some file systems climb by them. So are
+/// dots before an encoded `?` or `#`: who decodes first ends the path there.
+fn is_dots(segment: &str) -> bool {
+    let mut rest = segment;
+    while let Some(shorter) = rest.strip_prefix('.').or_else(|| rest.strip_prefix("%20")) {
+        rest = shorter;
     }
-    segment.is_empty()
+    let is_cut = rest.len() < segment.len() && (rest.starts_with("%3F") || rest.starts_with("%23"));
+    rest.is_empty() || is_cut
 }
 
 #[cfg(test)]
@@ -232,7 +235,7 @@ mod tests {
     use PathRefusal::*;
     use proptest::prelude::*;
 
-    const TRICKS: [(&str, PathRefusal); 80] = [
+    const TRICKS: [(&str, PathRefusal); 82] = [
         ("", NotAbsolute),
         ("*", NotAbsolute),
         ("api", NotAbsolute),
@@ -255,6 +258,8 @@ mod tests {
         ("/.../admin", DotSegment),
         ("/..%20/admin", DotSegment),
         ("/%20/admin", DotSegment),
+        ("/x/..%3f/admin", DotSegment),
+        ("/.%23", DotSegment),
         ("/..;/admin", PathParameter),
         ("/.;x=1/admin", PathParameter),
         ("/;/admin", PathParameter),

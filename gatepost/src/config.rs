@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatepost_deliverer::{PrivateNetworks, Retention};
-use gatepost_store::{StoreUrl, UnsafeRedis};
+use gatepost_store::{RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 
 pub(crate) use gateway::GatewayConfig;
 use reader::{Faults, Section};
@@ -42,6 +42,7 @@ pub(crate) struct StoreConfig {
     pub(crate) namespace: String,
     pub(crate) master_key_file: Option<PathBuf>,
     pub(crate) unsafe_redis: UnsafeRedis,
+    pub(crate) replicas: Replicas,
 }
 
 /// What flags say, each with its key.
@@ -124,8 +125,10 @@ fn config(mut root: Section<'_>) -> Config {
 }
 
 fn store(mut section: Section<'_>) -> StoreConfig {
+    let url = section.parsed("url", StoreUrl::Embedded("./gatepost-data".into()), StoreUrl::parse);
+    let replicas = u64::from(matches!(url, StoreUrl::Redis(RedisUrl::Sentinel { .. })));
     let config = StoreConfig {
-        url: section.parsed("url", StoreUrl::Embedded("./gatepost-data".into()), StoreUrl::parse),
+        url,
         namespace: section.parsed("namespace", "gp".to_owned(), namespace),
         master_key_file: section.optional("master_key_file", |text| Ok::<_, String>(PathBuf::from(text))),
         unsafe_redis: section.choice(
@@ -134,6 +137,10 @@ fn store(mut section: Section<'_>) -> StoreConfig {
             UnsafeRedis::Allowed,
             UnsafeRedis::Refused,
         ),
+        replicas: Replicas {
+            count: u32::try_from(section.number("replicas", replicas, 0, 100)).unwrap_or(u32::MAX),
+            wait: Duration::from_millis(section.number("replica_wait_ms", 1000, 1, 30_000)),
+        },
     };
     section.finish();
     config

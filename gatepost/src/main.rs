@@ -9,6 +9,7 @@ mod log;
 mod master_key;
 mod parts;
 mod private_file;
+mod probes;
 mod signals;
 
 use std::process::ExitCode;

@@ -11,19 +11,18 @@ use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions};
 use gatepost_ops::{OpsServer, Readiness};
 use gatepost_store::{MasterKey, Skew, Store, StoreOptions};
-use gatepost_verify::{Feed, Liveness, Verifier, VerifyOptions};
+use gatepost_verify::{Feed, VerifyOptions};
 use prometheus::Registry;
 
 use crate::commands::Wrong;
 use crate::config::{Config, StoreConfig};
+use crate::probes::{self, RepeatMetrics};
 use crate::{log, master_key, signals};
 
 /// Values that are no key are cached apart, this many for each key.
 const NEGATIVE_SHARE: u64 = 10;
 /// Look-ups in flight at a time.
 const MAX_LOOKUPS: usize = 1000;
-/// How often a process asks its store whether it is there.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How long the admin API's requests may take to end at a stop.
 const ADMIN_DRAIN: Duration = Duration::from_secs(10);
 
@@ -59,7 +58,7 @@ impl Process {
             tracing::warn!("{warning}");
         }
         readiness.warn(warnings);
-        tokio::spawn(probe_store(store.clone(), readiness.clone()));
+        tokio::spawn(probes::store(store.clone(), readiness.clone(), RepeatMetrics::register(&registry)?));
         Ok(Self { config, store, clock, registry, readiness, ops })
     }
 
@@ -114,7 +113,7 @@ impl Process {
         };
         let clock = Arc::clone(&self.clock);
         let gateway = Gateway::start(listener, gateway_options, feed.verifier(), clock, &self.registry).await?;
-        tokio::spawn(probe_cache(feed.verifier(), self.readiness.clone()));
+        tokio::spawn(probes::cache(feed.verifier(), self.readiness.clone()));
         tracing::info!(address = %gateway.address(), "the gateway listens");
         Ok(GatewayPart { gateway, feed, drain: config.drain_timeout })
     }
@@ -177,6 +176,7 @@ pub(crate) fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<d
         url: store.url.clone(),
         namespace: store.namespace.clone(),
         unsafe_redis: store.unsafe_redis,
+        replicas: store.replicas,
         max_entries,
         clock: Arc::clone(clock),
         skew: Skew::default(),
@@ -194,23 +194,4 @@ async fn open_store(
         Missing::Created => Store::open_or_create(&options, master).await?,
         Missing::Refused => Store::open(&options, master).await?,
     })
-}
-
-async fn probe_store(store: Store, readiness: Readiness) {
-    loop {
-        let state = store.last_position().await;
-        readiness.set("store", state.map(drop).map_err(|error| error.kind().as_str().to_owned()));
-        tokio::time::sleep(PROBE_EVERY).await;
-    }
-}
-
-async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
-    loop {
-        let state = match verifier.liveness() {
-            Liveness::Live | Liveness::Stale => Ok(()),
-            Liveness::Expired => Err("older than max_stale".to_owned()),
-        };
-        readiness.set("cache", state);
-        tokio::time::sleep(PROBE_EVERY).await;
-    }
 }

@@ -249,6 +249,15 @@ pub struct KnownGateway {
     pub refuses_at: Timestamp,
 }
 
+/// How often this process found that a new master of Redis had lost what was acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// It was written again under the same event id.
+    pub repeated: u64,
+    /// Others had changed the same record in the meantime: it stays lost.
+    pub conflicts: u64,
+}
+
 /// What a store knows of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreHead {

@@ -10,7 +10,7 @@ use gatepost_domain::window::Allowance;
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
     LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawEntry, RawFanOut, RawLeased, RawLookup,
-    RawRecord, RawSettle, RecordName, StoreHead, TrimRule, Trimmed,
+    RawRecord, RawSettle, RecordName, Repeats, StoreHead, TrimRule, Trimmed,
 };
 use crate::embedded::Embedded;
 use crate::error::Result;
@@ -48,6 +48,8 @@ acts! {
     fn create(id: StoreId, envelope: Vec<u8>) -> StoreHead;
     /// Settings that are unwise but allowed, as sentences, for the log and for `/readyz`.
     fn warnings() -> Vec<String>;
+    /// How often lost changes were repeated by this process.
+    fn repeats() -> Repeats;
 
     // ---- Records
     /// Writes records, digests, indexes and the stream entry, or nothing.
@@ -73,6 +75,8 @@ acts! {
     fn gateways() -> Vec<KnownGateway>;
     /// The last position.
     fn last_position() -> Version;
+    /// Whether an acknowledged change still stands, and all replicas that must have it do.
+    fn confirm(version: Version, event: EventId) -> Judged;
     /// Whether the entry at a cursor is still there, with the same event id if that is given.
     fn judge_cursor(cursor: Version, event: Option<EventId>) -> Judged;
 

@@ -20,6 +20,8 @@ pub struct Versioned<T> {
     pub record: T,
     /// Its version: the position of the last change that wrote it. Also its ETag.
     pub version: Version,
+    /// The event id of that change.
+    pub event: EventId,
     /// When the record, a key, was first used.
     pub first_used_at: Option<Timestamp>,
     /// Fields that this version of the program does not know, to be written back.
@@ -32,6 +34,7 @@ impl<T> Versioned<T> {
         Versioned {
             record: view(self.record),
             version: self.version,
+            event: self.event,
             first_used_at: self.first_used_at,
             unknown: self.unknown,
         }

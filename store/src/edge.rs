@@ -80,6 +80,14 @@ impl Store {
         self.backend.last_position().await
     }
 
+    /// Whether an acknowledged change still stands; fails with [`StoreErrorKind::Unconfirmed`] while too few
+    /// replicas have it. For who repeats a request that has nothing left to write.
+    ///
+    /// [`StoreErrorKind::Unconfirmed`]: crate::StoreErrorKind::Unconfirmed
+    pub async fn confirm(&self, version: Version, event: &EventId) -> Result<Judged> {
+        self.backend.confirm(version, event.clone()).await
+    }
+
     /// Whether the entry at a cursor is still there, with the same event id if that is given. Asked
     /// after a feed, it tells whether what was read continues what was read before.
     pub async fn judge_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<Judged> {

@@ -10,6 +10,8 @@ pub enum StoreErrorKind {
     Unavailable,
     /// Behind the address is no store, or another one than before: an outage, not an absence.
     WrongStore,
+    /// It was written, but too few replicas have it: the loss of the master may undo it. Safe to try again.
+    Unconfirmed,
     /// The store takes no ordinary writes now: memory, disk or the stream is full.
     Full,
     /// Something that we stored cannot be read.
@@ -24,6 +26,7 @@ impl StoreErrorKind {
         match self {
             StoreErrorKind::Unavailable => "unavailable",
             StoreErrorKind::WrongStore => "wrong-store",
+            StoreErrorKind::Unconfirmed => "unconfirmed",
             StoreErrorKind::Full => "full",
             StoreErrorKind::Corrupt => "corrupt",
             StoreErrorKind::Refused => "refused",

@@ -127,6 +127,7 @@ fn heads_of_entries_are_stored_as_ever_and_read_back() {
     let old = Versioned {
         record: Record::ApiKey(key.clone()),
         version: Version::from_u64(1),
+        event: EventId::parse("evt_00before").unwrap(),
         first_used_at: None,
         unknown: Unknown::default(),
     };

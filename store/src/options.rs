@@ -17,12 +17,29 @@ pub struct StoreOptions {
     pub namespace: String,
     /// Whether unsafe Redis settings are only warned of.
     pub unsafe_redis: UnsafeRedis,
+    /// Replicas that must have a write before it counts.
+    pub replicas: Replicas,
     /// Entries that may wait for the fan-out before ordinary writes are refused.
     pub max_entries: u64,
     /// The process clock, for the embedded backend.
     pub clock: Arc<dyn Clock>,
     /// What is added to the store's clock: nothing outside tests.
     pub skew: Skew,
+}
+
+/// How many replicas of a Redis must have a commit, a claim of first use or a heartbeat before it counts,
+/// so that the loss of the master does not undo it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many; 0 to wait for none.
+    pub count: u32,
+    /// How long to wait for them.
+    pub wait: Duration,
+}
+
+impl Replicas {
+    /// Waits for none.
+    pub const NONE: Self = Self { count: 0, wait: Duration::ZERO };
 }
 
 /// What happens at start when Redis is set up so that it may lose what it acknowledged.
@@ -54,6 +71,8 @@ impl Skew {
 pub const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a claim of first use may take.
 pub const CLAIM_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a heartbeat may take: one that is answered later keeps nobody live.
+pub const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a commit, and any other act, may take.
 pub const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a feed may wait for the first entry.

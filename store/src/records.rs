@@ -122,6 +122,7 @@ impl Store {
         Ok(view(record).map(|record| Versioned {
             record,
             version: raw.version,
+            event: raw.event,
             first_used_at: raw.first_used_at,
             unknown,
         }))
@@ -183,7 +184,7 @@ fn typed<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> R
     let (record, unknown) = shape::decode(name, &raw.image.public, Some(&raw.image.private))?;
     let record =
         view(record).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{name} is a record of another kind")))?;
-    Ok(Versioned { record, version: raw.version, first_used_at: raw.first_used_at, unknown })
+    Ok(Versioned { record, version: raw.version, event: raw.event, first_used_at: raw.first_used_at, unknown })
 }
 
 macro_rules! views {

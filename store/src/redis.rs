@@ -3,10 +3,13 @@
 mod answer;
 mod connection;
 mod edge;
+mod link;
+mod master;
 mod meter;
 mod queue;
 mod queue_reads;
 mod records;
+mod remembered;
 mod scripts;
 mod settings;
 
@@ -17,12 +20,14 @@ use std::time::Duration;
 use ::redis::Script;
 use gatepost_domain::id::StoreId;
 
-use crate::act::StoreHead;
+use crate::act::{Repeats, StoreHead};
 use crate::change::checksum;
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, Skew, StoreOptions};
+use crate::url::RedisUrl;
 use answer::Answer;
 use connection::Connections;
+use remembered::Remembered;
 
 /// A store on Redis. Clones share its connections.
 #[derive(Clone)]
@@ -36,6 +41,7 @@ struct Inner {
     max_entries: u64,
     skew: Skew,
     warnings: Vec<String>,
+    remembered: Remembered,
     /// Known once the store was opened; every act compares it.
     id: OnceLock<StoreId>,
 }
@@ -48,18 +54,21 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// Connects and checks version and settings. Fails within the connect deadline.
-    pub(crate) async fn connect(url: &str, options: &StoreOptions) -> Result<Self> {
-        let connections = Connections::open(url).await?;
-        let warnings = settings::check(&connections, options.unsafe_redis).await?;
+    pub(crate) async fn connect(url: &RedisUrl, options: &StoreOptions) -> Result<Self> {
+        let connections = Connections::open(url, &options.namespace, options.replicas).await?;
+        let warnings = settings::check(&connections, url, options.unsafe_redis).await?;
         let inner = Inner {
             connections,
             namespace: options.namespace.clone(),
             max_entries: options.max_entries,
             skew: options.skew.clone(),
             warnings,
+            remembered: Remembered::default(),
             id: OnceLock::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let redis = Self { inner: Arc::new(inner) };
+        remembered::watch(&redis);
+        Ok(redis)
     }
 
     pub(crate) async fn open(&self) -> Result<Option<StoreHead>> {
@@ -67,7 +76,7 @@ impl Redis {
         command.arg(self.meta_key()).arg("id").arg("envelope").arg("loose-checksum");
         let head = head(self.inner.connections.command(&command, COMMIT_DEADLINE).await?)?;
         if let Some(head) = &head {
-            self.remember(head)?;
+            self.remember_id(head)?;
         }
         Ok(head)
     }
@@ -75,10 +84,11 @@ impl Redis {
     pub(crate) async fn create(&self, id: StoreId, envelope: Vec<u8>) -> Result<StoreHead> {
         let mut invocation = scripts::CREATE.prepare_invoke();
         invocation.key(self.meta_key()).arg(id.as_str()).arg(envelope);
-        let answer = self.inner.connections.script(&invocation, COMMIT_DEADLINE).await?;
+        let (answer, run) = self.inner.connections.script(&invocation, COMMIT_DEADLINE).await?;
+        self.inner.connections.confirm(&run, COMMIT_DEADLINE).await?;
         let head = head(answer)?;
         let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))?;
-        self.remember(&head)?;
+        self.remember_id(&head)?;
         Ok(head)
     }
 
@@ -86,7 +96,11 @@ impl Redis {
         Ok(self.inner.warnings.clone())
     }
 
-    fn remember(&self, head: &StoreHead) -> Result<()> {
+    pub(crate) async fn repeats(&self) -> Result<Repeats> {
+        Ok(self.inner.remembered.repeats())
+    }
+
+    fn remember_id(&self, head: &StoreHead) -> Result<()> {
         let known = self.inner.id.get_or_init(|| head.id.clone());
         if *known == head.id { Ok(()) } else { Err(answer::wrong_store()) }
     }

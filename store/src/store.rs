@@ -13,7 +13,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
-use crate::act::{StoreHead, TrimRule, Trimmed};
+use crate::act::{Repeats, StoreHead, TrimRule, Trimmed};
 use crate::backend::Backend;
 use crate::embedded::Embedded;
 use crate::envelope::{Envelope, MasterKey};
@@ -78,6 +78,11 @@ impl Store {
     /// Settings that are allowed but unwise, as sentences for the operator.
     pub async fn warnings(&self) -> Result<Vec<String>> {
         self.backend.warnings().await
+    }
+
+    /// How often this process found that a new master of Redis had lost what was acknowledged.
+    pub async fn repeats(&self) -> Result<Repeats> {
+        self.backend.repeats().await
     }
 
     /// The digest under which a key's value is found.

@@ -10,13 +10,34 @@ pub enum StoreUrl {
     Embedded(PathBuf),
     /// In this process, in memory, gone at its end.
     Memory,
-    /// On one Redis: the URL for the client library.
-    Redis(String),
+    /// On Redis.
+    Redis(RedisUrl),
+}
+
+/// Where a Redis is: URLs for the client library, each of one server.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RedisUrl {
+    /// One server.
+    Standalone(String),
+    /// A master that sentinels name.
+    Sentinel {
+        /// The sentinels.
+        sentinels: Vec<String>,
+        /// The name of the master.
+        master: String,
+        /// How to connect to any of the servers; its host is of no meaning.
+        server: String,
+    },
+    /// A cluster: some of its servers.
+    Cluster(Vec<String>),
 }
 
 /// Why a text is no store URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; use embedded:PATH, embedded::memory:, redis://HOST:PORT or rediss://HOST:PORT")]
+#[error(
+    "{0}; use embedded:PATH, embedded::memory:, redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER, \
+     redis+cluster://HOST:PORT,HOST:PORT, or rediss instead of redis for TLS"
+)]
 pub struct NotAStoreUrl(String);
 
 impl StoreUrl {
@@ -32,13 +53,88 @@ impl StoreUrl {
                 Ok(Self::Embedded(PathBuf::from(path)))
             };
         }
-        let parsed = ::url::Url::parse(text).map_err(|error| NotAStoreUrl(format!("not a URL: {error}")))?;
-        match parsed.scheme() {
-            "redis" | "rediss" if parsed.host().is_some() => Ok(Self::Redis(text.to_owned())),
-            "redis" | "rediss" => Err(NotAStoreUrl("the URL lacks a host".to_owned())),
-            other => Err(NotAStoreUrl(format!("scheme {other} is not known"))),
+        RedisUrl::parse(text).map(Self::Redis)
+    }
+}
+
+impl RedisUrl {
+    fn parse(text: &str) -> Result<Self, NotAStoreUrl> {
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| NotAStoreUrl("not a URL".to_owned()))?;
+        let (tls, kind) = match scheme.split_once('+') {
+            Some((tls, kind)) => (tls, kind),
+            None => (scheme, ""),
+        };
+        if !matches!(tls, "redis" | "rediss") {
+            return Err(NotAStoreUrl(format!("scheme {scheme} is not known")));
+        }
+        match kind {
+            "" => server(text).map(Self::Standalone),
+            "sentinel" => Servers::parse(tls, rest)?.sentinel(),
+            "cluster" => Servers::parse(tls, rest)?.cluster(),
+            _ => Err(NotAStoreUrl(format!("scheme {scheme} is not known"))),
         }
     }
+}
+
+/// The parts of a URL that names several servers: `[user:password@]host:port,host:port[/path]`.
+struct Servers<'a> {
+    tls: &'a str,
+    credentials: &'a str,
+    hosts: Vec<&'a str>,
+    path: &'a str,
+}
+
+impl<'a> Servers<'a> {
+    fn parse(tls: &'a str, rest: &'a str) -> Result<Self, NotAStoreUrl> {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
+        if hosts.iter().any(|host| host.is_empty()) {
+            return Err(NotAStoreUrl("the URL lacks a host".to_owned()));
+        }
+        Ok(Self { tls, credentials, hosts, path })
+    }
+
+    /// Credentials are those of the servers: sentinels are asked without.
+    fn sentinel(self) -> Result<RedisUrl, NotAStoreUrl> {
+        if self.path.is_empty() || self.path.contains('/') {
+            return Err(NotAStoreUrl("the URL lacks the name of the master".to_owned()));
+        }
+        let urls = self.hosts.iter().map(|host| server(&format!("{}://{}", self.tls, with_port(host, 26379))));
+        Ok(RedisUrl::Sentinel {
+            sentinels: urls.collect::<Result<_, _>>()?,
+            master: self.path.to_owned(),
+            server: self.server("master")?,
+        })
+    }
+
+    fn cluster(self) -> Result<RedisUrl, NotAStoreUrl> {
+        if !self.path.is_empty() {
+            return Err(NotAStoreUrl("a cluster has one database, without a name".to_owned()));
+        }
+        self.hosts.iter().map(|host| self.server(host)).collect::<Result<_, _>>().map(RedisUrl::Cluster)
+    }
+
+    fn server(&self, host: &str) -> Result<String, NotAStoreUrl> {
+        match self.credentials {
+            "" => server(&format!("{}://{host}", self.tls)),
+            credentials => server(&format!("{}://{credentials}@{host}", self.tls)),
+        }
+    }
+}
+
+/// The URL of one server, checked.
+fn server(text: &str) -> Result<String, NotAStoreUrl> {
+    let parsed = ::url::Url::parse(text).map_err(|error| NotAStoreUrl(format!("not a URL: {error}")))?;
+    match parsed.host() {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(NotAStoreUrl("the URL lacks a host".to_owned())),
+    }
+}
+
+fn with_port(host: &str, port: u16) -> String {
+    let after_address = host.rsplit_once(']').map_or(host, |(_, after)| after);
+    if after_address.contains(':') { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 impl fmt::Display for StoreUrl {
@@ -46,7 +142,18 @@ impl fmt::Display for StoreUrl {
         match self {
             StoreUrl::Embedded(path) => write!(f, "embedded:{}", path.display()),
             StoreUrl::Memory => f.write_str("embedded::memory:"),
-            StoreUrl::Redis(text) => f.write_str(&redact(text)),
+            StoreUrl::Redis(url) => write!(f, "{url}"),
+        }
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |urls: &[String]| urls.iter().map(|url| redact(url)).collect::<Vec<_>>().join(",");
+        match self {
+            RedisUrl::Standalone(url) => f.write_str(&redact(url)),
+            RedisUrl::Sentinel { sentinels, master, .. } => write!(f, "{master} of sentinels {}", shown(sentinels)),
+            RedisUrl::Cluster(servers) => write!(f, "cluster {}", shown(servers)),
         }
     }
 }
@@ -57,8 +164,14 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 /// A URL without its credentials.
-pub fn redact(text: &str) -> String {
+fn redact(text: &str) -> String {
     let Ok(mut parsed) = ::url::Url::parse(text) else { return "***".to_owned() };
     if !parsed.username().is_empty() && parsed.set_username("***").is_err() {
         return "***".to_owned();
@@ -73,20 +186,52 @@ pub fn redact(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn redis(text: &str) -> RedisUrl {
+        match StoreUrl::parse(text) {
+            Ok(StoreUrl::Redis(url)) => url,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
     #[test]
     fn the_known_forms_are_read_and_others_refused() {
         assert_eq!(StoreUrl::parse("embedded:./data"), Ok(StoreUrl::Embedded("./data".into())));
         assert_eq!(StoreUrl::parse("embedded::memory:"), Ok(StoreUrl::Memory));
-        assert!(matches!(StoreUrl::parse("redis://127.0.0.1:6379"), Ok(StoreUrl::Redis(_))));
-        for text in ["", "embedded:", "redis://", "http://a", "127.0.0.1:6379"] {
+        assert_eq!(redis("redis://a:1"), RedisUrl::Standalone("redis://a:1".to_owned()));
+        let sentinel = RedisUrl::Sentinel {
+            sentinels: vec!["rediss://a:26379".to_owned(), "rediss://[::1]:2".to_owned()],
+            master: "main".to_owned(),
+            server: "rediss://u:p@master".to_owned(),
+        };
+        assert_eq!(redis("rediss+sentinel://u:p@a,[::1]:2/main"), sentinel);
+        let cluster = vec!["redis://a:1".to_owned(), "redis://b:2".to_owned()];
+        assert_eq!(redis("redis+cluster://a:1,b:2"), RedisUrl::Cluster(cluster));
+        for text in [
+            "",
+            "embedded:",
+            "redis://",
+            "http://a",
+            "127.0.0.1:6379",
+            "redis+sentinel://a",
+            "redis+sentinel://a,/m",
+            "redis+cluster://",
+            "redis+cluster://a/1",
+            "redis+other://a",
+        ] {
             assert!(StoreUrl::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn credentials_are_not_printed() {
-        let url = StoreUrl::parse("redis://user:hunter2@127.0.0.1:6379/0").unwrap();
-        assert_eq!(url.to_string(), "redis://***:***@127.0.0.1:6379/0");
-        assert_eq!(format!("{url:?}"), "redis://***:***@127.0.0.1:6379/0");
+        for (text, shown) in [
+            ("redis://user:hunter2@127.0.0.1:6379/0", "redis://***:***@127.0.0.1:6379/0"),
+            ("redis+sentinel://user:hunter2@a/m", "m of sentinels redis://a:26379"),
+            ("redis+cluster://user:hunter2@a:1,b", "cluster redis://***:***@a:1,redis://***:***@b"),
+        ] {
+            let url = StoreUrl::parse(text).unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+        }
     }
 }

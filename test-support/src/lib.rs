@@ -1,12 +1,18 @@
 //! For tests: real servers, each on a free port, in a directory of its own, gone when dropped; and
 //! records to put into stores.
 
+mod cluster;
 mod origin;
+mod proxy;
 pub mod records;
 mod redis;
+mod sentinel;
 
+pub use cluster::RedisCluster;
 pub use origin::{Origin, Recorded};
+pub use proxy::{Fault, FaultProxy};
 pub use redis::RedisServer;
+pub use sentinel::SentinelSet;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,7 +1,5 @@
 //! A redis-server process.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +16,7 @@ const MAX_TRIES: u32 = 500;
 pub struct RedisServer {
     port: u16,
     directory: TempDir,
+    arguments: Vec<String>,
     process: Option<Child>,
 }
 
@@ -27,10 +26,49 @@ impl RedisServer {
     /// # Panics
     /// If redis-server is not installed or does not start.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// If redis-server is not installed or does not start.
+    pub fn start_with(further: &[String]) -> Self {
+        Self::run(|port, directory| {
+            let port = port.to_string();
+            let own = ["--port", &port, "--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--dir"];
+            let own = own.into_iter().map(str::to_owned).chain([directory.display().to_string()]);
+            own.chain(further.iter().cloned()).collect()
+        })
+    }
+
+    /// Starts one with arguments that are made of its port and its directory.
+    pub(crate) fn run(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut server = Self { port: free_port(), directory, process: None };
+        let port = free_port();
+        let arguments = arguments(port, directory.path());
+        let mut server = Self { port, directory, arguments, process: None };
         server.resume();
         server
+    }
+
+    /// Sends its process a signal, such as `-STOP`.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().expect("kill can be run");
+        assert!(status.success(), "{signal} could not be sent");
+    }
+
+    /// What it answers to a command, as `redis-cli` prints it.
+    ///
+    /// # Panics
+    /// If redis-cli is not installed.
+    pub fn ask(&self, command: &[&str]) -> String {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output();
+        String::from_utf8_lossy(&output.expect("redis-cli is installed").stdout).trim_end().to_owned()
     }
 
     /// Its URL.
@@ -62,9 +100,7 @@ impl RedisServer {
     /// If it does not start.
     pub fn resume(&mut self) {
         let process = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""])
-            .arg("--dir")
-            .arg(self.directory.path())
+            .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -80,7 +116,28 @@ impl RedisServer {
     /// If the files cannot be removed.
     pub fn erase(&mut self) {
         self.kill();
-        self.directory = tempfile::tempdir().expect("a temporary directory can be made");
+        std::fs::remove_dir_all(self.directory.path()).expect("our own files can be removed");
+        std::fs::create_dir(self.directory.path()).expect("our own directory can be made anew");
+    }
+
+    /// Copies what it has on disk.
+    ///
+    /// # Panics
+    /// If the files cannot be copied.
+    pub fn save(&self) -> TempDir {
+        let saved = tempfile::tempdir().expect("a temporary directory can be made");
+        copy(self.directory.path(), saved.path());
+        saved
+    }
+
+    /// Puts a copy back, as if everything since had never been written, and starts it again.
+    ///
+    /// # Panics
+    /// If the files cannot be copied or it does not start.
+    pub fn restore(&mut self, saved: &TempDir) {
+        self.erase();
+        copy(saved.path(), self.directory.path());
+        self.resume();
     }
 
     /// Waits until the process that we started answers, and not another one on its port.
@@ -95,13 +152,19 @@ impl RedisServer {
     }
 
     fn answering_pid(&self) -> Option<String> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-        stream.write_all(b"INFO server\r\nQUIT\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
+        self.ask(&["info", "server"]).lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("our own files can be read").flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            std::fs::create_dir_all(&target).expect("our own directory can be written");
+            copy(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).expect("our own files can be copied");
+        }
     }
 }
 

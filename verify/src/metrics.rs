@@ -49,6 +49,7 @@ impl Metrics {
         for kind in [
             StoreErrorKind::Unavailable,
             StoreErrorKind::WrongStore,
+            StoreErrorKind::Unconfirmed,
             StoreErrorKind::Full,
             StoreErrorKind::Corrupt,
             StoreErrorKind::Refused,

@@ -46,6 +46,12 @@ fn of_store(error: &StoreError) -> Problem {
             tracing::warn!(%error, "the store did not answer");
             ErrorCode::StoreUnavailable.into()
         }
+        StoreErrorKind::Unconfirmed => {
+            tracing::warn!(%error, "a change is not confirmed");
+            let detail = "the change was committed, but too few replicas of the store have confirmed it; to repeat the \
+                          request is safe";
+            Problem::new(ErrorCode::StoreUnavailable, detail)
+        }
         StoreErrorKind::Full => {
             tracing::warn!(%error, "the store takes no writes");
             Problem::new(ErrorCode::StoreUnavailable, "the store takes no writes now: its memory or disk is full")

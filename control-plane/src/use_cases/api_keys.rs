@@ -6,6 +6,7 @@ use gatepost_domain::key::{self, Checksum, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
 use gatepost_domain::time::{Timestamp, Version};
+use gatepost_store::act::CursorState;
 use gatepost_store::{Versioned, Write, os_rng};
 use serde_json::value::RawValue;
 
@@ -143,7 +144,10 @@ impl ControlPlane {
         for _ in 0..MAX_TRIES {
             let found = self.api_key(caller, name).await?;
             if found.record.status == Status::Inactive {
-                return Ok(found.version);
+                match self.store.confirm(found.version, &found.event).await?.state {
+                    CursorState::Present | CursorState::Trimmed => return Ok(found.version),
+                    CursorState::Foreign => continue,
+                }
             }
             let off = ApiKey {
                 status: Status::Inactive,

@@ -7,7 +7,7 @@ use gatepost_control_plane::{ControlPlane, ControlPlaneServer, NewAccessKey};
 use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
+use gatepost_store::{MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -38,6 +38,7 @@ impl Fixture {
             url: StoreUrl::Memory,
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
+            replicas: Replicas::NONE,
             max_entries: 1_000_000,
             clock: clock.clone(),
             skew: Skew::default(),

@@ -15,7 +15,7 @@ use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, R
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
 };
 use gatepost_test_support::{Origin, records};
 use gatepost_verify::{Feed, VerifyOptions};
@@ -108,6 +108,7 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
         url: StoreUrl::Memory,
         namespace: "gp".to_owned(),
         unsafe_redis: UnsafeRedis::Refused,
+        replicas: Replicas::NONE,
         max_entries: 1000,
         clock: Arc::clone(clock),
         skew: Skew::default(),

@@ -100,6 +100,10 @@ impl Embedded {
         self.position("last")
     }
 
+    pub(crate) async fn confirm(&self, version: Version, event: EventId) -> Result<Judged> {
+        self.judge_cursor(version, Some(event)).await
+    }
+
     pub(crate) async fn judge_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<Judged> {
         judge_cursor(&self.read()?, cursor, event.as_ref())
     }

@@ -9,21 +9,25 @@ use crate::act::RawRecord;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::packed::{parse_version, unpack};
 
+use super::link::RunId;
+
 /// The rest of an answer, read from the front.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// Its first value: what happened.
     pub(super) word: String,
+    /// Which run of which server answered.
+    pub(super) run: RunId,
     rest: VecDeque<Value>,
 }
 
 impl Answer {
     /// Takes an answer apart; that the store is another one is a failure of every act.
-    pub(super) fn of(value: Value) -> Result<Self> {
+    pub(super) fn of((value, run): (Value, RunId)) -> Result<Self> {
         let values: Vec<Value> = read(value)?;
         let mut rest = VecDeque::from(values);
         let word: String = read(rest.pop_front().unwrap_or(Value::Nil))?;
-        if word == "wrong-store" { Err(wrong_store()) } else { Ok(Self { word, rest }) }
+        if word == "wrong-store" { Err(wrong_store()) } else { Ok(Self { word, run, rest }) }
     }
 
     /// Whether everything was read.

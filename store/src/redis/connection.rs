@@ -1,80 +1,155 @@
-//! Connections: one for acts, and one for each reader that may block. They come back by themselves.
+//! Connections: one for acts, one for each reader that may block, one for each wait for replicas.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, RedisError, ScriptInvocation, ServerErrorKind, Value};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{Cmd, RedisError, ScriptInvocation, Value, cmd};
+use tokio::sync::watch;
 
-use crate::error::{Result, StoreError, StoreErrorKind};
-use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE};
-use crate::url::redact;
+use crate::error::{Result, StoreErrorKind};
+use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE, LOOKUP_DEADLINE, Replicas};
+use crate::url::RedisUrl;
 
-/// After this long without an acknowledgement a connection is given up, so that a silent network ends it
-/// as a closed one does.
-const SILENCE_DEADLINE: Duration = Duration::from_secs(5);
+use super::link::{Link, RunId, failure};
+use super::master::{Topology, info};
 
-/// A connection for acts, and apart from it those of blocking reads, which hold up what is behind them.
+/// How often a meter's command is tried on a cluster whose slots move.
+const METER_RETRIES: u32 = 2;
+
+/// The connections of one process.
 pub(super) struct Connections {
-    acts: ConnectionManager,
-    client: Client,
-    /// Connections on which nobody blocks now: there are never more than readers of the feed.
-    idle: Mutex<Vec<ConnectionManager>>,
+    topology: Arc<Topology>,
+    acts: Link,
+    /// Links on which nobody waits now: there are never more than readers of the feed and waits for replicas
+    /// at a time.
+    idle: Mutex<Vec<Link>>,
+    meters: Meters,
+    replicas: Replicas,
+}
+
+/// Where meters are.
+enum Meters {
+    /// Beside the records.
+    WithRecords,
+    /// Spread over a cluster by their own tags.
+    Spread(Box<ClusterConnection>),
 }
 
 impl Connections {
     /// Connects. A failure names the address, without credentials.
-    pub(super) async fn open(url: &str) -> Result<Self> {
-        let shown = redact(url);
-        let refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{shown}: {error}"));
-        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(SILENCE_DEADLINE);
-        let info = url.into_connection_info().map_err(refused)?.set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(refused)?;
-        let opening = ConnectionManager::new_with_config(client.clone(), config());
-        match tokio::time::timeout(CONNECT_DEADLINE, opening).await {
-            Ok(Ok(acts)) => Ok(Self { acts, client, idle: Mutex::default() }),
-            Ok(Err(error)) => Err(kind(&error).with(format!("cannot reach {shown}: {error}"))),
-            Err(_) => Err(StoreErrorKind::Unavailable
-                .with(format!("cannot reach {shown}: no answer within {} s", CONNECT_DEADLINE.as_secs()))),
-        }
+    pub(super) async fn open(url: &RedisUrl, namespace: &str, replicas: Replicas) -> Result<Self> {
+        let refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{url}: {error}"));
+        let topology = Arc::new(Topology::of(url, namespace).map_err(refused)?);
+        let acts = Link::new(Arc::clone(&topology));
+        let opening = async {
+            acts.send(CONNECT_DEADLINE, async |connection| cmd("PING").query_async(connection).await).await?;
+            Meters::open(url).await
+        };
+        let opened = tokio::time::timeout(CONNECT_DEADLINE, opening).await.unwrap_or_else(|_| {
+            Err(StoreErrorKind::Unavailable.with(format!("no answer within {} s", CONNECT_DEADLINE.as_secs())))
+        });
+        let meters = opened.map_err(|error| error.kind().with(format!("cannot reach {url}: {error}")))?;
+        Ok(Self { topology, acts, idle: Mutex::default(), meters, replicas })
+    }
+
+    /// Told whenever another run of a server became the master.
+    pub(super) fn runs(&self) -> watch::Receiver<Option<RunId>> {
+        self.acts.runs()
     }
 
     /// Sends a command on the connection for acts.
     pub(super) async fn command(&self, command: &Cmd, deadline: Duration) -> Result<Value> {
-        let mut connection = self.acts.clone();
-        within(deadline, command.query_async(&mut connection)).await
+        let sent = self.acts.send(deadline, async |connection| command.query_async(connection).await).await;
+        sent.map(|(value, _)| value)
     }
 
-    /// Runs a script; one that Redis does not know is loaded first.
-    pub(super) async fn script(&self, invocation: &ScriptInvocation<'_>, deadline: Duration) -> Result<Value> {
-        let mut connection = self.acts.clone();
-        within(deadline, invocation.invoke_async(&mut connection)).await
+    /// Runs a script; one that Redis does not know is loaded first. Answers also which run has run it.
+    pub(super) async fn script(&self, invocation: &ScriptInvocation<'_>, deadline: Duration) -> Result<(Value, RunId)> {
+        self.acts.send(deadline, async |connection| invocation.invoke_async(connection).await).await
     }
 
     /// Sends a command that may block for `wait`.
     pub(super) async fn blocking(&self, command: &Cmd, wait: Duration) -> Result<Value> {
-        let idle = self.idle().pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => ConnectionManager::new_lazy_with_config(self.client.clone(), config()).map_err(failure)?,
-        };
-        let answer = within(wait + COMMIT_DEADLINE, command.query_async(&mut connection)).await;
-        self.idle().push(connection);
-        answer
+        let link = self.take_idle();
+        let answer = link.send(wait + LOOKUP_DEADLINE, async |connection| command.query_async(connection).await).await;
+        self.idle().push(link);
+        answer.map(|(value, _)| value)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<ConnectionManager>> {
+    /// Waits until as many replicas as configured have all that this run has written so far, at most so long.
+    pub(super) async fn confirm(&self, run: &RunId, deadline: Duration) -> Result<()> {
+        let Replicas { count, wait } = self.replicas;
+        if count == 0 {
+            return Ok(());
+        }
+        let wait = wait.min(deadline);
+        let link = self.take_idle();
+        // WAIT waits for what was written before the connection's previous command. Without one it waits for nothing.
+        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| {
+            let () = cmd("PING").query_async(connection).await?;
+            cmd("WAIT").arg(count).arg(wait.as_millis().max(1).to_string()).query_async(connection).await
+        };
+        let answer = link.send(wait + LOOKUP_DEADLINE, waiting).await;
+        self.idle().push(link);
+        let (reached, confirming) = answer?;
+        let reached: u32 = redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        if confirming != *run {
+            return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
+        }
+        if reached < count {
+            let ms = wait.as_millis();
+            return Err(
+                StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it after {ms} ms"))
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends a meter's command to where that meter is.
+    pub(super) async fn meter_command(&self, command: &Cmd, deadline: Duration) -> Result<Value> {
+        match &self.meters {
+            Meters::WithRecords => self.command(command, deadline).await,
+            Meters::Spread(cluster) => {
+                within(deadline, command.query_async(&mut ClusterConnection::clone(cluster))).await
+            }
+        }
+    }
+
+    /// The same for a script.
+    pub(super) async fn meter_script(&self, invocation: &ScriptInvocation<'_>, deadline: Duration) -> Result<Value> {
+        match &self.meters {
+            Meters::WithRecords => self.script(invocation, deadline).await.map(|(value, _)| value),
+            Meters::Spread(cluster) => {
+                within(deadline, invocation.invoke_async(&mut ClusterConnection::clone(cluster))).await
+            }
+        }
+    }
+
+    fn take_idle(&self) -> Link {
+        self.idle().pop().unwrap_or_else(|| Link::new(Arc::clone(&self.topology)))
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Deadlines are ours. A connection that cannot be made fails at once, and the next act tries again.
-fn config() -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(CONNECT_DEADLINE))
-        .set_response_timeout(None)
+impl Meters {
+    async fn open(url: &RedisUrl) -> Result<Self> {
+        let RedisUrl::Cluster(servers) = url else { return Ok(Meters::WithRecords) };
+        let servers =
+            servers.iter().map(|server| info(server)).collect::<redis::RedisResult<Vec<_>>>().map_err(failure)?;
+        let client = ClusterClientBuilder::new(servers)
+            .retries(METER_RETRIES)
+            .connection_timeout(CONNECT_DEADLINE)
+            .response_timeout(COMMIT_DEADLINE)
+            .build()
+            .map_err(failure)?;
+        let connection = client.get_async_connection().await.map_err(failure)?;
+        Ok(Meters::Spread(Box::new(connection)))
+    }
 }
 
 async fn within(deadline: Duration, act: impl Future<Output = redis::RedisResult<Value>>) -> Result<Value> {
@@ -82,19 +157,5 @@ async fn within(deadline: Duration, act: impl Future<Output = redis::RedisResult
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(failure(error)),
         Err(_) => Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis()))),
-    }
-}
-
-fn failure(error: RedisError) -> StoreError {
-    kind(&error).with(error)
-}
-
-fn kind(error: &RedisError) -> StoreErrorKind {
-    match (error.kind(), error.code()) {
-        (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
-        (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => StoreErrorKind::Refused,
-        (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
-        (ErrorKind::Server(ServerErrorKind::ResponseError), _) => StoreErrorKind::Corrupt,
-        _ => StoreErrorKind::Unavailable,
     }
 }

@@ -15,7 +15,7 @@ use crate::act::{
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::{Result, StoreErrorKind};
-use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE, LOOKUP_DEADLINE, MAX_FEED_WAIT};
+use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE, HEARTBEAT_DEADLINE, LOOKUP_DEADLINE, MAX_FEED_WAIT};
 use crate::packed::{parse_scope, parse_version, unpack, version_text};
 
 use super::answer::Answer;
@@ -46,10 +46,17 @@ impl Redis {
             .bytes(claim.digest.as_bytes().to_vec())
             .text(claim.event.as_str())
             .text(Action::ApiKeyFirstUsed.as_str())
-            .bytes(claim.head);
+            .bytes(claim.head.clone());
         let mut answer = self.act(&scripts::CLAIM_FIRST_USE, CLAIM_DEADLINE, arguments).await?;
+        if answer.word != "not-active" {
+            self.inner.connections.confirm(&answer.run, CLAIM_DEADLINE).await?;
+        }
         match answer.word.as_str() {
-            "won" => Ok(Claim::Won(answer.version()?)),
+            "won" => {
+                let version = answer.version()?;
+                self.inner.remembered.claim(claim, version);
+                Ok(Claim::Won(version))
+            }
             "already" => Ok(Claim::Already(answer.moment()?)),
             "not-active" => Ok(Claim::NotActive),
             _ => answer.unknown(),
@@ -84,7 +91,9 @@ impl Redis {
             .text(heartbeat.cursor_event.as_ref().map_or("", EventId::as_str))
             .ms(heartbeat.refuses_within)
             .bytes(accounts_index().0);
-        let mut answer = self.act(&scripts::HEARTBEAT, COMMIT_DEADLINE, arguments).await?;
+        let mut answer = self.act(&scripts::HEARTBEAT, HEARTBEAT_DEADLINE, arguments).await?;
+        // A master that has lost its replicas may have been replaced: it must keep nobody live.
+        self.inner.connections.confirm(&answer.run, HEARTBEAT_DEADLINE).await?;
         Ok(Beat {
             cursor: judged(&mut answer)?,
             accounts: answer.next()?,
@@ -92,10 +101,19 @@ impl Redis {
         })
     }
 
+    pub(crate) async fn confirm(&self, version: Version, event: EventId) -> Result<Judged> {
+        let mut answer = self.read_cursor(version, Some(&event)).await?;
+        self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
+        judged(&mut answer)
+    }
+
     pub(crate) async fn judge_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<Judged> {
-        let event = event.as_ref().map_or("", EventId::as_str);
-        let arguments = Arguments::default().bytes(version_text(cursor)).text(event);
-        judged(&mut self.act(&scripts::JUDGE_CURSOR, COMMIT_DEADLINE, arguments).await?)
+        judged(&mut self.read_cursor(cursor, event.as_ref()).await?)
+    }
+
+    async fn read_cursor(&self, cursor: Version, event: Option<&EventId>) -> Result<Answer> {
+        let arguments = Arguments::default().bytes(version_text(cursor)).text(event.map_or("", EventId::as_str));
+        self.act(&scripts::JUDGE_CURSOR, COMMIT_DEADLINE, arguments).await
     }
 
     pub(crate) async fn sign_off(&self, gateway: GatewayId) -> Result<()> {

@@ -23,7 +23,7 @@ impl Redis {
         let mut invocation = scripts::LEASE_ALLOWANCE.prepare_invoke();
         invocation.key(self.meter_key("window", &meter));
         invocation.arg(self.inner.skew.ms()).arg(limit).arg(length_ms).arg(want);
-        let answer = self.inner.connections.script(&invocation, CLAIM_DEADLINE).await?;
+        let answer = self.inner.connections.meter_script(&invocation, CLAIM_DEADLINE).await?;
         let (granted, left, remaining_ms, reset_ms) =
             redis::from_redis_value(answer).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         Ok(Allowance {
@@ -38,7 +38,7 @@ impl Redis {
         let adding = usage.iter().map(|(meter, count)| async move {
             let mut command = redis::cmd("INCRBY");
             command.arg(self.meter_key("usage", meter)).arg(*count);
-            self.inner.connections.command(&command, COMMIT_DEADLINE).await.map(drop)
+            self.inner.connections.meter_command(&command, COMMIT_DEADLINE).await.map(drop)
         });
         futures::future::try_join_all(adding).await.map(drop)
     }
@@ -47,7 +47,7 @@ impl Redis {
         let reading = meters.iter().map(|meter| async move {
             let mut command = redis::cmd("GET");
             command.arg(self.meter_key("usage", meter));
-            let value = self.inner.connections.command(&command, COMMIT_DEADLINE).await?;
+            let value = self.inner.connections.meter_command(&command, COMMIT_DEADLINE).await?;
             let count: Option<u64> =
                 redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
             Ok(count.unwrap_or(0))

@@ -6,6 +6,9 @@ use crate::error::{Result, StoreErrorKind};
 use crate::options::COMMIT_DEADLINE;
 use crate::packed::{pack_image, version_text};
 
+use gatepost_domain::time::Version;
+
+use super::answer::Answer;
 use super::edge::fence_text;
 use super::{Arguments, Redis, scripts};
 
@@ -17,13 +20,21 @@ impl Redis {
         };
         let mut answer = self.act(script, COMMIT_DEADLINE, arguments(&commit, &max_waiting)).await?;
         match answer.word.as_str() {
-            "committed" => Ok(CommitAnswer::Committed(answer.version()?)),
-            "repeated" => Ok(CommitAnswer::Repeated(answer.version()?)),
+            "committed" => Ok(CommitAnswer::Committed(self.acknowledged(commit, &mut answer).await?)),
+            "repeated" => Ok(CommitAnswer::Repeated(self.acknowledged(commit, &mut answer).await?)),
             "stale" => Ok(CommitAnswer::Stale),
             "digest-taken" => Ok(CommitAnswer::DigestTaken),
             "stream-full" => Ok(CommitAnswer::StreamFull),
             _ => answer.unknown(),
         }
+    }
+
+    /// The version of a commit, once it may be acknowledged.
+    async fn acknowledged(&self, commit: RawCommit, answer: &mut Answer) -> Result<Version> {
+        let version = answer.version()?;
+        self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
+        self.inner.remembered.commit(commit, version);
+        Ok(version)
     }
 
     pub(crate) async fn records(&self, names: Vec<RecordName>) -> Result<Vec<Option<RawRecord>>> {

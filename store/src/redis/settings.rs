@@ -5,16 +5,18 @@ use std::collections::HashMap;
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, UnsafeRedis};
 
+use crate::url::RedisUrl;
+
 use super::connection::Connections;
 
 /// The oldest major version that has all we use: script flags.
 const MIN_MAJOR: u32 = 7;
 
 /// Refuses what must not be, and answers warnings for the rest.
-pub(super) async fn check(connections: &Connections, unsafe_redis: UnsafeRedis) -> Result<Vec<String>> {
+pub(super) async fn check(connections: &Connections, url: &RedisUrl, unsafe_redis: UnsafeRedis) -> Result<Vec<String>> {
     let info = connections.command(&redis::cmd("INFO"), COMMIT_DEADLINE).await?;
     let text: String = redis::from_redis_value(info).map_err(|error| StoreErrorKind::Refused.with(error))?;
-    let (faults, warnings) = judge(&parse(&text));
+    let (faults, warnings) = judge(&parse(&text), url);
     match unsafe_redis {
         UnsafeRedis::Allowed => Ok([faults, warnings].concat()),
         UnsafeRedis::Refused if faults.is_empty() => Ok(warnings),
@@ -30,7 +32,7 @@ fn parse(info: &str) -> HashMap<&str, &str> {
 }
 
 /// Faults and warnings.
-fn judge(info: &HashMap<&str, &str>) -> (Vec<String>, Vec<String>) {
+fn judge(info: &HashMap<&str, &str>, url: &RedisUrl) -> (Vec<String>, Vec<String>) {
     let value = |name: &str| info.get(name).copied().unwrap_or_default();
     let mut faults = Vec::new();
     let version = value("redis_version");
@@ -41,6 +43,12 @@ fn judge(info: &HashMap<&str, &str>) -> (Vec<String>, Vec<String>) {
     let policy = value("maxmemory_policy");
     if value("maxmemory") != "0" && policy != "noeviction" {
         faults.push(format!("Redis may evict keys: maxmemory-policy is {policy}, noeviction is needed"));
+    }
+    // It stands there only where min-replicas-to-write is above 0.
+    if matches!(url, RedisUrl::Sentinel { .. }) && !info.contains_key("min_slaves_good_slaves") {
+        let fault = "min-replicas-to-write is 0: a master that was cut off would go on to acknowledge writes that are \
+                     lost when it comes back; at least 1 is needed with Sentinel";
+        faults.push(fault.to_owned());
     }
     let mut warnings = Vec::new();
     if value("aof_enabled") != "1" {
@@ -57,7 +65,11 @@ mod tests {
     use super::*;
 
     fn judged(info: &str) -> (usize, usize) {
-        let (faults, warnings) = judge(&parse(info));
+        judged_at(info, &RedisUrl::Standalone(String::new()))
+    }
+
+    fn judged_at(info: &str, url: &RedisUrl) -> (usize, usize) {
+        let (faults, warnings) = judge(&parse(info), url);
         (faults.len(), warnings.len())
     }
 
@@ -70,6 +82,9 @@ mod tests {
         let evicting = good.replace("maxmemory:0", "maxmemory:1000").replace("noeviction", "allkeys-lru");
         assert_eq!(judged(&evicting), (1, 0));
         assert_eq!(judged(&good.replace("aof_enabled:1", "aof_enabled:0")), (0, 1));
+        let sentinel = RedisUrl::Sentinel { sentinels: vec![], master: String::new(), server: String::new() };
+        assert_eq!(judged_at(good, &sentinel), (1, 0));
+        assert_eq!(judged_at(&format!("{good}min_slaves_good_slaves:0\r\n"), &sentinel), (0, 0));
         assert_eq!(judged(""), (2, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! Stores to test, and records to put into them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, KeyId, WebhookId};
@@ -9,10 +10,12 @@ use gatepost_domain::record::{Account, Actor, ApiKey, Project, Record, Role, Sta
 use gatepost_domain::time::Version;
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng};
-use gatepost_test_support::RedisServer;
+use gatepost_store::{
+    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+};
 pub(crate) use gatepost_test_support::records::account;
 use gatepost_test_support::records::{self, project, stamps};
+use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 use tempfile::TempDir;
 
 /// A place for a store, and what keeps it alive.
@@ -49,16 +52,39 @@ impl Place {
         Self::at(url, None, Some(redis))
     }
 
+    pub(crate) fn sentinel(set: &SentinelSet, case: &str) -> Self {
+        let place = Self::at(StoreUrl::parse(&set.url()).unwrap(), None, None);
+        place.confirmed_in(case, 2)
+    }
+
+    pub(crate) fn cluster(cluster: &RedisCluster, case: &str) -> Self {
+        let place = Self::at(StoreUrl::parse(&cluster.url()).unwrap(), None, None);
+        place.confirmed_in(case, 1)
+    }
+
+    /// In a namespace, and with so many replicas that must confirm writes.
+    fn confirmed_in(mut self, namespace: &str, replicas: u32) -> Self {
+        self.options.namespace = namespace.to_owned();
+        self.options.replicas = Replicas { count: replicas, wait: Duration::from_secs(5) };
+        self
+    }
+
     fn at(url: StoreUrl, directory: Option<TempDir>, redis: Option<RedisServer>) -> Self {
         let options = StoreOptions {
             url,
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
+            replicas: Replicas::NONE,
             max_entries: 1000,
             clock: Arc::new(SystemClock),
             skew: Skew::default(),
         };
         Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, redis }
+    }
+
+    /// The store, opened once more as another process would.
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(&self.options, &self.master).await.unwrap()
     }
 
     /// A store with one account and one project.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod edge;
+mod failover;
 mod fixture;
 mod meter;
 mod place;
@@ -12,6 +13,7 @@ mod records;
 mod trim;
 
 use fixture::Place;
+use gatepost_test_support::{RedisCluster, SentinelSet};
 
 /// One test for each case and backend.
 macro_rules! conformance {
@@ -27,6 +29,20 @@ macro_rules! conformance {
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() { super::$area::$case(super::Place::redis()).await; })*
+        }
+
+        /// All cases one after the other, each in a namespace of its own.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn the_suite_runs_on_sentinel() {
+            let set = SentinelSet::start();
+            $(Box::pin($area::$case(Place::sentinel(&set, stringify!($case)))).await;)*
+        }
+
+        /// All cases one after the other, each in a namespace of its own and hence on any of the masters.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn the_suite_runs_on_a_cluster() {
+            let cluster = RedisCluster::start();
+            $(Box::pin($area::$case(Place::cluster(&cluster, stringify!($case)))).await;)*
         }
     };
 }

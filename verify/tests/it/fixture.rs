@@ -1,6 +1,5 @@
 //! A verifier on a Redis of its own.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,10 @@ use gatepost_domain::record::{Actor, ApiKey, Project, Status};
 use gatepost_domain::time::Clock;
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, MasterKey, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
+use gatepost_store::{Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Feed, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
-use tempfile::TempDir;
 
 /// How long anything may take here, on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Fixture {
     pub(crate) redis: RedisServer,
     pub(crate) store: Store,
+    options: StoreOptions,
+    master: MasterKey,
     project: Project,
     registry: Registry,
     feed: Feed,
@@ -41,15 +41,17 @@ impl Fixture {
             url: StoreUrl::parse(&redis.url()).unwrap(),
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
+            replicas: Replicas::NONE,
             max_entries: 1000,
             clock: Arc::clone(&clock),
             skew: Skew::default(),
         };
-        let store = Store::open_or_create(&store_options, &MasterKey::generate(&mut os_rng())).await.unwrap();
+        let master = MasterKey::generate(&mut os_rng());
+        let store = Store::open_or_create(&store_options, &master).await.unwrap();
         let project = project(&store).await;
         let registry = Registry::new();
         let feed = gatepost_verify::start(store.clone(), clock, &options, &registry).await.unwrap();
-        Self { redis, store, project, registry, feed }
+        Self { redis, store, options: store_options, master, project, registry, feed }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -83,6 +85,15 @@ impl Fixture {
 
     pub(crate) async fn key_of(&self, value: &str) -> KeyId {
         self.make(&Secret::new(value.to_owned())).await
+    }
+
+    /// The value of a key that a process made which has ended since.
+    pub(crate) async fn key_of_another_process(&self) -> String {
+        let store = Store::open(&self.options, &self.master).await.unwrap();
+        let secret = records::secret();
+        let key = records::api_key(&self.project, &secret, |value| store.digest(value));
+        commit(&store, Action::ApiKeyCreated, Write::create(key)).await;
+        secret.expose().to_owned()
     }
 
     async fn make(&self, secret: &Secret) -> KeyId {
@@ -122,18 +133,6 @@ impl Fixture {
         let metric = &family.get_metric()[0];
         metric.get_counter().get_value() + metric.get_gauge().get_value()
     }
-
-    /// Copies what Redis has on disk.
-    pub(crate) fn save(&self) -> TempDir {
-        let saved = tempfile::tempdir().unwrap();
-        copy(self.redis.directory(), saved.path());
-        saved
-    }
-
-    /// Puts a copy back.
-    pub(crate) fn restore(&self, saved: &TempDir) {
-        copy(saved.path(), self.redis.directory());
-    }
 }
 
 fn requirement(env: Env) -> Requirement {
@@ -152,16 +151,4 @@ async fn commit(store: &Store, action: Action, write: Write) {
     let event = EventId::generate(&mut os_rng());
     let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None };
     assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy(&source, &target);
-        } else {
-            std::fs::copy(&source, &target).unwrap();
-        }
-    }
 }

@@ -77,15 +77,13 @@ async fn a_history_that_was_rewound_begins_the_cache_anew() {
     let mut fixture = Fixture::start(options()).await;
     let (_, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
-    let saved = fixture.save();
-    let (_, phantom) = fixture.key().await;
+    let saved = fixture.redis.save();
+    let phantom = fixture.key_of_another_process().await;
     assert_eq!(fixture.source(&phantom).await, Source::Store);
     assert_eq!(fixture.source(&phantom).await, Source::Cache);
     let last = fixture.store.last_position().await.unwrap();
     fixture.until_metric("gatepost_live", 1.0).await;
-    fixture.redis.kill();
-    fixture.restore(&saved);
-    fixture.redis.resume();
+    fixture.redis.restore(&saved);
     fixture.until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
     // The new history goes on at once, at higher positions, as if nothing had been lost.
     fixture.key().await;

@@ -34,6 +34,10 @@ if redis.call('HGET', META, 'id') ~= ARGV[1] then
   return {'wrong-store'}
 end
 
+-- While the store's slot moves to another server of a cluster, some of its keys are here and some there. Reading
+-- a key that is not here fails then, also one that never was: so no script begins what it could not end.
+redis.call('EXISTS', PREFIX .. 'never')
+
 local argument_at = 2
 local function argument()
   argument_at = argument_at + 1

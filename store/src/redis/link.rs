@@ -1,0 +1,182 @@
+//! A connection to the store's master that comes back by itself, also when another server is the master.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::error::{Result, StoreError, StoreErrorKind};
+use crate::options::CONNECT_DEADLINE;
+
+use super::master::Topology;
+
+/// A connection on which nothing was answered for so long, while something was waited for, is replaced.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+
+/// Which run of which server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunId(Arc<str>);
+
+/// One connection. What is sent on it at the same time is answered in order.
+pub(super) struct Link {
+    topology: Arc<Topology>,
+    state: Mutex<State>,
+    /// The run that was connected to last.
+    run: watch::Sender<Option<RunId>>,
+}
+
+struct State {
+    opening: Opening,
+    /// Counts openings: who loses a connection must not lose the next one.
+    serial: u64,
+    answered_at: Instant,
+}
+
+type Opened = std::result::Result<(MultiplexedConnection, RunId), Arc<RedisError>>;
+type Opening = Option<Shared<BoxFuture<'static, Opened>>>;
+
+impl Link {
+    /// A link that connects when it is first used.
+    pub(super) fn new(topology: Arc<Topology>) -> Self {
+        let state = State { opening: None, serial: 0, answered_at: Instant::now() };
+        Self { topology, state: Mutex::new(state), run: watch::Sender::new(None) }
+    }
+
+    /// Told whenever a connection was made: to which run.
+    pub(super) fn runs(&self) -> watch::Receiver<Option<RunId>> {
+        self.run.subscribe()
+    }
+
+    /// Sends a command and waits for its answer, at most so long, connecting included.
+    pub(super) async fn send<F>(&self, deadline: Duration, command: F) -> Result<(Value, RunId)>
+    where
+        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
+    {
+        match tokio::time::timeout(deadline, self.send_on_open(command)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.replace_if_silent();
+                Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis())))
+            }
+        }
+    }
+
+    async fn send_on_open<F>(&self, command: F) -> Result<(Value, RunId)>
+    where
+        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
+    {
+        let (serial, opening) = self.opening();
+        let (mut connection, run) = match opening.await {
+            Ok(open) => open,
+            Err(error) => {
+                self.lose(serial);
+                return Err(kind(&error).with(error));
+            }
+        };
+        self.run.send_if_modified(|last| {
+            let is_new = last.as_ref() != Some(&run);
+            if is_new {
+                *last = Some(run.clone());
+            }
+            is_new
+        });
+        match command(&mut connection).await {
+            Ok(value) => {
+                self.lock().answered_at = Instant::now();
+                Ok((value, run))
+            }
+            Err(error) => {
+                if ends_connection(&error) {
+                    self.lose(serial);
+                }
+                Err(failure(error))
+            }
+        }
+    }
+
+    /// The connection, or its making, in which everybody joins.
+    fn opening(&self) -> (u64, Shared<BoxFuture<'static, Opened>>) {
+        let mut state = self.lock();
+        if let Some(opening) = &state.opening {
+            return (state.serial, opening.clone());
+        }
+        state.serial += 1;
+        state.answered_at = Instant::now();
+        let opening = open(Arc::clone(&self.topology)).boxed().shared();
+        state.opening = Some(opening.clone());
+        (state.serial, opening)
+    }
+
+    fn lose(&self, serial: u64) {
+        let mut state = self.lock();
+        if state.serial == serial {
+            state.opening = None;
+        }
+    }
+
+    fn replace_if_silent(&self) {
+        let mut state = self.lock();
+        if state.answered_at.elapsed() >= MAX_SILENCE {
+            state.opening = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn open(topology: Arc<Topology>) -> Opened {
+    let opening = async {
+        let mut connection = topology.connect().await?;
+        let info: String = cmd("INFO").arg("server").query_async(&mut connection).await?;
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
+        Ok((connection, RunId(run.into())))
+    };
+    match tokio::time::timeout(CONNECT_DEADLINE, opening).await {
+        Ok(opened) => opened.map_err(Arc::new),
+        Err(_) => Err(Arc::new(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))),
+    }
+}
+
+/// Whether the connection is of no use any more: it is broken, or it leads to a server that is no master.
+fn ends_connection(error: &RedisError) -> bool {
+    let is_no_master = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::Moved
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+        )
+    );
+    is_no_master
+        || error.is_unrecoverable_error()
+        || error.is_io_error()
+        || matches!(error.code(), Some("NOREPLICAS" | "UNBLOCKED"))
+}
+
+pub(super) fn failure(error: RedisError) -> StoreError {
+    kind(&error).with(error)
+}
+
+fn kind(error: &RedisError) -> StoreErrorKind {
+    match (error.kind(), error.code()) {
+        (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
+        (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => StoreErrorKind::Refused,
+        (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
+        // A slot that is on its way to another server: no script of ours can run. There is no code for it.
+        (ErrorKind::Server(ServerErrorKind::ResponseError), _)
+            if error.detail().is_some_and(|detail| detail.contains("non local key")) =>
+        {
+            StoreErrorKind::Unavailable
+        }
+        (ErrorKind::Server(ServerErrorKind::ResponseError), _) => StoreErrorKind::Corrupt,
+        _ => StoreErrorKind::Unavailable,
+    }
+}

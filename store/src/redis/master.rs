@@ -1,0 +1,136 @@
+//! Finding the server that holds the store: the one server, the master that sentinels name, or the master
+//! of the store's slot in a cluster.
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, TlsMode, Value, cmd,
+};
+use std::time::Duration;
+
+use crate::options::CONNECT_DEADLINE;
+use crate::url::RedisUrl;
+
+/// After this long without an acknowledgement a connection is given up, so that a silent network ends it
+/// as a closed one does.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where to ask for the master.
+pub(super) enum Topology {
+    Standalone(ConnectionInfo),
+    Sentinel { sentinels: Vec<ConnectionInfo>, master: String, server: ConnectionInfo },
+    Cluster { servers: Vec<ConnectionInfo>, tag: String },
+}
+
+impl Topology {
+    /// `namespace` is the hash tag of the store's keys, which decides their slot in a cluster.
+    pub(super) fn of(url: &RedisUrl, namespace: &str) -> RedisResult<Self> {
+        let infos = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<RedisResult<Vec<_>>>();
+        Ok(match url {
+            RedisUrl::Standalone(url) => Topology::Standalone(info(url)?),
+            RedisUrl::Sentinel { sentinels, master, server } => {
+                Topology::Sentinel { sentinels: infos(sentinels)?, master: master.clone(), server: info(server)? }
+            }
+            RedisUrl::Cluster(servers) => {
+                Topology::Cluster { servers: infos(servers)?, tag: format!("{{{namespace}}}") }
+            }
+        })
+    }
+
+    /// Connects to the master as it is known now. Who only believes to be one is noticed by its writes.
+    pub(super) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        match self {
+            Topology::Standalone(info) => open(info.clone()).await,
+            Topology::Sentinel { sentinels, master, server } => {
+                let mut sentinel = Sentinel::build(sentinels.clone())?;
+                let client = sentinel.async_master_for(master, Some(&node_info(server))).await?;
+                open(client.get_connection_info().clone()).await
+            }
+            Topology::Cluster { servers, tag } => {
+                let mut asked: FuturesUnordered<_> = servers.iter().map(|server| slot_master(server, tag)).collect();
+                let mut last = none_answered();
+                while let Some(answered) = asked.next().await {
+                    match answered {
+                        Ok(connection) => return Ok(connection),
+                        Err(error) => last = error,
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+}
+
+/// Opens a connection whose answers we wait for ourselves.
+async fn open(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_DEADLINE)).set_response_timeout(None);
+    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Asks one server of a cluster who holds a slot, and connects to that one if it agrees.
+async fn slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<MultiplexedConnection> {
+    let mut asked = open(server.clone()).await?;
+    let slot: u16 = cmd("CLUSTER").arg("KEYSLOT").arg(tag).query_async(&mut asked).await?;
+    let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut asked).await?;
+    for range in ranges {
+        let mut range = range.into_iter();
+        let mut number = || range.next().map_or(Ok(u16::MAX), redis::from_redis_value::<u16>);
+        if !(number()?..=number()?).contains(&slot) {
+            continue;
+        }
+        let master: Vec<Value> = redis::from_redis_value(range.next().unwrap_or(Value::Nil))?;
+        let mut connection = open(at(server, master)?).await?;
+        let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+        let role: String = redis::from_redis_value(role.into_iter().next().unwrap_or(Value::Nil))?;
+        return match role.as_str() {
+            "master" => Ok(connection),
+            _ => Err((ErrorKind::Client, "the slot's server is no master any more").into()),
+        };
+    }
+    Err((ErrorKind::Client, "no server of the cluster holds the store's slot").into())
+}
+
+/// How to connect to a server that another one has named: host, port, and more that is of no interest.
+fn at(asked: &ConnectionInfo, named: Vec<Value>) -> RedisResult<ConnectionInfo> {
+    let mut named = named.into_iter();
+    let host: Option<String> = redis::from_redis_value(named.next().unwrap_or(Value::Nil))?;
+    let port: u16 = redis::from_redis_value(named.next().unwrap_or(Value::Nil))?;
+    let (own_host, tls) = match asked.addr() {
+        ConnectionAddr::Tcp(host, _) => (host, None),
+        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => (host, Some((*insecure, tls_params.clone()))),
+        ConnectionAddr::Unix(_) | _ => {
+            return Err((ErrorKind::InvalidClientConfig, "a cluster is reached by TCP").into());
+        }
+    };
+    // A server that does not know its own name leaves it empty: it is the one that was asked.
+    let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| own_host.clone());
+    Ok(asked.clone().set_addr(match tls {
+        None => ConnectionAddr::Tcp(host, port),
+        Some((insecure, tls_params)) => ConnectionAddr::TcpTls { host, port, insecure, tls_params },
+    }))
+}
+
+/// What servers need that sentinels name.
+fn node_info(server: &ConnectionInfo) -> SentinelNodeConnectionInfo {
+    let node = SentinelNodeConnectionInfo::default()
+        .set_redis_connection_info(server.redis_settings().clone())
+        .set_tcp_settings(server.tcp_settings().clone());
+    match server.addr() {
+        ConnectionAddr::TcpTls { insecure: false, .. } => node.set_tls_mode(TlsMode::Secure),
+        ConnectionAddr::TcpTls { insecure: true, .. } => node.set_tls_mode(TlsMode::Insecure),
+        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) | _ => node,
+    }
+}
+
+/// How to connect to the server of a URL.
+pub(super) fn info(url: &str) -> RedisResult<ConnectionInfo> {
+    let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(SILENCE_DEADLINE);
+    Ok(url.into_connection_info()?.set_tcp_settings(tcp))
+}
+
+fn none_answered() -> RedisError {
+    (ErrorKind::Client, "no server of the cluster answered").into()
+}

@@ -1,0 +1,87 @@
+//! A Redis Cluster.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{RedisServer, free_port};
+
+/// How often the cluster is asked, 50 ms apart, before it is given up.
+const MAX_TRIES: u32 = 400;
+
+/// Three masters, each with a replica, killed when dropped.
+#[derive(Debug)]
+pub struct RedisCluster {
+    /// All servers; who is a master changes.
+    pub servers: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts one, and waits until it serves all slots.
+    ///
+    /// # Panics
+    /// If it does not come together.
+    pub fn start() -> Self {
+        let server = || {
+            let bus = free_port().to_string();
+            let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
+            RedisServer::start_with(&arguments.map(str::to_owned))
+        };
+        let cluster = Self { servers: (0..6).map(|_| server()).collect() };
+        let addresses = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port()));
+        let created = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(addresses)
+            .args(["--cluster-replicas", "1", "--cluster-yes"])
+            .output()
+            .expect("redis-cli is installed");
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
+        cluster.await_slots();
+        cluster
+    }
+
+    /// The store's URL.
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
+        format!("redis+cluster://{}", hosts.join(","))
+    }
+
+    /// The place of the server that is the master of a key's slot, as a living one knows it.
+    pub fn master_of(&self, key: &str) -> Option<usize> {
+        self.servers.iter().find_map(|server| {
+            let slot: u32 = server.ask(&["cluster", "keyslot", key]).parse().ok()?;
+            let nodes = server.ask(&["cluster", "nodes"]);
+            let holds = |line: &&str| line.split(' ').skip(8).any(|range| contains(range, slot));
+            let line = nodes.lines().filter(|line| !line.contains("fail")).find(holds)?;
+            let port: u16 = line.split(' ').nth(1)?.split([':', '@']).nth(1)?.parse().ok()?;
+            self.servers.iter().position(|server| server.port() == port)
+        })
+    }
+
+    /// Waits until all servers say that all slots are served, and every master has a replica in step.
+    ///
+    /// # Panics
+    /// If that never comes.
+    pub fn await_slots(&self) {
+        let is_well = |server: &RedisServer| {
+            let info = server.ask(&["cluster", "info"]);
+            let replication = server.ask(&["info", "replication"]);
+            info.contains("cluster_state:ok")
+                && info.contains("cluster_known_nodes:6")
+                && (replication.contains("state=online") || replication.contains("master_link_status:up"))
+        };
+        for _ in 0..MAX_TRIES {
+            if self.servers.iter().all(is_well) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the cluster never served all slots: {}", self.servers[0].ask(&["cluster", "nodes"]));
+    }
+}
+
+/// Whether a range of slots, `5` or `0-5460`, has a slot.
+fn contains(range: &str, slot: u32) -> bool {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let bounds = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());
+    bounds.is_some_and(|(first, last)| (first..=last).contains(&slot))
+}

@@ -1,0 +1,107 @@
+//! A Redis with replicas and sentinels.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::RedisServer;
+
+/// The name under which the sentinels know the master.
+const MASTER: &str = "main";
+/// Sentinels that must agree that the master is gone, of three.
+const QUORUM: u32 = 2;
+/// How often the set is asked, 50 ms apart, before it is given up.
+const MAX_TRIES: u32 = 400;
+
+/// A master, two replicas and three sentinels, killed when dropped.
+#[derive(Debug)]
+pub struct SentinelSet {
+    /// The first is the master at the start.
+    pub servers: Vec<RedisServer>,
+    /// Those that watch it.
+    pub sentinels: Vec<RedisServer>,
+}
+
+impl SentinelSet {
+    /// Starts one, and waits until all know each other.
+    pub fn start() -> Self {
+        Self::behind(|master| (master, master))
+    }
+
+    /// The same where the master is reached through other ports: of its port, `ports` makes the one that replicas
+    /// use and the one that sentinels know and tell to clients.
+    ///
+    /// # Panics
+    /// If it does not come together.
+    pub fn behind(ports: impl FnOnce(u16) -> (u16, u16)) -> Self {
+        let safe = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-ping-replica-period", "1"];
+        let safe = || safe.into_iter().map(str::to_owned);
+        let diskless = || ["--repl-diskless-sync-delay", "0"].into_iter().map(str::to_owned);
+        let arguments = || safe().chain(diskless());
+        let master = RedisServer::start_with(&arguments().collect::<Vec<_>>());
+        let (for_replicas, for_sentinels) = ports(master.port());
+        let replica_of = format!("127.0.0.1 {for_replicas}");
+        let replica = || {
+            let following = ["--replicaof".to_owned(), replica_of.clone()];
+            RedisServer::start_with(&arguments().chain(following).collect::<Vec<_>>())
+        };
+        let servers = vec![master, replica(), replica()];
+        let sentinels = (0..3).map(|_| RedisServer::run(|port, directory| sentinel(port, directory, for_sentinels)));
+        let set = Self { servers, sentinels: sentinels.collect() };
+        set.await_all();
+        set
+    }
+
+    /// The store's URL.
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> =
+            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port())).collect();
+        format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
+    }
+
+    /// Waits until a sentinel names another master than this port, and answers its place among the servers.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub fn await_master_other_than(&self, port: u16) -> usize {
+        for _ in 0..MAX_TRIES {
+            let named = self.sentinels[2].ask(&["sentinel", "get-master-addr-by-name", MASTER]);
+            let named = named.lines().nth(1).and_then(|text| text.parse::<u16>().ok());
+            if let Some(place) = named.filter(|named| *named != port).and_then(|named| self.place(named)) {
+                return place;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("there was no failover");
+    }
+
+    fn place(&self, port: u16) -> Option<usize> {
+        self.servers.iter().position(|server| server.port() == port)
+    }
+
+    fn await_all(&self) {
+        let knows_all = |sentinel: &RedisServer| {
+            let known = sentinel.ask(&["info", "sentinel"]);
+            known.contains("status=ok") && known.contains("slaves=2,sentinels=3")
+        };
+        for _ in 0..MAX_TRIES {
+            let follow = self.servers[0].ask(&["info", "replication"]).matches("state=online").count() == 2;
+            if follow && self.sentinels.iter().all(knows_all) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the sentinels never knew all: {}", self.sentinels[0].ask(&["info", "sentinel"]));
+    }
+}
+
+/// A sentinel writes what it learns into its configuration.
+fn sentinel(port: u16, directory: &Path, master: u16) -> Vec<String> {
+    let file = directory.join("sentinel.conf");
+    let text = format!(
+        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} {QUORUM}\n\
+         sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n",
+        directory.display()
+    );
+    std::fs::write(&file, text).expect("our own directory can be written");
+    vec![file.display().to_string(), "--sentinel".to_owned()]
+}
