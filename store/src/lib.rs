@@ -27,7 +27,7 @@ pub use edge::{FoundKey, Lookup};
 pub use entry::{Entry, EntryHead, Told};
 pub use envelope::{MasterKey, NotAMasterKey};
 pub use error::{Result, StoreError, StoreErrorKind};
-pub use options::{Replicas, Skew, StoreOptions, UnsafeRedis};
+pub use options::{Copies, Replicas, Skew, StoreOptions, UnsafeRedis};
 pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
 pub use records::{MAX_PAGE, Page};
 pub use shape::Unknown;

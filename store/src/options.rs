@@ -42,6 +42,15 @@ impl Replicas {
     pub const NONE: Self = Self { count: 0, wait: Duration::ZERO };
 }
 
+/// Whether what a store answers may be an old copy of what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// There is one: what it answers is so.
+    One,
+    /// There are several: one that was cut off still answers reads, and does not know that it is old.
+    Several,
+}
+
 /// What happens at start when Redis is set up so that it may lose what it acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnsafeRedis {

@@ -23,7 +23,7 @@ use gatepost_domain::id::StoreId;
 use crate::act::{Repeats, StoreHead};
 use crate::change::checksum;
 use crate::error::{Result, StoreErrorKind};
-use crate::options::{COMMIT_DEADLINE, Skew, StoreOptions};
+use crate::options::{COMMIT_DEADLINE, Copies, Skew, StoreOptions};
 use crate::url::RedisUrl;
 use answer::Answer;
 use connection::Connections;
@@ -41,6 +41,7 @@ struct Inner {
     max_entries: u64,
     skew: Skew,
     warnings: Vec<String>,
+    copies: Copies,
     remembered: Remembered,
     /// Known once the store was opened; every act compares it.
     id: OnceLock<StoreId>,
@@ -63,6 +64,11 @@ impl Redis {
             max_entries: options.max_entries,
             skew: options.skew.clone(),
             warnings,
+            copies: match url {
+                RedisUrl::Sentinel { .. } => Copies::Several,
+                _ if options.replicas.count > 0 => Copies::Several,
+                RedisUrl::Standalone(_) | RedisUrl::Cluster(_) => Copies::One,
+            },
             remembered: Remembered::default(),
             id: OnceLock::new(),
         };
@@ -90,6 +96,10 @@ impl Redis {
         let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))?;
         self.remember_id(&head)?;
         Ok(head)
+    }
+
+    pub(crate) fn copies(&self) -> Copies {
+        self.inner.copies
     }
 
     pub(crate) async fn warnings(&self) -> Result<Vec<String>> {

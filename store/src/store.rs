@@ -18,7 +18,7 @@ use crate::backend::Backend;
 use crate::embedded::Embedded;
 use crate::envelope::{Envelope, MasterKey};
 use crate::error::{Result, StoreErrorKind};
-use crate::options::StoreOptions;
+use crate::options::{Copies, StoreOptions};
 use crate::redis::Redis;
 use crate::url::StoreUrl;
 
@@ -73,6 +73,14 @@ impl Store {
     /// heartbeat tells it anew.
     pub fn checksum_at_open(&self) -> Checksum {
         self.checksum
+    }
+
+    /// Whether what this store answers may be old; who is not live must not rely on it then.
+    pub fn copies(&self) -> Copies {
+        match &self.backend {
+            Backend::Embedded(_) => Copies::One,
+            Backend::Redis(redis) => redis.copies(),
+        }
     }
 
     /// Settings that are allowed but unwise, as sentences for the operator.

@@ -57,6 +57,44 @@ impl RedisCluster {
         })
     }
 
+    /// Lets the replica of a master take its place, by agreement of both.
+    ///
+    /// # Panics
+    /// If there is no such replica, or it does not take it.
+    pub fn fail_over(&self, master: usize) {
+        let own = self.servers[master].ask(&["cluster", "myid"]);
+        let follows = |server: &&RedisServer| {
+            server.ask(&["cluster", "nodes"]).lines().any(|line| line.contains("myself,slave") && line.contains(&own))
+        };
+        let replica = self.servers.iter().find(follows).expect("every master has a replica");
+        assert_eq!(replica.ask(&["cluster", "failover"]), "OK");
+        for _ in 0..MAX_TRIES {
+            if replica.ask(&["role"]).starts_with("master") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the replica never took the master's place");
+    }
+
+    /// Moves slots, the one of `key` among them, from its master to another one.
+    ///
+    /// # Panics
+    /// If they do not move.
+    pub fn move_slots(&self, key: &str, count: u32) {
+        let from = self.master_of(key).expect("the slot has a master");
+        let masters = |server: &&RedisServer| server.ask(&["role"]).starts_with("master");
+        let to = self.servers.iter().filter(masters).find(|server| server.port() != self.servers[from].port());
+        let to = to.expect("there are several masters");
+        let moved = Command::new("redis-cli")
+            .args(["--cluster", "reshard", &format!("127.0.0.1:{}", to.port()), "--cluster-yes"])
+            .args(["--cluster-from", &self.servers[from].ask(&["cluster", "myid"])])
+            .args(["--cluster-to", &to.ask(&["cluster", "myid"]), "--cluster-slots", &count.to_string()])
+            .output()
+            .expect("redis-cli is installed");
+        assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stdout));
+    }
+
     /// Waits until all servers say that all slots are served, and every master has a replica in step.
     ///
     /// # Panics

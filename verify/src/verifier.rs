@@ -10,7 +10,7 @@ use gatepost_domain::key::{self, Checksum};
 use gatepost_domain::permit::{self, Denial, Permit, Requirement};
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_store::act::Claim;
-use gatepost_store::{Store, os_rng};
+use gatepost_store::{Copies, Store, os_rng};
 use prometheus::Registry;
 
 use crate::api::{Admission, Source, Unavailable, Verdict};
@@ -142,16 +142,29 @@ impl Verifier {
     ) -> Result<(Looked, Source), Unavailable> {
         let cached = self.counting(digest, arrival);
         let liveness = self.live.judge(now);
+        if liveness == Liveness::Expired && self.store.copies() == Copies::Several {
+            return Err(Unavailable::Store);
+        }
         match (cached, liveness) {
             // A first use of a key that is otherwise a hit.
             (Some(looked), Liveness::Live) => Ok((looked, Source::Cache)),
             (Some(Looked::Key(entry)), Liveness::Stale) => {
                 let looked = self.look_up(*digest, arrival, now).await;
+                let looked = looked.and_then(|looked| self.believable(looked, liveness));
                 Ok(looked.map_or((Looked::Key(entry), Source::Cache), |looked| (looked, Source::Store)))
             }
             (Some(_) | None, Liveness::Live | Liveness::Stale | Liveness::Expired) => {
-                Ok((self.look_up(*digest, arrival, now).await?, Source::Store))
+                let looked = self.look_up(*digest, arrival, now).await?;
+                Ok((self.believable(looked, liveness)?, Source::Store))
             }
+        }
+    }
+
+    /// A master that was cut off does not know the keys that were made since: that it has none is no answer.
+    fn believable(&self, looked: Looked, liveness: Liveness) -> Outcome {
+        match (&looked, liveness, self.store.copies()) {
+            (Looked::Absent(_), Liveness::Stale | Liveness::Expired, Copies::Several) => Err(Unavailable::Store),
+            (Looked::Key(_) | Looked::Absent(_), _, Copies::One | Copies::Several) => Ok(looked),
         }
     }
 

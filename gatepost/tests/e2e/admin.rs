@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use gatepost_test_support::RedisServer;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
@@ -25,8 +24,8 @@ pub(crate) fn client() -> Client {
 }
 
 /// Creates the store on Redis with its first access key.
-pub(crate) fn create_access_key(redis: &RedisServer) -> String {
-    let output = run(Path::new("/tmp"), &["access-key", "create", "--store", &redis.url(), "--output", "json"]);
+pub(crate) fn create_access_key(url: &str) -> String {
+    let output = run(Path::new("/tmp"), &["access-key", "create", "--store", url, "--output", "json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     printed["key"].as_str().unwrap().to_owned()

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use gatepost_test_support::Origin;
 
-use crate::cluster::{Cluster, DEADLINE};
 use crate::process::Gatepost;
+use crate::site::{DEADLINE, Site};
 use crate::webhooks;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_control_plane_in_the_middle_of_deliveries_loses_none() {
-    let mut cluster = Cluster::start(0).await;
+    let mut site = Site::start(0).await;
     // Slow enough that the kill comes while some are being sent and others wait.
     let receiver = Origin::answering(|_| (200, Duration::from_millis(100)));
-    let secret = cluster.admin.webhook(&receiver.url()).await;
-    let project = cluster.admin.project().await;
+    let secret = site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
     let mut made = HashSet::new();
     for _ in 0..60 {
-        made.insert(cluster.admin.api_key(&project).await.1);
+        made.insert(site.admin.api_key(&project).await.1);
     }
     assert!(receiver.await_count(5, DEADLINE) < 60, "all were sent before the kill");
-    cluster.control_plane.kill();
+    site.control_plane.kill();
     let before = receiver.take();
-    let _again = Gatepost::on_redis(&cluster.redis, &["control-plane"]).await;
+    let _again = Gatepost::on_store(&site.redis.url(), &["control-plane"]).await;
     // What was being sent comes again when its lease of 30 s has ended.
     let deadline = Duration::from_secs(60);
     let mut received = before;
@@ -46,13 +46,13 @@ fn keys(requests: &[gatepost_test_support::Recorded]) -> HashSet<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_delivery_is_tried_again_with_the_same_id_and_does_not_delay_others() {
-    let cluster = Cluster::start(0).await;
+    let site = Site::start(0).await;
     let failing = Origin::answering(|number| (if number == 0 { 500 } else { 200 }, Duration::ZERO));
     let healthy = Origin::start();
-    cluster.admin.webhook(&failing.url()).await;
-    cluster.admin.webhook(&healthy.url()).await;
-    let project = cluster.admin.project().await;
-    cluster.admin.api_key(&project).await;
+    site.admin.webhook(&failing.url()).await;
+    site.admin.webhook(&healthy.url()).await;
+    let project = site.admin.project().await;
+    site.admin.api_key(&project).await;
     assert_eq!(healthy.await_count(1, Duration::from_secs(4)), 1);
     assert_eq!(failing.await_count(2, DEADLINE), 2);
     let attempts = failing.take();

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod admin;
-mod cluster;
 mod deliveries;
+mod failover;
 mod fence;
 mod outage;
 mod process;
 mod secrets;
 mod single;
+mod site;
 #[cfg(feature = "long")]
 mod storm;
 mod webhooks;

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use gatepost_test_support::RedisServer;
 use serde_json::Value;
 
 /// How often a starting process is asked, 20 ms apart, before it is given up.
@@ -43,9 +42,8 @@ pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
 
 impl Gatepost {
     /// Starts a process on Redis, and waits until it is ready.
-    pub(crate) async fn on_redis(redis: &RedisServer, arguments: &[&str]) -> Self {
-        let url = redis.url();
-        let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", &url]).collect();
+    pub(crate) async fn on_store(url: &str, arguments: &[&str]) -> Self {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", url]).collect();
         Self::start(Path::new("/tmp"), &arguments).await
     }
 

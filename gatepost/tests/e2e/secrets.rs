@@ -5,29 +5,29 @@ use std::process::Command;
 
 use gatepost_test_support::Origin;
 
-use crate::cluster::{Cluster, DEADLINE};
+use crate::site::{DEADLINE, Site};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
-    let cluster = Cluster::start(2).await;
+    let site = Site::start(2).await;
     let receiver = Origin::start();
-    let webhook_secret = cluster.admin.webhook(&receiver.url()).await;
-    let project = cluster.admin.project().await;
-    let (used, _) = cluster.admin.api_key(&project).await;
-    let (revoked, _) = cluster.admin.api_key(&project).await;
+    let webhook_secret = site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
+    let (used, _) = site.admin.api_key(&project).await;
+    let (revoked, _) = site.admin.api_key(&project).await;
     for key in [&used, &revoked] {
-        assert_eq!(cluster.ask(0, key).await, 200);
-        assert_eq!(cluster.ask(1, key).await, 200);
+        assert_eq!(site.ask(0, key).await, 200);
+        assert_eq!(site.ask(1, key).await, 200);
         let path = format!("/api-keys/auth/{key}");
-        assert_eq!(cluster.admin.send(reqwest::Method::POST, &path, String::new()).await.status(), 200);
+        assert_eq!(site.admin.send(reqwest::Method::POST, &path, String::new()).await.status(), 200);
     }
-    cluster.admin.delete_key(&revoked).await;
+    site.admin.delete_key(&revoked).await;
     assert_eq!(receiver.await_count(5, DEADLINE), 5);
-    save_snapshot(&cluster);
+    save_snapshot(&site);
 
-    let secrets = [&used, &revoked, &cluster.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
-    let mut places = files(cluster.redis.directory());
-    for process in cluster.gateways.iter().chain([&cluster.control_plane]) {
+    let secrets = [&used, &revoked, &site.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
+    let mut places = files(site.redis.directory());
+    for process in site.gateways.iter().chain([&site.control_plane]) {
         places.push(("a log".to_owned(), process.log().join("\n").into_bytes()));
         places.push(("metrics".to_owned(), process.metrics().await.into_bytes()));
     }
@@ -43,8 +43,8 @@ async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
 }
 
 /// Lets Redis write a snapshot beside its append-only file.
-fn save_snapshot(cluster: &Cluster) {
-    let port = cluster.redis.port().to_string();
+fn save_snapshot(site: &Site) {
+    let port = site.redis.port().to_string();
     let saved = Command::new("redis-cli").args(["-p", &port, "save"]).output().unwrap();
     assert!(saved.status.success());
 }

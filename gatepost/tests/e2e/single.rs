@@ -7,9 +7,9 @@ use gatepost_test_support::Origin;
 use serde_json::Value;
 
 use crate::admin::{Admin, client};
-use crate::cluster::{DEADLINE, ask};
 use crate::fence::shut_off;
 use crate::process::{Gatepost, command, run};
+use crate::site::{DEADLINE, ask};
 use crate::webhooks;
 
 #[test]

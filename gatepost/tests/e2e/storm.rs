@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::Admin;
-use crate::cluster::{Cluster, ask};
 use crate::process::Gatepost;
+use crate::site::{Site, ask};
 use crate::webhooks;
 
 /// How long the storm lasts.
@@ -33,15 +33,15 @@ struct Made {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_loses_nothing_and_refuses_nobody() {
-    let mut cluster = Cluster::start(2).await;
+    let mut site = Site::start(2).await;
     let receiver = Origin::start();
-    let secret = cluster.admin.webhook(&receiver.url()).await;
-    let project = cluster.admin.project().await;
-    let admin = Mutex::new(cluster.admin.clone());
-    let urls = [cluster.gateways[0].url("/x"), cluster.gateways[1].url("/x")];
+    let secret = site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
+    let admin = Mutex::new(site.admin.clone());
+    let urls = [site.gateways[0].url("/x"), site.gateways[1].url("/x")];
     let made = Mutex::new(Made::default());
     let ends = Instant::now() + STORM;
-    tokio::join!(chaos(&mut cluster, &admin, ends), users(&admin, &urls, &project, &made, ends));
+    tokio::join!(chaos(&mut site, &admin, ends), users(&admin, &urls, &project, &made, ends));
     let made = made.into_inner().unwrap();
     assert_eq!(made.wrong, Vec::<String>::new());
     assert!(made.used.len() > 100, "only {} keys were used", made.used.len());
@@ -65,16 +65,16 @@ async fn a_storm_loses_nothing_and_refuses_nobody() {
 }
 
 /// Kills the control plane and Redis in turn.
-async fn chaos(cluster: &mut Cluster, admin: &Mutex<Admin>, ends: Instant) {
+async fn chaos(site: &mut Site, admin: &Mutex<Admin>, ends: Instant) {
     while Instant::now() < ends {
         tokio::time::sleep(Duration::from_secs(6)).await;
-        cluster.control_plane.kill();
-        cluster.control_plane = Gatepost::on_redis(&cluster.redis, &["control-plane"]).await;
-        admin.lock().unwrap().address = cluster.control_plane.admin.unwrap();
+        site.control_plane.kill();
+        site.control_plane = Gatepost::on_store(&site.redis.url(), &["control-plane"]).await;
+        admin.lock().unwrap().address = site.control_plane.admin.unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
-        cluster.redis.kill();
+        site.redis.kill();
         tokio::time::sleep(Duration::from_secs(3)).await;
-        cluster.redis.resume();
+        site.redis.resume();
     }
 }
 

@@ -7,8 +7,8 @@ use gatepost_test_support::free_port;
 use reqwest::Method;
 use tokio::time::Instant;
 
-use crate::cluster::Cluster;
 use crate::process::run;
+use crate::site::Site;
 
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -77,8 +77,8 @@ fn wrong_commands_and_flags_exit_with_2_and_a_hint() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_requests_are_told_what_is_wrong() {
-    let cluster = Cluster::start(1).await;
-    let project = cluster.admin.project().await;
+    let site = Site::start(1).await;
+    let project = site.admin.project().await;
     let cases = [
         ("/api-keys", "{\"name\": \"k\",}".to_owned(), 400, "invalid-json", "line 1 column 14"),
         ("/api-keys", "{\"name\": 5}".to_owned(), 400, "validation", "line 1 column 10"),
@@ -101,17 +101,17 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("/nowhere", String::new(), 404, "not-found", "Not found"),
     ];
     for (path, body, status, code, detail) in cases {
-        let answer = cluster.admin.send(Method::POST, path, body).await;
+        let answer = site.admin.send(Method::POST, path, body).await;
         assert_eq!(answer.status(), status, "{path}");
         let text = answer.text().await.unwrap();
         assert!(text.contains(&format!("\"code\":\"{code}\"")) && text.contains(detail), "{path}: {text}");
     }
     let long = "k".repeat(513);
     let name = "gatepost_auth_duration_seconds_count{source=\"store\"}";
-    let before = cluster.gateways[0].metric(name).await;
-    assert_eq!(cluster.ask(0, &long).await, 401);
-    assert!((cluster.gateways[0].metric(name).await - before).abs() < f64::EPSILON, "it was looked up");
-    let nobody = crate::admin::Admin::new(cluster.admin.address, "live_access_nobody");
+    let before = site.gateways[0].metric(name).await;
+    assert_eq!(site.ask(0, &long).await, 401);
+    assert!((site.gateways[0].metric(name).await - before).abs() < f64::EPSILON, "it was looked up");
+    let nobody = crate::admin::Admin::new(site.admin.address, "live_access_nobody");
     assert_eq!(nobody.send(Method::GET, "/projects", String::new()).await.status(), 401);
     drop(project);
 }

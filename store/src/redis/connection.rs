@@ -73,7 +73,8 @@ impl Connections {
     /// Sends a command that may block for `wait`.
     pub(super) async fn blocking(&self, command: &Cmd, wait: Duration) -> Result<Value> {
         let link = self.take_idle();
-        let answer = link.send(wait + LOOKUP_DEADLINE, async |connection| command.query_async(connection).await).await;
+        let answer =
+            link.send_alone(wait + LOOKUP_DEADLINE, async |connection| command.query_async(connection).await).await;
         self.idle().push(link);
         answer.map(|(value, _)| value)
     }
@@ -91,7 +92,7 @@ impl Connections {
             let () = cmd("PING").query_async(connection).await?;
             cmd("WAIT").arg(count).arg(wait.as_millis().max(1).to_string()).query_async(connection).await
         };
-        let answer = link.send(wait + LOOKUP_DEADLINE, waiting).await;
+        let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
         self.idle().push(link);
         let (reached, confirming) = answer?;
         let reached: u32 = redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;

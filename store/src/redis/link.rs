@@ -15,7 +15,8 @@ use crate::options::CONNECT_DEADLINE;
 
 use super::master::Topology;
 
-/// A connection on which nothing was answered for so long, while something was waited for, is replaced.
+/// A shared connection on which nothing was answered for so long, while something was waited for, is replaced,
+/// and who waits is told: the answer would come too late for all others.
 const MAX_SILENCE: Duration = Duration::from_secs(2);
 
 /// Which run of which server answered.
@@ -34,7 +35,15 @@ struct State {
     opening: Opening,
     /// Counts openings: who loses a connection must not lose the next one.
     serial: u64,
-    answered_at: Instant,
+    /// When something was answered last; not known while the connection is being opened.
+    answered_at: Option<Instant>,
+}
+
+/// Whether a connection was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replaced {
+    Yes,
+    No,
 }
 
 type Opened = std::result::Result<(MultiplexedConnection, RunId), Arc<RedisError>>;
@@ -43,7 +52,7 @@ type Opening = Option<Shared<BoxFuture<'static, Opened>>>;
 impl Link {
     /// A link that connects when it is first used.
     pub(super) fn new(topology: Arc<Topology>) -> Self {
-        let state = State { opening: None, serial: 0, answered_at: Instant::now() };
+        let state = State { opening: None, serial: 0, answered_at: None };
         Self { topology, state: Mutex::new(state), run: watch::Sender::new(None) }
     }
 
@@ -57,13 +66,32 @@ impl Link {
     where
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
     {
-        match tokio::time::timeout(deadline, self.send_on_open(command)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.replace_if_silent();
-                Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis())))
+        let began = Instant::now();
+        let sending = self.send_on_open(command);
+        tokio::pin!(sending);
+        while began.elapsed() < deadline {
+            let silent_since = self.lock().answered_at.map_or(Instant::now(), |answered_at| answered_at.max(began));
+            let wait_until = (silent_since + MAX_SILENCE).min(began + deadline);
+            if let Ok(answer) = tokio::time::timeout_at(wait_until, &mut sending).await {
+                return answer;
+            }
+            if self.replace_if_silent(began) == Replaced::Yes {
+                break;
             }
         }
+        Err(too_late(began.elapsed()))
+    }
+
+    /// The same for a command that may block, on a link that nobody else uses.
+    pub(super) async fn send_alone<F>(&self, deadline: Duration, command: F) -> Result<(Value, RunId)>
+    where
+        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
+    {
+        let answer = tokio::time::timeout(deadline, self.send_on_open(command)).await;
+        answer.unwrap_or_else(|_| {
+            self.lock().opening = None;
+            Err(too_late(deadline))
+        })
     }
 
     async fn send_on_open<F>(&self, command: F) -> Result<(Value, RunId)>
@@ -78,6 +106,7 @@ impl Link {
                 return Err(kind(&error).with(error));
             }
         };
+        self.lock().answered_at.get_or_insert_with(Instant::now);
         self.run.send_if_modified(|last| {
             let is_new = last.as_ref() != Some(&run);
             if is_new {
@@ -87,7 +116,7 @@ impl Link {
         });
         match command(&mut connection).await {
             Ok(value) => {
-                self.lock().answered_at = Instant::now();
+                self.lock().answered_at = Some(Instant::now());
                 Ok((value, run))
             }
             Err(error) => {
@@ -106,7 +135,7 @@ impl Link {
             return (state.serial, opening.clone());
         }
         state.serial += 1;
-        state.answered_at = Instant::now();
+        state.answered_at = None;
         let opening = open(Arc::clone(&self.topology)).boxed().shared();
         state.opening = Some(opening.clone());
         (state.serial, opening)
@@ -119,16 +148,23 @@ impl Link {
         }
     }
 
-    fn replace_if_silent(&self) {
+    fn replace_if_silent(&self, waiting_since: Instant) -> Replaced {
         let mut state = self.lock();
-        if state.answered_at.elapsed() >= MAX_SILENCE {
-            state.opening = None;
+        let silent_since = state.answered_at.map(|answered_at| answered_at.max(waiting_since));
+        if silent_since.is_none_or(|since| since.elapsed() < MAX_SILENCE) {
+            return Replaced::No;
         }
+        state.opening = None;
+        Replaced::Yes
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_late(waited: Duration) -> StoreError {
+    StoreErrorKind::Unavailable.with(format!("no answer within {} ms", waited.as_millis()))
 }
 
 async fn open(topology: Arc<Topology>) -> Opened {

@@ -14,23 +14,31 @@ use crate::webhooks;
 /// How long what follows from a change may take here, on a loaded machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A whole installation.
-pub(crate) struct Cluster {
-    pub(crate) redis: RedisServer,
+/// A whole installation, on a Redis of any kind.
+pub(crate) struct Site<R = RedisServer> {
+    pub(crate) redis: R,
     pub(crate) control_plane: Gatepost,
     pub(crate) gateways: Vec<Gatepost>,
     pub(crate) admin: Admin,
 }
 
-impl Cluster {
+impl Site {
     pub(crate) async fn start(gateways: usize) -> Self {
         let redis = RedisServer::start();
+        let url = redis.url();
+        Self::on(redis, &vec![url.as_str(); gateways + 1]).await
+    }
+}
+
+impl<R> Site<R> {
+    /// The URLs are those by which the processes reach the store: the control plane, then each gateway.
+    pub(crate) async fn on(redis: R, urls: &[&str]) -> Self {
         let origin = Origin::start();
-        let access_key = create_access_key(&redis);
-        let control_plane = Gatepost::on_redis(&redis, &["control-plane"]).await;
+        let access_key = create_access_key(urls[0]);
+        let control_plane = Gatepost::on_store(urls[0], &["control-plane"]).await;
         let mut started = Vec::new();
-        for _ in 0..gateways {
-            started.push(Gatepost::on_redis(&redis, &["gateway", "--upstream", &origin.url()]).await);
+        for url in &urls[1..] {
+            started.push(Gatepost::on_store(url, &["gateway", "--upstream", &origin.url()]).await);
         }
         let admin = Admin::new(control_plane.admin.unwrap(), &access_key);
         Self { redis, control_plane, gateways: started, admin }
@@ -58,27 +66,27 @@ pub(crate) async fn ask(url: &str, key: &str) -> StatusCode {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keys_whole_story_over_two_gateways() {
-    let mut cluster = Cluster::start(2).await;
+    let mut site = Site::start(2).await;
     let receiver = Origin::start();
-    let secret = cluster.admin.webhook(&receiver.url()).await;
-    let project = cluster.admin.project().await;
-    let (key, key_id) = cluster.admin.api_key(&project).await;
+    let secret = site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
+    let (key, key_id) = site.admin.api_key(&project).await;
 
     // 200 requests at once with a key that was never used, over both gateways.
     let mut requests = JoinSet::new();
     for number in 0..200 {
-        let (url, key) = (cluster.gateways[number % 2].url("/x"), key.clone());
+        let (url, key) = (site.gateways[number % 2].url("/x"), key.clone());
         requests.spawn(async move { ask(&url, &key).await });
     }
     let statuses = requests.join_all().await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    let firsts = cluster.gateways[0].metric("gatepost_first_use_total").await
-        + cluster.gateways[1].metric("gatepost_first_use_total").await;
+    let firsts = site.gateways[0].metric("gatepost_first_use_total").await
+        + site.gateways[1].metric("gatepost_first_use_total").await;
     assert!((firsts - 1.0).abs() < f64::EPSILON, "{firsts} first uses");
 
-    cluster.admin.delete_key(&key).await;
-    cluster.await_status(0, &key, 401).await;
-    cluster.await_status(1, &key, 401).await;
+    site.admin.delete_key(&key).await;
+    site.await_status(0, &key, 401).await;
+    site.await_status(1, &key, 401).await;
 
     assert_eq!(receiver.await_count(3, DEADLINE), 3);
     let received = receiver.take();
@@ -91,25 +99,25 @@ async fn a_keys_whole_story_over_two_gateways() {
     assert_eq!(webhooks::of_topic(&received, "api-key.created")[0]["data"]["key"], key.as_str());
     assert_eq!(webhooks::of_topic(&received, "api-key.firstUsed")[0]["data"]["key"], key_id.as_str());
 
-    let log = cluster.gateways[0].log().join("\n");
+    let log = site.gateways[0].log().join("\n");
     let passed = log
         .lines()
         .filter(|line| line.contains(&format!("\"key_id\":\"{key_id}\"")) && line.contains("\"status\":200"));
     assert_eq!(passed.count(), 100, "one line for each request");
-    for gateway in &mut cluster.gateways {
+    for gateway in &mut site.gateways {
         assert_eq!(gateway.terminate(), Some(0));
     }
-    assert_eq!(cluster.control_plane.terminate(), Some(0));
+    assert_eq!(site.control_plane.terminate(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promtool_accepts_the_metrics_of_every_process() {
-    let cluster = Cluster::start(1).await;
-    let deliverer = Gatepost::on_redis(&cluster.redis, &["deliverer"]).await;
-    let project = cluster.admin.project().await;
-    let (key, _) = cluster.admin.api_key(&project).await;
-    assert_eq!(cluster.ask(0, &key).await, 200);
-    for process in [&cluster.control_plane, &cluster.gateways[0], &deliverer] {
+    let site = Site::start(1).await;
+    let deliverer = Gatepost::on_store(&site.redis.url(), &["deliverer"]).await;
+    let project = site.admin.project().await;
+    let (key, _) = site.admin.api_key(&project).await;
+    assert_eq!(site.ask(0, &key).await, 200);
+    for process in [&site.control_plane, &site.gateways[0], &deliverer] {
         let metrics = process.metrics().await;
         let mut promtool = Command::new("promtool")
             .args(["check", "metrics"])
@@ -125,13 +133,13 @@ async fn promtool_accepts_the_metrics_of_every_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_another_env_is_forbidden_and_an_expired_one_unknown() {
-    let cluster = Cluster::start(1).await;
-    let test_project = cluster.admin.post("/projects", serde_json::json!({"name": "t", "env": "test"})).await;
-    let (key, _) = cluster.admin.api_key(test_project["id"].as_str().unwrap()).await;
+    let site = Site::start(1).await;
+    let test_project = site.admin.post("/projects", serde_json::json!({"name": "t", "env": "test"})).await;
+    let (key, _) = site.admin.api_key(test_project["id"].as_str().unwrap()).await;
     assert!(key.starts_with("test_"));
-    assert_eq!(cluster.ask(0, &key).await, 403);
-    let project = cluster.admin.project().await;
+    assert_eq!(site.ask(0, &key).await, 403);
+    let project = site.admin.project().await;
     let input = serde_json::json!({"name": "k", "projectId": project, "expiry": "2020-01-01"});
-    let expired = cluster.admin.post("/api-keys", input).await;
-    assert_eq!(cluster.ask(0, expired["key"].as_str().unwrap()).await, 401);
+    let expired = site.admin.post("/api-keys", input).await;
+    assert_eq!(site.ask(0, expired["key"].as_str().unwrap()).await, 401);
 }

@@ -1,0 +1,272 @@
+//! Redis with replicas loses its master: what was answered stays true, and nobody valid is refused.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gatepost_test_support::{Fault, FaultProxy, Origin, Recorded, RedisCluster, SentinelSet};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::admin::{Admin, client};
+use crate::fence::try_shut_off;
+use crate::process::Gatepost;
+use crate::site::{DEADLINE, Site, ask};
+use crate::webhooks;
+
+/// How long keys are made, used and shut off before the fault, and after it is over.
+const CALM: Duration = Duration::from_secs(if cfg!(feature = "long") { 10 } else { 2 });
+/// How long everything may take to be delivered: a lease that a lost master has taken with it included.
+const DELIVERY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What was answered, and what was answered wrongly.
+#[derive(Default)]
+struct Told {
+    /// Keys whose creation was answered, by id.
+    created: HashMap<String, String>,
+    /// Ids of those that were used with success.
+    used: HashSet<String>,
+    /// Ids of those whose revocation was answered.
+    revoked: HashSet<String>,
+    wrong: Vec<String>,
+    /// Valid keys that were answered 503.
+    unavailable: u32,
+    /// The longest time between two writes that were answered.
+    gap: Duration,
+}
+
+/// Makes, uses and shuts off keys while a fault happens; then everything that was answered must be so.
+async fn survives<R>(site: Site<R>, name: &str, fault: impl AsyncFnOnce(&R)) {
+    let receiver = Origin::start();
+    let secret = site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
+    let urls: Vec<String> = site.gateways.iter().map(|gateway| gateway.url("/x")).collect();
+    let (steady, _) = site.admin.api_key(&project).await;
+    let (told, is_over) = (Mutex::new(Told::default()), AtomicBool::new(false));
+    let happening = async {
+        tokio::time::sleep(CALM).await;
+        fault(&site.redis).await;
+        tokio::time::sleep(CALM).await;
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(
+        happening,
+        lives_of_keys(&site.admin, &urls, &project, &told, &is_over),
+        steady_use(&urls, &steady, &told, &is_over)
+    );
+    let told = told.into_inner().unwrap();
+    assert_eq!(told.wrong, Vec::<String>::new());
+    check_answers(&site, &told).await;
+    check_events(&receiver, &secret, &told).await;
+    let mut repeated = site.control_plane.metric("gatepost_changes_repeated_total").await;
+    for gateway in &site.gateways {
+        repeated += gateway.metric("gatepost_changes_repeated_total").await;
+    }
+    tell(&format!(
+        "{name}: {} keys made, {} used, {} revoked; {} answers 503 to valid keys; {repeated} changes repeated; no \
+         write was answered for {:.1} s",
+        told.created.len(),
+        told.used.len(),
+        told.revoked.len(),
+        told.unavailable,
+        told.gap.as_secs_f64()
+    ));
+}
+
+/// One key after the other is made, used over all gateways, and every second one shut off.
+async fn lives_of_keys(admin: &Admin, urls: &[String], project: &str, told: &Mutex<Told>, is_over: &AtomicBool) {
+    let mut answered_at = Instant::now();
+    let mut written = |told: &Mutex<Told>| {
+        let mut told = told.lock().unwrap();
+        told.gap = told.gap.max(answered_at.elapsed());
+        answered_at = Instant::now();
+    };
+    while !is_over.load(Ordering::Relaxed) {
+        let input = json!({"name": "k", "projectId": project}).to_string();
+        let Ok(answer) = admin.try_send(Method::POST, "/api-keys", input).await else { continue };
+        if answer.status() != StatusCode::CREATED {
+            assert_eq!(answer.status(), 503, "{}", answer.text().await.unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        }
+        written(told);
+        let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let (id, value) = (key["id"].as_str().unwrap().to_owned(), key["key"].as_str().unwrap().to_owned());
+        let is_second = told.lock().unwrap().created.len() % 2 == 1;
+        told.lock().unwrap().created.insert(id.clone(), value.clone());
+        for url in urls {
+            if use_valid(url, &value, told).await == 200 {
+                told.lock().unwrap().used.insert(id.clone());
+            }
+        }
+        if is_second && shut_off(admin, &value, is_over).await {
+            written(told);
+            for url in urls {
+                if client().get(url).header("x-api-key", &value).send().await.unwrap().status() == 200 {
+                    told.lock().unwrap().wrong.push(format!("{id} was accepted after its fenced revocation"));
+                }
+            }
+            told.lock().unwrap().revoked.insert(id);
+        }
+    }
+}
+
+/// Shuts a key off until all gateways refuse it; `false` if the end came before.
+async fn shut_off(admin: &Admin, key: &str, is_over: &AtomicBool) -> bool {
+    while !is_over.load(Ordering::Relaxed) {
+        let reached = try_shut_off(admin, key, 1).await;
+        if reached
+            .as_deref()
+            .and_then(|reached| reached.split_once('/'))
+            .is_some_and(|(applied, known)| applied == known)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// A key that was used before is asked with all the time.
+async fn steady_use(urls: &[String], key: &str, told: &Mutex<Told>, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        for url in urls {
+            use_valid(url, key, told).await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn use_valid(url: &str, key: &str, told: &Mutex<Told>) -> u16 {
+    let status = client().get(url).header("x-api-key", key).send().await.unwrap().status().as_u16();
+    let mut told = told.lock().unwrap();
+    match status {
+        200 => {}
+        503 => told.unavailable += 1,
+        other => told.wrong.push(format!("a valid key was answered {other}")),
+    }
+    status
+}
+
+/// Every key is what its last answer said.
+async fn check_answers<R>(site: &Site<R>, told: &Told) {
+    for (id, value) in &told.created {
+        let is_revoked = told.revoked.contains(id);
+        for gateway in 0..site.gateways.len() {
+            // A revocation that was not answered may have happened or not.
+            let status = site.ask(gateway, value).await;
+            assert!(!is_revoked || status == 401, "{id} was revoked, and gateway {gateway} answers {status}");
+        }
+    }
+}
+
+/// Every key was told of, and its first use under one id.
+async fn check_events(receiver: &Origin, secret: &str, told: &Told) {
+    let mut received: Vec<Recorded> = Vec::new();
+    let ids = |received: &[Recorded], topic: &str| -> HashSet<String> {
+        let bodies = webhooks::of_topic(received, topic);
+        bodies.iter().map(|body| body["data"]["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let ends = Instant::now() + DELIVERY_DEADLINE;
+    loop {
+        received.extend(receiver.take());
+        let missing = told.created.keys().filter(|key| !ids(&received, "api-key.created").contains(*key)).count()
+            + told.used.difference(&ids(&received, "api-key.firstUsed")).count()
+            + told.revoked.difference(&ids(&received, "api-key.deleted")).count();
+        if missing == 0 {
+            break;
+        }
+        assert!(Instant::now() < ends, "{missing} events never came");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    webhooks::verify(secret, &received);
+    let mut first_uses: HashMap<String, HashSet<String>> = HashMap::new();
+    for body in webhooks::of_topic(&received, "api-key.firstUsed") {
+        let key = body["data"]["id"].as_str().unwrap().to_owned();
+        first_uses.entry(key).or_default().insert(body["id"].as_str().unwrap().to_owned());
+    }
+    for (key, events) in first_uses {
+        assert_eq!(events.len(), 1, "{key} was first used under several ids");
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_whose_master_is_killed() {
+    let set = SentinelSet::start();
+    let url = set.url();
+    survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, master killed", async |set| {
+        set.servers[0].signal("-KILL");
+        set.await_master_other_than(set.servers[0].port());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_whose_master_pauses_for_six_seconds() {
+    let set = SentinelSet::start();
+    let url = set.url();
+    survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, master paused 6 s", async |set| {
+        set.servers[0].signal("-STOP");
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        set.servers[0].signal("-CONT");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_whose_master_is_cut_off_with_one_gateway_on_its_side() {
+    let mut proxies = Vec::new();
+    let set = SentinelSet::behind(|master| {
+        proxies = vec![FaultProxy::start(master), FaultProxy::start(master)];
+        (proxies[0].port(), proxies[1].port())
+    });
+    let (url, old_master) = (set.url(), format!("redis://127.0.0.1:{}", set.servers[0].port()));
+    let known_as = proxies[1].port();
+    let arguments = [("GATEPOST_STORE__REPLICAS", "1"), ("GATEPOST_GATEWAY__MAX_STALE_MS", "6000")];
+    let mut site = Site::on(set, &[&url, &url]).await;
+    let origin = Origin::start();
+    let gateway = ["gateway", "--upstream", &origin.url(), "--store", &old_master];
+    let cut_off = Gatepost::start_with(Path::new("/tmp"), &gateway, &arguments).await;
+    let project = site.admin.project().await;
+    let (key, _) = site.admin.api_key(&project).await;
+    for url in [cut_off.url("/x"), site.gateways[0].url("/x")] {
+        assert_eq!(ask(&url, &key).await, 200);
+    }
+    for proxy in &proxies {
+        proxy.set(Fault::BlackHole);
+    }
+    site.redis.await_master_other_than(known_as);
+    assert!(site.redis.servers[0].ask(&["ping"]).contains("PONG"), "the old master still answers");
+    // On the other side the key is shut off. The answer says that one gateway has not heard of it.
+    let shutting = async { while try_shut_off(&site.admin, &key, 1).await.as_deref() != Some("1/2") {} };
+    assert!(tokio::time::timeout(DEADLINE, shutting).await.is_ok());
+    assert_eq!(site.ask(0, &key).await, 401);
+    let refusing = async { while try_shut_off(&site.admin, &key, 30).await.as_deref() != Some("1/1") {} };
+    assert!(tokio::time::timeout(DEADLINE, refusing).await.is_ok());
+    assert_eq!(ask(&cut_off.url("/x"), &key).await, 503, "it must be refusing now");
+    let live = cut_off.metric("gatepost_live").await;
+    assert!(live.abs() < f64::EPSILON, "it is not live although its old master answers");
+    site.gateways.push(cut_off);
+    for proxy in &proxies {
+        proxy.set(Fault::None);
+    }
+    site.await_status(0, &key, 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_loses_a_master_fails_over_by_hand_and_moves_slots() {
+    let cluster = RedisCluster::start();
+    let url = cluster.url();
+    survives(Site::on(cluster, &[url.as_str(); 3]).await, "Cluster, failover by hand", async |cluster| {
+        let master = cluster.master_of("{gp}:meta").unwrap();
+        cluster.fail_over(master);
+    })
+    .await;
+}
