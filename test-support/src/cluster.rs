@@ -77,22 +77,25 @@ impl RedisCluster {
         panic!("the replica never took the master's place");
     }
 
-    /// Moves slots, the one of `key` among them, from its master to another one.
+    /// Moves slots from the master of a key to another one, so many at a time, until the key's has moved.
     ///
     /// # Panics
     /// If they do not move.
-    pub fn move_slots(&self, key: &str, count: u32) {
+    pub fn move_slots_of(&self, key: &str, count: u32) {
         let from = self.master_of(key).expect("the slot has a master");
-        let masters = |server: &&RedisServer| server.ask(&["role"]).starts_with("master");
-        let to = self.servers.iter().filter(masters).find(|server| server.port() != self.servers[from].port());
-        let to = to.expect("there are several masters");
-        let moved = Command::new("redis-cli")
-            .args(["--cluster", "reshard", &format!("127.0.0.1:{}", to.port()), "--cluster-yes"])
-            .args(["--cluster-from", &self.servers[from].ask(&["cluster", "myid"])])
-            .args(["--cluster-to", &to.ask(&["cluster", "myid"]), "--cluster-slots", &count.to_string()])
-            .output()
-            .expect("redis-cli is installed");
-        assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stdout));
+        let is_other_master = |server: &&RedisServer| {
+            server.port() != self.servers[from].port() && server.ask(&["role"]).starts_with("master")
+        };
+        let to = self.servers.iter().find(is_other_master).expect("there are several masters");
+        while self.master_of(key) == Some(from) {
+            let moved = Command::new("redis-cli")
+                .args(["--cluster", "reshard", &format!("127.0.0.1:{}", to.port()), "--cluster-yes"])
+                .args(["--cluster-from", &self.servers[from].ask(&["cluster", "myid"])])
+                .args(["--cluster-to", &to.ask(&["cluster", "myid"]), "--cluster-slots", &count.to_string()])
+                .output()
+                .expect("redis-cli is installed");
+            assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stdout));
+        }
     }
 
     /// Waits until all servers say that all slots are served, and every master has a replica in step.
