@@ -11,10 +11,13 @@ use tokio::task::JoinSet;
 
 use crate::address::Guard;
 use crate::metrics::Metrics;
-use crate::options::{ATTEMPT_DEADLINE, DelivererOptions, MAX_SENDING};
+use crate::options::{DelivererOptions, MAX_SENDING, STOP_GRACE};
 use crate::send::Sender;
 use crate::shared::Shared;
 use crate::{fan_out, housekeeping, work};
+
+/// How long settling may take at a stop.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A running deliverer.
 #[derive(Debug)]
@@ -57,13 +60,13 @@ impl Deliverer {
         Ok(Self { stop, tasks, places })
     }
 
-    /// Takes no further delivery, and waits for those that are being sent.
+    /// Takes no further delivery, waits a while for those that are being sent, and gives the others back.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         let all = u32::try_from(MAX_SENDING).unwrap_or(u32::MAX);
         let sent = self.places.acquire_many(all);
-        // What is not settled by then comes back when its lease ends.
-        drop(tokio::time::timeout(ATTEMPT_DEADLINE + Duration::from_secs(5), sent).await);
+        // What cannot be given back comes back when its lease ends.
+        drop(tokio::time::timeout(STOP_GRACE + SETTLE_DEADLINE, sent).await);
     }
 }

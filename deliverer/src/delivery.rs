@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::attempt;
 use crate::body::{self, SeesValues};
-use crate::options::{EXTEND_EVERY, LEASE, PAUSED_WAIT};
+use crate::options::{EXTEND_EVERY, LEASE, PAUSED_WAIT, STOP_GRACE};
 use crate::send::{Message, Sent};
 use crate::shared::Shared;
 
@@ -30,7 +30,11 @@ struct Ended {
 /// Delivers, or gives the delivery back.
 pub(crate) async fn deliver(shared: Shared, webhook: WebhookId, token: LeaseToken, leased: Leased) {
     let attempt = attempt_once(&shared, &webhook, &leased);
-    let ended = match holding(&shared, &webhook, &token, &leased, attempt).await {
+    let attempted = tokio::select! {
+        attempted = holding(&shared, &webhook, &token, &leased, attempt) => attempted,
+        () = cut_off(&shared) => Ok(Ended { step: Step::Wait(Duration::ZERO), attempt: None }),
+    };
+    let ended = match attempted {
         Ok(ended) => ended,
         Err(error) => {
             tracing::warn!(%error, webhook = webhook.as_str(), "a delivery waits for the store");
@@ -40,6 +44,13 @@ pub(crate) async fn deliver(shared: Shared, webhook: WebhookId, token: LeaseToke
     count_end(&shared, &ended.step);
     let settle = RawSettle { webhook, event: leased.event_id, token, step: ended.step, attempt: ended.attempt };
     settle_surely(&shared, settle).await;
+}
+
+/// Waits until a stop, and for what is granted after it.
+async fn cut_off(shared: &Shared) {
+    // The sender is gone only when the deliverer is: that is a stop too.
+    drop(shared.stopped.clone().wait_for(|stopped| *stopped).await);
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 /// Prolongs a lease for as long as an attempt takes.

@@ -39,6 +39,8 @@ pub const MAX_SENDING: usize = 512;
 pub const LEASE: Duration = Duration::from_secs(30);
 /// How often it is prolonged while an attempt goes on.
 pub const EXTEND_EVERY: Duration = Duration::from_secs(10);
+/// How long attempts may go on after a stop; then their deliveries are given back, due at once.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long an attempt may take in all.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(15);
 /// How long its connection may take.

@@ -59,3 +59,43 @@ async fn a_failed_delivery_is_tried_again_with_the_same_id_and_does_not_delay_ot
     assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
     assert_eq!(attempts[0].body, attempts[1].body);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_gives_deliveries_back_at_once() {
+    let mut site = Site::start(0).await;
+    // The first answer never comes in time.
+    let slow = Origin::answering(|number| (200, Duration::from_secs(if number == 0 { 14 } else { 0 })));
+    site.admin.webhook(&slow.url()).await;
+    let project = site.admin.project().await;
+    site.admin.api_key(&project).await;
+    assert_eq!(slow.await_count(1, DEADLINE), 1);
+    assert_eq!(site.control_plane.terminate(), Some(0));
+    let _again = Gatepost::on_store(&site.redis.url(), &["control-plane"]).await;
+    assert_eq!(slow.await_count(2, Duration::from_secs(10)), 2, "it waited for the end of its lease");
+    let attempts = slow.take();
+    assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_wakes_after_its_lease_settles_nothing() {
+    let site = Site::start(0).await;
+    let slow = Origin::answering(|number| (200, Duration::from_secs(if number == 0 { 3 } else { 0 })));
+    site.admin.webhook(&slow.url()).await;
+    let project = site.admin.project().await;
+    site.admin.api_key(&project).await;
+    assert_eq!(slow.await_count(1, DEADLINE), 1);
+    site.control_plane.signal("-STOP");
+    let other = Gatepost::on_store(&site.redis.url(), &["deliverer"]).await;
+    assert_eq!(slow.await_count(2, Duration::from_secs(45)), 2, "nobody took it over");
+    site.control_plane.signal("-CONT");
+    let refused = async {
+        while !site.control_plane.log().iter().any(|line| line.contains("a lease ran out before its delivery")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, refused).await.is_ok(), "{}", site.control_plane.log().join("\n"));
+    assert!(other.metrics().await.contains("gatepost_deliveries_total{outcome=\"delivered\"} 1"));
+    let attempts = slow.take();
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
+}
