@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// Configuration file [default: gatepost.toml if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where keys and events are kept: embedded:PATH, redis://HOST:PORT or rediss://HOST:PORT
+    /// Where keys and events are kept: embedded:PATH or redis://HOST:PORT (see check --print-default)
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
     /// Where the gateway listens
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Deliverer,
     /// Manage access keys, the credentials of the admin API
     AccessKey(AccessKeyOptions),
+    /// Copy an embedded store into a file, also while it is used. The master key is not in the copy
+    Backup(BackupOptions),
     /// Check the configuration, and tell all that is wrong with it
     Check(CheckOptions),
 }
@@ -84,6 +86,13 @@ pub(crate) struct ControlPlaneOptions {
     /// Leave delivering to processes of `gatepost deliverer`
     #[arg(long)]
     pub(crate) no_deliverer: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupOptions {
+    /// The new file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

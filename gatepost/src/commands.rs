@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod access_key;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod control_plane;
 pub(crate) mod deliverer;

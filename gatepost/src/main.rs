@@ -1,9 +1,9 @@
 //! Gatepost: API keys at the edge, and webhooks that tell of them.
 
-mod access_key_socket;
 mod cli;
 mod commands;
 mod config;
+mod control_socket;
 mod demo;
 mod log;
 mod master_key;
@@ -53,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::ControlPlane(control_plane) => commands::control_plane::run(&options, &control_plane).await,
             Command::Deliverer => commands::deliverer::run(&options).await,
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
+            Command::Backup(backup) => commands::backup::run(&options, &backup).await,
             Command::Check(check) => commands::check::run(&options, &check),
         }
     });

@@ -11,7 +11,7 @@ use crate::private_file;
 /// The file beside an embedded store.
 const FILE: &str = "master.key";
 /// An embedded store's own file: where it is, there was a master key before.
-const STORE_FILE: &str = "gatepost.redb";
+pub(crate) const STORE_FILE: &str = "gatepost.redb";
 
 /// Finds the master key; for a new embedded store it makes one.
 pub(crate) fn find(store: &StoreConfig) -> anyhow::Result<MasterKey> {

@@ -171,7 +171,7 @@ pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
 }
 
 /// How a store is opened by a configuration.
-pub(crate) fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) -> StoreOptions {
+fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) -> StoreOptions {
     StoreOptions {
         url: store.url.clone(),
         namespace: store.namespace.clone(),
@@ -183,7 +183,8 @@ pub(crate) fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<d
     }
 }
 
-async fn open_store(
+/// Opens the store of a configuration.
+pub(crate) async fn open_store(
     config: &Config,
     clock: &Arc<dyn Clock>,
     master: &MasterKey,

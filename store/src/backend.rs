@@ -1,5 +1,6 @@
 //! The two backends behind one set of acts. The set is closed: an enum, not a trait object.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
@@ -48,6 +49,8 @@ acts! {
     fn create(id: StoreId, envelope: Vec<u8>) -> StoreHead;
     /// Settings that are unwise but allowed, as sentences, for the log and for `/readyz`.
     fn warnings() -> Vec<String>;
+    /// Copies the store as it stands at one moment into a new file, and answers its bytes. Embedded only.
+    fn backup(file: PathBuf) -> u64;
     /// How often lost changes were repeated by this process.
     fn repeats() -> Repeats;
 

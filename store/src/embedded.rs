@@ -1,5 +1,6 @@
 //! The embedded backend: redb, in one process, on disk or in memory. What was acknowledged is on disk.
 
+mod backup;
 mod dead_letters;
 mod deliveries;
 mod edge;
@@ -8,6 +9,7 @@ mod meter;
 mod queue;
 mod queue_reads;
 mod records;
+mod room;
 mod sealed;
 mod tables;
 mod trim;
@@ -28,6 +30,7 @@ use crate::act::{KnownGateway, Repeats, StoreHead};
 use crate::change::checksum;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{Skew, StoreOptions};
+use room::Room;
 use tables::META;
 use writer::Writer;
 
@@ -46,6 +49,7 @@ struct Inner {
     // Before the database: the writer's last acts need it.
     writer: Writer,
     database: Arc<Database>,
+    room: Room,
     clock: Arc<dyn Clock>,
     skew: Skew,
     max_entries: u64,
@@ -63,12 +67,13 @@ impl fmt::Debug for Embedded {
 impl Embedded {
     /// Opens the store in a directory, which is made if it is not there, or in memory.
     pub(crate) async fn open_at(path: Option<&Path>, options: &StoreOptions) -> Result<Self> {
-        let path = path.map(Path::to_path_buf);
+        let (room, path) = (Room::of(path), path.map(Path::to_path_buf));
         let opened = tokio::task::spawn_blocking(move || open_database(path.as_deref())).await;
         let database = Arc::new(opened.map_err(|error| StoreErrorKind::Refused.with(error))??);
         let inner = Inner {
             writer: Writer::start(Arc::clone(&database))?,
             database,
+            room,
             clock: Arc::clone(&options.clock),
             skew: options.skew.clone(),
             max_entries: options.max_entries,
@@ -117,6 +122,7 @@ impl Embedded {
         T: Send + 'static,
         F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
+        self.inner.room.for_all()?;
         self.inner.writer.perform(act).await
     }
 
@@ -162,8 +168,7 @@ fn make_tables(transaction: &WriteTransaction) -> Result<()> {
     macro_rules! make {
         ($($name:ident),*) => { $(transaction.open_table(tables::$name).map_err(failure)?;)* };
     }
-    make!(META, RECORDS, FIRST_USE, DIGESTS, INDEX, STREAM, SEALED, SEALED_AGES, EVENTS, DELIVERIES, QUEUE, LEASED);
-    make!(PENDING, CAPPED, ATTEMPTS, DEAD, DEAD_BY_TIME, DEAD_AGES, DEAD_SEALED, QUARANTINE, WINDOWS, USAGE);
+    tables::all!(make);
     Ok(())
 }
 

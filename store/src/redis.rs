@@ -14,6 +14,7 @@ mod scripts;
 mod settings;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -104,6 +105,10 @@ impl Redis {
 
     pub(crate) async fn warnings(&self) -> Result<Vec<String>> {
         Ok(self.inner.warnings.clone())
+    }
+
+    pub(crate) async fn backup(&self, _: PathBuf) -> Result<u64> {
+        Err(StoreErrorKind::Refused.with("a store on Redis is backed up with Redis: copy its RDB or append-only files"))
     }
 
     pub(crate) async fn repeats(&self) -> Result<Repeats> {

@@ -1,5 +1,6 @@
 //! The store's front: opening, creating, sealing.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,12 @@ impl Store {
     /// Settings that are allowed but unwise, as sentences for the operator.
     pub async fn warnings(&self) -> Result<Vec<String>> {
         self.backend.warnings().await
+    }
+
+    /// Copies an embedded store as it stands at one moment into a new file, and answers its bytes. The master key
+    /// is not in it. A file that is there is left alone and is [`StoreErrorKind::Refused`].
+    pub async fn backup(&self, file: &Path) -> Result<u64> {
+        self.backend.backup(file.to_path_buf()).await
     }
 
     /// How often this process found that a new master of Redis had lost what was acknowledged.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use gatepost_control_plane::{ControlPlane, NewAccessKey};
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Clock;
+use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Store, StoreUrl};
 use prometheus::Registry;
 
-use crate::access_key_socket::{self, Printed};
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
 use crate::config::Config;
-use crate::{master_key, parts};
+use crate::control_socket::{self, Printed};
+use crate::master_key;
+use crate::parts::{self, Missing};
 
 pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
     match command {
@@ -33,14 +34,13 @@ async fn access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result
         name: create.name.clone(),
     };
     if let StoreUrl::Embedded(directory) = &config.store.url
-        && let Some(printed) = access_key_socket::ask(directory, &new).await?
+        && let Some(printed) = control_socket::create_access_key(directory, &new).await?
     {
         return Ok(printed);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
-    let store_options = parts::store_options(&config.store, config.retention.max_entries, &clock);
-    let store = Store::open_or_create(&store_options, &master).await?;
+    let store = parts::open_store(config, &clock, &master, Missing::Created).await?;
     let use_cases = ControlPlane::new(store, clock, config.private_networks, &Registry::new())?;
     Ok(use_cases.create_access_key(new).await?.into())
 }

@@ -9,7 +9,7 @@ use gatepost_store::StoreUrl;
 
 use crate::cli::Options;
 use crate::parts::{Missing, Process, stop_control_plane};
-use crate::{access_key_socket, private_file};
+use crate::{control_socket, private_file};
 
 /// Where the first access key of an embedded store is written.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
@@ -20,7 +20,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let gateway = process.gateway().await?;
     first_access_key(&process, &use_cases).await?;
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        access_key_socket::listen(directory, use_cases.clone())?;
+        control_socket::listen(directory, use_cases.clone(), process.store.clone())?;
     }
     let server = process.control_plane(use_cases).await?;
     let deliverer = process.deliverer()?;

@@ -4,6 +4,7 @@
 
 mod admin;
 mod deliveries;
+mod embedded;
 mod failover;
 mod fence;
 mod outage;

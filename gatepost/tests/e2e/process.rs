@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,6 +13,9 @@ use serde_json::Value;
 
 /// How often a starting process is asked, 20 ms apart, before it is given up.
 const MAX_TRIES: u32 = 1000;
+/// Where a process listens that tells where that is.
+const ANY_PORTS: [&str; 6] =
+    ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 /// The base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -54,10 +57,37 @@ impl Gatepost {
 
     /// The same with variables of the environment.
     pub(crate) async fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
-        let arguments: Vec<&str> = arguments.iter().copied().chain(ports).collect();
+        let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS).collect();
         let mut command = command(directory, &arguments);
         command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true").envs(environment.iter().copied());
+        Self::spawn(command).await
+    }
+
+    /// Runs everything on a disk of its own, of so many MiB, which is mounted at a directory for the process alone.
+    pub(crate) async fn up_on_small_disk(directory: &Path, mib: u32, upstream: &str) -> Self {
+        let arguments: Vec<&str> = ["up", "--upstream", upstream].into_iter().chain(ANY_PORTS).collect();
+        let program = command(directory, &arguments);
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "--map-root-user",
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=$0m tmpfs $1 && cd $1 && shift && exec $@",
+        ]);
+        command.arg(mib.to_string()).arg(directory).arg(program.get_program()).args(program.get_args());
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true");
+        Self::spawn(command).await
+    }
+
+    /// How the file system looks to the process.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+        root.join(path.strip_prefix("/").unwrap())
+    }
+
+    async fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());

@@ -78,7 +78,7 @@ async fn a_request_in_flight_ends_before_the_process_does() {
     assert_eq!(ended.await.unwrap(), Some(0));
 }
 
-fn first_access_key(directory: &Path) -> String {
+pub(crate) fn first_access_key(directory: &Path) -> String {
     let file = directory.join("gatepost-data/first-access-key");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::read_to_string(file).unwrap().trim().to_owned()

@@ -13,6 +13,9 @@ use crate::packed::{pack, unpack};
 impl Embedded {
     pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitAnswer> {
         let (now, max_entries) = (self.now(), self.inner.max_entries);
+        if commit.urgency == Urgency::Ordinary {
+            self.inner.room.for_ordinary()?;
+        }
         let answer = self
             .perform(move |transaction| match check(transaction, &commit, max_entries)? {
                 Some(refusal) => Ok(refusal),

@@ -2,6 +2,37 @@
 
 use redb::TableDefinition;
 
+/// Calls a macro with the names of all tables.
+macro_rules! all {
+    ($call:ident) => {
+        $call!(
+            META,
+            RECORDS,
+            FIRST_USE,
+            DIGESTS,
+            INDEX,
+            STREAM,
+            SEALED,
+            SEALED_AGES,
+            EVENTS,
+            DELIVERIES,
+            QUEUE,
+            LEASED,
+            PENDING,
+            CAPPED,
+            ATTEMPTS,
+            DEAD,
+            DEAD_BY_TIME,
+            DEAD_AGES,
+            DEAD_SEALED,
+            QUARANTINE,
+            WINDOWS,
+            USAGE
+        )
+    };
+}
+pub(super) use all;
+
 /// Single values: `id`, `envelope`, `last`, `last_event`, `trimmed`, `fan_out`, `entries`, `fanned`,
 /// `loose_checksum`. Numbers are 8 bytes, big end first.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

@@ -1,5 +1,5 @@
 //! A Unix socket in the directory of an embedded store, through which the command line asks the process
-//! that holds the store for access keys. Only the owner of the directory reaches it.
+//! that holds the store for access keys and backups. Only the owner of the directory reaches it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use gatepost_control_plane::{ControlPlane, NewAccessKey};
 use gatepost_domain::record::Role;
+use gatepost_store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,20 +17,23 @@ use tokio::net::{UnixListener, UnixStream};
 const FILE: &str = "control.sock";
 /// Bytes of a request or an answer, which are one line.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
-/// How long either side waits for the other.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long either side waits for the other: a backup of a large store takes a while.
+const DEADLINE: Duration = Duration::from_secs(3600);
 
+/// The running process is of another version.
+const NOT_ASKED: &str = "the running process answered something else";
+
+/// What is asked for.
 #[derive(Debug, Serialize, Deserialize)]
-struct Request {
-    account_name: Option<String>,
-    project: Option<String>,
-    role: String,
-    name: String,
+enum Request {
+    CreateAccessKey { account_name: Option<String>, project: Option<String>, role: String, name: String },
+    Backup { file: PathBuf },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Created(Printed),
+    BackedUp { bytes: u64 },
     Failed(String),
 }
 
@@ -58,7 +62,7 @@ impl From<gatepost_control_plane::Created> for Printed {
 }
 
 /// Listens in a store's directory until the process ends.
-pub(crate) fn listen(directory: &Path, control_plane: ControlPlane) -> anyhow::Result<()> {
+pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store) -> anyhow::Result<()> {
     let path = path(directory);
     // One that a process left behind when it was killed: the store's own lock tells that it is gone.
     if path.exists() {
@@ -70,7 +74,7 @@ pub(crate) fn listen(directory: &Path, control_plane: ControlPlane) -> anyhow::R
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let serving = serve(stream, control_plane.clone());
+                    let serving = serve(stream, control_plane.clone(), store.clone());
                     tokio::spawn(async move { drop(tokio::time::timeout(DEADLINE, serving).await) });
                 }
                 Err(error) => {
@@ -83,29 +87,46 @@ pub(crate) fn listen(directory: &Path, control_plane: ControlPlane) -> anyhow::R
     Ok(())
 }
 
-/// Asks the process that holds the store in a directory; none if there is no such process.
-pub(crate) async fn ask(directory: &Path, new: &NewAccessKey) -> anyhow::Result<Option<Printed>> {
-    let Ok(mut stream) = UnixStream::connect(path(directory)).await else { return Ok(None) };
-    let request = Request {
+/// Asks the process that holds the store in a directory for an access key; none if there is no such process.
+pub(crate) async fn create_access_key(directory: &Path, new: &NewAccessKey) -> anyhow::Result<Option<Printed>> {
+    let request = Request::CreateAccessKey {
         account_name: new.account_name.clone(),
         project: new.project.clone(),
         role: new.role.as_str().to_owned(),
         name: new.name.clone(),
     };
-    let asking = async {
-        write_line(&mut stream, &request).await?;
-        read_line::<Answer>(&mut stream).await
-    };
-    let answer = tokio::time::timeout(DEADLINE, asking).await.context("the running process did not answer")??;
-    match answer {
-        Answer::Created(printed) => Ok(Some(printed)),
-        Answer::Failed(why) => bail!(why),
+    match ask(directory, &request).await? {
+        None => Ok(None),
+        Some(Answer::Created(printed)) => Ok(Some(printed)),
+        Some(Answer::BackedUp { .. }) => bail!(NOT_ASKED),
+        Some(Answer::Failed(why)) => bail!(why),
     }
 }
 
-async fn serve(mut stream: UnixStream, control_plane: ControlPlane) {
+/// Asks it for a backup, and answers its bytes; none if there is no such process.
+pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Option<u64>> {
+    match ask(directory, &Request::Backup { file: file.to_path_buf() }).await? {
+        None => Ok(None),
+        Some(Answer::BackedUp { bytes }) => Ok(Some(bytes)),
+        Some(Answer::Created(_)) => bail!(NOT_ASKED),
+        Some(Answer::Failed(why)) => bail!(why),
+    }
+}
+
+async fn ask(directory: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
+    let Ok(mut stream) = UnixStream::connect(path(directory)).await else { return Ok(None) };
+    let asking = async {
+        write_line(&mut stream, request).await?;
+        read_line::<Answer>(&mut stream).await
+    };
+    tokio::time::timeout(DEADLINE, asking).await.context("the running process did not answer")?.map(Some)
+}
+
+async fn serve(mut stream: UnixStream, control_plane: ControlPlane, store: Store) {
     let answer = match read_line::<Request>(&mut stream).await {
-        Ok(request) => create(request, &control_plane).await,
+        Ok(request) => {
+            answer(request, &control_plane, &store).await.unwrap_or_else(|why| Answer::Failed(why.to_string()))
+        }
         Err(error) => Answer::Failed(error.to_string()),
     };
     if let Err(error) = write_line(&mut stream, &answer).await {
@@ -113,12 +134,14 @@ async fn serve(mut stream: UnixStream, control_plane: ControlPlane) {
     }
 }
 
-async fn create(request: Request, control_plane: &ControlPlane) -> Answer {
-    let Some(role) = Role::parse(&request.role) else { return Answer::Failed("the role is not known".to_owned()) };
-    let new = NewAccessKey { account_name: request.account_name, project: request.project, role, name: request.name };
-    match control_plane.create_access_key(new).await {
-        Ok(created) => Answer::Created(created.into()),
-        Err(failure) => Answer::Failed(failure.to_string()),
+async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -> anyhow::Result<Answer> {
+    match request {
+        Request::CreateAccessKey { account_name, project, role, name } => {
+            let role = Role::parse(&role).context("the role is not known")?;
+            let new = NewAccessKey { account_name, project, role, name };
+            Ok(Answer::Created(control_plane.create_access_key(new).await?.into()))
+        }
+        Request::Backup { file } => Ok(Answer::BackedUp { bytes: store.backup(&file).await? }),
     }
 }
 

@@ -1,0 +1,50 @@
+//! `gatepost backup`: a copy of an embedded store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use gatepost_domain::time::Clock;
+use gatepost_store::StoreUrl;
+use gatepost_store::clock::SystemClock;
+
+use crate::cli::{BackupOptions, Options};
+use crate::commands::Wrong;
+use crate::config::Config;
+use crate::parts::{self, Missing};
+use crate::{control_socket, master_key};
+
+pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Result<()> {
+    let config = super::load(options)?;
+    let StoreUrl::Embedded(directory) = &config.store.url else {
+        return Err(Wrong::use_of(format!(
+            "{} is no embedded store: back up Redis with its own means, its RDB or append-only files",
+            config.store.url
+        )));
+    };
+    let store = directory.join(master_key::STORE_FILE);
+    if !store.exists() {
+        return Err(Wrong::use_of(format!("there is no store at {}", store.display())));
+    }
+    let file = std::path::absolute(&backup.file)?;
+    let bytes = match control_socket::backup(directory, &file).await? {
+        Some(bytes) => bytes,
+        None => alone(&config, &file).await?,
+    };
+    tell(&store, &file, bytes);
+    Ok(())
+}
+
+/// Copies a store that no process holds.
+async fn alone(config: &Config, file: &Path) -> anyhow::Result<u64> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let master = master_key::find(&config.store)?;
+    let store = parts::open_store(config, &clock, &master, Missing::Refused).await?;
+    store.backup(file).await.context("nothing was backed up")
+}
+
+#[expect(clippy::print_stdout, reason = "what a command has done is told to its terminal")]
+fn tell(store: &Path, file: &Path, bytes: u64) {
+    println!("{} ({bytes} bytes) is a copy of {}", file.display(), store.display());
+    println!("to restore it, stop gatepost and put it in that place; the master key is not in it");
+}

@@ -1,0 +1,189 @@
+//! The embedded store: killed while it writes, copied while it is used, on a disk that is full.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gatepost_test_support::{Origin, Recorded};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::admin::Admin;
+use crate::process::{Gatepost, MASTER_KEY, command, run};
+use crate::single::first_access_key;
+use crate::site::{DEADLINE, ask};
+use crate::webhooks;
+
+/// How often the process is killed.
+const KILLS: u32 = if cfg!(feature = "long") { 200 } else { 6 };
+/// Clients that write at the same time.
+const WRITERS: usize = 4;
+/// How long everything may take to be delivered in the end: the leases of the last kill are 30 s.
+const DELIVERY_DEADLINE: Duration = Duration::from_secs(90);
+
+/// What was acknowledged: keys by id, and those that were shut off.
+#[derive(Default)]
+struct Acknowledged {
+    keys: HashMap<String, String>,
+    off: HashSet<String>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_every_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = Origin::start();
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &receiver.url()]).await;
+    let mut admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    admin.webhook(&receiver.url()).await;
+    let project = admin.project().await;
+    let all = Mutex::new(Acknowledged::default());
+    for kill in 0..KILLS {
+        let is_over = AtomicBool::new(false);
+        let writers = (0..WRITERS).map(|_| write(&admin, &project, &all, &is_over));
+        // The moments of the kills are spread over a write's life.
+        let killing = async {
+            tokio::time::sleep(Duration::from_millis(60 + u64::from(kill * 37 % 120))).await;
+            up.kill();
+            is_over.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(futures::future::join_all(writers), killing);
+        up = Gatepost::start(directory.path(), &["up", "--upstream", &receiver.url()]).await;
+        admin = Admin::new(up.admin.unwrap(), &admin.access_key);
+    }
+    let all = all.into_inner().unwrap();
+    assert!(all.keys.len() > KILLS as usize, "only {} keys were made", all.keys.len());
+    for id in all.keys.keys() {
+        let answer = admin.send(Method::GET, &format!("/api-keys/{id}"), String::new()).await;
+        assert_eq!(answer.status(), 200, "{id}");
+        let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert!(!all.off.contains(id) || key["isActive"] == false, "{id} is active again");
+    }
+    check_told(&receiver, &all).await;
+}
+
+/// Makes keys and shuts every second one off, until the process is gone.
+async fn write(admin: &Admin, project: &str, all: &Mutex<Acknowledged>, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        let input = json!({"name": "k", "projectId": project}).to_string();
+        let Ok(answer) = admin.try_send(Method::POST, "/api-keys", input).await else { return };
+        let Ok(text) = answer.text().await else { return };
+        let Ok(key) = serde_json::from_str::<Value>(&text) else { return };
+        let (id, value) = (key["id"].as_str().unwrap().to_owned(), key["key"].as_str().unwrap().to_owned());
+        let is_second = {
+            let mut all = all.lock().unwrap();
+            all.keys.insert(id.clone(), value.clone());
+            all.keys.len().is_multiple_of(2)
+        };
+        if is_second {
+            let path = format!("/api-keys/{value}");
+            let Ok(answer) = admin.try_send(Method::DELETE, &path, String::new()).await else { return };
+            if answer.status() == StatusCode::OK {
+                all.lock().unwrap().off.insert(id);
+            }
+        }
+    }
+}
+
+/// The change of every acknowledged write is there as well: it is told of.
+async fn check_told(receiver: &Origin, all: &Acknowledged) {
+    let mut received: Vec<Recorded> = Vec::new();
+    let ids = |received: &[Recorded], topic: &str| -> HashSet<String> {
+        let bodies = webhooks::of_topic(received, topic);
+        bodies.iter().map(|body| body["data"]["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let ends = Instant::now() + DELIVERY_DEADLINE;
+    loop {
+        received.extend(receiver.take());
+        let (created, deleted) = (ids(&received, "api-key.created"), ids(&received, "api-key.deleted"));
+        let missing =
+            all.keys.keys().filter(|key| !created.contains(*key)).count() + all.off.difference(&deleted).count();
+        if missing == 0 {
+            return;
+        }
+        assert!(Instant::now() < ends, "{missing} events never came");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_running_store_can_be_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let origin = Origin::start();
+    let up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let project = admin.project().await;
+    let (key, _) = admin.api_key(&project).await;
+    assert_eq!(ask(&up.url("/x"), &key).await, 200);
+    let backup = run(directory.path(), &["backup", "copy"]);
+    assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
+    let (later, _) = admin.api_key(&project).await;
+    let again = run(directory.path(), &["backup", "copy"]);
+    assert_eq!(again.status.code(), Some(1), "a file that is there is left alone");
+    drop(up);
+
+    let restored = tempfile::tempdir().unwrap();
+    std::fs::create_dir(restored.path().join("gatepost-data")).unwrap();
+    std::fs::copy(directory.path().join("copy"), restored.path().join("gatepost-data/gatepost.redb")).unwrap();
+    let other_master = command(restored.path(), &["up", "--upstream", &origin.url()])
+        .env("GATEPOST_MASTER_KEY", MASTER_KEY.replacen('A', "B", 1))
+        .output()
+        .unwrap();
+    assert_eq!(other_master.status.code(), Some(1));
+    let up = Gatepost::start(restored.path(), &["up", "--upstream", &origin.url()]).await;
+    assert_eq!(ask(&up.url("/x"), &key).await, 200);
+    assert_eq!(ask(&up.url("/x"), &later).await, 401, "it was made after the backup");
+    let admin = Admin::new(up.admin.unwrap(), &admin.access_key);
+    admin.delete_key(&key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_keys_are_accepted_and_writes_refused_until_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let origin = Origin::start();
+    let up = Gatepost::up_on_small_disk(directory.path(), 64, &origin.url()).await;
+    let disk = up.path(directory.path());
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(&disk));
+    let project = admin.project().await;
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        keys.push(admin.api_key(&project).await.0);
+    }
+    assert_eq!(ask(&up.url("/x"), &keys[0]).await, 200);
+
+    leave_free(&disk, 20);
+    assert_eq!(make_key(&admin, &project).await.0, 503);
+    assert!(make_key(&admin, &project).await.1.contains("disk is full"));
+    admin.delete_key(&keys[3]).await;
+    assert_eq!(ask(&up.url("/x"), &keys[1]).await, 200, "a first use is still written");
+
+    leave_free(&disk, 0);
+    let answer = admin.send(Method::DELETE, &format!("/api-keys/{}", keys[0]), String::new()).await;
+    assert_eq!(answer.status(), 503);
+    for key in &keys[0..3] {
+        assert_eq!(ask(&up.url("/x"), key).await, 200, "cached, used before, never used");
+    }
+    assert_eq!(ask(&up.url("/x"), &keys[3]).await, 401);
+
+    std::fs::remove_file(disk.join("ballast")).unwrap();
+    assert_eq!(make_key(&admin, &project).await.0, 201);
+    let claimed = async { while up.metric("gatepost_first_use_total").await < 3.0 {} };
+    assert!(tokio::time::timeout(DEADLINE, claimed).await.is_ok(), "a first use was forgotten");
+}
+
+/// Fills a disk until only so many MiB are free.
+fn leave_free(disk: &Path, mib: u64) {
+    let ballast = disk.join("ballast");
+    drop(std::fs::remove_file(&ballast));
+    let free = rustix::fs::statvfs(disk).unwrap();
+    let fill = (free.f_bavail * free.f_frsize).saturating_sub(mib << 20);
+    std::fs::write(ballast, vec![0; usize::try_from(fill).unwrap()]).unwrap();
+}
+
+async fn make_key(admin: &Admin, project: &str) -> (StatusCode, String) {
+    let input = json!({"name": "k", "projectId": project}).to_string();
+    let answer = admin.send(Method::POST, "/api-keys", input).await;
+    (answer.status(), answer.text().await.unwrap())
+}
