@@ -238,6 +238,15 @@ pub struct Judged {
     pub trimmed_through: Version,
 }
 
+/// What a reader of the stream is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawFeed {
+    /// What became of its cursor: whether the entries continue what it has read.
+    pub cursor: Judged,
+    /// What comes after the cursor.
+    pub entries: Vec<RawEntry>,
+}
+
 /// A gateway that the store knows of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGateway {

@@ -10,7 +10,7 @@ use gatepost_domain::window::Allowance;
 
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
-    LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawEntry, RawFanOut, RawLeased, RawLookup,
+    LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawLeased, RawLookup,
     RawRecord, RawSettle, RecordName, Repeats, StoreHead, TrimRule, Trimmed,
 };
 use crate::embedded::Embedded;
@@ -68,8 +68,9 @@ acts! {
     fn lookup(digest: Digest) -> RawLookup;
     /// Marks a key as used, once in its life, with the change that says so.
     fn claim_first_use(claim: RawClaim) -> Claim;
-    /// Up to `limit` entries after `after`; waits up to `wait` for the first.
-    fn feed(after: Version, limit: u32, wait: Duration) -> Vec<RawEntry>;
+    /// Up to `limit` entries after a cursor, and in the same moment what became of the entry at the cursor,
+    /// judged by its event id if that is given; waits up to `wait` for the first.
+    fn feed(cursor: Version, event: Option<EventId>, limit: u32, wait: Duration) -> RawFeed;
     /// Registers a gateway or prolongs it. A write, so that a store that cannot write cannot answer.
     fn heartbeat(heartbeat: Heartbeat) -> Beat;
     /// Forgets a gateway that has answered its last request.

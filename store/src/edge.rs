@@ -56,8 +56,19 @@ impl Store {
 
     /// Up to `limit` entries after `after`; waits up to `wait` (≤ 500 ms) for the first.
     pub async fn feed(&self, after: Version, limit: u32, wait: Duration) -> Result<Vec<Entry>> {
-        let raw = self.backend.feed(after, limit, wait).await?;
-        Ok(raw.into_iter().map(entry::decode).collect())
+        self.follow(after, None, limit, wait).await.map(|(entries, _)| entries)
+    }
+
+    /// The same for who must know whether they continue what was read up to the cursor.
+    pub async fn follow(
+        &self,
+        cursor: Version,
+        event: Option<EventId>,
+        limit: u32,
+        wait: Duration,
+    ) -> Result<(Vec<Entry>, Judged)> {
+        let raw = self.backend.feed(cursor, event, limit, wait).await?;
+        Ok((raw.entries.into_iter().map(entry::decode).collect(), raw.cursor))
     }
 
     /// A gateway's sign of life.

@@ -101,7 +101,7 @@ async fn until(mut stopped: watch::Receiver<()>, task: impl Future<Output = ()>)
 async fn follow(verifier: Arc<Verifier>, progress: Arc<Progress>) {
     loop {
         let from = progress.lock().clone();
-        match read(&verifier, &from).await {
+        match verifier.store.follow(from.cursor, from.event.clone(), FEED_BATCH, FEED_WAIT).await {
             Ok((entries, judged)) => apply(&verifier, &progress, &entries, judged, &from),
             Err(error) => {
                 verifier.metrics.store_error(&error);
@@ -112,23 +112,9 @@ async fn follow(verifier: Arc<Verifier>, progress: Arc<Progress>) {
     }
 }
 
-/// Entries after a position, and, judged after them, whether they continue what was read up to it.
-async fn read(verifier: &Verifier, from: &Position) -> Result<(Vec<Entry>, Judged)> {
-    let entries = verifier.store.feed(from.cursor, FEED_BATCH, FEED_WAIT).await?;
-    if entries.is_empty() {
-        return Ok((
-            entries,
-            Judged { state: CursorState::Present, last: from.cursor, trimmed_through: Version::ZERO },
-        ));
-    }
-    let judged = verifier.store.judge_cursor(from.cursor, from.event.clone()).await?;
-    Ok((entries, judged))
-}
-
 /// Lifts the floors of a reading, then moves the cursor.
 fn apply(verifier: &Verifier, progress: &Progress, entries: &[Entry], judged: Judged, from: &Position) {
     let mut position = progress.lock();
-    let Some(last) = entries.last() else { return };
     if position.resets != from.resets {
         return;
     }
@@ -138,6 +124,7 @@ fn apply(verifier: &Verifier, progress: &Progress, entries: &[Entry], judged: Ju
         progress.acknowledge.notify_one();
         return;
     }
+    let Some(last) = entries.last() else { return };
     let now = verifier.clock.now();
     for entry in entries {
         verifier.floors.lift(scope(entry), entry.version);
@@ -216,7 +203,8 @@ async fn beat(verifier: &Verifier, progress: &Progress) -> Result<()> {
 /// Whether the reading at `cursor` cannot be continued. The start of a process counts as well: it has
 /// read nothing and begins at the last position.
 fn is_lost(cursor: Version, judged: Judged) -> bool {
-    cursor == Version::ZERO || cursor < judged.trimmed_through || judged.state == CursorState::Foreign
+    let is_start = cursor == Version::ZERO && judged.last > Version::ZERO;
+    is_start || cursor < judged.trimmed_through || judged.state == CursorState::Foreign
 }
 
 fn tell(verifier: &Verifier, was_live: bool) -> bool {

@@ -14,11 +14,12 @@ use super::records::record;
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, STREAM};
 use super::{Embedded, entries, failure, number, set_number};
 use crate::act::{
-    Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawEntry, RawLookup, RawRecord, RecordName,
+    Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawFeed, RawLookup, RawRecord, RecordName,
     Told,
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::Result;
+use crate::options::MAX_FEED_WAIT;
 use crate::packed::unpack;
 
 impl Embedded {
@@ -45,26 +46,21 @@ impl Embedded {
         Ok(outcome)
     }
 
-    pub(crate) async fn feed(&self, after: Version, limit: u32, wait: Duration) -> Result<Vec<RawEntry>> {
+    pub(crate) async fn feed(
+        &self,
+        cursor: Version,
+        event: Option<EventId>,
+        limit: u32,
+        wait: Duration,
+    ) -> Result<RawFeed> {
         let mut last = self.inner.last.subscribe();
-        let entries = self.entries(after, limit)?;
-        if !entries.is_empty() || wait.is_zero() {
-            return Ok(entries);
+        let feed = read_feed(&self.read()?, cursor, event.as_ref(), limit)?;
+        if !feed.entries.is_empty() || wait.is_zero() {
+            return Ok(feed);
         }
         // That nothing came in time is no failure.
-        drop(tokio::time::timeout(wait, last.wait_for(|last| *last > after)).await);
-        self.entries(after, limit)
-    }
-
-    fn entries(&self, after: Version, limit: u32) -> Result<Vec<RawEntry>> {
-        let transaction = self.read()?;
-        let stream = transaction.open_table(STREAM).map_err(failure)?;
-        let mut entries = Vec::new();
-        for entry in stream.range(after.as_u64().saturating_add(1)..).map_err(failure)?.take(limit as usize) {
-            let (version, bytes) = entry.map_err(failure)?;
-            entries.push(entries::decode(Version::from_u64(version.value()), bytes.value()));
-        }
-        Ok(entries)
+        drop(tokio::time::timeout(wait.min(MAX_FEED_WAIT), last.wait_for(|last| *last > cursor)).await);
+        read_feed(&self.read()?, cursor, event.as_ref(), limit)
     }
 
     /// A write, so that a store that cannot write cannot answer.
@@ -180,6 +176,16 @@ fn beat(transaction: &ReadTransaction, heartbeat: &Heartbeat) -> Result<Beat> {
         accounts: accounts(transaction)?,
         checksum: checksum(number(&meta, "loose_checksum")? > 0),
     })
+}
+
+fn read_feed(transaction: &ReadTransaction, cursor: Version, event: Option<&EventId>, limit: u32) -> Result<RawFeed> {
+    let stream = transaction.open_table(STREAM).map_err(failure)?;
+    let mut entries = Vec::new();
+    for entry in stream.range(cursor.as_u64().saturating_add(1)..).map_err(failure)?.take(limit as usize) {
+        let (version, bytes) = entry.map_err(failure)?;
+        entries.push(entries::decode(Version::from_u64(version.value()), bytes.value()));
+    }
+    Ok(RawFeed { cursor: judge_cursor(transaction, cursor, event)?, entries })
 }
 
 fn judge_cursor(transaction: &ReadTransaction, cursor: Version, event: Option<&EventId>) -> Result<Judged> {

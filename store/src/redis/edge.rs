@@ -10,8 +10,8 @@ use gatepost_domain::time::Version;
 use redis::Value;
 
 use crate::act::{
-    Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawEntry, RawLookup, RecordName, Told,
-    Undecodable,
+    Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawEntry, RawFeed, RawLookup, RecordName,
+    Told, Undecodable,
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::{Result, StoreErrorKind};
@@ -64,24 +64,32 @@ impl Redis {
     }
 
     /// Blocks on a connection of its own until there is more, then reads under the store's id.
-    pub(crate) async fn feed(&self, after: Version, limit: u32, wait: Duration) -> Result<Vec<RawEntry>> {
-        let entries = self.entries(after, limit).await?;
-        if !entries.is_empty() || wait.is_zero() {
-            return Ok(entries);
+    pub(crate) async fn feed(
+        &self,
+        cursor: Version,
+        event: Option<EventId>,
+        limit: u32,
+        wait: Duration,
+    ) -> Result<RawFeed> {
+        let feed = self.read_feed(cursor, event.as_ref(), limit).await?;
+        if !feed.entries.is_empty() || wait.is_zero() {
+            return Ok(feed);
         }
         let wait = wait.min(MAX_FEED_WAIT);
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(1).arg("BLOCK").arg(wait.as_millis().max(1).to_string());
-        command.arg("STREAMS").arg(format!("{{{}}}:stream", self.inner.namespace)).arg(version_text(after));
+        command.arg("STREAMS").arg(format!("{{{}}}:stream", self.inner.namespace)).arg(version_text(cursor));
         let has_more = self.inner.connections.blocking(&command, wait).await? != Value::Nil;
-        if has_more { self.entries(after, limit).await } else { Ok(Vec::new()) }
+        if has_more { self.read_feed(cursor, event.as_ref(), limit).await } else { Ok(feed) }
     }
 
-    async fn entries(&self, after: Version, limit: u32) -> Result<Vec<RawEntry>> {
-        let arguments = Arguments::default().bytes(version_text(after)).number(limit);
+    async fn read_feed(&self, cursor: Version, event: Option<&EventId>, limit: u32) -> Result<RawFeed> {
+        let event = event.map_or("", EventId::as_str);
+        let arguments = Arguments::default().bytes(version_text(cursor)).text(event).number(limit);
         let mut answer = self.act(&scripts::FEED, COMMIT_DEADLINE, arguments).await?;
+        let cursor = judged(&mut answer)?;
         let stored: Vec<StoredEntry> = answer.next()?;
-        stored.into_iter().map(entry).collect()
+        Ok(RawFeed { cursor, entries: stored.into_iter().map(entry).collect::<Result<_>>()? })
     }
 
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Beat> {

@@ -23,7 +23,7 @@ scripts! {
     LIST = " flags=no-writes", ["common", "list"];
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
-    FEED = " flags=no-writes", ["common", "feed"];
+    FEED = " flags=no-writes", ["common", "cursor", "feed"];
     HEARTBEAT = " flags=allow-oom", ["common", "cursor", "heartbeat"];
     JUDGE_CURSOR = " flags=no-writes", ["common", "cursor", "judge_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
