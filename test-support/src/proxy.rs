@@ -1,13 +1,18 @@
 //! A TCP proxy that breaks the network between two processes.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// Bytes that are passed on at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Pieces that are on their way at a time.
+const MAX_LATE: usize = 1024;
 /// How long connecting to the target may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -16,7 +21,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 pub enum Fault {
     /// Nothing.
     None,
-    /// Each piece comes later by so much.
+    /// Each piece of what the server sends comes later by so much.
     Latency(Duration),
     /// Nothing passes, and nobody is told: it waits for the end of the fault.
     BlackHole,
@@ -92,45 +97,70 @@ fn serve(client: TcpStream, target: u16, shared: &Arc<Shared>) {
     let Ok(server) = TcpStream::connect_timeout(&target, CONNECT_DEADLINE) else { return };
     let (Ok(client_again), Ok(server_again)) = (client.try_clone(), server.try_clone()) else { return };
     let back = Arc::clone(shared);
-    thread::spawn(move || pump(server_again, client_again, &back, None));
-    pump(client, server, shared, Some(0));
+    thread::spawn(move || pump(server_again, client_again, &back, Way::ToClient));
+    pump(client, server, shared, Way::ToServer);
 }
 
-/// Passes on until an end or a fault; `sent` counts the bytes of the client.
-fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, mut sent: Option<usize>) {
+/// Which way a pump passes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+/// Passes on until an end or a fault.
+fn pump(mut from: TcpStream, to: TcpStream, shared: &Shared, way: Way) {
     let mut chunk = vec![0; CHUNK_BYTES];
     // A short time-out, so that a fault reaches connections on which nothing is said.
     drop(from.set_read_timeout(Some(Duration::from_millis(20))));
-    let mut is_half_open = false;
+    let late = late_writer(&to);
+    let (mut sent, mut is_half_open) = (0, false);
     loop {
         let read = match from.read(&mut chunk) {
             Ok(0) => break,
             Ok(read) => read,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
             Err(_) => break,
         };
         let fault = if read > 0 { shared.await_passage() } else { *shared.lock() };
+        let mut latency = Duration::ZERO;
         match fault {
             Fault::Reset => break,
-            Fault::Latency(latency) if read > 0 => thread::sleep(latency),
             Fault::HalfOpen => is_half_open = true,
-            Fault::CutAfter(bytes) => {
-                sent = sent.map(|sent| sent + read);
-                if sent.is_some_and(|sent| sent > bytes) {
+            Fault::Latency(given) if way == Way::ToClient => latency = given,
+            Fault::CutAfter(bytes) if way == Way::ToServer => {
+                sent += read;
+                if sent > bytes {
                     break;
                 }
             }
-            Fault::None | Fault::Latency(_) | Fault::BlackHole => {}
+            Fault::None | Fault::Latency(_) | Fault::BlackHole | Fault::CutAfter(_) => {}
         }
-        if !is_half_open && read > 0 && to.write_all(&chunk[..read]).is_err() {
+        if !is_half_open && read > 0 && late.send((Instant::now() + latency, chunk[..read].to_vec())).is_err() {
             break;
         }
     }
-    if !is_half_open {
+    if is_half_open {
+        // The other side is never told that this one has gone.
+        std::mem::forget((from, to));
+    } else {
         drop(from.shutdown(Shutdown::Both));
         drop(to.shutdown(Shutdown::Both));
-    } else {
-        // The other side is never told.
-        std::mem::forget((from, to));
     }
+}
+
+/// Writes each piece at its moment, in order.
+fn late_writer(to: &TcpStream) -> SyncSender<(Instant, Vec<u8>)> {
+    let (late, pieces) = sync_channel::<(Instant, Vec<u8>)>(MAX_LATE);
+    if let Ok(mut to) = to.try_clone() {
+        thread::spawn(move || {
+            for (due, piece) in pieces {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if to.write_all(&piece).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    late
 }

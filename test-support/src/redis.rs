@@ -42,6 +42,22 @@ impl RedisServer {
         })
     }
 
+    /// Starts a replica of it, and waits until that is in step.
+    ///
+    /// # Panics
+    /// If it never is.
+    pub fn start_replica(&self) -> Self {
+        assert_eq!(self.ask(&["config", "set", "repl-diskless-sync-delay", "0"]), "OK");
+        let replica = Self::start_with(&["--replicaof".to_owned(), format!("127.0.0.1 {}", self.port)]);
+        for _ in 0..MAX_TRIES {
+            if self.ask(&["info", "replication"]).contains("state=online") {
+                return replica;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the replica never was in step");
+    }
+
     /// Starts one with arguments that are made of its port and its directory.
     pub(crate) fn run(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");

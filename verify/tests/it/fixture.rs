@@ -36,12 +36,23 @@ pub(crate) fn options() -> VerifyOptions {
 impl Fixture {
     pub(crate) async fn start(options: VerifyOptions) -> Self {
         let redis = RedisServer::start();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let port = redis.port();
+        Self::on(redis, port, Replicas::NONE, Arc::new(SystemClock), options).await
+    }
+
+    /// The same by another clock, with replicas, and where the verifier reaches Redis at another port.
+    pub(crate) async fn on(
+        redis: RedisServer,
+        port: u16,
+        replicas: Replicas,
+        clock: Arc<dyn Clock>,
+        options: VerifyOptions,
+    ) -> Self {
         let store_options = StoreOptions {
-            url: StoreUrl::parse(&redis.url()).unwrap(),
+            url: StoreUrl::parse(&format!("redis://127.0.0.1:{port}")).unwrap(),
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
-            replicas: Replicas::NONE,
+            replicas,
             max_entries: 1000,
             clock: Arc::clone(&clock),
             skew: Skew::default(),
@@ -101,6 +112,16 @@ impl Fixture {
         let id = key.id.clone();
         commit(&self.store, Action::ApiKeyCreated, Write::create(key)).await;
         id
+    }
+
+    /// Changes a key without shutting it off, as another process that nothing comes between.
+    pub(crate) async fn rename(&self, id: &KeyId) {
+        let url = StoreUrl::parse(&self.redis.url()).unwrap();
+        let options = StoreOptions { url, replicas: Replicas::NONE, ..self.options.clone() };
+        let store = Store::open(&options, &self.master).await.unwrap();
+        let key = store.api_key(id).await.unwrap().unwrap();
+        let renamed = ApiKey { name: "renamed".to_owned(), ..key.record.clone() };
+        commit(&store, Action::ApiKeyUpdated, Write::replace(key, renamed)).await;
     }
 
     pub(crate) async fn revoke(&self, id: &KeyId) {
