@@ -20,7 +20,6 @@ pub(crate) struct Metrics {
     queue: IntGaugeVec,
     oldest_due_s: Gauge,
     dead_letters: IntGauge,
-    not_fanned_out: IntGauge,
 }
 
 impl Metrics {
@@ -48,7 +47,6 @@ impl Metrics {
             queue: IntGaugeVec::new(Opts::new("gatepost_delivery_queue", "Deliveries by state."), &["state"])?,
             oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "How long the longest due delivery is due.")?,
             dead_letters: IntGauge::new("gatepost_dead_letters", "Deliveries whose schedule has ended.")?,
-            not_fanned_out: IntGauge::new("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
         };
         metrics.register_all(registry)?;
         for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {
@@ -65,8 +63,7 @@ impl Metrics {
         registry.register(Box::new(self.overflowed.clone()))?;
         registry.register(Box::new(self.queue.clone()))?;
         registry.register(Box::new(self.oldest_due_s.clone()))?;
-        registry.register(Box::new(self.dead_letters.clone()))?;
-        registry.register(Box::new(self.not_fanned_out.clone()))
+        registry.register(Box::new(self.dead_letters.clone()))
     }
 
     pub(crate) fn count(&self, outcome: &str) {
@@ -79,6 +76,5 @@ impl Metrics {
         self.queue.with_label_values(&["leased"]).set(gauge(numbers.leased));
         self.oldest_due_s.set(numbers.oldest_due.as_secs_f64());
         self.dead_letters.set(gauge(numbers.dead));
-        self.not_fanned_out.set(gauge(numbers.not_fanned_out));
     }
 }

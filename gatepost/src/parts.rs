@@ -16,7 +16,7 @@ use prometheus::Registry;
 
 use crate::commands::Wrong;
 use crate::config::{Config, StoreConfig};
-use crate::probes::{self, RepeatMetrics};
+use crate::probes::{self, StoreProbe};
 use crate::{log, master_key, signals};
 
 /// Values that are no key are cached apart, this many for each key.
@@ -57,8 +57,9 @@ impl Process {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        readiness.warn(warnings);
-        tokio::spawn(probes::store(store.clone(), readiness.clone(), RepeatMetrics::register(&registry)?));
+        readiness.warn("settings", warnings);
+        let probe = StoreProbe::new(store.clone(), readiness.clone(), &config, &registry)?;
+        tokio::spawn(probe.run());
         Ok(Self { config, store, clock, registry, readiness, ops })
     }
 

@@ -5,49 +5,101 @@ use std::time::Duration;
 
 use gatepost_ops::Readiness;
 use gatepost_store::Store;
-use gatepost_store::act::Repeats;
+use gatepost_store::act::{QueueNumbers, Repeats};
 use gatepost_verify::{Liveness, Verifier};
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, IntGauge, Registry};
+
+use crate::config::Config;
 
 /// How often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Percent of `events.max_entries` at which it is warned that nobody reads them.
+const WARN_AT_PERCENT: u64 = 80;
 
-/// What became of acknowledged changes that a new master of Redis had lost.
-pub(crate) struct RepeatMetrics {
+/// Asks the store how it is.
+pub(crate) struct StoreProbe {
+    store: Store,
+    readiness: Readiness,
+    max_entries: u64,
     repeated: IntCounter,
-    conflicts: IntCounter,
+    lost: IntCounter,
+    not_fanned_out: IntGauge,
+    in_quarantine: IntGauge,
+    full: IntGauge,
 }
 
-impl RepeatMetrics {
-    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
+impl StoreProbe {
+    pub(crate) fn new(
+        store: Store,
+        readiness: Readiness,
+        config: &Config,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        let probe = Self {
+            store,
+            readiness,
+            max_entries: config.retention.max_entries,
             repeated: IntCounter::new(
                 "gatepost_changes_repeated_total",
                 "Acknowledged changes that the store had lost and this process wrote again.",
             )?,
-            conflicts: IntCounter::new(
+            lost: IntCounter::new(
                 "gatepost_changes_lost_total",
                 "Acknowledged changes that the store had lost and that others came before.",
             )?,
+            not_fanned_out: IntGauge::new("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
+            in_quarantine: IntGauge::new("gatepost_quarantine_entries", "Entries that could not be decoded and wait.")?,
+            full: IntGauge::new("gatepost_store_full", "1 while the store's memory or disk takes no ordinary writes.")?,
         };
-        registry.register(Box::new(metrics.repeated.clone()))?;
-        registry.register(Box::new(metrics.conflicts.clone()))?;
-        Ok(metrics)
+        registry.register(Box::new(probe.repeated.clone()))?;
+        registry.register(Box::new(probe.lost.clone()))?;
+        registry.register(Box::new(probe.not_fanned_out.clone()))?;
+        registry.register(Box::new(probe.in_quarantine.clone()))?;
+        registry.register(Box::new(probe.full.clone()))?;
+        Ok(probe)
     }
 
-    fn set(&self, repeats: Repeats) {
+    /// Probes for ever.
+    pub(crate) async fn run(self) {
+        loop {
+            match self.store.queue_numbers().await {
+                Ok(numbers) => {
+                    self.readiness.set("store", Ok(()));
+                    self.tell_numbers(&numbers);
+                }
+                Err(error) => self.readiness.set("store", Err(error.kind().as_str().to_owned())),
+            }
+            self.tell_fullness(self.store.fullness().await.unwrap_or_default());
+            self.tell_repeats(self.store.repeats().await.unwrap_or_default());
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    fn tell_numbers(&self, numbers: &QueueNumbers) {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.not_fanned_out.set(gauge(numbers.not_fanned_out));
+        self.in_quarantine.set(gauge(numbers.quarantined));
+        let (waiting, max) = (numbers.not_fanned_out, self.max_entries);
+        let is_near = waiting >= max.saturating_mul(WARN_AT_PERCENT) / 100;
+        let waiting = is_near.then(|| {
+            format!(
+                "{waiting} events wait for a deliverer; at {max} the admin API makes nothing new: start a deliverer"
+            )
+        });
+        self.readiness.warn("events", waiting.into_iter().collect());
+        let quarantined = (numbers.quarantined > 0)
+            .then(|| format!("{} events could not be decoded and are told to nobody", numbers.quarantined));
+        self.readiness.warn("quarantine", quarantined.into_iter().collect());
+    }
+
+    fn tell_fullness(&self, fullness: Option<String>) {
+        self.full.set(i64::from(fullness.is_some()));
+        self.readiness.warn("fullness", fullness.into_iter().collect());
+    }
+
+    fn tell_repeats(&self, repeats: Repeats) {
         self.repeated.inc_by(repeats.repeated.saturating_sub(self.repeated.get()));
-        self.conflicts.inc_by(repeats.conflicts.saturating_sub(self.conflicts.get()));
-    }
-}
-
-/// Asks the store whether it is there.
-pub(crate) async fn store(store: Store, readiness: Readiness, metrics: RepeatMetrics) {
-    loop {
-        let state = store.last_position().await;
-        readiness.set("store", state.map(drop).map_err(|error| error.kind().as_str().to_owned()));
-        metrics.set(store.repeats().await.unwrap_or_default());
-        tokio::time::sleep(PROBE_EVERY).await;
+        self.lost.inc_by(repeats.conflicts.saturating_sub(self.lost.get()));
     }
 }
 

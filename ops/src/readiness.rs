@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// Sentences about settings that are allowed but unwise.
+/// Sentences about what is allowed but unwise, or will soon be a failure.
 pub type Warnings = Vec<String>;
 
 /// What a process knows of its dependencies. Clones share it.
@@ -15,7 +15,7 @@ pub struct Readiness(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     dependencies: BTreeMap<&'static str, Result<(), String>>,
-    warnings: Warnings,
+    warnings: BTreeMap<&'static str, Warnings>,
     is_draining: bool,
 }
 
@@ -34,9 +34,10 @@ impl Readiness {
         self.lock().dependencies.insert(dependency, state);
     }
 
-    /// Tells what the operator should know although it stops nothing.
-    pub fn warn(&self, warnings: Warnings) {
-        self.lock().warnings.extend(warnings);
+    /// Tells what the operator should know about something, although it stops nothing, in place of what was told
+    /// about it before.
+    pub fn warn(&self, about: &'static str, warnings: Warnings) {
+        self.lock().warnings.insert(about, warnings);
     }
 
     /// From now on the process is not ready, for it is about to end.
@@ -58,7 +59,7 @@ impl Readiness {
         Report {
             ready: !state.is_draining && state.dependencies.values().all(Result::is_ok),
             dependencies,
-            warnings: state.warnings.clone(),
+            warnings: state.warnings.values().flatten().cloned().collect(),
         }
     }
 
@@ -81,6 +82,11 @@ mod tests {
         assert_eq!(report.dependencies["store"], "no answer");
         readiness.set("store", Ok(()));
         assert!(readiness.report().ready);
+        readiness.warn("disk", vec!["the disk is nearly full".to_owned()]);
+        assert!(readiness.report().ready);
+        assert_eq!(readiness.report().warnings, ["the disk is nearly full"]);
+        readiness.warn("disk", vec![]);
+        assert!(readiness.report().warnings.is_empty());
         readiness.drain();
         assert!(!readiness.report().ready);
     }

@@ -51,6 +51,8 @@ acts! {
     fn warnings() -> Vec<String>;
     /// Copies the store as it stands at one moment into a new file, and answers its bytes. Embedded only.
     fn backup(file: PathBuf) -> u64;
+    /// Why ordinary writes are refused now for want of memory or disk; none if they are not.
+    fn fullness() -> Option<String>;
     /// How often lost changes were repeated by this process.
     fn repeats() -> Repeats;
 

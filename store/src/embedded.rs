@@ -103,6 +103,13 @@ impl Embedded {
         self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))
     }
 
+    pub(crate) async fn fullness(&self) -> Result<Option<String>> {
+        match self.inner.room.for_ordinary() {
+            Err(error) if error.kind() == StoreErrorKind::Full => Ok(Some(error.to_string())),
+            room => room.map(|()| None),
+        }
+    }
+
     /// What was acknowledged is on disk.
     pub(crate) async fn repeats(&self) -> Result<Repeats> {
         Ok(Repeats::default())

@@ -107,6 +107,10 @@ impl Redis {
         Ok(self.inner.warnings.clone())
     }
 
+    pub(crate) async fn fullness(&self) -> Result<Option<String>> {
+        settings::fullness(&self.inner.connections).await
+    }
+
     pub(crate) async fn backup(&self, _: PathBuf) -> Result<u64> {
         Err(StoreErrorKind::Refused.with("a store on Redis is backed up with Redis: copy its RDB or append-only files"))
     }

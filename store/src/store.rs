@@ -95,6 +95,11 @@ impl Store {
         self.backend.backup(file.to_path_buf()).await
     }
 
+    /// Why ordinary writes are refused now for want of memory or disk, as a sentence; none if they are not.
+    pub async fn fullness(&self) -> Result<Option<String>> {
+        self.backend.fullness().await
+    }
+
     /// How often this process found that a new master of Redis had lost what was acknowledged.
     pub async fn repeats(&self) -> Result<Repeats> {
         self.backend.repeats().await

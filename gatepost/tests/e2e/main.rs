@@ -7,6 +7,7 @@ mod deliveries;
 mod embedded;
 mod failover;
 mod fence;
+mod full;
 mod outage;
 mod process;
 mod secrets;

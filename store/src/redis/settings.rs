@@ -12,6 +12,9 @@ use super::connection::Connections;
 /// The oldest major version that has all we use: script flags.
 const MIN_MAJOR: u32 = 7;
 
+/// Percent of `maxmemory` from which Redis counts as full: at the limit it frees and refuses in turn.
+const FULL_AT_PERCENT: u64 = 95;
+
 /// Refuses what must not be, and answers warnings for the rest.
 pub(super) async fn check(connections: &Connections, url: &RedisUrl, unsafe_redis: UnsafeRedis) -> Result<Vec<String>> {
     let info = connections.command(&redis::cmd("INFO"), COMMIT_DEADLINE).await?;
@@ -25,6 +28,17 @@ pub(super) async fn check(connections: &Connections, url: &RedisUrl, unsafe_redi
             faults.join("; ")
         ))),
     }
+}
+
+/// Why Redis refuses ordinary writes now; none if it does not.
+pub(super) async fn fullness(connections: &Connections) -> Result<Option<String>> {
+    let memory = connections.command(redis::cmd("INFO").arg("memory"), COMMIT_DEADLINE).await?;
+    let text: String = redis::from_redis_value(memory).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    let info = parse(&text);
+    let bytes = |name: &str| info.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+    let (used, max) = (bytes("used_memory"), bytes("maxmemory"));
+    let is_full = max > 0 && used >= max.saturating_mul(FULL_AT_PERCENT) / 100;
+    Ok(is_full.then(|| format!("Redis uses {used} bytes of its maxmemory {max}, where it refuses what is new")))
 }
 
 fn parse(info: &str) -> HashMap<&str, &str> {
