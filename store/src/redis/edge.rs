@@ -54,10 +54,15 @@ impl Redis {
         match answer.word.as_str() {
             "won" => {
                 let version = answer.version()?;
-                self.inner.remembered.claim(claim, version);
+                self.inner.remembered.claim(claim, Some(version));
+                self.acknowledged_by(&answer.run);
                 Ok(Claim::Won(version))
             }
-            "already" => Ok(Claim::Already(answer.moment()?)),
+            "already" => {
+                self.inner.remembered.claim(claim, None);
+                self.acknowledged_by(&answer.run);
+                Ok(Claim::Already(answer.moment()?))
+            }
             "not-active" => Ok(Claim::NotActive),
             _ => answer.unknown(),
         }

@@ -34,6 +34,7 @@ impl Redis {
         let version = answer.version()?;
         self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
         self.inner.remembered.commit(commit, version);
+        self.acknowledged_by(&answer.run);
         Ok(version)
     }
 

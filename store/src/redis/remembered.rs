@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gatepost_domain::time::Version;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::act::{Claim, CommitAnswer, CursorState, RawClaim, RawCommit, RawWrite, Repeats, Urgency};
 use crate::error::{Result, StoreErrorKind};
 
 use super::Redis;
+use super::link::RunId;
 
 /// Acknowledged changes and claims that are remembered; the oldest is forgotten first.
 const MAX_REMEMBERED: usize = 500;
@@ -28,13 +30,15 @@ pub(super) struct Remembered {
     kept: Mutex<VecDeque<Kept>>,
     repeated: AtomicU64,
     conflicts: AtomicU64,
+    /// Rung where something was acknowledged by a run that is not the master any more.
+    too_late: Notify,
 }
 
-/// One act, the position at which it was acknowledged, and when.
+/// One act, the position at which it was acknowledged if that is known, and when.
 #[derive(Clone)]
 struct Kept {
     act: Act,
-    version: Version,
+    version: Option<Version>,
     at: Instant,
 }
 
@@ -46,10 +50,11 @@ enum Act {
 
 impl Remembered {
     pub(super) fn commit(&self, commit: RawCommit, version: Version) {
-        self.keep(Act::Commit(Arc::new(commit)), version);
+        self.keep(Act::Commit(Arc::new(commit)), Some(version));
     }
 
-    pub(super) fn claim(&self, claim: RawClaim, version: Version) {
+    /// Remembers a claim, also one that came second: it may have been the first, unheard.
+    pub(super) fn claim(&self, claim: RawClaim, version: Option<Version>) {
         self.keep(Act::Claim(claim), version);
     }
 
@@ -59,7 +64,7 @@ impl Remembered {
         Repeats { repeated: count(&self.repeated), conflicts: count(&self.conflicts) }
     }
 
-    fn keep(&self, act: Act, version: Version) {
+    fn keep(&self, act: Act, version: Option<Version>) {
         let mut kept = self.lock();
         if kept.len() == MAX_REMEMBERED {
             kept.pop_front();
@@ -70,7 +75,8 @@ impl Remembered {
     /// Takes out all that is not too old, oldest first. What is repeated is remembered anew.
     fn take(&self) -> Vec<Kept> {
         let mut kept: Vec<Kept> = self.lock().drain(..).filter(|kept| kept.at.elapsed() < MAX_AGE).collect();
-        kept.sort_by_key(|kept| kept.version);
+        // A claim whose position is not known comes last: its key must be there.
+        kept.sort_by_key(|kept| (kept.version.is_none(), kept.version));
         kept
     }
 
@@ -85,14 +91,29 @@ pub(super) fn watch(redis: &Redis) {
     runs.mark_unchanged();
     let inner = Arc::downgrade(&redis.inner);
     tokio::spawn(async move {
-        while runs.changed().await.is_ok() {
-            let Some(inner) = inner.upgrade() else { return };
-            Redis { inner }.repeat_lost().await;
+        while let Some(inner) = inner.upgrade() {
+            let redis = Redis { inner };
+            tokio::select! {
+                changed = runs.changed() => match changed {
+                    Ok(()) => redis.repeat_lost().await,
+                    Err(_) => return,
+                },
+                () = redis.inner.remembered.too_late.notified() => redis.repeat_lost().await,
+                // So that this task does not keep the store from being dropped.
+                () = tokio::time::sleep(PAUSE) => {}
+            }
         }
     });
 }
 
 impl Redis {
+    /// Sees to it that what a run has acknowledged is looked after if it is not the master any more.
+    pub(super) fn acknowledged_by(&self, run: &RunId) {
+        if self.inner.connections.runs().borrow().as_ref() != Some(run) {
+            self.inner.remembered.too_late.notify_one();
+        }
+    }
+
     async fn repeat_lost(&self) {
         let mut moved = HashMap::new();
         for kept in self.inner.remembered.take() {
@@ -113,7 +134,9 @@ impl Redis {
             Act::Commit(commit) => &commit.event,
             Act::Claim(claim) => &claim.event,
         };
-        if self.judge_cursor(kept.version, Some(event.clone())).await?.state != CursorState::Foreign {
+        if let Some(version) = kept.version
+            && self.judge_cursor(version, Some(event.clone())).await?.state != CursorState::Foreign
+        {
             self.inner.remembered.keep(kept.act.clone(), kept.version);
             return Ok(());
         }
@@ -121,16 +144,18 @@ impl Redis {
             Act::Commit(commit) => self.repeat_commit(commit, moved).await?,
             Act::Claim(claim) => self.repeat_claim(claim).await?,
         };
-        match repeated {
-            Some(version) => {
+        match (repeated, kept.version) {
+            (Some(version), before) => {
                 tracing::warn!(event = event.as_str(), "the store had lost this change; it was repeated");
                 self.inner.remembered.repeated.fetch_add(1, Ordering::Relaxed);
-                moved.insert(kept.version, version);
+                moved.extend(before.map(|before| (before, version)));
             }
-            None => {
+            (None, Some(_)) => {
                 tracing::warn!(event = event.as_str(), "the store had lost this change, and others came before it");
                 self.inner.remembered.conflicts.fetch_add(1, Ordering::Relaxed);
             }
+            // A claim that came second, and the first is still there.
+            (None, None) => {}
         }
         Ok(())
     }
