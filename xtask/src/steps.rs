@@ -24,7 +24,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "npm", check: |_| npm::install() },
     Step { name: "test", check: |_| test() },
-    Step { name: "storm", check: storm },
+    Step { name: "long", check: long },
     Step { name: "docs", check: |_| docs() },
     Step { name: "deny", check: |_| deny() },
 ];
@@ -55,12 +55,14 @@ fn test() -> anyhow::Result<()> {
 }
 
 /// Storms of minutes, only on demand.
-fn storm(options: &TestOptions) -> anyhow::Result<()> {
+/// End to end once more, with storms and with the numbers that take minutes. Tells what it measures.
+fn long(options: &TestOptions) -> anyhow::Result<()> {
     if !options.long {
         tell("xtask: only with --long");
         return Ok(());
     }
-    run("cargo", &["test", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked", "storm::"])
+    let arguments = ["test", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
+    run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())
 }
 
 fn docs() -> anyhow::Result<()> {
