@@ -36,6 +36,13 @@ pub(crate) async fn try_shut_off(admin: &Admin, key: &str, wait_s: u32) -> Optio
     Some(answer.headers()["gatepost-propagated"].to_str().unwrap().to_owned())
 }
 
+/// Whether an answer says that all gateways were reached.
+#[cfg(feature = "long")]
+pub(crate) fn reached_all(headers: &reqwest::header::HeaderMap) -> bool {
+    let reached = headers.get("gatepost-propagated").and_then(|reached| reached.to_str().ok());
+    reached.and_then(|reached| reached.split_once('/')).is_some_and(|(applied, known)| applied == known)
+}
+
 /// Uses a key without end, and answers when the last request began that was accepted.
 async fn use_until(url: String, key: String, is_over: Arc<AtomicBool>) -> Option<Instant> {
     let client = client();
