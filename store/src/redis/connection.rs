@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, RedisError, ScriptInvocation, Value, cmd};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE, LOOKUP_DEADLINE, Replicas};
@@ -15,6 +15,8 @@ use crate::url::RedisUrl;
 use super::link::{Link, RunId, failure};
 use super::master::{Topology, info};
 
+/// Waits for replicas at a time, each on a connection of its own; further ones wait for their turn.
+const MAX_CONFIRMING: usize = 32;
 /// How often a meter's command is tried on a cluster whose slots move.
 const METER_RETRIES: u32 = 2;
 
@@ -22,9 +24,9 @@ const METER_RETRIES: u32 = 2;
 pub(super) struct Connections {
     topology: Arc<Topology>,
     acts: Link,
-    /// Links on which nobody waits now: there are never more than readers of the feed and waits for replicas
-    /// at a time.
+    /// Links on which nobody waits now. There are never more than readers of the feed and [`MAX_CONFIRMING`].
     idle: Mutex<Vec<Link>>,
+    confirming: Semaphore,
     meters: Meters,
     replicas: Replicas,
 }
@@ -51,7 +53,14 @@ impl Connections {
             Err(StoreErrorKind::Unavailable.with(format!("no answer within {} s", CONNECT_DEADLINE.as_secs())))
         });
         let meters = opened.map_err(|error| error.kind().with(format!("cannot reach {url}: {error}")))?;
-        Ok(Self { topology, acts, idle: Mutex::default(), meters, replicas })
+        Ok(Self {
+            topology,
+            acts,
+            idle: Mutex::default(),
+            confirming: Semaphore::new(MAX_CONFIRMING),
+            meters,
+            replicas,
+        })
     }
 
     /// Told whenever another run of a server became the master.
@@ -75,8 +84,9 @@ impl Connections {
         let link = self.take_idle();
         let answer =
             link.send_alone(wait + LOOKUP_DEADLINE, async |connection| command.query_async(connection).await).await;
-        self.idle().push(link);
-        answer.map(|(value, _)| value)
+        let (value, run) = answer?;
+        self.put_back(link, &run);
+        Ok(value)
     }
 
     /// Waits until as many replicas as configured have all that this run has written so far, at most so long.
@@ -86,26 +96,38 @@ impl Connections {
             return Ok(());
         }
         let wait = wait.min(deadline);
-        let link = self.take_idle();
-        // WAIT waits for what was written before the connection's previous command. Without one it waits for nothing.
-        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| {
-            let () = cmd("PING").query_async(connection).await?;
-            cmd("WAIT").arg(count).arg(wait.as_millis().max(1).to_string()).query_async(connection).await
+        let turn = tokio::time::timeout(deadline, self.confirming.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(StoreErrorKind::Unconfirmed.with("too many changes wait for replicas"));
         };
-        let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
-        self.idle().push(link);
-        let (reached, confirming) = answer?;
-        let reached: u32 = redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        let (reached, confirming) = match self.await_replicas(self.take_idle(), wait).await {
+            Ok((reached, confirming)) if confirming == *run => (reached, confirming),
+            // An idle link may still lead to a server that is no master any more.
+            Ok(_) | Err(_) => self.await_replicas(Link::new(Arc::clone(&self.topology)), wait).await?,
+        };
         if confirming != *run {
             return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
         }
         if reached < count {
-            let ms = wait.as_millis();
-            return Err(
-                StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it after {ms} ms"))
-            );
+            let why = format!("{reached} of {count} replicas have it after {} ms", wait.as_millis());
+            return Err(StoreErrorKind::Unconfirmed.with(why));
         }
         Ok(())
+    }
+
+    /// How many replicas have what the master has written so far, and which run that is.
+    async fn await_replicas(&self, link: Link, wait: Duration) -> Result<(u32, RunId)> {
+        // WAIT waits for what was written before the connection's previous command. Without one it waits for nothing.
+        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| {
+            let () = cmd("PING").query_async(connection).await?;
+            let wait_ms = wait.as_millis().max(1).to_string();
+            cmd("WAIT").arg(self.replicas.count).arg(wait_ms).query_async(connection).await
+        };
+        let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
+        let (reached, run) = answer.map_err(|error| StoreErrorKind::Unavailable.with(error))?;
+        let reached = redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        self.put_back(link, &run);
+        Ok((reached, run))
     }
 
     /// Sends a meter's command to where that meter is.
@@ -125,6 +147,13 @@ impl Connections {
             Meters::Spread(cluster) => {
                 within(deadline, invocation.invoke_async(&mut ClusterConnection::clone(cluster))).await
             }
+        }
+    }
+
+    /// Keeps a link for later, unless it leads to another run than acts do.
+    fn put_back(&self, link: Link, run: &RunId) {
+        if self.acts.runs().borrow().as_ref() == Some(run) {
+            self.idle().push(link);
         }
     }
 
