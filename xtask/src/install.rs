@@ -39,8 +39,8 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// Version of cargo-deny that the checks were written for.
-const CARGO_DENY: &str = "0.20";
+/// Versions of cargo-deny that the checks were written for.
+const CARGO_DENY: &str = "^0.20";
 
 /// Installs what is missing from the system.
 pub(crate) fn system() -> anyhow::Result<()> {
