@@ -6,16 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, Recorded};
+use gatepost_test_support::Origin;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::process::{Gatepost, MASTER_KEY, command, run};
 use crate::single::first_access_key;
 use crate::site::{DEADLINE, ask};
-use crate::webhooks;
+use crate::webhooks::{self, Expected};
 
 /// How often the process is killed.
 const KILLS: u32 = if cfg!(feature = "long") { 200 } else { 6 };
@@ -61,7 +60,9 @@ async fn what_was_acknowledged_is_there_after_every_kill() {
         let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert!(!all.off.contains(id) || key["isActive"] == false, "{id} is active again");
     }
-    check_told(&receiver, &all).await;
+    // The change of every acknowledged write is there as well: it is told of.
+    let expected = Expected { created: all.keys.into_keys().collect(), deleted: all.off, ..Expected::default() };
+    webhooks::await_all(&receiver, &expected, DELIVERY_DEADLINE).await;
 }
 
 /// Makes keys and shuts every second one off, until the process is gone.
@@ -84,27 +85,6 @@ async fn write(admin: &Admin, project: &str, all: &Mutex<Acknowledged>, is_over:
                 all.lock().unwrap().off.insert(id);
             }
         }
-    }
-}
-
-/// The change of every acknowledged write is there as well: it is told of.
-async fn check_told(receiver: &Origin, all: &Acknowledged) {
-    let mut received: Vec<Recorded> = Vec::new();
-    let ids = |received: &[Recorded], topic: &str| -> HashSet<String> {
-        let bodies = webhooks::of_topic(received, topic);
-        bodies.iter().map(|body| body["data"]["id"].as_str().unwrap().to_owned()).collect()
-    };
-    let ends = Instant::now() + DELIVERY_DEADLINE;
-    loop {
-        received.extend(receiver.take());
-        let (created, deleted) = (ids(&received, "api-key.created"), ids(&received, "api-key.deleted"));
-        let missing =
-            all.keys.keys().filter(|key| !created.contains(*key)).count() + all.off.difference(&deleted).count();
-        if missing == 0 {
-            return;
-        }
-        assert!(Instant::now() < ends, "{missing} events never came");
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

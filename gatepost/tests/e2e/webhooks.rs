@@ -1,11 +1,14 @@
 //! Webhook requests as receivers see them, verified by a library that is not ours.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use gatepost_test_support::Recorded;
+use gatepost_test_support::{Origin, Recorded};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// Verifies requests with the `standardwebhooks` library of npm.
 pub(crate) fn verify(secret: &str, requests: &[Recorded]) {
@@ -46,4 +49,46 @@ pub(crate) fn body(request: &Recorded) -> Value {
 /// The bodies of one topic.
 pub(crate) fn of_topic(requests: &[Recorded], topic: &str) -> Vec<Value> {
     requests.iter().map(body).filter(|body| body["type"] == topic).collect()
+}
+
+/// Ids of keys that a receiver must be told of.
+#[derive(Default)]
+pub(crate) struct Expected {
+    pub(crate) created: HashSet<String>,
+    pub(crate) used: HashSet<String>,
+    pub(crate) deleted: HashSet<String>,
+}
+
+/// Waits until a receiver was told of all, and answers what it got. A first use has one event id.
+pub(crate) async fn await_all(receiver: &Origin, expected: &Expected, deadline: Duration) -> Vec<Recorded> {
+    let mut received: Vec<Recorded> = Vec::new();
+    let (mut created, mut deleted) = (HashSet::new(), HashSet::new());
+    let mut used: HashMap<String, HashSet<String>> = HashMap::new();
+    let ends = Instant::now() + deadline;
+    loop {
+        let new = receiver.take();
+        for (topic, ids) in [("api-key.created", &mut created), ("api-key.deleted", &mut deleted)] {
+            ids.extend(of_topic(&new, topic).iter().map(|body| text(body, "/data/id")));
+        }
+        for body in of_topic(&new, "api-key.firstUsed") {
+            used.entry(text(&body, "/data/id")).or_default().insert(text(&body, "/id"));
+        }
+        received.extend(new);
+        let missing = expected.created.difference(&created).count()
+            + expected.deleted.difference(&deleted).count()
+            + expected.used.iter().filter(|id| !used.contains_key(*id)).count();
+        if missing == 0 {
+            break;
+        }
+        assert!(Instant::now() < ends, "{missing} events never came");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for (key, events) in used {
+        assert_eq!(events.len(), 1, "{key} was first used under several ids");
+    }
+    received
+}
+
+fn text(body: &Value, pointer: &str) -> String {
+    body.pointer(pointer).and_then(Value::as_str).unwrap().to_owned()
 }
