@@ -111,3 +111,12 @@ async fn keys_and_fields_on_redis_are_named_as_ever() {
     let names: Vec<&str> = entry.lines().skip(1).step_by(2).collect();
     insta::assert_snapshot!("redis_entry_fields", names.join("\n"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_redis_has_forgotten_are_loaded_again() {
+    let test = Place::redis().fixture().await;
+    assert_eq!(test.place.redis.as_ref().unwrap().ask(&["script", "flush"]), "OK");
+    let (key, _) = test.key().await;
+    test.revoke(key).await;
+    assert_eq!(test.store.usage(vec!["never".to_owned()]).await.unwrap(), [0]);
+}
