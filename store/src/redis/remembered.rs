@@ -66,7 +66,7 @@ impl Remembered {
 
     fn keep(&self, act: Act, version: Option<Version>) {
         let mut kept = self.lock();
-        if kept.len() == MAX_REMEMBERED {
+        while kept.len() >= MAX_REMEMBERED {
             kept.pop_front();
         }
         kept.push_back(Kept { act, version, at: Instant::now() });
@@ -116,16 +116,27 @@ impl Redis {
 
     async fn repeat_lost(&self) {
         let mut moved = HashMap::new();
-        for kept in self.inner.remembered.take() {
-            let mut tries = 0;
-            while let Err(error) = self.repeat_if_lost(&kept, &mut moved).await {
-                tries += 1;
-                if tries == MAX_TRIES || error.kind() == StoreErrorKind::WrongStore {
-                    tracing::error!(%error, "what the store may have lost cannot be repeated");
-                    return;
-                }
-                tokio::time::sleep(PAUSE).await;
+        let mut waiting = self.inner.remembered.take().into_iter();
+        while let Some(kept) = waiting.next() {
+            if let Err(error) = self.repeat_surely(&kept, &mut moved).await {
+                tracing::error!(%error, "what the store may have lost cannot be repeated now");
+                // The next run that becomes the master is asked again.
+                let left = [kept].into_iter().chain(waiting);
+                self.inner.remembered.lock().extend(left);
+                return;
             }
+        }
+    }
+
+    /// Tries again while the store does not answer.
+    async fn repeat_surely(&self, kept: &Kept, moved: &mut HashMap<Version, Version>) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            match self.repeat_if_lost(kept, moved).await {
+                Err(error) if tries < MAX_TRIES && error.kind() != StoreErrorKind::WrongStore => tries += 1,
+                ended => return ended,
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
