@@ -12,7 +12,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE, LOOKUP_DEADLINE, Replicas};
 use crate::url::RedisUrl;
 
-use super::link::{Link, RunId, failure};
+use super::link::{Link, Place, RunId, failure};
 use super::master::{Topology, info};
 
 /// Waits for replicas at a time, each on a connection of its own; further ones wait for their turn.
@@ -44,7 +44,7 @@ impl Connections {
     pub(super) async fn open(url: &RedisUrl, namespace: &str, replicas: Replicas) -> Result<Self> {
         let refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{url}: {error}"));
         let topology = Arc::new(Topology::of(url, namespace).map_err(refused)?);
-        let acts = Link::new(Arc::clone(&topology));
+        let acts = Link::new(Arc::clone(&topology), Place::OnItsOwn);
         let opening = async {
             acts.send(CONNECT_DEADLINE, async |connection| cmd("PING").query_async(connection).await).await?;
             Meters::open(url).await
@@ -103,7 +103,7 @@ impl Connections {
         let (reached, confirming) = match self.await_replicas(self.take_idle(), wait).await {
             Ok((reached, confirming)) if confirming == *run => (reached, confirming),
             // An idle link may still lead to a server that is no master any more.
-            Ok(_) | Err(_) => self.await_replicas(Link::new(Arc::clone(&self.topology)), wait).await?,
+            Ok(_) | Err(_) => self.await_replicas(self.new_link(), wait).await?,
         };
         if confirming != *run {
             return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
@@ -158,7 +158,12 @@ impl Connections {
     }
 
     fn take_idle(&self) -> Link {
-        self.idle().pop().unwrap_or_else(|| Link::new(Arc::clone(&self.topology)))
+        let idle = self.idle().pop();
+        idle.unwrap_or_else(|| self.new_link())
+    }
+
+    fn new_link(&self) -> Link {
+        Link::new(Arc::clone(&self.topology), Place::BesideActs)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {

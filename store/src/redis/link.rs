@@ -19,13 +19,26 @@ use super::master::Topology;
 /// and who waits is told: the answer would come too late for all others.
 const MAX_SILENCE: Duration = Duration::from_secs(2);
 
+/// How long a failure to connect keeps all from trying again.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
+
 /// Which run of which server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunId(Arc<str>);
 
+/// How a link finds its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It asks who is the master.
+    OnItsOwn,
+    /// It takes the server that the link for acts has found.
+    BesideActs,
+}
+
 /// One connection. What is sent on it at the same time is answered in order.
 pub(super) struct Link {
     topology: Arc<Topology>,
+    place: Place,
     state: Mutex<State>,
     /// The run that was connected to last.
     run: watch::Sender<Option<RunId>>,
@@ -51,9 +64,9 @@ type Opening = Option<Shared<BoxFuture<'static, Opened>>>;
 
 impl Link {
     /// A link that connects when it is first used.
-    pub(super) fn new(topology: Arc<Topology>) -> Self {
+    pub(super) fn new(topology: Arc<Topology>, place: Place) -> Self {
         let state = State { opening: None, serial: 0, answered_at: None };
-        Self { topology, state: Mutex::new(state), run: watch::Sender::new(None) }
+        Self { topology, place, state: Mutex::new(state), run: watch::Sender::new(None) }
     }
 
     /// Told whenever a connection was made: to which run.
@@ -136,7 +149,7 @@ impl Link {
         }
         state.serial += 1;
         state.answered_at = None;
-        let opening = open(Arc::clone(&self.topology)).boxed().shared();
+        let opening = open(Arc::clone(&self.topology), self.place).boxed().shared();
         state.opening = Some(opening.clone());
         (state.serial, opening)
     }
@@ -167,17 +180,24 @@ fn too_late(waited: Duration) -> StoreError {
     StoreErrorKind::Unavailable.with(format!("no answer within {} ms", waited.as_millis()))
 }
 
-async fn open(topology: Arc<Topology>) -> Opened {
+async fn open(topology: Arc<Topology>, place: Place) -> Opened {
     let opening = async {
-        let mut connection = topology.connect().await?;
+        let mut connection = match place {
+            Place::OnItsOwn => topology.connect().await?,
+            Place::BesideActs => topology.connect_beside().await?,
+        };
         let info: String = cmd("INFO").arg("server").query_async(&mut connection).await?;
         let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
         Ok((connection, RunId(run.into())))
     };
-    match tokio::time::timeout(CONNECT_DEADLINE, opening).await {
-        Ok(opened) => opened.map_err(Arc::new),
-        Err(_) => Err(Arc::new(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))),
-    }
+    let opened = tokio::time::timeout(CONNECT_DEADLINE, opening).await;
+    let error = match opened {
+        Ok(Ok(open)) => return Ok(open),
+        Ok(Err(error)) => error,
+        Err(_) => RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)),
+    };
+    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+    Err(Arc::new(error))
 }
 
 /// Whether the connection is of no use any more: it is broken, or it leads to a server that is no master.

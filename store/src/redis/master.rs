@@ -9,6 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
     RedisResult, TlsMode, Value, cmd,
 };
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::options::CONNECT_DEADLINE;
@@ -18,8 +19,14 @@ use crate::url::RedisUrl;
 /// as a closed one does.
 const SILENCE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Where to ask for the master.
-pub(super) enum Topology {
+/// Where the master is found.
+pub(super) struct Topology {
+    kind: Kind,
+    /// The one that was found last.
+    found: Mutex<Option<ConnectionInfo>>,
+}
+
+enum Kind {
     Standalone(ConnectionInfo),
     Sentinel { sentinels: Vec<ConnectionInfo>, master: String, server: ConnectionInfo },
     Cluster { servers: Vec<ConnectionInfo>, tag: String },
@@ -29,38 +36,57 @@ impl Topology {
     /// `namespace` is the hash tag of the store's keys, which decides their slot in a cluster.
     pub(super) fn of(url: &RedisUrl, namespace: &str) -> RedisResult<Self> {
         let infos = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<RedisResult<Vec<_>>>();
-        Ok(match url {
-            RedisUrl::Standalone(url) => Topology::Standalone(info(url)?),
+        let kind = match url {
+            RedisUrl::Standalone(url) => Kind::Standalone(info(url)?),
             RedisUrl::Sentinel { sentinels, master, server } => {
-                Topology::Sentinel { sentinels: infos(sentinels)?, master: master.clone(), server: info(server)? }
+                Kind::Sentinel { sentinels: infos(sentinels)?, master: master.clone(), server: info(server)? }
             }
-            RedisUrl::Cluster(servers) => {
-                Topology::Cluster { servers: infos(servers)?, tag: format!("{{{namespace}}}") }
-            }
-        })
+            RedisUrl::Cluster(servers) => Kind::Cluster { servers: infos(servers)?, tag: format!("{{{namespace}}}") },
+        };
+        Ok(Self { kind, found: Mutex::default() })
     }
 
     /// Connects to the master as it is known now. Who only believes to be one is noticed by its writes.
     pub(super) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        match self {
-            Topology::Standalone(info) => open(info.clone()).await,
-            Topology::Sentinel { sentinels, master, server } => {
+        let (connection, found) = self.find().await?;
+        *self.found() = Some(found);
+        Ok(connection)
+    }
+
+    /// Connects to the master that was found last.
+    pub(super) async fn connect_beside(&self) -> RedisResult<MultiplexedConnection> {
+        let found = self.found().clone();
+        match found {
+            Some(found) => open(found).await,
+            None => self.connect().await,
+        }
+    }
+
+    async fn find(&self) -> RedisResult<(MultiplexedConnection, ConnectionInfo)> {
+        match &self.kind {
+            Kind::Standalone(info) => Ok((open(info.clone()).await?, info.clone())),
+            Kind::Sentinel { sentinels, master, server } => {
                 let mut sentinel = Sentinel::build(sentinels.clone())?;
                 let client = sentinel.async_master_for(master, Some(&node_info(server))).await?;
-                open(client.get_connection_info().clone()).await
+                let found = client.get_connection_info().clone();
+                Ok((open(found.clone()).await?, found))
             }
-            Topology::Cluster { servers, tag } => {
+            Kind::Cluster { servers, tag } => {
                 let mut asked: FuturesUnordered<_> = servers.iter().map(|server| slot_master(server, tag)).collect();
                 let mut last = none_answered();
                 while let Some(answered) = asked.next().await {
                     match answered {
-                        Ok(connection) => return Ok(connection),
+                        Ok(found) => return Ok(found),
                         Err(error) => last = error,
                     }
                 }
                 Err(last)
             }
         }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Option<ConnectionInfo>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,7 +97,7 @@ async fn open(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
 }
 
 /// Asks one server of a cluster who holds a slot, and connects to that one if it agrees.
-async fn slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<MultiplexedConnection> {
+async fn slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<(MultiplexedConnection, ConnectionInfo)> {
     let mut asked = open(server.clone()).await?;
     let slot: u16 = cmd("CLUSTER").arg("KEYSLOT").arg(tag).query_async(&mut asked).await?;
     let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut asked).await?;
@@ -82,11 +108,12 @@ async fn slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<Multiple
             continue;
         }
         let master: Vec<Value> = redis::from_redis_value(range.next().unwrap_or(Value::Nil))?;
-        let mut connection = open(at(server, master)?).await?;
+        let found = at(server, master)?;
+        let mut connection = open(found.clone()).await?;
         let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
         let role: String = redis::from_redis_value(role.into_iter().next().unwrap_or(Value::Nil))?;
         return match role.as_str() {
-            "master" => Ok(connection),
+            "master" => Ok((connection, found)),
             _ => Err((ErrorKind::Client, "the slot's server is no master any more").into()),
         };
     }

@@ -6,11 +6,11 @@ use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
 use gatepost_domain::key::{self, Env};
-use gatepost_domain::permit::Tenancy;
+use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
 use gatepost_store::act::{Claim, CursorState, Heartbeat};
-use gatepost_store::{FoundKey, Store, Write, os_rng};
+use gatepost_store::{FoundKey, Store, StoreErrorKind, Write, os_rng};
 
 use crate::fixture::{Fixture, Place, account, commit, renamed};
 
@@ -50,6 +50,18 @@ pub(crate) async fn a_lookup_sees_key_and_project(place: Place) {
     assert_eq!(found(&test, &digest).await.facts.status, Status::Inactive);
 }
 
+/// Claims as a gateway does: again while the claim is not confirmed.
+async fn claim_surely(store: &Store, facts: &KeyFacts, digest: &Digest) -> Claim {
+    loop {
+        match store.claim_first_use(facts, digest).await {
+            Ok(claim) => return claim,
+            Err(error) => {
+                assert!(matches!(error.kind(), StoreErrorKind::Unconfirmed | StoreErrorKind::Unavailable), "{error}")
+            }
+        }
+    }
+}
+
 pub(crate) async fn sixty_four_racing_claims_have_one_winner(place: Place) {
     let test = place.fixture().await;
     let (key, secret) = test.key().await;
@@ -64,12 +76,15 @@ pub(crate) async fn sixty_four_racing_claims_have_one_winner(place: Place) {
     let mut claims = tokio::task::JoinSet::new();
     for place in 0..64 {
         let (store, facts) = (stores[place % stores.len()].clone(), facts.clone());
-        claims.spawn(async move { store.claim_first_use(&facts, &digest).await.unwrap() });
+        claims.spawn(async move { claim_surely(&store, &facts, &digest).await });
     }
     let outcomes = claims.join_all().await;
     let won = outcomes.iter().filter(|claim| matches!(claim, Claim::Won(_))).count();
     let already = outcomes.iter().filter(|claim| matches!(claim, Claim::Already(_))).count();
-    assert_eq!((won, already), (1, 63));
+    assert_eq!(won + already, 64);
+    // Where replicas must confirm, the winner may have had to repeat its claim, and then came second to itself.
+    let is_confirmed = test.place.options.replicas.count > 0;
+    assert!(won == 1 || is_confirmed && won == 0, "{won} winners");
 
     let entries = test.store.feed(key.version, 100, NO_WAIT).await.unwrap();
     assert_eq!(entries.len(), 1, "one event");
