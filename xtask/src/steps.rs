@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::TestOptions;
-use crate::run::{run, run_with};
+use crate::run::{run, run_with, tell};
 use crate::{install, npm, tidy};
 
 /// A check by its name.
@@ -79,9 +79,4 @@ fn deny() -> anyhow::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "nothing here is tested under another clock")]
 fn now() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
-}
-
-#[expect(clippy::print_stderr, reason = "progress for the one who waits")]
-fn tell(line: &str) {
-    eprintln!("{line}");
 }
