@@ -1,7 +1,23 @@
 //! Benchmarks: what the program costs beside its peers, in every situation that matters. `cargo xtask bench` builds
 //! it and starts it.
 
-use clap::Parser;
+mod deliveries;
+mod gatepost;
+mod generator;
+mod load;
+mod machine;
+mod peers;
+mod plot;
+mod process;
+mod report;
+mod rounds;
+mod scenarios;
+mod site;
+mod stage;
+mod statistics;
+mod upstream;
+
+use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 #[global_allocator]
@@ -9,8 +25,28 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", arg_required_else_help = true)]
-struct Cli {}
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
 
-fn main() {
-    Cli::parse();
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every peer with the same requests, by processor time
+    Load(load::LoadOptions),
+    /// The gateway in every situation that matters
+    Scenarios(scenarios::ScenarioOptions),
+    /// The deliverer in every situation that matters
+    Deliveries(deliveries::DeliveryOptions),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Redis is asked without TLS, but its client wants a provider all the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match Cli::parse().command {
+        Command::Load(options) => load::run(&options).await,
+        Command::Scenarios(options) => scenarios::run(&options).await,
+        Command::Deliveries(options) => deliveries::run(&options).await,
+    }
 }

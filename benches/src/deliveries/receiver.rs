@@ -1,0 +1,142 @@
+//! A receiver of webhooks that answers at once, or hangs, and knows when each event was made.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::bail;
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+/// Requests for it are answered only when whoever asks has given up.
+pub(super) const HANGING: &str = "hanging";
+/// How long those take.
+const HANGS_FOR: Duration = Duration::from_secs(15);
+/// How often it is looked whether everything came.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long nothing may come before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came.
+#[derive(Debug, Default)]
+struct Received {
+    count: u64,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    /// Receipts by event.
+    at: HashMap<String, Vec<Instant>>,
+    sent: HashMap<String, Instant>,
+}
+
+/// A running receiver.
+#[derive(Debug, Clone)]
+pub(super) struct Receiver {
+    address: SocketAddr,
+    received: Arc<Mutex<Received>>,
+}
+
+impl Receiver {
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let receiver = Self { address: listener.local_addr()?, received: Arc::default() };
+        let serving = receiver.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let receiver = serving.clone();
+                // Receivers of the world do not wait to put small answers together.
+                drop(stream.set_nodelay(true));
+                let service = service_fn(move |request| receiver.clone().answer(request));
+                // A client that goes away in the middle is no matter.
+                tokio::spawn(async move {
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await)
+                });
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        if body.collect().await.is_err() {
+            return Ok(Response::default());
+        }
+        if head.uri.path().ends_with(HANGING) {
+            tokio::time::sleep(HANGS_FOR).await;
+            return Ok(Response::default());
+        }
+        let event = head.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let now = Instant::now();
+        let mut received = self.locked();
+        received.count += 1;
+        received.first.get_or_insert(now);
+        received.last = Some(now);
+        received.at.entry(event.to_owned()).or_default().push(now);
+        Ok(Response::default())
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Remembers when an event was made.
+    pub(super) fn was_sent(&self, event: &str, at: Instant) {
+        self.locked().sent.insert(event.to_owned(), at);
+    }
+
+    /// What came so far.
+    pub(super) fn count(&self) -> u64 {
+        self.locked().count
+    }
+
+    /// From the first to the last.
+    pub(super) fn took(&self) -> Duration {
+        let received = self.locked();
+        received.last.zip(received.first).map_or(Duration::ZERO, |(last, first)| last - first)
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&self) {
+        *self.locked() = Received::default();
+    }
+
+    /// Waits until so many came.
+    pub(super) async fn await_count(&self, count: u64) -> anyhow::Result<()> {
+        let (mut seen, mut since) = (self.count(), Instant::now());
+        while seen < count {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.count();
+            if now > seen {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() > PATIENCE {
+                bail!("only {seen} of {count} deliveries came");
+            }
+        }
+        Ok(())
+    }
+
+    /// From when an event was about to be made until each of its receipts, in µs.
+    pub(super) fn latencies(&self) -> anyhow::Result<Histogram<u64>> {
+        let received = self.locked();
+        let mut latencies = Histogram::new(3)?;
+        for (event, sent) in &received.sent {
+            for at in received.at.get(event).into_iter().flatten() {
+                latencies.saturating_record(u64::try_from((*at - *sent).as_micros())?);
+            }
+        }
+        Ok(latencies)
+    }
+}

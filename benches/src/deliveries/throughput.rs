@@ -1,0 +1,40 @@
+//! Deliveries a second: all events are there before the deliverer starts.
+
+use serde_json::json;
+
+use super::{Extent, Scene};
+use crate::report::Table;
+use crate::scenarios::Findings;
+
+/// Receivers, one at a time and many.
+const WEBHOOKS: [usize; 2] = [1, 100];
+
+pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
+    let mut table = Table::of(&[
+        "webhooks",
+        "deliveries",
+        "deliveries/s",
+        "deliverer, CPU ms for 1,000",
+        "Redis, CPU ms for 1,000",
+    ]);
+    let mut json = serde_json::Map::new();
+    for webhooks in WEBHOOKS {
+        let scene = Scene::start(webhooks).await?;
+        let events = extent.deliveries / webhooks;
+        scene.site.keys(events).await?;
+        let redis_before = crate::machine::cpu_time(scene.site.redis_pid()?);
+        let deliverer = scene.deliverer()?;
+        let count = (events * webhooks) as u64;
+        scene.receiver.await_count(count).await?;
+        let rate = count as f64 / scene.receiver.took().as_secs_f64();
+        let (deliverer_cpu, redis_cpu) = scene.cpu_times(&deliverer)?;
+        let for_thousand = |cpu: std::time::Duration| cpu.as_secs_f64() * 1e6 / count as f64;
+        let (deliverer_ms, redis_ms) = (for_thousand(deliverer_cpu), for_thousand(redis_cpu - redis_before));
+        let mut row = vec![webhooks.to_string(), count.to_string()];
+        row.extend([rate, deliverer_ms, redis_ms].map(|figure| format!("{figure:.0}")));
+        table.row(row);
+        let figures = json!({"rate": rate, "deliverer_ms": deliverer_ms, "redis_ms": redis_ms});
+        json.insert(format!("{webhooks} webhooks"), figures);
+    }
+    Ok(Findings { tables: vec![("Deliveries a second".to_owned(), table)], json: json.into() })
+}

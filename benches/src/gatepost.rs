@@ -1,0 +1,94 @@
+//! The program itself, as it is shipped, on a Redis of its own.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::machine::Core;
+use crate::process::Process;
+
+/// The base64 of 32 bytes.
+pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// What a process tells when everything is started.
+const STARTED: &str = "started";
+
+/// A running process of the program.
+#[derive(Debug)]
+pub(crate) struct Gatepost {
+    pub(crate) process: Process,
+    /// Where the gateway listens, if there is one.
+    pub(crate) gateway: Option<SocketAddr>,
+    /// From its start until it was ready.
+    pub(crate) ready_after: Duration,
+}
+
+/// How it is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Start<'a> {
+    pub(crate) directory: &'a Path,
+    /// Of its log, and so one of a kind.
+    pub(crate) name: &'a str,
+    /// Such as `gateway --upstream …`.
+    pub(crate) arguments: Vec<String>,
+    pub(crate) store: String,
+    pub(crate) core: Core,
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Gatepost {
+    /// Starts one, and waits until it has told that it is ready.
+    pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
+        let mut command = start.core.command(&built("gatepost")?.display().to_string());
+        command.args(&start.arguments).args(["--store", &start.store]);
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        command.env("GATEPOST_MASTER_KEY", MASTER_KEY).env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true");
+        command.envs(start.environment.iter().map(|(name, value)| (name, value)));
+        let began = tokio::time::Instant::now();
+        let mut process = Process::start(command, start.directory, start.name)?;
+        let mut told = HashMap::new();
+        let log = start.directory.join(format!("{}.log", start.name));
+        process.await_that(|| {
+            told = addresses(&std::fs::read_to_string(&log).unwrap_or_default());
+            told.contains_key(STARTED)
+        })?;
+        let ready_after = began.elapsed();
+        Ok(Self { process, gateway: told.get("the gateway listens").copied(), ready_after })
+    }
+}
+
+/// The addresses that a process tells while it starts, by message.
+fn addresses(log: &str) -> HashMap<String, SocketAddr> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let address = |line: &Value| {
+        let text = line["address"].as_str().or(line["ops"].as_str())?;
+        Some((line["message"].as_str()?.to_owned(), text.parse().ok()?))
+    };
+    lines.filter_map(|line| address(&line)).collect()
+}
+
+/// A program that was built with this one.
+pub(crate) fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let program = own.with_file_name(name);
+    if !program.exists() {
+        bail!("{} is not built: use cargo xtask bench", program.display());
+    }
+    Ok(program)
+}
+
+/// A program of a Python package that `cargo xtask bench` has installed.
+pub(crate) fn python_peer(name: &str) -> Option<PathBuf> {
+    let program = results_directory().ok()?.join("venv").join("bin").join(name);
+    program.exists().then_some(program)
+}
+
+/// Where results are written: `bench` in the target directory.
+pub(crate) fn results_directory() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let target = own.ancestors().nth(2).context("it is not in a target directory")?;
+    Ok(target.join("bench"))
+}

@@ -1,0 +1,49 @@
+//! HAProxy with a map of raw keys.
+
+use std::fs;
+
+use anyhow::Context;
+
+use super::{Around, Authenticates, Peer};
+use crate::machine::Core;
+use crate::process::{Process, find};
+
+pub(super) const NAME: &str = "HAProxy, key map";
+
+pub(super) fn start(around: &Around<'_>) -> anyhow::Result<Peer> {
+    let address = around.free_address();
+    let program = find("haproxy").context("haproxy is not installed")?;
+    let home = around.directory.join("haproxy");
+    fs::create_dir_all(&home)?;
+    let (map, conf) = (home.join("keys.map"), home.join("haproxy.cfg"));
+    let lines = around.keys.iter().enumerate().map(|(number, key)| format!("{key} customer-{number}\n"));
+    fs::write(&map, lines.collect::<String>())?;
+    let (map, upstream) = (map.display(), around.upstream);
+    let text = format!(
+        "global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  http-reuse always
+frontend in
+  bind {address}
+  http-request set-var(txn.customer) req.hdr(x-api-key),map_str({map})
+  http-request deny deny_status 401 unless {{ var(txn.customer) -m found }}
+  http-request del-header x-api-key
+  http-request set-header x-customer %[var(txn.customer)]
+  default_backend out
+backend out
+  server app {upstream} maxconn 4096 pool-max-conn -1
+"
+    );
+    fs::write(&conf, text)?;
+    let mut command = Core::Proxy.command(&program.display().to_string());
+    command.arg("-db").arg("-f").arg(&conf);
+    let mut process = Process::start(command, &home, "haproxy")?;
+    process.await_listening(address)?;
+    Ok(Peer::new(NAME, Authenticates::Yes, address, process))
+}

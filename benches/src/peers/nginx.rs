@@ -1,0 +1,113 @@
+//! nginx: plain, and with a cache of hashed keys in Lua.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::{Around, Authenticates, Peer};
+use crate::machine::Core;
+use crate::process::{Process, find};
+
+pub(super) const PLAIN: &str = "nginx plain";
+pub(super) const LUA: &str = "nginx, Lua key cache";
+const MODULES: &str = "/usr/share/nginx/modules";
+
+/// Loads every key's SHA-256 into a shared dictionary, once.
+const LUA_INIT: &str = r#"
+local ffi = require "ffi"
+ffi.cdef[[unsigned char *SHA256(const unsigned char *d, size_t n, unsigned char *md);]]
+local crypto, out = ffi.load("libcrypto.so.3"), ffi.new("unsigned char[32]")
+function digest(key)
+  crypto.SHA256(key, #key, out)
+  return ffi.string(out, 32)
+end
+local number = 0
+for key in io.lines(keys_file) do
+  ngx.shared.keys:set(digest(key), "customer-" .. number)
+  number = number + 1
+end
+"#;
+const LUA_ACCESS: &str = r#"
+local key = ngx.var.http_x_api_key
+local customer = key and ngx.shared.keys:get(digest(key))
+if not customer then return ngx.exit(401) end
+ngx.req.clear_header("x-api-key")
+ngx.req.set_header("x-customer", customer)
+"#;
+
+/// Worker processes of root stay root, so that they can read what the benchmarks write.
+pub(crate) fn user() -> &'static str {
+    if rustix::process::geteuid().is_root() { "user root; " } else { "" }
+}
+
+pub(super) fn plain(around: &Around<'_>) -> anyhow::Result<Peer> {
+    start(around, "nginx", PLAIN, Authenticates::No, &Extras::default())
+}
+
+pub(super) fn lua(around: &Around<'_>) -> anyhow::Result<Peer> {
+    let home = around.directory.join("nginx-lua");
+    fs::create_dir_all(&home)?;
+    let modules = ["ndk_http_module.so", "ngx_http_lua_module.so"].map(|name| Path::new(MODULES).join(name));
+    anyhow::ensure!(modules.iter().all(|module| module.exists()), "libnginx-mod-http-lua is not installed");
+    let keys = home.join("keys");
+    fs::write(&keys, around.keys.join("\n"))?;
+    fs::write(home.join("init.lua"), format!("local keys_file = \"{}\"\n{LUA_INIT}", keys.display()))?;
+    fs::write(home.join("access.lua"), LUA_ACCESS)?;
+    let extras = Extras {
+        main: modules.iter().map(|module| format!("load_module {};\n", module.display())).collect(),
+        http: format!("lua_shared_dict keys 64m; init_by_lua_file {};", home.join("init.lua").display()),
+        location: format!("access_by_lua_file {};", home.join("access.lua").display()),
+    };
+    start(around, "nginx-lua", LUA, Authenticates::Yes, &extras)
+}
+
+#[derive(Default)]
+struct Extras {
+    main: String,
+    http: String,
+    location: String,
+}
+
+fn start(
+    around: &Around<'_>,
+    directory: &str,
+    name: &'static str,
+    authenticates: Authenticates,
+    extras: &Extras,
+) -> anyhow::Result<Peer> {
+    let address = around.free_address();
+    let program = find("nginx").context("nginx is not installed")?;
+    let home = around.directory.join(directory);
+    fs::create_dir_all(&home)?;
+    let conf = home.join("nginx.conf");
+    fs::write(&conf, configuration(address, around.upstream, extras))?;
+    let mut command = Core::Proxy.command(&program.display().to_string());
+    command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&conf);
+    let mut process = Process::start(command, &home, "nginx")?;
+    process.await_listening(address)?;
+    Ok(Peer::new(name, authenticates, address, process))
+}
+
+fn configuration(address: SocketAddr, upstream: SocketAddr, extras: &Extras) -> String {
+    let (user, Extras { main, http, location }) = (user(), extras);
+    format!(
+        "{main}{user}daemon off; worker_processes 1; pid nginx.pid;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_max_body_size 0;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+  {http}
+  upstream app {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen {address} backlog=4096;
+    location / {{
+      {location}
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host $host;
+    }}
+  }}
+}}
+"
+    )
+}

@@ -1,0 +1,129 @@
+//! What is told: tables in Markdown on the terminal, everything as JSON in a file, and the noise beside it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::gatepost::results_directory;
+use crate::machine::{self, Cores};
+
+/// A table of text.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// One with these columns.
+    pub(crate) fn of(columns: &[&str]) -> Self {
+        Self { rows: vec![columns.iter().map(|&column| column.to_owned()).collect()] }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// In Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let columns = self.rows.first().map_or(0, Vec::len);
+        let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
+        let width =
+            |column: usize| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or_default();
+        let mut text = String::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            let cells: Vec<String> =
+                (0..columns).map(|column| format!("{:<1$}", cell(row, column), width(column))).collect();
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+            if number == 0 {
+                let dashes: Vec<String> = (0..columns).map(|column| "-".repeat(width(column))).collect();
+                let _ = writeln!(text, "| {} |", dashes.join(" | "));
+            }
+        }
+        text
+    }
+}
+
+/// How a run was disturbed: by other processes, and by the host.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Noise {
+    machine: String,
+    seconds: f64,
+    busy_core_seconds: f64,
+    stolen_core_seconds: f64,
+}
+
+/// Watches a run.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    began: tokio::time::Instant,
+    cores: Cores,
+}
+
+impl Watch {
+    /// From now on.
+    pub(crate) fn start() -> Self {
+        Self { began: tokio::time::Instant::now(), cores: Cores::now() }
+    }
+
+    /// Until now.
+    pub(crate) fn noise(&self) -> Noise {
+        let (busy, stolen) = Cores::now().since(self.cores);
+        Noise {
+            machine: machine::name(),
+            seconds: self.began.elapsed().as_secs_f64(),
+            busy_core_seconds: busy,
+            stolen_core_seconds: stolen,
+        }
+    }
+}
+
+impl Noise {
+    /// As a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        let capacity = self.seconds * machine::count() as f64;
+        format!(
+            "{}; {:.0} s; cores busy {:.0} %, stolen by the host {:.1} %.",
+            self.machine,
+            self.seconds,
+            self.busy_core_seconds / capacity * 100.0,
+            self.stolen_core_seconds / capacity * 100.0
+        )
+    }
+}
+
+/// Writes a result as JSON, and answers where.
+pub(crate) fn write_json(name: &str, result: &impl Serialize) -> anyhow::Result<PathBuf> {
+    write(&format!("{name}.json"), &serde_json::to_string_pretty(result)?)
+}
+
+/// Writes a file among the results.
+pub(crate) fn write(name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    let directory = results_directory()?;
+    fs::create_dir_all(&directory)?;
+    let file = directory.join(name);
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
+
+/// A bar for so many steps.
+pub(crate) fn progress(steps: usize) -> ProgressBar {
+    let bar = ProgressBar::new(steps as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} (about {eta} left) {msg}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Tells a line, or several.
+#[expect(clippy::print_stdout, reason = "results are for the one who sits there")]
+pub(crate) fn tell(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,152 @@
+//! Cases that are measured one after the other, again and again in random order, so that what disturbs the machine
+//! disturbs them alike, and each is compared with the others of its round.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use serde::Serialize;
+
+use crate::generator::{self, Load, Outcome, Pace, Requests, Until};
+use crate::machine::Core;
+use crate::peers::Peer;
+use crate::report::{self, Table};
+use crate::statistics::{Range, Ratio};
+
+/// Connections that stay open.
+const CONNECTIONS: usize = 64;
+/// Before a case is measured, so that its connections stand and its caches are warm.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// How often, how long, in which order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) span: Duration,
+    pub(crate) seed: u64,
+}
+
+/// Something to measure.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) requests: Requests,
+    /// Statuses that it may answer.
+    pub(crate) expects: &'static [u16],
+    pub(crate) pace: Pace,
+    /// Where the load comes from.
+    pub(crate) core: Core,
+    pub(crate) connections: usize,
+    /// What goes on beside it, switched on while it is measured.
+    pub(crate) beside: Option<Arc<AtomicBool>>,
+    pub(crate) figures: Figures,
+}
+
+/// What was measured, one of each for each round.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) cpu_us: Vec<f64>,
+    pub(crate) rate: Vec<f64>,
+    /// Of all rounds, in µs.
+    #[serde(skip)]
+    pub(crate) latency: Option<Histogram<u64>>,
+}
+
+impl Figures {
+    /// A quantile of all latencies, in ms.
+    pub(crate) fn latency_ms(&self, quantile: f64) -> f64 {
+        self.latency.as_ref().map_or(0.0, |latency| latency.value_at_quantile(quantile) as f64 / 1000.0)
+    }
+}
+
+impl Case {
+    /// One that asks as fast as it is answered, and expects 200.
+    pub(crate) fn new(name: impl Into<String>, peer: &Arc<Peer>, requests: Requests) -> Self {
+        Self {
+            name: name.into(),
+            peer: Arc::clone(peer),
+            requests,
+            expects: &[200],
+            pace: Pace::Answers,
+            core: Core::Load,
+            connections: CONNECTIONS,
+            beside: None,
+            figures: Figures::default(),
+        }
+    }
+
+    /// Sends requests until then.
+    pub(crate) fn ask(&mut self, until: Until) -> anyhow::Result<Outcome> {
+        let (connections, pace, core) = (self.connections, self.pace, self.core);
+        let load = Load { target: self.peer.address, connections, pace, until, core };
+        let outcome = generator::run(load, &mut self.requests).with_context(|| self.name.clone())?;
+        outcome.expect_only(self.expects).with_context(|| self.name.clone())?;
+        self.peer.forget_log()?;
+        Ok(outcome)
+    }
+
+    fn measure(&mut self, span: Duration) -> anyhow::Result<()> {
+        if let Some(beside) = &self.beside {
+            beside.store(true, Ordering::SeqCst);
+        }
+        self.ask(Until::For(WARM_UP))?;
+        let before = self.peer.cpu_time();
+        let outcome = self.ask(Until::For(span))?;
+        let spent = self.peer.cpu_time().saturating_sub(before);
+        if let Some(beside) = &self.beside {
+            beside.store(false, Ordering::SeqCst);
+        }
+        self.figures.cpu_us.push(spent.as_secs_f64() * 1e6 / outcome.answers() as f64);
+        self.figures.rate.push(outcome.rate());
+        match &mut self.figures.latency {
+            Some(latency) => latency.add(&outcome.latency)?,
+            none => *none = Some(outcome.latency),
+        }
+        Ok(())
+    }
+
+    /// The median of processor times, with its range.
+    pub(crate) fn cpu(&self) -> Range {
+        Range::of(&self.figures.cpu_us)
+    }
+}
+
+/// Measures cases in rounds.
+pub(crate) fn measure(cases: &mut [Case], plan: Plan) -> anyhow::Result<()> {
+    let mut rng = StdRng::seed_from_u64(plan.seed);
+    let bar = report::progress(plan.rounds * cases.len());
+    for _ in 0..plan.rounds {
+        let mut order: Vec<usize> = (0..cases.len()).collect();
+        order.shuffle(&mut rng);
+        for index in order {
+            bar.set_message(cases[index].name.clone());
+            cases[index].measure(plan.span)?;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Processor time of all cases, each in parts of the first.
+pub(crate) fn table(cases: &[Case]) -> Table {
+    let Some(base) = cases.first() else { return Table::default() };
+    let of_base = format!("in parts of \"{}\" [95 %]", base.name);
+    let mut table = Table::of(&["case", "CPU µs a request", "range", "requests/s", &of_base]);
+    for case in cases {
+        let (cpu, rate) = (case.cpu(), Range::of(&case.figures.rate));
+        table.row(vec![
+            case.name.clone(),
+            format!("{:.1}", cpu.median),
+            format!("{:.1} to {:.1}", cpu.min, cpu.max),
+            format!("{:.0}", rate.median),
+            Ratio::paired(&case.figures.cpu_us, &base.figures.cpu_us).to_string(),
+        ]);
+    }
+    table
+}

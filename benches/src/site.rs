@@ -1,0 +1,160 @@
+//! A Redis with a store in it, and keys that are made through the store's own acts.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use gatepost_domain::change::{Action, Topic};
+use gatepost_domain::id::{EventId, WebhookId};
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Webhook, WebhookStatus};
+use gatepost_store::act::CommitAnswer;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{
+    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+};
+use gatepost_test_support::{RedisServer, records};
+use rand::Rng as _;
+
+use crate::gatepost::MASTER_KEY;
+use crate::machine::Core;
+
+/// Commits in flight while a store is filled.
+const COMMITS_IN_FLIGHT: usize = 512;
+/// Entries that may wait for the fan-out: more than any benchmark makes.
+const MAX_ENTRIES: u64 = 5_000_000;
+
+/// A store with one account and one project.
+pub(crate) struct Site {
+    pub(crate) redis: RedisServer,
+    pub(crate) store: Store,
+    pub(crate) project: Project,
+    account: Account,
+}
+
+/// A key as it stands in the store, with its value.
+#[derive(Debug, Clone)]
+pub(crate) struct MadeKey {
+    pub(crate) record: ApiKey,
+    pub(crate) value: String,
+    /// That it was made.
+    pub(crate) event: EventId,
+}
+
+impl Site {
+    /// Starts a Redis, on the core of the load, and makes a store.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let redis = RedisServer::start();
+        let options = StoreOptions {
+            url: StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?,
+            namespace: "gp".to_owned(),
+            unsafe_redis: UnsafeRedis::Refused,
+            replicas: Replicas::NONE,
+            max_entries: MAX_ENTRIES,
+            clock: Arc::new(SystemClock),
+            skew: Skew::default(),
+        };
+        let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let store = Store::open_or_create(&options, &master).await?;
+        let account = records::account("bench");
+        let project = records::project(&account.id);
+        commit(&store, Action::AccountCreated, vec![Write::create(account.clone())], None).await?;
+        commit(&store, Action::ProjectCreated, vec![Write::create(project.clone())], None).await?;
+        Ok(Self { redis, store, project, account })
+    }
+
+    /// Puts Redis where its work disturbs no proxy.
+    pub(crate) fn settle(&self) -> anyhow::Result<()> {
+        Core::Load.take_process(self.redis_pid()?)
+    }
+
+    /// The process of Redis.
+    pub(crate) fn redis_pid(&self) -> anyhow::Result<u32> {
+        let info = self.redis.ask(&["info", "server"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+        line.and_then(|pid| pid.trim().parse().ok()).context("Redis tells no process id")
+    }
+
+    /// Makes keys, each with an event as the admin API makes it, and answers their values.
+    pub(crate) async fn keys(&self, count: usize) -> anyhow::Result<Vec<String>> {
+        let made = self.made_keys(count).await?;
+        Ok(made.into_iter().map(|made| made.value).collect())
+    }
+
+    /// The same with their records.
+    pub(crate) async fn made_keys(&self, count: usize) -> anyhow::Result<Vec<MadeKey>> {
+        let making = (0..count).map(|_| self.key());
+        stream::iter(making).buffered(COMMITS_IN_FLIGHT).try_collect().await
+    }
+
+    async fn key(&self) -> anyhow::Result<MadeKey> {
+        let secret = records::secret();
+        let record = records::api_key(&self.project, &secret, |value| self.store.digest(value));
+        let value = secret.expose().to_owned();
+        let write = Write::create(record.clone());
+        let event = commit(&self.store, Action::ApiKeyCreated, vec![write], Some(secret)).await?;
+        Ok(MadeKey { record, value, event })
+    }
+
+    /// Changes a key's name: an event, and a look-up for every gateway that has it cached.
+    pub(crate) async fn rename(&self, key: &ApiKey, name: String) -> anyhow::Result<()> {
+        let old = self.read(key).await?;
+        let new = ApiKey { name, ..old.record.clone() };
+        commit(&self.store, Action::ApiKeyUpdated, vec![Write::replace(old, new)], None).await?;
+        Ok(())
+    }
+
+    /// Shuts a key off.
+    pub(crate) async fn revoke(&self, key: &ApiKey) -> anyhow::Result<()> {
+        let old = self.read(key).await?;
+        let new = ApiKey { status: Status::Inactive, ..old.record.clone() };
+        commit(&self.store, Action::ApiKeyDeleted, vec![Write::replace(old, new)], None).await?;
+        Ok(())
+    }
+
+    async fn read(&self, key: &ApiKey) -> anyhow::Result<Versioned<ApiKey>> {
+        self.store.api_key(&key.id).await?.context("a key of ours is not in the store")
+    }
+
+    /// Makes a webhook for the topics at a URL.
+    pub(crate) async fn webhook(&self, url: String, topics: Vec<Topic>) -> anyhow::Result<()> {
+        let id = WebhookId::generate(&mut os_rng());
+        let webhook = Webhook {
+            secret: self.store.seal_webhook_secret(&id, &[7; 32])?,
+            id,
+            account: self.account.id.clone(),
+            project: Some(self.project.id.clone()),
+            name: "bench".to_owned(),
+            url,
+            topics,
+            method: "POST".to_owned(),
+            custom_headers: Vec::new(),
+            status: WebhookStatus::Live,
+            made_by: Role::Admin,
+            stamps: records::stamps(),
+        };
+        commit(&self.store, Action::WebhookCreated, vec![Write::create(webhook)], None).await?;
+        Ok(())
+    }
+}
+
+async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> anyhow::Result<EventId> {
+    let event = EventId::generate(&mut os_rng());
+    let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret };
+    match store.commit(&change).await? {
+        CommitAnswer::Committed(_) | CommitAnswer::Repeated(_) => Ok(event),
+        other @ (CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull) => {
+            bail!("a change was not written: {other:?}")
+        }
+    }
+}
+
+/// Values of the right shape that no key has.
+pub(crate) fn strangers(count: usize) -> Vec<String> {
+    (0..count).map(|_| records::secret().expose().to_owned()).collect()
+}
+
+/// A seed that is another one each time.
+pub(crate) fn seed() -> u64 {
+    os_rng().next_u64()
+}
