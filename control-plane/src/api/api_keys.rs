@@ -1,65 +1,21 @@
 //! `/api-keys`.
 
+mod input;
 mod list;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use gatepost_domain::record::CreationContext;
 use gatepost_wire::ApiKeyBody;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use super::extract::{JsonBody, Named, Query};
 use super::gateways::PreferWait;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::api_keys::{KeyName, NewApiKey};
-
-/// A key to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreateApiKey {
-    /// Its name.
-    #[schema(required)]
-    name: Option<String>,
-    /// Its project; not needed with an access key of a project.
-    project_id: Option<String>,
-    /// A value of your own choice: 8 to 512 visible ASCII characters without `/ ? # %`. By default one is drawn.
-    key: Option<String>,
-    /// Anything you want to find again, up to 16 KiB of JSON.
-    #[schema(value_type = Object)]
-    custom_meta_data: Option<Box<RawValue>>,
-    /// Your own id of the customer. The upstream sees it.
-    custom_account_id: Option<String>,
-    /// Your own id of the customer's user. The upstream sees it.
-    custom_user_id: Option<String>,
-    /// When it shall expire: RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` (UTC).
-    expiry: Option<String>,
-    /// The end user's address.
-    #[serde(rename = "clientIP")]
-    client_ip: Option<String>,
-    /// The end user's user agent.
-    client_user_agent: Option<String>,
-}
-
-impl From<CreateApiKey> for NewApiKey {
-    fn from(new: CreateApiKey) -> Self {
-        Self {
-            name: new.name,
-            project: new.project_id,
-            key: new.key,
-            metadata: new.custom_meta_data,
-            custom_account_id: new.custom_account_id,
-            custom_user_id: new.custom_user_id,
-            expiry: new.expiry,
-            context: CreationContext { client_ip: new.client_ip, client_user_agent: new.client_user_agent },
-        }
-    }
-}
+use crate::use_cases::api_keys::{Changed, KeyName};
+use input::{CreateApiKey, UpdateApiKey};
 
 /// Makes a key. Its value is told only in this answer.
 #[utoipa::path(
@@ -102,6 +58,53 @@ pub(super) async fn get(
     let name = KeyName::parse(&key);
     let found = control_plane.api_key(&caller, &name).await?;
     Ok(Json(ApiKeyBody::new(&found.record, name.shown(), found.first_used_at)))
+}
+
+/// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
+/// at once. `Prefer: wait=N` waits until every gateway has applied the change.
+#[utoipa::path(
+    patch, path = "/api-keys/{key}", tag = "api-keys", request_body = UpdateApiKey,
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses(
+        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 409), (status = 503),
+    )
+)]
+pub(super) async fn update(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    wait: PreferWait,
+    Named(key): Named,
+    JsonBody(update): JsonBody<UpdateApiKey>,
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+    let changed = control_plane.update_api_key(&caller, &KeyName::parse(&key), &update.into()).await?;
+    answer(&control_plane, wait, &changed).await
+}
+
+/// Lets a key be used again that was shut off.
+#[utoipa::path(
+    patch, path = "/api-keys/{key}/reactivate", tag = "api-keys",
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(super) async fn reactivate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    wait: PreferWait,
+    Named(key): Named,
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+    let changed = control_plane.reactivate_api_key(&caller, &KeyName::parse(&key)).await?;
+    answer(&control_plane, wait, &changed).await
+}
+
+/// A key that was changed, once the gateways have applied it as far as was asked.
+async fn answer(
+    control_plane: &ControlPlane,
+    wait: PreferWait,
+    changed: &Changed,
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+    let headers = wait.headers(control_plane, changed.version).await?;
+    Ok((headers, Json(ApiKeyBody::new(&changed.key, &changed.shown, changed.first_used_at))))
 }
 
 /// Shuts a key off. It keeps its history. With `Prefer: wait=N` (up to 30 seconds) the answer comes when every

@@ -1,34 +1,29 @@
 //! API keys.
 
+mod change;
+mod fields;
+
+pub(crate) use change::Changed;
+pub(crate) use fields::KeyFields;
+
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::key::{self, Checksum, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
-use gatepost_domain::time::{Timestamp, Version};
-use gatepost_store::act::CursorState;
 use gatepost_store::{Versioned, Write, os_rng};
-use serde_json::value::RawValue;
 
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use crate::commit::{Committed, too_contended};
 use crate::failure::{Failure, Result};
-
-/// Bytes of a key's metadata.
-pub(crate) const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 /// A key to be made.
 #[derive(Debug, Default)]
 pub(crate) struct NewApiKey {
-    pub(crate) name: Option<String>,
     pub(crate) project: Option<String>,
-    pub(crate) key: Option<String>,
-    pub(crate) metadata: Option<Box<RawValue>>,
-    pub(crate) custom_account_id: Option<String>,
-    pub(crate) custom_user_id: Option<String>,
-    pub(crate) expiry: Option<String>,
+    pub(crate) fields: KeyFields,
     pub(crate) context: CreationContext,
 }
 
@@ -93,7 +88,7 @@ impl ControlPlane {
     pub(crate) async fn create_api_key(&self, caller: &Caller, new: NewApiKey) -> Result<(ApiKey, Secret)> {
         caller.may_write()?;
         let project = self.active_project(caller, new.project.as_deref()).await?;
-        let secret = value(new.key.as_deref(), &project)?;
+        let secret = value(new.fields.key.clone().value().as_deref(), &project)?;
         let key = self.key_of(caller, &project, new, &secret)?;
         let writes = vec![Write::create(key.clone())];
         match self.commit(Action::ApiKeyCreated, &caller.actor(), writes, Some(secret.clone())).await? {
@@ -103,16 +98,16 @@ impl ControlPlane {
     }
 
     fn key_of(&self, caller: &Caller, project: &Project, new: NewApiKey, secret: &Secret) -> Result<ApiKey> {
-        Ok(ApiKey {
+        let mut key = ApiKey {
             id: KeyId::generate(&mut os_rng()),
             account: project.account.clone(),
             project: project.id.clone(),
             env: project.env,
-            name: text::name(new.name)?,
-            custom_account_id: text::optional("customAccountId", new.custom_account_id)?,
-            custom_user_id: text::optional("customUserId", new.custom_user_id)?,
-            metadata: metadata(new.metadata)?,
-            expires_at: new.expiry.as_deref().map(expiry).transpose()?,
+            name: text::name(new.fields.name.clone().value())?,
+            custom_account_id: None,
+            custom_user_id: None,
+            metadata: Metadata::default(),
+            expires_at: None,
             rate_limit: None,
             permissions: Vec::new(),
             status: Status::Active,
@@ -123,7 +118,9 @@ impl ControlPlane {
                 client_user_agent: text::optional("clientUserAgent", new.context.client_user_agent)?,
             },
             stamps: Stamps::new(self.now(), caller.actor()),
-        })
+        };
+        new.fields.apply(&mut key)?;
+        Ok(key)
     }
 
     /// A key that the caller sees, by value or id.
@@ -136,30 +133,6 @@ impl ControlPlane {
         found
             .filter(|found| caller.sees(&found.record.account, &found.record.project) == Sight::Seen)
             .ok_or(ErrorCode::InvalidClientKey.into())
-    }
-
-    /// Shuts a key off. Answers the version at which it is off, also if it was before.
-    pub(crate) async fn deactivate_api_key(&self, caller: &Caller, name: &KeyName) -> Result<Version> {
-        caller.may_write()?;
-        for _ in 0..MAX_TRIES {
-            let found = self.api_key(caller, name).await?;
-            if found.record.status == Status::Inactive {
-                match self.store.confirm(found.version, &found.event).await?.state {
-                    CursorState::Present | CursorState::Trimmed => return Ok(found.version),
-                    CursorState::Foreign => continue,
-                }
-            }
-            let off = ApiKey {
-                status: Status::Inactive,
-                stamps: found.record.stamps.touched(self.now(), caller.actor()),
-                ..found.record.clone()
-            };
-            let writes = vec![Write::replace(found, off)];
-            if let Committed::At(version) = self.commit(Action::ApiKeyDeleted, &caller.actor(), writes, None).await? {
-                return Ok(version);
-            }
-        }
-        Err(too_contended())
     }
 
     /// One page of a project's keys.
@@ -185,24 +158,12 @@ impl ControlPlane {
 }
 
 /// The value that was chosen, else a new one.
-fn value(chosen: Option<&str>, project: &Project) -> Result<Secret> {
-    let Some(chosen) = chosen else { return Ok(key::generate_api_key(project.env, &mut os_rng())) };
-    key::check_api_key(chosen, Checksum::Ignored).map_err(|why| Failure::invalid(format!("key: {why}")))?;
-    Ok(Secret::new(chosen.to_owned()))
+fn value(given: Option<&str>, project: &Project) -> Result<Secret> {
+    given.map_or_else(|| Ok(key::generate_api_key(project.env, &mut os_rng())), chosen)
 }
 
-fn metadata(raw: Option<Box<RawValue>>) -> Result<Metadata> {
-    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(Metadata::default()) };
-    // Stored as one line: a line end inside it would end the record's line.
-    let value: serde_json::Value =
-        serde_json::from_str(raw.get()).map_err(|error| Failure::invalid(format!("customMetaData: {error}")))?;
-    let text = value.to_string();
-    if text.len() > MAX_METADATA_BYTES {
-        return Err(Failure::invalid(format!("customMetaData: has more than {MAX_METADATA_BYTES} bytes")));
-    }
-    Ok(Metadata(text))
-}
-
-fn expiry(text: &str) -> Result<Timestamp> {
-    Timestamp::parse(text).map_err(|error| Failure::invalid(format!("expiry: {error}")))
+/// A value that a caller chose.
+fn chosen(text: &str) -> Result<Secret> {
+    key::check_api_key(text, Checksum::Ignored).map_err(|why| Failure::invalid(format!("key: {why}")))?;
+    Ok(Secret::new(text.to_owned()))
 }

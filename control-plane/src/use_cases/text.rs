@@ -19,7 +19,8 @@ pub(super) fn optional(field: &str, text: Option<String>) -> Result<Option<Strin
     text.map(|text| checked(field, text)).transpose()
 }
 
-fn checked(field: &str, text: String) -> Result<String> {
+/// A text: not too long, no control characters.
+pub(super) fn checked(field: &str, text: String) -> Result<String> {
     if text.chars().count() > MAX_TEXT_CHARS {
         return Err(Failure::invalid(format!("{field}: has more than {MAX_TEXT_CHARS} characters")));
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod access;
+mod changes;
 mod fixture;
 mod keys;
 mod openapi;
