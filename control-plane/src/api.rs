@@ -70,6 +70,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::get, api_keys::update, api_keys::deactivate))
         .routes(routes!(api_keys::reactivate))
+        .routes(routes!(api_keys::rotate))
         .routes(routes!(api_keys::authenticate, api_keys::authenticate_by_get))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::delete))

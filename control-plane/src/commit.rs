@@ -36,10 +36,14 @@ impl ControlPlane {
         secret: Option<Secret>,
     ) -> Result<Committed> {
         let event = EventId::generate(&mut os_rng());
-        let change = Change { event, action, actor: actor.clone(), writes, secret };
+        self.commit_change(Change { event, action, actor: actor.clone(), writes, secret, receipt: None }).await
+    }
+
+    /// Commits a change.
+    pub(crate) async fn commit_change(&self, change: Change) -> Result<Committed> {
         match self.send_commit(&change).await? {
             CommitAnswer::Committed(version) => {
-                self.metrics.changed(action);
+                self.metrics.changed(change.action);
                 Ok(Committed::At(version))
             }
             CommitAnswer::Repeated(version) => Ok(Committed::At(version)),

@@ -25,6 +25,8 @@ pub struct KeyFacts {
     pub expires_at: Option<Timestamp>,
     /// When this value of it stops to be accepted; absent for the current value.
     pub value_until: Option<Timestamp>,
+    /// When another value came in the place of this one; absent for the current value.
+    pub value_replaced_at: Option<Timestamp>,
     /// What the key may do.
     pub permissions: Vec<String>,
     /// How often it may be used.
@@ -50,12 +52,40 @@ impl KeyFacts {
             project_status,
             expires_at: key.expires_at,
             value_until: value.until,
+            value_replaced_at: value.replaced_at,
             permissions: key.permissions.clone(),
             rate_limit: key.rate_limit,
             custom_account_id: key.custom_account_id.clone(),
             custom_user_id: key.custom_user_id.clone(),
             tenancy,
         })
+    }
+
+    /// What answers to a request with this value say of its end; none for the current value.
+    pub fn sunset(&self) -> Option<Sunset> {
+        let until = self.value_until?;
+        Some(Sunset { since: self.value_replaced_at.unwrap_or(until), until })
+    }
+}
+
+/// The end of a value that was replaced and is still accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sunset {
+    /// Since when it should not be used.
+    pub since: Timestamp,
+    /// From when it is refused.
+    pub until: Timestamp,
+}
+
+impl Sunset {
+    /// The value of the header `Deprecation` (RFC 9745).
+    pub fn deprecation(&self) -> String {
+        format!("@{}", self.since.as_seconds())
+    }
+
+    /// The value of the header `Sunset` (RFC 8594).
+    pub fn sunset(&self) -> String {
+        self.until.to_http_date()
     }
 }
 
@@ -230,6 +260,7 @@ mod tests {
                 project_status: status(project_active),
                 expires_at: expires.map(Timestamp::from_ms),
                 value_until: until.map(Timestamp::from_ms),
+                value_replaced_at: None,
                 permissions,
                 rate_limit: None,
                 custom_account_id: None,

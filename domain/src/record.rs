@@ -89,6 +89,20 @@ pub struct KeyDigest {
     pub digest: Digest,
     /// The moment from which the value is refused; absent for the current value.
     pub until: Option<Timestamp>,
+    /// When another value came in its place; absent for the current value.
+    pub replaced_at: Option<Timestamp>,
+}
+
+impl KeyDigest {
+    /// The current value.
+    pub fn current(digest: Digest) -> Self {
+        Self { digest, until: None, replaced_at: None }
+    }
+
+    /// Whether the value is refused from its own end on, whatever the key is.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 /// Any JSON value that a caller attached to a key, kept as its text.

@@ -40,6 +40,12 @@ impl Timestamp {
         Self::from_ms(self.0.saturating_add(ms))
     }
 
+    /// As HTTP writes moments (RFC 9110 section 5.6.7): `Thu, 26 Nov 2026 10:00:00 GMT`.
+    pub fn to_http_date(self) -> String {
+        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+        printer.timestamp_to_rfc9110_string(&self.to_jiff()).expect("a year up to 9999 is written in four digits")
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -56,6 +62,12 @@ impl Timestamp {
         Self::from_jiff(moment)
     }
 
+    fn to_jiff(self) -> jiff::Timestamp {
+        let moment = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        // The library ends some hours before the year does, so that the end can be told in any time zone.
+        moment.unwrap_or(jiff::Timestamp::MAX)
+    }
+
     fn from_jiff(moment: jiff::Timestamp) -> Result<Self, NotATime> {
         u64::try_from(moment.as_millisecond()).map(Self::from_ms).map_err(|_| NotATime)
     }
@@ -64,11 +76,7 @@ impl Timestamp {
 /// RFC 3339 in UTC with milliseconds and `Z`: `2026-11-23T10:00:00.000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = i64::try_from(self.0)
-            .ok()
-            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        write!(f, "{moment:.3}")
+        write!(f, "{:.3}", self.to_jiff())
     }
 }
 
@@ -166,6 +174,13 @@ mod tests {
     fn times_are_written_with_milliseconds_and_z() {
         assert_eq!(Timestamp::from_ms(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
         assert_eq!(Timestamp::from_ms(1_700_000_000_007).to_string(), "2023-11-14T22:13:20.007Z");
+    }
+
+    #[test]
+    fn http_has_dates_of_its_own() {
+        assert_eq!(Timestamp::from_ms(1_700_000_000_007).to_http_date(), "Tue, 14 Nov 2023 22:13:20 GMT");
+        assert_eq!(Timestamp::from_ms(0).to_http_date(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(Timestamp::MAX.to_http_date(), "Thu, 30 Dec 9999 22:00:00 GMT");
     }
 
     #[test]

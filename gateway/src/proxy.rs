@@ -119,7 +119,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         response.insert_header(identity::REQUEST_ID, &context.request_id)?;
-        Ok(())
+        respond::add_use(response, context)
     }
 
     fn fail_to_connect(

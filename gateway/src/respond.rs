@@ -9,8 +9,11 @@ use http::{HeaderName, Method};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use crate::context::Context;
 use crate::identity::REQUEST_ID;
 
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 /// Seconds after which a client may try again.
 const RETRY_AFTER_S: &str = "1";
 
@@ -51,6 +54,15 @@ pub(crate) async fn problem(session: &mut Session, code: ErrorCode, request_id: 
     }
     session.write_response_header(Box::new(header), false).await?;
     session.write_response_body(Some(body), true).await
+}
+
+/// Tells the client about the use of its key.
+pub(crate) fn add_use(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
+    if let Some(sunset) = context.facts.as_ref().and_then(|facts| facts.sunset()) {
+        response.insert_header(DEPRECATION, sunset.deprecation())?;
+        response.insert_header(SUNSET, sunset.sunset())?;
+    }
+    Ok(())
 }
 
 /// The header that belongs to a status.

@@ -81,10 +81,23 @@ pub struct RawCommit {
     pub told: Told,
     /// A secret that the event's deliveries carry, sealed and bound to the event id.
     pub sealed: Option<Vec<u8>>,
+    /// An answer that a repeated request shall get again.
+    pub receipt: Option<RawReceipt>,
     /// Whether the commit may be refused when the stream is at its cap.
     pub urgency: Urgency,
     /// Whether values of our shape may have a wrong checksum from now on.
     pub loosens_checksum: Loosens,
+}
+
+/// An answer that is kept for a while under a name.
+#[derive(Debug, Clone)]
+pub struct RawReceipt {
+    /// What the repeated request will ask for.
+    pub name: String,
+    /// The answer, sealed and bound to the name.
+    pub sealed: Vec<u8>,
+    /// For how long.
+    pub kept: Duration,
 }
 
 /// Whether a write waits when the store is full.

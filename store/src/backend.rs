@@ -65,6 +65,9 @@ acts! {
     /// their records. A member is 9 base 62 digits of creation time and the record's name.
     fn list(index: IndexName, after: String, limit: u32) -> Vec<(String, RawRecord)>;
 
+    /// The sealed answer that was kept under a name, until its time has passed.
+    fn receipt(name: String) -> Option<Vec<u8>>;
+
     // ---- Edge
     /// What a key value leads to, with its owner, in one round trip.
     fn lookup(digest: Digest) -> RawLookup;

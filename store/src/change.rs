@@ -11,6 +11,7 @@ use gatepost_domain::record::{Actor, Record, Stamps};
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::act::{IndexName, Loosens, Urgency};
+use crate::receipt::Receipt;
 use crate::shape::Unknown;
 
 /// A record as read from the store.
@@ -84,6 +85,8 @@ pub struct Change {
     pub writes: Vec<Write>,
     /// The plaintext that the event's deliveries carry.
     pub secret: Option<Secret>,
+    /// What a repeated request shall be answered again.
+    pub receipt: Option<Receipt>,
 }
 
 impl Change {

@@ -8,6 +8,7 @@ mod entries;
 mod meter;
 mod queue;
 mod queue_reads;
+mod receipts;
 mod records;
 mod room;
 mod sealed;

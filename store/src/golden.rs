@@ -51,8 +51,8 @@ fn api_key() -> ApiKey {
         status: Status::Active,
         mask: "live_00ab…".to_owned(),
         digests: vec![
-            KeyDigest { digest: Digest::from_bytes([1; 32]), until: None },
-            KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)) },
+            KeyDigest::current(Digest::from_bytes([1; 32])),
+            KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)), replaced_at: None },
         ],
         creation_context: CreationContext { client_ip: Some("192.0.2.1".to_owned()), client_user_agent: None },
         stamps: stamps(),
@@ -104,11 +104,18 @@ fn records() -> Vec<(&'static str, Record)> {
     ]
 }
 
+/// Shapes that came later, beside those that they came after.
+fn later_records() -> Vec<(&'static str, Record)> {
+    let replaced = KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)), replaced_at: Some(at(100)) };
+    let rotated = ApiKey { digests: vec![KeyDigest::current(Digest::from_bytes([1; 32])), replaced], ..api_key() };
+    vec![("api_key_rotated", rotated.into())]
+}
+
 #[test]
 fn records_are_stored_as_ever_and_read_back() {
     let event = EventId::parse("evt_00event").unwrap();
     let version = Version::from_parts(1_700_000_000_002, 3);
-    for (kind, record) in records() {
+    for (kind, record) in records().into_iter().chain(later_records()) {
         let image = shape::encode(&record, &Unknown::default()).unwrap();
         let stored = pack(version, &event, &image);
         insta::assert_snapshot!(kind, String::from_utf8(stored.clone()).unwrap());
@@ -138,6 +145,7 @@ fn heads_of_entries_are_stored_as_ever_and_read_back() {
         actor: Actor::AccessKey(AccessKeyId::parse("ak_00access").unwrap()),
         writes: vec![Write { old: Some(old), new: Some(off.into()) }],
         secret: None,
+        receipt: None,
     };
     let line = entry::encode_head(&change).unwrap();
     insta::assert_snapshot!("entry_head", String::from_utf8(line.clone()).unwrap());

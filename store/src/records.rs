@@ -42,6 +42,7 @@ impl Store {
             index_drop: Vec::new(),
             told: told(change)?,
             sealed: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
+            receipt: change.receipt.as_ref().map(|receipt| self.seal_receipt(receipt)).transpose()?,
             urgency: change.urgency(),
             loosens_checksum: change.loosens_checksum(),
         };

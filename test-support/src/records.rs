@@ -59,7 +59,7 @@ pub fn api_key(project: &Project, secret: &Secret, digest: impl FnOnce(&str) -> 
         permissions: vec![],
         status: Status::Active,
         mask: key::mask(secret.expose()),
-        digests: vec![KeyDigest { digest: digest(secret.expose()), until: None }],
+        digests: vec![KeyDigest::current(digest(secret.expose()))],
         creation_context: CreationContext::default(),
         stamps: stamps(),
     }

@@ -1,5 +1,6 @@
 //! `/api-keys`.
 
+mod headers;
 mod input;
 mod list;
 
@@ -9,13 +10,13 @@ use axum::response::Response;
 use gatepost_wire::ApiKeyBody;
 use http::{HeaderMap, StatusCode};
 
-use super::extract::{JsonBody, Named, Query};
+use super::extract::{JsonBody, Named, OptionalBody, Query};
 use super::gateways::PreferWait;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
 use crate::use_cases::api_keys::{Changed, KeyName};
-use input::{CreateApiKey, UpdateApiKey};
+use input::{CreateApiKey, RotateApiKey, UpdateApiKey};
 
 /// Makes a key. Its value is told only in this answer.
 #[utoipa::path(
@@ -97,6 +98,30 @@ pub(super) async fn reactivate(
     answer(&control_plane, wait, &changed).await
 }
 
+/// Gives a key a new value, which is told only now; id, history and first use stay. The old value is refused at once,
+/// or after `overlapSeconds`: until then answers to it carry `Deprecation` and `Sunset`. A request that is repeated
+/// with the old value within ten minutes gets the same answer.
+#[utoipa::path(
+    post, path = "/api-keys/{key}/rotate", tag = "api-keys", request_body = Option<RotateApiKey>,
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses(
+        (status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 409), (status = 503),
+    )
+)]
+pub(super) async fn rotate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    wait: PreferWait,
+    Named(key): Named,
+    OptionalBody(rotate): OptionalBody<RotateApiKey>,
+) -> Result<(StatusCode, HeaderMap, Json<ApiKeyBody>)> {
+    let overlap_s = rotate.overlap_seconds.unwrap_or(0);
+    let changed = control_plane.rotate_api_key(&caller, &KeyName::parse(&key), overlap_s).await?;
+    let (headers, body) = answer(&control_plane, wait, &changed).await?;
+    Ok((StatusCode::CREATED, headers, body))
+}
+
 /// A key that was changed, once the gateways have applied it as far as was asked.
 async fn answer(
     control_plane: &ControlPlane,
@@ -133,9 +158,10 @@ pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     Named(key): Named,
-) -> Result<Json<ApiKeyBody>> {
-    let (found, first_used_at) = control_plane.authenticate_api_key(&caller, &key).await?;
-    Ok(Json(ApiKeyBody::new(&found, &key, first_used_at)))
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+    let found = control_plane.authenticate_api_key(&caller, &key).await?;
+    let headers = headers::of_use(&found);
+    Ok((headers, Json(ApiKeyBody::new(&found.key, &key, Some(found.first_used_at)))))
 }
 
 /// The same for clients that ask with GET.
@@ -147,6 +173,6 @@ pub(super) async fn authenticate_by_get(
     state: State<ControlPlane>,
     caller: Caller,
     key: Named,
-) -> Result<Json<ApiKeyBody>> {
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     authenticate(state, caller, key).await
 }

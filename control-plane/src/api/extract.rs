@@ -46,6 +46,21 @@ fn not_json(error: &serde_json::Error) -> Failure {
     Failure::refused(code, error.to_string())
 }
 
+/// A body as JSON where there is one: clients send none, with the content type of a form.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.into_response()))?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(OptionalBody(T::default()));
+        }
+        serde_json::from_slice(&bytes).map(OptionalBody).map_err(|error| not_json(&error))
+    }
+}
+
 /// A query's members. Names that nobody asks for are ignored, as clients send some.
 pub(crate) struct Query(HashMap<String, String>);
 

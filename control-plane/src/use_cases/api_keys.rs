@@ -2,6 +2,7 @@
 
 mod change;
 mod fields;
+mod rotate;
 
 pub(crate) use change::Changed;
 pub(crate) use fields::KeyFields;
@@ -112,7 +113,7 @@ impl ControlPlane {
             permissions: Vec::new(),
             status: Status::Active,
             mask: key::mask(secret.expose()),
-            digests: vec![KeyDigest { digest: self.store.digest(secret.expose()), until: None }],
+            digests: vec![KeyDigest::current(self.store.digest(secret.expose()))],
             creation_context: CreationContext {
                 client_ip: text::optional("clientIP", new.context.client_ip)?,
                 client_user_agent: text::optional("clientUserAgent", new.context.client_user_agent)?,
@@ -130,9 +131,20 @@ impl ControlPlane {
             KeyName::Value(value) if key::check_api_key(value.expose(), Checksum::Ignored).is_err() => None,
             KeyName::Value(value) => self.store.api_key_by_digest(&self.store.digest(value.expose())).await?,
         };
+        let is_named = |key: &ApiKey| match name {
+            KeyName::Id(_) => true,
+            KeyName::Value(value) => self.accepts(key, value),
+        };
         found
+            .filter(|found| is_named(&found.record))
             .filter(|found| caller.sees(&found.record.account, &found.record.project) == Sight::Seen)
             .ok_or(ErrorCode::InvalidClientKey.into())
+    }
+
+    /// Whether a value of a key has not ended.
+    fn accepts(&self, key: &ApiKey, value: &Secret) -> bool {
+        let (digest, now) = (self.store.digest(value.expose()), self.now());
+        key.digests.iter().any(|value| value.digest == digest && !value.has_ended(now))
     }
 
     /// One page of a project's keys.

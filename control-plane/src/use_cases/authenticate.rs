@@ -1,7 +1,7 @@
 //! Checking a key through the admin API: a use like one at a gateway, always against the store.
 
 use gatepost_domain::key::{self, Checksum};
-use gatepost_domain::permit::{self, EnvRule, Requirement, Tenancy};
+use gatepost_domain::permit::{self, EnvRule, Requirement, Sunset, Tenancy};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
 use gatepost_domain::time::Timestamp;
@@ -12,13 +12,18 @@ use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
 use crate::failure::Result;
 
+/// A key that may be used.
+#[derive(Debug)]
+pub(crate) struct Authenticated {
+    pub(crate) key: ApiKey,
+    pub(crate) first_used_at: Timestamp,
+    /// When the value that was checked ends, if it was replaced.
+    pub(crate) sunset: Option<Sunset>,
+}
+
 impl ControlPlane {
     /// Answers the key and when it was first used, or `invalid-client-key` for every reason why not.
-    pub(crate) async fn authenticate_api_key(
-        &self,
-        caller: &Caller,
-        value: &str,
-    ) -> Result<(ApiKey, Option<Timestamp>)> {
+    pub(crate) async fn authenticate_api_key(&self, caller: &Caller, value: &str) -> Result<Authenticated> {
         if key::check_api_key(value, Checksum::Ignored).is_err() {
             return Err(ErrorCode::InvalidClientKey.into());
         }
@@ -28,14 +33,15 @@ impl ControlPlane {
             return Err(ErrorCode::InvalidClientKey.into());
         }
         self.decide(&found)?;
-        if let Some(first_used_at) = found.first_used_at {
-            return Ok((found.key, Some(first_used_at)));
-        }
-        match self.store.claim_first_use(&found.facts, &digest).await? {
-            Claim::Won(version) => Ok((found.key, Some(version.moment()))),
-            Claim::Already(first_used_at) => Ok((found.key, Some(first_used_at))),
-            Claim::NotActive => Err(ErrorCode::InvalidClientKey.into()),
-        }
+        let first_used_at = match found.first_used_at {
+            Some(first_used_at) => first_used_at,
+            None => match self.store.claim_first_use(&found.facts, &digest).await? {
+                Claim::Won(version) => version.moment(),
+                Claim::Already(first_used_at) => first_used_at,
+                Claim::NotActive => return Err(ErrorCode::InvalidClientKey.into()),
+            },
+        };
+        Ok(Authenticated { sunset: found.facts.sunset(), key: found.key, first_used_at })
     }
 
     fn decide(&self, found: &FoundKey) -> Result<()> {

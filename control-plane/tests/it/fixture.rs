@@ -2,18 +2,36 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gatepost_control_plane::{ControlPlane, ControlPlaneServer, NewAccessKey};
 use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
+use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
+/// The machine's clock, moved on by tests.
+#[derive(Default)]
+pub(crate) struct Moved(AtomicU64);
+
+impl Clock for Moved {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(Duration::from_millis(self.0.load(Ordering::SeqCst)))
+    }
+
+    fn uptime(&self) -> Uptime {
+        Uptime::from_ms(SystemClock.uptime().as_ms() + self.0.load(Ordering::SeqCst))
+    }
+}
+
 /// A running API and its use cases.
 pub(crate) struct Fixture {
+    clock: Arc<Moved>,
     pub(crate) control_plane: ControlPlane,
     server: ControlPlaneServer,
     client: Client,
@@ -33,7 +51,7 @@ impl Fixture {
     pub(crate) async fn with(private_networks: PrivateNetworks) -> Self {
         // Another test may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::new(Moved::default());
         let options = StoreOptions {
             url: StoreUrl::Memory,
             namespace: "gp".to_owned(),
@@ -44,11 +62,16 @@ impl Fixture {
             skew: Skew::default(),
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
-        let control_plane = ControlPlane::new(store, clock, private_networks, &Registry::new()).unwrap();
+        let control_plane = ControlPlane::new(store, clock.clone(), private_networks, &Registry::new()).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { control_plane, server, client }
+        Self { clock, control_plane, server, client }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, span: Duration) {
+        self.clock.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// A caller with an access key of an account, or of one project of it.

@@ -7,4 +7,5 @@ mod changes;
 mod fixture;
 mod keys;
 mod openapi;
+mod rotation;
 mod webhooks;

@@ -9,8 +9,8 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::Env;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_domain::record::{Actor, ApiKey, Record};
-use gatepost_domain::time::Clock;
+use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
+use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
@@ -31,6 +31,8 @@ pub(crate) struct Fixture {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) key_id: String,
+    /// An older value of the key, accepted until the year 2100.
+    pub(crate) old_key: String,
     _gateway: Gateway,
     _feed: Feed,
 }
@@ -40,7 +42,7 @@ impl Fixture {
         let origin = Origin::start();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store(&clock).await;
-        let (key, key_id) = api_key(&store).await;
+        let (key, key_id, old_key) = api_key(&store).await;
         let registry = Registry::new();
         let options = VerifyOptions {
             cache_capacity: 1000,
@@ -57,7 +59,7 @@ impl Fixture {
             limits,
         };
         let gateway = Gateway::start(listener, options, feed.verifier(), clock, &registry).await.unwrap();
-        Self { origin, address: gateway.address(), key, key_id, _gateway: gateway, _feed: feed }
+        Self { origin, address: gateway.address(), key, key_id, old_key, _gateway: gateway, _feed: feed }
     }
 
     /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing
@@ -116,12 +118,15 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
 
-/// Makes account, project and an active key; answers its value and id.
-async fn api_key(store: &Store) -> (String, String) {
+/// Makes account, project and an active key; answers its value, its id and its old value.
+async fn api_key(store: &Store) -> (String, String, String) {
     let account = records::account("account");
     let project = records::project(&account.id);
-    let secret = records::secret();
+    let (secret, old) = (records::secret(), records::secret());
+    let (replaced_at, until) = (Timestamp::parse("2026-01-01").unwrap(), Timestamp::parse("2100-01-01").unwrap());
+    let replaced = KeyDigest { digest: store.digest(old.expose()), until: Some(until), replaced_at: Some(replaced_at) };
     let key = ApiKey {
+        digests: vec![KeyDigest::current(store.digest(secret.expose())), replaced],
         custom_account_id: Some("über 100%".to_owned()),
         custom_user_id: Some("a\"b".to_owned()),
         ..records::api_key(&project, &secret, |value| store.digest(value))
@@ -130,7 +135,7 @@ async fn api_key(store: &Store) -> (String, String) {
     commit(store, Action::AccountCreated, account.into()).await;
     commit(store, Action::ProjectCreated, project.into()).await;
     commit(store, Action::ApiKeyCreated, key.into()).await;
-    (secret.expose().to_owned(), id)
+    (secret.expose().to_owned(), id, old.expose().to_owned())
 }
 
 async fn commit(store: &Store, action: Action, record: Record) {
@@ -140,6 +145,7 @@ async fn commit(store: &Store, action: Action, record: Record) {
         actor: Actor::Operator,
         writes: vec![StoreWrite::create(record)],
         secret: None,
+        receipt: None,
     };
     assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
 }

@@ -316,6 +316,19 @@ async fn requests_of_one_connection_are_judged_apart() {
 }
 
 /// The status of an answer; 0 if there was none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_value_that_was_replaced_tells_its_end() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let answer = |key: &str| fixture.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n").as_bytes());
+    let old = answer(&fixture.old_key).to_ascii_lowercase();
+    assert_eq!(status_of(&old), 200);
+    assert!(old.contains("\r\ndeprecation: @1767225600\r\n"), "{old}");
+    assert!(old.contains("\r\nsunset: fri, 01 jan 2100 00:00:00 gmt\r\n"), "{old}");
+    let current = answer(&fixture.key).to_ascii_lowercase();
+    assert_eq!(status_of(&current), 200);
+    assert!(!current.contains("deprecation") && !current.contains("sunset"), "{current}");
+}
+
 pub(crate) fn status_of(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }

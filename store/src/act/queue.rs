@@ -177,7 +177,7 @@ pub struct TrimRule {
 pub struct Trimmed {
     /// Entries.
     pub entries: u64,
-    /// Sealed secrets.
+    /// Sealed secrets, of events and of answers that were kept; Redis removes the latter by itself.
     pub sealed: u64,
     /// Dead letters.
     pub dead: u64,

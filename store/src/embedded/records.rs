@@ -4,7 +4,7 @@ use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS};
-use super::{Embedded, entries, failure, number, sealed, set_number};
+use super::{Embedded, entries, failure, number, receipts, sealed, set_number};
 use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
 use crate::change::MOMENT_DIGITS;
 use crate::error::{Result, StoreErrorKind};
@@ -91,6 +91,9 @@ fn apply(transaction: &WriteTransaction, commit: &RawCommit, now: Timestamp) -> 
     }
     if let Some(secret) = &commit.sealed {
         sealed::put(transaction, commit.event.as_str(), now.as_ms(), secret)?;
+    }
+    if let Some(receipt) = &commit.receipt {
+        receipts::put(transaction, receipt, now)?;
     }
     if commit.loosens_checksum == Loosens::Yes {
         set_number(&mut transaction.open_table(META).map_err(failure)?, "loose_checksum", 1)?;

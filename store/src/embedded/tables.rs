@@ -14,6 +14,8 @@ macro_rules! all {
             STREAM,
             SEALED,
             SEALED_AGES,
+            RECEIPTS,
+            RECEIPT_AGES,
             EVENTS,
             DELIVERIES,
             QUEUE,
@@ -50,6 +52,10 @@ pub(super) const STREAM: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(
 pub(super) const SEALED: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("sealed");
 /// (Moment, event) of every sealed secret, for trimming.
 pub(super) const SEALED_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("sealed_ages");
+/// Receipt → (moment until which it counts in ms, sealed answer).
+pub(super) const RECEIPTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("receipts");
+/// (Moment until which it counts, receipt), for trimming.
+pub(super) const RECEIPT_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("receipt_ages");
 /// Event id → (deliveries that have not ended, body).
 pub(super) const EVENTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("events");
 /// A delivery's state.

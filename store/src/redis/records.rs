@@ -45,6 +45,10 @@ impl Redis {
         (0..count).map(|_| answer.record()).collect()
     }
 
+    pub(crate) async fn receipt(&self, name: String) -> Result<Option<Vec<u8>>> {
+        self.act(&scripts::RECEIPT, COMMIT_DEADLINE, Arguments::default().bytes(name)).await?.next()
+    }
+
     pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
         let arguments = Arguments::default().bytes(index.0).bytes(after).number(limit).number(MOMENT_DIGITS);
         let mut answer = self.act(&scripts::LIST, COMMIT_DEADLINE, arguments).await?;
@@ -61,11 +65,15 @@ impl Redis {
 
 fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
     let (scope, scope_data) = crate::packed::scope_parts(&commit.told.scope);
+    let receipt = commit.receipt.as_ref();
     let mut arguments = Arguments::default()
         .text(commit.event.as_str())
         .text(max_waiting)
         .number(u64::from(commit.loosens_checksum == Loosens::Yes))
         .bytes(commit.sealed.clone().unwrap_or_default())
+        .text(receipt.map_or("", |receipt| &receipt.name))
+        .bytes(receipt.map(|receipt| receipt.sealed.clone()).unwrap_or_default())
+        .ms(receipt.map(|receipt| receipt.kept).unwrap_or_default())
         .text(commit.told.action.as_str())
         .text(scope)
         .bytes(scope_data)

@@ -20,6 +20,7 @@ scripts! {
     /// The same for what shuts something off: it goes on when memory is full.
     COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "commit"];
     RECORDS = " flags=no-writes", ["common", "records"];
+    RECEIPT = " flags=no-writes", ["common", "receipt"];
     LIST = " flags=no-writes", ["common", "list"];
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];

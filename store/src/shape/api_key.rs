@@ -57,6 +57,8 @@ struct StoredDigest {
     digest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced_at: Option<u64>,
 }
 
 pub(super) fn public(key: &ApiKey) -> Result<Public> {
@@ -84,8 +86,11 @@ pub(super) fn public(key: &ApiKey) -> Result<Public> {
 }
 
 pub(super) fn private(key: &ApiKey) -> Private {
-    let stored =
-        |value: &KeyDigest| StoredDigest { digest: value.digest.to_hex(), until: value.until.map(Timestamp::as_ms) };
+    let stored = |value: &KeyDigest| StoredDigest {
+        digest: value.digest.to_hex(),
+        until: value.until.map(Timestamp::as_ms),
+        replaced_at: value.replaced_at.map(Timestamp::as_ms),
+    };
     Private { digests: key.digests.iter().map(stored).collect() }
 }
 
@@ -114,5 +119,9 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
 
 fn digest(stored: &StoredDigest) -> Result<KeyDigest> {
     let digest = Digest::from_hex(&stored.digest).ok_or_else(|| invalid("digest", "(unreadable)"))?;
-    Ok(KeyDigest { digest, until: stored.until.map(Timestamp::from_ms) })
+    Ok(KeyDigest {
+        digest,
+        until: stored.until.map(Timestamp::from_ms),
+        replaced_at: stored.replaced_at.map(Timestamp::from_ms),
+    })
 }

@@ -100,7 +100,7 @@ pub(crate) async fn a_claim_of_an_inactive_or_renamed_key_is_refused(place: Plac
     let digest = test.store.digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
     let new = test.store.digest(key::generate_api_key(Env::Live, &mut os_rng()).expose());
-    let rotated = ApiKey { digests: vec![KeyDigest { digest: new, until: None }], ..key.record.clone() };
+    let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
     commit(&test.store, Action::ApiKeyUpdated, vec![Write::replace(key.clone(), rotated)], None).await;
     assert_eq!(test.store.claim_first_use(&facts, &digest).await.unwrap(), Claim::NotActive);
     test.revoke(test.reload(&key.record.id).await).await;

@@ -149,7 +149,7 @@ pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<Write>, se
 }
 
 pub(crate) fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Change {
-    Change { event: EventId::generate(&mut os_rng()), action, actor: Actor::Operator, writes, secret }
+    Change { event: EventId::generate(&mut os_rng()), action, actor: Actor::Operator, writes, secret, receipt: None }
 }
 
 /// A key that is in no store yet, with its value.

@@ -52,6 +52,7 @@ conformance! {
     records::a_stale_version_is_a_conflict_and_writes_nothing,
     records::a_repeated_commit_answers_the_same_version_and_writes_once,
     records::a_key_value_belongs_to_one_record,
+    records::a_receipt_is_kept_with_its_change_for_its_time,
     records::a_changed_value_leads_nowhere_any_more,
     records::a_removed_record_is_gone_from_its_list,
     records::lists_are_in_order_of_creation_and_page,

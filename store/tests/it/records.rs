@@ -1,11 +1,11 @@
 //! Records: what a commit writes, and what it refuses.
 
 use gatepost_domain::change::{Action, Scope};
-use gatepost_domain::key::{self, Env};
+use gatepost_domain::key::{self, Env, Secret};
 use gatepost_domain::record::{ApiKey, KeyDigest};
 use gatepost_domain::time::Version;
 use gatepost_store::act::CommitAnswer;
-use gatepost_store::{MasterKey, Store, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::{MasterKey, Receipt, Store, StoreErrorKind, Versioned, Write, os_rng};
 use std::time::Duration;
 
 use crate::fixture::{Place, api_key, change, commit, renamed};
@@ -75,12 +75,42 @@ pub(crate) async fn a_key_value_belongs_to_one_record(place: Place) {
     assert_eq!(test.store.api_key(&thief.id).await.unwrap(), None);
 }
 
+pub(crate) async fn a_receipt_is_kept_with_its_change_for_its_time(place: Place) {
+    let test = place.fixture().await;
+    let (key, _) = test.key().await;
+    let receipt = |answer: &str| Receipt {
+        name: "name".to_owned(),
+        answer: Secret::new(answer.to_owned()),
+        kept: Duration::from_secs(600),
+    };
+    let told = async || test.store.receipt("name").await.unwrap().map(|answer| answer.expose().to_owned());
+    assert_eq!(told().await, None);
+    let write = Write { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, "new")) };
+    let mut update = change(Action::ApiKeyUpdated, vec![write], None);
+    update.receipt = Some(receipt("first"));
+    assert!(matches!(test.store.commit(&update).await.unwrap(), CommitAnswer::Committed(_)));
+    assert_eq!(told().await.as_deref(), Some("first"));
+    assert!(test.store.receipt("other").await.unwrap().is_none());
+
+    // What is refused keeps nothing.
+    let write = Write { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, "newer")) };
+    let mut stale = change(Action::ApiKeyUpdated, vec![write], None);
+    stale.receipt = Some(receipt("second"));
+    assert_eq!(test.store.commit(&stale).await.unwrap(), CommitAnswer::Stale);
+    assert_eq!(told().await.as_deref(), Some("first"));
+
+    test.skew.add(599_000);
+    assert_eq!(told().await.as_deref(), Some("first"));
+    test.skew.add(1_001);
+    assert_eq!(told().await, None);
+}
+
 pub(crate) async fn a_changed_value_leads_nowhere_any_more(place: Place) {
     let test = place.fixture().await;
     let (key, old_value) = test.key().await;
     let new_value = key::generate_api_key(Env::Live, &mut os_rng());
     let (old, new) = (test.store.digest(old_value.expose()), test.store.digest(new_value.expose()));
-    let rotated = ApiKey { digests: vec![KeyDigest { digest: new, until: None }], ..key.record.clone() };
+    let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
     let before = key.version;
     commit(&test.store, Action::ApiKeyUpdated, vec![Write::replace(key.clone(), rotated)], None).await;
     assert_eq!(test.store.api_key_by_digest(&old).await.unwrap(), None);

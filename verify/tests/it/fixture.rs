@@ -170,6 +170,6 @@ async fn project(store: &Store) -> Project {
 
 async fn commit(store: &Store, action: Action, write: Write) {
     let event = EventId::generate(&mut os_rng());
-    let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None };
+    let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None, receipt: None };
     assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
 }

@@ -92,6 +92,14 @@ pub(crate) struct UpdateApiKey {
     members: KeyMembers,
 }
 
+/// How a key shall be rotated.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RotateApiKey {
+    /// For how many seconds the old value is still accepted, up to 90 days; by default it is refused at once.
+    pub(super) overlap_seconds: Option<u64>,
+}
+
 impl From<UpdateApiKey> for KeyFields {
     fn from(update: UpdateApiKey) -> Self {
         update.members.fields(update.name)

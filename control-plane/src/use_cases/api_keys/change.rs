@@ -1,11 +1,12 @@
 //! Changing keys: their members, their value, whether they may be used.
 
 use gatepost_domain::change::Action;
+use gatepost_domain::id::EventId;
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::act::CursorState;
-use gatepost_store::{Versioned, Write};
+use gatepost_store::{Change, Receipt, Versioned, Write, os_rng};
 
 use super::{KeyFields, KeyName, chosen};
 use crate::ControlPlane;
@@ -31,12 +32,21 @@ impl Changed {
     }
 }
 
-/// What a writer makes of a key that was read.
-enum Next {
+/// What a use case makes of a key that was read.
+pub(super) enum Next {
     /// It is so already.
     Same,
-    /// This, with a new value if it gets one.
-    Changed(Box<ApiKey>, Option<Secret>),
+    /// This.
+    Changed(Box<Changes>),
+}
+
+/// A key as it shall be.
+pub(super) struct Changes {
+    pub(super) key: ApiKey,
+    /// Its new value, if it gets one.
+    pub(super) value: Option<Secret>,
+    /// What a repeated request shall be answered.
+    pub(super) receipt: Option<Receipt>,
 }
 
 impl ControlPlane {
@@ -45,13 +55,12 @@ impl ControlPlane {
         self.change_api_key(caller, name, Action::ApiKeyUpdated, |found| {
             let mut key = found.clone();
             fields.clone().apply(&mut key)?;
-            let renamed = self.new_value(found, &fields.key)?;
-            if let Some(value) = &renamed {
-                let digest = self.store.digest(value.expose());
-                key.digests = vec![KeyDigest { digest, until: None }];
+            let value = self.new_value(found, &fields.key)?;
+            if let Some(value) = &value {
+                key.digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
                 key.mask = key::mask(value.expose());
             }
-            Ok(Next::Changed(Box::new(key), renamed))
+            Ok(Next::Changed(Box::new(Changes { key, value, receipt: None })))
         })
         .await
     }
@@ -68,7 +77,7 @@ impl ControlPlane {
     }
 
     /// Reads a key, changes it and writes it, again while others are faster.
-    async fn change_api_key(
+    pub(super) async fn change_api_key(
         &self,
         caller: &Caller,
         name: &KeyName,
@@ -78,8 +87,8 @@ impl ControlPlane {
         caller.may_write()?;
         for _ in 0..MAX_TRIES {
             let found = self.api_key(caller, name).await?;
-            let (key, secret) = match next(&found.record)? {
-                Next::Changed(key, secret) => (key, secret),
+            let changes = match next(&found.record)? {
+                Next::Changed(changes) => *changes,
                 // A repeated request must not rely on what a new master of the store has lost.
                 Next::Same => match self.store.confirm(found.version, &found.event).await?.state {
                     CursorState::Present | CursorState::Trimmed => {
@@ -88,14 +97,34 @@ impl ControlPlane {
                     CursorState::Foreign => continue,
                 },
             };
-            let key = ApiKey { stamps: key.stamps.touched(self.now(), caller.actor()), ..*key };
-            let writes = vec![Write::replace(found.clone(), key.clone())];
-            if let Committed::At(version) = self.commit(action, &caller.actor(), writes, secret.clone()).await? {
-                let shown = secret.as_ref().map_or(name.shown(), Secret::expose);
-                return Ok(Changed::new(&found, key, version, shown));
+            let shown = changes.value.as_ref().map_or(name.shown(), Secret::expose).to_owned();
+            let (change, key) = self.change_of(caller, action, &found, changes);
+            if let Committed::At(version) = self.commit_change(change).await? {
+                return Ok(Changed::new(&found, key, version, &shown));
             }
         }
         Err(too_contended())
+    }
+
+    fn change_of(
+        &self,
+        caller: &Caller,
+        action: Action,
+        found: &Versioned<ApiKey>,
+        changes: Changes,
+    ) -> (Change, ApiKey) {
+        let now = self.now();
+        let mut key = ApiKey { stamps: found.record.stamps.touched(now, caller.actor()), ..changes.key };
+        key.digests.retain(|value| !value.has_ended(now));
+        let change = Change {
+            event: EventId::generate(&mut os_rng()),
+            action,
+            actor: caller.actor(),
+            writes: vec![Write::replace(found.clone(), key.clone())],
+            secret: changes.value,
+            receipt: changes.receipt,
+        };
+        (change, key)
     }
 
     /// The value that a key shall get; none if it keeps its own. A client that sends back what a list
@@ -120,5 +149,6 @@ fn with_status(found: &ApiKey, status: Status) -> Next {
     if found.status == status {
         return Next::Same;
     }
-    Next::Changed(Box::new(ApiKey { status, ..found.clone() }), None)
+    let key = ApiKey { status, ..found.clone() };
+    Next::Changed(Box::new(Changes { key, value: None, receipt: None }))
 }

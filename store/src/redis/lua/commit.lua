@@ -1,10 +1,12 @@
 -- Writes records, digests, indexes and the stream entry, or nothing.
 -- ARGV: event, entries that may wait ('' = no bound), loosens checksum (0/1), sealed secret or '',
+--   name of a receipt or '', its sealed answer, ms for which it is kept,
 --   action, scope, scope data, fence, head, image,
 --   then counted: writes (name, expected version or '', new record without version or ''),
 --   digests to set (digest, name), digests to drop, members to add (index, member), to remove.
 -- Returns 'committed' or 'repeated' with the version, or 'stale', 'digest-taken', 'stream-full'.
 local event, max_waiting, loosens, secret = argument(), argument(), argument(), argument()
+local receipt, answer, kept_ms = argument(), argument(), argument()
 local told = {
   action = argument(), scope = argument(), scope_data = argument(),
   fence = argument(), head = argument(), image = argument(),
@@ -71,6 +73,11 @@ end
 if secret ~= '' then
   redis.call('HSET', SEALED, event, secret)
   redis.call('ZADD', SEALED_AGES, now, event)
+end
+if receipt ~= '' then
+  -- It goes by itself, later than it counts: what counts is the moment that stands before the answer.
+  local stored = integer(now + kept_ms) .. '\n' .. answer
+  redis.call('SET', receipt_key(receipt), stored, 'PX', integer(kept_ms + 60000))
 end
 if loosens == '1' then
   redis.call('HSET', META, 'loose-checksum', 1)

@@ -20,6 +20,7 @@ local DEAD_SEALED_AGES = PREFIX .. 'dead-sealed-ages' -- sorted set: the same, o
 local QUARANTINE = PREFIX .. 'quarantine'     -- list: 'version\nreason\nbytes'
 local function record_key(name) return PREFIX .. 'record:' .. name end         -- string: packed record
 local function first_use_key(name) return PREFIX .. 'first-use:' .. name end   -- string: ms
+local function receipt_key(name) return PREFIX .. 'receipt:' .. name end       -- string: 'ms\nsealed answer'
 local function digest_key(digest) return PREFIX .. 'digest:' .. digest end     -- string: record name
 local function index_key(name) return PREFIX .. 'index:' .. name end           -- sorted set: members by name
 local function queue_key(webhook) return PREFIX .. 'queue:' .. webhook end     -- sorted set: event by ms

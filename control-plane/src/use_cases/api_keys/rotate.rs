@@ -1,0 +1,96 @@
+//! Rotation: a key gets a new value, and the old one is refused at once or some time later.
+//!
+//! A client that has not heard the answer repeats the request with the old value, which may lead nowhere by then. So
+//! the answer is kept, sealed, under the digest of the old value.
+
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::KeyId;
+use gatepost_domain::key::{self, Secret};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{ApiKey, KeyDigest, Status};
+use gatepost_store::{Receipt, os_rng};
+
+use super::KeyName;
+use super::change::{Changed, Changes, Next};
+use crate::ControlPlane;
+use crate::caller::{Caller, Sight};
+use crate::failure::{Failure, Result};
+
+/// The longest that an old value may be accepted, in seconds: 90 days.
+pub(crate) const MAX_OVERLAP_S: u64 = 90 * 24 * 3600;
+/// Old values that are accepted at a time; of more, the oldest is refused at once.
+const MAX_OLD_VALUES: usize = 4;
+/// For how long a repeated rotation gets the same answer.
+const ANSWER_KEPT: Duration = Duration::from_secs(600);
+
+impl ControlPlane {
+    /// Gives a key a new value. The old one is refused at once, or after `overlap_s` seconds.
+    pub(crate) async fn rotate_api_key(&self, caller: &Caller, name: &KeyName, overlap_s: u64) -> Result<Changed> {
+        caller.may_write()?;
+        if overlap_s > MAX_OVERLAP_S {
+            return Err(Failure::invalid(format!("overlapSeconds: must be a number from 0 to {MAX_OVERLAP_S}")));
+        }
+        if let KeyName::Value(old) = name
+            && let Some(changed) = self.rotated_before(caller, old).await?
+        {
+            return Ok(changed);
+        }
+        let overlap = Duration::from_secs(overlap_s);
+        self.change_api_key(caller, name, Action::ApiKeyUpdated, |found| self.rotated(found, name, overlap)).await
+    }
+
+    fn rotated(&self, found: &ApiKey, name: &KeyName, overlap: Duration) -> Result<Next> {
+        if found.status == Status::Inactive {
+            return Err(Failure::refused(ErrorCode::Conflict, "the key is shut off; reactivate it first"));
+        }
+        let [current, old @ ..] = found.digests.as_slice() else {
+            return Err(Failure::refused(ErrorCode::Conflict, "the key has no value"));
+        };
+        if matches!(name, KeyName::Value(value) if self.store.digest(value.expose()) != current.digest) {
+            let detail = "this value was replaced before; name the key by its current value or by its id";
+            return Err(Failure::refused(ErrorCode::Conflict, detail));
+        }
+        let value = key::generate_api_key(found.env, &mut os_rng());
+        let mut digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
+        if !overlap.is_zero() {
+            let now = self.now();
+            digests.push(KeyDigest { until: Some(now.plus(overlap)), replaced_at: Some(now), ..*current });
+            digests.extend(old.iter().take(MAX_OLD_VALUES - 1));
+        }
+        let receipt = receipt(current, found, &value);
+        let key = ApiKey { mask: key::mask(value.expose()), digests, ..found.clone() };
+        Ok(Next::Changed(Box::new(Changes { key, value: Some(value), receipt: Some(receipt) })))
+    }
+
+    /// The answer to the rotation that has replaced this value, as long as it is kept and nothing has replaced the
+    /// new value since.
+    async fn rotated_before(&self, caller: &Caller, old: &Secret) -> Result<Option<Changed>> {
+        let name = receipt_name(&KeyDigest::current(self.store.digest(old.expose())));
+        let Some(answer) = self.store.receipt(&name).await? else { return Ok(None) };
+        let Some((id, value)) = answer.expose().split_once(' ') else { return Ok(None) };
+        let Ok(id) = KeyId::parse(id) else { return Ok(None) };
+        let Some(found) = self.store.api_key(&id).await? else { return Ok(None) };
+        let digest = self.store.digest(value);
+        let is_current = found.record.digests.first().is_some_and(|current| current.digest == digest);
+        let sight = caller.sees(&found.record.account, &found.record.project);
+        if sight == Sight::Hidden || !is_current {
+            return Ok(None);
+        }
+        Ok(Some(Changed::new(&found, found.record.clone(), found.version, value)))
+    }
+}
+
+/// Neither an id nor a value holds a space.
+fn receipt(current: &KeyDigest, key: &ApiKey, value: &Secret) -> Receipt {
+    Receipt {
+        name: receipt_name(current),
+        answer: Secret::new(format!("{} {}", key.id, value.expose())),
+        kept: ANSWER_KEPT,
+    }
+}
+
+fn receipt_name(old: &KeyDigest) -> String {
+    format!("rotation:{}", old.digest.to_hex())
+}
