@@ -1,12 +1,17 @@
 //! The admin REST API: routes, and the OpenAPI document that is generated from them.
 
+mod access_keys;
+mod accounts;
 mod api_keys;
 mod credential;
 mod extract;
 mod gateways;
+mod legacy;
 mod log;
+mod named;
 mod problem;
 mod projects;
+mod root;
 mod webhooks;
 
 use axum::extract::DefaultBodyLimit;
@@ -65,15 +70,25 @@ pub(crate) fn without_last_slash<B>(mut request: http::Request<B>) -> http::Requ
 
 fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(root::welcome))
+        .routes(routes!(accounts::create, accounts::list))
+        .routes(routes!(accounts::get, accounts::update, accounts::deactivate))
+        .routes(routes!(access_keys::create, access_keys::list))
+        .routes(routes!(access_keys::update, access_keys::deactivate))
+        .routes(routes!(access_keys::reactivate))
         .routes(routes!(projects::create, projects::list))
-        .routes(routes!(projects::get))
+        .routes(routes!(projects::get, projects::update, projects::deactivate))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::get, api_keys::update, api_keys::deactivate))
         .routes(routes!(api_keys::reactivate))
         .routes(routes!(api_keys::rotate))
         .routes(routes!(api_keys::authenticate, api_keys::authenticate_by_get))
         .routes(routes!(webhooks::create, webhooks::list))
-        .routes(routes!(webhooks::get, webhooks::delete))
+        .routes(routes!(webhooks::topics))
+        .routes(routes!(webhooks::ping))
+        .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(legacy::authenticate))
         .routes(routes!(gateways::list))
 }
 

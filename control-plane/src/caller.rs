@@ -1,9 +1,12 @@
 //! Who calls the admin API, and what that caller may do.
 
+use std::net::IpAddr;
+
+use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::key::{self, Shape};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{Actor, Role, Status};
+use gatepost_domain::record::{AccessKey, Actor, Role, Status};
 
 use crate::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -22,15 +25,35 @@ pub struct Caller {
 }
 
 impl ControlPlane {
-    /// Finds the caller behind an access key's value. Always asks the store.
-    pub(crate) async fn authenticate(&self, value: &str) -> Result<Caller> {
-        if !value.starts_with("live_access_") || key::shape(value) != Shape::Generated {
-            return Err(ErrorCode::InvalidAccessKey.into());
+    /// Finds the caller behind an access key's value, which came from an address.
+    pub(crate) async fn authenticate(&self, value: &str, from: IpAddr) -> Result<Caller> {
+        let (digest, now) = (self.store.digest(value), self.clock.uptime());
+        self.guesses.admit(from, &digest, now)?;
+        match self.caller(value, &digest).await? {
+            Some(caller) => {
+                self.guesses.was_right(digest);
+                Ok(caller)
+            }
+            None => {
+                self.guesses.was_wrong(from, &digest, now);
+                Err(ErrorCode::InvalidAccessKey.into())
+            }
         }
-        let found = self.store.access_key_by_digest(&self.store.digest(value)).await?;
-        let key = found.map(|found| found.record).filter(|key| key.status == Status::Active);
-        let key = key.ok_or(ErrorCode::InvalidAccessKey)?;
-        Ok(Caller { access_key: key.id, account: key.account, project: key.project, role: key.role })
+    }
+
+    /// Always asks the store, but for what cannot be an access key.
+    async fn caller(&self, value: &str, digest: &Digest) -> Result<Option<Caller>> {
+        if !value.starts_with("live_access_") || key::shape(value) != Shape::Generated {
+            return Ok(None);
+        }
+        let found = self.store.access_key_of_caller(digest).await?;
+        let counts = |(key, account): &(AccessKey, Status)| [key.status, *account] == [Status::Active; 2];
+        Ok(found.filter(counts).map(|(key, _)| Caller {
+            access_key: key.id,
+            account: key.account,
+            project: key.project,
+            role: key.role,
+        }))
     }
 }
 
@@ -48,6 +71,14 @@ impl Caller {
         }
     }
 
+    /// Refuses those who may not manage access keys and the account.
+    pub(crate) fn may_administer(&self) -> Result<()> {
+        match self.role {
+            Role::Admin => Ok(()),
+            Role::User | Role::Viewer => Err(forbidden("this needs an access key whose role is admin")),
+        }
+    }
+
     /// Refuses those who see one project only.
     pub(crate) fn sees_account(&self) -> Result<()> {
         match self.project {
@@ -60,6 +91,15 @@ impl Caller {
     pub(crate) fn sees(&self, account: &AccountId, project: &ProjectId) -> Sight {
         let is_seen = self.account == *account && self.project.as_ref().is_none_or(|own| own == project);
         if is_seen { Sight::Seen } else { Sight::Hidden }
+    }
+
+    /// The same for what may belong to a whole account, which is hidden from those who see one project only.
+    pub(crate) fn sees_of(&self, account: &AccountId, project: Option<&ProjectId>) -> Sight {
+        match project {
+            Some(project) => self.sees(account, project),
+            None if self.account == *account && self.project.is_none() => Sight::Seen,
+            None => Sight::Hidden,
+        }
     }
 
     /// The project that a request means: the one it names, else the caller's own.

@@ -6,8 +6,8 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_domain::time::Version;
-use gatepost_store::act::CommitAnswer;
-use gatepost_store::{Change, StoreErrorKind, Write, os_rng};
+use gatepost_store::act::{CommitAnswer, CursorState};
+use gatepost_store::{Change, StoreErrorKind, Versioned, Write, os_rng};
 
 use crate::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -55,6 +55,15 @@ impl ControlPlane {
                 ErrorCode::StreamFull,
                 "the event stream is full because no deliverer reads it; what shuts keys off still works",
             )),
+        }
+    }
+
+    /// Whether the change that brought a record to where it already is still stands. What is committed
+    /// a second time so is nothing new, but who waits for gateways must know its version.
+    pub(crate) async fn standing<T>(&self, found: &Versioned<T>) -> Result<Committed> {
+        match self.store.confirm(found.version, &found.event).await?.state {
+            CursorState::Present | CursorState::Trimmed => Ok(Committed::At(found.version)),
+            CursorState::Foreign => Ok(Committed::Stale),
         }
     }
 

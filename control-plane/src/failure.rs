@@ -1,6 +1,7 @@
 //! Why a use case did not do what was asked.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use gatepost_domain::problem::{ErrorCode, Problem};
 use gatepost_store::StoreError;
@@ -10,6 +11,8 @@ use gatepost_store::StoreError;
 pub enum Failure {
     /// What was asked cannot be done.
     Refused(Problem),
+    /// It was asked too often: nothing was done. It may be asked again after this long.
+    TooFast(Duration),
     /// The store did not do it.
     Store(StoreError),
 }
@@ -42,6 +45,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Refused(problem) => f.write_str(&problem.detail),
+            Failure::TooFast(wait) => write!(f, "too many requests; try again in {} s", wait.as_secs() + 1),
             Failure::Store(error) => write!(f, "{error}"),
         }
     }

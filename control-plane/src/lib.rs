@@ -4,7 +4,9 @@ mod api;
 mod caller;
 mod commit;
 mod failure;
+mod guesses;
 mod metrics;
+mod pace;
 mod server;
 mod use_cases;
 
@@ -12,17 +14,22 @@ pub use api::openapi_json;
 pub use caller::Caller;
 pub use failure::Failure;
 pub use server::{ControlPlaneServer, NotStarted};
-pub use use_cases::access_keys::{Created, NewAccessKey};
+pub use use_cases::operator::{Created, NewAccessKey};
 
 use std::sync::Arc;
 
+use gatepost_deliverer::send::Sender;
 use gatepost_deliverer::{Guard, PrivateNetworks};
+use gatepost_domain::id::AccountId;
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
+use crate::guesses::Guesses;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::use_cases::webhooks::ping;
 
 /// All use cases, over one store. Clones share it.
 #[derive(Clone)]
@@ -33,7 +40,17 @@ pub struct ControlPlane {
     pub(crate) metrics: Arc<Metrics>,
     /// For answers that wait for gateways.
     pub(crate) waiting: Arc<Semaphore>,
+    pub(crate) guesses: Arc<Guesses>,
+    pub(crate) sender: Sender,
+    pub(crate) pings: Pace<AccountId>,
+    /// For pings that are being sent.
+    pub(crate) pinging: Arc<Semaphore>,
 }
+
+/// Why the use cases could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the admin API: {0}")]
+pub struct NotMade(Box<dyn std::error::Error + Send + Sync>);
 
 impl ControlPlane {
     /// The use cases over a store.
@@ -42,10 +59,19 @@ impl ControlPlane {
         clock: Arc<dyn Clock>,
         private_networks: PrivateNetworks,
         registry: &Registry,
-    ) -> prometheus::Result<Self> {
-        let metrics = Arc::new(Metrics::register(registry)?);
-        let waiting = Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING));
-        Ok(Self { store, clock, guard: Guard::new(private_networks), metrics, waiting })
+    ) -> Result<Self, NotMade> {
+        let guard = Guard::new(private_networks);
+        Ok(Self {
+            metrics: Arc::new(Metrics::register(registry).map_err(|error| NotMade(error.into()))?),
+            sender: Sender::new(guard, Arc::clone(&clock)).map_err(|error| NotMade(error.into()))?,
+            waiting: Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING)),
+            guesses: Arc::new(Guesses::new()),
+            pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
+            pinging: Arc::new(Semaphore::new(ping::MAX_PINGS)),
+            store,
+            clock,
+            guard,
+        })
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -42,7 +42,8 @@ impl ControlPlaneServer {
             // A sender that is gone is a stop as well.
             drop(stopped.wait_for(|stopped| *stopped).await);
         };
-        let serving = axum::serve(listener, ServiceExt::<Request>::into_make_service(app));
+        let serving =
+            axum::serve(listener, ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(app));
         let serving = tokio::spawn(async move { serving.with_graceful_shutdown(stopping).await });
         Ok(Self { address, stop, serving })
     }

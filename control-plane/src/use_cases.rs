@@ -1,10 +1,12 @@
 //! What can be done, apart from how it is asked for.
 
 pub(crate) mod access_keys;
+pub(crate) mod accounts;
 pub(crate) mod api_keys;
 pub(crate) mod authenticate;
 pub(crate) mod gateways;
 pub(crate) mod given;
+pub(crate) mod operator;
 pub(crate) mod projects;
 mod text;
 pub(crate) mod webhooks;

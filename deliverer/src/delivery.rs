@@ -13,7 +13,7 @@ use url::Url;
 use crate::attempt;
 use crate::body::{self, SeesValues};
 use crate::options::{EXTEND_EVERY, LEASE, PAUSED_WAIT, STOP_GRACE};
-use crate::send::{Message, Sent};
+use crate::send::{Message, Sent, SigningSecret};
 use crate::shared::Shared;
 
 /// How often a settlement is tried while the store does not answer.
@@ -102,16 +102,27 @@ async fn attempt_once(shared: &Shared, webhook: &WebhookId, leased: &Leased) -> 
 }
 
 async fn send(shared: &Shared, webhook: &Webhook, url: &Url, leased: &Leased, body: Vec<u8>) -> Result<Sent> {
-    let secret = shared.store.open_webhook_secret(&webhook.id, &webhook.secret)?;
+    let secrets = secrets(shared, webhook)?;
+    let token = webhook.static_token.as_ref();
+    let token = token.map(|token| shared.store.open_static_token(&webhook.id, token)).transpose()?;
     let message = Message {
         url,
         method: &webhook.method,
         headers: &webhook.custom_headers,
         id: &leased.event_id,
         body,
-        secret: &secret,
+        secrets: &secrets,
+        static_token: token.as_ref(),
     };
     Ok(shared.sender.send(message).await)
+}
+
+/// The secret, and those before it that have not run out yet.
+fn secrets(shared: &Shared, webhook: &Webhook) -> Result<Vec<SigningSecret>> {
+    let now = shared.sender.now();
+    let old = webhook.old_secrets.iter().filter(|old| now < old.until).map(|old| &old.secret);
+    let all = std::iter::once(&webhook.secret).chain(old);
+    all.map(|sealed| shared.store.open_webhook_secret(&webhook.id, sealed)).collect()
 }
 
 fn ended(leased: &Leased, sent: &Sent) -> Ended {

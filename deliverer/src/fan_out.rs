@@ -107,17 +107,84 @@ fn plan(expected: Version, new: Version, entries: Vec<Entry>, webhooks: &Webhook
     step
 }
 
-/// The live webhooks that asked for an event. An event that is older than a webhook is not for it.
+/// The webhooks that asked for an event and were live when it happened.
 fn asking(webhooks: &Webhooks, told: &Told, topic: Topic, version: Version) -> Vec<WebhookId> {
     let of_account = webhooks.get(&told.head.account).map(Vec::as_slice).unwrap_or_default();
     let asks = |webhook: &&Versioned<Webhook>| {
         let record = &webhook.record;
-        // A webhook that was changed after the event stands at a later position than it was made at.
-        let is_older = webhook.version < version || record.stamps.created_at <= version.moment();
-        record.status == WebhookStatus::Live
-            && record.topics.contains(&topic)
+        record.topics.contains(&topic)
             && (record.project.is_none() || record.project == told.head.project)
-            && is_older
+            && status_at(webhook, version) == Some(WebhookStatus::Live)
     };
     of_account.iter().filter(asks).map(|webhook| webhook.record.id.clone()).collect()
+}
+
+/// What status a webhook had at an event; none if it was made later. One that was changed after the event stands at a
+/// later position than what the event met, so the moments of its making and of its last pause or end of it decide.
+fn status_at(webhook: &Versioned<Webhook>, version: Version) -> Option<WebhookStatus> {
+    let record = &webhook.record;
+    if webhook.version < version {
+        return Some(record.status);
+    }
+    if version.moment() < record.stamps.created_at {
+        return None;
+    }
+    match (record.status_changed_at, record.status) {
+        (Some(at), WebhookStatus::Live) if version.moment() <= at => Some(WebhookStatus::Paused),
+        (Some(at), WebhookStatus::Paused) if version.moment() <= at => Some(WebhookStatus::Live),
+        (Some(_) | None, status) => Some(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_domain::id::EventId;
+    use gatepost_domain::record::{Actor, Role, Sealed, Stamps};
+    use gatepost_domain::time::Timestamp;
+
+    /// A webhook that was made at 100 ms and stands at a version of so many ms.
+    fn webhook(stands_at_ms: u64, status: WebhookStatus, status_changed_at_ms: Option<u64>) -> Versioned<Webhook> {
+        let record = Webhook {
+            id: WebhookId::parse("wh_00w").unwrap(),
+            account: AccountId::parse("acc_00a").unwrap(),
+            project: None,
+            name: "w".to_owned(),
+            url: "https://example.com/".to_owned(),
+            topics: vec![],
+            method: "POST".to_owned(),
+            custom_headers: vec![],
+            status,
+            status_changed_at: status_changed_at_ms.map(Timestamp::from_ms),
+            made_by: Role::Admin,
+            secret: Sealed(vec![]),
+            old_secrets: vec![],
+            static_token: None,
+            stamps: Stamps::new(Timestamp::from_ms(100), Actor::Operator),
+        };
+        let event = EventId::parse("evt_00e").unwrap();
+        let version = Version::from_parts(stands_at_ms, 1);
+        Versioned { record, version, event, first_used_at: None, unknown: Default::default() }
+    }
+
+    #[test]
+    fn an_event_meets_the_status_of_its_moment() {
+        use WebhookStatus::{Live, Paused};
+        for (webhook, event_ms, expected) in [
+            (webhook(100, Live, None), 50, None),
+            (webhook(100, Live, None), 200, Some(Live)),
+            (webhook(300, Live, None), 50, None),
+            (webhook(300, Live, None), 200, Some(Live)),
+            (webhook(300, Live, Some(300)), 200, Some(Paused)),
+            (webhook(300, Live, Some(300)), 300, Some(Paused)),
+            (webhook(300, Live, Some(300)), 301, Some(Live)),
+            (webhook(300, Paused, Some(300)), 200, Some(Live)),
+            (webhook(300, Paused, Some(300)), 400, Some(Paused)),
+            (webhook(500, Paused, Some(300)), 400, Some(Paused)),
+            (webhook(500, Paused, Some(300)), 200, Some(Live)),
+        ] {
+            let found = status_at(&webhook, Version::from_parts(event_ms, 0));
+            assert_eq!(found, expected, "{event_ms}: {:?}", webhook.record);
+        }
+    }
 }

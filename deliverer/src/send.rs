@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::id::EventId;
+use gatepost_domain::key::Secret;
 use gatepost_domain::schedule::Outcome;
 use gatepost_domain::time::{Clock, Timestamp};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, redirect};
 use tokio::time::Instant;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::address::{Guard, GuardedResolver};
 use crate::options::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_ANSWER_BYTES};
@@ -49,9 +51,17 @@ pub struct Message<'a> {
     pub id: &'a EventId,
     /// The body.
     pub body: Vec<u8>,
-    /// What signs it.
-    pub secret: &'a [u8],
+    /// What signs it: each of these. Without any it carries no signature.
+    pub secrets: &'a [SigningSecret],
+    /// What is sent as `theauthapi-signature`, as the receivers of the hosted product want it.
+    pub static_token: Option<&'a Secret>,
 }
+
+/// A signing secret in clear, wiped when dropped.
+pub type SigningSecret = Zeroizing<Vec<u8>>;
+
+/// The opt-in header of the hosted product. It proves nothing of the body and is not the signing secret.
+const STATIC_TOKEN: &str = "theauthapi-signature";
 
 /// How a try ended.
 #[derive(Debug)]
@@ -92,6 +102,11 @@ impl Sender {
         Ok(Self { client, guard, clock })
     }
 
+    /// The moment by which messages are signed.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Signs and sends a message, once.
     pub async fn send(&self, message: Message<'_>) -> Sent {
         let (at, started) = (self.clock.now(), Instant::now());
@@ -127,13 +142,16 @@ fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
         let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
         headers.append(name, value.parse().map_err(|_| "a header value is not valid".to_owned())?);
     }
+    let signature = sign::signatures(message.secrets, message.id, at, &message.body);
     let ours = [
-        ("webhook-id", message.id.to_string()),
-        ("webhook-timestamp", at.as_seconds().to_string()),
-        ("webhook-signature", sign::signature(message.secret, message.id, at, &message.body)),
-    ];
-    for (name, value) in ours {
-        headers.insert(name, value.parse().map_err(|_| format!("{name} is not valid"))?);
+        ("webhook-id", Some(message.id.as_str())),
+        ("webhook-timestamp", Some(at.as_seconds().to_string().as_str())),
+        ("webhook-signature", Some(signature.as_str()).filter(|_| !message.secrets.is_empty())),
+        (STATIC_TOKEN, message.static_token.map(Secret::expose)),
+    ]
+    .map(|(name, value)| value.map(|value| (name, HeaderValue::from_str(value))));
+    for (name, value) in ours.into_iter().flatten() {
+        headers.insert(name, value.map_err(|_| format!("{name} is not valid"))?);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

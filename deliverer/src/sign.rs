@@ -15,7 +15,13 @@ pub fn secret_text(secret: &[u8]) -> String {
     format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
 }
 
-/// The value of `webhook-signature`.
+/// A whole `webhook-signature`: a signature by each secret, with one space between them.
+pub fn signatures<S: AsRef<[u8]>>(secrets: &[S], id: &EventId, at: Timestamp, body: &[u8]) -> String {
+    let signatures: Vec<String> = secrets.iter().map(|secret| signature(secret.as_ref(), id, at, body)).collect();
+    signatures.join(" ")
+}
+
+/// One signature.
 pub fn signature(secret: &[u8], id: &EventId, at: Timestamp, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes any key length");
     mac.update(format!("{id}.{}.", at.as_seconds()).as_bytes());

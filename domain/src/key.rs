@@ -12,6 +12,8 @@ use crate::id::CELL;
 const BODY_DIGITS: usize = 64;
 /// 333 bits.
 const RANDOM_DIGITS: usize = BODY_DIGITS - 2 - CHECKSUM_DIGITS;
+/// 256 bits.
+const STATIC_TOKEN_DIGITS: usize = 43;
 /// Enough base 62 digits for a CRC32.
 const CHECKSUM_DIGITS: usize = 6;
 
@@ -76,6 +78,13 @@ pub fn generate_api_key(env: Env, rng: &mut impl CryptoRng) -> Secret {
 /// Draws a new access key value: `live_access_` and 64 base 62 characters.
 pub fn generate_access_key(rng: &mut impl CryptoRng) -> Secret {
     generate("live_access_", rng)
+}
+
+/// Draws what a webhook sends as `theauthapi-signature`: `wht_` and 256 bits. It leads to nothing here.
+pub fn generate_static_token(rng: &mut impl CryptoRng) -> Secret {
+    let mut text = "wht_".to_owned();
+    base62::push_random(&mut text, STATIC_TOKEN_DIGITS, rng);
+    Secret::new(text)
 }
 
 fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Secret {

@@ -230,6 +230,15 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
+/// A signing secret that was replaced, and until when requests are still signed with it as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSecret {
+    /// The secret, sealed and bound to the webhook's id.
+    pub secret: Sealed,
+    /// The moment from which it is no longer used.
+    pub until: Timestamp,
+}
+
 /// Whether a webhook gets its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookStatus {
@@ -275,10 +284,16 @@ pub struct Webhook {
     pub custom_headers: Vec<(String, String)>,
     /// Whether it gets its events.
     pub status: WebhookStatus,
-    /// The role of the access key that made it: only an admin's webhook sees keys in clear.
+    /// When it was last paused or went on; absent if it has always been as it is.
+    pub status_changed_at: Option<Timestamp>,
+    /// The role of the access key that chose where its events go: only an admin's webhook sees keys in clear.
     pub made_by: Role,
     /// The signing secret, sealed and bound to the webhook's id.
     pub secret: Sealed,
+    /// Secrets that it had before, the latest first.
+    pub old_secrets: Vec<OldSecret>,
+    /// What is sent as `theauthapi-signature`, sealed, for receivers of the hosted product; absent if nothing is.
+    pub static_token: Option<Sealed>,
     /// Who and when.
     pub stamps: Stamps,
 }

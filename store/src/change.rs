@@ -123,9 +123,8 @@ impl Change {
             return Scope::All;
         }
         let images = || self.writes.iter().flat_map(Write::images);
-        if let Some(project) = images().find_map(project_of_status_change) {
-            let ends_keys = matches!(self.action, Action::ProjectDeleted | Action::ProjectUpdated);
-            return if ends_keys { Scope::Project(project) } else { Scope::None };
+        if let Some(project) = self.writes.iter().find_map(project_of_status_change) {
+            return Scope::Project(project);
         }
         let digests: BTreeSet<Digest> = images().flat_map(api_key_digests).collect();
         if digests.is_empty() { Scope::None } else { Scope::Digests(digests.into_iter().collect()) }
@@ -134,11 +133,12 @@ impl Change {
     /// Whether the change may shut a key off.
     pub(crate) fn fence(&self) -> Fence {
         match self.action {
-            Action::ApiKeyUpdated | Action::ApiKeyDeleted | Action::ProjectUpdated | Action::ProjectDeleted => {
-                Fence::Up
-            }
+            Action::ApiKeyUpdated | Action::ApiKeyDeleted | Action::ProjectDeleted => Fence::Up,
             Action::AccountCreated
+            | Action::AccountUpdated
+            | Action::AccountDeleted
             | Action::ProjectCreated
+            | Action::ProjectUpdated
             | Action::ApiKeyCreated
             | Action::ApiKeyFirstUsed
             | Action::AccessKeyCreated
@@ -153,10 +153,13 @@ impl Change {
     /// Whatever shuts something off goes on when the stream is full.
     pub(crate) fn urgency(&self) -> Urgency {
         match self.action {
-            Action::ApiKeyDeleted | Action::ProjectDeleted | Action::AccessKeyDeleted | Action::WebhookDeleted => {
-                Urgency::ShutsOff
-            }
+            Action::AccountDeleted
+            | Action::ApiKeyDeleted
+            | Action::ProjectDeleted
+            | Action::AccessKeyDeleted
+            | Action::WebhookDeleted => Urgency::ShutsOff,
             Action::AccountCreated
+            | Action::AccountUpdated
             | Action::ProjectCreated
             | Action::ProjectUpdated
             | Action::ApiKeyCreated
@@ -198,10 +201,11 @@ fn api_key_digests(record: &Record) -> impl Iterator<Item = Digest> {
     values.iter().map(|value| value.digest)
 }
 
-fn project_of_status_change(record: &Record) -> Option<ProjectId> {
-    match record {
-        Record::Project(project) => Some(project.id.clone()),
-        Record::Account(_) | Record::ApiKey(_) | Record::AccessKey(_) | Record::Webhook(_) => None,
+/// The project whose keys a write shuts off or lets in again. Gateways know nothing else of a project.
+fn project_of_status_change(write: &Write) -> Option<ProjectId> {
+    match (write.old.as_ref().map(|old| &old.record), &write.new) {
+        (Some(Record::Project(old)), Some(Record::Project(new))) if old.status != new.status => Some(new.id.clone()),
+        _ => None,
     }
 }
 

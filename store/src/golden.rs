@@ -8,8 +8,8 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Env;
 use gatepost_domain::record::{
-    AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, RateLimit, Record, Role, Sealed,
-    Stamps, Status, Webhook, WebhookStatus,
+    AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, RateLimit, Record,
+    Role, Sealed, Stamps, Status, Webhook, WebhookStatus,
 };
 use gatepost_domain::time::{Timestamp, Version};
 
@@ -91,16 +91,29 @@ fn records() -> Vec<(&'static str, Record)> {
         method: "POST".to_owned(),
         custom_headers: vec![("x-a".to_owned(), "b".to_owned())],
         status: WebhookStatus::Live,
+        status_changed_at: None,
         made_by: Role::Admin,
         secret: Sealed(vec![4; 8]),
+        old_secrets: vec![],
+        static_token: None,
         stamps: stamps(),
     };
+    let rotated = Webhook {
+        old_secrets: vec![OldSecret { secret: Sealed(vec![5; 8]), until: at(2000) }],
+        static_token: Some(Sealed(vec![6; 8])),
+        status: WebhookStatus::Paused,
+        status_changed_at: Some(at(3)),
+        ..webhook.clone()
+    };
+    let shut_off = Account { status: Status::Inactive, ..account_record.clone() };
     vec![
         ("account", account_record.into()),
         ("project", project_record.into()),
         ("api_key", api_key().into()),
         ("access_key", access_key.into()),
         ("webhook", webhook.into()),
+        ("webhook_with_old_secrets", rotated.into()),
+        ("account_shut_off", shut_off.into()),
     ]
 }
 

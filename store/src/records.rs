@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
-use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Webhook};
+use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
 use crate::act::{CommitAnswer, IndexName, RawCommit, RawRecord, RawWrite, RecordName, Told as RawTold};
 use crate::change::{self, Change, MOMENT_DIGITS, Versioned, Write, digests_of, index_of};
@@ -80,6 +80,16 @@ impl Store {
     /// Reads an access key by its value.
     pub async fn access_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<AccessKey>>> {
         self.by_digest(digest, as_access_key).await
+    }
+
+    /// Reads an access key by its value, and whether its account counts, in one round trip.
+    pub async fn access_key_of_caller(&self, digest: &Digest) -> Result<Option<(AccessKey, Status)>> {
+        let Some((name, raw, owner)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
+        let (record, _) = shape::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
+        let Some(key) = as_access_key(record) else { return Ok(None) };
+        let account = owner.map(|owner| typed(key.account.as_str(), owner, as_account)).transpose()?;
+        let status = account.map_or(Status::Inactive, |account| account.record.status);
+        Ok(Some((key, status)))
     }
 
     /// Reads a webhook.

@@ -51,7 +51,10 @@ pub(crate) fn name_of(record: &Record) -> RecordName {
 /// The bytes of a record, with the unknown fields of the image that it replaces.
 pub(crate) fn encode(record: &Record, unknown: &Unknown) -> Result<Image> {
     match record {
-        Record::Account(account) => image("", Timestamp::MAX, account::public(account), Map::new(), unknown),
+        Record::Account(account) => {
+            let usable = parts::usable_until(account.status, None);
+            image("", usable, account::public(account), Map::new(), unknown)
+        }
         Record::Project(project) => {
             let usable = parts::usable_until(project.status, None);
             image(project.account.as_str(), usable, project::public(project), Map::new(), unknown)

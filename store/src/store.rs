@@ -125,15 +125,23 @@ impl Store {
         self.envelope.unseal(webhook.as_str(), sealed)
     }
 
+    /// Seals what a webhook sends as `theauthapi-signature`. It does not open as a signing secret.
+    pub fn seal_static_token(&self, webhook: &WebhookId, token: &Secret) -> Result<Sealed> {
+        self.envelope.seal(&static_token_of(webhook), token.expose().as_bytes(), &mut os_rng())
+    }
+
+    /// Opens what a webhook sends as `theauthapi-signature`.
+    pub fn open_static_token(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Secret> {
+        text(&self.envelope.unseal(&static_token_of(webhook), sealed)?)
+    }
+
     pub(crate) fn seal_event_secret(&self, event: &EventId, secret: &Secret) -> Result<Vec<u8>> {
         let sealed = self.envelope.seal(event.as_str(), secret.expose().as_bytes(), &mut os_rng())?;
         Ok(sealed.0)
     }
 
     pub(crate) fn open_event_secret(&self, event: &EventId, sealed: Vec<u8>) -> Result<Secret> {
-        let bytes = self.envelope.unseal(event.as_str(), &Sealed(sealed))?;
-        let text = String::from_utf8(bytes.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-        Ok(Secret::new(text))
+        text(&self.envelope.unseal(event.as_str(), &Sealed(sealed))?)
     }
 
     /// Leases up to `want` requests of `limit` per `window` to one gateway.
@@ -155,6 +163,16 @@ impl Store {
     pub async fn trim(&self, rule: TrimRule) -> Result<Trimmed> {
         self.backend.trim(rule).await
     }
+}
+
+/// To whom a static token is bound.
+fn static_token_of(webhook: &WebhookId) -> String {
+    format!("{webhook}/static-token")
+}
+
+fn text(bytes: &[u8]) -> Result<Secret> {
+    let text = String::from_utf8(bytes.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    Ok(Secret::new(text))
 }
 
 async fn connect(options: &StoreOptions) -> Result<Backend> {

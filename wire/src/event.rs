@@ -1,6 +1,6 @@
 //! Events as JSON: the body of a webhook request.
 
-use gatepost_domain::change::Action;
+use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::record::Record;
 use gatepost_domain::time::Timestamp;
@@ -40,7 +40,7 @@ pub fn event_body(
 ) -> EventBody {
     EventBody {
         id: id.to_string(),
-        kind: action.as_str().to_owned(),
+        kind: action.topic().map_or(action.as_str(), Topic::as_str).to_owned(),
         timestamp: text(at),
         account_id: account.to_string(),
         project_id: project.map(ToString::to_string),
@@ -57,7 +57,7 @@ fn resource(record: &Record, action: Action, at: Timestamp, secret: Option<&str>
             serde_json::to_value(ApiKeyBody::new(key, secret.unwrap_or(key.id.as_str()), first_used_at))
         }
         Record::AccessKey(key) => serde_json::to_value(AccessKeyBody::new(key, secret.unwrap_or(key.id.as_str()))),
-        Record::Webhook(webhook) => serde_json::to_value(WebhookBody::new(webhook, None)),
+        Record::Webhook(webhook) => serde_json::to_value(WebhookBody::new(webhook)),
     };
     json.expect("bodies are structs with text keys")
 }

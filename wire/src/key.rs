@@ -142,6 +142,14 @@ pub struct AccessKeyBody {
     pub role: String,
     /// Whether it may be used.
     pub is_active: bool,
+    /// By whom it was made.
+    pub created_by: Option<String>,
+    /// What `createdBy` is the id of.
+    pub created_by_type: Option<String>,
+    /// By whom it was last changed.
+    pub last_changed_by: Option<String>,
+    /// What `lastChangedBy` is the id of.
+    pub last_changed_by_type: Option<String>,
     /// When it was made.
     pub created_at: String,
     /// When it was last changed.
@@ -151,6 +159,8 @@ pub struct AccessKeyBody {
 impl AccessKeyBody {
     /// The access key as `shown`, its value or its id, allows.
     pub fn new(key: &AccessKey, shown: &str) -> Self {
+        let (created_by, created_by_type) = actor(&key.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor(&key.stamps.updated_by);
         Self {
             id: key.id.to_string(),
             key: shown.to_owned(),
@@ -160,6 +170,10 @@ impl AccessKeyBody {
             project_id: key.project.as_ref().map(ToString::to_string),
             role: key.role.as_str().to_owned(),
             is_active: key.status == Status::Active,
+            created_by,
+            created_by_type,
+            last_changed_by,
+            last_changed_by_type,
             created_at: text(key.stamps.created_at),
             updated_at: text(key.stamps.updated_at),
         }

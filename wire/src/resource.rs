@@ -18,6 +18,14 @@ pub struct AccountBody {
     pub name: String,
     /// Whether it counts.
     pub is_active: bool,
+    /// By whom it was made.
+    pub created_by: Option<String>,
+    /// What `createdBy` is the id of.
+    pub created_by_type: Option<String>,
+    /// By whom it was last changed.
+    pub last_changed_by: Option<String>,
+    /// What `lastChangedBy` is the id of.
+    pub last_changed_by_type: Option<String>,
     /// When it was made.
     pub created_at: String,
     /// When it was last changed.
@@ -26,10 +34,16 @@ pub struct AccountBody {
 
 impl From<&Account> for AccountBody {
     fn from(account: &Account) -> Self {
+        let (created_by, created_by_type) = actor(&account.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor(&account.stamps.updated_by);
         Self {
             id: account.id.to_string(),
             name: account.name.clone(),
             is_active: account.status == Status::Active,
+            created_by,
+            created_by_type,
+            last_changed_by,
+            last_changed_by_type,
             created_at: text(account.stamps.created_at),
             updated_at: text(account.stamps.updated_at),
         }
@@ -111,10 +125,21 @@ pub struct WebhookBody {
     /// The signing secret, only in the answer that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// Until when requests are signed with an old secret as well; null if they are not.
+    pub old_secret_until: Option<String>,
+    /// Whether a static token is sent as `theauthapi-signature`, as the hosted product does.
+    pub theauthapi_signature: bool,
+    /// That token, only in the answer that set it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub theauthapi_token: Option<String>,
     /// By whom it was made.
     pub created_by: Option<String>,
     /// What `createdBy` is the id of.
     pub created_by_type: Option<String>,
+    /// By whom it was last changed.
+    pub last_changed_by: Option<String>,
+    /// What `lastChangedBy` is the id of.
+    pub last_changed_by_type: Option<String>,
     /// When it was made.
     pub created_at: String,
     /// When it was last changed.
@@ -122,9 +147,10 @@ pub struct WebhookBody {
 }
 
 impl WebhookBody {
-    /// The webhook, with its secret in the answer that made it.
-    pub fn new(webhook: &Webhook, secret: Option<&str>) -> Self {
+    /// The webhook without its secrets.
+    pub fn new(webhook: &Webhook) -> Self {
         let (created_by, created_by_type) = actor(&webhook.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor(&webhook.stamps.updated_by);
         Self {
             id: webhook.id.to_string(),
             account_id: webhook.account.to_string(),
@@ -136,9 +162,14 @@ impl WebhookBody {
             custom_headers: webhook.custom_headers.iter().cloned().collect(),
             status: webhook.status.as_str().to_owned(),
             is_active: true,
-            secret: secret.map(str::to_owned),
+            secret: None,
+            old_secret_until: webhook.old_secrets.first().map(|old| text(old.until)),
+            theauthapi_signature: webhook.static_token.is_some(),
+            theauthapi_token: None,
             created_by,
             created_by_type,
+            last_changed_by,
+            last_changed_by_type,
             created_at: text(webhook.stamps.created_at),
             updated_at: text(webhook.stamps.updated_at),
         }

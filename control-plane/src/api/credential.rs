@@ -1,6 +1,8 @@
 //! The access key of a request: in the headers that clients of the hosted product use.
 
-use axum::extract::FromRequestParts;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
 use gatepost_domain::problem::ErrorCode;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -18,7 +20,10 @@ impl FromRequestParts<ControlPlane> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, control_plane: &ControlPlane) -> Result<Self, Failure> {
         let value = find(&parts.headers).ok_or(ErrorCode::MissingAccessKey)?;
-        control_plane.authenticate(value).await
+        // Where there is no connection, as in a call from within, all calls share one address.
+        let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        control_plane.authenticate(value, from).await
     }
 }
 

@@ -29,6 +29,21 @@ impl<T: DeserializeOwned> FromRequest<ControlPlane> for JsonBody<T> {
     }
 }
 
+/// A body as JSON that may be left out, as clients do which send a form's content type and no byte.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalJson<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.into_response()))?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        serde_json::from_slice(&bytes).map(OptionalJson).map_err(|error| not_json(&error))
+    }
+}
+
 fn unread(response: Response) -> Failure {
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);

@@ -1,5 +1,7 @@
 //! Errors as answers. Only here does the admin API write them.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use gatepost_domain::problem::{self, ErrorCode, Problem};
@@ -14,6 +16,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Failure::Refused(problem) => answer(problem),
+            Failure::TooFast(wait) => too_fast(wait),
             Failure::Store(error) => answer(of_store(&error)),
         }
     }
@@ -36,6 +39,15 @@ pub(crate) fn answer(problem: Problem) -> Response {
         503 => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
         _ => None,
     };
+    response
+}
+
+fn too_fast(wait: Duration) -> Response {
+    let mut response = answer(ErrorCode::RateLimited.into());
+    // Rounded up: who comes back by then is not told the same again.
+    let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
+    let seconds = HeaderValue::from_str(&seconds).expect("digits make a header");
+    response.headers_mut().insert(RETRY_AFTER, seconds);
     response
 }
 

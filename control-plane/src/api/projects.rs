@@ -3,11 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use gatepost_wire::ProjectBody;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{JsonBody, Named, Query};
+use super::gateways::PreferWait;
+use super::named::NameBody;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -68,4 +70,35 @@ pub(super) async fn get(
 ) -> Result<Json<ProjectBody>> {
     let found = control_plane.project(&caller, &id).await?;
     Ok(Json(ProjectBody::from(&found.record)))
+}
+
+/// Gives a project another name.
+#[utoipa::path(
+    patch, path = "/projects/{id}", tag = "projects", params(("id" = String, Path)), request_body = NameBody,
+    responses((status = 200, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 404))
+)]
+pub(super) async fn update(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(id): Named,
+    JsonBody(new): JsonBody<NameBody>,
+) -> Result<Json<ProjectBody>> {
+    Ok(Json(ProjectBody::from(&control_plane.rename_project(&caller, &id, new.name).await?)))
+}
+
+/// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes
+/// when every gateway refuses them, and `Gatepost-Propagated: applied/known` tells what was reached.
+#[utoipa::path(
+    delete, path = "/projects/{id}", tag = "projects",
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = bool), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(super) async fn deactivate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    wait: PreferWait,
+    Named(id): Named,
+) -> Result<(HeaderMap, Json<bool>)> {
+    let version = control_plane.deactivate_project(&caller, &id).await?;
+    Ok((wait.headers(&control_plane, version).await?, Json(true)))
 }

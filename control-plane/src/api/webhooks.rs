@@ -1,61 +1,22 @@
 //! `/webhooks`.
 
-use std::collections::BTreeMap;
+mod body;
 
 use axum::Json;
 use axum::extract::State;
+use gatepost_domain::change::Topic;
+use gatepost_domain::key::Secret;
 use gatepost_wire::WebhookBody;
 use http::StatusCode;
-use serde::Deserialize;
-use utoipa::ToSchema;
 
-use super::extract::{JsonBody, Named, Query};
+use super::extract::{JsonBody, Named, OptionalJson, Query};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::webhooks::{NewWebhook, WebhookFilter};
+use crate::use_cases::webhooks::{ToldWebhook, WebhookFilter};
+use body::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
 
-/// A webhook to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreateWebhook {
-    /// Its name.
-    #[schema(required)]
-    name: Option<String>,
-    /// The account; by default that of the access key.
-    account_id: Option<String>,
-    /// The only project whose events it gets; by default all of the account.
-    project_id: Option<String>,
-    /// Where events are sent: https, not into a private network.
-    #[schema(required)]
-    url: Option<String>,
-    /// Which events, at least one topic.
-    #[schema(required)]
-    topics: Option<Vec<String>>,
-    /// The HTTP method; `POST` by default.
-    http_method: Option<String>,
-    /// Headers that are added to each request.
-    custom_headers: Option<BTreeMap<String, String>>,
-    /// `live` (the default) or `paused`.
-    status: Option<String>,
-}
-
-impl From<CreateWebhook> for NewWebhook {
-    fn from(new: CreateWebhook) -> Self {
-        Self {
-            name: new.name,
-            account: new.account_id,
-            project: new.project_id,
-            url: new.url,
-            topics: new.topics.unwrap_or_default(),
-            method: new.http_method,
-            headers: new.custom_headers.unwrap_or_default(),
-            status: new.status,
-        }
-    }
-}
-
-/// Makes a webhook. Its signing secret is told only in this answer.
+/// Makes a webhook. Its signing secret is told only in this answer, as is a static token.
 #[utoipa::path(
     post, path = "/webhooks", tag = "webhooks", request_body = CreateWebhook,
     responses((status = 201, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 409))
@@ -65,8 +26,31 @@ pub(super) async fn create(
     caller: Caller,
     JsonBody(new): JsonBody<CreateWebhook>,
 ) -> Result<(StatusCode, Json<WebhookBody>)> {
-    let (webhook, secret) = control_plane.create_webhook(&caller, new.into()).await?;
-    Ok((StatusCode::CREATED, Json(WebhookBody::new(&webhook, Some(&secret)))))
+    let made = control_plane.create_webhook(&caller, new.try_into()?).await?;
+    Ok((StatusCode::CREATED, Json(told(&made))))
+}
+
+/// Lists the topics that webhooks may ask for.
+#[utoipa::path(
+    get, path = "/webhooks/topics", tag = "webhooks", responses((status = 200, body = [String]), (status = 401))
+)]
+pub(super) async fn topics(_: Caller) -> Json<Vec<&'static str>> {
+    Json(Topic::ALL.iter().map(|topic| topic.as_str()).collect())
+}
+
+/// Sends a request, once and without a signature, to see whether a webhook at that address would be reached. An address
+/// that webhooks may not have is a 400; whatever else comes of it is a 200 that tells. An account may send ten at once
+/// and then one every six seconds.
+#[utoipa::path(
+    post, path = "/webhooks/ping", tag = "webhooks", request_body = PingWebhook,
+    responses((status = 200, body = PingBody), (status = 400), (status = 401), (status = 403), (status = 429))
+)]
+pub(super) async fn ping(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    JsonBody(asked): JsonBody<PingWebhook>,
+) -> Result<Json<PingBody>> {
+    Ok(Json(control_plane.ping(&caller, asked.into()).await?.into()))
 }
 
 /// Lists webhooks.
@@ -89,7 +73,7 @@ pub(super) async fn list(
         topic: query.name("topic"),
     };
     let webhooks = control_plane.webhooks(&caller, &filter).await?;
-    Ok(Json(webhooks.iter().map(|webhook| WebhookBody::new(webhook, None)).collect()))
+    Ok(Json(webhooks.iter().map(WebhookBody::new).collect()))
 }
 
 /// Reads a webhook.
@@ -103,7 +87,38 @@ pub(super) async fn get(
     Named(id): Named,
 ) -> Result<Json<WebhookBody>> {
     let found = control_plane.webhook(&caller, &id).await?;
-    Ok(Json(WebhookBody::new(&found.record, None)))
+    Ok(Json(WebhookBody::new(&found.record)))
+}
+
+/// Changes a webhook; what is left out stays as it is. With `status` it is paused and goes on. Whoever is no admin and
+/// changes where events go makes the webhook their own: it sees ids in the place of values from then on.
+#[utoipa::path(
+    patch, path = "/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
+    responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
+)]
+pub(super) async fn update(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(id): Named,
+    JsonBody(change): JsonBody<UpdateWebhook>,
+) -> Result<Json<WebhookBody>> {
+    Ok(Json(told(&control_plane.update_webhook(&caller, &id, change.try_into()?).await?)))
+}
+
+/// Draws a new signing secret, which is told only in this answer. Until the overlap is over, requests are signed with
+/// the old one as well.
+#[utoipa::path(
+    post, path = "/webhooks/{id}/rotate-secret", tag = "webhooks", params(("id" = String, Path)),
+    request_body = Option<RotateSecret>,
+    responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
+)]
+pub(super) async fn rotate_secret(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(id): Named,
+    OptionalJson(asked): OptionalJson<RotateSecret>,
+) -> Result<Json<WebhookBody>> {
+    Ok(Json(told(&control_plane.rotate_webhook_secret(&caller, &id, asked.overlap_seconds).await?)))
 }
 
 /// Removes a webhook. What waits to be sent to it is dropped.
@@ -118,4 +133,14 @@ pub(super) async fn delete(
 ) -> Result<Json<bool>> {
     control_plane.delete_webhook(&caller, &id).await?;
     Ok(Json(true))
+}
+
+/// A webhook with what is told only now.
+fn told(told: &ToldWebhook) -> WebhookBody {
+    let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    WebhookBody {
+        secret: text(&told.secret),
+        theauthapi_token: text(&told.static_token),
+        ..WebhookBody::new(&told.webhook)
+    }
 }

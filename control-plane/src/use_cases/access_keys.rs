@@ -1,105 +1,196 @@
-//! Access keys.
+//! Access keys, as callers of the admin API manage them.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{AccessKey, Account, Actor, Role, Stamps, Status};
-use gatepost_store::{MAX_PAGE, Write, os_rng};
+use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
+use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 
 use super::text;
 use crate::ControlPlane;
-use crate::commit::{Committed, too_contended};
+use crate::caller::{Caller, Sight};
+use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
 
-/// The account that a store's first access key makes.
-const FIRST_ACCOUNT: &str = "default";
+/// What a new access key may do unless something else is asked for: all that the hosted product's clients do.
+const DEFAULT_ROLE: Role = Role::User;
 
-/// An access key that the operator wants.
-#[derive(Debug, Clone)]
-pub struct NewAccessKey {
-    /// The account's name; made if there is none of that name. Absent for the only account.
-    pub account_name: Option<String>,
-    /// The only project that it shall see.
-    pub project: Option<String>,
-    /// What it shall be allowed.
-    pub role: Role,
-    /// Its own name.
-    pub name: String,
+/// An access key that a caller asks for.
+#[derive(Debug, Default)]
+pub(crate) struct AskedAccessKey {
+    pub(crate) name: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) role: Option<String>,
 }
 
-/// An access key with its value, which is told only now.
+/// An access key that shall be.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) account: AccountId,
+    pub(super) project: Option<ProjectId>,
+    pub(super) role: Role,
+    pub(super) name: String,
+}
+
+/// Which access keys of a list are wanted.
+#[derive(Debug, Default)]
+pub(crate) struct AccessKeyFilter {
+    pub(crate) account: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) status: Option<Status>,
+}
+
+/// How a path names an access key: by its value, which is then echoed, or by its id.
 #[derive(Debug, Clone)]
-pub struct Created {
-    /// Its record.
-    pub access_key: AccessKey,
-    /// Its value.
-    pub secret: Secret,
+pub(crate) enum AccessKeyName {
+    Value(Secret),
+    Id(AccessKeyId),
+}
+
+impl AccessKeyName {
+    /// Reads the last part of a path.
+    pub(crate) fn parse(text: &str) -> Self {
+        match AccessKeyId::parse(text) {
+            Ok(id) => AccessKeyName::Id(id),
+            Err(_) => AccessKeyName::Value(Secret::new(text.to_owned())),
+        }
+    }
+
+    /// What stands in the answer's `key`.
+    pub(crate) fn shown(&self) -> &str {
+        match self {
+            AccessKeyName::Value(secret) => secret.expose(),
+            AccessKeyName::Id(id) => id.as_str(),
+        }
+    }
 }
 
 impl ControlPlane {
-    /// Makes an access key for the operator, and the account on a store that has none.
-    pub async fn create_access_key(&self, new: NewAccessKey) -> std::result::Result<Created, Failure> {
-        let account = self.account_of(new.account_name.as_deref()).await?;
-        let project = self.project_of(new.project.as_deref(), &account).await?;
+    /// Makes an access key that sees no more than its maker, and answers its value: the only time that it is told.
+    pub(crate) async fn create_access_key_for(
+        &self,
+        caller: &Caller,
+        asked: AskedAccessKey,
+    ) -> Result<(AccessKey, Secret)> {
+        caller.may_administer()?;
+        caller.check_account(asked.account.as_deref())?;
+        let project = match (asked.project.as_deref(), &caller.project) {
+            (None, None) => None,
+            (named, _) => Some(self.active_project(caller, named).await?.id),
+        };
+        let role = asked.role.as_deref().map_or(Some(DEFAULT_ROLE), Role::parse);
+        let wanted = Wanted {
+            account: caller.account.clone(),
+            project,
+            role: role.ok_or_else(|| Failure::invalid("role: must be admin, user or viewer"))?,
+            name: text::name(asked.name)?,
+        };
+        let (access_key, secret) = self.new_access_key(wanted, caller.actor())?;
+        let writes = vec![Write::create(access_key.clone())];
+        match self.commit(Action::AccessKeyCreated, &caller.actor(), writes, Some(secret.clone())).await? {
+            Committed::At(_) => Ok((access_key, secret)),
+            Committed::Stale => Err(too_contended()),
+        }
+    }
+
+    /// An access key that is not yet in the store, with its value.
+    pub(super) fn new_access_key(&self, wanted: Wanted, by: Actor) -> Result<(AccessKey, Secret)> {
         let secret = key::generate_access_key(&mut os_rng());
         let access_key = AccessKey {
             id: AccessKeyId::generate(&mut os_rng()),
-            account,
-            project,
-            role: new.role,
-            name: text::name(Some(new.name))?,
+            account: wanted.account,
+            project: wanted.project,
+            role: wanted.role,
+            name: text::name(Some(wanted.name))?,
             status: Status::Active,
             mask: key::mask(secret.expose()),
             digest: self.store.digest(secret.expose()),
-            stamps: Stamps::new(self.now(), Actor::Operator),
+            stamps: Stamps::new(self.now(), by),
         };
-        let writes = vec![Write::create(access_key.clone())];
-        match self.commit(Action::AccessKeyCreated, &Actor::Operator, writes, Some(secret.clone())).await? {
-            Committed::At(_) => Ok(Created { access_key, secret }),
-            Committed::Stale => Err(too_contended()),
+        Ok((access_key, secret))
+    }
+
+    /// The access keys that the caller sees.
+    pub(crate) async fn access_keys(&self, caller: &Caller, filter: &AccessKeyFilter) -> Result<Vec<AccessKey>> {
+        caller.check_account(filter.account.as_deref())?;
+        let is_wanted = |key: &AccessKey| {
+            caller.sees_of(&key.account, key.project.as_ref()) == Sight::Seen
+                && filter.status.is_none_or(|status| status == key.status)
+                && filter
+                    .project
+                    .as_deref()
+                    .is_none_or(|wanted| key.project.as_ref().is_some_and(|own| own.as_str() == wanted))
+        };
+        let mut access_keys = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.store.access_keys(&caller.account, &after, MAX_PAGE).await?;
+            access_keys.extend(page.items.into_iter().map(|found| found.record).filter(is_wanted));
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(access_keys),
+            }
         }
     }
 
-    /// Whether anyone could call the admin API: on a store without an account, nobody can.
-    pub async fn has_accounts(&self) -> std::result::Result<bool, Failure> {
-        Ok(!self.store.accounts("", 1).await?.items.is_empty())
+    /// Gives an access key another name.
+    pub(crate) async fn rename_access_key(
+        &self,
+        caller: &Caller,
+        name: &AccessKeyName,
+        new_name: Option<String>,
+    ) -> Result<AccessKey> {
+        let new_name = text::name(new_name)?;
+        let renamed = |key: &AccessKey| AccessKey { name: new_name.clone(), ..key.clone() };
+        self.change_access_key(caller, name, Action::AccessKeyUpdated, renamed).await
     }
 
-    async fn account_of(&self, name: Option<&str>) -> Result<AccountId> {
-        let accounts = self.store.accounts("", MAX_PAGE).await?.items;
-        let Some(name) = name else {
-            return match accounts.as_slice() {
-                [] => self.create_account(FIRST_ACCOUNT).await,
-                [only] => Ok(only.record.id.clone()),
-                _ => Err(Failure::invalid("there are several accounts: name one with --account-name")),
-            };
-        };
-        match accounts.iter().find(|account| account.record.name == name) {
-            Some(account) => Ok(account.record.id.clone()),
-            None => self.create_account(name).await,
+    /// Shuts an access key off.
+    pub(crate) async fn deactivate_access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<AccessKey> {
+        let off = |key: &AccessKey| AccessKey { status: Status::Inactive, ..key.clone() };
+        self.change_access_key(caller, name, Action::AccessKeyDeleted, off).await
+    }
+
+    /// Lets an access key in again.
+    pub(crate) async fn reactivate_access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<AccessKey> {
+        let on = |key: &AccessKey| AccessKey { status: Status::Active, ..key.clone() };
+        self.change_access_key(caller, name, Action::AccessKeyUpdated, on).await
+    }
+
+    /// Changes an access key; one that is as it shall be already is left alone, and nobody is told.
+    async fn change_access_key(
+        &self,
+        caller: &Caller,
+        name: &AccessKeyName,
+        action: Action,
+        change: impl Fn(&AccessKey) -> AccessKey,
+    ) -> Result<AccessKey> {
+        caller.may_administer()?;
+        for _ in 0..MAX_TRIES {
+            let found = self.access_key(caller, name).await?;
+            let changed = change(&found.record);
+            if changed == found.record {
+                return Ok(changed);
+            }
+            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let changed = AccessKey { stamps, ..changed };
+            let writes = vec![Write::replace(found, changed.clone())];
+            if let Committed::At(_) = self.commit(action, &caller.actor(), writes, None).await? {
+                return Ok(changed);
+            }
         }
+        Err(too_contended())
     }
 
-    async fn create_account(&self, name: &str) -> Result<AccountId> {
-        let account = Account {
-            id: AccountId::generate(&mut os_rng()),
-            name: text::name(Some(name.to_owned()))?,
-            status: Status::Active,
-            stamps: Stamps::new(self.now(), Actor::Operator),
+    async fn access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<Versioned<AccessKey>> {
+        let found = match name {
+            AccessKeyName::Id(id) => self.store.access_key(id).await?,
+            AccessKeyName::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
         };
-        let id = account.id.clone();
-        match self.commit(Action::AccountCreated, &Actor::Operator, vec![Write::create(account)], None).await? {
-            Committed::At(_) => Ok(id),
-            Committed::Stale => Err(too_contended()),
-        }
-    }
-
-    async fn project_of(&self, named: Option<&str>, account: &AccountId) -> Result<Option<ProjectId>> {
-        let Some(named) = named else { return Ok(None) };
-        let not_found = || Failure::refused(ErrorCode::NotFound, format!("there is no project {named} in the account"));
-        let id = ProjectId::parse(named).map_err(|_| not_found())?;
-        let project = self.store.project(&id).await?.ok_or_else(not_found)?.record;
-        if project.account == *account { Ok(Some(id)) } else { Err(not_found()) }
+        found
+            .filter(|found| caller.sees_of(&found.record.account, found.record.project.as_ref()) == Sight::Seen)
+            .ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such access key"))
     }
 }

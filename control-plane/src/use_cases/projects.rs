@@ -5,12 +5,13 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Env;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Project, Stamps, Status};
+use gatepost_domain::time::Version;
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
-use crate::commit::{Committed, too_contended};
+use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
 
 /// A project to be made.
@@ -69,6 +70,44 @@ impl ControlPlane {
             Sight::Seen => Ok(found),
             Sight::Hidden => Err(not_found()),
         }
+    }
+
+    /// Gives a project another name.
+    pub(crate) async fn rename_project(&self, caller: &Caller, id: &str, name: Option<String>) -> Result<Project> {
+        caller.may_write()?;
+        let name = text::name(name)?;
+        for _ in 0..MAX_TRIES {
+            let found = self.project(caller, id).await?;
+            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let renamed = Project { name: name.clone(), stamps, ..found.record.clone() };
+            let writes = vec![Write::replace(found, renamed.clone())];
+            if let Committed::At(_) = self.commit(Action::ProjectUpdated, &caller.actor(), writes, None).await? {
+                return Ok(renamed);
+            }
+        }
+        Err(too_contended())
+    }
+
+    /// Shuts a project off, and with it all its keys, by one change. Answers the version at which they are, also
+    /// if they were before.
+    pub(crate) async fn deactivate_project(&self, caller: &Caller, id: &str) -> Result<Version> {
+        caller.may_write()?;
+        for _ in 0..MAX_TRIES {
+            let found = self.project(caller, id).await?;
+            caller.sees_account()?;
+            let ended = if found.record.status == Status::Inactive {
+                self.standing(&found).await?
+            } else {
+                let stamps = found.record.stamps.touched(self.now(), caller.actor());
+                let off = Project { status: Status::Inactive, stamps, ..found.record.clone() };
+                let writes = vec![Write::replace(found, off)];
+                self.commit(Action::ProjectDeleted, &caller.actor(), writes, None).await?
+            };
+            if let Committed::At(version) = ended {
+                return Ok(version);
+            }
+        }
+        Err(too_contended())
     }
 
     /// A project in which something can be made.

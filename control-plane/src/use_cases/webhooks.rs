@@ -1,35 +1,36 @@
-//! Webhooks.
+//! Webhooks: made, listed, removed.
+
+mod asked;
+mod change;
+pub(crate) mod ping;
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::send::RESERVED_HEADERS;
 use gatepost_deliverer::sign;
-use gatepost_domain::change::{Action, Topic};
+use gatepost_domain::change::Action;
 use gatepost_domain::id::{ProjectId, WebhookId};
+use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{Stamps, Webhook, WebhookStatus};
+use gatepost_domain::record::{Sealed, Stamps, Webhook, WebhookStatus};
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
-use http::{HeaderName, HeaderValue};
 use rand::Rng;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::text;
 use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::caller::{Caller, Sight};
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
+
+pub(crate) use change::WebhookChange;
 
 /// Webhooks of a project, and of an account without a project.
 const MAX_WEBHOOKS: usize = 100;
 /// Bytes of a webhook's URL.
 const MAX_URL_BYTES: usize = 2048;
-/// Headers that a webhook may have.
-const MAX_HEADERS: usize = 20;
-/// Bytes of one header's value.
-const MAX_HEADER_BYTES: usize = 1024;
 /// Bytes of a signing secret.
 const SECRET_BYTES: usize = 32;
-const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
 
 /// A webhook to be made.
 #[derive(Debug)]
@@ -42,6 +43,28 @@ pub(crate) struct NewWebhook {
     pub(crate) method: Option<String>,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) status: Option<String>,
+    pub(crate) static_token: Option<AskedToken>,
+}
+
+/// What is asked of the header `theauthapi-signature`.
+#[derive(Debug, Clone)]
+pub(crate) enum AskedToken {
+    /// It shall not be sent.
+    Off,
+    /// It shall be sent: with the token that there is, else with one that is drawn.
+    On,
+    /// It shall be sent with this token.
+    Chosen(String),
+}
+
+/// A webhook with what is told only now.
+#[derive(Debug)]
+pub(crate) struct ToldWebhook {
+    pub(crate) webhook: Webhook,
+    /// The signing secret, as its receiver gets it.
+    pub(crate) secret: Option<Secret>,
+    /// What is sent as `theauthapi-signature`.
+    pub(crate) static_token: Option<Secret>,
 }
 
 /// Which webhooks of a list are wanted.
@@ -54,35 +77,43 @@ pub(crate) struct WebhookFilter {
 
 impl ControlPlane {
     /// Makes a webhook, and answers it with its signing secret: the only time that it is told.
-    pub(crate) async fn create_webhook(&self, caller: &Caller, new: NewWebhook) -> Result<(Webhook, String)> {
+    pub(crate) async fn create_webhook(&self, caller: &Caller, new: NewWebhook) -> Result<ToldWebhook> {
         caller.may_write()?;
         caller.check_account(new.account.as_deref())?;
         let project = match (new.project.as_deref(), &caller.project) {
             (None, None) => None,
             (named, _) => Some(self.active_project(caller, named).await?.id),
         };
-        let url = self.checked_url(new.url).await?;
+        let url = new.url.as_deref().ok_or_else(|| Failure::invalid("url: is missing"))?;
+        let url = self.checked_url(url).await?.to_string();
         self.check_room(caller, project.as_ref()).await?;
         let id = WebhookId::generate(&mut os_rng());
-        let mut secret = zeroize::Zeroizing::new([0; SECRET_BYTES]);
-        os_rng().fill_bytes(secret.as_mut_slice());
+        let secret = new_secret();
+        let token = new.static_token.map(|asked| self.static_token(&id, None, asked)).transpose()?;
+        let (static_token, told_token) = token.unwrap_or_default();
         let webhook = Webhook {
             secret: self.store.seal_webhook_secret(&id, secret.as_slice())?,
+            old_secrets: Vec::new(),
+            static_token,
             id,
             account: caller.account.clone(),
             project,
             name: text::name(new.name)?,
             url,
-            topics: topics(&new.topics)?,
-            method: method(new.method)?,
-            custom_headers: headers(new.headers)?,
-            status: status(new.status.as_deref())?,
+            topics: asked::topics(&new.topics)?,
+            method: asked::method(new.method.as_deref())?,
+            custom_headers: asked::headers(new.headers)?,
+            status: new.status.as_deref().map_or(Ok(WebhookStatus::Live), asked::status)?,
+            status_changed_at: None,
             made_by: caller.role,
             stamps: Stamps::new(self.now(), caller.actor()),
         };
         let writes = vec![Write::create(webhook.clone())];
         match self.commit(Action::WebhookCreated, &caller.actor(), writes, None).await? {
-            Committed::At(_) => Ok((webhook, sign::secret_text(secret.as_slice()))),
+            Committed::At(_) => {
+                let secret = Some(Secret::new(sign::secret_text(secret.as_slice())));
+                Ok(ToldWebhook { webhook, secret, static_token: told_token })
+            }
             Committed::Stale => Err(too_contended()),
         }
     }
@@ -131,15 +162,31 @@ impl ControlPlane {
         Err(too_contended())
     }
 
-    async fn checked_url(&self, url: Option<String>) -> Result<String> {
-        let text = url.ok_or_else(|| Failure::invalid("url: is missing"))?;
+    /// A URL that the guard admits now.
+    pub(super) async fn checked_url(&self, text: &str) -> Result<Url> {
         if text.len() > MAX_URL_BYTES {
             return Err(Failure::invalid(format!("url: has more than {MAX_URL_BYTES} bytes")));
         }
-        let url = Url::parse(&text).map_err(|error| Failure::invalid(format!("url: {error}")))?;
+        let url = Url::parse(text).map_err(|error| Failure::invalid(format!("url: {error}")))?;
         let judged = self.guard.judge_resolved(&url).await;
         judged.map_err(|refused| Failure::refused(ErrorCode::WebhookAddressRefused, refused.to_string()))?;
-        Ok(url.to_string())
+        Ok(url)
+    }
+
+    /// What is stored of a static token, and what is told of it: only one that was set now.
+    fn static_token(
+        &self,
+        id: &WebhookId,
+        before: Option<Sealed>,
+        asked: AskedToken,
+    ) -> Result<(Option<Sealed>, Option<Secret>)> {
+        let token = match (asked, before) {
+            (AskedToken::Off, _) => return Ok((None, None)),
+            (AskedToken::On, Some(before)) => return Ok((Some(before), None)),
+            (AskedToken::On, None) => key::generate_static_token(&mut os_rng()),
+            (AskedToken::Chosen(token), _) => asked::static_token(token)?,
+        };
+        Ok((Some(self.store.seal_static_token(id, &token)?), Some(token)))
     }
 
     async fn check_room(&self, caller: &Caller, project: Option<&ProjectId>) -> Result<()> {
@@ -154,55 +201,11 @@ impl ControlPlane {
 }
 
 fn sees(caller: &Caller, webhook: &Webhook) -> bool {
-    let is_in_project = caller.project.is_none() || caller.project == webhook.project;
-    webhook.account == caller.account && is_in_project
+    caller.sees_of(&webhook.account, webhook.project.as_ref()) == Sight::Seen
 }
 
-fn topics(names: &[String]) -> Result<Vec<Topic>> {
-    if names.is_empty() {
-        return Err(Failure::invalid("topics: at least one is needed"));
-    }
-    let mut topics = Vec::with_capacity(names.len());
-    for name in names {
-        let topic = Topic::parse(name).ok_or_else(|| {
-            let known: Vec<&str> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
-            Failure::invalid(format!("topics: {name:?} is not known; known are {}", known.join(", ")))
-        })?;
-        if !topics.contains(&topic) {
-            topics.push(topic);
-        }
-    }
-    Ok(topics)
-}
-
-fn method(method: Option<String>) -> Result<String> {
-    let method = method.unwrap_or_else(|| "POST".to_owned()).to_uppercase();
-    if METHODS.contains(&method.as_str()) {
-        return Ok(method);
-    }
-    Err(Failure::invalid(format!("httpMethod: must be one of {}", METHODS.join(", "))))
-}
-
-fn headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
-    if headers.len() > MAX_HEADERS {
-        return Err(Failure::invalid(format!("customHeaders: has more than {MAX_HEADERS} headers")));
-    }
-    for (name, value) in &headers {
-        let lower = name.to_ascii_lowercase();
-        if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            return Err(Failure::invalid(format!("customHeaders: {name:?} is no header name")));
-        }
-        if RESERVED_HEADERS.contains(&lower.as_str()) {
-            return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
-        }
-        if value.len() > MAX_HEADER_BYTES || HeaderValue::from_str(value).is_err() {
-            return Err(Failure::invalid(format!("customHeaders: the value of {name} is not valid")));
-        }
-    }
-    Ok(headers.into_iter().collect())
-}
-
-fn status(status: Option<&str>) -> Result<WebhookStatus> {
-    let Some(status) = status else { return Ok(WebhookStatus::Live) };
-    WebhookStatus::parse(status).ok_or_else(|| Failure::invalid("status: must be live or paused"))
+fn new_secret() -> Zeroizing<[u8; SECRET_BYTES]> {
+    let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+    os_rng().fill_bytes(secret.as_mut_slice());
+    secret
 }

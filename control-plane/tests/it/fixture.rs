@@ -32,6 +32,7 @@ impl Clock for Moved {
 /// A running API and its use cases.
 pub(crate) struct Fixture {
     clock: Arc<Moved>,
+    pub(crate) store: Store,
     pub(crate) control_plane: ControlPlane,
     server: ControlPlaneServer,
     client: Client,
@@ -62,11 +63,12 @@ impl Fixture {
             skew: Skew::default(),
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
-        let control_plane = ControlPlane::new(store, clock.clone(), private_networks, &Registry::new()).unwrap();
+        let control_plane =
+            ControlPlane::new(store.clone(), clock.clone(), private_networks, &Registry::new()).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { clock, control_plane, server, client }
+        Self { clock, store, control_plane, server, client }
     }
 
     /// Lets time pass.
@@ -86,23 +88,40 @@ impl Fixture {
         Caller { fixture: self, access_key: created.secret.expose().to_owned() }
     }
 
+    /// A caller with an access key that was made before.
+    pub(crate) fn known_caller(&self, access_key: &str) -> Caller<'_> {
+        Caller { fixture: self, access_key: access_key.to_owned() }
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.server.address()))
+        self.client.request(method, self.url(path))
+    }
+
+    /// A request that comes from another address of this machine.
+    pub(crate) fn request_from(&self, address: Ipv4Addr, method: Method, path: &str) -> RequestBuilder {
+        let client = Client::builder().no_proxy().local_address(Some(address.into())).build().unwrap();
+        client.request(method, self.url(path))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.address())
     }
 }
 
 impl Caller<'_> {
     /// Sends a request, and answers status and body; a body that is no JSON is a text.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let request = self.fixture.request(method, path).header("x-api-key", &self.access_key);
+        let request = self.request(method, path);
         let request = match body {
             Some(body) => request.body(body.to_string()),
             None => request,
         };
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
-        (status, serde_json::from_str(&text).unwrap_or(Value::from(text)))
+        answer(request).await
+    }
+
+    /// A request with the access key.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.fixture.request(method, path).header("x-api-key", &self.access_key)
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
@@ -111,6 +130,10 @@ impl Caller<'_> {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> (u16, Value) {
+        self.send(Method::PATCH, path, Some(body)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
@@ -132,6 +155,14 @@ impl Caller<'_> {
         assert_eq!(status, 201, "{key}");
         key
     }
+}
+
+/// Sends a request, and answers status and body; a body that is no JSON is a text.
+pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::from(text)))
 }
 
 pub(crate) fn text(value: &Value, member: &str) -> String {

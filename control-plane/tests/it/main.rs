@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod access;
+mod access_keys;
+mod accounts;
 mod changes;
+mod events;
 mod fixture;
 mod keys;
 mod openapi;

@@ -1,7 +1,11 @@
 //! Webhooks through the API.
 
+use std::time::Duration;
+
 use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
+use gatepost_test_support::Origin;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, code, text};
@@ -59,6 +63,159 @@ async fn a_webhook_that_is_not_valid_is_refused() {
     let allowing = Fixture::with(PrivateNetworks::Allowed).await;
     let caller = allowing.caller("a", None, Role::Admin).await;
     assert_eq!(caller.post("/webhooks", hook(&json!({"url": "http://127.0.0.1:9/"}))).await.0, 201);
+}
+
+#[tokio::test]
+async fn each_member_of_a_webhook_can_be_changed_alone() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.project().await;
+    let (_, made) = admin.post("/webhooks", hook(&json!({}))).await;
+    let path = format!("/webhooks/{}", text(&made, "id"));
+    for (change, member, expected) in [
+        (json!({"name": "new"}), "name", json!("new")),
+        (json!({"projectId": project}), "projectId", json!(project)),
+        (json!({"projectId": null}), "projectId", Value::Null),
+        (json!({"url": "https://93.184.215.14/other"}), "url", json!("https://93.184.215.14/other")),
+        (json!({"topics": ["project.updated"]}), "topics", json!(["project.updated"])),
+        (json!({"httpMethod": "delete"}), "httpMethod", json!("DELETE")),
+        (json!({"customHeaders": {"X-A": "b"}}), "customHeaders", json!({"X-A": "b"})),
+        (json!({"status": "paused"}), "status", json!("paused")),
+        (json!({"theauthapiSignature": true}), "theauthapiSignature", json!(true)),
+    ] {
+        let (_, before) = admin.get(&path).await;
+        let (status, changed) = admin.patch(&path, change.clone()).await;
+        assert_eq!((status, &changed[member]), (200, &expected), "{change}: {changed}");
+        let (_, mut after) = admin.get(&path).await;
+        assert_eq!(after[member], expected);
+        for untouched in [member, "updatedAt", "lastChangedBy", "lastChangedByType"] {
+            after[untouched] = before[untouched].clone();
+        }
+        assert_eq!(after, before, "{change} changed something else too");
+    }
+    for (change, expected) in [
+        (json!({"name": ""}), "validation"),
+        (json!({"topics": []}), "validation"),
+        (json!({"httpMethod": "BREW"}), "validation"),
+        (json!({"customHeaders": {"TheAuthAPI-Signature": "x"}}), "validation"),
+        (json!({"url": "https://10.0.0.1/"}), "webhook-address-refused"),
+        (json!({"theauthapiToken": "short"}), "validation"),
+        (json!({"theauthapiToken": "0123456789abcdef", "theauthapiSignature": false}), "validation"),
+    ] {
+        let (status, problem) = admin.patch(&path, change.clone()).await;
+        assert_eq!((status, code(&problem)), (400, expected), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_static_token_is_told_once_and_apart_from_the_secret() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (_, made) = admin.post("/webhooks", hook(&json!({"theauthapiToken": "whsec_of_the_hosted_product"}))).await;
+    assert_eq!(made["theauthapiToken"], "whsec_of_the_hosted_product");
+    let path = format!("/webhooks/{}", text(&made, "id"));
+    let (_, read) = admin.get(&path).await;
+    assert_eq!((read.get("theauthapiToken"), &read["theauthapiSignature"]), (None, &json!(true)));
+    let (_, kept) = admin.patch(&path, json!({"theauthapiSignature": true})).await;
+    assert_eq!(kept.get("theauthapiToken"), None, "it is the same as before");
+    admin.patch(&path, json!({"theauthapiSignature": false})).await;
+    let (_, drawn) = admin.patch(&path, json!({"theauthapiSignature": true})).await;
+    assert!(text(&drawn, "theauthapiToken").starts_with("wht_"));
+}
+
+#[tokio::test]
+async fn a_secret_is_rotated_with_an_overlap() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (_, made) = admin.post("/webhooks", hook(&json!({}))).await;
+    assert_eq!(made["oldSecretUntil"], Value::Null);
+    let path = format!("/webhooks/{}/rotate-secret", text(&made, "id"));
+    let mut secrets = vec![text(&made, "secret")];
+    for _ in 0..4 {
+        let (status, rotated) = admin.post(&path, json!({"overlapSeconds": 3600})).await;
+        assert_eq!(status, 200, "{rotated}");
+        assert!(rotated["oldSecretUntil"].is_string());
+        secrets.push(text(&rotated, "secret"));
+    }
+    let (status, problem) = admin.post(&path, json!({"overlapSeconds": 3600})).await;
+    assert_eq!((status, code(&problem)), (409, "conflict"), "too many old secrets");
+    let (status, rotated) = admin.post(&path, json!({"overlapSeconds": 0})).await;
+    assert_eq!((status, &rotated["oldSecretUntil"]), (200, &Value::Null));
+    secrets.push(text(&rotated, "secret"));
+    let count = secrets.len();
+    secrets.sort_unstable();
+    secrets.dedup();
+    assert_eq!(secrets.len(), count);
+    assert_eq!(admin.post(&path, json!({"overlapSeconds": 604_801})).await.0, 400);
+    let (status, rotated) = admin.send(Method::POST, &path, None).await;
+    assert_eq!(status, 200, "{rotated}");
+    assert!(rotated["oldSecretUntil"].is_string(), "a day by default");
+}
+
+#[tokio::test]
+async fn topics_are_the_eight_of_the_hosted_product() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Viewer).await;
+    let (status, topics) = caller.get("/webhooks/topics").await;
+    let expected = json!([
+        "api-key.created",
+        "api-key.deleted",
+        "api-key.updated",
+        "api-key.firstUsed",
+        "access-key.created",
+        "access-key.updated",
+        "access-key.deleted",
+        "project.updated",
+    ]);
+    assert_eq!((status, topics), (200, expected));
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_its_outcome_unless_the_address_is_refused() {
+    let allowing = Fixture::with(PrivateNetworks::Allowed).await;
+    let admin = allowing.caller("a", None, Role::Admin).await;
+    let (well, ill) = (Origin::start(), Origin::answering(|_| (500, Duration::ZERO)));
+    let asked = |url: &str| json!({"url": url, "httpMethod": "PUT", "body": {"name": "n"}, "headers": {"X-A": "b"}});
+    let (status, pinged) = admin.post("/webhooks/ping", asked(&well.url())).await;
+    assert_eq!((status, &pinged["delivered"], &pinged["status"]), (200, &json!(true), &json!(200)));
+    let sent = well.take().pop().unwrap();
+    assert!(sent.line().starts_with("PUT / "));
+    assert_eq!((sent.header("x-a"), sent.header("webhook-id")), (vec!["b"], vec![pinged["id"].as_str().unwrap()]));
+    assert!(sent.header("webhook-signature").is_empty(), "there is no secret yet");
+    assert_eq!(serde_json::from_slice::<Value>(&sent.body).unwrap(), json!({"name": "n"}));
+
+    let (status, pinged) = admin.post("/webhooks/ping", asked(&ill.url())).await;
+    assert_eq!((status, &pinged["delivered"], &pinged["status"]), (200, &json!(false), &json!(500)));
+    let nobody = format!("http://127.0.0.1:{}/", gatepost_test_support::free_port());
+    let (status, pinged) = admin.post("/webhooks/ping", json!({"url": nobody, "httpMethod": "POST"})).await;
+    assert_eq!((status, &pinged["delivered"], &pinged["status"]), (200, &json!(false), &Value::Null));
+    assert!(pinged["error"].as_str().unwrap().contains("refused"), "{pinged}");
+    admin.post("/webhooks/ping", json!({"url": well.url()})).await;
+    let sent = well.take().pop().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&sent.body).unwrap()["type"], "ping", "a body of its own");
+
+    let refusing = Fixture::start().await;
+    let admin = refusing.caller("a", None, Role::Admin).await;
+    let (status, problem) = admin.post("/webhooks/ping", asked(&well.url())).await;
+    assert_eq!((status, code(&problem)), (400, "webhook-address-refused"));
+    assert_eq!(admin.post("/webhooks/ping", json!({"url": null, "httpMethod": "POST"})).await.0, 400);
+    let reserved = json!({"url": well.url(), "headers": {"Webhook-Id": "x"}});
+    assert_eq!(admin.post("/webhooks/ping", reserved).await.0, 400);
+    assert_eq!(well.count(), 2);
+}
+
+#[tokio::test]
+async fn an_account_cannot_ping_without_end() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let other = fixture.caller("b", None, Role::Admin).await;
+    let asked = json!({"url": "https://127.0.0.1/", "httpMethod": "POST"});
+    let mut statuses = Vec::new();
+    for _ in 0..11 {
+        statuses.push(admin.post("/webhooks/ping", asked.clone()).await.0);
+    }
+    assert_eq!(statuses, [vec![400; 10], vec![429]].concat());
+    assert_eq!(other.post("/webhooks/ping", asked).await.0, 400);
 }
 
 #[tokio::test]

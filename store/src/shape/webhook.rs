@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::{AccountId, ProjectId, WebhookId};
-use gatepost_domain::record::{Record, Role, Sealed, Webhook, WebhookStatus};
+use gatepost_domain::record::{OldSecret, Record, Role, Sealed, Webhook, WebhookStatus};
+use gatepost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{StoredStamps, id, invalid};
@@ -21,6 +22,8 @@ pub(super) struct Public {
     topics: Vec<String>,
     method: String,
     status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_changed_at: Option<u64>,
     made_by: String,
     stamps: StoredStamps,
 }
@@ -32,6 +35,16 @@ pub(super) struct Private {
     custom_headers: Vec<(String, String)>,
     #[serde(default)]
     secret: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    old_secrets: Vec<StoredOldSecret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    static_token: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOldSecret {
+    secret: String,
+    until: u64,
 }
 
 pub(super) fn public(webhook: &Webhook) -> Public {
@@ -44,17 +57,25 @@ pub(super) fn public(webhook: &Webhook) -> Public {
         topics: webhook.topics.iter().map(|topic| topic.as_str().to_owned()).collect(),
         method: webhook.method.clone(),
         status: webhook.status.as_str().to_owned(),
+        status_changed_at: webhook.status_changed_at.map(Timestamp::as_ms),
         made_by: webhook.made_by.as_str().to_owned(),
         stamps: (&webhook.stamps).into(),
     }
 }
 
 pub(super) fn private(webhook: &Webhook) -> Private {
-    Private { custom_headers: webhook.custom_headers.clone(), secret: STANDARD.encode(&webhook.secret.0) }
+    let old = |old: &OldSecret| StoredOldSecret { secret: STANDARD.encode(&old.secret.0), until: old.until.as_ms() };
+    Private {
+        custom_headers: webhook.custom_headers.clone(),
+        secret: STANDARD.encode(&webhook.secret.0),
+        old_secrets: webhook.old_secrets.iter().map(old).collect(),
+        static_token: webhook.static_token.as_ref().map(|token| STANDARD.encode(&token.0)),
+    }
 }
 
 pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
-    let secret = STANDARD.decode(&private.secret).map_err(|_| invalid("secret", "(unreadable)"))?;
+    let old =
+        |old: &StoredOldSecret| Ok(OldSecret { secret: sealed(&old.secret)?, until: Timestamp::from_ms(old.until) });
     Ok(Record::Webhook(Webhook {
         id: id(WebhookId::parse, &public.id)?,
         account: id(AccountId::parse, &public.account)?,
@@ -65,10 +86,17 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         method: public.method,
         custom_headers: private.custom_headers,
         status: WebhookStatus::parse(&public.status).ok_or_else(|| invalid("status", &public.status))?,
+        status_changed_at: public.status_changed_at.map(Timestamp::from_ms),
         made_by: Role::parse(&public.made_by).ok_or_else(|| invalid("role", &public.made_by))?,
-        secret: Sealed(secret),
+        secret: sealed(&private.secret)?,
+        old_secrets: private.old_secrets.iter().map(old).collect::<Result<_>>()?,
+        static_token: private.static_token.as_deref().map(sealed).transpose()?,
         stamps: public.stamps.decode()?,
     }))
+}
+
+fn sealed(text: &str) -> Result<Sealed> {
+    STANDARD.decode(text).map(Sealed).map_err(|_| invalid("secret", "(unreadable)"))
 }
 
 fn topic(text: &str) -> Result<Topic> {

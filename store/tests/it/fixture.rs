@@ -133,7 +133,10 @@ impl Fixture {
             method: "POST".to_owned(),
             custom_headers: vec![],
             status: WebhookStatus::Live,
+            status_changed_at: None,
             made_by: Role::Admin,
+            old_secrets: vec![],
+            static_token: None,
             stamps: stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![Write::create(webhook.clone())], None).await;

@@ -59,6 +59,8 @@ conformance! {
     records::versions_rise_when_the_clock_goes_back,
     records::a_wrong_master_key_is_refused,
     records::unknown_fields_survive_a_rewrite,
+    records::an_access_key_is_found_with_the_state_of_its_account,
+    records::a_deleted_project_ends_its_keys_with_one_change,
     edge::a_lookup_tells_the_last_position_also_for_absent_values,
     edge::a_lookup_sees_key_and_project,
     edge::sixty_four_racing_claims_have_one_winner,

@@ -1,11 +1,13 @@
 //! Records: what a commit writes, and what it refuses.
 
 use gatepost_domain::change::{Action, Scope};
+use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::key::{self, Env, Secret};
-use gatepost_domain::record::{ApiKey, KeyDigest};
+use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::act::CommitAnswer;
+use gatepost_store::act::{Claim, CommitAnswer};
 use gatepost_store::{MasterKey, Receipt, Store, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_test_support::records::stamps;
 use std::time::Duration;
 
 use crate::fixture::{Place, api_key, change, commit, renamed};
@@ -195,4 +197,52 @@ pub(crate) async fn unknown_fields_survive_a_rewrite(place: Place) {
     commit(&test.store, Action::ApiKeyUpdated, vec![write], None).await;
     let read = test.reload(&key.record.id).await;
     assert_eq!((read.record.name.as_str(), read.unknown), ("by an older one", newer));
+}
+
+pub(crate) async fn an_access_key_is_found_with_the_state_of_its_account(place: Place) {
+    let test = place.fixture().await;
+    let secret = key::generate_access_key(&mut os_rng());
+    let digest = test.store.digest(secret.expose());
+    let access_key = AccessKey {
+        id: AccessKeyId::generate(&mut os_rng()),
+        account: test.account.record.id.clone(),
+        project: None,
+        role: Role::Admin,
+        name: "access".to_owned(),
+        status: Status::Active,
+        mask: key::mask(secret.expose()),
+        digest,
+        stamps: stamps(),
+    };
+    commit(&test.store, Action::AccessKeyCreated, vec![Write::create(access_key.clone())], None).await;
+    let found = test.store.access_key_of_caller(&digest).await.unwrap();
+    assert_eq!(found, Some((access_key.clone(), Status::Active)));
+
+    let off = Account { status: Status::Inactive, ..test.account.record.clone() };
+    commit(&test.store, Action::AccountDeleted, vec![Write::replace(test.account.clone(), off)], None).await;
+    let found = test.store.access_key_of_caller(&digest).await.unwrap();
+    assert_eq!(found, Some((access_key, Status::Inactive)));
+    let (_, api_key) = test.key().await;
+    assert_eq!(test.store.access_key_of_caller(&test.store.digest(api_key.expose())).await.unwrap(), None);
+    assert_eq!(test.store.access_key_of_caller(&test.store.digest("nothing")).await.unwrap(), None);
+}
+
+pub(crate) async fn a_deleted_project_ends_its_keys_with_one_change(place: Place) {
+    let test = place.fixture().await;
+    let (key, secret) = test.key().await;
+    let renamed = Project { name: "new".to_owned(), ..test.project.record.clone() };
+    let write = Write::replace(test.project.clone(), renamed.clone());
+    commit(&test.store, Action::ProjectUpdated, vec![write], None).await;
+    let read = test.store.project(&renamed.id).await.unwrap().unwrap();
+    let off = Project { status: Status::Inactive, ..renamed.clone() };
+    let deleted = commit(&test.store, Action::ProjectDeleted, vec![Write::replace(read, off)], None).await;
+
+    let entries = test.store.feed(key.version, 10, Duration::ZERO).await.unwrap();
+    let scopes: Vec<Scope> = entries.iter().map(|entry| entry.told.clone().unwrap().scope).collect();
+    assert_eq!(scopes, [Scope::None, Scope::Project(renamed.id)], "a new name changes nothing for gateways");
+    assert_eq!(entries[1].version, deleted);
+    let digest = test.store.digest(secret.expose());
+    let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
+    assert_eq!((found.facts.status, found.facts.project_status), (Status::Active, Status::Inactive));
+    assert_eq!(test.store.claim_first_use(&found.facts, &digest).await.unwrap(), Claim::NotActive);
 }

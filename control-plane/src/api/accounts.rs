@@ -1,0 +1,95 @@
+//! `/accounts`.
+
+use axum::Json;
+use axum::extract::State;
+use gatepost_wire::{AccessKeyBody, AccountBody};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::extract::{JsonBody, Named};
+use super::gateways::PreferWait;
+use super::named::NameBody;
+use crate::ControlPlane;
+use crate::caller::Caller;
+use crate::failure::Result;
+
+/// An account with its first access key.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NewAccountBody {
+    /// The account.
+    #[serde(flatten)]
+    account: AccountBody,
+    /// An access key of an admin of it. Its value is told only in this answer.
+    access_key: AccessKeyBody,
+}
+
+/// Makes an account, and an access key with which to act for it. Only admins of the store's first account may. From
+/// the second account on, every route of a gateway must name its projects.
+#[utoipa::path(
+    post, path = "/accounts", tag = "accounts", request_body = NameBody,
+    responses((status = 201, body = NewAccountBody), (status = 400), (status = 401), (status = 403))
+)]
+pub(super) async fn create(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    JsonBody(new): JsonBody<NameBody>,
+) -> Result<(StatusCode, Json<NewAccountBody>)> {
+    let made = control_plane.create_account(&caller, new.name).await?;
+    let access_key = AccessKeyBody::new(&made.access_key, made.secret.expose());
+    Ok((StatusCode::CREATED, Json(NewAccountBody { account: AccountBody::from(&made.account), access_key })))
+}
+
+/// Lists the accounts that the access key acts for: its own.
+#[utoipa::path(
+    get, path = "/accounts", tag = "accounts", responses((status = 200, body = [AccountBody]), (status = 401))
+)]
+pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller) -> Result<Json<[AccountBody; 1]>> {
+    let found = control_plane.account(&caller, caller.account.as_str()).await?;
+    Ok(Json([AccountBody::from(&found.record)]))
+}
+
+/// Reads an account.
+#[utoipa::path(
+    get, path = "/accounts/{id}", tag = "accounts", params(("id" = String, Path)),
+    responses((status = 200, body = AccountBody), (status = 401), (status = 404))
+)]
+pub(super) async fn get(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(id): Named,
+) -> Result<Json<AccountBody>> {
+    Ok(Json(AccountBody::from(&control_plane.account(&caller, &id).await?.record)))
+}
+
+/// Gives an account another name.
+#[utoipa::path(
+    patch, path = "/accounts/{id}", tag = "accounts", params(("id" = String, Path)), request_body = NameBody,
+    responses((status = 200, body = AccountBody), (status = 400), (status = 401), (status = 403), (status = 404))
+)]
+pub(super) async fn update(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    Named(id): Named,
+    JsonBody(new): JsonBody<NameBody>,
+) -> Result<Json<AccountBody>> {
+    Ok(Json(AccountBody::from(&control_plane.rename_account(&caller, &id, new.name).await?)))
+}
+
+/// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With
+/// `Prefer: wait=N` the answer comes when every gateway refuses the keys.
+#[utoipa::path(
+    delete, path = "/accounts/{id}", tag = "accounts",
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = bool), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(super) async fn deactivate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    wait: PreferWait,
+    Named(id): Named,
+) -> Result<(HeaderMap, Json<bool>)> {
+    let version = control_plane.deactivate_account(&caller, &id).await?;
+    Ok((wait.headers(&control_plane, version).await?, Json(true)))
+}

@@ -1,0 +1,66 @@
+//! `/auth/authenticate`: how old clients of the hosted product check a key.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::extract::JsonBody;
+use crate::ControlPlane;
+use crate::caller::Caller;
+use crate::failure::{Failure, Result};
+
+/// A key to be checked. What else clients send is ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Authenticate {
+    /// Where the key is.
+    #[schema(required)]
+    credentials: Option<Credentials>,
+}
+
+/// Where the key is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Credentials {
+    /// Its value.
+    #[schema(required)]
+    api_key: Option<String>,
+}
+
+/// A key that may be used.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Authenticated {
+    /// Always true: what may not be used is a 404.
+    authenticated: bool,
+    /// Anything its maker attached.
+    #[schema(value_type = Object)]
+    custom_meta_data: Value,
+    /// The caller's own id of the customer.
+    custom_account_id: Option<String>,
+    /// The caller's own id of the customer's user.
+    custom_user_id: Option<String>,
+}
+
+/// Checks a key and counts it as used, for old clients; new ones use `POST /api-keys/auth/{key}`.
+#[utoipa::path(
+    post, path = "/auth/authenticate", tag = "api-keys", request_body = Authenticate,
+    responses((status = 201, body = Authenticated), (status = 400), (status = 401), (status = 404))
+)]
+pub(super) async fn authenticate(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    JsonBody(asked): JsonBody<Authenticate>,
+) -> Result<(StatusCode, Json<Authenticated>)> {
+    let key = asked.credentials.and_then(|credentials| credentials.api_key);
+    let key = key.ok_or_else(|| Failure::invalid("credentials.api_key: is missing"))?;
+    let found = control_plane.authenticate_api_key(&caller, &key).await?.key;
+    let body = Authenticated {
+        authenticated: true,
+        custom_meta_data: serde_json::from_str(&found.metadata.0).unwrap_or(Value::Null),
+        custom_account_id: found.custom_account_id,
+        custom_user_id: found.custom_user_id,
+    };
+    Ok((StatusCode::CREATED, Json(body)))
+}

@@ -1,0 +1,22 @@
+//! `/`: what answers here.
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What answers here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Welcome {
+    /// A greeting.
+    message: &'static str,
+    /// The program's version.
+    version: &'static str,
+    /// Where the OpenAPI document is.
+    openapi: &'static str,
+}
+
+/// Tells what answers here. No access key is needed.
+#[utoipa::path(get, path = "/", tag = "root", security(()), responses((status = 200, body = Welcome)))]
+pub(super) async fn welcome() -> Json<Welcome> {
+    Json(Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" })
+}

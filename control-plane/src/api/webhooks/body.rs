@@ -1,0 +1,182 @@
+//! Bodies of `/webhooks`.
+
+use std::collections::BTreeMap;
+
+use gatepost_domain::schedule::Outcome;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::failure::{Failure, Result};
+use crate::use_cases::given::Given;
+use crate::use_cases::webhooks::ping::{AskedPing, Pinged};
+use crate::use_cases::webhooks::{AskedToken, NewWebhook, WebhookChange};
+
+/// A webhook to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreateWebhook {
+    /// Its name.
+    #[schema(required)]
+    name: Option<String>,
+    /// The account; by default that of the access key.
+    account_id: Option<String>,
+    /// The only project whose events it gets; by default all of the account.
+    project_id: Option<String>,
+    /// Where events are sent: https, not into a private network.
+    #[schema(required)]
+    url: Option<String>,
+    /// Which events, at least one topic.
+    #[schema(required)]
+    topics: Option<Vec<String>>,
+    /// The HTTP method; `POST` by default.
+    http_method: Option<String>,
+    /// Headers that are added to each request.
+    custom_headers: Option<BTreeMap<String, String>>,
+    /// `live` (the default) or `paused`.
+    status: Option<String>,
+    /// Whether a static token is sent as `theauthapi-signature`, for receivers of the hosted product. It proves less
+    /// than the signature, which is sent all the same.
+    theauthapi_signature: Option<bool>,
+    /// That token, of your own choice: 16 to 256 visible ASCII characters. By default one is drawn.
+    theauthapi_token: Option<String>,
+}
+
+/// What shall change of a webhook.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateWebhook {
+    /// Its name.
+    name: Option<String>,
+    /// The only project whose events it gets; null for all of the account.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    project_id: Given<String>,
+    /// Where events are sent.
+    url: Option<String>,
+    /// Which events, at least one topic.
+    topics: Option<Vec<String>>,
+    /// The HTTP method.
+    http_method: Option<String>,
+    /// Headers that are added to each request, in the place of those before.
+    custom_headers: Option<BTreeMap<String, String>>,
+    /// `live` or `paused`.
+    status: Option<String>,
+    /// Whether a static token is sent as `theauthapi-signature`.
+    theauthapi_signature: Option<bool>,
+    /// That token, of your own choice.
+    theauthapi_token: Option<String>,
+}
+
+/// A request to be sent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PingWebhook {
+    /// Where to: https, not into a private network.
+    #[schema(required)]
+    url: Option<String>,
+    /// The HTTP method; `POST` by default.
+    http_method: Option<String>,
+    /// Its body; by default an event of the type `ping`.
+    #[schema(value_type = Object)]
+    body: Option<Value>,
+    /// Headers that are added.
+    custom_headers: Option<BTreeMap<String, String>>,
+    /// The same under another name.
+    headers: Option<BTreeMap<String, String>>,
+}
+
+/// How a ping ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PingBody {
+    /// Its `webhook-id`.
+    id: String,
+    /// Whether the answer was a 2xx.
+    delivered: bool,
+    /// The answer's status; null if there was none.
+    status: Option<u16>,
+    /// What went wrong; null if nothing did.
+    error: Option<String>,
+    /// How long it took.
+    duration_ms: u64,
+}
+
+/// How a signing secret is rotated.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RotateSecret {
+    /// For how long requests are signed with the old secret as well: a day by default, at most a week. With 0 no old
+    /// secret signs any more.
+    pub(super) overlap_seconds: Option<u64>,
+}
+
+impl TryFrom<CreateWebhook> for NewWebhook {
+    type Error = Failure;
+
+    fn try_from(new: CreateWebhook) -> Result<Self> {
+        Ok(Self {
+            name: new.name,
+            account: new.account_id,
+            project: new.project_id,
+            url: new.url,
+            topics: new.topics.unwrap_or_default(),
+            method: new.http_method,
+            headers: new.custom_headers.unwrap_or_default(),
+            status: new.status,
+            static_token: asked_token(new.theauthapi_signature, new.theauthapi_token)?,
+        })
+    }
+}
+
+impl TryFrom<UpdateWebhook> for WebhookChange {
+    type Error = Failure;
+
+    fn try_from(change: UpdateWebhook) -> Result<Self> {
+        Ok(Self {
+            name: change.name,
+            project: change.project_id,
+            url: change.url,
+            topics: change.topics,
+            method: change.http_method,
+            headers: change.custom_headers,
+            status: change.status,
+            static_token: asked_token(change.theauthapi_signature, change.theauthapi_token)?,
+        })
+    }
+}
+
+impl From<PingWebhook> for AskedPing {
+    fn from(asked: PingWebhook) -> Self {
+        Self {
+            url: asked.url,
+            method: asked.http_method,
+            headers: asked.custom_headers.or(asked.headers).unwrap_or_default(),
+            body: asked.body,
+        }
+    }
+}
+
+impl From<Pinged> for PingBody {
+    fn from(pinged: Pinged) -> Self {
+        Self {
+            id: pinged.id.to_string(),
+            delivered: pinged.outcome == Outcome::Delivered,
+            status: pinged.status,
+            error: pinged.error,
+            duration_ms: u64::try_from(pinged.took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn asked_token(is_sent: Option<bool>, token: Option<String>) -> Result<Option<AskedToken>> {
+    match (is_sent, token) {
+        (None, None) => Ok(None),
+        (Some(false), None) => Ok(Some(AskedToken::Off)),
+        (Some(true), None) => Ok(Some(AskedToken::On)),
+        (None | Some(true), Some(token)) => Ok(Some(AskedToken::Chosen(token))),
+        (Some(false), Some(_)) => {
+            Err(Failure::invalid("theauthapiToken: is of no use if theauthapiSignature is false"))
+        }
+    }
+}

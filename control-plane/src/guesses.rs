@@ -1,0 +1,97 @@
+//! Guesses at access keys: slowed for each address that they come from.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::time::Uptime;
+use moka::sync::Cache;
+
+use crate::failure::{Failure, Result};
+use crate::pace::Pace;
+
+/// Wrong access keys that an address may send at once.
+const GUESS_BURST: u32 = 20;
+/// How long it takes until it may send one more.
+const GUESS_EVERY: Duration = Duration::from_secs(3);
+/// Addresses that are remembered.
+const MAX_ADDRESSES: u64 = 100_000;
+/// Right access keys that are remembered.
+const MAX_RIGHT: u64 = 10_000;
+/// For how long one is after its last use.
+const RIGHT_FOR: Duration = Duration::from_secs(3600);
+
+/// Who sent wrong access keys, and which are known to be right.
+pub(crate) struct Guesses {
+    wrong: Pace<IpAddr>,
+    /// Those go on where others guess from the same address, as all do behind one proxy.
+    right: Cache<Digest, ()>,
+}
+
+impl Guesses {
+    pub(crate) fn new() -> Self {
+        Self {
+            wrong: Pace::new(GUESS_EVERY, GUESS_BURST, MAX_ADDRESSES),
+            right: Cache::builder().max_capacity(MAX_RIGHT).time_to_idle(RIGHT_FOR).build(),
+        }
+    }
+
+    /// Refuses an access key without looking it up where too many wrong ones came from.
+    pub(crate) fn admit(&self, from: IpAddr, digest: &Digest, now: Uptime) -> Result<()> {
+        match self.wrong.wait(&network(from), now) {
+            Some(wait) if !self.right.contains_key(digest) => Err(Failure::TooFast(wait)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(crate) fn was_right(&self, digest: Digest) {
+        self.right.insert(digest, ());
+    }
+
+    pub(crate) fn was_wrong(&self, from: IpAddr, digest: &Digest, now: Uptime) {
+        self.right.invalidate(digest);
+        self.wrong.spend(network(from), now);
+    }
+}
+
+/// What counts as one address: whoever has one of version 6 has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn guessing_is_slowed_for_an_address_and_right_keys_go_on() {
+        let guesses = Guesses::new();
+        let (right, wrong) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
+        let now = Uptime::from_ms(1);
+        guesses.was_right(right);
+        for _ in 0..GUESS_BURST {
+            assert!(guesses.admit(address("192.0.2.1"), &wrong, now).is_ok());
+            guesses.was_wrong(address("192.0.2.1"), &wrong, now);
+        }
+        let refused = guesses.admit(address("192.0.2.1"), &wrong, now);
+        assert!(matches!(refused, Err(Failure::TooFast(wait)) if wait == GUESS_EVERY));
+        assert!(guesses.admit(address("::ffff:192.0.2.1"), &wrong, now).is_err(), "the same address");
+        assert!(guesses.admit(address("192.0.2.1"), &right, now).is_ok());
+        assert!(guesses.admit(address("192.0.2.2"), &wrong, now).is_ok());
+        guesses.was_wrong(address("192.0.2.9"), &right, now);
+        assert!(guesses.admit(address("192.0.2.1"), &right, now).is_err(), "it is right no more");
+    }
+
+    #[test]
+    fn addresses_of_one_network_of_version_6_are_one() {
+        assert_eq!(network(address("2001:db8:1:2:3:4:5:6")), network(address("2001:db8:1:2::")));
+        assert_ne!(network(address("2001:db8:1:2::")), network(address("2001:db8:1:3::")));
+    }
+}

@@ -1,0 +1,95 @@
+//! Accounts and projects through the API.
+
+use gatepost_domain::record::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fixture::{Caller, Fixture, answer, code, text};
+
+async fn own_account(caller: &Caller<'_>) -> Value {
+    let (status, accounts) = caller.get("/accounts").await;
+    assert_eq!(status, 200, "{accounts}");
+    assert_eq!(accounts.as_array().unwrap().len(), 1);
+    accounts[0].clone()
+}
+
+#[tokio::test]
+async fn an_account_is_read_renamed_and_made_with_an_access_key() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("first", None, Role::Admin).await;
+    let account = own_account(&admin).await;
+    let path = format!("/accounts/{}", text(&account, "id"));
+    assert_eq!(admin.get(&path).await, (200, account.clone()));
+    assert_eq!((&account["name"], &account["isActive"]), (&json!("first"), &json!(true)));
+    let (status, renamed) = admin.patch(&path, json!({"name": "new name"})).await;
+    assert_eq!(
+        (status, &renamed["name"], &renamed["lastChangedByType"]),
+        (200, &json!("new name"), &json!("ACCESS_KEY"))
+    );
+    for body in [json!({}), json!({"name": ""}), json!({"name": 7})] {
+        assert_eq!(admin.patch(&path, body).await.0, 400);
+    }
+
+    let (status, made) = admin.post("/accounts", json!({"name": "second"})).await;
+    assert_eq!((status, &made["name"], &made["accessKey"]["role"]), (201, &json!("second"), &json!("admin")));
+    let second = fixture.known_caller(&text(&made["accessKey"], "key"));
+    assert_eq!(own_account(&second).await["id"], made["id"]);
+    let (status, problem) = second.post("/accounts", json!({"name": "third"})).await;
+    assert_eq!((status, code(&problem)), (403, "forbidden"), "only the first account makes others");
+    assert_eq!(second.get(&path).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_deactivated_account_takes_projects_keys_and_access_keys_with_it() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let account = own_account(&admin).await;
+    let (first, second) = (admin.project().await, admin.project().await);
+    let key = admin.key(&first, json!({})).await;
+    let viewer = fixture.caller("a", Some(&second), Role::Viewer).await;
+    let other = fixture.caller("b", None, Role::Admin).await;
+    let path = format!("/accounts/{}", text(&account, "id"));
+    assert_eq!(admin.delete(&path).await, (200, json!(true)));
+    for caller in [&admin, &viewer] {
+        let (status, problem) = caller.get("/projects").await;
+        assert_eq!((status, code(&problem)), (401, "invalid-access-key"));
+    }
+    let digest = fixture.store.digest(&text(&key, "key"));
+    let found = fixture.store.lookup(&digest).await.unwrap().found.unwrap();
+    assert_eq!(found.facts.project_status, gatepost_domain::record::Status::Inactive);
+    assert_eq!(other.get("/projects").await.0, 200);
+    // The operator can begin again.
+    let again = fixture.caller("a", None, Role::Admin).await;
+    assert_ne!(own_account(&again).await["id"], account["id"]);
+}
+
+#[tokio::test]
+async fn a_project_is_renamed_and_deleted_with_all_its_keys() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (project, other) = (admin.project().await, admin.project().await);
+    let path = format!("/projects/{project}");
+    let (status, renamed) = admin.patch(&path, json!({"name": "renamed", "env": "test"})).await;
+    assert_eq!((status, &renamed["name"], &renamed["env"]), (200, &json!("renamed"), &json!("live")));
+    let (key, spared) = (admin.key(&project, json!({})).await, admin.key(&other, json!({})).await);
+    let before = fixture.store.last_position().await.unwrap();
+
+    let delete = async || admin.request(Method::DELETE, &path).header("prefer", "wait=5").send().await.unwrap();
+    let deleted = delete().await;
+    assert_eq!(deleted.headers()["gatepost-propagated"], "0/0");
+    assert_eq!((deleted.status().as_u16(), deleted.text().await.unwrap()), (200, "true".to_owned()));
+    let entries = fixture.store.feed(before, 10, std::time::Duration::ZERO).await.unwrap();
+    assert_eq!(entries.len(), 1, "one change, whatever the number of keys");
+    assert_eq!(delete().await.status(), 200, "to repeat it is safe");
+    assert_eq!(fixture.store.last_position().await.unwrap(), entries[0].version);
+
+    let use_of = async |key: &Value| {
+        answer(admin.request(Method::POST, &format!("/api-keys/auth/{}", text(key, "key")))).await.0
+    };
+    assert_eq!((use_of(&key).await, use_of(&spared).await), (404, 200));
+    let (_, list) = admin.get("/projects").await;
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    let (status, read) = admin.get(&path).await;
+    assert_eq!((status, &read["isActive"]), (200, &json!(false)));
+    assert_eq!(admin.post("/api-keys", json!({"name": "k", "projectId": project})).await.0, 404);
+}
