@@ -1,0 +1,143 @@
+// Calls every method of a client of the hosted product, as it comes from npm, against an admin API.
+// Arguments: the package. Environment: HOST, ACCESS_KEY (of a user of an account), ACCOUNT_ID.
+// Exits with 1 at the first answer that is not what the client's users expect.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+
+const [name] = process.argv.slice(2);
+const { HOST, ACCESS_KEY, ACCOUNT_ID } = process.env;
+const required = createRequire(import.meta.url)(name);
+const TheAuthAPI = required.default ?? required;
+
+const called = new Set();
+const client = watched(new TheAuthAPI(ACCESS_KEY, { host: `${HOST}/`, retryCount: 0 }), "");
+for (const part of ["accounts", "apiKeys", "projects"]) client[part] = watched(client[part], `${part}.`);
+const { accounts, apiKeys, projects } = client;
+
+await accountsAndProjects();
+await keys();
+await changes();
+await oldMethod();
+await refusals();
+assert.deepEqual(methods().filter((method) => !called.has(method)), [], "methods that were not called");
+console.log(`${name}: ${called.size} methods`);
+
+// Remembers which methods were called.
+function watched(target, prefix) {
+  return new Proxy(target, {
+    get(object, member) {
+      const value = object[member];
+      if (typeof value !== "function") return value;
+      return (...args) => (called.add(prefix + member), value.apply(object, args));
+    },
+  });
+}
+
+// What the package offers. `getKeysFilterEndpoint` is a helper of `getKeys`.
+function methods() {
+  const of = (object, prefix) =>
+    Object.getOwnPropertyNames(Object.getPrototypeOf(object)).map((member) => prefix + member);
+  const all = [client, accounts, apiKeys, projects].flatMap((object, place) =>
+    of(object, ["", "accounts.", "apiKeys.", "projects."][place]),
+  );
+  return all.filter((method) => !/constructor$|getKeysFilterEndpoint$/.test(method));
+}
+
+async function accountsAndProjects() {
+  const account = await accounts.getAccount(ACCOUNT_ID);
+  assert.equal(account.id, ACCOUNT_ID);
+  assert(account.createdAt instanceof Date);
+  const made = await projects.createProject({ name: "made", accountId: ACCOUNT_ID, env: "test" });
+  assert.equal(made.env, "test");
+  const listed = await projects.getProjects(ACCOUNT_ID);
+  assert(listed.some((project) => project.id === made.id));
+  const renamed = await projects.updateProject(made.id, { name: "renamed" });
+  assert.equal(renamed.name, "renamed");
+  assert.deepEqual(await projects.getProject(made.id), renamed);
+  const key = await apiKeys.createKey({ name: "k", projectId: made.id });
+  assert.equal(await apiKeys.isValidKey(key.key), true);
+  assert.equal(await projects.deleteProject(made.id), true);
+  assert.equal(await apiKeys.isValidKey(key.key), false);
+}
+
+async function keys() {
+  const project = await projects.createProject({ name: "keys", accountId: ACCOUNT_ID, env: "live" });
+  const input = {
+    name: "Jane",
+    projectId: project.id,
+    customMetaData: { plan: "gold", since: new Date("2020-01-02T03:04:05.678Z") },
+    customAccountId: "customer",
+    customUserId: "user",
+    expiry: new Date("2090-01-01T00:00:00.000Z"),
+  };
+  const key = await apiKeys.createKey(input);
+  assert.match(key.key, /^live_[0-9A-Za-z]{64}$/);
+  assert.deepEqual(key.customMetaData, input.customMetaData);
+  for (const expiry of [key.expiry, key.expiresAt]) assert.deepEqual(expiry, input.expiry);
+  const used = await apiKeys.authenticateKey(key.key);
+  assert.deepEqual([used.key, used.customAccountId, used.isActive], [key.key, "customer", true]);
+  assert.equal((await apiKeys.getKey(key.key)).key, key.key);
+  await lists(project, key);
+  const chosen = await apiKeys.createKey({ name: "chosen", projectId: project.id, key: `chosen-${project.id}` });
+  assert.equal(await apiKeys.isValidKey(chosen.key), true);
+  assert.equal(await apiKeys.deleteKey(chosen.key), true);
+  assert.equal(await apiKeys.isValidKey(chosen.key), false);
+  assert.equal(await apiKeys.isValidKey("nope"), false);
+}
+
+async function lists(project, key) {
+  const all = await apiKeys.getKeys();
+  assert(Array.isArray(all));
+  assert.equal((await apiKeys.getKeys({})).length, all.length);
+  for (const filter of [
+    { projectId: project.id },
+    { projectId: project.id, name: "jane" },
+    { projectId: project.id, customUserId: "user", customAccountId: "customer", isActive: true },
+  ]) {
+    const [listed, ...others] = await apiKeys.getKeys(filter);
+    assert.deepEqual([listed.name, others], [key.name, []], JSON.stringify(filter));
+    // What stands in a list names the key everywhere else.
+    assert.equal((await apiKeys.getKey(listed.key)).name, key.name);
+  }
+  assert.deepEqual(await apiKeys.getKeys({ projectId: project.id, isActive: false }), []);
+}
+
+async function oldMethod() {
+  const project = await projects.createProject({ name: "old", accountId: ACCOUNT_ID, env: "live" });
+  const key = await apiKeys.createKey({ name: "k", projectId: project.id, customMetaData: { a: 1 }, customUserId: "u" });
+  const found = await client.authenticateAPIKey(key.key);
+  assert.deepEqual(found, { authenticated: true, customMetaData: { a: 1 }, customAccountId: null, customUserId: "u" });
+  // It swallows errors, and tells them to its callback.
+  const told = await new Promise((resolve) => client.authenticateAPIKey("nope", resolve));
+  assert.match(String(told), /404/);
+  assert.equal(await client.authenticateAPIKey("nope"), undefined);
+}
+
+async function refusals() {
+  const refused = (statusCode, message) => (error) => {
+    assert.deepEqual([error.statusCode, error.message], [statusCode, `(${statusCode}): ${message}`]);
+    return true;
+  };
+  await assert.rejects(apiKeys.getKey("nope"), refused(404, "Invalid client key"));
+  await assert.rejects(projects.getProject("nope"), refused(404, "there is no such project"));
+  await assert.rejects(projects.createProject({ name: "p", accountId: "other", env: "live" }), (error) => {
+    return error.statusCode === 403;
+  });
+  const guessing = new TheAuthAPI("live_access_wrong", { host: HOST, retryCount: 0 });
+  await assert.rejects(guessing.apiKeys.isValidKey("nope"), refused(401, "Invalid access key"));
+}
+
+async function changes() {
+  const project = await projects.createProject({ name: "changes", accountId: ACCOUNT_ID, env: "live" });
+  const key = await apiKeys.createKey({ name: "before", projectId: project.id });
+  const updated = await apiKeys.updateKey(key.key, { name: "after", customMetaData: { plan: "silver" } });
+  assert.deepEqual([updated.key, updated.name, updated.customMetaData], [key.key, "after", { plan: "silver" }]);
+  await apiKeys.deleteKey(key.key);
+  const active = await apiKeys.reactivateKey(key.key);
+  assert.deepEqual([active.key, active.isActive], [key.key, true]);
+  assert.equal(await apiKeys.isValidKey(key.key), true);
+  if (apiKeys.rotateKey === undefined) return;
+  const rotated = await apiKeys.rotateKey(key.key);
+  assert.notEqual(rotated.key, key.key);
+  assert.deepEqual([await apiKeys.isValidKey(rotated.key), await apiKeys.isValidKey(key.key)], [true, false]);
+}
