@@ -33,6 +33,7 @@ impl Clock for Moved {
 pub(crate) struct Fixture {
     clock: Arc<Moved>,
     pub(crate) store: Store,
+    pub(crate) registry: Registry,
     pub(crate) control_plane: ControlPlane,
     server: ControlPlaneServer,
     client: Client,
@@ -63,12 +64,12 @@ impl Fixture {
             skew: Skew::default(),
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
-        let control_plane =
-            ControlPlane::new(store.clone(), clock.clone(), private_networks, &Registry::new()).unwrap();
+        let registry = Registry::new();
+        let control_plane = ControlPlane::new(store.clone(), clock.clone(), private_networks, &registry).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { clock, store, control_plane, server, client }
+        Self { clock, store, registry, control_plane, server, client }
     }
 
     /// Lets time pass.

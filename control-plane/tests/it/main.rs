@@ -11,4 +11,5 @@ mod fixture;
 mod keys;
 mod openapi;
 mod rotation;
+mod traps;
 mod webhooks;
