@@ -81,8 +81,8 @@ pub struct RawCommit {
     pub told: Told,
     /// A secret that the event's deliveries carry, sealed and bound to the event id.
     pub sealed: Option<Vec<u8>>,
-    /// An answer that a repeated request shall get again.
-    pub receipt: Option<RawReceipt>,
+    /// Answers that repeated requests shall get again.
+    pub receipts: Vec<RawReceipt>,
     /// Whether the commit may be refused when the stream is at its cap.
     pub urgency: Urgency,
     /// Whether values of our shape may have a wrong checksum from now on.
@@ -98,6 +98,37 @@ pub struct RawReceipt {
     pub sealed: Vec<u8>,
     /// For how long.
     pub kept: Duration,
+}
+
+/// A receipt that shall be put, taken away or claimed.
+#[derive(Debug, Clone)]
+pub struct RawSwap {
+    /// Its name.
+    pub name: String,
+    /// What must stand there.
+    pub expect: Standing,
+    /// What shall, and for how long; absent for nothing.
+    pub new: Option<RawReceipt>,
+}
+
+/// What must stand under a receipt's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Anything or nothing.
+    Any,
+    /// Nothing, or what does not count any more.
+    Nothing,
+    /// These bytes.
+    Same(Vec<u8>),
+}
+
+/// How a swap ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped {
+    /// It was done.
+    Yes,
+    /// Something else stands there: these bytes, or nothing.
+    No(Option<Vec<u8>>),
 }
 
 /// Whether a write waits when the store is full.

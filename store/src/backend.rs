@@ -11,7 +11,7 @@ use gatepost_domain::window::Allowance;
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
     LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawLeased, RawLookup,
-    RawRecord, RawSettle, RecordName, Repeats, StoreHead, TrimRule, Trimmed,
+    RawRecord, RawSettle, RawSwap, RecordName, Repeats, StoreHead, Swapped, TrimRule, Trimmed,
 };
 use crate::embedded::Embedded;
 use crate::error::Result;
@@ -67,6 +67,8 @@ acts! {
 
     /// The sealed answer that was kept under a name, until its time has passed.
     fn receipt(name: String) -> Option<Vec<u8>>;
+    /// Puts, removes or claims a receipt, if what stands there is what must.
+    fn swap_receipt(swap: RawSwap) -> Swapped;
 
     // ---- Edge
     /// What a key value leads to, with its owner, in one round trip.

@@ -1,6 +1,7 @@
 //! A change before it is written: records as pairs of images, and what follows from them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use gatepost_domain::base62;
 use gatepost_domain::change::{Action, Fence, Scope};
@@ -87,6 +88,15 @@ pub struct Change {
     pub secret: Option<Secret>,
     /// What a repeated request shall be answered again.
     pub receipt: Option<Receipt>,
+}
+
+/// What is known of the request that asks for a change.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// From where it came; absent for the operator's commands.
+    pub address: Option<IpAddr>,
+    /// What it shall be answered again if it is repeated.
+    pub answer: Option<Receipt>,
 }
 
 impl Change {

@@ -48,7 +48,7 @@ impl Store {
     /// often it is repeated, the event has one id.
     pub async fn claim_first_use(&self, facts: &KeyFacts, digest: &Digest) -> Result<Claim> {
         let actor = Actor::Key(facts.key.clone());
-        let head = entry::encode_first_use_head(&actor, &facts.account, &facts.project, facts.key.as_str())?;
+        let head = entry::encode_first_use_head(&actor, None, &facts.account, &facts.project, facts.key.as_str())?;
         let claim =
             RawClaim { key: facts.key.clone(), digest: *digest, event: EventId::of_first_use(&facts.key), head };
         self.backend.claim_first_use(claim).await

@@ -1,5 +1,7 @@
 //! Entries of the stream as readers see them: who, when, what, old and new image without secrets.
 
+use std::net::IpAddr;
+
 use gatepost_domain::change::{Action, Fence, Scope};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::record::{Actor, Record};
@@ -48,6 +50,8 @@ pub struct Told {
 pub struct EntryHead {
     /// Who.
     pub actor: Actor,
+    /// From where, if a client asked for the change.
+    pub address: Option<IpAddr>,
     /// In which account.
     pub account: AccountId,
     /// In which project, if in one.
@@ -59,6 +63,8 @@ pub struct EntryHead {
 #[derive(Serialize, Deserialize)]
 struct StoredHead {
     actor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
     account: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     project: Option<String>,
@@ -68,12 +74,13 @@ struct StoredHead {
 }
 
 /// The head of a change as one line of JSON.
-pub(crate) fn encode_head(change: &Change) -> Result<Vec<u8>> {
+pub(crate) fn encode_head(change: &Change, address: Option<IpAddr>) -> Result<Vec<u8>> {
     let account = change.account().ok_or_else(|| corrupt("a change without a record"))?;
     let subject = change.writes.first().and_then(|write| write.new.as_ref().or(write.old.as_ref().map(|o| &o.record)));
     let old = change.writes.first().and_then(|write| write.old.as_ref());
     let head = StoredHead {
         actor: parts::actor_text(&change.actor),
+        address: address.map(|address| address.to_string()),
         account: account.to_string(),
         project: change.project().map(|id| id.to_string()),
         subject: subject.map(|record| shape::name_of(record).0).unwrap_or_default(),
@@ -85,12 +92,14 @@ pub(crate) fn encode_head(change: &Change) -> Result<Vec<u8>> {
 /// The head of a first use, which has no old image.
 pub(crate) fn encode_first_use_head(
     actor: &Actor,
+    address: Option<IpAddr>,
     account: &AccountId,
     project: &ProjectId,
     subject: &str,
 ) -> Result<Vec<u8>> {
     let head = StoredHead {
         actor: parts::actor_text(actor),
+        address: address.map(|address| address.to_string()),
         account: account.to_string(),
         project: Some(project.to_string()),
         subject: subject.to_owned(),
@@ -136,6 +145,7 @@ pub(crate) fn decode_head(line: &[u8]) -> Result<(EntryHead, Option<Record>)> {
     let stored: StoredHead = serde_json::from_slice(line).map_err(corrupt)?;
     let head = EntryHead {
         actor: parts::parse_actor(&stored.actor)?,
+        address: stored.address.and_then(|text| text.parse().ok()),
         account: parts::id(AccountId::parse, &stored.account)?,
         project: stored.project.as_deref().map(|text| parts::id(ProjectId::parse, text)).transpose()?,
         subject: stored.subject,

@@ -160,12 +160,14 @@ fn heads_of_entries_are_stored_as_ever_and_read_back() {
         secret: None,
         receipt: None,
     };
-    let line = entry::encode_head(&change).unwrap();
-    insta::assert_snapshot!("entry_head", String::from_utf8(line.clone()).unwrap());
-    let (head, old) = entry::decode_head(&line).unwrap();
-    assert_eq!(head.actor, change.actor);
-    assert_eq!(head.subject, "key_00key");
-    assert!(old.is_some());
+    for (kind, address) in [("entry_head", None), ("entry_head_with_address", Some("2001:db8::1".parse().unwrap()))] {
+        let line = entry::encode_head(&change, address).unwrap();
+        insta::assert_snapshot!(kind, String::from_utf8(line.clone()).unwrap());
+        let (head, old) = entry::decode_head(&line).unwrap();
+        assert_eq!((head.actor, head.address), (change.actor.clone(), address));
+        assert_eq!(head.subject, "key_00key");
+        assert!(old.is_some());
+    }
     let (kind, data) = packed::scope_parts(&change.scope());
     insta::assert_snapshot!("entry_scope", format!("{kind} {data:?}"));
 }

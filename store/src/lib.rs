@@ -23,14 +23,14 @@ mod shape;
 mod store;
 pub mod url;
 
-pub use change::{Change, Versioned, Write};
+pub use change::{Change, Origin, Versioned, Write};
 pub use edge::{FoundKey, Lookup};
 pub use entry::{Entry, EntryHead, Told};
 pub use envelope::{MasterKey, NotAMasterKey};
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use options::{Copies, Replicas, Skew, StoreOptions, UnsafeRedis};
 pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
-pub use receipt::Receipt;
+pub use receipt::{Receipt, ReceiptClaim, ReceiptMark};
 pub use records::{MAX_PAGE, Page};
 pub use shape::Unknown;
 pub use store::{Store, os_rng};

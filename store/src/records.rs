@@ -7,7 +7,7 @@ use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
 use crate::act::{CommitAnswer, IndexName, RawCommit, RawRecord, RawWrite, RecordName, Told as RawTold};
-use crate::change::{self, Change, MOMENT_DIGITS, Versioned, Write, digests_of, index_of};
+use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
 use crate::entry;
 use crate::error::{Result, StoreErrorKind};
 use crate::shape;
@@ -28,11 +28,17 @@ pub struct Page<T> {
 impl Store {
     /// Writes a change: its records and its stream entry, or nothing.
     pub async fn commit(&self, change: &Change) -> Result<CommitAnswer> {
-        let raw = self.raw_commit(change)?;
+        self.commit_from(change, &Origin::default()).await
+    }
+
+    /// The same for a change that a request of a client asks for.
+    pub async fn commit_from(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
+        let raw = self.raw_commit(change, origin)?;
         self.backend.commit(raw).await
     }
 
-    fn raw_commit(&self, change: &Change) -> Result<RawCommit> {
+    fn raw_commit(&self, change: &Change, origin: &Origin) -> Result<RawCommit> {
+        let receipts = change.receipt.iter().chain(&origin.answer);
         let mut raw = RawCommit {
             event: change.event.clone(),
             writes: Vec::with_capacity(change.writes.len()),
@@ -40,9 +46,9 @@ impl Store {
             digests_drop: Vec::new(),
             index_set: Vec::new(),
             index_drop: Vec::new(),
-            told: told(change)?,
+            told: told(change, origin)?,
             sealed: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
-            receipt: change.receipt.as_ref().map(|receipt| self.seal_receipt(receipt)).transpose()?,
+            receipts: receipts.map(|receipt| self.seal_receipt(receipt)).collect::<Result<_>>()?,
             urgency: change.urgency(),
             loosens_checksum: change.loosens_checksum(),
         };
@@ -154,7 +160,7 @@ impl Store {
     }
 }
 
-fn told(change: &Change) -> Result<RawTold> {
+fn told(change: &Change, origin: &Origin) -> Result<RawTold> {
     let first = change.writes.first();
     let new = first.and_then(|write| write.new.as_ref());
     let image = match new {
@@ -165,7 +171,7 @@ fn told(change: &Change) -> Result<RawTold> {
         action: change.action,
         scope: change.scope(),
         fence: change.fence(),
-        head: entry::encode_head(change)?,
+        head: entry::encode_head(change, origin.address)?,
         image,
     })
 }

@@ -5,7 +5,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::tables::{RECEIPT_AGES, RECEIPTS};
 use super::{Embedded, failure};
-use crate::act::RawReceipt;
+use crate::act::{RawReceipt, RawSwap, Standing, Swapped};
 use crate::error::Result;
 
 impl Embedded {
@@ -16,6 +16,32 @@ impl Embedded {
         let (until_ms, sealed) = stored.value();
         Ok((self.now().as_ms() < until_ms).then(|| sealed.to_vec()))
     }
+
+    pub(crate) async fn swap_receipt(&self, wanted: RawSwap) -> Result<Swapped> {
+        let now = self.now();
+        self.perform(move |transaction| swap(transaction, &wanted, now)).await
+    }
+}
+
+fn swap(transaction: &WriteTransaction, swap: &RawSwap, now: Timestamp) -> Result<Swapped> {
+    let standing = {
+        let table = transaction.open_table(RECEIPTS).map_err(failure)?;
+        let stored = table.get(swap.name.as_str()).map_err(failure)?;
+        stored.filter(|stored| now.as_ms() < stored.value().0).map(|stored| stored.value().1.to_vec())
+    };
+    let is_expected = match &swap.expect {
+        Standing::Any => true,
+        Standing::Nothing => standing.is_none(),
+        Standing::Same(bytes) => standing.as_ref() == Some(bytes),
+    };
+    if !is_expected {
+        return Ok(Swapped::No(standing));
+    }
+    match &swap.new {
+        Some(receipt) => put(transaction, receipt, now)?,
+        None => erase(transaction, &swap.name)?,
+    }
+    Ok(Swapped::Yes)
 }
 
 /// Keeps an answer, in the place of one of the same name.

@@ -92,7 +92,7 @@ fn apply(transaction: &WriteTransaction, commit: &RawCommit, now: Timestamp) -> 
     if let Some(secret) = &commit.sealed {
         sealed::put(transaction, commit.event.as_str(), now.as_ms(), secret)?;
     }
-    if let Some(receipt) = &commit.receipt {
+    for receipt in &commit.receipts {
         receipts::put(transaction, receipt, now)?;
     }
     if commit.loosens_checksum == Loosens::Yes {

@@ -1,6 +1,10 @@
 //! Records on Redis.
 
-use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RawWrite, RecordName, Urgency};
+use std::time::Duration;
+
+use crate::act::{
+    CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RawSwap, RawWrite, RecordName, Standing, Swapped, Urgency,
+};
 use crate::change::MOMENT_DIGITS;
 use crate::error::{Result, StoreErrorKind};
 use crate::options::COMMIT_DEADLINE;
@@ -49,6 +53,27 @@ impl Redis {
         self.act(&scripts::RECEIPT, COMMIT_DEADLINE, Arguments::default().bytes(name)).await?.next()
     }
 
+    pub(crate) async fn swap_receipt(&self, swap: RawSwap) -> Result<Swapped> {
+        let (expect, bytes) = match swap.expect {
+            Standing::Any => ("any", Vec::new()),
+            Standing::Nothing => ("nothing", Vec::new()),
+            Standing::Same(bytes) => ("same", bytes),
+        };
+        let (what, sealed, kept) = match swap.new {
+            Some(receipt) => ("put", receipt.sealed, receipt.kept),
+            None => ("remove", Vec::new(), Duration::ZERO),
+        };
+        let arguments = Arguments::default().bytes(swap.name).text(expect).bytes(bytes);
+        let arguments = arguments.text(what).bytes(sealed).ms(kept);
+        let mut answer = self.act(&scripts::SWAP_RECEIPT, COMMIT_DEADLINE, arguments).await?;
+        self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
+        match answer.word.as_str() {
+            "yes" => Ok(Swapped::Yes),
+            "no" => Ok(Swapped::No(answer.next()?)),
+            _ => answer.unknown(),
+        }
+    }
+
     pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
         let arguments = Arguments::default().bytes(index.0).bytes(after).number(limit).number(MOMENT_DIGITS);
         let mut answer = self.act(&scripts::LIST, COMMIT_DEADLINE, arguments).await?;
@@ -65,15 +90,11 @@ impl Redis {
 
 fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
     let (scope, scope_data) = crate::packed::scope_parts(&commit.told.scope);
-    let receipt = commit.receipt.as_ref();
     let mut arguments = Arguments::default()
         .text(commit.event.as_str())
         .text(max_waiting)
         .number(u64::from(commit.loosens_checksum == Loosens::Yes))
         .bytes(commit.sealed.clone().unwrap_or_default())
-        .text(receipt.map_or("", |receipt| &receipt.name))
-        .bytes(receipt.map(|receipt| receipt.sealed.clone()).unwrap_or_default())
-        .ms(receipt.map(|receipt| receipt.kept).unwrap_or_default())
         .text(commit.told.action.as_str())
         .text(scope)
         .bytes(scope_data)
@@ -97,6 +118,10 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
         for (index, member) in members {
             arguments = arguments.text(&index.0).text(member);
         }
+    }
+    arguments = arguments.number(commit.receipts.len() as u64);
+    for receipt in &commit.receipts {
+        arguments = arguments.text(&receipt.name).ms(receipt.kept).bytes(receipt.sealed.clone());
     }
     arguments
 }

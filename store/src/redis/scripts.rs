@@ -16,11 +16,12 @@ macro_rules! scripts {
 
 scripts! {
     CREATE = "", ["create"];
-    COMMIT = "", ["common", "append", "commit"];
+    COMMIT = "", ["common", "append", "receipts", "commit"];
     /// The same for what shuts something off: it goes on when memory is full.
-    COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "commit"];
+    COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "receipts", "commit"];
     RECORDS = " flags=no-writes", ["common", "records"];
-    RECEIPT = " flags=no-writes", ["common", "receipt"];
+    RECEIPT = " flags=no-writes", ["common", "receipts", "receipt"];
+    SWAP_RECEIPT = "", ["common", "receipts", "swap_receipt"];
     LIST = " flags=no-writes", ["common", "list"];
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];

@@ -53,6 +53,8 @@ conformance! {
     records::a_repeated_commit_answers_the_same_version_and_writes_once,
     records::a_key_value_belongs_to_one_record,
     records::a_receipt_is_kept_with_its_change_for_its_time,
+    records::a_receipts_name_is_claimed_once_and_given_back_only_unanswered,
+    records::a_change_tells_from_where_it_came_and_keeps_its_answer,
     records::a_changed_value_leads_nowhere_any_more,
     records::a_removed_record_is_gone_from_its_list,
     records::lists_are_in_order_of_creation_and_page,

@@ -6,7 +6,7 @@ use gatepost_domain::key::{self, Env, Secret};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status};
 use gatepost_domain::time::Version;
 use gatepost_store::act::{Claim, CommitAnswer};
-use gatepost_store::{MasterKey, Receipt, Store, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::{MasterKey, Origin, Receipt, ReceiptClaim, Store, StoreErrorKind, Versioned, Write, os_rng};
 use gatepost_test_support::records::stamps;
 use std::time::Duration;
 
@@ -105,6 +105,54 @@ pub(crate) async fn a_receipt_is_kept_with_its_change_for_its_time(place: Place)
     assert_eq!(told().await.as_deref(), Some("first"));
     test.skew.add(1_001);
     assert_eq!(told().await, None);
+}
+
+pub(crate) async fn a_receipts_name_is_claimed_once_and_given_back_only_unanswered(place: Place) {
+    let test = place.fixture().await;
+    let receipt = |answer: &str, kept_s: u64| Receipt {
+        name: "name".to_owned(),
+        answer: Secret::new(answer.to_owned()),
+        kept: Duration::from_secs(kept_s),
+    };
+    let claim = async || match test.store.claim_receipt(&receipt("claimed", 60)).await.unwrap() {
+        ReceiptClaim::Mine(mark) => Ok(mark),
+        ReceiptClaim::Taken(standing) => Err(standing.expose().to_owned()),
+    };
+    let mark = claim().await.unwrap();
+    assert_eq!(claim().await.unwrap_err(), "claimed");
+    test.store.drop_receipt(&mark).await.unwrap();
+    let mark = claim().await.unwrap();
+    test.store.put_receipt(&receipt("answered", 600)).await.unwrap();
+    test.store.drop_receipt(&mark).await.unwrap();
+    assert_eq!(claim().await.unwrap_err(), "answered");
+    test.skew.add(600_001);
+    // A claim whose maker has died is free after its time, and its maker cannot give back what is another's.
+    let late = claim().await.unwrap();
+    test.skew.add(60_001);
+    claim().await.unwrap();
+    test.store.drop_receipt(&late).await.unwrap();
+    assert_eq!(claim().await.unwrap_err(), "claimed");
+}
+
+pub(crate) async fn a_change_tells_from_where_it_came_and_keeps_its_answer(place: Place) {
+    let test = place.fixture().await;
+    let before = test.store.last_position().await.unwrap();
+    let (key, _) = api_key(&test.store, &test.project.record);
+    let kept = |name: &str| Receipt {
+        name: name.to_owned(),
+        answer: Secret::new(name.to_uppercase()),
+        kept: Duration::from_secs(60),
+    };
+    let mut create = change(Action::ApiKeyCreated, vec![Write::create(key)], None);
+    create.receipt = Some(kept("one"));
+    let origin = Origin { address: Some("192.0.2.7".parse().unwrap()), answer: Some(kept("other")) };
+    test.store.commit_from(&create, &origin).await.unwrap();
+    let entries = test.store.feed(before, 10, Duration::ZERO).await.unwrap();
+    assert_eq!(entries[0].told.as_ref().unwrap().head.address, origin.address);
+    for name in ["one", "other"] {
+        let answer = test.store.receipt(name).await.unwrap().unwrap();
+        assert_eq!(answer.expose(), name.to_uppercase());
+    }
 }
 
 pub(crate) async fn a_changed_value_leads_nowhere_any_more(place: Place) {

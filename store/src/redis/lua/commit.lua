@@ -1,12 +1,11 @@
 -- Writes records, digests, indexes and the stream entry, or nothing.
 -- ARGV: event, entries that may wait ('' = no bound), loosens checksum (0/1), sealed secret or '',
---   name of a receipt or '', its sealed answer, ms for which it is kept,
 --   action, scope, scope data, fence, head, image,
 --   then counted: writes (name, expected version or '', new record without version or ''),
---   digests to set (digest, name), digests to drop, members to add (index, member), to remove.
+--   digests to set (digest, name), digests to drop, members to add (index, member), to remove,
+--   receipts (name, ms for which it is kept, sealed answer).
 -- Returns 'committed' or 'repeated' with the version, or 'stale', 'digest-taken', 'stream-full'.
 local event, max_waiting, loosens, secret = argument(), argument(), argument(), argument()
-local receipt, answer, kept_ms = argument(), argument(), argument()
 local told = {
   action = argument(), scope = argument(), scope_data = argument(),
   fence = argument(), head = argument(), image = argument(),
@@ -22,7 +21,7 @@ local function counted(width)
   return rows
 end
 local writes, digests_set, digests_drop = counted(3), counted(2), counted(1)
-local index_set, index_drop = counted(2), counted(2)
+local index_set, index_drop, receipts = counted(2), counted(2), counted(3)
 
 local is_stale = false
 for place, write in ipairs(writes) do
@@ -74,10 +73,8 @@ if secret ~= '' then
   redis.call('HSET', SEALED, event, secret)
   redis.call('ZADD', SEALED_AGES, now, event)
 end
-if receipt ~= '' then
-  -- It goes by itself, later than it counts: what counts is the moment that stands before the answer.
-  local stored = integer(now + kept_ms) .. '\n' .. answer
-  redis.call('SET', receipt_key(receipt), stored, 'PX', integer(kept_ms + 60000))
+for _, receipt in ipairs(receipts) do
+  put_receipt(receipt[1], receipt[2], receipt[3], now)
 end
 if loosens == '1' then
   redis.call('HSET', META, 'loose-checksum', 1)
