@@ -13,6 +13,7 @@ use crate::address::Guard;
 use crate::metrics::Metrics;
 use crate::options::{DelivererOptions, MAX_SENDING, STOP_GRACE};
 use crate::send::Sender;
+use crate::settle::Settler;
 use crate::shared::Shared;
 use crate::{fan_out, housekeeping, work};
 
@@ -44,6 +45,7 @@ impl Deliverer {
         let guard = Guard::new(options.private_networks);
         let (stop, stopped) = watch::channel(false);
         let shared = Shared {
+            settler: Settler::start(store.clone()),
             store,
             options,
             sender: Sender::new(guard, clock).map_err(|error| failed(error.into()))?,

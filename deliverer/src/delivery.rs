@@ -1,12 +1,13 @@
-//! One delivery in a worker's hands: read the webhook, build, sign, send, settle.
+//! One delivery in a worker's hands: build, sign, send, settle.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::schedule::{Attempt, NextStep, next_step};
-use gatepost_store::act::{Held, RawSettle, Step};
+use gatepost_store::act::{RawSettle, Step};
 use gatepost_store::{Leased, Result, os_rng};
 use url::Url;
 
@@ -16,10 +17,14 @@ use crate::options::{EXTEND_EVERY, LEASE, PAUSED_WAIT, STOP_GRACE};
 use crate::send::{Message, Sent, SigningSecret};
 use crate::shared::Shared;
 
-/// How often a settlement is tried while the store does not answer.
-const MAX_SETTLE_TRIES: u32 = 5;
-/// How long to wait between two tries. All of them end before the lease does.
-const SETTLE_PAUSE: Duration = Duration::from_secs(1);
+/// A delivery that is held.
+pub(crate) struct Lease {
+    pub(crate) webhook: WebhookId,
+    /// As it was when the delivery was leased; none if it is gone.
+    pub(crate) record: Option<Arc<Webhook>>,
+    pub(crate) token: LeaseToken,
+    pub(crate) leased: Leased,
+}
 
 /// How a delivery goes on, and what is remembered.
 struct Ended {
@@ -28,22 +33,23 @@ struct Ended {
 }
 
 /// Delivers, or gives the delivery back.
-pub(crate) async fn deliver(shared: Shared, webhook: WebhookId, token: LeaseToken, leased: Leased) {
-    let attempt = attempt_once(&shared, &webhook, &leased);
+pub(crate) async fn deliver(shared: Shared, lease: Lease) {
+    let attempt = attempt_once(&shared, &lease);
     let attempted = tokio::select! {
-        attempted = holding(&shared, &webhook, &token, &leased, attempt) => attempted,
+        attempted = holding(&shared, &lease, attempt) => attempted,
         () = cut_off(&shared) => Ok(Ended { step: Step::Wait(Duration::ZERO), attempt: None }),
     };
     let ended = match attempted {
         Ok(ended) => ended,
         Err(error) => {
-            tracing::warn!(%error, webhook = webhook.as_str(), "a delivery waits for the store");
+            tracing::warn!(%error, webhook = lease.webhook.as_str(), "a delivery waits for its lease to end");
             return; // Its lease runs out.
         }
     };
     count_end(&shared, &ended.step);
+    let Lease { webhook, token, leased, .. } = lease;
     let settle = RawSettle { webhook, event: leased.event_id, token, step: ended.step, attempt: ended.attempt };
-    settle_surely(&shared, settle).await;
+    shared.settler.settle(settle).await;
 }
 
 /// Waits until a stop, and for what is granted after it.
@@ -54,18 +60,12 @@ async fn cut_off(shared: &Shared) {
 }
 
 /// Prolongs a lease for as long as an attempt takes.
-async fn holding<T>(
-    shared: &Shared,
-    webhook: &WebhookId,
-    token: &LeaseToken,
-    leased: &Leased,
-    attempt: impl Future<Output = T>,
-) -> T {
+async fn holding<T>(shared: &Shared, lease: &Lease, attempt: impl Future<Output = T>) -> T {
     let prolong = async || -> Infallible {
         loop {
             tokio::time::sleep(EXTEND_EVERY).await;
             // One that is lost is noticed when the attempt is settled.
-            drop(shared.store.extend_lease(webhook, &leased.event_id, token, LEASE).await);
+            drop(shared.store.extend_lease(&lease.webhook, &lease.leased.event_id, &lease.token, LEASE).await);
         }
     };
     tokio::select! {
@@ -74,12 +74,12 @@ async fn holding<T>(
     }
 }
 
-async fn attempt_once(shared: &Shared, webhook: &WebhookId, leased: &Leased) -> Result<Ended> {
+async fn attempt_once(shared: &Shared, lease: &Lease) -> Result<Ended> {
     let without_attempt = |step: Step| Ok(Ended { step, attempt: None });
-    let Some(webhook) = shared.store.webhook(webhook).await? else {
+    let Some(webhook) = lease.record.as_deref() else {
         return without_attempt(Step::Dropped);
     };
-    let webhook = webhook.record;
+    let leased = &lease.leased;
     if webhook.status == WebhookStatus::Paused {
         return without_attempt(Step::Wait(PAUSED_WAIT));
     }
@@ -90,13 +90,13 @@ async fn attempt_once(shared: &Shared, webhook: &WebhookId, leased: &Leased) -> 
     let Ok(url) = Url::parse(&webhook.url) else {
         return without_attempt(Step::Dead("its URL cannot be read".to_owned()));
     };
-    let secret = match body::may_see_values(&webhook, &url, event, shared.options.private_networks) {
+    let secret = match body::may_see_values(webhook, &url, event, shared.options.private_networks) {
         SeesValues::Yes => shared.store.open_secret(leased)?,
         SeesValues::No => None,
     };
     let body = body::build(event, secret.as_ref());
     drop(secret);
-    let sent = send(shared, &webhook, &url, leased, body).await?;
+    let sent = send(shared, webhook, &url, leased, body).await?;
     observe(shared, &sent, event.at);
     Ok(ended(leased, &sent))
 }
@@ -149,22 +149,5 @@ fn count_end(shared: &Shared, step: &Step) {
         Step::Dead(_) => shared.metrics.count("dead"),
         Step::Dropped => shared.metrics.count("dropped"),
         Step::Done | Step::Retry(_) | Step::Wait(_) => {}
-    }
-}
-
-/// Settles, also through a short outage: what is not settled is sent a second time.
-async fn settle_surely(shared: &Shared, settle: RawSettle) {
-    for _ in 0..MAX_SETTLE_TRIES {
-        match shared.store.settle(settle.clone()).await {
-            Ok(Held::Yes) => return,
-            Ok(Held::No) => {
-                tracing::warn!(event = settle.event.as_str(), "a lease ran out before its delivery was settled");
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(%error, event = settle.event.as_str(), "settling waits");
-                tokio::time::sleep(SETTLE_PAUSE).await;
-            }
-        }
     }
 }

@@ -12,6 +12,7 @@ mod metrics;
 pub mod options;
 mod retry_after;
 pub mod send;
+mod settle;
 mod shared;
 pub mod sign;
 mod work;

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::metrics::Metrics;
 use crate::options::DelivererOptions;
 use crate::send::Sender;
+use crate::settle::Settler;
 
 /// What all tasks share.
 #[derive(Clone)]
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) options: DelivererOptions,
     pub(crate) sender: Sender,
+    pub(crate) settler: Settler,
     pub(crate) metrics: Metrics,
     /// Wakes the work loop: something became due, or a place became free.
     pub(crate) wake: Arc<Notify>,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_store::act::LeaseRequest;
 use gatepost_store::{Result, os_rng};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::delivery;
+use crate::delivery::{self, Lease};
 use crate::options::{IN_FLIGHT_CAP, LEASE};
 use crate::shared::{Shared, pause};
 
@@ -47,9 +48,10 @@ struct Round {
 
 async fn round(shared: &Shared) -> Result<Round> {
     let due = shared.store.due_webhooks(WEBHOOKS_A_ROUND).await?;
+    let leases = due.webhooks.into_iter().map(|webhook| lease(shared, webhook));
     let mut leased = 0;
-    for webhook in due.webhooks {
-        leased += lease(shared, webhook).await?;
+    for of_webhook in join_all(leases).await {
+        leased += of_webhook?;
     }
     Ok(Round { leased, next_in: due.next_in })
 }
@@ -73,10 +75,13 @@ async fn lease(shared: &Shared, webhook: WebhookId) -> Result<usize> {
         in_flight_cap: IN_FLIGHT_CAP,
         lease: LEASE,
     };
-    let leased = shared.store.lease_deliveries(request).await?;
+    // What is leased is sent at once, so the webhook is read anew with the lease, for all of them.
+    let (leased, record) = tokio::join!(shared.store.lease_deliveries(request), shared.store.webhook(&webhook));
+    let (leased, record) = (leased?, record?.map(|found| Arc::new(found.record)));
     let count = leased.len();
     for (leased, place) in leased.into_iter().zip(places) {
-        let delivering = delivery::deliver(shared.clone(), webhook.clone(), token.clone(), leased);
+        let lease = Lease { webhook: webhook.clone(), record: record.clone(), token: token.clone(), leased };
+        let delivering = delivery::deliver(shared.clone(), lease);
         tokio::spawn(hold(shared.clone(), place, delivering));
     }
     Ok(count)

@@ -110,8 +110,8 @@ acts! {
     fn lease_deliveries(request: LeaseRequest) -> Vec<RawLeased>;
     /// Prolongs a lease.
     fn extend_lease(webhook: WebhookId, event: EventId, token: LeaseToken, lease: Duration) -> Held;
-    /// Ends a delivery or gives it back. The event's last delivery to end erases body and secret.
-    fn settle(settle: RawSettle) -> Held;
+    /// Ends deliveries or gives them back, each for itself. An event's last delivery to end erases body and secret.
+    fn settle(settlements: Vec<RawSettle>) -> Vec<Held>;
     /// The latest attempts of a webhook, newest first.
     fn attempts(webhook: WebhookId, limit: u32) -> Vec<Vec<u8>>;
     /// Dead letters of a webhook, oldest first.

@@ -155,9 +155,15 @@ impl Store {
         self.backend.extend_lease(webhook.clone(), event.clone(), token.clone(), lease).await
     }
 
-    /// Ends a delivery or gives it back.
-    pub async fn settle(&self, settle: RawSettle) -> Result<Held> {
-        self.backend.settle(settle).await
+    /// Ends deliveries or gives them back, each for itself, in one act.
+    pub async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
+        let count = settlements.len();
+        let held = self.backend.settle(settlements).await?;
+        if held.len() == count {
+            Ok(held)
+        } else {
+            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements have {} answers", held.len())))
+        }
     }
 
     /// The latest attempts of a webhook, newest first, each one line of JSON.

@@ -27,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long nothing may come before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The longest latency that is told apart, in µs.
+const MAX_LATENCY_US: u64 = 600_000_000;
+
 /// What came.
 #[derive(Debug, Default)]
 struct Received {
@@ -131,7 +134,7 @@ impl Receiver {
     /// From when an event was about to be made until each of its receipts, in µs.
     pub(super) fn latencies(&self) -> anyhow::Result<Histogram<u64>> {
         let received = self.locked();
-        let mut latencies = Histogram::new(3)?;
+        let mut latencies = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?;
         for (event, sent) in &received.sent {
             for at in received.at.get(event).into_iter().flatten() {
                 latencies.saturating_record(u64::try_from((*at - *sent).as_micros())?);

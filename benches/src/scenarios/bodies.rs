@@ -13,8 +13,10 @@ use crate::statistics::Ratio;
 use crate::upstream::BODIES;
 
 const KEYS: usize = 10_000;
-/// Connections: with 10 MiB each, 64 would fill the memory of the sockets.
-const CONNECTIONS: usize = 16;
+/// Connections, and where bodies are large: what is under way at the end of a round is not counted.
+const CONNECTIONS: usize = 64;
+const CONNECTIONS_OF_LARGE: usize = 2;
+const LARGE: usize = 1 << 20;
 
 pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
     let stage = Stage::start(KEYS).await?;
@@ -41,7 +43,7 @@ fn case(peer: &Arc<Peer>, keys: &Keys, way: &str, path: &str, length: usize) -> 
         _ => Requests::post("/upload", keys.clone(), vec![b'x'; length]),
     };
     let mut case = Case::new(format!("{} {way}, {}", &path[1..], peer.name), peer, requests);
-    case.connections = CONNECTIONS;
+    case.connections = if length < LARGE { CONNECTIONS } else { CONNECTIONS_OF_LARGE };
     case
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
     let stage = Stage::start(0).await?;
     let made = stage.site.made_keys(extent.repetitions).await?;
     let gateway = stage.gateway("gateway", Core::Proxy, &[])?;
-    let mut took = Histogram::<u64>::new(3)?;
+    let mut took = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
     for key in &made {
         let load = Load {
             target: gateway.address,

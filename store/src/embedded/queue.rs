@@ -53,20 +53,21 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn settle(&self, settle: RawSettle) -> Result<Held> {
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
         let now = self.now();
-        self.perform(move |transaction| {
-            let (webhook, event) = (settle.webhook.as_str(), settle.event.as_str());
-            let Some(held) = held(transaction, webhook, event, &settle.token, now)? else { return Ok(Held::No) };
-            if let Some(attempt) = &settle.attempt {
-                remember_attempt(transaction, webhook, attempt)?;
-            }
-            transaction.open_table(CAPPED).map_err(failure)?.remove(webhook).map_err(failure)?;
-            step(transaction, webhook, event, &held, &settle.step, now)?;
-            Ok(Held::Yes)
-        })
-        .await
+        self.perform(move |transaction| settlements.iter().map(|one| settle(transaction, one, now)).collect()).await
     }
+}
+
+fn settle(transaction: &WriteTransaction, settle: &RawSettle, now: Timestamp) -> Result<Held> {
+    let (webhook, event) = (settle.webhook.as_str(), settle.event.as_str());
+    let Some(held) = held(transaction, webhook, event, &settle.token, now)? else { return Ok(Held::No) };
+    if let Some(attempt) = &settle.attempt {
+        remember_attempt(transaction, webhook, attempt)?;
+    }
+    transaction.open_table(CAPPED).map_err(failure)?.remove(webhook).map_err(failure)?;
+    step(transaction, webhook, event, &held, &settle.step, now)?;
+    Ok(Held::Yes)
 }
 
 fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> Result<FanOutAnswer> {

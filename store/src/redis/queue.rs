@@ -57,18 +57,16 @@ impl Redis {
         held(self.act(&scripts::EXTEND_LEASE, COMMIT_DEADLINE, arguments).await?)
     }
 
-    pub(crate) async fn settle(&self, settle: RawSettle) -> Result<Held> {
-        let arguments =
-            Arguments::default().text(settle.webhook.as_str()).text(settle.event.as_str()).text(settle.token.as_str());
-        let arguments = match &settle.step {
-            Step::Done => arguments.text("done").text(""),
-            Step::Dropped => arguments.text("dropped").text(""),
-            Step::Retry(wait) => arguments.text("retry").ms(*wait),
-            Step::Wait(wait) => arguments.text("wait").ms(*wait),
-            Step::Dead(reason) => arguments.text("dead").text(reason),
-        };
-        let arguments = arguments.bytes(settle.attempt.unwrap_or_default());
-        held(self.act(&scripts::SETTLE, COMMIT_DEADLINE, arguments).await?)
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
+        let arguments = Arguments::default().number(settlements.len() as u64);
+        let arguments = settlements.into_iter().fold(arguments, settle_arguments);
+        let mut answer = self.act(&scripts::SETTLE, COMMIT_DEADLINE, arguments).await?;
+        let mut all = Vec::new();
+        while !answer.is_empty() {
+            let word: String = answer.next()?;
+            all.push(held_by(&word).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling answered {word}")))?);
+        }
+        Ok(all)
     }
 
     pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<Held> {
@@ -80,6 +78,18 @@ impl Redis {
         let arguments = Arguments::default().text(webhook.as_str()).number(DROPPED_A_CALL);
         self.act(&scripts::DROP_QUEUE, COMMIT_DEADLINE, arguments).await?.next()
     }
+}
+
+fn settle_arguments(arguments: Arguments, settle: RawSettle) -> Arguments {
+    let arguments = arguments.text(settle.webhook.as_str()).text(settle.event.as_str()).text(settle.token.as_str());
+    let arguments = match &settle.step {
+        Step::Done => arguments.text("done").text(""),
+        Step::Dropped => arguments.text("dropped").text(""),
+        Step::Retry(wait) => arguments.text("retry").ms(*wait),
+        Step::Wait(wait) => arguments.text("wait").ms(*wait),
+        Step::Dead(reason) => arguments.text("dead").text(reason),
+    };
+    arguments.bytes(settle.attempt.unwrap_or_default())
 }
 
 fn fan_out_arguments(step: RawFanOut) -> Arguments {
@@ -110,9 +120,16 @@ pub(super) fn event(answer: &mut Answer) -> Result<EventId> {
 }
 
 fn held(answer: Answer) -> Result<Held> {
-    match answer.word.as_str() {
-        "yes" => Ok(Held::Yes),
-        "no" => Ok(Held::No),
-        _ => answer.unknown(),
+    match held_by(&answer.word) {
+        Some(held) => Ok(held),
+        None => answer.unknown(),
+    }
+}
+
+fn held_by(word: &str) -> Option<Held> {
+    match word {
+        "yes" => Some(Held::Yes),
+        "no" => Some(Held::No),
+        _ => None,
     }
 }

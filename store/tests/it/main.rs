@@ -79,6 +79,7 @@ conformance! {
     queue::racing_fan_outs_happen_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
     queue::only_the_holder_settles,
+    queue::settlements_in_one_act_stand_each_for_itself,
     queue::an_extended_lease_holds,
     queue::a_retry_comes_back_when_it_is_due,
     queue::the_in_flight_cap_holds,

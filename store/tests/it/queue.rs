@@ -54,7 +54,7 @@ impl Fixture {
             step,
             attempt: Some(br#"{"status":200}"#.to_vec()),
         };
-        self.store.settle(settle).await.unwrap()
+        self.store.settle(vec![settle]).await.unwrap()[0]
     }
 
     /// One webhook with one delivery pending, which carries a secret.
@@ -122,6 +122,38 @@ pub(crate) async fn only_the_holder_settles(place: Place) {
     let numbers = test.store.queue_numbers().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead), (0, 0, 0));
     assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), vec![br#"{"status":200}"#.to_vec()]);
+}
+
+pub(crate) async fn settlements_in_one_act_stand_each_for_itself(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..3 {
+        test.key().await;
+    }
+    test.fan_out(&webhook).await;
+    let (token, leased) = test.lease(&webhook, 3).await;
+    let settle = |leased: &Leased, token: &LeaseToken, step: Step| RawSettle {
+        webhook: webhook.id.clone(),
+        event: leased.event_id.clone(),
+        token: token.clone(),
+        step,
+        attempt: Some(leased.event_id.as_str().as_bytes().to_vec()),
+    };
+    let stranger = LeaseToken::generate(&mut os_rng());
+    let settlements = vec![
+        settle(&leased[0], &token, Step::Done),
+        settle(&leased[1], &stranger, Step::Done),
+        settle(&leased[2], &token, Step::Retry(Duration::ZERO)),
+        settle(&leased[0], &token, Step::Done),
+    ];
+    let held = test.store.settle(settlements).await.unwrap();
+    assert_eq!(held, [Held::Yes, Held::No, Held::Yes, Held::No]);
+    let attempts = test.store.attempts(&webhook.id, 10).await.unwrap();
+    let remembered = [&leased[2], &leased[0]].map(|leased| leased.event_id.as_str().as_bytes().to_vec());
+    assert_eq!(attempts, remembered);
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased), (1, 1));
+    assert_eq!(test.store.settle(vec![]).await.unwrap(), []);
 }
 
 pub(crate) async fn an_extended_lease_holds(place: Place) {

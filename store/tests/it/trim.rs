@@ -101,7 +101,7 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(place: Place) {
         step: Step::Dead("status 500".to_owned()),
         attempt: None,
     };
-    test.store.settle(settle).await.unwrap();
+    test.store.settle(vec![settle]).await.unwrap();
     assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed, 0);
 
     test.skew.add(8 * 86_400_000);
