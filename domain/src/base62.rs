@@ -5,6 +5,9 @@ use rand::CryptoRng;
 /// The alphabet in ascending ASCII order, so that encoded numbers of one length sort as numbers.
 pub const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/// The digits that any u64 needs at most.
+const MAX_DIGITS: usize = 11;
+
 /// The largest multiple of 62 below 256: bytes from here on would favour the first digits.
 const UNBIASED_BYTES: u8 = 248;
 
@@ -21,15 +24,24 @@ pub fn push_random(text: &mut String, count: usize, rng: &mut impl CryptoRng) {
     }
 }
 
-/// Appends `number` as exactly `width` digits, most significant first; higher digits are cut off.
+/// Appends `number` as exactly `width` digits, at most 11, most significant first; higher digits are cut off.
 pub fn push_number(text: &mut String, number: u64, width: u32) {
-    for place in (0..width).rev() {
-        let value = number / 62_u64.pow(place) % 62;
-        text.push(digit(value as usize));
-    }
+    let digits = digits::<MAX_DIGITS>(number);
+    text.extend(digits.iter().skip(MAX_DIGITS - width as usize).map(|digit| char::from(*digit)));
 }
 
-/// Answers whether all of `text` is in the alphabet, and how long it is.
+/// `number` as exactly `N` digits, most significant first; higher digits are cut off.
+pub fn digits<const N: usize>(number: u64) -> [u8; N] {
+    let mut digits = [ALPHABET[0]; N];
+    let mut rest = number;
+    for digit in digits.iter_mut().rev() {
+        *digit = ALPHABET[(rest % 62) as usize];
+        rest /= 62;
+    }
+    digits
+}
+
+/// Answers whether all of `text` is in the alphabet.
 pub fn is_base62(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric())
 }

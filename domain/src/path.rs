@@ -77,18 +77,40 @@ impl<'a> CanonicalPath<'a> {
         &self.0
     }
 
-    /// Lets the path outlive the request it was read from.
-    pub fn into_owned(self) -> CanonicalPath<'static> {
-        CanonicalPath(Cow::Owned(self.0.into_owned()))
-    }
-
     /// Answers whether the path lies at or below `prefix`, by whole segments: `/api` holds `/api` and
-    /// `/api/x`, not `/apix`. A slash at the end of the prefix means nothing. The prefix must be
+    /// `/api/x`, not `/apix`. A slash at the end of the prefix means nothing. Escapes count as what they
+    /// stand for: `/a%3Ab` lies below `/a:b`, for that is what most servers read. The prefix must be
     /// canonical itself, or it may match nothing.
     pub fn starts_with_prefix(&self, prefix: &str) -> bool {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        self.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        if !self.0.contains('%') && !prefix.contains('%') {
+            return self.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        }
+        let mut path = unescaped(&self.0);
+        unescaped(prefix).all(|byte| path.next() == Some(byte)) && matches!(path.next(), None | Some(b'/'))
     }
+
+    /// Whether the path was in canonical form already.
+    pub fn is_as_sent(&self) -> bool {
+        matches!(self.0, Cow::Borrowed(_))
+    }
+}
+
+/// The bytes that a canonical path stands for. No escape in it stands for a slash.
+fn unescaped(canonical: &str) -> impl Iterator<Item = u8> {
+    let bytes = canonical.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let byte = *bytes.get(at)?;
+        if byte == b'%'
+            && let Ok(escaped) = escaped_byte(bytes, at)
+        {
+            at += ESCAPE_BYTES;
+            return Some(escaped);
+        }
+        at += 1;
+        Some(byte)
+    })
 }
 
 /// The bytes of RFC 3986 `pchar`, the slash between segments, and nothing that is read differently.

@@ -52,7 +52,8 @@ impl<A> Connections<A> {
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let digest = stream.get_socket_digest();
-        let address = digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip()));
+        let address =
+            digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical()));
         let _place = self.enter(address)?;
         watched::watch(stream, self.limits.header_timeout, |stream| self.app.process_new(stream, shutdown)).await
     }

@@ -3,30 +3,46 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use gatepost_domain::permit::{Denial, KeyFacts};
+use gatepost_domain::permit::{Denial, KeyFacts, Permit};
 use gatepost_verify::{Source, Unavailable};
+use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::front::Front;
+use crate::front::Target;
 use crate::identity::Peer;
 use crate::in_flight::Ticket;
+use crate::request_id::RequestId;
 
 /// One for each request.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) started: Instant,
-    pub(crate) request_id: String,
+    pub(crate) request_id: RequestId,
     pub(crate) client: Option<IpAddr>,
     pub(crate) peer: Peer,
-    pub(crate) front: Option<Front>,
+    /// What goes upstream, once the front has judged it.
+    pub(crate) target: Option<Target>,
     /// Place of the route in the table.
     pub(crate) route: Option<usize>,
+    /// Why it may go upstream; without one it does not.
+    pub(crate) pass: Option<Pass>,
+    /// For an answer to a method that no route here takes.
+    pub(crate) allow: Option<HeaderValue>,
     pub(crate) facts: Option<Arc<KeyFacts>>,
     pub(crate) source: Option<Source>,
     pub(crate) outcome: Outcome,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) body_bytes: u64,
     _ticket: Ticket,
+}
+
+/// Why a request may go upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Its key may.
+    Key(Permit),
+    /// It has none, where none is needed.
+    Anonymous,
 }
 
 /// How a request ended, as far as authentication goes.
@@ -74,14 +90,16 @@ impl Outcome {
 }
 
 impl Context {
-    pub(crate) fn new(request_id: String, ticket: Ticket) -> Self {
+    pub(crate) fn new(request_id: RequestId, ticket: Ticket) -> Self {
         Self {
             started: Instant::now(),
             request_id,
             client: None,
             peer: Peer::Untrusted,
-            front: None,
+            target: None,
             route: None,
+            pass: None,
+            allow: None,
             facts: None,
             source: None,
             outcome: Outcome::Rejected,

@@ -4,8 +4,9 @@
 
 use gatepost_domain::path::{CanonicalPath, PathRefusal};
 use gatepost_domain::problem::ErrorCode;
-use http::header::{EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{Method, Version};
+use memchr::memchr2;
 use pingora::http::RequestHeader;
 
 use crate::host::host_of;
@@ -17,29 +18,58 @@ pub(crate) const MAX_HEADER_FIELDS: usize = 100;
 /// Bytes of a request's target.
 pub(crate) const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-/// What the front learned of a request.
+/// What the front learned of a request. It borrows from the header, so that a plain request costs no copy.
 #[derive(Debug)]
-pub(crate) struct Front {
+pub(crate) struct Front<'a> {
+    /// Without port, as the client spells it.
+    pub(crate) host: &'a str,
     /// Decides the route and goes upstream.
-    pub(crate) path: CanonicalPath<'static>,
+    pub(crate) path: CanonicalPath<'a>,
     /// As it came, without `?`.
-    pub(crate) query: Option<String>,
-    /// Lower case, without port.
-    pub(crate) host: String,
+    query: Option<&'a str>,
+    form: Form,
+}
+
+/// The two forms of a target (RFC 9112 section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Origin,
+    Absolute,
+}
+
+/// What goes upstream: the canonical path that decided the route, in origin form.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// As it came; its path has so many bytes.
+    AsCame { path_bytes: usize },
+    /// Brought into that form; its path has so many bytes.
+    Rewritten { target: String, path_bytes: usize },
+}
+
+impl Front<'_> {
+    pub(crate) fn into_target(self) -> Target {
+        let path_bytes = self.path.as_str().len();
+        if self.form == Form::Origin && self.path.is_as_sent() {
+            return Target::AsCame { path_bytes };
+        }
+        let path = self.path.as_str();
+        let target = self.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        Target::Rewritten { target, path_bytes }
+    }
 }
 
 /// Judges a request by its parsed and by its raw header.
-pub(crate) fn check(request: &RequestHeader, raw: &[u8]) -> Result<Front, ErrorCode> {
+pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<Front<'a>, ErrorCode> {
     check_size(request, raw)?;
     check_lines(raw)?;
     check_version_and_method(request)?;
-    check_framing(request, raw)?;
+    check_framing(request, raw, max_body_bytes)?;
     check_expectation(request)?;
     let authority = authority(request)?;
-    let (path, query) = target(request, authority)?;
-    let host = host_of(authority).ok_or(ErrorCode::BadHost)?.to_ascii_lowercase();
-    let path = CanonicalPath::parse(path).map_err(refused_path)?.into_owned();
-    Ok(Front { path, query: query.map(str::to_owned), host })
+    let (path, query, form) = target(request, authority)?;
+    let host = host_of(authority).ok_or(ErrorCode::BadHost)?;
+    let path = CanonicalPath::parse(path).map_err(refused_path)?;
+    Ok(Front { host, path, query, form })
 }
 
 fn check_size(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
@@ -54,11 +84,14 @@ fn check_size(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
 
 /// Every line ends with CR LF, and none begins with a space.
 fn check_lines(raw: &[u8]) -> Result<(), ErrorCode> {
-    for line in raw.split_inclusive(|byte| *byte == b'\n') {
-        let is_whole = line.ends_with(b"\r\n") && !line[..line.len() - 2].contains(&b'\r');
-        if !is_whole || line.starts_with(b" ") || line.starts_with(b"\t") {
+    let mut rest = raw;
+    while let Some(first) = rest.first() {
+        let end = memchr2(b'\r', b'\n', rest).ok_or(ErrorCode::BadRequest)?;
+        let next = rest[end..].strip_prefix(b"\r\n").ok_or(ErrorCode::BadRequest)?;
+        if matches!(first, b' ' | b'\t') {
             return Err(ErrorCode::BadRequest);
         }
+        rest = next;
     }
     Ok(())
 }
@@ -74,8 +107,12 @@ fn check_version_and_method(request: &RequestHeader) -> Result<(), ErrorCode> {
 }
 
 /// `Transfer-Encoding` exactly `chunked` or none, one `Content-Length` of digits or none, never both.
-/// From the raw header: the parser takes `Content-Length` away beside `Transfer-Encoding`.
-fn check_framing(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
+/// From the raw header: the parser takes `Content-Length` away beside `Transfer-Encoding`. A body that says that it
+/// is too long is refused before its first byte.
+fn check_framing(request: &RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<(), ErrorCode> {
+    if !request.headers.contains_key(TRANSFER_ENCODING) && !request.headers.contains_key(CONTENT_LENGTH) {
+        return Ok(());
+    }
     let mut encodings = fields(raw, b"transfer-encoding");
     let mut lengths = fields(raw, b"content-length");
     match (encodings.next(), lengths.next()) {
@@ -84,7 +121,11 @@ fn check_framing(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
         (Some(_), None) if request.version == Version::HTTP_10 => Err(ErrorCode::BadRequest),
         (Some(encoding), None) if encoding.eq_ignore_ascii_case(b"chunked") && encodings.next().is_none() => Ok(()),
         (Some(_), None) => Err(ErrorCode::UnsupportedTransferEncoding),
-        (None, Some(length)) if is_length(length) && lengths.next().is_none() => Ok(()),
+        (None, Some(length)) if lengths.next().is_none() => match length_of(length) {
+            Some(length) if length > max_body_bytes => Err(ErrorCode::BodyTooLarge),
+            Some(_) => Ok(()),
+            None => Err(ErrorCode::BadRequest),
+        },
         (None, Some(_)) => Err(ErrorCode::BadRequest),
     }
 }
@@ -98,9 +139,10 @@ fn fields<'a>(raw: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u
     })
 }
 
-fn is_length(text: &[u8]) -> bool {
+fn length_of(text: &[u8]) -> Option<u64> {
     // 18 digits fit a u64 with room for any sum.
-    (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+    let is_plain = (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 fn check_expectation(request: &RequestHeader) -> Result<(), ErrorCode> {
@@ -122,22 +164,26 @@ fn authority(request: &RequestHeader) -> Result<&str, ErrorCode> {
 }
 
 /// Path and query of the target: in origin form, or in absolute form with the authority of `Host`.
-fn target<'a>(request: &'a RequestHeader, authority: &str) -> Result<(&'a str, Option<&'a str>), ErrorCode> {
+fn target<'a>(request: &'a RequestHeader, authority: &str) -> Result<(&'a str, Option<&'a str>, Form), ErrorCode> {
     let target = std::str::from_utf8(request.raw_path()).map_err(|_| ErrorCode::BadPath)?;
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(ErrorCode::BadPath);
     }
-    let origin_form = match target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) {
-        None => target,
+    let (origin_form, form) = match target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) {
+        None => (target, Form::Origin),
         Some(absolute) => {
             let end = absolute.find(['/', '?']).unwrap_or(absolute.len());
             if !absolute[..end].eq_ignore_ascii_case(authority) {
                 return Err(ErrorCode::BadHost);
             }
-            if absolute[end..].starts_with('/') { &absolute[end..] } else { return Err(ErrorCode::BadPath) }
+            if !absolute[end..].starts_with('/') {
+                return Err(ErrorCode::BadPath);
+            }
+            (&absolute[end..], Form::Absolute)
         }
     };
-    Ok(origin_form.split_once('?').map_or((origin_form, None), |(path, query)| (path, Some(query))))
+    let (path, query) = origin_form.split_once('?').map_or((origin_form, None), |(path, query)| (path, Some(query)));
+    Ok((path, query, form))
 }
 
 fn refused_path(refusal: PathRefusal) -> ErrorCode {

@@ -1,6 +1,9 @@
 //! The authority of a request: one strict form (RFC 3986 section 3.2 without user information).
 
-/// The host of `host[:port]` without its port; none if the text is no plain authority.
+use std::net::Ipv6Addr;
+
+/// The host of `host[:port]` without its port, and without the dot that may end a full name; none if the text is no
+/// plain authority.
 pub(crate) fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -10,7 +13,17 @@ pub(crate) fn host_of(authority: &str) -> Option<&str> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
+    let host = host.strip_suffix('.').unwrap_or(host);
     (is_port && is_host(host)).then_some(host)
+}
+
+/// Whether two hosts are one, in whatever case or spelling.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other) || ipv6(one).is_some_and(|address| ipv6(other) == Some(address))
+}
+
+fn ipv6(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
 fn is_number(text: &str) -> bool {
@@ -18,11 +31,11 @@ fn is_number(text: &str) -> bool {
 }
 
 fn is_host(host: &str) -> bool {
-    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return inner.parse::<std::net::Ipv6Addr>().is_ok();
+    if host.starts_with('[') {
+        return ipv6(host).is_some();
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    !host.is_empty() && host.len() <= 253 && host.bytes().all(is_plain)
+    !host.is_empty() && !host.ends_with('.') && host.len() <= 253 && host.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -33,9 +46,19 @@ mod tests {
     fn only_plain_authorities_have_a_host() {
         assert_eq!(host_of("example.com"), Some("example.com"));
         assert_eq!(host_of("example.com:8080"), Some("example.com"));
+        assert_eq!(host_of("example.com.:8080"), Some("example.com"));
         assert_eq!(host_of("[::1]:8080"), Some("[::1]"));
-        for text in ["", ":80", "a, b", "a/path", "user@a", "a:", "a:x", "[::1", "[zz]", "a b", "a:123456"] {
+        for text in ["", ".", "a..", ":80", "a, b", "a/path", "user@a", "a:", "a:x", "[::1", "[zz]", "a b", "a:123456"]
+        {
             assert_eq!(host_of(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_is_the_same_in_any_case_and_spelling() {
+        assert!(is_same("example.com", "Example.COM"));
+        assert!(is_same("[::1]", "[0:0:0:0:0:0:0:1]"));
+        assert!(!is_same("[::1]", "[::2]"));
+        assert!(!is_same("example.com", "example.org"));
     }
 }

@@ -1,6 +1,6 @@
 //! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,15 +9,16 @@ use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
 use gatepost_verify::{Verdict, Verifier};
+use http::HeaderValue;
 use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
-use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 use tokio::time::Instant;
 
-use crate::context::{Context, Outcome};
+use crate::context::{Context, Outcome, Pass};
+use crate::front::Target;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::options::{Auth, Limits};
@@ -54,7 +55,9 @@ impl ProxyHttp for Proxy {
 
     /// Bounds the connection, once its first header is there.
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
-        session.set_keepalive(Some(self.limits.keepalive.as_secs()));
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.limits.keepalive.as_secs()));
+        }
         session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.body_timeout));
         session.set_total_drain_timeout(Some(self.limits.body_timeout));
@@ -68,7 +71,7 @@ impl ProxyHttp for Proxy {
         match self.judge(session, context).await {
             Ok(()) => Ok(GO_ON),
             Err(code) => {
-                respond::problem(session, code, &context.request_id).await?;
+                respond::problem(session, code, context).await?;
                 Ok(ANSWERED)
             }
         }
@@ -89,6 +92,9 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        if context.pass.is_none() {
+            return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
+        }
         let route = self.route(context)?;
         let address = self.upstreams[route.upstream].choose(self.clock.uptime());
         context.upstream = Some(address);
@@ -103,8 +109,8 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         identity::strip(request, self.route(context)?, context.peer);
-        if let Some(front) = &context.front {
-            set_target(request, front)?;
+        if let Some(Target::Rewritten { target, .. }) = &context.target {
+            request.set_raw_path(target.as_bytes())?;
         }
         if let Some(facts) = &context.facts {
             identity::add_key(request, facts)?;
@@ -118,7 +124,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        response.insert_header(identity::REQUEST_ID, &context.request_id)?;
+        response.insert_header(identity::REQUEST_ID, context.request_id.header())?;
         respond::add_use(response, context)
     }
 
@@ -137,25 +143,13 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    async fn connected_to_upstream(
-        &self,
-        _session: &mut Session,
-        _reused: bool,
-        _peer: &HttpPeer,
-        #[cfg(unix)] _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
-        _context: &mut Context,
-    ) -> pingora::Result<()> {
-        Ok(())
-    }
-
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
         let Some(code) = failure(error) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         session.set_keepalive(None);
         if session.response_written().is_none()
-            && let Err(error) = respond::problem(session, code, &context.request_id).await
+            && let Err(error) = respond::problem(session, code, context).await
         {
             tracing::debug!(%error, "cannot tell the client of a failure");
         }
@@ -164,7 +158,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         if let Some(error) = error {
-            tracing::debug!(request_id = context.request_id, %error, "a request failed");
+            tracing::debug!(request_id = context.request_id.as_str(), %error, "a request failed");
         }
         if !session.is_body_done() {
             // What follows on this connection is not a header.
@@ -189,31 +183,31 @@ impl Proxy {
         if watched::header_was_read() == RequestLine::Repaired {
             return Err(ErrorCode::BadRequest);
         }
-        let front = front::check(session.req_header(), &session.to_h1_raw())?;
-        let route = match self.routes.find(&front.host, &front.path, &session.req_header().method) {
+        let front = front::check(session.req_header(), &session.to_h1_raw(), self.limits.max_body_bytes)?;
+        let found = self.routes.find(front.host, &front.path, &session.req_header().method);
+        context.target = Some(front.into_target());
+        let route = match found {
             Found::Route(place, route) => {
                 context.route = Some(place);
                 route
             }
-            Found::OtherMethods => return Err(ErrorCode::MethodNotAllowed),
+            Found::OtherMethods(route) => {
+                context.allow = HeaderValue::from_str(&route.allow).ok();
+                return Err(ErrorCode::MethodNotAllowed);
+            }
             Found::Nothing => return Err(ErrorCode::NoRoute),
         };
-        context.front = Some(front);
         self.authenticate(session, context, route).await
     }
 
     async fn authenticate(&self, session: &Session, context: &mut Context, route: &Route) -> Result<(), ErrorCode> {
         if route.auth == Auth::Off {
-            context.outcome = Outcome::Anonymous;
-            return Ok(());
+            return pass_anonymous(context);
         }
         let found = credential::find(&session.req_header().headers, &route.credential);
         let credential = match (found, route.auth) {
             (Ok(Some(credential)), _) => credential,
-            (Ok(None), Auth::Optional | Auth::Off) => {
-                context.outcome = Outcome::Anonymous;
-                return Ok(());
-            }
+            (Ok(None), Auth::Optional | Auth::Off) => return pass_anonymous(context),
             (Ok(None), Auth::Required) => return deny(context, Denial::Missing),
             (Err(denial), _) => return deny(context, denial),
         };
@@ -226,6 +220,7 @@ impl Proxy {
         let answer = match verdict {
             Verdict::Permitted(admission) => {
                 context.outcome = Outcome::Permitted;
+                context.pass = Some(Pass::Key(admission.permit));
                 context.facts = Some(admission.facts);
                 context.source = Some(admission.source);
                 Ok(())
@@ -263,25 +258,19 @@ impl Proxy {
     }
 }
 
+fn pass_anonymous(context: &mut Context) -> Result<(), ErrorCode> {
+    context.outcome = Outcome::Anonymous;
+    context.pass = Some(Pass::Anonymous);
+    Ok(())
+}
+
 fn deny(context: &mut Context, denial: Denial) -> Result<(), ErrorCode> {
     context.outcome = Outcome::Denied(denial);
     Err(respond::denied(denial))
 }
 
 fn client(session: &Session) -> Option<IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip)
-}
-
-/// The canonical path that decided the route is what goes upstream, in origin form.
-fn set_target(request: &mut RequestHeader, front: &front::Front) -> pingora::Result<()> {
-    let target = match &front.query {
-        Some(query) => format!("{}?{query}", front.path.as_str()),
-        None => front.path.as_str().to_owned(),
-    };
-    if request.raw_path() == target.as_bytes() {
-        return Ok(());
-    }
-    request.set_raw_path(target.as_bytes())
+    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
 }
 
 /// The problem of a failure after the verdict; none if the client is gone.

@@ -5,7 +5,7 @@ use gatepost_domain::permit::{Denial, DenialClass};
 use gatepost_domain::problem::{self, ErrorCode, Problem};
 use gatepost_verify::Unavailable;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -14,6 +14,8 @@ use crate::identity::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
+/// What a route takes that names no methods.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Seconds after which a client may try again.
 const RETRY_AFTER_S: &str = "1";
 
@@ -36,17 +38,17 @@ pub(crate) fn unavailable(unavailable: Unavailable) -> ErrorCode {
 
 /// Answers with a problem. The connection ends with it where a body may follow that nobody reads, or
 /// where the framing of what follows is not to be trusted.
-pub(crate) async fn problem(session: &mut Session, code: ErrorCode, request_id: &str) -> pingora::Result<()> {
+pub(crate) async fn problem(session: &mut Session, code: ErrorCode, context: &Context) -> pingora::Result<()> {
     if code.status() == 400 || code.status() > 500 || !session.is_body_empty() {
         session.set_keepalive(None);
     }
-    let body = Bytes::from(Problem::from(code).with_request_id(request_id).to_json());
+    let body = Bytes::from(Problem::from(code).with_request_id(context.request_id.as_str()).to_json());
     let mut header = ResponseHeader::build(code.status(), Some(6))?;
     header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
     header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
-    header.insert_header(REQUEST_ID, request_id)?;
-    if let Some((name, value)) = further(code) {
+    header.insert_header(REQUEST_ID, context.request_id.header())?;
+    if let Some((name, value)) = further(code, context) {
         header.insert_header(name, value)?;
     }
     if session.req_header().method == Method::HEAD {
@@ -66,11 +68,11 @@ pub(crate) fn add_use(response: &mut ResponseHeader, context: &Context) -> pingo
 }
 
 /// The header that belongs to a status.
-fn further(code: ErrorCode) -> Option<(HeaderName, &'static str)> {
+fn further(code: ErrorCode, context: &Context) -> Option<(HeaderName, HeaderValue)> {
     match code.status() {
-        401 => Some((WWW_AUTHENTICATE, "Bearer realm=\"gatepost\"")),
-        405 => Some((ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
-        503 => Some((RETRY_AFTER, RETRY_AFTER_S)),
+        401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost\""))),
+        405 => Some((ALLOW, context.allow.clone().unwrap_or(HeaderValue::from_static(METHODS)))),
+        503 => Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S))),
         _ => None,
     }
 }

@@ -1,10 +1,15 @@
 //! The table of routes: host, longest path prefix, methods.
 
-use gatepost_domain::path::CanonicalPath;
-use http::{HeaderName, Method};
+use std::cmp::Reverse;
 
-use crate::options::{Auth, CredentialPlace, RouteOptions};
+use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
+use http::Method;
+use http::header::AUTHORIZATION;
+
+use crate::host;
+use crate::identity::FoldedName;
+use crate::options::{Auth, CredentialPlace, RouteOptions};
 
 /// A route, ready to be asked.
 #[derive(Debug)]
@@ -16,19 +21,13 @@ pub(crate) struct Route {
     pub(crate) requirement: Requirement,
     /// Index of its upstream.
     pub(crate) upstream: usize,
+    /// Headers in which this route's credential may stand.
+    pub(crate) credential_names: Vec<FoldedName>,
+    /// The methods of all routes with this host and path, for answers to other ones.
+    pub(crate) allow: String,
     host: Option<String>,
     path: String,
     methods: Vec<Method>,
-}
-
-impl Route {
-    /// Names of headers in which this route's credential may stand.
-    pub(crate) fn credential_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.credential.iter().map(|place| match place {
-            CredentialPlace::Authorization => &http::header::AUTHORIZATION,
-            CredentialPlace::Header(name) => name,
-        })
-    }
 }
 
 /// All routes, those with the longest path first, and of equal ones those that name a host.
@@ -40,8 +39,8 @@ pub(crate) struct Routes(Vec<Route>);
 pub(crate) enum Found<'a> {
     /// Here: the route and its place in the table.
     Route(usize, &'a Route),
-    /// Nowhere with this method.
-    OtherMethods,
+    /// Nowhere with this method, but here with others.
+    OtherMethods(&'a Route),
     /// Nowhere.
     Nothing,
 }
@@ -54,6 +53,8 @@ impl Routes {
         for route in options {
             let upstream = upstream(&route.upstream).ok_or_else(|| route.upstream.clone())?;
             routes.push(Route {
+                credential_names: route.credential.iter().map(credential_name).collect(),
+                allow: String::new(),
                 name: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path),
                 auth: route.auth,
                 credential: route.credential,
@@ -64,25 +65,28 @@ impl Routes {
                 methods: route.methods,
             });
         }
-        routes
-            .sort_by_key(|route| (std::cmp::Reverse(route.path.len()), route.host.is_none(), route.methods.is_empty()));
+        routes.sort_by(|one, other| order(one).cmp(&order(other)));
+        for place in 0..routes.len() {
+            let allow = allow(&routes, &routes[place]);
+            routes[place].allow = allow;
+        }
         Ok(Self(routes))
     }
 
-    /// Finds the route of a request.
+    /// Finds the route of a request. Host and path decide first: a method that the routes there do not take is
+    /// not looked for under a shorter path, where less may be asked of it.
     pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> Found<'_> {
-        let mut found = Found::Nothing;
-        for (place, route) in self.0.iter().enumerate() {
-            let is_here = route.host.as_deref().is_none_or(|name| name == host) && path.starts_with_prefix(&route.path);
-            if !is_here {
-                continue;
-            }
+        let is_here = |route: &Route| {
+            route.host.as_deref().is_none_or(|name| host::is_same(name, host)) && path.starts_with_prefix(&route.path)
+        };
+        let Some(first) = self.0.iter().position(is_here) else { return Found::Nothing };
+        let beside = self.0.iter().enumerate().skip(first).take_while(|(_, route)| is_beside(&self.0[first], route));
+        for (place, route) in beside {
             if route.methods.is_empty() || route.methods.contains(method) {
                 return Found::Route(place, route);
             }
-            found = Found::OtherMethods;
         }
-        found
+        Found::OtherMethods(&self.0[first])
     }
 
     /// The route at a place that [`Routes::find`] answered.
@@ -93,5 +97,79 @@ impl Routes {
     /// The names of all routes, by place.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|route| route.name.as_str())
+    }
+}
+
+/// The longest path first, then who names a host, then routes with the same host and path beside each other.
+fn order(route: &Route) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
+    let is_any_host = route.host.is_none();
+    (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())
+}
+
+fn is_beside(one: &Route, other: &Route) -> bool {
+    one.host == other.host && one.path == other.path
+}
+
+fn allow(routes: &[Route], of: &Route) -> String {
+    let methods = routes.iter().filter(|route| is_beside(of, route)).flat_map(|route| &route.methods);
+    methods.map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn credential_name(place: &CredentialPlace) -> FoldedName {
+    FoldedName::new(match place {
+        CredentialPlace::Authorization => &AUTHORIZATION,
+        CredentialPlace::Header(name) => name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_domain::permit::EnvRule;
+
+    fn route(host: Option<&str>, path: &str, methods: &[Method]) -> RouteOptions {
+        RouteOptions {
+            host: host.map(str::to_owned),
+            path: path.to_owned(),
+            methods: methods.to_vec(),
+            upstream: "app".to_owned(),
+            auth: Auth::Required,
+            credential: vec![],
+            requirement: Requirement { projects: vec![], env: EnvRule::Any, permissions: vec![] },
+        }
+    }
+
+    fn check(routes: &Routes, method: Method, host: &str, path: &str, expected: &str) {
+        let found = match routes.find(host, &CanonicalPath::parse(path).unwrap(), &method) {
+            Found::Route(_, route) => route.name.clone(),
+            Found::OtherMethods(route) => format!("only {}", route.allow),
+            Found::Nothing => "nothing".to_owned(),
+        };
+        assert_eq!(found, expected, "{method} {host}{path}");
+    }
+
+    #[test]
+    fn host_and_longest_path_decide_before_the_method() {
+        let routes = vec![
+            route(None, "/", &[]),
+            route(None, "/admin", &[Method::GET]),
+            route(None, "/admin", &[Method::PUT]),
+            route(Some("admin.example.com"), "/", &[]),
+            route(None, "/v1/users:export", &[Method::POST]),
+        ];
+        let routes = Routes::new(routes, |_| Some(0)).unwrap();
+        check(&routes, Method::GET, "a", "/x", "/");
+        check(&routes, Method::GET, "a", "/admin/x", "/admin");
+        check(&routes, Method::PUT, "a", "/admin", "/admin");
+        check(&routes, Method::POST, "a", "/admin/x", "only GET, PUT");
+        check(&routes, Method::HEAD, "a", "/admin", "only GET, PUT");
+        check(&routes, Method::GET, "a", "/administration", "/");
+        check(&routes, Method::GET, "admin.example.com", "/x", "admin.example.com/");
+        check(&routes, Method::GET, "ADMIN.example.com", "/x", "admin.example.com/");
+        check(&routes, Method::GET, "admin.example.com", "/admin", "/admin");
+        check(&routes, Method::POST, "a", "/v1/users%3Aexport", "/v1/users:export");
+        check(&routes, Method::POST, "a", "/v1/users:exports", "/");
+        let narrow = Routes::new(vec![route(Some("b"), "/", &[])], |_| Some(0)).unwrap();
+        check(&narrow, Method::GET, "a", "/", "nothing");
     }
 }

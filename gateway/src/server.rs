@@ -80,12 +80,17 @@ impl Gateway {
         self.address
     }
 
-    /// Stops to listen, and waits until nothing is in flight, or for `deadline`; then what is left is
-    /// cut off. Answers how many requests that were.
-    pub async fn stop(self, deadline: Duration) -> usize {
+    /// Stops to listen, tells connections that wait for a request to close, and waits until nothing is in flight, or
+    /// for `deadline`. Answers how many requests are left: they end with the process.
+    pub async fn stop(mut self, deadline: Duration) -> usize {
         self.stop.send_replace(true);
+        let drained = async {
+            // It ends when its connections have been told.
+            drop((&mut self.serving).await);
+            self.in_flight.none().await;
+        };
         // Too late is told by the count.
-        drop(tokio::time::timeout(deadline, self.in_flight.none()).await);
+        drop(tokio::time::timeout(deadline, drained).await);
         self.serving.abort();
         self.in_flight.count()
     }

@@ -20,6 +20,12 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::front::MAX_HEADER_BYTES;
+
+/// Bytes that are taken of a header without an end: more than the front allows, so that it can say why it refuses, and
+/// the body that may come with it.
+const MAX_UNREAD_BYTES: usize = MAX_HEADER_BYTES + 64 * 1024;
+
 tokio::task_local! {
     static WATCH: Arc<HeaderWatch>;
 }
@@ -69,6 +75,8 @@ struct Watched {
     watch: Arc<HeaderWatch>,
     timeout: Duration,
     line: Line,
+    /// Bytes that came while a header was read.
+    header_bytes: usize,
     /// Set with the first byte of a header; for the first header with the connection.
     deadline: Option<Instant>,
     /// Only made when a header does not come in one piece.
@@ -87,18 +95,20 @@ enum Line {
 impl Watched {
     fn new(stream: Stream, watch: Arc<HeaderWatch>, timeout: Duration) -> Self {
         let deadline = Some(Instant::now() + timeout);
-        Self { stream, watch, timeout, line: Line::Reading { spaces: 0 }, deadline, alarm: None }
+        Self { stream, watch, timeout, line: Line::Reading { spaces: 0 }, header_bytes: 0, deadline, alarm: None }
     }
 
     fn took(&mut self, bytes: &[u8]) {
         if self.line == Line::Over && self.deadline.is_none() {
             // The first bytes of another header.
             self.line = Line::Reading { spaces: 0 };
+            self.header_bytes = 0;
             self.watch.is_line_bad.store(false, Ordering::Relaxed);
         }
         if self.deadline.is_none() {
             self.deadline = Some(Instant::now() + self.timeout);
         }
+        self.header_bytes = self.header_bytes.saturating_add(bytes.len());
         let Line::Reading { mut spaces } = self.line else { return };
         for byte in bytes {
             match byte {
@@ -130,6 +140,14 @@ impl Watched {
         self.line = Line::Over;
     }
 
+    /// Pingora would gather a MiB before anyone is asked.
+    fn check_size(&self) -> io::Result<()> {
+        if self.header_bytes > MAX_UNREAD_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the header is too long"));
+        }
+        Ok(())
+    }
+
     fn check_deadline(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Some(deadline) = self.deadline else { return Ok(()) };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -156,7 +174,7 @@ impl AsyncRead for Watched {
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
                 this.took(&buffer.filled()[before..]);
-                Poll::Ready(Ok(()))
+                Poll::Ready(this.check_size())
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {

@@ -86,6 +86,8 @@ impl Feed {
         self.stop.send_replace(());
         while self.tasks.join_next().await.is_some() {}
         repeat_some_claims(&self.verifier).await;
+        // Connections that are still open are answered by the store from now on.
+        self.verifier.live.end();
         self.verifier.store.sign_off(&self.verifier.gateway).await
     }
 }
@@ -192,7 +194,11 @@ async fn beat(verifier: &Verifier, progress: &Progress) -> Result<()> {
     let answer = verifier.store.heartbeat(heartbeat).await?;
     verifier.set_checksum(answer.checksum);
     let mut position = progress.lock();
-    if position.resets == from.resets && is_lost(from.cursor, answer.cursor) {
+    if position.resets != from.resets {
+        // It tells of a history that was left behind.
+        return Ok(());
+    }
+    if is_lost(from.cursor, answer.cursor) {
         reset(verifier, &mut position, answer.cursor.last);
         progress.acknowledge.notify_one();
     }
@@ -230,7 +236,7 @@ async fn repeat_claims(verifier: Arc<Verifier>) {
     }
 }
 
-/// Tries claims that the store did not answer, until one fails again.
+/// Tries claims that the store did not answer, until it does not answer again.
 async fn repeat_some_claims(verifier: &Verifier) {
     for claim in verifier.pending.some(CLAIMS_A_ROUND) {
         match verifier.store.claim_first_use(&claim.facts, &claim.digest).await {
@@ -241,8 +247,11 @@ async fn repeat_some_claims(verifier: &Verifier) {
                 verifier.pending.remove(&claim.facts.key);
             }
             Err(error) => {
+                verifier.metrics.store_error(&error);
                 tracing::debug!(%error, "claims of first use wait on");
-                return;
+                if error.kind() == StoreErrorKind::Unavailable {
+                    return;
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gatepost_domain::time::{Uptime, Version};
@@ -21,6 +21,8 @@ pub(crate) struct Live {
     /// When the newest heartbeat whose position the feed has reached was sent; 0 for never.
     live_at_ms: AtomicU64,
     waiting: Mutex<VecDeque<(Uptime, Version)>>,
+    /// Set when the gateway has signed off: nobody waits for it any more.
+    has_ended: AtomicBool,
     max_stale: Duration,
 }
 
@@ -37,20 +39,27 @@ pub enum Liveness {
 
 impl Live {
     pub(crate) fn new(max_stale: Duration) -> Self {
-        Self { live_at_ms: AtomicU64::new(0), waiting: Mutex::default(), max_stale }
+        Self { live_at_ms: AtomicU64::new(0), waiting: Mutex::default(), has_ended: AtomicBool::new(false), max_stale }
     }
 
     /// Judges the gateway now.
     pub(crate) fn judge(&self, now: Uptime) -> Liveness {
         let live_at = Uptime::from_ms(self.live_at_ms.load(Ordering::Acquire));
         let age = now.since(live_at);
-        if age <= LIVE_FOR {
+        if self.has_ended.load(Ordering::Acquire) {
+            Liveness::Expired
+        } else if age <= LIVE_FOR {
             Liveness::Live
         } else if age <= LIVE_FOR + self.max_stale {
             Liveness::Stale
         } else {
             Liveness::Expired
         }
+    }
+
+    /// Ends it for good: before the gateway signs off.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
     }
 
     /// Within what time of a heartbeat the cache is surely used no more, unless another one follows.
@@ -113,6 +122,14 @@ mod tests {
         assert_eq!(live.judge(at(1_002_001)), Liveness::Stale);
         assert_eq!(live.judge(at(1_062_000)), Liveness::Stale);
         assert_eq!(live.judge(at(1_062_001)), Liveness::Expired);
+    }
+
+    #[test]
+    fn who_has_signed_off_is_never_live_again() {
+        let live = Live::new(Duration::from_secs(60));
+        live.beat(at(1_000_000), Version::ZERO, Version::ZERO);
+        live.end();
+        assert_eq!(live.judge(at(1_000_000)), Liveness::Expired);
     }
 
     #[test]

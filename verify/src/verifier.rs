@@ -82,12 +82,12 @@ impl Verifier {
     /// Checks a credential against what a route asks. On a cache hit it touches neither the store nor
     /// a lock, and allocates nothing.
     pub async fn check(self: &Arc<Self>, credential: &str, asked: &Requirement) -> Verdict {
-        if key::check_api_key(credential, self.checksum()).is_err() {
+        let now = self.clock.uptime();
+        if key::check_api_key(credential, self.checksum(now)).is_err() {
             return Verdict::Denied { denial: Denial::Malformed, facts: None, source: Source::Text };
         }
         let digest = self.store.pepper().digest(credential);
         let arrival = self.floors.arrive(&digest);
-        let now = self.clock.uptime();
         if let Some(verdict) = self.hit(&digest, arrival, asked, now) {
             return verdict;
         }
@@ -112,7 +112,9 @@ impl Verifier {
             (Looked::Key(_) | Looked::Absent(_), Liveness::Stale | Liveness::Expired) => return None,
         };
         match self.decide(&entry, asked, Source::Cache) {
-            Ok(permit) if entry.first_use() == FirstUse::Claimed => Some(admit(permit, &entry, Source::Cache)),
+            Ok(permit) if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() => {
+                Some(admit(permit, &entry, Source::Cache))
+            }
             Ok(_) => None,
             Err(denied) => Some(denied),
         }
@@ -251,8 +253,10 @@ impl Verifier {
         self.strict_checksum.store(checksum == Checksum::Strict, Ordering::Release);
     }
 
-    fn checksum(&self) -> Checksum {
-        if self.strict_checksum.load(Ordering::Acquire) { Checksum::Strict } else { Checksum::Ignored }
+    /// Whether values of our shape must have a right checksum. Who is not live may not have heard that they need not.
+    fn checksum(&self, now: Uptime) -> Checksum {
+        let is_strict = self.strict_checksum.load(Ordering::Acquire) && self.live.judge(now) == Liveness::Live;
+        if is_strict { Checksum::Strict } else { Checksum::Ignored }
     }
 }
 

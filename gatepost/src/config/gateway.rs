@@ -175,7 +175,9 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 fn host(text: &str) -> Result<String, String> {
-    let is_host = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]".contains(&byte));
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_host =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
     if is_host { Ok(text.to_ascii_lowercase()) } else { Err(format!("{text:?} is not a host name without port")) }
 }
 

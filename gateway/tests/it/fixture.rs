@@ -33,8 +33,8 @@ pub(crate) struct Fixture {
     pub(crate) key_id: String,
     /// An older value of the key, accepted until the year 2100.
     pub(crate) old_key: String,
-    _gateway: Gateway,
-    _feed: Feed,
+    gateway: Gateway,
+    feed: Feed,
 }
 
 impl Fixture {
@@ -59,7 +59,14 @@ impl Fixture {
             limits,
         };
         let gateway = Gateway::start(listener, options, feed.verifier(), clock, &registry).await.unwrap();
-        Self { origin, address: gateway.address(), key, key_id, old_key, _gateway: gateway, _feed: feed }
+        Self { origin, address: gateway.address(), key, key_id, old_key, gateway, feed }
+    }
+
+    /// Stops the gateway, and answers how many requests it had to leave.
+    pub(crate) async fn stop(self, deadline: Duration) -> usize {
+        let left = self.gateway.stop(deadline).await;
+        self.feed.stop().await.unwrap();
+        left
     }
 
     /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing

@@ -54,4 +54,41 @@ async fn a_body_that_is_too_large_is_refused() {
         "a".repeat(11)
     );
     assert_eq!(status_of(&fixture.send(request.as_bytes())), 413);
+    assert_eq!(fixture.origin.take(), [], "it said before that it is too large");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_without_an_end_is_not_gathered() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let mut stream = TcpStream::connect(fixture.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let header = format!("GET / HTTP/1.1\r\nHost: a\r\nX-A: {}", "a".repeat(900 * 1024));
+    // It is closed before all of it was taken.
+    assert!(stream.write_all(header.as_bytes()).is_err() || status_of(&read_answer(&mut stream)) != 200);
+    assert_eq!(fixture.origin.take(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_closes_connections_that_wait_for_a_request() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
+    let mut waiting = TcpStream::connect(fixture.address).unwrap();
+    waiting.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    waiting.write_all(request.as_bytes()).unwrap();
+    assert_eq!(status_of(&read_answer(&mut waiting)), 200);
+    assert_eq!(fixture.stop(Duration::from_secs(5)).await, 0);
+    // Whatever it still asks, it is told nothing.
+    drop(waiting.write_all(request.as_bytes()));
+    assert_eq!(read_answer(&mut waiting), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_http_1_0_is_answered_and_closed() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let mut stream = TcpStream::connect(fixture.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let request = format!("GET / HTTP/1.0\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
+    stream.write_all(request.as_bytes()).unwrap();
+    assert_eq!(status_of(&read_answer(&mut stream)), 200);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "a client that reads to the end would wait");
 }

@@ -251,6 +251,22 @@ const PASSES: &[Passes] = &[
         body: "",
     },
     Passes {
+        text: "POST / HTTP/1.1\r\nHost: a.\r\nX-API-Key: KEY\r\nX-HTTP-Method-Override: evil\r\nX-HTTP-Method: evil\r\n\
+               X_Method_Override: evil\r\nX-Original-URL: /evil\r\nX-Rewrite-URL: /evil\r\nX-Forwarded-Ssl: evil\r\n\
+               Content-Length: 0\r\n\r\n",
+        line: "POST / HTTP/1.1",
+        has: &[("x-gatepost-key-id", "ID")],
+        lacks: &["x-http-method-override", "x-original-url", "x-rewrite-url", "x-forwarded-ssl"],
+        body: "",
+    },
+    Passes {
+        text: "GET /open HTTP/1.1\r\nHost: a\r\nAuthorization: Basic x\r\nAuthorization: Bearer KEY\r\n\r\n",
+        line: "GET /open HTTP/1.1",
+        has: &[],
+        lacks: &["authorization"],
+        body: "",
+    },
+    Passes {
         text: "GET /maybe HTTP/1.1\r\nHost: a\r\nX_Gatepost_Env: evil\r\n\r\n",
         line: "GET /maybe HTTP/1.1",
         has: &[],
@@ -315,7 +331,6 @@ async fn requests_of_one_connection_are_judged_apart() {
     assert_eq!(seen[2].header("x-gatepost-key-id"), Vec::<&str>::new());
 }
 
-/// The status of an answer; 0 if there was none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_to_a_value_that_was_replaced_tells_its_end() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
@@ -329,6 +344,7 @@ async fn an_answer_to_a_value_that_was_replaced_tells_its_end() {
     assert!(!current.contains("deprecation") && !current.contains("sunset"), "{current}");
 }
 
+/// The status of an answer; 0 if there was none.
 pub(crate) fn status_of(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
