@@ -130,7 +130,10 @@ impl Site {
             method: "POST".to_owned(),
             custom_headers: Vec::new(),
             status: WebhookStatus::Live,
+            status_changed_at: None,
             made_by: Role::Admin,
+            old_secrets: Vec::new(),
+            static_token: None,
             stamps: records::stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![Write::create(webhook)], None).await?;
@@ -140,7 +143,7 @@ impl Site {
 
 async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> anyhow::Result<EventId> {
     let event = EventId::generate(&mut os_rng());
-    let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret };
+    let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret, receipt: None };
     match store.commit(&change).await? {
         CommitAnswer::Committed(_) | CommitAnswer::Repeated(_) => Ok(event),
         other @ (CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull) => {

@@ -10,10 +10,10 @@ use moka::sync::Cache;
 use crate::failure::{Failure, Result};
 use crate::pace::Pace;
 
-/// Wrong access keys that an address may send at once.
-const GUESS_BURST: u32 = 20;
-/// How long it takes until it may send one more.
-const GUESS_EVERY: Duration = Duration::from_secs(3);
+/// Wrong access keys that an address may send in a minute, unless something else is configured: all at once, then
+/// evenly.
+pub(crate) const WRONG_A_MINUTE: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Addresses that are remembered.
 const MAX_ADDRESSES: u64 = 100_000;
 /// Right access keys that are remembered.
@@ -29,9 +29,10 @@ pub(crate) struct Guesses {
 }
 
 impl Guesses {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(wrong_a_minute: u32) -> Self {
+        let wrong_a_minute = wrong_a_minute.max(1);
         Self {
-            wrong: Pace::new(GUESS_EVERY, GUESS_BURST, MAX_ADDRESSES),
+            wrong: Pace::new(MINUTE / wrong_a_minute, wrong_a_minute, MAX_ADDRESSES),
             right: Cache::builder().max_capacity(MAX_RIGHT).time_to_idle(RIGHT_FOR).build(),
         }
     }
@@ -72,16 +73,16 @@ mod tests {
 
     #[test]
     fn guessing_is_slowed_for_an_address_and_right_keys_go_on() {
-        let guesses = Guesses::new();
+        let guesses = Guesses::new(20);
         let (right, wrong) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
         let now = Uptime::from_ms(1);
         guesses.was_right(right);
-        for _ in 0..GUESS_BURST {
+        for _ in 0..20 {
             assert!(guesses.admit(address("192.0.2.1"), &wrong, now).is_ok());
             guesses.was_wrong(address("192.0.2.1"), &wrong, now);
         }
         let refused = guesses.admit(address("192.0.2.1"), &wrong, now);
-        assert!(matches!(refused, Err(Failure::TooFast(wait)) if wait == GUESS_EVERY));
+        assert!(matches!(refused, Err(Failure::TooFast(wait)) if wait == Duration::from_secs(3)));
         assert!(guesses.admit(address("::ffff:192.0.2.1"), &wrong, now).is_err(), "the same address");
         assert!(guesses.admit(address("192.0.2.1"), &right, now).is_ok());
         assert!(guesses.admit(address("192.0.2.2"), &wrong, now).is_ok());

@@ -65,13 +65,19 @@ impl ControlPlane {
             metrics: Arc::new(Metrics::register(registry).map_err(|error| NotMade(error.into()))?),
             sender: Sender::new(guard, Arc::clone(&clock)).map_err(|error| NotMade(error.into()))?,
             waiting: Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING)),
-            guesses: Arc::new(Guesses::new()),
+            guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
             pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
             pinging: Arc::new(Semaphore::new(ping::MAX_PINGS)),
             store,
             clock,
             guard,
         })
+    }
+
+    /// The same, where an address may send so many wrong access keys in a minute.
+    #[must_use]
+    pub fn with_wrong_access_keys_a_minute(self, wrong_access_keys: u32) -> Self {
+        Self { guesses: Arc::new(Guesses::new(wrong_access_keys)), ..self }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -28,7 +28,7 @@ pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
 pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) gateway: GatewayConfig,
-    pub(crate) control_plane: SocketAddr,
+    pub(crate) control_plane: ControlPlaneConfig,
     pub(crate) ops: SocketAddr,
     pub(crate) retention: Retention,
     pub(crate) private_networks: PrivateNetworks,
@@ -43,6 +43,13 @@ pub(crate) struct StoreConfig {
     pub(crate) master_key_file: Option<PathBuf>,
     pub(crate) unsafe_redis: UnsafeRedis,
     pub(crate) replicas: Replicas,
+}
+
+/// The admin API.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlPlaneConfig {
+    pub(crate) listen: SocketAddr,
+    pub(crate) wrong_access_keys_a_minute: u32,
 }
 
 /// What flags say, each with its key.
@@ -152,7 +159,7 @@ fn namespace(text: &str) -> Result<String, &'static str> {
     if is_name { Ok(text.to_owned()) } else { Err("must be 1 to 32 letters, digits, - or _") }
 }
 
-fn control_plane(mut section: Section<'_>) -> SocketAddr {
+fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8081)), address);
     let is_safe = section.choice("behind_tls_proxy", listen.ip().is_loopback(), true, listen.ip().is_loopback());
     if !is_safe {
@@ -161,8 +168,12 @@ fn control_plane(mut section: Section<'_>) -> SocketAddr {
              and set behind_tls_proxy = true",
         );
     }
+    let wrong_access_keys_a_minute = section.number("max_wrong_access_keys_a_minute", 20, 1, 60_000);
     section.finish();
-    listen
+    ControlPlaneConfig {
+        listen,
+        wrong_access_keys_a_minute: u32::try_from(wrong_access_keys_a_minute).unwrap_or(u32::MAX),
+    }
 }
 
 fn ops(mut section: Section<'_>) -> SocketAddr {

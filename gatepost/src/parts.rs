@@ -122,12 +122,13 @@ impl Process {
     /// The use cases over this process' store.
     pub(crate) fn use_cases(&self) -> anyhow::Result<ControlPlane> {
         let clock = Arc::clone(&self.clock);
-        Ok(ControlPlane::new(self.store.clone(), clock, self.config.private_networks, &self.registry)?)
+        let use_cases = ControlPlane::new(self.store.clone(), clock, self.config.private_networks, &self.registry)?;
+        Ok(use_cases.with_wrong_access_keys_a_minute(self.config.control_plane.wrong_access_keys_a_minute))
     }
 
     /// Starts the admin API.
     pub(crate) async fn control_plane(&self, use_cases: ControlPlane) -> anyhow::Result<ControlPlaneServer> {
-        let server = ControlPlaneServer::start(self.config.control_plane, use_cases).await?;
+        let server = ControlPlaneServer::start(self.config.control_plane.listen, use_cases).await?;
         tracing::info!(address = %server.address(), "the admin API listens");
         Ok(server)
     }

@@ -115,6 +115,31 @@ async fn events_of_api_keys_have_these_payloads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_changed_api_keys_have_these_payloads() {
+    let fixture = Fixture::with(PrivateNetworks::Allowed).await;
+    let mut receiver = Receiver::start(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.project().await;
+    let id = text(&admin.key(&project, json!({"key": "first-value-of-it"})).await, "id");
+    receiver.ask(&admin, json!({})).await;
+    let path = format!("/api-keys/{id}");
+
+    admin.patch(&path, json!({"name": "changed", "customUserId": "u"})).await;
+    let changed = assert_told!(receiver, "api_key_updated");
+    assert_eq!(changed["data"]["key"], id, "its value has not changed");
+    admin.patch(&path, json!({"name": "changed", "key": "second-value-of-it"})).await;
+    let renamed = assert_told!(receiver, "api_key_updated_by_another_value");
+    assert_eq!(renamed["data"]["key"], "second-value-of-it");
+    let (_, rotated) = admin.send(Method::POST, &format!("{path}/rotate"), None).await;
+    let told = assert_told!(receiver, "api_key_updated_by_rotation");
+    assert_eq!(told["data"]["key"], rotated["key"]);
+    admin.delete(&path).await;
+    assert_eq!(receiver.next_body()["type"], "api-key.deleted");
+    admin.send(Method::PATCH, &format!("{path}/reactivate"), None).await;
+    assert_told!(receiver, "api_key_updated_by_reactivation");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_access_keys_have_these_payloads() {
     let fixture = Fixture::with(PrivateNetworks::Allowed).await;
     let mut receiver = Receiver::start(&fixture);

@@ -51,6 +51,14 @@ impl Fixture {
     }
 
     pub(crate) async fn with(private_networks: PrivateNetworks) -> Self {
+        Self::configured(private_networks, |control_plane| control_plane).await
+    }
+
+    /// With whatever else can be configured.
+    pub(crate) async fn configured(
+        private_networks: PrivateNetworks,
+        configure: impl FnOnce(ControlPlane) -> ControlPlane,
+    ) -> Self {
         // Another test may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
         let clock = Arc::new(Moved::default());
@@ -66,6 +74,7 @@ impl Fixture {
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
         let registry = Registry::new();
         let control_plane = ControlPlane::new(store.clone(), clock.clone(), private_networks, &registry).unwrap();
+        let control_plane = configure(control_plane);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();

@@ -11,6 +11,7 @@ mod fence;
 mod full;
 mod outage;
 mod process;
+mod projects;
 mod secrets;
 mod single;
 mod site;

@@ -111,15 +111,17 @@ impl ControlPlane {
         named: Option<&str>,
         webhook: &Webhook,
     ) -> Result<Option<ProjectId>> {
-        let Some(named) = named else {
-            caller.sees_account()?;
-            return Ok(None);
+        let project = match named {
+            Some(named) => Some(self.active_project(caller, Some(named)).await?.id),
+            None => {
+                caller.sees_account()?;
+                None
+            }
         };
-        let project = self.active_project(caller, Some(named)).await?.id;
-        if webhook.project.as_ref() != Some(&project) {
-            self.check_room(caller, Some(&project)).await?;
+        if webhook.project != project {
+            self.check_room(caller, project.as_ref()).await?;
         }
-        Ok(Some(project))
+        Ok(project)
     }
 
     /// Draws a new signing secret and tells it, once. Requests are signed with the old one as well until the overlap
