@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gatepost_domain::time::Uptime;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 /// A pace: so much at once, then one more each `every`. Those whose allowance is whole again are forgotten.
@@ -22,7 +23,11 @@ impl<K: Hash + Eq + Send + Sync + 'static> Pace<K> {
     pub(crate) fn new(every: Duration, burst: u32, capacity: u64) -> Self {
         let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         Self {
-            spent_until_ms: Cache::builder().max_capacity(capacity).time_to_idle(every * burst).build(),
+            spent_until_ms: Cache::builder()
+                .max_capacity(capacity)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_idle(every * burst)
+                .build(),
             every_ms,
             burst_ms: every_ms * u64::from(burst),
         }

@@ -116,7 +116,7 @@ pub(crate) enum AccessKeyCommand {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CreateAccessKey {
-    /// The account, made if there is none of that name [default: the only account]
+    /// The account by its name or id, made if there is none of that name [default: the only account]
     #[arg(long, value_name = "NAME")]
     pub(crate) account_name: Option<String>,
     /// The only project that it sees [default: all of the account]

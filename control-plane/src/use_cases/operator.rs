@@ -4,7 +4,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccountId, ProjectId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{AccessKey, Actor, Role, Status};
+use gatepost_domain::record::{AccessKey, Account, Actor, Role, Status};
 use gatepost_store::{MAX_PAGE, Write};
 
 use super::access_keys::Wanted;
@@ -18,7 +18,7 @@ const FIRST_ACCOUNT: &str = "default";
 /// An access key that the operator wants.
 #[derive(Debug, Clone)]
 pub struct NewAccessKey {
-    /// The account's name; made if there is none of that name. Absent for the only account.
+    /// The account's name or id; made if there is none of that name. Absent for the only account.
     pub account_name: Option<String>,
     /// The only project that it shall see.
     pub project: Option<String>,
@@ -56,19 +56,34 @@ impl ControlPlane {
         Ok(!self.store.accounts("", 1).await?.items.is_empty())
     }
 
+    /// The account of a name or an id. Tenants choose their names, so one name may stand for several.
     async fn account_of(&self, name: Option<&str>) -> Result<AccountId> {
-        let mut accounts = self.store.accounts("", MAX_PAGE).await?.items;
-        accounts.retain(|account| account.record.status == Status::Active);
-        let Some(name) = name else {
-            return match accounts.as_slice() {
-                [] => self.operators_account(FIRST_ACCOUNT).await,
-                [only] => Ok(only.record.id.clone()),
-                _ => Err(Failure::invalid("there are several accounts: name one with --account-name")),
-            };
-        };
-        match accounts.iter().find(|account| account.record.name == name) {
-            Some(account) => Ok(account.record.id.clone()),
-            None => self.operators_account(name).await,
+        let accounts = self.active_accounts().await?;
+        let is_named = |account: &&Account| name.is_none_or(|name| account.name == name || account.id.as_str() == name);
+        let found: Vec<&Account> = accounts.iter().filter(is_named).collect();
+        match (found.as_slice(), name) {
+            ([only], _) => Ok(only.id.clone()),
+            ([], Some(name)) if AccountId::parse(name).is_ok() => {
+                Err(Failure::refused(ErrorCode::NotFound, format!("there is no account {name}")))
+            }
+            ([], Some(name)) => self.operators_account(name).await,
+            ([], None) => self.operators_account(FIRST_ACCOUNT).await,
+            (_, None) => Err(Failure::invalid("there are several accounts: name one with --account-name")),
+            (_, Some(_)) => Err(Failure::invalid("there are several accounts of this name: name one by its id")),
+        }
+    }
+
+    async fn active_accounts(&self) -> Result<Vec<Account>> {
+        let mut accounts = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.store.accounts(&after, MAX_PAGE).await?;
+            let records = page.items.into_iter().map(|found| found.record);
+            accounts.extend(records.filter(|account| account.status == Status::Active));
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(accounts),
+            }
         }
     }
 

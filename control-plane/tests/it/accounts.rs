@@ -1,5 +1,6 @@
 //! Accounts and projects through the API.
 
+use gatepost_control_plane::NewAccessKey;
 use gatepost_domain::record::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -92,4 +93,24 @@ async fn a_project_is_renamed_and_deleted_with_all_its_keys() {
     let (status, read) = admin.get(&path).await;
     assert_eq!((status, &read["isActive"]), (200, &json!(false)));
     assert_eq!(admin.post("/api-keys", json!({"name": "k", "projectId": project})).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_name_that_a_tenant_took_leads_the_operator_to_nobody_elses_account() {
+    let fixture = Fixture::start().await;
+    let (first, second) =
+        (fixture.caller("first", None, Role::Admin).await, fixture.caller("second", None, Role::Admin).await);
+    let (victim, impostor) = (own_account(&second).await, own_account(&first).await);
+    first.patch(&format!("/accounts/{}", text(&impostor, "id")), json!({"name": "second"})).await;
+    let asked = |name: &str| NewAccessKey {
+        account_name: Some(name.to_owned()),
+        project: None,
+        role: Role::Admin,
+        name: "cli".to_owned(),
+    };
+    let refused = fixture.control_plane.create_access_key(asked("second")).await.unwrap_err();
+    assert!(refused.to_string().contains("several accounts of this name"), "{refused}");
+    let made = fixture.control_plane.create_access_key(asked(&text(&victim, "id"))).await.unwrap();
+    assert_eq!(made.access_key.account.as_str(), text(&victim, "id"));
+    assert!(fixture.control_plane.create_access_key(asked("acc_00nobody")).await.is_err());
 }
