@@ -3,6 +3,7 @@
 mod bodies;
 mod churn;
 mod first;
+mod growth;
 mod latency;
 mod pause;
 mod resident;
@@ -66,6 +67,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("resident", |extent| Box::pin(resident::run(extent))),
     ("strangers", |extent| Box::pin(strangers::run(extent))),
     ("first", |extent| Box::pin(first::run(extent))),
+    ("growth", |extent| Box::pin(growth::run(extent))),
     ("churn", |extent| Box::pin(churn::run(extent))),
     ("pause", |extent| Box::pin(pause::run(extent))),
     ("bodies", |extent| Box::pin(bodies::run(extent))),
