@@ -12,7 +12,7 @@ pub use cluster::RedisCluster;
 pub use origin::{Origin, Recorded};
 pub use proxy::{Fault, FaultProxy};
 pub use redis::RedisServer;
-pub use sentinel::SentinelSet;
+pub use sentinel::{MasterPorts, SentinelSet};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

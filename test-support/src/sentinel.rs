@@ -12,6 +12,15 @@ const QUORUM: u32 = 2;
 /// How often the set is asked, 50 ms apart, before it is given up.
 const MAX_TRIES: u32 = 400;
 
+/// By which ports the master is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct MasterPorts {
+    /// By each replica.
+    pub replicas: [u16; 2],
+    /// By sentinels, which tell it to clients.
+    pub sentinels: u16,
+}
+
 /// A master, two replicas and three sentinels, killed when dropped.
 #[derive(Debug)]
 pub struct SentinelSet {
@@ -24,28 +33,26 @@ pub struct SentinelSet {
 impl SentinelSet {
     /// Starts one, and waits until all know each other.
     pub fn start() -> Self {
-        Self::behind(|master| (master, master))
+        Self::behind(|master| MasterPorts { replicas: [master; 2], sentinels: master })
     }
 
-    /// The same where the master is reached through other ports: of its port, `ports` makes the one that replicas
-    /// use and the one that sentinels know and tell to clients.
+    /// The same where the master is reached through other ports, which `ports` makes of its own.
     ///
     /// # Panics
     /// If it does not come together.
-    pub fn behind(ports: impl FnOnce(u16) -> (u16, u16)) -> Self {
+    pub fn behind(ports: impl FnOnce(u16) -> MasterPorts) -> Self {
         let safe = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-ping-replica-period", "1"];
         let safe = || safe.into_iter().map(str::to_owned);
         let diskless = || ["--repl-diskless-sync-delay", "0"].into_iter().map(str::to_owned);
         let arguments = || safe().chain(diskless());
         let master = RedisServer::start_with(&arguments().collect::<Vec<_>>());
-        let (for_replicas, for_sentinels) = ports(master.port());
-        let replica_of = format!("127.0.0.1 {for_replicas}");
-        let replica = || {
-            let following = ["--replicaof".to_owned(), replica_of.clone()];
+        let ports = ports(master.port());
+        let replicas = ports.replicas.map(|port| {
+            let following = ["--replicaof".to_owned(), format!("127.0.0.1 {port}")];
             RedisServer::start_with(&arguments().chain(following).collect::<Vec<_>>())
-        };
-        let servers = vec![master, replica(), replica()];
-        let sentinels = (0..3).map(|_| RedisServer::run(|port, directory| sentinel(port, directory, for_sentinels)));
+        });
+        let servers = [master].into_iter().chain(replicas).collect();
+        let sentinels = (0..3).map(|_| RedisServer::run(|port, directory| sentinel(port, directory, ports.sentinels)));
         let set = Self { servers, sentinels: sentinels.collect() };
         set.await_all();
         set

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost_test_support::{Fault, FaultProxy, Origin, RedisCluster, SentinelSet};
+use gatepost_test_support::{Fault, FaultProxy, MasterPorts, Origin, RedisCluster, SentinelSet};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ use crate::webhooks::{self, Expected};
 
 /// How long keys are made, used and shut off before the fault, and after it is over.
 const CALM: Duration = Duration::from_secs(if cfg!(feature = "long") { 10 } else { 2 });
+/// How long changes are acknowledged that the new master will lack.
+const LOST: Duration = Duration::from_secs(2);
 /// How long everything may take to be delivered: a lease that a lost master has taken with it included.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -38,8 +40,9 @@ struct Told {
     gap: Duration,
 }
 
-/// Makes, uses and shuts off keys while a fault happens; then everything that was answered must be so.
-async fn survives<R>(site: Site<R>, name: &str, fault: impl AsyncFnOnce(&R)) {
+/// Makes, uses and shuts off keys while a fault happens; then everything that was answered must be so. Answers how
+/// many changes the store had lost and got again.
+async fn survives<R>(site: Site<R>, name: &str, fault: impl AsyncFnOnce(&R)) -> f64 {
     let receiver = Origin::start();
     let secret = site.admin.webhook(&receiver.url()).await;
     let project = site.admin.project().await;
@@ -80,6 +83,7 @@ async fn survives<R>(site: Site<R>, name: &str, fault: impl AsyncFnOnce(&R)) {
         told.unavailable,
         told.gap.as_secs_f64()
     ));
+    repeated
 }
 
 /// One key after the other is made, used over all gateways, and every second one shut off.
@@ -197,11 +201,34 @@ async fn sentinel_whose_master_pauses_for_six_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_whose_new_master_lacks_what_was_acknowledged() {
+    let mut link = None;
+    let set = SentinelSet::behind(|master| {
+        let proxy = FaultProxy::start(master);
+        let ports = MasterPorts { replicas: [master, proxy.port()], sentinels: master };
+        link = Some(proxy);
+        ports
+    });
+    let (url, link) = (set.url(), link.unwrap());
+    let repeated = survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, writes lost", async |set| {
+        // What is acknowledged from now on only the first replica has, which cannot become the master.
+        link.set(Fault::BlackHole);
+        tokio::time::sleep(LOST).await;
+        set.servers[1].signal("-STOP");
+        set.servers[0].signal("-KILL");
+        assert_eq!(set.await_master_other_than(set.servers[0].port()), 2);
+        set.servers[1].signal("-CONT");
+    })
+    .await;
+    assert!(repeated >= 1.0, "nothing was lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinel_whose_master_is_cut_off_with_one_gateway_on_its_side() {
     let mut proxies = Vec::new();
     let set = SentinelSet::behind(|master| {
         proxies = vec![FaultProxy::start(master), FaultProxy::start(master)];
-        (proxies[0].port(), proxies[1].port())
+        MasterPorts { replicas: [proxies[0].port(); 2], sentinels: proxies[1].port() }
     });
     let (url, old_master) = (set.url(), format!("redis://127.0.0.1:{}", set.servers[0].port()));
     let known_as = proxies[1].port();
