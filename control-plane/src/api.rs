@@ -1,5 +1,6 @@
 //! The admin REST API: routes, and the OpenAPI document that is generated from them.
 
+mod absence;
 mod access_keys;
 mod accounts;
 mod api_keys;
@@ -24,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::ControlPlane;
+pub(crate) use absence::not_settled;
 use extract::MAX_BODY_BYTES;
 
 /// What stands at the head of the document.
@@ -40,6 +42,7 @@ pub(crate) fn router(control_plane: ControlPlane) -> Router {
     let (router, document) = routes().split_for_parts();
     let json = document_json(document);
     router
+        .route_layer(middleware::from_fn_with_state(control_plane.clone(), absence::judged))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
         .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })
         .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })

@@ -7,8 +7,10 @@ use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::key::{self, Shape};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Status};
+use gatepost_store::Settled;
 
 use crate::ControlPlane;
+use crate::api::not_settled;
 use crate::failure::{Failure, Result};
 
 /// The access key behind a request.
@@ -47,6 +49,9 @@ impl ControlPlane {
             return Ok(None);
         }
         let found = self.store.access_key_of_caller(digest).await?;
+        if found.is_none() && self.store.settled() == Settled::No {
+            return Err(Failure::Refused(not_settled()));
+        }
         let counts = |(key, account): &(AccessKey, Status)| [key.status, *account] == [Status::Active; 2];
         Ok(found.filter(counts).map(|(key, _)| Caller {
             access_key: key.id,

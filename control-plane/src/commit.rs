@@ -71,11 +71,16 @@ impl ControlPlane {
         let mut sends = 1;
         loop {
             match self.store.commit(change).await {
-                Err(error) if error.kind() == StoreErrorKind::Unavailable && sends < MAX_SENDS => sends += 1,
+                Err(error) if may_be_written(error.kind()) && sends < MAX_SENDS => sends += 1,
                 answer => return Ok(answer?),
             }
         }
     }
+}
+
+/// Whether it is not known that nothing was written, or not known that it will last.
+fn may_be_written(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Unconfirmed)
 }
 
 /// What use cases answer when others were faster again and again.

@@ -23,6 +23,7 @@ pub(crate) struct StoreProbe {
     max_entries: u64,
     repeated: IntCounter,
     lost: IntCounter,
+    given_up: IntCounter,
     not_fanned_out: IntGauge,
     in_quarantine: IntGauge,
     full: IntGauge,
@@ -47,12 +48,17 @@ impl StoreProbe {
                 "gatepost_changes_lost_total",
                 "Acknowledged changes that the store had lost and that others came before.",
             )?,
+            given_up: IntCounter::new(
+                "gatepost_changes_given_up_total",
+                "Acknowledged changes that the store may have lost and that could not be written again in time.",
+            )?,
             not_fanned_out: IntGauge::new("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
             in_quarantine: IntGauge::new("gatepost_quarantine_entries", "Entries that could not be decoded and wait.")?,
             full: IntGauge::new("gatepost_store_full", "1 while the store's memory or disk takes no ordinary writes.")?,
         };
         registry.register(Box::new(probe.repeated.clone()))?;
         registry.register(Box::new(probe.lost.clone()))?;
+        registry.register(Box::new(probe.given_up.clone()))?;
         registry.register(Box::new(probe.not_fanned_out.clone()))?;
         registry.register(Box::new(probe.in_quarantine.clone()))?;
         registry.register(Box::new(probe.full.clone()))?;
@@ -100,6 +106,7 @@ impl StoreProbe {
     fn tell_repeats(&self, repeats: Repeats) {
         self.repeated.inc_by(repeats.repeated.saturating_sub(self.repeated.get()));
         self.lost.inc_by(repeats.conflicts.saturating_sub(self.lost.get()));
+        self.given_up.inc_by(repeats.too_old.saturating_sub(self.given_up.get()));
     }
 }
 

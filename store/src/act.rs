@@ -57,6 +57,8 @@ pub struct RawWrite {
     pub name: RecordName,
     /// The version that the writer saw; absent if it saw no record.
     pub expect: Option<Version>,
+    /// The event id of that version, by which it is known where it had to be written again.
+    pub expect_event: Option<EventId>,
     /// What it shall be; absent to remove it.
     pub new: Option<Image>,
 }
@@ -302,13 +304,15 @@ pub struct KnownGateway {
     pub refuses_at: Timestamp,
 }
 
-/// How often this process found that a new master of Redis had lost what was acknowledged.
+/// How often this process found that a new master of Redis had lost what was acknowledged, and how that ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repeats {
     /// It was written again under the same event id.
     pub repeated: u64,
     /// Others had changed the same record in the meantime: it stays lost.
     pub conflicts: u64,
+    /// It could not be repeated for so long that it was given up.
+    pub too_old: u64,
 }
 
 /// What a store knows of itself.

@@ -11,6 +11,7 @@ mod embedded;
 mod entry;
 mod envelope;
 pub mod error;
+mod forced;
 #[cfg(test)]
 mod golden;
 pub mod options;
@@ -28,7 +29,7 @@ pub use edge::{FoundKey, Lookup};
 pub use entry::{Entry, EntryHead, Told};
 pub use envelope::{MasterKey, NotAMasterKey};
 pub use error::{Result, StoreError, StoreErrorKind};
-pub use options::{Copies, Replicas, Skew, StoreOptions, UnsafeRedis};
+pub use options::{Copies, Replicas, Settled, Skew, StoreOptions, UnsafeRedis};
 pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
 pub use receipt::{Receipt, ReceiptClaim, ReceiptMark};
 pub use records::{MAX_PAGE, Page};

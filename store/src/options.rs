@@ -51,6 +51,16 @@ pub enum Copies {
     Several,
 }
 
+/// Whether what was acknowledged stands, as far as this process can know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It does.
+    Yes,
+    /// Another run of a server has become the master of Redis a while ago. What it has lost may not have been
+    /// repeated yet: that something is not there is no answer.
+    No,
+}
+
 /// What happens at start when Redis is set up so that it may lose what it acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnsafeRedis {

@@ -1,12 +1,13 @@
 //! Reading, listing and committing records.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
-use crate::act::{CommitAnswer, IndexName, RawCommit, RawRecord, RawWrite, RecordName, Told as RawTold};
+use crate::act::{CommitAnswer, IndexName, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold};
 use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
 use crate::entry;
 use crate::error::{Result, StoreErrorKind};
@@ -33,29 +34,12 @@ impl Store {
 
     /// The same for a change that a request of a client asks for.
     pub async fn commit_from(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
-        let raw = self.raw_commit(change, origin)?;
-        self.backend.commit(raw).await
-    }
-
-    fn raw_commit(&self, change: &Change, origin: &Origin) -> Result<RawCommit> {
         let receipts = change.receipt.iter().chain(&origin.answer);
-        let mut raw = RawCommit {
-            event: change.event.clone(),
-            writes: Vec::with_capacity(change.writes.len()),
-            digests_set: Vec::new(),
-            digests_drop: Vec::new(),
-            index_set: Vec::new(),
-            index_drop: Vec::new(),
-            told: told(change, origin)?,
-            sealed: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
+        let sealed = SealedParts {
+            secret: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
             receipts: receipts.map(|receipt| self.seal_receipt(receipt)).collect::<Result<_>>()?,
-            urgency: change.urgency(),
-            loosens_checksum: change.loosens_checksum(),
         };
-        for write in &change.writes {
-            add_write(&mut raw, write)?;
-        }
-        Ok(raw)
+        self.backend.commit(raw_commit(change, origin.address, sealed)?).await
     }
 
     /// Reads an account.
@@ -160,7 +144,35 @@ impl Store {
     }
 }
 
-fn told(change: &Change, origin: &Origin) -> Result<RawTold> {
+/// What of a change only the envelope can write.
+#[derive(Default)]
+pub(crate) struct SealedParts {
+    secret: Option<Vec<u8>>,
+    receipts: Vec<RawReceipt>,
+}
+
+/// A change as the backends apply it.
+pub(crate) fn raw_commit(change: &Change, address: Option<IpAddr>, sealed: SealedParts) -> Result<RawCommit> {
+    let mut raw = RawCommit {
+        event: change.event.clone(),
+        writes: Vec::with_capacity(change.writes.len()),
+        digests_set: Vec::new(),
+        digests_drop: Vec::new(),
+        index_set: Vec::new(),
+        index_drop: Vec::new(),
+        told: told(change, address)?,
+        sealed: sealed.secret,
+        receipts: sealed.receipts,
+        urgency: change.urgency(),
+        loosens_checksum: change.loosens_checksum(),
+    };
+    for write in &change.writes {
+        add_write(&mut raw, write)?;
+    }
+    Ok(raw)
+}
+
+fn told(change: &Change, address: Option<IpAddr>) -> Result<RawTold> {
     let first = change.writes.first();
     let new = first.and_then(|write| write.new.as_ref());
     let image = match new {
@@ -171,7 +183,7 @@ fn told(change: &Change, origin: &Origin) -> Result<RawTold> {
         action: change.action,
         scope: change.scope(),
         fence: change.fence(),
-        head: entry::encode_head(change, origin.address)?,
+        head: entry::encode_head(change, address)?,
         image,
     })
 }
@@ -192,6 +204,7 @@ fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
     raw.writes.push(RawWrite {
         name,
         expect: write.old.as_ref().map(|old| old.version),
+        expect_event: write.old.as_ref().map(|old| old.event.clone()),
         new: write.new.as_ref().map(|record| shape::encode(record, &unknown)).transpose()?,
     });
     Ok(())

@@ -10,16 +10,19 @@ mod queue;
 mod queue_reads;
 mod records;
 mod remembered;
+mod repeat;
 mod scripts;
 mod settings;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::redis::Script;
 use gatepost_domain::id::StoreId;
+use tokio::time::Instant;
 
 use crate::act::{Repeats, StoreHead};
 use crate::change::checksum;
@@ -44,8 +47,20 @@ struct Inner {
     warnings: Vec<String>,
     copies: Copies,
     remembered: Remembered,
+    /// The number of the run of the master with which all has come to rest.
+    settled_run: AtomicU64,
     /// Known once the store was opened; every act compares it.
     id: OnceLock<StoreId>,
+}
+
+impl Inner {
+    fn settled_run(&self) -> u64 {
+        self.settled_run.load(Ordering::Acquire)
+    }
+
+    fn settle(&self, run: u64) {
+        self.settled_run.store(run, Ordering::Release);
+    }
 }
 
 impl fmt::Debug for Redis {
@@ -59,6 +74,7 @@ impl Redis {
     pub(crate) async fn connect(url: &RedisUrl, options: &StoreOptions) -> Result<Self> {
         let connections = Connections::open(url, &options.namespace, options.replicas).await?;
         let warnings = settings::check(&connections, url, options.unsafe_redis).await?;
+        let settled_run = connections.run_count();
         let inner = Inner {
             connections,
             namespace: options.namespace.clone(),
@@ -71,10 +87,11 @@ impl Redis {
                 RedisUrl::Standalone(_) | RedisUrl::Cluster(_) => Copies::One,
             },
             remembered: Remembered::default(),
+            settled_run: AtomicU64::new(settled_run),
             id: OnceLock::new(),
         };
         let redis = Self { inner: Arc::new(inner) };
-        remembered::watch(&redis);
+        repeat::watch(&redis);
         Ok(redis)
     }
 
@@ -89,10 +106,11 @@ impl Redis {
     }
 
     pub(crate) async fn create(&self, id: StoreId, envelope: Vec<u8>) -> Result<StoreHead> {
+        let until = Instant::now() + COMMIT_DEADLINE;
         let mut invocation = scripts::CREATE.prepare_invoke();
         invocation.key(self.meta_key()).arg(id.as_str()).arg(envelope);
         let (answer, run) = self.inner.connections.script(&invocation, COMMIT_DEADLINE).await?;
-        self.inner.connections.confirm(&run, COMMIT_DEADLINE).await?;
+        self.inner.connections.confirm(&run, until).await?;
         let head = head(answer)?;
         let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))?;
         self.remember_id(&head)?;

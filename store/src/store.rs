@@ -19,7 +19,7 @@ use crate::backend::Backend;
 use crate::embedded::Embedded;
 use crate::envelope::{Envelope, MasterKey};
 use crate::error::{Result, StoreErrorKind};
-use crate::options::{Copies, StoreOptions};
+use crate::options::{Copies, Settled, StoreOptions};
 use crate::redis::Redis;
 use crate::url::StoreUrl;
 
@@ -81,6 +81,14 @@ impl Store {
         match &self.backend {
             Backend::Embedded(_) => Copies::One,
             Backend::Redis(redis) => redis.copies(),
+        }
+    }
+
+    /// Whether an absence that this store has just answered can be relied on.
+    pub fn settled(&self) -> Settled {
+        match &self.backend {
+            Backend::Embedded(_) => Settled::Yes,
+            Backend::Redis(redis) => redis.settled(),
         }
     }
 

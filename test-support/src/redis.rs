@@ -136,11 +136,16 @@ impl RedisServer {
         std::fs::create_dir(self.directory.path()).expect("our own directory can be made anew");
     }
 
-    /// Copies what it has on disk.
+    /// Copies what it has on disk, once that is all.
     ///
     /// # Panics
     /// If the files cannot be copied.
     pub fn save(&self) -> TempDir {
+        // While a background thread syncs the file, Redis keeps what is new in memory.
+        let is_written = || self.ask(&["info", "persistence"]).contains("aof_buffer_length:0\r");
+        for _ in (0..MAX_TRIES).take_while(|_| !is_written()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let saved = tempfile::tempdir().expect("a temporary directory can be made");
         copy(self.directory.path(), saved.path());
         saved

@@ -7,7 +7,7 @@ use gatepost_domain::change::{Fence, Scope};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
 use gatepost_store::act::{Claim, CursorState, Heartbeat, Judged};
-use gatepost_store::{Entry, Result, Store, StoreErrorKind};
+use gatepost_store::{Entry, Result, Settled, Store, StoreErrorKind};
 use prometheus::Registry;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -129,6 +129,7 @@ fn apply(verifier: &Verifier, progress: &Progress, entries: &[Entry], judged: Ju
     let Some(last) = entries.last() else { return };
     let now = verifier.clock.now();
     for entry in entries {
+        verifier.shut_off.hear(entry);
         verifier.floors.lift(scope(entry), entry.version);
         verifier.metrics.propagation_s.observe(now.since(entry.version.moment()).as_secs_f64());
     }
@@ -240,6 +241,8 @@ async fn repeat_claims(verifier: Arc<Verifier>) {
 async fn repeat_some_claims(verifier: &Verifier) {
     for claim in verifier.pending.some(CLAIMS_A_ROUND) {
         match verifier.store.claim_first_use(&claim.facts, &claim.digest).await {
+            // The key may be one of those that a new master has lost.
+            Ok(Claim::NotActive) if verifier.store.settled() == Settled::No => {}
             Ok(answer) => {
                 if matches!(answer, Claim::Won(_)) {
                     verifier.metrics.first_use.inc();

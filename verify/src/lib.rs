@@ -9,6 +9,7 @@ mod flight;
 mod floors;
 mod live;
 mod metrics;
+mod shut_off;
 mod verifier;
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::key::{self, Checksum};
 use gatepost_domain::permit::{self, Denial, Permit, Requirement};
+use gatepost_domain::record::Status;
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_store::act::Claim;
-use gatepost_store::{Copies, Store, os_rng};
+use gatepost_store::{Copies, Settled, Store, os_rng};
 use prometheus::Registry;
 
 use crate::api::{Admission, Source, Unavailable, Verdict};
@@ -20,6 +21,7 @@ use crate::flight::{Flights, Outcome};
 use crate::floors::{Arrival, Counts, Floors};
 use crate::live::{Live, Liveness};
 use crate::metrics::Metrics;
+use crate::shut_off::ShutOff;
 
 /// Limits of a check.
 #[derive(Debug, Clone)]
@@ -44,6 +46,7 @@ pub struct Verifier {
     pub(crate) caches: Caches,
     pub(crate) pending: PendingClaims,
     pub(crate) metrics: Metrics,
+    pub(crate) shut_off: ShutOff,
     flights: Arc<Flights>,
     strict_checksum: AtomicBool,
 }
@@ -73,6 +76,7 @@ impl Verifier {
             caches: Caches::new(options.cache_capacity, options.negative_capacity),
             pending: PendingClaims::default(),
             metrics: Metrics::register(registry)?,
+            shut_off: ShutOff::default(),
             flights: Arc::new(Flights::new(options.max_lookups)),
             store,
             clock,
@@ -106,10 +110,10 @@ impl Verifier {
         let entry = match (looked, self.live.judge(now)) {
             (Looked::Key(entry), Liveness::Live) => entry,
             (Looked::Key(entry), Liveness::Stale) if entry.take_check(now).is_none() => entry,
-            (Looked::Absent(_), Liveness::Live) => {
+            (Looked::Absent(_), Liveness::Live) if self.store.settled() == Settled::Yes => {
                 return Some(Verdict::Denied { denial: Denial::Unknown, facts: None, source: Source::Negative });
             }
-            (Looked::Key(_) | Looked::Absent(_), Liveness::Stale | Liveness::Expired) => return None,
+            (Looked::Key(_) | Looked::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => return None,
         };
         match self.decide(&entry, asked, Source::Cache) {
             Ok(permit) if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() => {
@@ -149,31 +153,44 @@ impl Verifier {
         }
         match (cached, liveness) {
             // A first use of a key that is otherwise a hit.
-            (Some(looked), Liveness::Live) => Ok((looked, Source::Cache)),
+            (Some(looked @ Looked::Key(_)), Liveness::Live) => Ok((looked, Source::Cache)),
             (Some(Looked::Key(entry)), Liveness::Stale) => {
                 let looked = self.look_up(*digest, arrival, now).await;
-                let looked = looked.and_then(|looked| self.believable(looked, liveness));
+                let looked = looked.and_then(|looked| self.believable(digest, looked, liveness));
                 Ok(looked.map_or((Looked::Key(entry), Source::Cache), |looked| (looked, Source::Store)))
             }
             (Some(_) | None, Liveness::Live | Liveness::Stale | Liveness::Expired) => {
                 let looked = self.look_up(*digest, arrival, now).await?;
-                Ok((self.believable(looked, liveness)?, Source::Store))
+                Ok((self.believable(digest, looked, liveness)?, Source::Store))
             }
         }
     }
 
-    /// A master that was cut off does not know the keys that were made since: that it has none is no answer.
-    fn believable(&self, looked: Looked, liveness: Liveness) -> Outcome {
-        match (&looked, liveness, self.store.copies()) {
-            (Looked::Absent(_), Liveness::Stale | Liveness::Expired, Copies::Several) => Err(Unavailable::Store),
-            (Looked::Key(_) | Looked::Absent(_), _, Copies::One | Copies::Several) => Ok(looked),
+    /// A master that was cut off does not know the keys that were made since, and one that is new may have lost some:
+    /// that it has none is no answer. Nor is that there is one which this gateway has heard to be shut off.
+    fn believable(&self, digest: &Digest, looked: Looked, liveness: Liveness) -> Outcome {
+        if matches!(looked, Looked::Key(_)) {
+            return if self.is_risen(digest, &looked) { Err(Unavailable::Store) } else { Ok(looked) };
         }
+        match (liveness, self.store.copies(), self.store.settled()) {
+            (Liveness::Stale | Liveness::Expired, Copies::Several, _) | (_, _, Settled::No) => Err(Unavailable::Store),
+            (Liveness::Live, _, Settled::Yes) | (_, Copies::One, Settled::Yes) => Ok(looked),
+        }
+    }
+
+    /// Whether a key may be usable only because a new master has lost that it was shut off.
+    fn is_risen(&self, digest: &Digest, looked: &Looked) -> bool {
+        let Looked::Key(entry) = looked else { return false };
+        self.store.settled() == Settled::No
+            && (entry.facts.status, entry.facts.project_status) == (Status::Active, Status::Active)
+            && self.shut_off.judge(digest, &entry.facts.project) == Status::Inactive
     }
 
     /// A cached answer that counts for this request.
     fn counting(&self, digest: &Digest, arrival: Arrival) -> Option<Looked> {
         let looked = self.caches.get(digest)?;
-        (self.floors.judge(arrival, looked.as_of(), looked.project()) == Counts::Yes).then_some(looked)
+        let counts = self.floors.judge(arrival, looked.as_of(), looked.project()) == Counts::Yes;
+        (counts && !self.is_risen(digest, &looked)).then_some(looked)
     }
 
     /// An answer of the store that counts for this request. One that was joined may have begun before
@@ -241,6 +258,8 @@ impl Verifier {
                 entry.mark_used();
                 admit(permit, entry, source)
             }
+            // The key may be one of those that a new master has lost.
+            Claim::NotActive if self.store.settled() == Settled::No => Verdict::Unavailable(Unavailable::Store),
             Claim::NotActive => Verdict::Denied {
                 denial: Denial::Inactive,
                 facts: Some(Arc::clone(&entry.facts)),

@@ -7,6 +7,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, RedisError, ScriptInvocation, Value, cmd};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE, LOOKUP_DEADLINE, Replicas};
@@ -17,6 +18,8 @@ use super::master::{Topology, info};
 
 /// Waits for replicas at a time, each on a connection of its own; further ones wait for their turn.
 const MAX_CONFIRMING: usize = 32;
+/// What is left of a deadline for the answer of a wait.
+const ANSWER_MARGIN: Duration = Duration::from_millis(50);
 /// How often a meter's command is tried on a cluster whose slots move.
 const METER_RETRIES: u32 = 2;
 
@@ -68,6 +71,11 @@ impl Connections {
         self.acts.runs()
     }
 
+    /// Counts the runs that acts were sent to.
+    pub(super) fn run_count(&self) -> u64 {
+        self.acts.run_count()
+    }
+
     /// Sends a command on the connection for acts.
     pub(super) async fn command(&self, command: &Cmd, deadline: Duration) -> Result<Value> {
         let sent = self.acts.send(deadline, async |connection| command.query_async(connection).await).await;
@@ -89,43 +97,47 @@ impl Connections {
         Ok(value)
     }
 
-    /// Waits until as many replicas as configured have all that this run has written so far, at most so long.
-    pub(super) async fn confirm(&self, run: &RunId, deadline: Duration) -> Result<()> {
-        let Replicas { count, wait } = self.replicas;
-        if count == 0 {
+    /// Waits until as many replicas as configured have all that this run has written so far, at most until then.
+    pub(super) async fn confirm(&self, run: &RunId, until: Instant) -> Result<()> {
+        if self.replicas.count == 0 {
             return Ok(());
         }
-        let wait = wait.min(deadline);
-        let turn = tokio::time::timeout(deadline, self.confirming.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(StoreErrorKind::Unconfirmed.with("too many changes wait for replicas"));
+        let confirmed = tokio::time::timeout_at(until, self.confirm_in_turn(run, until)).await;
+        confirmed.unwrap_or_else(|_| Err(StoreErrorKind::Unconfirmed.with("no replica has confirmed it in time")))
+    }
+
+    async fn confirm_in_turn(&self, run: &RunId, until: Instant) -> Result<()> {
+        let Ok(_turn) = self.confirming.acquire().await else {
+            return Err(StoreErrorKind::Unconfirmed.with("the store is being closed"));
         };
-        let (reached, confirming) = match self.await_replicas(self.take_idle(), wait).await {
+        let (reached, confirming) = match self.await_replicas(self.take_idle(), until).await {
             Ok((reached, confirming)) if confirming == *run => (reached, confirming),
             // An idle link may still lead to a server that is no master any more.
-            Ok(_) | Err(_) => self.await_replicas(self.new_link(), wait).await?,
+            Ok(_) | Err(_) => self.await_replicas(self.new_link(), until).await?,
         };
         if confirming != *run {
             return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
         }
+        let count = self.replicas.count;
         if reached < count {
-            let why = format!("{reached} of {count} replicas have it after {} ms", wait.as_millis());
-            return Err(StoreErrorKind::Unconfirmed.with(why));
+            return Err(StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it")));
         }
         Ok(())
     }
 
     /// How many replicas have what the master has written so far, and which run that is.
-    async fn await_replicas(&self, link: Link, wait: Duration) -> Result<(u32, RunId)> {
+    async fn await_replicas(&self, link: Link, until: Instant) -> Result<(u32, RunId)> {
+        let left = until.saturating_duration_since(Instant::now());
+        let wait = self.replicas.wait.min(left.saturating_sub(ANSWER_MARGIN)).max(Duration::from_millis(1));
         // WAIT waits for what was written before the connection's previous command. Without one it waits for nothing.
-        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| {
-            let () = cmd("PING").query_async(connection).await?;
-            let wait_ms = wait.as_millis().max(1).to_string();
-            cmd("WAIT").arg(self.replicas.count).arg(wait_ms).query_async(connection).await
-        };
+        let mut commands = redis::pipe();
+        commands.cmd("PING").ignore();
+        commands.cmd("WAIT").arg(self.replicas.count).arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| commands.query_async(connection).await;
         let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
-        let (reached, run) = answer.map_err(|error| StoreErrorKind::Unavailable.with(error))?;
-        let reached = redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        let (reached, run) = answer.map_err(|error| StoreErrorKind::Unconfirmed.with(error))?;
+        let (reached,): (u32,) =
+            redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         self.put_back(link, &run);
         Ok((reached, run))
     }

@@ -8,6 +8,7 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
 use gatepost_domain::time::Version;
 use redis::Value;
+use tokio::time::Instant;
 
 use crate::act::{
     Beat, Claim, CursorState, Heartbeat, Judged, KnownGateway, RawClaim, RawEntry, RawFeed, RawLookup, RecordName,
@@ -19,6 +20,7 @@ use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE, HEARTBEAT_DEADLINE, LOOKUP
 use crate::packed::{parse_scope, parse_version, unpack, version_text};
 
 use super::answer::Answer;
+use super::link::RunId;
 use super::{Arguments, Redis, scripts};
 
 /// The format of entries that this version writes.
@@ -41,6 +43,20 @@ impl Redis {
     }
 
     pub(crate) async fn claim_first_use(&self, claim: RawClaim) -> Result<Claim> {
+        let (answer, run) = self.claim(&claim).await?;
+        let version = match answer {
+            Claim::Won(version) => Some(version),
+            Claim::Already(_) => None,
+            Claim::NotActive => return Ok(answer),
+        };
+        self.inner.remembered.claim(claim, version);
+        self.acknowledged_by(&run);
+        Ok(answer)
+    }
+
+    /// Claims without remembering it, and tells which run has done so.
+    pub(super) async fn claim(&self, claim: &RawClaim) -> Result<(Claim, RunId)> {
+        let until = Instant::now() + CLAIM_DEADLINE;
         let arguments = Arguments::default()
             .text(claim.key.as_str())
             .bytes(claim.digest.as_bytes().to_vec())
@@ -48,24 +64,14 @@ impl Redis {
             .text(Action::ApiKeyFirstUsed.as_str())
             .bytes(claim.head.clone());
         let mut answer = self.act(&scripts::CLAIM_FIRST_USE, CLAIM_DEADLINE, arguments).await?;
-        if answer.word != "not-active" {
-            self.inner.connections.confirm(&answer.run, CLAIM_DEADLINE).await?;
-        }
-        match answer.word.as_str() {
-            "won" => {
-                let version = answer.version()?;
-                self.inner.remembered.claim(claim, Some(version));
-                self.acknowledged_by(&answer.run);
-                Ok(Claim::Won(version))
-            }
-            "already" => {
-                self.inner.remembered.claim(claim, None);
-                self.acknowledged_by(&answer.run);
-                Ok(Claim::Already(answer.moment()?))
-            }
-            "not-active" => Ok(Claim::NotActive),
-            _ => answer.unknown(),
-        }
+        let claimed = match answer.word.as_str() {
+            "won" => Claim::Won(answer.version()?),
+            "already" => Claim::Already(answer.moment()?),
+            "not-active" => return Ok((Claim::NotActive, answer.run)),
+            _ => return answer.unknown(),
+        };
+        self.inner.connections.confirm(&answer.run, until).await?;
+        Ok((claimed, answer.run))
     }
 
     /// Blocks on a connection of its own until there is more, then reads under the store's id.
@@ -98,6 +104,7 @@ impl Redis {
     }
 
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Beat> {
+        let until = Instant::now() + HEARTBEAT_DEADLINE;
         let arguments = Arguments::default()
             .text(heartbeat.gateway.as_str())
             .bytes(version_text(heartbeat.cursor))
@@ -106,7 +113,7 @@ impl Redis {
             .bytes(accounts_index().0);
         let mut answer = self.act(&scripts::HEARTBEAT, HEARTBEAT_DEADLINE, arguments).await?;
         // A master that has lost its replicas may have been replaced: it must keep nobody live.
-        self.inner.connections.confirm(&answer.run, HEARTBEAT_DEADLINE).await?;
+        self.inner.connections.confirm(&answer.run, until).await?;
         Ok(Beat {
             cursor: judged(&mut answer)?,
             accounts: answer.next()?,
@@ -115,8 +122,9 @@ impl Redis {
     }
 
     pub(crate) async fn confirm(&self, version: Version, event: EventId) -> Result<Judged> {
+        let until = Instant::now() + COMMIT_DEADLINE;
         let mut answer = self.read_cursor(version, Some(&event)).await?;
-        self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
+        self.inner.connections.confirm(&answer.run, until).await?;
         judged(&mut answer)
     }
 

@@ -1,5 +1,6 @@
 //! A connection to the store's master that comes back by itself, also when another server is the master.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct Link {
     state: Mutex<State>,
     /// The run that was connected to last.
     run: watch::Sender<Option<RunId>>,
+    /// How often it was another one than before.
+    run_count: AtomicU64,
 }
 
 struct State {
@@ -66,12 +69,17 @@ impl Link {
     /// A link that connects when it is first used.
     pub(super) fn new(topology: Arc<Topology>, place: Place) -> Self {
         let state = State { opening: None, serial: 0, answered_at: None };
-        Self { topology, place, state: Mutex::new(state), run: watch::Sender::new(None) }
+        Self { topology, place, state: Mutex::new(state), run: watch::Sender::new(None), run_count: AtomicU64::new(0) }
     }
 
     /// Told whenever a connection was made: to which run.
     pub(super) fn runs(&self) -> watch::Receiver<Option<RunId>> {
         self.run.subscribe()
+    }
+
+    /// Counts the runs that were connected to. It rises before anything is sent to the next one.
+    pub(super) fn run_count(&self) -> u64 {
+        self.run_count.load(Ordering::Acquire)
     }
 
     /// Sends a command and waits for its answer, at most so long, connecting included.
@@ -124,6 +132,7 @@ impl Link {
             let is_new = last.as_ref() != Some(&run);
             if is_new {
                 *last = Some(run.clone());
+                self.run_count.fetch_add(1, Ordering::AcqRel);
             }
             is_new
         });

@@ -1,6 +1,10 @@
 //! Records on Redis.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use gatepost_domain::time::Version;
+use tokio::time::Instant;
 
 use crate::act::{
     CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RawSwap, RawWrite, RecordName, Standing, Swapped, Urgency,
@@ -10,36 +14,59 @@ use crate::error::{Result, StoreErrorKind};
 use crate::options::COMMIT_DEADLINE;
 use crate::packed::{pack_image, version_text};
 
-use gatepost_domain::time::Version;
-
-use super::answer::Answer;
 use super::edge::fence_text;
+use super::link::RunId;
 use super::{Arguments, Redis, scripts};
 
 impl Redis {
     pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitAnswer> {
+        let (commit, until) = (Arc::new(commit), Instant::now() + COMMIT_DEADLINE);
+        if commit.urgency == Urgency::ShutsOff {
+            self.inner.remembered.intend(Arc::clone(&commit));
+        }
+        let (answer, run) = self.write(&commit).await?;
+        match &answer {
+            CommitAnswer::Committed(version) | CommitAnswer::Repeated(version) => {
+                self.acknowledge(commit, *version, &run, until).await?;
+            }
+            CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull => {
+                self.inner.remembered.refused(&commit.event);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Commits without waiting for replicas, and tells which run has done so.
+    pub(super) async fn write(&self, commit: &RawCommit) -> Result<(CommitAnswer, RunId)> {
         let (script, max_waiting) = match commit.urgency {
             Urgency::Ordinary => (&scripts::COMMIT, self.inner.max_entries.to_string()),
             Urgency::ShutsOff => (&scripts::COMMIT_SHUTTING_OFF, String::new()),
         };
-        let mut answer = self.act(script, COMMIT_DEADLINE, arguments(&commit, &max_waiting)).await?;
-        match answer.word.as_str() {
-            "committed" => Ok(CommitAnswer::Committed(self.acknowledged(commit, &mut answer).await?)),
-            "repeated" => Ok(CommitAnswer::Repeated(self.acknowledged(commit, &mut answer).await?)),
-            "stale" => Ok(CommitAnswer::Stale),
-            "digest-taken" => Ok(CommitAnswer::DigestTaken),
-            "stream-full" => Ok(CommitAnswer::StreamFull),
-            _ => answer.unknown(),
-        }
+        let mut answer = self.act(script, COMMIT_DEADLINE, arguments(commit, &max_waiting)).await?;
+        let ended = match answer.word.as_str() {
+            "committed" => CommitAnswer::Committed(answer.version()?),
+            "repeated" => CommitAnswer::Repeated(answer.version()?),
+            "stale" => CommitAnswer::Stale,
+            "digest-taken" => CommitAnswer::DigestTaken,
+            "stream-full" => CommitAnswer::StreamFull,
+            _ => return answer.unknown(),
+        };
+        Ok((ended, answer.run))
     }
 
-    /// The version of a commit, once it may be acknowledged.
-    async fn acknowledged(&self, commit: RawCommit, answer: &mut Answer) -> Result<Version> {
-        let version = answer.version()?;
-        self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
-        self.inner.remembered.commit(commit, version);
-        self.acknowledged_by(&answer.run);
-        Ok(version)
+    /// Remembers a commit and waits until it may be acknowledged. What shuts something off is remembered before: once
+    /// it stands, a repeated request only asks whether it does.
+    async fn acknowledge(&self, commit: Arc<RawCommit>, version: Version, run: &RunId, until: Instant) -> Result<()> {
+        if commit.urgency == Urgency::ShutsOff {
+            self.inner.remembered.commit(Arc::clone(&commit), version);
+            self.acknowledged_by(run);
+        }
+        self.inner.connections.confirm(run, until).await?;
+        if commit.urgency == Urgency::Ordinary {
+            self.inner.remembered.commit(commit, version);
+        }
+        self.acknowledged_by(run);
+        Ok(())
     }
 
     pub(crate) async fn records(&self, names: Vec<RecordName>) -> Result<Vec<Option<RawRecord>>> {
@@ -54,6 +81,7 @@ impl Redis {
     }
 
     pub(crate) async fn swap_receipt(&self, swap: RawSwap) -> Result<Swapped> {
+        let until = Instant::now() + COMMIT_DEADLINE;
         let (expect, bytes) = match swap.expect {
             Standing::Any => ("any", Vec::new()),
             Standing::Nothing => ("nothing", Vec::new()),
@@ -66,7 +94,7 @@ impl Redis {
         let arguments = Arguments::default().bytes(swap.name).text(expect).bytes(bytes);
         let arguments = arguments.text(what).bytes(sealed).ms(kept);
         let mut answer = self.act(&scripts::SWAP_RECEIPT, COMMIT_DEADLINE, arguments).await?;
-        self.inner.connections.confirm(&answer.run, COMMIT_DEADLINE).await?;
+        self.inner.connections.confirm(&answer.run, until).await?;
         match answer.word.as_str() {
             "yes" => Ok(Swapped::Yes),
             "no" => Ok(Swapped::No(answer.next()?)),

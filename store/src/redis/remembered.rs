@@ -1,206 +1,253 @@
-//! What this process has had acknowledged lately, and its repetition where a new master has lost it.
+//! What this process has had acknowledged lately, and what of it waits to be repeated.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gatepost_domain::id::EventId;
 use gatepost_domain::time::Version;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::act::{Claim, CommitAnswer, CursorState, RawClaim, RawCommit, RawWrite, Repeats, Urgency};
-use crate::error::{Result, StoreErrorKind};
+use crate::act::{RawClaim, RawCommit, Repeats, Urgency};
 
-use super::Redis;
-use super::link::RunId;
-
-/// Acknowledged changes and claims that are remembered; the oldest is forgotten first.
-const MAX_REMEMBERED: usize = 500;
+/// Ordinary changes and claims that are remembered; the oldest is forgotten first.
+const MAX_ORDINARY: usize = 500;
+/// Changes that shut something off, apart, so that no other pushes one out.
+const MAX_SHUTTING_OFF: usize = 500;
 /// For how long they are. What a replica or a file has not got by then, it will not get.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How often one is tried again while the store does not answer, and the pause between two tries.
-const MAX_TRIES: u32 = 60;
-const PAUSE: Duration = Duration::from_secs(1);
-/// How often a revocation is forced while others write the same record.
-const MAX_FORCED: u32 = 3;
+/// For how long it is tried to repeat one.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+/// What may wait to be repeated: the rings of two failovers, one soon after the other.
+const MAX_WAITING: usize = 2 * (MAX_ORDINARY + MAX_SHUTTING_OFF);
 
 #[derive(Default)]
 pub(super) struct Remembered {
-    kept: Mutex<VecDeque<Kept>>,
+    state: Mutex<State>,
     repeated: AtomicU64,
     conflicts: AtomicU64,
+    too_old: AtomicU64,
     /// Rung where something was acknowledged by a run that is not the master any more.
-    too_late: Notify,
+    pub(super) too_late: Notify,
 }
 
-/// One act, the position at which it was acknowledged if that is known, and when.
+#[derive(Default)]
+struct State {
+    ordinary: VecDeque<Kept>,
+    shutting_off: VecDeque<Kept>,
+    /// What a new master may lack, in the order in which it is to be repeated.
+    waiting: Vec<Kept>,
+}
+
+/// One act.
 #[derive(Clone)]
-struct Kept {
-    act: Act,
-    version: Option<Version>,
-    at: Instant,
+pub(super) struct Kept {
+    pub(super) act: Act,
+    /// The position at which it stood; not known where its answer was lost, and of a claim that came second.
+    pub(super) version: Option<Version>,
+    /// Since when it is remembered, and then, since when it waits.
+    since: Instant,
 }
 
 #[derive(Clone)]
-enum Act {
+pub(super) enum Act {
     Commit(Arc<RawCommit>),
     Claim(RawClaim),
 }
 
+impl Act {
+    pub(super) fn event(&self) -> &EventId {
+        match self {
+            Act::Commit(commit) => &commit.event,
+            Act::Claim(claim) => &claim.event,
+        }
+    }
+
+    /// The names of the records that it is about.
+    pub(super) fn names(&self) -> Vec<&str> {
+        match self {
+            Act::Commit(commit) => commit.writes.iter().map(|write| write.name.0.as_str()).collect(),
+            Act::Claim(claim) => vec![claim.key.as_str()],
+        }
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self {
+            Act::Commit(commit) => commit.urgency,
+            Act::Claim(_) => Urgency::Ordinary,
+        }
+    }
+}
+
 impl Remembered {
-    pub(super) fn commit(&self, commit: RawCommit, version: Version) {
-        self.keep(Act::Commit(Arc::new(commit)), Some(version));
+    /// Remembers what is about to shut something off: its answer may be lost, and a repeated request then finds
+    /// nothing left to write.
+    pub(super) fn intend(&self, commit: Arc<RawCommit>) {
+        let mut state = self.lock();
+        state.shutting_off.retain(|kept| *kept.act.event() != commit.event);
+        state.keep(Kept { act: Act::Commit(commit), version: None, since: Instant::now() });
+    }
+
+    /// Forgets what was intended and then refused.
+    pub(super) fn refused(&self, event: &EventId) {
+        self.lock().shutting_off.retain(|kept| kept.version.is_some() || kept.act.event() != event);
+    }
+
+    /// Remembers a change that stands at this position.
+    pub(super) fn commit(&self, commit: Arc<RawCommit>, version: Version) {
+        let mut state = self.lock();
+        if commit.urgency == Urgency::ShutsOff {
+            state.shutting_off.retain(|kept| *kept.act.event() != commit.event);
+        }
+        state.keep(Kept { act: Act::Commit(commit), version: Some(version), since: Instant::now() });
     }
 
     /// Remembers a claim, also one that came second: it may have been the first, unheard.
     pub(super) fn claim(&self, claim: RawClaim, version: Option<Version>) {
-        self.keep(Act::Claim(claim), version);
+        self.lock().keep(Kept { act: Act::Claim(claim), version, since: Instant::now() });
     }
 
-    /// How often something was repeated, and how often that was refused.
+    /// Remembers on what stands.
+    pub(super) fn keep(&self, kept: Kept) {
+        self.lock().keep(Kept { since: Instant::now(), ..kept });
+    }
+
+    /// Lets all that is not too old wait to be repeated.
+    pub(super) fn gather(&self) {
+        let mut state = self.lock();
+        let State { ordinary, shutting_off, waiting } = &mut *state;
+        let young = ordinary.drain(..).chain(shutting_off.drain(..)).filter(|kept| kept.since.elapsed() < MAX_AGE);
+        waiting.extend(young.map(|kept| Kept { since: Instant::now(), ..kept }));
+        order(waiting);
+        // What shuts something off stands first, so that it is not what is given up.
+        let excess = waiting.split_off(waiting.len().min(MAX_WAITING));
+        drop(state);
+        excess.iter().for_each(|kept| self.give_up(kept, "too much waits"));
+    }
+
+    /// Takes out what waits, in order, without what has waited too long.
+    pub(super) fn take_waiting(&self) -> Vec<Kept> {
+        let taken = std::mem::take(&mut self.lock().waiting);
+        let (young, old): (Vec<_>, Vec<_>) = taken.into_iter().partition(|kept| kept.since.elapsed() < MAX_WAIT);
+        old.iter().for_each(|kept| self.give_up(kept, "it has waited too long"));
+        young
+    }
+
+    /// Lets wait again what could not be repeated.
+    pub(super) fn wait_on(&self, left: Vec<Kept>) {
+        self.lock().waiting = left;
+    }
+
+    pub(super) fn count_repeated(&self, act: &Act) {
+        tracing::warn!(event = act.event().as_str(), "the store had lost this change; it was repeated");
+        self.repeated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_conflict(&self, act: &Act) {
+        tracing::warn!(event = act.event().as_str(), "the store had lost this change, and others came before it");
+        self.conflicts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was repeated, and how often that could not be.
     pub(super) fn repeats(&self) -> Repeats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Repeats { repeated: count(&self.repeated), conflicts: count(&self.conflicts) }
+        Repeats { repeated: count(&self.repeated), conflicts: count(&self.conflicts), too_old: count(&self.too_old) }
     }
 
-    fn keep(&self, act: Act, version: Option<Version>) {
-        let mut kept = self.lock();
-        while kept.len() >= MAX_REMEMBERED {
-            kept.pop_front();
-        }
-        kept.push_back(Kept { act, version, at: Instant::now() });
+    fn give_up(&self, kept: &Kept, why: &'static str) {
+        let event = kept.act.event().as_str();
+        tracing::error!(event, why, "what the store may have lost is not repeated any more");
+        self.too_old.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes out all that is not too old, oldest first. What is repeated is remembered anew.
-    fn take(&self) -> Vec<Kept> {
-        let mut kept: Vec<Kept> = self.lock().drain(..).filter(|kept| kept.at.elapsed() < MAX_AGE).collect();
-        // A claim whose position is not known comes last: its key must be there.
-        kept.sort_by_key(|kept| (kept.version.is_none(), kept.version));
-        kept
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Repeats what is lost whenever another run of a server has become the master, until the store is dropped.
-pub(super) fn watch(redis: &Redis) {
-    let mut runs = redis.inner.connections.runs();
-    runs.mark_unchanged();
-    let inner = Arc::downgrade(&redis.inner);
-    tokio::spawn(async move {
-        while let Some(inner) = inner.upgrade() {
-            let redis = Redis { inner };
-            tokio::select! {
-                changed = runs.changed() => match changed {
-                    Ok(()) => redis.repeat_lost().await,
-                    Err(_) => return,
-                },
-                () = redis.inner.remembered.too_late.notified() => redis.repeat_lost().await,
-                // So that this task does not keep the store from being dropped.
-                () = tokio::time::sleep(PAUSE) => {}
-            }
+impl State {
+    fn keep(&mut self, kept: Kept) {
+        let (ring, max) = match kept.act.urgency() {
+            Urgency::ShutsOff => (&mut self.shutting_off, MAX_SHUTTING_OFF),
+            Urgency::Ordinary => (&mut self.ordinary, MAX_ORDINARY),
+        };
+        while ring.len() >= max {
+            ring.pop_front();
         }
+        ring.push_back(kept);
+    }
+}
+
+/// What shuts something off comes first, with what was done to the same records before; then the rest, oldest first.
+/// Where the position is not known comes last: its record must be there.
+fn order(waiting: &mut [Kept]) {
+    let shut_off = waiting.iter().filter(|kept| kept.act.urgency() == Urgency::ShutsOff);
+    let urgent: HashSet<String> = shut_off.flat_map(|kept| kept.act.names()).map(str::to_owned).collect();
+    waiting.sort_by_cached_key(|kept| {
+        let is_urgent = kept.act.names().into_iter().any(|name| urgent.contains(name));
+        (!is_urgent, kept.version.is_none(), kept.version)
     });
 }
 
-impl Redis {
-    /// Sees to it that what a run has acknowledged is looked after if it is not the master any more.
-    pub(super) fn acknowledged_by(&self, run: &RunId) {
-        if self.inner.connections.runs().borrow().as_ref() != Some(run) {
-            self.inner.remembered.too_late.notify_one();
-        }
+#[cfg(test)]
+mod tests {
+    use gatepost_domain::change::{Action, Fence, Scope};
+
+    use super::*;
+    use crate::act::{Loosens, RawWrite, RecordName, Told};
+
+    fn change(event: &str, record: &str, urgency: Urgency) -> Arc<RawCommit> {
+        let name = RecordName(record.to_owned());
+        Arc::new(RawCommit {
+            event: EventId::parse(event).unwrap(),
+            writes: vec![RawWrite { name, expect: None, expect_event: None, new: None }],
+            digests_set: vec![],
+            digests_drop: vec![],
+            index_set: vec![],
+            index_drop: vec![],
+            told: Told {
+                action: Action::ApiKeyUpdated,
+                scope: Scope::None,
+                fence: Fence::Down,
+                head: vec![],
+                image: vec![],
+            },
+            sealed: None,
+            receipts: vec![],
+            urgency,
+            loosens_checksum: Loosens::No,
+        })
     }
 
-    async fn repeat_lost(&self) {
-        let mut moved = HashMap::new();
-        let mut waiting = self.inner.remembered.take().into_iter();
-        while let Some(kept) = waiting.next() {
-            if let Err(error) = self.repeat_surely(&kept, &mut moved).await {
-                tracing::error!(%error, "what the store may have lost cannot be repeated now");
-                // The next run that becomes the master is asked again.
-                let left = [kept].into_iter().chain(waiting);
-                self.inner.remembered.lock().extend(left);
-                return;
-            }
-        }
+    fn waiting(remembered: &Remembered) -> Vec<String> {
+        remembered.gather();
+        remembered.take_waiting().into_iter().map(|kept| kept.act.event().to_string()).collect()
     }
 
-    /// Tries again while the store does not answer.
-    async fn repeat_surely(&self, kept: &Kept, moved: &mut HashMap<Version, Version>) -> Result<()> {
-        let mut tries = 1;
-        loop {
-            match self.repeat_if_lost(kept, moved).await {
-                Err(error) if tries < MAX_TRIES && error.kind() != StoreErrorKind::WrongStore => tries += 1,
-                ended => return ended,
-            }
-            tokio::time::sleep(PAUSE).await;
+    #[test]
+    fn what_shuts_off_is_repeated_first_with_what_it_needs_and_no_other_change_pushes_it_out() {
+        let remembered = Remembered::default();
+        remembered.intend(change("evt_00off", "key_1", Urgency::ShutsOff));
+        remembered.commit(change("evt_00off", "key_1", Urgency::ShutsOff), Version::from_u64(3));
+        for number in 0..MAX_ORDINARY as u64 + 10 {
+            let event = format!("evt_00other{number}");
+            remembered.commit(change(&event, "key_2", Urgency::Ordinary), Version::from_u64(10 + number));
         }
+        remembered.commit(change("evt_00made", "key_1", Urgency::Ordinary), Version::from_u64(2));
+        let waiting = waiting(&remembered);
+        assert_eq!(waiting[..3], ["evt_00made", "evt_00off", "evt_00other11"]);
+        assert_eq!(waiting.len(), MAX_ORDINARY + 1);
     }
 
-    async fn repeat_if_lost(&self, kept: &Kept, moved: &mut HashMap<Version, Version>) -> Result<()> {
-        let event = match &kept.act {
-            Act::Commit(commit) => &commit.event,
-            Act::Claim(claim) => &claim.event,
-        };
-        if let Some(version) = kept.version
-            && self.judge_cursor(version, Some(event.clone())).await?.state != CursorState::Foreign
-        {
-            self.inner.remembered.keep(kept.act.clone(), kept.version);
-            return Ok(());
+    #[test]
+    fn what_was_intended_is_remembered_unless_it_was_refused() {
+        let remembered = Remembered::default();
+        for event in ["evt_00refused", "evt_00unheard"] {
+            remembered.intend(change(event, "key_1", Urgency::ShutsOff));
         }
-        let repeated = match &kept.act {
-            Act::Commit(commit) => self.repeat_commit(commit, moved).await?,
-            Act::Claim(claim) => self.repeat_claim(claim).await?,
-        };
-        match (repeated, kept.version) {
-            (Some(version), before) => {
-                tracing::warn!(event = event.as_str(), "the store had lost this change; it was repeated");
-                self.inner.remembered.repeated.fetch_add(1, Ordering::Relaxed);
-                moved.extend(before.map(|before| (before, version)));
-            }
-            (None, Some(_)) => {
-                tracing::warn!(event = event.as_str(), "the store had lost this change, and others came before it");
-                self.inner.remembered.conflicts.fetch_add(1, Ordering::Relaxed);
-            }
-            // A claim that came second, and the first is still there.
-            (None, None) => {}
-        }
-        Ok(())
-    }
-
-    /// Answers the new version; none where another change of the same record stands there now.
-    async fn repeat_commit(&self, lost: &RawCommit, moved: &HashMap<Version, Version>) -> Result<Option<Version>> {
-        let mut commit = lost.clone();
-        for write in &mut commit.writes {
-            write.expect = write.expect.map(|version| moved.get(&version).copied().unwrap_or(version));
-        }
-        for _ in 0..=MAX_FORCED {
-            match self.commit(commit.clone()).await? {
-                CommitAnswer::Committed(version) | CommitAnswer::Repeated(version) => return Ok(Some(version)),
-                CommitAnswer::Stale if commit.urgency == Urgency::ShutsOff => {
-                    commit.writes = self.as_they_stand(commit.writes).await?;
-                }
-                CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The same writes over what is there now: a revocation goes before whatever came in between.
-    async fn as_they_stand(&self, writes: Vec<RawWrite>) -> Result<Vec<RawWrite>> {
-        let names = writes.iter().map(|write| write.name.clone()).collect();
-        let records = self.records(names).await?;
-        let expects = records.into_iter().map(|record| record.map(|record| record.version));
-        Ok(writes.into_iter().zip(expects).map(|(write, expect)| RawWrite { expect, ..write }).collect())
-    }
-
-    async fn repeat_claim(&self, claim: &RawClaim) -> Result<Option<Version>> {
-        match self.claim_first_use(claim.clone()).await? {
-            Claim::Won(version) => Ok(Some(version)),
-            Claim::Already(_) | Claim::NotActive => Ok(None),
-        }
+        remembered.refused(&EventId::parse("evt_00refused").unwrap());
+        assert_eq!(waiting(&remembered), ["evt_00unheard"]);
     }
 }

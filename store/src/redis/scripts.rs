@@ -30,6 +30,7 @@ scripts! {
     JUDGE_CURSOR = " flags=no-writes", ["common", "cursor", "judge_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
     GATEWAYS = " flags=allow-oom", ["common", "gateways"];
+    PROBE_WRITING = " flags=allow-oom", ["common", "probe_writing"];
     POSITION = " flags=no-writes", ["common", "position"];
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
     FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use gatepost_domain::change::Action;
-use gatepost_domain::record::{ApiKey, Status};
+use gatepost_domain::change::{Action, Scope};
+use gatepost_domain::key::{Env, generate_api_key};
+use gatepost_domain::record::{ApiKey, KeyDigest, Status};
 use gatepost_store::act::{Claim, CursorState};
-use gatepost_store::{Replicas, Store, StoreErrorKind, Versioned, Write};
+use gatepost_store::{Replicas, Settled, Store, StoreErrorKind, Versioned, Write, os_rng};
 use gatepost_test_support::SentinelSet;
 
 use crate::fixture::{Fixture, Place, change, commit};
@@ -97,4 +98,62 @@ async fn what_replicas_have_not_got_is_not_acknowledged() {
     until(&test, async |test| test.store.confirm(stands.version, &stands.event).await.is_ok()).await;
     let confirmed = test.store.confirm(stands.version, &stands.event).await.unwrap();
     assert_eq!(confirmed.state, CursorState::Present);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_revocation_shuts_off_the_value_that_a_key_has_got_since() {
+    let mut test = Place::redis().fixture().await;
+    let (key, _) = test.key().await;
+    let saved = test.place.redis.as_mut().unwrap().save();
+    test.revoke(key.clone()).await;
+
+    let other = test.place.open().await;
+    test.place.redis.as_mut().unwrap().restore(&saved);
+    while other.last_position().await.is_err() {}
+    let new = other.digest(generate_api_key(Env::Live, &mut os_rng()).expose());
+    let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
+    commit(&other, Action::ApiKeyUpdated, vec![Write::replace(key.clone(), rotated)], None).await;
+    until(&test, async |test| test.store.repeats().await.unwrap().repeated == 1).await;
+    assert_eq!(test.store.lookup(&new).await.unwrap().found.unwrap().facts.status, Status::Inactive);
+    let entries = test.store.feed(key.version, 10, Duration::ZERO).await.unwrap();
+    let told = entries.last().unwrap().told.clone().unwrap();
+    assert_eq!((told.action, told.scope), (Action::ApiKeyDeleted, Scope::Digests(vec![new])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_was_not_confirmed_is_repeated_as_well() {
+    let mut test = Place::redis().fixture().await;
+    let (key, _) = test.key().await;
+    let mut options = test.place.options.clone();
+    options.replicas = Replicas { count: 1, wait: Duration::from_millis(50) };
+    let unconfirmed = Store::open(&options, &test.place.master).await.unwrap();
+    let saved = test.place.redis.as_mut().unwrap().save();
+    let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
+    let change = change(Action::ApiKeyDeleted, vec![Write::replace(key.clone(), off)], None);
+    assert_eq!(unconfirmed.commit(&change).await.unwrap_err().kind(), StoreErrorKind::Unconfirmed);
+    assert_eq!(test.reload(&key.record.id).await.record.status, Status::Inactive);
+
+    test.place.redis.as_mut().unwrap().restore(&saved);
+    until(&test, async |test| {
+        // Only so the other process notices.
+        drop(unconfirmed.last_position().await);
+        let read = test.store.api_key(&key.record.id).await.unwrap();
+        read.is_some_and(|read| read.record.status == Status::Inactive)
+    })
+    .await;
+    assert_eq!(test.reload(&key.record.id).await.event, change.event);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_run_became_the_master_of_is_settled_once_all_was_repeated() {
+    let mut test = Place::redis().fixture().await;
+    let saved = test.place.redis.as_mut().unwrap().save();
+    let (lost, _) = test.key().await;
+    assert_eq!(test.store.settled(), Settled::Yes);
+    test.place.redis.as_mut().unwrap().restore(&saved);
+    while test.store.last_position().await.is_err() {}
+    assert_eq!(test.store.settled(), Settled::No);
+    until(&test, async |test| test.store.settled() == Settled::Yes).await;
+    assert_eq!(test.store.repeats().await.unwrap().repeated, 1);
+    assert_eq!(test.reload(&lost.record.id).await.record, lost.record);
 }
