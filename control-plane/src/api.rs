@@ -5,8 +5,11 @@ mod access_keys;
 mod accounts;
 mod api_keys;
 mod credential;
+mod events;
 mod extract;
 mod gateways;
+mod habits;
+mod idempotency;
 mod legacy;
 mod log;
 mod named;
@@ -46,6 +49,8 @@ pub(crate) fn router(control_plane: ControlPlane) -> Router {
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
         .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })
         .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })
+        .layer(middleware::from_fn_with_state(control_plane.clone(), idempotency::once))
+        .layer(middleware::from_fn(habits::keep))
         .layer(middleware::from_fn_with_state(control_plane.clone(), log::requests))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(control_plane)
@@ -93,6 +98,8 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .routes(routes!(webhooks::rotate_secret))
         .routes(routes!(legacy::authenticate))
         .routes(routes!(gateways::list))
+        .routes(routes!(events::list))
+        .routes(routes!(events::stream))
 }
 
 fn document_json(mut document: utoipa::openapi::OpenApi) -> String {

@@ -7,10 +7,11 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_domain::time::Version;
 use gatepost_store::act::{CommitAnswer, CursorState};
-use gatepost_store::{Change, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::{Change, Origin, StoreErrorKind, Versioned, Write, os_rng};
 
 use crate::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request;
 
 /// How often a use case reads anew and tries again when somebody else was faster.
 pub(crate) const MAX_TRIES: u32 = 5;
@@ -41,12 +42,13 @@ impl ControlPlane {
 
     /// Commits a change.
     pub(crate) async fn commit_change(&self, change: Change) -> Result<Committed> {
-        match self.send_commit(&change).await? {
+        let origin = self.origin(&change)?;
+        match self.send_commit(&change, &origin).await? {
             CommitAnswer::Committed(version) => {
                 self.metrics.changed(change.action);
-                Ok(Committed::At(version))
+                Ok(written(&change, version))
             }
-            CommitAnswer::Repeated(version) => Ok(Committed::At(version)),
+            CommitAnswer::Repeated(version) => Ok(written(&change, version)),
             CommitAnswer::Stale => Ok(Committed::Stale),
             CommitAnswer::DigestTaken => {
                 Err(Failure::refused(ErrorCode::Conflict, "key: another key has or had this value"))
@@ -67,10 +69,20 @@ impl ControlPlane {
         }
     }
 
-    async fn send_commit(&self, change: &Change) -> Result<CommitAnswer> {
+    /// What the request that is being answered adds to its changes.
+    fn origin(&self, change: &Change) -> Result<Origin> {
+        let Some(request) = request::current() else { return Ok(Origin::default()) };
+        let answer = match request.slot() {
+            Some(slot) => self.answer_of(change)?.map(|answer| slot.receipt(Some(answer))),
+            None => None,
+        };
+        Ok(Origin { address: request.address, answer })
+    }
+
+    async fn send_commit(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
         let mut sends = 1;
         loop {
-            match self.store.commit(change).await {
+            match self.store.commit_from(change, origin).await {
                 Err(error) if may_be_written(error.kind()) && sends < MAX_SENDS => sends += 1,
                 answer => return Ok(answer?),
             }
@@ -81,6 +93,13 @@ impl ControlPlane {
 /// Whether it is not known that nothing was written, or not known that it will last.
 fn may_be_written(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Unconfirmed)
+}
+
+fn written(change: &Change, version: Version) -> Committed {
+    for record in change.writes.iter().filter_map(|write| write.new.as_ref()) {
+        request::wrote(record.id(), version);
+    }
+    Committed::At(version)
 }
 
 /// What use cases answer when others were faster again and again.

@@ -5,8 +5,10 @@ mod caller;
 mod commit;
 mod failure;
 mod guesses;
+mod kept;
 mod metrics;
 mod pace;
+mod request;
 mod server;
 mod use_cases;
 
@@ -20,11 +22,11 @@ use std::sync::Arc;
 
 use gatepost_deliverer::send::Sender;
 use gatepost_deliverer::{Guard, PrivateNetworks};
-use gatepost_domain::id::AccountId;
+use gatepost_domain::id::{AccessKeyId, AccountId};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
@@ -43,6 +45,11 @@ pub struct ControlPlane {
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) sender: Sender,
     pub(crate) pings: Pace<AccountId>,
+    pub(crate) idempotency_keys: Pace<AccessKeyId>,
+    /// For streams of events.
+    pub(crate) streaming: Arc<Semaphore>,
+    /// True once the server stops, so that what would never end does.
+    pub(crate) stopping: watch::Sender<bool>,
     /// For pings that are being sent.
     pub(crate) pinging: Arc<Semaphore>,
 }
@@ -67,6 +74,9 @@ impl ControlPlane {
             waiting: Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING)),
             guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
             pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
+            idempotency_keys: Pace::new(kept::KEY_EVERY, kept::KEY_BURST, kept::MAX_ACCESS_KEYS),
+            streaming: Arc::new(Semaphore::new(use_cases::events::MAX_STREAMS)),
+            stopping: watch::Sender::new(false),
             pinging: Arc::new(Semaphore::new(ping::MAX_PINGS)),
             store,
             clock,

@@ -36,8 +36,9 @@ impl ControlPlaneServer {
         let failed = |error| NotStarted { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let stop = control_plane.stopping.clone();
         let app = MapRequestLayer::new(api::without_last_slash).layer(api::router(control_plane));
-        let (stop, mut stopped) = watch::channel(false);
+        let mut stopped = stop.subscribe();
         let stopping = async move {
             // A sender that is gone is a stop as well.
             drop(stopped.wait_for(|stopped| *stopped).await);

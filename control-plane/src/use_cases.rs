@@ -4,6 +4,7 @@ pub(crate) mod access_keys;
 pub(crate) mod accounts;
 pub(crate) mod api_keys;
 pub(crate) mod authenticate;
+pub(crate) mod events;
 pub(crate) mod gateways;
 pub(crate) mod given;
 pub(crate) mod operator;

@@ -63,6 +63,8 @@ error_codes! {
     MethodNotAllowed "method-not-allowed" 405 "Method not allowed"
     RequestTimeout "request-timeout" 408 "Request timeout"
     Conflict "conflict" 409 "Conflict"
+    IdempotencyInFlight "idempotency-in-flight" 409 "A request with this idempotency key has not ended"
+    IdempotencyMismatch "idempotency-mismatch" 409 "Another request has used this idempotency key"
     TooManyWebhooks "too-many-webhooks" 409 "Too many webhooks"
     LengthRequired "length-required" 411 "Length required"
     PreconditionFailed "precondition-failed" 412 "Precondition failed"

@@ -313,6 +313,19 @@ pub enum Record {
     Webhook(Webhook),
 }
 
+impl Record {
+    /// Its id, whose prefix names its kind.
+    pub fn id(&self) -> &str {
+        match self {
+            Record::Account(account) => account.id.as_str(),
+            Record::Project(project) => project.id.as_str(),
+            Record::ApiKey(key) => key.id.as_str(),
+            Record::AccessKey(key) => key.id.as_str(),
+            Record::Webhook(webhook) => webhook.id.as_str(),
+        }
+    }
+}
+
 macro_rules! record_from {
     ($($name:ident),*) => {$(
         impl From<$name> for Record {

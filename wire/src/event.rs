@@ -1,13 +1,16 @@
-//! Events as JSON: the body of a webhook request.
+//! Events as JSON: the body of a webhook request, and changes for people.
+
+use std::net::IpAddr;
 
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
-use gatepost_domain::record::Record;
-use gatepost_domain::time::Timestamp;
+use gatepost_domain::record::{Actor, Record};
+use gatepost_domain::time::{Timestamp, Version};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody, text};
+use crate::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody, actor, text};
 
 /// The body of a webhook request.
 #[derive(Debug, Clone, Serialize)]
@@ -40,12 +43,109 @@ pub fn event_body(
 ) -> EventBody {
     EventBody {
         id: id.to_string(),
-        kind: action.topic().map_or(action.as_str(), Topic::as_str).to_owned(),
+        kind: kind_of(action).to_owned(),
         timestamp: text(at),
         account_id: account.to_string(),
         project_id: project.map(ToString::to_string),
         data: resource(record, action, at, secret),
     }
+}
+
+/// A change, for people: who, when, what, and the resource before and after, without secrets.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeBody {
+    /// Where it stands among all changes: what `after` and `Last-Event-ID` take.
+    #[schema(example = "1860000000000000000")]
+    pub cursor: String,
+    /// The event's id, the same as in webhooks.
+    #[schema(example = "evt_00aZ3kT9cQmX1pLr7vWn5sYd")]
+    pub id: String,
+    /// The topic, for changes that webhooks may ask for; else a name of its own, such as `project.created`.
+    #[serde(rename = "type")]
+    #[schema(example = "api-key.created")]
+    pub kind: String,
+    /// When it happened, on the store's clock.
+    #[schema(example = "2026-11-25T10:00:00.000Z")]
+    pub timestamp: String,
+    /// In which account.
+    pub account_id: String,
+    /// In which project; null if in none.
+    pub project_id: Option<String>,
+    /// Who did it.
+    pub actor: ActorBody,
+    /// The id of the resource that changed.
+    pub subject: String,
+    /// The resource after the change, or as it was when it was removed.
+    #[schema(value_type = Object)]
+    pub data: Value,
+    /// The resource before the change; null if there was none.
+    #[schema(value_type = Option<Object>)]
+    pub previous: Option<Value>,
+}
+
+/// Who made a change.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActorBody {
+    /// `ACCESS_KEY`, `API_KEY` (its own first use) or `OPERATOR` (the command line).
+    #[serde(rename = "type")]
+    #[schema(example = "ACCESS_KEY")]
+    pub kind: String,
+    /// Its id; null for the operator.
+    pub id: Option<String>,
+    /// From which address it was asked for; null where that is not known.
+    #[schema(example = "192.0.2.1")]
+    pub address: Option<String>,
+}
+
+/// The name of a change outside: that of its topic, if it has one.
+pub fn kind_of(action: Action) -> &'static str {
+    action.topic().map_or(action.as_str(), Topic::as_str)
+}
+
+/// A change as people see it. None for one that has no record at all.
+pub fn change_body(version: Version, id: &EventId, told: &Told<'_>) -> Option<ChangeBody> {
+    let at = version.moment();
+    let (actor_id, actor_type) = actor(told.actor);
+    let shown = |record: &Record| resource(record, told.action, at, None);
+    Some(ChangeBody {
+        cursor: version.to_string(),
+        id: id.to_string(),
+        kind: kind_of(told.action).to_owned(),
+        timestamp: text(at),
+        account_id: told.account.to_string(),
+        project_id: told.project.map(ToString::to_string),
+        actor: ActorBody {
+            kind: actor_type.unwrap_or_else(|| "OPERATOR".to_owned()),
+            id: actor_id,
+            address: told.address.map(|address| address.to_string()),
+        },
+        subject: told.subject.to_owned(),
+        data: shown(told.new.or(told.old)?),
+        previous: told.old.map(shown),
+    })
+}
+
+/// What a change tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// What it did.
+    pub action: Action,
+    /// Who did it.
+    pub actor: &'a Actor,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// In which account.
+    pub account: &'a AccountId,
+    /// In which project.
+    pub project: Option<&'a ProjectId>,
+    /// The id of the record that changed.
+    pub subject: &'a str,
+    /// The record before.
+    pub old: Option<&'a Record>,
+    /// The record after.
+    pub new: Option<&'a Record>,
 }
 
 fn resource(record: &Record, action: Action, at: Timestamp, secret: Option<&str>) -> Value {

@@ -4,7 +4,7 @@ mod event;
 mod key;
 mod resource;
 
-pub use event::{EventBody, event_body};
+pub use event::{ActorBody, ChangeBody, EventBody, Told, change_body, event_body, kind_of};
 pub use key::{AccessKeyBody, ApiKeyBody, CreationContextBody, RateLimitBody};
 pub use resource::{AccountBody, ProjectBody, WebhookBody};
 

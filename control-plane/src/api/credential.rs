@@ -19,6 +19,10 @@ impl FromRequestParts<ControlPlane> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, control_plane: &ControlPlane) -> Result<Self, Failure> {
+        // It may have been found already, before the body was read.
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            return Ok(caller.clone());
+        }
         let value = find(&parts.headers).ok_or(ErrorCode::MissingAccessKey)?;
         // Where there is no connection, as in a call from within, all calls share one address.
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();

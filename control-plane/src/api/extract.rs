@@ -46,10 +46,14 @@ impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalJson<T
 
 fn unread(response: Response) -> Failure {
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
-        return Failure::refused(ErrorCode::BodyTooLarge, detail);
+        return too_large();
     }
     Failure::refused(ErrorCode::BadRequest, "the body could not be read")
+}
+
+pub(super) fn too_large() -> Failure {
+    let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
+    Failure::refused(ErrorCode::BodyTooLarge, detail)
 }
 
 /// The library tells line and column at the end of its message.

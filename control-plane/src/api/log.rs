@@ -1,43 +1,60 @@
 //! One line and one set of metrics for each admin request. Paths hold keys, so only routes are written.
 
-use axum::extract::{MatchedPath, Request, State};
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use gatepost_domain::base62;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::RngExt;
 use tokio::time::Instant;
 
+use super::habits;
 use crate::ControlPlane;
+use crate::request;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Digits of a request id: 64 bits and a bit.
 const ID_DIGITS: usize = 22;
 
-tokio::task_local! {
-    static REQUEST_ID: String;
-}
+/// Characters of an id that a client may give.
+const MAX_ID_CHARS: usize = 128;
 
 /// The id of the request that is being answered.
 pub(super) fn request_id() -> Option<String> {
-    REQUEST_ID.try_with(Clone::clone).ok()
+    request::current().map(|request| request.id.clone())
 }
 
-/// Gives a request its id, and writes its line when it has ended.
+/// Gives a request its id, unless the client has, and writes its line when it has ended.
 pub(super) async fn requests(State(control_plane): State<ControlPlane>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = new_id();
+    let id = given_id(request.headers()).unwrap_or_else(new_id);
+    let asked = request::Request::new(id.clone(), address(&request), habits::condition(&request));
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
-    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).await;
+    let mut response = request::scope(asked, next.run(request)).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", value);
+        response.headers_mut().insert(REQUEST_ID, value);
     }
     control_plane.metrics.ended(route, known(&method), status, took);
     let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(target: "gatepost::admin", request_id = id, method = known(&method), route, status, duration_us);
     response
+}
+
+fn address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+}
+
+/// The client's own id, if it can stand in a log as it is.
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    ((1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_sane)).then(|| id.to_owned())
 }
 
 /// Methods are labels of metrics, so a client must not be able to make up new ones.

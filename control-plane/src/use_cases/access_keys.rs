@@ -12,6 +12,7 @@ use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
+use crate::request;
 
 /// What a new access key may do unless something else is asked for: all that the hosted product's clients do.
 const DEFAULT_ROLE: Role = Role::User;
@@ -189,8 +190,10 @@ impl ControlPlane {
             AccessKeyName::Id(id) => self.store.access_key(id).await?,
             AccessKeyName::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
         };
-        found
+        let found = found
             .filter(|found| caller.sees_of(&found.record.account, found.record.project.as_ref()) == Sight::Seen)
-            .ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such access key"))
+            .ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such access key"))?;
+        request::saw(found.record.id.as_str(), found.version)?;
+        Ok(found)
     }
 }

@@ -14,6 +14,7 @@ use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
+use crate::request;
 
 /// The name of an account's first access key.
 const FIRST_ACCESS_KEY: &str = "first access key";
@@ -64,7 +65,9 @@ impl ControlPlane {
         if id != caller.account.as_str() {
             return Err(not_found());
         }
-        self.store.account(&caller.account).await?.ok_or_else(not_found)
+        let found = self.store.account(&caller.account).await?.ok_or_else(not_found)?;
+        request::saw(id, found.version)?;
+        Ok(found)
     }
 
     /// Gives an account another name.

@@ -19,6 +19,7 @@ use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
 use crate::commit::{Committed, too_contended};
 use crate::failure::{Failure, Result};
+use crate::request;
 
 /// A key to be made.
 #[derive(Debug, Default)]
@@ -135,10 +136,12 @@ impl ControlPlane {
             KeyName::Id(_) => true,
             KeyName::Value(value) => self.accepts(key, value),
         };
-        found
+        let found = found
             .filter(|found| is_named(&found.record))
             .filter(|found| caller.sees(&found.record.account, &found.record.project) == Sight::Seen)
-            .ok_or(ErrorCode::InvalidClientKey.into())
+            .ok_or(ErrorCode::InvalidClientKey)?;
+        request::saw(found.record.id.as_str(), found.version)?;
+        Ok(found)
     }
 
     /// Whether a value of a key has not ended.

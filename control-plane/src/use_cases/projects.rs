@@ -13,6 +13,7 @@ use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
+use crate::request;
 
 /// A project to be made.
 #[derive(Debug)]
@@ -67,7 +68,10 @@ impl ControlPlane {
         let id = ProjectId::parse(id).map_err(|_| not_found())?;
         let found = self.store.project(&id).await?.ok_or_else(not_found)?;
         match caller.sees(&found.record.account, &found.record.id) {
-            Sight::Seen => Ok(found),
+            Sight::Seen => {
+                request::saw(id.as_str(), found.version)?;
+                Ok(found)
+            }
             Sight::Hidden => Err(not_found()),
         }
     }

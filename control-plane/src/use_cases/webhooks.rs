@@ -22,6 +22,7 @@ use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
+use crate::request;
 
 pub(crate) use change::WebhookChange;
 
@@ -144,7 +145,9 @@ impl ControlPlane {
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such webhook");
         let id = WebhookId::parse(id).map_err(|_| not_found())?;
         let found = self.store.webhook(&id).await?.filter(|found| sees(caller, &found.record));
-        found.ok_or_else(not_found)
+        let found = found.ok_or_else(not_found)?;
+        request::saw(id.as_str(), found.version)?;
+        Ok(found)
     }
 
     /// Removes a webhook; what waits in its queue is dropped.

@@ -81,6 +81,11 @@ impl Fixture {
         Self { clock, store, registry, control_plane, server, client }
     }
 
+    /// Stops the server as a process that ends does.
+    pub(crate) async fn stop(self, deadline: Duration) {
+        self.server.stop(deadline).await;
+    }
+
     /// Lets time pass.
     pub(crate) fn pass(&self, span: Duration) {
         self.clock.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
@@ -171,6 +176,9 @@ impl Caller<'_> {
 pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
+    if answer.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+        return (status, Value::Null);
+    }
     let text = answer.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::from(text)))
 }

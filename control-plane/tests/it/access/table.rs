@@ -134,4 +134,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("DELETE", "/webhooks/{id}", "", WRITE),
     row("POST", "/webhooks/{id}/rotate-secret", "", WRITE),
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
+    row("GET", "/events?projectId=PROJECT", "", READ),
+    row("GET", "/events", "", ALL),
+    row("GET", "/events/stream?projectId=PROJECT", "", READ),
 ];

@@ -1,0 +1,193 @@
+//! `/events`: all changes, page by page and as a stream.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::stream::{self, Stream};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::time::Version;
+use gatepost_wire::ChangeBody;
+use http::HeaderMap;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::extract::Query;
+use crate::ControlPlane;
+use crate::caller::Caller;
+use crate::failure::{Failure, Result};
+use crate::use_cases::events::{Continues, DEFAULT_TOLD, EventFilter, MAX_TOLD, Rest};
+
+/// After how long without an event a stream says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often a stream looks whether its access key still counts.
+const RECHECK: Duration = Duration::from_secs(5);
+
+/// Changes, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChangesBody {
+    /// The changes.
+    events: Vec<ChangeBody>,
+    /// What to ask for next as `after`.
+    #[schema(example = "1860000000000000000")]
+    next: String,
+    /// Whether there is more now.
+    has_more: bool,
+    /// `yes`: nothing lies between `after` and these. `trimmed`: changes in between are too old and are gone.
+    /// `unknown`: there is no change at `after`, so it cannot be told.
+    #[schema(example = "yes")]
+    continues: &'static str,
+}
+
+/// Lists changes, oldest first: who did what, when and from where, and the resource before and after, without secrets.
+#[utoipa::path(
+    get, path = "/events", tag = "events",
+    params(
+        ("after" = Option<String>, Query, description = "The cursor of the last change that is known; by default the \
+            oldest that is kept comes first", example = "0"),
+        ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),
+        ("projectId" = Option<String>, Query, description = "Only changes of this project"),
+        ("limit" = Option<u32>, Query, description = "How many at most, up to 1,000; by default 100", example = 100),
+    ),
+    responses((status = 200, body = ChangesBody), (status = 400), (status = 401), (status = 404), (status = 503))
+)]
+pub(super) async fn list(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    query: Query,
+) -> Result<Json<ChangesBody>> {
+    let filter = filter(&control_plane, &caller, &query).await?;
+    let after = query.name("after").map(|text| cursor("after", &text)).transpose()?.unwrap_or_default();
+    let limit = query.number("limit", MAX_TOLD)?.unwrap_or(DEFAULT_TOLD);
+    let told = control_plane.changes(&caller, &filter, after, limit).await?;
+    Ok(Json(ChangesBody {
+        events: told.changes,
+        next: told.next.to_string(),
+        has_more: told.rest == Rest::More,
+        continues: continues(told.continues),
+    }))
+}
+
+/// Sends changes as they happen (server-sent events). Each has its cursor as its id, so that a client which was cut
+/// off goes on where it was, by `Last-Event-ID` or `after`; without either it begins now. Where changes in between are
+/// gone, an event named `gap` says so. Comments are sent while nothing happens.
+#[utoipa::path(
+    get, path = "/events/stream", tag = "events",
+    params(
+        ("after" = Option<String>, Query, description = "The cursor of the last change that is known"),
+        ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),
+        ("projectId" = Option<String>, Query, description = "Only changes of this project"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last change that is known"),
+    ),
+    responses(
+        (status = 200, description = "Changes, each the JSON of `ChangeBody`", body = String,
+            content_type = "text/event-stream"),
+        (status = 400), (status = 401), (status = 404), (status = 503)
+    )
+)]
+pub(super) async fn stream(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Sse<impl Stream<Item = std::result::Result<Event, Infallible>>>> {
+    let filter = filter(&control_plane, &caller, &query).await?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    let after = match (last, query.name("after")) {
+        (Some(last), _) => cursor("Last-Event-ID", last)?,
+        (None, Some(after)) => cursor("after", &after)?,
+        (None, None) => control_plane.store.last_position().await?,
+    };
+    let permit = Arc::clone(&control_plane.streaming).try_acquire_owned().map_err(|_| {
+        Failure::refused(ErrorCode::Overloaded, "there are as many streams of events as this process serves")
+    })?;
+    let stopping = control_plane.stopping.subscribe();
+    let live = Live { control_plane, caller, filter, after, stopping, checked: Instant::now(), _permit: permit };
+    let batches = stream::unfold(Some(live), |live| async {
+        let mut live = live?;
+        match live.batch().await {
+            Next::Events(events) => Some((stream::iter(events.into_iter().map(Ok)), Some(live))),
+            Next::End => None,
+        }
+    });
+    let events = futures::StreamExt::flatten(batches);
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat")))
+}
+
+/// A stream that is being sent.
+struct Live {
+    control_plane: ControlPlane,
+    caller: Caller,
+    filter: EventFilter,
+    after: Version,
+    stopping: watch::Receiver<bool>,
+    checked: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Next {
+    Events(Vec<Event>),
+    End,
+}
+
+impl Live {
+    /// The next events, or the end: at a stop, where the access key was shut off, and where the store does not answer,
+    /// for the client then comes again with the cursor it has.
+    async fn batch(&mut self) -> Next {
+        if RECHECK <= self.checked.elapsed() {
+            if self.control_plane.still_admits(&self.caller).await.is_err() {
+                return Next::End;
+            }
+            self.checked = Instant::now();
+        }
+        let read = tokio::select! {
+            biased;
+            _ = self.stopping.wait_for(|stopping| *stopping) => return Next::End,
+            read = self.control_plane.next_changes(&self.caller, &self.filter, self.after) => read,
+        };
+        match read {
+            Ok((changes, next, continued)) => {
+                let gap = (continued != Continues::Yes && next != self.after).then(|| gap(continued));
+                self.after = next;
+                Next::Events(gap.into_iter().chain(changes.iter().map(event)).collect())
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, "a stream of events ends");
+                Next::End
+            }
+        }
+    }
+}
+
+fn event(change: &ChangeBody) -> Event {
+    let json = serde_json::to_string(change).expect("a body is a struct with text keys");
+    Event::default().id(&change.cursor).data(json)
+}
+
+fn gap(continued: Continues) -> Event {
+    Event::default().event("gap").data(format!("{{\"continues\":\"{}\"}}", continues(continued)))
+}
+
+fn continues(continued: Continues) -> &'static str {
+    match continued {
+        Continues::Yes => "yes",
+        Continues::Trimmed => "trimmed",
+        Continues::Unknown => "unknown",
+    }
+}
+
+async fn filter(control_plane: &ControlPlane, caller: &Caller, query: &Query) -> Result<EventFilter> {
+    let project = query.name("projectId");
+    EventFilter::checked(control_plane, caller, query.name("type"), project.as_deref()).await
+}
+
+fn cursor(field: &str, text: &str) -> Result<Version> {
+    let number = text.parse().map_err(|_| Failure::invalid(format!("{field}: must be the cursor of a change")))?;
+    Ok(Version::from_u64(number))
+}

@@ -1,0 +1,121 @@
+//! Requests that are repeated with the same key.
+
+use std::time::Duration;
+
+use gatepost_domain::id::GatewayId;
+use gatepost_domain::record::Role;
+use gatepost_domain::time::Version;
+use gatepost_store::act::Heartbeat;
+use gatepost_store::os_rng;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fixture::{Caller, Fixture, code, text};
+
+/// Posts with a key, and answers status, whether it is told again, and body.
+async fn post(caller: &Caller<'_>, path: &str, key: &str, body: &Value) -> (u16, bool, Value) {
+    let request = caller.request(Method::POST, path).header("idempotency-key", key).body(body.to_string());
+    let answer = request.send().await.unwrap();
+    let again = answer.headers().contains_key("idempotency-replayed");
+    (answer.status().as_u16(), again, answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn every_post_is_answered_the_same_and_done_once() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.project().await;
+    let made = caller.key(&project, json!({})).await;
+    let hook = json!({"name": "w", "url": "https://93.184.215.14/", "topics": ["api-key.created"]});
+    let (_, webhook) = caller.post("/webhooks", hook.clone()).await;
+    let posts = [
+        ("/accounts".to_owned(), json!({"name": "second"})),
+        ("/access-keys".to_owned(), json!({"name": "k"})),
+        ("/projects".to_owned(), json!({"name": "p", "env": "test"})),
+        ("/api-keys".to_owned(), json!({"name": "k", "projectId": project})),
+        ("/webhooks".to_owned(), hook),
+        (format!("/webhooks/{}/rotate-secret", text(&webhook, "id")), json!({})),
+        (format!("/api-keys/{}/rotate", text(&made, "id")), json!({})),
+        (format!("/api-keys/auth/{}", text(&caller.key(&project, json!({})).await, "key")), json!(null)),
+    ];
+    for (number, (path, body)) in posts.iter().enumerate() {
+        let key = format!("key-{number}");
+        let (status, again, first) = post(&caller, path, &key, body).await;
+        assert!((status == 200 || status == 201) && !again, "{path}: {status} {first}");
+        let before = fixture.store.last_position().await.unwrap();
+        assert_eq!(post(&caller, path, &key, body).await, (status, true, first), "{path}");
+        assert_eq!(fixture.store.last_position().await.unwrap(), before, "{path} was done twice");
+        let (status, _, problem) = post(&caller, path, &key, &json!({"name": "another body"})).await;
+        assert_eq!((status, code(&problem)), (409, "idempotency-mismatch"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn of_racing_requests_one_is_done() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let body = json!({"name": "p", "env": "test"});
+    let racing = (0..20).map(|_| post(&caller, "/projects", "same", &body));
+    let mut ids = Vec::new();
+    for (status, _, answer) in futures::future::join_all(racing).await {
+        match status {
+            201 => ids.push(text(&answer, "id")),
+            _ => assert_eq!((status, code(&answer)), (409, "idempotency-in-flight")),
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(caller.get("/projects").await.1.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_its_access_keys_own_and_free_again_after_a_refusal_or_a_day() {
+    let fixture = Fixture::start().await;
+    let (one, other) = (fixture.caller("a", None, Role::Admin).await, fixture.caller("a", None, Role::User).await);
+    let body = json!({"name": "p", "env": "test"});
+    let (status, _, refused) = post(&one, "/projects", "k", &json!({"name": "p"})).await;
+    assert_eq!((status, code(&refused)), (400, "validation"));
+    let (_, _, first) = post(&one, "/projects", "k", &body).await;
+    let (_, again, second) = post(&other, "/projects", "k", &body).await;
+    assert!(!again && first["id"] != second["id"]);
+    for key in ["", "with space", &"x".repeat(256)] {
+        assert_eq!(post(&one, "/projects", key, &body).await.0, 400, "{key:?}");
+    }
+    fixture.pass(Duration::from_secs(24 * 3600 - 60));
+    assert!(post(&one, "/projects", "k", &body).await.1);
+    fixture.pass(Duration::from_secs(120));
+    let (status, again, third) = post(&one, "/projects", "k", &body).await;
+    assert!(status == 201 && !again && third["id"] != first["id"]);
+}
+
+#[tokio::test]
+async fn who_repeats_a_request_that_was_done_and_never_answered_is_told_what_was_done() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.project().await;
+    let id = text(&caller.key(&project, json!({})).await, "id");
+    // A gateway that never applies anything, so that the request waits for it after its change was written.
+    let gateway = Heartbeat {
+        gateway: GatewayId::generate(&mut os_rng()),
+        cursor: Version::ZERO,
+        cursor_event: None,
+        refuses_within: Duration::from_secs(600),
+    };
+    fixture.store.heartbeat(gateway).await.unwrap();
+    let path = format!("/api-keys/{id}/rotate");
+    let before = fixture.store.last_position().await.unwrap();
+    let waiting = caller.request(Method::POST, &path).header("idempotency-key", "k").header("prefer", "wait=30");
+    let written = async {
+        while fixture.store.last_position().await.unwrap() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = waiting.body("{}").send() => panic!("it was answered"),
+        () = written => {}
+    }
+    let (status, again, answer) = post(&caller, &path, "k", &json!({})).await;
+    assert_eq!((status, again, text(&answer, "id")), (201, true, id));
+    let used = caller.get(&format!("/api-keys/auth/{}", text(&answer, "key"))).await;
+    assert_eq!(used.0, 200, "the value that was told is not the key's");
+}
