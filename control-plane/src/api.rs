@@ -9,6 +9,7 @@ mod events;
 mod extract;
 mod gateways;
 mod habits;
+mod headers;
 mod idempotency;
 mod legacy;
 mod log;

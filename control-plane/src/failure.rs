@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use gatepost_domain::problem::{ErrorCode, Problem};
+use gatepost_domain::slice::Reading;
 use gatepost_store::StoreError;
 
 /// A refusal that the caller sees, or a failure of the store.
@@ -13,6 +14,8 @@ pub enum Failure {
     Refused(Problem),
     /// It was asked too often: nothing was done. It may be asked again after this long.
     TooFast(Duration),
+    /// A key was used too often.
+    TooMany(Problem, Reading),
     /// The store did not do it.
     Store(StoreError),
 }
@@ -44,7 +47,7 @@ impl From<StoreError> for Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Refused(problem) => f.write_str(&problem.detail),
+            Failure::Refused(problem) | Failure::TooMany(problem, _) => f.write_str(&problem.detail),
             Failure::TooFast(wait) => write!(f, "too many requests; try again in {} s", wait.as_secs() + 1),
             Failure::Store(error) => write!(f, "{error}"),
         }

@@ -25,6 +25,7 @@ use gatepost_deliverer::{Guard, PrivateNetworks};
 use gatepost_domain::id::{AccessKeyId, AccountId};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
+use gatepost_verify::Meters;
 use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
 
@@ -40,6 +41,7 @@ pub struct ControlPlane {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guard: Guard,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) meters: Meters,
     /// For answers that wait for gateways.
     pub(crate) waiting: Arc<Semaphore>,
     pub(crate) guesses: Arc<Guesses>,
@@ -65,6 +67,7 @@ impl ControlPlane {
         store: Store,
         clock: Arc<dyn Clock>,
         private_networks: PrivateNetworks,
+        meters: Meters,
         registry: &Registry,
     ) -> Result<Self, NotMade> {
         let guard = Guard::new(private_networks);
@@ -81,6 +84,7 @@ impl ControlPlane {
             store,
             clock,
             guard,
+            meters,
         })
     }
 

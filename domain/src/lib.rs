@@ -13,5 +13,6 @@ pub mod permit;
 pub mod problem;
 pub mod record;
 pub mod schedule;
+pub mod slice;
 pub mod time;
 pub mod window;

@@ -3,8 +3,9 @@
 use crate::digest::Digest;
 use crate::id::{AccountId, KeyId, ProjectId};
 use crate::key::Env;
-use crate::record::{ApiKey, RateLimit, Status};
+use crate::record::{ApiKey, Quota, RateLimit, Status};
 use crate::time::Timestamp;
+use crate::window::Period;
 
 /// What a gateway knows of one value of a key: all that the rule and the identity headers need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct KeyFacts {
     pub permissions: Vec<String>,
     /// How often it may be used.
     pub rate_limit: Option<RateLimit>,
+    /// How often it may be used in a day or a month.
+    pub quota: Option<Quota>,
     /// The caller's own id of the customer.
     pub custom_account_id: Option<String>,
     /// The caller's own id of the customer's user.
@@ -55,6 +58,7 @@ impl KeyFacts {
             value_replaced_at: value.replaced_at,
             permissions: key.permissions.clone(),
             rate_limit: key.rate_limit,
+            quota: key.quota,
             custom_account_id: key.custom_account_id.clone(),
             custom_user_id: key.custom_user_id.clone(),
             tenancy,
@@ -145,6 +149,10 @@ pub enum Denial {
     WrongEnv,
     /// The key lacks a permission that the route asks for.
     MissingPermission,
+    /// The key was used as often as its rate limit allows.
+    RateLimited,
+    /// The key was used as often as its quota of a day or a month allows.
+    QuotaUsedUp(Period),
 }
 
 impl Denial {
@@ -161,10 +169,13 @@ impl Denial {
             Denial::ForeignProject => "foreign-project",
             Denial::WrongEnv => "wrong-env",
             Denial::MissingPermission => "missing-permission",
+            Denial::RateLimited => "rate-limited",
+            Denial::QuotaUsedUp(Period::Day) => "daily-quota-used-up",
+            Denial::QuotaUsedUp(Period::Month) => "monthly-quota-used-up",
         }
     }
 
-    /// Which of the two answers a client gets.
+    /// Which answer a client gets.
     pub fn class(self) -> DenialClass {
         match self {
             Denial::Missing
@@ -175,17 +186,20 @@ impl Denial {
             | Denial::Expired
             | Denial::ProjectInactive => DenialClass::Unauthenticated,
             Denial::ForeignProject | Denial::WrongEnv | Denial::MissingPermission => DenialClass::Forbidden,
+            Denial::RateLimited | Denial::QuotaUsedUp(_) => DenialClass::TooMany,
         }
     }
 }
 
-/// The two answers to a request that does not pass.
+/// The answers to a request that does not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DenialClass {
     /// 401: no valid key.
     Unauthenticated,
     /// 403: a valid key that may not do this.
     Forbidden,
+    /// 429: a valid key that was used too often.
+    TooMany,
 }
 
 /// Judges a key that was found. A key that may not be used at all is refused before anything is said
@@ -263,6 +277,7 @@ mod tests {
                 value_replaced_at: None,
                 permissions,
                 rate_limit: None,
+                quota: None,
                 custom_account_id: None,
                 custom_user_id: None,
                 tenancy: if several { Tenancy::Several } else { Tenancy::Single },

@@ -73,6 +73,8 @@ error_codes! {
     UnsupportedMediaType "unsupported-media-type" 415 "Unsupported media type"
     ExpectationFailed "expectation-failed" 417 "Expectation failed"
     RateLimited "rate-limited" 429 "Too many requests"
+    DailyQuotaExceeded "daily-quota-exceeded" 429 "Daily request quota exceeded"
+    MonthlyQuotaExceeded "monthly-quota-exceeded" 429 "Monthly request quota exceeded"
     HeaderTooLarge "header-too-large" 431 "Header too large"
     Internal "internal" 500 "Internal error"
     UnsupportedTransferEncoding "unsupported-transfer-encoding" 501 "Unsupported transfer encoding"
@@ -242,6 +244,7 @@ mod tests {
         for (code, status, message) in [
             (ErrorCode::InvalidClientKey, 404, "Invalid client key"),
             (ErrorCode::RateLimited, 429, "Too many requests"),
+            (ErrorCode::MonthlyQuotaExceeded, 429, "Monthly request quota exceeded"),
         ] {
             assert_eq!((code.status(), Problem::from(code).detail.as_ref()), (status, message));
         }

@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use crate::key::Env;
 use crate::time::Timestamp;
+use crate::window::Period;
 
 /// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +134,15 @@ pub struct RateLimit {
     pub window: Duration,
 }
 
+/// How often a key may be used in a day or a month of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests in a period.
+    pub limit: u64,
+    /// Which.
+    pub period: Period,
+}
+
 /// The credential of an end customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -156,6 +166,8 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// How often it may be used.
     pub rate_limit: Option<RateLimit>,
+    /// How often it may be used in a day or a month.
+    pub quota: Option<Quota>,
     /// What it may do, for routes that ask.
     pub permissions: Vec<String>,
     /// Whether it may be used.

@@ -62,6 +62,11 @@ impl Timestamp {
         Self::from_jiff(moment)
     }
 
+    /// The day in UTC.
+    pub(crate) fn date(self) -> civil::Date {
+        TimeZone::UTC.to_datetime(self.to_jiff()).date()
+    }
+
     fn to_jiff(self) -> jiff::Timestamp {
         let moment = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         // The library ends some hours before the year does, so that the end can be told in any time zone.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use gatepost_deliverer::{PrivateNetworks, Retention};
 use gatepost_store::{RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 
+use gatepost_verify::WhenStoreIsDown;
+
 pub(crate) use gateway::GatewayConfig;
 use reader::{Faults, Section};
 use tree::{Node, Origin, Value};
@@ -32,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) ops: SocketAddr,
     pub(crate) retention: Retention,
     pub(crate) private_networks: PrivateNetworks,
+    pub(crate) when_store_is_down: WhenStoreIsDown,
     pub(crate) log_filter: String,
 }
 
@@ -125,6 +128,7 @@ fn config(mut root: Section<'_>) -> Config {
         ops: ops(root.section("ops")),
         retention: events(root.section("events")),
         private_networks: webhooks(root.section("webhooks")),
+        when_store_is_down: rate_limits(root.section("rate_limits")),
         log_filter: log(root.section("log")),
     };
     root.finish();
@@ -194,6 +198,17 @@ fn webhooks(mut section: Section<'_>) -> PrivateNetworks {
     let private_networks = section.choice("allow_private_networks", refused, allowed, refused);
     section.finish();
     private_networks
+}
+
+fn rate_limits(mut section: Section<'_>) -> WhenStoreIsDown {
+    let when = section.parsed("when_store_is_down", WhenStoreIsDown::Local, |text| match text {
+        "open" => Ok(WhenStoreIsDown::Open),
+        "closed" => Ok(WhenStoreIsDown::Closed),
+        "local" => Ok(WhenStoreIsDown::Local),
+        _ => Err(format!("must be open, closed or local, it is {text:?}")),
+    });
+    section.finish();
+    when
 }
 
 fn log(mut section: Section<'_>) -> String {

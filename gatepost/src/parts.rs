@@ -11,7 +11,7 @@ use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions};
 use gatepost_ops::{OpsServer, Readiness};
 use gatepost_store::{MasterKey, Skew, Store, StoreOptions};
-use gatepost_verify::{Feed, VerifyOptions};
+use gatepost_verify::{Feed, Meters, VerifyOptions};
 use prometheus::Registry;
 
 use crate::commands::Wrong;
@@ -33,6 +33,7 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
+    meters: Meters,
     ops: OpsServer,
 }
 
@@ -60,7 +61,8 @@ impl Process {
         readiness.warn("settings", warnings);
         let probe = StoreProbe::new(store.clone(), readiness.clone(), &config, &registry)?;
         tokio::spawn(probe.run());
-        Ok(Self { config, store, clock, registry, readiness, ops })
+        let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
+        Ok(Self { config, store, clock, registry, readiness, meters, ops })
     }
 
     /// Where the operations pages are.
@@ -103,7 +105,8 @@ impl Process {
             max_stale: config.max_stale,
             max_lookups: MAX_LOOKUPS,
         };
-        let feed = gatepost_verify::start(self.store.clone(), Arc::clone(&self.clock), &options, &self.registry)
+        let (store, clock, meters) = (self.store.clone(), Arc::clone(&self.clock), self.meters.clone());
+        let feed = gatepost_verify::start(store, clock, &options, meters, &self.registry)
             .await
             .context("cannot follow the store")?;
         let gateway_options = GatewayOptions {
@@ -122,7 +125,9 @@ impl Process {
     /// The use cases over this process' store.
     pub(crate) fn use_cases(&self) -> anyhow::Result<ControlPlane> {
         let clock = Arc::clone(&self.clock);
-        let use_cases = ControlPlane::new(self.store.clone(), clock, self.config.private_networks, &self.registry)?;
+        let meters = self.meters.clone();
+        let use_cases =
+            ControlPlane::new(self.store.clone(), clock, self.config.private_networks, meters, &self.registry)?;
         Ok(use_cases.with_wrong_access_keys_a_minute(self.config.control_plane.wrong_access_keys_a_minute))
     }
 
@@ -141,7 +146,8 @@ impl Process {
     }
 
     /// Ends what every process has.
-    pub(crate) fn stop(self) {
+    pub(crate) async fn stop(self) {
+        self.meters.stop().await;
         self.ops.stop();
         tracing::info!("stopped");
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gatepost_domain::permit::{Denial, KeyFacts, Permit};
+use gatepost_domain::slice::Reading;
 use gatepost_verify::{Source, Unavailable};
 use http::HeaderValue;
 use tokio::time::Instant;
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) allow: Option<HeaderValue>,
     pub(crate) facts: Option<Arc<KeyFacts>>,
     pub(crate) source: Option<Source>,
+    /// What the client is told of its key's limit.
+    pub(crate) reading: Option<Reading>,
     pub(crate) outcome: Outcome,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) body_bytes: u64,
@@ -102,6 +105,7 @@ impl Context {
             allow: None,
             facts: None,
             source: None,
+            reading: None,
             outcome: Outcome::Rejected,
             upstream: None,
             body_bytes: 0,

@@ -223,11 +223,13 @@ impl Proxy {
                 context.pass = Some(Pass::Key(admission.permit));
                 context.facts = Some(admission.facts);
                 context.source = Some(admission.source);
+                context.reading = admission.reading;
                 Ok(())
             }
-            Verdict::Denied { denial, facts, source } => {
+            Verdict::Denied { denial, facts, source, reading } => {
                 context.facts = facts;
                 context.source = Some(source);
+                context.reading = reading;
                 deny(context, denial)
             }
             Verdict::Unavailable(why) => {

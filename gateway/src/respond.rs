@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use gatepost_domain::permit::{Denial, DenialClass};
 use gatepost_domain::problem::{self, ErrorCode, Problem};
+use gatepost_domain::window::Period;
 use gatepost_verify::Unavailable;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method};
@@ -14,6 +15,10 @@ use crate::identity::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
 /// What a route takes that names no methods.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Seconds after which a client may try again.
@@ -23,6 +28,9 @@ const RETRY_AFTER_S: &str = "1";
 pub(crate) fn denied(denial: Denial) -> ErrorCode {
     match (denial.class(), denial) {
         (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
+        (DenialClass::TooMany, Denial::QuotaUsedUp(Period::Day)) => ErrorCode::DailyQuotaExceeded,
+        (DenialClass::TooMany, Denial::QuotaUsedUp(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
+        (DenialClass::TooMany, _) => ErrorCode::RateLimited,
         (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
         (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
     }
@@ -43,13 +51,17 @@ pub(crate) async fn problem(session: &mut Session, code: ErrorCode, context: &Co
         session.set_keepalive(None);
     }
     let body = Bytes::from(Problem::from(code).with_request_id(context.request_id.as_str()).to_json());
-    let mut header = ResponseHeader::build(code.status(), Some(6))?;
+    let mut header = ResponseHeader::build(code.status(), Some(10))?;
     header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
     header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     header.insert_header(REQUEST_ID, context.request_id.header())?;
     if let Some((name, value)) = further(code, context) {
         header.insert_header(name, value)?;
+    }
+    add_use(&mut header, context)?;
+    if let Some(reading) = context.reading.filter(|_| code.status() == 429) {
+        header.insert_header(RETRY_AFTER, reading.retry_after_s().to_string())?;
     }
     if session.req_header().method == Method::HEAD {
         return session.write_response_header(Box::new(header), true).await;
@@ -63,6 +75,12 @@ pub(crate) fn add_use(response: &mut ResponseHeader, context: &Context) -> pingo
     if let Some(sunset) = context.facts.as_ref().and_then(|facts| facts.sunset()) {
         response.insert_header(DEPRECATION, sunset.deprecation())?;
         response.insert_header(SUNSET, sunset.sunset())?;
+    }
+    if let Some(reading) = &context.reading {
+        response.insert_header(RATE_LIMIT, reading.limit.to_string())?;
+        response.insert_header(RATE_REMAINING, reading.remaining.to_string())?;
+        response.insert_header(RATE_RESET, reading.reset_s().to_string())?;
+        response.insert_header(RATE_CONSUMED, reading.consumed().to_string())?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId, LeaseToken, StoreId, WebhookId};
-use gatepost_domain::time::Version;
-use gatepost_domain::window::Allowance;
+use gatepost_domain::time::{Timestamp, Version};
+use gatepost_domain::window::{Allowance, Span};
 
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
@@ -92,8 +92,11 @@ acts! {
     fn judge_cursor(cursor: Version, event: Option<EventId>) -> Judged;
 
     // ---- Meter
-    /// Leases up to `want` of `limit` per `window` (see `gatepost_domain::window::lease`).
-    fn lease_allowance(meter: String, limit: u64, window: Duration, want: u64) -> Allowance;
+    /// Leases up to `want` of `limit` in a window (see `gatepost_domain::window::lease`).
+    fn lease_allowance(meter: String, limit: u64, span: Span, want: u64) -> Allowance;
+    /// Gives back what was leased in the window that ends at `reset` and not used; nothing if it is over. Never
+    /// repeated: what was given back twice could be used twice.
+    fn return_allowance(meter: String, reset: Timestamp, count: u64) -> ();
     /// Adds to counters.
     fn add_usage(usage: Vec<(String, u64)>) -> ();
     /// Reads counters; absent ones are 0.

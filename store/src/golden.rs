@@ -8,10 +8,11 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Env;
 use gatepost_domain::record::{
-    AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, RateLimit, Record,
-    Role, Sealed, Stamps, Status, Webhook, WebhookStatus,
+    AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, Quota, RateLimit,
+    Record, Role, Sealed, Stamps, Status, Webhook, WebhookStatus,
 };
 use gatepost_domain::time::{Timestamp, Version};
+use gatepost_domain::window::Period;
 
 use crate::change::{Change, Versioned, Write};
 use crate::packed::{pack, unpack};
@@ -47,6 +48,7 @@ fn api_key() -> ApiKey {
         metadata: Metadata(r#"{"plan":"gold"}"#.to_owned()),
         expires_at: Some(at(1000)),
         rate_limit: Some(RateLimit { limit: 10, window: Duration::from_secs(60) }),
+        quota: None,
         permissions: vec!["read".to_owned()],
         status: Status::Active,
         mask: "live_00ab…".to_owned(),
@@ -121,7 +123,8 @@ fn records() -> Vec<(&'static str, Record)> {
 fn later_records() -> Vec<(&'static str, Record)> {
     let replaced = KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)), replaced_at: Some(at(100)) };
     let rotated = ApiKey { digests: vec![KeyDigest::current(Digest::from_bytes([1; 32])), replaced], ..api_key() };
-    vec![("api_key_rotated", rotated.into())]
+    let metered = ApiKey { quota: Some(Quota { limit: 1000, period: Period::Month }), ..api_key() };
+    vec![("api_key_rotated", rotated.into()), ("api_key_metered", metered.into())]
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub fn api_key(project: &Project, secret: &Secret, digest: impl FnOnce(&str) -> 
         metadata: Metadata::default(),
         expires_at: None,
         rate_limit: None,
+        quota: None,
         permissions: vec![],
         status: Status::Active,
         mask: key::mask(secret.expose()),

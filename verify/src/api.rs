@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gatepost_domain::permit::{Denial, KeyFacts, Permit};
+use gatepost_domain::slice::Reading;
 
 /// The outcome of a check.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub enum Verdict {
         facts: Option<Arc<KeyFacts>>,
         /// Where the answer came from.
         source: Source,
+        /// What the client is told of the limit that is used up, if that is why.
+        reading: Option<Reading>,
     },
     /// Nothing can be said now: 503.
     Unavailable(Unavailable),
@@ -31,6 +34,8 @@ pub struct Admission {
     pub facts: Arc<KeyFacts>,
     /// Where the answer came from.
     pub source: Source,
+    /// What the client is told of the key's limit, if it has one.
+    pub reading: Option<Reading>,
 }
 
 /// Where an answer came from.

@@ -12,6 +12,7 @@ use gatepost_store::Lookup;
 use moka::sync::Cache;
 
 use crate::floors::AsOf;
+use crate::meters::{Meter, Meters};
 
 /// While the gateway is not live, an entry is checked with the store at most this often.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -20,6 +21,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) facts: Arc<KeyFacts>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) as_of: AsOf,
     used: AtomicBool,
     /// Uptime before which the entry is not checked again while the gateway is not live.
@@ -79,11 +81,12 @@ pub(crate) enum Looked {
 }
 
 impl Looked {
-    pub(crate) fn new(lookup: Lookup, epoch: u64, now: Uptime) -> Self {
+    pub(crate) fn new(lookup: Lookup, epoch: u64, now: Uptime, meters: &Meters) -> Self {
         let as_of = AsOf { epoch, version: lookup.as_of };
         match lookup.found {
             None => Looked::Absent(as_of),
             Some(found) => Looked::Key(Arc::new(Entry {
+                meter: meters.of(&found.facts),
                 facts: Arc::new(found.facts),
                 as_of,
                 used: AtomicBool::new(found.first_used_at.is_some()),

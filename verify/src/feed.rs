@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::live::Liveness;
+use crate::meters::Meters;
 use crate::verifier::{Verifier, VerifyOptions};
 
 /// How often a heartbeat is sent.
@@ -55,9 +56,15 @@ pub struct Feed {
 
 /// Registers a gateway with the store, lifts all floors to the last position, and begins to follow the
 /// stream. Only then may it listen.
-pub async fn start(store: Store, clock: Arc<dyn Clock>, options: &VerifyOptions, registry: &Registry) -> Result<Feed> {
+pub async fn start(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    options: &VerifyOptions,
+    meters: Meters,
+    registry: &Registry,
+) -> Result<Feed> {
     let verifier =
-        Verifier::new(store, clock, options, registry).map_err(|error| StoreErrorKind::Refused.with(error))?;
+        Verifier::new(store, clock, options, meters, registry).map_err(|error| StoreErrorKind::Refused.with(error))?;
     let verifier = Arc::new(verifier);
     let progress = Arc::new(Progress::default());
     beat(&verifier, &progress).await?;
@@ -88,6 +95,7 @@ impl Feed {
         repeat_some_claims(&self.verifier).await;
         // Connections that are still open are answered by the store from now on.
         self.verifier.live.end();
+        self.verifier.meters.stop().await;
         self.verifier.store.sign_off(&self.verifier.gateway).await
     }
 }

@@ -9,6 +9,7 @@ use gatepost_domain::id::GatewayId;
 use gatepost_domain::key::{self, Checksum};
 use gatepost_domain::permit::{self, Denial, Permit, Requirement};
 use gatepost_domain::record::Status;
+use gatepost_domain::slice::Reading;
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_store::act::Claim;
 use gatepost_store::{Copies, Settled, Store, os_rng};
@@ -20,6 +21,7 @@ use crate::first_use::{PendingClaim, PendingClaims};
 use crate::flight::{Flights, Outcome};
 use crate::floors::{Arrival, Counts, Floors};
 use crate::live::{Live, Liveness};
+use crate::meters::{Metered, Meters};
 use crate::metrics::Metrics;
 use crate::shut_off::ShutOff;
 
@@ -47,6 +49,7 @@ pub struct Verifier {
     pub(crate) pending: PendingClaims,
     pub(crate) metrics: Metrics,
     pub(crate) shut_off: ShutOff,
+    pub(crate) meters: Meters,
     flights: Arc<Flights>,
     strict_checksum: AtomicBool,
 }
@@ -66,6 +69,7 @@ impl Verifier {
         store: Store,
         clock: Arc<dyn Clock>,
         options: &VerifyOptions,
+        meters: Meters,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         Ok(Self {
@@ -77,6 +81,7 @@ impl Verifier {
             pending: PendingClaims::default(),
             metrics: Metrics::register(registry)?,
             shut_off: ShutOff::default(),
+            meters,
             flights: Arc::new(Flights::new(options.max_lookups)),
             store,
             clock,
@@ -88,7 +93,7 @@ impl Verifier {
     pub async fn check(self: &Arc<Self>, credential: &str, asked: &Requirement) -> Verdict {
         let now = self.clock.uptime();
         if key::check_api_key(credential, self.checksum(now)).is_err() {
-            return Verdict::Denied { denial: Denial::Malformed, facts: None, source: Source::Text };
+            return denied(Denial::Malformed, None, Source::Text);
         }
         let digest = self.store.pepper().digest(credential);
         let arrival = self.floors.arrive(&digest);
@@ -111,13 +116,17 @@ impl Verifier {
             (Looked::Key(entry), Liveness::Live) => entry,
             (Looked::Key(entry), Liveness::Stale) if entry.take_check(now).is_none() => entry,
             (Looked::Absent(_), Liveness::Live) if self.store.settled() == Settled::Yes => {
-                return Some(Verdict::Denied { denial: Denial::Unknown, facts: None, source: Source::Negative });
+                return Some(denied(Denial::Unknown, None, Source::Negative));
             }
             (Looked::Key(_) | Looked::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => return None,
         };
         match self.decide(&entry, asked, Source::Cache) {
             Ok(permit) if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() => {
-                Some(admit(permit, &entry, Source::Cache))
+                let metered = self.meters.try_allow(&entry.meter, &entry.facts)?;
+                Some(match pass(metered, &entry, Source::Cache) {
+                    Ok(reading) => admit(permit, &entry, Source::Cache, reading),
+                    Err(refused) => refused,
+                })
             }
             Ok(_) => None,
             Err(denied) => Some(denied),
@@ -132,11 +141,31 @@ impl Verifier {
             Err(unavailable) => return Verdict::Unavailable(unavailable),
         };
         let Looked::Key(entry) = looked else {
-            return Verdict::Denied { denial: Denial::Unknown, facts: None, source };
+            return denied(Denial::Unknown, None, source);
         };
         match self.decide(&entry, asked, source) {
-            Ok(permit) => self.claim(permit, &entry, digest, source, now).await,
+            Ok(permit) => self.pass_and_claim(permit, &entry, digest, source, now).await,
             Err(denied) => denied,
+        }
+    }
+
+    /// The limits before the first use: a request that is refused is none.
+    async fn pass_and_claim(
+        &self,
+        permit: Permit,
+        entry: &Arc<Entry>,
+        digest: Digest,
+        source: Source,
+        now: Uptime,
+    ) -> Verdict {
+        let reading = match pass(self.meters.allow(&entry.meter, &entry.facts).await, entry, source) {
+            Ok(reading) => reading,
+            Err(refused) => return refused,
+        };
+        match self.claim(entry, digest, now).await {
+            Claimed::Yes => admit(permit, entry, source, reading),
+            Claimed::NotActive => denied(Denial::Inactive, Some(entry), Source::Store),
+            Claimed::Unsettled => Verdict::Unavailable(Unavailable::Store),
         }
     }
 
@@ -209,7 +238,7 @@ impl Verifier {
         let epoch = self.floors.epoch();
         match self.store.lookup(&digest).await {
             Ok(lookup) => {
-                let looked = Looked::new(lookup, epoch, now);
+                let looked = Looked::new(lookup, epoch, now, &self.meters);
                 self.caches.fill(digest, &looked);
                 Ok(looked)
             }
@@ -222,50 +251,34 @@ impl Verifier {
     }
 
     fn decide(&self, entry: &Entry, asked: &Requirement, source: Source) -> Result<Permit, Verdict> {
-        permit::decide(&entry.facts, asked, self.clock.now()).map_err(|denial| Verdict::Denied {
-            denial,
-            facts: Some(Arc::clone(&entry.facts)),
-            source,
-        })
+        permit::decide(&entry.facts, asked, self.clock.now()).map_err(|denial| denied(denial, Some(entry), source))
     }
 
     /// Claims the first use before the request goes upstream. Where the store does not answer, the
     /// request passes and the claim waits.
-    async fn claim(&self, permit: Permit, entry: &Arc<Entry>, digest: Digest, source: Source, now: Uptime) -> Verdict {
+    async fn claim(&self, entry: &Entry, digest: Digest, now: Uptime) -> Claimed {
         if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() {
-            return admit(permit, entry, source);
+            return Claimed::Yes;
         }
-        match self.store.claim_first_use(&entry.facts, &digest).await {
-            Ok(claim) => self.claimed(claim, permit, entry, source),
+        let claim = match self.store.claim_first_use(&entry.facts, &digest).await {
+            Ok(claim) => claim,
             Err(error) => {
                 self.metrics.store_error(&error);
                 entry.claim_failed(now);
                 self.pending.push(PendingClaim { facts: Arc::clone(&entry.facts), digest });
-                admit(permit, entry, source)
+                return Claimed::Yes;
             }
-        }
-    }
-
-    fn claimed(&self, claim: Claim, permit: Permit, entry: &Arc<Entry>, source: Source) -> Verdict {
+        };
         self.pending.remove(&entry.facts.key);
         match claim {
-            Claim::Won(_) => {
-                self.metrics.first_use.inc();
-                entry.mark_used();
-                admit(permit, entry, source)
-            }
-            Claim::Already(_) => {
-                entry.mark_used();
-                admit(permit, entry, source)
-            }
+            Claim::Won(_) => self.metrics.first_use.inc(),
+            Claim::Already(_) => {}
             // The key may be one of those that a new master has lost.
-            Claim::NotActive if self.store.settled() == Settled::No => Verdict::Unavailable(Unavailable::Store),
-            Claim::NotActive => Verdict::Denied {
-                denial: Denial::Inactive,
-                facts: Some(Arc::clone(&entry.facts)),
-                source: Source::Store,
-            },
+            Claim::NotActive if self.store.settled() == Settled::No => return Claimed::Unsettled,
+            Claim::NotActive => return Claimed::NotActive,
         }
+        entry.mark_used();
+        Claimed::Yes
     }
 
     pub(crate) fn set_checksum(&self, checksum: Checksum) {
@@ -279,6 +292,30 @@ impl Verifier {
     }
 }
 
-fn admit(permit: Permit, entry: &Entry, source: Source) -> Verdict {
-    Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source })
+/// Whether a first use lets a request pass.
+enum Claimed {
+    Yes,
+    NotActive,
+    /// The store has a new master and may have lost the key.
+    Unsettled,
+}
+
+/// What the client is told of the key's limit where it lets the request pass, else the refusal.
+fn pass(metered: Metered, entry: &Entry, source: Source) -> Result<Option<Reading>, Verdict> {
+    match metered {
+        Metered::Passed(reading) => Ok(reading),
+        Metered::Refused(denial, reading) => {
+            Err(Verdict::Denied { denial, facts: Some(Arc::clone(&entry.facts)), source, reading: Some(reading) })
+        }
+        Metered::Unavailable => Err(Verdict::Unavailable(Unavailable::Store)),
+    }
+}
+
+fn denied(denial: Denial, entry: Option<&Entry>, source: Source) -> Verdict {
+    let facts = entry.map(|entry| Arc::clone(&entry.facts));
+    Verdict::Denied { denial, facts, source, reading: None }
+}
+
+fn admit(permit: Permit, entry: &Entry, source: Source, reading: Option<Reading>) -> Verdict {
+    Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source, reading })
 }

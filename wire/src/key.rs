@@ -41,6 +41,8 @@ pub struct ApiKeyBody {
     pub expiry: Option<String>,
     /// How often it may be used.
     pub rate_limit_configs: Option<RateLimitBody>,
+    /// How often it may be used in a day or a month.
+    pub quota: Option<QuotaBody>,
     /// What it may do, for routes that ask.
     pub permissions: Vec<String>,
     /// Where it was made.
@@ -69,6 +71,16 @@ pub struct RateLimitBody {
     pub rate_limit: u64,
     /// Length of the window in seconds.
     pub rate_limit_ttl: f64,
+}
+
+/// How often a key may be used in a day or a month of the calendar, in UTC.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotaBody {
+    /// Requests in a period.
+    pub limit: u64,
+    /// `day` or `month`.
+    pub period: String,
 }
 
 /// Where a key was made, as far as its maker told.
@@ -106,6 +118,7 @@ impl ApiKeyBody {
             rate_limit_configs: key
                 .rate_limit
                 .map(|rate| RateLimitBody { rate_limit: rate.limit, rate_limit_ttl: rate.window.as_secs_f64() }),
+            quota: key.quota.map(|quota| QuotaBody { limit: quota.limit, period: quota.period.as_str().to_owned() }),
             permissions: key.permissions.clone(),
             creation_context: CreationContextBody {
                 client_ip: key.creation_context.client_ip.clone(),

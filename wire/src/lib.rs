@@ -5,7 +5,7 @@ mod key;
 mod resource;
 
 pub use event::{ActorBody, ChangeBody, EventBody, Told, change_body, event_body, kind_of};
-pub use key::{AccessKeyBody, ApiKeyBody, CreationContextBody, RateLimitBody};
+pub use key::{AccessKeyBody, ApiKeyBody, CreationContextBody, QuotaBody, RateLimitBody};
 pub use resource::{AccountBody, ProjectBody, WebhookBody};
 
 use gatepost_domain::record::Actor;

@@ -1,6 +1,5 @@
 //! `/api-keys`.
 
-mod headers;
 mod input;
 mod list;
 
@@ -12,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::extract::{JsonBody, Named, OptionalBody, Query};
 use super::gateways::PreferWait;
+use super::headers;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -152,7 +152,9 @@ pub(super) async fn deactivate(
 /// Checks a key and counts it as used. Every reason why it may not be used is the same 404.
 #[utoipa::path(
     post, path = "/api-keys/auth/{key}", tag = "api-keys", params(("key" = String, Path)),
-    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+    responses(
+        (status = 200, body = ApiKeyBody), (status = 401), (status = 404), (status = 429), (status = 503),
+    )
 )]
 pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
@@ -167,7 +169,9 @@ pub(super) async fn authenticate(
 /// The same for clients that ask with GET.
 #[utoipa::path(
     get, path = "/api-keys/auth/{key}", tag = "api-keys", params(("key" = String, Path)),
-    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+    responses(
+        (status = 200, body = ApiKeyBody), (status = 401), (status = 404), (status = 429), (status = 503),
+    )
 )]
 pub(super) async fn authenticate_by_get(
     state: State<ControlPlane>,

@@ -9,7 +9,7 @@ use gatepost_store::{StoreError, StoreErrorKind};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
-use super::log;
+use super::{headers, log};
 use crate::failure::Failure;
 
 impl IntoResponse for Failure {
@@ -17,6 +17,11 @@ impl IntoResponse for Failure {
         match self {
             Failure::Refused(problem) => answer(problem),
             Failure::TooFast(wait) => too_fast(wait),
+            Failure::TooMany(problem, reading) => {
+                let mut response = answer(problem);
+                headers::add_refused(response.headers_mut(), &reading);
+                response
+            }
             Failure::Store(error) => answer(of_store(&error)),
         }
     }

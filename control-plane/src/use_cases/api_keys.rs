@@ -5,7 +5,7 @@ mod fields;
 mod rotate;
 
 pub(crate) use change::Changed;
-pub(crate) use fields::KeyFields;
+pub(crate) use fields::{KeyFields, QuotaFields, RateLimitFields};
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{KeyId, ProjectId};
@@ -111,6 +111,7 @@ impl ControlPlane {
             metadata: Metadata::default(),
             expires_at: None,
             rate_limit: None,
+            quota: None,
             permissions: Vec::new(),
             status: Status::Active,
             mask: key::mask(secret.expose()),

@@ -1,16 +1,19 @@
 //! Checking a key through the admin API: a use like one at a gateway, always against the store.
 
 use gatepost_domain::key::{self, Checksum};
-use gatepost_domain::permit::{self, EnvRule, Requirement, Sunset, Tenancy};
+use gatepost_domain::permit::{self, Denial, EnvRule, Requirement, Sunset, Tenancy};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
+use gatepost_domain::slice::Reading;
 use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::Period;
 use gatepost_store::FoundKey;
 use gatepost_store::act::Claim;
+use gatepost_verify::Metered;
 
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// A key that may be used.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Authenticated {
     pub(crate) first_used_at: Timestamp,
     /// When the value that was checked ends, if it was replaced.
     pub(crate) sunset: Option<Sunset>,
+    /// What is told of the key's limit, if it has one.
+    pub(crate) reading: Option<Reading>,
 }
 
 impl ControlPlane {
@@ -33,6 +38,7 @@ impl ControlPlane {
             return Err(ErrorCode::InvalidClientKey.into());
         }
         self.decide(&found)?;
+        let reading = self.meter(&found).await?;
         let first_used_at = match found.first_used_at {
             Some(first_used_at) => first_used_at,
             None => match self.store.claim_first_use(&found.facts, &digest).await? {
@@ -41,7 +47,22 @@ impl ControlPlane {
                 Claim::NotActive => return Err(ErrorCode::InvalidClientKey.into()),
             },
         };
-        Ok(Authenticated { sunset: found.facts.sunset(), key: found.key, first_used_at })
+        Ok(Authenticated { sunset: found.facts.sunset(), key: found.key, first_used_at, reading })
+    }
+
+    /// The limits before the first use: what is refused is none.
+    async fn meter(&self, found: &FoundKey) -> Result<Option<Reading>> {
+        match self.meters.allow(&self.meters.of(&found.facts), &found.facts).await {
+            Metered::Passed(reading) => Ok(reading),
+            Metered::Refused(Denial::QuotaUsedUp(Period::Day), reading) => {
+                Err(Failure::TooMany(ErrorCode::DailyQuotaExceeded.into(), reading))
+            }
+            Metered::Refused(Denial::QuotaUsedUp(Period::Month), reading) => {
+                Err(Failure::TooMany(ErrorCode::MonthlyQuotaExceeded.into(), reading))
+            }
+            Metered::Refused(_, reading) => Err(Failure::TooMany(ErrorCode::RateLimited.into(), reading)),
+            Metered::Unavailable => Err(ErrorCode::StoreUnavailable.into()),
+        }
     }
 
     fn decide(&self, found: &FoundKey) -> Result<()> {

@@ -25,6 +25,15 @@ impl<T> Given<T> {
         }
     }
 
+    /// The same of another kind.
+    pub(crate) fn map<U>(self, view: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Given::Absent => Given::Absent,
+            Given::Null => Given::Null,
+            Given::Value(value) => Given::Value(view(value)),
+        }
+    }
+
     /// Changes what stands in a record.
     pub(super) fn set<U>(self, field: &mut Option<U>, parse: impl FnOnce(T) -> Result<U>) -> Result<()> {
         match self {

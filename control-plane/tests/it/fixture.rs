@@ -11,6 +11,7 @@ use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
+use gatepost_verify::{Meters, WhenStoreIsDown};
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -73,7 +74,9 @@ impl Fixture {
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
         let registry = Registry::new();
-        let control_plane = ControlPlane::new(store.clone(), clock.clone(), private_networks, &registry).unwrap();
+        let meters = Meters::start(store.clone(), clock.clone(), WhenStoreIsDown::Local, &registry).unwrap();
+        let control_plane =
+            ControlPlane::new(store.clone(), clock.clone(), private_networks, meters, &registry).unwrap();
         let control_plane = configure(control_plane);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
@@ -84,6 +87,11 @@ impl Fixture {
     /// Stops the server as a process that ends does.
     pub(crate) async fn stop(self, deadline: Duration) {
         self.server.stop(deadline).await;
+    }
+
+    /// What time it is here.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Lets time pass.

@@ -12,6 +12,7 @@ mod fixture;
 mod habits;
 mod idempotency;
 mod keys;
+mod limits;
 mod openapi;
 mod rotation;
 mod traps;

@@ -7,6 +7,7 @@ use gatepost_domain::record::Role;
 use gatepost_domain::time::Clock;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
+use gatepost_verify::Meters;
 use prometheus::Registry;
 
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
@@ -41,7 +42,9 @@ async fn access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
     let store = parts::open_store(config, &clock, &master, Missing::Created).await?;
-    let use_cases = ControlPlane::new(store, clock, config.private_networks, &Registry::new())?;
+    let registry = Registry::new();
+    let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
+    let use_cases = ControlPlane::new(store, clock, config.private_networks, meters, &registry)?;
     Ok(use_cases.create_access_key(new).await?.into())
 }
 

@@ -12,6 +12,6 @@ pub(crate) async fn run(options: &Options, control_plane: &ControlPlaneOptions) 
     if let Some(deliverer) = deliverer {
         deliverer.stop().await;
     }
-    process.stop();
+    process.stop().await;
     Ok(())
 }

@@ -8,6 +8,6 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let deliverer = process.deliverer()?;
     process.run_until_signal().await?;
     deliverer.stop().await;
-    process.stop();
+    process.stop().await;
     Ok(())
 }

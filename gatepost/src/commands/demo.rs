@@ -46,7 +46,7 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     gateway.stop().await;
     stop_control_plane(server).await;
     deliverer.stop().await;
-    process.stop();
+    process.stop().await;
     told
 }
 

@@ -8,6 +8,6 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let gateway = process.gateway().await?;
     process.run_until_signal().await?;
     gateway.stop().await;
-    process.stop();
+    process.stop().await;
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     gateway.stop().await;
     stop_control_plane(server).await;
     deliverer.stop().await;
-    process.stop();
+    process.stop().await;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod embedded;
 mod failover;
 mod fence;
 mod full;
+mod limits;
 mod outage;
 mod process;
 mod projects;

@@ -18,7 +18,7 @@ use gatepost_store::{
     Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
 };
 use gatepost_test_support::{Origin, records};
-use gatepost_verify::{Feed, VerifyOptions};
+use gatepost_verify::{Feed, Meters, VerifyOptions, WhenStoreIsDown};
 use http::HeaderName;
 use prometheus::Registry;
 
@@ -50,7 +50,8 @@ impl Fixture {
             max_stale: Duration::from_secs(60),
             max_lookups: 100,
         };
-        let feed = gatepost_verify::start(store, Arc::clone(&clock), &options, &registry).await.unwrap();
+        let meters = Meters::start(store.clone(), Arc::clone(&clock), WhenStoreIsDown::Local, &registry).unwrap();
+        let feed = gatepost_verify::start(store, Arc::clone(&clock), &options, meters, &registry).await.unwrap();
         let listener = gatepost_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let options = GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],

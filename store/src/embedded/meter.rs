@@ -1,9 +1,7 @@
 //! Rate windows and counters in the embedded store.
 
-use std::time::Duration;
-
 use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::{self, Allowance, Window};
+use gatepost_domain::window::{self, Allowance, Span, Window};
 use redb::ReadableTable;
 
 use super::tables::{USAGE, WINDOWS};
@@ -11,23 +9,27 @@ use super::{Embedded, failure};
 use crate::error::Result;
 
 impl Embedded {
-    pub(crate) async fn lease_allowance(
-        &self,
-        meter: String,
-        limit: u64,
-        length: Duration,
-        want: u64,
-    ) -> Result<Allowance> {
+    pub(crate) async fn lease_allowance(&self, meter: String, limit: u64, span: Span, want: u64) -> Result<Allowance> {
         let now = self.now();
         self.perform(move |transaction| {
             let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
-            let before = windows.get(meter.as_str()).map_err(failure)?.map(|stored| {
-                let (ends_at_ms, leased) = stored.value();
-                Window { ends_at: Timestamp::from_ms(ends_at_ms), leased }
-            });
-            let (after, allowance) = window::lease(before, limit, length, want, now);
+            let before = window(&windows, &meter)?;
+            let (after, allowance) = window::lease(before, limit, span, want, now);
             windows.insert(meter.as_str(), (after.ends_at.as_ms(), after.leased)).map_err(failure)?;
             Ok(allowance)
+        })
+        .await
+    }
+
+    pub(crate) async fn return_allowance(&self, meter: String, reset: Timestamp, count: u64) -> Result<()> {
+        let now = self.now();
+        self.perform(move |transaction| {
+            let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
+            let before = window(&windows, &meter)?;
+            if let Some(after) = before.and_then(|before| window::give_back(before, reset, count, now)) {
+                windows.insert(meter.as_str(), (after.ends_at.as_ms(), after.leased)).map_err(failure)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -52,4 +54,11 @@ impl Embedded {
             .map(|meter| Ok(table.get(meter.as_str()).map_err(failure)?.map_or(0, |count| count.value())))
             .collect()
     }
+}
+
+fn window(windows: &impl ReadableTable<&'static str, (u64, u64)>, meter: &str) -> Result<Option<Window>> {
+    Ok(windows.get(meter).map_err(failure)?.map(|stored| {
+        let (ends_at_ms, leased) = stored.value();
+        Window { ends_at: Timestamp::from_ms(ends_at_ms), leased }
+    }))
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::Allowance;
+use gatepost_domain::window::{Allowance, Span};
 
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE};
@@ -12,17 +12,18 @@ use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE};
 use super::{Redis, scripts};
 
 impl Redis {
-    pub(crate) async fn lease_allowance(
-        &self,
-        meter: String,
-        limit: u64,
-        length: Duration,
-        want: u64,
-    ) -> Result<Allowance> {
-        let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    pub(crate) async fn lease_allowance(&self, meter: String, limit: u64, span: Span, want: u64) -> Result<Allowance> {
         let mut invocation = scripts::LEASE_ALLOWANCE.prepare_invoke();
         invocation.key(self.meter_key("window", &meter));
-        invocation.arg(self.inner.skew.ms()).arg(limit).arg(length_ms).arg(want);
+        invocation.arg(self.inner.skew.ms()).arg(limit).arg(want);
+        match span {
+            Span::Rolling(length) => {
+                invocation.arg(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
+            }
+            Span::Calendar(ends) => {
+                invocation.arg("").arg(ends.map(Timestamp::as_ms).as_slice());
+            }
+        }
         let answer = self.inner.connections.meter_script(&invocation, CLAIM_DEADLINE).await?;
         let (granted, left, remaining_ms, reset_ms) =
             redis::from_redis_value(answer).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
@@ -32,6 +33,13 @@ impl Redis {
             remaining: Duration::from_millis(remaining_ms),
             reset: Timestamp::from_ms(reset_ms),
         })
+    }
+
+    pub(crate) async fn return_allowance(&self, meter: String, reset: Timestamp, count: u64) -> Result<()> {
+        let mut invocation = scripts::RETURN_ALLOWANCE.prepare_invoke();
+        invocation.key(self.meter_key("window", &meter));
+        invocation.arg(self.inner.skew.ms()).arg(reset.as_ms()).arg(count);
+        self.inner.connections.meter_script(&invocation, CLAIM_DEADLINE).await.map(drop)
     }
 
     pub(crate) async fn add_usage(&self, usage: Vec<(String, u64)>) -> Result<()> {

@@ -32,6 +32,7 @@ scripts! {
     GATEWAYS = " flags=allow-oom", ["common", "gateways"];
     PROBE_WRITING = " flags=allow-oom", ["common", "probe_writing"];
     POSITION = " flags=no-writes", ["common", "position"];
+    RETURN_ALLOWANCE = " flags=allow-oom", ["return_allowance"];
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
     FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];
     DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];

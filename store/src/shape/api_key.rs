@@ -5,8 +5,9 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, KeyId, ProjectId};
 use gatepost_domain::key::Env;
-use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, RateLimit, Record};
+use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, Quota, RateLimit, Record};
 use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::Period;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,6 +30,8 @@ pub(super) struct Public {
     expires_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate_limit: Option<StoredRateLimit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quota: Option<StoredQuota>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     permissions: Vec<String>,
     status: String,
@@ -44,6 +47,12 @@ pub(super) struct Public {
 struct StoredRateLimit {
     limit: u64,
     window_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredQuota {
+    limit: u64,
+    period: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,6 +85,7 @@ pub(super) fn public(key: &ApiKey) -> Result<Public> {
             limit: rate.limit,
             window_ms: u64::try_from(rate.window.as_millis()).unwrap_or(u64::MAX),
         }),
+        quota: key.quota.map(|quota| StoredQuota { limit: quota.limit, period: quota.period.as_str().to_owned() }),
         permissions: key.permissions.clone(),
         status: status_text(key.status),
         mask: key.mask.clone(),
@@ -108,6 +118,7 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         rate_limit: public
             .rate_limit
             .map(|rate| RateLimit { limit: rate.limit, window: Duration::from_millis(rate.window_ms) }),
+        quota: public.quota.map(quota).transpose()?,
         permissions: public.permissions,
         status: parse_status(&public.status)?,
         mask: public.mask,
@@ -115,6 +126,11 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         creation_context: CreationContext { client_ip: public.client_ip, client_user_agent: public.client_user_agent },
         stamps: public.stamps.decode()?,
     }))
+}
+
+fn quota(stored: StoredQuota) -> Result<Quota> {
+    let period = Period::parse(&stored.period).ok_or_else(|| invalid("period", &stored.period))?;
+    Ok(Quota { limit: stored.limit, period })
 }
 
 fn digest(stored: &StoredDigest) -> Result<KeyDigest> {

@@ -7,7 +7,7 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, KeyId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus};
-use gatepost_domain::time::Version;
+use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
@@ -106,6 +106,11 @@ impl Fixture {
         let (key, secret) = api_key(&self.store, &self.project.record);
         commit(&self.store, Action::ApiKeyCreated, vec![Write::create(key.clone())], Some(secret.clone())).await;
         (self.reload(&key.id).await, secret)
+    }
+
+    /// The store's clock, as near as this process knows it.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_ms(SystemClock.now().as_ms().saturating_add_signed(self.skew.ms()))
     }
 
     /// Reads a key anew.

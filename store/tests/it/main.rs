@@ -75,6 +75,8 @@ conformance! {
     edge::gateways_are_known_until_they_sign_off_or_must_refuse,
     meter::racing_gateways_never_lease_more_than_the_limit,
     meter::a_window_starts_with_the_first_consumption,
+    meter::what_is_given_back_can_be_leased_again_in_its_window_only,
+    meter::a_calendars_windows_end_with_its_periods,
     meter::usage_adds_up,
     queue::racing_fan_outs_happen_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,

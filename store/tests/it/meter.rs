@@ -3,9 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::{Period, Span};
+use gatepost_store::Store;
+
 use crate::fixture::Place;
 
-const WINDOW: Duration = Duration::from_secs(3600);
+const LENGTH: Duration = Duration::from_secs(3600);
+const WINDOW: Span = Span::Rolling(LENGTH);
 
 pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(place: Place) {
     let test = place.fixture().await;
@@ -35,7 +40,7 @@ pub(crate) async fn a_window_starts_with_the_first_consumption(place: Place) {
     let test = place.fixture().await;
     let first = test.store.lease_allowance("key_1", 10, WINDOW, 4).await.unwrap();
     assert_eq!((first.granted, first.left), (4, 6));
-    assert!(first.remaining <= WINDOW && first.remaining > WINDOW - Duration::from_secs(60));
+    assert!(first.remaining <= LENGTH && first.remaining > LENGTH - Duration::from_secs(60));
     test.skew.add(1_800_000);
     let second = test.store.lease_allowance("key_1", 10, WINDOW, 10).await.unwrap();
     assert_eq!((second.granted, second.left, second.reset), (6, 0, first.reset));
@@ -47,6 +52,45 @@ pub(crate) async fn a_window_starts_with_the_first_consumption(place: Place) {
     assert!(next.reset > first.reset);
     let other = test.store.lease_allowance("key_2", 10, WINDOW, 10).await.unwrap();
     assert_eq!(other.granted, 10, "meters are apart");
+}
+
+async fn leased(store: &Store, meter: &str, span: Span, want: u64) -> (u64, u64, Timestamp) {
+    let allowance = store.lease_allowance(meter, 10, span, want).await.unwrap();
+    (allowance.granted, allowance.left, allowance.reset)
+}
+
+pub(crate) async fn what_is_given_back_can_be_leased_again_in_its_window_only(place: Place) {
+    let test = place.fixture().await;
+    let (_, _, reset) = leased(&test.store, "key_1", WINDOW, 10).await;
+    test.store.return_allowance("key_1", reset, 3).await.unwrap();
+    assert_eq!(leased(&test.store, "key_1", WINDOW, 10).await, (3, 0, reset));
+    test.store.return_allowance("key_1", reset.plus(Duration::from_millis(1)), 3).await.unwrap();
+    test.store.return_allowance("key_never", reset, 3).await.unwrap();
+    assert_eq!(leased(&test.store, "key_1", WINDOW, 10).await, (0, 0, reset));
+    test.skew.add(3_600_001);
+    let (_, _, next) = leased(&test.store, "key_1", WINDOW, 10).await;
+    test.store.return_allowance("key_1", reset, 3).await.unwrap();
+    assert_eq!(leased(&test.store, "key_1", WINDOW, 10).await, (0, 0, next));
+    // What cannot have been leased is not given.
+    test.store.return_allowance("key_1", next, 1000).await.unwrap();
+    assert_eq!(leased(&test.store, "key_1", WINDOW, 100).await, (10, 0, next));
+}
+
+pub(crate) async fn a_calendars_windows_end_with_its_periods(place: Place) {
+    let test = place.fixture().await;
+    for (period, days) in [(Period::Day, 1), (Period::Month, 31)] {
+        let meter = period.as_str();
+        let span = || period.span(test.now());
+        let (granted, left, reset) = leased(&test.store, meter, span(), 4).await;
+        assert_eq!((granted, left), (4, 6));
+        assert!(reset.as_ms() % 86_400_000 == 0 && reset.since(test.now()) <= Duration::from_secs(days * 86_400));
+        assert_eq!(leased(&test.store, meter, span(), 10).await, (6, 0, reset));
+        let until_then = i64::try_from(reset.since(test.now()).as_millis()).unwrap();
+        test.skew.add(until_then + 1000);
+        let (granted, _, next) = leased(&test.store, meter, span(), 10).await;
+        assert_eq!((granted, next > reset), (10, true));
+        test.skew.add(-until_then - 1000);
+    }
 }
 
 pub(crate) async fn usage_adds_up(place: Place) {

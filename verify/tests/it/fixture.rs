@@ -7,13 +7,13 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, KeyId};
 use gatepost_domain::key::{Env, Secret};
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_domain::record::{Actor, ApiKey, Project, Status};
+use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::Clock;
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
 use gatepost_test_support::{RedisServer, records};
-use gatepost_verify::{Feed, Source, Verdict, Verifier, VerifyOptions};
+use gatepost_verify::{Feed, Meters, Source, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
 use prometheus::Registry;
 
 /// How long anything may take here, on a loaded machine.
@@ -40,6 +40,13 @@ impl Fixture {
         Self::on(redis, port, Replicas::NONE, Arc::new(SystemClock), options).await
     }
 
+    /// One whose limits go on like that while the store is away.
+    pub(crate) async fn when_store_is_down(when: WhenStoreIsDown) -> Self {
+        let fixture = Self::start(options()).await;
+        let feed = fixture.another(when).await;
+        Self { feed, ..fixture }
+    }
+
     /// The same by another clock, with replicas, and where the verifier reaches Redis at another port.
     pub(crate) async fn on(
         redis: RedisServer,
@@ -61,12 +68,20 @@ impl Fixture {
         let store = Store::open_or_create(&store_options, &master).await.unwrap();
         let project = project(&store).await;
         let registry = Registry::new();
-        let feed = gatepost_verify::start(store.clone(), clock, &options, &registry).await.unwrap();
+        let meters = Meters::start(store.clone(), Arc::clone(&clock), WhenStoreIsDown::Local, &registry).unwrap();
+        let feed = gatepost_verify::start(store.clone(), clock, &options, meters, &registry).await.unwrap();
         Self { redis, store, options: store_options, master, project, registry, feed }
     }
 
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(SystemClock)
+    /// Another gateway on the same store.
+    pub(crate) async fn second(&self) -> Feed {
+        self.another(WhenStoreIsDown::Local).await
+    }
+
+    async fn another(&self, when: WhenStoreIsDown) -> Feed {
+        let (clock, registry) = (Arc::new(SystemClock), Registry::new());
+        let meters = Meters::start(self.store.clone(), clock.clone(), when, &registry).unwrap();
+        gatepost_verify::start(self.store.clone(), clock, &options(), meters, &registry).await.unwrap()
     }
 
     pub(crate) fn verifier(&self) -> Arc<Verifier> {
@@ -74,7 +89,7 @@ impl Fixture {
     }
 
     pub(crate) async fn check(&self, credential: &str) -> Verdict {
-        self.verifier().check(credential, &requirement(Env::Live)).await
+        check(&self.feed, credential).await
     }
 
     /// The same on a route for keys of env `test`.
@@ -104,6 +119,17 @@ impl Fixture {
         let secret = records::secret();
         let key = records::api_key(&self.project, &secret, |value| store.digest(value));
         commit(&store, Action::ApiKeyCreated, Write::create(key)).await;
+        secret.expose().to_owned()
+    }
+
+    /// The value of a key with a limit.
+    pub(crate) async fn limited_key(&self, limit: u64, window: Duration) -> String {
+        let secret = records::secret();
+        let key = ApiKey {
+            rate_limit: Some(RateLimit { limit, window }),
+            ..records::api_key(&self.project, &secret, |value| self.store.digest(value))
+        };
+        commit(&self.store, Action::ApiKeyCreated, Write::create(key)).await;
         secret.expose().to_owned()
     }
 
@@ -154,6 +180,16 @@ impl Fixture {
         let metric = &family.get_metric()[0];
         metric.get_counter().get_value() + metric.get_gauge().get_value()
     }
+}
+
+/// The verdict of a gateway on a route for live keys.
+pub(crate) async fn check(feed: &Feed, credential: &str) -> Verdict {
+    feed.verifier().check(credential, &live()).await
+}
+
+/// What a route for live keys asks.
+pub(crate) fn live() -> Requirement {
+    requirement(Env::Live)
 }
 
 fn requirement(env: Env) -> Requirement {

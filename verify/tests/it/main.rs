@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod fixture;
+mod limits;
 mod table;
 
 use std::time::Duration;
 
 use gatepost_domain::permit::Denial;
 use gatepost_verify::{Liveness, Source, Unavailable, Verdict};
-use prometheus::Registry;
 
 use fixture::{Fixture, options};
 
@@ -102,8 +102,8 @@ async fn a_history_that_was_rewound_begins_the_cache_anew() {
 async fn a_gateway_is_known_while_it_runs() {
     let fixture = Fixture::start(options()).await;
     assert_eq!(fixture.store.gateways().await.unwrap().len(), 1);
-    let second = gatepost_verify::start(fixture.store.clone(), fixture.clock(), &options(), &Registry::new()).await;
+    let second = fixture.second().await;
     assert_eq!(fixture.store.gateways().await.unwrap().len(), 2);
-    second.unwrap().stop().await.unwrap();
+    second.stop().await.unwrap();
     assert_eq!(fixture.store.gateways().await.unwrap().len(), 1);
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::use_cases::api_keys::{KeyFields, NewApiKey};
+use crate::use_cases::api_keys::{KeyFields, NewApiKey, QuotaFields, RateLimitFields};
 use crate::use_cases::given::Given;
 
 /// The members of a key that can be chosen and changed.
@@ -32,10 +32,49 @@ pub(crate) struct KeyMembers {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     expiry: Given<String>,
+    /// How often it may be used.
+    #[serde(default)]
+    #[schema(value_type = Option<RateLimitMembers>)]
+    rate_limit_configs: Given<RateLimitMembers>,
+    /// How often it may be used in a day or a month of the calendar, in UTC.
+    #[serde(default)]
+    #[schema(value_type = Option<QuotaMembers>)]
+    quota: Given<QuotaMembers>,
     /// What it may do, for routes that ask; up to 100 names.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     permissions: Given<Vec<String>>,
+}
+
+/// How often a key may be used: so many requests in a window, which starts with the first one after the last has
+/// ended.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RateLimitMembers {
+    /// Requests in a window.
+    #[schema(required)]
+    rate_limit: Option<u64>,
+    /// Length of the window in seconds, at least 1.
+    #[schema(required)]
+    rate_limit_ttl: Option<f64>,
+}
+
+impl From<RateLimitMembers> for RateLimitFields {
+    fn from(members: RateLimitMembers) -> Self {
+        Self { limit: members.rate_limit, window_s: members.rate_limit_ttl }
+    }
+}
+
+/// How often a key may be used in a period.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QuotaMembers {
+    /// Requests in a period.
+    #[schema(required)]
+    limit: Option<u64>,
+    /// `day` or `month`.
+    #[schema(required)]
+    period: Option<String>,
 }
 
 impl KeyMembers {
@@ -47,6 +86,8 @@ impl KeyMembers {
             custom_account_id: self.custom_account_id,
             custom_user_id: self.custom_user_id,
             expiry: self.expiry,
+            rate_limit: self.rate_limit_configs.map(RateLimitFields::from),
+            quota: self.quota.map(|quota| QuotaFields { limit: quota.limit, period: quota.period }),
             permissions: self.permissions,
         }
     }
@@ -66,15 +107,24 @@ pub(crate) struct CreateApiKey {
     client_ip: Option<String>,
     /// The end user's user agent.
     client_user_agent: Option<String>,
+    /// The same as in `rateLimitConfigs`, for clients that send it here.
+    rate_limit: Option<u64>,
+    /// The same as in `rateLimitConfigs`, for clients that send it here.
+    rate_limit_ttl: Option<f64>,
     #[serde(flatten)]
     members: KeyMembers,
 }
 
 impl From<CreateApiKey> for NewApiKey {
     fn from(new: CreateApiKey) -> Self {
+        let mut fields = new.members.fields(new.name.map_or(Given::Absent, Given::Value));
+        let is_flat = new.rate_limit.is_some() || new.rate_limit_ttl.is_some();
+        if is_flat && matches!(fields.rate_limit, Given::Absent) {
+            fields.rate_limit = Given::Value(RateLimitFields { limit: new.rate_limit, window_s: new.rate_limit_ttl });
+        }
         Self {
             project: new.project_id,
-            fields: new.members.fields(new.name.map_or(Given::Absent, Given::Value)),
+            fields,
             context: CreationContext { client_ip: new.client_ip, client_user_agent: new.client_user_agent },
         }
     }

@@ -1,9 +1,11 @@
 //! What callers say of a key, read in one way for making and for changing it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use gatepost_domain::record::{ApiKey, Metadata};
+use gatepost_domain::record::{ApiKey, Metadata, Quota, RateLimit};
 use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::Period;
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
@@ -12,6 +14,10 @@ use crate::use_cases::text;
 
 /// Bytes of a key's metadata.
 const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// Requests of a rate limit or a quota.
+const MAX_LIMIT: u64 = 1_000_000_000_000;
+/// Seconds of a rate limit's window: a year. None is shorter than a second, so that whole seconds name a window.
+const MAX_WINDOW_S: f64 = 31_536_000.0;
 /// Permissions of a key.
 const MAX_PERMISSIONS: usize = 100;
 
@@ -24,7 +30,24 @@ pub(crate) struct KeyFields {
     pub(crate) custom_account_id: Given<String>,
     pub(crate) custom_user_id: Given<String>,
     pub(crate) expiry: Given<String>,
+    pub(crate) rate_limit: Given<RateLimitFields>,
+    pub(crate) quota: Given<QuotaFields>,
     pub(crate) permissions: Given<Vec<String>>,
+}
+
+/// A rate limit as a caller says it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RateLimitFields {
+    pub(crate) limit: Option<u64>,
+    /// Seconds.
+    pub(crate) window_s: Option<f64>,
+}
+
+/// A quota as a caller says it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QuotaFields {
+    pub(crate) limit: Option<u64>,
+    pub(crate) period: Option<String>,
 }
 
 impl KeyFields {
@@ -39,6 +62,8 @@ impl KeyFields {
         self.custom_account_id.set(&mut key.custom_account_id, |id| text::checked("customAccountId", id))?;
         self.custom_user_id.set(&mut key.custom_user_id, |id| text::checked("customUserId", id))?;
         self.expiry.set(&mut key.expires_at, |text| expiry(&text))?;
+        self.rate_limit.set(&mut key.rate_limit, rate_limit)?;
+        self.quota.set(&mut key.quota, quota)?;
         self.permissions.set_or_default(&mut key.permissions, permissions)
     }
 }
@@ -54,6 +79,28 @@ fn metadata(value: Value) -> Result<Metadata> {
 
 fn expiry(text: &str) -> Result<Timestamp> {
     Timestamp::parse(text).map_err(|error| Failure::invalid(format!("expiry: {error}")))
+}
+
+fn rate_limit(fields: RateLimitFields) -> Result<RateLimit> {
+    let window_s = fields.window_s.filter(|window_s| (1.0..=MAX_WINDOW_S).contains(window_s)).ok_or_else(|| {
+        Failure::invalid(format!("rateLimitTtl: must be a number of seconds from 1 to {MAX_WINDOW_S}"))
+    })?;
+    Ok(RateLimit {
+        limit: limit("rateLimit", fields.limit)?,
+        window: Duration::from_millis(Duration::from_secs_f64(window_s).as_millis() as u64),
+    })
+}
+
+fn quota(fields: QuotaFields) -> Result<Quota> {
+    let period = fields.period.as_deref().and_then(Period::parse);
+    let period = period.ok_or_else(|| Failure::invalid("quota.period: must be day or month"))?;
+    Ok(Quota { limit: limit("quota.limit", fields.limit)?, period })
+}
+
+fn limit(field: &str, limit: Option<u64>) -> Result<u64> {
+    limit
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| Failure::invalid(format!("{field}: must be a whole number from 1 to {MAX_LIMIT}")))
 }
 
 fn permissions(names: Vec<String>) -> Result<Vec<String>> {

@@ -1,0 +1,136 @@
+//! Rate limits and quotas through the API.
+
+use std::time::Duration;
+
+use gatepost_domain::record::Role;
+use gatepost_domain::time::Timestamp;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::fixture::{Caller, Fixture, code, text};
+
+async fn check(fixture: &Fixture, caller: &Caller<'_>, value: &str) -> Response {
+    let request = fixture.request(Method::POST, &format!("/api-keys/auth/{value}"));
+    request.header("x-api-key", &caller.access_key).send().await.unwrap()
+}
+
+/// Status and the headers of limits: limit, remaining, consumed.
+async fn told(fixture: &Fixture, caller: &Caller<'_>, value: &str) -> (u16, [u64; 3]) {
+    let answer = check(fixture, caller, value).await;
+    let numbers = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-consumed"];
+    (answer.status().as_u16(), numbers.map(|name| number(&answer, name)))
+}
+
+fn number(answer: &Response, name: &str) -> u64 {
+    answer.headers()[name].to_str().unwrap().parse().unwrap()
+}
+
+/// Trap 15: refused requests are repeated at once, and must not count. Trap 16: the four headers and `Retry-After`.
+#[tokio::test]
+async fn a_refused_request_does_not_count_and_the_window_ends_as_told() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    let limit = json!({"rateLimitConfigs": {"rateLimit": 3, "rateLimitTtl": 60, "rateLimitedEntity": "ApiKey"}});
+    let made = caller.key(&caller.project().await, limit).await;
+    assert_eq!(made["rateLimitConfigs"], json!({"rateLimit": 3, "rateLimitTtl": 60.0}));
+    let value = text(&made, "key");
+    for consumed in 1..=3 {
+        assert_eq!(told(&fixture, &caller, &value).await, (200, [3, 3 - consumed, consumed]));
+    }
+    for _ in 0..4 {
+        assert_eq!(told(&fixture, &caller, &value).await, (429, [3, 0, 3]));
+    }
+    let refused = check(&fixture, &caller, &value).await;
+    let (reset_s, retry_after_s) = (number(&refused, "ratelimit-reset"), number(&refused, "retry-after"));
+    let now_s = fixture.now().as_seconds();
+    assert!((now_s + 50..=now_s + 61).contains(&reset_s) && (50..=60).contains(&retry_after_s), "{refused:?}");
+    let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+    assert_eq!((code(&problem), &problem["message"]), ("rate-limited", &json!("Too many requests")));
+    fixture.pass(Duration::from_secs(retry_after_s));
+    assert_eq!(told(&fixture, &caller, &value).await, (200, [3, 2, 1]));
+}
+
+/// Trap 28: the counters follow the key.
+#[tokio::test]
+async fn a_renamed_or_rotated_key_has_no_fresh_limit() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    // Trap 25: some clients send it flat.
+    let made = caller.key(&caller.project().await, json!({"rateLimit": 3, "rateLimitTtl": 60})).await;
+    let id = text(&made, "id");
+    assert_eq!(check(&fixture, &caller, &text(&made, "key")).await.status(), 200);
+    caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(json!({"key": "another-value"}))).await;
+    assert_eq!(told(&fixture, &caller, "another-value").await, (200, [3, 1, 2]));
+    let (_, rotated) = caller.post(&format!("/api-keys/{id}/rotate"), json!({"overlapSeconds": 60})).await;
+    assert_eq!(told(&fixture, &caller, &text(&rotated, "key")).await, (200, [3, 0, 3]));
+    assert_eq!(told(&fixture, &caller, "another-value").await, (429, [3, 0, 3]));
+    let higher = json!({"rateLimitConfigs": {"rateLimit": 5, "rateLimitTtl": 60}});
+    caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(higher)).await;
+    assert_eq!(told(&fixture, &caller, "another-value").await, (200, [5, 1, 4]));
+    let (status, _) =
+        caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(json!({"rateLimitConfigs": null}))).await;
+    assert_eq!(status, 200);
+    let answer = check(&fixture, &caller, "another-value").await;
+    assert_eq!((answer.status().as_u16(), answer.headers().get("ratelimit-limit")), (200, None));
+}
+
+#[tokio::test]
+async fn a_quota_is_one_of_the_calendar() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    let project = caller.project().await;
+    for (period, message) in [("day", "Daily request quota exceeded"), ("month", "Monthly request quota exceeded")] {
+        let made = caller.key(&project, json!({"quota": {"limit": 2, "period": period}})).await;
+        assert_eq!(made["quota"], json!({"limit": 2, "period": period}));
+        let value = text(&made, "key");
+        assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+        assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 0, 2]));
+        let refused = check(&fixture, &caller, &value).await;
+        assert_eq!(refused.status(), 429);
+        let reset = Timestamp::from_ms(1000 * number(&refused, "ratelimit-reset"));
+        let retry_after = Duration::from_secs(number(&refused, "retry-after"));
+        let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+        assert_eq!(problem["message"], message);
+        let expected = if period == "day" { "T00:00:00.000Z" } else { "-01T00:00:00.000Z" };
+        assert!(reset.to_string().ends_with(expected), "{reset}");
+        fixture.pass(retry_after);
+        assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_and_a_quota_both_count() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    let both = json!({
+        "rateLimitConfigs": {"rateLimit": 2, "rateLimitTtl": 1}, "quota": {"limit": 3, "period": "month"},
+    });
+    let value = text(&caller.key(&caller.project().await, both).await, "key");
+    assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+    assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 0, 2]));
+    assert_eq!(told(&fixture, &caller, &value).await, (429, [2, 0, 2]));
+    fixture.pass(Duration::from_secs(1));
+    assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+    assert_eq!(told(&fixture, &caller, &value).await, (429, [3, 0, 3]));
+}
+
+#[tokio::test]
+async fn a_limit_that_is_none_is_told() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    let id = text(&caller.key(&caller.project().await, json!({})).await, "id");
+    for (body, detail) in [
+        (json!({"rateLimitConfigs": {}}), "rateLimitTtl: must be"),
+        (json!({"rateLimitConfigs": {"rateLimitTtl": 1}}), "rateLimit: must be"),
+        (json!({"rateLimitConfigs": {"rateLimit": 0, "rateLimitTtl": 1}}), "rateLimit: must be"),
+        (json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 0.9}}), "rateLimitTtl: must be"),
+        (json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 1e9}}), "rateLimitTtl: must be"),
+        (json!({"rateLimitConfigs": {"rateLimit": "1", "rateLimitTtl": 1}}), "invalid type"),
+        (json!({"quota": {"limit": 1, "period": "year"}}), "quota.period: must be day or month"),
+        (json!({"quota": {"period": "day"}}), "quota.limit: must be"),
+    ] {
+        let (status, problem) = caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(body.clone())).await;
+        assert_eq!((status, code(&problem)), (400, "validation"), "{body}");
+        assert!(text(&problem, "detail").starts_with(detail), "{body}: {problem}");
+    }
+}

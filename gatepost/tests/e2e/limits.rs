@@ -1,0 +1,80 @@
+//! One limit over two gateways under load.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::admin::client;
+use crate::site::Site;
+
+/// The limit, its window in seconds, and for how long there are requests.
+const LIMIT: u64 = if cfg!(feature = "long") { 1000 } else { 400 };
+const WINDOW_S: u64 = if cfg!(feature = "long") { 10 } else { 3 };
+const FOR: Duration = Duration::from_secs(if cfg!(feature = "long") { 42 } else { 10 });
+/// Requests a second, over both gateways.
+const RATE: u64 = 4000;
+/// Requests at a time.
+const CLIENTS: u64 = 32;
+/// Of a limit that more than enough requests came for, at least this part was used.
+const LEAST_PERCENT: u64 = 95;
+
+/// What passed, by the end of the window that the answer named, and how many requests there were.
+#[derive(Default)]
+struct Seen {
+    passed: Mutex<BTreeMap<u64, u64>>,
+    asked: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_gateways_share_one_limit_to_the_request() {
+    let site = Site::start(2).await;
+    let project = site.admin.project().await;
+    let limit = json!({"rateLimit": LIMIT, "rateLimitTtl": WINDOW_S});
+    let key = site.admin.post("/api-keys", json!({"name": "k", "projectId": project, "rateLimitConfigs": limit})).await;
+    let key = key["key"].as_str().unwrap();
+    let seen = Arc::new(Seen::default());
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let url = site.gateways[usize::from(number % 2 == 1)].url("/x");
+        clients.spawn(ask_for_long(Arc::clone(&seen), url, key.to_owned(), number, began));
+    }
+    clients.join_all().await;
+
+    let passed = seen.passed.lock().unwrap().clone();
+    let asked = seen.asked.load(Ordering::Relaxed);
+    println!("{asked} requests in {:?}, passed by window: {passed:?}", began.elapsed());
+    // The last window may not have been asked for to its end.
+    let whole = passed.len() - 1;
+    assert!(whole >= 2, "{passed:?}");
+    assert!(passed.values().all(|count| *count <= LIMIT), "{passed:?}");
+    assert!(passed.values().take(whole).all(|count| *count >= LIMIT * LEAST_PERCENT / 100), "{passed:?}");
+}
+
+/// One client's share of the requests.
+async fn ask_for_long(seen: Arc<Seen>, url: String, key: String, number: u64, began: Instant) {
+    let client = client();
+    let every = Duration::from_micros(1_000_000 * CLIENTS / RATE);
+    let mut next = began + every / u32::try_from(CLIENTS).unwrap() * u32::try_from(number).unwrap();
+    while began.elapsed() < FOR {
+        // The pace of the load, not a wait for anything.
+        tokio::time::sleep_until(next).await;
+        next = (next + every).max(Instant::now());
+        let answer = client.get(&url).header("x-api-key", &key).send().await.unwrap();
+        seen.asked.fetch_add(1, Ordering::Relaxed);
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().parse::<u64>().unwrap();
+        assert_eq!(header("ratelimit-limit"), LIMIT);
+        assert_eq!(header("ratelimit-remaining") + header("ratelimit-consumed"), LIMIT);
+        match answer.status() {
+            StatusCode::OK => *seen.passed.lock().unwrap().entry(header("ratelimit-reset")).or_default() += 1,
+            StatusCode::TOO_MANY_REQUESTS => assert!((1..=WINDOW_S).contains(&header("retry-after"))),
+            status => panic!("{status}"),
+        }
+    }
+}
