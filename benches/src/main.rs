@@ -4,6 +4,7 @@
 mod deliveries;
 mod gatepost;
 mod generator;
+mod instructions;
 mod load;
 mod machine;
 mod peers;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Instructions of the hot path, beside a committed baseline
+    Instructions(instructions::InstructionOptions),
     /// Every peer with the same requests, by processor time
     Load(load::LoadOptions),
     /// The gateway in every situation that matters
@@ -45,6 +48,7 @@ async fn main() -> anyhow::Result<()> {
     // Redis is asked without TLS, but its client wants a provider all the same.
     drop(rustls::crypto::ring::default_provider().install_default());
     match Cli::parse().command {
+        Command::Instructions(options) => instructions::run(&options).await,
         Command::Load(options) => load::run(&options).await,
         Command::Scenarios(options) => scenarios::run(&options).await,
         Command::Deliveries(options) => deliveries::run(&options).await,

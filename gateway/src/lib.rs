@@ -8,6 +8,7 @@ mod front;
 mod host;
 mod identity;
 mod in_flight;
+mod log_writer;
 mod metrics;
 pub mod options;
 mod proxy;
@@ -15,6 +16,8 @@ mod request_id;
 mod respond;
 mod route;
 mod server;
+#[cfg(feature = "steps")]
+pub mod steps;
 mod upstream;
 mod watched;
 

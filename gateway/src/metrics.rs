@@ -29,6 +29,8 @@ pub(crate) struct Metrics {
     auth: Vec<IntCounter>,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
+    /// Lines of the access log that nobody took.
+    pub(crate) dropped_lines: IntCounter,
 }
 
 impl Metrics {
@@ -56,6 +58,11 @@ impl Metrics {
             Opts::new("gatepost_refused_connections_total", "Connections of clients that were closed at once."),
             &["reason"],
         )?;
+        let dropped_lines = IntCounter::new(
+            "gatepost_access_log_dropped_total",
+            "Lines of the access log that were dropped because standard error takes them too slowly.",
+        )?;
+        registry.register(Box::new(dropped_lines.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration_s.clone()))?;
         registry.register(Box::new(auth_duration.clone()))?;
@@ -72,6 +79,7 @@ impl Metrics {
             auth: auth_counters(&auth),
             connections,
             refused_connections,
+            dropped_lines,
         })
     }
 

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::context::{Context, Outcome, Pass};
 use crate::front::Target;
 use crate::in_flight::InFlight;
+use crate::log_writer::LogWriter;
 use crate::metrics::Metrics;
 use crate::options::{Auth, Limits};
 use crate::request_id::RequestIds;
@@ -40,6 +41,7 @@ pub(crate) struct Proxy {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Arc<LogWriter>,
     pub(crate) request_ids: RequestIds,
     pub(crate) in_flight: InFlight,
     pub(crate) clock: Arc<dyn Clock>,
@@ -167,7 +169,9 @@ impl ProxyHttp for Proxy {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         self.metrics.ended(context.route, context.outcome, status, context.started.elapsed());
         let route = context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str());
-        access_log::write(session, context, route, status);
+        if access_log::is_wanted() {
+            access_log::Line::of(session, context, route, status, self.clock.now()).write(&self.log);
+        }
         watched::await_next_header();
     }
 

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::Connections;
 use crate::in_flight::InFlight;
+use crate::log_writer::LogWriter;
 use crate::metrics::Metrics;
 use crate::options::GatewayOptions;
 use crate::proxy::Proxy;
@@ -41,6 +42,7 @@ pub struct Gateway {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     in_flight: InFlight,
+    log: Arc<LogWriter>,
     serving: JoinHandle<()>,
 }
 
@@ -65,14 +67,14 @@ impl Gateway {
         let in_flight = InFlight::default();
         let limits = options.limits.clone();
         let proxy = proxy(options, verifier, clock, registry, in_flight.clone()).await?;
-        let metrics = Arc::clone(&proxy.metrics);
+        let (metrics, log) = (Arc::clone(&proxy.metrics), Arc::clone(&proxy.log));
         let mut http = http_proxy(&Arc::new(server_conf()), proxy);
         let mut server_options = pingora::apps::HttpServerOptions::default();
         server_options.keepalive_request_limit = Some(limits.max_requests_per_connection);
         http.server_options = Some(server_options);
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve(listener, address, Connections::new(http, metrics, limits), stopped));
-        Ok(Self { address, stop, in_flight, serving })
+        Ok(Self { address, stop, in_flight, log, serving })
     }
 
     /// Where it listens.
@@ -92,6 +94,7 @@ impl Gateway {
         // Too late is told by the count.
         drop(tokio::time::timeout(deadline, drained).await);
         self.serving.abort();
+        self.log.written().await;
         self.in_flight.count()
     }
 }
@@ -112,6 +115,8 @@ async fn proxy(
         Routes::new(options.routes, index).map_err(|name| NotStarted(format!("there is no upstream {name}")))?;
     let metrics =
         Metrics::register(registry, routes.names()).map_err(|error| NotStarted(format!("metrics: {error}")))?;
+    let log = LogWriter::start(metrics.dropped_lines.clone())
+        .map_err(|error| NotStarted(format!("the access log: {error}")))?;
     Ok(Proxy {
         routes,
         upstreams,
@@ -119,6 +124,7 @@ async fn proxy(
         trusted_proxies: options.trusted_proxies,
         limits: options.limits,
         metrics: Arc::new(metrics),
+        log: Arc::new(log),
         request_ids: RequestIds::new(),
         in_flight,
         clock,

@@ -1,0 +1,201 @@
+//! Runs one step of the hot path so and so often, for callgrind to count. Without arguments it tells the steps.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use gatepost_domain::change::Action;
+use gatepost_domain::id::EventId;
+use gatepost_domain::key::{self, Checksum, Env};
+use gatepost_domain::path::CanonicalPath;
+use gatepost_domain::permit::{self, EnvRule, KeyFacts, Requirement, Tenancy};
+use gatepost_domain::record::{Actor, ApiKey, RateLimit, Record, Status};
+use gatepost_domain::time::{Clock, Timestamp, Uptime};
+use gatepost_gateway::steps::Steps;
+use gatepost_gateway::{Auth, CredentialPlace, RouteOptions};
+use gatepost_store::{
+    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+};
+use gatepost_test_support::records;
+use gatepost_verify::{Feed, Meters, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
+use http::HeaderName;
+use mimalloc::MiMalloc;
+use prometheus::Registry;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+const PATH: &str = "/v1/items/42";
+const STEPS: [&str; 12] = [
+    "access log line",
+    "cache hit",
+    "cache hit of a limited key",
+    "canonical path",
+    "credential",
+    "decide",
+    "digest (the hash)",
+    "front and route",
+    "header copy",
+    "header copy and edits",
+    "key text",
+    "metrics",
+];
+
+/// A clock that stands still, so that the gateway stays live however slow it is run.
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(1_764_000_000_000)
+    }
+
+    fn uptime(&self) -> Uptime {
+        Uptime::from_ms(1_000_000)
+    }
+}
+
+/// What the steps work on.
+struct Stage {
+    store: Store,
+    facts: Arc<KeyFacts>,
+    value: String,
+    limited: String,
+    asked: Requirement,
+    verifier: Arc<Verifier>,
+    steps: Steps,
+    _feed: Feed,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let Some(step) = arguments.next() else {
+        tell(&STEPS.join("\n"));
+        return Ok(());
+    };
+    let times: u64 = arguments.next().context("say how often")?.parse()?;
+    let stage = Stage::set().await?;
+    for _ in 0..times {
+        stage.run(&step).await?;
+    }
+    Ok(())
+}
+
+impl Stage {
+    async fn run(&self, step: &str) -> anyhow::Result<()> {
+        match step {
+            "access log line" => self.steps.access_line(),
+            "cache hit" => self.hit(&self.value).await,
+            "cache hit of a limited key" => self.hit(&self.limited).await,
+            "canonical path" => drop(black_box(CanonicalPath::parse(black_box(PATH)))),
+            "credential" => self.steps.credential(),
+            "decide" => drop(black_box(permit::decide(&self.facts, black_box(&self.asked), Still.now()))),
+            "digest (the hash)" => drop(black_box(self.store.pepper().digest(black_box(&self.value)))),
+            "front and route" => self.steps.front_and_route(),
+            "header copy" => drop(black_box(self.steps.header_copy())),
+            "header copy and edits" => self.steps.header_edits(),
+            "key text" => drop(black_box(key::check_api_key(black_box(&self.value), Checksum::Strict))),
+            "metrics" => self.steps.metrics(),
+            _ => bail!("there is no step {step}"),
+        }
+        Ok(())
+    }
+
+    async fn hit(&self, value: &str) {
+        let verdict = self.verifier.check(black_box(value), &self.asked).await;
+        assert!(matches!(black_box(verdict), Verdict::Permitted(_)), "a valid key was not permitted");
+    }
+
+    async fn set() -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(Still);
+        let store = store(&clock).await?;
+        let account = records::account("account");
+        let project = records::project(&account.id);
+        let (secret, limited) = (records::secret(), records::secret());
+        let digest = |value: &str| store.digest(value);
+        let key = ApiKey { status: Status::Active, ..records::api_key(&project, &secret, digest) };
+        let rate = RateLimit { limit: u64::from(u32::MAX), window: Duration::from_secs(3600) };
+        let limited_key = ApiKey { rate_limit: Some(rate), ..records::api_key(&project, &limited, digest) };
+        let facts = KeyFacts::of(&key, &store.digest(secret.expose()), Status::Active, Tenancy::Single);
+        commit(&store, Action::AccountCreated, account.into()).await?;
+        commit(&store, Action::ProjectCreated, project.into()).await?;
+        commit(&store, Action::ApiKeyCreated, key.into()).await?;
+        commit(&store, Action::ApiKeyCreated, limited_key.into()).await?;
+        let feed = feed(&store, &clock).await?;
+        let facts = Arc::new(facts.context("the key has this value")?);
+        let value = secret.expose().to_owned();
+        let fields = [
+            ("Host", "api.example.com".to_owned()),
+            ("User-Agent", "bench/1.0".to_owned()),
+            ("Accept", "*/*".to_owned()),
+            ("Accept-Encoding", "gzip".to_owned()),
+            ("Authorization", format!("Bearer {value}")),
+        ];
+        let asked = route().requirement;
+        let steps = Steps::new(route(), PATH, &fields, Arc::clone(&facts));
+        let (verifier, limited) = (feed.verifier(), limited.expose().to_owned());
+        let stage = Self { store, facts, value, limited, asked, verifier, steps, _feed: feed };
+        // The first use, and the first slice.
+        stage.hit(&stage.value).await;
+        stage.hit(&stage.limited).await;
+        Ok(stage)
+    }
+}
+
+fn route() -> RouteOptions {
+    let header = |name| CredentialPlace::Header(HeaderName::from_static(name));
+    RouteOptions {
+        host: None,
+        path: "/".to_owned(),
+        methods: vec![],
+        upstream: "app".to_owned(),
+        auth: Auth::Required,
+        credential: vec![CredentialPlace::Authorization, header("x-api-key"), header("apikey")],
+        requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
+    }
+}
+
+async fn store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+    let options = StoreOptions {
+        url: StoreUrl::Memory,
+        namespace: "gp".to_owned(),
+        unsafe_redis: UnsafeRedis::Refused,
+        replicas: Replicas::NONE,
+        max_entries: 1000,
+        clock: Arc::clone(clock),
+        skew: Skew::default(),
+    };
+    Ok(Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await?)
+}
+
+async fn feed(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Result<Feed> {
+    let registry = Registry::new();
+    let options = VerifyOptions {
+        cache_capacity: 1_000_000,
+        negative_capacity: 100_000,
+        max_stale: Duration::from_secs(60),
+        max_lookups: 100,
+    };
+    let meters = Meters::start(store.clone(), Arc::clone(clock), WhenStoreIsDown::Local, &registry)?;
+    Ok(gatepost_verify::start(store.clone(), Arc::clone(clock), &options, meters, &registry).await?)
+}
+
+async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result<()> {
+    let change = Change {
+        event: EventId::generate(&mut os_rng()),
+        action,
+        actor: Actor::Operator,
+        writes: vec![StoreWrite::create(record)],
+        secret: None,
+        receipt: None,
+    };
+    store.commit(&change).await?;
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a program")]
+fn tell(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,49 @@
+//! Instructions of the hot path, counted by callgrind: the same on every run, however busy the machine is. The whole
+//! gateway beside a plain Pingora, and each step of a request alone. A committed baseline says what they were.
+
+mod baseline;
+mod callgrind;
+mod steps;
+mod whole;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::report::{Table, tell};
+use baseline::{Baseline, Counts};
+
+/// Options of `cargo xtask bench instructions`.
+#[derive(Debug, Args)]
+pub(crate) struct InstructionOptions {
+    /// Make what was counted the baseline
+    #[arg(long)]
+    accept: bool,
+}
+
+/// Counts, and fails where a count has left the baseline.
+pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
+    callgrind::check_installed()?;
+    let directory = tempfile::tempdir()?;
+    let mut counts = Counts::new();
+    for step in steps::names()? {
+        let counted = steps::count(&step, directory.path())?;
+        counts.insert(step, counted);
+    }
+    counts.extend(whole::count(directory.path()).await?);
+    let baseline = Baseline::read()?;
+    let rows = baseline.compare(&counts);
+    let mut table = Table::of(&["what", "instructions", "baseline", "change"]);
+    for row in &rows {
+        table.row(row.cells());
+    }
+    tell(&table.markdown());
+    tell(&format!("the gateway is {:.3} times a plain Pingora", whole::ratio(&counts)));
+    if options.accept {
+        return Baseline::write(counts);
+    }
+    let gone: Vec<String> = rows.iter().filter(|row| row.has_left()).map(|row| row.name.clone()).collect();
+    if !gone.is_empty() {
+        bail!("{} left the baseline: if that is meant, run cargo xtask bench instructions --accept", gone.join(", "));
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The committed baseline, and how far counts are from it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+/// How far a count may go up or down before somebody must say that it is meant.
+const TOLERANCE: f64 = 0.03;
+/// Differences below are of the C library's start and the like, whatever their share.
+const SMALLEST: f64 = 20.0;
+
+/// Instructions by what they were counted for.
+pub(super) type Counts = BTreeMap<String, u64>;
+
+/// What was counted when it was last accepted.
+#[derive(Debug)]
+pub(super) struct Baseline(Counts);
+
+/// A count beside the baseline's.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: String,
+    counted: Option<u64>,
+    before: Option<u64>,
+}
+
+impl Baseline {
+    pub(super) fn read() -> anyhow::Result<Self> {
+        match fs::read_to_string(path()) {
+            Ok(text) => Ok(Self(serde_json::from_str(&text).context("the baseline cannot be read")?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self(Counts::new())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn write(counts: Counts) -> anyhow::Result<()> {
+        Ok(fs::write(path(), serde_json::to_string_pretty(&counts)? + "\n")?)
+    }
+
+    /// All that was counted now or then.
+    pub(super) fn compare(&self, counts: &Counts) -> Vec<Row> {
+        let mut names: Vec<&String> = self.0.keys().chain(counts.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let row = |name: &String| Row {
+            name: name.clone(),
+            counted: counts.get(name).copied(),
+            before: self.0.get(name).copied(),
+        };
+        names.into_iter().map(row).collect()
+    }
+}
+
+impl Row {
+    /// Whether it is not where it was, or was not counted before or now.
+    pub(super) fn has_left(&self) -> bool {
+        let (Some(counted), Some(before)) = (self.counted, self.before) else { return true };
+        let apart = (counted as f64 - before as f64).abs();
+        apart > SMALLEST && apart > before as f64 * TOLERANCE
+    }
+
+    pub(super) fn cells(&self) -> Vec<String> {
+        let text = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let change = match (self.counted, self.before) {
+            (Some(counted), Some(before)) => format!("{:+.1} %", (counted as f64 / before as f64 - 1.0) * 100.0),
+            (None, _) | (_, None) => "-".to_owned(),
+        };
+        vec![self.name.clone(), text(self.counted), text(self.before), change]
+    }
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("instructions.json")
+}

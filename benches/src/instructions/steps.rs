@@ -1,0 +1,29 @@
+//! Each step of a request alone.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::callgrind::Counted;
+use crate::gatepost::built;
+
+/// A step is run so often, and again so often: the difference is free of what a start costs.
+const FEW: u64 = 1_000;
+const MANY: u64 = 5_000;
+
+/// The steps that there are.
+pub(super) fn names() -> anyhow::Result<Vec<String>> {
+    let output = Command::new(built("hot-path")?).output().context("cannot run hot-path")?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// Instructions of one run of a step.
+pub(super) fn count(step: &str, directory: &Path) -> anyhow::Result<u64> {
+    let run = |times: u64| {
+        let mut counted = Counted::new(&built("hot-path")?, directory, &format!("step-{times}"));
+        counted.command.args([step, &times.to_string()]);
+        counted.run()
+    };
+    Ok(run(MANY)?.saturating_sub(run(FEW)?) / (MANY - FEW))
+}

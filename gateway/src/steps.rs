@@ -1,0 +1,106 @@
+//! The steps of a request one by one, for those who count what each costs. Not part of the program.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::time::Timestamp;
+use gatepost_verify::Source;
+use pingora::http::RequestHeader;
+use prometheus::Registry;
+
+use crate::access_log::Line;
+use crate::context::{Context, Outcome};
+use crate::identity::Peer;
+use crate::in_flight::InFlight;
+use crate::log_writer::LogWriter;
+use crate::metrics::Metrics;
+use crate::options::{Limits, RouteOptions};
+use crate::request_id::RequestIds;
+use crate::route::{Found, Routes};
+use crate::{credential, front, identity};
+
+/// A request that has all that a plain one has, and a gateway with one route.
+#[derive(Debug)]
+pub struct Steps {
+    request: RequestHeader,
+    raw: Vec<u8>,
+    routes: Routes,
+    context: Context,
+    facts: Arc<KeyFacts>,
+    metrics: Metrics,
+    writer: LogWriter,
+    max_body_bytes: u64,
+}
+
+impl Steps {
+    /// For a request with these header fields.
+    ///
+    /// # Panics
+    /// If the header or the route cannot be.
+    pub fn new(route: RouteOptions, path: &str, fields: &[(&'static str, String)], facts: Arc<KeyFacts>) -> Self {
+        let mut request = RequestHeader::build("GET", path.as_bytes(), None).expect("a path is a target");
+        let mut raw = format!("GET {path} HTTP/1.1\r\n");
+        for (name, value) in fields {
+            request.append_header(*name, value.as_str()).expect("a field is a field");
+            raw.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let routes = Routes::new(vec![route], |_| Some(0)).expect("the upstream is known");
+        let metrics = Metrics::register(&Registry::new(), routes.names()).expect("nothing is registered yet");
+        let writer = LogWriter::start(metrics.dropped_lines.clone()).expect("a thread can be started");
+        let mut context = Context::new(RequestIds::new().next(), InFlight::default().enter());
+        context.client = Some([127, 0, 0, 1].into());
+        context.outcome = Outcome::Permitted;
+        context.source = Some(Source::Cache);
+        context.facts = Some(Arc::clone(&facts));
+        context.route = Some(0);
+        context.upstream = Some(([127, 0, 0, 1], 3000).into());
+        let max_body_bytes = Limits::default().max_body_bytes;
+        Self { request, raw: raw.into_bytes(), routes, context, facts, metrics, writer, max_body_bytes }
+    }
+
+    /// The strict front, the canonical path included, and the choice of a route.
+    pub fn front_and_route(&self) {
+        let front = front::check(&self.request, &self.raw, self.max_body_bytes);
+        if let Ok(front) = black_box(front) {
+            black_box(matches!(self.routes.find(front.host, &front.path, &self.request.method), Found::Route(..)));
+        }
+    }
+
+    /// The search for the credential.
+    pub fn credential(&self) {
+        if let Some(route) = self.routes.at(0) {
+            black_box(credential::find(&self.request.headers, &route.credential).is_ok());
+        }
+    }
+
+    /// A copy of the header, as Pingora makes one for the upstream.
+    pub fn header_copy(&self) -> RequestHeader {
+        self.request.clone()
+    }
+
+    /// A copy, of which all is taken away and to which all is added that is for the upstream.
+    pub fn header_edits(&self) {
+        let (mut request, context) = (self.request.clone(), &self.context);
+        if let Some(route) = self.routes.at(0) {
+            identity::strip(&mut request, route, Peer::Untrusted);
+            let _ = identity::add_key(&mut request, &self.facts);
+            let _ = identity::add_origin(&mut request, context.client, &context.request_id);
+        }
+        black_box(request);
+    }
+
+    /// What a request adds to the metrics.
+    pub fn metrics(&self) {
+        self.metrics.checked(Outcome::Permitted, Source::Cache, Duration::from_micros(7));
+        self.metrics.ended(Some(0), Outcome::Permitted, 200, Duration::from_micros(300));
+    }
+
+    /// Its line in the access log, without the writing.
+    pub fn access_line(&self) {
+        let now = Timestamp::from_ms(1_764_000_000_123);
+        let line = Line { method: "GET", path: "/v1/items/42", ..Line::without_session(&self.context, "/", 200, now) };
+        line.write(&self.writer);
+    }
+}
