@@ -11,7 +11,8 @@ use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Web
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+    Change, MasterKey, Replicas, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write,
+    os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -20,7 +21,9 @@ use crate::gatepost::MASTER_KEY;
 use crate::machine::Core;
 
 /// Commits in flight while a store is filled.
-const COMMITS_IN_FLIGHT: usize = 512;
+const COMMITS_IN_FLIGHT: usize = 256;
+/// How often a change is sent while Redis does not answer in time.
+const MAX_TRIES: u32 = 10;
 /// Entries that may wait for the fan-out: more than any benchmark makes.
 const MAX_ENTRIES: u64 = 5_000_000;
 
@@ -144,10 +147,21 @@ impl Site {
 async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> anyhow::Result<EventId> {
     let event = EventId::generate(&mut os_rng());
     let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret, receipt: None };
-    match store.commit(&change).await? {
+    match send(store, &change).await? {
         CommitAnswer::Committed(_) | CommitAnswer::Repeated(_) => Ok(event),
         other @ (CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull) => {
             bail!("a change was not written: {other:?}")
+        }
+    }
+}
+
+/// Sends a change until it is answered: its event id makes repeating harmless.
+async fn send(store: &Store, change: &Change) -> anyhow::Result<CommitAnswer> {
+    let mut tries = 1;
+    loop {
+        match store.commit(change).await {
+            Err(error) if error.kind() == StoreErrorKind::Unavailable && tries < MAX_TRIES => tries += 1,
+            answer => return Ok(answer?),
         }
     }
 }

@@ -104,6 +104,7 @@ http {{
     listen {address} backlog=4096;
     location / {{
       {location}
+      proxy_request_buffering off; proxy_max_temp_file_size 0;
       proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host $host;
     }}
   }}

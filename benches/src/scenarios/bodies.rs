@@ -1,13 +1,14 @@
 //! Bodies of 1 KiB, 100 KiB and 10 MiB, both ways, beside nginx and plain Pingora.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Extent, Findings};
 use crate::generator::{Keys, Requests, Until};
 use crate::machine::Core;
 use crate::peers::{self, Peer};
 use crate::report::Table;
-use crate::rounds::{self, Case};
+use crate::rounds::{self, Case, Plan};
 use crate::stage::Stage;
 use crate::statistics::Ratio;
 use crate::upstream::BODIES;
@@ -17,6 +18,9 @@ const KEYS: usize = 10_000;
 const CONNECTIONS: usize = 64;
 const CONNECTIONS_OF_LARGE: usize = 2;
 const LARGE: usize = 1 << 20;
+/// Long, since a large body takes long, and therefore few.
+const SPAN: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 5;
 
 pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
     let stage = Stage::start(KEYS).await?;
@@ -33,7 +37,8 @@ pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
             }
         }
     }
-    rounds::measure(&mut cases, extent.plan)?;
+    let plan = Plan { rounds: extent.plan.rounds.min(ROUNDS), span: SPAN, ..extent.plan };
+    rounds::measure(&mut cases, plan)?;
     Ok(Findings::of_cases("Bodies", table(&cases), &cases))
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Extent, Findings};
 use crate::generator::{Keys, Requests, Until};
-use crate::machine::Core;
+use crate::machine::{self, Core};
 use crate::peers::Peer;
 use crate::report::Table;
 use crate::rounds::Case;
@@ -31,13 +31,15 @@ pub(super) async fn run(_extent: Extent) -> anyhow::Result<Findings> {
         "p50",
         "p99",
         "CPU µs a request",
+        "Redis CPU µs a request",
         "store calls a request",
         "bytes to and from Redis a request",
     ]);
     for (name, asked) in &found {
         let mut row = vec![(*name).to_owned()];
         row.extend([asked.took_ms, asked.p50_ms, asked.p99_ms].map(|ms| format!("{ms:.1} ms")));
-        row.extend([format!("{:.1}", asked.cpu_us), format!("{:.3}", asked.calls), format!("{:.0}", asked.bytes)]);
+        row.extend([asked.cpu_us, asked.redis_cpu_us].map(|us| format!("{us:.1}")));
+        row.extend([format!("{:.3}", asked.calls), format!("{:.0}", asked.bytes)]);
         table.row(row);
     }
     Ok(Findings { tables: vec![("Never used, cold, warm".to_owned(), table)], json: json!(found) })
@@ -50,6 +52,7 @@ struct Asked {
     p50_ms: f64,
     p99_ms: f64,
     cpu_us: f64,
+    redis_cpu_us: f64,
     calls: f64,
     bytes: f64,
 }
@@ -57,7 +60,8 @@ struct Asked {
 fn ask_for_all(stage: &Stage, gateway: &Arc<Peer>) -> anyhow::Result<Asked> {
     let requests = Requests::get("/some/resource", Keys::InTurn(Arc::clone(&stage.keys)));
     let mut case = Case::new("all keys once", gateway, requests);
-    let before = (gateway.cpu_time(), calls(stage), bytes(stage));
+    let redis_cpu = || stage.site.redis_pid().map(machine::cpu_time);
+    let before = (gateway.cpu_time(), calls(stage), bytes(stage), redis_cpu()?);
     let outcome = case.ask(Until::Answers(KEYS as u64))?;
     let each = |all: f64| all / KEYS as f64;
     let ms = |quantile: f64| outcome.latency.value_at_quantile(quantile) as f64 / 1000.0;
@@ -66,6 +70,7 @@ fn ask_for_all(stage: &Stage, gateway: &Arc<Peer>) -> anyhow::Result<Asked> {
         p50_ms: ms(0.5),
         p99_ms: ms(0.99),
         cpu_us: each((gateway.cpu_time() - before.0).as_secs_f64() * 1e6),
+        redis_cpu_us: each((redis_cpu()? - before.3).as_secs_f64() * 1e6),
         // With those of the feed and the heartbeats, which go on whether or not a gateway is asked.
         calls: each((calls(stage) - before.1) as f64),
         bytes: each((bytes(stage) - before.2) as f64),

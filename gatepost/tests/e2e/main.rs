@@ -17,6 +17,8 @@ mod secrets;
 mod single;
 mod site;
 #[cfg(feature = "long")]
+mod soak;
+#[cfg(feature = "long")]
 mod storm;
 mod webhooks;
 mod wrong_use;

@@ -129,6 +129,20 @@ impl Gatepost {
         self.log.lock().unwrap().clone()
     }
 
+    /// Forgets what was logged, for processes that run long.
+    #[cfg(feature = "long")]
+    pub(crate) fn forget_log(&self) {
+        self.log.lock().unwrap().clear();
+    }
+
+    /// Its resident memory.
+    #[cfg(feature = "long")]
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// What stands at `/metrics`.
     pub(crate) async fn metrics(&self) -> String {
         crate::admin::client().get(format!("http://{}/metrics", self.ops)).send().await.unwrap().text().await.unwrap()
