@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gatepost_domain::change::Topic;
+use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, WebhookId};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Version;
-use gatepost_store::act::FanOutAnswer;
+use gatepost_store::act::{FanOutAnswer, MAX_DEAD_LETTERS};
 use gatepost_store::{Entry, FanOut, FanOutEvent, MAX_PAGE, Result, Store, Told, Versioned};
 
 use crate::options::MAX_PENDING;
@@ -40,6 +40,7 @@ async fn step(shared: &Shared) -> Result<()> {
     let Some(last) = entries.last() else { return Ok(()) };
     let new = last.version;
     let webhooks = webhooks(&shared.store, &entries).await?;
+    drop_queues_of_removed(&shared.store, &entries).await?;
     let step = plan(expected, new, entries, &webhooks);
     let quarantined = step.quarantined.len() as u64;
     match shared.store.fan_out(step).await? {
@@ -50,6 +51,21 @@ async fn step(shared: &Shared) -> Result<()> {
         }
         // Another deliverer was faster, and has done the same.
         FanOutAnswer::Lost => {}
+    }
+    Ok(())
+}
+
+/// Drops what removed webhooks have left, before the cursor moves: the process that has removed one may have died.
+async fn drop_queues_of_removed(store: &Store, entries: &[Entry]) -> Result<()> {
+    for told in entries.iter().filter_map(|entry| entry.told.as_ref().ok()) {
+        if told.action != Action::WebhookDeleted {
+            continue;
+        }
+        let Ok(webhook) = WebhookId::parse(&told.head.subject) else { continue };
+        // One whose removal was lost stands again, with its queue.
+        if store.webhook(&webhook).await?.is_none() {
+            while store.drop_queue(&webhook).await? > 0 {}
+        }
     }
     Ok(())
 }
@@ -88,6 +104,7 @@ fn plan(expected: Version, new: Version, entries: Vec<Entry>, webhooks: &Webhook
         events: Vec::new(),
         quarantined: Vec::new(),
         max_pending: MAX_PENDING,
+        max_dead: MAX_DEAD_LETTERS,
     };
     for entry in entries {
         match (entry.told, entry.event) {

@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     queue: IntGaugeVec,
     oldest_due_s: Gauge,
     dead_letters: IntGauge,
+    dead_dropped: IntGauge,
 }
 
 impl Metrics {
@@ -47,6 +48,10 @@ impl Metrics {
             queue: IntGaugeVec::new(Opts::new("gatepost_delivery_queue", "Deliveries by state."), &["state"])?,
             oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "How long the longest due delivery is due.")?,
             dead_letters: IntGauge::new("gatepost_dead_letters", "Deliveries whose schedule has ended.")?,
+            dead_dropped: IntGauge::new(
+                "gatepost_dead_letters_dropped",
+                "Dead letters that were dropped, in the store's life, because their webhook had too many.",
+            )?,
         };
         metrics.register_all(registry)?;
         for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {
@@ -63,7 +68,8 @@ impl Metrics {
         registry.register(Box::new(self.overflowed.clone()))?;
         registry.register(Box::new(self.queue.clone()))?;
         registry.register(Box::new(self.oldest_due_s.clone()))?;
-        registry.register(Box::new(self.dead_letters.clone()))
+        registry.register(Box::new(self.dead_letters.clone()))?;
+        registry.register(Box::new(self.dead_dropped.clone()))
     }
 
     pub(crate) fn count(&self, outcome: &str) {
@@ -76,5 +82,6 @@ impl Metrics {
         self.queue.with_label_values(&["leased"]).set(gauge(numbers.leased));
         self.oldest_due_s.set(numbers.oldest_due.as_secs_f64());
         self.dead_letters.set(gauge(numbers.dead));
+        self.dead_dropped.set(gauge(numbers.dead_dropped));
     }
 }

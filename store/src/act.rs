@@ -11,8 +11,8 @@ use gatepost_domain::id::{EventId, GatewayId, KeyId, StoreId};
 use gatepost_domain::time::{Timestamp, Version};
 
 pub use queue::{
-    DueWebhooks, FanOutAnswer, Held, LeaseRequest, QueueNumbers, RawDeadLetter, RawEvent, RawFanOut, RawLeased,
-    RawSettle, Step, TrimRule, Trimmed,
+    DROPPED_A_CALL, DueWebhooks, FanOutAnswer, Held, LeaseRequest, MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS,
+    MAX_QUARANTINED, QueueNumbers, RawDeadLetter, RawEvent, RawFanOut, RawLeased, RawSettle, Step, TrimRule, Trimmed,
 };
 
 /// The name of a record: its id, whose prefix names its kind.

@@ -14,12 +14,14 @@ mod room;
 mod sealed;
 mod tables;
 mod trim;
+mod upgrade;
 mod writer;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gatepost_domain::id::{GatewayId, StoreId};
 use gatepost_domain::time::{Clock, Timestamp, Version};
@@ -30,7 +32,7 @@ use tokio::sync::watch;
 use crate::act::{KnownGateway, Repeats, StoreHead};
 use crate::change::checksum;
 use crate::error::{Result, StoreError, StoreErrorKind};
-use crate::options::{Skew, StoreOptions};
+use crate::options::{COMMIT_DEADLINE, Skew, StoreOptions};
 use room::Room;
 use tables::META;
 use writer::Writer;
@@ -82,7 +84,8 @@ impl Embedded {
             gateways: Mutex::default(),
         };
         let store = Self { inner: Arc::new(inner) };
-        store.perform(make_tables).await?;
+        // However long that takes: nobody can do without.
+        store.inner.writer.perform(make_tables).await?;
         store.inner.last.send_replace(store.last_position().await?);
         Ok(store)
     }
@@ -124,14 +127,26 @@ impl Embedded {
         self.inner.database.begin_read().map_err(failure)
     }
 
-    /// Performs a write, see [`Writer::perform`].
+    /// Performs a write, see [`Writer::perform`], within the deadline of most acts.
     async fn perform<T, F>(&self, act: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
+        self.perform_within(COMMIT_DEADLINE, act).await
+    }
+
+    /// The same with a deadline of its own. An act that is answered too late may still be performed.
+    async fn perform_within<T, F>(&self, deadline: Duration, act: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
+    {
         self.inner.room.for_all()?;
-        self.inner.writer.perform(act).await
+        let performed = tokio::time::timeout(deadline, self.inner.writer.perform(act)).await;
+        performed.unwrap_or_else(|_| {
+            Err(StoreErrorKind::Unavailable.with(format!("the disk did not answer within {} ms", deadline.as_millis())))
+        })
     }
 
     /// Tells readers of the feed that there is more.
@@ -158,6 +173,7 @@ fn open_database(path: Option<&Path>) -> Result<Database> {
     };
     make_directory(directory)?;
     let file = directory.join(FILE);
+    make_private(&file)?;
     builder.create(&file).map_err(|error| {
         if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
             return StoreErrorKind::Refused.with(format!("{} is in use by another process", file.display()));
@@ -172,12 +188,22 @@ fn make_directory(directory: &Path) -> Result<()> {
     made.map_err(|error| StoreErrorKind::Refused.with(format!("cannot make {}: {error}", directory.display())))
 }
 
+/// The file is for its owner alone, also one that an older version of the program has made.
+fn make_private(file: &Path) -> Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let refused = |error: std::io::Error| StoreErrorKind::Refused.with(format!("{}: {error}", file.display()));
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(file).map_err(refused)?;
+    opened.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(refused)
+}
+
 fn make_tables(transaction: &WriteTransaction) -> Result<()> {
     macro_rules! make {
         ($($name:ident),*) => { $(transaction.open_table(tables::$name).map_err(failure)?;)* };
     }
     tables::all!(make);
-    Ok(())
+    upgrade::number_deliveries(transaction)?;
+    upgrade::count_dead_letters(transaction)
 }
 
 fn head(transaction: &ReadTransaction) -> Result<Option<StoreHead>> {

@@ -30,6 +30,8 @@ pub struct FanOut {
     pub quarantined: Vec<(Version, Vec<u8>, String)>,
     /// Pending deliveries that a webhook may have.
     pub max_pending: u64,
+    /// Dead letters that a webhook may have.
+    pub max_dead: u64,
 }
 
 /// One event and the webhooks that asked for it.
@@ -115,6 +117,7 @@ impl Store {
             events,
             quarantined: step.quarantined,
             max_pending: step.max_pending,
+            max_dead: step.max_dead,
         };
         self.backend.fan_out(raw).await
     }

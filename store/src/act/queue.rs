@@ -5,6 +5,15 @@ use std::time::Duration;
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 
+/// Attempts that are remembered of a webhook.
+pub const MAX_ATTEMPTS_KEPT: u64 = 1000;
+/// Dead letters that a webhook may have; beyond, the oldest go.
+pub const MAX_DEAD_LETTERS: u64 = 10_000;
+/// Entries that the quarantine holds; beyond, the oldest go.
+pub const MAX_QUARANTINED: u64 = 10_000;
+/// Deliveries, and dead letters, that one call of `drop_queue` removes.
+pub const DROPPED_A_CALL: u32 = 1000;
+
 /// One event to be delivered.
 #[derive(Debug, Clone)]
 pub struct RawEvent {
@@ -31,6 +40,8 @@ pub struct RawFanOut {
     pub quarantined: Vec<(Version, Vec<u8>, String)>,
     /// Pending deliveries that a webhook may have; beyond, its oldest becomes a dead letter.
     pub max_pending: u64,
+    /// Dead letters that a webhook may have; beyond, the oldest go.
+    pub max_dead: u64,
 }
 
 /// How a step of the fan-out ended.
@@ -155,6 +166,8 @@ pub struct QueueNumbers {
     pub oldest_due: Duration,
     /// Entries after the fan-out cursor.
     pub not_fanned_out: u64,
+    /// Dead letters that were dropped, in the store's life, because their webhook had too many.
+    pub dead_dropped: u64,
 }
 
 /// What trimming may remove.

@@ -5,19 +5,20 @@ use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::deliveries::{delivery, end, enqueue};
-use super::tables::{ATTEMPTS, CAPPED, DEAD, DEAD_AGES, DEAD_BY_TIME, DEAD_SEALED, DELIVERIES, EVENTS};
-use super::{Embedded, failure, sealed};
-use crate::act::Held;
+use super::tables::{
+    ATTEMPTS, CAPPED, DEAD, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_SEALED, DELIVERIES, EVENTS, META,
+};
+use super::{Embedded, failure, number, sealed, set_number};
+use crate::act::{DROPPED_A_CALL, Held};
 use crate::error::Result;
 
-/// Deliveries or dead letters that one call of `drop_queue` removes.
-const DROPPED_A_CALL: usize = 1000;
-
-/// Why and when a delivery was given up.
+/// Why and when a delivery was given up, and how many may be.
 pub(super) struct Death<'a> {
     pub(super) attempts_made: u32,
     pub(super) reason: &'a str,
     pub(super) at: Timestamp,
+    /// Dead letters that the webhook may have.
+    pub(super) max_dead: u64,
 }
 
 impl Embedded {
@@ -31,7 +32,8 @@ impl Embedded {
     }
 }
 
-/// Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again.
+/// Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again. Of too many the
+/// oldest goes.
 pub(super) fn bury(transaction: &WriteTransaction, webhook: &str, event: &str, death: &Death<'_>) -> Result<()> {
     let events = transaction.open_table(EVENTS).map_err(failure)?;
     let body = events.get(event).map_err(failure)?.map(|stored| stored.value().1.to_vec()).unwrap_or_default();
@@ -45,6 +47,33 @@ pub(super) fn bury(transaction: &WriteTransaction, webhook: &str, event: &str, d
     if sealed.is_some() {
         transaction.open_table(DEAD_SEALED).map_err(failure)?.insert(age, ()).map_err(failure)?;
     }
+    drop((events, by_time));
+    let count = count(transaction, webhook)? + 1;
+    set_count(transaction, webhook, count)?;
+    if count > death.max_dead { drop_oldest(transaction, webhook) } else { Ok(()) }
+}
+
+fn drop_oldest(transaction: &WriteTransaction, webhook: &str) -> Result<()> {
+    let oldest = {
+        let by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
+        let first = by_time.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(failure)?.next();
+        first.transpose().map_err(failure)?.map(|(key, _)| key.value().2.to_owned())
+    };
+    let Some(oldest) = oldest else { return Ok(()) };
+    remove(transaction, webhook, &oldest)?;
+    let mut meta = transaction.open_table(META).map_err(failure)?;
+    let dropped = number(&meta, "dead_dropped")?;
+    set_number(&mut meta, "dead_dropped", dropped + 1)
+}
+
+fn count(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
+    let counts = transaction.open_table(DEAD_COUNTS).map_err(failure)?;
+    Ok(counts.get(webhook).map_err(failure)?.map_or(0, |count| count.value()))
+}
+
+pub(super) fn set_count(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
+    let mut counts = transaction.open_table(DEAD_COUNTS).map_err(failure)?;
+    if count == 0 { counts.remove(webhook) } else { counts.insert(webhook, count) }.map_err(failure)?;
     Ok(())
 }
 
@@ -61,6 +90,8 @@ pub(super) fn remove(transaction: &WriteTransaction, webhook: &str, event: &str)
         let age = (died_ms, webhook, event);
         transaction.open_table(DEAD_AGES).map_err(failure)?.remove(age).map_err(failure)?;
         transaction.open_table(DEAD_SEALED).map_err(failure)?.remove(age).map_err(failure)?;
+        let left = count(transaction, webhook)?.saturating_sub(1);
+        set_count(transaction, webhook, left)?;
     }
     Ok(())
 }
@@ -83,16 +114,17 @@ pub(super) fn erase_secret(transaction: &WriteTransaction, died_ms: u64, webhook
 fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<Held> {
     let dead = transaction.open_table(DEAD).map_err(failure)?;
     let letter = dead.get((webhook, event)).map_err(failure)?.map(|letter| {
-        let (_, _, _, body, sealed) = letter.value();
-        (body.to_vec(), sealed.map(<[u8]>::to_vec))
+        let (died_ms, _, _, body, sealed) = letter.value();
+        (died_ms, body.to_vec(), sealed.map(<[u8]>::to_vec))
     });
     drop(dead);
-    let Some((body, secret)) = letter else { return Ok(Held::No) };
+    let Some((died_ms, body, secret)) = letter else { return Ok(Held::No) };
     let mut events = transaction.open_table(EVENTS).map_err(failure)?;
     let left = events.get(event).map_err(failure)?.map_or(0, |stored| stored.value().0);
     events.insert(event, (left + 1, body.as_slice())).map_err(failure)?;
     if let Some(secret) = secret {
-        sealed::put(transaction, event, now.as_ms(), &secret)?;
+        // It is no younger than the letter.
+        sealed::put(transaction, event, died_ms, &secret)?;
     }
     drop(events);
     enqueue(transaction, webhook, event, now)?;
@@ -129,7 +161,7 @@ fn names(transaction: &WriteTransaction, of: Of, webhook: &str) -> Result<Vec<St
     macro_rules! collect {
         ($table:ident) => {{
             let table = transaction.open_table($table).map_err(failure)?;
-            for entry in table.range((webhook, "")..).map_err(failure)?.take(DROPPED_A_CALL) {
+            for entry in table.range((webhook, "")..).map_err(failure)?.take(DROPPED_A_CALL as usize) {
                 let (key, _) = entry.map_err(failure)?;
                 if key.value().0 != webhook {
                     break;

@@ -3,8 +3,8 @@
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::tables::{DELIVERIES, EVENTS, LEASED, PENDING, QUEUE};
-use super::{failure, sealed};
+use super::tables::{DELIVERIES, EVENTS, LEASED, MADE, MADE_AS, META, PENDING, QUEUE};
+use super::{failure, number, sealed, set_number};
 use crate::error::Result;
 
 /// A delivery's state.
@@ -26,8 +26,26 @@ pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str
         .insert((webhook, event), (0, "", 0, ms, ms))
         .map_err(failure)?;
     transaction.open_table(QUEUE).map_err(failure)?.insert((webhook, ms, event), ()).map_err(failure)?;
+    number_it(transaction, webhook, event)?;
     let count = pending(transaction, webhook)?;
     set_pending(transaction, webhook, count + 1)
+}
+
+/// Writes down that a delivery was made after all others.
+pub(super) fn number_it(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
+    let mut meta = transaction.open_table(META).map_err(failure)?;
+    let made = number(&meta, "made")? + 1;
+    set_number(&mut meta, "made", made)?;
+    transaction.open_table(MADE).map_err(failure)?.insert((webhook, made, event), ()).map_err(failure)?;
+    transaction.open_table(MADE_AS).map_err(failure)?.insert((webhook, event), made).map_err(failure)?;
+    Ok(())
+}
+
+/// The delivery that was made first, whenever it is due.
+pub(super) fn oldest(transaction: &WriteTransaction, webhook: &str) -> Result<Option<String>> {
+    let made = transaction.open_table(MADE).map_err(failure)?;
+    let first = made.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(failure)?.next();
+    Ok(first.transpose().map_err(failure)?.map(|(key, _)| key.value().2.to_owned()))
 }
 
 pub(super) fn delivery(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<Option<Delivery>> {
@@ -63,6 +81,13 @@ pub(super) fn move_to(
 pub(super) fn end(transaction: &WriteTransaction, webhook: &str, event: &str, before: &Delivery) -> Result<()> {
     leave(transaction, webhook, event, before)?;
     transaction.open_table(DELIVERIES).map_err(failure)?.remove((webhook, event)).map_err(failure)?;
+    let made = {
+        let mut made_as = transaction.open_table(MADE_AS).map_err(failure)?;
+        made_as.remove((webhook, event)).map_err(failure)?.map(|made| made.value())
+    };
+    if let Some(made) = made {
+        transaction.open_table(MADE).map_err(failure)?.remove((webhook, made, event)).map_err(failure)?;
+    }
     let count = pending(transaction, webhook)?;
     set_pending(transaction, webhook, count.saturating_sub(1))?;
     let mut events = transaction.open_table(EVENTS).map_err(failure)?;
@@ -93,6 +118,7 @@ pub(super) fn pending(transaction: &WriteTransaction, webhook: &str) -> Result<u
 }
 
 fn set_pending(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
-    transaction.open_table(PENDING).map_err(failure)?.insert(webhook, count).map_err(failure)?;
+    let mut table = transaction.open_table(PENDING).map_err(failure)?;
+    if count == 0 { table.remove(webhook) } else { table.insert(webhook, count) }.map_err(failure)?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::act::{
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::Result;
-use crate::options::MAX_FEED_WAIT;
+use crate::options::{CLAIM_DEADLINE, HEARTBEAT_DEADLINE, MAX_FEED_WAIT};
 use crate::packed::unpack;
 
 impl Embedded {
@@ -39,7 +39,8 @@ impl Embedded {
 
     pub(crate) async fn claim_first_use(&self, claim: RawClaim) -> Result<Claim> {
         let now = self.now();
-        let outcome = self.perform(move |transaction| claim_first_use(transaction, &claim, now)).await?;
+        let act = move |transaction: &WriteTransaction| claim_first_use(transaction, &claim, now);
+        let outcome = self.perform_within(CLAIM_DEADLINE, act).await?;
         if let Claim::Won(version) = outcome {
             self.announce(version);
         }
@@ -66,7 +67,7 @@ impl Embedded {
     /// A write, so that a store that cannot write cannot answer.
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Beat> {
         let now = self.now();
-        self.perform(move |transaction| {
+        self.perform_within(HEARTBEAT_DEADLINE, move |transaction| {
             let mut meta = transaction.open_table(META).map_err(failure)?;
             set_number(&mut meta, "heartbeat", now.as_ms())
         })
@@ -200,9 +201,10 @@ fn judge_cursor(transaction: &ReadTransaction, cursor: Version, event: Option<&E
     } else if cursor <= trimmed_through {
         CursorState::Trimmed
     } else {
-        let found = entries::event_at(&stream, cursor)?;
-        let is_same = found.is_some() && (event.is_none() || found.as_ref() == event);
-        if is_same { CursorState::Present } else { CursorState::Foreign }
+        match entries::event_at(&stream, cursor)? {
+            Some(found) if event.is_none() || found.as_ref() == event => CursorState::Present,
+            Some(_) | None => CursorState::Foreign,
+        }
     };
     Ok(Judged { state, last, trimmed_through })
 }

@@ -91,10 +91,13 @@ fn told(bytes: &[u8]) -> std::result::Result<Told, String> {
     })
 }
 
-/// The event id of the entry at a position; none if there is no such entry.
-pub(super) fn event_at(stream: &impl ReadableTable<u64, &'static [u8]>, version: Version) -> Result<Option<EventId>> {
+/// The event id of the entry at a position, if that can be read; none if there is no such entry.
+pub(super) fn event_at(
+    stream: &impl ReadableTable<u64, &'static [u8]>,
+    version: Version,
+) -> Result<Option<Option<EventId>>> {
     let bytes = stream.get(version.as_u64()).map_err(failure)?;
-    Ok(bytes.and_then(|bytes| decode(version, bytes.value()).event))
+    Ok(bytes.map(|bytes| decode(version, bytes.value()).event))
 }
 
 fn text(line: &[u8]) -> Result<String> {

@@ -7,16 +7,14 @@ use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::dead_letters::{self, Death};
-use super::deliveries::{Delivery, delivery, end, enqueue, move_to, pending};
+use super::deliveries::{Delivery, delivery, end, enqueue, move_to, oldest, pending};
 use super::tables::{ATTEMPTS, CAPPED, EVENTS, LEASED, META, QUARANTINE, QUEUE};
 use super::{Embedded, failure, number, sealed, set_number};
-use crate::act::{FanOutAnswer, Held, LeaseRequest, RawFanOut, RawLeased, RawSettle, Step};
+use crate::act::{
+    FanOutAnswer, Held, LeaseRequest, MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS, MAX_QUARANTINED, RawFanOut, RawLeased,
+    RawSettle, Step,
+};
 use crate::error::{Result, StoreErrorKind};
-
-/// Attempts that are remembered of a webhook.
-const MAX_ATTEMPTS: u64 = 1000;
-/// Entries that the quarantine holds; beyond, the oldest go.
-const MAX_QUARANTINED: u64 = 10_000;
 
 impl Embedded {
     pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutAnswer> {
@@ -71,13 +69,15 @@ fn settle(transaction: &WriteTransaction, settle: &RawSettle, now: Timestamp) ->
 }
 
 fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> Result<FanOutAnswer> {
-    let mut meta = transaction.open_table(META).map_err(failure)?;
-    if number(&meta, "fan_out")? != step.expected.as_u64() {
-        return Ok(FanOutAnswer::Lost);
+    {
+        let mut meta = transaction.open_table(META).map_err(failure)?;
+        if number(&meta, "fan_out")? != step.expected.as_u64() {
+            return Ok(FanOutAnswer::Lost);
+        }
+        let fanned = number(&meta, "fanned")?;
+        set_number(&mut meta, "fan_out", step.new.as_u64())?;
+        set_number(&mut meta, "fanned", fanned + step.entries)?;
     }
-    let fanned = number(&meta, "fanned")?;
-    set_number(&mut meta, "fan_out", step.new.as_u64())?;
-    set_number(&mut meta, "fanned", fanned + step.entries)?;
     let mut overflowed = 0;
     for event in &step.events {
         if event.webhooks.is_empty() {
@@ -89,7 +89,7 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
         drop(events);
         for webhook in &event.webhooks {
             enqueue(transaction, webhook.as_str(), event.event.as_str(), now)?;
-            overflowed += overflow(transaction, webhook.as_str(), step.max_pending, now)?;
+            overflowed += overflow(transaction, webhook.as_str(), step, now)?;
         }
     }
     quarantine(transaction, step)?;
@@ -97,23 +97,22 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
 }
 
 /// Moves the oldest deliveries of a queue that is too long into the dead letters.
-fn overflow(transaction: &WriteTransaction, webhook: &str, max_pending: u64, now: Timestamp) -> Result<u64> {
+fn overflow(transaction: &WriteTransaction, webhook: &str, step: &RawFanOut, now: Timestamp) -> Result<u64> {
     let mut overflowed = 0;
-    while pending(transaction, webhook)? > max_pending {
+    while pending(transaction, webhook)? > step.max_pending {
         let Some(event) = oldest(transaction, webhook)? else { break };
         let Some(delivery) = delivery(transaction, webhook, &event)? else { break };
-        let death = Death { attempts_made: delivery.attempts_made, reason: "the queue was full", at: now };
+        let death = Death {
+            attempts_made: delivery.attempts_made,
+            reason: "the queue was full",
+            at: now,
+            max_dead: step.max_dead,
+        };
         dead_letters::bury(transaction, webhook, &event, &death)?;
         end(transaction, webhook, &event, &delivery)?;
         overflowed += 1;
     }
     Ok(overflowed)
-}
-
-fn oldest(transaction: &WriteTransaction, webhook: &str) -> Result<Option<String>> {
-    let queue = transaction.open_table(QUEUE).map_err(failure)?;
-    let first = queue.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(failure)?.next();
-    Ok(first.transpose().map_err(failure)?.map(|(key, _)| key.value().2.to_owned()))
 }
 
 fn quarantine(transaction: &WriteTransaction, step: &RawFanOut) -> Result<()> {
@@ -212,7 +211,7 @@ fn step(
         Step::Retry(wait) => move_to(transaction, webhook, event, held, back(held.attempts_made + 1, wait)),
         Step::Wait(wait) => move_to(transaction, webhook, event, held, back(held.attempts_made, wait)),
         Step::Dead(reason) => {
-            let death = Death { attempts_made: held.attempts_made + 1, reason, at: now };
+            let death = Death { attempts_made: held.attempts_made + 1, reason, at: now, max_dead: MAX_DEAD_LETTERS };
             dead_letters::bury(transaction, webhook, event, &death)?;
             end(transaction, webhook, event, held)
         }
@@ -226,7 +225,7 @@ fn remember_attempt(transaction: &WriteTransaction, webhook: &str, attempt: &[u8
         range.next_back().transpose().map_err(failure)?.map_or(0, |(key, _)| key.value().1)
     };
     table.insert((webhook, newest + 1), attempt).map_err(failure)?;
-    if let Some(too_old) = (newest + 1).checked_sub(MAX_ATTEMPTS) {
+    if let Some(too_old) = (newest + 1).checked_sub(MAX_ATTEMPTS_KEPT) {
         table.remove((webhook, too_old)).map_err(failure)?;
     }
     Ok(())

@@ -85,6 +85,7 @@ impl Embedded {
             dead: transaction.open_table(DEAD).map_err(failure)?.len().map_err(failure)?,
             quarantined: transaction.open_table(QUARANTINE).map_err(failure)?.len().map_err(failure)?,
             oldest_due: oldest_ms.map_or(Duration::ZERO, |ms| now.since(Timestamp::from_ms(ms))),
+            dead_dropped: number(&meta, "dead_dropped")?,
             not_fanned_out: number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?),
         })
     }

@@ -1,9 +1,10 @@
 //! Records in the embedded store.
 
+use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
-use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS};
+use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, REMOVED};
 use super::{Embedded, entries, failure, number, receipts, sealed, set_number};
 use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
 use crate::change::MOMENT_DIGITS;
@@ -48,6 +49,12 @@ fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -
         let stored = records.get(write.name.0.as_str()).map_err(failure)?;
         let stored = stored.map(|bytes| unpack(bytes.value(), None)).transpose()?;
         if place == 0
+            && stored.is_none()
+            && let Some(version) = removed_by(transaction, &write.name, &commit.event)?
+        {
+            return Ok(Some(CommitAnswer::Repeated(version)));
+        }
+        if place == 0
             && let Some(before) = stored.as_ref().filter(|stored| stored.event == commit.event)
         {
             return Ok(Some(CommitAnswer::Repeated(before.version)));
@@ -70,6 +77,14 @@ fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -
     let waiting = number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?);
     let full = commit.urgency == Urgency::Ordinary && waiting >= max_entries;
     Ok(full.then_some(CommitAnswer::StreamFull))
+}
+
+/// Where a record was removed by this event, as long as that is known.
+fn removed_by(transaction: &WriteTransaction, name: &RecordName, event: &EventId) -> Result<Option<Version>> {
+    let removed = transaction.open_table(REMOVED).map_err(failure)?;
+    let Some(removal) = removed.get(name.0.as_str()).map_err(failure)? else { return Ok(None) };
+    let (by, version) = removal.value();
+    Ok((by == event.as_str()).then(|| Version::from_u64(version)))
 }
 
 fn apply(transaction: &WriteTransaction, commit: &RawCommit, now: Timestamp) -> Result<CommitAnswer> {
@@ -107,7 +122,11 @@ fn write_records(transaction: &WriteTransaction, commit: &RawCommit, version: Ve
         let name = write.name.0.as_str();
         match &write.new {
             Some(image) => records.insert(name, pack(version, &commit.event, image).as_slice()),
-            None => records.remove(name),
+            None => {
+                let mut removed = transaction.open_table(REMOVED).map_err(failure)?;
+                removed.insert(name, (commit.event.as_str(), version.as_u64())).map_err(failure)?;
+                records.remove(name)
+            }
         }
         .map_err(failure)?;
     }

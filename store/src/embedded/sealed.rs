@@ -6,8 +6,11 @@ use super::failure;
 use super::tables::{SEALED, SEALED_AGES};
 use crate::error::Result;
 
-/// Keeps an event's sealed secret.
+/// Keeps an event's sealed secret, which gets no younger where it is kept already.
 pub(super) fn put(transaction: &WriteTransaction, event: &str, ms: u64, sealed: &[u8]) -> Result<()> {
+    if get(transaction, event)?.is_some() {
+        return Ok(());
+    }
     transaction.open_table(SEALED).map_err(failure)?.insert(event, (ms, sealed)).map_err(failure)?;
     transaction.open_table(SEALED_AGES).map_err(failure)?.insert((ms, event), ()).map_err(failure)?;
     Ok(())

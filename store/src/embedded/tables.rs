@@ -18,12 +18,16 @@ macro_rules! all {
             RECEIPT_AGES,
             EVENTS,
             DELIVERIES,
+            MADE,
+            MADE_AS,
+            REMOVED,
             QUEUE,
             LEASED,
             PENDING,
             CAPPED,
             ATTEMPTS,
             DEAD,
+            DEAD_COUNTS,
             DEAD_BY_TIME,
             DEAD_AGES,
             DEAD_SEALED,
@@ -35,8 +39,8 @@ macro_rules! all {
 }
 pub(super) use all;
 
-/// Single values: `id`, `envelope`, `last`, `last_event`, `trimmed`, `fan_out`, `entries`, `fanned`,
-/// `loose_checksum`. Numbers are 8 bytes, big end first.
+/// Single values: `id`, `envelope`, `last`, `trimmed`, `fan_out`, `entries`, `fanned`, `made`, `dead_dropped`,
+/// `heartbeat`, `loose_checksum`. Numbers are 8 bytes, big end first.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Record name → record (see `packed`).
 pub(super) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
@@ -67,6 +71,12 @@ type Letter<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
 /// moment from which it is available in ms).
 pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), DeliveryState<'static>> =
     TableDefinition::new("deliveries");
+/// (Webhook, number, event): deliveries in the order in which they were made.
+pub(super) const MADE: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("made");
+/// (Webhook, event) → number.
+pub(super) const MADE_AS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("made_as");
+/// Name of a record that was removed lately → (event, position) of its removal.
+pub(super) const REMOVED: TableDefinition<'_, &str, (&str, u64)> = TableDefinition::new("removed");
 /// (Webhook, moment from which it is available, event). A leased delivery is available at the end of
 /// its lease.
 pub(super) const QUEUE: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("queue");
@@ -80,6 +90,8 @@ pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("
 pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
 /// (Webhook, event) → (moment of death in ms, attempts made, reason, body, sealed secret).
 pub(super) const DEAD: TableDefinition<'_, (&str, &str), Letter<'static>> = TableDefinition::new("dead");
+/// Webhook → its dead letters.
+pub(super) const DEAD_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("dead_counts");
 /// (Webhook, moment of death, event).
 pub(super) const DEAD_BY_TIME: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("dead_by_time");
 /// (Moment of death, webhook, event), for trimming.

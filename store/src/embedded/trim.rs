@@ -5,15 +5,19 @@ use std::time::Duration;
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
-use super::tables::{DEAD_AGES, DEAD_SEALED, META, SEALED_AGES, STREAM};
+use super::tables::{DEAD_AGES, DEAD_SEALED, META, REMOVED, SEALED_AGES, STREAM};
 use super::{Embedded, dead_letters, failure, number, receipts, sealed, set_number};
 use crate::act::{TrimRule, Trimmed};
 use crate::error::Result;
+
+/// For how long it is known by which event a record was removed.
+const REMOVED_KEPT: Duration = Duration::from_secs(600);
 
 impl Embedded {
     pub(crate) async fn trim(&self, rule: TrimRule) -> Result<Trimmed> {
         let now = self.now();
         self.perform(move |transaction| {
+            trim_removed(transaction, now)?;
             let (entries, trimmed_through) = trim_stream(transaction, &rule, now)?;
             let (sealed_in_dead, dead) = trim_dead(transaction, &rule, now)?;
             let receipts = receipts::trim(transaction, rule.batch, now)?;
@@ -45,6 +49,13 @@ fn trim_stream(transaction: &WriteTransaction, rule: &TrimRule, now: Timestamp) 
         set_number(&mut meta, "trimmed", *last)?;
     }
     Ok((old.len() as u64, Version::from_u64(number(&meta, "trimmed")?)))
+}
+
+/// A commit whose answer was lost is repeated soon or never.
+fn trim_removed(transaction: &WriteTransaction, now: Timestamp) -> Result<()> {
+    let mut removed = transaction.open_table(REMOVED).map_err(failure)?;
+    let is_young = |_: &str, (_, version): (&str, u64)| now.since(Version::from_u64(version).moment()) < REMOVED_KEPT;
+    removed.retain(is_young).map_err(failure)
 }
 
 fn trim_sealed(transaction: &WriteTransaction, rule: &TrimRule, now: Timestamp) -> Result<u64> {

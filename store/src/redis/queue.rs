@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 
-use crate::act::{FanOutAnswer, Held, LeaseRequest, RawFanOut, RawLeased, RawSettle, Step};
+use crate::act::{DROPPED_A_CALL, FanOutAnswer, Held, LeaseRequest, RawFanOut, RawLeased, RawSettle, Step};
+use crate::act::{MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS, MAX_QUARANTINED};
 use crate::error::{Result, StoreErrorKind};
 use crate::options::COMMIT_DEADLINE;
 use crate::packed::version_text;
 
 use super::answer::Answer;
 use super::{Arguments, Redis, scripts};
-
-/// Deliveries or dead letters that one call of `drop_queue` removes.
-const DROPPED_A_CALL: u32 = 1000;
 
 impl Redis {
     pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutAnswer> {
@@ -58,7 +56,8 @@ impl Redis {
     }
 
     pub(crate) async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
-        let arguments = Arguments::default().number(settlements.len() as u64);
+        let limits = Arguments::default().number(MAX_ATTEMPTS_KEPT).number(MAX_DEAD_LETTERS);
+        let arguments = limits.number(settlements.len() as u64);
         let arguments = settlements.into_iter().fold(arguments, settle_arguments);
         let mut answer = self.act(&scripts::SETTLE, COMMIT_DEADLINE, arguments).await?;
         let mut all = Vec::new();
@@ -98,6 +97,8 @@ fn fan_out_arguments(step: RawFanOut) -> Arguments {
         .bytes(version_text(step.new))
         .number(step.entries)
         .number(step.max_pending)
+        .number(step.max_dead)
+        .number(MAX_QUARANTINED)
         .number(step.events.len() as u64);
     for event in step.events {
         arguments = arguments.text(event.event.as_str()).bytes(event.body).number(event.webhooks.len() as u64);

@@ -61,6 +61,7 @@ impl Redis {
             quarantined: answer.next()?,
             oldest_due: answer.next().map(Duration::from_millis)?,
             not_fanned_out: answer.next()?,
+            dead_dropped: answer.next()?,
         })
     }
 

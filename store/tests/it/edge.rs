@@ -229,3 +229,25 @@ pub(crate) async fn gateways_are_known_until_they_sign_off_or_must_refuse(place:
     test.skew.add(2_000);
     assert_eq!(known().await, vec![]);
 }
+
+pub(crate) async fn a_reader_with_a_foreign_or_trimmed_cursor_is_told_so(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    let (key, _) = test.key().await;
+    let entries = test.store.feed(Version::ZERO, 100, NO_WAIT).await.unwrap();
+    let (ms, sequence) = key.version.parts();
+    let beyond = Version::from_parts(ms + 10, sequence);
+    let (after, judged) = test.store.follow(beyond, None, 10, NO_WAIT).await.unwrap();
+    assert_eq!((after.len(), judged.state, judged.last), (0, CursorState::Foreign, key.version));
+    let other = EventId::generate(&mut os_rng());
+    let (_, judged) = test.store.follow(entries[0].version, Some(other.clone()), 10, NO_WAIT).await.unwrap();
+    assert_eq!(judged.state, CursorState::Foreign);
+    assert_eq!(test.store.confirm(key.version, &other).await.unwrap().state, CursorState::Foreign);
+    assert_eq!(test.store.confirm(key.version, &key.event).await.unwrap().state, CursorState::Present);
+
+    test.fan_out(&webhook).await;
+    test.store.trim(crate::trim::rule(1)).await.unwrap();
+    let (after, judged) = test.store.follow(entries[0].version, entries[0].event.clone(), 10, NO_WAIT).await.unwrap();
+    assert_eq!((after.len(), judged.state), (1, CursorState::Trimmed));
+    assert_eq!(test.store.confirm(entries[0].version, &other).await.unwrap().state, CursorState::Trimmed);
+}

@@ -1,9 +1,12 @@
 //! What concerns the place of a store: another store at the address, and several stores on one Redis.
 
-use gatepost_store::act::CommitAnswer;
-use gatepost_store::{Store, StoreErrorKind, Write};
+use std::time::Duration;
 
 use gatepost_domain::change::Action;
+use gatepost_domain::id::EventId;
+use gatepost_domain::time::Version;
+use gatepost_store::act::{CommitAnswer, CursorState};
+use gatepost_store::{Store, StoreErrorKind, Write, os_rng};
 
 use crate::fixture::{Place, account, change, commit};
 
@@ -119,4 +122,29 @@ async fn scripts_that_redis_has_forgotten_are_loaded_again() {
     let (key, _) = test.key().await;
     test.revoke(key).await;
     assert_eq!(test.store.usage(vec!["never".to_owned()]).await.unwrap(), [0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_without_a_readable_event_id_is_judged_by_its_position() {
+    let test = Place::redis().fixture().await;
+    let (ms, sequence) = test.store.last_position().await.unwrap().parts();
+    let version = Version::from_parts(ms + 1, sequence);
+    let (id, redis) = (format!("{}-{sequence}", ms + 1), test.place.redis.as_ref().unwrap());
+    assert_eq!(redis.ask(&["xadd", "{gp}:stream", &id, "v", "2"]), id);
+    redis.ask(&["hset", "{gp}:meta", "last", &id]);
+    assert_eq!(test.store.feed(Version::ZERO, 100, Duration::ZERO).await.unwrap().last().unwrap().event, None);
+    assert_eq!(test.store.judge_cursor(version, None).await.unwrap().state, CursorState::Present);
+    let some = EventId::generate(&mut os_rng());
+    assert_eq!(test.store.judge_cursor(version, Some(some)).await.unwrap().state, CursorState::Foreign);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_on_disk_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let test = Place::disk().fixture().await;
+    let gatepost_store::StoreUrl::Embedded(directory) = &test.place.options.url else { panic!("not embedded") };
+    for (path, mode) in [(directory.clone(), 0o700), (directory.join("gatepost.redb"), 0o600)] {
+        let found = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{}", path.display());
+    }
 }

@@ -9,6 +9,7 @@ use gatepost_store::act::{FanOutAnswer, Held, LeaseRequest, RawSettle, Step};
 use gatepost_store::{FanOut, FanOutEvent, Leased, os_rng};
 
 use crate::fixture::{Fixture, Place};
+use crate::trim::rule;
 
 const LEASE: Duration = Duration::from_secs(30);
 const NO_WAIT: Duration = Duration::ZERO;
@@ -31,6 +32,7 @@ impl Fixture {
             events: events.collect(),
             quarantined: vec![],
             max_pending,
+            max_dead: 1000,
         }
     }
 
@@ -224,6 +226,8 @@ pub(crate) async fn the_last_delivery_to_end_erases_the_secret(place: Place) {
     assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "one delivery is still to come");
     test.settle(&webhooks[1], &leased[0].event_id, &token, Step::Dropped).await;
     assert_eq!(test.store.queue_numbers().await.unwrap().pending, 0);
+    test.skew.add(8 * 86_400_000);
+    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed, 0, "it was erased before");
 }
 
 pub(crate) async fn a_dead_letter_can_be_sent_again(place: Place) {
@@ -296,4 +300,83 @@ pub(crate) async fn a_dropped_queue_is_gone(place: Place) {
     assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![]);
     assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), Vec::<Vec<u8>>::new());
     assert!(test.store.dead_letters(&webhook.id, 10).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_full_queue_gives_up_what_was_made_first_also_where_that_waits_for_a_retry(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        test.key().await;
+        let step = test.step(&webhook.id, 3).await;
+        events.push(step.events[0].event.clone());
+        test.store.fan_out(step).await.unwrap();
+    }
+    let (token, leased) = test.lease(&webhook, 3).await;
+    for delivery in &leased {
+        test.settle(&webhook, &delivery.event_id, &token, Step::Retry(Duration::from_secs(300))).await;
+    }
+    test.key().await;
+    let step = test.step(&webhook.id, 3).await;
+    let newest = step.events[0].event.clone();
+    assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutAnswer::Moved { overflowed: 1 });
+    let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    assert_eq!(dead.iter().map(|letter| letter.event_id.clone()).collect::<Vec<_>>(), events[..1]);
+    assert_eq!(test.lease(&webhook, 3).await.1[0].event_id, newest);
+}
+
+pub(crate) async fn dead_letters_of_a_webhook_are_bounded(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    test.key().await;
+    let mut step = test.step(&webhook.id, 0).await;
+    let template = step.events.pop().unwrap();
+    let event = |_| FanOutEvent { event: EventId::generate(&mut os_rng()), ..template.clone() };
+    step.events = (0..10).map(event).collect();
+    step.max_dead = 7;
+    assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutAnswer::Moved { overflowed: 10 });
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.dead, numbers.dead_dropped, numbers.pending), (7, 3, 0));
+    assert_eq!(test.store.dead_letters(&webhook.id, 10).await.unwrap().len(), 7);
+}
+
+pub(crate) async fn an_event_that_nobody_asked_for_keeps_no_secret(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    test.key().await;
+    let mut step = test.step(&webhook.id, 10).await;
+    step.events.iter_mut().for_each(|event| event.webhooks.clear());
+    test.store.fan_out(step).await.unwrap();
+    test.skew.add(8 * 86_400_000);
+    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed, 0, "it was erased before");
+}
+
+pub(crate) async fn a_queue_is_dropped_also_while_a_lease_is_held(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.one_delivery().await;
+    let (token, leased) = test.lease(&webhook, 1).await;
+    while test.store.drop_queue(&webhook.id).await.unwrap() > 0 {}
+    let numbers = test.store.queue_numbers().await.unwrap();
+    assert_eq!((numbers.pending, numbers.leased), (0, 0));
+    assert_eq!(test.settle(&webhook, &leased[0].event_id, &token, Step::Done).await, Held::No);
+}
+
+pub(crate) async fn a_dead_letter_is_sent_again_while_another_webhook_waits_for_the_same_event(place: Place) {
+    let test = place.fixture().await;
+    let webhooks = [test.webhook().await, test.webhook().await];
+    test.key().await;
+    let mut step = test.step(&webhooks[0].id, 1000).await;
+    step.events[0].webhooks = webhooks.iter().map(|webhook| webhook.id.clone()).collect();
+    test.store.fan_out(step).await.unwrap();
+    let (token, leased) = test.lease(&webhooks[0], 1).await;
+    let event = leased[0].event_id.clone();
+    test.settle(&webhooks[0], &event, &token, Step::Dead("status 500".to_owned())).await;
+    assert_eq!(test.store.resend(&webhooks[0].id, &event).await.unwrap(), Held::Yes);
+    for webhook in &webhooks {
+        let (token, leased) = test.lease(webhook, 1).await;
+        assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "both still need it");
+        assert_eq!(test.settle(webhook, &event, &token, Step::Done).await, Held::Yes);
+    }
+    test.skew.add(8 * 86_400_000);
+    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed, 0, "the last one has erased it");
 }

@@ -294,3 +294,31 @@ pub(crate) async fn a_deleted_project_ends_its_keys_with_one_change(place: Place
     assert_eq!((found.facts.status, found.facts.project_status), (Status::Active, Status::Inactive));
     assert_eq!(test.store.claim_first_use(&found.facts, &digest).await.unwrap(), Claim::NotActive);
 }
+
+pub(crate) async fn a_repeated_removal_answers_the_same_version(place: Place) {
+    let test = place.fixture().await;
+    let webhook = test.webhook().await;
+    let read = test.store.webhook(&webhook.id).await.unwrap().unwrap();
+    let removal = change(Action::WebhookDeleted, vec![Write::remove(read.clone())], None);
+    let CommitAnswer::Committed(version) = test.store.commit(&removal).await.unwrap() else { panic!("not committed") };
+    assert_eq!(test.store.commit(&removal).await.unwrap(), CommitAnswer::Repeated(version));
+    let other = change(Action::WebhookDeleted, vec![Write::remove(read)], None);
+    assert_eq!(test.store.commit(&other).await.unwrap(), CommitAnswer::Stale, "this one has removed nothing");
+    assert_eq!(test.store.last_position().await.unwrap(), version);
+}
+
+pub(crate) async fn a_commit_of_several_records_of_which_one_is_stale_writes_none(place: Place) {
+    let test = place.fixture().await;
+    let (first, _) = test.key().await;
+    let (second, _) = test.key().await;
+    let write = |key: &Versioned<ApiKey>, name: &str| Write {
+        old: Some(key.clone().map(Into::into)),
+        new: Some(renamed(key, name)),
+    };
+    commit(&test.store, Action::ApiKeyUpdated, vec![write(&second, "before")], None).await;
+    let last = test.store.last_position().await.unwrap();
+    let both = change(Action::ApiKeyUpdated, vec![write(&first, "both"), write(&second, "both")], None);
+    assert_eq!(test.store.commit(&both).await.unwrap(), CommitAnswer::Stale);
+    assert_eq!(test.reload(&first.record.id).await, first);
+    assert_eq!(test.store.last_position().await.unwrap(), last);
+}

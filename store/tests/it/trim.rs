@@ -13,7 +13,7 @@ use crate::fixture::{Place, api_key, change, renamed};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn rule(max_entries: u64) -> TrimRule {
+pub(crate) fn rule(max_entries: u64) -> TrimRule {
     TrimRule { max_age: 30 * DAY, max_entries, max_sealed_age: 7 * DAY, max_dead_age: 30 * DAY, batch: 1000 }
 }
 
@@ -74,6 +74,7 @@ pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut place: Place)
         events: vec![],
         quarantined: vec![],
         max_pending: 10,
+        max_dead: 10,
     };
     test.store.fan_out(step).await.unwrap();
     assert!(matches!(test.store.commit(&create).await.unwrap(), CommitAnswer::Committed(_)), "the deliverer caught up");

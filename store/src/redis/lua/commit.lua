@@ -5,6 +5,7 @@
 --   digests to set (digest, name), digests to drop, members to add (index, member), to remove,
 --   receipts (name, ms for which it is kept, sealed answer).
 -- Returns 'committed' or 'repeated' with the version, or 'stale', 'digest-taken', 'stream-full'.
+local REMOVED_KEPT_MS = 600000
 local event, max_waiting, loosens, secret = argument(), argument(), argument(), argument()
 local told = {
   action = argument(), scope = argument(), scope_data = argument(),
@@ -30,8 +31,13 @@ for place, write in ipairs(writes) do
   if stored then
     version, last_event = string.match(stored, '^([^\n]*)\n([^\n]*)\n')
   end
-  if place == 1 and last_event == event then
-    return {'repeated', version}
+  local repeated = last_event == event and version
+  if not stored then
+    local gone = redis.call('GET', removed_key(write[1]))
+    repeated = gone and string.match(gone, '^' .. event .. '\n(.*)$')
+  end
+  if place == 1 and repeated then
+    return {'repeated', repeated}
   end
   is_stale = is_stale or version ~= write[2]
 end
@@ -53,6 +59,8 @@ local version = append(now, event, told)
 for _, write in ipairs(writes) do
   if write[3] == '' then
     redis.call('DEL', record_key(write[1]))
+    -- Only so long as a commit may be repeated whose answer was lost.
+    redis.call('SET', removed_key(write[1]), event .. '\n' .. version, 'PX', REMOVED_KEPT_MS)
   else
     redis.call('SET', record_key(write[1]), version .. '\n' .. write[3])
   end

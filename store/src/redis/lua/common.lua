@@ -5,7 +5,7 @@
 local META = KEYS[1]
 local PREFIX = string.sub(META, 1, -5)
 
--- meta hash: id, envelope, last, last-event, trimmed, fan-out, entries, fanned, deliveries, loose-checksum
+-- meta hash: id, envelope, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped, loose-checksum
 local STREAM = PREFIX .. 'stream'             -- stream of changes, ids `ms-sequence`
 local SEALED = PREFIX .. 'sealed'             -- hash: event -> sealed secret
 local SEALED_AGES = PREFIX .. 'sealed-ages'   -- sorted set: event by ms
@@ -21,9 +21,11 @@ local QUARANTINE = PREFIX .. 'quarantine'     -- list: 'version\nreason\nbytes'
 local function record_key(name) return PREFIX .. 'record:' .. name end         -- string: packed record
 local function first_use_key(name) return PREFIX .. 'first-use:' .. name end   -- string: ms
 local function receipt_key(name) return PREFIX .. 'receipt:' .. name end       -- string: 'ms\nsealed answer'
+local function removed_key(name) return PREFIX .. 'removed:' .. name end       -- string: 'event\nversion'
 local function digest_key(digest) return PREFIX .. 'digest:' .. digest end     -- string: record name
 local function index_key(name) return PREFIX .. 'index:' .. name end           -- sorted set: members by name
 local function queue_key(webhook) return PREFIX .. 'queue:' .. webhook end     -- sorted set: event by ms
+local function made_key(webhook) return PREFIX .. 'made:' .. webhook end       -- sorted set: event by number
 local function delivery_key(webhook) return PREFIX .. 'delivery:' .. webhook end -- hash: event -> state
 local function held_key(webhook) return PREFIX .. 'held:' .. webhook end       -- sorted set: event by lease end
 local function attempts_key(webhook) return PREFIX .. 'attempts:' .. webhook end -- list, newest first

@@ -11,8 +11,12 @@ local function judge_cursor(cursor, event)
     state = 'trimmed'
   else
     local entry = redis.call('XRANGE', STREAM, cursor, cursor)[1]
+    -- Who could not read the event id of an entry judges by its position alone.
+    if entry and event == '' then
+      state = 'present'
+    end
     for at = 1, entry and #entry[2] or 0, 2 do
-      if entry[2][at] == 'e' and (event == '' or entry[2][at + 1] == event) then
+      if entry[2][at] == 'e' and entry[2][at + 1] == event then
         state = 'present'
       end
     end

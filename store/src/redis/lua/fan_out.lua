@@ -1,9 +1,11 @@
 -- Moves the fan-out cursor and makes the deliveries, or nothing.
--- ARGV: expected and new position, entries in between, deliveries that a webhook may have,
+-- ARGV: expected and new position, entries in between, deliveries and dead letters that a webhook may have,
+--   entries that the quarantine may have,
 --   number of events, then of each: event, body, number of webhooks, webhooks;
 --   number of quarantined entries, then each as 'version\nreason\nbytes'.
 -- Returns 'moved' with the number of deliveries that fell out of full queues, or 'lost'.
-local expected, new, entries, max_pending = argument(), argument(), argument(), tonumber(argument())
+local expected, new, entries = argument(), argument(), argument()
+local max_pending, max_dead, max_quarantined = tonumber(argument()), tonumber(argument()), tonumber(argument())
 if position('fan-out') ~= expected then
   return {'lost'}
 end
@@ -14,9 +16,9 @@ redis.call('HINCRBY', META, 'fanned', entries)
 local overflowed = 0
 local function overflow(webhook)
   while redis.call('HLEN', delivery_key(webhook)) > max_pending do
-    local oldest = redis.call('ZRANGE', queue_key(webhook), 0, 0)[1]
-    bury(webhook, oldest, delivery(webhook, oldest).attempts, 'the queue was full', now)
-    finish(webhook, oldest)
+    local event = oldest(webhook)
+    bury(webhook, event, delivery(webhook, event).attempts, 'the queue was full', now, max_dead)
+    finish(webhook, event)
     overflowed = overflowed + 1
   end
 end
@@ -39,5 +41,5 @@ end
 for _ = 1, tonumber(argument()) do
   redis.call('RPUSH', QUARANTINE, argument())
 end
-redis.call('LTRIM', QUARANTINE, -MAX_QUARANTINED, -1)
+redis.call('LTRIM', QUARANTINE, -max_quarantined, -1)
 return {'moved', overflowed}

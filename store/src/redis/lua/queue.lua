@@ -1,7 +1,7 @@
 -- What all acts on queues share.
 -- A delivery's state is 'attempts lease_end_ms created_ms available_ms token'.
-local MAX_ATTEMPTS_KEPT = 1000
-local MAX_QUARANTINED = 10000
+-- Made before creation was written down: so many of a queue's first are looked through for one that was.
+local MAX_UNNUMBERED = 1000
 
 local function delivery(webhook, event)
   local state = redis.call('HGET', delivery_key(webhook), event)
@@ -43,7 +43,20 @@ end
 
 local function enqueue(webhook, event, now)
   put(webhook, event, {attempts = 0, lease_end = 0, created = now, available = now, token = ''})
+  redis.call('ZADD', made_key(webhook), redis.call('HINCRBY', META, 'made', 1), event)
   redis.call('HINCRBY', META, 'deliveries', 1)
+end
+
+-- The delivery that was made first, whenever it is due.
+local function oldest(webhook)
+  if redis.call('ZCARD', made_key(webhook)) < redis.call('HLEN', delivery_key(webhook)) then
+    for _, event in ipairs(redis.call('ZRANGE', queue_key(webhook), 0, MAX_UNNUMBERED - 1)) do
+      if not redis.call('ZSCORE', made_key(webhook), event) then
+        return event
+      end
+    end
+  end
+  return redis.call('ZRANGE', made_key(webhook), 0, 0)[1]
 end
 
 local function erase_secret(event)
@@ -55,6 +68,7 @@ end
 local function finish(webhook, event)
   redis.call('HDEL', delivery_key(webhook), event)
   redis.call('ZREM', queue_key(webhook), event)
+  redis.call('ZREM', made_key(webhook), event)
   redis.call('ZREM', held_key(webhook), event)
   redis.call('ZREM', LEASED, webhook .. ' ' .. event)
   redis.call('HINCRBY', META, 'deliveries', -1)
@@ -62,20 +76,6 @@ local function finish(webhook, event)
     redis.call('HDEL', EVENTS_LEFT, event)
     redis.call('HDEL', EVENTS, event)
     erase_secret(event)
-  end
-end
-
--- Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again.
-local function bury(webhook, event, attempts, reason, now)
-  local body = redis.call('HGET', EVENTS, event) or ''
-  local secret = redis.call('HGET', SEALED, event)
-  local letter = string.format('%.0f\n%.0f\n%s\n', now, attempts, (string.gsub(reason, '\n', ' ')))
-  redis.call('HSET', dead_key(webhook), event, letter .. body)
-  redis.call('ZADD', dead_times_key(webhook), now, event)
-  redis.call('ZADD', DEAD_AGES, now, webhook .. ' ' .. event)
-  if secret then
-    redis.call('HSET', dead_sealed_key(webhook), event, secret)
-    redis.call('ZADD', DEAD_SEALED_AGES, now, webhook .. ' ' .. event)
   end
 end
 
@@ -89,6 +89,25 @@ local function remove_dead(webhook, event)
   redis.call('ZREM', dead_times_key(webhook), event)
   redis.call('ZREM', DEAD_AGES, webhook .. ' ' .. event)
   erase_dead_secret(webhook, event)
+end
+
+-- Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again. Of too many the
+-- oldest goes, for these acts go on when memory is full.
+local function bury(webhook, event, attempts, reason, now, max_dead)
+  local body = redis.call('HGET', EVENTS, event) or ''
+  local secret = redis.call('HGET', SEALED, event)
+  local letter = string.format('%.0f\n%.0f\n%s\n', now, attempts, (string.gsub(reason, '\n', ' ')))
+  redis.call('HSET', dead_key(webhook), event, letter .. body)
+  redis.call('ZADD', dead_times_key(webhook), now, event)
+  redis.call('ZADD', DEAD_AGES, now, webhook .. ' ' .. event)
+  if secret then
+    redis.call('HSET', dead_sealed_key(webhook), event, secret)
+    redis.call('ZADD', DEAD_SEALED_AGES, now, webhook .. ' ' .. event)
+  end
+  while redis.call('ZCARD', dead_times_key(webhook)) > max_dead do
+    remove_dead(webhook, redis.call('ZRANGE', dead_times_key(webhook), 0, 0)[1])
+    redis.call('HINCRBY', META, 'dead-dropped', 1)
+  end
 end
 
 -- The delivery, if this token holds its lease now.

@@ -1,8 +1,8 @@
 -- Ends deliveries or gives them back, each for itself.
--- ARGV: number of them, then of each: webhook, event, token, step (done, dropped, retry, wait, dead), ms to wait or
+-- ARGV: attempts and dead letters that a webhook may have, number of settlements, then of each: webhook, event, token, step (done, dropped, retry, wait, dead), ms to wait or
 --   reason of death, attempt to remember or ''.
 -- Returns 'ok', then of each 'yes' or 'no'.
-local now = now_ms()
+local max_attempts, max_dead, now = tonumber(argument()), tonumber(argument()), now_ms()
 local answer, touched = {'ok'}, {}
 
 local function settle(webhook, event, token, step, detail, attempt)
@@ -20,7 +20,7 @@ local function settle(webhook, event, token, step, detail, attempt)
     put(webhook, event, state)
   else
     if step == 'dead' then
-      bury(webhook, event, state.attempts + 1, detail, now)
+      bury(webhook, event, state.attempts + 1, detail, now, max_dead)
     end
     finish(webhook, event)
   end
@@ -33,7 +33,7 @@ for _ = 1, tonumber(argument()) do
   answer[#answer + 1] = settle(webhook, event, token, step, detail, attempt)
 end
 for webhook in pairs(touched) do
-  redis.call('LTRIM', attempts_key(webhook), 0, MAX_ATTEMPTS_KEPT - 1)
+  redis.call('LTRIM', attempts_key(webhook), 0, max_attempts - 1)
   redis.call('HDEL', CAPPED, webhook)
   refresh(webhook)
 end
