@@ -5,6 +5,8 @@ mod access_keys;
 mod accounts;
 mod api_keys;
 mod credential;
+mod docs;
+mod document;
 mod events;
 mod extract;
 mod gateways;
@@ -48,6 +50,7 @@ pub(crate) fn router(control_plane: ControlPlane) -> Router {
     router
         .route_layer(middleware::from_fn_with_state(control_plane.clone(), absence::judged))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
+        .merge(docs::routes())
         .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })
         .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })
         .layer(middleware::from_fn_with_state(control_plane.clone(), idempotency::once))
@@ -108,5 +111,7 @@ fn document_json(mut document: utoipa::openapi::OpenApi) -> String {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("accessKey", scheme);
     document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("accessKey", Vec::<String>::new())]);
-    document.to_pretty_json().expect("the document is made of serializable parts")
+    let mut document = serde_json::to_value(document).expect("the document is made of serializable parts");
+    document::complete(&mut document);
+    serde_json::to_string_pretty(&document).expect("a value can be written")
 }

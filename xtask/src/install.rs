@@ -32,6 +32,12 @@ const NEEDS: &[Need] = &[
     },
     Need { program: "npm", arguments: &["--version"], packages: &["npm"], purpose: "installs that library" },
     Need {
+        program: "chromium",
+        arguments: &["--version"],
+        packages: &["chromium"],
+        purpose: "opens the API's docs as a reader does",
+    },
+    Need {
         program: "promtool",
         arguments: &["--version"],
         packages: &["prometheus"],

@@ -126,7 +126,7 @@ impl Fixture {
         client.request(method, self.url(path))
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.server.address())
     }
 }

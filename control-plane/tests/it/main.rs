@@ -7,6 +7,7 @@ mod access_keys;
 mod accounts;
 mod changes;
 mod changes_told;
+mod docs;
 mod events;
 mod fixture;
 mod habits;

@@ -1,0 +1,52 @@
+//! `/docs`: the OpenAPI document to browse, with everything it needs from this program.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use gatepost_domain::problem::ErrorCode;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use utoipa_swagger_ui::Config;
+
+use super::problem;
+use crate::ControlPlane;
+
+/// Scripts, styles and calls of this server only, nothing inline, in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const INDEX: &str = include_str!("docs/index.html");
+const START: &str = include_str!("docs/start.js");
+
+/// The pages' routes.
+pub(super) fn routes() -> Router<ControlPlane> {
+    Router::new()
+        .route("/docs", get(|| async { page("text/html; charset=utf-8", INDEX.into()) }))
+        .route("/docs/start.js", get(|| async { page("text/javascript", START.into()) }))
+        .route("/docs/{file}", get(asset))
+}
+
+async fn asset(Path(file): Path<String>) -> Response {
+    let Ok(Some(found)) = utoipa_swagger_ui::serve(&file, Arc::new(Config::new(["/openapi.json"]))) else {
+        return problem::answer(ErrorCode::NotFound.into());
+    };
+    let mut response = page(&found.content_type, found.bytes.into_owned());
+    if found.gzpipped {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn page(kind: &str, bytes: Vec<u8>) -> Response {
+    let fixed = |name: HeaderName, value: &'static str| (name, HeaderValue::from_static(value));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"))),
+        fixed(CONTENT_SECURITY_POLICY, POLICY),
+        fixed(CACHE_CONTROL, "no-cache"),
+        fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        fixed(REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, bytes).into_response()
+}

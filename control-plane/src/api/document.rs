@@ -1,0 +1,153 @@
+//! What every operation of the OpenAPI document has, added to what its endpoint says: errors, headers, examples.
+
+mod examples;
+
+use gatepost_domain::problem::ErrorCode;
+use serde_json::{Map, Value, json};
+
+/// Answers that every operation may give.
+const ALWAYS: [u16; 3] = [400, 500, 503];
+/// Answers of every operation that asks for an access key.
+const WITH_ACCESS_KEY: [u16; 3] = [401, 403, 429];
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// Completes the document.
+pub(super) fn complete(document: &mut Value) {
+    document["components"]["schemas"]["Problem"] = problem_schema();
+    document["components"]["headers"] = headers();
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, operations) in paths.iter_mut() {
+        for method in METHODS {
+            if let Some(operation) = operations.get_mut(method) {
+                complete_operation(path, method, operation);
+            }
+        }
+    }
+    examples::add(document);
+}
+
+fn complete_operation(path: &str, method: &str, operation: &mut Value) {
+    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    let further = request_headers(path, method);
+    operation["parameters"] = Value::Array(parameters.into_iter().chain(further).collect());
+    if let Some(body) = operation.get_mut("requestBody") {
+        let said = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are ignored.";
+        body["description"] = Value::from(said);
+    }
+    let is_open = operation
+        .get("security")
+        .and_then(Value::as_array)
+        .is_some_and(|security| security.iter().all(|one| one.as_object().is_none_or(Map::is_empty)));
+    let responses = &mut operation["responses"];
+    let with_body: &[u16] = if method == "get" { &[] } else { &[413] };
+    let of_method: &[u16] = match method {
+        "post" => &[409],
+        "patch" | "delete" => &[409, 412],
+        _ => &[],
+    };
+    let with_access_key: &[u16] = if is_open { &[] } else { &WITH_ACCESS_KEY };
+    let of_path: &[u16] = if path.contains('{') || path == "/events" { &[404] } else { &[] };
+    for status in ALWAYS.iter().chain(with_body).chain(of_method).chain(with_access_key).chain(of_path) {
+        let status = status.to_string();
+        if responses.get(&status).is_none() {
+            responses[status] = json!({});
+        }
+    }
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        complete_response(status, response);
+    }
+}
+
+fn complete_response(status: &str, response: &mut Value) {
+    response["headers"]["X-Request-Id"] = json!({"$ref": "#/components/headers/X-Request-Id"});
+    let is_error = status.starts_with('4') || status.starts_with('5');
+    if is_error {
+        let code = ErrorCode::ALL.iter().find(|code| example_of(**code) && code.status().to_string() == status);
+        let title = code.map_or("Error", |code| code.title());
+        response["description"] = Value::from(title);
+        let schema = json!({"$ref": "#/components/schemas/Problem"});
+        let mut content = json!({"schema": schema});
+        if let Some(code) = code {
+            let problem = gatepost_domain::problem::Problem::from(*code).with_request_id("req_0a1B2c3D4e5F6g7H8i9J0k");
+            content["example"] = serde_json::from_str(&problem.to_json()).unwrap_or_default();
+        }
+        response["content"] = json!({"application/problem+json": content});
+        if matches!(status, "429" | "503") {
+            response["headers"]["Retry-After"] = json!({"$ref": "#/components/headers/Retry-After"});
+        }
+        return;
+    }
+    if response["description"].as_str().is_none_or(str::is_empty) {
+        response["description"] = Value::from(if status == "201" { "Made" } else { "Done" });
+    }
+    if response["content"]["application/json"]["schema"]["$ref"].is_string() {
+        response["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
+    }
+}
+
+/// Whether a code is the one that shows what answers with its status look like: the admin API gives it.
+fn example_of(code: ErrorCode) -> bool {
+    !matches!(code, ErrorCode::BadRequest | ErrorCode::BadPath | ErrorCode::BadHost | ErrorCode::InvalidJson)
+        && !matches!(code, ErrorCode::MissingKey | ErrorCode::InvalidKey)
+}
+
+fn request_headers(path: &str, method: &str) -> Vec<Value> {
+    let parameter = |name: &str, said: &str, example: &str, schema: Value| {
+        json!({"name": name, "in": "header", "required": false, "description": said, "example": example,
+            "schema": schema})
+    };
+    let mut headers = vec![parameter(
+        "X-Request-Id",
+        "Your own id of the request; what is no id is replaced by one",
+        "order-4711",
+        json!({"type": "string"}),
+    )];
+    match method {
+        "post" => headers.push(parameter(
+            "Idempotency-Key",
+            "Repeated with the same key within 24 hours, the request is done once and answered the same",
+            "5f0c1a52-7d0e-4b6a-9a54-3f1f0a8f8f11",
+            json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
+        )),
+        "patch" | "delete" if path != "/events" => headers.push(parameter(
+            "If-Match",
+            "The ETag of the version that may be changed; at another one the answer is 412",
+            "\"1860000000000000000\"",
+            json!({"type": "string"}),
+        )),
+        _ => {}
+    }
+    headers
+}
+
+fn headers() -> Value {
+    json!({
+        "X-Request-Id": {"description": "The id under which the request stands in the log",
+            "schema": {"type": "string"}, "example": "req_0a1B2c3D4e5F6g7H8i9J0k"},
+        "ETag": {"description": "The version of the resource, for If-Match", "schema": {"type": "string"},
+            "example": "\"1860000000000000000\""},
+        "Retry-After": {"description": "After how many seconds to try again", "schema": {"type": "integer"},
+            "example": 1},
+    })
+}
+
+fn problem_schema() -> Value {
+    let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
+    json!({
+        "type": "object",
+        "description": "Why a request was not done (RFC 9457), with the members that clients of The Auth API read.",
+        "required": ["type", "title", "status", "detail", "code", "statusCode", "message", "error"],
+        "properties": {
+            "type": {"type": "string", "description": "The kind of problem", "example": "urn:gatepost:problem:validation"},
+            "title": {"type": "string", "description": "The same in words", "example": "Validation failed"},
+            "status": {"type": "integer", "description": "The HTTP status", "example": 400},
+            "detail": {"type": "string", "description": "What is wrong with this request", "example": "name: is missing"},
+            "code": {"type": "string", "enum": codes, "description": "The kind, for programs", "example": "validation"},
+            "requestId": {"type": "string", "description": "The id under which the request stands in the log",
+                "example": "req_0a1B2c3D4e5F6g7H8i9J0k"},
+            "statusCode": {"type": "integer", "description": "The same as `status`", "example": 400},
+            "message": {"type": "string", "description": "The same as `detail`", "example": "name: is missing"},
+            "error": {"type": "string", "description": "HTTP's name of the status", "example": "Bad Request"},
+        },
+    })
+}
