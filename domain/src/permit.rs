@@ -1,8 +1,13 @@
 //! The authentication rule: why a request may pass, or why not.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use crate::digest::Digest;
 use crate::id::{AccountId, KeyId, ProjectId};
 use crate::key::Env;
+use crate::origin::{self, Allows};
 use crate::record::{ApiKey, Quota, RateLimit, Status};
 use crate::time::Timestamp;
 use crate::window::Period;
@@ -30,6 +35,10 @@ pub struct KeyFacts {
     pub value_replaced_at: Option<Timestamp>,
     /// What the key may do.
     pub permissions: Vec<String>,
+    /// The domains whose web pages may use it; empty for all.
+    pub allowed_domains: Vec<String>,
+    /// The networks from which it may be used; empty for all.
+    pub allowed_ips: Vec<IpNet>,
     /// How often it may be used.
     pub rate_limit: Option<RateLimit>,
     /// How often it may be used in a day or a month.
@@ -57,6 +66,8 @@ impl KeyFacts {
             value_until: value.until,
             value_replaced_at: value.replaced_at,
             permissions: key.permissions.clone(),
+            allowed_domains: key.allowed_domains.clone(),
+            allowed_ips: key.allowed_ips.clone(),
             rate_limit: key.rate_limit,
             quota: key.quota,
             custom_account_id: key.custom_account_id.clone(),
@@ -122,6 +133,15 @@ pub struct Requirement {
     pub permissions: Vec<String>,
 }
 
+/// What is known of a request beside its key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestFacts<'a> {
+    /// Where it comes from; absent if that cannot be told.
+    pub client: Option<IpAddr>,
+    /// The origin or the referrer that a browser told.
+    pub origin: Option<&'a str>,
+}
+
 /// Proof that [`decide`] let a request pass: nothing else makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit(());
@@ -149,6 +169,10 @@ pub enum Denial {
     WrongEnv,
     /// The key lacks a permission that the route asks for.
     MissingPermission,
+    /// The key is locked to domains, and the request comes from a page of none of them.
+    OriginNotAllowed,
+    /// The key is locked to networks, and the request comes from none of them.
+    AddressNotAllowed,
     /// The key was used as often as its rate limit allows.
     RateLimited,
     /// The key was used as often as its quota of a day or a month allows.
@@ -169,6 +193,8 @@ impl Denial {
             Denial::ForeignProject => "foreign-project",
             Denial::WrongEnv => "wrong-env",
             Denial::MissingPermission => "missing-permission",
+            Denial::OriginNotAllowed => "origin-not-allowed",
+            Denial::AddressNotAllowed => "address-not-allowed",
             Denial::RateLimited => "rate-limited",
             Denial::QuotaUsedUp(Period::Day) => "daily-quota-used-up",
             Denial::QuotaUsedUp(Period::Month) => "monthly-quota-used-up",
@@ -185,7 +211,11 @@ impl Denial {
             | Denial::Inactive
             | Denial::Expired
             | Denial::ProjectInactive => DenialClass::Unauthenticated,
-            Denial::ForeignProject | Denial::WrongEnv | Denial::MissingPermission => DenialClass::Forbidden,
+            Denial::ForeignProject
+            | Denial::WrongEnv
+            | Denial::MissingPermission
+            | Denial::OriginNotAllowed
+            | Denial::AddressNotAllowed => DenialClass::Forbidden,
             Denial::RateLimited | Denial::QuotaUsedUp(_) => DenialClass::TooMany,
         }
     }
@@ -204,9 +234,15 @@ pub enum DenialClass {
 
 /// Judges a key that was found. A key that may not be used at all is refused before anything is said
 /// about the route, so that a 403 is only ever seen by the holder of a valid key.
-pub fn decide(facts: &KeyFacts, asked: &Requirement, now: Timestamp) -> Result<Permit, Denial> {
+pub fn decide(
+    facts: &KeyFacts,
+    asked: &Requirement,
+    request: &RequestFacts<'_>,
+    now: Timestamp,
+) -> Result<Permit, Denial> {
     check_key(facts, now)?;
     check_route(facts, asked)?;
+    check_request(facts, request)?;
     Ok(Permit(()))
 }
 
@@ -236,6 +272,21 @@ fn check_route(facts: &KeyFacts, asked: &Requirement) -> Result<(), Denial> {
     } else {
         Err(Denial::MissingPermission)
     }
+}
+
+/// What cannot be told of a request is not allowed where the key is locked.
+fn check_request(facts: &KeyFacts, request: &RequestFacts<'_>) -> Result<(), Denial> {
+    let is_from_network =
+        || request.client.is_some_and(|client| facts.allowed_ips.iter().any(|network| network.contains(&client)));
+    if !facts.allowed_ips.is_empty() && !is_from_network() {
+        return Err(Denial::AddressNotAllowed);
+    }
+    let is_from_page =
+        || request.origin.is_some_and(|origin| origin::allows(&facts.allowed_domains, origin) == Allows::Yes);
+    if !facts.allowed_domains.is_empty() && !is_from_page() {
+        return Err(Denial::OriginNotAllowed);
+    }
+    Ok(())
 }
 
 fn belongs(facts: &KeyFacts, projects: &[ProjectId]) -> bool {
@@ -276,6 +327,8 @@ mod tests {
                 value_until: until.map(Timestamp::from_ms),
                 value_replaced_at: None,
                 permissions,
+                allowed_domains: Vec::new(),
+                allowed_ips: Vec::new(),
                 rate_limit: None,
                 quota: None,
                 custom_account_id: None,
@@ -298,6 +351,54 @@ mod tests {
         }
     }
 
+    fn facts() -> KeyFacts {
+        KeyFacts {
+            key: KeyId::parse("key_001").unwrap(),
+            project: project("a"),
+            account: AccountId::parse("acc_001").unwrap(),
+            env: Env::Live,
+            status: Status::Active,
+            project_status: Status::Active,
+            expires_at: None,
+            value_until: None,
+            value_replaced_at: None,
+            permissions: Vec::new(),
+            allowed_domains: Vec::new(),
+            allowed_ips: Vec::new(),
+            rate_limit: None,
+            quota: None,
+            custom_account_id: None,
+            custom_user_id: None,
+            tenancy: Tenancy::Single,
+        }
+    }
+
+    #[test]
+    fn a_locked_key_passes_only_from_its_networks_and_pages() {
+        let asked = Requirement { projects: Vec::new(), env: EnvRule::Any, permissions: Vec::new() };
+        let locked = |ips: &[&str], domains: &[&str]| KeyFacts {
+            allowed_ips: ips.iter().map(|network| network.parse().unwrap()).collect(),
+            allowed_domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
+            ..facts()
+        };
+        let address = |text: &str| Some(text.parse().unwrap());
+        let (both, networks) = (locked(&["10.0.0.0/8"], &["a.example"]), locked(&["10.0.0.0/8", "2001:db8::/32"], &[]));
+        for (facts, client, origin, expected) in [
+            (&facts(), None, None, None),
+            (&networks, address("10.1.2.3"), None, None),
+            (&networks, address("2001:db8::1"), None, None),
+            (&networks, address("11.0.0.1"), None, Some(Denial::AddressNotAllowed)),
+            (&networks, None, None, Some(Denial::AddressNotAllowed)),
+            (&both, address("10.1.2.3"), Some("https://a.example"), None),
+            (&both, address("10.1.2.3"), Some("https://b.example"), Some(Denial::OriginNotAllowed)),
+            (&both, address("10.1.2.3"), None, Some(Denial::OriginNotAllowed)),
+            (&both, address("11.1.2.3"), Some("https://a.example"), Some(Denial::AddressNotAllowed)),
+        ] {
+            let answer = decide(facts, &asked, &RequestFacts { client, origin }, Timestamp::from_ms(1));
+            assert_eq!(answer.err(), expected, "{client:?} {origin:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
@@ -311,7 +412,7 @@ mod tests {
                 else { asked.projects.contains(&facts.project) };
             let env = match asked.env { EnvRule::Any => true, EnvRule::Only(env) => env == facts.env };
             let allowed = asked.permissions.iter().all(|p| facts.permissions.contains(p));
-            let answer = decide(&facts, &asked, now);
+            let answer = decide(&facts, &asked, &RequestFacts::default(), now);
             prop_assert_eq!(answer.is_ok(), usable && own && env && allowed);
             if let Err(denial) = answer {
                 prop_assert_eq!(denial.class() == DenialClass::Forbidden, usable);

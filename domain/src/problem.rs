@@ -57,6 +57,8 @@ error_codes! {
     MissingAccessKey "missing-access-key" 401 "Missing access key"
     InvalidAccessKey "invalid-access-key" 401 "Invalid access key"
     Forbidden "forbidden" 403 "Forbidden"
+    OriginNotAllowed "origin-not-allowed" 403 "Origin domain is not allowed for this API key"
+    AddressNotAllowed "address-not-allowed" 403 "Address is not allowed for this API key"
     NotFound "not-found" 404 "Not found"
     NoRoute "no-route" 404 "No route"
     InvalidClientKey "invalid-client-key" 404 "Invalid client key"
@@ -243,6 +245,7 @@ mod tests {
     fn hosted_messages_are_kept_to_the_letter() {
         for (code, status, message) in [
             (ErrorCode::InvalidClientKey, 404, "Invalid client key"),
+            (ErrorCode::OriginNotAllowed, 403, "Origin domain is not allowed for this API key"),
             (ErrorCode::RateLimited, 429, "Too many requests"),
             (ErrorCode::MonthlyQuotaExceeded, 429, "Monthly request quota exceeded"),
         ] {

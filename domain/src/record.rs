@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::digest::Digest;
 use crate::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use crate::key::Env;
@@ -170,6 +172,10 @@ pub struct ApiKey {
     pub quota: Option<Quota>,
     /// What it may do, for routes that ask.
     pub permissions: Vec<String>,
+    /// The domains whose web pages may use it, see [`crate::origin`]; empty for all, and for programs.
+    pub allowed_domains: Vec<String>,
+    /// The networks from which it may be used; empty for all.
+    pub allowed_ips: Vec<IpNet>,
     /// Whether it may be used.
     pub status: Status,
     /// What may be shown of its value.

@@ -67,6 +67,11 @@ impl Period {
     }
 }
 
+/// The beginning of the month of a moment, in UTC.
+pub fn start_of_month(moment: Timestamp) -> Timestamp {
+    months_after(moment.date().first_of_month(), 0)
+}
+
 fn months_after(first: civil::Date, months: i64) -> Timestamp {
     let date = first.saturating_add(jiff::Span::new().months(months));
     let moment = TimeZone::UTC.to_timestamp(date.to_datetime(civil::Time::midnight()));

@@ -1,6 +1,7 @@
 //! The gateway: a Pingora proxy that lets requests pass whose key may, and tells the upstream whose they are.
 
 mod access_log;
+mod client;
 mod connection;
 mod context;
 mod credential;

@@ -27,7 +27,7 @@ use crate::request_id::RequestIds;
 use crate::route::{Found, Route, Routes};
 use crate::upstream::{self, Upstream};
 use crate::watched::{self, RequestLine};
-use crate::{access_log, credential, front, identity, respond};
+use crate::{access_log, client, credential, front, identity, respond};
 
 /// The answer of `request_filter`: whether the request was answered there.
 const ANSWERED: bool = true;
@@ -63,7 +63,7 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.body_timeout));
         session.set_total_drain_timeout(Some(self.limits.body_timeout));
-        context.client = client(session);
+        context.client = peer_address(session);
         context.peer = self.peer_of(context.client);
         Ok(())
     }
@@ -216,7 +216,8 @@ impl Proxy {
             (Err(denial), _) => return deny(context, denial),
         };
         let started = Instant::now();
-        let verdict = self.verifier.check(credential, &route.requirement).await;
+        let request = client::facts(&session.req_header().headers, context.client, &self.trusted_proxies);
+        let verdict = self.verifier.check(credential, &route.requirement, &request).await;
         self.take(verdict, context, started)
     }
 
@@ -275,7 +276,7 @@ fn deny(context: &mut Context, denial: Denial) -> Result<(), ErrorCode> {
     Err(respond::denied(denial))
 }
 
-fn client(session: &Session) -> Option<IpAddr> {
+fn peer_address(session: &Session) -> Option<IpAddr> {
     session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
 }
 

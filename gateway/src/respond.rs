@@ -27,6 +27,8 @@ const RETRY_AFTER_S: &str = "1";
 /// The problem of a denial. It does not tell why a key is refused.
 pub(crate) fn denied(denial: Denial) -> ErrorCode {
     match (denial.class(), denial) {
+        (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
+        (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
         (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
         (DenialClass::TooMany, Denial::QuotaUsedUp(Period::Day)) => ErrorCode::DailyQuotaExceeded,
         (DenialClass::TooMany, Denial::QuotaUsedUp(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,

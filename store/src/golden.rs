@@ -50,6 +50,8 @@ fn api_key() -> ApiKey {
         rate_limit: Some(RateLimit { limit: 10, window: Duration::from_secs(60) }),
         quota: None,
         permissions: vec!["read".to_owned()],
+        allowed_domains: Vec::new(),
+        allowed_ips: Vec::new(),
         status: Status::Active,
         mask: "live_00ab…".to_owned(),
         digests: vec![
@@ -124,7 +126,12 @@ fn later_records() -> Vec<(&'static str, Record)> {
     let replaced = KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)), replaced_at: Some(at(100)) };
     let rotated = ApiKey { digests: vec![KeyDigest::current(Digest::from_bytes([1; 32])), replaced], ..api_key() };
     let metered = ApiKey { quota: Some(Quota { limit: 1000, period: Period::Month }), ..api_key() };
-    vec![("api_key_rotated", rotated.into()), ("api_key_metered", metered.into())]
+    let locked = ApiKey {
+        allowed_domains: vec!["*.example.com".to_owned()],
+        allowed_ips: vec!["10.0.0.0/8".parse().unwrap()],
+        ..api_key()
+    };
+    vec![("api_key_rotated", rotated.into()), ("api_key_metered", metered.into()), ("api_key_locked", locked.into())]
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub fn api_key(project: &Project, secret: &Secret, digest: impl FnOnce(&str) -> 
         rate_limit: None,
         quota: None,
         permissions: vec![],
+        allowed_domains: Vec::new(),
+        allowed_ips: Vec::new(),
         status: Status::Active,
         mask: key::mask(secret.expose()),
         digests: vec![KeyDigest::current(digest(secret.expose()))],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::key::{self, Checksum};
-use gatepost_domain::permit::{self, Denial, Permit, Requirement};
+use gatepost_domain::permit::{self, Denial, Permit, RequestFacts, Requirement};
 use gatepost_domain::record::Status;
 use gatepost_domain::slice::Reading;
 use gatepost_domain::time::{Clock, Uptime};
@@ -88,9 +88,10 @@ impl Verifier {
         })
     }
 
-    /// Checks a credential against what a route asks. On a cache hit it touches neither the store nor
+    /// Checks a credential against what a route asks and where the request comes from. On a cache hit it touches neither the store nor
     /// a lock, and allocates nothing.
-    pub async fn check(self: &Arc<Self>, credential: &str, asked: &Requirement) -> Verdict {
+    pub async fn check(self: &Arc<Self>, credential: &str, asked: &Requirement, request: &RequestFacts<'_>) -> Verdict {
+        let asked = &Asked { route: asked, request };
         let now = self.clock.uptime();
         if key::check_api_key(credential, self.checksum(now)).is_err() {
             return denied(Denial::Malformed, None, Source::Text);
@@ -110,7 +111,7 @@ impl Verifier {
     }
 
     /// The verdict from the cache alone, if it can be had.
-    fn hit(&self, digest: &Digest, arrival: Arrival, asked: &Requirement, now: Uptime) -> Option<Verdict> {
+    fn hit(&self, digest: &Digest, arrival: Arrival, asked: &Asked<'_>, now: Uptime) -> Option<Verdict> {
         let looked = self.counting(digest, arrival)?;
         let entry = match (looked, self.live.judge(now)) {
             (Looked::Key(entry), Liveness::Live) => entry,
@@ -135,7 +136,7 @@ impl Verifier {
 
     /// The verdict with the store's help: an unknown value, an entry that no longer counts, a gateway
     /// that is not live, or a first use.
-    async fn miss(self: &Arc<Self>, digest: Digest, arrival: Arrival, asked: &Requirement, now: Uptime) -> Verdict {
+    async fn miss(self: &Arc<Self>, digest: Digest, arrival: Arrival, asked: &Asked<'_>, now: Uptime) -> Verdict {
         let (looked, source) = match self.usable(&digest, arrival, now).await {
             Ok(found) => found,
             Err(unavailable) => return Verdict::Unavailable(unavailable),
@@ -250,8 +251,9 @@ impl Verifier {
         }
     }
 
-    fn decide(&self, entry: &Entry, asked: &Requirement, source: Source) -> Result<Permit, Verdict> {
-        permit::decide(&entry.facts, asked, self.clock.now()).map_err(|denial| denied(denial, Some(entry), source))
+    fn decide(&self, entry: &Entry, asked: &Asked<'_>, source: Source) -> Result<Permit, Verdict> {
+        let decided = permit::decide(&entry.facts, asked.route, asked.request, self.clock.now());
+        decided.map_err(|denial| denied(denial, Some(entry), source))
     }
 
     /// Claims the first use before the request goes upstream. Where the store does not answer, the
@@ -290,6 +292,12 @@ impl Verifier {
         let is_strict = self.strict_checksum.load(Ordering::Acquire) && self.live.judge(now) == Liveness::Live;
         if is_strict { Checksum::Strict } else { Checksum::Ignored }
     }
+}
+
+/// What a key is judged against.
+struct Asked<'a> {
+    route: &'a Requirement,
+    request: &'a RequestFacts<'a>,
 }
 
 /// Whether a first use lets a request pass.

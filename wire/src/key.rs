@@ -45,6 +45,10 @@ pub struct ApiKeyBody {
     pub quota: Option<QuotaBody>,
     /// What it may do, for routes that ask.
     pub permissions: Vec<String>,
+    /// The domains whose web pages may use it; empty for all, and for programs.
+    pub allowed_domains: Vec<String>,
+    /// The networks from which it may be used; empty for all.
+    pub allowed_ips: Vec<String>,
     /// Where it was made.
     pub creation_context: CreationContextBody,
     /// When it was first used.
@@ -120,6 +124,8 @@ impl ApiKeyBody {
                 .map(|rate| RateLimitBody { rate_limit: rate.limit, rate_limit_ttl: rate.window.as_secs_f64() }),
             quota: key.quota.map(|quota| QuotaBody { limit: quota.limit, period: quota.period.as_str().to_owned() }),
             permissions: key.permissions.clone(),
+            allowed_domains: key.allowed_domains.clone(),
+            allowed_ips: key.allowed_ips.iter().map(ToString::to_string).collect(),
             creation_context: CreationContextBody {
                 client_ip: key.creation_context.client_ip.clone(),
                 client_user_agent: key.creation_context.client_user_agent.clone(),

@@ -16,6 +16,7 @@ use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
 use crate::use_cases::api_keys::{Changed, KeyName};
+use crate::use_cases::authenticate::EndUser;
 use input::{CreateApiKey, RotateApiKey, UpdateApiKey};
 
 /// Makes a key. Its value is told only in this answer.
@@ -149,34 +150,47 @@ pub(super) async fn deactivate(
     Ok((wait.headers(&control_plane, version).await?, Json(true)))
 }
 
-/// Checks a key and counts it as used. Every reason why it may not be used is the same 404.
+/// Checks a key and counts it as used. Every reason why it may not be used is the same 404; a key that is locked to
+/// domains or addresses answers 403 unless `x-origin-domain` and `x-origin-ip` tell an end user of theirs.
 #[utoipa::path(
-    post, path = "/api-keys/auth/{key}", tag = "api-keys", params(("key" = String, Path)),
+    post, path = "/api-keys/auth/{key}", tag = "api-keys",
+    params(
+        ("key" = String, Path), ("x-origin-domain" = Option<String>, Header, example = "https://app.example.com"),
+        ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
+    ),
     responses(
-        (status = 200, body = ApiKeyBody), (status = 401), (status = 404), (status = 429), (status = 503),
+        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403),
+        (status = 404), (status = 429), (status = 503),
     )
 )]
 pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
+    user: EndUser,
     Named(key): Named,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    let found = control_plane.authenticate_api_key(&caller, &key).await?;
+    let found = control_plane.authenticate_api_key(&caller, &key, &user).await?;
     let headers = headers::of_use(&found);
     Ok((headers, Json(ApiKeyBody::new(&found.key, &key, Some(found.first_used_at)))))
 }
 
 /// The same for clients that ask with GET.
 #[utoipa::path(
-    get, path = "/api-keys/auth/{key}", tag = "api-keys", params(("key" = String, Path)),
+    get, path = "/api-keys/auth/{key}", tag = "api-keys",
+    params(
+        ("key" = String, Path), ("x-origin-domain" = Option<String>, Header, example = "https://app.example.com"),
+        ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
+    ),
     responses(
-        (status = 200, body = ApiKeyBody), (status = 401), (status = 404), (status = 429), (status = 503),
+        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403),
+        (status = 404), (status = 429), (status = 503),
     )
 )]
 pub(super) async fn authenticate_by_get(
     state: State<ControlPlane>,
     caller: Caller,
+    user: EndUser,
     key: Named,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    authenticate(state, caller, key).await
+    authenticate(state, caller, user, key).await
 }

@@ -13,9 +13,15 @@ use serde_json::error::Category;
 
 use crate::ControlPlane;
 use crate::failure::Failure;
+use crate::use_cases::authenticate::EndUser;
 
 /// Bytes of a request's body.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Where callers tell the origin or the referrer of the end user who presents a key.
+const ORIGIN_DOMAIN: &str = "x-origin-domain";
+/// Where they tell the end user's address.
+const ORIGIN_IP: &str = "x-origin-ip";
 
 /// A body as JSON.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -77,6 +83,19 @@ impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalBody<T
             return Ok(OptionalBody(T::default()));
         }
         serde_json::from_slice(&bytes).map(OptionalBody).map_err(|error| not_json(&error))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EndUser {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let told = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let address = told(ORIGIN_IP).map(|text| {
+            let address = text.trim().parse().map(|address: std::net::IpAddr| address.to_canonical());
+            address.map_err(|_| Failure::invalid(format!("{ORIGIN_IP}: is no address")))
+        });
+        Ok(Self { origin: told(ORIGIN_DOMAIN).map(str::to_owned), address: address.transpose()? })
     }
 }
 

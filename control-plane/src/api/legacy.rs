@@ -11,6 +11,7 @@ use super::extract::JsonBody;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
+use crate::use_cases::authenticate::EndUser;
 
 /// A key to be checked. What else clients send is ignored.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,11 +52,12 @@ pub(crate) struct Authenticated {
 pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
+    user: EndUser,
     JsonBody(asked): JsonBody<Authenticate>,
 ) -> Result<(StatusCode, Json<Authenticated>)> {
     let key = asked.credentials.and_then(|credentials| credentials.api_key);
     let key = key.ok_or_else(|| Failure::invalid("credentials.api_key: is missing"))?;
-    let found = control_plane.authenticate_api_key(&caller, &key).await?.key;
+    let found = control_plane.authenticate_api_key(&caller, &key, &user).await?.key;
     let body = Authenticated {
         authenticated: true,
         custom_meta_data: serde_json::from_str(&found.metadata.0).unwrap_or(Value::Null),

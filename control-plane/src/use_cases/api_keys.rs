@@ -113,6 +113,8 @@ impl ControlPlane {
             rate_limit: None,
             quota: None,
             permissions: Vec::new(),
+            allowed_domains: Vec::new(),
+            allowed_ips: Vec::new(),
             status: Status::Active,
             mask: key::mask(secret.expose()),
             digests: vec![KeyDigest::current(self.store.digest(secret.expose()))],

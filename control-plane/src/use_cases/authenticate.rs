@@ -1,7 +1,9 @@
 //! Checking a key through the admin API: a use like one at a gateway, always against the store.
 
+use std::net::IpAddr;
+
 use gatepost_domain::key::{self, Checksum};
-use gatepost_domain::permit::{self, Denial, EnvRule, Requirement, Sunset, Tenancy};
+use gatepost_domain::permit::{self, Denial, EnvRule, RequestFacts, Requirement, Sunset, Tenancy};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
 use gatepost_domain::slice::Reading;
@@ -26,9 +28,23 @@ pub(crate) struct Authenticated {
     pub(crate) reading: Option<Reading>,
 }
 
+/// What the caller told of the end user who presents the key.
+#[derive(Debug, Default)]
+pub(crate) struct EndUser {
+    /// The origin or the referrer of the end user's page.
+    pub(crate) origin: Option<String>,
+    /// The end user's address.
+    pub(crate) address: Option<IpAddr>,
+}
+
 impl ControlPlane {
     /// Answers the key and when it was first used, or `invalid-client-key` for every reason why not.
-    pub(crate) async fn authenticate_api_key(&self, caller: &Caller, value: &str) -> Result<Authenticated> {
+    pub(crate) async fn authenticate_api_key(
+        &self,
+        caller: &Caller,
+        value: &str,
+        user: &EndUser,
+    ) -> Result<Authenticated> {
         if key::check_api_key(value, Checksum::Ignored).is_err() {
             return Err(ErrorCode::InvalidClientKey.into());
         }
@@ -37,7 +53,7 @@ impl ControlPlane {
         if caller.sees(&found.facts.account, &found.facts.project) == Sight::Hidden {
             return Err(ErrorCode::InvalidClientKey.into());
         }
-        self.decide(&found)?;
+        self.decide(&found, user)?;
         let reading = self.meter(&found).await?;
         let first_used_at = match found.first_used_at {
             Some(first_used_at) => first_used_at,
@@ -65,12 +81,15 @@ impl ControlPlane {
         }
     }
 
-    fn decide(&self, found: &FoundKey) -> Result<()> {
+    fn decide(&self, found: &FoundKey, user: &EndUser) -> Result<()> {
         // The caller's access key has bound the tenant already.
         let facts = permit::KeyFacts { tenancy: Tenancy::Single, ..found.facts.clone() };
         let asked = Requirement { projects: Vec::new(), env: EnvRule::Any, permissions: Vec::new() };
-        match permit::decide(&facts, &asked, self.now()) {
+        let request = RequestFacts { client: user.address, origin: user.origin.as_deref() };
+        match permit::decide(&facts, &asked, &request, self.now()) {
             Ok(_) => Ok(()),
+            Err(Denial::OriginNotAllowed) => Err(ErrorCode::OriginNotAllowed.into()),
+            Err(Denial::AddressNotAllowed) => Err(ErrorCode::AddressNotAllowed.into()),
             Err(_) => Err(ErrorCode::InvalidClientKey.into()),
         }
     }

@@ -14,6 +14,7 @@ mod habits;
 mod idempotency;
 mod keys;
 mod limits;
+mod locks;
 mod openapi;
 mod rotation;
 mod traps;

@@ -78,3 +78,28 @@ async fn ask_for_long(seen: Arc<Seen>, url: String, key: String, number: u64, be
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_key_passes_from_its_networks_and_pages_only() {
+    let site = Site::start(1).await;
+    let project = site.admin.project().await;
+    let locked = async |locks: serde_json::Value| {
+        let mut body = json!({"name": "k", "projectId": project});
+        body.as_object_mut().unwrap().extend(locks.as_object().unwrap().clone());
+        site.admin.post("/api-keys", body).await["key"].as_str().unwrap().to_owned()
+    };
+    let near = locked(json!({"allowedIps": ["127.0.0.0/8"]})).await;
+    let far = locked(json!({"allowedIps": ["10.0.0.0/8"]})).await;
+    let page = locked(json!({"allowedDomains": ["example.com"]})).await;
+    for (key, header, expected) in [
+        (&near, ("x-forwarded-for", "10.0.0.1"), 200),
+        (&far, ("x-forwarded-for", "10.0.0.1"), 403),
+        (&page, ("origin", "https://example.com"), 200),
+        (&page, ("referer", "https://example.com/page"), 200),
+        (&page, ("origin", "https://evil.example"), 403),
+        (&page, ("x-origin-domain", "example.com"), 403),
+    ] {
+        let request = client().get(site.gateways[0].url("/x")).header("x-api-key", key).header(header.0, header.1);
+        assert_eq!(request.send().await.unwrap().status(), expected, "{header:?}");
+    }
+}

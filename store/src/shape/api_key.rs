@@ -8,6 +8,7 @@ use gatepost_domain::key::Env;
 use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, Quota, RateLimit, Record};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Period;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,6 +35,10 @@ pub(super) struct Public {
     quota: Option<StoredQuota>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allowed_domains: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allowed_ips: Vec<String>,
     status: String,
     mask: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +92,8 @@ pub(super) fn public(key: &ApiKey) -> Result<Public> {
         }),
         quota: key.quota.map(|quota| StoredQuota { limit: quota.limit, period: quota.period.as_str().to_owned() }),
         permissions: key.permissions.clone(),
+        allowed_domains: key.allowed_domains.clone(),
+        allowed_ips: key.allowed_ips.iter().map(ToString::to_string).collect(),
         status: status_text(key.status),
         mask: key.mask.clone(),
         client_ip: key.creation_context.client_ip.clone(),
@@ -120,12 +127,18 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
             .map(|rate| RateLimit { limit: rate.limit, window: Duration::from_millis(rate.window_ms) }),
         quota: public.quota.map(quota).transpose()?,
         permissions: public.permissions,
+        allowed_domains: public.allowed_domains,
+        allowed_ips: public.allowed_ips.iter().map(|text| network(text)).collect::<Result<_>>()?,
         status: parse_status(&public.status)?,
         mask: public.mask,
         digests: private.digests.iter().map(digest).collect::<Result<_>>()?,
         creation_context: CreationContext { client_ip: public.client_ip, client_user_agent: public.client_user_agent },
         stamps: public.stamps.decode()?,
     }))
+}
+
+fn network(text: &str) -> Result<IpNet> {
+    text.parse().map_err(|_| invalid("network", text))
 }
 
 fn quota(stored: StoredQuota) -> Result<Quota> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, KeyId};
 use gatepost_domain::key::{Env, Secret};
-use gatepost_domain::permit::{EnvRule, Requirement};
+use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::Clock;
 use gatepost_store::act::CommitAnswer;
@@ -94,7 +94,7 @@ impl Fixture {
 
     /// The same on a route for keys of env `test`.
     pub(crate) async fn check_for_tests(&self, credential: &str) -> Verdict {
-        self.verifier().check(credential, &requirement(Env::Test)).await
+        self.verifier().check(credential, &requirement(Env::Test), &RequestFacts::default()).await
     }
 
     /// Where the permit of a valid key came from.
@@ -184,7 +184,7 @@ impl Fixture {
 
 /// The verdict of a gateway on a route for live keys.
 pub(crate) async fn check(feed: &Feed, credential: &str) -> Verdict {
-    feed.verifier().check(credential, &live()).await
+    feed.verifier().check(credential, &live(), &RequestFacts::default()).await
 }
 
 /// What a route for live keys asks.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::permit::Denial;
+use gatepost_domain::permit::{Denial, RequestFacts};
 use gatepost_verify::{Unavailable, Verdict, WhenStoreIsDown};
 use tokio::task::JoinSet;
 
@@ -22,7 +22,7 @@ async fn two_gateways_under_load_pass_exactly_the_limit() {
         let (key, second, first) = (key.clone(), Arc::clone(&second), fixture.verifier());
         requests.spawn(async move {
             let verdict = match number % 2 {
-                0 => first.check(&key, &crate::fixture::live()).await,
+                0 => first.check(&key, &crate::fixture::live(), &RequestFacts::default()).await,
                 _ => check(&second, &key).await,
             };
             match verdict {

@@ -44,6 +44,15 @@ pub(crate) struct KeyMembers {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     permissions: Given<Vec<String>>,
+    /// The domains whose web pages may use it: `example.com` is that host alone, `*.example.com` all below it. The
+    /// gateway reads `Origin`, else `Referer`; without either, and from other domains, it answers 403.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    allowed_domains: Given<Vec<String>>,
+    /// The addresses and networks from which it may be used, such as `192.0.2.0/24`.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    allowed_ips: Given<Vec<String>>,
 }
 
 /// How often a key may be used: so many requests in a window, which starts with the first one after the last has
@@ -89,6 +98,8 @@ impl KeyMembers {
             rate_limit: self.rate_limit_configs.map(RateLimitFields::from),
             quota: self.quota.map(|quota| QuotaFields { limit: quota.limit, period: quota.period }),
             permissions: self.permissions,
+            allowed_domains: self.allowed_domains,
+            allowed_ips: self.allowed_ips,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What callers say of a key, read in one way for making and for changing it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use gatepost_domain::origin;
 use gatepost_domain::record::{ApiKey, Metadata, Quota, RateLimit};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Period;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
@@ -18,6 +21,8 @@ const MAX_METADATA_BYTES: usize = 16 * 1024;
 const MAX_LIMIT: u64 = 1_000_000_000_000;
 /// Seconds of a rate limit's window: a year. None is shorter than a second, so that whole seconds name a window.
 const MAX_WINDOW_S: f64 = 31_536_000.0;
+/// Domains, and networks, to which a key may be locked.
+const MAX_LOCKS: usize = 100;
 /// Permissions of a key.
 const MAX_PERMISSIONS: usize = 100;
 
@@ -33,6 +38,8 @@ pub(crate) struct KeyFields {
     pub(crate) rate_limit: Given<RateLimitFields>,
     pub(crate) quota: Given<QuotaFields>,
     pub(crate) permissions: Given<Vec<String>>,
+    pub(crate) allowed_domains: Given<Vec<String>>,
+    pub(crate) allowed_ips: Given<Vec<String>>,
 }
 
 /// A rate limit as a caller says it.
@@ -64,7 +71,9 @@ impl KeyFields {
         self.expiry.set(&mut key.expires_at, |text| expiry(&text))?;
         self.rate_limit.set(&mut key.rate_limit, rate_limit)?;
         self.quota.set(&mut key.quota, quota)?;
-        self.permissions.set_or_default(&mut key.permissions, permissions)
+        self.permissions.set_or_default(&mut key.permissions, permissions)?;
+        self.allowed_domains.set_or_default(&mut key.allowed_domains, allowed_domains)?;
+        self.allowed_ips.set_or_default(&mut key.allowed_ips, allowed_ips)
     }
 }
 
@@ -101,6 +110,38 @@ fn limit(field: &str, limit: Option<u64>) -> Result<u64> {
     limit
         .filter(|limit| (1..=MAX_LIMIT).contains(limit))
         .ok_or_else(|| Failure::invalid(format!("{field}: must be a whole number from 1 to {MAX_LIMIT}")))
+}
+
+fn allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
+    check_count("allowedDomains", texts.len())?;
+    let parsed = texts.iter().map(|text| {
+        origin::domain(text).ok_or_else(|| {
+            Failure::invalid(format!(
+                "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for those below it"
+            ))
+        })
+    });
+    Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
+}
+
+/// Networks, or single addresses.
+fn allowed_ips(texts: Vec<String>) -> Result<Vec<IpNet>> {
+    check_count("allowedIps", texts.len())?;
+    let parsed = texts.iter().map(|text| {
+        let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        let network = text.parse::<IpNet>().map(|network| network.trunc());
+        network.or(address).map_err(|_| {
+            Failure::invalid(format!("allowedIps: {text:?} is no address and no network such as 192.0.2.0/24"))
+        })
+    });
+    Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
+}
+
+fn check_count(field: &str, count: usize) -> Result<()> {
+    if count > MAX_LOCKS {
+        return Err(Failure::invalid(format!("{field}: has more than {MAX_LOCKS}")));
+    }
+    Ok(())
 }
 
 fn permissions(names: Vec<String>) -> Result<Vec<String>> {
