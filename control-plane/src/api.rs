@@ -3,6 +3,7 @@
 mod absence;
 mod access_keys;
 mod accounts;
+mod analytics;
 mod api_keys;
 mod credential;
 mod docs;
@@ -101,6 +102,8 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
         .routes(routes!(webhooks::rotate_secret))
         .routes(routes!(legacy::authenticate))
+        .routes(routes!(analytics::project_totals))
+        .routes(routes!(analytics::api_key_totals))
         .routes(routes!(gateways::list))
         .routes(routes!(events::list))
         .routes(routes!(events::stream))

@@ -2,6 +2,7 @@
 
 pub(crate) mod access_keys;
 pub(crate) mod accounts;
+pub(crate) mod analytics;
 pub(crate) mod api_keys;
 pub(crate) mod authenticate;
 pub(crate) mod events;

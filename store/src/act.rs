@@ -2,6 +2,7 @@
 //! one act; a backend compares and applies, and decides nothing.
 
 mod queue;
+mod usage;
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub use queue::{
     DROPPED_A_CALL, DueWebhooks, FanOutAnswer, Held, LeaseRequest, MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS,
     MAX_QUARANTINED, QueueNumbers, RawDeadLetter, RawEvent, RawFanOut, RawLeased, RawSettle, Step, TrimRule, Trimmed,
 };
+
+pub use usage::{RawUsage, UsageOf};
 
 /// The name of a record: its id, whose prefix names its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

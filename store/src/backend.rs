@@ -11,7 +11,7 @@ use gatepost_domain::window::{Allowance, Span};
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
     LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawLeased, RawLookup,
-    RawRecord, RawSettle, RawSwap, RecordName, Repeats, StoreHead, Swapped, TrimRule, Trimmed,
+    RawRecord, RawSettle, RawSwap, RawUsage, RecordName, Repeats, StoreHead, Swapped, TrimRule, Trimmed, UsageOf,
 };
 use crate::embedded::Embedded;
 use crate::error::Result;
@@ -97,10 +97,12 @@ acts! {
     /// Gives back what was leased in the window that ends at `reset` and not used; nothing if it is over. Never
     /// repeated: what was given back twice could be used twice.
     fn return_allowance(meter: String, reset: Timestamp, count: u64) -> ();
-    /// Adds to counters.
-    fn add_usage(usage: Vec<(String, u64)>) -> ();
-    /// Reads counters; absent ones are 0.
-    fn usage(meters: Vec<String>) -> Vec<u64>;
+    /// Adds uses of a project's keys to the current hour, and notes that they were used now.
+    fn add_usage(project: String, usage: Vec<(String, u64)>) -> ();
+    /// Reads uses of a project in hours since the epoch, from one and before another, oldest first.
+    fn usage(project: String, of: UsageOf, from: u64, to: u64) -> Vec<RawUsage>;
+    /// When keys of a project were last used, in their order.
+    fn last_used(project: String, keys: Vec<String>) -> Vec<Option<Timestamp>>;
 
     // ---- Queue
     /// Where the fan-out stands.

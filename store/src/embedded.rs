@@ -15,6 +15,7 @@ mod sealed;
 mod tables;
 mod trim;
 mod upgrade;
+mod usage;
 mod writer;
 
 use std::collections::HashMap;

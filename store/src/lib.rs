@@ -23,6 +23,7 @@ mod redis;
 mod shape;
 mod store;
 pub mod url;
+mod usage;
 
 pub use change::{Change, Origin, Versioned, Write};
 pub use edge::{FoundKey, Lookup};
@@ -36,3 +37,4 @@ pub use records::{MAX_PAGE, Page};
 pub use shape::Unknown;
 pub use store::{Store, os_rng};
 pub use url::{RedisUrl, StoreUrl};
+pub use usage::HourUsage;

@@ -86,6 +86,8 @@ impl Skew {
     }
 }
 
+/// For how long uses are kept by the hour: 90 days.
+pub const USAGE_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a look-up may take.
 pub const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a claim of first use may take.

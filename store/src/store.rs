@@ -163,16 +163,6 @@ impl Store {
         self.backend.return_allowance(meter.to_owned(), reset, count).await
     }
 
-    /// Adds to usage counters.
-    pub async fn add_usage(&self, usage: Vec<(String, u64)>) -> Result<()> {
-        self.backend.add_usage(usage).await
-    }
-
-    /// Reads usage counters; those never added to are 0.
-    pub async fn usage(&self, meters: Vec<String>) -> Result<Vec<u64>> {
-        self.backend.usage(meters).await
-    }
-
     /// Removes what is too old, never past the fan-out cursor.
     pub async fn trim(&self, rule: TrimRule) -> Result<Trimmed> {
         self.backend.trim(rule).await

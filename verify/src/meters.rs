@@ -1,4 +1,4 @@
-//! Meters: the rate limits and quotas of keys, on slices that are leased from the store.
+//! Meters: the rate limits and quotas of keys, on slices that are leased from the store, and the count of their uses.
 //!
 //! A request takes from the slice that this process holds, under a lock that is never held across an await. Only who
 //! finds it empty asks the store, one request for all that wait; what lies unused is given back.
@@ -6,6 +6,7 @@
 mod gauge;
 mod registry;
 mod sweep;
+mod usage;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -93,12 +94,13 @@ impl Meters {
         };
         let meters = Self(Arc::new(shared));
         sweep::start(&meters);
+        usage::start(&meters);
         Ok(meters)
     }
 
     /// The meter of a key, the same for all its values.
     pub fn of(&self, facts: &KeyFacts) -> Arc<Meter> {
-        self.0.registry.of(&facts.key)
+        self.0.registry.of(facts)
     }
 
     /// Takes one request out of the limits of a key, if that can be told without the store. A key without limits
@@ -129,8 +131,14 @@ impl Meters {
         }
     }
 
-    /// Gives back all that is held. Call it after the last request.
+    /// Counts a request that has passed. It takes no lock and allocates nothing.
+    pub fn count(&self, meter: &Meter) {
+        self.0.registry.count(meter);
+    }
+
+    /// Adds to the store all that was counted, and gives back all that is held. Call it after the last request.
     pub async fn stop(&self) {
+        usage::add(&self.0).await;
         sweep::give_all_back(self).await;
     }
 

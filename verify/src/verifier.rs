@@ -125,7 +125,7 @@ impl Verifier {
             Ok(permit) if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() => {
                 let metered = self.meters.try_allow(&entry.meter, &entry.facts)?;
                 Some(match pass(metered, &entry, Source::Cache) {
-                    Ok(reading) => admit(permit, &entry, Source::Cache, reading),
+                    Ok(reading) => self.admit(permit, &entry, Source::Cache, reading),
                     Err(refused) => refused,
                 })
             }
@@ -164,7 +164,7 @@ impl Verifier {
             Err(refused) => return refused,
         };
         match self.claim(entry, digest, now).await {
-            Claimed::Yes => admit(permit, entry, source, reading),
+            Claimed::Yes => self.admit(permit, entry, source, reading),
             Claimed::NotActive => denied(Denial::Inactive, Some(entry), Source::Store),
             Claimed::Unsettled => Verdict::Unavailable(Unavailable::Store),
         }
@@ -283,6 +283,11 @@ impl Verifier {
         Claimed::Yes
     }
 
+    fn admit(&self, permit: Permit, entry: &Entry, source: Source, reading: Option<Reading>) -> Verdict {
+        self.meters.count(&entry.meter);
+        Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source, reading })
+    }
+
     pub(crate) fn set_checksum(&self, checksum: Checksum) {
         self.strict_checksum.store(checksum == Checksum::Strict, Ordering::Release);
     }
@@ -322,8 +327,4 @@ fn pass(metered: Metered, entry: &Entry, source: Source) -> Result<Option<Readin
 fn denied(denial: Denial, entry: Option<&Entry>, source: Source) -> Verdict {
     let facts = entry.map(|entry| Arc::clone(&entry.facts));
     Verdict::Denied { denial, facts, source, reading: None }
-}
-
-fn admit(permit: Permit, entry: &Entry, source: Source, reading: Option<Reading>) -> Verdict {
-    Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source, reading })
 }

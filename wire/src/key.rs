@@ -53,6 +53,9 @@ pub struct ApiKeyBody {
     pub creation_context: CreationContextBody,
     /// When it was first used.
     pub first_used_at: Option<String>,
+    /// When it was last used, to the second; absent if never, and in events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
     /// By whom it was made.
     pub created_by: Option<String>,
     /// What `createdBy` is the id of.
@@ -131,6 +134,7 @@ impl ApiKeyBody {
                 client_user_agent: key.creation_context.client_user_agent.clone(),
             },
             first_used_at: first_used_at.map(text),
+            last_used_at: None,
             created_by,
             created_by_type,
             last_changed_by,
@@ -138,6 +142,14 @@ impl ApiKeyBody {
             created_at: text(key.stamps.created_at),
             updated_at: text(key.stamps.updated_at),
         }
+    }
+}
+
+impl ApiKeyBody {
+    /// The same with the moment of its last use.
+    #[must_use]
+    pub fn with_last_use(self, last_used_at: Option<Timestamp>) -> Self {
+        Self { last_used_at: last_used_at.map(text), ..self }
     }
 }
 

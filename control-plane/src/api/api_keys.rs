@@ -59,7 +59,8 @@ pub(super) async fn get(
 ) -> Result<Json<ApiKeyBody>> {
     let name = KeyName::parse(&key);
     let found = control_plane.api_key(&caller, &name).await?;
-    Ok(Json(ApiKeyBody::new(&found.record, name.shown(), found.first_used_at)))
+    let last_used_at = control_plane.last_use(&found.record).await?;
+    Ok(Json(ApiKeyBody::new(&found.record, name.shown(), found.first_used_at).with_last_use(last_used_at)))
 }
 
 /// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
@@ -130,7 +131,9 @@ async fn answer(
     changed: &Changed,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let headers = wait.headers(control_plane, changed.version).await?;
-    Ok((headers, Json(ApiKeyBody::new(&changed.key, &changed.shown, changed.first_used_at))))
+    let last_used_at = control_plane.last_use(&changed.key).await?;
+    let body = ApiKeyBody::new(&changed.key, &changed.shown, changed.first_used_at);
+    Ok((headers, Json(body.with_last_use(last_used_at))))
 }
 
 /// Shuts a key off. It keeps its history. With `Prefer: wait=N` (up to 30 seconds) the answer comes when every
@@ -171,7 +174,8 @@ pub(super) async fn authenticate(
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let found = control_plane.authenticate_api_key(&caller, &key, &user).await?;
     let headers = headers::of_use(&found);
-    Ok((headers, Json(ApiKeyBody::new(&found.key, &key, Some(found.first_used_at)))))
+    let body = ApiKeyBody::new(&found.key, &key, Some(found.first_used_at));
+    Ok((headers, Json(body.with_last_use(Some(control_plane.now())))))
 }
 
 /// The same for clients that ask with GET.

@@ -63,6 +63,7 @@ impl ControlPlane {
                 Claim::NotActive => return Err(ErrorCode::InvalidClientKey.into()),
             },
         };
+        self.meters.count(&self.meters.of(&found.facts));
         Ok(Authenticated { sunset: found.facts.sunset(), key: found.key, first_used_at, reading })
     }
 

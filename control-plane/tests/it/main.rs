@@ -5,6 +5,7 @@
 mod access;
 mod access_keys;
 mod accounts;
+mod analytics;
 mod changes;
 mod changes_told;
 mod docs;

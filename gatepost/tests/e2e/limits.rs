@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::client;
-use crate::site::Site;
+use crate::site::{DEADLINE, Site};
 
 /// The limit, its window in seconds, and for how long there are requests.
 const LIMIT: u64 = if cfg!(feature = "long") { 1000 } else { 400 };
@@ -101,5 +101,36 @@ async fn a_locked_key_passes_from_its_networks_and_pages_only() {
     ] {
         let request = client().get(site.gateways[0].url("/x")).header("x-api-key", key).header(header.0, header.1);
         assert_eq!(request.send().await.unwrap().status(), expected, "{header:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_anywhere_is_counted_within_a_second_or_so() {
+    let mut site = Site::start(2).await;
+    let project = site.admin.project().await;
+    let (key, id) = site.admin.api_key(&project).await;
+    let (never, _) = site.admin.api_key(&project).await;
+    let off = site.admin.send(Method::DELETE, &format!("/api-keys/{never}"), String::new()).await;
+    assert_eq!(off.status(), 200);
+    for number in 0..20 {
+        assert_eq!(site.ask(number % 2, &key).await, 200);
+        assert_eq!(site.ask(number % 2, &never).await, 401);
+    }
+    let check = site.admin.send(Method::POST, &format!("/api-keys/auth/{key}"), String::new()).await;
+    assert_eq!(check.status(), 200);
+    // What a gateway that is stopped has counted is not lost.
+    assert_eq!(site.gateways[1].terminate(), Some(0));
+    let began = Instant::now();
+    loop {
+        let path = format!("/analytics/api-key-totals?projectId={project}&dateGrouping=month");
+        let report = site.admin.send(Method::GET, &path, String::new()).await.text().await.unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let rows = report.as_array().unwrap();
+        assert!(rows.iter().all(|row| row["apiKeyId"] == id.as_str()), "{report}");
+        if rows.iter().map(|row| row["total"].as_u64().unwrap()).sum::<u64>() == 21 {
+            return;
+        }
+        assert!(began.elapsed() < DEADLINE, "{report}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,10 +1,10 @@
-//! Rate windows and counters in the embedded store.
+//! Windows of limits in the embedded store.
 
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{self, Allowance, Span, Window};
 use redb::ReadableTable;
 
-use super::tables::{USAGE, WINDOWS};
+use super::tables::WINDOWS;
 use super::{Embedded, failure};
 use crate::error::Result;
 
@@ -32,27 +32,6 @@ impl Embedded {
             Ok(())
         })
         .await
-    }
-
-    pub(crate) async fn add_usage(&self, usage: Vec<(String, u64)>) -> Result<()> {
-        self.perform(move |transaction| {
-            let mut table = transaction.open_table(USAGE).map_err(failure)?;
-            for (meter, count) in &usage {
-                let before = table.get(meter.as_str()).map_err(failure)?.map_or(0, |count| count.value());
-                table.insert(meter.as_str(), before + count).map_err(failure)?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    pub(crate) async fn usage(&self, meters: Vec<String>) -> Result<Vec<u64>> {
-        let transaction = self.read()?;
-        let table = transaction.open_table(USAGE).map_err(failure)?;
-        meters
-            .iter()
-            .map(|meter| Ok(table.get(meter.as_str()).map_err(failure)?.map_or(0, |count| count.value())))
-            .collect()
     }
 }
 

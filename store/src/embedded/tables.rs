@@ -33,7 +33,8 @@ macro_rules! all {
             DEAD_SEALED,
             QUARANTINE,
             WINDOWS,
-            USAGE
+            USAGE,
+            LAST_USED
         )
     };
 }
@@ -102,5 +103,7 @@ pub(super) const DEAD_SEALED: TableDefinition<'_, (u64, &str, &str), ()> = Table
 pub(super) const QUARANTINE: TableDefinition<'_, u64, (&[u8], &str)> = TableDefinition::new("quarantine");
 /// Meter → (end of window in ms, leased in it).
 pub(super) const WINDOWS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("windows");
-/// Meter → count.
-pub(super) const USAGE: TableDefinition<'_, &str, u64> = TableDefinition::new("usage");
+/// (Hour since the epoch, project, key) → uses.
+pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
+/// Key → moment of its last use in ms.
+pub(super) const LAST_USED: TableDefinition<'_, &str, u64> = TableDefinition::new("last_used");

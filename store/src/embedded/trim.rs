@@ -6,7 +6,7 @@ use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 use super::tables::{DEAD_AGES, DEAD_SEALED, META, REMOVED, SEALED_AGES, STREAM};
-use super::{Embedded, dead_letters, failure, number, receipts, sealed, set_number};
+use super::{Embedded, dead_letters, failure, number, receipts, sealed, set_number, usage};
 use crate::act::{TrimRule, Trimmed};
 use crate::error::Result;
 
@@ -22,6 +22,7 @@ impl Embedded {
             let (sealed_in_dead, dead) = trim_dead(transaction, &rule, now)?;
             let receipts = receipts::trim(transaction, rule.batch, now)?;
             let sealed = sealed_in_dead + trim_sealed(transaction, &rule, now)? + receipts;
+            usage::trim(transaction, rule.batch, now)?;
             Ok(Trimmed { entries, sealed, dead, trimmed_through })
         })
         .await

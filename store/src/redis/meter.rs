@@ -6,10 +6,16 @@ use std::time::Duration;
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{Allowance, Span};
 
+use crate::act::{RawUsage, UsageOf};
 use crate::error::{Result, StoreErrorKind};
-use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE};
+use crate::options::{CLAIM_DEADLINE, COMMIT_DEADLINE, USAGE_KEPT};
 
 use super::{Redis, scripts};
+
+/// The last part of the name of a project's hours; the scripts name other keys from it.
+const USAGE_HOURS: &str = "usage-hours";
+/// Keys whose uses are added by one script.
+const MAX_ADDED: usize = 500;
 
 impl Redis {
     pub(crate) async fn lease_allowance(&self, meter: String, limit: u64, span: Span, want: u64) -> Result<Allowance> {
@@ -42,28 +48,49 @@ impl Redis {
         self.inner.connections.meter_script(&invocation, CLAIM_DEADLINE).await.map(drop)
     }
 
-    pub(crate) async fn add_usage(&self, usage: Vec<(String, u64)>) -> Result<()> {
-        let adding = usage.iter().map(|(meter, count)| async move {
-            let mut command = redis::cmd("INCRBY");
-            command.arg(self.meter_key("usage", meter)).arg(*count);
-            self.inner.connections.meter_command(&command, COMMIT_DEADLINE).await.map(drop)
-        });
-        futures::future::try_join_all(adding).await.map(drop)
+    pub(crate) async fn add_usage(&self, project: String, usage: Vec<(String, u64)>) -> Result<()> {
+        for part in usage.chunks(MAX_ADDED) {
+            let mut invocation = scripts::ADD_USAGE.prepare_invoke();
+            invocation.key(self.meter_key(USAGE_HOURS, &project));
+            invocation.arg(self.inner.skew.ms()).arg(USAGE_KEPT.as_secs() / 3600);
+            for (key, count) in part {
+                invocation.arg(key).arg(*count);
+            }
+            self.inner.connections.meter_script(&invocation, COMMIT_DEADLINE).await?;
+        }
+        Ok(())
     }
 
-    pub(crate) async fn usage(&self, meters: Vec<String>) -> Result<Vec<u64>> {
-        let reading = meters.iter().map(|meter| async move {
-            let mut command = redis::cmd("GET");
-            command.arg(self.meter_key("usage", meter));
-            let value = self.inner.connections.meter_command(&command, COMMIT_DEADLINE).await?;
-            let count: Option<u64> =
-                redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-            Ok(count.unwrap_or(0))
+    pub(crate) async fn usage(&self, project: String, of: UsageOf, from: u64, to: u64) -> Result<Vec<RawUsage>> {
+        let mut invocation = scripts::USAGE.prepare_invoke();
+        invocation.key(self.meter_key(USAGE_HOURS, &project)).arg(from).arg(to);
+        invocation.arg(match of {
+            UsageOf::Project => "project",
+            UsageOf::Keys => "keys",
         });
-        futures::future::try_join_all(reading).await
+        let answer = self.inner.connections.meter_script(&invocation, COMMIT_DEADLINE).await?;
+        let rows: Vec<String> = redis::from_redis_value(answer).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        rows.chunks_exact(3).map(raw_usage).collect()
+    }
+
+    pub(crate) async fn last_used(&self, project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.meter_key("last-used", &project)).arg(&keys);
+        let value = self.inner.connections.meter_command(&command, COMMIT_DEADLINE).await?;
+        let moments: Vec<Option<u64>> =
+            redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        Ok(moments.into_iter().map(|ms| ms.map(Timestamp::from_ms)).collect())
     }
 
     fn meter_key(&self, kind: &str, meter: &str) -> String {
         format!("{{{}:{meter}}}:{kind}", self.inner.namespace)
     }
+}
+
+fn raw_usage(row: &[String]) -> Result<RawUsage> {
+    let number = |text: &String| text.parse().map_err(|error| StoreErrorKind::Corrupt.with(error));
+    Ok(RawUsage { hour: number(&row[0])?, key: row[1].clone(), count: number(&row[2])? })
 }

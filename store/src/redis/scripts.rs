@@ -34,6 +34,8 @@ scripts! {
     POSITION = " flags=no-writes", ["common", "position"];
     RETURN_ALLOWANCE = " flags=allow-oom", ["return_allowance"];
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
+    ADD_USAGE = " flags=allow-oom", ["add_usage"];
+    USAGE = " flags=no-writes", ["usage"];
     FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];
     DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];
     LEASE_DELIVERIES = " flags=allow-oom", ["common", "queue", "lease_deliveries"];

@@ -80,7 +80,7 @@ conformance! {
     meter::a_window_starts_with_the_first_consumption,
     meter::what_is_given_back_can_be_leased_again_in_its_window_only,
     meter::a_calendars_windows_end_with_its_periods,
-    meter::usage_adds_up,
+    meter::usage_adds_up_by_the_hour_and_is_kept_for_its_time,
     queue::racing_fan_outs_happen_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
     queue::only_the_holder_settles,

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{Period, Span};
 use gatepost_store::Store;
+use gatepost_store::act::UsageOf;
+use gatepost_store::options::USAGE_KEPT;
 
 use crate::fixture::Place;
 
@@ -93,10 +96,34 @@ pub(crate) async fn a_calendars_windows_end_with_its_periods(place: Place) {
     }
 }
 
-pub(crate) async fn usage_adds_up(place: Place) {
+pub(crate) async fn usage_adds_up_by_the_hour_and_is_kept_for_its_time(place: Place) {
     let test = place.fixture().await;
-    test.store.add_usage(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).await.unwrap();
-    test.store.add_usage(vec![("a".to_owned(), 3)]).await.unwrap();
-    let names = ["a", "b", "never"].map(str::to_owned).to_vec();
-    assert_eq!(test.store.usage(names).await.unwrap(), vec![5, 1, 0]);
+    let project = &test.project.record.id;
+    let keys = ["a", "b", "never"].map(|name| KeyId::parse(&format!("key_00{name}")).unwrap());
+    let [a, b, _] = &keys;
+    let begin = test.now();
+    let add = async |usage: &[(KeyId, u64)]| test.store.add_usage(project, usage).await.unwrap();
+    let read = async |of: UsageOf| {
+        let (from, to) = (Timestamp::from_ms(0), test.now().plus(LENGTH));
+        let usage = test.store.usage(project, of, from, to).await.unwrap();
+        usage.into_iter().map(|row| (row.key, row.count)).collect::<Vec<_>>()
+    };
+    add(&[(a.clone(), 2), (b.clone(), 1)]).await;
+    add(&[(a.clone(), 3)]).await;
+    test.skew.add(3_600_000);
+    let later = test.now();
+    add(&[(a.clone(), 4)]).await;
+    let total: u64 = read(UsageOf::Project).await.into_iter().map(|(_, count)| count).sum();
+    assert_eq!(total, 10);
+    let of_a = read(UsageOf::Keys).await.into_iter().filter(|(key, _)| key.as_ref() == Some(a));
+    assert_eq!(of_a.map(|(_, count)| count).collect::<Vec<_>>().last(), Some(&4));
+    let last = test.store.last_used(project, &keys.each_ref()).await.unwrap();
+    assert!(last[0].is_some_and(|at| at >= later) && last[1].is_some_and(|at| at >= begin && at < later));
+    assert_eq!(last[2], None);
+    let other = ProjectId::parse("prj_00other").unwrap();
+    assert!(test.store.usage(&other, UsageOf::Keys, begin, later.plus(LENGTH)).await.unwrap().is_empty());
+
+    test.skew.add(i64::try_from(USAGE_KEPT.as_millis()).unwrap() + 3_600_000);
+    add(&[(b.clone(), 7)]).await;
+    assert_eq!(read(UsageOf::Keys).await, vec![(Some(b.clone()), 7)]);
 }

@@ -120,8 +120,9 @@ async fn scripts_that_redis_has_forgotten_are_loaded_again() {
     let test = Place::redis().fixture().await;
     assert_eq!(test.place.redis.as_ref().unwrap().ask(&["script", "flush"]), "OK");
     let (key, _) = test.key().await;
+    let id = key.record.id.clone();
     test.revoke(key).await;
-    assert_eq!(test.store.usage(vec!["never".to_owned()]).await.unwrap(), [0]);
+    assert_eq!(test.store.last_used(&test.project.record.id, &[&id]).await.unwrap(), [None]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

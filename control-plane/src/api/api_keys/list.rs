@@ -7,6 +7,7 @@ use axum::response::Response;
 use futures::stream::{self, StreamExt};
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::record::{ApiKey, Status};
+use gatepost_domain::time::Timestamp;
 use gatepost_store::{MAX_PAGE, Versioned};
 use gatepost_wire::ApiKeyBody;
 use http::HeaderValue;
@@ -92,7 +93,8 @@ impl Rest {
                     self.after.clear();
                 }
             }
-            let told = self.tell(page.items);
+            let last_uses = self.control_plane.last_uses(&page.items).await?;
+            let told = self.tell(page.items, &last_uses);
             if !told.is_empty() {
                 return Ok(Some(told));
             }
@@ -100,14 +102,16 @@ impl Rest {
         Ok(None)
     }
 
-    fn tell(&mut self, keys: Vec<Versioned<ApiKey>>) -> Vec<String> {
+    fn tell(&mut self, keys: Vec<Versioned<ApiKey>>, last_uses: &[Option<Timestamp>]) -> Vec<String> {
         let mut told = Vec::new();
-        for key in keys.iter().filter(|key| self.filter.wants(&key.record)) {
+        let keys = keys.iter().zip(last_uses);
+        for (key, last_used_at) in keys.filter(|(key, _)| self.filter.wants(&key.record)) {
             if self.to_skip > 0 {
                 self.to_skip -= 1;
             } else if self.to_tell > 0 {
                 self.to_tell -= 1;
                 let body = ApiKeyBody::new(&key.record, key.record.id.as_str(), key.first_used_at);
+                let body = body.with_last_use(*last_used_at);
                 told.push(serde_json::to_string(&body).expect("a body is a struct with text keys"));
             }
         }

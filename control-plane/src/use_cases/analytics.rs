@@ -1,0 +1,102 @@
+//! Usage of keys as reports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gatepost_domain::id::{KeyId, ProjectId};
+use gatepost_domain::record::ApiKey;
+use gatepost_domain::time::Timestamp;
+use gatepost_domain::usage::Grouping;
+use gatepost_store::Versioned;
+use gatepost_store::act::UsageOf;
+use gatepost_store::options::USAGE_KEPT;
+
+use crate::ControlPlane;
+use crate::caller::Caller;
+use crate::failure::{Failure, Result};
+
+/// Numbers of one report.
+const MAX_TOTALS: usize = 100_000;
+/// How much of the time asked for is read from the store at once.
+const READ_AT_ONCE: Duration = Duration::from_secs(24 * 3600);
+
+/// What a report shall tell.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) project: Option<String>,
+    pub(crate) grouping: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
+}
+
+/// Uses in a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Total {
+    /// The beginning of the hour, day or month.
+    pub(crate) start: Timestamp,
+    /// Of which key; absent for all of the project.
+    pub(crate) key: Option<KeyId>,
+    pub(crate) count: u64,
+}
+
+impl ControlPlane {
+    /// Uses of a project's keys, together or each, oldest first. Times without a use are left out.
+    pub(crate) async fn totals(
+        &self,
+        caller: &Caller,
+        of: UsageOf,
+        report: &Report,
+    ) -> Result<(ProjectId, Vec<Total>)> {
+        let project = caller.project_or_own(report.project.as_deref())?;
+        let project = self.project(caller, project.as_str()).await?.record.id;
+        let grouping = grouping(report.grouping.as_deref())?;
+        let (from, to) = self.time_of(report)?;
+        let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
+        let mut at = from;
+        while at < to {
+            let until = at.plus(READ_AT_ONCE).min(to);
+            for usage in self.store.usage(&project, of, at, until).await? {
+                let start = grouping.start(usage.hour);
+                let place = (start, usage.key.as_ref().map(ToString::to_string));
+                let total = totals.entry(place).or_insert_with(|| Total { start, key: usage.key, count: 0 });
+                total.count += usage.count;
+            }
+            if totals.len() > MAX_TOTALS {
+                let detail = format!("from, to: there are more than {MAX_TOTALS} totals; ask for less at a time");
+                return Err(Failure::invalid(detail));
+            }
+            at = until;
+        }
+        Ok((project, totals.into_values().collect()))
+    }
+
+    /// When a key was last used.
+    pub(crate) async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
+        Ok(self.store.last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
+    }
+
+    /// The same of one project's keys.
+    pub(crate) async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        let ids: Vec<&KeyId> = keys.iter().map(|key| &key.record.id).collect();
+        Ok(self.store.last_used(&first.record.project, &ids).await?)
+    }
+
+    /// From when to when: by default all that is kept. Hours count whole, by their beginning.
+    fn time_of(&self, report: &Report) -> Result<(Timestamp, Timestamp)> {
+        let moment = |name: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => Timestamp::parse(text).map(Some).map_err(|why| Failure::invalid(format!("{name}: {why}"))),
+        };
+        let now = self.now();
+        let kept = Timestamp::from_ms(now.as_ms().saturating_sub(USAGE_KEPT.as_millis() as u64));
+        let from = moment("from", &report.from)?.unwrap_or(kept).max(kept);
+        let to = moment("to", &report.to)?.unwrap_or(Timestamp::MAX);
+        Ok((Grouping::Hour.start(from), to.min(now.plus(Duration::from_secs(3600)))))
+    }
+}
+
+fn grouping(text: Option<&str>) -> Result<Grouping> {
+    let Some(text) = text else { return Ok(Grouping::Day) };
+    Grouping::parse(text).ok_or_else(|| Failure::invalid("dateGrouping: must be hour, day or month"))
+}

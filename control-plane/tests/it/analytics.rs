@@ -1,0 +1,75 @@
+//! Usage of keys through the API.
+
+use std::time::Duration;
+
+use gatepost_domain::record::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::fixture::{Caller, Fixture, code, text};
+
+/// Asks until the sum of a report is this, and answers it.
+async fn await_total(caller: &Caller<'_>, path: &str, total: u64) -> Value {
+    let ends = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (status, report) = caller.get(path).await;
+        assert_eq!(status, 200, "{report}");
+        let sum: u64 = report.as_array().unwrap().iter().map(|row| row["total"].as_u64().unwrap()).sum();
+        if sum == total {
+            return report;
+        }
+        assert!(sum < total && Instant::now() < ends, "{report}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn uses_are_told_by_project_and_by_key_in_hours_days_and_months() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    let project = caller.project().await;
+    let (first, second) = (caller.key(&project, json!({})).await, caller.key(&project, json!({})).await);
+    let limited = caller.key(&project, json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 60}})).await;
+    assert_eq!(first.get("lastUsedAt"), None);
+    // The last one is refused, and no use.
+    for key in [&first, &first, &second, &limited, &limited] {
+        caller.send(Method::POST, &format!("/api-keys/auth/{}", text(key, "key")), None).await;
+    }
+    for (grouping, pattern) in [("hour", ":00:00.000Z"), ("day", "T00:00:00.000Z"), ("month", "-01T00:00:00.000Z")] {
+        let query = format!("projectId={project}&dateGrouping={grouping}");
+        let report = await_total(&caller, &format!("/analytics/project-totals?{query}"), 4).await;
+        assert!(report[0]["date"].as_str().unwrap().ends_with(pattern), "{report}");
+        assert_eq!(report[0]["projectId"], project.as_str());
+        let report = await_total(&caller, &format!("/analytics/api-key-totals?{query}"), 4).await;
+        let of = |key: &Value| {
+            let rows = report.as_array().unwrap().iter().filter(|row| row["apiKeyId"] == key["id"]);
+            rows.map(|row| row["total"].as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!((of(&first), of(&second), of(&limited)), (2, 1, 1));
+    }
+    let (_, read) = caller.get(&format!("/api-keys/{}", text(&first, "id"))).await;
+    let (_, listed) = caller.get(&format!("/api-keys?projectId={project}")).await;
+    assert!(read["lastUsedAt"].is_string());
+    assert_eq!(listed[0]["lastUsedAt"], read["lastUsedAt"]);
+    let path = format!("/analytics/project-totals?projectId={project}&from=2020-01-01&to=2020-02-01");
+    assert_eq!(caller.get(&path).await, (200, json!([])));
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_made_is_told() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Viewer).await;
+    let project = fixture.caller("a", None, Role::Admin).await.project().await;
+    for (query, detail) in [
+        ("dateGrouping=day".to_owned(), "projectId: is missing"),
+        (format!("projectId={project}&dateGrouping=year"), "dateGrouping: must be hour, day or month"),
+        (format!("projectId={project}&from=soon"), "from: not a time"),
+    ] {
+        for kind in ["project-totals", "api-key-totals"] {
+            let (status, problem) = caller.get(&format!("/analytics/{kind}?{query}")).await;
+            assert_eq!((status, code(&problem)), (400, "validation"), "{query}");
+            assert!(text(&problem, "detail").starts_with(detail), "{problem}");
+        }
+    }
+}
