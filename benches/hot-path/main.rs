@@ -9,7 +9,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::{self, Checksum, Env};
 use gatepost_domain::path::CanonicalPath;
-use gatepost_domain::permit::{self, EnvRule, KeyFacts, Requirement, Tenancy};
+use gatepost_domain::permit::{self, EnvRule, KeyFacts, RequestFacts, Requirement, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, RateLimit, Record, Status};
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_gateway::steps::Steps;
@@ -91,7 +91,12 @@ impl Stage {
             "cache hit of a limited key" => self.hit(&self.limited).await,
             "canonical path" => drop(black_box(CanonicalPath::parse(black_box(PATH)))),
             "credential" => self.steps.credential(),
-            "decide" => drop(black_box(permit::decide(&self.facts, black_box(&self.asked), Still.now()))),
+            "decide" => drop(black_box(permit::decide(
+                &self.facts,
+                black_box(&self.asked),
+                &RequestFacts::default(),
+                Still.now(),
+            ))),
             "digest (the hash)" => drop(black_box(self.store.pepper().digest(black_box(&self.value)))),
             "front and route" => self.steps.front_and_route(),
             "header copy" => drop(black_box(self.steps.header_copy())),
@@ -104,7 +109,7 @@ impl Stage {
     }
 
     async fn hit(&self, value: &str) {
-        let verdict = self.verifier.check(black_box(value), &self.asked).await;
+        let verdict = self.verifier.check(black_box(value), &self.asked, &RequestFacts::default()).await;
         assert!(matches!(black_box(verdict), Verdict::Permitted(_)), "a valid key was not permitted");
     }
 
