@@ -28,9 +28,9 @@ const NEEDS: &[Need] = &[
         program: "node",
         arguments: &["--version"],
         packages: &["nodejs", "npm"],
-        purpose: "webhooks are verified by an independent library",
+        purpose: "webhooks are verified by an independent library, and the hosted product's clients call our API",
     },
-    Need { program: "npm", arguments: &["--version"], packages: &["npm"], purpose: "installs that library" },
+    Need { program: "npm", arguments: &["--version"], packages: &["npm"], purpose: "installs those" },
     Need {
         program: "chromium",
         arguments: &["--version"],
