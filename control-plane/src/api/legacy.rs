@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::JsonBody;
+use super::headers;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -47,22 +48,24 @@ pub(crate) struct Authenticated {
 /// Checks a key and counts it as used, for old clients; new ones use `POST /api-keys/auth/{key}`.
 #[utoipa::path(
     post, path = "/auth/authenticate", tag = "api-keys", request_body = Authenticate,
-    responses((status = 201, body = Authenticated), (status = 400), (status = 401), (status = 404))
+    responses((status = 201, body = Authenticated), (status = 400), (status = 401), (status = 404), (status = 429))
 )]
 pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     user: EndUser,
     JsonBody(asked): JsonBody<Authenticate>,
-) -> Result<(StatusCode, Json<Authenticated>)> {
+) -> Result<(StatusCode, HeaderMap, Json<Authenticated>)> {
     let key = asked.credentials.and_then(|credentials| credentials.api_key);
     let key = key.ok_or_else(|| Failure::invalid("credentials.api_key: is missing"))?;
-    let found = control_plane.authenticate_api_key(&caller, &key, &user).await?.key;
+    let used = control_plane.authenticate_api_key(&caller, &key, &user).await?;
+    let headers = headers::of_use(&used);
+    let found = used.key;
     let body = Authenticated {
         authenticated: true,
         custom_meta_data: serde_json::from_str(&found.metadata.0).unwrap_or(Value::Null),
         custom_account_id: found.custom_account_id,
         custom_user_id: found.custom_user_id,
     };
-    Ok((StatusCode::CREATED, Json(body)))
+    Ok((StatusCode::CREATED, headers, Json(body)))
 }

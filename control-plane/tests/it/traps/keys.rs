@@ -1,5 +1,7 @@
 //! Traps about keys and who may use them.
 
+use std::time::Duration;
+
 use gatepost_domain::record::Role;
 use reqwest::Method;
 use serde_json::json;
@@ -78,6 +80,47 @@ async fn trap_15_a_rotation_that_is_repeated_after_a_lost_answer_is_answered_the
     }
     let (_, list) = admin.get("/api-keys").await;
     assert_eq!(list.as_array().unwrap().len(), 1, "it is the same key");
+}
+
+#[tokio::test]
+async fn trap_15_refused_requests_neither_count_nor_are_a_first_use() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.project().await;
+    let limit = json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 60}});
+    let key = text(&admin.key(&project, limit).await, "key");
+    assert_eq!(check(&admin, &key).await.0, 200);
+    fixture.pass(Duration::from_secs(40));
+    // A client repeats a refused request three times at once.
+    for _ in 0..4 {
+        assert_eq!(check(&admin, &key).await.0, 429);
+    }
+    fixture.pass(Duration::from_secs(20));
+    assert_eq!(check(&admin, &key).await.0, 200, "the window has not moved");
+}
+
+#[tokio::test]
+async fn trap_16_limits_are_told_in_the_four_headers_and_in_the_standard_one() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.project().await;
+    let limit = json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 60}});
+    let key = text(&admin.key(&project, limit).await, "key");
+    let old_way = json!({"credentials": {"api_key": key}}).to_string();
+    for (request, expected, remaining) in [
+        (admin.request(Method::POST, "/auth/authenticate").body(old_way.clone()), 201, "0"),
+        (admin.request(Method::POST, &format!("/api-keys/auth/{key}")), 429, "0"),
+        (admin.request(Method::POST, "/auth/authenticate").body(old_way), 429, "0"),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), expected);
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((header("ratelimit-limit"), header("ratelimit-remaining")), (Some("1"), Some(remaining)));
+        assert_eq!(header("ratelimit-consumed"), Some("1"));
+        let reset_s: u64 = header("ratelimit-reset").unwrap().parse().unwrap();
+        assert!(reset_s > 1_700_000_000, "seconds of the epoch, not a date: {reset_s}");
+        assert_eq!(header("retry-after").is_some(), expected == 429);
+    }
 }
 
 #[tokio::test]

@@ -119,6 +119,7 @@ async fn trap_25_old_clients_send_a_flat_rate_limit_and_check_keys_by_get() {
     let admin = fixture.caller("a", None, Role::Admin).await;
     let project = admin.project().await;
     let made = admin.key(&project, json!({"rateLimit": 10, "rateLimitTtl": 60})).await;
+    assert_eq!(made["rateLimitConfigs"], json!({"rateLimit": 10, "rateLimitTtl": 60.0}));
     let (status, checked) = admin.get(&format!("/api-keys/auth/{}", text(&made, "key"))).await;
     assert_eq!((status, &checked["key"]), (200, &made["key"]));
     assert!(checked["firstUsedAt"].is_string(), "it counts as a use");
