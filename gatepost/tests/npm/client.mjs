@@ -120,6 +120,12 @@ async function refusals() {
   };
   await assert.rejects(apiKeys.getKey("nope"), refused(404, "Invalid client key"));
   await assert.rejects(projects.getProject("nope"), refused(404, "there is no such project"));
+  const project = await projects.createProject({ name: "limited", accountId: ACCOUNT_ID, env: "live" });
+  const rateLimitConfigs = { rateLimit: 1, rateLimitTtl: 3600 };
+  const limited = await apiKeys.createKey({ name: "limited", projectId: project.id, rateLimitConfigs });
+  assert.deepEqual(limited.rateLimitConfigs, rateLimitConfigs);
+  assert.equal(await apiKeys.isValidKey(limited.key), true);
+  await assert.rejects(apiKeys.isValidKey(limited.key), refused(429, "Too many requests"));
   await assert.rejects(projects.createProject({ name: "p", accountId: "other", env: "live" }), (error) => {
     return error.statusCode === 403;
   });
