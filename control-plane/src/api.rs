@@ -4,7 +4,7 @@ mod absence;
 mod access_keys;
 mod accounts;
 mod analytics;
-mod api_keys;
+pub(crate) mod api_keys;
 mod credential;
 mod docs;
 mod document;

@@ -76,10 +76,11 @@ impl ControlPlane {
             Some(slot) => self.answer_of(change)?.map(|answer| slot.receipt(Some(answer))),
             None => None,
         };
-        Ok(Origin { address: request.address, answer })
+        Ok(Origin { address: request.address, answer, ..Origin::default() })
     }
 
-    async fn send_commit(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
+    /// Sends a change, again while its answer is lost.
+    pub(crate) async fn send_commit(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
         let mut sends = 1;
         loop {
             match self.store.commit_from(change, origin).await {

@@ -16,7 +16,9 @@ pub use api::openapi_json;
 pub use caller::Caller;
 pub use failure::Failure;
 pub use server::{ControlPlaneServer, NotStarted};
+pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice};
 pub use use_cases::operator::{Created, NewAccessKey};
+pub use use_cases::purge::Purged;
 
 use std::sync::Arc;
 

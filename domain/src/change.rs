@@ -65,6 +65,10 @@ named! {
         ProjectDeleted = "project.deleted",
         /// A key was made.
         ApiKeyCreated = "api-key.created",
+        /// A key was brought in from elsewhere, without telling webhooks.
+        ApiKeyImported = "api-key.imported",
+        /// A key that was shut off was removed for good.
+        ApiKeyPurged = "api-key.purged",
         /// A key was changed.
         ApiKeyUpdated = "api-key.updated",
         /// A key was shut off.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::CryptoRng;
 
 use crate::base62;
+use crate::digest::Digest;
 
 /// The only cell that exists today; ids and generated keys carry it so that more can come.
 pub const CELL: &str = "00";
@@ -98,7 +99,26 @@ id!(/// A store: another one behind the same address is an outage, not an absenc
 id!(/// The lease of a delivery: only its holder may settle.
     LeaseToken, "lt_");
 
+impl KeyId {
+    /// The id of a key that is brought in from elsewhere: of one value always the same, so that nothing is brought in
+    /// twice.
+    pub fn of_value(digest: &Digest) -> Self {
+        let mut text = format!("{}{CELL}", Self::PREFIX);
+        for bytes in digest.as_bytes().chunks_exact(8).take(2) {
+            let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+            base62::push_number(&mut text, number, 11);
+        }
+        Self(text.into())
+    }
+}
+
 impl EventId {
+    /// The event id of a key's coming in from elsewhere, however often that is repeated.
+    pub fn of_import(key: &KeyId) -> Self {
+        let rest = key.as_str().strip_prefix(KeyId::PREFIX).unwrap_or(key.as_str());
+        Self(format!("{}{rest}IM", Self::PREFIX).into())
+    }
+
     /// The one event id of a key's first use, so that however often the claim is repeated,
     /// receivers see one event (invariant 2).
     pub fn of_first_use(key: &KeyId) -> Self {

@@ -68,6 +68,11 @@ pub(crate) enum Command {
     Deliverer,
     /// Manage access keys, the credentials of the admin API
     AccessKey(AccessKeyOptions),
+    /// Bring in keys from a file: the members of a create body, with the value (key) or its SHA-256 (sha256) in hex or
+    /// base64. Repeated, it goes on where it was; nothing is brought in twice
+    Import(ImportOptions),
+    /// Remove keys for good that were shut off long ago
+    Purge(PurgeOptions),
     /// Copy an embedded store into a file, also while it is used. The master key is not in the copy
     Backup(BackupOptions),
     /// Check the configuration, and tell all that is wrong with it
@@ -93,6 +98,47 @@ pub(crate) struct BackupOptions {
     /// The new file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportOptions {
+    /// What the file is; json is an array or one object a line
+    #[arg(long, value_enum)]
+    pub(crate) format: Format,
+    /// The project of keys that name none
+    #[arg(long, value_name = "ID")]
+    pub(crate) project: Option<String>,
+    /// Tell webhooks of each key, as if it were made now
+    #[arg(long)]
+    pub(crate) notify: bool,
+    /// Write nothing; tell what would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Format {
+    Csv,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurgeOptions {
+    /// For how long a key must have been shut off, in days: 90d
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub(crate) inactive_for: std::time::Duration,
+    /// Remove nothing; tell what would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn days(text: &str) -> Result<std::time::Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    let days = days.ok_or("must be a number of days, such as 90d")?;
+    Ok(std::time::Duration::from_secs(u64::from(days) * 24 * 3600))
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,8 @@ pub(crate) mod control_plane;
 pub(crate) mod deliverer;
 pub(crate) mod demo;
 pub(crate) mod gateway;
+pub(crate) mod import;
+pub(crate) mod purge;
 pub(crate) mod up;
 
 use gatepost_store::StoreUrl;

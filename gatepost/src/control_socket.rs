@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{ControlPlane, NewAccessKey};
+use gatepost_control_plane::{ControlPlane, Mode, NewAccessKey, Purged};
 use gatepost_domain::record::Role;
 use gatepost_store::Store;
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::import::{self, Order, Report};
 
 /// The socket's name.
 const FILE: &str = "control.sock";
@@ -28,12 +31,16 @@ const NOT_ASKED: &str = "the running process answered something else";
 enum Request {
     CreateAccessKey { account_name: Option<String>, project: Option<String>, role: String, name: String },
     Backup { file: PathBuf },
+    Import(Order),
+    Purge { inactive_for_s: u64, dry_run: bool },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Created(Printed),
     BackedUp { bytes: u64 },
+    Imported(Report),
+    Purged { seen: u64, removed: u64 },
     Failed(String),
 }
 
@@ -98,8 +105,28 @@ pub(crate) async fn create_access_key(directory: &Path, new: &NewAccessKey) -> a
     match ask(directory, &request).await? {
         None => Ok(None),
         Some(Answer::Created(printed)) => Ok(Some(printed)),
-        Some(Answer::BackedUp { .. }) => bail!(NOT_ASKED),
         Some(Answer::Failed(why)) => bail!(why),
+        Some(_) => bail!(NOT_ASKED),
+    }
+}
+
+/// Asks it to bring keys in; none if there is no such process.
+pub(crate) async fn import(directory: &Path, order: &Order) -> anyhow::Result<Option<Report>> {
+    match ask(directory, &Request::Import(order.clone())).await? {
+        None => Ok(None),
+        Some(Answer::Imported(report)) => Ok(Some(report)),
+        Some(Answer::Failed(why)) => bail!(why),
+        Some(_) => bail!(NOT_ASKED),
+    }
+}
+
+/// Asks it to purge keys; none if there is no such process.
+pub(crate) async fn purge(directory: &Path, inactive_for: Duration, dry_run: bool) -> anyhow::Result<Option<Purged>> {
+    match ask(directory, &Request::Purge { inactive_for_s: inactive_for.as_secs(), dry_run }).await? {
+        None => Ok(None),
+        Some(Answer::Purged { seen, removed }) => Ok(Some(Purged { seen, removed })),
+        Some(Answer::Failed(why)) => bail!(why),
+        Some(_) => bail!(NOT_ASKED),
     }
 }
 
@@ -108,8 +135,8 @@ pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Opti
     match ask(directory, &Request::Backup { file: file.to_path_buf() }).await? {
         None => Ok(None),
         Some(Answer::BackedUp { bytes }) => Ok(Some(bytes)),
-        Some(Answer::Created(_)) => bail!(NOT_ASKED),
         Some(Answer::Failed(why)) => bail!(why),
+        Some(_) => bail!(NOT_ASKED),
     }
 }
 
@@ -142,6 +169,14 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
             Ok(Answer::Created(control_plane.create_access_key(new).await?.into()))
         }
         Request::Backup { file } => Ok(Answer::BackedUp { bytes: store.backup(&file).await? }),
+        Request::Import(order) => {
+            Ok(Answer::Imported(import::run(control_plane, &order, &ProgressBar::hidden()).await?))
+        }
+        Request::Purge { inactive_for_s, dry_run } => {
+            let mode = if dry_run { Mode::Dry } else { Mode::Real };
+            let purged = control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
+            Ok(Answer::Purged { seen: purged.seen, removed: purged.removed })
+        }
     }
 }
 

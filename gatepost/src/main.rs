@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod control_socket;
 mod demo;
+mod import;
 mod log;
 mod master_key;
 mod parts;
@@ -53,6 +54,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::ControlPlane(control_plane) => commands::control_plane::run(&options, &control_plane).await,
             Command::Deliverer => commands::deliverer::run(&options).await,
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
+            Command::Import(import) => commands::import::run(&options, &import).await,
+            Command::Purge(purge) => commands::purge::run(&options, &purge).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
             Command::Check(check) => commands::check::run(&options, &check),
         }

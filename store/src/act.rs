@@ -146,9 +146,10 @@ pub enum Urgency {
 }
 
 /// Whether a commit ends the store's strict checksum for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Loosens {
     /// No.
+    #[default]
     No,
     /// Yes.
     Yes,

@@ -97,6 +97,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// What it shall be answered again if it is repeated.
     pub answer: Option<Receipt>,
+    /// Whether values of our shape may have a wrong checksum from now on, for values that are not known in clear.
+    pub loosens_checksum: Loosens,
 }
 
 impl Change {
@@ -151,6 +153,8 @@ impl Change {
             | Action::ProjectUpdated
             | Action::ApiKeyCreated
             | Action::ApiKeyFirstUsed
+            | Action::ApiKeyImported
+            | Action::ApiKeyPurged
             | Action::AccessKeyCreated
             | Action::AccessKeyUpdated
             | Action::AccessKeyDeleted
@@ -175,6 +179,8 @@ impl Change {
             | Action::ApiKeyCreated
             | Action::ApiKeyUpdated
             | Action::ApiKeyFirstUsed
+            | Action::ApiKeyImported
+            | Action::ApiKeyPurged
             | Action::AccessKeyCreated
             | Action::AccessKeyUpdated
             | Action::WebhookCreated

@@ -7,7 +7,9 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
-use crate::act::{CommitAnswer, IndexName, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold};
+use crate::act::{
+    CommitAnswer, IndexName, Loosens, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold,
+};
 use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
 use crate::entry;
 use crate::error::{Result, StoreErrorKind};
@@ -39,7 +41,11 @@ impl Store {
             secret: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
             receipts: receipts.map(|receipt| self.seal_receipt(receipt)).collect::<Result<_>>()?,
         };
-        self.backend.commit(raw_commit(change, origin.address, sealed)?).await
+        let mut raw = raw_commit(change, origin.address, sealed)?;
+        if origin.loosens_checksum == Loosens::Yes {
+            raw.loosens_checksum = Loosens::Yes;
+        }
+        self.backend.commit(raw).await
     }
 
     /// Reads an account.

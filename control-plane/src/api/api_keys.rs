@@ -1,6 +1,6 @@
 //! `/api-keys`.
 
-mod input;
+pub(crate) mod input;
 mod list;
 
 use axum::Json;

@@ -8,10 +8,11 @@ pub(crate) use change::Changed;
 pub(crate) use fields::{KeyFields, QuotaFields, RateLimitFields};
 
 use gatepost_domain::change::Action;
+use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::key::{self, Checksum, Secret};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
+use gatepost_domain::record::{Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
 use gatepost_store::{Versioned, Write, os_rng};
 
 use super::text;
@@ -91,7 +92,8 @@ impl ControlPlane {
         caller.may_write()?;
         let project = self.active_project(caller, new.project.as_deref()).await?;
         let secret = value(new.fields.key.clone().value().as_deref(), &project)?;
-        let key = self.key_of(caller, &project, new, &secret)?;
+        let (mask, digest) = (key::mask(secret.expose()), self.store.digest(secret.expose()));
+        let key = self.key_of(caller.actor(), &project, new, mask, digest)?;
         let writes = vec![Write::create(key.clone())];
         match self.commit(Action::ApiKeyCreated, &caller.actor(), writes, Some(secret.clone())).await? {
             Committed::At(_) => Ok((key, secret)),
@@ -99,7 +101,15 @@ impl ControlPlane {
         }
     }
 
-    fn key_of(&self, caller: &Caller, project: &Project, new: NewApiKey, secret: &Secret) -> Result<ApiKey> {
+    /// A key that is not yet in the store.
+    pub(super) fn key_of(
+        &self,
+        by: Actor,
+        project: &Project,
+        new: NewApiKey,
+        mask: String,
+        digest: Digest,
+    ) -> Result<ApiKey> {
         let mut key = ApiKey {
             id: KeyId::generate(&mut os_rng()),
             account: project.account.clone(),
@@ -116,13 +126,13 @@ impl ControlPlane {
             allowed_domains: Vec::new(),
             allowed_ips: Vec::new(),
             status: Status::Active,
-            mask: key::mask(secret.expose()),
-            digests: vec![KeyDigest::current(self.store.digest(secret.expose()))],
+            mask,
+            digests: vec![KeyDigest::current(digest)],
             creation_context: CreationContext {
                 client_ip: text::optional("clientIP", new.context.client_ip)?,
                 client_user_agent: text::optional("clientUserAgent", new.context.client_user_agent)?,
             },
-            stamps: Stamps::new(self.now(), caller.actor()),
+            stamps: Stamps::new(self.now(), by),
         };
         new.fields.apply(&mut key)?;
         Ok(key)

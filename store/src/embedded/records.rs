@@ -125,6 +125,7 @@ fn write_records(transaction: &WriteTransaction, commit: &RawCommit, version: Ve
             None => {
                 let mut removed = transaction.open_table(REMOVED).map_err(failure)?;
                 removed.insert(name, (commit.event.as_str(), version.as_u64())).map_err(failure)?;
+                transaction.open_table(FIRST_USE).map_err(failure)?.remove(name).map_err(failure)?;
                 records.remove(name)
             }
         }

@@ -58,7 +58,7 @@ local now = now_ms()
 local version = append(now, event, told)
 for _, write in ipairs(writes) do
   if write[3] == '' then
-    redis.call('DEL', record_key(write[1]))
+    redis.call('DEL', record_key(write[1]), first_use_key(write[1]))
     -- Only so long as a commit may be repeated whose answer was lost.
     redis.call('SET', removed_key(write[1]), event .. '\n' .. version, 'PX', REMOVED_KEPT_MS)
   else

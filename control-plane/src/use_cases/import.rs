@@ -1,0 +1,183 @@
+//! Keys that are brought in from elsewhere, by value or by the SHA-256 of their value.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use gatepost_domain::change::Action;
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, KeyId, ProjectId};
+use gatepost_domain::key::{self, Checksum, Secret, Shape};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{Actor, Project, Status};
+use gatepost_store::act::{CommitAnswer, Loosens};
+use gatepost_store::{Change, Origin, Write};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::api_keys::NewApiKey;
+use crate::ControlPlane;
+use crate::api::api_keys::input::CreateApiKey;
+use crate::failure::{Failure, Result};
+
+/// What stands for the value of a key of which only a hash is known.
+const HIDDEN_MASK: &str = "…";
+
+/// How keys are brought in.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// The project of keys that name none.
+    pub project: Option<String>,
+    /// Whether webhooks are told.
+    pub notice: Notice,
+    /// Whether anything is written.
+    pub mode: Mode,
+}
+
+/// Whether webhooks are told of keys that are brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// They get `api-key.created`.
+    Given,
+    /// They get nothing.
+    None,
+}
+
+/// Whether anything is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    Real,
+    /// It is only told what would be.
+    Dry,
+}
+
+/// What became of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It was made, or would be.
+    Made,
+    /// A key with its value was there before.
+    There,
+}
+
+/// Brings keys in, one by one, any number at a time.
+#[derive(Debug)]
+pub struct Importer {
+    control_plane: ControlPlane,
+    options: ImportOptions,
+    projects: Mutex<HashMap<String, Project>>,
+}
+
+/// A key as it stands in a file: the members of a create body, and a hash in the place of the value.
+#[derive(Deserialize)]
+struct Row {
+    sha256: Option<String>,
+    #[serde(flatten)]
+    new: CreateApiKey,
+}
+
+/// What is known of a key's value.
+enum Known {
+    Value(Secret),
+    Sha256([u8; 32]),
+}
+
+impl ControlPlane {
+    /// Begins to bring keys in.
+    pub fn importer(&self, options: ImportOptions) -> Importer {
+        Importer { control_plane: self.clone(), options, projects: Mutex::default() }
+    }
+}
+
+impl Importer {
+    /// Brings a key in. Repeated, it does nothing: ids come from the value.
+    pub async fn import(&self, row: Value) -> std::result::Result<Imported, Failure> {
+        let row: Row = serde_json::from_value(row).map_err(|_| wrong_kind())?;
+        let new = NewApiKey::from(row.new);
+        let known = known(new.fields.key.clone().value(), row.sha256)?;
+        let project = self.project(new.project.as_deref()).await?;
+        let store = &self.control_plane.store;
+        let (mask, digest) = match &known {
+            Known::Value(value) => (key::mask(value.expose()), store.digest(value.expose())),
+            Known::Sha256(hash) => (HIDDEN_MASK.to_owned(), store.pepper().digest_of_sha256(hash)),
+        };
+        let id = KeyId::of_value(&digest);
+        let mut key = self.control_plane.key_of(Actor::Operator, &project, new, mask, digest)?;
+        key.id = id.clone();
+        match self.options.mode {
+            Mode::Dry => self.look(&digest).await,
+            Mode::Real => self.write(known, id, Write::create(key)).await,
+        }
+    }
+
+    async fn look(&self, digest: &Digest) -> Result<Imported> {
+        let found = self.control_plane.store.api_key_by_digest(digest).await?;
+        Ok(if found.is_some() { Imported::There } else { Imported::Made })
+    }
+
+    async fn write(&self, known: Known, id: KeyId, write: Write) -> Result<Imported> {
+        let loosens_checksum = match &known {
+            Known::Value(value) if key::shape(value.expose()) != Shape::WrongChecksum => Loosens::No,
+            Known::Value(_) | Known::Sha256(_) => Loosens::Yes,
+        };
+        let (action, secret) = match (self.options.notice, known) {
+            (Notice::Given, Known::Value(value)) => (Action::ApiKeyCreated, Some(value)),
+            (Notice::Given, Known::Sha256(_)) => (Action::ApiKeyCreated, None),
+            (Notice::None, _) => (Action::ApiKeyImported, None),
+        };
+        let event = EventId::of_import(&id);
+        let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret, receipt: None };
+        let origin = Origin { loosens_checksum, ..Origin::default() };
+        match self.control_plane.send_commit(&change, &origin).await? {
+            CommitAnswer::Committed(_) => Ok(Imported::Made),
+            CommitAnswer::Repeated(_) | CommitAnswer::Stale | CommitAnswer::DigestTaken => Ok(Imported::There),
+            CommitAnswer::StreamFull => Err(Failure::from(ErrorCode::StreamFull)),
+        }
+    }
+
+    /// The project of a row, read once.
+    async fn project(&self, named: Option<&str>) -> Result<Project> {
+        let named = named.or(self.options.project.as_deref());
+        let named = named.ok_or_else(|| Failure::invalid("projectId: is missing; --project names one for all"))?;
+        if let Some(known) = self.projects.lock().unwrap_or_else(PoisonError::into_inner).get(named) {
+            return Ok(known.clone());
+        }
+        let not_found = || Failure::invalid(format!("projectId: there is no active project {named}"));
+        let id = ProjectId::parse(named).map_err(|_| not_found())?;
+        let project = self.control_plane.store.project(&id).await?.ok_or_else(not_found)?.record;
+        if project.status == Status::Inactive {
+            return Err(not_found());
+        }
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner).insert(named.to_owned(), project.clone());
+        Ok(project)
+    }
+}
+
+/// Says nothing of what was there: that may be a key.
+fn wrong_kind() -> Failure {
+    Failure::invalid("a member has another type than it has in the body that makes a key")
+}
+
+fn known(value: Option<String>, hash: Option<String>) -> Result<Known> {
+    match (value, hash) {
+        (Some(value), None) => {
+            key::check_api_key(&value, Checksum::Ignored).map_err(|why| Failure::invalid(format!("key: {why}")))?;
+            Ok(Known::Value(Secret::new(value)))
+        }
+        (None, Some(text)) => {
+            let hash = sha256(&text);
+            hash.map(Known::Sha256).ok_or_else(|| Failure::invalid("sha256: must be 32 bytes in hex or base64"))
+        }
+        (None, None) => Err(Failure::invalid("key: is missing, and so is sha256")),
+        (Some(_), Some(_)) => Err(Failure::invalid("sha256: a key has a value or a hash, not both")),
+    }
+}
+
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let hex = Digest::from_hex(text).map(|digest| *digest.as_bytes());
+    let base64 = || STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()?.try_into().ok();
+    hex.or_else(base64)
+}

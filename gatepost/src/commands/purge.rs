@@ -1,0 +1,31 @@
+//! `gatepost purge`: removes keys that were shut off long ago.
+
+use gatepost_control_plane::Mode;
+use gatepost_store::StoreUrl;
+
+use super::import::open;
+use crate::cli::{Options, PurgeOptions};
+use crate::control_socket;
+
+pub(crate) async fn run(options: &Options, asked: &PurgeOptions) -> anyhow::Result<()> {
+    let config = super::load(options)?;
+    let asked_process = match &config.store.url {
+        StoreUrl::Embedded(directory) => control_socket::purge(directory, asked.inactive_for, asked.dry_run).await?,
+        StoreUrl::Redis(_) | StoreUrl::Memory => None,
+    };
+    let purged = match asked_process {
+        Some(purged) => purged,
+        None => {
+            let mode = if asked.dry_run { Mode::Dry } else { Mode::Real };
+            open(&config).await?.purge(asked.inactive_for, mode).await?
+        }
+    };
+    let verb = if asked.dry_run { "would be removed" } else { "removed" };
+    tell(&format!("{} of {} keys {verb}", purged.removed, purged.seen));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "what a command has done is told to its terminal")]
+fn tell(line: &str) {
+    println!("{line}");
+}

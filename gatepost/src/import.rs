@@ -1,0 +1,184 @@
+//! Bringing keys in from a file: rows are read on a thread of their own, and many are written at a time.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use futures::StreamExt;
+use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice};
+use gatepost_domain::problem::ErrorCode;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use crate::cli::Format;
+
+/// Keys that are written at a time.
+const IN_FLIGHT: usize = 256;
+/// Rows that are read ahead.
+const MAX_AHEAD: usize = 2048;
+/// Faults that a report tells; of more it tells the number.
+const MAX_FAULTS: usize = 20;
+/// Columns of a CSV file that are texts; others are JSON.
+const TEXTS: [&str; 9] =
+    ["key", "sha256", "name", "projectId", "customAccountId", "customUserId", "expiry", "clientIP", "clientUserAgent"];
+
+/// What is to be brought in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) file: PathBuf,
+    pub(crate) format: Format,
+    pub(crate) project: Option<String>,
+    pub(crate) notify: bool,
+    pub(crate) dry_run: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) made: u64,
+    pub(crate) there: u64,
+    pub(crate) refused: u64,
+    /// The first refusals: number of the row, and why.
+    pub(crate) faults: Vec<(u64, String)>,
+}
+
+/// A row and its number; or why the file cannot be read on.
+type Row = anyhow::Result<(u64, std::result::Result<Value, String>)>;
+
+/// Brings in all keys of a file.
+pub(crate) async fn run(use_cases: &ControlPlane, order: &Order, bar: &ProgressBar) -> anyhow::Result<Report> {
+    let importer = use_cases.importer(ImportOptions {
+        project: order.project.clone(),
+        notice: if order.notify { Notice::Given } else { Notice::None },
+        mode: if order.dry_run { Mode::Dry } else { Mode::Real },
+    });
+    let (rows, mut waiting) = mpsc::channel(MAX_AHEAD);
+    let file = File::open(&order.file).with_context(|| format!("cannot read {}", order.file.display()))?;
+    bar.set_length(file.metadata()?.len());
+    let (format, bar_of_reader) = (order.format, bar.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let reader = BufReader::new(bar_of_reader.wrap_read(file));
+        let read = match format {
+            Format::Csv => read_csv(reader, &rows),
+            Format::Json => read_json(reader, &rows),
+        };
+        if let Err(error) = read {
+            // Nobody waits any more where the import has failed.
+            drop(rows.blocking_send(Err(error)));
+        }
+    });
+    let mut report = Report::default();
+    let rows = futures::stream::poll_fn(|context| waiting.poll_recv(context));
+    let mut outcomes = rows.map(|row| import(&importer, row)).buffer_unordered(IN_FLIGHT);
+    while let Some(outcome) = outcomes.next().await {
+        report.add(outcome?);
+    }
+    drop(outcomes);
+    reading.await?;
+    report.faults.sort_unstable();
+    Ok(report)
+}
+
+enum Outcome {
+    Done(Imported),
+    Refused(u64, String),
+}
+
+async fn import(importer: &Importer, row: Row) -> anyhow::Result<Outcome> {
+    let (number, row) = row?;
+    let row = match row {
+        Ok(row) => row,
+        Err(why) => return Ok(Outcome::Refused(number, why)),
+    };
+    match importer.import(row).await {
+        Ok(imported) => Ok(Outcome::Done(imported)),
+        Err(Failure::Refused(problem)) if problem.code == ErrorCode::Validation => {
+            Ok(Outcome::Refused(number, problem.detail.into_owned()))
+        }
+        Err(failure) => bail!("stopped at row {number}: {failure}; run it again to go on"),
+    }
+}
+
+impl Report {
+    fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Done(Imported::Made) => self.made += 1,
+            Outcome::Done(Imported::There) => self.there += 1,
+            Outcome::Refused(number, why) => {
+                self.refused += 1;
+                if self.faults.len() < MAX_FAULTS {
+                    self.faults.push((number, why));
+                }
+            }
+        }
+    }
+}
+
+fn read_csv(reader: impl Read, rows: &mpsc::Sender<Row>) -> anyhow::Result<()> {
+    let mut reader = csv::Reader::from_reader(reader);
+    let names = reader.headers().context("the first line must name the columns")?.clone();
+    if !names.iter().any(|name| matches!(name, "key" | "sha256")) {
+        bail!("the first line must name the columns, one of them key or sha256");
+    }
+    for (number, record) in (1..).zip(reader.records()) {
+        let row = match record {
+            Ok(record) => Ok(of_record(&names, &record)),
+            Err(error) if error.is_io_error() => return Err(error.into()),
+            // What the library says may hold a part of the row.
+            Err(_) => Err("the row has another number of columns than the first line, or is no text".to_owned()),
+        };
+        if rows.blocking_send(Ok((number, row))).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Empty cells are absent members.
+fn of_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
+    let mut row = Map::new();
+    for (name, cell) in names.iter().zip(record).filter(|(_, cell)| !cell.is_empty()) {
+        let text = || Value::from(cell);
+        let value = if TEXTS.contains(&name) { text() } else { serde_json::from_str(cell).unwrap_or_else(|_| text()) };
+        row.insert(name.to_owned(), value);
+    }
+    Value::Object(row)
+}
+
+fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<Row>) -> anyhow::Result<()> {
+    let send = |number, row| rows.blocking_send(Ok((number, row)));
+    let is_array = loop {
+        match reader.fill_buf()?.first() {
+            Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
+            first => break first == Some(&b'['),
+        }
+    };
+    if is_array {
+        let all: Vec<Value> = serde_json::from_reader(reader).map_err(|error| unreadable(&error))?;
+        for (number, row) in (1..).zip(all) {
+            if send(number, Ok(row)).is_err() {
+                break;
+            }
+        }
+        return Ok(());
+    }
+    for (number, row) in (1..).zip(serde_json::Deserializer::from_reader(reader).into_iter::<Value>()) {
+        let row = row.map_err(|error| unreadable(&error))?;
+        if send(number, Ok(row)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(error: &serde_json::Error) -> anyhow::Error {
+    anyhow::anyhow!("the file is no JSON at line {}, column {}", error.line(), error.column())
+}
+
+/// How the file stands for a process elsewhere.
+pub(crate) fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(file)?)
+}
