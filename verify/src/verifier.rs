@@ -14,6 +14,7 @@ use gatepost_domain::time::{Clock, Uptime};
 use gatepost_store::act::Claim;
 use gatepost_store::{Copies, Settled, Store, os_rng};
 use prometheus::Registry;
+use tokio::sync::Semaphore;
 
 use crate::api::{Admission, Source, Unavailable, Verdict};
 use crate::cache::{Caches, Entry, FirstUse, Looked};
@@ -51,6 +52,8 @@ pub struct Verifier {
     pub(crate) shut_off: ShutOff,
     pub(crate) meters: Meters,
     flights: Arc<Flights>,
+    stale_checks: Semaphore,
+    claims: Semaphore,
     strict_checksum: AtomicBool,
 }
 
@@ -60,6 +63,11 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
+/// Entries of a gateway that is not live that are checked with the store at a time. The others are answered from the
+/// cache meanwhile: a store that hangs holds up no more requests than these.
+const MAX_STALE_CHECKS: usize = 8;
+/// First uses that are claimed at a time. Beyond, a request passes and its claim waits.
+const MAX_CLAIMS: usize = 1000;
 /// A look-up is begun anew this often when the one that was joined began before the request arrived.
 const MAX_LOOKUPS_A_REQUEST: usize = 3;
 
@@ -83,6 +91,8 @@ impl Verifier {
             shut_off: ShutOff::default(),
             meters,
             flights: Arc::new(Flights::new(options.max_lookups)),
+            stale_checks: Semaphore::new(MAX_STALE_CHECKS),
+            claims: Semaphore::new(MAX_CLAIMS),
             store,
             clock,
         })
@@ -185,6 +195,9 @@ impl Verifier {
             // A first use of a key that is otherwise a hit.
             (Some(looked @ Looked::Key(_)), Liveness::Live) => Ok((looked, Source::Cache)),
             (Some(Looked::Key(entry)), Liveness::Stale) => {
+                let Ok(_place) = self.stale_checks.try_acquire() else {
+                    return Ok((Looked::Key(entry), Source::Cache));
+                };
                 let looked = self.look_up(*digest, arrival, now).await;
                 let looked = looked.and_then(|looked| self.believable(digest, looked, liveness));
                 Ok(looked.map_or((Looked::Key(entry), Source::Cache), |looked| (looked, Source::Store)))
@@ -262,6 +275,10 @@ impl Verifier {
         if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() {
             return Claimed::Yes;
         }
+        let Ok(_place) = self.claims.try_acquire() else {
+            self.pending.push(PendingClaim { facts: Arc::clone(&entry.facts), digest });
+            return Claimed::Yes;
+        };
         let claim = match self.store.claim_first_use(&entry.facts, &digest).await {
             Ok(claim) => claim,
             Err(error) => {

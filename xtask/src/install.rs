@@ -38,6 +38,12 @@ const NEEDS: &[Need] = &[
         purpose: "opens the API's docs as a reader does",
     },
     Need {
+        program: "valgrind",
+        arguments: &["--version"],
+        packages: &["valgrind"],
+        purpose: "counts the instructions of the hot path",
+    },
+    Need {
         program: "promtool",
         arguments: &["--version"],
         packages: &["prometheus"],

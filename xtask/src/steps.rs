@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::TestOptions;
+use crate::bench::instructions;
 use crate::run::{run, run_with, tell};
 use crate::{install, npm, tidy};
 
@@ -25,6 +26,7 @@ const STEPS: &[Step] = &[
     Step { name: "npm", check: |_| npm::install() },
     Step { name: "test", check: |_| test() },
     Step { name: "long", check: long },
+    Step { name: "instructions", check: |_| instructions() },
     Step { name: "docs", check: |_| docs() },
     Step { name: "deny", check: |_| deny() },
 ];
@@ -54,14 +56,14 @@ fn test() -> anyhow::Result<()> {
     run("cargo", &["test", "--workspace", "--locked"])
 }
 
-/// Storms of minutes, only on demand.
 /// End to end once more, with storms and with the numbers that take minutes. Tells what it measures.
 fn long(options: &TestOptions) -> anyhow::Result<()> {
     if !options.long {
         tell("xtask: only with --long");
         return Ok(());
     }
-    let arguments = ["test", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
+    // As it is shipped: what is measured here is told to others.
+    let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
     run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())
 }
 

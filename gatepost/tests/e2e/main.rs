@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod admin;
+#[cfg(feature = "long")]
+mod backlog;
 mod clients;
 mod deliveries;
 mod embedded;
