@@ -17,7 +17,7 @@ pub use caller::Caller;
 pub use failure::Failure;
 pub use server::{ControlPlaneServer, NotStarted};
 pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice};
-pub use use_cases::operator::{Created, NewAccessKey};
+pub use use_cases::operator::{AccountWas, Created, NewAccessKey};
 pub use use_cases::purge::Purged;
 
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct ControlPlane {
     pub(crate) meters: Meters,
     /// For answers that wait for gateways.
     pub(crate) waiting: Arc<Semaphore>,
+    /// For pages of lists that are being read.
+    pub(crate) scanning: Arc<Semaphore>,
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) sender: Sender,
     pub(crate) pings: Pace<AccountId>,
@@ -77,6 +79,7 @@ impl ControlPlane {
             metrics: Arc::new(Metrics::register(registry).map_err(|error| NotMade(error.into()))?),
             sender: Sender::new(guard, Arc::clone(&clock)).map_err(|error| NotMade(error.into()))?,
             waiting: Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING)),
+            scanning: Arc::new(Semaphore::new(use_cases::api_keys::MAX_SCANS)),
             guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
             pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
             idempotency_keys: Pace::new(kept::KEY_EVERY, kept::KEY_BURST, kept::MAX_ACCESS_KEYS),

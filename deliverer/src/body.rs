@@ -1,5 +1,6 @@
 //! Bodies of webhook requests, and who may see a key's value in them.
 
+use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Role, Webhook};
 use gatepost_store::Event;
@@ -21,16 +22,16 @@ pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
     serde_json::to_vec(&body).expect("a body is a struct with text keys")
 }
 
-/// Whether a webhook may see values in clear: one that an admin made, in the event's own scope, and
-/// over https.
+/// Whether a webhook may see values in clear: one that an admin made, in the scope of the
+/// event's project, and over https.
 pub(crate) fn may_see_values(
     webhook: &Webhook,
     url: &Url,
-    event: &Event,
+    project: Option<&ProjectId>,
     private_networks: PrivateNetworks,
 ) -> SeesValues {
     let is_private_line = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
-    let is_in_scope = webhook.project.is_none() || webhook.project == event.head.project;
+    let is_in_scope = webhook.project.is_none() || webhook.project.as_ref() == project;
     if webhook.made_by == Role::Admin && is_in_scope && is_private_line { SeesValues::Yes } else { SeesValues::No }
 }
 
@@ -39,4 +40,61 @@ pub(crate) fn may_see_values(
 pub(crate) enum SeesValues {
     Yes,
     No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_domain::id::{AccountId, WebhookId};
+    use gatepost_domain::record::{Actor, Sealed, Stamps, WebhookStatus};
+    use gatepost_domain::time::Timestamp;
+
+    fn project(text: &str) -> ProjectId {
+        ProjectId::parse(text).unwrap()
+    }
+
+    fn webhook(made_by: Role, project: Option<ProjectId>) -> Webhook {
+        Webhook {
+            id: WebhookId::parse("wh_00w").unwrap(),
+            account: AccountId::parse("acc_00a").unwrap(),
+            project,
+            name: "w".to_owned(),
+            url: String::new(),
+            topics: vec![],
+            method: "POST".to_owned(),
+            custom_headers: vec![],
+            status: WebhookStatus::Live,
+            status_changed_at: None,
+            made_by,
+            secret: Sealed(vec![]),
+            old_secrets: vec![],
+            static_token: None,
+            stamps: Stamps::new(Timestamp::from_ms(1), Actor::Operator),
+        }
+    }
+
+    #[test]
+    fn values_are_seen_by_admins_in_their_scope_over_a_private_line_and_by_nobody_else() {
+        let own = project("prj_00own");
+        for made_by in [Role::Admin, Role::User, Role::Viewer] {
+            for (scope, is_in_scope) in [(None, true), (Some(own.clone()), true), (Some(project("prj_00x")), false)] {
+                for (url, private_networks, is_private_line) in [
+                    ("https://example.com/", PrivateNetworks::Refused, true),
+                    ("https://example.com/", PrivateNetworks::Allowed, true),
+                    ("http://example.com/", PrivateNetworks::Allowed, true),
+                    ("http://example.com/", PrivateNetworks::Refused, false),
+                ] {
+                    let seen = may_see_values(
+                        &webhook(made_by, scope.clone()),
+                        &Url::parse(url).unwrap(),
+                        Some(&own),
+                        private_networks,
+                    );
+                    let is_seen = made_by == Role::Admin && is_in_scope && is_private_line;
+                    let expected = if is_seen { SeesValues::Yes } else { SeesValues::No };
+                    assert_eq!(seen, expected, "{made_by:?} {scope:?} {url} {private_networks:?}");
+                }
+            }
+        }
+    }
 }

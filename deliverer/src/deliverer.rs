@@ -6,18 +6,19 @@ use std::time::Duration;
 use gatepost_domain::time::Clock;
 use gatepost_store::Store;
 use prometheus::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::address::Guard;
 use crate::metrics::Metrics;
-use crate::options::{DelivererOptions, MAX_SENDING, STOP_GRACE};
+use crate::options::{DelivererOptions, STOP_GRACE};
 use crate::send::Sender;
 use crate::settle::Settler;
 use crate::shared::Shared;
+use crate::shares::Shares;
 use crate::{fan_out, housekeeping, work};
 
-/// How long settling may take at a stop.
+/// How long settling, and what the tasks are about, may take at a stop.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A running deliverer.
@@ -25,7 +26,7 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Deliverer {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    places: Arc<Semaphore>,
+    shares: Shares,
 }
 
 /// Why a deliverer did not start.
@@ -51,24 +52,25 @@ impl Deliverer {
             sender: Sender::new(guard, clock).map_err(|error| failed(error.into()))?,
             metrics: Metrics::register(registry).map_err(|error| failed(error.into()))?,
             wake: Arc::default(),
-            places: Arc::new(Semaphore::new(MAX_SENDING)),
+            shares: Shares::new(),
             stopped,
         };
-        let places = Arc::clone(&shared.places);
+        let shares = shared.shares.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(fan_out::run(shared.clone()));
         tasks.spawn(work::run(shared.clone()));
         tasks.spawn(housekeeping::run(shared));
-        Ok(Self { stop, tasks, places })
+        Ok(Self { stop, tasks, shares })
     }
 
     /// Takes no further delivery, waits a while for those that are being sent, and gives the others back.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
-        let all = u32::try_from(MAX_SENDING).unwrap_or(u32::MAX);
-        let sent = self.places.acquire_many(all);
+        let ending = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.shares.all_free().await;
+        };
         // What cannot be given back comes back when its lease ends.
-        drop(tokio::time::timeout(STOP_GRACE + SETTLE_DEADLINE, sent).await);
+        drop(tokio::time::timeout(STOP_GRACE + SETTLE_DEADLINE, ending).await);
     }
 }

@@ -1,55 +1,64 @@
 //! One delivery in a worker's hands: build, sign, send, settle.
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::id::{LeaseToken, WebhookId};
+use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::schedule::{Attempt, NextStep, next_step};
+use gatepost_domain::time::Timestamp;
 use gatepost_store::act::{RawSettle, Step};
-use gatepost_store::{Leased, Result, os_rng};
+use gatepost_store::{Leased, Result, StoreErrorKind, os_rng};
 use url::Url;
 
 use crate::attempt;
 use crate::body::{self, SeesValues};
-use crate::options::{EXTEND_EVERY, LEASE, PAUSED_WAIT, STOP_GRACE};
+use crate::lease::{Addressee, Lease};
+use crate::options::{PAUSED_WAIT, STOP_GRACE};
 use crate::send::{Message, Sent, SigningSecret};
 use crate::shared::Shared;
-
-/// A delivery that is held.
-pub(crate) struct Lease {
-    pub(crate) webhook: WebhookId,
-    /// As it was when the delivery was leased; none if it is gone.
-    pub(crate) record: Option<Arc<Webhook>>,
-    pub(crate) token: LeaseToken,
-    pub(crate) leased: Leased,
-}
 
 /// How a delivery goes on, and what is remembered.
 struct Ended {
     step: Step,
     attempt: Option<Vec<u8>>,
+    /// Its label in metrics; none if nothing was tried and nothing has ended.
+    outcome: Option<&'static str>,
 }
 
 /// Delivers, or gives the delivery back.
 pub(crate) async fn deliver(shared: Shared, lease: Lease) {
-    let attempt = attempt_once(&shared, &lease);
-    let attempted = tokio::select! {
-        attempted = holding(&shared, &lease, attempt) => attempted,
-        () = cut_off(&shared) => Ok(Ended { step: Step::Wait(Duration::ZERO), attempt: None }),
-    };
-    let ended = match attempted {
-        Ok(ended) => ended,
-        Err(error) => {
-            tracing::warn!(%error, webhook = lease.webhook.as_str(), "a delivery waits for its lease to end");
-            return; // Its lease runs out.
+    let delivering = async {
+        let attempted = tokio::select! {
+            attempted = attempt_once(&shared, &lease) => attempted,
+            () = cut_off(&shared) => Ok(Ended::without_attempt(Step::Wait(Duration::ZERO))),
+        };
+        match attempted {
+            Ok(ended) => settle(&shared, &lease, ended).await,
+            // Waiting would make it no better.
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                tracing::error!(%error, webhook = lease.webhook.as_str(), "a delivery cannot be made");
+                settle(&shared, &lease, Ended::without_attempt(Step::Dead(error.to_string()))).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, webhook = lease.webhook.as_str(), "a delivery waits for its lease to end");
+            }
         }
     };
-    count_end(&shared, &ended.step);
-    let Lease { webhook, token, leased, .. } = lease;
-    let settle = RawSettle { webhook, event: leased.event_id, token, step: ended.step, attempt: ended.attempt };
-    shared.settler.settle(settle).await;
+    lease.prolonged(&shared.store, delivering).await;
+}
+
+async fn settle(shared: &Shared, lease: &Lease, ended: Ended) {
+    if let Some(outcome) = ended.outcome {
+        shared.metrics.count(outcome);
+    }
+    let settle = RawSettle {
+        webhook: lease.webhook.clone(),
+        event: lease.leased.event_id.clone(),
+        token: lease.token.clone(),
+        step: ended.step,
+        attempt: ended.attempt,
+    };
+    shared.settler.settle(settle, &lease.ends).await;
 }
 
 /// Waits until a stop, and for what is granted after it.
@@ -59,25 +68,23 @@ async fn cut_off(shared: &Shared) {
     tokio::time::sleep(STOP_GRACE).await;
 }
 
-/// Prolongs a lease for as long as an attempt takes.
-async fn holding<T>(shared: &Shared, lease: &Lease, attempt: impl Future<Output = T>) -> T {
-    let prolong = async || -> Infallible {
-        loop {
-            tokio::time::sleep(EXTEND_EVERY).await;
-            // One that is lost is noticed when the attempt is settled.
-            drop(shared.store.extend_lease(&lease.webhook, &lease.leased.event_id, &lease.token, LEASE).await);
-        }
-    };
-    tokio::select! {
-        ended = attempt => ended,
-        never = prolong() => match never {},
+impl Ended {
+    fn without_attempt(step: Step) -> Self {
+        let outcome = match &step {
+            Step::Dead(_) => Some("dead"),
+            Step::Dropped => Some("dropped"),
+            Step::Done | Step::Retry(_) | Step::Wait(_) => None,
+        };
+        Self { step, attempt: None, outcome }
     }
 }
 
 async fn attempt_once(shared: &Shared, lease: &Lease) -> Result<Ended> {
-    let without_attempt = |step: Step| Ok(Ended { step, attempt: None });
-    let Some(webhook) = lease.record.as_deref() else {
-        return without_attempt(Step::Dropped);
+    let without_attempt = |step: Step| Ok(Ended::without_attempt(step));
+    let webhook = match &lease.addressee {
+        Addressee::Known(webhook) => webhook.as_ref(),
+        Addressee::Gone => return without_attempt(Step::Dropped),
+        Addressee::Unreadable(reason) => return without_attempt(Step::Dead(reason.clone())),
     };
     let leased = &lease.leased;
     if webhook.status == WebhookStatus::Paused {
@@ -90,14 +97,15 @@ async fn attempt_once(shared: &Shared, lease: &Lease) -> Result<Ended> {
     let Ok(url) = Url::parse(&webhook.url) else {
         return without_attempt(Step::Dead("its URL cannot be read".to_owned()));
     };
-    let secret = match body::may_see_values(webhook, &url, event, shared.options.private_networks) {
+    let secret = match body::may_see_values(webhook, &url, event.head.project.as_ref(), shared.options.private_networks)
+    {
         SeesValues::Yes => shared.store.open_secret(leased)?,
         SeesValues::No => None,
     };
     let body = body::build(event, secret.as_ref());
     drop(secret);
     let sent = send(shared, webhook, &url, leased, body).await?;
-    observe(shared, &sent, event.at);
+    observe(shared, &webhook.id, &sent, event.at);
     Ok(ended(leased, &sent))
 }
 
@@ -132,22 +140,18 @@ fn ended(leased: &Leased, sent: &Sent) -> Ended {
         NextStep::Retry(wait) => Step::Retry(wait),
         NextStep::Dead => Step::Dead(sent.error.clone().unwrap_or_default()),
     };
-    Ended { step, attempt: Some(attempt::line(&leased.event_id, number, sent)) }
+    let outcome = match (&step, attempt::label(&sent.outcome)) {
+        (Step::Dead(_), "failed") => "dead",
+        (_, label) => label,
+    };
+    Ended { step, attempt: Some(attempt::line(&leased.event_id, number, sent)), outcome: Some(outcome) }
 }
 
-fn observe(shared: &Shared, sent: &Sent, event_at: gatepost_domain::time::Timestamp) {
-    shared.metrics.count(attempt::label(&sent.outcome));
+fn observe(shared: &Shared, webhook: &WebhookId, sent: &Sent, event_at: Timestamp) {
+    shared.shares.learn(webhook, sent.took);
     shared.metrics.delivery_duration_s.observe(sent.took.as_secs_f64());
     if sent.error.is_none() {
         let since = sent.at.since(event_at) + sent.took;
         shared.metrics.event_to_delivery_s.observe(since.as_secs_f64());
-    }
-}
-
-fn count_end(shared: &Shared, step: &Step) {
-    match step {
-        Step::Dead(_) => shared.metrics.count("dead"),
-        Step::Dropped => shared.metrics.count("dropped"),
-        Step::Done | Step::Retry(_) | Step::Wait(_) => {}
     }
 }

@@ -10,7 +10,6 @@ use gatepost_domain::time::Version;
 use gatepost_store::act::{FanOutAnswer, MAX_DEAD_LETTERS};
 use gatepost_store::{Entry, FanOut, FanOutEvent, MAX_PAGE, Result, Store, Told, Versioned};
 
-use crate::options::MAX_PENDING;
 use crate::shared::{Shared, pause};
 
 /// Entries of one step.
@@ -39,9 +38,9 @@ async fn step(shared: &Shared) -> Result<()> {
     let entries = shared.store.feed(expected, BATCH, FEED_WAIT).await?;
     let Some(last) = entries.last() else { return Ok(()) };
     let new = last.version;
-    let webhooks = webhooks(&shared.store, &entries).await?;
+    let webhooks = webhooks(shared, &entries).await?;
     drop_queues_of_removed(&shared.store, &entries).await?;
-    let step = plan(expected, new, entries, &webhooks);
+    let step = FanOut { max_pending: shared.options.max_pending, ..plan(expected, new, entries, &webhooks) };
     let quarantined = step.quarantined.len() as u64;
     match shared.store.fan_out(step).await? {
         FanOutAnswer::Moved { overflowed } => {
@@ -71,24 +70,33 @@ async fn drop_queues_of_removed(store: &Store, entries: &[Entry]) -> Result<()> 
 }
 
 /// Reads the webhooks after the entries, so that none that an entry precedes is missed.
-async fn webhooks(store: &Store, entries: &[Entry]) -> Result<Webhooks> {
+async fn webhooks(shared: &Shared, entries: &[Entry]) -> Result<Webhooks> {
     let mut webhooks = Webhooks::new();
     for told in entries.iter().filter_map(|entry| entry.told.as_ref().ok()) {
         if told.action.topic().is_none() || webhooks.contains_key(&told.head.account) {
             continue;
         }
-        let listed = webhooks_of(store, &told.head.account).await?;
+        let listed = webhooks_of(shared, &told.head.account).await?;
         webhooks.insert(told.head.account.clone(), listed);
     }
     Ok(webhooks)
 }
 
-async fn webhooks_of(store: &Store, account: &AccountId) -> Result<Vec<Versioned<Webhook>>> {
+/// One that cannot be decoded must not hold up the others: it is left out and counted.
+async fn webhooks_of(shared: &Shared, account: &AccountId) -> Result<Vec<Versioned<Webhook>>> {
     let mut listed = Vec::new();
     let mut after = String::new();
     loop {
-        let page = store.webhooks(account, &after, MAX_PAGE).await?;
-        listed.extend(page.items);
+        let page = shared.store.each_webhook(account, &after, MAX_PAGE).await?;
+        for (name, webhook) in page.items {
+            match webhook {
+                Ok(webhook) => listed.push(webhook),
+                Err(error) => {
+                    tracing::error!(%error, webhook = name, "a webhook cannot be read and is told of nothing");
+                    shared.metrics.unreadable.inc();
+                }
+            }
+        }
         match page.next {
             Some(next) => after = next,
             None => return Ok(listed),
@@ -96,6 +104,7 @@ async fn webhooks_of(store: &Store, account: &AccountId) -> Result<Vec<Versioned
     }
 }
 
+/// The bound of the queues is not its concern.
 fn plan(expected: Version, new: Version, entries: Vec<Entry>, webhooks: &Webhooks) -> FanOut {
     let mut step = FanOut {
         expected,
@@ -103,7 +112,7 @@ fn plan(expected: Version, new: Version, entries: Vec<Entry>, webhooks: &Webhook
         entries: entries.len() as u64,
         events: Vec::new(),
         quarantined: Vec::new(),
-        max_pending: MAX_PENDING,
+        max_pending: u64::MAX,
         max_dead: MAX_DEAD_LETTERS,
     };
     for entry in entries {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gatepost_store::Result;
 use gatepost_store::act::TrimRule;
+use tokio::sync::watch;
 
 use crate::options::{MAX_DEAD_AGE, MAX_SEALED_AGE};
 use crate::shared::{Shared, pause};
@@ -17,14 +18,14 @@ const TRIM_BATCH: u32 = 1000;
 pub(crate) async fn run(shared: Shared) {
     let mut stopped = shared.stopped.clone();
     while !*stopped.borrow() {
-        if let Err(error) = once(&shared).await {
+        if let Err(error) = once(&shared, &stopped).await {
             tracing::warn!(%error, "housekeeping waits");
         }
         pause(&mut stopped, EVERY).await;
     }
 }
 
-async fn once(shared: &Shared) -> Result<()> {
+async fn once(shared: &Shared, stopped: &watch::Receiver<bool>) -> Result<()> {
     let retention = shared.options.retention;
     let rule = TrimRule {
         max_age: retention.max_age,
@@ -33,7 +34,7 @@ async fn once(shared: &Shared) -> Result<()> {
         max_dead_age: MAX_DEAD_AGE,
         batch: TRIM_BATCH,
     };
-    loop {
+    while !*stopped.borrow() {
         let trimmed = shared.store.trim(rule).await?;
         let most = u64::from(TRIM_BATCH);
         if trimmed.entries < most && trimmed.sealed < most && trimmed.dead < most {

@@ -8,12 +8,14 @@ mod deliverer;
 mod delivery;
 mod fan_out;
 mod housekeeping;
+mod lease;
 mod metrics;
 pub mod options;
 mod retry_after;
 pub mod send;
 mod settle;
 mod shared;
+mod shares;
 pub mod sign;
 mod work;
 

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) event_to_delivery_s: Histogram,
     pub(crate) quarantined: IntCounter,
     pub(crate) overflowed: IntCounter,
+    pub(crate) unreadable: IntCounter,
     queue: IntGaugeVec,
     oldest_due_s: Gauge,
     dead_letters: IntGauge,
@@ -30,7 +31,10 @@ impl Metrics {
         };
         let metrics = Self {
             deliveries: IntCounterVec::new(
-                Opts::new("gatepost_deliveries_total", "Attempts by outcome."),
+                Opts::new(
+                    "gatepost_deliveries_total",
+                    "Attempts by outcome: failed ones are repeated, gone and dead ones are not; dropped ones had no webhook.",
+                ),
                 &["outcome"],
             )?,
             delivery_duration_s: histogram(
@@ -45,6 +49,10 @@ impl Metrics {
             )?,
             quarantined: IntCounter::new("gatepost_quarantined_total", "Entries that could not be decoded.")?,
             overflowed: IntCounter::new("gatepost_overflowed_total", "Deliveries that fell out of full queues.")?,
+            unreadable: IntCounter::new(
+                "gatepost_unreadable_webhooks_total",
+                "Webhooks that could not be decoded when events were put into queues: they are told of none.",
+            )?,
             queue: IntGaugeVec::new(Opts::new("gatepost_delivery_queue", "Deliveries by state."), &["state"])?,
             oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "How long the longest due delivery is due.")?,
             dead_letters: IntGauge::new("gatepost_dead_letters", "Deliveries whose schedule has ended.")?,
@@ -66,6 +74,7 @@ impl Metrics {
         registry.register(Box::new(self.event_to_delivery_s.clone()))?;
         registry.register(Box::new(self.quarantined.clone()))?;
         registry.register(Box::new(self.overflowed.clone()))?;
+        registry.register(Box::new(self.unreadable.clone()))?;
         registry.register(Box::new(self.queue.clone()))?;
         registry.register(Box::new(self.oldest_due_s.clone()))?;
         registry.register(Box::new(self.dead_letters.clone()))?;

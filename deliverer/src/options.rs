@@ -27,12 +27,16 @@ pub struct DelivererOptions {
     pub private_networks: PrivateNetworks,
     /// How long things are kept.
     pub retention: Retention,
+    /// Deliveries that may wait for one webhook: [`MAX_PENDING`].
+    pub max_pending: u64,
 }
 
 /// Deliveries that may wait for one webhook; beyond, its oldest becomes a dead letter.
 pub const MAX_PENDING: u64 = 200_000;
 /// Deliveries of one webhook that are sent at a time.
 pub const IN_FLIGHT_CAP: u32 = 8;
+/// A receiver that takes so long, or longer, gets one delivery at a time until it is quicker.
+pub const QUICK: Duration = Duration::from_secs(5);
 /// Deliveries that one process sends at a time.
 pub const MAX_SENDING: usize = 512;
 /// How long a worker holds a delivery unless it is prolonged.

@@ -38,8 +38,7 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "webhook-timestamp",
 ];
 
-/// What is sent.
-#[derive(Debug)]
+/// What is sent. It holds values in clear, so it is not printed.
 pub struct Message<'a> {
     /// Where to.
     pub url: &'a Url,
@@ -188,6 +187,9 @@ fn judged(answer: &Response, at: Timestamp, took: Duration) -> Sent {
 }
 
 fn described(error: &reqwest::Error) -> String {
+    if error.is_timeout() && error.is_connect() {
+        return format!("no connection within {} s", CONNECT_DEADLINE.as_secs());
+    }
     if error.is_timeout() {
         return timed_out();
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use gatepost_store::act::{Held, RawSettle};
 use gatepost_store::{Result, Store};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::lease::Ends;
 use crate::options::MAX_SENDING;
 
 /// Settlements in one act.
 const MAX_TOGETHER: usize = 64;
 /// While an act goes on, what ends gathers for the next; a store that hangs holds it up no longer than this.
 const GATHER: Duration = Duration::from_millis(20);
-/// How often a settlement is tried while the store does not answer.
-const MAX_TRIES: u32 = 5;
-/// How long to wait between two tries. All of them end before the lease does.
+/// How long to wait between two tries while the store does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A settlement, and who waits for it.
@@ -32,22 +32,21 @@ impl Settler {
         Self(sender)
     }
 
-    /// Settles, also through a short outage: what is not settled is sent a second time.
-    pub(crate) async fn settle(&self, settle: RawSettle) {
-        for _ in 0..MAX_TRIES {
+    /// Settles, also through an outage that ends before the lease does: what is not settled is sent a second time.
+    pub(crate) async fn settle(&self, settle: RawSettle, lease: &Ends) {
+        loop {
             match self.try_to_settle(settle.clone()).await {
                 Some(Ok(Held::Yes)) => return,
-                Some(Ok(Held::No)) => {
-                    tracing::warn!(event = settle.event.as_str(), "a lease ran out before its delivery was settled");
-                    return;
-                }
-                Some(Err(error)) => {
-                    tracing::warn!(%error, event = settle.event.as_str(), "settling waits");
-                    tokio::time::sleep(PAUSE).await;
-                }
+                Some(Ok(Held::No)) => break,
+                Some(Err(error)) => tracing::warn!(%error, event = settle.event.as_str(), "settling waits"),
                 None => return, // The process ends: the lease runs out.
             }
+            tokio::time::sleep(PAUSE).await;
+            if lease.moment() <= Instant::now() {
+                break;
+            }
         }
+        tracing::warn!(event = settle.event.as_str(), "a lease ran out before its delivery was settled");
     }
 
     async fn try_to_settle(&self, settle: RawSettle) -> Option<Result<Held>> {

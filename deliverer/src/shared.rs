@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_store::Store;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::metrics::Metrics;
 use crate::options::DelivererOptions;
 use crate::send::Sender;
 use crate::settle::Settler;
+use crate::shares::Shares;
 
 /// What all tasks share.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Wakes the work loop: something became due, or a place became free.
     pub(crate) wake: Arc<Notify>,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) shares: Shares,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 

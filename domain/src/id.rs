@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rand::CryptoRng;
+use sha2::{Digest as _, Sha256};
 
 use crate::base62;
 use crate::digest::Digest;
@@ -99,17 +100,29 @@ id!(/// A store: another one behind the same address is an outage, not an absenc
 id!(/// The lease of a delivery: only its holder may settle.
     LeaseToken, "lt_");
 
+impl AccountId {
+    /// The id of an account that an operator makes under a name: those who do so at the same time claim the same id,
+    /// and only one of them gets it.
+    pub fn of_name(name: &str) -> Self {
+        Self(derived(Self::PREFIX, &Sha256::digest(name.as_bytes()).into()))
+    }
+}
+
 impl KeyId {
     /// The id of a key that is brought in from elsewhere: of one value always the same, so that nothing is brought in
     /// twice.
     pub fn of_value(digest: &Digest) -> Self {
-        let mut text = format!("{}{CELL}", Self::PREFIX);
-        for bytes in digest.as_bytes().chunks_exact(8).take(2) {
-            let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-            base62::push_number(&mut text, number, 11);
-        }
-        Self(text.into())
+        Self(derived(Self::PREFIX, digest.as_bytes()))
     }
+}
+
+/// As many digits as random ones, out of the first half of a hash.
+fn derived(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
+    let mut text = format!("{prefix}{CELL}");
+    for half in hash.as_chunks::<8>().0.iter().take(2) {
+        base62::push_number(&mut text, u64::from_be_bytes(*half), RANDOM_DIGITS as u32 / 2);
+    }
+    text.into()
 }
 
 impl EventId {
@@ -147,6 +160,15 @@ mod tests {
         for text in ["", "key_", "prj_00abc", "key_00 a", "key_00/..", &format!("key_{}", "a".repeat(90))] {
             assert!(KeyId::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_has_one_account_id_that_parses() {
+        let id = AccountId::of_name("acme");
+        assert_eq!(id, AccountId::of_name("acme"));
+        assert_ne!(id, AccountId::of_name("acme2"));
+        assert_eq!(AccountId::parse(id.as_str()), Ok(id.clone()));
+        assert_eq!(id.as_str().len(), AccountId::PREFIX.len() + CELL.len() + RANDOM_DIGITS);
     }
 
     #[test]

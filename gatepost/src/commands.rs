@@ -32,6 +32,16 @@ fn load(options: &Options) -> anyhow::Result<Config> {
     Ok(config::load(options.config.as_deref(), &options.overrides())?)
 }
 
+/// The same for a command that does not log.
+#[expect(clippy::print_stderr, reason = "warnings of a command go to its terminal")]
+fn load_and_tell(options: &Options) -> anyhow::Result<Config> {
+    let config = load(options)?;
+    for warning in &config.warnings {
+        eprintln!("gatepost: {warning}");
+    }
+    Ok(config)
+}
+
 /// The same for a command that is one of several processes, which an embedded store cannot serve.
 fn load_shared(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;

@@ -1,9 +1,11 @@
 //! The configuration: a file, overridden by the environment, overridden by flags. All faults at once.
 
+mod environment;
 mod gateway;
 mod reader;
 mod tree;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,9 @@ use std::time::Duration;
 
 use gatepost_deliverer::{PrivateNetworks, Retention};
 use gatepost_store::{RedisUrl, Replicas, StoreUrl, UnsafeRedis};
-
 use gatepost_verify::WhenStoreIsDown;
 
+use environment::Environment;
 pub(crate) use gateway::GatewayConfig;
 use reader::{Faults, Section};
 use tree::{Node, Origin, Value};
@@ -36,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) private_networks: PrivateNetworks,
     pub(crate) when_store_is_down: WhenStoreIsDown,
     pub(crate) log_filter: String,
+    /// What the operator should know of it, although it stops nothing.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Where keys and events are kept.
@@ -72,10 +76,8 @@ impl fmt::Display for Broken {
 /// Reads file, environment and flags.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Broken> {
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let (name, text) = read_file(file)?;
-    understand(&name, &text, environment, overrides)
+    understand(&name, &text, std::env::vars_os(), overrides)
 }
 
 /// A configuration of overrides alone: neither a file nor the environment changes the demo.
@@ -101,23 +103,31 @@ fn read_file(file: Option<&Path>) -> Result<(String, String), Broken> {
 fn understand(
     name: &str,
     text: &str,
-    environment: impl Iterator<Item = (String, String)>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
     overrides: &Overrides,
 ) -> Result<Config, Broken> {
     let mut root = Node::parse(name, text).map_err(|fault| Broken(vec![fault]))?;
-    for (variable, value) in environment.filter(|(variable, _)| variable != MASTER_KEY_VARIABLE) {
-        let Some(key) = variable.strip_prefix(VARIABLES) else { continue };
-        let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
-        root.set(&path, Node { value: Value::Raw(value), origin: Origin::Environment(variable.clone()) });
+    let environment = Environment::read(environment);
+    for (variable, path, value) in environment.keys {
+        root.set(&path, Node { value: Value::Raw(value), origin: Origin::Environment(variable) });
     }
     for (flag, key, value) in &overrides.0 {
         let path: Vec<String> = key.split('.').map(str::to_owned).collect();
         root.set(&path, Node { value: Value::Raw(value.clone()), origin: Origin::Flag(flag) });
     }
     let faults = Faults::default();
-    let config = config(Section::root(root, &faults));
-    let faults = faults.into_list();
+    let config = Config { warnings: strangers(&environment.strangers), ..config(Section::root(root, &faults)) };
+    let faults = [environment.faults, faults.into_list()].concat();
     if faults.is_empty() { Ok(config) } else { Err(Broken(faults)) }
+}
+
+fn strangers(names: &[String]) -> Vec<String> {
+    let warning = format!(
+        "{}: not read: a key's variable names table and key with two underscores between them, such as \
+         GATEPOST_STORE__URL for url in [store]",
+        names.join(", ")
+    );
+    if names.is_empty() { Vec::new() } else { vec![warning] }
 }
 
 fn config(mut root: Section<'_>) -> Config {
@@ -130,6 +140,7 @@ fn config(mut root: Section<'_>) -> Config {
         private_networks: webhooks(root.section("webhooks")),
         when_store_is_down: rate_limits(root.section("rate_limits")),
         log_filter: log(root.section("log")),
+        warnings: Vec::new(),
     };
     root.finish();
     config

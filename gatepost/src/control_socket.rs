@@ -1,12 +1,14 @@
 //! A Unix socket in the directory of an embedded store, through which the command line asks the process
 //! that holds the store for access keys and backups. Only the owner of the directory reaches it.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{ControlPlane, Mode, NewAccessKey, Purged};
+use gatepost_control_plane::{AccountWas, ControlPlane, Mode, NewAccessKey, Purged};
 use gatepost_domain::record::Role;
 use gatepost_store::Store;
 use indicatif::ProgressBar;
@@ -18,6 +20,8 @@ use crate::import::{self, Order, Report};
 
 /// The socket's name.
 const FILE: &str = "control.sock";
+/// Bytes of a path that a socket can have: the address holds 108 with the byte that ends it.
+const MAX_PATH_BYTES: usize = 107;
 /// Bytes of a request or an answer, which are one line.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
 /// How long either side waits for the other: a backup of a large store takes a while.
@@ -25,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// The running process is of another version.
 const NOT_ASKED: &str = "the running process answered something else";
+
+/// Its account was made beside others.
+pub(crate) const ADDED: &str = "added";
 
 /// What is asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,7 +42,7 @@ enum Request {
     Purge { inactive_for_s: u64, dry_run: bool },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 enum Answer {
     Created(Printed),
     BackedUp { bytes: u64 },
@@ -45,7 +52,7 @@ enum Answer {
 }
 
 /// An access key as the command line prints it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Printed {
     pub(crate) key: String,
@@ -53,6 +60,9 @@ pub(crate) struct Printed {
     pub(crate) account_id: String,
     pub(crate) project_id: Option<String>,
     pub(crate) role: String,
+    /// `there`, `first` or `added`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) account_was: String,
 }
 
 impl From<gatepost_control_plane::Created> for Printed {
@@ -64,19 +74,27 @@ impl From<gatepost_control_plane::Created> for Printed {
             account_id: access_key.account.to_string(),
             project_id: access_key.project.map(|project| project.to_string()),
             role: access_key.role.as_str().to_owned(),
+            account_was: match created.account_was {
+                AccountWas::There => "there",
+                AccountWas::First => "first",
+                AccountWas::Added => ADDED,
+            }
+            .to_owned(),
         }
     }
 }
 
-/// Listens in a store's directory until the process ends.
-pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store) -> anyhow::Result<()> {
-    let path = path(directory);
-    // One that a process left behind when it was killed: the store's own lock tells that it is gone.
-    if path.exists() {
-        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+/// Listens in a store's directory until the process ends. Without the socket everything but the commands that ask
+/// for it works, so that it cannot listen is a warning.
+pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store) {
+    let listener = match bind(directory) {
+        Ok(listener) => listener,
+        Err(error) => {
+            let path = directory.join(FILE);
+            tracing::warn!(%error, path = %path.display(), "access keys and backups cannot be asked for meanwhile");
+            return;
+        }
+    };
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
@@ -91,7 +109,33 @@ pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store
             }
         }
     });
-    Ok(())
+}
+
+fn bind(directory: &Path) -> std::io::Result<UnixListener> {
+    let path = directory.join(FILE);
+    // One that a process left behind when it was killed: the store's own lock tells that it is gone.
+    if path.exists() {
+        std::fs::remove_file(&path)?;
+    }
+    let short = ShortPath::of(directory)?;
+    let listener = UnixListener::bind(&short.path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// The socket's path, by way of the open directory where it would be longer than a socket's address can be.
+struct ShortPath {
+    path: PathBuf,
+    _directory: File,
+}
+
+impl ShortPath {
+    fn of(directory: &Path) -> std::io::Result<Self> {
+        let (opened, path) = (File::open(directory)?, directory.join(FILE));
+        let is_long = path.as_os_str().len() > MAX_PATH_BYTES;
+        let path = if is_long { format!("/proc/self/fd/{}/{FILE}", opened.as_raw_fd()).into() } else { path };
+        Ok(Self { path, _directory: opened })
+    }
 }
 
 /// Asks the process that holds the store in a directory for an access key; none if there is no such process.
@@ -141,7 +185,8 @@ pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Opti
 }
 
 async fn ask(directory: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
-    let Ok(mut stream) = UnixStream::connect(path(directory)).await else { return Ok(None) };
+    let Ok(short) = ShortPath::of(directory) else { return Ok(None) };
+    let Ok(mut stream) = UnixStream::connect(&short.path).await else { return Ok(None) };
     let asking = async {
         write_line(&mut stream, request).await?;
         read_line::<Answer>(&mut stream).await
@@ -190,8 +235,4 @@ async fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> anyhow::
     let mut line = serde_json::to_string(value)?;
     line.push('\n');
     Ok(stream.write_all(line.as_bytes()).await?)
-}
-
-fn path(directory: &Path) -> PathBuf {
-    directory.join(FILE)
 }

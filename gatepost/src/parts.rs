@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gatepost_control_plane::{ControlPlane, ControlPlaneServer};
+use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions};
@@ -16,7 +17,7 @@ use prometheus::Registry;
 
 use crate::commands::Wrong;
 use crate::config::{Config, StoreConfig};
-use crate::probes::{self, StoreProbe};
+use crate::probes::{self, Outage, StoreProbe};
 use crate::{log, master_key, signals};
 
 /// Values that are no key are cached apart, this many for each key.
@@ -46,7 +47,7 @@ pub(crate) enum Missing {
 
 impl Process {
     /// Starts what every process has: log, store, operations pages.
-    pub(crate) async fn start(config: Config, missing: Missing) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: Config, missing: Missing, outage: Outage) -> anyhow::Result<Self> {
         log::start(&config.log_filter);
         let (registry, readiness) = (Registry::new(), Readiness::default());
         readiness.set("process", Err("starting".to_owned()));
@@ -54,12 +55,12 @@ impl Process {
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find(&config.store)?;
         let store = open_store(&config, &clock, &master, missing).await?;
-        let warnings = store.warnings().await?;
+        let warnings = [config.warnings.clone(), store.warnings().await?].concat();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         readiness.warn("settings", warnings);
-        let probe = StoreProbe::new(store.clone(), readiness.clone(), &config, &registry)?;
+        let probe = StoreProbe::new(store.clone(), readiness.clone(), outage, &config, &registry)?;
         tokio::spawn(probe.run());
         let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
         Ok(Self { config, store, clock, registry, readiness, meters, ops })
@@ -140,8 +141,11 @@ impl Process {
 
     /// Starts the deliverer.
     pub(crate) fn deliverer(&self) -> anyhow::Result<Deliverer> {
-        let options =
-            DelivererOptions { private_networks: self.config.private_networks, retention: self.config.retention };
+        let options = DelivererOptions {
+            private_networks: self.config.private_networks,
+            retention: self.config.retention,
+            max_pending: MAX_PENDING,
+        };
         Ok(Deliverer::start(self.store.clone(), Arc::clone(&self.clock), options, &self.registry)?)
     }
 

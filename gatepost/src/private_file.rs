@@ -17,5 +17,18 @@ pub(crate) fn create(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    Ok(())
+    sync_directory(path)
+}
+
+/// Gives a file another name, in the place of what may be there, on disk before this returns.
+pub(crate) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::rename(from, to).with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+    sync_directory(to)
+}
+
+/// A file's name is on disk when its directory is.
+fn sync_directory(path: &Path) -> anyhow::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let opened = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+    opened.with_context(|| format!("cannot sync {}", directory.display()))
 }

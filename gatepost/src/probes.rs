@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_ops::Readiness;
-use gatepost_store::Store;
 use gatepost_store::act::{QueueNumbers, Repeats};
+use gatepost_store::{Store, StoreErrorKind};
 use gatepost_verify::{Liveness, Verifier};
 use prometheus::{IntCounter, IntGauge, Registry};
 
@@ -16,10 +16,20 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Percent of `events.max_entries` at which it is warned that nobody reads them.
 const WARN_AT_PERCENT: u64 = 80;
 
+/// What an outage of the store does to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// The process can do nothing without it, and is not ready.
+    Stops,
+    /// Its cache goes on for a while and is a dependency of its own, so that the outage is a warning.
+    Bridged,
+}
+
 /// Asks the store how it is.
 pub(crate) struct StoreProbe {
     store: Store,
     readiness: Readiness,
+    outage: Outage,
     max_entries: u64,
     repeated: IntCounter,
     lost: IntCounter,
@@ -33,12 +43,14 @@ impl StoreProbe {
     pub(crate) fn new(
         store: Store,
         readiness: Readiness,
+        outage: Outage,
         config: &Config,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let probe = Self {
             store,
             readiness,
+            outage,
             max_entries: config.retention.max_entries,
             repeated: IntCounter::new(
                 "gatepost_changes_repeated_total",
@@ -70,14 +82,28 @@ impl StoreProbe {
         loop {
             match self.store.queue_numbers().await {
                 Ok(numbers) => {
-                    self.readiness.set("store", Ok(()));
+                    self.tell_store(None);
                     self.tell_numbers(&numbers);
                 }
-                Err(error) => self.readiness.set("store", Err(error.kind().as_str().to_owned())),
+                Err(error) => self.tell_store(Some(error.kind())),
             }
             self.tell_fullness(self.store.fullness().await.unwrap_or_default());
             self.tell_repeats(self.store.repeats().await.unwrap_or_default());
             tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    fn tell_store(&self, failure: Option<StoreErrorKind>) {
+        match self.outage {
+            Outage::Stops => {
+                self.readiness.set("store", failure.map_or(Ok(()), |kind| Err(kind.as_str().to_owned())));
+            }
+            Outage::Bridged => {
+                let warning = failure.map(|kind| {
+                    format!("store: {}; keys in the cache are accepted for gateway.max_stale_ms", kind.as_str())
+                });
+                self.readiness.warn("store", warning.into_iter().collect());
+            }
         }
     }
 

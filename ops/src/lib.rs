@@ -1,7 +1,9 @@
-//! `/metrics`, `/livez` and `/readyz` of every process.
+//! `/metrics`, `/livez` and `/readyz` of every process, and the server under them and the admin API.
 
+mod http_server;
 mod readiness;
 mod server;
 
+pub use http_server::HttpServer;
 pub use readiness::{Readiness, Warnings};
 pub use server::{NotStarted, OpsServer};

@@ -7,16 +7,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
+use crate::http_server::HttpServer;
 use crate::readiness::Readiness;
+
+/// Connections at a time.
+const MAX_CONNECTIONS: usize = 100;
 
 /// The pages of one process.
 #[derive(Debug)]
 pub struct OpsServer {
-    address: SocketAddr,
-    serving: JoinHandle<()>,
+    server: HttpServer,
 }
 
 /// Why they are not there.
@@ -31,30 +32,23 @@ impl OpsServer {
     /// Starts to serve, before anything else does: a process that is still starting is alive and not ready.
     pub async fn start(address: SocketAddr, readiness: Readiness, registry: Registry) -> Result<Self, NotStarted> {
         let failed = |error| NotStarted { address, error };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         register_version(&registry);
         let app = Router::new()
             .route("/metrics", get(metrics))
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
             .with_state((readiness, registry));
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!(%error, "the operations pages have ended");
-            }
-        });
-        Ok(Self { address, serving })
+        Ok(Self { server: HttpServer::start(address, app, MAX_CONNECTIONS).await.map_err(failed)? })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Ends it at once: it is the last thing of a process to go.
     pub fn stop(self) {
-        self.serving.abort();
+        self.server.abort();
     }
 }
 

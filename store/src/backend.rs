@@ -109,8 +109,8 @@ acts! {
     fn fan_out_cursor() -> Version;
     /// Moves the fan-out cursor and makes the deliveries, or nothing.
     fn fan_out(step: RawFanOut) -> FanOutAnswer;
-    /// Which queues have something due.
-    fn due_webhooks(limit: u32) -> DueWebhooks;
+    /// Which queues have something due: up to `limit` after the first `skip`.
+    fn due_webhooks(skip: u32, limit: u32) -> DueWebhooks;
     /// Takes due deliveries of one webhook into a worker's hands. An expired lease counts as due.
     fn lease_deliveries(request: LeaseRequest) -> Vec<RawLeased>;
     /// Prolongs a lease.

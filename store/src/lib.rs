@@ -33,7 +33,7 @@ pub use error::{Result, StoreError, StoreErrorKind};
 pub use options::{Copies, Replicas, Settled, Skew, StoreOptions, UnsafeRedis};
 pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
 pub use receipt::{Receipt, ReceiptClaim, ReceiptMark};
-pub use records::{MAX_PAGE, Page};
+pub use records::{MAX_PAGE, Page, Readings};
 pub use shape::Unknown;
 pub use store::{Store, os_rng};
 pub use url::{RedisUrl, StoreUrl};

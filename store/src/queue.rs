@@ -122,9 +122,9 @@ impl Store {
         self.backend.fan_out(raw).await
     }
 
-    /// Which queues have something due.
-    pub async fn due_webhooks(&self, limit: u32) -> Result<DueWebhooks> {
-        self.backend.due_webhooks(limit).await
+    /// Which queues have something due: up to `limit` after the first `skip`.
+    pub async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
+        self.backend.due_webhooks(skip, limit).await
     }
 
     /// Takes due deliveries of one webhook into a worker's hands.

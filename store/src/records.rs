@@ -28,6 +28,15 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// One page of a list in which each record was read by itself.
+#[derive(Debug)]
+pub struct Readings<T> {
+    /// The records by name, in order of creation; one that cannot be decoded is a failure of its own.
+    pub items: Vec<(String, Result<Versioned<T>>)>,
+    /// What stands behind the last one; absent if this page ends the list.
+    pub next: Option<String>,
+}
+
 impl Store {
     /// Writes a change: its records and its stream entry, or nothing.
     pub async fn commit(&self, change: &Change) -> Result<CommitAnswer> {
@@ -118,6 +127,11 @@ impl Store {
         self.list(change::webhooks_index(account), after, limit, as_webhook).await
     }
 
+    /// Lists the webhooks of an account like [`Store::webhooks`]; one that cannot be read does not hide the others.
+    pub async fn each_webhook(&self, account: &AccountId, after: &str, limit: u32) -> Result<Readings<Webhook>> {
+        self.read_each(change::webhooks_index(account), after, limit, as_webhook).await
+    }
+
     async fn record<T>(&self, name: &str, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
         let found = self.backend.records(vec![RecordName(name.to_owned())]).await?;
         found.into_iter().next().flatten().map(|raw| typed(name, raw, &view)).transpose()
@@ -142,11 +156,25 @@ impl Store {
         limit: u32,
         view: impl Fn(Record) -> Option<T>,
     ) -> Result<Page<T>> {
+        let read = self.read_each(index, after, limit, view).await?;
+        Ok(Page { items: read.items.into_iter().map(|(_, item)| item).collect::<Result<_>>()?, next: read.next })
+    }
+
+    async fn read_each<T>(
+        &self,
+        index: IndexName,
+        after: &str,
+        limit: u32,
+        view: impl Fn(Record) -> Option<T>,
+    ) -> Result<Readings<T>> {
         let limit = limit.clamp(1, MAX_PAGE);
         let raw = self.backend.list(index, after.to_owned(), limit).await?;
         let next = if raw.len() < limit as usize { None } else { raw.last().map(|(member, _)| member.clone()) };
-        let item = |(member, raw): (String, RawRecord)| typed(&member[MOMENT_DIGITS as usize..], raw, &view);
-        Ok(Page { items: raw.into_iter().map(item).collect::<Result<_>>()?, next })
+        let item = |(member, raw): (String, RawRecord)| {
+            let name = &member[MOMENT_DIGITS as usize..];
+            (name.to_owned(), typed(name, raw, &view))
+        };
+        Ok(Readings { items: raw.into_iter().map(item).collect(), next })
     }
 }
 

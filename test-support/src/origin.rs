@@ -29,8 +29,39 @@ impl Recorded {
     }
 }
 
-/// What is answered to the n-th request: a status, after a delay.
-type Script = Box<dyn FnMut(usize) -> (u16, Duration) + Send>;
+/// What is answered to a request.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Further fields of its header.
+    pub headers: Vec<(&'static str, String)>,
+    /// How long it takes.
+    pub delay: Duration,
+    /// What it waits for as well.
+    pub gate: Option<Gate>,
+}
+
+/// Holds answers back until it is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// Lets all answers go, those that wait and those to come.
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let is_open = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Its guard says nothing further.
+        drop(self.0.1.wait_while(is_open, |is_open| !*is_open));
+    }
+}
+
+/// What is answered to the n-th request.
+type Script = Box<dyn FnMut(usize) -> Reply + Send>;
 
 struct State {
     recorded: VecDeque<Recorded>,
@@ -51,11 +82,25 @@ impl Origin {
         Self::answering(|_| (200, Duration::ZERO))
     }
 
+    /// Starts one that answers the n-th request with a status, after a delay.
+    pub fn answering(mut script: impl FnMut(usize) -> (u16, Duration) + Send + 'static) -> Self {
+        Self::replying(move |number| {
+            let (status, delay) = script(number);
+            Reply { status, delay, ..Reply::default() }
+        })
+    }
+
+    /// Starts one that holds all answers back until a gate is opened.
+    pub fn behind(gate: &Gate) -> Self {
+        let gate = gate.clone();
+        Self::replying(move |_| Reply { status: 200, gate: Some(gate.clone()), ..Reply::default() })
+    }
+
     /// Starts one that answers by a script.
     ///
     /// # Panics
     /// If the machine has no free port.
-    pub fn answering(script: impl FnMut(usize) -> (u16, Duration) + Send + 'static) -> Self {
+    pub fn replying(script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let state = State { recorded: VecDeque::new(), count: 0, script: Box::new(script) };
@@ -101,17 +146,22 @@ impl Origin {
         let mut reader = BufReader::new(stream);
         while let Some(recorded) = read_request(&mut reader) {
             let is_head = recorded.head.starts_with("HEAD ");
-            let (status, delay) = self.record(recorded);
+            let Reply { status, headers, delay, gate } = self.record(recorded);
             thread::sleep(delay);
+            if let Some(gate) = gate {
+                gate.wait();
+            }
+            let fields: String = headers.into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
             let body = if is_head { "" } else { "origin" };
-            let answer = format!("HTTP/1.1 {status} Status\r\ncontent-length: 6\r\nx-origin: yes\r\n\r\n{body}");
+            let answer =
+                format!("HTTP/1.1 {status} Status\r\ncontent-length: 6\r\nx-origin: yes\r\n{fields}\r\n{body}");
             if writer.write_all(answer.as_bytes()).is_err() {
                 return;
             }
         }
     }
 
-    fn record(&self, recorded: Recorded) -> (u16, Duration) {
+    fn record(&self, recorded: Recorded) -> Reply {
         let mut state = self.lock();
         state.recorded.push_back(recorded);
         let number = state.count;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
-use gatepost_domain::record::{Actor, Record};
+use gatepost_domain::record::{Actor, ApiKey, Record};
 use gatepost_domain::time::{Timestamp, Version};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody, actor, text};
 
 /// The body of a webhook request.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventBody {
     /// The event's id, the same as the header `webhook-id`.
@@ -152,12 +152,22 @@ fn resource(record: &Record, action: Action, at: Timestamp, secret: Option<&str>
     let json = match record {
         Record::Account(account) => serde_json::to_value(AccountBody::from(account)),
         Record::Project(project) => serde_json::to_value(ProjectBody::from(project)),
-        Record::ApiKey(key) => {
-            let first_used_at = (action == Action::ApiKeyFirstUsed).then_some(at);
-            serde_json::to_value(ApiKeyBody::new(key, secret.unwrap_or(key.id.as_str()), first_used_at))
-        }
+        Record::ApiKey(key) => return api_key(key, action, at, secret),
         Record::AccessKey(key) => serde_json::to_value(AccessKeyBody::new(key, secret.unwrap_or(key.id.as_str()))),
         Record::Webhook(webhook) => serde_json::to_value(WebhookBody::new(webhook)),
     };
     json.expect("bodies are structs with text keys")
+}
+
+/// A change does not tell whether the key was used before: only a new key surely was not, and at its first use the
+/// moment is known. Otherwise the member is left out, for null would say that it never was.
+fn api_key(key: &ApiKey, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
+    let first_used_at = (action == Action::ApiKeyFirstUsed).then_some(at);
+    let body = ApiKeyBody::new(key, secret.unwrap_or(key.id.as_str()), first_used_at);
+    let mut json = serde_json::to_value(body).expect("a body is a struct with text keys");
+    let is_known = matches!(action, Action::ApiKeyCreated | Action::ApiKeyFirstUsed);
+    if let (false, Value::Object(members)) = (is_known, &mut json) {
+        members.remove("firstUsedAt");
+    }
+    json
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{actor, text};
 
 /// An API key.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyBody {
     /// The key's id, for its whole life.
@@ -154,7 +154,7 @@ impl ApiKeyBody {
 }
 
 /// An access key.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessKeyBody {
     /// The access key's id.

@@ -99,7 +99,7 @@ impl From<&Project> for ProjectBody {
 }
 
 /// A webhook.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookBody {
     /// Its id.

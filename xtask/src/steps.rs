@@ -39,6 +39,9 @@ pub(crate) fn run_all(options: &TestOptions) -> anyhow::Result<()> {
         let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
         bail!("there is no step {only}; there are {}", names.join(", "));
     }
+    if options.only.as_deref() == Some("long") && !options.long {
+        bail!("the step long runs only with --long: cargo xtask test --long --only long");
+    }
     for step in STEPS {
         if options.only.as_deref().is_none_or(|only| only == step.name) {
             tell(&format!("xtask: {}", step.name));

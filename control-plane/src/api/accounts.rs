@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::failure::Result;
 
 /// An account with its first access key.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NewAccountBody {
     /// The account.

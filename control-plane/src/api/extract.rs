@@ -1,6 +1,7 @@
 //! Reading requests: JSON whatever its content type says, queries that ignore unknown names.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -17,6 +18,8 @@ use crate::use_cases::authenticate::EndUser;
 
 /// Bytes of a request's body.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long it may take to come.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where callers tell the origin or the referrer of the end user who presents a key.
 const ORIGIN_DOMAIN: &str = "x-origin-domain";
@@ -30,7 +33,7 @@ impl<T: DeserializeOwned> FromRequest<ControlPlane> for JsonBody<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.into_response()))?;
+        let bytes = body(request, state).await?;
         serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| not_json(&error))
     }
 }
@@ -42,12 +45,18 @@ impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalJson<T
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.into_response()))?;
+        let bytes = body(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
         serde_json::from_slice(&bytes).map(OptionalJson).map_err(|error| not_json(&error))
     }
+}
+
+async fn body(request: Request, state: &ControlPlane) -> Result<Bytes, Failure> {
+    let read = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, state)).await;
+    let read = read.map_err(|_| Failure::refused(ErrorCode::RequestTimeout, "the body took too long to come"))?;
+    read.map_err(|rejection| unread(rejection.into_response()))
 }
 
 fn unread(response: Response) -> Failure {
@@ -78,7 +87,7 @@ impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalBody<T
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.into_response()))?;
+        let bytes = body(request, state).await?;
         if bytes.trim_ascii().is_empty() {
             return Ok(OptionalBody(T::default()));
         }

@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::use_cases::authenticate::EndUser;
 
 /// A key to be checked. What else clients send is ignored.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct Authenticate {
     /// Where the key is.
     #[schema(required)]
@@ -23,7 +23,7 @@ pub(crate) struct Authenticate {
 }
 
 /// Where the key is.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct Credentials {
     /// Its value.
     #[schema(required)]
@@ -31,7 +31,7 @@ pub(crate) struct Credentials {
 }
 
 /// A key that may be used.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Authenticated {
     /// Always true: what may not be used is a 404.

@@ -18,6 +18,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Digits of a request id: 64 bits and a bit.
 const ID_DIGITS: usize = 22;
+/// The status in the line of a request whose client did not wait for the answer.
+const CLIENT_GONE: u16 = 499;
 
 /// Characters of an id that a client may give.
 const MAX_ID_CHARS: usize = 128;
@@ -29,20 +31,18 @@ pub(super) fn request_id() -> Option<String> {
 
 /// Gives a request its id, unless the client has, and writes its line when it has ended.
 pub(super) async fn requests(State(control_plane): State<ControlPlane>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(new_id);
     let asked = request::Request::new(id.clone(), address(&request), habits::condition(&request));
-    let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+    let method = known(request.method());
+    let started = Instant::now();
+    let mut line = Line { control_plane, id: id.clone(), method, matched, started, status: CLIENT_GONE };
     let mut response = request::scope(asked, next.run(request)).await;
-    let (status, took) = (response.status().as_u16(), started.elapsed());
+    line.status = response.status().as_u16();
+    drop(line);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    control_plane.metrics.ended(route, known(&method), status, took);
-    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(target: "gatepost::admin", request_id = id, method = known(&method), route, status, duration_us);
     response
 }
 
@@ -55,6 +55,26 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     ((1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_sane)).then(|| id.to_owned())
+}
+
+/// What is told of a request when it has ended, also if its client hung up before.
+struct Line {
+    control_plane: ControlPlane,
+    id: String,
+    method: &'static str,
+    matched: Option<MatchedPath>,
+    started: Instant,
+    status: u16,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let route = self.matched.as_ref().map_or("none", MatchedPath::as_str);
+        let (method, status, took) = (self.method, self.status, self.started.elapsed());
+        self.control_plane.metrics.ended(route, method, status, took);
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(target: "gatepost::admin", request_id = self.id, method, route, status, duration_us);
+    }
 }
 
 /// Methods are labels of metrics, so a client must not be able to make up new ones.

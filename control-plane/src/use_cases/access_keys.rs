@@ -99,7 +99,12 @@ impl ControlPlane {
     /// An access key that is not yet in the store, with its value.
     pub(super) fn new_access_key(&self, wanted: Wanted, by: Actor) -> Result<(AccessKey, Secret)> {
         let secret = key::generate_access_key(&mut os_rng());
-        let access_key = AccessKey {
+        Ok((self.access_key_with(&secret, wanted, by)?, secret))
+    }
+
+    /// The same with a value that was drawn before.
+    pub(super) fn access_key_with(&self, secret: &Secret, wanted: Wanted, by: Actor) -> Result<AccessKey> {
+        Ok(AccessKey {
             id: AccessKeyId::generate(&mut os_rng()),
             account: wanted.account,
             project: wanted.project,
@@ -109,8 +114,7 @@ impl ControlPlane {
             mask: key::mask(secret.expose()),
             digest: self.store.digest(secret.expose()),
             stamps: Stamps::new(self.now(), by),
-        };
-        Ok((access_key, secret))
+        })
     }
 
     /// The access keys that the caller sees.

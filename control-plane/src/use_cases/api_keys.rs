@@ -7,6 +7,8 @@ mod rotate;
 pub(crate) use change::Changed;
 pub(crate) use fields::{KeyFields, QuotaFields, RateLimitFields};
 
+use std::time::Duration;
+
 use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{KeyId, ProjectId};
@@ -22,8 +24,13 @@ use crate::commit::{Committed, too_contended};
 use crate::failure::{Failure, Result};
 use crate::request;
 
+/// Pages of lists that are read from the store at a time in one process.
+pub(crate) const MAX_SCANS: usize = 16;
+/// How long a list waits to be one of them.
+const SCAN_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A key to be made.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct NewApiKey {
     pub(crate) project: Option<String>,
     pub(crate) fields: KeyFields,
@@ -130,7 +137,7 @@ impl ControlPlane {
             digests: vec![KeyDigest::current(digest)],
             creation_context: CreationContext {
                 client_ip: text::optional("clientIP", new.context.client_ip)?,
-                client_user_agent: text::optional("clientUserAgent", new.context.client_user_agent)?,
+                client_user_agent: text::cut(new.context.client_user_agent),
             },
             stamps: Stamps::new(self.now(), by),
         };
@@ -170,6 +177,9 @@ impl ControlPlane {
         after: &str,
         limit: u32,
     ) -> Result<gatepost_store::Page<ApiKey>> {
+        let Ok(Ok(_scan)) = tokio::time::timeout(SCAN_PATIENCE, self.scanning.acquire()).await else {
+            return Err(Failure::refused(ErrorCode::Overloaded, "too many lists are being read: try again later"));
+        };
         Ok(self.store.api_keys(project, after, limit).await?)
     }
 

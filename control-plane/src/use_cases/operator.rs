@@ -2,14 +2,14 @@
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccountId, ProjectId};
-use gatepost_domain::key::Secret;
+use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Status};
-use gatepost_store::{MAX_PAGE, Write};
+use gatepost_store::{MAX_PAGE, Write, os_rng};
 
 use super::access_keys::Wanted;
 use crate::ControlPlane;
-use crate::commit::{Committed, too_contended};
+use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
 
 /// The account that a store's first access key makes.
@@ -35,64 +35,125 @@ pub struct Created {
     pub access_key: AccessKey,
     /// Its value.
     pub secret: Secret,
+    /// What was done for it.
+    pub account_was: AccountWas,
+}
+
+/// The account of an access key that the operator has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountWas {
+    /// It was there before.
+    There,
+    /// It was made, the first one of the store.
+    First,
+    /// It was made beside others: from now on every route of a gateway must name its projects.
+    Added,
+}
+
+/// Where an access key shall belong.
+enum Place {
+    There(AccountId),
+    New(Box<Account>, AccountWas),
 }
 
 impl ControlPlane {
-    /// Makes an access key for the operator, and the account on a store that has none.
+    /// Makes an access key for the operator, and its account where there is none of that name, in one change.
     pub async fn create_access_key(&self, new: NewAccessKey) -> std::result::Result<Created, Failure> {
-        let account = self.account_of(new.account_name.as_deref()).await?;
-        let project = self.project_of(new.project.as_deref(), &account).await?;
-        let wanted = Wanted { account, project, role: new.role, name: new.name };
-        let (access_key, secret) = self.new_access_key(wanted, Actor::Operator)?;
-        let writes = vec![Write::create(access_key.clone())];
-        match self.commit(Action::AccessKeyCreated, &Actor::Operator, writes, Some(secret.clone())).await? {
-            Committed::At(_) => Ok(Created { access_key, secret }),
-            Committed::Stale => Err(too_contended()),
-        }
+        self.create_access_key_with(&key::generate_access_key(&mut os_rng()), &new).await
     }
 
-    /// Whether anyone could call the admin API: on a store without an account, nobody can.
-    pub async fn has_accounts(&self) -> std::result::Result<bool, Failure> {
-        Ok(!self.store.accounts("", 1).await?.items.is_empty())
+    /// The same with a value that was drawn before, so that it can be kept before it counts.
+    pub async fn create_access_key_with(
+        &self,
+        secret: &Secret,
+        new: &NewAccessKey,
+    ) -> std::result::Result<Created, Failure> {
+        for _ in 0..MAX_TRIES {
+            let place = self.place_of(new.account_name.as_deref()).await?;
+            let (id, account, account_was) = match place {
+                Place::There(id) => (id, None, AccountWas::There),
+                Place::New(account, was) => (account.id.clone(), Some(account), was),
+            };
+            let project = self.project_of(new.project.as_deref(), &id).await?;
+            let wanted = Wanted { account: id, project, role: new.role, name: new.name.clone() };
+            let access_key = self.access_key_with(secret, wanted, Actor::Operator)?;
+            let (action, told) = match &account {
+                Some(_) => (Action::AccountCreated, None),
+                None => (Action::AccessKeyCreated, Some(secret.clone())),
+            };
+            let writes = account.into_iter().map(|account| Write::create(*account));
+            let writes = writes.chain([Write::create(access_key.clone())]).collect();
+            if let Committed::At(_) = self.commit(action, &Actor::Operator, writes, told).await? {
+                return Ok(Created { access_key, secret: secret.clone(), account_was });
+            }
+        }
+        Err(too_contended())
+    }
+
+    /// Whether anyone could call the admin API: without an active access key, nobody can.
+    pub async fn has_access_keys(&self) -> std::result::Result<bool, Failure> {
+        for account in self.active_accounts().await? {
+            let mut after = String::new();
+            loop {
+                let page = self.store.access_keys(&account.id, &after, MAX_PAGE).await?;
+                if page.items.iter().any(|found| found.record.status == Status::Active) {
+                    return Ok(true);
+                }
+                match page.next {
+                    Some(next) => after = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a value is that of an active access key.
+    pub async fn is_access_key(&self, value: &str) -> std::result::Result<bool, Failure> {
+        let found = self.store.access_key_by_digest(&self.store.digest(value)).await?;
+        Ok(found.is_some_and(|found| found.record.status == Status::Active))
     }
 
     /// The account of a name or an id. Tenants choose their names, so one name may stand for several.
-    async fn account_of(&self, name: Option<&str>) -> Result<AccountId> {
+    async fn place_of(&self, name: Option<&str>) -> Result<Place> {
         let accounts = self.active_accounts().await?;
         let is_named = |account: &&Account| name.is_none_or(|name| account.name == name || account.id.as_str() == name);
         let found: Vec<&Account> = accounts.iter().filter(is_named).collect();
-        match (found.as_slice(), name) {
-            ([only], _) => Ok(only.id.clone()),
+        let name = match (found.as_slice(), name) {
+            ([only], _) => return Ok(Place::There(only.id.clone())),
             ([], Some(name)) if AccountId::parse(name).is_ok() => {
-                Err(Failure::refused(ErrorCode::NotFound, format!("there is no account {name}")))
+                return Err(Failure::refused(ErrorCode::NotFound, format!("there is no account {name}")));
             }
-            ([], Some(name)) => self.operators_account(name).await,
-            ([], None) => self.operators_account(FIRST_ACCOUNT).await,
-            (_, None) => Err(Failure::invalid("there are several accounts: name one with --account-name")),
-            (_, Some(_)) => Err(Failure::invalid("there are several accounts of this name: name one by its id")),
+            ([], Some(name)) => name,
+            ([], None) => FIRST_ACCOUNT,
+            (_, None) => return Err(Failure::invalid("there are several accounts: name one with --account-name")),
+            (_, Some(_)) => {
+                return Err(Failure::invalid("there are several accounts of this name: name one by its id"));
+            }
+        };
+        let mut account = self.new_account(Some(name.to_owned()), Actor::Operator)?;
+        let of_name = AccountId::of_name(name);
+        match self.store.account(&of_name).await?.map(|found| found.record) {
+            None => account.id = of_name,
+            // Somebody was faster.
+            Some(made) if made.name == name && made.status == Status::Active => return Ok(Place::There(made.id)),
+            // It was made under this name, and keeps its id under another one or when it is shut off.
+            Some(_) => {}
         }
+        let was = if accounts.is_empty() { AccountWas::First } else { AccountWas::Added };
+        Ok(Place::New(Box::new(account), was))
     }
 
     async fn active_accounts(&self) -> Result<Vec<Account>> {
-        let mut accounts = Vec::new();
-        let mut after = String::new();
+        let (mut accounts, mut after) = (Vec::new(), String::new());
         loop {
             let page = self.store.accounts(&after, MAX_PAGE).await?;
-            let records = page.items.into_iter().map(|found| found.record);
-            accounts.extend(records.filter(|account| account.status == Status::Active));
+            let active = page.items.into_iter().map(|found| found.record);
+            accounts.extend(active.filter(|account| account.status == Status::Active));
             match page.next {
                 Some(next) => after = next,
                 None => return Ok(accounts),
             }
-        }
-    }
-
-    async fn operators_account(&self, name: &str) -> Result<AccountId> {
-        let account = self.new_account(Some(name.to_owned()), Actor::Operator)?;
-        let id = account.id.clone();
-        match self.commit(Action::AccountCreated, &Actor::Operator, vec![Write::create(account)], None).await? {
-            Committed::At(_) => Ok(id),
-            Committed::Stale => Err(too_contended()),
         }
     }
 

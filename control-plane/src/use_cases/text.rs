@@ -4,6 +4,8 @@ use crate::failure::{Failure, Result};
 
 /// Characters of a name or of a caller's own id.
 pub(super) const MAX_TEXT_CHARS: usize = 256;
+/// Characters that are kept of a user agent.
+const MAX_USER_AGENT_CHARS: usize = 1024;
 
 /// A name: not empty, not too long, no control characters.
 pub(super) fn name(text: Option<String>) -> Result<String> {
@@ -17,6 +19,11 @@ pub(super) fn name(text: Option<String>) -> Result<String> {
 /// A text that may be absent.
 pub(super) fn optional(field: &str, text: Option<String>) -> Result<Option<String>> {
     text.map(|text| checked(field, text)).transpose()
+}
+
+/// A text that a browser chose: what is too long is cut, and control characters are left out.
+pub(super) fn cut(text: Option<String>) -> Option<String> {
+    text.map(|text| text.chars().filter(|one| !one.is_control()).take(MAX_USER_AGENT_CHARS).collect())
 }
 
 /// A text: not too long, no control characters.

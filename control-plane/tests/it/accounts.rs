@@ -114,3 +114,22 @@ async fn a_name_that_a_tenant_took_leads_the_operator_to_nobody_elses_account() 
     assert_eq!(made.access_key.account.as_str(), text(&victim, "id"));
     assert!(fixture.control_plane.create_access_key(asked("acc_00nobody")).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_many_ask_for_by_name_at_the_same_time_is_made_once() {
+    let fixture = Fixture::start().await;
+    fixture.caller("first", None, Role::Admin).await;
+    let asking = || fixture.caller("second", None, Role::Admin);
+    let callers = futures::future::join_all((0..8).map(|_| asking())).await;
+    let mut ids = Vec::new();
+    for caller in &callers {
+        ids.push(text(&own_account(caller).await, "id"));
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    // One that was renamed keeps its id, and the name can be used again.
+    let path = format!("/accounts/{}", ids[0]);
+    assert_eq!(callers[0].patch(&path, json!({"name": "third"})).await.0, 200);
+    let again = fixture.caller("second", None, Role::Admin).await;
+    assert_ne!(text(&own_account(&again).await, "id"), ids[0]);
+}

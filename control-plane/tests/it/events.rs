@@ -31,6 +31,7 @@ impl Receiver {
         let options = DelivererOptions {
             private_networks: PrivateNetworks::Allowed,
             retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1000 },
+            max_pending: 1000,
         };
         let clock = Arc::new(SystemClock);
         let deliverer = Deliverer::start(fixture.store.clone(), clock, options, &Registry::new()).unwrap();

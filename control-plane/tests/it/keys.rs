@@ -142,3 +142,14 @@ async fn lists_are_bare_arrays_that_filter_and_page() {
     assert_eq!(caller.get("/api-keys?isActive=maybe").await.0, 400);
     assert_eq!(caller.get("/api-keys?projectId=prj_00none").await.0, 404);
 }
+
+#[tokio::test]
+async fn a_long_user_agent_is_cut_and_refuses_no_key() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("first", None, Role::Admin).await;
+    let (_, project) = admin.post("/projects", json!({"name": "p", "env": "live"})).await;
+    let new = json!({"name": "k", "projectId": project["id"], "clientUserAgent": "u".repeat(2000)});
+    let (status, key) = admin.post("/api-keys", new).await;
+    assert_eq!(status, 201, "{key}");
+    assert_eq!(key["creationContext"]["clientUserAgent"], "u".repeat(1024));
+}

@@ -12,15 +12,18 @@ use prometheus::Registry;
 
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
 use crate::config::Config;
-use crate::control_socket::{self, Printed};
+use crate::control_socket::{self, ADDED, Printed};
 use crate::master_key;
 use crate::parts::{self, Missing};
 
 pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
     match command {
         AccessKeyCommand::Create(create) => {
-            let config = super::load(options)?;
+            let config = super::load_and_tell(options)?;
             let printed = access_key(&config, &create).await?;
+            if printed.account_was == ADDED {
+                warn_of_account(&printed.account_id);
+            }
             print(&printed, create.output)
         }
     }
@@ -54,6 +57,14 @@ fn role(name: RoleName) -> Role {
         RoleName::User => Role::User,
         RoleName::Viewer => Role::Viewer,
     }
+}
+
+#[expect(clippy::print_stderr, reason = "a warning goes to the terminal, apart from the key")]
+fn warn_of_account(account: &str) {
+    eprintln!(
+        "gatepost: there was no account of that name, and {account} was made beside the others: gateways now refuse \
+         keys on routes that do not name their projects"
+    );
 }
 
 #[expect(clippy::print_stdout, reason = "the key is told once, here")]

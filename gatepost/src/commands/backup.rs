@@ -15,7 +15,7 @@ use crate::parts::{self, Missing};
 use crate::{control_socket, master_key};
 
 pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Result<()> {
-    let config = super::load(options)?;
+    let config = super::load_and_tell(options)?;
     let StoreUrl::Embedded(directory) = &config.store.url else {
         return Err(Wrong::use_of(format!(
             "{} is no embedded store: back up Redis with its own means, its RDB or append-only files",

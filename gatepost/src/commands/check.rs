@@ -11,7 +11,7 @@ pub(crate) fn run(options: &Options, check: &CheckOptions) -> anyhow::Result<()>
         print!("{DEFAULT_FILE}");
         return Ok(());
     }
-    let config = super::load(options)?;
+    let config = super::load_and_tell(options)?;
     println!("the configuration is good: store {}, {} routes", config.store.url, config.gateway.routes.len());
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::config::{self, Overrides};
 use crate::demo::story::{Places, Story};
 use crate::demo::{receiver::Receiver, sample_api};
 use crate::parts::{Missing, Process, stop_control_plane};
+use crate::probes::Outage;
 use crate::signals;
 
 /// The usual ports, taken when they are free.
@@ -22,7 +23,7 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     let upstream = sample_api::start().await?;
     let receiver = Receiver::start().await?;
     let store = format!("embedded:{}", directory.path().join("store").display());
-    let process = Process::start(configuration(&store, upstream)?, Missing::Created).await?;
+    let process = Process::start(configuration(&store, upstream)?, Missing::Created, Outage::Stops).await?;
     let use_cases = process.use_cases()?;
     let first = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "demo".to_owned() };
     let created = use_cases.create_access_key(first).await?;

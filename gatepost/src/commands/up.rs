@@ -3,38 +3,44 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use anyhow::Context;
 use gatepost_control_plane::{ControlPlane, NewAccessKey};
+use gatepost_domain::key;
 use gatepost_domain::record::Role;
-use gatepost_store::StoreUrl;
+use gatepost_store::{StoreUrl, os_rng};
 
 use crate::cli::Options;
 use crate::parts::{Missing, Process, stop_control_plane};
+use crate::probes::Outage;
 use crate::{control_socket, private_file};
 
 /// Where the first access key of an embedded store is written.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
+/// Where it is kept until it counts.
+const KEPT_FILE: &str = "first-access-key.new";
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let process = Process::start(super::load(options)?, Missing::Created).await?;
+    let process = Process::start(super::load(options)?, Missing::Created, Outage::Stops).await?;
     let use_cases = process.use_cases()?;
     let gateway = process.gateway().await?;
     first_access_key(&process, &use_cases).await?;
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        control_socket::listen(directory, use_cases.clone(), process.store.clone())?;
+        control_socket::listen(directory, use_cases.clone(), process.store.clone());
     }
     let server = process.control_plane(use_cases).await?;
     let deliverer = process.deliverer()?;
     process.run_until_signal().await?;
-    gateway.stop().await;
-    stop_control_plane(server).await;
-    deliverer.stop().await;
+    tokio::join!(gateway.stop(), stop_control_plane(server), deliverer.stop());
     process.stop().await;
     Ok(())
 }
 
 /// Makes the first access key of a store that has none.
 async fn first_access_key(process: &Process, use_cases: &ControlPlane) -> anyhow::Result<()> {
-    if use_cases.has_accounts().await? {
+    if let StoreUrl::Embedded(directory) = &process.config.store.url {
+        tell_kept(directory, use_cases).await?;
+    }
+    if use_cases.has_access_keys().await? {
         return Ok(());
     }
     match &process.config.store.url {
@@ -47,11 +53,24 @@ async fn first_access_key(process: &Process, use_cases: &ControlPlane) -> anyhow
     }
 }
 
+/// Keeps the value before it counts, so that no kill in between leaves an access key that nobody knows.
 async fn write_access_key(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
-    let file = directory.join(FIRST_ACCESS_KEY_FILE);
-    let secret = use_cases.create_access_key(first()).await?.secret;
-    private_file::create(&file, &format!("{}\n", secret.expose()))?;
-    tracing::info!(file = %file.display(), "the first access key was made");
+    let secret = key::generate_access_key(&mut os_rng());
+    private_file::create(&directory.join(KEPT_FILE), &format!("{}\n", secret.expose()))?;
+    use_cases.create_access_key_with(&secret, &first()).await?;
+    tell_kept(directory, use_cases).await
+}
+
+/// Tells a value that was kept where everybody looks for it, if it counts; else it is removed.
+async fn tell_kept(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
+    let (kept, file) = (directory.join(KEPT_FILE), directory.join(FIRST_ACCESS_KEY_FILE));
+    let Ok(text) = std::fs::read_to_string(&kept) else { return Ok(()) };
+    if use_cases.is_access_key(text.trim()).await? {
+        private_file::rename(&kept, &file)?;
+        tracing::info!(file = %file.display(), "the first access key was made");
+    } else {
+        std::fs::remove_file(&kept).with_context(|| format!("cannot remove {}", kept.display()))?;
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::address;
 use super::reader::Section;
+use super::tree::Origin;
 
 /// Milliseconds of a day: no wait here is longer.
 const MAX_MS: u64 = 24 * 3600 * 1000;
@@ -34,6 +35,7 @@ pub(crate) struct GatewayConfig {
 
 /// Reads it.
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
+    let routes: Vec<ReadRoute> = section.list_of_sections("route").into_iter().map(route).collect();
     let config = GatewayConfig {
         listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), address),
         trusted_proxies: section.list("trusted_proxies", Vec::new(), network),
@@ -42,10 +44,11 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         limits: limits(&mut section),
         drain_timeout: ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
         upstreams: upstreams(&mut section),
-        routes: section.list_of_sections("route").into_iter().map(route).collect(),
+        routes: routes.iter().map(|route| route.options.clone()).collect(),
     };
-    let config = with_default_route(config);
-    check_upstreams(&config, &section);
+    check_upstreams(&routes, &config.upstreams, &section);
+    check_overlaps(&routes, &section);
+    let config = with_default_route(config, &section);
     section.finish();
     config
 }
@@ -89,8 +92,15 @@ fn upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
     named.map(read).collect()
 }
 
-fn route(mut section: Section<'_>) -> RouteOptions {
-    let route = RouteOptions {
+/// A route and where it is written.
+struct ReadRoute {
+    options: RouteOptions,
+    origin: Origin,
+}
+
+fn route(mut section: Section<'_>) -> ReadRoute {
+    let origin = section.origin();
+    let options = RouteOptions {
         host: section.optional("host", host),
         path: section.parsed("path", "/".to_owned(), path),
         methods: section.list("methods", Vec::new(), method),
@@ -105,17 +115,20 @@ fn route(mut section: Section<'_>) -> RouteOptions {
             permissions: section.list("permissions", Vec::new(), text),
         },
     };
-    if route.credential.is_empty() && route.auth != Auth::Off {
+    if options.credential.is_empty() && options.auth != Auth::Off {
         section.fault_here("credential must name at least one place where a key may stand");
     }
     section.finish();
-    route
+    ReadRoute { options, origin }
 }
 
 /// Without a route, everything goes to the default upstream.
-fn with_default_route(config: GatewayConfig) -> GatewayConfig {
+fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayConfig {
     if !config.routes.is_empty() || config.upstreams.is_empty() {
         return config;
+    }
+    if !config.upstreams.iter().any(|upstream| upstream.name == DEFAULT_UPSTREAM) {
+        section.fault_here("there is no route, and no upstream \"app\" to which all requests go without one");
     }
     let route = RouteOptions {
         host: None,
@@ -129,17 +142,37 @@ fn with_default_route(config: GatewayConfig) -> GatewayConfig {
     GatewayConfig { routes: vec![route], ..config }
 }
 
-fn check_upstreams(config: &GatewayConfig, section: &Section<'_>) {
-    for route in &config.routes {
-        if !config.upstreams.iter().any(|upstream| upstream.name == route.upstream) {
-            let known: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+fn check_upstreams(routes: &[ReadRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
+    for ReadRoute { options, origin } in routes {
+        if !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
+            let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            section.fault_here(&format!(
-                "route {}: upstream {:?} is not there; there is [gateway.upstream.…] for {known}",
-                route.path, route.upstream
-            ));
+            let what =
+                format!("upstream {:?} is not there; there is [gateway.upstream.…] for {known}", options.upstream);
+            section.fault_of(origin, "route", &what);
         }
     }
+}
+
+/// Of two routes for the same requests only one could ever be taken. One that names methods goes before one that
+/// takes all of them, so these two are no fault.
+fn check_overlaps(routes: &[ReadRoute], section: &Section<'_>) {
+    for (number, later) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(number).find(|earlier| overlap(&earlier.options, &later.options));
+        if let Some(earlier) = earlier {
+            let what = format!("the route at {} takes the same requests: host, path and methods", earlier.origin);
+            section.fault_of(&later.origin, "route", &what);
+        }
+    }
+}
+
+fn overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
+    let are_methods_shared = match (one.methods.as_slice(), other.methods.as_slice()) {
+        ([], []) => true,
+        ([], _) | (_, []) => false,
+        (one, other) => one.iter().any(|method| other.contains(method)),
+    };
+    one.host == other.host && one.path == other.path && are_methods_shared
 }
 
 fn default_credential() -> Vec<CredentialPlace> {

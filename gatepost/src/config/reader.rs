@@ -164,6 +164,16 @@ impl<'a> Section<'a> {
         Some((text, node.origin))
     }
 
+    /// Where this table stands.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    /// A fault of a table in this one, for which there is no section any more.
+    pub(super) fn fault_of(&self, origin: &Origin, key: &'static str, what: &str) {
+        self.fault(origin, key, what);
+    }
+
     /// A fault of this table.
     pub(super) fn fault_here(&self, what: &str) {
         self.faults.add(&self.origin, &self.path, what);

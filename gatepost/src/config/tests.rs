@@ -44,7 +44,7 @@ fn the_reference_tells_the_defaults() {
 #[test]
 fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     let file = "[gateway]\nlisten = \"127.0.0.1:1\"\n[ops]\nlisten = \"127.0.0.1:2\"\n";
-    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let variable = |name: &str, value: &str| (name.into(), value.into());
     let environment = vec![
         variable("GATEPOST_GATEWAY__LISTEN", "127.0.0.1:3"),
         variable("GATEPOST_OPS__LISTEN", "127.0.0.1:4"),
@@ -61,7 +61,7 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 
 #[test]
 fn a_fault_of_the_environment_names_the_variable() {
-    let environment = [("GATEPOST_STORE__URI".to_owned(), "x".to_owned())];
+    let environment = [("GATEPOST_STORE__URI".into(), "x".into())];
     let broken = understand("gatepost.toml", "", environment.into_iter(), &Overrides::default()).unwrap_err();
     assert!(broken.to_string().starts_with("GATEPOST_STORE__URI: store.uri: unknown key"), "{broken}");
 }
@@ -71,4 +71,49 @@ fn an_admin_api_beyond_loopback_needs_tls_in_front() {
     let open = "[control_plane]\nlisten = \"0.0.0.0:8081\"\n";
     assert!(understood(open).unwrap_err().to_string().contains("behind_tls_proxy"));
     understood(&format!("{open}behind_tls_proxy = true\n")).unwrap();
+}
+
+#[test]
+fn variables_that_others_set_stop_nothing_and_a_typing_error_is_told() {
+    let variables = [
+        ("GATEPOST_PORT", "tcp://10.0.0.1:8080"),
+        ("GATEPOST_SERVICE_HOST", "10.0.0.1"),
+        ("GATEPOST_SERVICE_PORT", "8080"),
+        ("GATEPOST_SERVICE_PORT_HTTP", "8080"),
+        ("GATEPOST_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("GATEPOST_GATEWAY_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("GATEPOST_CONTROL_PLANE_SERVICE_PORT_ADMIN", "8081"),
+        ("GATEPOST_STORE_URL", "redis://127.0.0.1"),
+        ("GATEPOST_PORTS", "1"),
+    ];
+    let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+    let config = understand("gatepost.toml", "", variables, &Overrides::default()).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].starts_with("GATEPOST_STORE_URL, GATEPOST_PORTS: not read"), "{}", config.warnings[0]);
+}
+
+#[test]
+fn a_value_that_is_no_text_is_a_fault() {
+    use std::os::unix::ffi::OsStringExt;
+    let variables = [("GATEPOST_STORE__URL".into(), OsString::from_vec(vec![b'r', 0xff]))];
+    let broken = understand("gatepost.toml", "", variables.into_iter(), &Overrides::default()).unwrap_err();
+    assert_eq!(broken.to_string(), "GATEPOST_STORE__URL: its value is not UTF-8");
+}
+
+#[test]
+fn two_routes_for_the_same_requests_are_a_fault_with_both_lines() {
+    let route = |text: &str| format!("[[gateway.route]]\npath = \"/a\"\n{text}\n");
+    let upstream = "[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]\n";
+    let told = |first: &str, second: &str| {
+        let text = format!("{upstream}{}{}", route(first), route(second));
+        understood(&text).map_or_else(|broken| broken.to_string(), |_| String::new())
+    };
+    let both = "gatepost.toml:6: gateway.route: the route at gatepost.toml:3 takes the same requests";
+    assert!(told("", "").starts_with(both), "{}", told("", ""));
+    assert!(told("methods = [\"GET\", \"PUT\"]", "methods = [\"PUT\"]").starts_with(both));
+    assert_eq!(told("methods = [\"GET\"]", "methods = [\"PUT\"]"), "");
+    assert_eq!(told("methods = [\"GET\"]", ""), "");
+    assert_eq!(told("host = \"a.example\"", "host = \"b.example\""), "");
+    let nowhere = told("upstream = \"x\"", "methods = [\"GET\"]");
+    assert!(nowhere.starts_with("gatepost.toml:3: gateway.route: upstream \"x\" is not there"), "{nowhere}");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::process::run;
+use crate::process::{UNCONFIGURED, run};
 
 /// The client of one access key.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub(crate) fn client() -> Client {
 
 /// Creates the store on Redis with its first access key.
 pub(crate) fn create_access_key(url: &str) -> String {
-    let output = run(Path::new("/tmp"), &["access-key", "create", "--store", url, "--output", "json"]);
+    let output = run(Path::new(UNCONFIGURED), &["access-key", "create", "--store", url, "--output", "json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     printed["key"].as_str().unwrap().to_owned()

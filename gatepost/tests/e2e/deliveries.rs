@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use gatepost_test_support::Origin;
+use gatepost_test_support::{Gate, Origin, Reply};
 
 use crate::process::Gatepost;
 use crate::site::{DEADLINE, Site};
@@ -12,16 +12,23 @@ use crate::webhooks;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_control_plane_in_the_middle_of_deliveries_loses_none() {
     let mut site = Site::start(0).await;
-    // Slow enough that the kill comes while some are being sent and others wait.
-    let receiver = Origin::answering(|_| (200, Duration::from_millis(100)));
+    // The first are answered; at the kill some are being sent and the others wait.
+    let gate = Gate::default();
+    let held = gate.clone();
+    let receiver = Origin::replying(move |number| Reply {
+        status: 200,
+        gate: (number >= 5).then(|| held.clone()),
+        ..Reply::default()
+    });
     let secret = site.admin.webhook(&receiver.url()).await;
     let project = site.admin.project().await;
     let mut made = HashSet::new();
     for _ in 0..60 {
         made.insert(site.admin.api_key(&project).await.1);
     }
-    assert!(receiver.await_count(5, DEADLINE) < 60, "all were sent before the kill");
+    assert!(receiver.await_count(6, DEADLINE) < 60, "all were sent before the kill");
     site.control_plane.kill();
+    gate.open();
     let before = receiver.take();
     let _again = Gatepost::on_store(&site.redis.url(), &["control-plane"]).await;
     // What was being sent comes again when its lease of 30 s has ended.
@@ -98,4 +105,40 @@ async fn a_worker_that_wakes_after_its_lease_settles_nothing() {
     let attempts = slow.take();
     assert_eq!(attempts.len(), 2);
     assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_an_outage_is_settled_after_it_and_not_sent_again() {
+    let mut site = Site::start(0).await;
+    let gate = Gate::default();
+    let receiver = Origin::behind(&gate);
+    site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
+    site.admin.api_key(&project).await;
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+    site.redis.kill();
+    gate.open();
+    let tried_again_and_again = async {
+        while site.control_plane.log().iter().filter(|line| line.contains("settling waits")).count() < 8 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let tried = tokio::time::timeout(Duration::from_secs(28), tried_again_and_again).await;
+    assert!(tried.is_ok(), "it was given up: {}", site.control_plane.log().join("\n"));
+    site.redis.resume();
+    let settled = async {
+        loop {
+            let metrics = site.control_plane.metrics().await;
+            let is_none = |state: &str| metrics.contains(&format!("gatepost_delivery_queue{{state=\"{state}\"}} 0"));
+            if metrics.contains("gatepost_deliveries_total{outcome=\"delivered\"} 1")
+                && is_none("leased")
+                && is_none("pending")
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, settled).await.is_ok(), "it was not settled");
+    assert_eq!(receiver.count(), 1);
 }

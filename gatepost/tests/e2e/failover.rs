@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::admin::{Admin, client};
 use crate::fence::try_shut_off;
-use crate::process::Gatepost;
+use crate::process::{Gatepost, UNCONFIGURED};
 use crate::site::{DEADLINE, Site, ask};
 use crate::webhooks::{self, Expected};
 
@@ -249,7 +249,7 @@ async fn sentinel_whose_master_is_cut_off_with_one_gateway_on_its_side() {
     let mut site = Site::on(set, &[&url, &url]).await;
     let origin = Origin::start();
     let gateway = ["gateway", "--upstream", &origin.url(), "--store", &old_master];
-    let cut_off = Gatepost::start_with(Path::new("/tmp"), &gateway, &arguments).await;
+    let cut_off = Gatepost::start_with(Path::new(UNCONFIGURED), &gateway, &arguments).await;
     let project = site.admin.project().await;
     let (key, _) = site.admin.api_key(&project).await;
     for url in [cut_off.url("/x"), site.gateways[0].url("/x")] {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client};
-use crate::process::Gatepost;
+use crate::process::{Gatepost, UNCONFIGURED};
 use crate::site::{DEADLINE, Site, ask};
 
 /// How many keys are shut off under load.
@@ -104,7 +104,7 @@ async fn a_stopped_gateway_counts_until_it_must_refuse_and_refuses_when_it_wakes
     let redis = site.redis.url();
     let arguments = ["gateway", "--upstream", &origin.url(), "--store", &redis];
     let stopped =
-        Gatepost::start_with(Path::new("/tmp"), &arguments, &[("GATEPOST_GATEWAY__MAX_STALE_MS", "1000")]).await;
+        Gatepost::start_with(Path::new(UNCONFIGURED), &arguments, &[("GATEPOST_GATEWAY__MAX_STALE_MS", "1000")]).await;
     let project = site.admin.project().await;
     let (key, _) = site.admin.api_key(&project).await;
     assert_eq!(ask(&stopped.url("/x"), &key).await, 200);

@@ -3,9 +3,10 @@
 use gatepost_test_support::{Origin, RedisServer};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::path::Path;
 
 use crate::admin::{Admin, client, create_access_key};
-use crate::process::Gatepost;
+use crate::process::{Gatepost, UNCONFIGURED};
 use crate::site::{DEADLINE, Site, ask};
 use crate::webhooks;
 
@@ -31,7 +32,7 @@ async fn at_the_cap_of_the_stream_keys_go_on_and_only_new_things_are_refused() {
     let (url, origin, receiver) = (redis.url(), Origin::start(), Origin::start());
     let access_key = create_access_key(&url);
     let limit = [("GATEPOST_EVENTS__MAX_ENTRIES", "1000")];
-    let directory = std::path::Path::new("/tmp");
+    let directory = Path::new(UNCONFIGURED);
     let control_plane =
         Gatepost::start_with(directory, &["control-plane", "--no-deliverer", "--store", &url], &limit).await;
     let gateway = Gatepost::on_store(&url, &["gateway", "--upstream", &origin.url()]).await;

@@ -32,8 +32,17 @@ async fn ten_seconds_without_redis_cost_no_valid_key_its_access() {
             assert_eq!(site.ask(gateway, &cached).await, 200, "cached, after {:?}", down.elapsed());
             assert_eq!(site.ask(gateway, &uncached).await, 503, "uncached, after {:?}", down.elapsed());
             assert_eq!(site.ask(gateway, &unknown_key()).await, 503, "unknown, after {:?}", down.elapsed());
+            let (status, report) = site.gateways[gateway].readiness().await;
+            assert_eq!(status, 200, "nothing would be sent to it any more: {report}");
         }
     }
+    for gateway in &site.gateways {
+        let (_, report) = gateway.readiness().await;
+        assert!(report.contains("store: unavailable; keys in the cache are accepted"), "{report}");
+    }
+    let (status, report) = site.control_plane.readiness().await;
+    assert_eq!(status, 503);
+    assert!(report.contains(r#""store":"unavailable""#), "{report}");
     site.redis.resume();
     for gateway in 0..2 {
         site.await_status(gateway, &uncached, 200).await;
@@ -65,7 +74,10 @@ async fn an_exchanged_redis_is_an_outage_and_not_a_store_without_keys() {
     }
     let answer = site.admin.send(reqwest::Method::GET, "/projects", String::new()).await;
     assert_eq!(answer.status(), 503);
-    let ready = crate::admin::client().get(format!("http://{}/readyz", site.gateways[0].ops)).send().await.unwrap();
-    assert_eq!(ready.status(), 503);
-    assert!(ready.text().await.unwrap().contains(r#""store":"wrong-store""#));
+    let (status, report) = site.control_plane.readiness().await;
+    assert_eq!(status, 503);
+    assert!(report.contains(r#""store":"wrong-store""#), "{report}");
+    let (status, report) = site.gateways[0].readiness().await;
+    assert_eq!(status, 200);
+    assert!(report.contains("store: wrong-store; keys in the cache are accepted"), "{report}");
 }

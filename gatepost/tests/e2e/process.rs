@@ -19,6 +19,9 @@ const ANY_PORTS: [&str; 6] =
 /// The base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// A directory without a configuration, in which nothing is written.
+pub(crate) const UNCONFIGURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e");
+
 /// A running process, killed when dropped.
 pub(crate) struct Gatepost {
     child: Child,
@@ -47,7 +50,7 @@ impl Gatepost {
     /// Starts a process on Redis, and waits until it is ready.
     pub(crate) async fn on_store(url: &str, arguments: &[&str]) -> Self {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", url]).collect();
-        Self::start(Path::new("/tmp"), &arguments).await
+        Self::start(Path::new(UNCONFIGURED), &arguments).await
     }
 
     /// Starts a process, and waits until it is ready.
@@ -141,6 +144,12 @@ impl Gatepost {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// What stands at `/readyz`.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        let answer = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// What stands at `/metrics`.

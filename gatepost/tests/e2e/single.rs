@@ -90,3 +90,40 @@ fn access_key(directory: &Path) -> String {
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     printed["key"].as_str().unwrap().to_owned()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_key_that_a_kill_left_untold_is_told_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let origin = Origin::start();
+    let arguments = ["up", "--upstream", &origin.url()];
+    let file = directory.path().join("gatepost-data/first-access-key");
+    let kept = directory.path().join("gatepost-data/first-access-key.new");
+    let mut up = Gatepost::start(directory.path(), &arguments).await;
+    let first = first_access_key(directory.path());
+    up.kill();
+    // As a kill after the commit leaves it, and then one before it.
+    std::fs::rename(&file, &kept).unwrap();
+    let mut up = Gatepost::start(directory.path(), &arguments).await;
+    assert_eq!(first_access_key(directory.path()), first);
+    assert!(!kept.exists());
+    up.kill();
+    std::fs::write(&kept, "live_access_that_never_counted\n").unwrap();
+    let _up = Gatepost::start(directory.path(), &arguments).await;
+    assert_eq!(first_access_key(directory.path()), first);
+    assert!(!kept.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_with_a_long_path_has_its_control_socket_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = directory.path().join("d".repeat(120));
+    std::fs::create_dir(&long).unwrap();
+    let origin = Origin::start();
+    let _up = Gatepost::start(&long, &["up", "--upstream", &origin.url()]).await;
+    let store = format!("embedded:{}", long.join("gatepost-data").display());
+    let output = run(&long, &["access-key", "create", "--account-name", "second", "--store", &store]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("live_access_"));
+    assert!(told.contains("was made beside the others"), "{told}");
+}

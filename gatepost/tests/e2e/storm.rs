@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::admin::{Admin, client, create_access_key};
 use crate::fence::reached_all;
-use crate::process::Gatepost;
+use crate::process::{Gatepost, UNCONFIGURED};
 use crate::secrets;
 use crate::webhooks::{self, Expected};
 
@@ -83,7 +83,7 @@ impl Site {
         let port = if number == 0 { self.redis.port() } else { self.proxy.port() };
         let (url, upstream) = (format!("redis://127.0.0.1:{port}"), self.origin.url());
         let arguments = ["gateway", "--upstream", &upstream, "--store", &url];
-        Gatepost::start_with(Path::new("/tmp"), &arguments, &[MAX_STALE]).await
+        Gatepost::start_with(Path::new(UNCONFIGURED), &arguments, &[MAX_STALE]).await
     }
 
     /// Lets one fault happen and pass; answers whether it may have repeated deliveries.

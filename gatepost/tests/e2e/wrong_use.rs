@@ -7,8 +7,8 @@ use gatepost_test_support::free_port;
 use reqwest::Method;
 use tokio::time::Instant;
 
-use crate::process::run;
-use crate::site::Site;
+use crate::process::{UNCONFIGURED, run};
+use crate::site::{DEADLINE, Site};
 
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -46,11 +46,11 @@ fn broken_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn a_store_that_cannot_be_reached_is_told_within_five_seconds() {
+fn a_store_that_cannot_be_reached_is_told_soon() {
     let url = format!("redis://user:hunter2@127.0.0.1:{}", free_port());
     let began = Instant::now();
-    let output = run(Path::new("/tmp"), &["control-plane", "--store", &url, "--ops-listen", "127.0.0.1:0"]);
-    assert!(began.elapsed().as_secs() < 5);
+    let output = run(Path::new(UNCONFIGURED), &["control-plane", "--store", &url, "--ops-listen", "127.0.0.1:0"]);
+    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("cannot reach redis://***:***@127.0.0.1"), "{}", told(&output));
     assert!(!told(&output).contains("hunter2"));
@@ -63,7 +63,7 @@ fn wrong_commands_and_flags_exit_with_2_and_a_hint() {
         (vec!["up", "--upstrem", "x"], "--upstream"),
         (vec!["access-key", "create", "--role", "boss"], "admin"),
     ] {
-        let output = run(Path::new("/tmp"), &arguments);
+        let output = run(Path::new(UNCONFIGURED), &arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(told(&output).contains(hint), "{arguments:?}: {}", told(&output));
     }

@@ -16,12 +16,13 @@ impl Embedded {
         self.position("fan_out")
     }
 
-    pub(crate) async fn due_webhooks(&self, limit: u32) -> Result<DueWebhooks> {
+    pub(crate) async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
         let now = self.now();
         let mut available = available(&self.read()?)?;
         available.sort_unstable();
         let next_ms = available.iter().map(|(ms, _)| *ms).find(|ms| *ms > now.as_ms());
-        let due = available.into_iter().filter(|(ms, _)| *ms <= now.as_ms()).take(limit as usize);
+        let due = available.into_iter().filter(|(ms, _)| *ms <= now.as_ms());
+        let due = due.skip(skip as usize).take(limit as usize);
         Ok(DueWebhooks {
             webhooks: due.map(|(_, webhook)| parse_webhook(&webhook)).collect::<Result<_>>()?,
             next_in: next_ms.map(|ms| Timestamp::from_ms(ms).since(now)),

@@ -19,8 +19,8 @@ impl Redis {
         self.position("fan-out").await
     }
 
-    pub(crate) async fn due_webhooks(&self, limit: u32) -> Result<DueWebhooks> {
-        let arguments = Arguments::default().number(limit);
+    pub(crate) async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
+        let arguments = Arguments::default().number(skip).number(limit);
         let mut answer = self.act(&scripts::DUE_WEBHOOKS, COMMIT_DEADLINE, arguments).await?;
         let next_in_ms: Option<u64> = answer.next()?;
         let mut webhooks = Vec::new();

@@ -87,7 +87,7 @@ pub(crate) async fn racing_fan_outs_happen_once(place: Place) {
 pub(crate) async fn a_leased_delivery_has_one_holder_until_its_lease_expires(place: Place) {
     let test = place.fixture().await;
     let webhook = test.one_delivery().await;
-    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![webhook.id.clone()]);
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let (store, webhook) = (test.store.clone(), webhook.id.clone());
@@ -96,11 +96,11 @@ pub(crate) async fn a_leased_delivery_has_one_holder_until_its_lease_expires(pla
         workers.spawn(async move { store.lease_deliveries(request).await.unwrap().len() });
     }
     assert_eq!(workers.join_all().await.into_iter().sum::<usize>(), 1);
-    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![]);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![]);
     test.skew.add(29_000);
     assert_eq!(test.lease(&webhook, 4).await.1.len(), 0);
     test.skew.add(2_000);
-    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![webhook.id.clone()]);
     let (_, leased) = test.lease(&webhook, 4).await;
     assert_eq!(leased.len(), 1);
     let event = leased[0].event.clone().unwrap();
@@ -182,7 +182,7 @@ pub(crate) async fn a_retry_comes_back_when_it_is_due(place: Place) {
     let event = &leased[0].event_id;
     let retry = Step::Retry(Duration::from_secs(300));
     assert_eq!(test.settle(&webhook, event, &token, retry).await, Held::Yes);
-    let due = test.store.due_webhooks(10).await.unwrap();
+    let due = test.store.due_webhooks(0, 10).await.unwrap();
     assert_eq!(due.webhooks, vec![]);
     assert!(due.next_in.unwrap() > Duration::from_secs(290) && due.next_in.unwrap() <= Duration::from_secs(300));
     test.skew.add(301_000);
@@ -205,11 +205,11 @@ pub(crate) async fn the_in_flight_cap_holds(place: Place) {
     let (_, second) = test.lease(&webhook, 3).await;
     let (_, third) = test.lease(&webhook, 3).await;
     assert_eq!((first.len(), second.len(), third.len()), (3, 1, 0));
-    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![], "at its cap it is not due");
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![], "at its cap it is not due");
     let numbers = test.store.queue_numbers().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (6, 4));
     test.settle(&webhook, &first[0].event_id, &token, Step::Done).await;
-    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![webhook.id.clone()]);
     assert_eq!(test.lease(&webhook, 3).await.1.len(), 1);
 }
 
@@ -297,7 +297,7 @@ pub(crate) async fn a_dropped_queue_is_gone(place: Place) {
     while test.store.drop_queue(&webhook.id).await.unwrap() > 0 {}
     let numbers = test.store.queue_numbers().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead), (0, 0, 0));
-    assert_eq!(test.store.due_webhooks(10).await.unwrap().webhooks, vec![]);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![]);
     assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), Vec::<Vec<u8>>::new());
     assert!(test.store.dead_letters(&webhook.id, 10).await.unwrap().is_empty());
 }

@@ -9,7 +9,7 @@ use crate::use_cases::api_keys::{KeyFields, NewApiKey, QuotaFields, RateLimitFie
 use crate::use_cases::given::Given;
 
 /// The members of a key that can be chosen and changed.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyMembers {
     /// Its value: 8 to 512 visible ASCII characters without `/ ? # %`. A new key gets one drawn by default.
@@ -105,7 +105,7 @@ impl KeyMembers {
 }
 
 /// A key to be made.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateApiKey {
     /// Its name.
@@ -142,7 +142,7 @@ impl From<CreateApiKey> for NewApiKey {
 }
 
 /// What of a key shall change. What is absent stays, null clears.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateApiKey {
     /// Its name.
@@ -154,7 +154,7 @@ pub(crate) struct UpdateApiKey {
 }
 
 /// How a key shall be rotated.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RotateApiKey {
     /// For how many seconds the old value is still accepted, up to 90 days; by default it is refused at once.

@@ -52,7 +52,10 @@ pub(super) async fn answer(control_plane: ControlPlane, caller: &Caller, query: 
         match rest.page().await {
             Ok(None) => None,
             Ok(Some(page)) => Some((Ok(page), Some(rest))),
-            Err(failure) => Some((Err(failure), None)),
+            Err(failure) => {
+                tracing::warn!(%failure, "a list was cut off");
+                Some((Err(failure), None))
+            }
         }
     });
     let pages = stream::iter(first.map(Ok)).chain(pages);

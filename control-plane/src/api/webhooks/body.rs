@@ -13,7 +13,7 @@ use crate::use_cases::webhooks::ping::{AskedPing, Pinged};
 use crate::use_cases::webhooks::{AskedToken, NewWebhook, WebhookChange};
 
 /// A webhook to be made.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateWebhook {
     /// Its name.
@@ -43,7 +43,7 @@ pub(crate) struct CreateWebhook {
 }
 
 /// What shall change of a webhook.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateWebhook {
     /// Its name.
@@ -69,7 +69,7 @@ pub(crate) struct UpdateWebhook {
 }
 
 /// A request to be sent.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PingWebhook {
     /// Where to: https, not into a private network.
@@ -103,7 +103,7 @@ pub(crate) struct PingBody {
 }
 
 /// How a signing secret is rotated.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RotateSecret {
     /// For how long requests are signed with the old secret as well: a day by default, at most a week. With 0 no old

@@ -27,7 +27,7 @@ const MAX_LOCKS: usize = 100;
 const MAX_PERMISSIONS: usize = 100;
 
 /// The members of a key that its maker may choose and change.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct KeyFields {
     pub(crate) name: Given<String>,
     pub(crate) key: Given<String>,

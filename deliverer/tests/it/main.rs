@@ -1,0 +1,9 @@
+//! The deliverer on a store in memory, with receivers that record the very bytes that they get.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod answers;
+mod fixture;
+mod shares;
+mod unreadable;
+mod wire;

@@ -1,0 +1,82 @@
+//! What a receiver gets.
+
+use gatepost_domain::change::Action;
+use gatepost_domain::record::{ApiKey, Role, Status, Webhook};
+use gatepost_store::Write;
+use gatepost_test_support::Origin;
+
+use crate::fixture::{DEADLINE, Fixture, only_body};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_an_admins_webhook_sees_values() {
+    let test = Fixture::start().await;
+    let mut receivers = Vec::new();
+    for role in [Role::Admin, Role::User, Role::Viewer] {
+        for project in [None, Some(test.project.id.clone())] {
+            let receiver = Origin::start();
+            test.webhook(&receiver, |webhook| Webhook { made_by: role, project, ..webhook }).await;
+            receivers.push((role, receiver));
+        }
+    }
+    let (key, secret) = test.key(&test.project).await;
+    for (role, receiver) in receivers {
+        let body = only_body(&receiver);
+        let seen = if role == Role::Admin { secret.expose() } else { key.id.as_str() };
+        assert_eq!(body["data"]["key"], seen, "{role:?}");
+        assert_eq!(body["data"]["maskedKey"], key.mask.as_str());
+    }
+    test.await_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_of_another_project_gets_nothing() {
+    let test = Fixture::start().await;
+    let (of_other, of_account) = (Origin::start(), Origin::start());
+    let other = test.another_project().await;
+    test.webhook(&of_other, |webhook| Webhook { project: Some(other.id.clone()), ..webhook }).await;
+    test.webhook(&of_account, |webhook| webhook).await;
+    test.key(&test.project).await;
+    assert_eq!(of_account.await_count(1, DEADLINE), 1);
+    test.await_end().await;
+    assert_eq!(of_other.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhooks_own_headers_and_method_are_on_the_wire() {
+    let test = Fixture::start().await;
+    let receiver = Origin::start();
+    let custom_headers = vec![("X-Tenant".to_owned(), "acme".to_owned()), ("Authorization".to_owned(), "t".to_owned())];
+    test.webhook(&receiver, |webhook| Webhook { method: "PUT".to_owned(), custom_headers, ..webhook }).await;
+    test.key(&test.project).await;
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+    let request = &receiver.take()[0];
+    assert_eq!(request.line(), "PUT / HTTP/1.1");
+    for (name, value) in [
+        ("x-tenant", "acme"),
+        ("authorization", "t"),
+        ("content-type", "application/json"),
+        ("user-agent", concat!("Gatepost/", env!("CARGO_PKG_VERSION"))),
+    ] {
+        assert_eq!(request.header(name), [value], "{name}");
+    }
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(request.header("webhook-id"), [body["id"].as_str().unwrap()]);
+    assert_eq!(request.header("webhook-signature").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_a_key_was_first_used_is_told_only_where_it_is_known() {
+    let test = Fixture::start().await;
+    let receiver = Origin::start();
+    test.webhook(&receiver, |webhook| webhook).await;
+    let (key, _) = test.key(&test.project).await;
+    let created = only_body(&receiver);
+    assert_eq!(created["data"]["firstUsedAt"], serde_json::Value::Null);
+    assert!(created["data"].as_object().unwrap().contains_key("firstUsedAt"), "a new key was surely not used");
+    let found = test.store.api_key(&key.id).await.unwrap().unwrap();
+    let off = ApiKey { status: Status::Inactive, ..key };
+    test.commit(Action::ApiKeyDeleted, vec![Write::replace(found, off)], None).await;
+    assert_eq!(receiver.await_count(2, DEADLINE), 2);
+    let deleted: serde_json::Value = serde_json::from_slice(&receiver.take()[0].body).unwrap();
+    assert!(!deleted["data"].as_object().unwrap().contains_key("firstUsedAt"), "{deleted}");
+}
