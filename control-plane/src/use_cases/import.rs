@@ -64,7 +64,6 @@ pub enum Imported {
 }
 
 /// Brings keys in, one by one, any number at a time.
-#[derive(Debug)]
 pub struct Importer {
     control_plane: ControlPlane,
     options: ImportOptions,

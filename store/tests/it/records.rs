@@ -145,7 +145,8 @@ pub(crate) async fn a_change_tells_from_where_it_came_and_keeps_its_answer(place
     };
     let mut create = change(Action::ApiKeyCreated, vec![Write::create(key)], None);
     create.receipt = Some(kept("one"));
-    let origin = Origin { address: Some("192.0.2.7".parse().unwrap()), answer: Some(kept("other")) };
+    let address = Some("192.0.2.7".parse().unwrap());
+    let origin = Origin { address, answer: Some(kept("other")), ..Origin::default() };
     test.store.commit_from(&create, &origin).await.unwrap();
     let entries = test.store.feed(before, 10, Duration::ZERO).await.unwrap();
     assert_eq!(entries[0].told.as_ref().unwrap().head.address, origin.address);
