@@ -61,7 +61,10 @@ pub(crate) async fn problem(session: &mut Session, code: ErrorCode, context: &Co
     if let Some((name, value)) = further(code, context) {
         header.insert_header(name, value)?;
     }
-    add_use(&mut header, context)?;
+    if code.status() != 401 {
+        // A refusal does not tell why, so not that the value was replaced either.
+        add_use(&mut header, context)?;
+    }
     if let Some(reading) = context.reading.filter(|_| code.status() == 429) {
         header.insert_header(RETRY_AFTER, reading.retry_after_s().to_string())?;
     }

@@ -1,15 +1,16 @@
 //! Usage of keys in the embedded store.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{LAST_USED, USAGE};
 use super::{Embedded, failure};
 use crate::act::{RawUsage, UsageOf};
-use crate::error::Result;
+use crate::error::{Result, StoreErrorKind};
 use crate::options::USAGE_KEPT;
 
 impl Embedded {
@@ -31,25 +32,10 @@ impl Embedded {
     }
 
     pub(crate) async fn usage(&self, project: String, of: UsageOf, from: u64, to: u64) -> Result<Vec<RawUsage>> {
-        let transaction = self.read()?;
-        let table = transaction.open_table(USAGE).map_err(failure)?;
-        let oldest = (self.now().as_ms() / HOUR_MS).saturating_sub(USAGE_KEPT.as_secs() / 3600);
-        let mut found = BTreeMap::new();
-        for hour in from.max(oldest)..to.min(self.now().as_ms() / HOUR_MS + 1) {
-            for entry in table.range((hour, project.as_str(), "")..).map_err(failure)? {
-                let (place, count) = entry.map_err(failure)?;
-                let (at, of_project, key) = place.value();
-                if (at, of_project) != (hour, project.as_str()) {
-                    break;
-                }
-                let key = match of {
-                    UsageOf::Project => String::new(),
-                    UsageOf::Keys => key.to_owned(),
-                };
-                *found.entry((hour, key)).or_insert(0) += count.value();
-            }
-        }
-        Ok(found.into_iter().map(|((hour, key), count)| RawUsage { hour, key, count }).collect())
+        let (store, current) = (self.clone(), self.now().as_ms() / HOUR_MS);
+        let hours = from.max(oldest(current))..to.min(current + 1);
+        let read = tokio::task::spawn_blocking(move || read(&store.read()?, &project, of, hours)).await;
+        read.map_err(|error| StoreErrorKind::Unavailable.with(error))?
     }
 
     pub(crate) async fn last_used(&self, _project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
@@ -61,9 +47,34 @@ impl Embedded {
     }
 }
 
+/// The first hour that is kept.
+fn oldest(current: u64) -> u64 {
+    current.saturating_sub(USAGE_KEPT.as_secs() / 3600)
+}
+
+fn read(transaction: &ReadTransaction, project: &str, of: UsageOf, hours: Range<u64>) -> Result<Vec<RawUsage>> {
+    let table = transaction.open_table(USAGE).map_err(failure)?;
+    let mut found = BTreeMap::new();
+    for hour in hours {
+        for entry in table.range((hour, project, "")..).map_err(failure)? {
+            let (place, count) = entry.map_err(failure)?;
+            let (at, of_project, key) = place.value();
+            if (at, of_project) != (hour, project) {
+                break;
+            }
+            let key = match of {
+                UsageOf::Project => String::new(),
+                UsageOf::Keys => key.to_owned(),
+            };
+            *found.entry((hour, key)).or_insert(0) += count.value();
+        }
+    }
+    Ok(found.into_iter().map(|((hour, key), count)| RawUsage { hour, key, count }).collect())
+}
+
 /// Removes hours that are too old.
 pub(super) fn trim(transaction: &WriteTransaction, batch: u32, now: Timestamp) -> Result<()> {
-    let oldest = (now.as_ms() / HOUR_MS).saturating_sub(USAGE_KEPT.as_secs() / 3600);
+    let oldest = oldest(now.as_ms() / HOUR_MS);
     let mut table = transaction.open_table(USAGE).map_err(failure)?;
     let mut old = Vec::new();
     for entry in table.range(..(oldest, "", "")).map_err(failure)?.take(batch as usize) {

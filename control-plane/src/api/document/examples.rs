@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// The example of a member or parameter, by its name.
 fn of_name(name: &str) -> Option<Value> {
     let text = match name {
-        "id" | "key" | "subject" => "key_00aZ3kT9cQmX1pLr7vWn5sYd",
+        "id" | "key" | "subject" | "apiKeyId" => "key_00aZ3kT9cQmX1pLr7vWn5sYd",
         "maskedKey" => "live_00a…x7Qz",
         "accountId" => "acc_00bQ2mT8cRnX4pKr6vWj3sHd",
         "projectId" => "prj_00cW5nT7cSoX9pJr1vWk2sGd",
@@ -16,7 +16,7 @@ fn of_name(name: &str) -> Option<Value> {
         "role" => "admin",
         "customAccountId" => "customer-17",
         "customUserId" => "jane@example.com",
-        "clientIP" | "clientIp" | "address" => "192.0.2.1",
+        "clientIP" | "clientIp" | "address" | "x-origin-ip" => "192.0.2.1",
         "clientUserAgent" => "Mozilla/5.0",
         "createdAt" | "updatedAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" => {
             "2026-11-25T10:00:00.000Z"
@@ -36,6 +36,8 @@ fn of_name(name: &str) -> Option<Value> {
         "Last-Event-ID" | "after" | "next" | "cursor" => "1860000000000000000",
         "period" | "dateGrouping" => "day",
         "date" => "2026-11-25",
+        "from" => "2026-11-01",
+        "to" => "2026-12-01",
         "x-origin-domain" => "https://app.example.com",
         _ => return of_other_kinds(name),
     };
@@ -58,7 +60,8 @@ fn of_other_kinds(name: &str) -> Option<Value> {
         "topics" => json!(["api-key.created", "api-key.firstUsed"]),
         "permissions" => json!(["read"]),
         "allowedDomains" => json!(["example.com"]),
-        "allowedCidrs" | "allowedNetworks" => json!(["192.0.2.0/24"]),
+        "allowedIps" => json!(["192.0.2.0/24"]),
+        "total" => json!(1280),
         "customMetaData" => json!({"plan": "gold"}),
         "customHeaders" | "headers" => json!({"x-team": "billing"}),
         _ => return None,
