@@ -44,6 +44,12 @@ const NEEDS: &[Need] = &[
         purpose: "counts the instructions of the hot path",
     },
     Need {
+        program: "python3",
+        arguments: &["-c", "import ensurepip"],
+        packages: &["python3-venv"],
+        purpose: "runs Schemathesis against the admin API",
+    },
+    Need {
         program: "promtool",
         arguments: &["--version"],
         packages: &["prometheus"],

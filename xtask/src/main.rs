@@ -4,6 +4,7 @@ mod bench;
 mod install;
 mod npm;
 mod run;
+mod schemathesis;
 mod steps;
 mod tidy;
 

@@ -23,15 +23,32 @@ pub(super) fn complete(document: &mut Value) {
             }
         }
     }
+    document["paths"]["/events/stream"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
+        event_schema();
     examples::add(document);
+}
+
+/// A server-sent event, as the tools of OpenAPI read one.
+fn event_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "id": {"type": "string", "description": "The cursor of the change"},
+            "event": {"type": "string", "description": "`gap` where changes in between are gone; else absent"},
+            "data": {"type": "string", "contentMediaType": "application/json", "description": "A `ChangeBody`"},
+        },
+    })
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     let further = request_headers(path, method);
-    operation["parameters"] = Value::Array(parameters.into_iter().chain(further).collect());
+    let parameters = parameters.into_iter().map(lenient);
+    operation["parameters"] = Value::Array(parameters.chain(further).collect());
     if let Some(body) = operation.get_mut("requestBody") {
-        let said = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are ignored.";
+        let said = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are ignored. Any user \
+            agent is served.";
         body["description"] = Value::from(said);
     }
     let is_open = operation
@@ -46,7 +63,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         _ => &[],
     };
     let with_access_key: &[u16] = if is_open { &[] } else { &WITH_ACCESS_KEY };
-    let of_path: &[u16] = if path.contains('{') || path == "/events" { &[404] } else { &[] };
+    let of_path: &[u16] = if path.contains('{') || !is_open { &[404] } else { &[] };
     for status in ALWAYS.iter().chain(with_body).chain(of_method).chain(with_access_key).chain(of_path) {
         let status = status.to_string();
         if responses.get(&status).is_none() {
@@ -56,6 +73,25 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
         complete_response(status, response);
     }
+}
+
+/// Clients write into a query what JavaScript and Python make of absent values and of booleans.
+fn lenient(mut parameter: Value) -> Value {
+    if parameter["in"] != "query" {
+        return parameter;
+    }
+    let absent = json!({"type": "string", "enum": ["", "null", "undefined"], "description": "counts as absent"});
+    let schema = parameter["schema"].take();
+    let kinds = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
+    parameter["schema"] = if kinds.contains(&json!("boolean")) {
+        let texts = json!({"type": "string", "enum": ["True", "False", "TRUE", "FALSE"]});
+        json!({"anyOf": [{"type": "boolean"}, texts, absent]})
+    } else if kinds.contains(&json!("integer")) {
+        json!({"anyOf": [schema, absent]})
+    } else {
+        schema
+    };
+    parameter
 }
 
 fn complete_response(status: &str, response: &mut Value) {

@@ -18,10 +18,9 @@ fn of_name(name: &str) -> Option<Value> {
         "customUserId" => "jane@example.com",
         "clientIP" | "clientIp" | "address" | "x-origin-ip" => "192.0.2.1",
         "clientUserAgent" => "Mozilla/5.0",
-        "createdAt" | "updatedAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" => {
-            "2026-11-25T10:00:00.000Z"
-        }
-        "expiry" | "expiresAt" => "2027-01-01T00:00:00.000Z",
+        "from" | "createdAt" | "updatedAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp"
+        | "oldSecretUntil" => "2026-11-25T10:00:00.000Z",
+        "expiry" | "expiresAt" | "to" => "2027-01-01T00:00:00.000Z",
         "url" => "https://example.com/hook",
         "httpMethod" => "POST",
         "status" => "live",
@@ -49,6 +48,7 @@ fn of_other_kinds(name: &str) -> Option<Value> {
         "isActive" | "authenticated" | "delivered" | "theauthapiSignature" => json!(true),
         "hasMore" => json!(false),
         "durationMs" => json!(87),
+        "total" => json!(4711),
         "error" => json!(null),
         "data" | "previous" | "body" => json!({"id": "key_00aZ3kT9cQmX1pLr7vWn5sYd", "name": "Jane's key"}),
         "limit" => json!(100),
@@ -61,7 +61,6 @@ fn of_other_kinds(name: &str) -> Option<Value> {
         "permissions" => json!(["read"]),
         "allowedDomains" => json!(["example.com"]),
         "allowedIps" => json!(["192.0.2.0/24"]),
-        "total" => json!(1280),
         "customMetaData" => json!({"plan": "gold"}),
         "customHeaders" | "headers" => json!({"x-team": "billing"}),
         _ => return None,
