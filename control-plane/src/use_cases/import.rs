@@ -91,6 +91,12 @@ impl ControlPlane {
     }
 }
 
+impl std::fmt::Debug for Importer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Importer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
 impl Importer {
     /// Brings a key in. Repeated, it does nothing: ids come from the value.
     pub async fn import(&self, row: Value) -> std::result::Result<Imported, Failure> {

@@ -6,6 +6,7 @@ use gatepost_control_plane::ControlPlane;
 use gatepost_domain::time::Clock;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
+use gatepost_verify::Meters;
 use indicatif::{ProgressBar, ProgressStyle};
 use prometheus::Registry;
 
@@ -53,7 +54,9 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<ControlPlane> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
     let store = parts::open_store(config, &clock, &master, Missing::Refused).await?;
-    Ok(ControlPlane::new(store, clock, config.private_networks, &Registry::new())?)
+    let registry = Registry::new();
+    let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
+    Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)
 }
 
 #[expect(clippy::print_stdout, reason = "what a command has done is told to its terminal")]

@@ -11,6 +11,7 @@ mod embedded;
 mod failover;
 mod fence;
 mod full;
+mod import;
 mod limits;
 mod outage;
 mod process;

@@ -1,0 +1,169 @@
+//! Keys from elsewhere: brought in from files, by value and by hash, and purged.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use gatepost_test_support::{Origin, RedisServer};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::admin::{Admin, create_access_key};
+use crate::process::{Gatepost, run};
+use crate::single::first_access_key;
+use crate::site::{DEADLINE, Site, ask};
+
+/// Keys of the measurement.
+const MANY: usize = if cfg!(feature = "long") { 1_000_000 } else { 2_000 };
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let file = directory.join(name);
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// Imports a file into a store, and answers the first line that is told.
+fn import(directory: &Path, store: &str, arguments: &[&str], file: &Path) -> (bool, String) {
+    let arguments = [&["import", "--store", store], arguments, &[file.to_str().unwrap()]].concat();
+    let output = run(directory, &arguments);
+    (output.status.success(), told(&output))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_in_by_value_and_by_hash_once_and_without_webhooks() {
+    let site = Site::start(1).await;
+    let receiver = Origin::start();
+    site.admin.webhook(&receiver.url()).await;
+    let project = site.admin.project().await;
+    let store = site.redis.url();
+    let directory = tempfile::tempdir().unwrap();
+    // SHA-256 of old-key-by-hex and of old-key-by-base64.
+    let (hex, base64) = (
+        "bd1c671487fccbdcaf1df24ec19302dba3f2bd5b5ba90f1c689d663ce524ab6b",
+        "dWwQyDD5VljaX8ImH6LdBUn/4MKLDiYk3rSi1VoPj5M=",
+    );
+    let csv = format!(
+        "key,sha256,name,projectId,customAccountId,expiry,customMetaData\n\
+         old-key-by-value,,Jane,,c1,2099-01-01,\"{{\"\"plan\"\":\"\"gold\"\"}}\"\n\
+         ,{hex},Hex,,,,\n\
+         ,{base64},Base 64,{project},,,\n\
+         short,,Bad,,,,\n\
+         another-key,,Bad,prj_00nothing,,,\n"
+    );
+    let csv = file(directory.path(), "keys.csv", &csv);
+    let arguments = ["--format", "csv", "--project", &project];
+    let (is_ok, report) = import(directory.path(), &store, &[&arguments[..], &["--dry-run"]].concat(), &csv);
+    assert!(!is_ok && report.starts_with("5 rows: 3 would be made, 0 there already, 2 refused"), "{report}");
+    assert!(report.contains("row 4: key: ") && report.contains("row 5: projectId: "), "{report}");
+    assert!(!report.contains("another-key"), "a value is told: {report}");
+    assert_eq!(site.ask(0, "old-key-by-value").await, 401);
+
+    let (_, report) = import(directory.path(), &store, &arguments, &csv);
+    assert!(report.starts_with("5 rows: 3 made, 0 there already, 2 refused"), "{report}");
+    for key in ["old-key-by-value", "old-key-by-hex", "old-key-by-base64"] {
+        site.await_status(0, key, 200).await;
+    }
+    let (_, report) = import(directory.path(), &store, &arguments, &csv);
+    assert!(report.starts_with("5 rows: 0 made, 3 there already, 2 refused"), "{report}");
+
+    let keys = site.admin.send(Method::GET, &format!("/api-keys?projectId={project}"), String::new()).await;
+    let keys: Vec<Value> = serde_json::from_str(&keys.text().await.unwrap()).unwrap();
+    assert_eq!(keys.len(), 3);
+    let jane = keys.iter().find(|key| key["name"] == "Jane").unwrap();
+    assert_eq!((&jane["customMetaData"], &jane["customAccountId"]), (&json!({"plan": "gold"}), &json!("c1")));
+    assert_eq!(jane["expiresAt"], "2099-01-01T00:00:00.000Z");
+
+    // Only with --notify are webhooks told, of a value that was not there before.
+    let lines = "{\"key\": \"told-key\", \"name\": \"Told\"}\n{\"key\": \"old-key-by-value\", \"name\": \"Jane\"}\n";
+    let lines = file(directory.path(), "keys.json", lines);
+    let arguments = ["--format", "json", "--project", &project, "--notify"];
+    let (is_ok, report) = import(directory.path(), &store, &arguments, &lines);
+    assert!(is_ok && report.starts_with("2 rows: 1 made, 1 there already, 0 refused"), "{report}");
+    assert_eq!(receiver.await_count(4, DEADLINE), 4, "three first uses, and the key that was told of");
+    let bodies: Vec<Value> = receiver.take().iter().map(|one| serde_json::from_slice(&one.body).unwrap()).collect();
+    let created = bodies.iter().find(|body| body["type"] == "api-key.created").unwrap();
+    assert_eq!(created["data"]["key"], "told-key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_in_use_is_asked_to_import_and_purges_what_was_shut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let origin = Origin::start();
+    let up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let project = admin.project().await;
+    let rows = json!([{"key": "first-key", "name": "1"}, {"key": "second-key", "name": "2"}]);
+    let rows = file(directory.path(), "keys.json", &rows.to_string());
+    let store = "embedded:gatepost-data";
+    let arguments = ["--format", "json", "--project", &project];
+    let (is_ok, report) = import(directory.path(), store, &arguments, &rows);
+    assert!(is_ok && report.starts_with("2 rows: 2 made"), "{report}");
+    assert_eq!(ask(&up.url("/x"), "first-key").await, 200);
+    admin.delete_key("first-key").await;
+    let purge = |arguments: &[&str]| {
+        let output = run(directory.path(), &[&["purge", "--store", store], arguments].concat());
+        assert!(output.status.success(), "{}", told(&output));
+        told(&output)
+    };
+    assert_eq!(purge(&["--inactive-for", "1d"]), "0 of 2 keys removed\n");
+    assert_eq!(purge(&["--inactive-for", "0d", "--dry-run"]), "1 of 2 keys would be removed\n");
+    assert_eq!(purge(&["--inactive-for", "0d"]), "1 of 2 keys removed\n");
+    let answer = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
+    assert_eq!(answer.status(), 404);
+    // Brought in again it is a new key, that was never used.
+    let (is_ok, report) = import(directory.path(), store, &arguments, &rows);
+    assert!(is_ok && report.starts_with("2 rows: 1 made, 1 there already"), "{report}");
+    let answer = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
+    let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!((&key["firstUsedAt"], &key["isActive"]), (&Value::Null, &json!(true)));
+}
+
+/// Measures keys per second and bytes per key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_keys_come_in_fast() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut csv = "key,name,customAccountId\n".to_owned();
+    for number in 0..MANY {
+        writeln!(csv, "imported-key-{number:012},key {number},customer-{}", number % 1000).unwrap();
+    }
+    let csv = file(directory.path(), "many.csv", &csv);
+    let redis = RedisServer::start();
+    let access_key = create_access_key(&redis.url());
+    let control_plane = Gatepost::on_store(&redis.url(), &["control-plane"]).await;
+    let project = Admin::new(control_plane.admin.unwrap(), &access_key).project().await;
+    let used = || -> u64 {
+        let info = redis.ask(&["info", "memory"]);
+        info.lines().find_map(|line| line.trim().strip_prefix("used_memory:")).unwrap().parse().unwrap()
+    };
+    let before = used();
+    measure(directory.path(), &redis.url(), &project, &csv);
+    println!("redis: {} bytes per key, its entry in the stream included", (used() - before) / MANY as u64);
+
+    let data = directory.path().join("gatepost-data");
+    let store = "embedded:gatepost-data";
+    let origin = Origin::start();
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
+    let project = Admin::new(up.admin.unwrap(), &first_access_key(directory.path())).project().await;
+    assert_eq!(up.terminate(), Some(0));
+    measure(directory.path(), store, &project, &csv);
+    let bytes = std::fs::metadata(data.join("gatepost.redb")).unwrap().len();
+    println!("embedded: {} bytes of file per key", bytes / MANY as u64);
+}
+
+#[expect(clippy::print_stdout, reason = "what was measured is told")]
+fn measure(directory: &Path, store: &str, project: &str, csv: &Path) {
+    let began = tokio::time::Instant::now();
+    let (is_ok, report) = import(directory, store, &["--format", "csv", "--project", project], csv);
+    assert!(is_ok && report.starts_with(&format!("{MANY} rows: {MANY} made")), "{report}");
+    let took: Duration = began.elapsed();
+    println!(
+        "{store}: {MANY} keys in {:.1} s, {:.0} keys a second",
+        took.as_secs_f64(),
+        MANY as f64 / took.as_secs_f64()
+    );
+}
