@@ -35,8 +35,6 @@ fn of_name(name: &str) -> Option<Value> {
         "Last-Event-ID" | "after" | "next" | "cursor" => "1860000000000000000",
         "period" | "dateGrouping" => "day",
         "date" => "2026-11-25",
-        "from" => "2026-11-01",
-        "to" => "2026-12-01",
         "x-origin-domain" => "https://app.example.com",
         _ => return of_other_kinds(name),
     };
