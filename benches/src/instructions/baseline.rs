@@ -8,8 +8,8 @@ use anyhow::Context;
 
 /// How far a count may go up or down before somebody must say that it is meant.
 const TOLERANCE: f64 = 0.03;
-/// Differences below are of the C library's start and the like, whatever their share.
-const SMALLEST: f64 = 20.0;
+/// Differences below are of tasks in the background, whatever their share.
+const SMALLEST: f64 = 60.0;
 
 /// Instructions by what they were counted for.
 pub(super) type Counts = BTreeMap<String, u64>;
