@@ -87,7 +87,7 @@ pub(super) async fn update(
 /// Shuts an access key off, at once and everywhere.
 #[utoipa::path(
     delete, path = "/access-keys/{key}", tag = "access-keys", params(("key" = String, Path)),
-    responses((status = 200, body = bool), (status = 401), (status = 403), (status = 404))
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,

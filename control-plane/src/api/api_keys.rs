@@ -141,7 +141,7 @@ async fn answer(
 #[utoipa::path(
     delete, path = "/api-keys/{key}", tag = "api-keys",
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
-    responses((status = 200, body = bool), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
 )]
 pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,

@@ -124,7 +124,7 @@ pub(super) async fn rotate_secret(
 /// Removes a webhook. What waits to be sent to it is dropped.
 #[utoipa::path(
     delete, path = "/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)),
-    responses((status = 200, body = bool), (status = 401), (status = 403), (status = 404))
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn delete(
     State(control_plane): State<ControlPlane>,
