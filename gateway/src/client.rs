@@ -3,12 +3,35 @@
 use std::net::IpAddr;
 
 use gatepost_domain::permit::RequestFacts;
-use http::HeaderMap;
 use http::header::{HeaderName, ORIGIN, REFERER};
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 /// The proxies through which a request came, the nearest last.
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) ip: IpAddr,
+    /// Its text, made once for all who tell it.
+    text: HeaderValue,
+}
+
+impl Client {
+    pub(crate) fn new(ip: IpAddr) -> Self {
+        let text = HeaderValue::try_from(ip.to_string()).expect("an address is a header's value");
+        Self { ip, text }
+    }
+
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.text.clone()
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.text.to_str().unwrap_or_default()
+    }
+}
 
 /// What the rule is told of a request.
 pub(crate) fn facts<'a>(headers: &'a HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> RequestFacts<'a> {

@@ -1,6 +1,5 @@
 //! What a gateway knows of one request on its way.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gatepost_domain::permit::{Denial, KeyFacts, Permit};
@@ -9,6 +8,7 @@ use gatepost_verify::{Source, Unavailable};
 use http::HeaderValue;
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::front::Target;
 use crate::identity::Peer;
 use crate::in_flight::Ticket;
@@ -19,7 +19,7 @@ use crate::request_id::RequestId;
 pub(crate) struct Context {
     pub(crate) started: Instant,
     pub(crate) request_id: RequestId,
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: Option<Client>,
     pub(crate) peer: Peer,
     /// What goes upstream, once the front has judged it.
     pub(crate) target: Option<Target>,
@@ -34,7 +34,8 @@ pub(crate) struct Context {
     /// What the client is told of its key's limit.
     pub(crate) reading: Option<Reading>,
     pub(crate) outcome: Outcome,
-    pub(crate) upstream: Option<SocketAddr>,
+    /// Place of the server among those of its upstream.
+    pub(crate) server: Option<usize>,
     pub(crate) body_bytes: u64,
     _ticket: Ticket,
 }
@@ -107,7 +108,7 @@ impl Context {
             source: None,
             reading: None,
             outcome: Outcome::Rejected,
-            upstream: None,
+            server: None,
             body_bytes: 0,
             _ticket: ticket,
         }

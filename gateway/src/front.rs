@@ -6,7 +6,7 @@ use gatepost_domain::path::{CanonicalPath, PathRefusal};
 use gatepost_domain::problem::ErrorCode;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{Method, Version};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use pingora::http::RequestHeader;
 
 use crate::host::host_of;
@@ -65,9 +65,8 @@ pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: 
     check_version_and_method(request)?;
     check_framing(request, raw, max_body_bytes)?;
     check_expectation(request)?;
-    let authority = authority(request)?;
+    let (authority, host) = authority(request)?;
     let (path, query, form) = target(request, authority)?;
-    let host = host_of(authority).ok_or(ErrorCode::BadHost)?;
     let path = CanonicalPath::parse(path).map_err(refused_path)?;
     Ok(Front { host, path, query, form })
 }
@@ -155,18 +154,19 @@ fn check_expectation(request: &RequestHeader) -> Result<(), ErrorCode> {
     }
 }
 
-/// The one `Host`.
-fn authority(request: &RequestHeader) -> Result<&str, ErrorCode> {
+/// The one `Host`, with and without its port.
+fn authority(request: &RequestHeader) -> Result<(&str, &str), ErrorCode> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(ErrorCode::BadHost) };
-    let host = host.to_str().map_err(|_| ErrorCode::BadHost)?;
-    host_of(host).map(|_| host).ok_or(ErrorCode::BadHost)
+    let authority = host.to_str().map_err(|_| ErrorCode::BadHost)?;
+    host_of(authority).map(|host| (authority, host)).ok_or(ErrorCode::BadHost)
 }
 
 /// Path and query of the target: in origin form, or in absolute form with the authority of `Host`.
 fn target<'a>(request: &'a RequestHeader, authority: &str) -> Result<(&'a str, Option<&'a str>, Form), ErrorCode> {
     let target = std::str::from_utf8(request.raw_path()).map_err(|_| ErrorCode::BadPath)?;
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    // All of them, not up to the first other one: so it is done for many at a time.
+    if !target.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic() & (byte != b'#')) {
         return Err(ErrorCode::BadPath);
     }
     let (origin_form, form) = match target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) {
@@ -182,7 +182,8 @@ fn target<'a>(request: &'a RequestHeader, authority: &str) -> Result<(&'a str, O
             (&absolute[end..], Form::Absolute)
         }
     };
-    let (path, query) = origin_form.split_once('?').map_or((origin_form, None), |(path, query)| (path, Some(query)));
+    let query_at = memchr(b'?', origin_form.as_bytes());
+    let (path, query) = query_at.map_or((origin_form, None), |at| (&origin_form[..at], Some(&origin_form[at + 1..])));
     Ok((path, query, form))
 }
 

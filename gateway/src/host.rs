@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use memchr::memchr;
+
 /// The host of `host[:port]` without its port, and without the dot that may end a full name; none if the text is no
 /// plain authority.
 pub(crate) fn host_of(authority: &str) -> Option<&str> {
@@ -10,7 +12,7 @@ pub(crate) fn host_of(authority: &str) -> Option<&str> {
             let end = rest.find(']')?;
             (&authority[..end + 2], &authority[end + 2..])
         }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        None => authority.split_at(memchr(b':', authority.as_bytes()).unwrap_or(authority.len())),
     };
     let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
     let host = host.strip_suffix('.').unwrap_or(host);

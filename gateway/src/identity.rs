@@ -1,31 +1,32 @@
 //! Headers that tell the upstream whose request it is: the client's own are taken away in any spelling,
 //! ours are put in their place.
 
-use std::net::IpAddr;
-
 use gatepost_domain::permit::KeyFacts;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
+use crate::client::Client;
 use crate::credential::bearer;
 use crate::request_id::RequestId;
 use crate::route::Route;
 
 /// All names that begin so are ours.
 const OURS: &str = "x-gatepost-";
-// As text, for Pingora copies and parses the name of a header in any case.
-const KEY_ID: &str = "x-gatepost-key-id";
-const PROJECT_ID: &str = "x-gatepost-project-id";
-const ENV: &str = "x-gatepost-env";
-const CUSTOM_ACCOUNT_ID: &str = "x-gatepost-custom-account-id";
-const CUSTOM_USER_ID: &str = "x-gatepost-custom-user-id";
+const KEY_ID: HeaderName = HeaderName::from_static("x-gatepost-key-id");
+const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
+const ENV: HeaderName = HeaderName::from_static("x-gatepost-env");
+const CUSTOM_ACCOUNT_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-account-id");
+const CUSTOM_USER_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-user-id");
 /// The id under which a request stands in the access log.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
-const FORWARDED_FOR: &str = "x-forwarded-for";
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
-const FORWARDED_HOST: &str = "x-forwarded-host";
+const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Fields that are added at most.
+const MAX_ADDED: usize = 9;
 
 /// What some servers take for the method or the path, which the route was chosen by.
 const OVERRIDES: [&str; 5] =
@@ -58,13 +59,23 @@ impl FoldedName {
     }
 }
 
+/// Edits the fields of a request, whose names go upstream in lower case then: Pingora would keep each name in the case
+/// in which it came, which costs more than all that is edited here.
+pub(crate) fn edit(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
+    let (nothing, ()) = http::Request::new(()).into_parts();
+    let mut parts = http::request::Parts::from(std::mem::replace(request, RequestHeader::from(nothing)));
+    parts.headers.reserve(MAX_ADDED);
+    edit(&mut parts.headers);
+    *request = RequestHeader::from(parts);
+}
+
 /// Takes away what the client must not say: identity, credential, what goes round the route, and origin unless the
 /// peer is trusted.
-pub(crate) fn strip(request: &mut RequestHeader, route: &Route, peer: Peer) {
+pub(crate) fn strip(headers: &mut HeaderMap, route: &Route, peer: Peer) {
     // One by one: there are few, and a list of them would be an allocation for each request.
-    while let Some(name) = request.headers.keys().find(|name| is_forbidden(&request.headers, route, peer, name)) {
+    while let Some(name) = headers.keys().find(|name| is_forbidden(headers, route, peer, name)) {
         let name = name.clone();
-        request.remove_header(&name);
+        headers.remove(&name);
     }
 }
 
@@ -103,49 +114,47 @@ fn begins_folded(name: &str, folded: &str) -> bool {
 }
 
 /// Tells whose request it is.
-pub(crate) fn add_key(request: &mut RequestHeader, facts: &KeyFacts) -> pingora::Result<()> {
-    request.insert_header(KEY_ID, facts.key.as_str())?;
-    request.insert_header(PROJECT_ID, facts.project.as_str())?;
-    request.insert_header(ENV, facts.env.as_str())?;
+pub(crate) fn add_key(headers: &mut HeaderMap, facts: &KeyFacts) {
+    headers.insert(KEY_ID, of_ours(facts.key.as_str()));
+    headers.insert(PROJECT_ID, of_ours(facts.project.as_str()));
+    headers.insert(ENV, HeaderValue::from_static(facts.env.as_str()));
     if let Some(id) = &facts.custom_account_id {
-        request.insert_header(CUSTOM_ACCOUNT_ID, encoded(id))?;
+        headers.insert(CUSTOM_ACCOUNT_ID, encoded(id));
     }
     if let Some(id) = &facts.custom_user_id {
-        request.insert_header(CUSTOM_USER_ID, encoded(id))?;
+        headers.insert(CUSTOM_USER_ID, encoded(id));
     }
-    Ok(())
 }
 
 /// Tells where the request came from.
-pub(crate) fn add_origin(
-    request: &mut RequestHeader,
-    client: Option<IpAddr>,
-    request_id: &RequestId,
-) -> pingora::Result<()> {
-    request.insert_header(REQUEST_ID, request_id.header())?;
+pub(crate) fn add_origin(headers: &mut HeaderMap, client: Option<&Client>, request_id: &RequestId) {
+    headers.insert(REQUEST_ID_NAME, request_id.header());
     if let Some(client) = client {
-        let value = match joined(&request.headers) {
-            Some(before) => format!("{before}, {client}"),
-            None => client.to_string(),
-        };
-        request.insert_header(FORWARDED_FOR, value)?;
+        let value = joined(headers, client).unwrap_or_else(|| client.header());
+        headers.insert(FORWARDED_FOR, value);
     }
-    if !request.headers.contains_key(FORWARDED_PROTO) {
-        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+    if !headers.contains_key(FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
-    if let Some(host) = request.headers.get(HOST).filter(|_| !request.headers.contains_key(FORWARDED_HOST)) {
-        request.insert_header(FORWARDED_HOST, host.clone())?;
+    if let Some(host) = headers.get(HOST).filter(|_| !headers.contains_key(FORWARDED_HOST)) {
+        let host = host.clone();
+        headers.insert(FORWARDED_HOST, host);
     }
-    Ok(())
 }
 
-/// What trusted proxies said before.
-fn joined(headers: &HeaderMap) -> Option<String> {
-    let values: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    (!values.is_empty()).then(|| values.join(", "))
+/// What trusted proxies said before, and the nearest of them.
+fn joined(headers: &HeaderMap, nearest: &Client) -> Option<HeaderValue> {
+    let mut values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).peekable();
+    values.peek()?;
+    let all: Vec<&str> = values.chain([nearest.as_str()]).collect();
+    HeaderValue::try_from(all.join(", ")).ok()
+}
+
+/// Ids are letters, digits and underscores.
+fn of_ours(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 fn encoded(text: &str) -> HeaderValue {
-    let encoded = utf8_percent_encode(text, OUTSIDE_VISIBLE_ASCII).to_string();
-    HeaderValue::from_str(&encoded).unwrap_or_else(|_| HeaderValue::from_static(""))
+    of_ours(&utf8_percent_encode(text, OUTSIDE_VISIBLE_ASCII).to_string())
 }

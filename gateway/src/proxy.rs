@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::context::{Context, Outcome, Pass};
 use crate::front::Target;
 use crate::in_flight::InFlight;
@@ -41,7 +43,7 @@ pub(crate) struct Proxy {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) log: Arc<LogWriter>,
+    pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: RequestIds,
     pub(crate) in_flight: InFlight,
     pub(crate) clock: Arc<dyn Clock>,
@@ -63,8 +65,8 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.body_timeout));
         session.set_total_drain_timeout(Some(self.limits.body_timeout));
-        context.client = peer_address(session);
-        context.peer = self.peer_of(context.client);
+        context.client = peer_address(session).map(Client::new);
+        context.peer = self.peer_of(context.client.as_ref());
         Ok(())
     }
 
@@ -98,9 +100,10 @@ impl ProxyHttp for Proxy {
             return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
         }
         let route = self.route(context)?;
-        let address = self.upstreams[route.upstream].choose(self.clock.uptime());
-        context.upstream = Some(address);
-        Ok(Box::new(upstream::peer(address, &self.limits)))
+        let upstream = &self.upstreams[route.upstream];
+        let server = upstream.choose(self.clock.as_ref());
+        context.server = Some(server);
+        Ok(Box::new(upstream::peer(upstream.address(server), &self.limits)))
     }
 
     /// What the upstream sees. Pingora has taken hop-by-hop fields away before.
@@ -110,14 +113,18 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        identity::strip(request, self.route(context)?, context.peer);
+        let route = self.route(context)?;
+        identity::edit(request, |headers| {
+            identity::strip(headers, route, context.peer);
+            if let Some(facts) = &context.facts {
+                identity::add_key(headers, facts);
+            }
+            identity::add_origin(headers, context.client.as_ref(), &context.request_id);
+        });
         if let Some(Target::Rewritten { target, .. }) = &context.target {
             request.set_raw_path(target.as_bytes())?;
         }
-        if let Some(facts) = &context.facts {
-            identity::add_key(request, facts)?;
-        }
-        identity::add_origin(request, context.client, &context.request_id)
+        Ok(())
     }
 
     async fn response_filter(
@@ -137,8 +144,8 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(address) = context.upstream {
-            self.upstreams_of(context).could_not_reach(address, self.clock.uptime());
+        if let Some(server) = context.server {
+            self.upstream_of(context).could_not_reach(server, self.clock.uptime());
         }
         // Nothing was sent yet, so another server may be asked.
         error.set_retry(true);
@@ -167,10 +174,10 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        self.metrics.ended(context.route, context.outcome, status, context.started.elapsed());
-        let route = context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str());
+        let took = context.started.elapsed();
+        self.metrics.ended(context.route, context.outcome, status, took);
         if access_log::is_wanted() {
-            access_log::Line::of(session, context, route, status, self.clock.now()).write(&self.log);
+            self.log(session, context, status, took);
         }
         watched::await_next_header();
     }
@@ -216,7 +223,8 @@ impl Proxy {
             (Err(denial), _) => return deny(context, denial),
         };
         let started = Instant::now();
-        let request = client::facts(&session.req_header().headers, context.client, &self.trusted_proxies);
+        let client_ip = context.client.as_ref().map(|client| client.ip);
+        let request = client::facts(&session.req_header().headers, client_ip, &self.trusted_proxies);
         let verdict = self.verifier.check(credential, &route.requirement, &request).await;
         self.take(verdict, context, started)
     }
@@ -249,18 +257,33 @@ impl Proxy {
         answer
     }
 
+    fn log(&self, session: &Session, context: &Context, status: u16, took: Duration) {
+        let line = access_log::Line {
+            method: session.req_header().method.as_str(),
+            path: access_log::path(session.req_header().raw_path(), context),
+            route: context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str()),
+            status,
+            upstream: context.server.map(|server| self.upstream_of(context).text(server)),
+            bytes_sent: session.body_bytes_sent(),
+            duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            ..access_log::Line::of(context, self.clock.now())
+        };
+        line.write(&self.log_writer);
+    }
+
     fn route(&self, context: &Context) -> pingora::Result<&Route> {
         let route = context.route.and_then(|place| self.routes.at(place));
         route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
     }
 
-    fn upstreams_of(&self, context: &Context) -> &Upstream {
+    fn upstream_of(&self, context: &Context) -> &Upstream {
         let index = context.route.and_then(|place| self.routes.at(place)).map_or(0, |route| route.upstream);
         &self.upstreams[index]
     }
 
-    fn peer_of(&self, client: Option<IpAddr>) -> identity::Peer {
-        let is_trusted = client.is_some_and(|ip| self.trusted_proxies.iter().any(|network| network.contains(&ip)));
+    fn peer_of(&self, client: Option<&Client>) -> identity::Peer {
+        let is_in = |client: &Client| self.trusted_proxies.iter().any(|network| network.contains(&client.ip));
+        let is_trusted = client.is_some_and(is_in);
         if is_trusted { identity::Peer::Trusted } else { identity::Peer::Untrusted }
     }
 }

@@ -42,7 +42,7 @@ pub struct Gateway {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     in_flight: InFlight,
-    log: Arc<LogWriter>,
+    log_writer: Arc<LogWriter>,
     serving: JoinHandle<()>,
 }
 
@@ -67,14 +67,14 @@ impl Gateway {
         let in_flight = InFlight::default();
         let limits = options.limits.clone();
         let proxy = proxy(options, verifier, clock, registry, in_flight.clone()).await?;
-        let (metrics, log) = (Arc::clone(&proxy.metrics), Arc::clone(&proxy.log));
+        let (metrics, log_writer) = (Arc::clone(&proxy.metrics), Arc::clone(&proxy.log_writer));
         let mut http = http_proxy(&Arc::new(server_conf()), proxy);
         let mut server_options = pingora::apps::HttpServerOptions::default();
         server_options.keepalive_request_limit = Some(limits.max_requests_per_connection);
         http.server_options = Some(server_options);
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve(listener, address, Connections::new(http, metrics, limits), stopped));
-        Ok(Self { address, stop, in_flight, log, serving })
+        Ok(Self { address, stop, in_flight, log_writer, serving })
     }
 
     /// Where it listens.
@@ -94,7 +94,7 @@ impl Gateway {
         // Too late is told by the count.
         drop(tokio::time::timeout(deadline, drained).await);
         self.serving.abort();
-        self.log.written().await;
+        self.log_writer.written().await;
         self.in_flight.count()
     }
 }
@@ -115,7 +115,7 @@ async fn proxy(
         Routes::new(options.routes, index).map_err(|name| NotStarted(format!("there is no upstream {name}")))?;
     let metrics =
         Metrics::register(registry, routes.names()).map_err(|error| NotStarted(format!("metrics: {error}")))?;
-    let log = LogWriter::start(metrics.dropped_lines.clone())
+    let log_writer = LogWriter::start(metrics.dropped_lines.clone())
         .map_err(|error| NotStarted(format!("the access log: {error}")))?;
     Ok(Proxy {
         routes,
@@ -124,7 +124,7 @@ async fn proxy(
         trusted_proxies: options.trusted_proxies,
         limits: options.limits,
         metrics: Arc::new(metrics),
-        log: Arc::new(log),
+        log_writer: Arc::new(log_writer),
         request_ids: RequestIds::new(),
         in_flight,
         clock,

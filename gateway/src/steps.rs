@@ -11,6 +11,7 @@ use pingora::http::RequestHeader;
 use prometheus::Registry;
 
 use crate::access_log::Line;
+use crate::client::Client;
 use crate::context::{Context, Outcome};
 use crate::identity::Peer;
 use crate::in_flight::InFlight;
@@ -50,12 +51,11 @@ impl Steps {
         let metrics = Metrics::register(&Registry::new(), routes.names()).expect("nothing is registered yet");
         let writer = LogWriter::start(metrics.dropped_lines.clone()).expect("a thread can be started");
         let mut context = Context::new(RequestIds::new().next(), InFlight::default().enter());
-        context.client = Some([127, 0, 0, 1].into());
+        context.client = Some(Client::new([127, 0, 0, 1].into()));
         context.outcome = Outcome::Permitted;
         context.source = Some(Source::Cache);
         context.facts = Some(Arc::clone(&facts));
         context.route = Some(0);
-        context.upstream = Some(([127, 0, 0, 1], 3000).into());
         let max_body_bytes = Limits::default().max_body_bytes;
         Self { request, raw: raw.into_bytes(), routes, context, facts, metrics, writer, max_body_bytes }
     }
@@ -84,9 +84,11 @@ impl Steps {
     pub fn header_edits(&self) {
         let (mut request, context) = (self.request.clone(), &self.context);
         if let Some(route) = self.routes.at(0) {
-            identity::strip(&mut request, route, Peer::Untrusted);
-            let _ = identity::add_key(&mut request, &self.facts);
-            let _ = identity::add_origin(&mut request, context.client, &context.request_id);
+            identity::edit(&mut request, |headers| {
+                identity::strip(headers, route, Peer::Untrusted);
+                identity::add_key(headers, &self.facts);
+                identity::add_origin(headers, context.client.as_ref(), &context.request_id);
+            });
         }
         black_box(request);
     }
@@ -100,7 +102,9 @@ impl Steps {
     /// Its line in the access log, without the writing.
     pub fn access_line(&self) {
         let now = Timestamp::from_ms(1_764_000_000_123);
-        let line = Line { method: "GET", path: "/v1/items/42", ..Line::without_session(&self.context, "/", 200, now) };
+        let (method, path, upstream) = ("GET", "/v1/items/42", Some("127.0.0.1:3000"));
+        let known = Line::of(&self.context, now);
+        let line = Line { method, path, route: "/", status: 200, upstream, bytes_sent: 6, duration_us: 300, ..known };
         line.write(&self.writer);
     }
 }

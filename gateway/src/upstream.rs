@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gatepost_domain::time::Uptime;
+use gatepost_domain::time::{Clock, Uptime};
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::options::{Limits, UpstreamOptions};
@@ -26,6 +26,8 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
+    /// The same in words, for each line of the access log.
+    text: String,
     /// Uptime in ms until which it is left out.
     left_out_until_ms: AtomicU64,
 }
@@ -39,7 +41,7 @@ impl Upstream {
             let addresses = found
                 .map_err(|_| format!("upstream {}: resolving {server} took too long", options.name))?
                 .map_err(|error| format!("upstream {}: cannot resolve {server}: {error}", options.name))?;
-            servers.extend(addresses.map(|address| Server { address, left_out_until_ms: AtomicU64::new(0) }));
+            servers.extend(addresses.map(Server::new));
         }
         if servers.is_empty() {
             return Err(format!("upstream {} has no server", options.name));
@@ -47,21 +49,37 @@ impl Upstream {
         Ok(Self { servers, next: AtomicUsize::new(0) })
     }
 
-    /// The next server in turn that is not left out; if all are, the next in turn.
-    pub(crate) fn choose(&self, now: Uptime) -> SocketAddr {
+    /// The place of the next server in turn that is not left out; if all are, of the next in turn.
+    pub(crate) fn choose(&self, clock: &dyn Clock) -> usize {
         let count = self.servers.len();
+        if count == 1 {
+            return 0;
+        }
+        let now = clock.uptime();
         let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let in_turn = (0..count).map(|step| &self.servers[start.wrapping_add(step) % count]);
-        let is_in = |server: &&Server| server.left_out_until_ms.load(Ordering::Relaxed) <= now.as_ms();
-        in_turn.clone().find(is_in).unwrap_or(&self.servers[start % count]).address
+        let mut in_turn = (0..count).map(|step| start.wrapping_add(step) % count);
+        let is_in = |place: &usize| self.servers[*place].left_out_until_ms.load(Ordering::Relaxed) <= now.as_ms();
+        in_turn.find(is_in).unwrap_or(start % count)
+    }
+
+    pub(crate) fn address(&self, place: usize) -> SocketAddr {
+        self.servers[place].address
+    }
+
+    pub(crate) fn text(&self, place: usize) -> &str {
+        &self.servers[place].text
     }
 
     /// Leaves a server out for a while.
-    pub(crate) fn could_not_reach(&self, address: SocketAddr, now: Uptime) {
-        if let Some(server) = self.servers.iter().find(|server| server.address == address) {
-            let until_ms = now.as_ms() + LEFT_OUT_FOR.as_millis() as u64;
-            server.left_out_until_ms.store(until_ms, Ordering::Relaxed);
-        }
+    pub(crate) fn could_not_reach(&self, place: usize, now: Uptime) {
+        let until_ms = now.as_ms() + LEFT_OUT_FOR.as_millis() as u64;
+        self.servers[place].left_out_until_ms.store(until_ms, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    fn new(address: SocketAddr) -> Self {
+        Self { address, text: address.to_string(), left_out_until_ms: AtomicU64::new(0) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What gateways do: look up, claim first uses, read the feed, send heartbeats.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
@@ -44,11 +45,11 @@ impl Store {
         Ok(Lookup { as_of, found: found_key(raw, digest)? })
     }
 
-    /// Claims the first use of a key with the value that was presented. Deadline 500 ms. However
-    /// often it is repeated, the event has one id.
-    pub async fn claim_first_use(&self, facts: &KeyFacts, digest: &Digest) -> Result<Claim> {
+    /// Claims the first use of a key with the value that was presented, from the address it came from. Deadline
+    /// 500 ms. However often it is repeated, the event has one id.
+    pub async fn claim_first_use(&self, facts: &KeyFacts, digest: &Digest, from: Option<IpAddr>) -> Result<Claim> {
         let actor = Actor::Key(facts.key.clone());
-        let head = entry::encode_first_use_head(&actor, None, &facts.account, &facts.project, facts.key.as_str())?;
+        let head = entry::encode_first_use_head(&actor, from, &facts.account, &facts.project, facts.key.as_str())?;
         let claim =
             RawClaim { key: facts.key.clone(), digest: *digest, event: EventId::of_first_use(&facts.key), head };
         self.backend.claim_first_use(claim).await

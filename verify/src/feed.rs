@@ -248,7 +248,7 @@ async fn repeat_claims(verifier: Arc<Verifier>) {
 /// Tries claims that the store did not answer, until it does not answer again.
 async fn repeat_some_claims(verifier: &Verifier) {
     for claim in verifier.pending.some(CLAIMS_A_ROUND) {
-        match verifier.store.claim_first_use(&claim.facts, &claim.digest).await {
+        match verifier.store.claim_first_use(&claim.facts, &claim.digest, claim.from).await {
             // The key may be one of those that a new master has lost.
             Ok(Claim::NotActive) if verifier.store.settled() == Settled::No => {}
             Ok(answer) => {

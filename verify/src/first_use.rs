@@ -1,12 +1,12 @@
 //! First uses: claimed before the request goes upstream, and repeated where the store did not answer.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::KeyId;
 use gatepost_domain::permit::KeyFacts;
-use std::sync::Arc;
 
 /// Claims that may wait for the store. Beyond, later uses of the key claim it.
 pub(crate) const MAX_PENDING: usize = 10_000;
@@ -16,6 +16,8 @@ pub(crate) const MAX_PENDING: usize = 10_000;
 pub(crate) struct PendingClaim {
     pub(crate) facts: Arc<KeyFacts>,
     pub(crate) digest: Digest,
+    /// The client's address.
+    pub(crate) from: Option<IpAddr>,
 }
 
 /// Claims that wait for the store, by key.

@@ -155,7 +155,10 @@ impl Verifier {
             return denied(Denial::Unknown, None, source);
         };
         match self.decide(&entry, asked, source) {
-            Ok(permit) => self.pass_and_claim(permit, &entry, digest, source, now).await,
+            Ok(permit) => {
+                let claim = PendingClaim { facts: Arc::clone(&entry.facts), digest, from: asked.request.client };
+                self.pass_and_claim(permit, &entry, claim, source, now).await
+            }
             Err(denied) => denied,
         }
     }
@@ -165,7 +168,7 @@ impl Verifier {
         &self,
         permit: Permit,
         entry: &Arc<Entry>,
-        digest: Digest,
+        claim: PendingClaim,
         source: Source,
         now: Uptime,
     ) -> Verdict {
@@ -173,7 +176,7 @@ impl Verifier {
             Ok(reading) => reading,
             Err(refused) => return refused,
         };
-        match self.claim(entry, digest, now).await {
+        match self.claim(entry, claim, now).await {
             Claimed::Yes => self.admit(permit, entry, source, reading),
             Claimed::NotActive => denied(Denial::Inactive, Some(entry), Source::Store),
             Claimed::Unsettled => Verdict::Unavailable(Unavailable::Store),
@@ -271,25 +274,25 @@ impl Verifier {
 
     /// Claims the first use before the request goes upstream. Where the store does not answer, the
     /// request passes and the claim waits.
-    async fn claim(&self, entry: &Entry, digest: Digest, now: Uptime) -> Claimed {
+    async fn claim(&self, entry: &Entry, claim: PendingClaim, now: Uptime) -> Claimed {
         if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() {
             return Claimed::Yes;
         }
         let Ok(_place) = self.claims.try_acquire() else {
-            self.pending.push(PendingClaim { facts: Arc::clone(&entry.facts), digest });
+            self.pending.push(claim);
             return Claimed::Yes;
         };
-        let claim = match self.store.claim_first_use(&entry.facts, &digest).await {
-            Ok(claim) => claim,
+        let answer = match self.store.claim_first_use(&claim.facts, &claim.digest, claim.from).await {
+            Ok(answer) => answer,
             Err(error) => {
                 self.metrics.store_error(&error);
                 entry.claim_failed(now);
-                self.pending.push(PendingClaim { facts: Arc::clone(&entry.facts), digest });
+                self.pending.push(claim);
                 return Claimed::Yes;
             }
         };
         self.pending.remove(&entry.facts.key);
-        match claim {
+        match answer {
             Claim::Won(_) => self.metrics.first_use.inc(),
             Claim::Already(_) => {}
             // The key may be one of those that a new master has lost.

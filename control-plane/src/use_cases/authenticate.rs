@@ -57,7 +57,7 @@ impl ControlPlane {
         let reading = self.meter(&found).await?;
         let first_used_at = match found.first_used_at {
             Some(first_used_at) => first_used_at,
-            None => match self.store.claim_first_use(&found.facts, &digest).await? {
+            None => match self.store.claim_first_use(&found.facts, &digest, user.address).await? {
                 Claim::Won(version) => version.moment(),
                 Claim::Already(first_used_at) => first_used_at,
                 Claim::NotActive => return Err(ErrorCode::InvalidClientKey.into()),

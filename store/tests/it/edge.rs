@@ -53,7 +53,7 @@ pub(crate) async fn a_lookup_sees_key_and_project(place: Place) {
 /// Claims as a gateway does: again while the claim is not confirmed.
 async fn claim_surely(store: &Store, facts: &KeyFacts, digest: &Digest) -> Claim {
     loop {
-        match store.claim_first_use(facts, digest).await {
+        match store.claim_first_use(facts, digest, None).await {
             Ok(claim) => return claim,
             Err(error) => {
                 assert!(matches!(error.kind(), StoreErrorKind::Unconfirmed | StoreErrorKind::Unavailable), "{error}")
@@ -102,9 +102,9 @@ pub(crate) async fn a_claim_of_an_inactive_or_renamed_key_is_refused(place: Plac
     let new = test.store.digest(key::generate_api_key(Env::Live, &mut os_rng()).expose());
     let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
     commit(&test.store, Action::ApiKeyUpdated, vec![Write::replace(key.clone(), rotated)], None).await;
-    assert_eq!(test.store.claim_first_use(&facts, &digest).await.unwrap(), Claim::NotActive);
+    assert_eq!(test.store.claim_first_use(&facts, &digest, None).await.unwrap(), Claim::NotActive);
     test.revoke(test.reload(&key.record.id).await).await;
-    assert_eq!(test.store.claim_first_use(&facts, &new).await.unwrap(), Claim::NotActive);
+    assert_eq!(test.store.claim_first_use(&facts, &new, None).await.unwrap(), Claim::NotActive);
     assert_eq!(test.reload(&key.record.id).await.first_used_at, None);
 
     let (other, secret) = test.key().await;
@@ -112,7 +112,11 @@ pub(crate) async fn a_claim_of_an_inactive_or_renamed_key_is_refused(place: Plac
     let facts = found(&test, &digest).await.facts;
     let off = Project { status: Status::Inactive, ..test.project.record.clone() };
     commit(&test.store, Action::ProjectDeleted, vec![Write::replace(test.project.clone(), off)], None).await;
-    assert_eq!(test.store.claim_first_use(&facts, &digest).await.unwrap(), Claim::NotActive, "its project is off");
+    assert_eq!(
+        test.store.claim_first_use(&facts, &digest, None).await.unwrap(),
+        Claim::NotActive,
+        "its project is off"
+    );
     assert_eq!(test.reload(&other.record.id).await.first_used_at, None);
 }
 
@@ -121,7 +125,7 @@ pub(crate) async fn a_commit_leaves_first_use_alone(place: Place) {
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
-    let Claim::Won(won) = test.store.claim_first_use(&facts, &digest).await.unwrap() else { panic!("not won") };
+    let Claim::Won(won) = test.store.claim_first_use(&facts, &digest, None).await.unwrap() else { panic!("not won") };
     // The commit is based on an image that was read before the claim.
     let write = Write { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, "new")) };
     commit(&test.store, Action::ApiKeyUpdated, vec![write], None).await;
@@ -136,10 +140,12 @@ pub(crate) async fn a_first_use_moves_no_version(place: Place) {
     let (key, secret) = test.key().await;
     let digest = test.store.digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
-    test.store.claim_first_use(&facts, &digest).await.unwrap();
+    let from = Some([192, 0, 2, 1].into());
+    test.store.claim_first_use(&facts, &digest, from).await.unwrap();
     assert_eq!(test.reload(&key.record.id).await.version, key.version);
     let entries = test.store.feed(key.version, 10, NO_WAIT).await.unwrap();
-    assert_eq!(entries[0].told.clone().unwrap().scope, gatepost_domain::change::Scope::None);
+    let told = entries[0].told.clone().unwrap();
+    assert_eq!((told.scope, told.head.address), (gatepost_domain::change::Scope::None, from));
 }
 
 pub(crate) async fn the_feed_resumes_from_a_cursor(place: Place) {

@@ -44,7 +44,7 @@ async fn acknowledged_changes_that_redis_lost_are_repeated_under_the_same_ids() 
     }
     let digest = test.store.digest(secret.expose());
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
-    assert!(matches!(test.store.claim_first_use(&found.facts, &digest).await.unwrap(), Claim::Won(_)));
+    assert!(matches!(test.store.claim_first_use(&found.facts, &digest, None).await.unwrap(), Claim::Won(_)));
     let event = test.reload(&revoked.record.id).await.event;
 
     test.place.redis.as_mut().unwrap().restore(&saved);

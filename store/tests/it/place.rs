@@ -96,7 +96,7 @@ async fn keys_and_fields_on_redis_are_named_as_ever() {
     let (key, _) = test.key().await;
     let digest = key.record.digests[0].digest;
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
-    test.store.claim_first_use(&found.facts, &digest).await.unwrap();
+    test.store.claim_first_use(&found.facts, &digest, None).await.unwrap();
     let redis = test.place.redis.as_ref().unwrap();
     let ask = |command: &[&str]| redis.ask(command);
     let names = ask(&["keys", "*"]);

@@ -293,7 +293,7 @@ pub(crate) async fn a_deleted_project_ends_its_keys_with_one_change(place: Place
     let digest = test.store.digest(secret.expose());
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
     assert_eq!((found.facts.status, found.facts.project_status), (Status::Active, Status::Inactive));
-    assert_eq!(test.store.claim_first_use(&found.facts, &digest).await.unwrap(), Claim::NotActive);
+    assert_eq!(test.store.claim_first_use(&found.facts, &digest, None).await.unwrap(), Claim::NotActive);
 }
 
 pub(crate) async fn a_repeated_removal_answers_the_same_version(place: Place) {

@@ -60,7 +60,7 @@ pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut place: Place)
 
     let digest = test.store.digest(secret.expose());
     let facts = test.store.lookup(&digest).await.unwrap().found.unwrap().facts;
-    assert!(matches!(test.store.claim_first_use(&facts, &digest).await.unwrap(), Claim::Won(_)));
+    assert!(matches!(test.store.claim_first_use(&facts, &digest, None).await.unwrap(), Claim::Won(_)));
     let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
     let revoke = change(Action::ApiKeyDeleted, vec![Write::replace(key, off)], None);
     assert!(matches!(test.store.commit(&revoke).await.unwrap(), CommitAnswer::Committed(_)));

@@ -1,5 +1,6 @@
 //! A verifier on a Redis of its own.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use gatepost_domain::id::{EventId, KeyId};
 use gatepost_domain::key::{Env, Secret};
 use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
-use gatepost_domain::time::Clock;
+use gatepost_domain::time::{Clock, Version};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
@@ -16,6 +17,8 @@ use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Feed, Meters, Source, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
 use prometheus::Registry;
 
+/// Where requests come from.
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// How long anything may take here, on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -174,6 +177,13 @@ impl Fixture {
         self.metric("gatepost_first_use_total") as u64
     }
 
+    /// The address of the last first use, if it was told.
+    pub(crate) async fn first_use_came_from(&self) -> Option<IpAddr> {
+        let entries = self.store.feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+        let told = entries.into_iter().filter_map(|entry| entry.told.ok());
+        told.filter(|told| told.action == Action::ApiKeyFirstUsed).last().unwrap().head.address
+    }
+
     fn metric(&self, name: &str) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).unwrap();
@@ -184,7 +194,8 @@ impl Fixture {
 
 /// The verdict of a gateway on a route for live keys.
 pub(crate) async fn check(feed: &Feed, credential: &str) -> Verdict {
-    feed.verifier().check(credential, &live(), &RequestFacts::default()).await
+    let request = RequestFacts { client: Some(CLIENT), ..RequestFacts::default() };
+    feed.verifier().check(credential, &live(), &request).await
 }
 
 /// What a route for live keys asks.

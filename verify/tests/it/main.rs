@@ -11,7 +11,7 @@ use std::time::Duration;
 use gatepost_domain::permit::Denial;
 use gatepost_verify::{Liveness, Source, Unavailable, Verdict};
 
-use fixture::{Fixture, options};
+use fixture::{CLIENT, Fixture, options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_looked_up_once_then_comes_from_the_cache_until_it_is_shut_off() {
@@ -19,7 +19,7 @@ async fn a_key_is_looked_up_once_then_comes_from_the_cache_until_it_is_shut_off(
     let (key, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
     assert_eq!(fixture.source(&secret).await, Source::Cache);
-    assert_eq!(fixture.first_uses(), 1);
+    assert_eq!((fixture.first_uses(), fixture.first_use_came_from().await), (1, Some(CLIENT)));
     assert!(matches!(fixture.check("no-such-key").await, Verdict::Denied { source: Source::Store, .. }));
     assert!(matches!(fixture.check("no-such-key").await, Verdict::Denied { source: Source::Negative, .. }));
     fixture.revoke(&key).await;
@@ -51,7 +51,7 @@ async fn a_first_use_while_the_store_is_away_passes_and_is_claimed_later() {
     fixture.redis.resume();
     fixture.until(async |fixture| fixture.first_uses() == 1).await;
     assert!(matches!(fixture.check(&secret).await, Verdict::Permitted(_)));
-    assert_eq!(fixture.first_uses(), 1);
+    assert_eq!((fixture.first_uses(), fixture.first_use_came_from().await), (1, Some(CLIENT)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
