@@ -1,5 +1,8 @@
 //! Runs one step of the hot path so and so often, for callgrind to count. Without arguments it tells the steps.
 
+#[cfg(test)]
+mod allocations;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +23,11 @@ use gatepost_store::{
 use gatepost_test_support::records;
 use gatepost_verify::{Feed, Meters, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
 use http::HeaderName;
+#[cfg(not(test))]
 use mimalloc::MiMalloc;
 use prometheus::Registry;
 
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
