@@ -172,8 +172,12 @@ impl RedisServer {
         panic!("redis-server did not answer on port {}", self.port);
     }
 
+    /// None also while it loads its files: it answers then, and knows nothing.
     fn answering_pid(&self) -> Option<String> {
-        self.ask(&["info", "server"]).lines().find_map(|line| line.strip_prefix("process_id:")).map(str::to_owned)
+        let info = self.ask(&["info"]);
+        let is_loaded = info.lines().any(|line| line.trim() == "loading:0");
+        let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+        pid.filter(|_| is_loaded).map(|pid| pid.trim().to_owned())
     }
 }
 

@@ -16,7 +16,8 @@ use crate::gatepost::{MASTER_KEY, built};
 use crate::process;
 use crate::site::Site;
 
-/// Requests of one run and of another: the difference is free of what a start and a stop cost.
+/// Requests of one run and of another, which then waits for as long as the first took: the difference is free of what a
+/// start, a stop and the tasks in the background cost.
 const FEW: usize = 500;
 const MANY: usize = 4_500;
 /// How long a program under callgrind may take until it answers.
@@ -63,25 +64,28 @@ fn a_request(
     request: &str,
     arrange: impl Fn(SocketAddr, &mut Counted),
 ) -> anyhow::Result<u64> {
-    let run = |requests: usize| {
+    let run = |requests: usize, at_least: Duration| {
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut counted = Counted::new(&built(program)?, directory, program);
         // So that nothing depends on which worker takes what.
         counted.command.env("TOKIO_WORKER_THREADS", "1").stdout(Stdio::null()).stderr(Stdio::null());
         arrange(listen, &mut counted);
         let mut child = counted.command.spawn().context("cannot run valgrind")?;
-        let asked = ask(listen, request, requests);
+        let asked = ask(listen, request, requests, at_least);
         process::signal(child.id(), "-TERM")?;
         child.wait()?;
-        asked.with_context(|| format!("{program} under callgrind"))?;
-        counted.instructions()
+        let took = asked.with_context(|| format!("{program} under callgrind"))?;
+        Ok::<(u64, Duration), anyhow::Error>((counted.instructions()?, took))
     };
-    Ok(run(MANY)?.saturating_sub(run(FEW)?) / (MANY - FEW) as u64)
+    let (many, took) = run(MANY, Duration::ZERO)?;
+    let (few, _) = run(FEW, took)?;
+    Ok(many.saturating_sub(few) / (MANY - FEW) as u64)
 }
 
-/// Sends requests one after the other on one connection.
-fn ask(target: SocketAddr, request: &str, requests: usize) -> anyhow::Result<()> {
+/// Sends requests one after the other on one connection. Answers how long that took; waits if it was shorter.
+fn ask(target: SocketAddr, request: &str, requests: usize, at_least: Duration) -> anyhow::Result<Duration> {
     let mut stream = connect(target)?;
+    let started = Instant::now();
     let mut buffer = vec![0; 16 * 1024];
     for _ in 0..requests {
         stream.write_all(request.as_bytes())?;
@@ -93,7 +97,9 @@ fn ask(target: SocketAddr, request: &str, requests: usize) -> anyhow::Result<()>
             }
         }
     }
-    Ok(())
+    let took = started.elapsed();
+    std::thread::sleep(at_least.saturating_sub(took));
+    Ok(took)
 }
 
 fn connect(target: SocketAddr) -> anyhow::Result<TcpStream> {
