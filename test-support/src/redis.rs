@@ -175,9 +175,9 @@ impl RedisServer {
     /// None also while it loads its files: it answers then, and knows nothing.
     fn answering_pid(&self) -> Option<String> {
         let info = self.ask(&["info"]);
-        let is_loaded = info.lines().any(|line| line.trim() == "loading:0");
+        let is_loading = info.lines().any(|line| line.trim() == "loading:1");
         let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
-        pid.filter(|_| is_loaded).map(|pid| pid.trim().to_owned())
+        pid.filter(|_| !is_loading).map(|pid| pid.trim().to_owned())
     }
 }
 
