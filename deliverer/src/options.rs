@@ -34,7 +34,7 @@ pub struct DelivererOptions {
 /// Deliveries that may wait for one webhook; beyond, its oldest becomes a dead letter.
 pub const MAX_PENDING: u64 = 200_000;
 /// Deliveries of one webhook that are sent at a time.
-pub const IN_FLIGHT_CAP: u32 = 8;
+pub const IN_FLIGHT_CAP: u32 = 16;
 /// A receiver that takes so long, or longer, gets one delivery at a time until it is quicker.
 pub const QUICK: Duration = Duration::from_secs(5);
 /// Deliveries that one process sends at a time.

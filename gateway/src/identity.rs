@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
 use crate::client::Client;
+use crate::context::Context;
 use crate::credential::bearer;
 use crate::request_id::RequestId;
 use crate::route::Route;
@@ -59,9 +60,20 @@ impl FoldedName {
     }
 }
 
+/// What the upstream sees of whose request it is, and nothing that the client says of that.
+pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, context: &Context) {
+    edit(request, |headers| {
+        strip(headers, route, context.peer);
+        if let Some(facts) = &context.facts {
+            add_key(headers, facts);
+        }
+        add_origin(headers, context.client.as_ref(), &context.request_id);
+    });
+}
+
 /// Edits the fields of a request, whose names go upstream in lower case then: Pingora would keep each name in the case
 /// in which it came, which costs more than all that is edited here.
-pub(crate) fn edit(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
+fn edit(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
     let (nothing, ()) = http::Request::new(()).into_parts();
     let mut parts = http::request::Parts::from(std::mem::replace(request, RequestHeader::from(nothing)));
     parts.headers.reserve(MAX_ADDED);
@@ -71,7 +83,7 @@ pub(crate) fn edit(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap
 
 /// Takes away what the client must not say: identity, credential, what goes round the route, and origin unless the
 /// peer is trusted.
-pub(crate) fn strip(headers: &mut HeaderMap, route: &Route, peer: Peer) {
+fn strip(headers: &mut HeaderMap, route: &Route, peer: Peer) {
     // One by one: there are few, and a list of them would be an allocation for each request.
     while let Some(name) = headers.keys().find(|name| is_forbidden(headers, route, peer, name)) {
         let name = name.clone();
@@ -114,7 +126,7 @@ fn begins_folded(name: &str, folded: &str) -> bool {
 }
 
 /// Tells whose request it is.
-pub(crate) fn add_key(headers: &mut HeaderMap, facts: &KeyFacts) {
+fn add_key(headers: &mut HeaderMap, facts: &KeyFacts) {
     headers.insert(KEY_ID, of_ours(facts.key.as_str()));
     headers.insert(PROJECT_ID, of_ours(facts.project.as_str()));
     headers.insert(ENV, HeaderValue::from_static(facts.env.as_str()));
@@ -127,7 +139,7 @@ pub(crate) fn add_key(headers: &mut HeaderMap, facts: &KeyFacts) {
 }
 
 /// Tells where the request came from.
-pub(crate) fn add_origin(headers: &mut HeaderMap, client: Option<&Client>, request_id: &RequestId) {
+fn add_origin(headers: &mut HeaderMap, client: Option<&Client>, request_id: &RequestId) {
     headers.insert(REQUEST_ID_NAME, request_id.header());
     if let Some(client) = client {
         let value = joined(headers, client).unwrap_or_else(|| client.header());

@@ -114,13 +114,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let route = self.route(context)?;
-        identity::edit(request, |headers| {
-            identity::strip(headers, route, context.peer);
-            if let Some(facts) = &context.facts {
-                identity::add_key(headers, facts);
-            }
-            identity::add_origin(headers, context.client.as_ref(), &context.request_id);
-        });
+        identity::rewrite(request, route, context);
         if let Some(Target::Rewritten { target, .. }) = &context.target {
             request.set_raw_path(target.as_bytes())?;
         }

@@ -13,7 +13,6 @@ use prometheus::Registry;
 use crate::access_log::Line;
 use crate::client::Client;
 use crate::context::{Context, Outcome};
-use crate::identity::Peer;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::options::{Limits, RouteOptions};
@@ -28,7 +27,6 @@ pub struct Steps {
     raw: Vec<u8>,
     routes: Routes,
     context: Context,
-    facts: Arc<KeyFacts>,
     metrics: Metrics,
     max_body_bytes: u64,
 }
@@ -51,10 +49,10 @@ impl Steps {
         context.client = Some(Client::new([127, 0, 0, 1].into()));
         context.outcome = Outcome::Permitted;
         context.source = Some(Source::Cache);
-        context.facts = Some(Arc::clone(&facts));
+        context.facts = Some(facts);
         context.route = Some(0);
         let max_body_bytes = Limits::default().max_body_bytes;
-        Self { request, raw: raw.into_bytes(), routes, context, facts, metrics, max_body_bytes }
+        Self { request, raw: raw.into_bytes(), routes, context, metrics, max_body_bytes }
     }
 
     /// The strict front, the canonical path included, and the choice of a route.
@@ -79,13 +77,9 @@ impl Steps {
 
     /// A copy, of which all is taken away and to which all is added that is for the upstream.
     pub fn header_edits(&self) {
-        let (mut request, context) = (self.request.clone(), &self.context);
+        let mut request = self.request.clone();
         if let Some(route) = self.routes.at(0) {
-            identity::edit(&mut request, |headers| {
-                identity::strip(headers, route, Peer::Untrusted);
-                identity::add_key(headers, &self.facts);
-                identity::add_origin(headers, context.client.as_ref(), &context.request_id);
-            });
+            identity::rewrite(&mut request, route, &self.context);
         }
         black_box(request);
     }

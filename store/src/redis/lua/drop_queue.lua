@@ -1,10 +1,9 @@
 -- Removes a bounded part of what a removed webhook left. ARGV: webhook, most.
 -- Returns 'ok' and how many deliveries and dead letters it removed.
-local webhook, most, removed = argument(), tonumber(argument()), 0
-for _, event in ipairs(redis.call('ZRANGE', queue_key(webhook), 0, most - 1)) do
-  finish(webhook, event)
-  removed = removed + 1
-end
+local webhook, most = argument(), tonumber(argument())
+local events = redis.call('ZRANGE', queue_key(webhook), 0, most - 1)
+finish(webhook, events)
+local removed = #events
 for _, event in ipairs(redis.call('ZRANGE', dead_times_key(webhook), 0, most - 1)) do
   remove_dead(webhook, event)
   removed = removed + 1

@@ -6,6 +6,6 @@ if not state then
 end
 state.lease_end = now + argument()
 state.available = state.lease_end
-put(webhook, event, state)
+put(webhook, {state})
 refresh(webhook)
 return {'yes'}

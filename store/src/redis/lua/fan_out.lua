@@ -18,25 +18,33 @@ local function overflow(webhook)
   while redis.call('HLEN', delivery_key(webhook)) > max_pending do
     local event = oldest(webhook)
     bury(webhook, event, delivery(webhook, event).attempts, 'the queue was full', now, max_dead)
-    finish(webhook, event)
+    finish(webhook, {event})
     overflowed = overflowed + 1
   end
 end
 
+local bodies, left, unwanted, of_webhook = {}, {}, {}, {}
 for _ = 1, tonumber(argument()) do
   local event, body, webhooks = argument(), argument(), tonumber(argument())
   if webhooks == 0 then
-    erase_secret(event)
+    push(unwanted, event)
   else
-    redis.call('HSET', EVENTS, event, body)
-    redis.call('HSET', EVENTS_LEFT, event, webhooks)
+    push(bodies, event, body)
+    push(left, event, webhooks)
   end
   for _ = 1, webhooks do
     local webhook = argument()
-    enqueue(webhook, event, now)
-    overflow(webhook)
-    refresh(webhook)
+    of_webhook[webhook] = of_webhook[webhook] or {}
+    push(of_webhook[webhook], event)
   end
+end
+erase_secrets(unwanted)
+call_with('HSET', EVENTS, bodies)
+call_with('HSET', EVENTS_LEFT, left)
+for webhook, events in pairs(of_webhook) do
+  enqueue(webhook, events, now)
+  overflow(webhook)
+  refresh(webhook)
 end
 for _ = 1, tonumber(argument()) do
   redis.call('RPUSH', QUARANTINE, argument())

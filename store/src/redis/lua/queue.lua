@@ -3,17 +3,35 @@
 -- Made before creation was written down: so many of a queue's first are looked through for one that was.
 local MAX_UNNUMBERED = 1000
 
-local function delivery(webhook, event)
-  local state = redis.call('HGET', delivery_key(webhook), event)
+-- A delivery out of its state, or nil without one.
+local function parsed(event, state)
   if not state then
     return nil
   end
   local attempts, lease_end, created, available, token =
     string.match(state, '^(%d+) (%d+) (%d+) (%d+) (%S*)$')
   return {
-    attempts = tonumber(attempts), lease_end = tonumber(lease_end), created = tonumber(created),
+    event = event, attempts = tonumber(attempts), lease_end = tonumber(lease_end), created = tonumber(created),
     available = tonumber(available), token = token,
   }
+end
+
+local function delivery(webhook, event)
+  return parsed(event, redis.call('HGET', delivery_key(webhook), event))
+end
+
+local function push(list, value, other)
+  list[#list + 1] = value
+  if other ~= nil then
+    list[#list + 1] = other
+  end
+end
+
+-- A command with any number of arguments; without any there is nothing to do.
+local function call_with(command, key, arguments)
+  if #arguments > 0 then
+    redis.call(command, key, unpack(arguments))
+  end
 end
 
 -- From when a webhook has something to lease: its first delivery, or the end of its cap.
@@ -28,23 +46,41 @@ local function refresh(webhook)
   redis.call('ZADD', READY, math.max(tonumber(first[2]), capped), webhook)
 end
 
-local function put(webhook, event, state)
-  redis.call('HSET', delivery_key(webhook), event, string.format('%.0f %.0f %.0f %.0f %s',
-    state.attempts, state.lease_end, state.created, state.available, state.token))
-  redis.call('ZADD', queue_key(webhook), state.available, event)
-  if state.token == '' then
-    redis.call('ZREM', held_key(webhook), event)
-    redis.call('ZREM', LEASED, webhook .. ' ' .. event)
-  else
-    redis.call('ZADD', held_key(webhook), state.lease_end, event)
-    redis.call('ZADD', LEASED, state.lease_end, webhook .. ' ' .. event)
+-- Writes deliveries of one webhook, each leased or free.
+local function put(webhook, deliveries)
+  local states, due, held, leased, free, unleased = {}, {}, {}, {}, {}, {}
+  for _, one in ipairs(deliveries) do
+    local member = webhook .. ' ' .. one.event
+    push(states, one.event, string.format('%.0f %.0f %.0f %.0f %s',
+      one.attempts, one.lease_end, one.created, one.available, one.token))
+    push(due, one.available, one.event)
+    if one.token == '' then
+      push(free, one.event)
+      push(unleased, member)
+    else
+      push(held, one.lease_end, one.event)
+      push(leased, one.lease_end, member)
+    end
   end
+  call_with('HSET', delivery_key(webhook), states)
+  call_with('ZADD', queue_key(webhook), due)
+  call_with('ZREM', held_key(webhook), free)
+  call_with('ZREM', LEASED, unleased)
+  call_with('ZADD', held_key(webhook), held)
+  call_with('ZADD', LEASED, leased)
 end
 
-local function enqueue(webhook, event, now)
-  put(webhook, event, {attempts = 0, lease_end = 0, created = now, available = now, token = ''})
-  redis.call('ZADD', made_key(webhook), redis.call('HINCRBY', META, 'made', 1), event)
-  redis.call('HINCRBY', META, 'deliveries', 1)
+-- Makes deliveries of one webhook, in this order.
+local function enqueue(webhook, events, now)
+  local made = redis.call('HINCRBY', META, 'made', #events) - #events
+  local deliveries, numbers = {}, {}
+  for place, event in ipairs(events) do
+    deliveries[place] = {event = event, attempts = 0, lease_end = 0, created = now, available = now, token = ''}
+    push(numbers, made + place, event)
+  end
+  put(webhook, deliveries)
+  redis.call('ZADD', made_key(webhook), unpack(numbers))
+  redis.call('HINCRBY', META, 'deliveries', #events)
 end
 
 -- The delivery that was made first, whenever it is due.
@@ -59,24 +95,32 @@ local function oldest(webhook)
   return redis.call('ZRANGE', made_key(webhook), 0, 0)[1]
 end
 
-local function erase_secret(event)
-  redis.call('HDEL', SEALED, event)
-  redis.call('ZREM', SEALED_AGES, event)
+local function erase_secrets(events)
+  call_with('HDEL', SEALED, events)
+  call_with('ZREM', SEALED_AGES, events)
 end
 
--- Ends a delivery. The event's last one to end erases its body and its secret.
-local function finish(webhook, event)
-  redis.call('HDEL', delivery_key(webhook), event)
-  redis.call('ZREM', queue_key(webhook), event)
-  redis.call('ZREM', made_key(webhook), event)
-  redis.call('ZREM', held_key(webhook), event)
-  redis.call('ZREM', LEASED, webhook .. ' ' .. event)
-  redis.call('HINCRBY', META, 'deliveries', -1)
-  if redis.call('HINCRBY', EVENTS_LEFT, event, -1) <= 0 then
-    redis.call('HDEL', EVENTS_LEFT, event)
-    redis.call('HDEL', EVENTS, event)
-    erase_secret(event)
+-- Ends deliveries of one webhook. An event's last one to end erases its body and its secret.
+local function finish(webhook, events)
+  if #events == 0 then
+    return
   end
+  local members, over = {}, {}
+  for _, event in ipairs(events) do
+    push(members, webhook .. ' ' .. event)
+    if redis.call('HINCRBY', EVENTS_LEFT, event, -1) <= 0 then
+      push(over, event)
+    end
+  end
+  call_with('HDEL', delivery_key(webhook), events)
+  call_with('ZREM', queue_key(webhook), events)
+  call_with('ZREM', made_key(webhook), events)
+  call_with('ZREM', held_key(webhook), events)
+  call_with('ZREM', LEASED, members)
+  redis.call('HINCRBY', META, 'deliveries', -#events)
+  call_with('HDEL', EVENTS_LEFT, over)
+  call_with('HDEL', EVENTS, over)
+  erase_secrets(over)
 end
 
 local function erase_dead_secret(webhook, event)

@@ -14,7 +14,7 @@ if secret then
   redis.call('HSET', SEALED, event, secret)
   redis.call('ZADD', SEALED_AGES, 'NX', age or now, event)
 end
-enqueue(webhook, event, now)
+enqueue(webhook, {event}, now)
 refresh(webhook)
 remove_dead(webhook, event)
 return {'yes'}

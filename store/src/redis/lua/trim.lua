@@ -34,7 +34,5 @@ for _, member in ipairs(dead_sealed) do
   erase_dead_secret(string.match(member, '^(%S+) (%S+)$'))
 end
 local sealed = older(SEALED_AGES, max_sealed_age)
-for _, event in ipairs(sealed) do
-  erase_secret(event)
-end
+erase_secrets(sealed)
 return {'ok', entries, #sealed + #dead_sealed, #dead, position('trimmed')}
