@@ -86,9 +86,7 @@ pub(crate) fn python_peer(name: &str) -> Option<PathBuf> {
     program.exists().then_some(program)
 }
 
-/// Where results are written: `bench` in the target directory.
+/// Where results are written, in the workspace that `cargo xtask bench` runs this in.
 pub(crate) fn results_directory() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot tell where this program is")?;
-    let target = own.ancestors().nth(2).context("it is not in a target directory")?;
-    Ok(target.join("bench"))
+    Ok(std::env::current_dir().context("cannot tell where this is run")?.join("target/bench"))
 }

@@ -10,6 +10,7 @@ mod floors;
 mod live;
 mod meters;
 mod metrics;
+mod owners;
 mod shut_off;
 mod verifier;
 

@@ -24,6 +24,7 @@ use crate::floors::{Arrival, Counts, Floors};
 use crate::live::{Live, Liveness};
 use crate::meters::{Metered, Meters};
 use crate::metrics::Metrics;
+use crate::owners::Owners;
 use crate::shut_off::ShutOff;
 
 /// Limits of a check.
@@ -51,6 +52,7 @@ pub struct Verifier {
     pub(crate) metrics: Metrics,
     pub(crate) shut_off: ShutOff,
     pub(crate) meters: Meters,
+    owners: Owners,
     flights: Arc<Flights>,
     stale_checks: Semaphore,
     claims: Semaphore,
@@ -90,6 +92,7 @@ impl Verifier {
             metrics: Metrics::register(registry)?,
             shut_off: ShutOff::default(),
             meters,
+            owners: Owners::default(),
             flights: Arc::new(Flights::new(options.max_lookups)),
             stale_checks: Semaphore::new(MAX_STALE_CHECKS),
             claims: Semaphore::new(MAX_CLAIMS),
@@ -254,7 +257,10 @@ impl Verifier {
     async fn fly(self: Arc<Self>, digest: Digest, now: Uptime) -> Outcome {
         let epoch = self.floors.epoch();
         match self.store.lookup(&digest).await {
-            Ok(lookup) => {
+            Ok(mut lookup) => {
+                if let Some(found) = &mut lookup.found {
+                    self.owners.share(&mut found.facts);
+                }
                 let looked = Looked::new(lookup, epoch, now, &self.meters);
                 self.caches.fill(digest, &looked);
                 Ok(looked)

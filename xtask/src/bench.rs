@@ -1,26 +1,32 @@
 //! `cargo xtask bench`: builds the program, its plain peer and the benchmarks as they are shipped, and runs them.
 
-use crate::install;
+use std::path::PathBuf;
+
 use crate::run::{root, run};
+use crate::{BenchOptions, dist, install};
 
 /// The profile of packages and benchmarks, and its directory.
-const PROFILE: &str = "dist";
+pub(crate) const PROFILE: &str = "dist";
+/// What is built.
+pub(crate) const SELECTION: &[&str] = &["--profile", PROFILE, "--package", "gatepost", "--package", "gatepost-benches"];
+/// The program that measures.
+pub(crate) const PROGRAM: &str = "gatepost-bench";
 
 /// Builds, and hands the arguments on.
-pub(crate) fn run_bench(arguments: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run_bench(options: &BenchOptions) -> anyhow::Result<()> {
     install::peers();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    build_and_run(&arguments)
+    let programs = if options.guided { dist::programs()? } else { build()? };
+    let arguments: Vec<&str> = options.arguments.iter().map(String::as_str).collect();
+    run(&programs.join(PROGRAM).display().to_string(), &arguments)
 }
 
 /// Counts the instructions of the hot path, and compares them with the baseline.
 pub(crate) fn instructions() -> anyhow::Result<()> {
-    build_and_run(&["instructions"])
+    run(&build()?.join(PROGRAM).display().to_string(), &["instructions"])
 }
 
-fn build_and_run(arguments: &[&str]) -> anyhow::Result<()> {
-    let build = ["build", "--locked", "--profile", PROFILE, "--package", "gatepost", "--package", "gatepost-benches"];
-    run("cargo", &build)?;
-    let program = root().join("target").join(PROFILE).join("gatepost-bench");
-    run(&program.display().to_string(), arguments)
+/// Builds, and answers where the programs are.
+fn build() -> anyhow::Result<PathBuf> {
+    run("cargo", &[&["build", "--locked"], SELECTION].concat())?;
+    Ok(root().join("target").join(PROFILE))
 }

@@ -1,6 +1,7 @@
-//! What contributors run: `cargo xtask test`, `cargo xtask bench`.
+//! What contributors run: `cargo xtask test`, `cargo xtask bench`, `cargo xtask dist`.
 
 mod bench;
+mod dist;
 mod install;
 mod npm;
 mod run;
@@ -23,6 +24,8 @@ enum Command {
     Test(TestOptions),
     /// Build the benchmarks as the program is shipped, and run those that are named
     Bench(BenchOptions),
+    /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
+    Dist,
 }
 
 /// Options of `cargo xtask test`.
@@ -39,7 +42,10 @@ pub(crate) struct TestOptions {
 /// What is handed on to the benchmarks.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
-struct BenchOptions {
+pub(crate) struct BenchOptions {
+    /// As in packages: built with a profile of the program under load (takes a profile first if there is none)
+    #[arg(long)]
+    guided: bool,
     /// A benchmark and its options; `--help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "BENCHMARK")]
     arguments: Vec<String>,
@@ -48,6 +54,7 @@ struct BenchOptions {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Test(options) => steps::run_all(&options),
-        Command::Bench(options) => bench::run_bench(&options.arguments),
+        Command::Bench(options) => bench::run_bench(&options),
+        Command::Dist => dist::build(),
     }
 }

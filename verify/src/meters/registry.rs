@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::permit::KeyFacts;
@@ -25,6 +25,13 @@ pub struct Meter {
     place: usize,
     /// Uses since they were last taken away to be added to the store's.
     used: AtomicU64,
+    /// Most keys have no limits, and then none of this.
+    limits: OnceLock<Box<Limits>>,
+}
+
+/// What only a key with limits needs.
+#[derive(Debug, Default)]
+struct Limits {
     gauges: Mutex<Gauges>,
     refilled: Notify,
 }
@@ -46,16 +53,20 @@ impl Meter {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Gauges> {
-        self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
+        self.limits().gauges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rung when the store has answered.
     pub(super) fn refilled(&self) -> Notified<'_> {
-        self.refilled.notified()
+        self.limits().refilled.notified()
     }
 
     pub(super) fn ring(&self) {
-        self.refilled.notify_waiters();
+        self.limits().refilled.notify_waiters();
+    }
+
+    fn limits(&self) -> &Limits {
+        self.limits.get_or_init(Box::default)
     }
 }
 
@@ -148,8 +159,7 @@ impl Kept {
             project: facts.project.clone(),
             place,
             used: AtomicU64::new(0),
-            gauges: Mutex::default(),
-            refilled: Notify::new(),
+            limits: OnceLock::new(),
         });
         self.meters[place] = Some(Arc::clone(&meter));
         self.places.insert(facts.key.clone(), place);

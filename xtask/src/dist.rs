@@ -1,0 +1,92 @@
+//! `cargo xtask dist`: the program as packages carry it, laid out by the compiler for what it does under load.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::run::{Presence, is_there, root, run, run_with, tell};
+use crate::{bench, install};
+
+/// Where all of this is kept.
+const DIRECTORY: &str = "target/guided";
+/// What the program does while its profile is taken: hits, misses, refusals, first uses, bodies, deliveries.
+const TRAINING: &[&[&str]] = &[
+    &["load", "--quick", "--rounds", "3"],
+    &["scenarios", "strangers", "--quick"],
+    &["scenarios", "bodies", "--quick"],
+    &["deliveries", "throughput", "--quick"],
+];
+
+/// Takes a new profile, builds with it, and tells where the program is.
+pub(crate) fn build() -> anyhow::Result<()> {
+    let profile = profile_path();
+    if profile.exists() {
+        std::fs::remove_file(&profile)?;
+    }
+    let programs = programs()?;
+    tell(&format!("xtask: {}", programs.join("gatepost").display()));
+    Ok(())
+}
+
+/// The directory of the programs, built with the profile that was taken last, or with a new one.
+pub(crate) fn programs() -> anyhow::Result<PathBuf> {
+    let profile = profile_path();
+    if !profile.exists() {
+        take_profile(&profile)?;
+    }
+    compile("final", &format!("-Cprofile-use={}", profile.display()))
+}
+
+fn profile_path() -> PathBuf {
+    root().join(DIRECTORY).join("gatepost.profdata")
+}
+
+/// Builds programs that count what they do, has them do it, and sums up.
+fn take_profile(profile: &Path) -> anyhow::Result<()> {
+    let tool = profdata()?;
+    install::peers();
+    let counts = root().join(DIRECTORY).join("counts");
+    if counts.exists() {
+        std::fs::remove_dir_all(&counts)?;
+    }
+    let programs = compile("counting", &format!("-Cprofile-generate={}", counts.display()))?;
+    let bench = programs.join(bench::PROGRAM).display().to_string();
+    for arguments in TRAINING {
+        run(&bench, arguments)?;
+    }
+    run(&tool.display().to_string(), &["merge", "-o", &profile.display().to_string(), &counts.display().to_string()])
+}
+
+/// Builds with flags of the compiler, and answers where the programs are. For a target that is named, so that what
+/// only the build itself runs is built without them.
+fn compile(name: &str, flags: &str) -> anyhow::Result<PathBuf> {
+    let directory = root().join(DIRECTORY).join(name);
+    let (target, place) = (host()?, directory.display().to_string());
+    let build = [&["build", "--locked", "--target", &target, "--target-dir", &place], bench::SELECTION].concat();
+    run_with("cargo", &build, &[("RUSTFLAGS", flags)])?;
+    Ok(directory.join(target).join(bench::PROFILE))
+}
+
+/// The tool that reads profiles, a component of the toolchain.
+fn profdata() -> anyhow::Result<PathBuf> {
+    let library = PathBuf::from(rustc(&["--print", "target-libdir"])?);
+    let tool = library.with_file_name("bin").join("llvm-profdata");
+    if is_there(&tool.display().to_string(), &["--version"]) == Presence::Missing {
+        run("rustup", &["component", "add", "llvm-tools"])
+            .context("llvm-profdata is missing: it is in the component llvm-tools of the toolchain")?;
+    }
+    Ok(tool)
+}
+
+fn host() -> anyhow::Result<String> {
+    rustc(&["--print", "host-tuple"])
+}
+
+fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
+    let answer = Command::new("rustc").args(arguments).current_dir(root()).output().context("cannot run rustc")?;
+    if !answer.status.success() {
+        bail!("rustc {} failed ({})", arguments.join(" "), answer.status);
+    }
+    Ok(String::from_utf8(answer.stdout)?.trim().to_owned())
+}
