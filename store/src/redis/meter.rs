@@ -14,8 +14,8 @@ use super::{Redis, scripts};
 
 /// The last part of the name of a project's hours; the scripts name other keys from it.
 const USAGE_HOURS: &str = "usage-hours";
-/// Keys whose uses are added by one script.
-const MAX_ADDED: usize = 500;
+/// Keys whose uses are added by one script: while it runs, nobody else is answered.
+const MAX_ADDED: usize = 100;
 
 impl Redis {
     pub(crate) async fn lease_allowance(&self, meter: String, limit: u64, span: Span, want: u64) -> Result<Allowance> {

@@ -10,12 +10,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
 local hour = math.floor(now / HOUR_MS)
 local bucket, last_used = prefix .. 'usage:' .. hour, prefix .. 'last-used'
-local total = 0
+local total, used, now_text = 0, {}, string.format('%.0f', now)
 for at = 3, #ARGV, 2 do
   total = total + tonumber(ARGV[at + 1])
   redis.call('HINCRBY', bucket, ARGV[at], ARGV[at + 1])
-  redis.call('HSET', last_used, ARGV[at], string.format('%.0f', now))
+  used[#used + 1], used[#used + 2] = ARGV[at], now_text
 end
+redis.call('HSET', last_used, unpack(used))
 -- The field without a name is all keys together.
 redis.call('HINCRBY', bucket, '', string.format('%.0f', total))
 -- Only to give memory back: hours that are too old are not asked for.
