@@ -27,7 +27,7 @@ const CALM: Duration = Duration::from_secs(180);
 /// Clients that make keys at the same time.
 const CLIENTS: usize = 3;
 /// Deliveries of a webhook that are in flight at a time: a crash may repeat as many.
-const IN_FLIGHT_CAP: usize = 8;
+const IN_FLIGHT_CAP: usize = 16;
 /// So that a gateway that was killed is not waited for much longer.
 const MAX_STALE: (&str, &str) = ("GATEPOST_GATEWAY__MAX_STALE_MS", "8000");
 
