@@ -10,6 +10,13 @@ use ipnet::IpNet;
 /// The proxies through which a request came, the nearest last.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// Whether the peer's word on a request's origin counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Trusted,
+    Untrusted,
+}
+
 /// The other end of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {

@@ -8,9 +8,8 @@ use gatepost_verify::{Source, Unavailable};
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::client::Client;
+use crate::client::{Client, Peer};
 use crate::front::Target;
-use crate::identity::Peer;
 use crate::in_flight::Ticket;
 use crate::request_id::RequestId;
 

@@ -7,9 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
-use crate::client::Client;
+use crate::client::{Client, Peer};
 use crate::context::Context;
 use crate::credential::bearer;
+use crate::folded::{begins_folded, is_folded};
 use crate::request_id::RequestId;
 use crate::route::Route;
 
@@ -38,27 +39,6 @@ const FORWARDED: &str = "x-forwarded-";
 
 /// All but visible ASCII, and the escape itself, so that decoding gives back what was encoded.
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
-
-/// Whether the peer's word on a request's origin counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Peer {
-    Trusted,
-    Untrusted,
-}
-
-/// The name of a header as servers read it that take `_` for `-`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FoldedName(String);
-
-impl FoldedName {
-    pub(crate) fn new(name: &HeaderName) -> Self {
-        Self(name.as_str().replace('_', "-"))
-    }
-
-    fn is(&self, name: &str) -> bool {
-        is_folded(name, &self.0)
-    }
-}
 
 /// What the upstream sees of whose request it is, and nothing that the client says of that.
 pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, context: &Context) {
@@ -114,15 +94,6 @@ fn is_credential(headers: &HeaderMap, route: &Route, name: &HeaderName) -> bool 
     let is_named = route.credential_names.iter().any(|place| place.is(name.as_str()));
     let is_bearer = || headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).is_some());
     is_named && (*name != AUTHORIZATION || is_bearer())
-}
-
-fn is_folded(name: &str, folded: &str) -> bool {
-    name.len() == folded.len() && begins_folded(name, folded)
-}
-
-fn begins_folded(name: &str, folded: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    name.len() >= folded.len() && name.bytes().zip(folded.bytes()).all(|(byte, wanted)| fold(byte) == wanted)
 }
 
 /// Tells whose request it is.

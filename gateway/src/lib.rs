@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod context;
 mod credential;
+mod folded;
 mod front;
 mod host;
 mod identity;

@@ -18,7 +18,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 use tokio::time::Instant;
 
-use crate::client::Client;
+use crate::client::{Client, Peer};
 use crate::context::{Context, Outcome, Pass};
 use crate::front::Target;
 use crate::in_flight::InFlight;
@@ -275,10 +275,10 @@ impl Proxy {
         &self.upstreams[index]
     }
 
-    fn peer_of(&self, client: Option<&Client>) -> identity::Peer {
+    fn peer_of(&self, client: Option<&Client>) -> Peer {
         let is_in = |client: &Client| self.trusted_proxies.iter().any(|network| network.contains(&client.ip));
         let is_trusted = client.is_some_and(is_in);
-        if is_trusted { identity::Peer::Trusted } else { identity::Peer::Untrusted }
+        if is_trusted { Peer::Trusted } else { Peer::Untrusted }
     }
 }
 

@@ -7,8 +7,8 @@ use gatepost_domain::permit::Requirement;
 use http::Method;
 use http::header::AUTHORIZATION;
 
+use crate::folded::FoldedName;
 use crate::host;
-use crate::identity::FoldedName;
 use crate::options::{Auth, CredentialPlace, RouteOptions};
 
 /// A route, ready to be asked.

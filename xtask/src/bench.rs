@@ -2,15 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::dist::{PROFILE, PROGRAM, SELECTION};
 use crate::run::{root, run};
 use crate::{BenchOptions, dist, install};
-
-/// The profile of packages and benchmarks, and its directory.
-pub(crate) const PROFILE: &str = "dist";
-/// What is built.
-pub(crate) const SELECTION: &[&str] = &["--profile", PROFILE, "--package", "gatepost", "--package", "gatepost-benches"];
-/// The program that measures.
-pub(crate) const PROGRAM: &str = "gatepost-bench";
 
 /// Builds, and hands the arguments on.
 pub(crate) fn run_bench(options: &BenchOptions) -> anyhow::Result<()> {

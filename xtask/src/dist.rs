@@ -5,9 +5,15 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::install;
 use crate::run::{Presence, is_there, root, run, run_with, tell};
-use crate::{bench, install};
 
+/// The profile of packages and benchmarks, and its directory.
+pub(crate) const PROFILE: &str = "dist";
+/// What is built: the program, and what measures it.
+pub(crate) const SELECTION: &[&str] = &["--profile", PROFILE, "--package", "gatepost", "--package", "gatepost-benches"];
+/// The program that measures.
+pub(crate) const PROGRAM: &str = "gatepost-bench";
 /// Where all of this is kept.
 const DIRECTORY: &str = "target/guided";
 /// What the program does while its profile is taken: hits, misses, refusals, first uses, bodies, deliveries.
@@ -51,7 +57,7 @@ fn take_profile(profile: &Path) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&counts)?;
     }
     let programs = compile("counting", &format!("-Cprofile-generate={}", counts.display()))?;
-    let bench = programs.join(bench::PROGRAM).display().to_string();
+    let bench = programs.join(PROGRAM).display().to_string();
     for arguments in TRAINING {
         run(&bench, arguments)?;
     }
@@ -63,9 +69,9 @@ fn take_profile(profile: &Path) -> anyhow::Result<()> {
 fn compile(name: &str, flags: &str) -> anyhow::Result<PathBuf> {
     let directory = root().join(DIRECTORY).join(name);
     let (target, place) = (host()?, directory.display().to_string());
-    let build = [&["build", "--locked", "--target", &target, "--target-dir", &place], bench::SELECTION].concat();
+    let build = [&["build", "--locked", "--target", &target, "--target-dir", &place], SELECTION].concat();
     run_with("cargo", &build, &[("RUSTFLAGS", flags)])?;
-    Ok(directory.join(target).join(bench::PROFILE))
+    Ok(directory.join(target).join(PROFILE))
 }
 
 /// The tool that reads profiles, a component of the toolchain.
