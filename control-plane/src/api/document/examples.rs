@@ -28,7 +28,7 @@ fn of_name(name: &str) -> Option<Value> {
         "theauthapiToken" => "wht_0123456789abcdefghijABCDEFGHIJ0123456789abc",
         "topic" | "kind" => "api-key.created",
         "message" => "Gatepost admin API",
-        "version" => "0.1.0",
+        "version" => env!("CARGO_PKG_VERSION"),
         "openapi" => "/openapi.json",
         "api_key" => "live_00…",
         "Prefer" => "wait=5",
