@@ -10,7 +10,7 @@ use crate::key::Env;
 use crate::origin::{self, Allows};
 use crate::record::{ApiKey, Quota, RateLimit, Status};
 use crate::time::Timestamp;
-use crate::window::Period;
+use crate::window::{Generations, Period};
 
 /// What a gateway knows of one value of a key: all that the rule and the identity headers need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct KeyFacts {
     pub rate_limit: Option<RateLimit>,
     /// How often it may be used in a day or a month.
     pub quota: Option<Quota>,
+    /// Which windows these limits count in.
+    pub generations: Generations,
     /// The caller's own id of the customer.
     pub custom_account_id: Option<String>,
     /// The caller's own id of the customer's user.
@@ -70,6 +72,7 @@ impl KeyFacts {
             allowed_ips: key.allowed_ips.clone(),
             rate_limit: key.rate_limit,
             quota: key.quota,
+            generations: key.generations,
             custom_account_id: key.custom_account_id.clone(),
             custom_user_id: key.custom_user_id.clone(),
             tenancy,
@@ -331,6 +334,7 @@ mod tests {
                 allowed_ips: Vec::new(),
                 rate_limit: None,
                 quota: None,
+                generations: Generations::default(),
                 custom_account_id: None,
                 custom_user_id: None,
                 tenancy: if several { Tenancy::Several } else { Tenancy::Single },
@@ -367,6 +371,7 @@ mod tests {
             allowed_ips: Vec::new(),
             rate_limit: None,
             quota: None,
+            generations: Generations::default(),
             custom_account_id: None,
             custom_user_id: None,
             tenancy: Tenancy::Single,

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use crate::key::Env;
 use crate::time::Timestamp;
-use crate::window::Period;
+use crate::window::{Generations, Period};
 
 /// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +170,8 @@ pub struct ApiKey {
     pub rate_limit: Option<RateLimit>,
     /// How often it may be used in a day or a month.
     pub quota: Option<Quota>,
+    /// Which windows its limits count in, see [`ApiKey::set_rate_limit`].
+    pub generations: Generations,
     /// What it may do, for routes that ask.
     pub permissions: Vec<String>,
     /// The domains whose web pages may use it, see [`crate::origin`]; empty for all, and for programs.
@@ -186,6 +188,25 @@ pub struct ApiKey {
     pub creation_context: CreationContext,
     /// Who and when.
     pub stamps: Stamps,
+}
+
+impl ApiKey {
+    /// Sets or removes the rate limit. Another window length, or a removal, ends the current window; another number
+    /// alone keeps it.
+    pub fn set_rate_limit(&mut self, limit: Option<RateLimit>) {
+        if self.rate_limit.is_some_and(|old| limit.is_none_or(|new| new.window != old.window)) {
+            self.generations.rate_limit += 1;
+        }
+        self.rate_limit = limit;
+    }
+
+    /// Sets or removes the quota. Another period, or a removal, ends the current window; another number alone keeps it.
+    pub fn set_quota(&mut self, quota: Option<Quota>) {
+        if self.quota.is_some_and(|old| quota.is_none_or(|new| new.period != old.period)) {
+            self.generations.quota += 1;
+        }
+        self.quota = quota;
+    }
 }
 
 /// What an access key may do.

@@ -166,6 +166,15 @@ impl Slice {
         if self.held > 0 && now < self.ends { Holds::Something } else { Holds::Nothing }
     }
 
+    /// Takes another number for the same windows. What was leased under the old one is to be given back.
+    pub fn change_limit(&mut self, limit: u64, now: Uptime) -> Option<(Timestamp, u64)> {
+        let unused = self.take_all(now);
+        self.left = (self.left + limit).saturating_sub(self.limit);
+        self.limit = limit;
+        self.ask_again = now;
+        unused
+    }
+
     /// What is known of the window: its end and what was used of it; none if it is over.
     pub fn known(&self, now: Uptime) -> Option<(Timestamp, u64)> {
         (now < self.ends).then(|| (self.reset, self.reading(now).consumed()))
@@ -197,7 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::window::{Span, Window, give_back, lease};
+    use crate::window::{Limit, Span, Unused, Window, give_back, lease};
 
     /// A store and its holders, all by one clock.
     struct Site {
@@ -226,7 +235,8 @@ mod tests {
                     Taken::Ask => {}
                 }
                 let want = self.holders[holder].want(now);
-                let (window, allowance) = lease(self.window, self.limit, self.span, want, wall);
+                let limit = Limit { count: self.limit, span: self.span, generation: 0 };
+                let (window, allowance) = lease(self.window, limit, want, wall);
                 self.window = Some(window);
                 self.holders[holder].refill(&allowance, now);
                 self.asked += 1;
@@ -236,7 +246,8 @@ mod tests {
         fn sweep(&mut self, ms: u64) {
             for holder in &mut self.holders {
                 if let Some((reset, count)) = holder.take_idle(Uptime::from_ms(ms)) {
-                    let window = self.window.and_then(|it| give_back(it, reset, count, Timestamp::from_ms(ms)));
+                    let unused = Unused { generation: 0, reset, count };
+                    let window = self.window.and_then(|it| give_back(it, unused, Timestamp::from_ms(ms)));
                     self.window = window.or(self.window);
                 }
             }

@@ -10,6 +10,19 @@ use crate::time::Timestamp;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
+/// Counts how often a limit got another window length, or was removed, in a key's life. A window belongs to one
+/// generation: the first lease of a later one starts a new window.
+pub type Generation = u32;
+
+/// The generations of a key's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Generations {
+    /// Of its rate limit.
+    pub rate_limit: Generation,
+    /// Of its quota.
+    pub quota: Generation,
+}
+
 /// The state of one meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -17,6 +30,21 @@ pub struct Window {
     pub ends_at: Timestamp,
     /// What was leased in it.
     pub leased: u64,
+    /// The generation of the limit that started it.
+    pub generation: Generation,
+    /// The limit as last known in that generation.
+    pub limit: u64,
+}
+
+/// A limit as the holder of a lease knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests in a window.
+    pub count: u64,
+    /// When its windows begin and end.
+    pub span: Span,
+    /// See [`Generation`].
+    pub generation: Generation,
 }
 
 /// When the windows of a limit begin and end.
@@ -89,6 +117,24 @@ impl Span {
             }
         }
     }
+
+    /// The length of the longest window.
+    pub fn longest(self) -> Duration {
+        match self {
+            Span::Rolling(length) => length,
+            Span::Calendar([last, current, next]) => current.since(last).max(next.since(current)),
+        }
+    }
+}
+
+impl Window {
+    /// Whether a lease of this limit continues the window. A window that ends later than a whole window from now was
+    /// started by a clock that has since stepped back, and ends at once.
+    fn is_current(&self, limit: &Limit, now: Timestamp) -> bool {
+        let is_of_later_generation = self.generation > limit.generation;
+        let is_in_reach = || self.generation == limit.generation && self.ends_at <= now.plus(limit.span.longest());
+        now < self.ends_at && (is_of_later_generation || is_in_reach())
+    }
 }
 
 /// A slice of a limit.
@@ -104,25 +150,41 @@ pub struct Allowance {
     pub reset: Timestamp,
 }
 
-/// Leases up to `want` requests of `limit`.
-pub fn lease(before: Option<Window>, limit: u64, span: Span, want: u64, now: Timestamp) -> (Window, Allowance) {
-    let current = before.filter(|window| now < window.ends_at);
-    let window = current.unwrap_or(Window { ends_at: span.end(now), leased: 0 });
-    let granted = want.min(limit.saturating_sub(window.leased));
+/// Leases up to `want` requests of a limit. A process that has not yet heard of a later generation is held to the limit
+/// of that one.
+pub fn lease(before: Option<Window>, limit: Limit, want: u64, now: Timestamp) -> (Window, Allowance) {
+    let current = before.filter(|window| window.is_current(&limit, now));
+    let window = match current {
+        Some(window) if window.generation == limit.generation => Window { limit: limit.count, ..window },
+        Some(window) => window,
+        None => Window { ends_at: limit.span.end(now), leased: 0, generation: limit.generation, limit: limit.count },
+    };
+    let granted = want.min(window.limit.saturating_sub(window.leased));
     let after = Window { leased: window.leased + granted, ..window };
     let allowance = Allowance {
         granted,
-        left: limit.saturating_sub(after.leased),
+        left: window.limit.saturating_sub(after.leased),
         remaining: window.ends_at.since(now),
         reset: window.ends_at,
     };
     (after, allowance)
 }
 
-/// Takes back `count` of what was leased in the window that ends at `reset`; none if that window is over.
-pub fn give_back(before: Window, reset: Timestamp, count: u64, now: Timestamp) -> Option<Window> {
-    let is_current = before.ends_at == reset && now < before.ends_at;
-    is_current.then(|| Window { leased: before.leased.saturating_sub(count), ..before })
+/// Part of a lease that was not used, with the window from which it was leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unused {
+    /// The generation of the limit.
+    pub generation: Generation,
+    /// When the window ends.
+    pub reset: Timestamp,
+    /// How many requests.
+    pub count: u64,
+}
+
+/// Takes back what was leased and not used; none if the window from which it was leased is over.
+pub fn give_back(before: Window, unused: Unused, now: Timestamp) -> Option<Window> {
+    let is_current = before.generation == unused.generation && before.ends_at == unused.reset && now < before.ends_at;
+    is_current.then(|| Window { leased: before.leased.saturating_sub(unused.count), ..before })
 }
 
 #[cfg(test)]
@@ -130,38 +192,114 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn rolling(count: u64, seconds: u64, generation: Generation) -> Limit {
+        Limit { count, span: Span::Rolling(Duration::from_secs(seconds)), generation }
+    }
+
     proptest! {
         #[test]
         fn no_window_grants_more_than_its_limit(
-            limit in 0..50_u64, steps in proptest::collection::vec((0..400_u64, 0..20_u64, 0..5_u64), 1..60),
+            count in 0..50_u64, steps in proptest::collection::vec((0..400_u64, 0..20_u64, 0..5_u64), 1..60),
         ) {
-            let span = Span::Rolling(Duration::from_secs(1));
+            let limit = rolling(count, 1, 0);
             let mut now = Timestamp::from_ms(1);
             let mut window = None;
             let mut granted = std::collections::HashMap::new();
             for (pause_ms, want, back) in steps {
                 now = now.plus(Duration::from_millis(pause_ms));
-                let (after, allowance) = lease(window, limit, span, want, now);
+                let (after, allowance) = lease(window, limit, want, now);
                 let total = granted.entry(allowance.reset).or_insert(0);
                 *total += allowance.granted;
-                prop_assert!(*total <= limit);
-                prop_assert_eq!(allowance.left, limit - *total);
+                prop_assert!(*total <= count);
+                prop_assert_eq!(allowance.left, count - *total);
                 prop_assert!(now < allowance.reset);
                 // Nobody gives back more than was granted.
-                let back = back.min(allowance.granted);
-                *total -= back;
-                window = give_back(after, allowance.reset, back, now);
+                let unused = Unused { generation: 0, reset: allowance.reset, count: back.min(allowance.granted) };
+                *total -= unused.count;
+                window = give_back(after, unused, now);
                 prop_assert_eq!(window.map(|window| window.leased), Some(*total));
-                prop_assert_eq!(give_back(after, allowance.reset, back, allowance.reset), None);
+                prop_assert_eq!(give_back(after, unused, allowance.reset), None);
             }
         }
+
+        /// Whatever the order in which processes hear of changes and give back, a window of the newest generation
+        /// never grants more than the newest limit, and nothing of an older window is given back into it.
+        #[test]
+        fn a_new_generation_starts_at_zero_and_is_exact(
+            steps in proptest::collection::vec((0..3_000_u64, any::<bool>(), 1..9_u64, 0..9_u64), 1..80),
+        ) {
+            let (old, new) = (rolling(5, 60, 1), rolling(7, 30, 2));
+            let mut now = Timestamp::from_ms(1_000_000);
+            let mut window = None;
+            let mut granted = std::collections::HashMap::<Timestamp, u64>::new();
+            let mut stale = Unused { generation: 1, reset: now, count: 0 };
+            for (pause_ms, is_informed, want, back) in steps {
+                now = now.plus(Duration::from_millis(pause_ms));
+                let limit = if is_informed { new } else { old };
+                let (after, allowance) = lease(window, limit, want, now);
+                if after.generation == new.generation {
+                    let total = granted.entry(allowance.reset).or_insert(0);
+                    *total += allowance.granted;
+                    prop_assert!(*total <= new.count, "{granted:?}");
+                    prop_assert_eq!(after.leased, *total);
+                    prop_assert_eq!(give_back(after, Unused { count: back, ..stale }, now), None);
+                } else {
+                    stale = Unused { generation: 1, reset: allowance.reset, count: 0 };
+                }
+                window = Some(after);
+            }
+        }
+    }
+
+    #[test]
+    fn only_another_generation_ends_a_window_before_its_time() {
+        let now = Timestamp::from_ms(1_000_000);
+        let later = now.plus(Duration::from_secs(1));
+        let (used, first) = lease(None, rolling(10, 60, 0), 10, now);
+        let leased = |limit: Limit| {
+            let (after, allowance) = lease(Some(used), limit, 1, later);
+            (allowance.granted, allowance.left, allowance.reset, after.generation)
+        };
+        // The number alone keeps the window.
+        assert_eq!(leased(rolling(11, 60, 0)), (1, 0, first.reset, 0));
+        assert_eq!(leased(rolling(5, 60, 0)), (0, 0, first.reset, 0));
+        // Another length, or the same one set again.
+        assert_eq!(leased(rolling(10, 30, 1)), (1, 9, later.plus(Duration::from_secs(30)), 1));
+        assert_eq!(leased(rolling(10, 60, 1)), (1, 9, later.plus(Duration::from_secs(60)), 1));
+        // Who has not heard of it is held to it.
+        let (newer, reset) = lease(Some(used), rolling(2, 60, 1), 2, later);
+        let (_, refused) = lease(Some(newer), rolling(10, 60, 0), 5, later);
+        assert_eq!((refused.granted, refused.left, refused.reset), (0, 0, reset.reset));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_locks_nobody_out() {
+        let now = Timestamp::parse("2026-11-25T12:00:00Z").unwrap();
+        let yesterday = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();
+        for span in [
+            |_| Span::Rolling(Duration::from_secs(10)),
+            |_| Span::Rolling(Duration::from_secs(3600)),
+            |now: Timestamp| Period::Day.span(now),
+        ] {
+            let limit = |now| Limit { count: 3, span: span(now), generation: 0 };
+            let (used_up, _) = lease(None, limit(now), 3, now);
+            let (after, allowance) = lease(Some(used_up), limit(yesterday), 1, yesterday);
+            assert_eq!((allowance.granted, allowance.left, after.leased), (1, 2, 1));
+            assert!(allowance.remaining <= limit(yesterday).span.longest());
+        }
+        let month = |now: Timestamp| Limit { count: 3, span: Period::Month.span(now), generation: 0 };
+        let (used_up, _) = lease(None, month(now), 3, now);
+        assert_eq!(lease(Some(used_up), month(yesterday), 1, yesterday).1.granted, 0, "the same month");
+        let months_ago = Timestamp::parse("2026-09-25T12:00:00Z").unwrap();
+        assert_eq!(lease(Some(used_up), month(months_ago), 1, months_ago).1.granted, 1);
     }
 
     #[test]
     fn windows_of_a_calendar_end_with_their_day_or_month_in_utc() {
         let end = |period: Period, now: &str| {
             let now = Timestamp::parse(now).unwrap();
-            let (_, allowance) = lease(None, 1, period.span(now), 1, now);
+            let limit = Limit { count: 1, span: period.span(now), generation: 0 };
+            let (_, allowance) = lease(None, limit, 1, now);
             allowance.reset.to_string()
         };
         assert_eq!(end(Period::Day, "2026-11-25T00:00:00Z"), "2026-11-26T00:00:00.000Z");
@@ -180,7 +318,8 @@ mod tests {
             ("2026-11-26T00:00:00Z", "2026-11-27T00:00:00.000Z"),
             ("2026-11-27T12:00:00Z", "2026-11-28T12:00:00.000Z"),
         ] {
-            let (_, allowance) = lease(None, 1, Period::Day.span(caller), 1, Timestamp::parse(store).unwrap());
+            let limit = Limit { count: 1, span: Period::Day.span(caller), generation: 0 };
+            let (_, allowance) = lease(None, limit, 1, Timestamp::parse(store).unwrap());
             assert_eq!(allowance.reset.to_string(), end, "{store}");
         }
     }

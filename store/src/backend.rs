@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId, LeaseToken, StoreId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
-use gatepost_domain::window::{Allowance, Span};
+use gatepost_domain::window::{Allowance, Limit, Unused};
 
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
@@ -92,11 +92,11 @@ acts! {
     fn judge_cursor(cursor: Version, event: Option<EventId>) -> Judged;
 
     // ---- Meter
-    /// Leases up to `want` of `limit` in a window (see `gatepost_domain::window::lease`).
-    fn lease_allowance(meter: String, limit: u64, span: Span, want: u64) -> Allowance;
-    /// Gives back what was leased in the window that ends at `reset` and not used; nothing if it is over. Never
-    /// repeated: what was given back twice could be used twice.
-    fn return_allowance(meter: String, reset: Timestamp, count: u64) -> ();
+    /// Leases up to `want` requests of a limit (see `gatepost_domain::window::lease`).
+    fn lease_allowance(meter: String, limit: Limit, want: u64) -> Allowance;
+    /// Gives back what was leased and not used; nothing if the window is over. Never repeated: what is given back
+    /// twice could be used twice.
+    fn return_allowance(meter: String, unused: Unused) -> ();
     /// Adds uses of a project's keys to the current hour, and notes that they were used now.
     fn add_usage(project: String, usage: Vec<(String, u64)>) -> ();
     /// Reads uses of a project in hours since the epoch, from one and before another, oldest first.

@@ -12,7 +12,7 @@ use gatepost_domain::record::{
     Record, Role, Sealed, Stamps, Status, Webhook, WebhookStatus,
 };
 use gatepost_domain::time::{Timestamp, Version};
-use gatepost_domain::window::Period;
+use gatepost_domain::window::{Generations, Period};
 
 use crate::change::{Change, Versioned, Write};
 use crate::packed::{pack, unpack};
@@ -49,6 +49,7 @@ fn api_key() -> ApiKey {
         expires_at: Some(at(1000)),
         rate_limit: Some(RateLimit { limit: 10, window: Duration::from_secs(60) }),
         quota: None,
+        generations: Generations::default(),
         permissions: vec!["read".to_owned()],
         allowed_domains: Vec::new(),
         allowed_ips: Vec::new(),
@@ -131,7 +132,14 @@ fn later_records() -> Vec<(&'static str, Record)> {
         allowed_ips: vec!["10.0.0.0/8".parse().unwrap()],
         ..api_key()
     };
-    vec![("api_key_rotated", rotated.into()), ("api_key_metered", metered.into()), ("api_key_locked", locked.into())]
+    let generations = Generations { rate_limit: 2, quota: 1 };
+    let relimited = ApiKey { generations, ..api_key() };
+    vec![
+        ("api_key_with_generations", relimited.into()),
+        ("api_key_rotated", rotated.into()),
+        ("api_key_metered", metered.into()),
+        ("api_key_locked", locked.into()),
+    ]
 }
 
 #[test]

@@ -7,8 +7,7 @@ use gatepost_domain::digest::{Digest, Pepper};
 use gatepost_domain::id::{EventId, StoreId, WebhookId};
 use gatepost_domain::key::{Checksum, Secret};
 use gatepost_domain::record::Sealed;
-use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::{Allowance, Span};
+use gatepost_domain::window::{Allowance, Limit, Unused};
 use rand::CryptoRng;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -152,15 +151,14 @@ impl Store {
         text(&self.envelope.unseal(event.as_str(), &Sealed(sealed))?)
     }
 
-    /// Leases up to `want` requests of `limit` to one gateway. Deadline 500 ms.
-    pub async fn lease_allowance(&self, meter: &str, limit: u64, span: Span, want: u64) -> Result<Allowance> {
-        self.backend.lease_allowance(meter.to_owned(), limit, span, want).await
+    /// Leases up to `want` requests of a limit to one gateway. Deadline 500 ms.
+    pub async fn lease_allowance(&self, meter: &str, limit: Limit, want: u64) -> Result<Allowance> {
+        self.backend.lease_allowance(meter.to_owned(), limit, want).await
     }
 
-    /// Gives back what was leased in the window that ends at `reset` and not used. Do not repeat it when its answer
-    /// is lost.
-    pub async fn return_allowance(&self, meter: &str, reset: Timestamp, count: u64) -> Result<()> {
-        self.backend.return_allowance(meter.to_owned(), reset, count).await
+    /// Gives back what was leased and not used. Do not repeat it when its answer is lost.
+    pub async fn return_allowance(&self, meter: &str, unused: Unused) -> Result<()> {
+        self.backend.return_allowance(meter.to_owned(), unused).await
     }
 
     /// Removes what is too old, never past the fan-out cursor.

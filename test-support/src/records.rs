@@ -7,6 +7,7 @@ use gatepost_domain::id::{AccountId, KeyId, ProjectId};
 use gatepost_domain::key::{self, Env, Secret};
 use gatepost_domain::record::{Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
 use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::Generations;
 use rand::CryptoRng;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -57,6 +58,7 @@ pub fn api_key(project: &Project, secret: &Secret, digest: impl FnOnce(&str) -> 
         expires_at: None,
         rate_limit: None,
         quota: None,
+        generations: Generations::default(),
         permissions: vec![],
         allowed_domains: Vec::new(),
         allowed_ips: Vec::new(),

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use registry::Meter;
 
-use gauge::{Asking, Moment, Order};
+use gauge::{Asking, Moment, Order, Return};
 use registry::MeterRegistry;
 
 /// How long a request waits for a slice, with all that were before it.
@@ -145,13 +145,14 @@ impl Meters {
     fn judge(&self, meter: &Arc<Meter>, facts: &KeyFacts, asking: Asking) -> Option<Metered> {
         let moment = Moment { uptime: self.0.clock.uptime(), wall: self.0.clock.now() };
         let mut gauges = meter.lock();
-        gauges.set_up(facts);
+        let returns = gauges.set_up(facts, moment.uptime);
         let metered = gauges.take(&moment, self.0.when_store_is_down);
         let orders = match (asking, &metered) {
             (Asking::Leave, None) => [None, None],
             (Asking::Begin | Asking::Leave, _) => gauges.orders(&moment, metered.as_ref()),
         };
         drop(gauges);
+        self.give_back(returns);
         for order in orders.into_iter().flatten() {
             self.ask(Arc::clone(meter), order);
         }
@@ -165,8 +166,7 @@ impl Meters {
             let Shared { store, clock, leases, .. } = meters.0.as_ref();
             let sent = clock.uptime();
             let name = order.measure.meter(meter.key());
-            let span = order.measure.span(clock.now());
-            let answer = store.lease_allowance(&name, order.measure.limit(), span, order.want).await;
+            let answer = store.lease_allowance(&name, order.measure.limit(clock.now()), order.want).await;
             let outcome = match &answer {
                 Ok(allowance) if allowance.granted > 0 => "granted",
                 Ok(_) => "used-up",
@@ -176,12 +176,23 @@ impl Meters {
                 }
             };
             leases.with_label_values(&[outcome]).inc();
-            let listed = meter.lock().answered(&order, answer.as_ref().ok(), sent, clock.uptime());
+            let times = (sent, clock.uptime());
+            let (listed, unused) = meter.lock().answered(meter.key(), &order, answer.as_ref().ok(), times);
+            meters.give_back([unused, None]);
             meter.ring();
             if listed == gauge::Listed::Now {
                 meters.holding().push(meter);
             }
         });
+    }
+
+    /// Gives back what was leased under a number that was changed since.
+    fn give_back(&self, returns: [Option<Return>; 2]) {
+        let returns: Vec<Return> = returns.into_iter().flatten().collect();
+        if !returns.is_empty() {
+            let shared = Arc::clone(&self.0);
+            tokio::spawn(async move { sweep::give_back(&shared, returns).await });
+        }
     }
 
     fn holding(&self) -> MutexGuard<'_, Vec<Arc<Meter>>> {

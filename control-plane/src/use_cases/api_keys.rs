@@ -15,6 +15,7 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::key::{self, Checksum, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
+use gatepost_domain::window::Generations;
 use gatepost_store::{Versioned, Write, os_rng};
 
 use super::text;
@@ -129,6 +130,7 @@ impl ControlPlane {
             expires_at: None,
             rate_limit: None,
             quota: None,
+            generations: Generations::default(),
             permissions: Vec::new(),
             allowed_domains: Vec::new(),
             allowed_ips: Vec::new(),

@@ -75,6 +75,45 @@ async fn a_renamed_or_rotated_key_has_no_fresh_limit() {
 }
 
 #[tokio::test]
+async fn another_length_or_a_limit_set_again_starts_a_window_and_another_number_does_not() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::User).await;
+    let rate = |limit: u64, ttl: u64| json!({"rateLimitConfigs": {"rateLimit": limit, "rateLimitTtl": ttl}});
+    let quota = |limit: u64, period: &str| json!({"quota": {"limit": limit, "period": period}});
+    for (limits, lower, higher, other_length, none) in [
+        (rate(4, 600), rate(2, 600), rate(5, 600), rate(4, 60), json!({"rateLimitConfigs": null})),
+        (quota(4, "day"), quota(2, "day"), quota(5, "day"), quota(4, "month"), json!({"quota": null})),
+    ] {
+        let made = caller.key(&caller.project().await, limits.clone()).await;
+        let (id, value) = (text(&made, "id"), text(&made, "key"));
+        let change = async |limits: &Value| {
+            let (status, body) = caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(limits.clone())).await;
+            assert_eq!(status, 200, "{body}");
+        };
+        let reset = async || number(&check(&fixture, &caller, &value).await, "ratelimit-reset");
+        for consumed in 1..=3 {
+            assert_eq!(told(&fixture, &caller, &value).await, (200, [4, 4 - consumed, consumed]));
+        }
+        change(&lower).await;
+        assert_eq!(told(&fixture, &caller, &value).await.0, 429, "{lower}");
+        let kept = reset().await;
+        change(&higher).await;
+        assert_eq!(told(&fixture, &caller, &value).await, (200, [5, 1, 4]), "{higher}");
+        assert_eq!(reset().await, kept, "the number alone keeps the window");
+        assert_eq!(told(&fixture, &caller, &value).await, (429, [5, 0, 5]));
+        change(&other_length).await;
+        assert_eq!(told(&fixture, &caller, &value).await, (200, [4, 3, 1]), "{other_length}");
+        for limits in [&none, &other_length] {
+            change(limits).await;
+        }
+        for consumed in 1..=4 {
+            assert_eq!(told(&fixture, &caller, &value).await, (200, [4, 4 - consumed, consumed]), "set again");
+        }
+        assert_eq!(told(&fixture, &caller, &value).await, (429, [4, 0, 4]));
+    }
+}
+
+#[tokio::test]
 async fn a_quota_is_one_of_the_calendar() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;

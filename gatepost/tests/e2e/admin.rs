@@ -46,6 +46,12 @@ impl Admin {
         self.client.request(method, url).header("x-api-key", &self.access_key).body(body).send().await
     }
 
+    /// The same, answered when every gateway has heard of the change.
+    pub(crate) async fn send_fenced(&self, method: Method, path: &str, body: String) -> Response {
+        let request = self.client.request(method, format!("http://{}{path}", self.address)).body(body);
+        request.header("x-api-key", &self.access_key).header("prefer", "wait=20").send().await.unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
         let answer = self.send(Method::POST, path, body.to_string()).await;
         let status = answer.status();

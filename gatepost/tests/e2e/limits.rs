@@ -79,6 +79,78 @@ async fn ask_for_long(seen: Arc<Seen>, url: String, key: String, number: u64, be
     }
 }
 
+/// Answers to a burst of requests over both gateways: how many passed, by the window that they name.
+async fn burst(site: &Site, key: &str, requests: usize) -> BTreeMap<u64, u64> {
+    let mut passed = BTreeMap::new();
+    let mut asking = JoinSet::new();
+    for number in 0..requests {
+        let request = client().get(site.gateways[number % 2].url("/x")).header("x-api-key", key);
+        asking.spawn(async move {
+            let answer = request.send().await.unwrap();
+            let reset = answer.headers()["ratelimit-reset"].to_str().unwrap().parse::<u64>().unwrap();
+            (answer.status(), reset)
+        });
+        while asking.len() >= 16 {
+            count(&mut passed, asking.join_next().await.unwrap().unwrap());
+        }
+    }
+    asking.join_all().await.into_iter().for_each(|answer| count(&mut passed, answer));
+    passed
+}
+
+fn count(passed: &mut BTreeMap<u64, u64>, (status, reset): (StatusCode, u64)) {
+    assert!(matches!(status, StatusCode::OK | StatusCode::TOO_MANY_REQUESTS), "{status}");
+    *passed.entry(reset).or_default() += u64::from(status == StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
+    let site = Site::start(2).await;
+    let project = site.admin.project().await;
+    let limits = |limit: u64, ttl: u64| json!({"rateLimitConfigs": {"rateLimit": limit, "rateLimitTtl": ttl}});
+    let mut body = json!({"name": "k", "projectId": project});
+    body.as_object_mut().unwrap().extend(limits(200, 600).as_object().unwrap().clone());
+    let made = site.admin.post("/api-keys", body).await;
+    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let change = async |limits: serde_json::Value| {
+        let path = format!("/api-keys/{id}");
+        let answer = site.admin.send_fenced(Method::PATCH, &path, limits.to_string()).await;
+        assert_eq!(answer.headers()["gatepost-propagated"], "2/2");
+    };
+    let first = burst(&site, key, 150).await;
+    assert_eq!(first.values().copied().collect::<Vec<_>>(), vec![150]);
+    let window = *first.keys().next().unwrap();
+
+    // The number alone: what was used before counts in the same window.
+    change(limits(100, 600)).await;
+    assert_eq!(burst(&site, key, 50).await, BTreeMap::from([(window, 0)]));
+    change(limits(300, 600)).await;
+    // What a gateway holds of the old number is on its way back for a moment; a burst later it is used.
+    let mut raised = burst(&site, key, 400).await;
+    let began = Instant::now();
+    while raised[&window] < 150 {
+        assert!(began.elapsed() < DEADLINE, "{raised:?}");
+        *raised.get_mut(&window).unwrap() += burst(&site, key, 20).await[&window];
+    }
+    assert_eq!(raised, BTreeMap::from([(window, 150)]));
+
+    // Another length, and the same limit set again: a window from zero, to the request.
+    for changes in [vec![limits(120, 300)], vec![json!({"rateLimitConfigs": null}), limits(120, 300)]] {
+        for limits in changes {
+            change(limits).await;
+        }
+        let mut passed = burst(&site, key, 300).await;
+        let began = Instant::now();
+        while passed.values().sum::<u64>() < 120 {
+            assert!(began.elapsed() < DEADLINE, "{passed:?}");
+            for (window, more) in burst(&site, key, 20).await {
+                *passed.entry(window).or_default() += more;
+            }
+        }
+        assert_eq!(passed.values().copied().collect::<Vec<_>>(), vec![120], "{passed:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_key_passes_from_its_networks_and_pages_only() {
     let site = Site::start(1).await;

@@ -1,33 +1,31 @@
 //! Windows of limits in the embedded store.
 
 use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::{self, Allowance, Span, Window};
-use redb::ReadableTable;
+use gatepost_domain::window::{self, Allowance, Limit, Unused, Window};
+use redb::{ReadableTable, WriteTransaction};
 
-use super::tables::WINDOWS;
+use super::tables::{WINDOW_LIMITS, WINDOWS};
 use super::{Embedded, failure};
 use crate::error::Result;
 
 impl Embedded {
-    pub(crate) async fn lease_allowance(&self, meter: String, limit: u64, span: Span, want: u64) -> Result<Allowance> {
+    pub(crate) async fn lease_allowance(&self, meter: String, limit: Limit, want: u64) -> Result<Allowance> {
         let now = self.now();
         self.perform(move |transaction| {
-            let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
-            let before = window(&windows, &meter)?;
-            let (after, allowance) = window::lease(before, limit, span, want, now);
-            windows.insert(meter.as_str(), (after.ends_at.as_ms(), after.leased)).map_err(failure)?;
+            let before = window(transaction, &meter)?;
+            let (after, allowance) = window::lease(before, limit, want, now);
+            put(transaction, &meter, &after)?;
             Ok(allowance)
         })
         .await
     }
 
-    pub(crate) async fn return_allowance(&self, meter: String, reset: Timestamp, count: u64) -> Result<()> {
+    pub(crate) async fn return_allowance(&self, meter: String, unused: Unused) -> Result<()> {
         let now = self.now();
         self.perform(move |transaction| {
-            let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
-            let before = window(&windows, &meter)?;
-            if let Some(after) = before.and_then(|before| window::give_back(before, reset, count, now)) {
-                windows.insert(meter.as_str(), (after.ends_at.as_ms(), after.leased)).map_err(failure)?;
+            let before = window(transaction, &meter)?;
+            if let Some(after) = before.and_then(|before| window::give_back(before, unused, now)) {
+                put(transaction, &meter, &after)?;
             }
             Ok(())
         })
@@ -35,9 +33,24 @@ impl Embedded {
     }
 }
 
-fn window(windows: &impl ReadableTable<&'static str, (u64, u64)>, meter: &str) -> Result<Option<Window>> {
-    Ok(windows.get(meter).map_err(failure)?.map(|stored| {
-        let (ends_at_ms, leased) = stored.value();
-        Window { ends_at: Timestamp::from_ms(ends_at_ms), leased }
-    }))
+/// Generation and limit stand in a table of their own, which v0.1.0 does not know: a window that has none is of the
+/// first generation.
+fn window(transaction: &WriteTransaction, meter: &str) -> Result<Option<Window>> {
+    let windows = transaction.open_table(WINDOWS).map_err(failure)?;
+    let limits = transaction.open_table(WINDOW_LIMITS).map_err(failure)?;
+    let Some(stored) = windows.get(meter).map_err(failure)? else { return Ok(None) };
+    let (ends_at_ms, leased) = stored.value();
+    let (generation, limit) = limits.get(meter).map_err(failure)?.map_or((0, 0), |stored| stored.value());
+    Ok(Some(Window { ends_at: Timestamp::from_ms(ends_at_ms), leased, generation, limit }))
+}
+
+fn put(transaction: &WriteTransaction, meter: &str, window: &Window) -> Result<()> {
+    let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
+    let mut limits = transaction.open_table(WINDOW_LIMITS).map_err(failure)?;
+    windows.insert(meter, (window.ends_at.as_ms(), window.leased)).map_err(failure)?;
+    let limit = (window.generation, window.limit);
+    if limits.get(meter).map_err(failure)?.is_none_or(|stored| stored.value() != limit) {
+        limits.insert(meter, limit).map_err(failure)?;
+    }
+    Ok(())
 }

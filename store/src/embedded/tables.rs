@@ -33,6 +33,7 @@ macro_rules! all {
             DEAD_SEALED,
             QUARANTINE,
             WINDOWS,
+            WINDOW_LIMITS,
             USAGE,
             LAST_USED
         )
@@ -103,6 +104,8 @@ pub(super) const DEAD_SEALED: TableDefinition<'_, (u64, &str, &str), ()> = Table
 pub(super) const QUARANTINE: TableDefinition<'_, u64, (&[u8], &str)> = TableDefinition::new("quarantine");
 /// Meter → (end of window in ms, leased in it).
 pub(super) const WINDOWS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("windows");
+/// Meter → (generation of the limit, limit) of its window.
+pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64)> = TableDefinition::new("window_limits");
 /// (Hour since the epoch, project, key) → uses.
 pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
 /// Key → moment of its last use in ms.

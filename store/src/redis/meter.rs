@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::{Allowance, Span};
+use gatepost_domain::window::{Allowance, Limit, Span, Unused};
 
 use crate::act::{RawUsage, UsageOf};
 use crate::error::{Result, StoreErrorKind};
@@ -18,11 +18,12 @@ const USAGE_HOURS: &str = "usage-hours";
 const MAX_ADDED: usize = 100;
 
 impl Redis {
-    pub(crate) async fn lease_allowance(&self, meter: String, limit: u64, span: Span, want: u64) -> Result<Allowance> {
+    pub(crate) async fn lease_allowance(&self, meter: String, limit: Limit, want: u64) -> Result<Allowance> {
         let mut invocation = scripts::LEASE_ALLOWANCE.prepare_invoke();
         invocation.key(self.meter_key("window", &meter));
-        invocation.arg(self.inner.skew.ms()).arg(limit).arg(want);
-        match span {
+        invocation.arg(self.inner.skew.ms()).arg(limit.count).arg(want).arg(limit.generation);
+        invocation.arg(u64::try_from(limit.span.longest().as_millis()).unwrap_or(u64::MAX));
+        match limit.span {
             Span::Rolling(length) => {
                 invocation.arg(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
             }
@@ -41,10 +42,10 @@ impl Redis {
         })
     }
 
-    pub(crate) async fn return_allowance(&self, meter: String, reset: Timestamp, count: u64) -> Result<()> {
+    pub(crate) async fn return_allowance(&self, meter: String, unused: Unused) -> Result<()> {
         let mut invocation = scripts::RETURN_ALLOWANCE.prepare_invoke();
         invocation.key(self.meter_key("window", &meter));
-        invocation.arg(self.inner.skew.ms()).arg(reset.as_ms()).arg(count);
+        invocation.arg(self.inner.skew.ms()).arg(unused.generation).arg(unused.reset.as_ms()).arg(unused.count);
         self.inner.connections.meter_script(&invocation, CLAIM_DEADLINE).await.map(drop)
     }
 

@@ -7,7 +7,7 @@ use gatepost_domain::id::{AccountId, KeyId, ProjectId};
 use gatepost_domain::key::Env;
 use gatepost_domain::record::{ApiKey, CreationContext, KeyDigest, Metadata, Quota, RateLimit, Record};
 use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::Period;
+use gatepost_domain::window::{Generation, Generations, Period};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +33,10 @@ pub(super) struct Public {
     rate_limit: Option<StoredRateLimit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quota: Option<StoredQuota>,
+    #[serde(default, skip_serializing_if = "is_first")]
+    rate_limit_generation: Generation,
+    #[serde(default, skip_serializing_if = "is_first")]
+    quota_generation: Generation,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     permissions: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +95,8 @@ pub(super) fn public(key: &ApiKey) -> Result<Public> {
             window_ms: u64::try_from(rate.window.as_millis()).unwrap_or(u64::MAX),
         }),
         quota: key.quota.map(|quota| StoredQuota { limit: quota.limit, period: quota.period.as_str().to_owned() }),
+        rate_limit_generation: key.generations.rate_limit,
+        quota_generation: key.generations.quota,
         permissions: key.permissions.clone(),
         allowed_domains: key.allowed_domains.clone(),
         allowed_ips: key.allowed_ips.iter().map(ToString::to_string).collect(),
@@ -126,6 +132,7 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
             .rate_limit
             .map(|rate| RateLimit { limit: rate.limit, window: Duration::from_millis(rate.window_ms) }),
         quota: public.quota.map(quota).transpose()?,
+        generations: Generations { rate_limit: public.rate_limit_generation, quota: public.quota_generation },
         permissions: public.permissions,
         allowed_domains: public.allowed_domains,
         allowed_ips: public.allowed_ips.iter().map(|text| network(text)).collect::<Result<_>>()?,
@@ -135,6 +142,11 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         creation_context: CreationContext { client_ip: public.client_ip, client_user_agent: public.client_user_agent },
         stamps: public.stamps.decode()?,
     }))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(generation: &Generation) -> bool {
+    *generation == 0
 }
 
 fn network(text: &str) -> Result<IpNet> {

@@ -79,6 +79,8 @@ conformance! {
     meter::racing_gateways_never_lease_more_than_the_limit,
     meter::a_window_starts_with_the_first_consumption,
     meter::what_is_given_back_can_be_leased_again_in_its_window_only,
+    meter::a_later_generation_of_a_limit_starts_a_window_at_zero,
+    meter::a_clock_that_steps_back_ends_the_windows_it_started,
     meter::a_calendars_windows_end_with_its_periods,
     meter::usage_adds_up_by_the_hour_and_is_kept_for_its_time,
     queue::racing_fan_outs_happen_once,

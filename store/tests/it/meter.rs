@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
-use gatepost_domain::window::{Period, Span};
+use gatepost_domain::window::{Allowance, Generation, Limit, Period, Span, Unused};
 use gatepost_store::Store;
 use gatepost_store::act::UsageOf;
 use gatepost_store::options::USAGE_KEPT;
@@ -13,7 +13,11 @@ use gatepost_store::options::USAGE_KEPT;
 use crate::fixture::Place;
 
 const LENGTH: Duration = Duration::from_secs(3600);
-const WINDOW: Span = Span::Rolling(LENGTH);
+
+/// A limit of `count` requests an hour.
+fn hourly(count: u64) -> Limit {
+    Limit { count, span: Span::Rolling(LENGTH), generation: 0 }
+}
 
 pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(place: Place) {
     let test = place.fixture().await;
@@ -23,7 +27,7 @@ pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(place: Place
         gateways.spawn(async move {
             let mut granted: HashMap<_, u64> = HashMap::new();
             for want in 1..=30 {
-                let allowance = store.lease_allowance("key_1", 1000, WINDOW, want).await.unwrap();
+                let allowance = store.lease_allowance("key_1", hourly(1000), want).await.unwrap();
                 assert!(allowance.granted <= want);
                 *granted.entry(allowance.reset).or_default() += allowance.granted;
             }
@@ -41,42 +45,91 @@ pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(place: Place
 
 pub(crate) async fn a_window_starts_with_the_first_consumption(place: Place) {
     let test = place.fixture().await;
-    let first = test.store.lease_allowance("key_1", 10, WINDOW, 4).await.unwrap();
+    let lease = async |meter: &str, want: u64| test.store.lease_allowance(meter, hourly(10), want).await.unwrap();
+    let first = lease("key_1", 4).await;
     assert_eq!((first.granted, first.left), (4, 6));
     assert!(first.remaining <= LENGTH && first.remaining > LENGTH - Duration::from_secs(60));
     test.skew.add(1_800_000);
-    let second = test.store.lease_allowance("key_1", 10, WINDOW, 10).await.unwrap();
+    let second = lease("key_1", 10).await;
     assert_eq!((second.granted, second.left, second.reset), (6, 0, first.reset));
-    let third = test.store.lease_allowance("key_1", 10, WINDOW, 1).await.unwrap();
+    let third = lease("key_1", 1).await;
     assert_eq!((third.granted, third.reset), (0, first.reset));
     test.skew.add(1_800_001);
-    let next = test.store.lease_allowance("key_1", 10, WINDOW, 1).await.unwrap();
+    let next = lease("key_1", 1).await;
     assert_eq!((next.granted, next.left), (1, 9));
     assert!(next.reset > first.reset);
-    let other = test.store.lease_allowance("key_2", 10, WINDOW, 10).await.unwrap();
-    assert_eq!(other.granted, 10, "meters are apart");
+    assert_eq!(lease("key_2", 10).await.granted, 10, "meters are apart");
 }
 
 async fn leased(store: &Store, meter: &str, span: Span, want: u64) -> (u64, u64, Timestamp) {
-    let allowance = store.lease_allowance(meter, 10, span, want).await.unwrap();
+    let limit = Limit { count: 10, span, generation: 0 };
+    let allowance = store.lease_allowance(meter, limit, want).await.unwrap();
     (allowance.granted, allowance.left, allowance.reset)
+}
+
+async fn give_back(store: &Store, meter: &str, reset: Timestamp, count: u64) {
+    store.return_allowance(meter, Unused { generation: 0, reset, count }).await.unwrap();
 }
 
 pub(crate) async fn what_is_given_back_can_be_leased_again_in_its_window_only(place: Place) {
     let test = place.fixture().await;
-    let (_, _, reset) = leased(&test.store, "key_1", WINDOW, 10).await;
-    test.store.return_allowance("key_1", reset, 3).await.unwrap();
-    assert_eq!(leased(&test.store, "key_1", WINDOW, 10).await, (3, 0, reset));
-    test.store.return_allowance("key_1", reset.plus(Duration::from_millis(1)), 3).await.unwrap();
-    test.store.return_allowance("key_never", reset, 3).await.unwrap();
-    assert_eq!(leased(&test.store, "key_1", WINDOW, 10).await, (0, 0, reset));
+    let (store, window) = (&test.store, hourly(10).span);
+    let (_, _, reset) = leased(store, "key_1", window, 10).await;
+    give_back(store, "key_1", reset, 3).await;
+    assert_eq!(leased(store, "key_1", window, 10).await, (3, 0, reset));
+    give_back(store, "key_1", reset.plus(Duration::from_millis(1)), 3).await;
+    give_back(store, "key_never", reset, 3).await;
+    store.return_allowance("key_1", Unused { generation: 1, reset, count: 3 }).await.unwrap();
+    assert_eq!(leased(store, "key_1", window, 10).await, (0, 0, reset));
     test.skew.add(3_600_001);
-    let (_, _, next) = leased(&test.store, "key_1", WINDOW, 10).await;
-    test.store.return_allowance("key_1", reset, 3).await.unwrap();
-    assert_eq!(leased(&test.store, "key_1", WINDOW, 10).await, (0, 0, next));
+    let (_, _, next) = leased(store, "key_1", window, 10).await;
+    give_back(store, "key_1", reset, 3).await;
+    assert_eq!(leased(store, "key_1", window, 10).await, (0, 0, next));
     // What cannot have been leased is not given.
-    test.store.return_allowance("key_1", next, 1000).await.unwrap();
-    assert_eq!(leased(&test.store, "key_1", WINDOW, 100).await, (10, 0, next));
+    give_back(store, "key_1", next, 1000).await;
+    assert_eq!(leased(store, "key_1", window, 100).await, (10, 0, next));
+}
+
+pub(crate) async fn a_later_generation_of_a_limit_starts_a_window_at_zero(place: Place) {
+    let test = place.fixture().await;
+    let day = Period::Day.span(test.now());
+    for (meter, first, second) in [
+        ("other length", Span::Rolling(LENGTH), Span::Rolling(LENGTH / 2)),
+        ("set again", Span::Rolling(LENGTH), Span::Rolling(LENGTH)),
+        ("quota set again", day, day),
+    ] {
+        let lease = async |count: u64, span: Span, generation: Generation, want: u64| -> Allowance {
+            test.store.lease_allowance(meter, Limit { count, span, generation }, want).await.unwrap()
+        };
+        let old = lease(10, first, 0, 10).await;
+        let lowered = lease(5, first, 0, 1).await;
+        assert_eq!((lowered.granted, lowered.left, lowered.reset), (0, 0, old.reset), "{meter}: the number alone");
+        let raised = lease(12, first, 0, 1).await;
+        assert_eq!((raised.granted, raised.left, raised.reset), (1, 1, old.reset), "{meter}: the number alone");
+
+        let new = lease(3, second, 1, 2).await;
+        assert_eq!((new.granted, new.left), (2, 1), "{meter}");
+        let unused = Unused { generation: 0, reset: old.reset, count: 10 };
+        test.store.return_allowance(meter, unused).await.unwrap();
+        let stale = lease(10, first, 0, 5).await;
+        assert_eq!((stale.granted, stale.left, stale.reset), (1, 0, new.reset), "{meter}: held to the newest limit");
+        let last = lease(3, second, 1, 1).await;
+        assert_eq!((last.granted, last.left, last.reset), (0, 0, new.reset), "{meter}");
+    }
+}
+
+pub(crate) async fn a_clock_that_steps_back_ends_the_windows_it_started(place: Place) {
+    const DAY_MS: i64 = 86_400_000;
+    let test = place.fixture().await;
+    for (meter, of) in [("rate", None), ("quota", Some(Period::Day))] {
+        let span = || of.map_or(hourly(10).span, |period| period.span(test.now()));
+        let (granted, _, ahead) = leased(&test.store, meter, span(), 10).await;
+        assert_eq!(granted, 10);
+        test.skew.add(-DAY_MS);
+        let (granted, left, reset) = leased(&test.store, meter, span(), 1).await;
+        assert_eq!((granted, left, reset < ahead), (1, 9, true), "{meter}");
+        test.skew.add(DAY_MS);
+    }
 }
 
 pub(crate) async fn a_calendars_windows_end_with_its_periods(place: Place) {

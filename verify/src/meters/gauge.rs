@@ -8,7 +8,7 @@ use gatepost_domain::permit::{Denial, KeyFacts};
 use gatepost_domain::record::{Quota, RateLimit};
 use gatepost_domain::slice::{Holds, Reading, Slice, Taken};
 use gatepost_domain::time::{Timestamp, Uptime};
-use gatepost_domain::window::{self, Allowance, Span, Window};
+use gatepost_domain::window::{self, Allowance, Generation, Limit, Span, Unused, Window};
 
 use super::{Metered, WhenStoreIsDown};
 
@@ -28,12 +28,15 @@ pub(super) enum Asking {
     Leave,
 }
 
-/// What is measured.
+/// What is measured, and in which windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Measure {
-    Rate(RateLimit),
-    Quota(Quota),
+    Rate(RateLimit, Generation),
+    Quota(Quota, Generation),
 }
+
+/// What is to be given back to the store's meter of this name.
+pub(super) type Return = (String, Unused);
 
 /// A question to the store.
 #[derive(Debug)]
@@ -50,32 +53,53 @@ pub(super) enum Listed {
 }
 
 impl Measure {
-    pub(super) fn limit(self) -> u64 {
+    pub(super) fn limit(self, now: Timestamp) -> Limit {
         match self {
-            Measure::Rate(rate) => rate.limit,
-            Measure::Quota(quota) => quota.limit,
+            Measure::Rate(rate, generation) => {
+                Limit { count: rate.limit, span: Span::Rolling(rate.window), generation }
+            }
+            Measure::Quota(quota, generation) => Limit { count: quota.limit, span: quota.period.span(now), generation },
         }
     }
 
-    pub(super) fn span(self, now: Timestamp) -> Span {
+    fn count(self) -> u64 {
         match self {
-            Measure::Rate(rate) => Span::Rolling(rate.window),
-            Measure::Quota(quota) => quota.period.span(now),
+            Measure::Rate(rate, _) => rate.limit,
+            Measure::Quota(quota, _) => quota.limit,
+        }
+    }
+
+    fn generation(self) -> Generation {
+        match self {
+            Measure::Rate(_, generation) | Measure::Quota(_, generation) => generation,
+        }
+    }
+
+    /// Whether both count in the same windows, with whatever number.
+    fn has_windows_of(self, other: Self) -> bool {
+        match (self, other) {
+            (Measure::Rate(one, of_one), Measure::Rate(two, of_two)) => one.window == two.window && of_one == of_two,
+            (Measure::Quota(one, of_one), Measure::Quota(two, of_two)) => one.period == two.period && of_one == of_two,
+            (Measure::Rate(..), Measure::Quota(..)) | (Measure::Quota(..), Measure::Rate(..)) => false,
         }
     }
 
     /// The name of the store's meter: it follows the key, whatever its value and its limit are.
     pub(super) fn meter(self, key: &KeyId) -> String {
         match self {
-            Measure::Rate(_) => format!("rate:{key}"),
-            Measure::Quota(quota) => format!("quota-{}:{key}", quota.period.as_str()),
+            Measure::Rate(..) => format!("rate:{key}"),
+            Measure::Quota(quota, _) => format!("quota-{}:{key}", quota.period.as_str()),
         }
+    }
+
+    fn returns(self, key: &KeyId, (reset, count): (Timestamp, u64)) -> Return {
+        (self.meter(key), Unused { generation: self.generation(), reset, count })
     }
 
     fn denial(self) -> Denial {
         match self {
-            Measure::Rate(_) => Denial::RateLimited,
-            Measure::Quota(quota) => Denial::QuotaUsedUp(quota.period),
+            Measure::Rate(..) => Denial::RateLimited,
+            Measure::Quota(quota, _) => Denial::QuotaUsedUp(quota.period),
         }
     }
 }
@@ -108,10 +132,12 @@ enum Peek {
 }
 
 impl Gauges {
-    /// Takes the limits of a key as they now are. A limit that changed begins with nothing.
-    pub(super) fn set_up(&mut self, facts: &KeyFacts) {
-        set_up(&mut self.rate, facts.rate_limit.map(Measure::Rate));
-        set_up(&mut self.quota, facts.quota.map(Measure::Quota));
+    /// Takes the limits of a key as they now are. A limit of other windows begins with nothing; where the number alone
+    /// has changed, what is held is returned, to be given back to the window that goes on.
+    pub(super) fn set_up(&mut self, facts: &KeyFacts, now: Uptime) -> [Option<Return>; 2] {
+        let rate = facts.rate_limit.map(|rate| Measure::Rate(rate, facts.generations.rate_limit));
+        let quota = facts.quota.map(|quota| Measure::Quota(quota, facts.generations.quota));
+        [set_up(&mut self.rate, rate, &facts.key, now), set_up(&mut self.quota, quota, &facts.key, now)]
     }
 
     /// Takes one request out of all limits, or out of none; none if the store must be asked.
@@ -143,30 +169,39 @@ impl Gauges {
         [order(&mut self.rate), order(&mut self.quota)]
     }
 
-    /// Takes the store's answer; none if it has not answered.
+    /// Takes the store's answer; none if it has not answered. What was granted under a number that has changed since
+    /// is returned, to be given back.
     pub(super) fn answered(
         &mut self,
+        key: &KeyId,
         order: &Order,
         allowance: Option<&Allowance>,
-        sent: Uptime,
-        now: Uptime,
-    ) -> Listed {
-        for gauge in self.each().filter(|gauge| gauge.measure == order.measure) {
-            gauge.answered(allowance, sent, now);
+        (sent, now): (Uptime, Uptime),
+    ) -> (Listed, Option<Return>) {
+        let mut unused = None;
+        for gauge in self.each().filter(|gauge| gauge.measure.has_windows_of(order.measure)) {
+            if gauge.measure == order.measure {
+                gauge.answered(allowance, sent, now);
+            } else {
+                gauge.is_asking = false;
+                let granted = allowance.filter(|allowance| allowance.granted > 0);
+                unused = granted.map(|granted| order.measure.returns(key, (granted.reset, granted.granted)));
+            }
         }
         let holds_some = self.holds(now) == Holds::Something;
-        if holds_some && !std::mem::replace(&mut self.is_listed, true) { Listed::Now } else { Listed::Before }
+        let is_new = holds_some && !std::mem::replace(&mut self.is_listed, true);
+        (if is_new { Listed::Now } else { Listed::Before }, unused)
     }
 
-    /// What has lain unused: meter, window, how much. Whether the meter stays on the list is told by `holds`.
-    pub(super) fn take_idle(&mut self, key: &KeyId, now: Uptime) -> Vec<(String, Timestamp, u64)> {
+    /// What has lain unused. Whether the meter stays on the list is told by `holds`.
+    pub(super) fn take_idle(&mut self, key: &KeyId, now: Uptime) -> Vec<Return> {
         let back = self.give_back(key, |slice| slice.take_idle(now));
         self.is_listed = self.holds(now) == Holds::Something;
         back
     }
 
     /// All that is held.
-    pub(super) fn take_all(&mut self, key: &KeyId, now: Uptime) -> Vec<(String, Timestamp, u64)> {
+    pub(super) fn take_all(&mut self, key: &KeyId, now: Uptime) -> Vec<Return> {
         self.is_listed = false;
         self.give_back(key, |slice| slice.take_all(now))
     }
@@ -176,16 +211,10 @@ impl Gauges {
         if holds { Holds::Something } else { Holds::Nothing }
     }
 
-    fn give_back(
-        &mut self,
-        key: &KeyId,
-        take: impl Fn(&mut Slice) -> Option<(Timestamp, u64)>,
-    ) -> Vec<(String, Timestamp, u64)> {
-        let taken = self.each().filter_map(|gauge| {
-            let (reset, count) = take(&mut gauge.slice)?;
-            Some((gauge.measure.meter(key), reset, count))
-        });
-        taken.collect()
+    fn give_back(&mut self, key: &KeyId, take: impl Fn(&mut Slice) -> Option<(Timestamp, u64)>) -> Vec<Return> {
+        self.each()
+            .filter_map(|gauge| take(&mut gauge.slice).map(|unused| gauge.measure.returns(key, unused)))
+            .collect()
     }
 
     fn each(&mut self) -> impl Iterator<Item = &mut Gauge> {
@@ -193,15 +222,26 @@ impl Gauges {
     }
 }
 
-fn set_up(gauge: &mut Option<Gauge>, measure: Option<Measure>) {
-    if gauge.as_ref().map(|gauge| gauge.measure) != measure {
-        *gauge = measure.map(Gauge::new);
+fn set_up(gauge: &mut Option<Gauge>, measure: Option<Measure>, key: &KeyId, now: Uptime) -> Option<Return> {
+    if gauge.as_ref().map(|gauge| gauge.measure) == measure {
+        return None;
+    }
+    match (gauge, measure) {
+        (Some(gauge), Some(measure)) if gauge.measure.has_windows_of(measure) => {
+            gauge.measure = measure;
+            let unused = gauge.slice.change_limit(measure.count(), now)?;
+            Some(measure.returns(key, unused))
+        }
+        (gauge, measure) => {
+            *gauge = measure.map(Gauge::new);
+            None
+        }
     }
 }
 
 impl Gauge {
     fn new(measure: Measure) -> Self {
-        let slice = Slice::new(measure.limit());
+        let slice = Slice::new(measure.count());
         Self { measure, slice, is_asking: false, ask_at: None, local: None }
     }
 
@@ -262,14 +302,17 @@ impl Gauge {
 
     /// The limit as this process alone keeps it, from where the store's window stood.
     fn lease_alone(&self, moment: &Moment) -> (Window, Allowance) {
-        let known = || self.slice.known(moment.uptime).map(|(ends_at, leased)| Window { ends_at, leased });
-        let before = self.local.or_else(known);
-        window::lease(before, self.measure.limit(), self.measure.span(moment.wall), 1, moment.wall)
+        let limit = self.measure.limit(moment.wall);
+        let known = || {
+            let (ends_at, leased) = self.slice.known(moment.uptime)?;
+            Some(Window { ends_at, leased, generation: limit.generation, limit: limit.count })
+        };
+        window::lease(self.local.or_else(known), limit, 1, moment.wall)
     }
 
     fn told(&self, allowance: &Allowance) -> Reading {
         Reading {
-            limit: self.measure.limit(),
+            limit: self.measure.count(),
             remaining: allowance.left,
             reset: allowance.reset,
             wait: allowance.remaining,

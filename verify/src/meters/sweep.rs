@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::slice::Holds;
-use gatepost_domain::time::Timestamp;
 use tokio::task::JoinSet;
 
+use super::gauge::Return;
 use super::{Meters, Shared};
 
 /// How often.
@@ -51,15 +51,15 @@ pub(super) async fn give_all_back(meters: &Meters) {
 }
 
 /// What cannot be given back is lost to its window: nobody passes with it.
-async fn give_back(shared: &Arc<Shared>, slices: Vec<(String, Timestamp, u64)>) {
+pub(super) async fn give_back(shared: &Arc<Shared>, slices: Vec<Return>) {
     let mut giving = JoinSet::new();
-    for (meter, reset, count) in slices {
+    for (meter, unused) in slices {
         if giving.len() >= AT_A_TIME {
             giving.join_next().await;
         }
         let shared = Arc::clone(shared);
         giving.spawn(async move {
-            if let Err(error) = shared.store.return_allowance(&meter, reset, count).await {
+            if let Err(error) = shared.store.return_allowance(&meter, unused).await {
                 tracing::debug!(%error, "a slice could not be given back");
             }
         });

@@ -69,8 +69,11 @@ impl KeyFields {
         self.custom_account_id.set(&mut key.custom_account_id, |id| text::checked("customAccountId", id))?;
         self.custom_user_id.set(&mut key.custom_user_id, |id| text::checked("customUserId", id))?;
         self.expiry.set(&mut key.expires_at, |text| expiry(&text))?;
-        self.rate_limit.set(&mut key.rate_limit, rate_limit)?;
-        self.quota.set(&mut key.quota, quota)?;
+        let (mut new_rate_limit, mut new_quota) = (key.rate_limit, key.quota);
+        self.rate_limit.set(&mut new_rate_limit, rate_limit)?;
+        self.quota.set(&mut new_quota, quota)?;
+        key.set_rate_limit(new_rate_limit);
+        key.set_quota(new_quota);
         self.permissions.set_or_default(&mut key.permissions, permissions)?;
         self.allowed_domains.set_or_default(&mut key.allowed_domains, allowed_domains)?;
         self.allowed_ips.set_or_default(&mut key.allowed_ips, allowed_ips)
