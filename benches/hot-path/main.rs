@@ -18,7 +18,7 @@ use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_gateway::steps::Steps;
 use gatepost_gateway::{Auth, CredentialPlace, RouteOptions};
 use gatepost_store::{
-    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
 };
 use gatepost_test_support::records;
 use gatepost_verify::{Feed, Meters, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
@@ -173,6 +173,7 @@ async fn store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
         namespace: "gp".to_owned(),
         unsafe_redis: UnsafeRedis::Refused,
         replicas: Replicas::NONE,
+        write_format: Format::LATEST,
         max_entries: 1000,
         clock: Arc::clone(clock),
         skew: Skew::default(),

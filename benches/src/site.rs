@@ -7,12 +7,12 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Webhook, WebhookStatus};
+use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, Replicas, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write,
-    os_rng,
+    Change, Format, MasterKey, Replicas, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl, UnsafeRedis, Versioned,
+    Write, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -53,6 +53,7 @@ impl Site {
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
+            write_format: Format::LATEST,
             max_entries: MAX_ENTRIES,
             clock: Arc::new(SystemClock),
             skew: Skew::default(),
@@ -128,7 +129,7 @@ impl Site {
             account: self.account.id.clone(),
             project: Some(self.project.id.clone()),
             name: "bench".to_owned(),
-            url,
+            url: WebhookUrl::new(url),
             topics,
             method: "POST".to_owned(),
             custom_headers: Vec::new(),

@@ -83,7 +83,7 @@ impl ControlPlane {
             Record::Webhook(webhook) => {
                 let secret = self.store.open_webhook_secret(&webhook.id, &webhook.secret)?;
                 let secret = Some(sign::secret_text(&secret));
-                serde_json::to_string(&WebhookBody { secret, ..WebhookBody::new(webhook) })
+                serde_json::to_string(&WebhookBody { secret, ..self.whole_webhook_body(webhook)? })
             }
         };
         let body = body.expect("bodies are structs with text keys");

@@ -46,7 +46,7 @@ pub(crate) enum SeesValues {
 mod tests {
     use super::*;
     use gatepost_domain::id::{AccountId, WebhookId};
-    use gatepost_domain::record::{Actor, Sealed, Stamps, WebhookStatus};
+    use gatepost_domain::record::{Actor, Sealed, Stamps, WebhookStatus, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
     fn project(text: &str) -> ProjectId {
@@ -59,7 +59,7 @@ mod tests {
             account: AccountId::parse("acc_00a").unwrap(),
             project,
             name: "w".to_owned(),
-            url: String::new(),
+            url: WebhookUrl::new(""),
             topics: vec![],
             method: "POST".to_owned(),
             custom_headers: vec![],

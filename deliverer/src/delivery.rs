@@ -94,7 +94,7 @@ async fn attempt_once(shared: &Shared, lease: &Lease) -> Result<Ended> {
         Ok(event) => event,
         Err(reason) => return without_attempt(Step::Dead(reason.clone())),
     };
-    let Ok(url) = Url::parse(&webhook.url) else {
+    let Ok(url) = Url::parse(shared.store.open_webhook_url(webhook)?.expose()) else {
         return without_attempt(Step::Dead("its URL cannot be read".to_owned()));
     };
     let secret = match body::may_see_values(webhook, &url, event.head.project.as_ref(), shared.options.private_networks)
@@ -113,10 +113,11 @@ async fn send(shared: &Shared, webhook: &Webhook, url: &Url, leased: &Leased, bo
     let secrets = secrets(shared, webhook)?;
     let token = webhook.static_token.as_ref();
     let token = token.map(|token| shared.store.open_static_token(&webhook.id, token)).transpose()?;
+    let headers = shared.store.open_webhook_headers(webhook)?;
     let message = Message {
         url,
         method: &webhook.method,
-        headers: &webhook.custom_headers,
+        headers: &headers,
         id: &leased.event_id,
         body,
         secrets: &secrets,

@@ -166,7 +166,7 @@ fn status_at(webhook: &Versioned<Webhook>, version: Version) -> Option<WebhookSt
 mod tests {
     use super::*;
     use gatepost_domain::id::EventId;
-    use gatepost_domain::record::{Actor, Role, Sealed, Stamps};
+    use gatepost_domain::record::{Actor, Role, Sealed, Stamps, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
     /// A webhook that was made at 100 ms and stands at a version of so many ms.
@@ -176,7 +176,7 @@ mod tests {
             account: AccountId::parse("acc_00a").unwrap(),
             project: None,
             name: "w".to_owned(),
-            url: "https://example.com/".to_owned(),
+            url: WebhookUrl::new("https://example.com/"),
             topics: vec![],
             method: "POST".to_owned(),
             custom_headers: vec![],

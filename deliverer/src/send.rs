@@ -45,7 +45,7 @@ pub struct Message<'a> {
     /// How.
     pub method: &'a str,
     /// The webhook's own headers.
-    pub headers: &'a [(String, String)],
+    pub headers: &'a [(String, Secret)],
     /// `webhook-id`.
     pub id: &'a EventId,
     /// The body.
@@ -139,7 +139,7 @@ fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in message.headers {
         let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
-        headers.append(name, value.parse().map_err(|_| "a header value is not valid".to_owned())?);
+        headers.append(name, value.expose().parse().map_err(|_| "a header value is not valid".to_owned())?);
     }
     let signature = sign::signatures(message.secrets, message.id, at, &message.body);
     let ours = [

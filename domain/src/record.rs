@@ -1,14 +1,18 @@
 //! The records that the store keeps, as values that rules work on.
 
+mod webhook;
+
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::digest::Digest;
-use crate::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
+use crate::id::{AccessKeyId, AccountId, KeyId, ProjectId};
 use crate::key::Env;
 use crate::time::Timestamp;
 use crate::window::{Generations, Period};
+
+pub use webhook::{OldSecret, Sealed, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 
 /// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,84 +259,6 @@ pub struct AccessKey {
     pub mask: String,
     /// The digest of its value.
     pub digest: Digest,
-    /// Who and when.
-    pub stamps: Stamps,
-}
-
-/// A secret that only the store's envelope can open.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(pub Vec<u8>);
-
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sealed({} bytes)", self.0.len())
-    }
-}
-
-/// A signing secret that was replaced, and until when requests are still signed with it as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldSecret {
-    /// The secret, sealed and bound to the webhook's id.
-    pub secret: Sealed,
-    /// The moment from which it is no longer used.
-    pub until: Timestamp,
-}
-
-/// Whether a webhook gets its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookStatus {
-    /// Events are sent.
-    Live,
-    /// Nothing is sent.
-    Paused,
-}
-
-impl WebhookStatus {
-    /// As it stands in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            WebhookStatus::Live => "live",
-            WebhookStatus::Paused => "paused",
-        }
-    }
-
-    /// Reads what [`WebhookStatus::as_str`] writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        [WebhookStatus::Live, WebhookStatus::Paused].into_iter().find(|s| s.as_str() == text)
-    }
-}
-
-/// A subscription to events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// Its id.
-    pub id: WebhookId,
-    /// The account whose events it gets.
-    pub account: AccountId,
-    /// The only project whose events it gets; absent for the whole account.
-    pub project: Option<ProjectId>,
-    /// Its name.
-    pub name: String,
-    /// Where events are sent.
-    pub url: String,
-    /// What it asked for.
-    pub topics: Vec<crate::change::Topic>,
-    /// The HTTP method that the receiver wants.
-    pub method: String,
-    /// Headers that the receiver wants.
-    pub custom_headers: Vec<(String, String)>,
-    /// Whether it gets its events.
-    pub status: WebhookStatus,
-    /// When it was last paused or went on; absent if it has always been as it is.
-    pub status_changed_at: Option<Timestamp>,
-    /// The role of the access key that chose where its events go: only an admin's webhook sees keys in clear.
-    pub made_by: Role,
-    /// The signing secret, sealed and bound to the webhook's id.
-    pub secret: Sealed,
-    /// Secrets that it had before, the latest first.
-    pub old_secrets: Vec<OldSecret>,
-    /// What is sent as `theauthapi-signature`, sealed, for receivers of the hosted product; absent if nothing is.
-    pub static_token: Option<Sealed>,
     /// Who and when.
     pub stamps: Stamps,
 }

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Import(ImportOptions),
     /// Remove keys for good that were shut off long ago
     Purge(PurgeOptions),
+    /// Manage the store itself
+    Store(StoreCommandOptions),
     /// Copy an embedded store into a file, also while it is used. The master key is not in the copy
     Backup(BackupOptions),
     /// Check the configuration, and tell all that is wrong with it
@@ -98,6 +100,19 @@ pub(crate) struct BackupOptions {
     /// The new file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreCommandOptions {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Raise the store to the format of `store.write_format`, and rewrite what earlier releases wrote. Do it when every
+    /// process is of this release: older ones stop working. It can be run again, and goes on where it was cut off
+    Upgrade,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod import;
 pub(crate) mod purge;
+pub(crate) mod store;
 pub(crate) mod up;
 
 use gatepost_store::StoreUrl;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatepost_deliverer::{PrivateNetworks, Retention};
-use gatepost_store::{RedisUrl, Replicas, StoreUrl, UnsafeRedis};
+use gatepost_store::{Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_verify::WhenStoreIsDown;
 
 use environment::Environment;
@@ -50,6 +50,7 @@ pub(crate) struct StoreConfig {
     pub(crate) master_key_file: Option<PathBuf>,
     pub(crate) unsafe_redis: UnsafeRedis,
     pub(crate) replicas: Replicas,
+    pub(crate) write_format: Format,
 }
 
 /// The admin API.
@@ -163,9 +164,16 @@ fn store(mut section: Section<'_>) -> StoreConfig {
             count: u32::try_from(section.number("replicas", replicas, 0, 100)).unwrap_or(u32::MAX),
             wait: Duration::from_millis(section.number("replica_wait_ms", 1000, 1, 30_000)),
         },
+        write_format: write_format(&mut section),
     };
     section.finish();
     config
+}
+
+fn write_format(section: &mut Section<'_>) -> Format {
+    let (first, latest) = (u64::from(Format::FIRST.number()), u64::from(Format::LATEST.number()));
+    let number = u32::try_from(section.number("write_format", latest, first, latest)).ok();
+    number.and_then(Format::new).unwrap_or(Format::LATEST)
 }
 
 fn namespace(text: &str) -> Result<String, &'static str> {

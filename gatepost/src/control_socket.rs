@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use gatepost_control_plane::{AccountWas, ControlPlane, Mode, NewAccessKey, Purged};
 use gatepost_domain::record::Role;
-use gatepost_store::Store;
+use gatepost_store::{Format, Store, StoreUpgrade};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -40,6 +40,7 @@ enum Request {
     Backup { file: PathBuf },
     Import(Order),
     Purge { inactive_for_s: u64, dry_run: bool },
+    UpgradeStore,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +49,7 @@ enum Answer {
     BackedUp { bytes: u64 },
     Imported(Report),
     Purged { seen: u64, removed: u64 },
+    StoreUpgraded { checked: u64, rewritten: u64, unreadable: Vec<String> },
     Failed(String),
 }
 
@@ -174,6 +176,18 @@ pub(crate) async fn purge(directory: &Path, inactive_for: Duration, dry_run: boo
     }
 }
 
+/// Asks it to raise the format of its store to what it was configured for; none if there is no such process.
+pub(crate) async fn upgrade(directory: &Path) -> anyhow::Result<Option<StoreUpgrade>> {
+    match ask(directory, &Request::UpgradeStore).await? {
+        None => Ok(None),
+        Some(Answer::StoreUpgraded { checked, rewritten, unreadable }) => {
+            Ok(Some(StoreUpgrade { checked, rewritten, unreadable }))
+        }
+        Some(Answer::Failed(why)) => bail!(why),
+        Some(_) => bail!(NOT_ASKED),
+    }
+}
+
 /// Asks it for a backup, and answers its bytes; none if there is no such process.
 pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Option<u64>> {
     match ask(directory, &Request::Backup { file: file.to_path_buf() }).await? {
@@ -212,6 +226,10 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
             let role = Role::parse(&role).context("the role is not known")?;
             let new = NewAccessKey { account_name, project, role, name };
             Ok(Answer::Created(control_plane.create_access_key(new).await?.into()))
+        }
+        Request::UpgradeStore => {
+            let StoreUpgrade { checked, rewritten, unreadable } = store.upgrade(Format::LATEST, |_| {}).await?;
+            Ok(Answer::StoreUpgraded { checked, rewritten, unreadable })
         }
         Request::Backup { file } => Ok(Answer::BackedUp { bytes: store.backup(&file).await? }),
         Request::Import(order) => {

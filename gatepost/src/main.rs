@@ -56,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,
+            Command::Store(store) => commands::store::run(&options, &store.command).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
             Command::Check(check) => commands::check::run(&options, &check),
         }

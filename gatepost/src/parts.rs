@@ -189,6 +189,7 @@ fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) 
         namespace: store.namespace.clone(),
         unsafe_redis: store.unsafe_redis,
         replicas: store.replicas,
+        write_format: store.write_format,
         max_entries,
         clock: Arc::clone(clock),
         skew: Skew::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_ops::Readiness;
 use gatepost_store::act::{QueueNumbers, Repeats};
-use gatepost_store::{Store, StoreErrorKind};
+use gatepost_store::{Format, Store, StoreErrorKind};
 use gatepost_verify::{Liveness, Verifier};
 use prometheus::{IntCounter, IntGauge, Registry};
 
@@ -87,6 +87,7 @@ impl StoreProbe {
                 }
                 Err(error) => self.tell_store(Some(error.kind())),
             }
+            self.warn_of_format(self.store.read_format().await.unwrap_or(self.store.format()));
             self.tell_fullness(self.store.fullness().await.unwrap_or_default());
             self.tell_repeats(self.store.repeats().await.unwrap_or_default());
             tokio::time::sleep(PROBE_EVERY).await;
@@ -122,6 +123,16 @@ impl StoreProbe {
         let quarantined = (numbers.quarantined > 0)
             .then(|| format!("{} events could not be decoded and are told to nobody", numbers.quarantined));
         self.readiness.warn("quarantine", quarantined.into_iter().collect());
+    }
+
+    fn warn_of_format(&self, format: Format) {
+        let warning = (format < Format::LATEST).then(|| {
+            format!(
+                "the store is in format {format}, in which URLs and headers of webhooks stand in clear: run `gatepost \
+                 store upgrade` when no process of an older release is left"
+            )
+        });
+        self.readiness.warn("format", warning.into_iter().collect());
     }
 
     fn tell_fullness(&self, fullness: Option<String>) {

@@ -11,6 +11,8 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId, KeyId, StoreId};
 use gatepost_domain::time::{Timestamp, Version};
 
+use crate::format::Format;
+
 pub use queue::{
     DROPPED_A_CALL, DueWebhooks, FanOutAnswer, Held, LeaseRequest, MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS,
     MAX_QUARANTINED, QueueNumbers, RawDeadLetter, RawEvent, RawFanOut, RawLeased, RawSettle, Step, TrimRule, Trimmed,
@@ -92,6 +94,9 @@ pub struct RawCommit {
     pub urgency: Urgency,
     /// Whether values of our shape may have a wrong checksum from now on.
     pub loosens_checksum: Loosens,
+    /// The format in which the records are: where the store is in a later one, nothing is written. None for what must
+    /// be written in any case.
+    pub format: Option<Format>,
 }
 
 /// An answer that is kept for a while under a name.
@@ -306,6 +311,8 @@ pub struct KnownGateway {
     pub cursor: Version,
     /// The moment from which it refuses everything unless it is heard from again.
     pub refuses_at: Timestamp,
+    /// The latest format that it can read.
+    pub reads: u32,
 }
 
 /// How often this process found that a new master of Redis had lost what was acknowledged, and how that ended.
@@ -326,6 +333,10 @@ pub struct StoreHead {
     pub id: StoreId,
     /// The sealed pepper and data key.
     pub envelope: Vec<u8>,
+    /// The number of the format in which it is written.
+    pub format: u32,
+    /// The least format that a program must be able to read.
+    pub min_reader: u32,
     /// Whether values of our shape must have a right checksum.
     pub checksum: gatepost_domain::key::Checksum,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{EventId, GatewayId, LeaseToken, StoreId, WebhookId};
+use gatepost_domain::id::{EventId, GatewayId, LeaseToken, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Allowance, Limit, Unused};
 
@@ -15,6 +15,7 @@ use crate::act::{
 };
 use crate::embedded::Embedded;
 use crate::error::Result;
+use crate::format::LaterFormat;
 use crate::redis::Redis;
 
 /// Where the acts are performed.
@@ -46,7 +47,9 @@ acts! {
     /// From then on every act compares the id and fails with `WrongStore` if it differs.
     fn open() -> Option<StoreHead>;
     /// Creates the store unless there is one, and answers the head that then stands.
-    fn create(id: StoreId, envelope: Vec<u8>) -> StoreHead;
+    fn create(head: StoreHead) -> StoreHead;
+    /// Raises the format of the store to that of the head; a store of a later one is left alone.
+    fn raise_format(head: StoreHead) -> ();
     /// Settings that are unwise but allowed, as sentences, for the log and for `/readyz`.
     fn warnings() -> Vec<String>;
     /// Copies the store as it stands at one moment into a new file, and answers its bytes. Embedded only.
@@ -58,7 +61,7 @@ acts! {
 
     // ---- Records
     /// Writes records, digests, indexes and the stream entry, or nothing.
-    fn commit(commit: RawCommit) -> CommitAnswer;
+    fn commit(commit: RawCommit) -> std::result::Result<CommitAnswer, LaterFormat>;
     /// Reads records; absent ones are `None`, in the order asked.
     fn records(names: Vec<RecordName>) -> Vec<Option<RawRecord>>;
     /// Reads up to `limit` members of an index after `after` (exclusive; empty for the start), with

@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use crate::act::{KnownGateway, Repeats, StoreHead};
 use crate::change::checksum;
 use crate::error::{Result, StoreError, StoreErrorKind};
+use crate::format::{self, Format};
 use crate::options::{COMMIT_DEADLINE, Skew, StoreOptions};
 use room::Room;
 use tables::META;
@@ -95,17 +96,21 @@ impl Embedded {
         head(&self.read()?)
     }
 
-    pub(crate) async fn create(&self, id: StoreId, envelope: Vec<u8>) -> Result<StoreHead> {
+    pub(crate) async fn create(&self, head: StoreHead) -> Result<StoreHead> {
         self.perform(move |transaction| {
             let mut meta = transaction.open_table(META).map_err(failure)?;
-            if meta.get("id").map_err(failure)?.is_none() {
-                meta.insert("id", id.as_str().as_bytes()).map_err(failure)?;
-                meta.insert("envelope", envelope.as_slice()).map_err(failure)?;
-            }
-            Ok(())
+            if meta.get("id").map_err(failure)?.is_some() { Ok(()) } else { put_head(&mut meta, &head) }
         })
         .await?;
         self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))
+    }
+
+    pub(crate) async fn raise_format(&self, head: StoreHead) -> Result<()> {
+        self.perform(move |transaction| {
+            let mut meta = transaction.open_table(META).map_err(failure)?;
+            if number(&meta, "format")? < u64::from(head.format) { put_head(&mut meta, &head) } else { Ok(()) }
+        })
+        .await
     }
 
     pub(crate) async fn fullness(&self) -> Result<Option<String>> {
@@ -198,7 +203,13 @@ fn make_private(file: &Path) -> Result<()> {
     opened.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(refused)
 }
 
+/// Makes the tables that are missing, unless only a later program can read the store.
 fn make_tables(transaction: &WriteTransaction) -> Result<()> {
+    let min_reader = number(&transaction.open_table(META).map_err(failure)?, "min_reader")?;
+    if min_reader > u64::from(Format::LATEST.number()) {
+        let min_reader = u32::try_from(min_reader).unwrap_or(u32::MAX);
+        return Err(StoreErrorKind::Refused.with(format::unreadable(min_reader)));
+    }
     macro_rules! make {
         ($($name:ident),*) => { $(transaction.open_table(tables::$name).map_err(failure)?;)* };
     }
@@ -209,14 +220,34 @@ fn make_tables(transaction: &WriteTransaction) -> Result<()> {
 
 fn head(transaction: &ReadTransaction) -> Result<Option<StoreHead>> {
     let meta = transaction.open_table(META).map_err(failure)?;
-    let Some(id) = meta.get("id").map_err(failure)? else { return Ok(None) };
-    let envelope = meta.get("envelope").map_err(failure)?.map(|bytes| bytes.value().to_vec()).unwrap_or_default();
-    let id = std::str::from_utf8(id.value()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    let field = |name: &str| -> Result<Option<Vec<u8>>> {
+        Ok(meta.get(name).map_err(failure)?.map(|bytes| bytes.value().to_vec()))
+    };
+    let Some(id) = field("store_id")?.or(field("id")?) else { return Ok(None) };
+    let id = std::str::from_utf8(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    // The first format has no numbers.
+    let format = |name: &str| -> Result<u32> {
+        let number = number(&meta, name)?.max(u64::from(Format::FIRST.number()));
+        u32::try_from(number).map_err(|error| StoreErrorKind::Corrupt.with(error))
+    };
     Ok(Some(StoreHead {
         id: StoreId::parse(id).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
-        envelope,
+        envelope: field("sealed_envelope")?.or(field("envelope")?).unwrap_or_default(),
         checksum: checksum(number(&meta, "loose_checksum")? > 0),
+        format: format("format")?,
+        min_reader: format("min_reader")?,
     }))
+}
+
+fn put_head(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, head: &StoreHead) -> Result<()> {
+    for (name, value) in format::text_fields(head) {
+        meta.insert(name, value.as_slice()).map_err(failure)?;
+    }
+    if head.format > Format::FIRST.number() {
+        set_number(meta, "format", u64::from(head.format))?;
+        set_number(meta, "min_reader", u64::from(head.min_reader))?;
+    }
+    Ok(())
 }
 
 /// A number of the meta table; 0 if it was never set.

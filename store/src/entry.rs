@@ -109,8 +109,7 @@ pub(crate) fn encode_first_use_head(
 }
 
 fn raw_image(record: &Record) -> Result<Box<RawValue>> {
-    let public = shape::encode(record, &Default::default())?.public;
-    serde_json::from_slice(&public).map_err(corrupt)
+    serde_json::from_slice(&shape::stream_image(record)?).map_err(corrupt)
 }
 
 /// An entry from its fields. What cannot be read becomes undecodable; its scope still counts.

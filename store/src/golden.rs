@@ -9,7 +9,7 @@ use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, Web
 use gatepost_domain::key::Env;
 use gatepost_domain::record::{
     AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, Quota, RateLimit,
-    Record, Role, Sealed, Stamps, Status, Webhook, WebhookStatus,
+    Record, Role, Sealed, Stamps, Status, UserSecret, Webhook, WebhookStatus, WebhookUrl,
 };
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Period};
@@ -86,29 +86,12 @@ fn records() -> Vec<(&'static str, Record)> {
         digest: Digest::from_bytes([3; 32]),
         stamps: stamps(),
     };
-    let webhook = Webhook {
-        id: WebhookId::parse("wh_00webhook").unwrap(),
-        account: account(),
-        project: None,
-        name,
-        url: "https://example.com/hook".to_owned(),
-        topics: Topic::ALL.to_vec(),
-        method: "POST".to_owned(),
-        custom_headers: vec![("x-a".to_owned(), "b".to_owned())],
-        status: WebhookStatus::Live,
-        status_changed_at: None,
-        made_by: Role::Admin,
-        secret: Sealed(vec![4; 8]),
-        old_secrets: vec![],
-        static_token: None,
-        stamps: stamps(),
-    };
     let rotated = Webhook {
         old_secrets: vec![OldSecret { secret: Sealed(vec![5; 8]), until: at(2000) }],
         static_token: Some(Sealed(vec![6; 8])),
         status: WebhookStatus::Paused,
         status_changed_at: Some(at(3)),
-        ..webhook.clone()
+        ..webhook()
     };
     let shut_off = Account { status: Status::Inactive, ..account_record.clone() };
     vec![
@@ -116,10 +99,30 @@ fn records() -> Vec<(&'static str, Record)> {
         ("project", project_record.into()),
         ("api_key", api_key().into()),
         ("access_key", access_key.into()),
-        ("webhook", webhook.into()),
+        ("webhook", webhook().into()),
         ("webhook_with_old_secrets", rotated.into()),
         ("account_shut_off", shut_off.into()),
     ]
+}
+
+fn webhook() -> Webhook {
+    Webhook {
+        id: WebhookId::parse("wh_00webhook").unwrap(),
+        account: account(),
+        project: None,
+        name: "name".to_owned(),
+        url: WebhookUrl::new("https://example.com/hook"),
+        topics: Topic::ALL.to_vec(),
+        method: "POST".to_owned(),
+        custom_headers: vec![("x-a".to_owned(), UserSecret::new("b"))],
+        status: WebhookStatus::Live,
+        status_changed_at: None,
+        made_by: Role::Admin,
+        secret: Sealed(vec![4; 8]),
+        old_secrets: vec![],
+        static_token: None,
+        stamps: stamps(),
+    }
 }
 
 /// Shapes that came later, beside those that they came after.
@@ -134,7 +137,16 @@ fn later_records() -> Vec<(&'static str, Record)> {
     };
     let generations = Generations { rate_limit: 2, quota: 1 };
     let relimited = ApiKey { generations, ..api_key() };
+    let sealed = Webhook {
+        url: WebhookUrl {
+            masked: "https://example.com:8443/…".to_owned(),
+            whole: UserSecret::Sealed(Sealed(vec![7; 8])),
+        },
+        custom_headers: vec![("x-a".to_owned(), UserSecret::Sealed(Sealed(vec![8; 8])))],
+        ..webhook()
+    };
     vec![
+        ("webhook_sealed", sealed.into()),
         ("api_key_with_generations", relimited.into()),
         ("api_key_rotated", rotated.into()),
         ("api_key_metered", metered.into()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_domain::time::Clock;
 
+use crate::format::Format;
 use crate::url::StoreUrl;
 
 /// How a store is opened.
@@ -19,6 +20,8 @@ pub struct StoreOptions {
     pub unsafe_redis: UnsafeRedis,
     /// Replicas that must have a write before it counts.
     pub replicas: Replicas,
+    /// The format in which a new store is made, and to which `gatepost store upgrade` raises an old one.
+    pub write_format: Format,
     /// Entries that may wait for the fan-out before ordinary writes are refused.
     pub max_entries: u64,
     /// The process clock, for the embedded backend.

@@ -13,6 +13,7 @@ use crate::act::{
 use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
 use crate::entry;
 use crate::error::{Result, StoreErrorKind};
+use crate::format::{Format, LaterFormat};
 use crate::shape;
 use crate::store::Store;
 
@@ -50,11 +51,23 @@ impl Store {
             secret: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
             receipts: receipts.map(|receipt| self.seal_receipt(receipt)).collect::<Result<_>>()?,
         };
-        let mut raw = raw_commit(change, origin.address, sealed)?;
-        if origin.loosens_checksum == Loosens::Yes {
-            raw.loosens_checksum = Loosens::Yes;
+        let mut format = Some(self.format());
+        loop {
+            let written = self.in_format(change, format.unwrap_or(Format::LATEST))?;
+            let mut raw = raw_commit(&written, origin.address, sealed.clone())?;
+            raw.format = format;
+            if origin.loosens_checksum == Loosens::Yes {
+                raw.loosens_checksum = Loosens::Yes;
+            }
+            match self.backend.commit(raw).await? {
+                Ok(answer) => return Ok(answer),
+                Err(LaterFormat(number)) => {
+                    self.heard_of_format(number);
+                    // A store of a format later than ours, which we may write all the same, gets our latest.
+                    format = Format::new(number);
+                }
+            }
         }
-        self.backend.commit(raw).await
     }
 
     /// Reads an account.
@@ -179,7 +192,7 @@ impl Store {
 }
 
 /// What of a change only the envelope can write.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SealedParts {
     secret: Option<Vec<u8>>,
     receipts: Vec<RawReceipt>,
@@ -199,6 +212,7 @@ pub(crate) fn raw_commit(change: &Change, address: Option<IpAddr>, sealed: Seale
         receipts: sealed.receipts,
         urgency: change.urgency(),
         loosens_checksum: change.loosens_checksum(),
+        format: None,
     };
     for write in &change.writes {
         add_write(&mut raw, write)?;
@@ -210,7 +224,7 @@ fn told(change: &Change, address: Option<IpAddr>) -> Result<RawTold> {
     let first = change.writes.first();
     let new = first.and_then(|write| write.new.as_ref());
     let image = match new {
-        Some(record) => shape::encode(record, &Default::default())?.public,
+        Some(record) => shape::stream_image(record)?,
         None => Vec::new(),
     };
     Ok(RawTold {

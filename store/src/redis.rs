@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::act::{Repeats, StoreHead};
 use crate::change::checksum;
 use crate::error::{Result, StoreErrorKind};
+use crate::format::{self, Format};
 use crate::options::{COMMIT_DEADLINE, Copies, Skew, StoreOptions};
 use crate::url::RedisUrl;
 use answer::Answer;
@@ -97,24 +98,37 @@ impl Redis {
 
     pub(crate) async fn open(&self) -> Result<Option<StoreHead>> {
         let mut command = ::redis::cmd("HMGET");
-        command.arg(self.meta_key()).arg("id").arg("envelope").arg("loose-checksum");
-        let head = head(self.inner.connections.command(&command, COMMIT_DEADLINE).await?)?;
+        command.arg(self.meta_key()).arg(HEAD_FIELDS.as_slice());
+        let head = read_head(self.inner.connections.command(&command, COMMIT_DEADLINE).await?)?;
         if let Some(head) = &head {
             self.remember_id(head)?;
         }
         Ok(head)
     }
 
-    pub(crate) async fn create(&self, id: StoreId, envelope: Vec<u8>) -> Result<StoreHead> {
+    pub(crate) async fn create(&self, head: StoreHead) -> Result<StoreHead> {
         let until = Instant::now() + COMMIT_DEADLINE;
         let mut invocation = scripts::CREATE.prepare_invoke();
-        invocation.key(self.meta_key()).arg(id.as_str()).arg(envelope);
+        invocation.key(self.meta_key()).arg(HEAD_FIELDS.as_slice());
+        for (name, value) in fields_of(&head) {
+            invocation.arg(name).arg(value);
+        }
         let (answer, run) = self.inner.connections.script(&invocation, COMMIT_DEADLINE).await?;
         self.inner.connections.confirm(&run, until).await?;
-        let head = head(answer)?;
+        let head = read_head(answer)?;
         let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))?;
         self.remember_id(&head)?;
         Ok(head)
+    }
+
+    pub(crate) async fn raise_format(&self, head: StoreHead) -> Result<()> {
+        let until = Instant::now() + COMMIT_DEADLINE;
+        let mut arguments = Arguments::default().number(head.format);
+        for (name, value) in fields_of(&head) {
+            arguments = arguments.text(name).bytes(value);
+        }
+        let answer = self.act(&scripts::RAISE_FORMAT, COMMIT_DEADLINE, arguments).await?;
+        self.inner.connections.confirm(&answer.run, until).await
     }
 
     pub(crate) fn copies(&self) -> Copies {
@@ -181,13 +195,36 @@ impl Arguments {
     }
 }
 
-fn head(value: ::redis::Value) -> Result<Option<StoreHead>> {
-    let (id, envelope, loose): (Option<String>, Option<Vec<u8>>, Option<u64>) =
-        ::redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-    let Some(id) = id else { return Ok(None) };
+/// The fields of a head, in the order in which [`read_head`] reads them.
+const HEAD_FIELDS: [&str; 7] =
+    ["store_id", "sealed_envelope", "id", "envelope", "loose-checksum", "format", "min_reader"];
+
+/// The fields that make a head; the first format has no number.
+fn fields_of(head: &StoreHead) -> Vec<(&'static str, Vec<u8>)> {
+    let mut fields = format::text_fields(head);
+    if head.format > Format::FIRST.number() {
+        fields.push(("format", head.format.to_string().into_bytes()));
+        fields.push(("min_reader", head.min_reader.to_string().into_bytes()));
+    }
+    fields
+}
+
+fn read_head(value: ::redis::Value) -> Result<Option<StoreHead>> {
+    type Texts = (Option<String>, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
+    type Numbers = (Option<u64>, Option<u32>, Option<u32>);
+    let corrupt = |error| StoreErrorKind::Corrupt.with(error);
+    let values: Vec<::redis::Value> = ::redis::from_redis_value(value).map_err(corrupt)?;
+    let (texts, numbers) =
+        values.split_at_checked(4).ok_or_else(|| StoreErrorKind::Corrupt.with("a head too short"))?;
+    let list = |values: &[::redis::Value]| ::redis::Value::Array(values.to_vec());
+    let (store_id, sealed_envelope, id, envelope): Texts = ::redis::from_redis_value(list(texts)).map_err(corrupt)?;
+    let (loose, format, min_reader): Numbers = ::redis::from_redis_value(list(numbers)).map_err(corrupt)?;
+    let Some(id) = store_id.or(id) else { return Ok(None) };
     Ok(Some(StoreHead {
         id: StoreId::parse(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
-        envelope: envelope.unwrap_or_default(),
+        envelope: sealed_envelope.or(envelope).unwrap_or_default(),
         checksum: checksum(loose.unwrap_or(0) > 0),
+        format: format.unwrap_or(Format::FIRST.number()),
+        min_reader: min_reader.unwrap_or(Format::FIRST.number()),
     }))
 }

@@ -74,6 +74,15 @@ pub(crate) fn encode(record: &Record, unknown: &Unknown) -> Result<Image> {
     }
 }
 
+/// The public line of a record as the stream repeats it. It holds no secret, in whatever format the record is stored.
+pub(crate) fn stream_image(record: &Record) -> Result<Vec<u8>> {
+    let masked = match record {
+        Record::Webhook(webhook) => Record::Webhook(webhook::without_user_secrets(webhook)),
+        Record::Account(_) | Record::Project(_) | Record::ApiKey(_) | Record::AccessKey(_) => record.clone(),
+    };
+    encode(&masked, &Unknown::default()).map(|image| image.public)
+}
+
 /// A record from its bytes. Without the private line, as in the stream, digests and sealed secrets
 /// are empty.
 pub(crate) fn decode(name: &str, public: &[u8], private: Option<&[u8]>) -> Result<(Record, Unknown)> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gatepost_domain::digest::{Digest, Pepper};
 use gatepost_domain::id::{EventId, StoreId, WebhookId};
@@ -18,6 +19,7 @@ use crate::backend::Backend;
 use crate::embedded::Embedded;
 use crate::envelope::{Envelope, MasterKey};
 use crate::error::{Result, StoreErrorKind};
+use crate::format::{self, Format};
 use crate::options::{Copies, Settled, StoreOptions};
 use crate::redis::Redis;
 use crate::url::StoreUrl;
@@ -34,6 +36,8 @@ pub struct Store {
     pub(crate) envelope: Arc<Envelope>,
     id: StoreId,
     checksum: Checksum,
+    /// The number of the format of the store, as last heard of.
+    format: Arc<AtomicU32>,
 }
 
 impl Store {
@@ -45,7 +49,7 @@ impl Store {
             StoreErrorKind::WrongStore
                 .with(format!("there is no store at {}: make one with: gatepost access-key create", options.url))
         })?;
-        Self::unlock(backend, head, master)
+        Self::unlock(backend, head, options, master)
     }
 
     /// Opens the store, and creates it where there is none. Gateways and restarted control planes do
@@ -54,14 +58,47 @@ impl Store {
         let backend = connect(options).await?;
         let head = match backend.open().await? {
             Some(head) => head,
-            None => create(&backend, master).await?,
+            None => create(&backend, options.write_format, master).await?,
         };
-        Self::unlock(backend, head, master)
+        Self::unlock(backend, head, options, master)
     }
 
-    fn unlock(backend: Backend, head: StoreHead, master: &MasterKey) -> Result<Self> {
+    fn unlock(backend: Backend, head: StoreHead, options: &StoreOptions, master: &MasterKey) -> Result<Self> {
+        if head.min_reader > Format::LATEST.number() {
+            return Err(StoreErrorKind::Refused.with(format::unreadable(head.min_reader)));
+        }
+        if options.write_format < Format::writable(head.format) {
+            return Err(StoreErrorKind::Refused.with(format!(
+                "store.write_format is {}, but the store is in format {}, which is never lowered: leave the key out",
+                options.write_format, head.format
+            )));
+        }
         let envelope = Envelope::open(&head.id, master, &head.envelope)?;
-        Ok(Self { backend, envelope: Arc::new(envelope), id: head.id, checksum: head.checksum })
+        Ok(Self {
+            backend,
+            envelope: Arc::new(envelope),
+            id: head.id,
+            checksum: head.checksum,
+            format: Arc::new(AtomicU32::new(head.format)),
+        })
+    }
+
+    /// The format in which this process writes.
+    pub fn format(&self) -> Format {
+        Format::writable(self.format.load(Ordering::Relaxed))
+    }
+
+    /// Asks the store for its format: another process may have raised it.
+    pub async fn read_format(&self) -> Result<Format> {
+        if let Some(head) = self.backend.open().await? {
+            self.heard_of_format(head.format);
+        }
+        Ok(self.format())
+    }
+
+    /// Takes note of the number of a later format.
+    pub(crate) fn heard_of_format(&self, number: u32) {
+        self.format.fetch_max(number, Ordering::Relaxed);
     }
 
     /// Which store this is.
@@ -172,7 +209,7 @@ fn static_token_of(webhook: &WebhookId) -> String {
     format!("{webhook}/static-token")
 }
 
-fn text(bytes: &[u8]) -> Result<Secret> {
+pub(crate) fn text(bytes: &[u8]) -> Result<Secret> {
     let text = String::from_utf8(bytes.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
     Ok(Secret::new(text))
 }
@@ -185,10 +222,11 @@ async fn connect(options: &StoreOptions) -> Result<Backend> {
     })
 }
 
-async fn create(backend: &Backend, master: &MasterKey) -> Result<StoreHead> {
+async fn create(backend: &Backend, format: Format, master: &MasterKey) -> Result<StoreHead> {
     let mut rng = os_rng();
     let id = StoreId::generate(&mut rng);
     let envelope = Envelope::create(&id, master, &mut rng)?;
     drop(rng);
-    backend.create(id, envelope).await
+    let (format, min_reader) = (format.number(), format.number());
+    backend.create(StoreHead { id, envelope, checksum: Checksum::Strict, format, min_reader }).await
 }

@@ -110,13 +110,13 @@ pub struct WebhookBody {
     pub project_id: Option<String>,
     /// Its name.
     pub name: String,
-    /// Where events are sent.
+    /// Where events are sent. Viewers see `scheme://host:port/…`.
     pub url: String,
     /// What it asked for.
     pub topics: Vec<String>,
     /// The HTTP method that the receiver wants.
     pub http_method: String,
-    /// Headers that the receiver wants.
+    /// Headers that the receiver wants. Viewers see `…` in the place of values.
     pub custom_headers: BTreeMap<String, String>,
     /// `live` or `paused`.
     pub status: String,
@@ -147,7 +147,7 @@ pub struct WebhookBody {
 }
 
 impl WebhookBody {
-    /// The webhook without its secrets.
+    /// The webhook without its secrets, and with the URL and the values of its headers masked.
     pub fn new(webhook: &Webhook) -> Self {
         let (created_by, created_by_type) = actor(&webhook.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor(&webhook.stamps.updated_by);
@@ -156,10 +156,10 @@ impl WebhookBody {
             account_id: webhook.account.to_string(),
             project_id: webhook.project.as_ref().map(ToString::to_string),
             name: webhook.name.clone(),
-            url: webhook.url.clone(),
+            url: webhook.url.masked.clone(),
             topics: webhook.topics.iter().map(|topic| topic.as_str().to_owned()).collect(),
             http_method: webhook.method.clone(),
-            custom_headers: webhook.custom_headers.iter().cloned().collect(),
+            custom_headers: webhook.custom_headers.iter().map(|(name, _)| (name.clone(), masked())).collect(),
             status: webhook.status.as_str().to_owned(),
             is_active: true,
             secret: None,
@@ -174,4 +174,11 @@ impl WebhookBody {
             updated_at: text(webhook.stamps.updated_at),
         }
     }
+}
+
+/// What stands in the place of a header's value. No value can be so: it is not ASCII.
+pub const MASKED_VALUE: &str = "…";
+
+fn masked() -> String {
+    MASKED_VALUE.to_owned()
 }

@@ -27,7 +27,7 @@ pub(super) async fn create(
     JsonBody(new): JsonBody<CreateWebhook>,
 ) -> Result<(StatusCode, Json<WebhookBody>)> {
     let made = control_plane.create_webhook(&caller, new.try_into()?).await?;
-    Ok((StatusCode::CREATED, Json(told(&made))))
+    Ok((StatusCode::CREATED, Json(told(&control_plane, &caller, &made)?)))
 }
 
 /// Lists the topics that webhooks may ask for.
@@ -73,7 +73,8 @@ pub(super) async fn list(
         topic: query.name("topic"),
     };
     let webhooks = control_plane.webhooks(&caller, &filter).await?;
-    Ok(Json(webhooks.iter().map(WebhookBody::new).collect()))
+    let bodies = webhooks.iter().map(|webhook| control_plane.webhook_body(&caller, webhook));
+    Ok(Json(bodies.collect::<Result<_>>()?))
 }
 
 /// Reads a webhook.
@@ -87,7 +88,7 @@ pub(super) async fn get(
     Named(id): Named,
 ) -> Result<Json<WebhookBody>> {
     let found = control_plane.webhook(&caller, &id).await?;
-    Ok(Json(WebhookBody::new(&found.record)))
+    Ok(Json(control_plane.webhook_body(&caller, &found.record)?))
 }
 
 /// Changes a webhook; what is left out stays as it is. With `status` it is paused and goes on. Whoever is no admin and
@@ -102,7 +103,8 @@ pub(super) async fn update(
     Named(id): Named,
     JsonBody(change): JsonBody<UpdateWebhook>,
 ) -> Result<Json<WebhookBody>> {
-    Ok(Json(told(&control_plane.update_webhook(&caller, &id, change.try_into()?).await?)))
+    let changed = control_plane.update_webhook(&caller, &id, change.try_into()?).await?;
+    Ok(Json(told(&control_plane, &caller, &changed)?))
 }
 
 /// Draws a new signing secret, which is told only in this answer. Until the overlap is over, requests are signed with
@@ -118,7 +120,8 @@ pub(super) async fn rotate_secret(
     Named(id): Named,
     OptionalJson(asked): OptionalJson<RotateSecret>,
 ) -> Result<Json<WebhookBody>> {
-    Ok(Json(told(&control_plane.rotate_webhook_secret(&caller, &id, asked.overlap_seconds).await?)))
+    let rotated = control_plane.rotate_webhook_secret(&caller, &id, asked.overlap_seconds).await?;
+    Ok(Json(told(&control_plane, &caller, &rotated)?))
 }
 
 /// Removes a webhook. What waits to be sent to it is dropped.
@@ -136,11 +139,11 @@ pub(super) async fn delete(
 }
 
 /// A webhook with what is told only now.
-fn told(told: &ToldWebhook) -> WebhookBody {
+fn told(control_plane: &ControlPlane, caller: &Caller, told: &ToldWebhook) -> Result<WebhookBody> {
     let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-    WebhookBody {
+    Ok(WebhookBody {
         secret: text(&told.secret),
         theauthapi_token: text(&told.static_token),
-        ..WebhookBody::new(&told.webhook)
-    }
+        ..control_plane.webhook_body(caller, &told.webhook)?
+    })
 }

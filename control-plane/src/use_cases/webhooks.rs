@@ -3,6 +3,7 @@
 mod asked;
 mod change;
 pub(crate) mod ping;
+mod secrets;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{ProjectId, WebhookId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{Sealed, Stamps, Webhook, WebhookStatus};
+use gatepost_domain::record::{Sealed, Stamps, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 use rand::Rng;
 use url::Url;
@@ -84,7 +85,8 @@ impl ControlPlane {
             (named, _) => Some(self.active_project(caller, named).await?.id),
         };
         let url = new.url.as_deref().ok_or_else(|| Failure::invalid("url: is missing"))?;
-        let url = self.checked_url(url).await?.to_string();
+        secrets::refuse_masked_url(url)?;
+        let url = WebhookUrl::new(self.checked_url(url).await?);
         self.check_room(caller, project.as_ref()).await?;
         let id = WebhookId::generate(&mut os_rng());
         let secret = new_secret();
@@ -101,7 +103,7 @@ impl ControlPlane {
             url,
             topics: asked::topics(&new.topics)?,
             method: asked::method(new.method.as_deref())?,
-            custom_headers: asked::headers(new.headers)?,
+            custom_headers: clear(asked::headers(new.headers)?),
             status: new.status.as_deref().map_or(Ok(WebhookStatus::Live), asked::status)?,
             status_changed_at: None,
             made_by: caller.role,
@@ -207,6 +209,10 @@ impl ControlPlane {
 
 fn sees(caller: &Caller, webhook: &Webhook) -> bool {
     caller.sees_of(&webhook.account, webhook.project.as_ref()) == Sight::Seen
+}
+
+fn clear(headers: Vec<(String, Secret)>) -> Vec<(String, UserSecret)> {
+    headers.into_iter().map(|(name, value)| (name, UserSecret::Clear(value))).collect()
 }
 
 fn new_secret() -> Zeroizing<[u8; SECRET_BYTES]> {

@@ -10,7 +10,7 @@ use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
+use gatepost_store::{Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
 use gatepost_verify::{Meters, WhenStoreIsDown};
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
@@ -68,6 +68,7 @@ impl Fixture {
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
+            write_format: Format::LATEST,
             max_entries: 1_000_000,
             clock: clock.clone(),
             skew: Skew::default(),

@@ -65,6 +65,78 @@ async fn a_webhook_that_is_not_valid_is_refused() {
     assert_eq!(caller.post("/webhooks", hook(&json!({"url": "http://127.0.0.1:9/"}))).await.0, 201);
 }
 
+/// URL and headers of the webhook that a body shows.
+fn shown(body: &Value) -> (&Value, &Value) {
+    (&body["url"], &body["customHeaders"])
+}
+
+#[tokio::test]
+async fn viewers_see_masks_of_urls_and_headers_and_nobody_finds_them_in_the_stream() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let user = fixture.caller("a", None, Role::User).await;
+    let viewer = fixture.caller("a", None, Role::Viewer).await;
+    let secrets = json!({
+        "url": "https://93.184.215.14:8443/path-secret?token=query-secret", "customHeaders": {"X-Token": "value-secret"},
+    });
+    let (status, made) = admin.post("/webhooks", hook(&secrets)).await;
+    assert_eq!((status, shown(&made)), (201, shown(&secrets)));
+    let path = format!("/webhooks/{}", text(&made, "id"));
+    admin.patch(&path, json!({"name": "renamed"})).await;
+    admin.post(&format!("{path}/rotate-secret"), json!({})).await;
+    let masked = json!({"url": "https://93.184.215.14:8443/…", "customHeaders": {"X-Token": "…"}});
+    for (caller, expected) in [(&admin, &secrets), (&user, &secrets), (&viewer, &masked)] {
+        assert_eq!(shown(&caller.get(&path).await.1), shown(expected));
+        assert_eq!(shown(&caller.get("/webhooks").await.1[0]), shown(expected));
+    }
+    let (status, events) = admin.get("/events").await;
+    assert_eq!(status, 200);
+    let events = events.to_string();
+    assert!(events.contains("https://93.184.215.14:8443/…") && events.contains("renamed"), "{events}");
+    for secret in ["path-secret", "query-secret", "value-secret"] {
+        assert!(!events.contains(secret), "{secret} in {events}");
+    }
+}
+
+#[tokio::test]
+async fn a_mask_that_is_sent_back_leaves_what_is_stored_and_no_other_is_taken() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let viewer = fixture.caller("a", None, Role::Viewer).await;
+    let secrets = json!({
+        "url": "https://93.184.215.14/secret", "customHeaders": {"X-One": "first", "X-Two": "second"},
+    });
+    let (_, made) = admin.post("/webhooks", hook(&secrets)).await;
+    let path = format!("/webhooks/{}", text(&made, "id"));
+    let (_, copy) = viewer.get(&path).await;
+    let mut changed = json!({"name": "new", "url": copy["url"], "customHeaders": copy["customHeaders"]});
+    let (status, answer) = admin.patch(&path, changed.clone()).await;
+    assert_eq!((status, shown(&answer)), (200, shown(&secrets)), "{answer}");
+    let version = admin.get(&path).await.1["updatedAt"].clone();
+    admin.patch(&path, changed.clone()).await;
+    assert_eq!(admin.get(&path).await.1["updatedAt"], version, "nothing was changed");
+
+    changed["customHeaders"] = json!({"x-one": "…", "X-Three": "third"});
+    let (status, answer) = admin.patch(&path, changed).await;
+    assert_eq!((status, &answer["customHeaders"]), (200, &json!({"x-one": "first", "X-Three": "third"})));
+    for refused in [
+        json!({"customHeaders": {"X-Two": "…"}}),
+        json!({"customHeaders": {"X-Never": "…"}}),
+        json!({"url": "https://example.com/…"}),
+        json!({"url": "https://93.184.215.14/secret…"}),
+    ] {
+        for (status, problem) in
+            [admin.patch(&path, refused.clone()).await, admin.post("/webhooks", hook(&refused)).await]
+        {
+            assert_eq!((status, code(&problem)), (400, "validation"), "{refused}");
+            assert!(text(&problem, "detail").contains("masked"), "{problem}");
+        }
+    }
+    let (status, problem) = admin.post("/webhooks/ping", json!({"url": "https://a/", "headers": {"X-A": "…"}})).await;
+    assert_eq!((status, code(&problem)), (400, "validation"));
+    assert_eq!(admin.get(&path).await.1["url"], secrets["url"]);
+}
+
 #[tokio::test]
 async fn each_member_of_a_webhook_can_be_changed_alone() {
     let fixture = Fixture::start().await;

@@ -7,11 +7,11 @@ use gatepost_deliverer::{Deliverer, DelivererOptions, PrivateNetworks, Retention
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus};
+use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::act::{CommitAnswer, DueWebhooks};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
 };
 use gatepost_test_support::{Origin, records};
 use prometheus::{Registry, TextEncoder};
@@ -45,6 +45,7 @@ impl Fixture {
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
+            write_format: Format::LATEST,
             max_entries: 1_000_000,
             clock: Arc::new(SystemClock),
             skew: skew.clone(),
@@ -85,7 +86,7 @@ impl Fixture {
             account: self.account.id.clone(),
             project: None,
             name: "hook".to_owned(),
-            url: receiver.url(),
+            url: WebhookUrl::new(receiver.url()),
             topics: vec![Topic::ApiKeyCreated, Topic::ApiKeyDeleted],
             method: "POST".to_owned(),
             custom_headers: vec![],

@@ -1,7 +1,7 @@
 //! What a receiver gets.
 
 use gatepost_domain::change::Action;
-use gatepost_domain::record::{ApiKey, Role, Status, Webhook};
+use gatepost_domain::record::{ApiKey, Role, Status, UserSecret, Webhook};
 use gatepost_store::Write;
 use gatepost_test_support::Origin;
 
@@ -45,7 +45,8 @@ async fn a_webhook_of_another_project_gets_nothing() {
 async fn a_webhooks_own_headers_and_method_are_on_the_wire() {
     let test = Fixture::start().await;
     let receiver = Origin::start();
-    let custom_headers = vec![("X-Tenant".to_owned(), "acme".to_owned()), ("Authorization".to_owned(), "t".to_owned())];
+    let custom_headers = [("X-Tenant", "acme"), ("Authorization", "t")];
+    let custom_headers = custom_headers.map(|(name, value)| (name.to_owned(), UserSecret::new(value))).to_vec();
     test.webhook(&receiver, |webhook| Webhook { method: "PUT".to_owned(), custom_headers, ..webhook }).await;
     test.key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);

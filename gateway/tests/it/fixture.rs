@@ -15,7 +15,7 @@ use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, R
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
 };
 use gatepost_test_support::{Origin, records};
 use gatepost_verify::{Feed, Meters, VerifyOptions, WhenStoreIsDown};
@@ -119,6 +119,7 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
         namespace: "gp".to_owned(),
         unsafe_redis: UnsafeRedis::Refused,
         replicas: Replicas::NONE,
+        write_format: Format::LATEST,
         max_entries: 1000,
         clock: Arc::clone(clock),
         skew: Skew::default(),

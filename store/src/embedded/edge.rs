@@ -19,6 +19,7 @@ use crate::act::{
 };
 use crate::change::{accounts_index, checksum};
 use crate::error::Result;
+use crate::format::Format;
 use crate::options::{CLAIM_DEADLINE, HEARTBEAT_DEADLINE, MAX_FEED_WAIT};
 use crate::packed::unpack;
 
@@ -76,6 +77,7 @@ impl Embedded {
             id: heartbeat.gateway.clone(),
             cursor: heartbeat.cursor,
             refuses_at: now.plus(heartbeat.refuses_within),
+            reads: Format::LATEST.number(),
         };
         self.gateways_lock().insert(heartbeat.gateway.clone(), known);
         beat(&self.read()?, &heartbeat)

@@ -9,10 +9,11 @@ use super::{Embedded, entries, failure, number, receipts, sealed, set_number};
 use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
 use crate::change::MOMENT_DIGITS;
 use crate::error::{Result, StoreErrorKind};
+use crate::format::LaterFormat;
 use crate::packed::{pack, unpack};
 
 impl Embedded {
-    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitAnswer> {
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<Written> {
         let (now, max_entries) = (self.now(), self.inner.max_entries);
         if commit.urgency == Urgency::Ordinary {
             self.inner.room.for_ordinary()?;
@@ -20,10 +21,10 @@ impl Embedded {
         let answer = self
             .perform(move |transaction| match check(transaction, &commit, max_entries)? {
                 Some(refusal) => Ok(refusal),
-                None => apply(transaction, &commit, now),
+                None => apply(transaction, &commit, now).map(Ok),
             })
             .await?;
-        if let CommitAnswer::Committed(version) = answer {
+        if let Ok(CommitAnswer::Committed(version)) = answer {
             self.announce(version);
         }
         Ok(answer)
@@ -41,8 +42,11 @@ impl Embedded {
     }
 }
 
+/// How a commit ended.
+type Written = std::result::Result<CommitAnswer, LaterFormat>;
+
 /// Whether a commit was made before or must be refused; none if it may be written.
-fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<Option<CommitAnswer>> {
+fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<Option<Written>> {
     let records = transaction.open_table(RECORDS).map_err(failure)?;
     let mut stale = None;
     for (place, write) in commit.writes.iter().enumerate() {
@@ -52,31 +56,35 @@ fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -
             && stored.is_none()
             && let Some(version) = removed_by(transaction, &write.name, &commit.event)?
         {
-            return Ok(Some(CommitAnswer::Repeated(version)));
+            return Ok(Some(Ok(CommitAnswer::Repeated(version))));
         }
         if place == 0
             && let Some(before) = stored.as_ref().filter(|stored| stored.event == commit.event)
         {
-            return Ok(Some(CommitAnswer::Repeated(before.version)));
+            return Ok(Some(Ok(CommitAnswer::Repeated(before.version))));
         }
         if stored.map(|stored| stored.version) != write.expect {
             stale = Some(CommitAnswer::Stale);
         }
     }
+    let meta = transaction.open_table(META).map_err(failure)?;
+    let format = u32::try_from(number(&meta, "format")?).unwrap_or(u32::MAX);
+    if commit.format.is_some_and(|of_records| of_records.number() < format) {
+        return Ok(Some(Err(LaterFormat(format))));
+    }
     if stale.is_some() {
-        return Ok(stale);
+        return Ok(stale.map(Ok));
     }
     let digests = transaction.open_table(DIGESTS).map_err(failure)?;
     for (digest, name) in &commit.digests_set {
         let taken = digests.get(digest.as_bytes()).map_err(failure)?;
         if taken.is_some_and(|owner| owner.value() != name.0) {
-            return Ok(Some(CommitAnswer::DigestTaken));
+            return Ok(Some(Ok(CommitAnswer::DigestTaken)));
         }
     }
-    let meta = transaction.open_table(META).map_err(failure)?;
     let waiting = number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?);
     let full = commit.urgency == Urgency::Ordinary && waiting >= max_entries;
-    Ok(full.then_some(CommitAnswer::StreamFull))
+    Ok(full.then_some(Ok(CommitAnswer::StreamFull)))
 }
 
 /// Where a record was removed by this event, as long as that is known.

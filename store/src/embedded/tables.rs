@@ -41,7 +41,8 @@ macro_rules! all {
 }
 pub(super) use all;
 
-/// Single values: `id`, `envelope`, `last`, `trimmed`, `fan_out`, `entries`, `fanned`, `made`, `dead_dropped`,
+/// Single values: `id`, `envelope` (in the first format; later ones have `store_id` and `sealed_envelope`, and decoys in
+/// these), `format`, `min_reader`, `last`, `trimmed`, `fan_out`, `entries`, `fanned`, `made`, `dead_dropped`,
 /// `heartbeat`, `loose_checksum`. Numbers are 8 bytes, big end first.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Record name → record (see `packed`).

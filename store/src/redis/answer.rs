@@ -7,6 +7,7 @@ use redis::{FromRedisValue, Value};
 
 use crate::act::RawRecord;
 use crate::error::{Result, StoreError, StoreErrorKind};
+use crate::format;
 use crate::packed::{parse_version, unpack};
 
 use super::link::RunId;
@@ -27,7 +28,12 @@ impl Answer {
         let values: Vec<Value> = read(value)?;
         let mut rest = VecDeque::from(values);
         let word: String = read(rest.pop_front().unwrap_or(Value::Nil))?;
-        if word == "wrong-store" { Err(wrong_store()) } else { Ok(Self { word, run, rest }) }
+        let mut answer = Self { word, run, rest };
+        match answer.word.as_str() {
+            "wrong-store" => Err(wrong_store()),
+            "unreadable" => Err(StoreErrorKind::Refused.with(format::unreadable(answer.next()?))),
+            _ => Ok(answer),
+        }
     }
 
     /// Whether everything was read.

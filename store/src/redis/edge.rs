@@ -148,7 +148,8 @@ impl Redis {
         while !answer.is_empty() {
             let id: String = answer.next()?;
             let id = GatewayId::parse(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-            gateways.push(KnownGateway { id, cursor: answer.version()?, refuses_at: answer.moment()? });
+            let (cursor, refuses_at) = (answer.version()?, answer.moment()?);
+            gateways.push(KnownGateway { id, cursor, refuses_at, reads: answer.next()? });
         }
         Ok(gateways)
     }

@@ -11,6 +11,7 @@ use crate::act::{
 };
 use crate::change::MOMENT_DIGITS;
 use crate::error::{Result, StoreErrorKind};
+use crate::format::LaterFormat;
 use crate::options::COMMIT_DEADLINE;
 use crate::packed::{pack_image, version_text};
 
@@ -19,25 +20,28 @@ use super::link::RunId;
 use super::{Arguments, Redis, scripts};
 
 impl Redis {
-    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitAnswer> {
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<std::result::Result<CommitAnswer, LaterFormat>> {
         let (commit, until) = (Arc::new(commit), Instant::now() + COMMIT_DEADLINE);
         if commit.urgency == Urgency::ShutsOff {
             self.inner.remembered.intend(Arc::clone(&commit));
         }
-        let (answer, run) = self.write(&commit).await?;
-        match &answer {
-            CommitAnswer::Committed(version) | CommitAnswer::Repeated(version) => {
+        let (written, run) = self.write(&commit).await?;
+        match &written {
+            Ok(CommitAnswer::Committed(version) | CommitAnswer::Repeated(version)) => {
                 self.acknowledge(commit, *version, &run, until).await?;
             }
-            CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull => {
+            Ok(CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull) | Err(LaterFormat(_)) => {
                 self.inner.remembered.refused(&commit.event);
             }
         }
-        Ok(answer)
+        Ok(written)
     }
 
     /// Commits without waiting for replicas, and tells which run has done so.
-    pub(super) async fn write(&self, commit: &RawCommit) -> Result<(CommitAnswer, RunId)> {
+    pub(super) async fn write(
+        &self,
+        commit: &RawCommit,
+    ) -> Result<(std::result::Result<CommitAnswer, LaterFormat>, RunId)> {
         let (script, max_waiting) = match commit.urgency {
             Urgency::Ordinary => (&scripts::COMMIT, self.inner.max_entries.to_string()),
             Urgency::ShutsOff => (&scripts::COMMIT_SHUTTING_OFF, String::new()),
@@ -49,9 +53,10 @@ impl Redis {
             "stale" => CommitAnswer::Stale,
             "digest-taken" => CommitAnswer::DigestTaken,
             "stream-full" => CommitAnswer::StreamFull,
+            "later-format" => return Ok((Err(LaterFormat(answer.next()?)), answer.run)),
             _ => return answer.unknown(),
         };
-        Ok((ended, answer.run))
+        Ok((Ok(ended), answer.run))
     }
 
     /// Remembers a commit and waits until it may be acknowledged. What shuts something off is remembered before: once
@@ -121,6 +126,7 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
     let mut arguments = Arguments::default()
         .text(commit.event.as_str())
         .text(max_waiting)
+        .bytes(commit.format.map(|format| format.to_string()).unwrap_or_default())
         .number(u64::from(commit.loosens_checksum == Loosens::Yes))
         .bytes(commit.sealed.clone().unwrap_or_default())
         .text(commit.told.action.as_str())

@@ -218,6 +218,7 @@ mod tests {
             receipts: vec![],
             urgency,
             loosens_checksum: Loosens::No,
+            format: None,
         })
     }
 

@@ -179,7 +179,9 @@ impl Redis {
                 Base::None(ended) => return Ok(ended),
             };
             let until = Instant::now() + COMMIT_DEADLINE;
-            let (answer, run) = self.write(&commit).await?;
+            let (written, run) = self.write(&commit).await?;
+            // In whatever format it was: `gatepost store upgrade` finds it again.
+            let Ok(answer) = written else { return Ok(Repeated::TooEarly) };
             match answer {
                 CommitAnswer::Committed(version) | CommitAnswer::Repeated(version) => {
                     self.inner.connections.confirm(&run, until).await?;
@@ -227,7 +229,7 @@ fn base(lost: &RawCommit, version: Option<Version>, standing: &[Option<RawRecord
     if stands || lost.writes.iter().zip(standing).all(is_same) {
         let expects = standing.iter().map(|record| record.as_ref().map(|record| record.version));
         let writes = lost.writes.iter().zip(expects).map(|(write, expect)| RawWrite { expect, ..write.clone() });
-        return Ok(Base::Found(Box::new(RawCommit { writes: writes.collect(), ..lost.clone() })));
+        return Ok(Base::Found(Box::new(RawCommit { writes: writes.collect(), format: None, ..lost.clone() })));
     }
     match (lost.urgency, version, subject) {
         (Urgency::ShutsOff, None, _) => Ok(Base::None(Repeated::Needless)),

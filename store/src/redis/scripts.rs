@@ -16,6 +16,7 @@ macro_rules! scripts {
 
 scripts! {
     CREATE = "", ["create"];
+    RAISE_FORMAT = " flags=allow-oom", ["common", "raise_format"];
     COMMIT = "", ["common", "append", "receipts", "commit"];
     /// The same for what shuts something off: it goes on when memory is full.
     COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "receipts", "commit"];

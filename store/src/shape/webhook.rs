@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::{AccountId, ProjectId, WebhookId};
-use gatepost_domain::record::{OldSecret, Record, Role, Sealed, Webhook, WebhookStatus};
+use gatepost_domain::record::{OldSecret, Record, Role, Sealed, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +28,16 @@ pub(super) struct Public {
     stamps: StoredStamps,
 }
 
-/// Custom headers are private: people put credentials into them.
+/// Custom headers are private: people put credentials into them. From format 2 on they and the URL are sealed; in the
+/// first format headers are here in clear, and the public line has the whole URL.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Private {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     custom_headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sealed_headers: Vec<(String, String)>,
     #[serde(default)]
     secret: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -53,7 +58,10 @@ pub(super) fn public(webhook: &Webhook) -> Public {
         account: webhook.account.to_string(),
         project: webhook.project.as_ref().map(ToString::to_string),
         name: webhook.name.clone(),
-        url: webhook.url.clone(),
+        url: match &webhook.url.whole {
+            UserSecret::Clear(whole) => whole.expose().to_owned(),
+            UserSecret::Sealed(_) => webhook.url.masked.clone(),
+        },
         topics: webhook.topics.iter().map(|topic| topic.as_str().to_owned()).collect(),
         method: webhook.method.clone(),
         status: webhook.status.as_str().to_owned(),
@@ -65,15 +73,46 @@ pub(super) fn public(webhook: &Webhook) -> Public {
 
 pub(super) fn private(webhook: &Webhook) -> Private {
     let old = |old: &OldSecret| StoredOldSecret { secret: STANDARD.encode(&old.secret.0), until: old.until.as_ms() };
+    let (mut custom_headers, mut sealed_headers) = (Vec::new(), Vec::new());
+    for (name, value) in &webhook.custom_headers {
+        match value {
+            UserSecret::Clear(value) => custom_headers.push((name.clone(), value.expose().to_owned())),
+            UserSecret::Sealed(value) => sealed_headers.push((name.clone(), STANDARD.encode(&value.0))),
+        }
+    }
     Private {
-        custom_headers: webhook.custom_headers.clone(),
+        custom_headers,
+        sealed_url: match &webhook.url.whole {
+            UserSecret::Clear(_) => None,
+            UserSecret::Sealed(whole) => Some(STANDARD.encode(&whole.0)),
+        },
+        sealed_headers,
         secret: STANDARD.encode(&webhook.secret.0),
         old_secrets: webhook.old_secrets.iter().map(old).collect(),
         static_token: webhook.static_token.as_ref().map(|token| STANDARD.encode(&token.0)),
     }
 }
 
+/// The webhook as the stream repeats it.
+pub(super) fn without_user_secrets(webhook: &Webhook) -> Webhook {
+    let mut masked = webhook.clone();
+    masked.url.whole = UserSecret::absent();
+    masked.custom_headers.iter_mut().for_each(|(_, value)| *value = UserSecret::absent());
+    masked
+}
+
 pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
+    let url = match &private.sealed_url {
+        Some(whole) => WebhookUrl { masked: public.url, whole: UserSecret::Sealed(sealed(whole)?) },
+        None if public.url.ends_with(WebhookUrl::MASK) => {
+            WebhookUrl { masked: public.url, whole: UserSecret::absent() }
+        }
+        None => WebhookUrl::new(public.url),
+    };
+    let clear = private.custom_headers.into_iter().map(|(name, value)| Ok((name, UserSecret::new(value))));
+    let sealed_headers = private.sealed_headers.into_iter();
+    let sealed_headers = sealed_headers.map(|(name, value)| Ok((name, UserSecret::Sealed(sealed(&value)?))));
+    let custom_headers = clear.chain(sealed_headers).collect::<Result<_>>()?;
     let old =
         |old: &StoredOldSecret| Ok(OldSecret { secret: sealed(&old.secret)?, until: Timestamp::from_ms(old.until) });
     Ok(Record::Webhook(Webhook {
@@ -81,10 +120,10 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         account: id(AccountId::parse, &public.account)?,
         project: public.project.map(|text| id(ProjectId::parse, &text)).transpose()?,
         name: public.name,
-        url: public.url,
+        url,
         topics: public.topics.iter().map(|text| topic(text)).collect::<Result<_>>()?,
         method: public.method,
-        custom_headers: private.custom_headers,
+        custom_headers,
         status: WebhookStatus::parse(&public.status).ok_or_else(|| invalid("status", &public.status))?,
         status_changed_at: public.status_changed_at.map(Timestamp::from_ms),
         made_by: Role::parse(&public.made_by).ok_or_else(|| invalid("role", &public.made_by))?,

@@ -6,12 +6,14 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, KeyId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus};
+use gatepost_domain::record::{
+    Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
+};
 use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
 };
 pub(crate) use gatepost_test_support::records::account;
 use gatepost_test_support::records::{self, project, stamps};
@@ -75,6 +77,7 @@ impl Place {
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
+            write_format: Format::LATEST,
             max_entries: 1000,
             clock: Arc::new(SystemClock),
             skew: Skew::default(),
@@ -133,7 +136,7 @@ impl Fixture {
             account: self.account.record.id.clone(),
             project: None,
             name: "hook".to_owned(),
-            url: "https://example.com/".to_owned(),
+            url: WebhookUrl::new("https://example.com/"),
             topics: Topic::ALL.to_vec(),
             method: "POST".to_owned(),
             custom_headers: vec![],

@@ -6,6 +6,7 @@
 mod edge;
 mod failover;
 mod fixture;
+mod format;
 mod meter;
 mod place;
 mod queue;
@@ -76,6 +77,7 @@ conformance! {
     edge::a_heartbeat_tells_position_and_judges_the_cursor,
     edge::gateways_are_known_until_they_sign_off_or_must_refuse,
     edge::a_reader_with_a_foreign_or_trimmed_cursor_is_told_so,
+    format::secrets_of_webhooks_are_sealed_from_format_two_on,
     meter::racing_gateways_never_lease_more_than_the_limit,
     meter::a_window_starts_with_the_first_consumption,
     meter::what_is_given_back_can_be_leased_again_in_its_window_only,

@@ -3,7 +3,7 @@
 use gatepost_domain::change::{Action, Scope};
 use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::key::{self, Env, Secret};
-use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status};
+use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status, Webhook};
 use gatepost_domain::time::Version;
 use gatepost_store::act::{Claim, CommitAnswer};
 use gatepost_store::{MasterKey, Origin, Receipt, ReceiptClaim, Store, StoreErrorKind, Versioned, Write, os_rng};
@@ -180,7 +180,8 @@ pub(crate) async fn a_removed_record_is_gone_from_its_list(place: Place) {
     let test = place.fixture().await;
     let webhook = test.webhook().await;
     let read = test.store.webhook(&webhook.id).await.unwrap().unwrap();
-    assert_eq!(read.record, webhook);
+    assert_eq!(read.record, Webhook { url: read.record.url.clone(), ..webhook.clone() });
+    assert_eq!(test.store.open_webhook_url(&read.record).unwrap().expose(), "https://example.com/");
     commit(&test.store, Action::WebhookDeleted, vec![Write::remove(read)], None).await;
     assert_eq!(test.store.webhook(&webhook.id).await.unwrap(), None);
     assert_eq!(test.store.webhooks(&webhook.account, "", 10).await.unwrap().items, vec![]);

@@ -12,7 +12,9 @@ use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::{Clock, Version};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng};
+use gatepost_store::{
+    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng,
+};
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Feed, Meters, Source, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
 use prometheus::Registry;
@@ -63,6 +65,7 @@ impl Fixture {
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas,
+            write_format: Format::LATEST,
             max_entries: 1000,
             clock: Arc::clone(&clock),
             skew: Skew::default(),

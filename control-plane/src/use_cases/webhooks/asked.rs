@@ -6,6 +6,7 @@ use gatepost_deliverer::send::RESERVED_HEADERS;
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::WebhookStatus;
+use gatepost_wire::MASKED_VALUE;
 use http::{HeaderName, HeaderValue};
 
 use crate::failure::{Failure, Result};
@@ -46,7 +47,7 @@ pub(super) fn method(method: Option<&str>) -> Result<String> {
 }
 
 /// Headers that are added to requests: not ours, and not HTTP's.
-pub(super) fn headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
+pub(super) fn headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, Secret)>> {
     if headers.len() > MAX_HEADERS {
         return Err(Failure::invalid(format!("customHeaders: has more than {MAX_HEADERS} headers")));
     }
@@ -58,11 +59,14 @@ pub(super) fn headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, 
         if RESERVED_HEADERS.contains(&lower.as_str()) {
             return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
         }
+        if value == MASKED_VALUE {
+            return Err(Failure::invalid(format!("customHeaders: {name} is masked, and no value of it is stored")));
+        }
         if value.len() > MAX_HEADER_BYTES || HeaderValue::from_str(value).is_err() {
             return Err(Failure::invalid(format!("customHeaders: the value of {name} is not valid")));
         }
     }
-    Ok(headers.into_iter().collect())
+    Ok(headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
 }
 
 /// `live` or `paused`.

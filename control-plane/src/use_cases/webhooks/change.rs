@@ -46,7 +46,7 @@ impl ControlPlane {
         caller.may_write()?;
         let found = self.webhook(caller, id).await?;
         let url = match change.url.as_deref() {
-            Some(url) => Some(self.checked_url(url).await?.to_string()),
+            Some(url) => self.new_url(&found.record, url).await?,
             None => None,
         };
         let project = match &change.project {
@@ -91,7 +91,7 @@ impl ControlPlane {
             webhook.method = asked::method(Some(method))?;
         }
         if let Some(headers) = &change.headers {
-            webhook.custom_headers = asked::headers(headers.clone())?;
+            webhook.custom_headers = self.new_headers(old, headers.clone())?;
         }
         if let Some(status) = &change.status {
             webhook.status = asked::status(status)?;

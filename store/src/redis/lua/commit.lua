@@ -1,12 +1,13 @@
 -- Writes records, digests, indexes and the stream entry, or nothing.
--- ARGV: event, entries that may wait ('' = no bound), loosens checksum (0/1), sealed secret or '',
+-- ARGV: event, entries that may wait ('' = no bound), format of the records ('' = any), loosens checksum (0/1), sealed secret or '',
 --   action, scope, scope data, fence, head, image,
 --   then counted: writes (name, expected version or '', new record without version or ''),
 --   digests to set (digest, name), digests to drop, members to add (index, member), to remove,
 --   receipts (name, ms for which it is kept, sealed answer).
--- Returns 'committed' or 'repeated' with the version, or 'stale', 'digest-taken', 'stream-full'.
+-- Returns 'committed' or 'repeated' with the version, 'later-format' with that of the store, or 'stale',
+--   'digest-taken', 'stream-full'.
 local REMOVED_KEPT_MS = 600000
-local event, max_waiting, loosens, secret = argument(), argument(), argument(), argument()
+local event, max_waiting, format, loosens, secret = argument(), argument(), argument(), argument(), argument()
 local told = {
   action = argument(), scope = argument(), scope_data = argument(),
   fence = argument(), head = argument(), image = argument(),
@@ -40,6 +41,9 @@ for place, write in ipairs(writes) do
     return {'repeated', repeated}
   end
   is_stale = is_stale or version ~= write[2]
+end
+if format ~= '' and number('format') > tonumber(format) then
+  return {'later-format', number('format')}
 end
 if is_stale then
   return {'stale'}

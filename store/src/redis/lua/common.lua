@@ -1,15 +1,19 @@
 -- Before every script: the store's identity, its clock, and the names of all its keys.
 -- KEYS[1] the meta hash, `{namespace}:meta`; all other keys share its hash tag and are named here.
 -- ARGV[1] the store id; ARGV[2] milliseconds to add to the clock, 0 outside tests.
--- A script whose store is another one answers {'wrong-store'} and writes nothing.
+-- A script whose store is another one answers {'wrong-store'}, one whose store has a later format than this program
+-- can read {'unreadable', format}; neither writes anything.
+local READS = 2 -- the latest format that this program can read
 local META = KEYS[1]
 local PREFIX = string.sub(META, 1, -5)
 
--- meta hash: id, envelope, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped, loose-checksum
+-- meta hash: id, envelope (in the first format; later ones have store_id and sealed_envelope, and decoys in these),
+--   format, min_reader, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped, loose-checksum
 local STREAM = PREFIX .. 'stream'             -- stream of changes, ids `ms-sequence`
 local SEALED = PREFIX .. 'sealed'             -- hash: event -> sealed secret
 local SEALED_AGES = PREFIX .. 'sealed-ages'   -- sorted set: event by ms
 local GATEWAYS = PREFIX .. 'gateways'         -- hash: gateway -> 'cursor refuses_at_ms'
+local GATEWAY_READS = PREFIX .. 'gateway-reads' -- hash: gateway -> latest format that it can read
 local EVENTS = PREFIX .. 'events'             -- hash: event -> body
 local EVENTS_LEFT = PREFIX .. 'events-left'   -- hash: event -> deliveries that have not ended
 local READY = PREFIX .. 'ready'               -- sorted set: webhook by the ms from which it can be leased
@@ -33,8 +37,12 @@ local function dead_key(webhook) return PREFIX .. 'dead:' .. webhook end       -
 local function dead_times_key(webhook) return PREFIX .. 'dead-times:' .. webhook end -- sorted set: event by ms
 local function dead_sealed_key(webhook) return PREFIX .. 'dead-sealed:' .. webhook end -- hash: event -> secret
 
-if redis.call('HGET', META, 'id') ~= ARGV[1] then
+local head = redis.call('HMGET', META, 'store_id', 'id', 'min_reader')
+if (head[1] or head[2]) ~= ARGV[1] then
   return {'wrong-store'}
+end
+if tonumber(head[3] or 1) > READS then
+  return {'unreadable', head[3]}
 end
 
 -- While the store's slot moves to another server of a cluster, some of its keys are here and some there. Reading

@@ -1,7 +1,8 @@
 -- Creates the store unless there is one. It runs before a store id is known, so without common.lua.
--- KEYS[1] the meta hash. ARGV: store id, envelope.
--- Returns id, envelope, loose checksum as they then stand.
-if redis.call('HSETNX', KEYS[1], 'id', ARGV[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'envelope', ARGV[2])
+-- KEYS[1] the meta hash. ARGV: the seven fields of a head, then fields and their values.
+-- Returns the fields of the head as they then stand.
+local HEAD_FIELDS = 7
+if not redis.call('HGET', KEYS[1], 'id') then
+  redis.call('HSET', KEYS[1], unpack(ARGV, HEAD_FIELDS + 1))
 end
-return redis.call('HMGET', KEYS[1], 'id', 'envelope', 'loose-checksum')
+return redis.call('HMGET', KEYS[1], unpack(ARGV, 1, HEAD_FIELDS))

@@ -1,3 +1,5 @@
 -- Forgets a gateway. ARGV: gateway. Returns 'ok'.
-redis.call('HDEL', GATEWAYS, argument())
+local gateway = argument()
+redis.call('HDEL', GATEWAYS, gateway)
+redis.call('HDEL', GATEWAY_READS, gateway)
 return {'ok'}

@@ -1,0 +1,57 @@
+//! `gatepost store upgrade`: raises the format of the store, and rewrites what earlier releases wrote.
+
+use std::sync::Arc;
+
+use gatepost_domain::time::Clock;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{StoreUpgrade, StoreUrl};
+use indicatif::ProgressBar;
+
+use crate::cli::{Options, StoreCommand};
+use crate::config::Config;
+use crate::parts::{self, Missing};
+use crate::{control_socket, master_key};
+
+pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Result<()> {
+    let config = super::load_and_tell(options)?;
+    match command {
+        StoreCommand::Upgrade => upgrade(&config).await,
+    }
+}
+
+async fn upgrade(config: &Config) -> anyhow::Result<()> {
+    let by_running_process = match &config.store.url {
+        StoreUrl::Embedded(directory) => control_socket::upgrade(directory).await?,
+        StoreUrl::Redis(_) | StoreUrl::Memory => None,
+    };
+    let done = match by_running_process {
+        Some(done) => done,
+        None => upgrade_alone(config).await?,
+    };
+    report(config, &done);
+    Ok(())
+}
+
+async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let master = master_key::find(&config.store)?;
+    let store = parts::open_store(config, &clock, &master, Missing::Refused).await?;
+    let bar = ProgressBar::new_spinner();
+    let done = store
+        .upgrade(config.store.write_format, |done| {
+            bar.set_message(format!("{} webhooks checked, {} rewritten", done.checked, done.rewritten));
+            bar.tick();
+        })
+        .await?;
+    bar.finish_and_clear();
+    Ok(done)
+}
+
+#[expect(clippy::print_stdout, reason = "what a command has done is reported to its terminal")]
+fn report(config: &Config, done: &StoreUpgrade) {
+    let StoreUpgrade { checked, rewritten, unreadable } = done;
+    println!("the store is in format {}: {rewritten} of {checked} webhooks were rewritten", config.store.write_format);
+    for id in unreadable {
+        println!("{id} cannot be read and was left as it is: delete it, or restore it from a backup");
+    }
+}

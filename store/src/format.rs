@@ -1,0 +1,92 @@
+//! Formats of a store: which shapes stand in it, and which programs can read them.
+//!
+//! A release reads a new shape before any release writes it, so that neighbouring releases can run side by side on one
+//! store. What is written says the store itself, in the fields `format` and `min_reader` of its meta data;
+//! `gatepost store upgrade` raises them when all processes can read the later format.
+
+use std::fmt;
+
+use crate::act::StoreHead;
+
+/// The format of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Format(u32);
+
+impl Format {
+    /// What v0.1.0 reads and writes. Stores of this format have no number.
+    pub const FIRST: Self = Self(1);
+    /// URLs and custom headers of webhooks are sealed.
+    pub const SEALED_WEBHOOKS: Self = Self(2);
+    /// The latest that this program reads and writes.
+    pub const LATEST: Self = Self::SEALED_WEBHOOKS;
+
+    /// A format that this program can write; none of another number.
+    pub fn new(number: u32) -> Option<Self> {
+        (Self::FIRST.0..=Self::LATEST.0).contains(&number).then_some(Self(number))
+    }
+
+    /// As it stands in the store.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The latest format that this program can write in a store of this number.
+    pub(crate) fn writable(number: u32) -> Self {
+        Self(number.clamp(Self::FIRST.0, Self::LATEST.0))
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The store is in a later format than the one in which something was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaterFormat(pub(crate) u32);
+
+/// What v0.1.0, which knows no formats, finds in the place of a store's id and envelope from format 2 on. It refuses to
+/// start with the sentence, and each operation of a process that still runs fails as on another store.
+pub(crate) const DECOY_ID: &str = "st_00thisStoreNeedsGatepost02OrLater";
+/// See [`DECOY_ID`]; JSON, as an envelope is.
+pub(crate) const DECOY_ENVELOPE: &str = "\"this store is in a later format: it needs gatepost 0.2 or later\"";
+
+/// The parts of a head that are texts, by the names of their fields.
+pub(crate) fn text_fields(head: &StoreHead) -> Vec<(&'static str, Vec<u8>)> {
+    let (id, envelope) = (head.id.as_str().as_bytes().to_vec(), head.envelope.clone());
+    if head.format == Format::FIRST.number() {
+        return vec![("id", id), ("envelope", envelope)];
+    }
+    let decoys = [("id", DECOY_ID.into()), ("envelope", DECOY_ENVELOPE.into())];
+    decoys.into_iter().chain([("store_id", id), ("sealed_envelope", envelope)]).collect()
+}
+
+/// The sentence with which a store that only later programs can read is refused.
+pub(crate) fn unreadable(min_reader: u32) -> String {
+    format!(
+        "the store needs a program that reads format {min_reader} or later; gatepost {} reads up to {}: install the \
+         release that wrote it",
+        env!("CARGO_PKG_VERSION"),
+        Format::LATEST
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_domain::id::StoreId;
+
+    use super::*;
+
+    #[test]
+    fn scripts_refuse_what_this_program_cannot_read() {
+        let constant = format!("local READS = {} --", Format::LATEST);
+        assert!(include_str!("redis/lua/common.lua").contains(&constant));
+    }
+
+    #[test]
+    fn the_decoys_can_be_read_by_a_program_that_knows_no_formats() {
+        assert!(StoreId::parse(DECOY_ID).is_ok());
+        assert!(serde_json::from_str::<String>(DECOY_ENVELOPE).is_ok_and(|sentence| sentence.contains("gatepost 0.2")));
+    }
+}

@@ -1,0 +1,149 @@
+//! Raising the format of a store, and bringing old records into it.
+
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::{AccountId, EventId, GatewayId};
+use gatepost_domain::record::{Actor, Webhook};
+
+use crate::act::{CommitAnswer, StoreHead};
+use crate::change::{Change, Versioned, Write};
+use crate::error::Result;
+use crate::format::Format;
+use crate::records::MAX_PAGE;
+use crate::store::{Store, os_rng};
+use crate::user_secrets::is_clear;
+
+/// Records that are rewritten a second at most, so that others find the store free.
+const REWRITES_PER_SECOND: u32 = 200;
+/// How often one record is read again because somebody else has changed it at the same moment.
+const MAX_TRIES: u32 = 5;
+
+/// How far an upgrade has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreUpgrade {
+    /// Webhooks that were looked at.
+    pub checked: u64,
+    /// Webhooks that were rewritten.
+    pub rewritten: u64,
+    /// Ids of webhooks that cannot be read, and are left as they are.
+    pub unreadable: Vec<String>,
+}
+
+/// Why a store is not upgraded.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeRefused {
+    /// Gateways that cannot read the later format still run.
+    #[error(
+        "{} of the running gateways cannot read format {to} ({}): upgrade or stop them first", gateways.len(),
+        gateways.iter().map(GatewayId::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    OldGateways {
+        /// The format that was asked for.
+        to: Format,
+        /// Which.
+        gateways: Vec<GatewayId>,
+    },
+    /// The store does not answer as it should.
+    #[error(transparent)]
+    Store(#[from] crate::error::StoreError),
+}
+
+impl Store {
+    /// Raises the format in which all processes write, and rewrites the records of earlier ones, at most 200 a second.
+    /// `progress` is called after each page. What was cut off is done by calling it again.
+    ///
+    /// Processes that cannot read the format stop to work from then on: it must be raised only when none is left.
+    ///
+    /// # Errors
+    ///
+    /// [`UpgradeRefused::OldGateways`] while gateways run that are known not to read the format.
+    pub async fn upgrade(
+        &self,
+        to: Format,
+        mut progress: impl FnMut(&StoreUpgrade) + Send,
+    ) -> std::result::Result<StoreUpgrade, UpgradeRefused> {
+        if self.format() < to {
+            self.raise_format(to).await?;
+        }
+        let mut done = StoreUpgrade::default();
+        let mut after = String::new();
+        loop {
+            let page = self.accounts(&after, MAX_PAGE).await?;
+            for account in &page.items {
+                self.rewrite_webhooks(&account.record.id, &mut done, &mut progress).await?;
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(done),
+            }
+        }
+    }
+
+    async fn raise_format(&self, to: Format) -> std::result::Result<(), UpgradeRefused> {
+        let gateways = self.gateways().await?;
+        let old: Vec<GatewayId> =
+            gateways.into_iter().filter(|gateway| gateway.reads < to.number()).map(|gateway| gateway.id).collect();
+        if !old.is_empty() {
+            return Err(UpgradeRefused::OldGateways { to, gateways: old });
+        }
+        let Some(head) = self.backend.open().await? else {
+            return Err(crate::error::StoreErrorKind::WrongStore.with("the store is gone").into());
+        };
+        self.backend.raise_format(StoreHead { format: to.number(), min_reader: to.number(), ..head }).await?;
+        self.heard_of_format(to.number());
+        Ok(())
+    }
+
+    async fn rewrite_webhooks(
+        &self,
+        account: &AccountId,
+        done: &mut StoreUpgrade,
+        progress: &mut (impl FnMut(&StoreUpgrade) + Send),
+    ) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let page = self.each_webhook(account, &after, MAX_PAGE).await?;
+            for (name, found) in page.items {
+                done.checked += 1;
+                match found {
+                    Ok(found) if is_clear(&found.record) => done.rewritten += u64::from(self.rewrite(found).await?),
+                    Ok(_) => {}
+                    Err(_) => done.unreadable.push(name),
+                }
+            }
+            progress(done);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Writes a webhook as it is, which seals it. Returns whether this call did so.
+    async fn rewrite(&self, found: Versioned<Webhook>) -> Result<bool> {
+        let id = found.record.id.clone();
+        let mut found = Some(found);
+        for _ in 0..MAX_TRIES {
+            let Some(webhook) = found.filter(|found| is_clear(&found.record)) else { return Ok(false) };
+            if let CommitAnswer::Committed(_) = self.commit(&rewriting(webhook)).await? {
+                tokio::time::sleep(Duration::from_secs(1) / REWRITES_PER_SECOND).await;
+                return Ok(true);
+            }
+            found = self.webhook(&id).await?;
+        }
+        Ok(false)
+    }
+}
+
+fn rewriting(webhook: Versioned<Webhook>) -> Change {
+    let record = webhook.record.clone();
+    Change {
+        event: EventId::generate(&mut os_rng()),
+        action: Action::WebhookUpdated,
+        actor: Actor::Operator,
+        writes: vec![Write::replace(webhook, record)],
+        secret: None,
+        receipt: None,
+    }
+}
