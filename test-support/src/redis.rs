@@ -42,6 +42,22 @@ impl RedisServer {
         })
     }
 
+    /// Starts one with the records of an RDB file.
+    ///
+    /// # Panics
+    /// If the file cannot be copied, or redis-server does not start.
+    pub fn start_from(rdb: &Path) -> Self {
+        let server = Self::run(|port, directory| {
+            std::fs::copy(rdb, directory.join("dump.rdb")).expect("the file can be copied");
+            let port = port.to_string();
+            let own = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"];
+            own.into_iter().map(str::to_owned).chain([directory.display().to_string()]).collect()
+        });
+        // With an append-only file from the start it would read that alone.
+        assert_eq!(server.ask(&["config", "set", "appendonly", "yes"]), "OK");
+        server
+    }
+
     /// Starts a replica of it, and waits until that is in step.
     ///
     /// # Panics

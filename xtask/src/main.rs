@@ -1,9 +1,10 @@
-//! What contributors run: `cargo xtask test`, `cargo xtask bench`, `cargo xtask dist`.
+//! What contributors run: `cargo xtask test`, `cargo xtask bench`, `cargo xtask dist`, `cargo xtask release`.
 
 mod bench;
 mod dist;
 mod install;
 mod npm;
+mod release;
 mod run;
 mod schemathesis;
 mod steps;
@@ -26,6 +27,16 @@ enum Command {
     Bench(BenchOptions),
     /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
     Dist,
+    /// Build the program of an earlier release from its commit, into target/releases
+    Release {
+        /// As releases.toml names it
+        name: String,
+    },
+    /// Make the golden stores of an earlier release with its program, into gatepost/tests/golden
+    Golden {
+        /// As releases.toml names it
+        name: String,
+    },
 }
 
 /// Options of `cargo xtask test`.
@@ -56,5 +67,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => steps::run_all(&options),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
+        Command::Release { name } => release::build_one(&name),
+        Command::Golden { name } => release::make_golden(&name),
     }
 }

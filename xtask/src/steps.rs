@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use crate::TestOptions;
 use crate::bench::instructions;
 use crate::run::{run, run_with, tell};
-use crate::{install, npm, schemathesis, tidy};
+use crate::{install, npm, release, schemathesis, tidy};
 
 /// A check by its name.
 struct Step {
@@ -68,6 +68,7 @@ fn long(options: &TestOptions) -> anyhow::Result<()> {
     }
     // Its own step comes before, unless this one was asked for alone.
     npm::install()?;
+    release::build_all()?;
     // As it is shipped: what is measured here is told to others.
     let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
     run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())

@@ -11,12 +11,17 @@ mod embedded;
 mod failover;
 mod fence;
 mod full;
+mod golden;
 mod import;
 mod limits;
 mod outage;
 mod process;
 mod projects;
+#[cfg(any(feature = "long", feature = "golden"))]
+mod release;
 mod secrets;
+#[cfg(feature = "long")]
+mod side_by_side;
 mod single;
 mod site;
 #[cfg(feature = "long")]

@@ -36,7 +36,12 @@ pub(crate) struct Gatepost {
 
 /// A command of the program, without the environment of the one who runs the tests.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_gatepost")), directory, arguments)
+}
+
+/// The same of another program, such as an earlier release.
+pub(crate) fn command_of(program: &Path, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env_clear().env("GATEPOST_MASTER_KEY", MASTER_KEY);
     command
 }
@@ -60,8 +65,19 @@ impl Gatepost {
 
     /// The same with variables of the environment.
     pub(crate) async fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_gatepost"));
+        Self::start_program(program, directory, arguments, environment).await
+    }
+
+    /// The same of another program, such as an earlier release.
+    pub(crate) async fn start_program(
+        program: &Path,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS).collect();
-        let mut command = command(directory, &arguments);
+        let mut command = command_of(program, directory, &arguments);
         command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true").envs(environment.iter().copied());
         Self::spawn(command).await
     }

@@ -1,0 +1,141 @@
+//! Making golden stores with the program of a release: `cargo xtask golden NAME`.
+
+use std::path::Path;
+
+use gatepost_test_support::{Origin, RedisServer};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{MANIFEST, directory, patch};
+use crate::admin::Admin;
+use crate::process::{Gatepost, UNCONFIGURED, command_of};
+use crate::release::{LAST, program};
+use crate::site::{DEADLINE, ask};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn golden_stores_are_made() {
+    make_embedded().await;
+    make_on_redis().await;
+}
+
+async fn make_embedded() {
+    let (target, working) = (directory(LAST, "embedded"), tempfile::tempdir().unwrap());
+    let upstream = Origin::start();
+    let access_key = create_access_key(working.path(), "embedded:./gatepost-data", "admin");
+    let viewer = create_access_key(working.path(), "embedded:./gatepost-data", "viewer");
+    let arguments = ["up", "--upstream", &upstream.url()];
+    let mut up = Gatepost::start_program(&program(LAST), working.path(), &arguments, &[]).await;
+    let manifest = fill(&up, &access_key, &viewer).await;
+    assert_eq!(up.terminate(), Some(0));
+    std::fs::create_dir_all(&target).unwrap();
+    std::fs::copy(working.path().join("gatepost-data/gatepost.redb"), target.join("gatepost.redb")).unwrap();
+    write(&target, &manifest);
+}
+
+async fn make_on_redis() {
+    let (target, redis, upstream) = (directory(LAST, "redis"), RedisServer::start(), Origin::start());
+    let access_key = create_access_key(Path::new(UNCONFIGURED), &redis.url(), "admin");
+    let viewer = create_access_key(Path::new(UNCONFIGURED), &redis.url(), "viewer");
+    let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];
+    let mut up = Gatepost::start_program(&program(LAST), Path::new(UNCONFIGURED), &arguments, &[]).await;
+    let manifest = fill(&up, &access_key, &viewer).await;
+    assert_eq!(up.terminate(), Some(0));
+    std::fs::create_dir_all(&target).unwrap();
+    assert_eq!(redis.ask(&["save"]), "OK");
+    std::fs::copy(redis.directory().join("dump.rdb"), target.join("dump.rdb")).unwrap();
+    write(&target, &manifest);
+}
+
+fn create_access_key(directory: &Path, store: &str, role: &str) -> String {
+    let arguments = ["access-key", "create", "--store", store, "--role", role, "--output", "json"];
+    let output = command_of(&program(LAST), directory, &arguments).output().unwrap();
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    printed["key"].as_str().unwrap().to_owned()
+}
+
+fn write(target: &Path, manifest: &Value) {
+    let text = serde_json::to_string_pretty(manifest).unwrap() + "\n";
+    std::fs::write(target.join(MANIFEST), text).unwrap();
+}
+
+/// Fills a store through the admin API and the gateway, and describes what is in it then.
+async fn fill(up: &Gatepost, access_key: &str, viewer: &str) -> Value {
+    let admin = Admin::new(up.admin.unwrap(), access_key);
+    let project = admin.project().await;
+    let test_project = admin.post("/projects", json!({"name": "test", "env": "test"})).await;
+    let ended = admin.project().await;
+    let nobody = "http://127.0.0.1:9/path-secret?token=query-secret";
+    let hook = json!({
+        "name": "hook", "url": nobody, "customHeaders": {"X-Golden": "header-secret"},
+        "topics": ["api-key.created", "api-key.firstUsed", "api-key.updated", "api-key.deleted"],
+    });
+    let webhook = admin.post("/webhooks", hook).await;
+    let paused = json!({
+        "name": "paused", "url": nobody, "topics": ["project.updated"], "status": "paused", "theauthapiSignature": true,
+        "projectId": project,
+    });
+    let paused = admin.post("/webhooks", paused).await;
+    let path = format!("/webhooks/{}/rotate-secret", paused["id"].as_str().unwrap());
+    assert_eq!(admin.send(Method::POST, &path, String::new()).await.status(), 200);
+
+    let mut keys = serde_json::Map::new();
+    for (name, members, status) in [
+        ("used", json!({"customMetaData": {"plan": "gold"}, "customAccountId": "über"}), 200),
+        ("unused", json!({}), 200),
+        ("chosen", json!({"key": "my-own-golden-value", "permissions": ["read"]}), 200),
+        ("limited", json!({"rateLimitConfigs": {"rateLimit": 1000, "rateLimitTtl": 60}}), 200),
+        ("metered", json!({"quota": {"limit": 100_000, "period": "month"}}), 200),
+        ("locked", json!({"allowedIps": ["10.0.0.0/8"]}), 403),
+        ("expired", json!({"expiry": "2020-01-01"}), 401),
+        ("revoked", json!({}), 401),
+        ("renamed", json!({}), 200),
+        ("rotated", json!({}), 200),
+    ] {
+        keys.insert(name.to_owned(), key(&admin, &project, members, status).await);
+    }
+    let test_id = test_project["id"].as_str().unwrap();
+    keys.insert("of test".to_owned(), key(&admin, test_id, json!({}), 403).await);
+    keys.insert("of ended project".to_owned(), key(&admin, &ended, json!({}), 401).await);
+    change(&admin, &ended, &mut keys).await;
+    for key in keys.values() {
+        if key["name"] != "unused" {
+            ask(&up.url("/x"), key["key"].as_str().unwrap()).await;
+        }
+    }
+    await_flush(&admin, &project).await;
+    json!({
+        "accessKey": access_key, "viewerKey": viewer, "project": project,
+        "webhook": {"id": webhook["id"], "secret": webhook["secret"]}, "keys": keys,
+    })
+}
+
+async fn key(admin: &Admin, project: &str, members: Value, status: u16) -> Value {
+    let mut body = json!({"name": "golden", "projectId": project});
+    body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let made = admin.post("/api-keys", body).await;
+    json!({"id": made["id"], "key": made["key"], "status": status, "record": made})
+}
+
+/// Changes after which a store holds more than creations.
+async fn change(admin: &Admin, ended: &str, keys: &mut serde_json::Map<String, Value>) {
+    let path =
+        |keys: &serde_json::Map<String, Value>, name: &str| format!("/api-keys/{}", keys[name]["id"].as_str().unwrap());
+    admin.delete_key(keys["revoked"]["key"].as_str().unwrap()).await;
+    patch(admin, &path(keys, "renamed"), json!({"key": "a-golden-value-that-replaced-another"})).await;
+    keys["renamed"]["key"] = json!("a-golden-value-that-replaced-another");
+    let rotated = admin.post(&format!("{}/rotate", path(keys, "rotated")), json!({"overlapSeconds": 7_776_000})).await;
+    keys["rotated"]["key"] = rotated["key"].clone();
+    let answer = admin.send(Method::DELETE, &format!("/projects/{ended}"), String::new()).await;
+    assert_eq!(answer.status(), 200);
+}
+
+/// Waits until uses were added to the store.
+async fn await_flush(admin: &Admin, project: &str) {
+    let path = format!("/analytics/api-key-totals?projectId={project}&dateGrouping=month");
+    let flushed = async {
+        while super::get(admin, &path).await.as_array().unwrap().len() < 6 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, flushed).await.is_ok());
+}

@@ -1,0 +1,115 @@
+//! Programs of earlier releases, built from their commits, and the stores that they make.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::run::{Presence, is_there, root, run, run_with, tell};
+
+/// Where they are kept, below the root.
+const DIRECTORY: &str = "target/releases";
+/// Which there are, by name and commit.
+const LIST: &str = "releases.toml";
+
+/// An earlier release.
+#[derive(Debug, PartialEq, Eq)]
+struct Release {
+    name: String,
+    commit: String,
+}
+
+/// Builds the programs of all earlier releases that are not there yet.
+pub(crate) fn build_all() -> anyhow::Result<()> {
+    releases()?.iter().try_for_each(|release| build(release).map(drop))
+}
+
+/// Builds the program of one, and prints where it is.
+pub(crate) fn build_one(name: &str) -> anyhow::Result<()> {
+    let program = build(&named(name)?)?;
+    tell(&format!("xtask: {}", program.display()));
+    Ok(())
+}
+
+/// Makes the golden stores of a release with its program.
+pub(crate) fn make_golden(name: &str) -> anyhow::Result<()> {
+    build(&named(name)?)?;
+    run(
+        "cargo",
+        &["test", "--package", "gatepost", "--features", "golden", "--test", "e2e", "--locked", "golden_stores"],
+    )
+}
+
+fn named(name: &str) -> anyhow::Result<Release> {
+    let releases = releases()?;
+    let names: Vec<String> = releases.iter().map(|release| release.name.clone()).collect();
+    let found = releases.into_iter().find(|release| release.name == name);
+    found.with_context(|| format!("there is no release {name}; {LIST} has {}", names.join(", ")))
+}
+
+fn releases() -> anyhow::Result<Vec<Release>> {
+    let text = std::fs::read_to_string(root().join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
+    Ok(parse(&text))
+}
+
+/// The file has nothing but tables of `name` and `commit`, each on a line of its own.
+fn parse(text: &str) -> Vec<Release> {
+    let value = |table: &str, key: &str| {
+        let line = table.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
+        line.map(|value| value.trim().trim_matches('"').to_owned())
+    };
+    let tables = text.split("[[release]]").skip(1);
+    tables.filter_map(|table| Some(Release { name: value(table, "name")?, commit: value(table, "commit")? })).collect()
+}
+
+fn build(release: &Release) -> anyhow::Result<PathBuf> {
+    let directory = root().join(DIRECTORY).join(&release.name);
+    let program = directory.join("gatepost");
+    if program.exists() {
+        return Ok(program);
+    }
+    tell(&format!("xtask: building {} from its commit {}: a few minutes", release.name, release.commit));
+    let source = directory.join("source");
+    check_out(release, &source)?;
+    let (manifest, target) = (source.join("Cargo.toml"), directory.join("target"));
+    let arguments = ["build", "--release", "--locked", "--package", "gatepost", "--manifest-path"];
+    let target = [("CARGO_TARGET_DIR", text(&target)?)];
+    run_with("cargo", &[&arguments[..], &[text(&manifest)?]].concat(), &target)?;
+    std::fs::copy(directory.join("target/release/gatepost"), &program)?;
+    for rest in ["source", "target"] {
+        std::fs::remove_dir_all(directory.join(rest))?;
+    }
+    Ok(program)
+}
+
+/// Puts the files of a release's commit into a directory.
+fn check_out(release: &Release, directory: &Path) -> anyhow::Result<()> {
+    let commit = format!("{}^{{commit}}", release.commit);
+    if is_there("git", &["-C", text(&root())?, "cat-file", "-e", &commit]) == Presence::Missing {
+        bail!("the commit {} of {} is not in this clone: git fetch --unshallow", release.commit, release.name);
+    }
+    if directory.exists() {
+        std::fs::remove_dir_all(directory)?;
+    }
+    std::fs::create_dir_all(directory)?;
+    let archive = directory.with_extension("tar");
+    run("git", &["archive", "--output", text(&archive)?, &release.commit])?;
+    run("tar", &["--extract", "--file", text(&archive)?, "--directory", text(directory)?])?;
+    Ok(std::fs::remove_file(archive)?)
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_releases_is_read() {
+        let release = |name: &str, commit: &str| Release { name: name.to_owned(), commit: commit.to_owned() };
+        let text = "# x\n[[release]]\nname = \"v1\"\ncommit = \"aa\"\n\n[[release]]\nname = \"v2\"\ncommit = \"bb\"\n";
+        assert_eq!(parse(text), [release("v1", "aa"), release("v2", "bb")]);
+        assert!(releases().unwrap().iter().all(|release| release.commit.len() == 40));
+    }
+}
