@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatepost_ops::HttpServer;
+use gatepost_ops::{HttpServer, ServerTasks};
+use gatepost_runtime::Task;
 use tokio::sync::watch;
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -12,7 +13,9 @@ use crate::ControlPlane;
 use crate::api;
 
 /// Connections at a time.
-const MAX_CONNECTIONS: usize = 1000;
+const MAX_CONNECTIONS: u32 = 1000;
+/// What serves them.
+const TASKS: ServerTasks = ServerTasks { listener: Task::AdminListener, connection: Task::AdminConnection };
 
 /// An admin API that listens.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl ControlPlaneServer {
     pub async fn start(address: SocketAddr, control_plane: ControlPlane) -> Result<Self, NotStarted> {
         let stopping = control_plane.stopping.clone();
         let app = MapRequestLayer::new(api::without_last_slash).layer(api::router(control_plane));
-        let server = HttpServer::start(address, app, MAX_CONNECTIONS).await;
+        let server = HttpServer::start(address, app, MAX_CONNECTIONS, TASKS).await;
         server.map(|server| Self { server, stopping }).map_err(|error| NotStarted { address, error })
     }
 

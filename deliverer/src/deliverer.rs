@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::time::Clock;
+use gatepost_runtime::{Task, supervise_on};
 use gatepost_store::Store;
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -57,9 +58,10 @@ impl Deliverer {
         };
         let shares = shared.shares.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(fan_out::run(shared.clone()));
-        tasks.spawn(work::run(shared.clone()));
-        tasks.spawn(housekeeping::run(shared));
+        let (of_fan_out, of_work) = (shared.clone(), shared.clone());
+        supervise_on(&mut tasks, Task::FanOut, move || fan_out::run(of_fan_out.clone()));
+        supervise_on(&mut tasks, Task::Dispatcher, move || work::run(of_work.clone()));
+        supervise_on(&mut tasks, Task::Housekeeping, move || housekeeping::run(shared.clone()));
         Ok(Self { stop, tasks, shares })
     }
 

@@ -1,10 +1,11 @@
 //! One delivery in a worker's hands: build, sign, send, settle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::{Webhook, WebhookStatus};
-use gatepost_domain::schedule::{Attempt, NextStep, next_step};
+use gatepost_domain::schedule::{Attempt, NextStep, Outcome, next_step};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::act::{RawSettle, Step};
 use gatepost_store::{Leased, Result, StoreErrorKind, os_rng};
@@ -26,7 +27,7 @@ struct Ended {
 }
 
 /// Delivers, or gives the delivery back.
-pub(crate) async fn deliver(shared: Shared, lease: Lease) {
+pub(crate) async fn deliver(shared: Shared, lease: Arc<Lease>) {
     let delivering = async {
         let attempted = tokio::select! {
             attempted = attempt_once(&shared, &lease) => attempted,
@@ -45,6 +46,18 @@ pub(crate) async fn deliver(shared: Shared, lease: Lease) {
         }
     };
     lease.prolonged(&shared.store, delivering).await;
+}
+
+/// Settles a delivery whose task has panicked as a failed attempt: it is tried again on its schedule.
+pub(crate) async fn fail(shared: Shared, lease: Arc<Lease>) {
+    let sent = Sent {
+        outcome: Outcome::Failed { retry_after: None },
+        status: None,
+        error: Some("an internal error".to_owned()),
+        at: shared.sender.now(),
+        took: Duration::ZERO,
+    };
+    settle(&shared, &lease, ended(&lease.leased, &sent)).await;
 }
 
 async fn settle(shared: &Shared, lease: &Lease, ended: Ended) {

@@ -77,6 +77,14 @@ pub struct Sent {
     pub took: Duration,
 }
 
+/// Why a sender cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the CA certificates that https webhooks are checked against cannot be loaded ({0}): install the bundle of the \
+     system (Debian and Ubuntu: ca-certificates), or name a PEM file with SSL_CERT_FILE"
+)]
+pub struct NoCertificates(String);
+
 /// Sends messages. Clones share connections.
 #[derive(Clone)]
 pub struct Sender {
@@ -87,7 +95,11 @@ pub struct Sender {
 
 impl Sender {
     /// A sender whose every connection the guard admits: it follows no redirect and uses no proxy.
-    pub fn new(guard: Guard, clock: Arc<dyn Clock>) -> reqwest::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Where the certificates of the system cannot be loaded.
+    pub fn new(guard: Guard, clock: Arc<dyn Clock>) -> Result<Self, NoCertificates> {
         let client = Client::builder()
             .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(GuardedResolver(guard))
@@ -97,7 +109,8 @@ impl Sender {
             .timeout(ATTEMPT_DEADLINE)
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(8)
-            .build()?;
+            .build()
+            .map_err(|error| NoCertificates(innermost(&error)))?;
         Ok(Self { client, guard, clock })
     }
 
@@ -193,7 +206,11 @@ fn described(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return timed_out();
     }
-    // The innermost cause says most, and none of them holds a header or a body.
+    innermost(error)
+}
+
+/// The innermost cause says most, and none of them holds a header or a body.
+fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

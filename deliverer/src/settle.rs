@@ -1,10 +1,12 @@
 //! Settling: what ends at about the same time is settled in one act of the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_runtime::{Task, spawn, supervise};
 use gatepost_store::act::{Held, RawSettle};
 use gatepost_store::{Result, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::lease::Ends;
@@ -28,7 +30,8 @@ impl Settler {
     /// Starts it; it ends when no clone is left.
     pub(crate) fn start(store: Store) -> Self {
         let (sender, waiting) = mpsc::channel(MAX_SENDING);
-        tokio::spawn(run(store, waiting));
+        let waiting = Arc::new(Mutex::new(waiting));
+        supervise(Task::Settler, move || run(store.clone(), Arc::clone(&waiting)));
         Self(sender)
     }
 
@@ -56,10 +59,12 @@ impl Settler {
     }
 }
 
-async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+/// One run at a time: the next one finds the lock free where a panic has ended the one before.
+async fn run(store: Store, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    let mut waiting = waiting.lock().await;
     let mut together = Vec::with_capacity(MAX_TOGETHER);
     while waiting.recv_many(&mut together, MAX_TOGETHER).await > 0 {
-        let act = tokio::spawn(settle_all(store.clone(), together.split_off(0)));
+        let act = spawn(Task::Settlement, settle_all(store.clone(), together.split_off(0)));
         // It goes on if it takes longer.
         drop(tokio::time::timeout(GATHER, act).await);
     }

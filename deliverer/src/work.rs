@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use gatepost_domain::id::{LeaseToken, WebhookId};
+use gatepost_runtime::{Task, spawn_or};
 use gatepost_store::act::LeaseRequest;
 use gatepost_store::{Result, StoreErrorKind, os_rng};
 use tokio::time::Instant;
@@ -132,8 +133,10 @@ async fn lease(shared: &Shared, webhook: WebhookId, granted: Granted) -> Result<
     let count = leased.len();
     for (leased, place) in leased.into_iter().zip(granted.places) {
         let (webhook, addressee, token) = (webhook.clone(), addressee.clone(), token.clone());
-        let lease = Lease { webhook, addressee, token, leased, ends: Ends::at(ends) };
-        tokio::spawn(keep(place, shared.clone(), delivery::deliver(shared.clone(), lease)));
+        let lease = Arc::new(Lease { webhook, addressee, token, leased, ends: Ends::at(ends) });
+        let delivering = delivery::deliver(shared.clone(), Arc::clone(&lease));
+        let failing = delivery::fail(shared.clone(), lease);
+        spawn_or(Task::Delivery, delivering, failing, Held { place: Some(place), shared: shared.clone() });
     }
     Ok(count)
 }
@@ -147,9 +150,15 @@ async fn addressee(shared: &Shared, webhook: &WebhookId) -> Result<Addressee> {
     }
 }
 
-/// Keeps a place until a delivery has ended, then wakes the work loop.
-async fn keep(place: Place, shared: Shared, delivering: impl Future<Output = ()>) {
-    delivering.await;
-    drop(place);
-    shared.wake.notify_one();
+/// A place, until a delivery has ended. Then the work loop is woken.
+struct Held {
+    place: Option<Place>,
+    shared: Shared,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.place.take());
+        self.shared.wake.notify_one();
+    }
 }

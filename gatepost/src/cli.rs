@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Store(StoreCommandOptions),
     /// Copy an embedded store into a file, also while it is used. The master key is not in the copy
     Backup(BackupOptions),
-    /// Check the configuration, and tell all that is wrong with it
+    /// Check what a start needs: configuration, master key, certificates, store, names of upstreams
     Check(CheckOptions),
 }
 
@@ -161,6 +161,9 @@ pub(crate) struct CheckOptions {
     /// Print a file with every key, its meaning and its default
     #[arg(long)]
     pub(crate) print_default: bool,
+    /// Leave out what needs a network: the store on Redis, names of upstreams
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ use gatepost_store::StoreUrl;
 
 use crate::cli::Options;
 use crate::config::{self, Config};
+use crate::output;
 
 /// Something was asked for in a wrong way: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +35,10 @@ fn load(options: &Options) -> anyhow::Result<Config> {
 }
 
 /// The same for a command that does not log.
-#[expect(clippy::print_stderr, reason = "warnings of a command go to its terminal")]
 fn load_and_tell(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;
     for warning in &config.warnings {
-        eprintln!("gatepost: {warning}");
+        output::message(warning);
     }
     Ok(config)
 }

@@ -51,6 +51,8 @@ pub(crate) struct StoreConfig {
     pub(crate) unsafe_redis: UnsafeRedis,
     pub(crate) replicas: Replicas,
     pub(crate) write_format: Format,
+    /// How long a start waits for it.
+    pub(crate) start_timeout: Duration,
 }
 
 /// The admin API.
@@ -165,6 +167,7 @@ fn store(mut section: Section<'_>) -> StoreConfig {
             wait: Duration::from_millis(section.number("replica_wait_ms", 1000, 1, 30_000)),
         },
         write_format: write_format(&mut section),
+        start_timeout: Duration::from_millis(section.number("start_timeout_ms", 60_000, 0, 3_600_000)),
     };
     section.finish();
     config

@@ -5,11 +5,13 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gatepost_control_plane::{AccountWas, ControlPlane, Mode, NewAccessKey, Purged};
 use gatepost_domain::record::Role;
+use gatepost_runtime::{Task, spawn, supervise};
 use gatepost_store::{Format, Store, StoreUpgrade};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,7 @@ pub(crate) const ADDED: &str = "added";
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
     CreateAccessKey { account_name: Option<String>, project: Option<String>, role: String, name: String },
+    RevokeAccessKey { id: String },
     Backup { file: PathBuf },
     Import(Order),
     Purge { inactive_for_s: u64, dry_run: bool },
@@ -46,6 +49,7 @@ enum Request {
 #[derive(Serialize, Deserialize)]
 enum Answer {
     Created(Printed),
+    Revoked,
     BackedUp { bytes: u64 },
     Imported(Report),
     Purged { seen: u64, removed: u64 },
@@ -97,20 +101,25 @@ pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store
             return;
         }
     };
-    tokio::spawn(async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let serving = serve(stream, control_plane.clone(), store.clone());
-                    tokio::spawn(async move { drop(tokio::time::timeout(DEADLINE, serving).await) });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the control socket does not accept");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
+    let listener = Arc::new(listener);
+    supervise(Task::ControlSocket, move || accept(Arc::clone(&listener), control_plane.clone(), store.clone()));
+}
+
+async fn accept(listener: Arc<UnixListener>, control_plane: ControlPlane, store: Store) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let serving = serve(stream, control_plane.clone(), store.clone());
+                spawn(Task::ControlSocketConnection, async move {
+                    drop(tokio::time::timeout(DEADLINE, serving).await);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the control socket does not accept");
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
-    });
+    }
 }
 
 fn bind(directory: &Path) -> std::io::Result<UnixListener> {
@@ -151,6 +160,23 @@ pub(crate) async fn create_access_key(directory: &Path, new: &NewAccessKey) -> a
     match ask(directory, &request).await? {
         None => Ok(None),
         Some(Answer::Created(printed)) => Ok(Some(printed)),
+        Some(Answer::Failed(why)) => bail!(why),
+        Some(_) => bail!(NOT_ASKED),
+    }
+}
+
+/// Whether a running process has done what was asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Done,
+    NoProcess,
+}
+
+/// Asks it to revoke an access key.
+pub(crate) async fn revoke_access_key(directory: &Path, id: &str) -> anyhow::Result<Asked> {
+    match ask(directory, &Request::RevokeAccessKey { id: id.to_owned() }).await? {
+        None => Ok(Asked::NoProcess),
+        Some(Answer::Revoked) => Ok(Asked::Done),
         Some(Answer::Failed(why)) => bail!(why),
         Some(_) => bail!(NOT_ASKED),
     }
@@ -198,6 +224,14 @@ pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Opti
     }
 }
 
+/// Whether a process holds the store in a directory.
+pub(crate) async fn is_served(directory: &Path) -> bool {
+    match ShortPath::of(directory) {
+        Ok(short) => UnixStream::connect(&short.path).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
 async fn ask(directory: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
     let Ok(short) = ShortPath::of(directory) else { return Ok(None) };
     let Ok(mut stream) = UnixStream::connect(&short.path).await else { return Ok(None) };
@@ -226,6 +260,10 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
             let role = Role::parse(&role).context("the role is not known")?;
             let new = NewAccessKey { account_name, project, role, name };
             Ok(Answer::Created(control_plane.create_access_key(new).await?.into()))
+        }
+        Request::RevokeAccessKey { id } => {
+            control_plane.revoke_access_key(&id).await?;
+            Ok(Answer::Revoked)
         }
         Request::UpgradeStore => {
             let StoreUpgrade { checked, rewritten, unreadable } = store.upgrade(Format::LATEST, |_| {}).await?;

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use futures::StreamExt;
 use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice};
 use gatepost_domain::problem::ErrorCode;
+use gatepost_runtime::Task;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -59,7 +60,7 @@ pub(crate) async fn run(use_cases: &ControlPlane, order: &Order, bar: &ProgressB
     let file = File::open(&order.file).with_context(|| format!("cannot read {}", order.file.display()))?;
     bar.set_length(file.metadata()?.len());
     let (format, bar_of_reader) = (order.format, bar.clone());
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = gatepost_runtime::blocking(Task::ImportFile, move || {
         let reader = BufReader::new(bar_of_reader.wrap_read(file));
         let read = match format {
             Format::Csv => read_csv(reader, &rows),
@@ -77,7 +78,9 @@ pub(crate) async fn run(use_cases: &ControlPlane, order: &Order, bar: &ProgressB
         report.add(outcome?);
     }
     drop(outcomes);
-    reading.await?;
+    if reading.await.is_err() {
+        bail!("reading the file panicked: run the import again to go on");
+    }
     report.faults.sort_unstable();
     Ok(report)
 }

@@ -8,10 +8,12 @@ mod demo;
 mod import;
 mod log;
 mod master_key;
+mod output;
 mod parts;
 mod private_file;
 mod probes;
 mod signals;
+mod startup;
 
 use std::process::ExitCode;
 
@@ -31,10 +33,12 @@ const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    let ended = run(cli);
+    log::finish();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&error);
+            output::message(&format!("{error:#}"));
             ExitCode::from(if error.is::<Wrong>() { WRONG_USE } else { FAILED })
         }
     }
@@ -58,15 +62,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,
             Command::Store(store) => commands::store::run(&options, &store.command).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
-            Command::Check(check) => commands::check::run(&options, &check),
+            Command::Check(check) => commands::check::run(&options, &check).await,
         }
     });
     // Names that are still being resolved must not hold up the end.
     runtime.shutdown_background();
     ended
-}
-
-#[expect(clippy::print_stderr, reason = "errors of a command go to its terminal")]
-fn tell(error: &anyhow::Error) {
-    eprintln!("gatepost: {error:#}");
 }

@@ -31,6 +31,20 @@ pub(crate) fn find(store: &StoreConfig) -> anyhow::Result<MasterKey> {
     }
 }
 
+/// Finds the master key without making one; none where a start would make one.
+pub(crate) fn existing(store: &StoreConfig) -> anyhow::Result<Option<MasterKey>> {
+    match &store.url {
+        StoreUrl::Embedded(directory) if !directory.join(FILE).exists() && !directory.join(STORE_FILE).exists() => {
+            match (from_environment()?, &store.master_key_file) {
+                (Some(key), _) => Ok(Some(key)),
+                (None, Some(file)) => read(file).map(Some),
+                (None, None) => Ok(None),
+            }
+        }
+        StoreUrl::Embedded(_) | StoreUrl::Redis(_) | StoreUrl::Memory => find(store).map(Some),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the master key is no key of the configuration")]
 fn from_environment() -> anyhow::Result<Option<MasterKey>> {
     let Some(text) = std::env::var_os(MASTER_KEY_VARIABLE) else { return Ok(None) };

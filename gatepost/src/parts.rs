@@ -11,6 +11,7 @@ use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions};
 use gatepost_ops::{OpsServer, Readiness};
+use gatepost_runtime::{Task, supervise};
 use gatepost_store::{MasterKey, Skew, Store, StoreOptions};
 use gatepost_verify::{Feed, Meters, VerifyOptions};
 use prometheus::Registry;
@@ -18,7 +19,8 @@ use prometheus::Registry;
 use crate::commands::Wrong;
 use crate::config::{Config, StoreConfig};
 use crate::probes::{self, Outage, StoreProbe};
-use crate::{log, master_key, signals};
+use crate::signals::Signals;
+use crate::{log, master_key, startup};
 
 /// Values that are no key are cached apart, this many for each key.
 const NEGATIVE_SHARE: u64 = 10;
@@ -38,6 +40,24 @@ pub(crate) struct Process {
     ops: OpsServer,
 }
 
+/// Why a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Ended {
+    BySignal,
+    ByPanics(Task),
+}
+
+impl Ended {
+    /// How the command ends after the drain.
+    pub(crate) fn outcome(self) -> anyhow::Result<()> {
+        match self {
+            Ended::BySignal => Ok(()),
+            Ended::ByPanics(task) => anyhow::bail!("the task {} panicked three times in a minute", task.as_str()),
+        }
+    }
+}
+
 /// Whether a store that is not there is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -46,24 +66,37 @@ pub(crate) enum Missing {
 }
 
 impl Process {
-    /// Starts what every process has: log, store, operations pages.
-    pub(crate) async fn start(config: Config, missing: Missing, outage: Outage) -> anyhow::Result<Self> {
-        log::start(&config.log_filter);
+    /// Starts what every process has: log, store, operations pages. None if a signal has ended the wait for the store.
+    pub(crate) async fn start(
+        signals: &mut Signals,
+        config: Config,
+        missing: Missing,
+        outage: Outage,
+    ) -> anyhow::Result<Option<Self>> {
         let (registry, readiness) = (Registry::new(), Readiness::default());
+        log::start(&config.log_filter, &registry)?;
+        gatepost_runtime::register_metrics(&registry)?;
         readiness.set("process", Err("starting".to_owned()));
         let ops = OpsServer::start(config.ops, readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find(&config.store)?;
-        let store = open_store(&config, &clock, &master, missing).await?;
+        let opening = startup::open_store(&config, &clock, &master, missing, &readiness);
+        let store = tokio::select! {
+            opened = opening => opened?,
+            () = signals.stop() => {
+                tracing::info!("stopped before the store answered");
+                return Ok(None);
+            }
+        };
         let warnings = [config.warnings.clone(), store.warnings().await?].concat();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         readiness.warn("settings", warnings);
-        let probe = StoreProbe::new(store.clone(), readiness.clone(), outage, &config, &registry)?;
-        tokio::spawn(probe.run());
+        let probe = Arc::new(StoreProbe::new(store.clone(), readiness.clone(), outage, &config, &registry)?);
+        supervise(Task::StoreProbe, move || Arc::clone(&probe).run());
         let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
-        Ok(Self { config, store, clock, registry, readiness, meters, ops })
+        Ok(Some(Self { config, store, clock, registry, readiness, meters, ops }))
     }
 
     /// Where the operations pages are.
@@ -82,13 +115,16 @@ impl Process {
         );
     }
 
-    /// Waits for a signal, with everything started.
-    pub(crate) async fn run_until_signal(&self) -> anyhow::Result<()> {
+    /// Waits, with everything started, for a signal, or for a task that panics again and again.
+    pub(crate) async fn run(&self, signals: &mut Signals) -> Ended {
         self.started();
-        signals::stop().await?;
+        let ended = tokio::select! {
+            () = signals.stop() => Ended::BySignal,
+            task = gatepost_runtime::gave_up() => Ended::ByPanics(task),
+        };
         tracing::info!("draining");
         self.readiness.drain();
-        Ok(())
+        ended
     }
 
     /// Starts the gateway's part.
@@ -117,8 +153,15 @@ impl Process {
             limits: config.limits.clone(),
         };
         let clock = Arc::clone(&self.clock);
-        let gateway = Gateway::start(listener, gateway_options, feed.verifier(), clock, &self.registry).await?;
-        tokio::spawn(probes::cache(feed.verifier(), self.readiness.clone()));
+        let gateway = match Gateway::start(listener, gateway_options, feed.verifier(), clock, &self.registry).await {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                sign_off(feed).await;
+                return Err(error.into());
+            }
+        };
+        let (verifier, readiness) = (feed.verifier(), self.readiness.clone());
+        supervise(Task::CacheProbe, move || probes::cache(Arc::clone(&verifier), readiness.clone()));
         tracing::info!(address = %gateway.address(), "the gateway listens");
         Ok(GatewayPart { gateway, feed, drain: config.drain_timeout })
     }
@@ -171,9 +214,13 @@ impl GatewayPart {
         if cut_off > 0 {
             tracing::warn!(requests = cut_off, "requests took too long to end and were cut off");
         }
-        if let Err(error) = self.feed.stop().await {
-            tracing::warn!(%error, "cannot sign off; the store forgets this gateway when it must be refusing");
-        }
+        sign_off(self.feed).await;
+    }
+}
+
+async fn sign_off(feed: Feed) {
+    if let Err(error) = feed.stop().await {
+        tracing::warn!(%error, "cannot sign off; the store forgets this gateway when it must be refusing");
     }
 }
 

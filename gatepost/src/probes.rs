@@ -78,7 +78,7 @@ impl StoreProbe {
     }
 
     /// Probes for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self: Arc<Self>) {
         loop {
             match self.store.queue_numbers().await {
                 Ok(numbers) => {

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 
 use gatepost_domain::time::Timestamp;
+use gatepost_runtime::LogWriter;
 
 use crate::context::Context;
 use crate::front::Target;
-use crate::log_writer::LogWriter;
 
 /// The name by which `log.filter` turns these lines off.
 const TARGET: &str = "gatepost::access";

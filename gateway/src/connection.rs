@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use gatepost_runtime::{Task, catch};
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
@@ -27,6 +28,17 @@ pub(crate) struct Connections<A> {
 struct Open {
     all: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl<A> Clone for Connections<A> {
+    fn clone(&self) -> Self {
+        Self {
+            app: Arc::clone(&self.app),
+            metrics: Arc::clone(&self.metrics),
+            limits: self.limits.clone(),
+            open: Arc::clone(&self.open),
+        }
+    }
 }
 
 impl<A> Connections<A> {
@@ -55,7 +67,10 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
         let address =
             digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical()));
         let _place = self.enter(address)?;
-        watched::watch(stream, self.limits.header_timeout, |stream| self.app.process_new(stream, shutdown)).await
+        let serving =
+            watched::watch(stream, self.limits.header_timeout, |stream| self.app.process_new(stream, shutdown));
+        // One that panics is closed.
+        catch(Task::GatewayConnection, serving).await.unwrap_or(None)
     }
 
     async fn cleanup(&self) {

@@ -10,7 +10,6 @@ mod front;
 mod host;
 mod identity;
 mod in_flight;
-mod log_writer;
 mod metrics;
 pub mod options;
 mod proxy;
@@ -25,3 +24,4 @@ mod watched;
 
 pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
 pub use server::{Gateway, NotStarted, bind};
+pub use upstream::unresolved;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::time::Clock;
+use gatepost_runtime::{LogWriter, Task, supervise};
 use gatepost_verify::Verifier;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -18,7 +19,6 @@ use tokio::task::JoinHandle;
 
 use crate::connection::Connections;
 use crate::in_flight::InFlight;
-use crate::log_writer::LogWriter;
 use crate::metrics::Metrics;
 use crate::options::GatewayOptions;
 use crate::proxy::Proxy;
@@ -28,6 +28,10 @@ use crate::upstream::{MAX_RETRIES, Upstream};
 
 /// Tasks that accept connections. More than one spreads them over cores at once.
 const ACCEPTORS: usize = 2;
+/// Bytes of lines of the access log that wait for their writer.
+const MAX_LOG_BYTES: usize = 8 << 20;
+/// Between two tries to listen again after a panic.
+const PAUSE_BEFORE_BINDING: Duration = Duration::from_millis(50);
 /// Idle connections kept to upstreams.
 const UPSTREAM_POOL: usize = 1024;
 
@@ -73,7 +77,10 @@ impl Gateway {
         server_options.keepalive_request_limit = Some(limits.max_requests_per_connection);
         http.server_options = Some(server_options);
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve(listener, address, Connections::new(http, metrics, limits), stopped));
+        let app = Connections::new(http, metrics, limits);
+        let mut bound = Some(listener);
+        let serving =
+            supervise(Task::GatewayListener, move || serve(bound.take(), address, app.clone(), stopped.clone()));
         Ok(Self { address, stop, in_flight, log_writer, serving })
     }
 
@@ -115,7 +122,7 @@ async fn proxy(
         Routes::new(options.routes, index).map_err(|name| NotStarted(format!("there is no upstream {name}")))?;
     let metrics =
         Metrics::register(registry, routes.names()).map_err(|error| NotStarted(format!("metrics: {error}")))?;
-    let log_writer = LogWriter::start(metrics.dropped_lines.clone())
+    let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BYTES, metrics.dropped_lines.clone())
         .map_err(|error| NotStarted(format!("the access log: {error}")))?;
     Ok(Proxy {
         routes,
@@ -135,8 +142,51 @@ fn server_conf() -> ServerConf {
     ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL, ..ServerConf::default() }
 }
 
-/// Runs Pingora's listening service on this runtime, on the socket that was bound before.
-async fn serve<A>(listener: TcpListener, address: SocketAddr, app: A, stopped: watch::Receiver<bool>)
+/// Stops the acceptors of Pingora, also when the task that waits for them panics.
+struct StopAcceptors(watch::Sender<bool>);
+
+impl Drop for StopAcceptors {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Runs Pingora's listening service on this runtime: on the socket that was bound before, or, after a panic, on one that
+/// is bound as soon as the acceptors of the run before have given the address up.
+async fn serve<A>(bound: Option<TcpListener>, address: SocketAddr, app: A, mut stopped: watch::Receiver<bool>)
+where
+    A: pingora::apps::ServerApp + Send + Sync + 'static,
+{
+    let listener = match bound {
+        Some(listener) => listener,
+        None => bind_again(address).await,
+    };
+    let (stop, shutdown) = watch::channel(false);
+    let acceptors = StopAcceptors(stop);
+    let serving = run_service(listener, address, app, shutdown);
+    tokio::pin!(serving);
+    let stopping = async {
+        // A sender that is gone is a stop as well.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+    };
+    tokio::select! {
+        () = &mut serving => return,
+        () = stopping => drop(acceptors),
+    }
+    serving.await;
+}
+
+async fn bind_again(address: SocketAddr) -> TcpListener {
+    loop {
+        match bind(address) {
+            Ok(listener) => return listener,
+            Err(error) => tracing::debug!(%error, "listening again waits"),
+        }
+        tokio::time::sleep(PAUSE_BEFORE_BINDING).await;
+    }
+}
+
+async fn run_service<A>(listener: TcpListener, address: SocketAddr, app: A, shutdown: watch::Receiver<bool>)
 where
     A: pingora::apps::ServerApp + Send + Sync + 'static,
 {
@@ -145,5 +195,5 @@ where
     let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
     let mut service = Service::new("gateway".to_owned(), app);
     service.add_tcp(&address.to_string());
-    service.start_service(Some(fds), stopped, ACCEPTORS).await;
+    service.start_service(Some(fds), shutdown, ACCEPTORS).await;
 }

@@ -32,6 +32,12 @@ struct Server {
     left_out_until_ms: AtomicU64,
 }
 
+/// What is wrong with the names of upstreams now: each that does not resolve, in words.
+pub async fn unresolved(upstreams: &[UpstreamOptions]) -> Vec<String> {
+    let resolved = futures::future::join_all(upstreams.iter().map(Upstream::resolve)).await;
+    resolved.into_iter().filter_map(Result::err).collect()
+}
+
 impl Upstream {
     /// Resolves the servers' names, once: an address that changes needs a restart.
     pub(crate) async fn resolve(options: &UpstreamOptions) -> Result<Self, String> {

@@ -9,13 +9,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use gatepost_runtime::{Task, spawn, supervise};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt};
 
 /// How long a connection may take for a request's header; also how long it may wait for the next request.
@@ -23,27 +24,58 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait after the system gave no connection.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+/// The tasks of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerTasks {
+    /// Accepts connections.
+    pub listener: Task,
+    /// Serves one.
+    pub connection: Task,
+}
+
 /// A server that listens.
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    /// Ends connections at once.
+    cut: watch::Sender<bool>,
+    places: Arc<Semaphore>,
+    max_connections: u32,
     serving: JoinHandle<()>,
+}
+
+/// What all connections of a server share.
+#[derive(Clone)]
+struct Shared<S> {
+    app: S,
+    tasks: ServerTasks,
+    places: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
+    cut: watch::Receiver<bool>,
 }
 
 impl HttpServer {
     /// Starts to serve an app, over so many connections at a time: further ones wait until one has ended.
     /// Every request tells by whom it was sent, as [`ConnectInfo`].
-    pub async fn start<S>(address: SocketAddr, app: S, max_connections: usize) -> std::io::Result<Self>
+    pub async fn start<S>(
+        address: SocketAddr,
+        app: S,
+        max_connections: u32,
+        tasks: ServerTasks,
+    ) -> std::io::Result<Self>
     where
-        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        let listener = TcpListener::bind(address).await?;
+        let listener = Arc::new(TcpListener::bind(address).await?);
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(accept(listener, app, max_connections, stopped));
-        Ok(Self { address, stop, serving })
+        let (cut, is_cut) = watch::channel(false);
+        let places = Arc::new(Semaphore::new(max_connections as usize));
+        let shared = Shared { app, tasks, places: Arc::clone(&places), stopped, cut: is_cut };
+        let serving = supervise(tasks.listener, move || accept(Arc::clone(&listener), shared.clone()));
+        Ok(Self { address, stop, cut, places, max_connections, serving })
     }
 
     /// Where it listens.
@@ -54,35 +86,43 @@ impl HttpServer {
     /// Stops to listen, and waits for the requests in flight, or for `deadline`.
     pub async fn stop(mut self, deadline: Duration) {
         self.stop.send_replace(true);
-        if tokio::time::timeout(deadline, &mut self.serving).await.is_err() {
-            self.serving.abort();
-        }
+        let ended = async {
+            drop((&mut self.serving).await);
+            // Every place is free when no connection is left.
+            drop(self.places.acquire_many(self.max_connections).await);
+        };
+        // What has not ended by then is cut off.
+        drop(tokio::time::timeout(deadline, ended).await);
+        self.abort();
     }
 
     /// Ends it at once.
     pub fn abort(self) {
         self.serving.abort();
+        self.cut.send_replace(true);
     }
 }
 
-async fn accept<S>(listener: TcpListener, app: S, max_connections: usize, mut stopped: watch::Receiver<bool>)
+async fn accept<S>(listener: Arc<TcpListener>, shared: Shared<S>)
 where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let places = Arc::new(Semaphore::new(max_connections));
-    let mut connections = JoinSet::new();
+    let mut stopped = shared.stopped.clone();
     loop {
-        while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
-            accepted = accept_one(&listener, &places) => accepted,
-            () = is_stopped(&mut stopped) => break,
+            accepted = accept_one(&listener, &shared.places) => accepted,
+            () = is_true(&mut stopped) => break,
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                let serving = serve(stream, peer, app.clone(), stopped.clone());
-                connections.spawn(async move {
-                    serving.await;
+                let shared = shared.clone();
+                spawn(shared.tasks.connection, async move {
+                    let mut cut = shared.cut.clone();
+                    tokio::select! {
+                        () = serve(stream, peer, shared.app, shared.stopped) => {}
+                        () = is_true(&mut cut) => {}
+                    }
                     drop(place);
                 });
             }
@@ -92,8 +132,6 @@ where
             }
         }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
 }
 
 async fn accept_one(
@@ -122,7 +160,7 @@ where
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = is_stopped(&mut stopped) => {
+        () = is_true(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -132,9 +170,9 @@ where
     }
 }
 
-async fn is_stopped(stopped: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a stop as well.
-    drop(stopped.wait_for(|stopped| *stopped).await);
+async fn is_true(flag: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the end as well.
+    drop(flag.wait_for(|flag| *flag).await);
 }
 
 #[cfg(test)]
@@ -146,10 +184,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::Instant;
 
-    async fn start(max_connections: usize) -> HttpServer {
+    const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
+
+    async fn start(max_connections: u32) -> HttpServer {
         let app = Router::new()
             .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }));
-        HttpServer::start((Ipv4Addr::LOCALHOST, 0).into(), app, max_connections).await.unwrap()
+        HttpServer::start((Ipv4Addr::LOCALHOST, 0).into(), app, max_connections, TASKS).await.unwrap()
     }
 
     async fn connect(server: &HttpServer, text: &str) -> TcpStream {

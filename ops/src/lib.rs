@@ -4,6 +4,6 @@ mod http_server;
 mod readiness;
 mod server;
 
-pub use http_server::HttpServer;
+pub use http_server::{HttpServer, ServerTasks};
 pub use readiness::{Readiness, Warnings};
 pub use server::{NotStarted, OpsServer};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gatepost_runtime::TaskHealth;
 use serde::Serialize;
 
 /// Sentences about what is allowed but unwise, or will soon be a failure.
@@ -53,13 +54,23 @@ impl Readiness {
         };
         let mut dependencies: BTreeMap<&'static str, String> =
             state.dependencies.iter().map(|(name, state)| (*name, text(state))).collect();
+        let mut warnings: Warnings = state.warnings.values().flatten().cloned().collect();
+        let (down, up): (Vec<_>, Vec<_>) = gatepost_runtime::health().into_iter().partition(|health| health.is_down);
+        let names =
+            |tasks: &[TaskHealth]| tasks.iter().map(|health| health.task.as_str()).collect::<Vec<_>>().join(", ");
+        if !down.is_empty() {
+            dependencies.insert("tasks", format!("{} panicked, to be started again", names(&down)));
+        }
+        if !up.is_empty() {
+            warnings.push(format!("{} panicked within the last minute and was started again", names(&up)));
+        }
         if state.is_draining {
             dependencies.insert("process", "draining".to_owned());
         }
         Report {
-            ready: !state.is_draining && state.dependencies.values().all(Result::is_ok),
+            ready: !state.is_draining && down.is_empty() && state.dependencies.values().all(Result::is_ok),
             dependencies,
-            warnings: state.warnings.values().flatten().cloned().collect(),
+            warnings,
         }
     }
 

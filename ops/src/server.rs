@@ -8,11 +8,15 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
 
-use crate::http_server::HttpServer;
+use gatepost_runtime::Task;
+
+use crate::http_server::{HttpServer, ServerTasks};
 use crate::readiness::Readiness;
 
 /// Connections at a time.
-const MAX_CONNECTIONS: usize = 100;
+const MAX_CONNECTIONS: u32 = 100;
+/// What serves them.
+const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
 
 /// The pages of one process.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl OpsServer {
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
             .with_state((readiness, registry));
-        Ok(Self { server: HttpServer::start(address, app, MAX_CONNECTIONS).await.map_err(failed)? })
+        Ok(Self { server: HttpServer::start(address, app, MAX_CONNECTIONS, TASKS).await.map_err(failed)? })
     }
 
     /// Where it listens.

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use gatepost_domain::id::{GatewayId, StoreId};
 use gatepost_domain::time::{Clock, Timestamp, Version};
+use gatepost_runtime::{Panicked, Task};
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::watch;
@@ -73,8 +74,7 @@ impl Embedded {
     /// Opens the store in a directory, which is made if it is not there, or in memory.
     pub(crate) async fn open_at(path: Option<&Path>, options: &StoreOptions) -> Result<Self> {
         let (room, path) = (Room::of(path), path.map(Path::to_path_buf));
-        let opened = tokio::task::spawn_blocking(move || open_database(path.as_deref())).await;
-        let database = Arc::new(opened.map_err(|error| StoreErrorKind::Refused.with(error))??);
+        let database = Arc::new(read_aside(move || open_database(path.as_deref())).await?);
         let inner = Inner {
             writer: Writer::start(Arc::clone(&database))?,
             database,
@@ -171,6 +171,12 @@ impl Embedded {
     }
 }
 
+/// Reads on a thread of its own, where that may take long.
+async fn read_aside<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let read = gatepost_runtime::blocking(Task::StoreRead, read).await;
+    read.unwrap_or_else(|Panicked| Err(StoreErrorKind::Unavailable.with("a read of the store panicked")))
+}
+
 fn open_database(path: Option<&Path>) -> Result<Database> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
@@ -191,7 +197,12 @@ fn open_database(path: Option<&Path>) -> Result<Database> {
 fn make_directory(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|error| StoreErrorKind::Refused.with(format!("cannot make {}: {error}", directory.display())))
+    let shown = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+    made.map_err(|error| {
+        let text =
+            format!("cannot make the directory {}: {error}; --store embedded:PATH names another", shown.display());
+        StoreErrorKind::Refused.with(text)
+    })
 }
 
 /// The file is for its owner alone, also one that an older version of the program has made.

@@ -68,7 +68,7 @@ impl RedisUrl {
             return Err(NotAStoreUrl(format!("scheme {scheme} is not known")));
         }
         match kind {
-            "" => server(text).map(Self::Standalone),
+            "" => standalone(text).map(Self::Standalone),
             "sentinel" => Servers::parse(tls, rest)?.sentinel(),
             "cluster" => Servers::parse(tls, rest)?.cluster(),
             _ => Err(NotAStoreUrl(format!("scheme {scheme} is not known"))),
@@ -97,7 +97,7 @@ impl<'a> Servers<'a> {
 
     /// Credentials are those of the servers: sentinels are asked without.
     fn sentinel(self) -> Result<RedisUrl, NotAStoreUrl> {
-        if self.path.is_empty() || self.path.contains('/') {
+        if self.path.is_empty() || self.path.contains(['/', '?', '#']) {
             return Err(NotAStoreUrl("the URL lacks the name of the master".to_owned()));
         }
         let urls = self.hosts.iter().map(|host| server(&format!("{}://{}", self.tls, with_port(host, 26379))));
@@ -123,13 +123,33 @@ impl<'a> Servers<'a> {
     }
 }
 
+/// The URL of one server that stands alone: the path is the number of its database.
+fn standalone(text: &str) -> Result<String, NotAStoreUrl> {
+    let url = server(text)?;
+    let parsed = ::url::Url::parse(text).map_err(|error| NotAStoreUrl(format!("not a URL: {error}")))?;
+    let database = parsed.path().trim_start_matches('/');
+    if database.is_empty() || database.parse::<u16>().is_ok() {
+        return Ok(url);
+    }
+    Err(NotAStoreUrl(format!("the path {} is no number of a database, such as /0", parsed.path())))
+}
+
 /// The URL of one server, checked.
 fn server(text: &str) -> Result<String, NotAStoreUrl> {
     let parsed = ::url::Url::parse(text).map_err(|error| NotAStoreUrl(format!("not a URL: {error}")))?;
-    match parsed.host() {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(NotAStoreUrl("the URL lacks a host".to_owned())),
+    if parsed.host().is_none() {
+        return Err(NotAStoreUrl("the URL lacks a host".to_owned()));
     }
+    // The client library leaves out what it does not know.
+    if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| name != "protocol") {
+        return Err(NotAStoreUrl(format!(
+            "the parameter {name} is not known; the database is the path: redis://HOST:PORT/1"
+        )));
+    }
+    if let Some(fragment) = parsed.fragment() {
+        return Err(NotAStoreUrl(format!("#{fragment} means nothing in a store URL; in a password # is %23")));
+    }
+    Ok(text.to_owned())
 }
 
 fn with_port(host: &str, port: u16) -> String {
@@ -197,7 +217,9 @@ mod tests {
     fn the_known_forms_are_read_and_others_refused() {
         assert_eq!(StoreUrl::parse("embedded:./data"), Ok(StoreUrl::Embedded("./data".into())));
         assert_eq!(StoreUrl::parse("embedded::memory:"), Ok(StoreUrl::Memory));
-        assert_eq!(redis("redis://a:1"), RedisUrl::Standalone("redis://a:1".to_owned()));
+        for url in ["redis://a:1", "redis://a:1/", "redis://a:1/7", "redis://a:1/7?protocol=resp3"] {
+            assert_eq!(redis(url), RedisUrl::Standalone(url.to_owned()));
+        }
         let sentinel = RedisUrl::Sentinel {
             sentinels: vec!["rediss://a:26379".to_owned(), "rediss://[::1]:2".to_owned()],
             master: "main".to_owned(),
@@ -217,6 +239,13 @@ mod tests {
             "redis+cluster://",
             "redis+cluster://a/1",
             "redis+other://a",
+            "redis://a/x",
+            "redis://a/1/2",
+            "redis://a?db=3",
+            "redis://a/1?db=3",
+            "redis://a#1",
+            "redis+cluster://a,b?db=1",
+            "redis+sentinel://a/m?db=1",
         ] {
             assert!(StoreUrl::parse(text).is_err(), "{text}");
         }

@@ -131,15 +131,26 @@ impl RedisServer {
     /// # Panics
     /// If it does not start.
     pub fn resume(&mut self) {
-        let process = Command::new("redis-server")
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
+        let process = self.spawn();
         let pid = process.id();
         self.process = Some(process);
         self.await_answer(pid);
+    }
+
+    /// The same server with further arguments, from its next start on.
+    #[must_use]
+    pub fn with_arguments(mut self, further: &[&str]) -> Self {
+        self.arguments.extend(further.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Kills it and starts it again, and does not wait until it has loaded its files.
+    ///
+    /// # Panics
+    /// If redis-server is not installed.
+    pub fn restart_without_waiting(&mut self) {
+        self.kill();
+        self.process = Some(self.spawn());
     }
 
     /// Takes its files away, so that it comes back empty.
@@ -175,6 +186,12 @@ impl RedisServer {
         self.erase();
         copy(saved.path(), self.directory.path());
         self.resume();
+    }
+
+    fn spawn(&self) -> Child {
+        let mut command = Command::new("redis-server");
+        command.args(&self.arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("redis-server is installed")
     }
 
     /// Waits until the process that we started answers, and not another one on its port.

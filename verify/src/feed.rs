@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_domain::change::{Fence, Scope};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
+use gatepost_runtime::{Task, supervise_on};
 use gatepost_store::act::{Claim, CursorState, Heartbeat, Judged};
 use gatepost_store::{Entry, Result, Settled, Store, StoreErrorKind};
 use prometheus::Registry;
@@ -70,9 +71,20 @@ pub async fn start(
     beat(&verifier, &progress).await?;
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
-    tasks.spawn(until(stopped.clone(), follow(Arc::clone(&verifier), Arc::clone(&progress))));
-    tasks.spawn(until(stopped.clone(), keep_beating(Arc::clone(&verifier), progress)));
-    tasks.spawn(until(stopped, repeat_claims(Arc::clone(&verifier))));
+    let state = (Arc::clone(&verifier), progress, stopped);
+    let (read, beating, claims) = (state.clone(), state.clone(), state);
+    supervise_on(&mut tasks, Task::Sync, move || {
+        let (verifier, progress, stopped) = read.clone();
+        until(stopped, follow(verifier, progress))
+    });
+    supervise_on(&mut tasks, Task::Heartbeat, move || {
+        let (verifier, progress, stopped) = beating.clone();
+        until(stopped, keep_beating(verifier, progress))
+    });
+    supervise_on(&mut tasks, Task::FirstUseSweep, move || {
+        let (verifier, _, stopped) = claims.clone();
+        until(stopped, repeat_claims(verifier))
+    });
     Ok(Feed { verifier, tasks, stop })
 }
 

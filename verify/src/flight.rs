@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::digest::Digest;
+use gatepost_runtime::{Task, spawn};
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::Unavailable;
@@ -54,7 +55,7 @@ impl Flights {
         drop(flying);
         let landing = Landing { flights: Arc::clone(self), digest };
         let look_up = look_up();
-        tokio::spawn(async move {
+        spawn(Task::Fetch, async move {
             let outcome = look_up.await;
             // Leave the map first: who comes later must begin a look-up of its own.
             drop(landing);

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use gatepost_domain::permit::{Denial, KeyFacts};
 use gatepost_domain::slice::Reading;
-use gatepost_domain::time::Clock;
+use gatepost_domain::time::{Clock, Uptime};
+use gatepost_domain::window::Allowance;
+use gatepost_runtime::{Task, spawn};
 use gatepost_store::Store;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
@@ -161,41 +163,59 @@ impl Meters {
 
     /// Asks the store as a task of its own: a client that goes away takes nobody else's slice with it.
     fn ask(&self, meter: Arc<Meter>, order: Order) {
-        let meters = self.clone();
-        tokio::spawn(async move {
-            let Shared { store, clock, leases, .. } = meters.0.as_ref();
-            let sent = clock.uptime();
-            let name = order.measure.meter(meter.key());
-            let answer = store.lease_allowance(&name, order.measure.limit(clock.now()), order.want).await;
-            let outcome = match &answer {
-                Ok(allowance) if allowance.granted > 0 => "granted",
-                Ok(_) => "used-up",
-                Err(error) => {
-                    tracing::debug!(%error, "a slice could not be leased");
-                    "failed"
-                }
-            };
-            leases.with_label_values(&[outcome]).inc();
-            let times = (sent, clock.uptime());
-            let (listed, unused) = meter.lock().answered(meter.key(), &order, answer.as_ref().ok(), times);
-            meters.give_back([unused, None]);
-            meter.ring();
-            if listed == gauge::Listed::Now {
-                meters.holding().push(meter);
-            }
-        });
+        let asked = Asked { meters: self.clone(), meter, order, sent: self.0.clock.uptime(), answer: None };
+        spawn(Task::LimitLease, asked.run());
     }
-
     /// Gives back what was leased under a number that was changed since.
     fn give_back(&self, returns: [Option<Return>; 2]) {
         let returns: Vec<Return> = returns.into_iter().flatten().collect();
         if !returns.is_empty() {
             let shared = Arc::clone(&self.0);
-            tokio::spawn(async move { sweep::give_back(&shared, returns).await });
+            spawn(Task::LimitReturn, async move { sweep::give_back(&shared, returns).await });
         }
     }
 
     fn holding(&self) -> MutexGuard<'_, Vec<Arc<Meter>>> {
         self.0.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question to the store. However it ends, by a panic too, those who wait for the answer are told.
+struct Asked {
+    meters: Meters,
+    meter: Arc<Meter>,
+    order: Order,
+    sent: Uptime,
+    answer: Option<Allowance>,
+}
+
+impl Asked {
+    async fn run(mut self) {
+        let Shared { store, clock, leases, .. } = self.meters.0.as_ref();
+        let name = self.order.measure.meter(self.meter.key());
+        let answer = store.lease_allowance(&name, self.order.measure.limit(clock.now()), self.order.want).await;
+        let outcome = match &answer {
+            Ok(allowance) if allowance.granted > 0 => "granted",
+            Ok(_) => "used-up",
+            Err(error) => {
+                tracing::debug!(%error, "a slice could not be leased");
+                "failed"
+            }
+        };
+        leases.with_label_values(&[outcome]).inc();
+        self.answer = answer.ok();
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Self { meters, meter, order, sent, answer } = self;
+        let times = (*sent, meters.0.clock.uptime());
+        let (listed, unused) = meter.lock().answered(meter.key(), order, answer.as_ref(), times);
+        meters.give_back([unused, None]);
+        meter.ring();
+        if listed == gauge::Listed::Now {
+            meters.holding().push(Arc::clone(meter));
+        }
     }
 }

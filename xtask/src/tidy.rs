@@ -27,6 +27,19 @@ fn files() -> anyhow::Result<Vec<PathBuf>> {
     Ok(String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from).collect())
 }
 
+/// Whether a file is part of the program, not of its tests and tools.
+fn is_program(file: &Path) -> bool {
+    let tools = ["benches", "test-support", "xtask"];
+    let is_source = file.components().nth(1).is_some_and(|part| part.as_os_str() == "src");
+    is_source && !tools.iter().any(|tool| file.starts_with(tool)) && !file.ends_with("tests.rs")
+}
+
+/// Whether a line starts a task or a thread by itself. A process is no task.
+fn starts_a_task(line: &str) -> bool {
+    let starts = ["tokio::spawn(", "spawn_blocking(", "thread::spawn(", "tasks.spawn(", "set.spawn(", "thread::Builder"];
+    starts.iter().any(|start| line.contains(start))
+}
+
 fn faults_of(file: &Path, text: &str) -> Vec<String> {
     let name = file.display();
     let mut faults = Vec::new();
@@ -41,6 +54,12 @@ fn faults_of(file: &Path, text: &str) -> Vec<String> {
     }
     if extension == "lua" && !text.starts_with("--") {
         faults.push(format!("{name}: must begin with -- and what the script is for"));
+    }
+    if extension == "rs" && is_program(file) && !file.starts_with("runtime") {
+        let starts = code.lines().enumerate().filter(|(_, line)| starts_a_task(line));
+        faults.extend(starts.map(|(at, _)| {
+            format!("{name}:{}: start tasks and threads through gatepost_runtime, so that a panic ends one thing", at + 1)
+        }));
     }
     if file == Path::new("ARCHITECTURE.md") && text.lines().count() > MAX_ARCHITECTURE_LINES {
         faults.push(format!("{name}: more than {MAX_ARCHITECTURE_LINES} lines"));

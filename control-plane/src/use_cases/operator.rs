@@ -1,7 +1,7 @@
 //! What the operator does on the command line: access keys, and the first account with them.
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::{AccountId, ProjectId};
+use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Status};
@@ -85,6 +85,25 @@ impl ControlPlane {
             let writes = writes.chain([Write::create(access_key.clone())]).collect();
             if let Committed::At(_) = self.commit(action, &Actor::Operator, writes, told).await? {
                 return Ok(Created { access_key, secret: secret.clone(), account_was });
+            }
+        }
+        Err(too_contended())
+    }
+
+    /// Revokes an access key for the operator; one that is revoked already is left alone.
+    pub async fn revoke_access_key(&self, id: &str) -> std::result::Result<(), Failure> {
+        let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such access key");
+        let id = AccessKeyId::parse(id).map_err(|_| not_found())?;
+        for _ in 0..MAX_TRIES {
+            let found = self.store.access_key(&id).await?.ok_or_else(not_found)?;
+            if found.record.status == Status::Inactive {
+                return Ok(());
+            }
+            let stamps = found.record.stamps.touched(self.now(), Actor::Operator);
+            let revoked = AccessKey { status: Status::Inactive, stamps, ..found.record.clone() };
+            let writes = vec![Write::replace(found, revoked)];
+            if let Committed::At(_) = self.commit(Action::AccessKeyDeleted, &Actor::Operator, writes, None).await? {
+                return Ok(());
             }
         }
         Err(too_contended())

@@ -12,9 +12,9 @@ use prometheus::Registry;
 
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
 use crate::config::Config;
-use crate::control_socket::{self, ADDED, Printed};
-use crate::master_key;
+use crate::control_socket::{self, ADDED, Asked, Printed};
 use crate::parts::{self, Missing};
+use crate::{master_key, output};
 
 pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
     match command {
@@ -24,7 +24,11 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
             if printed.account_was == ADDED {
                 warn_of_account(&printed.account_id);
             }
-            print(&printed, create.output)
+            if let Err(error) = print(&printed, create.output) {
+                withdraw(&config, &printed.id).await?;
+                return Err(error.context(format!("the access key {} was revoked again, as nobody saw it", printed.id)));
+            }
+            Ok(())
         }
     }
 }
@@ -42,13 +46,28 @@ async fn access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result
     {
         return Ok(printed);
     }
+    Ok(use_cases(config).await?.create_access_key(new).await?.into())
+}
+
+/// Revokes an access key whose value could not be printed.
+async fn withdraw(config: &Config, id: &str) -> anyhow::Result<()> {
+    let asked = match &config.store.url {
+        StoreUrl::Embedded(directory) => control_socket::revoke_access_key(directory, id).await?,
+        StoreUrl::Redis(_) | StoreUrl::Memory => Asked::NoProcess,
+    };
+    match asked {
+        Asked::Done => Ok(()),
+        Asked::NoProcess => Ok(use_cases(config).await?.revoke_access_key(id).await?),
+    }
+}
+
+async fn use_cases(config: &Config) -> anyhow::Result<ControlPlane> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
     let store = parts::open_store(config, &clock, &master, Missing::Created).await?;
     let registry = Registry::new();
     let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
-    let use_cases = ControlPlane::new(store, clock, config.private_networks, meters, &registry)?;
-    Ok(use_cases.create_access_key(new).await?.into())
+    Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)
 }
 
 fn role(name: RoleName) -> Role {
@@ -59,19 +78,16 @@ fn role(name: RoleName) -> Role {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a warning goes to the terminal, apart from the key")]
 fn warn_of_account(account: &str) {
-    eprintln!(
-        "gatepost: there was no account of that name, and {account} was made beside the others: gateways now refuse \
-         keys on routes that do not name their projects"
-    );
+    output::message(&format!(
+        "there was no account of that name, and {account} was made beside the others: gateways now refuse keys on \
+         routes that do not name their projects"
+    ));
 }
 
-#[expect(clippy::print_stdout, reason = "the key is told once, here")]
 fn print(printed: &Printed, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Text => println!("{}", printed.key),
-        Output::Json => println!("{}", serde_json::to_string(printed)?),
+        Output::Text => output::line(&printed.key),
+        Output::Json => output::line(&serde_json::to_string(printed)?),
     }
-    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::cli::{BackupOptions, Options};
 use crate::commands::Wrong;
 use crate::config::Config;
 use crate::parts::{self, Missing};
-use crate::{control_socket, master_key};
+use crate::{control_socket, master_key, output};
 
 pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Result<()> {
     let config = super::load_and_tell(options)?;
@@ -31,8 +31,7 @@ pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Re
         Some(bytes) => bytes,
         None => alone(&config, &file).await?,
     };
-    tell(&store, &file, bytes);
-    Ok(())
+    report(&store, &file, bytes).with_context(|| format!("{} was written all the same", file.display()))
 }
 
 /// Copies a store that no process holds.
@@ -43,8 +42,7 @@ async fn alone(config: &Config, file: &Path) -> anyhow::Result<u64> {
     store.backup(file).await.context("nothing was backed up")
 }
 
-#[expect(clippy::print_stdout, reason = "what a command has done is told to its terminal")]
-fn tell(store: &Path, file: &Path, bytes: u64) {
-    println!("{} ({bytes} bytes) is a copy of {}", file.display(), store.display());
-    println!("to restore it, stop gatepost and put it in that place; the master key is not in it");
+fn report(store: &Path, file: &Path, bytes: u64) -> anyhow::Result<()> {
+    output::line(&format!("{} ({bytes} bytes) is a copy of {}", file.display(), store.display()))?;
+    output::line("to restore it, stop gatepost and put it in that place; the master key is not in it")
 }

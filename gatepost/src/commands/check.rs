@@ -1,17 +1,92 @@
-//! `gatepost check`: tells all that is wrong with a configuration.
+//! `gatepost check`: judges what a start judges, and reports all faults at once. It changes nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::bail;
+use gatepost_deliverer::send::Sender;
+use gatepost_deliverer::{Guard, PrivateNetworks};
+use gatepost_domain::time::Clock;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{MasterKey, StoreUrl};
 
 use crate::cli::{CheckOptions, Options};
+use crate::config::Config;
+use crate::parts::{self, Missing};
+use crate::{master_key, output, private_file};
 
 /// Every key with its meaning and default.
 const DEFAULT_FILE: &str = include_str!("../../gatepost.default.toml");
 
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
-pub(crate) fn run(options: &Options, check: &CheckOptions) -> anyhow::Result<()> {
+/// What a check has found.
+#[derive(Default)]
+struct Findings {
+    faults: Vec<String>,
+    notes: Vec<String>,
+}
+
+pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Result<()> {
     if check.print_default {
-        print!("{DEFAULT_FILE}");
-        return Ok(());
+        return output::line(DEFAULT_FILE.trim_end());
     }
     let config = super::load_and_tell(options)?;
-    println!("the configuration is good: store {}, {} routes", config.store.url, config.gateway.routes.len());
-    Ok(())
+    let mut findings = Findings::default();
+    let master = findings.take(master_key::existing(&config.store));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    findings.take(Sender::new(Guard::new(PrivateNetworks::Refused), clock));
+    check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
+    if !check.offline {
+        findings.faults.extend(gatepost_gateway::unresolved(&config.gateway.upstreams).await);
+    } else if !config.gateway.upstreams.is_empty() {
+        findings.notes.push("the names of upstreams were not resolved (--offline)".to_owned());
+    }
+    for note in &findings.notes {
+        output::line(note)?;
+    }
+    if !findings.faults.is_empty() {
+        bail!(findings.faults.join("\n"));
+    }
+    let routes = config.gateway.routes.len();
+    output::line(&format!("nothing is wrong: store {}, {routes} routes", config.store.url))
+}
+
+impl Findings {
+    fn take<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.faults.push(format!("{:#}", error.into()))).ok()
+    }
+}
+
+async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bool, findings: &mut Findings) {
+    match (&config.store.url, master) {
+        (StoreUrl::Redis(url), _) if is_offline => {
+            findings.notes.push(format!("the store at {url} was not asked (--offline)"));
+        }
+        (StoreUrl::Redis(_), Some(master)) => open(config, master, findings).await,
+        (StoreUrl::Embedded(directory), _) if !directory.join(master_key::STORE_FILE).exists() => {
+            match private_file::check_writable(directory) {
+                Ok(()) => findings.notes.push(format!("a new store will be made in {}", directory.display())),
+                Err(error) => findings.faults.push(format!("{error:#}")),
+            }
+        }
+        (StoreUrl::Embedded(directory), Some(master)) => check_embedded(config, directory, master, findings).await,
+        // A fault of the master key was reported.
+        (StoreUrl::Redis(_) | StoreUrl::Embedded(_) | StoreUrl::Memory, _) => {}
+    }
+}
+
+async fn check_embedded(config: &Config, directory: &Path, master: &MasterKey, findings: &mut Findings) {
+    if crate::control_socket::is_served(directory).await {
+        findings.notes.push(format!("the store in {} is in use by a running process", directory.display()));
+    } else {
+        open(config, master, findings).await;
+    }
+}
+
+async fn open(config: &Config, master: &MasterKey, findings: &mut Findings) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if let Some(store) = findings.take(parts::open_store(config, &clock, master, Missing::Refused).await)
+        && let Some(warnings) = findings.take(store.warnings().await)
+    {
+        findings.notes.extend(warnings);
+    }
 }

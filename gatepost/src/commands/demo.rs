@@ -11,7 +11,7 @@ use crate::demo::story::{Places, Story};
 use crate::demo::{receiver::Receiver, sample_api};
 use crate::parts::{Missing, Process, stop_control_plane};
 use crate::probes::Outage;
-use crate::signals;
+use crate::signals::Signals;
 
 /// The usual ports, taken when they are free.
 const GATEWAY_PORT: u16 = 8080;
@@ -23,7 +23,10 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     let upstream = sample_api::start().await?;
     let receiver = Receiver::start().await?;
     let store = format!("embedded:{}", directory.path().join("store").display());
-    let process = Process::start(configuration(&store, upstream)?, Missing::Created, Outage::Stops).await?;
+    let mut signals = Signals::install()?;
+    let config = configuration(&store, upstream)?;
+    let started = Process::start(&mut signals, config, Missing::Created, Outage::Stops).await?;
+    let Some(process) = started else { return Ok(()) };
     let use_cases = process.use_cases()?;
     let first = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "demo".to_owned() };
     let created = use_cases.create_access_key(first).await?;
@@ -41,13 +44,16 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     let story = Story::new(places, created, receiver)?;
     let told = story.tell().await;
     if told.is_ok() && !options.exit {
-        story.invite();
-        signals::stop().await?;
+        story.invite()?;
+        signals.stop().await;
     }
-    gateway.stop().await;
-    stop_control_plane(server).await;
-    deliverer.stop().await;
-    process.stop().await;
+    let draining = async {
+        gateway.stop().await;
+        stop_control_plane(server).await;
+        deliverer.stop().await;
+        process.stop().await;
+    };
+    signals.drain(draining).await;
     told
 }
 

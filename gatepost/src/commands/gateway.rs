@@ -3,12 +3,19 @@
 use crate::cli::Options;
 use crate::parts::{Missing, Process};
 use crate::probes::Outage;
+use crate::signals::Signals;
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let process = Process::start(super::load_shared(options)?, Missing::Refused, Outage::Bridged).await?;
+    let mut signals = Signals::install()?;
+    let config = super::load_shared(options)?;
+    let started = Process::start(&mut signals, config, Missing::Refused, Outage::Bridged).await?;
+    let Some(process) = started else { return Ok(()) };
     let gateway = process.gateway().await?;
-    process.run_until_signal().await?;
-    gateway.stop().await;
-    process.stop().await;
-    Ok(())
+    let ended = process.run(&mut signals).await;
+    let draining = async {
+        gateway.stop().await;
+        process.stop().await;
+    };
+    signals.drain(draining).await;
+    ended.outcome()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use gatepost_control_plane::ControlPlane;
 use gatepost_domain::time::Clock;
 use gatepost_store::StoreUrl;
@@ -14,8 +15,8 @@ use crate::cli::{ImportOptions, Options};
 use crate::config::Config;
 use crate::control_socket;
 use crate::import::{self, Order, Report};
-use crate::master_key;
 use crate::parts::{self, Missing};
+use crate::{master_key, output};
 
 const BAR: &str = "{wide_bar} {bytes}/{total_bytes}, {eta} left";
 
@@ -36,7 +37,7 @@ pub(crate) async fn run(options: &Options, asked: &ImportOptions) -> anyhow::Res
         },
         StoreUrl::Redis(_) | StoreUrl::Memory => alone(&config, &order).await?,
     };
-    tell(&report, &order, began.elapsed().as_secs_f64());
+    print(&report, &order, began.elapsed().as_secs_f64())?;
     if report.refused == 0 { Ok(()) } else { anyhow::bail!("{} rows were refused", report.refused) }
 }
 
@@ -59,12 +60,13 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<ControlPlane> {
     Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)
 }
 
-#[expect(clippy::print_stdout, reason = "what a command has done is told to its terminal")]
-fn tell(report: &Report, order: &Order, took_s: f64) {
+fn print(report: &Report, order: &Order, took_s: f64) -> anyhow::Result<()> {
     let Report { made, there, refused, faults } = report;
     let (verb, total) = (if order.dry_run { "would be made" } else { "made" }, made + there + refused);
-    println!("{total} rows: {made} {verb}, {there} there already, {refused} refused, in {took_s:.1} s");
+    let summary = format!("{total} rows: {made} {verb}, {there} there already, {refused} refused, in {took_s:.1} s");
+    output::line(&summary).context(summary)?;
     for (number, why) in faults {
-        println!("row {number}: {why}");
+        output::line(&format!("row {number}: {why}"))?;
     }
+    Ok(())
 }

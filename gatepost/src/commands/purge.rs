@@ -1,11 +1,12 @@
 //! `gatepost purge`: removes keys that were shut off long ago.
 
+use anyhow::Context;
 use gatepost_control_plane::Mode;
 use gatepost_store::StoreUrl;
 
 use super::import::open;
 use crate::cli::{Options, PurgeOptions};
-use crate::control_socket;
+use crate::{control_socket, output};
 
 pub(crate) async fn run(options: &Options, asked: &PurgeOptions) -> anyhow::Result<()> {
     let config = super::load(options)?;
@@ -21,11 +22,6 @@ pub(crate) async fn run(options: &Options, asked: &PurgeOptions) -> anyhow::Resu
         }
     };
     let verb = if asked.dry_run { "would be removed" } else { "removed" };
-    tell(&format!("{} of {} keys {verb}", purged.removed, purged.seen));
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "what a command has done is told to its terminal")]
-fn tell(line: &str) {
-    println!("{line}");
+    let report = format!("{} of {} keys {verb}", purged.removed, purged.seen);
+    output::line(&report).context(report)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use gatepost_domain::time::Clock;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{StoreUpgrade, StoreUrl};
@@ -10,7 +11,7 @@ use indicatif::ProgressBar;
 use crate::cli::{Options, StoreCommand};
 use crate::config::Config;
 use crate::parts::{self, Missing};
-use crate::{control_socket, master_key};
+use crate::{control_socket, master_key, output};
 
 pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Result<()> {
     let config = super::load_and_tell(options)?;
@@ -28,8 +29,7 @@ async fn upgrade(config: &Config) -> anyhow::Result<()> {
         Some(done) => done,
         None => upgrade_alone(config).await?,
     };
-    report(config, &done);
-    Ok(())
+    report(config, &done)
 }
 
 async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
@@ -47,11 +47,13 @@ async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
     Ok(done)
 }
 
-#[expect(clippy::print_stdout, reason = "what a command has done is reported to its terminal")]
-fn report(config: &Config, done: &StoreUpgrade) {
+fn report(config: &Config, done: &StoreUpgrade) -> anyhow::Result<()> {
     let StoreUpgrade { checked, rewritten, unreadable } = done;
-    println!("the store is in format {}: {rewritten} of {checked} webhooks were rewritten", config.store.write_format);
+    let format = config.store.write_format;
+    let report = format!("the store is in format {format}: {rewritten} of {checked} webhooks were rewritten");
+    output::line(&report).context(report)?;
     for id in unreadable {
-        println!("{id} cannot be read and was left as it is: delete it, or restore it from a backup");
+        output::line(&format!("{id} cannot be read and was left as it is: delete it, or restore it from a backup"))?;
     }
+    Ok(())
 }

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use gatepost_control_plane::{ControlPlane, NewAccessKey};
+use gatepost_control_plane::{ControlPlane, ControlPlaneServer, NewAccessKey};
+use gatepost_deliverer::Deliverer;
 use gatepost_domain::key;
 use gatepost_domain::record::Role;
 use gatepost_store::{StoreUrl, os_rng};
@@ -12,7 +13,8 @@ use gatepost_store::{StoreUrl, os_rng};
 use crate::cli::Options;
 use crate::parts::{Missing, Process, stop_control_plane};
 use crate::probes::Outage;
-use crate::{control_socket, private_file};
+use crate::signals::Signals;
+use crate::{control_socket, output, private_file};
 
 /// Where the first access key of an embedded store is written.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
@@ -20,19 +22,39 @@ const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
 const KEPT_FILE: &str = "first-access-key.new";
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let process = Process::start(super::load(options)?, Missing::Created, Outage::Stops).await?;
+    let mut signals = Signals::install()?;
+    let started = Process::start(&mut signals, super::load(options)?, Missing::Created, Outage::Stops).await?;
+    let Some(process) = started else { return Ok(()) };
     let use_cases = process.use_cases()?;
     let gateway = process.gateway().await?;
-    first_access_key(&process, &use_cases).await?;
+    let (server, deliverer) = match start_beside_gateway(&process, use_cases).await {
+        Ok(started) => started,
+        Err(error) => {
+            // It has registered, and must sign off.
+            gateway.stop().await;
+            process.stop().await;
+            return Err(error);
+        }
+    };
+    let ended = process.run(&mut signals).await;
+    let draining = async {
+        tokio::join!(gateway.stop(), stop_control_plane(server), deliverer.stop());
+        process.stop().await;
+    };
+    signals.drain(draining).await;
+    ended.outcome()
+}
+
+async fn start_beside_gateway(
+    process: &Process,
+    use_cases: ControlPlane,
+) -> anyhow::Result<(ControlPlaneServer, Deliverer)> {
+    first_access_key(process, &use_cases).await?;
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
         control_socket::listen(directory, use_cases.clone(), process.store.clone());
     }
     let server = process.control_plane(use_cases).await?;
-    let deliverer = process.deliverer()?;
-    process.run_until_signal().await?;
-    tokio::join!(gateway.stop(), stop_control_plane(server), deliverer.stop());
-    process.stop().await;
-    Ok(())
+    Ok((server, process.deliverer()?))
 }
 
 /// Makes the first access key of a store that has none.
@@ -74,10 +96,11 @@ async fn tell_kept(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the key is told once, to the one who sits there")]
+/// Prints the value before it counts, so that none is made that nobody has seen.
 async fn print_access_key(use_cases: &ControlPlane) -> anyhow::Result<()> {
-    let secret = use_cases.create_access_key(first()).await?.secret;
-    println!("first access key, shown only now: {}", secret.expose());
+    let secret = key::generate_access_key(&mut os_rng());
+    output::line(&format!("first access key, shown only now: {}", secret.expose()))?;
+    use_cases.create_access_key_with(&secret, &first()).await?;
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use gatepost_runtime::{Task, spawn, supervise};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -22,17 +24,23 @@ where
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let answer = answer.clone();
-            let service = service_fn(move |request| handle(request, answer.clone()));
-            // A client that goes away in the middle is no matter.
-            tokio::spawn(
-                async move { drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) },
-            );
-        }
-    });
+    let listener = Arc::new(listener);
+    supervise(Task::DemoServer, move || accept(Arc::clone(&listener), answer.clone()));
     Ok(address)
+}
+
+async fn accept<F>(listener: Arc<TcpListener>, answer: F)
+where
+    F: Fn(Request<Bytes>) -> Response<Full<Bytes>> + Clone + Send + 'static,
+{
+    while let Ok((stream, _)) = listener.accept().await {
+        let answer = answer.clone();
+        let service = service_fn(move |request| handle(request, answer.clone()));
+        spawn(Task::DemoConnection, async move {
+            // A client that goes away in the middle is no matter.
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        });
+    }
 }
 
 async fn handle<F>(request: Request<Incoming>, answer: F) -> Result<Response<Full<Bytes>>, Infallible>

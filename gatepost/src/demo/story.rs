@@ -49,23 +49,23 @@ impl Story {
 
     /// Tells it. The first thing that is not as it should be ends it.
     pub(crate) async fn tell(&self) -> anyhow::Result<()> {
-        say("Gatepost demo: gateway, control plane and deliverer in this process, on a temporary store.\n");
+        say("Gatepost demo: gateway, control plane and deliverer in this process, on a temporary store.\n")?;
         let project = self.post("/projects", &json!({"name": "demo", "env": "live"})).await?;
-        say(&format!("1. project {} was made", text(&project, "id")?));
+        say(&format!("1. project {} was made", text(&project, "id")?))?;
         let webhook = self.make_webhook().await?;
         let input = json!({
             "name": "Jane's key", "projectId": text(&project, "id")?, "customAccountId": "customer-42",
         });
         let key = self.post("/api-keys", &input).await?;
         let value = text(&key, "key")?;
-        say(&format!("3. API key {} was made: {value}", text(&key, "id")?));
+        say(&format!("3. API key {} was made: {value}", text(&key, "id")?))?;
         self.requests(value).await?;
         self.webhooks(text(&webhook, "secret")?, text(&key, "id")?).await?;
         self.revocation(value).await
     }
 
     /// Tells how to go on.
-    pub(crate) fn invite(&self) {
+    pub(crate) fn invite(&self) -> anyhow::Result<()> {
         let Places { gateway, admin, ops, upstream, receiver } = self.places;
         say(&format!(
             "\nStill running, until Ctrl-C:\n  gateway    http://{gateway}\n  admin API  http://{admin}  (x-api-key: {})\n  \
@@ -74,7 +74,7 @@ impl Story {
              \"…\"}}'\n  curl -s http://{gateway}/anything -H 'Authorization: Bearer …'",
             self.access_key.secret.expose(),
             self.access_key.secret.expose(),
-        ));
+        ))
     }
 
     async fn make_webhook(&self) -> anyhow::Result<Value> {
@@ -83,30 +83,30 @@ impl Story {
             "topics": ["api-key.created", "api-key.firstUsed", "api-key.deleted"],
         });
         let webhook = self.post("/webhooks", &input).await?;
-        say(&format!("2. webhook {} was made for {}", text(&webhook, "id")?, text(&webhook, "url")?));
+        say(&format!("2. webhook {} was made for {}", text(&webhook, "id")?, text(&webhook, "url")?))?;
         Ok(webhook)
     }
 
     async fn requests(&self, key: &str) -> anyhow::Result<()> {
         let refused = self.client.get(self.at_gateway()).send().await?;
         ensure!(refused.status() == StatusCode::UNAUTHORIZED, "without a key the answer was {}", refused.status());
-        say(&format!("4. a request without a key: {}", refused.status()));
+        say(&format!("4. a request without a key: {}", refused.status()))?;
         let passed = self.with_key(key).await?;
         ensure!(passed.status() == StatusCode::OK, "with the key the answer was {}", passed.status());
         let seen: Value = serde_json::from_slice(&passed.bytes().await?)?;
-        say("5. with the key: 200 OK; the sample API saw:");
+        say("5. with the key: 200 OK; the sample API saw:")?;
         for name in ["x-gatepost-key-id", "x-gatepost-project-id", "x-gatepost-env", "x-gatepost-custom-account-id"] {
-            say(&format!("     {name}: {}", text(&seen["headers"], name)?));
+            say(&format!("     {name}: {}", text(&seen["headers"], name)?))?;
         }
         ensure!(seen["headers"].get("authorization").is_none(), "the sample API saw the key");
-        say("     and no credential");
+        say("     and no credential")?;
         for _ in 0..10 {
             ensure!(self.with_key(key).await?.status() == StatusCode::OK, "a later request was refused");
         }
         let ops = format!("http://{}/metrics", self.places.ops);
         let metrics = self.client.get(ops).send().await?.text().await?;
         ensure!(metrics.contains("gatepost_first_use_total 1\n"), "the first use was not detected once");
-        say("6. ten more requests with the key: 200 OK; its first use was detected once");
+        say("6. ten more requests with the key: 200 OK; its first use was detected once")?;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Story {
             ensure!(text(&body["data"], "id")? == key_id, "a webhook speaks of another key");
             let Some(place) = awaited.iter().position(|topic| *topic == kind) else { bail!("{kind} came twice") };
             awaited.remove(place);
-            say(&format!("7. webhook received and its signature verified: {kind} ({})", text(&body, "id")?));
+            say(&format!("7. webhook received and its signature verified: {kind} ({})", text(&body, "id")?))?;
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Story {
                     say(&format!(
                         "8. the key was revoked; refused {:.1} ms after that was answered",
                         after.as_secs_f64() * 1e3
-                    ));
+                    ))?;
                     return Ok(());
                 }
                 StatusCode::OK if after < MAX_REVOKING => {}
@@ -183,7 +183,6 @@ fn text<'a>(value: &'a Value, member: &str) -> anyhow::Result<&'a str> {
     value[member].as_str().with_context(|| format!("an answer lacks {member}"))
 }
 
-#[expect(clippy::print_stdout, reason = "the story is what the demo is for")]
-fn say(line: &str) {
-    println!("{line}");
+fn say(line: &str) -> anyhow::Result<()> {
+    crate::output::line(line)
 }

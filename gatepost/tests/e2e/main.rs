@@ -14,7 +14,10 @@ mod full;
 mod golden;
 mod import;
 mod limits;
+mod log;
 mod outage;
+#[cfg(debug_assertions)]
+mod panics;
 mod process;
 mod projects;
 #[cfg(any(feature = "long", feature = "golden"))]
@@ -26,6 +29,7 @@ mod single;
 mod site;
 #[cfg(feature = "long")]
 mod soak;
+mod startup;
 #[cfg(feature = "long")]
 mod storm;
 mod webhooks;

@@ -1,14 +1,16 @@
 //! Processes of the program, each with ports of its own and its log at hand.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use gatepost_test_support::free_port;
 use serde_json::Value;
 
 /// How often a starting process is asked, 20 ms apart, before it is given up.
@@ -21,6 +23,17 @@ pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8
 
 /// A directory without a configuration, in which nothing is written.
 pub(crate) const UNCONFIGURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e");
+
+/// A standard error that takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stderr {
+    /// Its disk is full.
+    Full,
+    /// A pipe whose reader has ended.
+    ReaderGone,
+    /// A pipe that nobody reads.
+    NeverRead,
+}
 
 /// A running process, killed when dropped.
 pub(crate) struct Gatepost {
@@ -82,6 +95,51 @@ impl Gatepost {
         Self::spawn(command).await
     }
 
+    /// Starts a process whose standard error is something else than a pipe that is read, and waits until it is ready.
+    pub(crate) async fn start_logging_to(directory: &Path, arguments: &[&str], stderr: Stderr) -> Self {
+        let addresses = [(); 3].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let texts = addresses.map(|address| address.to_string());
+        let listen = ["--listen", &texts[0], "--admin-listen", &texts[1], "--ops-listen", &texts[2]];
+        let arguments: Vec<&str> = arguments.iter().copied().chain(listen).collect();
+        let mut command = command(directory, &arguments);
+        command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true").stdout(Stdio::null());
+        command.stderr(match stderr {
+            Stderr::Full => Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap()),
+            Stderr::ReaderGone | Stderr::NeverRead => Stdio::piped(),
+        });
+        let mut child = command.spawn().unwrap();
+        if stderr == Stderr::ReaderGone {
+            drop(child.stderr.take());
+        }
+        let [gateway, admin, ops] = addresses;
+        let process = Self { child, log: Arc::default(), gateway: Some(gateway), admin: Some(admin), ops };
+        process.await_ready().await;
+        process
+    }
+
+    /// Starts a process and does not wait for it. It listens at these addresses, in the order of its options.
+    pub(crate) fn begin(mut command: Command, ops: SocketAddr) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = gather(child.stderr.take().unwrap());
+        Self { child, log, gateway: None, admin: None, ops }
+    }
+
+    /// Waits until it has ended, and returns its exit code; none if a signal has ended it.
+    pub(crate) fn await_end(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Waits until its log has a line with a text.
+    pub(crate) async fn await_log(&self, text: &str) {
+        for _ in 0..MAX_TRIES {
+            if self.log().iter().any(|line| line.contains(text)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{text:?} was never logged: {}", self.log().join("\n"));
+    }
+
     /// Runs everything on a disk of its own, of so many MiB, which is mounted at a directory for the process alone.
     pub(crate) async fn up_on_small_disk(directory: &Path, mib: u32, upstream: &str) -> Self {
         let arguments: Vec<&str> = ["up", "--upstream", upstream].into_iter().chain(ANY_PORTS).collect();
@@ -108,13 +166,7 @@ impl Gatepost {
 
     async fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
-            }
-        });
+        let log = gather(child.stderr.take().unwrap());
         let addresses = addresses(&log).await;
         let process = Self {
             child,
@@ -127,7 +179,8 @@ impl Gatepost {
         process
     }
 
-    async fn await_ready(&self) {
+    /// Waits until it is ready.
+    pub(crate) async fn await_ready(&self) {
         for _ in 0..MAX_TRIES {
             let answer = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await;
             if answer.is_ok_and(|answer| answer.status() == 200) {
@@ -205,6 +258,18 @@ impl Drop for Gatepost {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The lines of a log, as they come.
+fn gather(stderr: ChildStderr) -> Arc<Mutex<Vec<String>>> {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    });
+    log
 }
 
 /// The addresses that a process tells while it starts, by message.

@@ -7,7 +7,7 @@ use gatepost_test_support::free_port;
 use reqwest::Method;
 use tokio::time::Instant;
 
-use crate::process::{UNCONFIGURED, run};
+use crate::process::{UNCONFIGURED, command, run};
 use crate::site::{DEADLINE, Site};
 
 fn told(output: &Output) -> String {
@@ -49,7 +49,9 @@ fn broken_toml_is_told_with_its_line() {
 fn a_store_that_cannot_be_reached_is_told_soon() {
     let url = format!("redis://user:hunter2@127.0.0.1:{}", free_port());
     let began = Instant::now();
-    let output = run(Path::new(UNCONFIGURED), &["control-plane", "--store", &url, "--ops-listen", "127.0.0.1:0"]);
+    let mut process =
+        command(Path::new(UNCONFIGURED), &["control-plane", "--store", &url, "--ops-listen", "127.0.0.1:0"]);
+    let output = process.env("GATEPOST_STORE__START_TIMEOUT_MS", "500").output().unwrap();
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("cannot reach redis://***:***@127.0.0.1"), "{}", told(&output));

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, ReadTransaction, ReadableTable, WriteTransaction};
 
-use super::{Embedded, failure, tables};
+use super::{Embedded, failure, read_aside, tables};
 use crate::error::{Result, StoreErrorKind};
 
 impl Embedded {
     pub(crate) async fn backup(&self, file: PathBuf) -> Result<u64> {
         let transaction = self.read()?;
-        let copied = tokio::task::spawn_blocking(move || copy(&transaction, &file)).await;
-        copied.map_err(|error| StoreErrorKind::Unavailable.with(error))?
+        read_aside(move || copy(&transaction, &file)).await
     }
 }
 

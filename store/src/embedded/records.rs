@@ -5,10 +5,10 @@ use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, REMOVED};
-use super::{Embedded, entries, failure, number, receipts, sealed, set_number};
+use super::{Embedded, entries, failure, number, read_aside, receipts, sealed, set_number};
 use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
 use crate::change::MOMENT_DIGITS;
-use crate::error::{Result, StoreErrorKind};
+use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::packed::{pack, unpack};
 
@@ -37,8 +37,7 @@ impl Embedded {
 
     pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
         let store = self.clone();
-        let listed = tokio::task::spawn_blocking(move || list(&store.read()?, &index, &after, limit)).await;
-        listed.map_err(|error| StoreErrorKind::Unavailable.with(error))?
+        read_aside(move || list(&store.read()?, &index, &after, limit)).await
     }
 }
 

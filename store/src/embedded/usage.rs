@@ -8,9 +8,9 @@ use gatepost_domain::usage::HOUR_MS;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{LAST_USED, USAGE};
-use super::{Embedded, failure};
+use super::{Embedded, failure, read_aside};
 use crate::act::{RawUsage, UsageOf};
-use crate::error::{Result, StoreErrorKind};
+use crate::error::Result;
 use crate::options::USAGE_KEPT;
 
 impl Embedded {
@@ -34,8 +34,7 @@ impl Embedded {
     pub(crate) async fn usage(&self, project: String, of: UsageOf, from: u64, to: u64) -> Result<Vec<RawUsage>> {
         let (store, current) = (self.clone(), self.now().as_ms() / HOUR_MS);
         let hours = from.max(oldest(current))..to.min(current + 1);
-        let read = tokio::task::spawn_blocking(move || read(&store.read()?, &project, of, hours)).await;
-        read.map_err(|error| StoreErrorKind::Unavailable.with(error))?
+        read_aside(move || read(&store.read()?, &project, of, hours)).await
     }
 
     pub(crate) async fn last_used(&self, _project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {

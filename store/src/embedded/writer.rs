@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use gatepost_runtime::{Task, catch_sync, fail_point, supervise_thread};
 use redb::{Database, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,12 +27,21 @@ trait Job: Send {
 struct Act<T, F> {
     act: F,
     answer: Option<T>,
+    has_panicked: bool,
     caller: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T> + Send> Job for Act<T, F> {
     fn perform(&mut self, transaction: &WriteTransaction) -> Result<()> {
-        self.answer = Some((self.act)(transaction)?);
+        if self.has_panicked {
+            return Err(panicked());
+        }
+        let act = &mut self.act;
+        let Ok(answer) = catch_sync(Task::StoreWrite, || act(transaction)) else {
+            self.has_panicked = true;
+            return Err(panicked());
+        };
+        self.answer = Some(answer?);
         Ok(())
     }
 
@@ -52,10 +62,9 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(database: Arc<Database>) -> Result<Self> {
-        let (jobs, waiting) = mpsc::channel(MAX_WAITING);
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || run(&database, waiting))
+        let (jobs, mut waiting) = mpsc::channel(MAX_WAITING);
+        let mut group = Vec::with_capacity(MAX_GROUP);
+        let thread = supervise_thread(Task::StoreWriter, move || run(&database, &mut waiting, &mut group))
             .map_err(|error| StoreErrorKind::Refused.with(error))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -68,7 +77,7 @@ impl Writer {
     {
         let (caller, answer) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(Box::new(Act { act, answer: None, caller })).await.map_err(|_| stopped())?;
+        jobs.send(Box::new(Act { act, answer: None, has_panicked: false, caller })).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -77,7 +86,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the writer was already printed.
+            // A panic of the writer was already logged.
             drop(thread.join());
         }
     }
@@ -87,10 +96,16 @@ fn stopped() -> crate::error::StoreError {
     StoreErrorKind::Unavailable.with("the writer has stopped")
 }
 
-fn run(database: &Database, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
-    let mut group = Vec::with_capacity(MAX_GROUP);
-    while waiting.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
-        if write(database, &mut group).is_ok() {
+fn panicked() -> crate::error::StoreError {
+    StoreErrorKind::Unavailable.with("a write of the store panicked")
+}
+
+fn run(database: &Database, waiting: &mut mpsc::Receiver<Box<dyn Job>>, group: &mut Vec<Box<dyn Job>>) {
+    // What a run before has left, which has panicked.
+    group.drain(..).for_each(|job| job.end(Err(panicked())));
+    while waiting.blocking_recv_many(group, MAX_GROUP) > 0 {
+        fail_point(Task::StoreWriter);
+        if write(database, group).is_ok() {
             group.drain(..).for_each(|job| job.end(Ok(())));
             continue;
         }

@@ -1,10 +1,11 @@
 //! Repeating what a new master of Redis has lost, and telling when all has come to rest.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gatepost_domain::time::Version;
+use gatepost_runtime::{Task, supervise};
 use tokio::time::Instant;
 
 use crate::act::{Claim, CommitAnswer, CursorState, RawClaim, RawCommit, RawRecord, RawWrite, RecordName, Urgency};
@@ -14,7 +15,7 @@ use crate::options::{COMMIT_DEADLINE, LOOKUP_DEADLINE, Settled};
 
 use super::link::RunId;
 use super::remembered::{Act, Kept};
-use super::{Arguments, Redis, scripts};
+use super::{Arguments, Inner, Redis, scripts};
 
 /// Between two tries, and how often it is looked whether another run has become the master.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -60,22 +61,26 @@ enum Base {
 
 /// Repeats what is lost whenever another run of a server has become the master, until the store is dropped.
 pub(super) fn watch(redis: &Redis) {
-    let mut runs = redis.inner.connections.runs();
-    runs.mark_unchanged();
     let inner = Arc::downgrade(&redis.inner);
-    let mut progress = Progress { run: redis.inner.connections.run_count(), restless_at: Instant::now() };
-    tokio::spawn(async move {
-        while let Some(inner) = inner.upgrade() {
-            let redis = Redis { inner };
-            tokio::select! {
-                changed = runs.changed() => if changed.is_err() { return },
-                () = redis.inner.remembered.too_late.notified() => redis.inner.remembered.gather(),
-                // Also so that this task does not keep the store from being dropped.
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-            redis.look_after(&mut progress).await;
+    supervise(Task::FailoverReplay, move || watch_until_dropped(Weak::clone(&inner)));
+}
+
+async fn watch_until_dropped(inner: Weak<Inner>) {
+    let Some((mut runs, run)) = inner.upgrade().map(|inner| (inner.connections.runs(), inner.settled_run())) else {
+        return;
+    };
+    runs.mark_unchanged();
+    let mut progress = Progress { run, restless_at: Instant::now() };
+    while let Some(inner) = inner.upgrade() {
+        let redis = Redis { inner };
+        tokio::select! {
+            changed = runs.changed() => if changed.is_err() { return },
+            () = redis.inner.remembered.too_late.notified() => redis.inner.remembered.gather(),
+            // Also so that this task does not keep the store from being dropped.
+            () = tokio::time::sleep(PAUSE) => {}
         }
-    });
+        redis.look_after(&mut progress).await;
+    }
 }
 
 impl Redis {

@@ -1,9 +1,10 @@
 //! Giving back what lies unused, so that what an idle process holds does not starve the others.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gatepost_domain::slice::Holds;
+use gatepost_runtime::{Task, spawn_on, supervise};
 use tokio::task::JoinSet;
 
 use super::gauge::Return;
@@ -17,13 +18,15 @@ const AT_A_TIME: usize = 64;
 /// Gives back until the last owner of the meters has dropped them.
 pub(super) fn start(meters: &Meters) {
     let shared = Arc::downgrade(&meters.0);
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(EVERY).await;
-            let Some(shared) = shared.upgrade() else { return };
-            sweep(&Meters(shared)).await;
-        }
-    });
+    supervise(Task::LeaseSweep, move || sweep_until_dropped(Weak::clone(&shared)));
+}
+
+async fn sweep_until_dropped(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(shared) = shared.upgrade() else { return };
+        sweep(&Meters(shared)).await;
+    }
 }
 
 async fn sweep(meters: &Meters) {
@@ -58,7 +61,7 @@ pub(super) async fn give_back(shared: &Arc<Shared>, slices: Vec<Return>) {
             giving.join_next().await;
         }
         let shared = Arc::clone(shared);
-        giving.spawn(async move {
+        spawn_on(&mut giving, Task::LimitReturn, async move {
             if let Err(error) = shared.store.return_allowance(&meter, unused).await {
                 tracing::debug!(%error, "a slice could not be given back");
             }

@@ -1,0 +1,61 @@
+//! Waiting for a store that is not there yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::time::Clock;
+use gatepost_ops::Readiness;
+use gatepost_store::{MasterKey, Store, StoreErrorKind, StoreUrl};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::parts::{self, Missing};
+
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(250);
+/// Between two lines of the log that say so.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// Opens the store of a configuration, and waits for one on Redis that does not answer yet, at most for
+/// `store.start_timeout_ms`. The process is alive meanwhile, and not ready.
+///
+/// # Errors
+///
+/// At once where waiting makes it no better: wrong password, wrong store, a server that is too old.
+pub(crate) async fn open_store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    master: &MasterKey,
+    missing: Missing,
+    readiness: &Readiness,
+) -> anyhow::Result<Store> {
+    let began = Instant::now();
+    let mut log_at = began;
+    loop {
+        let error = match parts::open_store(config, clock, master, missing).await {
+            Ok(store) => {
+                readiness.set("store", Ok(()));
+                return Ok(store);
+            }
+            Err(error) => error,
+        };
+        let waited = began.elapsed();
+        if !may_pass(&error, config) || waited >= config.store.start_timeout {
+            return Err(error);
+        }
+        readiness.set("store", Err("not there yet".to_owned()));
+        if Instant::now() >= log_at {
+            let left_s = (config.store.start_timeout - waited).as_secs();
+            tracing::warn!(error = format!("{error:#}"), left_s, "the store does not answer yet, and is waited for");
+            log_at = Instant::now() + LOG_EVERY;
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+}
+
+fn may_pass(error: &anyhow::Error, config: &Config) -> bool {
+    let is_outage = error
+        .downcast_ref::<gatepost_store::StoreError>()
+        .is_some_and(|error| error.kind() == StoreErrorKind::Unavailable);
+    is_outage && matches!(config.store.url, StoreUrl::Redis(_))
+}

@@ -1,0 +1,247 @@
+//! Starting and stopping: what a start waits for and what it refuses, and that a stop at any moment is an orderly one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use gatepost_test_support::{Gate, Origin, RedisServer, free_port};
+
+use crate::admin::{client, create_access_key};
+use crate::process::{Gatepost, UNCONFIGURED, command, run};
+use crate::site::{DEADLINE, Site, ask};
+
+/// What a process logs while it waits.
+const WAITED_FOR: &str = "is waited for";
+
+fn address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
+
+/// A gateway's command, with the address of its operations pages.
+fn gateway(store: &str, upstream: &str) -> (Command, SocketAddr) {
+    let ops = address();
+    let arguments = ["gateway", "--upstream", upstream, "--store", store, "--listen", "127.0.0.1:0", "--ops-listen"];
+    (command(Path::new(UNCONFIGURED), &[&arguments[..], &[&ops.to_string()]].concat()), ops)
+}
+
+async fn status(url: String) -> u16 {
+    client().get(url).send().await.map_or(0, |answer| answer.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_at_any_moment_signs_off() {
+    let (redis, upstream) = (RedisServer::start(), Origin::start());
+    create_access_key(&redis.url());
+    let mut ended = Vec::new();
+    for number in 0..20 {
+        let (command, ops) = gateway(&redis.url(), &upstream.url());
+        let mut process = Gatepost::begin(command, ops);
+        // The moments of the stops are spread over a start.
+        tokio::time::sleep(Duration::from_millis(number * 20)).await;
+        process.signal("-TERM");
+        ended.push(process.await_end());
+        assert_eq!(redis.ask(&["hlen", "{gp}:gateways"]), "0", "after {} ms: {ended:?}", number * 20);
+    }
+    // Before the handlers are there the signal itself ends the process, which has registered nowhere.
+    assert!(ended.iter().all(|code| matches!(code, None | Some(0))), "{ended:?}");
+    assert!(ended.contains(&Some(0)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_signal_does_what_is_written() {
+    let mut site = Site::start(3).await;
+    let project = site.admin.project().await;
+    let (key, _) = site.admin.api_key(&project).await;
+    for signal in ["-HUP", "-USR1", "-USR2"] {
+        site.gateways[0].signal(signal);
+        site.gateways[0].await_log(&signal.replace('-', "SIG")).await;
+        assert_eq!(site.ask(0, &key).await, 200);
+    }
+    for (gateway, signal) in ["-TERM", "-INT", "-QUIT"].into_iter().enumerate() {
+        site.gateways[gateway].signal(signal);
+        assert_eq!(site.gateways[gateway].await_end(), Some(0), "{signal}");
+        assert!(site.gateways[gateway].log().iter().any(|line| line.contains("draining")), "{signal}");
+    }
+    assert_eq!(site.redis.ask(&["hlen", "{gp}:gateways"]), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_the_drain() {
+    let gate = Gate::default();
+    let (redis, upstream) = (RedisServer::start(), Origin::behind(&gate));
+    let access_key = create_access_key(&redis.url());
+    let plane = Gatepost::on_store(&redis.url(), &["control-plane"]).await;
+    let admin = crate::admin::Admin::new(plane.admin.unwrap(), &access_key);
+    let (key, _) = admin.api_key(&admin.project().await).await;
+    let mut gateway = Gatepost::on_store(&redis.url(), &["gateway", "--upstream", &upstream.url()]).await;
+    let url = gateway.url("/slow");
+    let asking = tokio::spawn(async move { client().get(url).header("x-api-key", key).send().await });
+    assert_eq!(upstream.await_count(1, DEADLINE), 1);
+    gateway.signal("-TERM");
+    gateway.await_log("draining").await;
+    gateway.signal("-TERM");
+    assert_eq!(gateway.await_end(), Some(1));
+    gateway.await_log("stopped at once by a second signal").await;
+    gate.open();
+    assert!(asking.await.unwrap().is_err(), "it was cut off");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_waits_for_redis_alive_and_not_ready() {
+    let (mut redis, upstream) = (RedisServer::start(), Origin::start());
+    create_access_key(&redis.url());
+    let url = redis.url();
+    redis.kill();
+    let (command, ops) = gateway(&url, &upstream.url());
+    let process = Gatepost::begin(command, ops);
+    process.await_log(WAITED_FOR).await;
+    assert_eq!(status(format!("http://{ops}/livez")).await, 200);
+    let (code, readiness) = process.readiness().await;
+    assert!(code == 503 && readiness.contains("not there yet"), "{readiness}");
+    redis.resume();
+    process.await_ready().await;
+}
+
+/// Runs a gateway that waits for its store a little longer than one try may take.
+fn run_gateway(store: &str) -> (Option<i32>, String) {
+    let (mut command, _) = gateway(store, "http://127.0.0.1:9");
+    let output = command.env("GATEPOST_STORE__START_TIMEOUT_MS", "4000").output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn what_may_pass_is_waited_for() {
+    let loading = RedisServer::start();
+    create_access_key(&loading.url());
+    for number in 0..200 {
+        loading.ask(&["set", &number.to_string(), "x"]);
+    }
+    // Each key takes 50 ms to load.
+    let mut loading = loading.with_arguments(&["--key-load-delay", "50000"]);
+    loading.restart_without_waiting();
+    let stale = RedisServer::start_with(&[
+        "--replicaof".to_owned(),
+        format!("127.0.0.1 {}", free_port()),
+        "--replica-serve-stale-data".to_owned(),
+        "no".to_owned(),
+    ]);
+    let without_slots = RedisServer::start_with(&["--cluster-enabled".to_owned(), "yes".to_owned()]);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let stores = [
+        format!("redis://{nobody}"),
+        "redis://never.invalid:6379".to_owned(),
+        format!("redis+sentinel://{nobody}/main"),
+        format!("redis+cluster://{nobody}"),
+        loading.url(),
+        stale.url(),
+        without_slots.url().replace("redis://", "redis+cluster://"),
+    ];
+    let running = stores.map(|store| std::thread::spawn(move || (run_gateway(&store), store)));
+    for run in running {
+        let ((code, log), store) = run.join().unwrap();
+        assert!(code == Some(1) && log.contains(WAITED_FOR), "{store}: {code:?} {log}");
+        assert!(log.contains("store unavailable"), "{store}: {log}");
+    }
+}
+
+#[test]
+fn what_does_not_pass_ends_at_once() {
+    let redis = RedisServer::start();
+    let wrong_key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let with_password = RedisServer::start();
+    assert_eq!(with_password.ask(&["config", "set", "requirepass", "right"]), "OK");
+    for (store, hint) in [
+        (redis.url(), "there is no store at"),
+        (with_password.url(), "refused"),
+        (with_password.url().replace("redis://", "redis://:wrong@"), "refused"),
+    ] {
+        let (code, log) = run_gateway(&store);
+        assert_eq!(code, Some(1), "{store}: {log}");
+        assert!(!log.contains(WAITED_FOR), "{store}: {log}");
+        assert!(log.contains(hint) && !log.contains("corrupt"), "{store}: {log}");
+    }
+    create_access_key(&redis.url());
+    let (mut command, _) = gateway(&redis.url(), "http://127.0.0.1:9");
+    let output = command.env("GATEPOST_MASTER_KEY", wrong_key).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!log.contains(WAITED_FOR) && log.contains("the master key does not open this store"), "{log}");
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_check_judges_what_a_start_judges() {
+    let redis = RedisServer::start();
+    let check = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = command(Path::new(UNCONFIGURED), &[&["check"], arguments].concat());
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        (output.status.code(), printed(&output))
+    };
+    let url = redis.url();
+    let (code, text) = check(&["--store", &url, "--upstream", "http://never.invalid:80"], &[]);
+    assert_eq!(code, Some(1), "{text}");
+    for fault in ["there is no store at", "upstream app: cannot resolve never.invalid:80"] {
+        assert!(text.contains(fault), "{fault}: {text}");
+    }
+    let (code, text) = check(&["--store", &url], &[("GATEPOST_MASTER_KEY", "short")]);
+    assert!(code == Some(1) && text.contains("a master key is the base64 of 32 random bytes"), "{text}");
+    let (code, text) = check(&["--store", &url, "--upstream", "http://never.invalid:80", "--offline"], &[]);
+    assert_eq!(code, Some(0), "{text}");
+    for left_out in ["was not asked (--offline)", "names of upstreams were not resolved (--offline)"] {
+        assert!(text.contains(left_out), "{left_out}: {text}");
+    }
+    create_access_key(&url);
+    let (code, text) = check(&["--store", &url, "--upstream", "http://localhost:80"], &[]);
+    assert!(code == Some(0) && text.contains("nothing is wrong"), "{text}");
+    let (code, text) = check(&["--store", &url], &[("SSL_CERT_FILE", "/dev/null")]);
+    assert!(code == Some(1) && text.contains("SSL_CERT_FILE") && text.contains("ca-certificates"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_of_an_embedded_store_changes_nothing() {
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), Origin::start());
+    let check = || {
+        let mut command = command(directory.path(), &["check"]);
+        let output = command.env_remove("GATEPOST_MASTER_KEY").output().unwrap();
+        (output.status.code(), printed(&output))
+    };
+    let (code, text) = check();
+    assert!(code == Some(0) && text.contains("a new store will be made in ./gatepost-data"), "{text}");
+    assert!(!directory.path().join("gatepost-data").exists());
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream.url()]).await;
+    let output = run(directory.path(), &["check"]);
+    assert!(printed(&output).contains("is in use by a running process"), "{}", printed(&output));
+    assert_eq!(ask(&up.url("/x"), "never-a-key-value").await, 401);
+    assert_eq!(up.terminate(), Some(0));
+    assert!(run(directory.path(), &["check"]).status.success());
+}
+
+#[test]
+fn without_certificates_a_start_names_the_bundle() {
+    let directory = tempfile::tempdir().unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    let arguments = [&["up", "--upstream", "http://127.0.0.1:9"], &listen[..]].concat();
+    let output = command(directory.path(), &arguments).env("SSL_CERT_FILE", "/dev/null").output().unwrap();
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("SSL_CERT_FILE") && text.contains("ca-certificates"), "{text}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("gatepost-data"), "a file is in its place").unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    let arguments = [&["up", "--upstream", "http://127.0.0.1:9"], &listen[..]].concat();
+    let path = directory.path().join("gatepost-data").display().to_string();
+    for master_key in [None, Some(crate::process::MASTER_KEY)] {
+        let mut command = command(directory.path(), &arguments);
+        command.env_remove("GATEPOST_MASTER_KEY").envs(master_key.map(|key| ("GATEPOST_MASTER_KEY", key)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(printed(&output).contains(&path), "{path}: {}", printed(&output));
+    }
+}

@@ -1,0 +1,169 @@
+//! Panics: caught, counted by task, and logged once.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, PanicHookInfo};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::FutureExt;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, Opts, Registry};
+
+use crate::fail_point;
+use crate::task::Task;
+
+/// Panics of each task since the process began, in the order of [`Task::ALL`].
+static PANICS: [AtomicU64; Task::ALL.len()] = [const { AtomicU64::new(0) }; Task::ALL.len()];
+
+thread_local! {
+    /// How many catchers are around what this thread runs now.
+    static CATCHERS: Cell<u32> = const { Cell::new(0) };
+    /// What the hook saw of a panic that a catcher has not reported yet.
+    static SEEN: RefCell<Option<Seen>> = const { RefCell::new(None) };
+}
+
+struct Seen {
+    message: String,
+    location: String,
+    backtrace: Option<String>,
+}
+
+/// A task ended by a panic. It was counted and logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked;
+
+/// Runs a future, and ends it alone if it panics.
+pub async fn catch<F: Future>(task: Task, future: F) -> Result<F::Output, Panicked> {
+    let mut future = std::pin::pin!(future);
+    let guarded = std::future::poll_fn(|context| {
+        let _catching = Catching::begin();
+        fail_point::reached(task);
+        future.as_mut().poll(context)
+    });
+    AssertUnwindSafe(guarded).catch_unwind().await.map_err(|payload| report(task, payload.as_ref()))
+}
+
+/// Runs a closure, and ends it alone if it panics.
+pub fn catch_sync<T>(task: Task, run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let guarded = AssertUnwindSafe(|| {
+        let _catching = Catching::begin();
+        fail_point::reached(task);
+        run()
+    });
+    std::panic::catch_unwind(guarded).map_err(|payload| report(task, payload.as_ref()))
+}
+
+/// Logs panics by way of the log instead of on standard error, for which a thread could wait for ever. Call it once, at
+/// the start of the process.
+pub fn install_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let seen = Seen::of(info);
+        if CATCHERS.get() == 0 {
+            seen.log("unnamed");
+        } else {
+            SEEN.replace(Some(seen));
+        }
+    }));
+}
+
+/// Registers `gatepost_panics_total{task}`.
+pub fn register_metrics(registry: &Registry) -> prometheus::Result<()> {
+    registry.register(Box::new(Panics::new()?))
+}
+
+/// Panics of a task so far.
+pub(crate) fn count(task: Task) -> u64 {
+    PANICS[task as usize].load(Ordering::Relaxed)
+}
+
+struct Catching;
+
+impl Catching {
+    fn begin() -> Self {
+        CATCHERS.set(CATCHERS.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Catching {
+    fn drop(&mut self) {
+        CATCHERS.set(CATCHERS.get() - 1);
+    }
+}
+
+fn report(task: Task, payload: &(dyn Any + Send)) -> Panicked {
+    PANICS[task as usize].fetch_add(1, Ordering::Relaxed);
+    let seen =
+        SEEN.take().unwrap_or_else(|| Seen { message: message_of(payload), location: String::new(), backtrace: None });
+    seen.log(task.as_str());
+    Panicked
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or_default().to_owned()
+}
+
+impl Seen {
+    fn of(info: &PanicHookInfo<'_>) -> Self {
+        let backtrace = Backtrace::capture();
+        Self {
+            message: message_of(info.payload()),
+            location: info.location().map(ToString::to_string).unwrap_or_default(),
+            backtrace: (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string()),
+        }
+    }
+
+    fn log(self, task: &str) {
+        let Self { message, location, backtrace } = self;
+        tracing::error!(task, panic = message, location, backtrace, "a task panicked; please report this fault");
+    }
+}
+
+/// The counters as metrics: they are there before any registry is.
+struct Panics(IntCounterVec);
+
+impl Panics {
+    fn new() -> prometheus::Result<Self> {
+        let options = Opts::new("gatepost_panics_total", "Panics, by the task that each of them ended.");
+        let counters = IntCounterVec::new(options, &["task"])?;
+        Ok(Self(counters))
+    }
+}
+
+impl Collector for Panics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let labels: HashMap<&str, Task> = Task::ALL.iter().map(|task| (task.as_str(), *task)).collect();
+        for (label, task) in labels {
+            let counter = self.0.with_label_values(&[label]);
+            counter.inc_by(count(task).saturating_sub(counter.get()));
+        }
+        self.0.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_what_was_caught_and_is_counted() {
+        let before = count(Task::Delivery);
+        assert_eq!(catch(Task::Delivery, async { 1 }).await, Ok(1));
+        let panics = async { panic!("{}", "on purpose") };
+        assert_eq!(catch(Task::Delivery, panics).await, Err::<(), _>(Panicked));
+        assert_eq!(catch_sync(Task::Delivery, || panic!("on purpose")), Err::<(), _>(Panicked));
+        assert_eq!(count(Task::Delivery) - before, 2);
+        let registry = Registry::new();
+        register_metrics(&registry).unwrap();
+        let families = registry.gather();
+        assert_eq!(families[0].get_metric().len(), Task::ALL.len());
+    }
+}

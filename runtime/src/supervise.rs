@@ -1,0 +1,104 @@
+//! Tasks that live as long as the process: one that panics is started again.
+
+use std::time::Duration;
+
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::health;
+use crate::panics::{catch, catch_sync};
+use crate::task::Task;
+
+/// How long a task that has panicked waits before it is started again, the first time in a minute; the double the next.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest it waits.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// Starts a task, and starts it again after each panic; it ends when it returns.
+pub fn supervise<F, R>(task: Task, run: F) -> JoinHandle<()>
+where
+    F: FnMut() -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(restarting(task, run))
+}
+
+/// The same in a set, whose end ends it.
+pub fn supervise_on<F, R>(set: &mut JoinSet<()>, task: Task, run: F)
+where
+    F: FnMut() -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    set.spawn(restarting(task, run));
+}
+
+/// The same as a thread of the name of the task.
+///
+/// # Errors
+///
+/// Where the system gives no thread.
+pub fn supervise_thread(
+    task: Task,
+    mut run: impl FnMut() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(task.as_str().to_owned()).spawn(move || {
+        while catch_sync(task, &mut run).is_err() {
+            std::thread::sleep(backoff(health::went_down(task)));
+            health::is_up(task);
+        }
+    })
+}
+
+async fn restarting<F, R>(task: Task, mut run: F)
+where
+    F: FnMut() -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    while catch(task, run()).await.is_err() {
+        tokio::time::sleep(backoff(health::went_down(task))).await;
+        health::is_up(task);
+    }
+}
+
+fn backoff(panics: usize) -> Duration {
+    let doublings = u32::try_from(panics.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+    FIRST_BACKOFF.saturating_mul(1 << doublings).min(MAX_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::health::{gave_up, health};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_started_again_and_the_third_time_is_too_often() {
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let supervised = supervise(Task::Housekeeping, move || {
+            let run = counted.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(run >= 3, "on purpose") }
+        });
+        assert_eq!(gave_up().await, Task::Housekeeping);
+        assert!(health().iter().any(|health| health.task == Task::Housekeeping && health.is_down));
+        supervised.await.unwrap();
+        assert_eq!(runs.load(Ordering::Relaxed), 4);
+        assert!(health().iter().any(|health| health.task == Task::Housekeeping && !health.is_down));
+        tokio::time::sleep(health::WINDOW).await;
+        assert!(!health().iter().any(|health| health.task == Task::Housekeeping));
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_started_again() {
+        let mut runs = 0;
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let thread = supervise_thread(Task::LogWriter, move || {
+            runs += 1;
+            assert!(runs > 1, "on purpose");
+            sender.send(runs).unwrap();
+        });
+        thread.unwrap().join().unwrap();
+        assert_eq!(receiver.recv(), Ok(2));
+    }
+}
