@@ -5,6 +5,7 @@ mod access_keys;
 mod accounts;
 mod analytics;
 pub(crate) mod api_keys;
+mod body;
 mod credential;
 mod docs;
 mod document;
@@ -16,16 +17,19 @@ mod headers;
 mod idempotency;
 mod legacy;
 mod log;
-mod named;
+mod prefer;
 mod problem;
 mod projects;
 mod root;
 mod webhooks;
 
+use std::sync::LazyLock;
+
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Router, middleware};
 use gatepost_domain::problem::ErrorCode;
+use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -33,27 +37,32 @@ use utoipa_axum::routes;
 
 use crate::ControlPlane;
 pub(crate) use absence::not_settled;
-use extract::MAX_BODY_BYTES;
+use body::MAX_BODY_BYTES;
+pub(crate) use body::members_of;
 
 /// What stands at the head of the document.
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Gatepost admin API",
     description = "Projects, API keys and webhooks. Send an access key as `x-api-key`.",
-    license(name = "Apache-2.0")
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
-struct Document;
+struct Head;
+
+/// The OpenAPI document. Bodies of requests are judged by it.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| completed(routes().into_openapi()));
 
 /// The API over a control plane.
 pub(crate) fn router(control_plane: ControlPlane) -> Router {
-    let (router, document) = routes().split_for_parts();
-    let json = document_json(document);
+    let (router, _) = routes().split_for_parts();
+    let json = openapi_json();
     router
         .route_layer(middleware::from_fn_with_state(control_plane.clone(), absence::judged))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
         .merge(docs::routes())
         .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })
         .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })
+        .layer(middleware::from_fn_with_state(control_plane.clone(), body::report_ignored))
         .layer(middleware::from_fn_with_state(control_plane.clone(), idempotency::once))
         .layer(middleware::from_fn(habits::keep))
         .layer(middleware::from_fn_with_state(control_plane.clone(), log::requests))
@@ -63,7 +72,7 @@ pub(crate) fn router(control_plane: ControlPlane) -> Router {
 
 /// The OpenAPI document, as served at `/openapi.json`.
 pub fn openapi_json() -> String {
-    document_json(routes().into_openapi())
+    serde_json::to_string_pretty(&*DOCUMENT).expect("a value can be written")
 }
 
 /// A path with a slash at its end is the same path: clients list at `/api-keys/`.
@@ -82,7 +91,7 @@ pub(crate) fn without_last_slash<B>(mut request: http::Request<B>) -> http::Requ
 }
 
 fn routes() -> OpenApiRouter<ControlPlane> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    OpenApiRouter::with_openapi(Head::openapi())
         .routes(routes!(root::welcome))
         .routes(routes!(accounts::create, accounts::list))
         .routes(routes!(accounts::get, accounts::update, accounts::deactivate))
@@ -109,12 +118,12 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .routes(routes!(events::stream))
 }
 
-fn document_json(mut document: utoipa::openapi::OpenApi) -> String {
+fn completed(mut document: utoipa::openapi::OpenApi) -> Value {
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("accessKey", scheme);
     document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("accessKey", Vec::<String>::new())]);
     let mut document = serde_json::to_value(document).expect("the document is made of serializable parts");
     document::complete(&mut document);
-    serde_json::to_string_pretty(&document).expect("a value can be written")
+    document
 }

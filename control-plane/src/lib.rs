@@ -6,6 +6,7 @@ mod commit;
 mod failure;
 mod guesses;
 mod kept;
+mod members;
 mod metrics;
 mod pace;
 mod request;
@@ -15,8 +16,9 @@ mod use_cases;
 pub use api::openapi_json;
 pub use caller::Caller;
 pub use failure::Failure;
+pub use members::UnknownMembers;
 pub use server::{ControlPlaneServer, NotStarted};
-pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice};
+pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows};
 pub use use_cases::operator::{AccountWas, Created, NewAccessKey};
 pub use use_cases::purge::Purged;
 
@@ -58,6 +60,8 @@ pub struct ControlPlane {
     pub(crate) stopping: watch::Sender<bool>,
     /// For pings that are being sent.
     pub(crate) pinging: Arc<Semaphore>,
+    /// What becomes of a request whose body has members that are not known.
+    pub(crate) unknown_members: UnknownMembers,
 }
 
 /// Why the use cases could not be made.
@@ -86,6 +90,7 @@ impl ControlPlane {
             streaming: Arc::new(Semaphore::new(use_cases::events::MAX_STREAMS)),
             stopping: watch::Sender::new(false),
             pinging: Arc::new(Semaphore::new(ping::MAX_PINGS)),
+            unknown_members: UnknownMembers::default(),
             store,
             clock,
             guard,
@@ -97,6 +102,12 @@ impl ControlPlane {
     #[must_use]
     pub fn with_wrong_access_keys_a_minute(self, wrong_access_keys: u32) -> Self {
         Self { guesses: Arc::new(Guesses::new(wrong_access_keys)), ..self }
+    }
+
+    /// The same with another rule for request bodies with unknown members.
+    #[must_use]
+    pub fn with_unknown_members(self, unknown_members: UnknownMembers) -> Self {
+        Self { unknown_members, ..self }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

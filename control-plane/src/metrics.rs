@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     changes: IntCounterVec,
     requests: IntCounterVec,
     duration_s: Histogram,
+    ignored_members: IntCounterVec,
 }
 
 impl Metrics {
@@ -28,17 +29,29 @@ impl Metrics {
             HistogramOpts::new("gatepost_admin_request_duration_seconds", "How long admin requests took.")
                 .buckets(BUCKETS_S.to_vec()),
         )?;
+        let ignored_members = IntCounterVec::new(
+            Opts::new(
+                "gatepost_admin_ignored_members_total",
+                "Members of request bodies that the admin API does not know and has ignored, by route.",
+            ),
+            &["route", "method"],
+        )?;
         registry.register(Box::new(changes.clone()))?;
+        registry.register(Box::new(ignored_members.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration_s.clone()))?;
         for action in Action::ALL {
             changes.with_label_values(&[action.as_str()]);
         }
-        Ok(Self { changes, requests, duration_s })
+        Ok(Self { changes, requests, duration_s, ignored_members })
     }
 
     pub(crate) fn changed(&self, action: Action) {
         self.changes.with_label_values(&[action.as_str()]).inc();
+    }
+
+    pub(crate) fn ignored(&self, route: &str, method: &str, members: usize) {
+        self.ignored_members.with_label_values(&[route, method]).inc_by(members as u64);
     }
 
     pub(crate) fn ended(&self, route: &str, method: &str, status: u16, took: Duration) {

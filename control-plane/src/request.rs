@@ -1,6 +1,7 @@
 //! What is known of the request that is being answered, for use cases and answers alike: so that every endpoint keeps
 //! the habits of the API without words of its own.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +10,7 @@ use gatepost_domain::time::Version;
 
 use crate::failure::{Failure, Result};
 use crate::kept::Slot;
+use crate::members::UnknownMembers;
 
 /// Versions of records that one request may have seen and written; of more, the oldest are forgotten.
 const MAX_VERSIONS: usize = 32;
@@ -26,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) address: Option<IpAddr>,
     /// On which versions of its resource it insists.
     pub(crate) condition: Condition,
+    /// How members of its body that are not known are handled.
+    pub(crate) unknown_members: UnknownMembers,
     noted: Mutex<Noted>,
 }
 
@@ -34,6 +38,7 @@ pub(crate) struct Request {
 struct Noted {
     versions: Vec<(String, Version)>,
     slot: Option<Slot>,
+    ignored: BTreeSet<String>,
 }
 
 /// `If-Match` of a request that changes a resource.
@@ -47,8 +52,13 @@ pub(crate) enum Condition {
 }
 
 impl Request {
-    pub(crate) fn new(id: String, address: Option<IpAddr>, condition: Condition) -> Arc<Self> {
-        Arc::new(Self { id, address, condition, noted: Mutex::default() })
+    pub(crate) fn new(
+        id: String,
+        address: Option<IpAddr>,
+        condition: Condition,
+        unknown_members: UnknownMembers,
+    ) -> Arc<Self> {
+        Arc::new(Self { id, address, condition, unknown_members, noted: Mutex::default() })
     }
 
     /// The version of a record that was last seen or written.
@@ -64,6 +74,11 @@ impl Request {
     /// Where changes keep their answer.
     pub(crate) fn slot(&self) -> Option<Slot> {
         self.noted().slot.clone()
+    }
+
+    /// The members of the body that were ignored.
+    pub(crate) fn ignored(&self) -> BTreeSet<String> {
+        self.noted().ignored.clone()
     }
 
     fn note(&self, id: &str, version: Version) {
@@ -107,4 +122,13 @@ pub(crate) fn wrote(id: &str, version: Version) {
     if let Some(request) = current() {
         request.note(id, version);
     }
+}
+
+/// Refuses a request for what is wrong with members of its body, or notes that they are ignored, as it prefers.
+pub(crate) fn refuse_or_ignore(members: Vec<String>, failure: impl FnOnce() -> Failure) -> Result<()> {
+    let request = current().filter(|request| request.unknown_members == UnknownMembers::Ignore);
+    let Some(request) = request else { return Err(failure()) };
+    // A change that is tried again finds the same members.
+    request.noted().ignored.extend(members);
+    Ok(())
 }

@@ -5,6 +5,7 @@ pub(crate) mod accounts;
 pub(crate) mod analytics;
 pub(crate) mod api_keys;
 pub(crate) mod authenticate;
+pub(crate) mod copies;
 pub(crate) mod events;
 pub(crate) mod gateways;
 pub(crate) mod given;

@@ -129,6 +129,9 @@ pub(crate) struct ImportOptions {
     /// Write nothing; tell what would be
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Import nothing if a column or member of any row is unknown; otherwise those are left out, and listed
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// The file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::{PrivateNetworks, Retention};
 use gatepost_store::{Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_verify::WhenStoreIsDown;
@@ -60,6 +61,7 @@ pub(crate) struct StoreConfig {
 pub(crate) struct ControlPlaneConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) wrong_access_keys_a_minute: u32,
+    pub(crate) unknown_members: UnknownMembers,
 }
 
 /// What flags say, each with its key.
@@ -195,9 +197,15 @@ fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
         );
     }
     let wrong_access_keys_a_minute = section.number("max_wrong_access_keys_a_minute", 20, 1, 60_000);
+    let unknown_members = section.parsed("unknown_members", UnknownMembers::Refuse, |text| match text {
+        "refuse" => Ok(UnknownMembers::Refuse),
+        "ignore" => Ok(UnknownMembers::Ignore),
+        _ => Err(format!("must be refuse or ignore, it is {text:?}")),
+    });
     section.finish();
     ControlPlaneConfig {
         listen,
+        unknown_members,
         wrong_access_keys_a_minute: u32::try_from(wrong_access_keys_a_minute).unwrap_or(u32::MAX),
     }
 }

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use futures::StreamExt;
-use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice};
+use anyhow::{Context, anyhow, bail};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_runtime::Task;
+use gatepost_runtime::{Panicked, Task};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -44,10 +45,23 @@ pub(crate) struct Report {
     pub(crate) refused: u64,
     /// The first refusals: number of the row, and why.
     pub(crate) faults: Vec<(u64, String)>,
+    /// Columns and members that are not known, each once, with the nearest known one.
+    #[serde(default)]
+    pub(crate) unknown: Vec<String>,
 }
 
-/// A row and its number; or why the file cannot be read on.
-type Row = anyhow::Result<(u64, std::result::Result<Value, String>)>;
+/// A part of a file.
+enum Part {
+    /// The columns, as a row without values.
+    Columns(Value),
+    /// A row and its number.
+    Row(u64, Value),
+    /// What was no row, and why.
+    Unreadable(u64, String),
+}
+
+/// The next part; or why the file cannot be read on.
+type ReadPart = anyhow::Result<Part>;
 
 /// Brings in all keys of a file.
 pub(crate) async fn run(use_cases: &ControlPlane, order: &Order, bar: &ProgressBar) -> anyhow::Result<Report> {
@@ -56,45 +70,83 @@ pub(crate) async fn run(use_cases: &ControlPlane, order: &Order, bar: &ProgressB
         notice: if order.notify { Notice::Given } else { Notice::None },
         mode: if order.dry_run { Mode::Dry } else { Mode::Real },
     });
-    let (rows, mut waiting) = mpsc::channel(MAX_AHEAD);
-    let file = File::open(&order.file).with_context(|| format!("cannot read {}", order.file.display()))?;
-    bar.set_length(file.metadata()?.len());
-    let (format, bar_of_reader) = (order.format, bar.clone());
-    let reading = gatepost_runtime::blocking(Task::ImportFile, move || {
-        let reader = BufReader::new(bar_of_reader.wrap_read(file));
-        let read = match format {
-            Format::Csv => read_csv(reader, &rows),
-            Format::Json => read_json(reader, &rows),
-        };
-        if let Err(error) = read {
-            // Nobody waits any more where the import has failed.
-            drop(rows.blocking_send(Err(error)));
-        }
-    });
+    let mut rows = Rows::read(order, bar)?;
     let mut report = Report::default();
-    let rows = futures::stream::poll_fn(|context| waiting.poll_recv(context));
-    let mut outcomes = rows.map(|row| import(&importer, row)).buffer_unordered(IN_FLIGHT);
+    let stream = futures::stream::poll_fn(|context| rows.waiting.poll_recv(context));
+    let mut outcomes = stream.map(|read| import(&importer, read)).buffer_unordered(IN_FLIGHT);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome?);
     }
     drop(outcomes);
-    if reading.await.is_err() {
-        bail!("reading the file panicked: run the import again to go on");
-    }
+    rows.end().await?;
     report.faults.sort_unstable();
+    report.unknown = importer.unknown().lines();
     Ok(report)
 }
 
+/// Reads a whole file, and fails if a column or a member of a row is not known.
+pub(crate) async fn check_members(order: &Order) -> anyhow::Result<()> {
+    let unknown = UnknownInRows::default();
+    let mut rows = Rows::read(order, &ProgressBar::hidden())?;
+    while let Some(read) = rows.waiting.recv().await {
+        match read? {
+            // What is wrong with a row otherwise is reported when it is imported.
+            Part::Columns(row) | Part::Row(_, row) => drop(unknown.note(&row)),
+            Part::Unreadable(..) => {}
+        }
+    }
+    rows.end().await?;
+    let lines = unknown.lines();
+    if lines.is_empty() { Ok(()) } else { bail!("nothing was imported:\n{}", lines.join("\n")) }
+}
+
+/// The rows of a file, which a thread of their own reads ahead.
+struct Rows {
+    waiting: mpsc::Receiver<ReadPart>,
+    reading: BoxFuture<'static, Result<(), Panicked>>,
+}
+
+impl Rows {
+    fn read(order: &Order, bar: &ProgressBar) -> anyhow::Result<Self> {
+        let (rows, waiting) = mpsc::channel(MAX_AHEAD);
+        let file = File::open(&order.file).with_context(|| format!("cannot read {}", order.file.display()))?;
+        bar.set_length(file.metadata()?.len());
+        let (format, bar_of_reader) = (order.format, bar.clone());
+        let reading = gatepost_runtime::blocking(Task::ImportFile, move || {
+            let reader = BufReader::new(bar_of_reader.wrap_read(file));
+            let read = match format {
+                Format::Csv => read_csv(reader, &rows),
+                Format::Json => read_json(reader, &rows),
+            };
+            if let Err(error) = read {
+                // Nobody waits any more where the import has failed.
+                drop(rows.blocking_send(Err(error)));
+            }
+        });
+        Ok(Self { waiting, reading: reading.boxed() })
+    }
+
+    /// Waits for the end of the reading.
+    async fn end(self) -> anyhow::Result<()> {
+        let read = self.reading.await;
+        read.map_err(|Panicked| anyhow!("reading the file panicked: run the import again to go on"))
+    }
+}
+
 enum Outcome {
+    Nothing,
     Done(Imported),
     Refused(u64, String),
 }
 
-async fn import(importer: &Importer, row: Row) -> anyhow::Result<Outcome> {
-    let (number, row) = row?;
-    let row = match row {
-        Ok(row) => row,
-        Err(why) => return Ok(Outcome::Refused(number, why)),
+async fn import(importer: &Importer, read: ReadPart) -> anyhow::Result<Outcome> {
+    let (number, row) = match read? {
+        Part::Columns(columns) => {
+            importer.unknown().note(&columns)?;
+            return Ok(Outcome::Nothing);
+        }
+        Part::Row(number, row) => (number, row),
+        Part::Unreadable(number, why) => return Ok(Outcome::Refused(number, why)),
     };
     match importer.import(row).await {
         Ok(imported) => Ok(Outcome::Done(imported)),
@@ -108,6 +160,7 @@ async fn import(importer: &Importer, row: Row) -> anyhow::Result<Outcome> {
 impl Report {
     fn add(&mut self, outcome: Outcome) {
         match outcome {
+            Outcome::Nothing => {}
             Outcome::Done(Imported::Made) => self.made += 1,
             Outcome::Done(Imported::There) => self.there += 1,
             Outcome::Refused(number, why) => {
@@ -120,20 +173,25 @@ impl Report {
     }
 }
 
-fn read_csv(reader: impl Read, rows: &mpsc::Sender<Row>) -> anyhow::Result<()> {
+fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadPart>) -> anyhow::Result<()> {
     let mut reader = csv::Reader::from_reader(reader);
     let names = reader.headers().context("the first line must name the columns")?.clone();
     if !names.iter().any(|name| matches!(name, "key" | "sha256")) {
         bail!("the first line must name the columns, one of them key or sha256");
     }
-    for (number, record) in (1..).zip(reader.records()) {
-        let row = match record {
-            Ok(record) => Ok(of_record(&names, &record)),
-            Err(error) if error.is_io_error() => return Err(error.into()),
-            // What the library says may hold a part of the row.
-            Err(_) => Err("the row has another number of columns than the first line, or is no text".to_owned()),
-        };
-        if rows.blocking_send(Ok((number, row))).is_err() {
+    let columns = Part::Columns(names.iter().map(|name| (name.to_owned(), Value::Null)).collect());
+    let parts = (1..).zip(reader.records()).map(|(number, record)| match record {
+        Ok(record) => Ok(Part::Row(number, of_record(&names, &record))),
+        Err(error) if error.is_io_error() => Err(error.into()),
+        // What the library says may hold a part of the row.
+        Err(_) => {
+            let why = "the row has another number of columns than the first line, or is no text";
+            Ok(Part::Unreadable(number, why.to_owned()))
+        }
+    });
+    for part in std::iter::once(Ok(columns)).chain(parts) {
+        let is_last = part.is_err();
+        if rows.blocking_send(part).is_err() || is_last {
             break;
         }
     }
@@ -151,8 +209,8 @@ fn of_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
     Value::Object(row)
 }
 
-fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<Row>) -> anyhow::Result<()> {
-    let send = |number, row| rows.blocking_send(Ok((number, row)));
+fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow::Result<()> {
+    let send = |number, row| rows.blocking_send(Ok(Part::Row(number, row)));
     let is_array = loop {
         match reader.fill_buf()?.first() {
             Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
@@ -162,7 +220,7 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<Row>) -> anyhow::Resu
     if is_array {
         let all: Vec<Value> = serde_json::from_reader(reader).map_err(|error| unreadable(&error))?;
         for (number, row) in (1..).zip(all) {
-            if send(number, Ok(row)).is_err() {
+            if send(number, row).is_err() {
                 break;
             }
         }
@@ -170,7 +228,7 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<Row>) -> anyhow::Resu
     }
     for (number, row) in (1..).zip(serde_json::Deserializer::from_reader(reader).into_iter::<Value>()) {
         let row = row.map_err(|error| unreadable(&error))?;
-        if send(number, Ok(row)).is_err() {
+        if send(number, row).is_err() {
             break;
         }
     }

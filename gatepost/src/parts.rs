@@ -172,7 +172,10 @@ impl Process {
         let meters = self.meters.clone();
         let use_cases =
             ControlPlane::new(self.store.clone(), clock, self.config.private_networks, meters, &self.registry)?;
-        Ok(use_cases.with_wrong_access_keys_a_minute(self.config.control_plane.wrong_access_keys_a_minute))
+        let config = &self.config.control_plane;
+        Ok(use_cases
+            .with_wrong_access_keys_a_minute(config.wrong_access_keys_a_minute)
+            .with_unknown_members(config.unknown_members))
     }
 
     /// Starts the admin API.

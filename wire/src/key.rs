@@ -29,7 +29,7 @@ pub struct ApiKeyBody {
     /// Whether it may be used.
     pub is_active: bool,
     /// Anything its maker attached.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub custom_meta_data: Value,
     /// The caller's own id of the customer.
     pub custom_account_id: Option<String>,

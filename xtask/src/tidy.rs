@@ -36,7 +36,8 @@ fn is_program(file: &Path) -> bool {
 
 /// Whether a line starts a task or a thread by itself. A process is no task.
 fn starts_a_task(line: &str) -> bool {
-    let starts = ["tokio::spawn(", "spawn_blocking(", "thread::spawn(", "tasks.spawn(", "set.spawn(", "thread::Builder"];
+    let starts =
+        ["tokio::spawn(", "spawn_blocking(", "thread::spawn(", "tasks.spawn(", "set.spawn(", "thread::Builder"];
     starts.iter().any(|start| line.contains(start))
 }
 
@@ -58,7 +59,10 @@ fn faults_of(file: &Path, text: &str) -> Vec<String> {
     if extension == "rs" && is_program(file) && !file.starts_with("runtime") {
         let starts = code.lines().enumerate().filter(|(_, line)| starts_a_task(line));
         faults.extend(starts.map(|(at, _)| {
-            format!("{name}:{}: start tasks and threads through gatepost_runtime, so that a panic ends one thing", at + 1)
+            format!(
+                "{name}:{}: start tasks and threads through gatepost_runtime, so that a panic ends one thing",
+                at + 1
+            )
         }));
     }
     if file == Path::new("ARCHITECTURE.md") && text.lines().count() > MAX_ARCHITECTURE_LINES {

@@ -8,19 +8,21 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extract::{JsonBody, Named, Query};
-use super::named::NameBody;
+use super::body::{JsonBody, NoBody};
+use super::extract::{Named, Query};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::access_keys::{AccessKeyFilter, AccessKeyName, AskedAccessKey};
+use crate::use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyName, AskedAccessKey};
+use crate::use_cases::copies::status;
+use crate::use_cases::given::Given;
 
 /// An access key to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateAccessKey {
     /// Its name.
-    #[schema(required)]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// The account; by default that of the access key that asks.
     account_id: Option<String>,
@@ -28,6 +30,41 @@ pub(crate) struct CreateAccessKey {
     project_id: Option<String>,
     /// `admin`: everything; `user` (the default): all but accounts and access keys; `viewer`: reading.
     role: Option<String>,
+}
+
+/// What of an access key shall change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateAccessKey {
+    /// Its name, of 1 to 256 characters.
+    #[serde(default)]
+    #[schema(value_type = String, required = false)]
+    name: Given<String>,
+    /// False revokes the access key, as DELETE does. True is a 409 if it is revoked, and nothing else.
+    is_active: Option<bool>,
+    /// The account of the access key: another one is a 400.
+    account_id: Option<String>,
+    /// The project of the access key, null for the whole account: another one is a 400.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    project_id: Given<String>,
+    /// The role of the access key: another one is a 400.
+    role: Option<String>,
+    /// The id or the value of the access key: another one is a 400.
+    key: Option<String>,
+}
+
+impl From<UpdateAccessKey> for AccessKeyChange {
+    fn from(update: UpdateAccessKey) -> Self {
+        Self {
+            name: update.name,
+            status: update.is_active.map(status),
+            account: update.account_id,
+            project: update.project_id,
+            role: update.role,
+            key: update.key,
+        }
+    }
 }
 
 /// Makes an access key. Its value is told only in this answer.
@@ -68,20 +105,22 @@ pub(super) async fn list(
     Ok(Json(keys.iter().map(|key| AccessKeyBody::new(key, key.id.as_str())).collect()))
 }
 
-/// Gives an access key another name.
+/// Gives an access key another name. `isActive: false` revokes it as DELETE does. A copy of the access key may be sent
+/// back as it was listed.
 #[utoipa::path(
-    patch, path = "/access-keys/{key}", tag = "access-keys", params(("key" = String, Path)), request_body = NameBody,
+    patch, path = "/access-keys/{key}", tag = "access-keys", params(("key" = String, Path)),
+    request_body = UpdateAccessKey,
     responses((status = 200, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     Named(key): Named,
-    JsonBody(new): JsonBody<NameBody>,
+    JsonBody(change): JsonBody<UpdateAccessKey>,
 ) -> Result<Json<AccessKeyBody>> {
     let name = AccessKeyName::parse(&key);
-    let renamed = control_plane.rename_access_key(&caller, &name, new.name).await?;
-    Ok(Json(AccessKeyBody::new(&renamed, name.shown())))
+    let changed = control_plane.update_access_key(&caller, &name, &change.into()).await?;
+    Ok(Json(AccessKeyBody::new(&changed, name.shown())))
 }
 
 /// Shuts an access key off, at once and everywhere.
@@ -107,6 +146,7 @@ pub(super) async fn reactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     Named(key): Named,
+    _: NoBody,
 ) -> Result<Json<AccessKeyBody>> {
     let name = AccessKeyName::parse(&key);
     let active = control_plane.reactivate_access_key(&caller, &name).await?;

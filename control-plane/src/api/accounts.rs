@@ -4,15 +4,44 @@ use axum::Json;
 use axum::extract::State;
 use gatepost_wire::{AccessKeyBody, AccountBody};
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{JsonBody, Named};
+use super::body::JsonBody;
+use super::extract::Named;
 use super::gateways::PreferWait;
-use super::named::NameBody;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
+use crate::use_cases::accounts::AccountChange;
+use crate::use_cases::copies::status;
+use crate::use_cases::given::Given;
+
+/// An account to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct CreateAccount {
+    /// Its name, of 1 to 256 characters.
+    #[schema(value_type = String)]
+    name: Option<String>,
+}
+
+/// What of an account shall change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateAccount {
+    /// Its name, of 1 to 256 characters.
+    #[serde(default)]
+    #[schema(value_type = String, required = false)]
+    name: Given<String>,
+    /// False deactivates the account, as DELETE does. True changes nothing.
+    is_active: Option<bool>,
+}
+
+impl From<UpdateAccount> for AccountChange {
+    fn from(update: UpdateAccount) -> Self {
+        Self { name: update.name, status: update.is_active.map(status) }
+    }
+}
 
 /// An account with its first access key.
 #[derive(Serialize, ToSchema)]
@@ -28,13 +57,13 @@ pub(crate) struct NewAccountBody {
 /// Makes an account, and an access key with which to act for it. Only admins of the store's first account may. From
 /// the second account on, every route of a gateway must name its projects.
 #[utoipa::path(
-    post, path = "/accounts", tag = "accounts", request_body = NameBody,
+    post, path = "/accounts", tag = "accounts", request_body = CreateAccount,
     responses((status = 201, body = NewAccountBody), (status = 400), (status = 401), (status = 403))
 )]
 pub(super) async fn create(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    JsonBody(new): JsonBody<NameBody>,
+    JsonBody(new): JsonBody<CreateAccount>,
 ) -> Result<(StatusCode, Json<NewAccountBody>)> {
     let made = control_plane.create_account(&caller, new.name).await?;
     let access_key = AccessKeyBody::new(&made.access_key, made.secret.expose());
@@ -63,18 +92,22 @@ pub(super) async fn get(
     Ok(Json(AccountBody::from(&control_plane.account(&caller, &id).await?.record)))
 }
 
-/// Gives an account another name.
+/// Gives an account another name. `isActive: false` deactivates it as DELETE does. A copy of the account may be sent back
+/// as it was read.
 #[utoipa::path(
-    patch, path = "/accounts/{id}", tag = "accounts", params(("id" = String, Path)), request_body = NameBody,
+    patch, path = "/accounts/{id}", tag = "accounts", request_body = UpdateAccount,
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = AccountBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
+    wait: PreferWait,
     Named(id): Named,
-    JsonBody(new): JsonBody<NameBody>,
-) -> Result<Json<AccountBody>> {
-    Ok(Json(AccountBody::from(&control_plane.rename_account(&caller, &id, new.name).await?)))
+    JsonBody(change): JsonBody<UpdateAccount>,
+) -> Result<(HeaderMap, Json<AccountBody>)> {
+    let changed = control_plane.update_account(&caller, &id, &change.into()).await?;
+    Ok((wait.headers(&control_plane, changed.version).await?, Json(AccountBody::from(&changed.account))))
 }
 
 /// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With

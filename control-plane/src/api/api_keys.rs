@@ -9,7 +9,8 @@ use axum::response::Response;
 use gatepost_wire::ApiKeyBody;
 use http::{HeaderMap, StatusCode};
 
-use super::extract::{JsonBody, Named, OptionalBody, Query};
+use super::body::{JsonBody, NoBody, OptionalBody};
+use super::extract::{Named, Query};
 use super::gateways::PreferWait;
 use super::headers;
 use crate::ControlPlane;
@@ -38,7 +39,8 @@ pub(super) async fn create(
     get, path = "/api-keys", tag = "api-keys",
     params(
         ("projectId" = Option<String>, Query), ("name" = Option<String>, Query),
-        ("customAccountId" = Option<String>, Query), ("customUserId" = Option<String>, Query),
+        ("customAccountId" = Option<String>, Query, description = "`null` for keys that have none"),
+        ("customUserId" = Option<String>, Query, description = "`null` for keys that have none"),
         ("isActive" = Option<bool>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query),
     ),
     responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
@@ -64,7 +66,7 @@ pub(super) async fn get(
 }
 
 /// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
-/// at once. `Prefer: wait=N` waits until every gateway has applied the change.
+/// at once. `isActive: false` revokes the key as DELETE does. A copy of the key may be sent back as it was read.
 #[utoipa::path(
     patch, path = "/api-keys/{key}", tag = "api-keys", request_body = UpdateApiKey,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -95,6 +97,7 @@ pub(super) async fn reactivate(
     caller: Caller,
     wait: PreferWait,
     Named(key): Named,
+    _: NoBody,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let changed = control_plane.reactivate_api_key(&caller, &KeyName::parse(&key)).await?;
     answer(&control_plane, wait, &changed).await
@@ -171,6 +174,7 @@ pub(super) async fn authenticate(
     caller: Caller,
     user: EndUser,
     Named(key): Named,
+    _: NoBody,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let found = control_plane.authenticate_api_key(&caller, &key, &user).await?;
     let headers = headers::of_use(&found);
@@ -196,5 +200,5 @@ pub(super) async fn authenticate_by_get(
     user: EndUser,
     key: Named,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    authenticate(state, caller, user, key).await
+    authenticate(state, caller, user, key, NoBody).await
 }

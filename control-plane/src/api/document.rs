@@ -1,5 +1,6 @@
 //! What every operation of the OpenAPI document has, added to what its endpoint says: errors, headers, examples.
 
+mod bodies;
 mod examples;
 
 use gatepost_domain::problem::ErrorCode;
@@ -15,6 +16,10 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 pub(super) fn complete(document: &mut Value) {
     document["components"]["schemas"]["Problem"] = problem_schema();
     document["components"]["headers"] = headers();
+    document["servers"] = json!([
+        {"url": "/", "description": "The admin API that serves this document"},
+        {"url": "http://127.0.0.1:8081", "description": "An admin API that listens where it does by default"},
+    ]);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, operations) in paths.iter_mut() {
         for method in METHODS {
@@ -25,6 +30,7 @@ pub(super) fn complete(document: &mut Value) {
     }
     document["paths"]["/events/stream"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
         event_schema();
+    bodies::complete(document);
     examples::add(document);
 }
 
@@ -44,11 +50,14 @@ fn event_schema() -> Value {
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     let further = request_headers(path, method);
-    let parameters = parameters.into_iter().map(lenient);
-    operation["parameters"] = Value::Array(parameters.chain(further).collect());
+    let mut parameters: Vec<Value> = parameters.into_iter().map(lenient).chain(further).collect();
+    if matches!(method, "post" | "patch") {
+        add_prefer(&mut parameters);
+    }
+    operation["parameters"] = Value::Array(parameters);
     if let Some(body) = operation.get_mut("requestBody") {
-        let said = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are ignored. Any user \
-            agent is served.";
+        let said = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are refused, or with \
+            `Prefer: handling=lenient` ignored and named in the answer's `Gatepost-Ignored`. Any user agent is served.";
         body["description"] = Value::from(said);
     }
     let is_open = operation
@@ -72,26 +81,35 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
         complete_response(status, response);
+        if status.starts_with('2') && matches!(method, "post" | "patch") {
+            response["headers"]["Gatepost-Ignored"] = json!({"$ref": "#/components/headers/Gatepost-Ignored"});
+        }
     }
 }
 
-/// Clients write into a query what JavaScript and Python make of absent values and of booleans.
+/// Adds what clients write into a query for absent values and booleans: what JavaScript and Python make of them.
 fn lenient(mut parameter: Value) -> Value {
-    if parameter["in"] != "query" {
-        return parameter;
-    }
-    let absent = json!({"type": "string", "enum": ["", "null", "undefined"], "description": "counts as absent"});
-    let schema = parameter["schema"].take();
-    let kinds = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
-    parameter["schema"] = if kinds.contains(&json!("boolean")) {
-        let texts = json!({"type": "string", "enum": ["True", "False", "TRUE", "FALSE"]});
-        json!({"anyOf": [{"type": "boolean"}, texts, absent]})
-    } else if kinds.contains(&json!("integer")) {
-        json!({"anyOf": [schema, absent]})
-    } else {
-        schema
+    let schema = without_null(parameter["schema"].take());
+    let said = match schema["type"].as_str() {
+        Some("boolean") => "`True` and `False` are read as well; empty, `null` and `undefined` count as absent",
+        Some("integer") => "Empty, `null` and `undefined` count as absent",
+        _ => "",
     };
+    if parameter["in"] == "query" && !said.is_empty() {
+        let before = parameter["description"].as_str().map(|before| format!("{before}. ")).unwrap_or_default();
+        parameter["description"] = Value::from(format!("{before}{said}"));
+    }
+    parameter["schema"] = schema;
     parameter
+}
+
+/// A parameter that is absent is not sent: there is no null in a query or a header.
+fn without_null(mut schema: Value) -> Value {
+    if let Some(kinds) = schema["type"].as_array() {
+        let kind = kinds.iter().find(|kind| **kind != "null").cloned();
+        schema["type"] = kind.unwrap_or_default();
+    }
+    schema
 }
 
 fn complete_response(status: &str, response: &mut Value) {
@@ -156,12 +174,29 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
     headers
 }
 
+/// `Prefer` of requests with a body; some wait for gateways as well.
+fn add_prefer(parameters: &mut Vec<Value>) {
+    let said = "`handling=lenient`: members of the body that are not known are ignored and named in `Gatepost-Ignored`";
+    match parameters.iter_mut().find(|parameter| parameter["name"] == "Prefer") {
+        Some(waiting) => {
+            let both = format!("`wait=N`: the answer waits up to N seconds for all gateways. {said}");
+            waiting["description"] = Value::from(both);
+        }
+        None => parameters.push(json!({
+            "name": "Prefer", "in": "header", "required": false, "description": said, "example": "handling=lenient",
+            "schema": {"type": "string"},
+        })),
+    }
+}
+
 fn headers() -> Value {
     json!({
         "X-Request-Id": {"description": "The id under which the request stands in the log",
             "schema": {"type": "string"}, "example": "req_0a1B2c3D4e5F6g7H8i9J0k"},
         "ETag": {"description": "The version of the resource, for If-Match", "schema": {"type": "string"},
             "example": "\"1860000000000000000\""},
+        "Gatepost-Ignored": {"description": "Members of the body that are not known and were ignored: names parted by \
+            commas, percent-encoded, at most 20", "schema": {"type": "string"}, "example": "color, quota.limits"},
         "Retry-After": {"description": "After how many seconds to try again", "schema": {"type": "integer"},
             "example": 1},
     })

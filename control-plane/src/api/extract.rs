@@ -1,99 +1,18 @@
-//! Reading requests: JSON whatever its content type says, queries that ignore unknown names.
+//! Reading paths, headers and queries; queries ignore unknown names, as clients send some.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequestParts, Path};
 use gatepost_domain::problem::ErrorCode;
-use http::StatusCode;
 use http::request::Parts;
-use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
-use crate::ControlPlane;
 use crate::failure::Failure;
 use crate::use_cases::authenticate::EndUser;
-
-/// Bytes of a request's body.
-pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long it may take to come.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where callers tell the origin or the referrer of the end user who presents a key.
 const ORIGIN_DOMAIN: &str = "x-origin-domain";
 /// Where they tell the end user's address.
 const ORIGIN_IP: &str = "x-origin-ip";
-
-/// A body as JSON.
-pub(crate) struct JsonBody<T>(pub(crate) T);
-
-impl<T: DeserializeOwned> FromRequest<ControlPlane> for JsonBody<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = body(request, state).await?;
-        serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| not_json(&error))
-    }
-}
-
-/// A body as JSON that may be left out, as clients do which send a form's content type and no byte.
-pub(crate) struct OptionalJson<T>(pub(crate) T);
-
-impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalJson<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = body(request, state).await?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        serde_json::from_slice(&bytes).map(OptionalJson).map_err(|error| not_json(&error))
-    }
-}
-
-async fn body(request: Request, state: &ControlPlane) -> Result<Bytes, Failure> {
-    let read = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, state)).await;
-    let read = read.map_err(|_| Failure::refused(ErrorCode::RequestTimeout, "the body took too long to come"))?;
-    read.map_err(|rejection| unread(rejection.into_response()))
-}
-
-fn unread(response: Response) -> Failure {
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large();
-    }
-    Failure::refused(ErrorCode::BadRequest, "the body could not be read")
-}
-
-pub(super) fn too_large() -> Failure {
-    let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
-    Failure::refused(ErrorCode::BodyTooLarge, detail)
-}
-
-/// The library tells line and column at the end of its message.
-fn not_json(error: &serde_json::Error) -> Failure {
-    let code = match error.classify() {
-        Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
-        Category::Data => ErrorCode::Validation,
-    };
-    Failure::refused(code, error.to_string())
-}
-
-/// A body as JSON where there is one: clients send none, with the content type of a form.
-pub(crate) struct OptionalBody<T>(pub(crate) T);
-
-impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalBody<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = body(request, state).await?;
-        if bytes.trim_ascii().is_empty() {
-            return Ok(OptionalBody(T::default()));
-        }
-        serde_json::from_slice(&bytes).map(OptionalBody).map_err(|error| not_json(&error))
-    }
-}
 
 impl<S: Send + Sync> FromRequestParts<S> for EndUser {
     type Rejection = Failure;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
+use super::prefer::{PREFERENCE_APPLIED, preference};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -16,7 +17,6 @@ use crate::use_cases::gateways::{GatewayLag, MAX_WAIT};
 
 /// How many of the known gateways had applied the change when the answer was made: `applied/known`.
 const PROPAGATED: HeaderName = HeaderName::from_static("gatepost-propagated");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// A gateway.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,13 +65,8 @@ impl PreferWait {
         Ok(headers)
     }
 
-    /// Reads the header's preferences. Others than `wait` are not ours; the first of several counts.
-    fn parse<'a>(fields: impl Iterator<Item = &'a str>) -> Result<Self> {
-        let preferences = fields.flat_map(|field| field.split(',')).filter_map(|preference| {
-            let (name, value) = preference.split(';').next()?.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
-        });
-        let Some(text) = preferences.into_iter().next() else { return Ok(Self(None)) };
+    fn parse(text: Option<&str>) -> Result<Self> {
+        let Some(text) = text else { return Ok(Self(None)) };
         let seconds: u64 =
             text.parse().map_err(|_| Failure::invalid("Prefer: wait must be a whole number of seconds"))?;
         Ok(Self(Some(Duration::from_secs(seconds).min(MAX_WAIT))))
@@ -82,7 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PreferWait {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        Self::parse(parts.headers.get_all("prefer").iter().filter_map(|field| field.to_str().ok()))
+        Self::parse(preference(&parts.headers, "wait"))
     }
 }
 
@@ -95,19 +90,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_is_found_among_other_preferences() {
-        let parse =
-            |field: &str| PreferWait::parse([field].into_iter()).ok().map(|wait| wait.0.map(|wait| wait.as_secs()));
-        for (field, wait) in [
-            ("wait=5", Some(Some(5))),
-            ("respond-async, Wait = \"7\"; x=1", Some(Some(7))),
-            ("wait=31", Some(Some(30))),
-            ("return=minimal", Some(None)),
-            ("wait", Some(None)),
-            ("wait=-1", None),
-            ("wait=soon", None),
+    fn a_wait_is_whole_seconds_up_to_thirty() {
+        let parse = |text| PreferWait::parse(text).ok().map(|wait| wait.0.map(|wait| wait.as_secs()));
+        for (text, wait) in [
+            (Some("5"), Some(Some(5))),
+            (Some("31"), Some(Some(30))),
+            (None, Some(None)),
+            (Some("-1"), None),
+            (Some("soon"), None),
         ] {
-            assert_eq!(parse(field), wait, "{field}");
+            assert_eq!(parse(text), wait, "{text:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_store::{ReceiptClaim, ReceiptMark};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::extract::{MAX_BODY_BYTES, too_large};
+use super::body::{MAX_BODY_BYTES, too_large};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -27,7 +27,7 @@ const MAX_ANSWER_BYTES: usize = 128 * 1024;
 /// How long a request with a key may take: shorter than its key is held for it.
 const DEADLINE: Duration = Duration::from_secs(90);
 /// Headers that a repeated answer has as well.
-const KEPT_HEADERS: [&str; 4] = ["content-type", "etag", "location", "gatepost-propagated"];
+const KEPT_HEADERS: [&str; 5] = ["content-type", "etag", "location", "gatepost-propagated", "gatepost-ignored"];
 
 /// Answers a POST with a key that was answered before as it was, and keeps the answer to one that was not.
 pub(super) async fn once(State(control_plane): State<ControlPlane>, request: Request, next: Next) -> Response {

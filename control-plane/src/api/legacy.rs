@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::extract::JsonBody;
+use super::body::JsonBody;
 use super::headers;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 use crate::use_cases::authenticate::EndUser;
 
-/// A key to be checked. What else clients send is ignored.
+/// A key to be checked.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Authenticate {
     /// Where the key is.
-    #[schema(required)]
+    #[schema(value_type = Credentials)]
     credentials: Option<Credentials>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Authenticate {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Credentials {
     /// Its value.
-    #[schema(required)]
+    #[schema(value_type = String)]
     api_key: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Authenticated {
     /// Always true: what may not be used is a 404.
     authenticated: bool,
     /// Anything its maker attached.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     custom_meta_data: Value,
     /// The caller's own id of the customer.
     custom_account_id: Option<String>,

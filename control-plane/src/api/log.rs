@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::habits;
+use super::{habits, prefer};
 use crate::ControlPlane;
 use crate::request;
 
@@ -32,7 +32,8 @@ pub(super) fn request_id() -> Option<String> {
 /// Gives a request its id, unless the client has, and writes its line when it has ended.
 pub(super) async fn requests(State(control_plane): State<ControlPlane>, request: Request, next: Next) -> Response {
     let id = given_id(request.headers()).unwrap_or_else(new_id);
-    let asked = request::Request::new(id.clone(), address(&request), habits::condition(&request));
+    let unknown_members = prefer::handling(request.headers()).unwrap_or(control_plane.unknown_members);
+    let asked = request::Request::new(id.clone(), address(&request), habits::condition(&request), unknown_members);
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = known(request.method());
     let started = Instant::now();
@@ -78,7 +79,7 @@ impl Drop for Line {
 }
 
 /// Methods are labels of metrics, so a client must not be able to make up new ones.
-fn known(method: &http::Method) -> &'static str {
+pub(super) fn known(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

@@ -7,26 +7,50 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extract::{JsonBody, Named, Query};
+use super::body::JsonBody;
+use super::extract::{Named, Query};
 use super::gateways::PreferWait;
-use super::named::NameBody;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::projects::NewProject;
+use crate::use_cases::copies::status;
+use crate::use_cases::given::Given;
+use crate::use_cases::projects::{NewProject, ProjectChange};
 
 /// A project to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateProject {
     /// Its name.
-    #[schema(required)]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// The account; by default that of the access key.
     account_id: Option<String>,
     /// `live` or `test`, fixed for its life.
-    #[schema(required)]
+    #[schema(value_type = String)]
     env: Option<String>,
+}
+
+/// What of a project shall change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateProject {
+    /// Its name, of 1 to 256 characters.
+    #[serde(default)]
+    #[schema(value_type = String, required = false)]
+    name: Given<String>,
+    /// False ends the project, as DELETE does. True is a 409 if it was deleted, and nothing else.
+    is_active: Option<bool>,
+    /// The account of the project: another one is a 400.
+    account_id: Option<String>,
+    /// The env of the project: another one is a 400.
+    env: Option<String>,
+}
+
+impl From<UpdateProject> for ProjectChange {
+    fn from(update: UpdateProject) -> Self {
+        Self { name: update.name, status: update.is_active.map(status), account: update.account_id, env: update.env }
+    }
 }
 
 /// Makes a project.
@@ -72,18 +96,22 @@ pub(super) async fn get(
     Ok(Json(ProjectBody::from(&found.record)))
 }
 
-/// Gives a project another name.
+/// Gives a project another name. `isActive: false` deletes it as DELETE does. A copy of the project may be sent back as it
+/// was read.
 #[utoipa::path(
-    patch, path = "/projects/{id}", tag = "projects", params(("id" = String, Path)), request_body = NameBody,
+    patch, path = "/projects/{id}", tag = "projects", request_body = UpdateProject,
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
+    wait: PreferWait,
     Named(id): Named,
-    JsonBody(new): JsonBody<NameBody>,
-) -> Result<Json<ProjectBody>> {
-    Ok(Json(ProjectBody::from(&control_plane.rename_project(&caller, &id, new.name).await?)))
+    JsonBody(change): JsonBody<UpdateProject>,
+) -> Result<(HeaderMap, Json<ProjectBody>)> {
+    let changed = control_plane.update_project(&caller, &id, &change.into()).await?;
+    Ok((wait.headers(&control_plane, changed.version).await?, Json(ProjectBody::from(&changed.project))))
 }
 
 /// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes

@@ -6,10 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
+use gatepost_domain::record::Status;
 use gatepost_wire::WebhookBody;
 use http::StatusCode;
 
-use super::extract::{JsonBody, Named, OptionalJson, Query};
+use super::body::{JsonBody, OptionalBody};
+use super::extract::{Named, Query};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -91,7 +93,8 @@ pub(super) async fn get(
     Ok(Json(control_plane.webhook_body(&caller, &found.record)?))
 }
 
-/// Changes a webhook; what is left out stays as it is. With `status` it is paused and goes on. Whoever is no admin and
+/// Changes a webhook; what is left out stays as it is. With `status` it is paused and goes on. A copy of the webhook may
+/// be sent back as it was read. Whoever is no admin and
 /// changes where events go makes the webhook their own: it sees ids in the place of values from then on.
 #[utoipa::path(
     patch, path = "/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
@@ -103,7 +106,7 @@ pub(super) async fn update(
     Named(id): Named,
     JsonBody(change): JsonBody<UpdateWebhook>,
 ) -> Result<Json<WebhookBody>> {
-    let changed = control_plane.update_webhook(&caller, &id, change.try_into()?).await?;
+    let changed = control_plane.update_webhook(&caller, &id, change.into()).await?;
     Ok(Json(told(&control_plane, &caller, &changed)?))
 }
 
@@ -118,7 +121,7 @@ pub(super) async fn rotate_secret(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     Named(id): Named,
-    OptionalJson(asked): OptionalJson<RotateSecret>,
+    OptionalBody(asked): OptionalBody<RotateSecret>,
 ) -> Result<Json<WebhookBody>> {
     let rotated = control_plane.rotate_webhook_secret(&caller, &id, asked.overlap_seconds).await?;
     Ok(Json(told(&control_plane, &caller, &rotated)?))
@@ -138,12 +141,13 @@ pub(super) async fn delete(
     Ok(Json(true))
 }
 
-/// A webhook with what is told only now.
+/// Writes a webhook with the secrets that only this answer has.
 fn told(control_plane: &ControlPlane, caller: &Caller, told: &ToldWebhook) -> Result<WebhookBody> {
     let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     Ok(WebhookBody {
         secret: text(&told.secret),
         theauthapi_token: text(&told.static_token),
+        is_active: told.activity == Status::Active,
         ..control_plane.webhook_body(caller, &told.webhook)?
     })
 }

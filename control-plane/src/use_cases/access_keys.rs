@@ -7,6 +7,8 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 
+use super::copies::{must_stay, next_status};
+use super::given::Given;
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
@@ -33,6 +35,17 @@ pub(super) struct Wanted {
     pub(super) project: Option<ProjectId>,
     pub(super) role: Role,
     pub(super) name: String,
+}
+
+/// A change of an access key as a caller asks for it, perhaps as a copy of the whole access key.
+#[derive(Debug, Default)]
+pub(crate) struct AccessKeyChange {
+    pub(crate) name: Given<String>,
+    pub(crate) status: Option<Status>,
+    pub(crate) account: Option<String>,
+    pub(crate) project: Given<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 /// Which access keys of a list are wanted.
@@ -140,28 +153,51 @@ impl ControlPlane {
         }
     }
 
-    /// Gives an access key another name.
-    pub(crate) async fn rename_access_key(
+    /// Gives an access key another name, or revokes it as deleting it does. All else is fixed for its life.
+    pub(crate) async fn update_access_key(
         &self,
         caller: &Caller,
         name: &AccessKeyName,
-        new_name: Option<String>,
+        change: &AccessKeyChange,
     ) -> Result<AccessKey> {
-        let new_name = text::name(new_name)?;
-        let renamed = |key: &AccessKey| AccessKey { name: new_name.clone(), ..key.clone() };
-        self.change_access_key(caller, name, Action::AccessKeyUpdated, renamed).await
+        let new_name = text::changed_name(&change.name, change.status)?;
+        let next = |key: &AccessKey| {
+            self.check_fixed(change, name, key)?;
+            let way_back =
+                || format!("the access key was revoked; PATCH /access-keys/{}/reactivate lets it in again", key.id);
+            let status = next_status(key.status, change.status, way_back)?;
+            let name = new_name.clone().unwrap_or_else(|| key.name.clone());
+            let action = if status == key.status { Action::AccessKeyUpdated } else { Action::AccessKeyDeleted };
+            Ok((action, AccessKey { name, status, ..key.clone() }))
+        };
+        self.change_access_key(caller, name, next).await
     }
 
-    /// Shuts an access key off.
+    fn check_fixed(&self, change: &AccessKeyChange, name: &AccessKeyName, key: &AccessKey) -> Result<()> {
+        must_stay("accountId", change.account.as_deref(), key.account.as_str())?;
+        must_stay("role", change.role.as_deref(), key.role.as_str())?;
+        match (&change.project, &key.project) {
+            (Given::Absent, _) | (Given::Null, None) => {}
+            (Given::Value(asked), Some(own)) => must_stay("projectId", Some(asked), own.as_str())?,
+            (Given::Null, Some(own)) => must_stay("projectId", Some("null"), own.as_str())?,
+            (Given::Value(asked), None) => must_stay("projectId", Some(asked), "null")?,
+        }
+        let is_own =
+            |value: &str| value == name.shown() || value == key.id.as_str() || self.store.digest(value) == key.digest;
+        must_stay("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
+    }
+
+    /// Revokes an access key.
     pub(crate) async fn deactivate_access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<AccessKey> {
-        let off = |key: &AccessKey| AccessKey { status: Status::Inactive, ..key.clone() };
-        self.change_access_key(caller, name, Action::AccessKeyDeleted, off).await
+        let off =
+            |key: &AccessKey| Ok((Action::AccessKeyDeleted, AccessKey { status: Status::Inactive, ..key.clone() }));
+        self.change_access_key(caller, name, off).await
     }
 
     /// Lets an access key in again.
     pub(crate) async fn reactivate_access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<AccessKey> {
-        let on = |key: &AccessKey| AccessKey { status: Status::Active, ..key.clone() };
-        self.change_access_key(caller, name, Action::AccessKeyUpdated, on).await
+        let on = |key: &AccessKey| Ok((Action::AccessKeyUpdated, AccessKey { status: Status::Active, ..key.clone() }));
+        self.change_access_key(caller, name, on).await
     }
 
     /// Changes an access key; one that is as it shall be already is left alone, and nobody is told.
@@ -169,13 +205,12 @@ impl ControlPlane {
         &self,
         caller: &Caller,
         name: &AccessKeyName,
-        action: Action,
-        change: impl Fn(&AccessKey) -> AccessKey,
+        change: impl Fn(&AccessKey) -> Result<(Action, AccessKey)>,
     ) -> Result<AccessKey> {
         caller.may_administer()?;
         for _ in 0..MAX_TRIES {
             let found = self.access_key(caller, name).await?;
-            let changed = change(&found.record);
+            let (action, changed) = change(&found.record)?;
             if changed == found.record {
                 return Ok(changed);
             }

@@ -9,6 +9,8 @@ use gatepost_domain::time::Version;
 use gatepost_store::{Versioned, Write, os_rng};
 
 use super::access_keys::Wanted;
+use super::copies::next_status;
+use super::given::Given;
 use super::text;
 use crate::ControlPlane;
 use crate::caller::Caller;
@@ -25,6 +27,20 @@ pub(crate) struct NewAccount {
     pub(crate) account: Account,
     pub(crate) access_key: AccessKey,
     pub(crate) secret: Secret,
+}
+
+/// A change of an account as a caller asks for it, perhaps as a copy of the whole account.
+#[derive(Debug, Default)]
+pub(crate) struct AccountChange {
+    pub(crate) name: Given<String>,
+    pub(crate) status: Option<Status>,
+}
+
+/// An account, and the version at which it and all that ended with it is so.
+#[derive(Debug)]
+pub(crate) struct AccountAt {
+    pub(crate) account: Account,
+    pub(crate) version: Version,
 }
 
 impl ControlPlane {
@@ -70,44 +86,65 @@ impl ControlPlane {
         Ok(found)
     }
 
-    /// Gives an account another name.
-    pub(crate) async fn rename_account(&self, caller: &Caller, id: &str, name: Option<String>) -> Result<Account> {
-        let name = text::name(name)?;
-        for _ in 0..MAX_TRIES {
-            let found = self.own_account(caller, id).await?;
-            let stamps = found.record.stamps.touched(self.now(), caller.actor());
-            let renamed = Account { name: name.clone(), stamps, ..found.record.clone() };
-            let writes = vec![Write::replace(found, renamed.clone())];
-            if let Committed::At(_) = self.commit(Action::AccountUpdated, &caller.actor(), writes, None).await? {
-                return Ok(renamed);
-            }
+    /// Gives an account another name, or ends it as deleting it does.
+    pub(crate) async fn update_account(&self, caller: &Caller, id: &str, change: &AccountChange) -> Result<AccountAt> {
+        let name = text::changed_name(&change.name, change.status)?;
+        let found = self.own_account(caller, id).await?;
+        next_status(found.record.status, change.status, gone)?;
+        if change.status == Some(Status::Inactive) {
+            return self.end_account(caller, id, name).await;
         }
-        Err(too_contended())
+        self.change_account(caller, id, |found| {
+            next_status(found.status, change.status, gone)?;
+            let renamed = |name: &String| (Action::AccountUpdated, Account { name: name.clone(), ..found.clone() });
+            Ok(name.as_ref().map(renamed))
+        })
+        .await
     }
 
-    /// Shuts an account off: first each of its projects, so that webhooks hear of them and whoever repeats a request
-    /// that ended half way goes on with it, then the account, whose access keys are refused from then on. A project
-    /// that somebody made in between is shut off after it.
+    /// Deactivates an account, for good.
     pub(crate) async fn deactivate_account(&self, caller: &Caller, id: &str) -> Result<Version> {
         self.own_account(caller, id).await?;
-        self.deactivate_projects(caller).await?;
-        let version = self.deactivate_account_alone(caller, id).await?;
-        Ok(self.deactivate_projects(caller).await?.unwrap_or(version))
+        self.end_account(caller, id, None).await.map(|ended| ended.version)
     }
 
-    async fn deactivate_account_alone(&self, caller: &Caller, id: &str) -> Result<Version> {
+    /// Deactivates an account: first each of its projects, so that webhooks hear of them and whoever repeats a request
+    /// that ended half way goes on with it, then the account, whose access keys are refused from then on. A project
+    /// that somebody made in between is deactivated after it.
+    async fn end_account(&self, caller: &Caller, id: &str, name: Option<String>) -> Result<AccountAt> {
+        self.deactivate_projects(caller).await?;
+        let ended = self.change_account(caller, id, |found| {
+            if found.status == Status::Inactive {
+                return Ok(None);
+            }
+            let name = name.clone().unwrap_or_else(|| found.name.clone());
+            Ok(Some((Action::AccountDeleted, Account { name, status: Status::Inactive, ..found.clone() })))
+        });
+        let ended = ended.await?;
+        let version = self.deactivate_projects(caller).await?.unwrap_or(ended.version);
+        Ok(AccountAt { version, ..ended })
+    }
+
+    /// Reads the caller's account, changes it and writes it, again while others are faster; none leaves it as it is.
+    async fn change_account(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: impl Fn(&Account) -> Result<Option<(Action, Account)>>,
+    ) -> Result<AccountAt> {
         for _ in 0..MAX_TRIES {
             let found = self.own_account(caller, id).await?;
-            let ended = if found.record.status == Status::Inactive {
-                self.standing(&found).await?
-            } else {
-                let stamps = found.record.stamps.touched(self.now(), caller.actor());
-                let off = Account { status: Status::Inactive, stamps, ..found.record.clone() };
-                let writes = vec![Write::replace(found, off)];
-                self.commit(Action::AccountDeleted, &caller.actor(), writes, None).await?
+            let Some((action, changed)) = change(&found.record)? else {
+                match self.standing(&found).await? {
+                    Committed::At(version) => return Ok(AccountAt { account: found.record, version }),
+                    Committed::Stale => continue,
+                }
             };
-            if let Committed::At(version) = ended {
-                return Ok(version);
+            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let account = Account { stamps, ..changed };
+            let writes = vec![Write::replace(found, account.clone())];
+            if let Committed::At(version) = self.commit(action, &caller.actor(), writes, None).await? {
+                return Ok(AccountAt { account, version });
             }
         }
         Err(too_contended())
@@ -129,4 +166,10 @@ impl ControlPlane {
         caller.sees_account()?;
         Ok(found)
     }
+}
+
+/// What is said of a deleted account that shall be active. Nobody can act for it who could read this, unless it was
+/// deleted at this very moment.
+fn gone() -> String {
+    "the account was deleted, for good: only keys and access keys have a /reactivate".to_owned()
 }

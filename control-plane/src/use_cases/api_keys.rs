@@ -4,8 +4,8 @@ mod change;
 mod fields;
 mod rotate;
 
-pub(crate) use change::Changed;
-pub(crate) use fields::{KeyFields, QuotaFields, RateLimitFields};
+pub(crate) use change::{Changed, KeyChange};
+pub(crate) use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
 
 use std::time::Duration;
 

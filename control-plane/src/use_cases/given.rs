@@ -34,6 +34,15 @@ impl<T> Given<T> {
         }
     }
 
+    /// The same of another kind that not every value is.
+    pub(crate) fn try_map<U>(self, parse: impl FnOnce(T) -> Result<U>) -> Result<Given<U>> {
+        Ok(match self {
+            Given::Absent => Given::Absent,
+            Given::Null => Given::Null,
+            Given::Value(value) => Given::Value(parse(value)?),
+        })
+    }
+
     /// Changes what stands in a record.
     pub(super) fn set<U>(self, field: &mut Option<U>, parse: impl FnOnce(T) -> Result<U>) -> Result<()> {
         match self {

@@ -1,8 +1,7 @@
 //! Keys that are brought in from elsewhere, by value or by the SHA-256 of their value.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -20,10 +19,18 @@ use serde_json::Value;
 use super::api_keys::NewApiKey;
 use crate::ControlPlane;
 use crate::api::api_keys::input::CreateApiKey;
+use crate::api::members_of;
 use crate::failure::{Failure, Result};
+use crate::members::Members;
 
 /// What stands for the value of a key of which only a hash is known.
 const HIDDEN_MASK: &str = "…";
+
+/// Unknown members that are listed; of more it is said that there are more.
+const MAX_UNKNOWN: usize = 50;
+
+/// The members of a row.
+static MEMBERS: LazyLock<Members> = LazyLock::new(|| members_of::<CreateApiKey>().clone().with("sha256"));
 
 /// How keys are brought in.
 #[derive(Debug, Clone)]
@@ -68,7 +75,12 @@ pub struct Importer {
     control_plane: ControlPlane,
     options: ImportOptions,
     projects: Mutex<HashMap<String, Project>>,
+    unknown: UnknownInRows,
 }
+
+/// Collects the members of rows that are not known, each once, up to 50.
+#[derive(Debug, Default)]
+pub struct UnknownInRows(Mutex<BTreeMap<String, String>>);
 
 /// A key as it stands in a file: the members of a create body, and a hash in the place of the value.
 #[derive(Deserialize)]
@@ -87,7 +99,7 @@ enum Known {
 impl ControlPlane {
     /// Begins to bring keys in.
     pub fn importer(&self, options: ImportOptions) -> Importer {
-        Importer { control_plane: self.clone(), options, projects: Mutex::default() }
+        Importer { control_plane: self.clone(), options, projects: Mutex::default(), unknown: UnknownInRows::default() }
     }
 }
 
@@ -100,6 +112,7 @@ impl std::fmt::Debug for Importer {
 impl Importer {
     /// Brings a key in. Repeated, it does nothing: ids come from the value.
     pub async fn import(&self, row: Value) -> std::result::Result<Imported, Failure> {
+        self.unknown.note(&row)?;
         let row: Row = serde_json::from_value(row).map_err(|_| wrong_kind())?;
         let new = NewApiKey::from(row.new);
         let known = known(new.fields.key.clone().value(), row.sha256)?;
@@ -116,6 +129,11 @@ impl Importer {
             Mode::Dry => self.look(&digest).await,
             Mode::Real => self.write(known, id, Write::create(key)).await,
         }
+    }
+
+    /// Returns the members of rows that are not known.
+    pub fn unknown(&self) -> &UnknownInRows {
+        &self.unknown
     }
 
     async fn look(&self, digest: &Digest) -> Result<Imported> {
@@ -158,6 +176,33 @@ impl Importer {
         }
         self.projects.lock().unwrap_or_else(PoisonError::into_inner).insert(named.to_owned(), project.clone());
         Ok(project)
+    }
+}
+
+impl UnknownInRows {
+    /// Notes the members of a row that are not known.
+    ///
+    /// # Errors
+    /// If there is a list in the place of an object.
+    pub fn note(&self, row: &Value) -> std::result::Result<(), Failure> {
+        let unknown = MEMBERS.unknown_in(row).map_err(|list| Failure::invalid(list.to_string()))?;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for member in unknown {
+            if noted.len() <= MAX_UNKNOWN {
+                noted.entry(member.path()).or_insert_with(|| member.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a line for each, with the nearest known member.
+    pub fn lines(&self) -> Vec<String> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = (noted.len() > MAX_UNKNOWN).then(|| "there are more unknown members".to_owned());
+        noted.values().take(MAX_UNKNOWN).cloned().chain(rest).collect()
     }
 }
 

@@ -8,6 +8,8 @@ use gatepost_domain::record::{Project, Stamps, Status};
 use gatepost_domain::time::Version;
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 
+use super::copies::{must_stay, next_status};
+use super::given::Given;
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
@@ -21,6 +23,22 @@ pub(crate) struct NewProject {
     pub(crate) name: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) env: Option<String>,
+}
+
+/// A change of a project as a caller asks for it, perhaps as a copy of the whole project.
+#[derive(Debug, Default)]
+pub(crate) struct ProjectChange {
+    pub(crate) name: Given<String>,
+    pub(crate) status: Option<Status>,
+    pub(crate) account: Option<String>,
+    pub(crate) env: Option<String>,
+}
+
+/// A project, and the version at which it is so.
+#[derive(Debug)]
+pub(crate) struct ProjectAt {
+    pub(crate) project: Project,
+    pub(crate) version: Version,
 }
 
 impl ControlPlane {
@@ -76,39 +94,61 @@ impl ControlPlane {
         }
     }
 
-    /// Gives a project another name.
-    pub(crate) async fn rename_project(&self, caller: &Caller, id: &str, name: Option<String>) -> Result<Project> {
+    /// Gives a project another name, or ends it as deleting it does. All else is fixed for its life.
+    pub(crate) async fn update_project(&self, caller: &Caller, id: &str, change: &ProjectChange) -> Result<ProjectAt> {
         caller.may_write()?;
-        let name = text::name(name)?;
-        for _ in 0..MAX_TRIES {
-            let found = self.project(caller, id).await?;
-            let stamps = found.record.stamps.touched(self.now(), caller.actor());
-            let renamed = Project { name: name.clone(), stamps, ..found.record.clone() };
-            let writes = vec![Write::replace(found, renamed.clone())];
-            if let Committed::At(_) = self.commit(Action::ProjectUpdated, &caller.actor(), writes, None).await? {
-                return Ok(renamed);
+        let name = text::changed_name(&change.name, change.status)?;
+        self.change_project(caller, id, |found| {
+            must_stay("accountId", change.account.as_deref(), found.account.as_str())?;
+            must_stay("env", change.env.as_deref(), found.env.as_str())?;
+            let way_back =
+                || "the project was deleted, for good: only keys and access keys have a /reactivate".to_owned();
+            let status = next_status(found.status, change.status, way_back)?;
+            if status != found.status {
+                caller.sees_account()?;
             }
-        }
-        Err(too_contended())
+            if name.is_none() && status == found.status {
+                return Ok(None);
+            }
+            let action = if status == found.status { Action::ProjectUpdated } else { Action::ProjectDeleted };
+            let name = name.clone().unwrap_or_else(|| found.name.clone());
+            Ok(Some((action, Project { name, status, ..found.clone() })))
+        })
+        .await
     }
 
     /// Shuts a project off, and with it all its keys, by one change. Answers the version at which they are, also
     /// if they were before.
     pub(crate) async fn deactivate_project(&self, caller: &Caller, id: &str) -> Result<Version> {
         caller.may_write()?;
+        let ended = self.change_project(caller, id, |found| {
+            caller.sees_account()?;
+            let off = || (Action::ProjectDeleted, Project { status: Status::Inactive, ..found.clone() });
+            Ok((found.status == Status::Active).then(off))
+        });
+        ended.await.map(|ended| ended.version)
+    }
+
+    /// Reads a project, changes it and writes it, again while others are faster; none leaves it as it is.
+    async fn change_project(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: impl Fn(&Project) -> Result<Option<(Action, Project)>>,
+    ) -> Result<ProjectAt> {
         for _ in 0..MAX_TRIES {
             let found = self.project(caller, id).await?;
-            caller.sees_account()?;
-            let ended = if found.record.status == Status::Inactive {
-                self.standing(&found).await?
-            } else {
-                let stamps = found.record.stamps.touched(self.now(), caller.actor());
-                let off = Project { status: Status::Inactive, stamps, ..found.record.clone() };
-                let writes = vec![Write::replace(found, off)];
-                self.commit(Action::ProjectDeleted, &caller.actor(), writes, None).await?
+            let Some((action, changed)) = change(&found.record)? else {
+                match self.standing(&found).await? {
+                    Committed::At(version) => return Ok(ProjectAt { project: found.record, version }),
+                    Committed::Stale => continue,
+                }
             };
-            if let Committed::At(version) = ended {
-                return Ok(version);
+            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let project = Project { stamps, ..changed };
+            let writes = vec![Write::replace(found, project.clone())];
+            if let Committed::At(version) = self.commit(action, &caller.actor(), writes, None).await? {
+                return Ok(ProjectAt { project, version });
             }
         }
         Err(too_contended())

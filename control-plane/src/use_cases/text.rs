@@ -1,5 +1,8 @@
 //! Texts that callers choose.
 
+use gatepost_domain::record::Status;
+
+use super::given::Given;
 use crate::failure::{Failure, Result};
 
 /// Characters of a name or of a caller's own id.
@@ -14,6 +17,16 @@ pub(super) fn name(text: Option<String>) -> Result<String> {
         return Err(Failure::invalid("name: must not be empty"));
     }
     checked("name", text)
+}
+
+/// Returns the new name of a resource of which only name and status can change; none if it keeps its own.
+pub(super) fn changed_name(asked: &Given<String>, status: Option<Status>) -> Result<Option<String>> {
+    match (asked, status) {
+        (Given::Value(asked), _) => name(Some(asked.clone())).map(Some),
+        (Given::Absent, Some(_)) => Ok(None),
+        (Given::Absent, None) => name(None).map(Some),
+        (Given::Null, _) => Err(Failure::invalid("name: must not be empty")),
+    }
 }
 
 /// A text that may be absent.

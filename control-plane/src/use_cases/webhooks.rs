@@ -12,7 +12,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{ProjectId, WebhookId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{Sealed, Stamps, UserSecret, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_domain::record::{Sealed, Stamps, Status, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 use rand::Rng;
 use url::Url;
@@ -25,6 +25,7 @@ use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
 use crate::request;
 
+pub(crate) use asked::token as asked_token;
 pub(crate) use change::WebhookChange;
 
 /// Webhooks of a project, and of an account without a project.
@@ -61,10 +62,18 @@ pub(crate) enum AskedToken {
 /// A webhook with what is told only now.
 pub(crate) struct ToldWebhook {
     pub(crate) webhook: Webhook,
+    /// Inactive if it was removed.
+    pub(crate) activity: Status,
     /// The signing secret, as its receiver gets it.
     pub(crate) secret: Option<Secret>,
     /// What is sent as `theauthapi-signature`.
     pub(crate) static_token: Option<Secret>,
+}
+
+impl ToldWebhook {
+    fn of(webhook: Webhook) -> Self {
+        Self { webhook, activity: Status::Active, secret: None, static_token: None }
+    }
 }
 
 /// Which webhooks of a list are wanted.
@@ -113,7 +122,7 @@ impl ControlPlane {
         match self.commit(Action::WebhookCreated, &caller.actor(), writes, None).await? {
             Committed::At(_) => {
                 let secret = Some(Secret::new(sign::secret_text(secret.as_slice())));
-                Ok(ToldWebhook { webhook, secret, static_token: told_token })
+                Ok(ToldWebhook { secret, static_token: told_token, ..ToldWebhook::of(webhook) })
             }
             Committed::Stale => Err(too_contended()),
         }
@@ -150,19 +159,19 @@ impl ControlPlane {
         Ok(found)
     }
 
-    /// Removes a webhook; what waits in its queue is dropped.
-    pub(crate) async fn delete_webhook(&self, caller: &Caller, id: &str) -> Result<()> {
+    /// Removes a webhook, and returns it as it was; what waits in its queue is dropped.
+    pub(crate) async fn delete_webhook(&self, caller: &Caller, id: &str) -> Result<Webhook> {
         caller.may_write()?;
         for _ in 0..MAX_TRIES {
             let found = self.webhook(caller, id).await?;
-            let webhook = found.record.id.clone();
+            let webhook = found.record.clone();
             let writes = vec![Write::remove(found)];
             if let Committed::At(_) = self.commit(Action::WebhookDeleted, &caller.actor(), writes, None).await? {
                 // It is gone, whatever becomes of this: what is left in its queue is dropped by the deliverer.
-                if let Err(error) = self.store.drop_queue(&webhook).await {
-                    tracing::warn!(%error, webhook = webhook.as_str(), "the queue of a removed webhook is left");
+                if let Err(error) = self.store.drop_queue(&webhook.id).await {
+                    tracing::warn!(%error, webhook = webhook.id.as_str(), "the queue of a removed webhook is left");
                 }
-                return Ok(());
+                return Ok(webhook);
             }
         }
         Err(too_contended())

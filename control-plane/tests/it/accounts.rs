@@ -70,7 +70,7 @@ async fn a_project_is_renamed_and_deleted_with_all_its_keys() {
     let admin = fixture.caller("a", None, Role::Admin).await;
     let (project, other) = (admin.project().await, admin.project().await);
     let path = format!("/projects/{project}");
-    let (status, renamed) = admin.patch(&path, json!({"name": "renamed", "env": "test"})).await;
+    let (status, renamed) = admin.patch(&path, json!({"name": "renamed"})).await;
     assert_eq!((status, &renamed["name"], &renamed["env"]), (200, &json!("renamed"), &json!("live")));
     let (key, spared) = (admin.key(&project, json!({})).await, admin.key(&other, json!({})).await);
     let before = fixture.store.last_position().await.unwrap();

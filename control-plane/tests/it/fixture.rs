@@ -74,6 +74,20 @@ impl Fixture {
             skew: Skew::default(),
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
+        Self::on(store, clock, private_networks, configure).await
+    }
+
+    /// Another process on the same store.
+    pub(crate) async fn beside(&self, private_networks: PrivateNetworks) -> Self {
+        Self::on(self.store.clone(), self.clock.clone(), private_networks, |control_plane| control_plane).await
+    }
+
+    async fn on(
+        store: Store,
+        clock: Arc<Moved>,
+        private_networks: PrivateNetworks,
+        configure: impl FnOnce(ControlPlane) -> ControlPlane,
+    ) -> Self {
         let registry = Registry::new();
         let meters = Meters::start(store.clone(), clock.clone(), WhenStoreIsDown::Local, &registry).unwrap();
         let control_plane =

@@ -29,6 +29,9 @@ pub(crate) async fn run(options: &Options, asked: &ImportOptions) -> anyhow::Res
         notify: asked.notify,
         dry_run: asked.dry_run,
     };
+    if asked.strict {
+        import::check_members(&order).await?;
+    }
     let began = tokio::time::Instant::now();
     let report = match &config.store.url {
         StoreUrl::Embedded(directory) => match control_socket::import(directory, &order).await? {
@@ -61,10 +64,13 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<ControlPlane> {
 }
 
 fn print(report: &Report, order: &Order, took_s: f64) -> anyhow::Result<()> {
-    let Report { made, there, refused, faults } = report;
+    let Report { made, there, refused, faults, unknown } = report;
     let (verb, total) = (if order.dry_run { "would be made" } else { "made" }, made + there + refused);
     let summary = format!("{total} rows: {made} {verb}, {there} there already, {refused} refused, in {took_s:.1} s");
     output::line(&summary).context(summary)?;
+    for what in unknown {
+        output::line(&format!("not imported: {what}"))?;
+    }
     for (number, why) in faults {
         output::line(&format!("row {number}: {why}"))?;
     }

@@ -15,6 +15,7 @@ mod golden;
 mod import;
 mod limits;
 mod log;
+mod members;
 mod outage;
 #[cfg(debug_assertions)]
 mod panics;

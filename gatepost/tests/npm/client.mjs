@@ -17,6 +17,7 @@ const { accounts, apiKeys, projects } = client;
 await accountsAndProjects();
 await keys();
 await changes();
+await copies();
 await oldMethod();
 await refusals();
 assert.deepEqual(methods().filter((method) => !called.has(method)), [], "methods that were not called");
@@ -146,4 +147,35 @@ async function changes() {
   const rotated = await apiKeys.rotateKey(key.key);
   assert.notEqual(rotated.key, key.key);
   assert.deepEqual([await apiKeys.isValidKey(rotated.key), await apiKeys.isValidKey(key.key)], [true, false]);
+}
+
+// Sends whole objects back, as they were read, listed and made, with one member changed.
+async function copies() {
+  const project = await projects.createProject({ name: "copies", accountId: ACCOUNT_ID, env: "test" });
+  const [listed] = (await projects.getProjects(ACCOUNT_ID)).filter((one) => one.id === project.id);
+  for (const copy of [project, listed, await projects.getProject(project.id)]) {
+    assert.equal((await projects.updateProject(project.id, { ...copy, name: "edited" })).name, "edited");
+  }
+  const key = await apiKeys.createKey({
+    name: "copied",
+    projectId: project.id,
+    customMetaData: { since: new Date("2020-01-02T03:04:05.678Z") },
+    expiry: new Date("2090-01-01T00:00:00.000Z"),
+    rateLimitConfigs: { rateLimit: 100, rateLimitTtl: 60 },
+  });
+  await apiKeys.authenticateKey(key.key);
+  const [inList] = await apiKeys.getKeys({ projectId: project.id });
+  for (const copy of [key, inList, await apiKeys.getKey(key.key), await apiKeys.getKey(inList.key)]) {
+    const expiry = new Date("2091-01-01T00:00:00.000Z");
+    const updated = await apiKeys.updateKey(copy.key, { ...copy, name: "edited", expiry });
+    assert.deepEqual([updated.name, updated.expiresAt, updated.isActive], ["edited", expiry, true]);
+    assert.deepEqual(updated.rateLimitConfigs, key.rateLimitConfigs);
+    await apiKeys.updateKey(copy.key, { ...updated, expiry: key.expiry });
+    assert.equal(await apiKeys.isValidKey(key.key), true);
+  }
+  // Revoked elsewhere: a copy that was read before does not revive it.
+  const before = await apiKeys.getKey(key.key);
+  await apiKeys.deleteKey(key.key);
+  await assert.rejects(apiKeys.updateKey(key.key, { ...before, name: "revived" }), (error) => error.statusCode === 409);
+  assert.equal(await apiKeys.isValidKey(key.key), false);
 }

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::use_cases::api_keys::{KeyFields, NewApiKey, QuotaFields, RateLimitFields};
+use crate::use_cases::api_keys::{FlatLimit, KeyChange, KeyFields, NewApiKey, QuotaFields, RateLimitFields};
+use crate::use_cases::copies::status;
 use crate::use_cases::given::Given;
 
 /// The members of a key that can be chosen and changed.
@@ -14,11 +15,11 @@ use crate::use_cases::given::Given;
 pub(crate) struct KeyMembers {
     /// Its value: 8 to 512 visible ASCII characters without `/ ? # %`. A new key gets one drawn by default.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "a-value-of-my-own")]
     key: Given<String>,
     /// Anything you want to find again, up to 16 KiB of JSON.
     #[serde(default)]
-    #[schema(value_type = Object, required = false)]
+    #[schema(value_type = Value, required = false)]
     custom_meta_data: Given<Value>,
     /// Your own id of the customer. The upstream sees it.
     #[serde(default)]
@@ -40,6 +41,14 @@ pub(crate) struct KeyMembers {
     #[serde(default)]
     #[schema(value_type = Option<QuotaMembers>)]
     quota: Given<QuotaMembers>,
+    /// The same as in `rateLimitConfigs`, for clients that send it here.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    rate_limit: Given<u64>,
+    /// The same as in `rateLimitConfigs`, for clients that send it here.
+    #[serde(default)]
+    #[schema(value_type = Option<f64>)]
+    rate_limit_ttl: Given<f64>,
     /// What it may do, for routes that ask; up to 100 names.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
@@ -61,10 +70,10 @@ pub(crate) struct KeyMembers {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RateLimitMembers {
     /// Requests in a window.
-    #[schema(required)]
+    #[schema(value_type = u64)]
     rate_limit: Option<u64>,
     /// Length of the window in seconds, at least 1.
-    #[schema(required)]
+    #[schema(value_type = f64)]
     rate_limit_ttl: Option<f64>,
 }
 
@@ -79,10 +88,10 @@ impl From<RateLimitMembers> for RateLimitFields {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QuotaMembers {
     /// Requests in a period.
-    #[schema(required)]
+    #[schema(value_type = u64)]
     limit: Option<u64>,
     /// `day` or `month`.
-    #[schema(required)]
+    #[schema(value_type = String)]
     period: Option<String>,
 }
 
@@ -95,6 +104,8 @@ impl KeyMembers {
             custom_account_id: self.custom_account_id,
             custom_user_id: self.custom_user_id,
             expiry: self.expiry,
+            expires_at: Given::Absent,
+            flat_limit: FlatLimit { limit: self.rate_limit, window_s: self.rate_limit_ttl },
             rate_limit: self.rate_limit_configs.map(RateLimitFields::from),
             quota: self.quota.map(|quota| QuotaFields { limit: quota.limit, period: quota.period }),
             permissions: self.permissions,
@@ -109,7 +120,7 @@ impl KeyMembers {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateApiKey {
     /// Its name.
-    #[schema(required)]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// Its project; not needed with an access key of a project.
     project_id: Option<String>,
@@ -118,24 +129,15 @@ pub(crate) struct CreateApiKey {
     client_ip: Option<String>,
     /// The end user's user agent.
     client_user_agent: Option<String>,
-    /// The same as in `rateLimitConfigs`, for clients that send it here.
-    rate_limit: Option<u64>,
-    /// The same as in `rateLimitConfigs`, for clients that send it here.
-    rate_limit_ttl: Option<f64>,
     #[serde(flatten)]
     members: KeyMembers,
 }
 
 impl From<CreateApiKey> for NewApiKey {
     fn from(new: CreateApiKey) -> Self {
-        let mut fields = new.members.fields(new.name.map_or(Given::Absent, Given::Value));
-        let is_flat = new.rate_limit.is_some() || new.rate_limit_ttl.is_some();
-        if is_flat && matches!(fields.rate_limit, Given::Absent) {
-            fields.rate_limit = Given::Value(RateLimitFields { limit: new.rate_limit, window_s: new.rate_limit_ttl });
-        }
         Self {
             project: new.project_id,
-            fields,
+            fields: new.members.fields(new.name.map_or(Given::Absent, Given::Value)),
             context: CreationContext { client_ip: new.client_ip, client_user_agent: new.client_user_agent },
         }
     }
@@ -149,6 +151,22 @@ pub(crate) struct UpdateApiKey {
     #[serde(default)]
     #[schema(value_type = String, required = false)]
     name: Given<String>,
+    /// The same as `expiry`, as answers have it. Of the two the one that differs from the key counts.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    expires_at: Given<String>,
+    /// False revokes the key, as DELETE does. True is a 409 if it is revoked, and nothing else.
+    is_active: Option<bool>,
+    /// The project of the key: another one is a 400.
+    project_id: Option<String>,
+    /// The account of the key: another one is a 400.
+    account_id: Option<String>,
+    /// The env of the key: another one is a 400.
+    env: Option<String>,
+    /// What may be shown of the value, as answers have it. A `key` that it is the mask of is the one that was read, and
+    /// no new value.
+    #[schema(value_type = Value, required = false)]
+    masked_key: Option<Value>,
     #[serde(flatten)]
     members: KeyMembers,
 }
@@ -161,8 +179,15 @@ pub(crate) struct RotateApiKey {
     pub(super) overlap_seconds: Option<u64>,
 }
 
-impl From<UpdateApiKey> for KeyFields {
+impl From<UpdateApiKey> for KeyChange {
     fn from(update: UpdateApiKey) -> Self {
-        update.members.fields(update.name)
+        Self {
+            fields: KeyFields { expires_at: update.expires_at, ..update.members.fields(update.name) },
+            status: update.is_active.map(status),
+            project: update.project_id,
+            account: update.account_id,
+            env: update.env,
+            mask: update.masked_key.as_ref().and_then(Value::as_str).map(str::to_owned),
+        }
     }
 }

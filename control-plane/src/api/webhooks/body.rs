@@ -8,26 +8,27 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::failure::{Failure, Result};
+use crate::use_cases::copies::status;
 use crate::use_cases::given::Given;
 use crate::use_cases::webhooks::ping::{AskedPing, Pinged};
-use crate::use_cases::webhooks::{AskedToken, NewWebhook, WebhookChange};
+use crate::use_cases::webhooks::{NewWebhook, WebhookChange, asked_token};
 
 /// A webhook to be made.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateWebhook {
     /// Its name.
-    #[schema(required)]
+    #[schema(value_type = String)]
     name: Option<String>,
     /// The account; by default that of the access key.
     account_id: Option<String>,
     /// The only project whose events it gets; by default all of the account.
     project_id: Option<String>,
     /// Where events are sent: https, not into a private network.
-    #[schema(required)]
+    #[schema(value_type = String)]
     url: Option<String>,
     /// Which events, at least one topic.
-    #[schema(required)]
+    #[schema(value_type = Vec<String>)]
     topics: Option<Vec<String>>,
     /// The HTTP method; `POST` by default.
     http_method: Option<String>,
@@ -46,6 +47,10 @@ pub(crate) struct CreateWebhook {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateWebhook {
+    /// False removes the webhook, as DELETE does.
+    is_active: Option<bool>,
+    /// The account of the webhook: another one is a 400.
+    account_id: Option<String>,
     /// Its name.
     name: Option<String>,
     /// The only project whose events it gets; null for all of the account.
@@ -73,12 +78,12 @@ pub(crate) struct UpdateWebhook {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PingWebhook {
     /// Where to: https, not into a private network.
-    #[schema(required)]
+    #[schema(value_type = String)]
     url: Option<String>,
     /// The HTTP method; `POST` by default.
     http_method: Option<String>,
-    /// Its body; by default an event of the type `ping`.
-    #[schema(value_type = Object)]
+    /// Its body, any JSON; by default an event of the type `ping`.
+    #[schema(value_type = Value, required = false)]
     body: Option<Value>,
     /// Headers that are added.
     custom_headers: Option<BTreeMap<String, String>>,
@@ -95,6 +100,7 @@ pub(crate) struct PingBody {
     /// Whether the answer was a 2xx.
     delivered: bool,
     /// The answer's status; null if there was none.
+    #[schema(example = 200)]
     status: Option<u16>,
     /// What went wrong; null if nothing did.
     error: Option<String>,
@@ -129,11 +135,11 @@ impl TryFrom<CreateWebhook> for NewWebhook {
     }
 }
 
-impl TryFrom<UpdateWebhook> for WebhookChange {
-    type Error = Failure;
-
-    fn try_from(change: UpdateWebhook) -> Result<Self> {
-        Ok(Self {
+impl From<UpdateWebhook> for WebhookChange {
+    fn from(change: UpdateWebhook) -> Self {
+        Self {
+            activity: change.is_active.map(status),
+            account: change.account_id,
             name: change.name,
             project: change.project_id,
             url: change.url,
@@ -141,8 +147,9 @@ impl TryFrom<UpdateWebhook> for WebhookChange {
             method: change.http_method,
             headers: change.custom_headers,
             status: change.status,
-            static_token: asked_token(change.theauthapi_signature, change.theauthapi_token)?,
-        })
+            is_token_sent: change.theauthapi_signature,
+            token: change.theauthapi_token,
+        }
     }
 }
 
@@ -165,18 +172,6 @@ impl From<Pinged> for PingBody {
             status: pinged.status,
             error: pinged.error,
             duration_ms: u64::try_from(pinged.took.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-fn asked_token(is_sent: Option<bool>, token: Option<String>) -> Result<Option<AskedToken>> {
-    match (is_sent, token) {
-        (None, None) => Ok(None),
-        (Some(false), None) => Ok(Some(AskedToken::Off)),
-        (Some(true), None) => Ok(Some(AskedToken::On)),
-        (None | Some(true), Some(token)) => Ok(Some(AskedToken::Chosen(token))),
-        (Some(false), Some(_)) => {
-            Err(Failure::invalid("theauthapiToken: is of no use if theauthapiSignature is false"))
         }
     }
 }

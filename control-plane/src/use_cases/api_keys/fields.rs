@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+use crate::use_cases::copies::of_two_names;
 use crate::use_cases::given::Given;
 use crate::use_cases::text;
 
@@ -27,7 +28,7 @@ const MAX_LOCKS: usize = 100;
 const MAX_PERMISSIONS: usize = 100;
 
 /// The members of a key that its maker may choose and change.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct KeyFields {
     pub(crate) name: Given<String>,
     pub(crate) key: Given<String>,
@@ -35,7 +36,11 @@ pub(crate) struct KeyFields {
     pub(crate) custom_account_id: Given<String>,
     pub(crate) custom_user_id: Given<String>,
     pub(crate) expiry: Given<String>,
+    /// The same under the name that answers have.
+    pub(crate) expires_at: Given<String>,
     pub(crate) rate_limit: Given<RateLimitFields>,
+    /// The same where some clients send it.
+    pub(crate) flat_limit: FlatLimit,
     pub(crate) quota: Given<QuotaFields>,
     pub(crate) permissions: Given<Vec<String>>,
     pub(crate) allowed_domains: Given<Vec<String>>,
@@ -43,15 +48,23 @@ pub(crate) struct KeyFields {
 }
 
 /// A rate limit as a caller says it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct RateLimitFields {
     pub(crate) limit: Option<u64>,
     /// Seconds.
     pub(crate) window_s: Option<f64>,
 }
 
+/// A rate limit as some clients send it: its parts stand beside the other members.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct FlatLimit {
+    pub(crate) limit: Given<u64>,
+    /// Seconds.
+    pub(crate) window_s: Given<f64>,
+}
+
 /// A quota as a caller says it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct QuotaFields {
     pub(crate) limit: Option<u64>,
     pub(crate) period: Option<String>,
@@ -68,11 +81,16 @@ impl KeyFields {
         self.metadata.set_or_default(&mut key.metadata, metadata)?;
         self.custom_account_id.set(&mut key.custom_account_id, |id| text::checked("customAccountId", id))?;
         self.custom_user_id.set(&mut key.custom_user_id, |id| text::checked("customUserId", id))?;
-        self.expiry.set(&mut key.expires_at, |text| expiry(&text))?;
-        let (mut new_rate_limit, mut new_quota) = (key.rate_limit, key.quota);
-        self.rate_limit.set(&mut new_rate_limit, rate_limit)?;
+        let expiry = [
+            self.expiry.try_map(|text| expiry("expiry", &text))?,
+            self.expires_at.try_map(|text| expiry("expiresAt", &text))?,
+        ];
+        key.expires_at = of_two_names(["expiry", "expiresAt"], expiry, key.expires_at)?;
+        let limits = [self.rate_limit.try_map(rate_limit)?, self.flat_limit.over(key.rate_limit)?];
+        let limit = of_two_names(["rateLimitConfigs", "rateLimit and rateLimitTtl"], limits, key.rate_limit)?;
+        key.set_rate_limit(limit);
+        let mut new_quota = key.quota;
         self.quota.set(&mut new_quota, quota)?;
-        key.set_rate_limit(new_rate_limit);
         key.set_quota(new_quota);
         self.permissions.set_or_default(&mut key.permissions, permissions)?;
         self.allowed_domains.set_or_default(&mut key.allowed_domains, allowed_domains)?;
@@ -89,8 +107,24 @@ fn metadata(value: Value) -> Result<Metadata> {
     Ok(Metadata(text))
 }
 
-fn expiry(text: &str) -> Result<Timestamp> {
-    Timestamp::parse(text).map_err(|error| Failure::invalid(format!("expiry: {error}")))
+impl FlatLimit {
+    /// The rate limit that the parts make with those of the one that the key has.
+    fn over(self, own: Option<RateLimit>) -> Result<Given<RateLimit>> {
+        let (limit, window_s) = match (self.limit, self.window_s) {
+            (Given::Absent, Given::Absent) => return Ok(Given::Absent),
+            (Given::Absent | Given::Null, Given::Null) | (Given::Null, Given::Absent) => return Ok(Given::Null),
+            (Given::Value(limit), Given::Value(window_s)) => (Some(limit), Some(window_s)),
+            (Given::Value(limit), Given::Absent) => (Some(limit), own.map(|own| own.window.as_secs_f64())),
+            (Given::Absent, Given::Value(window_s)) => (own.map(|own| own.limit), Some(window_s)),
+            (Given::Value(limit), Given::Null) => (Some(limit), None),
+            (Given::Null, Given::Value(window_s)) => (None, Some(window_s)),
+        };
+        rate_limit(RateLimitFields { limit, window_s }).map(Given::Value)
+    }
+}
+
+fn expiry(member: &str, text: &str) -> Result<Timestamp> {
+    Timestamp::parse(text).map_err(|error| Failure::invalid(format!("{member}: {error}")))
 }
 
 fn rate_limit(fields: RateLimitFields) -> Result<RateLimit> {

@@ -38,7 +38,7 @@ impl ControlPlane {
             return Ok(changed);
         }
         let overlap = Duration::from_secs(overlap_s);
-        self.change_api_key(caller, name, Action::ApiKeyUpdated, |found| self.rotated(found, name, overlap)).await
+        self.change_api_key(caller, name, |found| self.rotated(found, name, overlap)).await
     }
 
     fn rotated(&self, found: &ApiKey, name: &KeyName, overlap: Duration) -> Result<Next> {
@@ -61,7 +61,8 @@ impl ControlPlane {
         }
         let receipt = receipt(current, found, &value);
         let key = ApiKey { mask: key::mask(value.expose()), digests, ..found.clone() };
-        Ok(Next::Changed(Box::new(Changes { key, value: Some(value), receipt: Some(receipt) })))
+        let action = Action::ApiKeyUpdated;
+        Ok(Next::Changed(Box::new(Changes { action, key, value: Some(value), receipt: Some(receipt) })))
     }
 
     /// The answer to the rotation that has replaced this value, as long as it is kept and nothing has replaced the

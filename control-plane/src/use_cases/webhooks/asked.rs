@@ -9,6 +9,7 @@ use gatepost_domain::record::WebhookStatus;
 use gatepost_wire::MASKED_VALUE;
 use http::{HeaderName, HeaderValue};
 
+use super::AskedToken;
 use crate::failure::{Failure, Result};
 
 /// Headers that a webhook may have.
@@ -48,10 +49,19 @@ pub(super) fn method(method: Option<&str>) -> Result<String> {
 
 /// Headers that are added to requests: not ours, and not HTTP's.
 pub(super) fn headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, Secret)>> {
+    changed_headers(headers, &[])
+}
+
+/// The same for a webhook that has headers: those that a copy repeats are not judged again.
+pub(super) fn changed_headers(
+    headers: BTreeMap<String, String>,
+    own: &[(String, Secret)],
+) -> Result<Vec<(String, Secret)>> {
     if headers.len() > MAX_HEADERS {
         return Err(Failure::invalid(format!("customHeaders: has more than {MAX_HEADERS} headers")));
     }
-    for (name, value) in &headers {
+    let is_own = |name: &str, value: &str| own.iter().any(|own| own.0 == name && own.1.expose() == value);
+    for (name, value) in headers.iter().filter(|(name, value)| !is_own(name, value)) {
         let lower = name.to_ascii_lowercase();
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
             return Err(Failure::invalid(format!("customHeaders: {name:?} is no header name")));
@@ -72,6 +82,19 @@ pub(super) fn headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, 
 /// `live` or `paused`.
 pub(super) fn status(status: &str) -> Result<WebhookStatus> {
     WebhookStatus::parse(status).ok_or_else(|| Failure::invalid("status: must be live or paused"))
+}
+
+/// What a request asks of the static token.
+pub(crate) fn token(is_sent: Option<bool>, token: Option<String>) -> Result<Option<AskedToken>> {
+    match (is_sent, token) {
+        (None, None) => Ok(None),
+        (Some(false), None) => Ok(Some(AskedToken::Off)),
+        (Some(true), None) => Ok(Some(AskedToken::On)),
+        (None | Some(true), Some(token)) => Ok(Some(AskedToken::Chosen(token))),
+        (Some(false), Some(_)) => {
+            Err(Failure::invalid("theauthapiToken: is of no use if theauthapiSignature is false"))
+        }
+    }
 }
 
 /// A static token of one's own choice: visible ASCII, as it becomes a header.

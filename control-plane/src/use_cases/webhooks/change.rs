@@ -8,7 +8,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{OldSecret, Role, Webhook};
+use gatepost_domain::record::{OldSecret, Role, Status, Webhook, WebhookUrl};
 use gatepost_store::Write;
 
 use super::{AskedToken, ToldWebhook, asked, new_secret};
@@ -16,6 +16,7 @@ use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
+use crate::use_cases::copies::must_stay;
 use crate::use_cases::given::Given;
 use crate::use_cases::text;
 
@@ -29,6 +30,9 @@ const MAX_OLD_SECRETS: usize = 4;
 /// What shall change of a webhook; what is absent stays as it is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WebhookChange {
+    /// Inactive removes the webhook, as deleting it does.
+    pub(crate) activity: Option<Status>,
+    pub(crate) account: Option<String>,
     pub(crate) name: Option<String>,
     /// Null for the whole account.
     pub(crate) project: Given<String>,
@@ -37,30 +41,36 @@ pub(crate) struct WebhookChange {
     pub(crate) method: Option<String>,
     pub(crate) headers: Option<BTreeMap<String, String>>,
     pub(crate) status: Option<String>,
-    pub(crate) static_token: Option<AskedToken>,
+    /// Whether the static token is sent.
+    pub(crate) is_token_sent: Option<bool>,
+    pub(crate) token: Option<String>,
+}
+
+/// A new place of a webhook; what is absent stays as it is.
+struct NewPlace {
+    url: Option<WebhookUrl>,
+    project: Option<Option<ProjectId>>,
 }
 
 impl ControlPlane {
-    /// Changes a webhook. A static token that is set now is told, once.
+    /// Changes a webhook, perhaps by a copy of the whole webhook: what that repeats is not judged again. A static token
+    /// that is set now is told, once.
     pub(crate) async fn update_webhook(&self, caller: &Caller, id: &str, change: WebhookChange) -> Result<ToldWebhook> {
         caller.may_write()?;
         let found = self.webhook(caller, id).await?;
-        let url = match change.url.as_deref() {
-            Some(url) => self.new_url(&found.record, url).await?,
-            None => None,
-        };
-        let project = match &change.project {
-            Given::Absent => None,
-            Given::Null => Some(self.project_of_change(caller, None, &found.record).await?),
-            Given::Value(named) => Some(self.project_of_change(caller, Some(named), &found.record).await?),
-        };
+        must_stay("accountId", change.account.as_deref(), found.record.account.as_str())?;
+        if change.activity == Some(Status::Inactive) {
+            let removed = self.delete_webhook(caller, id).await?;
+            return Ok(ToldWebhook { activity: Status::Inactive, ..ToldWebhook::of(removed) });
+        }
+        let place = self.place_of_change(caller, &change, &found.record).await?;
         for _ in 0..MAX_TRIES {
             let found = self.webhook(caller, id).await?;
             let mut told = self.changed(&found.record, &change)?;
-            if let Some(url) = &url {
+            if let Some(url) = &place.url {
                 told.webhook.url = url.clone();
             }
-            if let Some(project) = &project {
+            if let Some(project) = &place.project {
                 told.webhook.project = project.clone();
             }
             if told.webhook.status != found.record.status {
@@ -77,6 +87,22 @@ impl ControlPlane {
             }
         }
         Err(too_contended())
+    }
+
+    /// Judges where a change wants events sent, and of which project.
+    async fn place_of_change(&self, caller: &Caller, change: &WebhookChange, webhook: &Webhook) -> Result<NewPlace> {
+        let url = match change.url.as_deref() {
+            Some(url) => self.new_url(webhook, url).await?,
+            None => None,
+        };
+        let own = webhook.project.as_ref().map(ProjectId::as_str);
+        let project = match &change.project {
+            Given::Absent => None,
+            Given::Null => Some(self.project_of_change(caller, None, webhook).await?),
+            Given::Value(named) if Some(named.as_str()) == own => None,
+            Given::Value(named) => Some(self.project_of_change(caller, Some(named), webhook).await?),
+        };
+        Ok(NewPlace { url, project })
     }
 
     fn changed(&self, old: &Webhook, change: &WebhookChange) -> Result<ToldWebhook> {
@@ -97,11 +123,21 @@ impl ControlPlane {
             webhook.status = asked::status(status)?;
         }
         let mut static_token = None;
-        if let Some(asked) = &change.static_token {
-            (webhook.static_token, static_token) =
-                self.static_token(&old.id, old.static_token.clone(), asked.clone())?;
+        if let Some(asked) = self.asked_token(old, change)? {
+            (webhook.static_token, static_token) = self.static_token(&old.id, old.static_token.clone(), asked)?;
         }
-        Ok(ToldWebhook { webhook, secret: None, static_token })
+        Ok(ToldWebhook { static_token, ..ToldWebhook::of(webhook) })
+    }
+
+    /// Returns what a change asks of the static token. The token that the webhook has is no new one.
+    fn asked_token(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<AskedToken>> {
+        let own = match (&change.token, &old.static_token) {
+            (Some(_), Some(sealed)) => Some(self.store.open_static_token(&old.id, sealed)?),
+            (Some(_), None) | (None, _) => None,
+        };
+        let is_own = |token: &String| own.as_ref().is_some_and(|own| own.expose() == token);
+        let token = change.token.as_ref().filter(|token| !is_own(token));
+        asked::token(change.is_token_sent, token.cloned())
     }
 
     /// Another project for a webhook, or none: then it gets the events of the whole account.
@@ -149,7 +185,7 @@ impl ControlPlane {
             let writes = vec![Write::replace(found, rotated.clone())];
             if let Committed::At(_) = self.commit(Action::WebhookUpdated, &caller.actor(), writes, None).await? {
                 let secret = Some(Secret::new(sign::secret_text(secret.as_slice())));
-                return Ok(ToldWebhook { webhook: rotated, secret, static_token: None });
+                return Ok(ToldWebhook { secret, ..ToldWebhook::of(rotated) });
             }
         }
         Err(too_contended())

@@ -63,7 +63,7 @@ impl ControlPlane {
             };
             (name, value)
         });
-        let checked = asked::headers(whole.collect())?.into_iter().map(|(name, value)| {
+        let checked = asked::changed_headers(whole.collect(), &stored)?.into_iter().map(|(name, value)| {
             let kept = of_name(&name).filter(|(stored, _)| stored.expose() == value.expose());
             let value = kept.map_or(UserSecret::Clear(value), |(_, stored)| stored.clone());
             (name, value)

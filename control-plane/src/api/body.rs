@@ -1,0 +1,162 @@
+//! Bodies of requests: JSON whatever the content type says, with the members that the OpenAPI document names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use gatepost_domain::problem::ErrorCode;
+use http::{HeaderName, HeaderValue, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::error::Category;
+use utoipa::ToSchema;
+
+use super::{DOCUMENT, log, prefer};
+use crate::ControlPlane;
+use crate::failure::Failure;
+use crate::members::{self, MAX_NAMED, Members, Unknown, UnknownMembers};
+use crate::request;
+
+/// Bytes of a request's body.
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long it may take to come.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The members of a body that were ignored.
+const IGNORED: HeaderName = HeaderName::from_static("gatepost-ignored");
+/// Characters that stand in [`IGNORED`] as they are; others are percent-encoded, the comma between names included.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
+
+/// The members of each schema of the document: what it shows and what is accepted cannot differ.
+static MEMBERS: LazyLock<BTreeMap<String, Members>> = LazyLock::new(|| {
+    let resolve = |reference: &str| DOCUMENT.pointer(reference.strip_prefix('#')?);
+    let schemas = DOCUMENT["components"]["schemas"].as_object().into_iter().flatten();
+    schemas.map(|(name, schema)| (name.clone(), Members::of_schema(schema, &resolve))).collect()
+});
+
+/// Returns the members that a body may have.
+pub(crate) fn members_of<T: ToSchema>() -> &'static Members {
+    MEMBERS.get(T::name().as_ref()).unwrap_or(&members::NONE)
+}
+
+/// A body that must be there.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + ToSchema> FromRequest<ControlPlane> for JsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = read(request, state).await?;
+        known(&bytes, members_of::<T>()).map(Self)
+    }
+}
+
+/// A body that may be left out, as clients do which send a form's content type and no byte.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ControlPlane> for OptionalBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = read(request, state).await?;
+        match bytes.trim_ascii() {
+            b"" | b"null" => Ok(Self(T::default())),
+            bytes => known(bytes, members_of::<T>()).map(Self),
+        }
+    }
+}
+
+/// The body of a request that takes none. An object's members would be without effect, so they are unknown; what is no
+/// object says nothing that could be missed.
+pub(crate) struct NoBody;
+
+impl FromRequest<ControlPlane> for NoBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = read(request, state).await?;
+        match serde_json::from_slice(&bytes) {
+            Ok(value @ Value::Object(_)) => judge(&value, &members::NONE).map(|()| NoBody),
+            Ok(_) | Err(_) => Ok(NoBody),
+        }
+    }
+}
+
+async fn read(request: Request, state: &ControlPlane) -> Result<Bytes, Failure> {
+    let read = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, state)).await;
+    let read = read.map_err(|_| Failure::refused(ErrorCode::RequestTimeout, "the body took too long to come"))?;
+    read.map_err(|rejection| unread(rejection.into_response()))
+}
+
+/// Reads a body whose members are known; others are refused or noted.
+fn known<T: DeserializeOwned>(bytes: &[u8], members: &Members) -> Result<T, Failure> {
+    judge(&parse(bytes)?, members)?;
+    parse(bytes)
+}
+
+fn judge(value: &Value, members: &Members) -> Result<(), Failure> {
+    let unknown = members.unknown_in(value).map_err(|list| Failure::invalid(list.to_string()))?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names = unknown.iter().map(Unknown::path).collect();
+    request::refuse_or_ignore(names, || Failure::invalid(members::detail(&unknown)))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| not_json(&error))
+}
+
+fn unread(response: Response) -> Failure {
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large();
+    }
+    Failure::refused(ErrorCode::BadRequest, "the body could not be read")
+}
+
+pub(super) fn too_large() -> Failure {
+    let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
+    Failure::refused(ErrorCode::BodyTooLarge, detail)
+}
+
+/// The library tells line and column at the end of its message.
+fn not_json(error: &serde_json::Error) -> Failure {
+    let code = match error.classify() {
+        Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
+        Category::Data => ErrorCode::Validation,
+    };
+    Failure::refused(code, error.to_string())
+}
+
+/// Names the members that were ignored in the answer, and counts them.
+pub(super) async fn report_ignored(
+    State(control_plane): State<ControlPlane>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, matched) = (log::known(request.method()), request.extensions().get::<MatchedPath>().cloned());
+    let handling = prefer::handling(request.headers());
+    let mut response = next.run(request).await;
+    let ignored = request::current().map(|request| request.ignored()).unwrap_or_default();
+    if ignored.is_empty() {
+        return response;
+    }
+    let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+    control_plane.metrics.ignored(route, method, ignored.len());
+    response.headers_mut().insert(IGNORED, header_value(&ignored));
+    if handling == Some(UnknownMembers::Ignore) {
+        response.headers_mut().append(prefer::PREFERENCE_APPLIED, HeaderValue::from_static("handling=lenient"));
+    }
+    response
+}
+
+fn header_value(names: &BTreeSet<String>) -> HeaderValue {
+    let names = names.iter().take(MAX_NAMED).map(|name| utf8_percent_encode(name, PLAIN).to_string());
+    let names: Vec<String> = names.collect();
+    HeaderValue::from_str(&names.join(", ")).expect("percent-encoded names and commas make a header")
+}
