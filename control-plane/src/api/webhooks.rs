@@ -52,7 +52,7 @@ pub(super) async fn ping(
     caller: Caller,
     JsonBody(asked): JsonBody<PingWebhook>,
 ) -> Result<Json<PingBody>> {
-    Ok(Json(control_plane.ping(&caller, asked.into()).await?.into()))
+    Ok(Json(control_plane.ping(&caller, asked.try_into()?).await?.into()))
 }
 
 /// Lists webhooks.

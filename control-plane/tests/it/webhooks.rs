@@ -271,6 +271,9 @@ async fn a_ping_is_answered_with_its_outcome_unless_the_address_is_refused() {
     let (status, problem) = admin.post("/webhooks/ping", asked(&well.url())).await;
     assert_eq!((status, code(&problem)), (400, "webhook-address-refused"));
     assert_eq!(admin.post("/webhooks/ping", json!({"url": null, "httpMethod": "POST"})).await.0, 400);
+    let both = json!({"url": well.url(), "headers": {"X-A": "1"}, "customHeaders": {"X-A": "2"}});
+    let (status, problem) = admin.post("/webhooks/ping", both).await;
+    assert_eq!((status, code(&problem)), (400, "validation"), "one of them would be dropped");
     let reserved = json!({"url": well.url(), "headers": {"Webhook-Id": "x"}});
     assert_eq!(admin.post("/webhooks/ping", reserved).await.0, 400);
     assert_eq!(well.count(), 2);

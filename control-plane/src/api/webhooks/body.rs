@@ -153,14 +153,21 @@ impl From<UpdateWebhook> for WebhookChange {
     }
 }
 
-impl From<PingWebhook> for AskedPing {
-    fn from(asked: PingWebhook) -> Self {
-        Self {
+impl TryFrom<PingWebhook> for AskedPing {
+    type Error = Failure;
+
+    fn try_from(asked: PingWebhook) -> Result<Self> {
+        if asked.headers.is_some() && asked.custom_headers.is_some() && asked.headers != asked.custom_headers {
+            return Err(Failure::invalid(
+                "headers: is another than customHeaders, which is the same under another name",
+            ));
+        }
+        Ok(Self {
             url: asked.url,
             method: asked.http_method,
             headers: asked.custom_headers.or(asked.headers).unwrap_or_default(),
             body: asked.body,
-        }
+        })
     }
 }
 
