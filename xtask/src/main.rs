@@ -4,9 +4,11 @@ mod bench;
 mod dist;
 mod install;
 mod npm;
+mod openapi;
 mod release;
 mod run;
 mod schemathesis;
+mod server;
 mod steps;
 mod tidy;
 

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use crate::TestOptions;
 use crate::bench::instructions;
 use crate::run::{run, run_with, tell};
-use crate::{install, npm, release, schemathesis, tidy};
+use crate::{install, npm, openapi, release, schemathesis, tidy};
 
 /// A check by its name.
 struct Step {
@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     Step { name: "npm", check: |_| npm::install() },
     Step { name: "test", check: |_| test() },
     Step { name: "schemathesis", check: schemathesis::check },
+    Step { name: "openapi", check: |_| openapi::check() },
     Step { name: "long", check: long },
     Step { name: "instructions", check: |_| instructions() },
     Step { name: "docs", check: |_| docs() },

@@ -69,7 +69,7 @@ impl From<UpdateAccessKey> for AccessKeyChange {
 
 /// Makes an access key. Its value is told only in this answer.
 #[utoipa::path(
-    post, path = "/access-keys", tag = "access-keys", request_body = CreateAccessKey,
+    post, path = "/access-keys", operation_id = "createAccessKey", tag = "access-keys", request_body = CreateAccessKey,
     responses((status = 201, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn create(
@@ -84,7 +84,7 @@ pub(super) async fn create(
 
 /// Lists access keys. Their `key` is their id, which names them in paths as the value does.
 #[utoipa::path(
-    get, path = "/access-keys", tag = "access-keys",
+    get, path = "/access-keys", operation_id = "listAccessKeys", tag = "access-keys",
     params(
         ("accountId" = Option<String>, Query), ("projectId" = Option<String>, Query),
         ("isActive" = Option<bool>, Query),
@@ -108,7 +108,7 @@ pub(super) async fn list(
 /// Gives an access key another name. `isActive: false` revokes it as DELETE does. A copy of the access key may be sent
 /// back as it was listed.
 #[utoipa::path(
-    patch, path = "/access-keys/{key}", tag = "access-keys", params(("key" = String, Path)),
+    patch, path = "/access-keys/{key}", operation_id = "updateAccessKey", tag = "access-keys", params(("key" = String, Path)),
     request_body = UpdateAccessKey,
     responses((status = 200, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
@@ -125,7 +125,7 @@ pub(super) async fn update(
 
 /// Shuts an access key off, at once and everywhere.
 #[utoipa::path(
-    delete, path = "/access-keys/{key}", tag = "access-keys", params(("key" = String, Path)),
+    delete, path = "/access-keys/{key}", operation_id = "deleteAccessKey", tag = "access-keys", params(("key" = String, Path)),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn deactivate(
@@ -139,7 +139,7 @@ pub(super) async fn deactivate(
 
 /// Lets an access key in again that was shut off.
 #[utoipa::path(
-    patch, path = "/access-keys/{key}/reactivate", tag = "access-keys", params(("key" = String, Path)),
+    patch, path = "/access-keys/{key}/reactivate", operation_id = "reactivateAccessKey", tag = "access-keys", params(("key" = String, Path)),
     responses((status = 200, body = AccessKeyBody), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn reactivate(

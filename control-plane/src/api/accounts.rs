@@ -57,7 +57,7 @@ pub(crate) struct NewAccountBody {
 /// Makes an account, and an access key with which to act for it. Only admins of the store's first account may. From
 /// the second account on, every route of a gateway must name its projects.
 #[utoipa::path(
-    post, path = "/accounts", tag = "accounts", request_body = CreateAccount,
+    post, path = "/accounts", operation_id = "createAccount", tag = "accounts", request_body = CreateAccount,
     responses((status = 201, body = NewAccountBody), (status = 400), (status = 401), (status = 403))
 )]
 pub(super) async fn create(
@@ -72,7 +72,7 @@ pub(super) async fn create(
 
 /// Lists the accounts that the access key acts for: its own.
 #[utoipa::path(
-    get, path = "/accounts", tag = "accounts", responses((status = 200, body = [AccountBody]), (status = 401))
+    get, path = "/accounts", operation_id = "listAccounts", tag = "accounts", responses((status = 200, body = [AccountBody]), (status = 401))
 )]
 pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller) -> Result<Json<[AccountBody; 1]>> {
     let found = control_plane.account(&caller, caller.account.as_str()).await?;
@@ -81,7 +81,7 @@ pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Call
 
 /// Reads an account.
 #[utoipa::path(
-    get, path = "/accounts/{id}", tag = "accounts", params(("id" = String, Path)),
+    get, path = "/accounts/{id}", operation_id = "getAccount", tag = "accounts", params(("id" = String, Path)),
     responses((status = 200, body = AccountBody), (status = 401), (status = 404))
 )]
 pub(super) async fn get(
@@ -95,7 +95,7 @@ pub(super) async fn get(
 /// Gives an account another name. `isActive: false` deactivates it as DELETE does. A copy of the account may be sent back
 /// as it was read.
 #[utoipa::path(
-    patch, path = "/accounts/{id}", tag = "accounts", request_body = UpdateAccount,
+    patch, path = "/accounts/{id}", operation_id = "updateAccount", tag = "accounts", request_body = UpdateAccount,
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = AccountBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
@@ -113,7 +113,7 @@ pub(super) async fn update(
 /// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With
 /// `Prefer: wait=N` the answer comes when every gateway refuses the keys.
 #[utoipa::path(
-    delete, path = "/accounts/{id}", tag = "accounts",
+    delete, path = "/accounts/{id}", operation_id = "deleteAccount", tag = "accounts",
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404), (status = 503))
 )]

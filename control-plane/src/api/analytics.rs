@@ -43,7 +43,7 @@ pub(crate) struct ApiKeyTotal {
 /// Tells how often a project's keys were used, by the hour, the day or the month, oldest first. Times without a use are
 /// left out. Uses are counted within a second, and kept for 90 days.
 #[utoipa::path(
-    get, path = "/analytics/project-totals", tag = "analytics",
+    get, path = "/analytics/project-totals", operation_id = "getProjectTotals", tag = "analytics",
     params(
         ("projectId" = Option<String>, Query, description = "Not needed with an access key of a project."),
         ("dateGrouping" = Option<String>, Query, description = "`hour`, `day` (the default) or `month`."),
@@ -69,7 +69,7 @@ pub(super) async fn project_totals(
 /// Tells how often each key of a project was used, by the hour, the day or the month, oldest first. Keys are left out in
 /// times in which they were not used. At most 100,000 totals are told at a time.
 #[utoipa::path(
-    get, path = "/analytics/api-key-totals", tag = "analytics",
+    get, path = "/analytics/api-key-totals", operation_id = "getApiKeyTotals", tag = "analytics",
     params(
         ("projectId" = Option<String>, Query, description = "Not needed with an access key of a project."),
         ("dateGrouping" = Option<String>, Query, description = "`hour`, `day` (the default) or `month`."),

@@ -22,7 +22,7 @@ use input::{CreateApiKey, RotateApiKey, UpdateApiKey};
 
 /// Makes a key. Its value is told only in this answer.
 #[utoipa::path(
-    post, path = "/api-keys", tag = "api-keys", request_body = CreateApiKey,
+    post, path = "/api-keys", operation_id = "createApiKey", tag = "api-keys", request_body = CreateApiKey,
     responses((status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 409))
 )]
 pub(super) async fn create(
@@ -36,7 +36,7 @@ pub(super) async fn create(
 
 /// Lists keys, as a bare array. Their `key` is their id, which names them in paths as the value does.
 #[utoipa::path(
-    get, path = "/api-keys", tag = "api-keys",
+    get, path = "/api-keys", operation_id = "listApiKeys", tag = "api-keys",
     params(
         ("projectId" = Option<String>, Query), ("name" = Option<String>, Query),
         ("customAccountId" = Option<String>, Query, description = "`null` for keys that have none"),
@@ -51,7 +51,7 @@ pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Call
 
 /// Reads a key by its value or its id. This is no use of it.
 #[utoipa::path(
-    get, path = "/api-keys/{key}", tag = "api-keys", params(("key" = String, Path)),
+    get, path = "/api-keys/{key}", operation_id = "getApiKey", tag = "api-keys", params(("key" = String, Path)),
     responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
 )]
 pub(super) async fn get(
@@ -68,7 +68,7 @@ pub(super) async fn get(
 /// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
 /// at once. `isActive: false` revokes the key as DELETE does. A copy of the key may be sent back as it was read.
 #[utoipa::path(
-    patch, path = "/api-keys/{key}", tag = "api-keys", request_body = UpdateApiKey,
+    patch, path = "/api-keys/{key}", operation_id = "updateApiKey", tag = "api-keys", request_body = UpdateApiKey,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses(
         (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
@@ -88,7 +88,7 @@ pub(super) async fn update(
 
 /// Lets a key be used again that was shut off.
 #[utoipa::path(
-    patch, path = "/api-keys/{key}/reactivate", tag = "api-keys",
+    patch, path = "/api-keys/{key}/reactivate", operation_id = "reactivateApiKey", tag = "api-keys",
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = ApiKeyBody), (status = 401), (status = 403), (status = 404), (status = 503))
 )]
@@ -107,7 +107,7 @@ pub(super) async fn reactivate(
 /// or after `overlapSeconds`: until then answers to it carry `Deprecation` and `Sunset`. A request that is repeated
 /// with the old value within ten minutes gets the same answer.
 #[utoipa::path(
-    post, path = "/api-keys/{key}/rotate", tag = "api-keys", request_body = Option<RotateApiKey>,
+    post, path = "/api-keys/{key}/rotate", operation_id = "rotateApiKey", tag = "api-keys", request_body = Option<RotateApiKey>,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses(
         (status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
@@ -142,7 +142,7 @@ async fn answer(
 /// Shuts a key off. It keeps its history. With `Prefer: wait=N` (up to 30 seconds) the answer comes when every
 /// gateway refuses the key, else after that time, and `Gatepost-Propagated: applied/known` tells what was reached.
 #[utoipa::path(
-    delete, path = "/api-keys/{key}", tag = "api-keys",
+    delete, path = "/api-keys/{key}", operation_id = "deleteApiKey", tag = "api-keys",
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
 )]
@@ -159,7 +159,7 @@ pub(super) async fn deactivate(
 /// Checks a key and counts it as used. Every reason why it may not be used is the same 404; a key that is locked to
 /// domains or addresses answers 403 unless `x-origin-domain` and `x-origin-ip` tell an end user of theirs.
 #[utoipa::path(
-    post, path = "/api-keys/auth/{key}", tag = "api-keys",
+    post, path = "/api-keys/auth/{key}", operation_id = "authenticateApiKey", tag = "api-keys",
     params(
         ("key" = String, Path), ("x-origin-domain" = Option<String>, Header, example = "https://app.example.com"),
         ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
@@ -184,7 +184,7 @@ pub(super) async fn authenticate(
 
 /// The same for clients that ask with GET.
 #[utoipa::path(
-    get, path = "/api-keys/auth/{key}", tag = "api-keys",
+    get, path = "/api-keys/auth/{key}", operation_id = "authenticateApiKeyByGet", tag = "api-keys",
     params(
         ("key" = String, Path), ("x-origin-domain" = Option<String>, Header, example = "https://app.example.com"),
         ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),

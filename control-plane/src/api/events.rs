@@ -47,7 +47,7 @@ pub(crate) struct ChangesBody {
 
 /// Lists changes, oldest first: who did what, when and from where, and the resource before and after, without secrets.
 #[utoipa::path(
-    get, path = "/events", tag = "events",
+    get, path = "/events", operation_id = "listEvents", tag = "events",
     params(
         ("after" = Option<String>, Query, description = "The cursor of the last change that is known; by default the \
             oldest that is kept comes first", example = "0"),
@@ -78,7 +78,7 @@ pub(super) async fn list(
 /// off goes on where it was, by `Last-Event-ID` or `after`; without either it begins now. Where changes in between are
 /// gone, an event named `gap` says so. Comments are sent while nothing happens.
 #[utoipa::path(
-    get, path = "/events/stream", tag = "events",
+    get, path = "/events/stream", operation_id = "streamEvents", tag = "events",
     params(
         ("after" = Option<String>, Query, description = "The cursor of the last change that is known"),
         ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),

@@ -42,7 +42,7 @@ impl From<GatewayLag> for GatewayBody {
 
 /// Lists the gateways that may still accept keys from their caches, with their lag.
 #[utoipa::path(
-    get, path = "/gateways", tag = "gateways",
+    get, path = "/gateways", operation_id = "listGateways", tag = "gateways",
     responses((status = 200, body = [GatewayBody]), (status = 401), (status = 403), (status = 503))
 )]
 pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller) -> Result<Json<Vec<GatewayBody>>> {

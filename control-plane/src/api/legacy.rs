@@ -47,7 +47,7 @@ pub(crate) struct Authenticated {
 
 /// Checks a key and counts it as used, for old clients; new ones use `POST /api-keys/auth/{key}`.
 #[utoipa::path(
-    post, path = "/auth/authenticate", tag = "api-keys", request_body = Authenticate,
+    post, path = "/auth/authenticate", operation_id = "authenticateLegacy", tag = "api-keys", request_body = Authenticate,
     responses((status = 201, body = Authenticated), (status = 400), (status = 401), (status = 404), (status = 429))
 )]
 pub(super) async fn authenticate(

@@ -55,7 +55,7 @@ impl From<UpdateProject> for ProjectChange {
 
 /// Makes a project.
 #[utoipa::path(
-    post, path = "/projects", tag = "projects", request_body = CreateProject,
+    post, path = "/projects", operation_id = "createProject", tag = "projects", request_body = CreateProject,
     responses((status = 201, body = ProjectBody), (status = 400), (status = 401), (status = 403))
 )]
 pub(super) async fn create(
@@ -70,7 +70,7 @@ pub(super) async fn create(
 
 /// Lists projects.
 #[utoipa::path(
-    get, path = "/projects", tag = "projects", params(("accountId" = Option<String>, Query)),
+    get, path = "/projects", operation_id = "listProjects", tag = "projects", params(("accountId" = Option<String>, Query)),
     responses((status = 200, body = [ProjectBody]), (status = 401), (status = 403))
 )]
 pub(super) async fn list(
@@ -84,7 +84,7 @@ pub(super) async fn list(
 
 /// Reads a project.
 #[utoipa::path(
-    get, path = "/projects/{id}", tag = "projects", params(("id" = String, Path)),
+    get, path = "/projects/{id}", operation_id = "getProject", tag = "projects", params(("id" = String, Path)),
     responses((status = 200, body = ProjectBody), (status = 401), (status = 404))
 )]
 pub(super) async fn get(
@@ -99,7 +99,7 @@ pub(super) async fn get(
 /// Gives a project another name. `isActive: false` deletes it as DELETE does. A copy of the project may be sent back as it
 /// was read.
 #[utoipa::path(
-    patch, path = "/projects/{id}", tag = "projects", request_body = UpdateProject,
+    patch, path = "/projects/{id}", operation_id = "updateProject", tag = "projects", request_body = UpdateProject,
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
@@ -117,7 +117,7 @@ pub(super) async fn update(
 /// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes
 /// when every gateway refuses them, and `Gatepost-Propagated: applied/known` tells what was reached.
 #[utoipa::path(
-    delete, path = "/projects/{id}", tag = "projects",
+    delete, path = "/projects/{id}", operation_id = "deleteProject", tag = "projects",
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
 )]

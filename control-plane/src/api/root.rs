@@ -16,7 +16,7 @@ pub(crate) struct Welcome {
 }
 
 /// Tells what answers here. No access key is needed.
-#[utoipa::path(get, path = "/", tag = "root", security(()), responses((status = 200, body = Welcome)))]
+#[utoipa::path(get, path = "/", operation_id = "getWelcome", tag = "root", security(()), responses((status = 200, body = Welcome)))]
 pub(super) async fn welcome() -> Json<Welcome> {
     Json(Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" })
 }

@@ -20,7 +20,7 @@ use body::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
 
 /// Makes a webhook. Its signing secret is told only in this answer, as is a static token.
 #[utoipa::path(
-    post, path = "/webhooks", tag = "webhooks", request_body = CreateWebhook,
+    post, path = "/webhooks", operation_id = "createWebhook", tag = "webhooks", request_body = CreateWebhook,
     responses((status = 201, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 409))
 )]
 pub(super) async fn create(
@@ -34,7 +34,7 @@ pub(super) async fn create(
 
 /// Lists the topics that webhooks may ask for.
 #[utoipa::path(
-    get, path = "/webhooks/topics", tag = "webhooks", responses((status = 200, body = [String]), (status = 401))
+    get, path = "/webhooks/topics", operation_id = "listWebhookTopics", tag = "webhooks", responses((status = 200, body = [String]), (status = 401))
 )]
 pub(super) async fn topics(_: Caller) -> Json<Vec<&'static str>> {
     Json(Topic::ALL.iter().map(|topic| topic.as_str()).collect())
@@ -44,7 +44,7 @@ pub(super) async fn topics(_: Caller) -> Json<Vec<&'static str>> {
 /// that webhooks may not have is a 400; whatever else comes of it is a 200 that tells. An account may send ten at once
 /// and then one every six seconds.
 #[utoipa::path(
-    post, path = "/webhooks/ping", tag = "webhooks", request_body = PingWebhook,
+    post, path = "/webhooks/ping", operation_id = "pingWebhook", tag = "webhooks", request_body = PingWebhook,
     responses((status = 200, body = PingBody), (status = 400), (status = 401), (status = 403), (status = 429))
 )]
 pub(super) async fn ping(
@@ -57,7 +57,7 @@ pub(super) async fn ping(
 
 /// Lists webhooks.
 #[utoipa::path(
-    get, path = "/webhooks", tag = "webhooks",
+    get, path = "/webhooks", operation_id = "listWebhooks", tag = "webhooks",
     params(
         ("accountId" = Option<String>, Query), ("projectId" = Option<String>, Query),
         ("topic" = Option<String>, Query),
@@ -81,7 +81,7 @@ pub(super) async fn list(
 
 /// Reads a webhook.
 #[utoipa::path(
-    get, path = "/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)),
+    get, path = "/webhooks/{id}", operation_id = "getWebhook", tag = "webhooks", params(("id" = String, Path)),
     responses((status = 200, body = WebhookBody), (status = 401), (status = 404))
 )]
 pub(super) async fn get(
@@ -97,7 +97,7 @@ pub(super) async fn get(
 /// be sent back as it was read. Whoever is no admin and
 /// changes where events go makes the webhook their own: it sees ids in the place of values from then on.
 #[utoipa::path(
-    patch, path = "/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
+    patch, path = "/webhooks/{id}", operation_id = "updateWebhook", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
     responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
 )]
 pub(super) async fn update(
@@ -113,7 +113,7 @@ pub(super) async fn update(
 /// Draws a new signing secret, which is told only in this answer. Until the overlap is over, requests are signed with
 /// the old one as well.
 #[utoipa::path(
-    post, path = "/webhooks/{id}/rotate-secret", tag = "webhooks", params(("id" = String, Path)),
+    post, path = "/webhooks/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "webhooks", params(("id" = String, Path)),
     request_body = Option<RotateSecret>,
     responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
 )]
@@ -129,7 +129,7 @@ pub(super) async fn rotate_secret(
 
 /// Removes a webhook. What waits to be sent to it is dropped.
 #[utoipa::path(
-    delete, path = "/webhooks/{id}", tag = "webhooks", params(("id" = String, Path)),
+    delete, path = "/webhooks/{id}", operation_id = "deleteWebhook", tag = "webhooks", params(("id" = String, Path)),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))
 )]
 pub(super) async fn delete(

@@ -87,7 +87,7 @@ fn read_only(member: Value) -> Value {
     let said = member["description"].as_str().unwrap_or_default();
     let description = Value::from(format!("{said} Without effect in a request"));
     if member.get("$ref").is_some() {
-        return json!({"type": "object", "description": description, "readOnly": true, "example": {}});
+        return json!({"description": description, "readOnly": true, "example": {}});
     }
     let mut member = member;
     member["description"] = description;
