@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_domain::header_name::folds_to;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::schedule::Outcome;
@@ -17,8 +18,8 @@ use crate::address::{Guard, GuardedResolver};
 use crate::options::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_ANSWER_BYTES};
 use crate::{retry_after, sign};
 
-/// Names of headers that a webhook's own headers must not have: they are ours, or HTTP's.
-pub const RESERVED_HEADERS: &[&str] = &[
+/// Names of headers that are ours, or HTTP's.
+const RESERVED_HEADERS: &[&str] = &[
     "accept-encoding",
     "connection",
     "content-length",
@@ -37,6 +38,11 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "webhook-signature",
     "webhook-timestamp",
 ];
+
+/// Returns whether a webhook's own headers must not have a name: a receiver could read it as one of ours, or of HTTP's.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED_HEADERS.iter().any(|reserved| folds_to(name, reserved))
+}
 
 /// What is sent. It holds values in clear, so it is not printed.
 pub struct Message<'a> {
@@ -150,7 +156,8 @@ impl Sender {
 
 fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    for (name, value) in message.headers {
+    // A webhook of 0.1.0 may have names that are reserved since.
+    for (name, value) in message.headers.iter().filter(|(name, _)| !is_reserved(name)) {
         let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
         headers.append(name, value.expose().parse().map_err(|_| "a header value is not valid".to_owned())?);
     }

@@ -6,6 +6,7 @@ pub mod address;
 pub mod base62;
 pub mod change;
 pub mod digest;
+pub mod header_name;
 pub mod id;
 pub mod key;
 pub mod origin;

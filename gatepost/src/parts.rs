@@ -150,6 +150,8 @@ impl Process {
             routes: config.routes.clone(),
             upstreams: config.upstreams.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
+            strip: config.strip,
+            pass_headers: config.pass_headers.clone(),
             limits: config.limits.clone(),
         };
         let clock = Arc::clone(&self.clock);

@@ -1,21 +1,17 @@
-//! Headers that tell the upstream whose request it is: the client's own are taken away in any spelling,
-//! ours are put in their place.
+//! Headers that tell the upstream whose request it is, put in the place of those that were taken away.
 
 use gatepost_domain::permit::KeyFacts;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
-use crate::client::{Client, Peer};
+use crate::client::Client;
 use crate::context::Context;
-use crate::credential::bearer;
-use crate::folded::{begins_folded, is_folded};
 use crate::request_id::RequestId;
 use crate::route::Route;
+use crate::strip::Stripper;
 
-/// All names that begin so are ours.
-const OURS: &str = "x-gatepost-";
 const KEY_ID: HeaderName = HeaderName::from_static("x-gatepost-key-id");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
 const ENV: HeaderName = HeaderName::from_static("x-gatepost-env");
@@ -30,20 +26,13 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Fields that are added at most.
 const MAX_ADDED: usize = 9;
 
-/// What some servers take for the method or the path, which the route was chosen by.
-const OVERRIDES: [&str; 5] =
-    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
-/// What only a trusted proxy may say of a request's origin, beside all that begins with `x-forwarded-`.
-const OF_PROXIES: [&str; 2] = ["forwarded", "x-real-ip"];
-const FORWARDED: &str = "x-forwarded-";
-
 /// All but visible ASCII, and the escape itself, so that decoding gives back what was encoded.
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// What the upstream sees of whose request it is, and nothing that the client says of that.
-pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, context: &Context) {
+pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, stripper: &Stripper, context: &Context) {
     edit(request, |headers| {
-        strip(headers, route, context.peer);
+        stripper.strip(headers, route, context.peer);
         if let Some(facts) = &context.facts {
             add_key(headers, facts);
         }
@@ -59,41 +48,6 @@ fn edit(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
     parts.headers.reserve(MAX_ADDED);
     edit(&mut parts.headers);
     *request = RequestHeader::from(parts);
-}
-
-/// Takes away what the client must not say: identity, credential, what goes round the route, and origin unless the
-/// peer is trusted.
-fn strip(headers: &mut HeaderMap, route: &Route, peer: Peer) {
-    // One by one: there are few, and a list of them would be an allocation for each request.
-    while let Some(name) = headers.keys().find(|name| is_forbidden(headers, route, peer, name)) {
-        let name = name.clone();
-        headers.remove(&name);
-    }
-}
-
-fn is_forbidden(headers: &HeaderMap, route: &Route, peer: Peer, name: &HeaderName) -> bool {
-    let text = name.as_str();
-    is_credential(headers, route, name)
-        || (text.starts_with(['x', 'f']) && (is_always_ours(text) || is_of_proxies(text, peer)))
-}
-
-fn is_always_ours(name: &str) -> bool {
-    begins_folded(name, OURS)
-        || is_folded(name, REQUEST_ID)
-        || OVERRIDES.iter().any(|override_name| is_folded(name, override_name))
-}
-
-/// Also a trusted proxy spells them with `-`.
-fn is_of_proxies(name: &str, peer: Peer) -> bool {
-    let is_one = begins_folded(name, FORWARDED) || OF_PROXIES.iter().any(|other| is_folded(name, other));
-    is_one && (peer == Peer::Untrusted || name.contains('_'))
-}
-
-/// `Authorization` of another scheme than `Bearer` is not ours.
-fn is_credential(headers: &HeaderMap, route: &Route, name: &HeaderName) -> bool {
-    let is_named = route.credential_names.iter().any(|place| place.is(name.as_str()));
-    let is_bearer = || headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).is_some());
-    is_named && (*name != AUTHORIZATION || is_bearer())
 }
 
 /// Tells whose request it is.

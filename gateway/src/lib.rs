@@ -5,11 +5,11 @@ mod client;
 mod connection;
 mod context;
 mod credential;
-mod folded;
 mod front;
 mod host;
 mod identity;
 mod in_flight;
+mod listed;
 mod metrics;
 pub mod options;
 mod proxy;
@@ -19,9 +19,11 @@ mod route;
 mod server;
 #[cfg(feature = "steps")]
 pub mod steps;
+mod strip;
 mod upstream;
 mod watched;
 
-pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, Strip, UpstreamOptions};
 pub use server::{Gateway, NotStarted, bind};
+pub use strip::{NotAnIdentityName, PassedName};
 pub use upstream::unresolved;

@@ -6,6 +6,8 @@ use gatepost_domain::permit::Requirement;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use crate::strip::PassedName;
+
 /// All of it.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
@@ -15,8 +17,22 @@ pub struct GatewayOptions {
     pub upstreams: Vec<UpstreamOptions>,
     /// Networks whose `X-Forwarded-*` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which header names are taken away from requests.
+    pub strip: Strip,
+    /// Identity headers that trusted proxies may pass upstream.
+    pub pass_headers: Vec<PassedName>,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Which header names are taken away from requests, beside the credential's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strip {
+    /// All that servers take for an address, a method, a path, a host or an identity, if its sender may not say it.
+    Default,
+    /// What the gateway itself tells the upstream and, as before there was a choice, `Forwarded`, `X-Forwarded-*`,
+    /// `X-Real-IP` and the headers that override method and URL.
+    Ours,
 }
 
 /// A route: which requests it takes, and what it asks of them.

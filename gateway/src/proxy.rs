@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::options::{Auth, Limits};
 use crate::request_id::RequestIds;
 use crate::route::{Found, Route, Routes};
+use crate::strip::Stripper;
 use crate::upstream::{self, Upstream};
 use crate::watched::{self, RequestLine};
 use crate::{access_log, client, credential, front, identity, respond};
@@ -41,6 +42,7 @@ pub(crate) struct Proxy {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) stripper: Stripper,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
@@ -114,7 +116,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let route = self.route(context)?;
-        identity::rewrite(request, route, context);
+        identity::rewrite(request, route, &self.stripper, context);
         if let Some(Target::Rewritten { target, .. }) = &context.target {
             request.set_raw_path(target.as_bytes())?;
         }

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
+use gatepost_domain::header_name::FoldedName;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
 use http::Method;
 use http::header::AUTHORIZATION;
 
-use crate::folded::FoldedName;
 use crate::host;
 use crate::options::{Auth, CredentialPlace, RouteOptions};
 
@@ -117,8 +117,8 @@ fn allow(routes: &[Route], of: &Route) -> String {
 
 fn credential_name(place: &CredentialPlace) -> FoldedName {
     FoldedName::new(match place {
-        CredentialPlace::Authorization => &AUTHORIZATION,
-        CredentialPlace::Header(name) => name,
+        CredentialPlace::Authorization => AUTHORIZATION.as_str(),
+        CredentialPlace::Header(name) => name.as_str(),
     })
 }
 

@@ -24,6 +24,7 @@ use crate::options::GatewayOptions;
 use crate::proxy::Proxy;
 use crate::request_id::RequestIds;
 use crate::route::Routes;
+use crate::strip::Stripper;
 use crate::upstream::{MAX_RETRIES, Upstream};
 
 /// Tasks that accept connections. More than one spreads them over cores at once.
@@ -129,6 +130,7 @@ async fn proxy(
         upstreams,
         verifier,
         trusted_proxies: options.trusted_proxies,
+        stripper: Stripper::new(options.strip, options.pass_headers),
         limits: options.limits,
         metrics: Arc::new(metrics),
         log_writer: Arc::new(log_writer),

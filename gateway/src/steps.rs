@@ -15,9 +15,10 @@ use crate::client::Client;
 use crate::context::{Context, Outcome};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::{Limits, RouteOptions};
+use crate::options::{Limits, RouteOptions, Strip};
 use crate::request_id::RequestIds;
 use crate::route::{Found, Routes};
+use crate::strip::Stripper;
 use crate::{credential, front, identity};
 
 /// A request that has all that a plain one has, and a gateway with one route.
@@ -26,6 +27,7 @@ pub struct Steps {
     request: RequestHeader,
     raw: Vec<u8>,
     routes: Routes,
+    stripper: Stripper,
     context: Context,
     metrics: Metrics,
     max_body_bytes: u64,
@@ -51,8 +53,9 @@ impl Steps {
         context.source = Some(Source::Cache);
         context.facts = Some(facts);
         context.route = Some(0);
+        let stripper = Stripper::new(Strip::Default, Vec::new());
         let max_body_bytes = Limits::default().max_body_bytes;
-        Self { request, raw: raw.into_bytes(), routes, context, metrics, max_body_bytes }
+        Self { request, raw: raw.into_bytes(), routes, stripper, context, metrics, max_body_bytes }
     }
 
     /// The strict front, the canonical path included, and the choice of a route.
@@ -79,7 +82,7 @@ impl Steps {
     pub fn header_edits(&self) {
         let mut request = self.request.clone();
         if let Some(route) = self.routes.at(0) {
-            identity::rewrite(&mut request, route, &self.context);
+            identity::rewrite(&mut request, route, &self.stripper, &self.context);
         }
         black_box(request);
     }

@@ -14,6 +14,8 @@ pub struct Recorded {
     pub head: String,
     /// The body, taken out of its framing.
     pub body: Vec<u8>,
+    /// What followed the last chunk of a chunked body, with all line ends but the last.
+    pub trailers: String,
 }
 
 impl Recorded {
@@ -184,24 +186,38 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
             return None;
         }
     }
-    let recorded = Recorded { head: String::from_utf8_lossy(&head).into_owned(), body: Vec::new() };
-    let is_chunked = !recorded.header("transfer-encoding").is_empty();
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let recorded = Recorded { head, body: Vec::new(), trailers: String::new() };
+    if !recorded.header("transfer-encoding").is_empty() {
+        let (body, trailers) = read_chunks(reader)?;
+        return Some(Recorded { body, trailers, ..recorded });
+    }
     let length = recorded.header("content-length").first().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let body = if is_chunked { read_chunks(reader)? } else { read_exact(reader, length)? };
-    Some(Recorded { body, ..recorded })
+    Some(Recorded { body: read_exact(reader, length)?, ..recorded })
 }
 
-fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<(Vec<u8>, String)> {
     let mut body = Vec::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         let length = usize::from_str_radix(line.trim(), 16).ok()?;
-        body.extend(read_exact(reader, length)?);
-        let mut end = String::new();
-        reader.read_line(&mut end).ok()?;
         if length == 0 {
-            return Some(body);
+            return Some((body, read_trailers(reader)?));
+        }
+        body.extend(read_exact(reader, length)?);
+        reader.read_line(&mut String::new()).ok()?;
+    }
+}
+
+fn read_trailers(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut trailers = String::new();
+    loop {
+        let start = trailers.len();
+        reader.read_line(&mut trailers).ok()?;
+        if trailers[start..].trim().is_empty() {
+            trailers.truncate(start);
+            return Some(trailers);
         }
     }
 }

@@ -54,6 +54,11 @@ async fn a_webhook_that_is_not_valid_is_refused() {
         (json!({"httpMethod": "BREW"}), "validation"),
         (json!({"status": "sleeping"}), "validation"),
         (json!({"customHeaders": {"Webhook-Id": "x"}}), "validation"),
+        (json!({"customHeaders": {"webhook_signature": "x"}}), "validation"),
+        (json!({"customHeaders": {"Webhook.Timestamp": "x"}}), "validation"),
+        (json!({"customHeaders": {"TheAuthAPI~Signature": "x"}}), "validation"),
+        (json!({"customHeaders": {"Content_Length": "1"}}), "validation"),
+        (json!({"customHeaders": {"Transfer!Encoding": "chunked"}}), "validation"),
         (json!({"customHeaders": {"bad name": "x"}}), "validation"),
         (json!({"customHeaders": {"X-A": "line\nline"}}), "validation"),
     ] {
@@ -274,8 +279,10 @@ async fn a_ping_is_answered_with_its_outcome_unless_the_address_is_refused() {
     let both = json!({"url": well.url(), "headers": {"X-A": "1"}, "customHeaders": {"X-A": "2"}});
     let (status, problem) = admin.post("/webhooks/ping", both).await;
     assert_eq!((status, code(&problem)), (400, "validation"), "one of them would be dropped");
-    let reserved = json!({"url": well.url(), "headers": {"Webhook-Id": "x"}});
-    assert_eq!(admin.post("/webhooks/ping", reserved).await.0, 400);
+    for name in ["Webhook-Id", "webhook_id", "Webhook.Id"] {
+        let reserved = json!({"url": well.url(), "headers": {name: "x"}});
+        assert_eq!(admin.post("/webhooks/ping", reserved).await.0, 400, "{name}");
+    }
     assert_eq!(well.count(), 2);
 }
 

@@ -66,6 +66,21 @@ async fn a_webhooks_own_headers_and_method_are_on_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_webhooks_header_that_folds_to_a_reserved_name_is_not_sent() {
+    let test = Fixture::start().await;
+    let receiver = Origin::start();
+    let names = ["webhook_id", "Webhook.Signature", "webhook~timestamp", "theauthapi_signature", "Content_Length"];
+    let forged = names.iter().map(|name| ((*name).to_owned(), "forged".to_owned()));
+    let custom_headers = forged.chain([("X_Mine".to_owned(), "1".to_owned())]).collect();
+    test.webhook(&receiver, |webhook| Webhook { custom_headers, ..webhook }).await;
+    test.key(&test.project).await;
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+    let request = &receiver.take()[0];
+    assert_eq!(request.header("x_mine"), ["1"]);
+    assert!(!request.head.contains("forged"), "{}", request.head);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_a_key_was_first_used_is_told_only_where_it_is_known() {
     let test = Fixture::start().await;
     let receiver = Origin::start();

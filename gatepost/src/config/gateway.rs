@@ -7,7 +7,7 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Env;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_gateway::{Auth, CredentialPlace, Limits, RouteOptions, UpstreamOptions};
+use gatepost_gateway::{Auth, CredentialPlace, Limits, PassedName, RouteOptions, Strip, UpstreamOptions};
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
@@ -25,6 +25,8 @@ const DEFAULT_UPSTREAM: &str = "app";
 pub(crate) struct GatewayConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) strip: Strip,
+    pub(crate) pass_headers: Vec<PassedName>,
     pub(crate) max_stale: Duration,
     pub(crate) cache_capacity: u64,
     pub(crate) limits: Limits,
@@ -39,6 +41,8 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let config = GatewayConfig {
         listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), address),
         trusted_proxies: section.list("trusted_proxies", Vec::new(), network),
+        strip: section.parsed("strip", Strip::Default, strip),
+        pass_headers: section.list("pass_headers", Vec::new(), PassedName::parse),
         max_stale: ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),
         cache_capacity: section.number("cache_capacity", 1_000_000, 1000, 100_000_000),
         limits: limits(&mut section),
@@ -225,6 +229,14 @@ fn method(text: &str) -> Result<Method, String> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
         Ok(_) | Err(_) => Err(format!("{text:?} is not a method that can be routed")),
+    }
+}
+
+fn strip(text: &str) -> Result<Strip, String> {
+    match text {
+        "default" => Ok(Strip::Default),
+        "ours" => Ok(Strip::Ours),
+        _ => Err(format!("must be default or ours, it is {text:?}")),
     }
 }
 

@@ -16,6 +16,7 @@ mod import;
 mod limits;
 mod log;
 mod members;
+mod names;
 mod outage;
 #[cfg(debug_assertions)]
 mod panics;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use gatepost_test_support::free_port;
@@ -39,6 +39,7 @@ pub(crate) enum Stderr {
 pub(crate) struct Gatepost {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    log_reader: Option<JoinHandle<()>>,
     /// Where the gateway listens, if there is one.
     pub(crate) gateway: Option<SocketAddr>,
     /// Where the admin API listens, if it does.
@@ -112,7 +113,8 @@ impl Gatepost {
             drop(child.stderr.take());
         }
         let [gateway, admin, ops] = addresses;
-        let process = Self { child, log: Arc::default(), gateway: Some(gateway), admin: Some(admin), ops };
+        let log = Arc::default();
+        let process = Self { child, log, log_reader: None, gateway: Some(gateway), admin: Some(admin), ops };
         process.await_ready().await;
         process
     }
@@ -120,13 +122,17 @@ impl Gatepost {
     /// Starts a process and does not wait for it. It listens at these addresses, in the order of its options.
     pub(crate) fn begin(mut command: Command, ops: SocketAddr) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let log = gather(child.stderr.take().unwrap());
-        Self { child, log, gateway: None, admin: None, ops }
+        let (log, log_reader) = gather(child.stderr.take().unwrap());
+        Self { child, log, log_reader: Some(log_reader), gateway: None, admin: None, ops }
     }
 
     /// Waits until it has ended, and returns its exit code; none if a signal has ended it.
     pub(crate) fn await_end(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let code = self.child.wait().unwrap().code();
+        if let Some(reader) = self.log_reader.take() {
+            reader.join().unwrap();
+        }
+        code
     }
 
     /// Waits until its log has a line with a text.
@@ -166,11 +172,12 @@ impl Gatepost {
 
     async fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let log = gather(child.stderr.take().unwrap());
+        let (log, log_reader) = gather(child.stderr.take().unwrap());
         let addresses = addresses(&log).await;
         let process = Self {
             child,
             log,
+            log_reader: Some(log_reader),
             gateway: addresses.get("the gateway listens").copied(),
             admin: addresses.get("the admin API listens").copied(),
             ops: addresses["started"],
@@ -233,10 +240,10 @@ impl Gatepost {
         line.parse().unwrap()
     }
 
-    /// Asks it to stop, and answers its exit code.
+    /// Asks it to stop, and answers its exit code. The log is whole then.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM");
-        self.child.wait().unwrap().code()
+        self.await_end()
     }
 
     /// Sends it a signal.
@@ -261,15 +268,15 @@ impl Drop for Gatepost {
 }
 
 /// The lines of a log, as they come.
-fn gather(stderr: ChildStderr) -> Arc<Mutex<Vec<String>>> {
+fn gather(stderr: ChildStderr) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&log);
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             lines.lock().unwrap().push(line);
         }
     });
-    log
+    (log, reader)
 }
 
 /// The addresses that a process tells while it starts, by message.

@@ -11,7 +11,7 @@ use gatepost_domain::key::Env;
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
-use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, RouteOptions, Strip, UpstreamOptions};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
@@ -39,6 +39,12 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start(limits: Limits, trusted_proxies: &[&str]) -> Self {
+        let trusted_proxies = trusted_proxies.iter().map(|network| network.parse().unwrap()).collect();
+        Self::configured(|options| GatewayOptions { limits, trusted_proxies, ..options }).await
+    }
+
+    /// Starts a gateway whose configuration differs from the plain one.
+    pub(crate) async fn configured(configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
         let origin = Origin::start();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store(&clock).await;
@@ -53,12 +59,14 @@ impl Fixture {
         let meters = Meters::start(store.clone(), Arc::clone(&clock), WhenStoreIsDown::Local, &registry).unwrap();
         let feed = gatepost_verify::start(store, Arc::clone(&clock), &options, meters, &registry).await.unwrap();
         let listener = gatepost_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let options = GatewayOptions {
+        let options = configure(GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],
             upstreams: vec![UpstreamOptions { name: "app".to_owned(), servers: vec![origin.address().to_string()] }],
-            trusted_proxies: trusted_proxies.iter().map(|network| network.parse().unwrap()).collect(),
-            limits,
-        };
+            trusted_proxies: Vec::new(),
+            strip: Strip::Default,
+            pass_headers: Vec::new(),
+            limits: Limits::default(),
+        });
         let gateway = Gateway::start(listener, options, feed.verifier(), clock, &registry).await.unwrap();
         Self { origin, address: gateway.address(), key, key_id, old_key, gateway, feed }
     }

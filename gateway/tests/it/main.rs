@@ -4,4 +4,5 @@
 
 mod fixture;
 mod limits;
+mod names;
 mod raw;

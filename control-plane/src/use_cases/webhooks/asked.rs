@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::send::RESERVED_HEADERS;
+use gatepost_deliverer::send::is_reserved;
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::WebhookStatus;
@@ -62,11 +62,10 @@ pub(super) fn changed_headers(
     }
     let is_own = |name: &str, value: &str| own.iter().any(|own| own.0 == name && own.1.expose() == value);
     for (name, value) in headers.iter().filter(|(name, value)| !is_own(name, value)) {
-        let lower = name.to_ascii_lowercase();
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
             return Err(Failure::invalid(format!("customHeaders: {name:?} is no header name")));
         }
-        if RESERVED_HEADERS.contains(&lower.as_str()) {
+        if is_reserved(name) {
             return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
         }
         if value == MASKED_VALUE {
