@@ -1,24 +1,31 @@
-//! Connections of clients: how many there may be. Pingora has no cap, so its HTTP application runs
-//! inside this one.
+//! Connections of clients: how many there may be, and their requests one after the other.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use gatepost_runtime::{Task, catch};
-use pingora::apps::ServerApp;
+use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
+use crate::connector::UpstreamConnector;
 use crate::metrics::Metrics;
 use crate::options::Limits;
+use crate::proxy::Proxy;
 use crate::watched;
 
-/// Runs an application for each connection, if there may be one more.
-pub(crate) struct Connections<A> {
-    app: Arc<A>,
+/// Seconds for which a connection may wait for its first request. The header's deadline is before that.
+const FIRST_KEEPALIVE_S: u64 = 60;
+
+/// The application that serves the requests of connections.
+pub(crate) type App = HttpProxy<Proxy, UpstreamConnector>;
+
+/// Serves connections, if there may be one more.
+pub(crate) struct Connections {
     metrics: Arc<Metrics>,
     limits: Limits,
     open: Arc<Open>,
@@ -30,20 +37,22 @@ struct Open {
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-impl<A> Clone for Connections<A> {
-    fn clone(&self) -> Self {
-        Self {
-            app: Arc::clone(&self.app),
-            metrics: Arc::clone(&self.metrics),
-            limits: self.limits.clone(),
-            open: Arc::clone(&self.open),
-        }
+impl Connections {
+    pub(crate) fn new(metrics: Arc<Metrics>, limits: Limits) -> Self {
+        Self { metrics, limits, open: Arc::default() }
     }
-}
 
-impl<A> Connections<A> {
-    pub(crate) fn new(app: A, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        Self { app: Arc::new(app), metrics, limits, open: Arc::default() }
+    /// Serves a connection until it ends.
+    pub(crate) async fn serve(&self, app: Arc<App>, stream: Stream, shutdown: ShutdownWatch) {
+        let digest = stream.get_socket_digest();
+        let address =
+            digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical()));
+        let Some(_place) = self.enter(address) else { return };
+        let max_requests = self.limits.max_requests_per_connection;
+        let serve = |stream| serve_requests(app, stream, shutdown, max_requests);
+        let serving = watched::watch(stream, self.limits.header_timeout, serve);
+        // One that panics is closed; it was counted and logged.
+        let _ = catch(Task::GatewayConnection, serving).await;
     }
 
     /// A place for a connection; none if there are too many.
@@ -60,21 +69,20 @@ impl<A> Connections<A> {
     }
 }
 
-#[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let digest = stream.get_socket_digest();
-        let address =
-            digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical()));
-        let _place = self.enter(address)?;
-        let serving =
-            watched::watch(stream, self.limits.header_timeout, |stream| self.app.process_new(stream, shutdown));
-        // One that panics is closed.
-        catch(Task::GatewayConnection, serving).await.unwrap_or(None)
-    }
-
-    async fn cleanup(&self) {
-        self.app.cleanup().await;
+/// Serves one request after the other, as Pingora does where it has no protocol of one's own to serve.
+async fn serve_requests(app: Arc<App>, stream: Stream, shutdown: ShutdownWatch, max_requests: u32) {
+    let mut session = ServerSession::new_http1(stream);
+    // How long it waits for the next request is set with the first one.
+    let keepalive = if *shutdown.borrow() { None } else { Some(FIRST_KEEPALIVE_S) };
+    session.set_keepalive(keepalive);
+    session.set_keepalive_reuses_remaining(Some(max_requests));
+    let mut reused = app.process_new_http(session, &shutdown).await;
+    while let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) {
+        let mut session = ServerSession::new_http1(stream);
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        }
+        reused = app.process_new_http(session, &shutdown).await;
     }
 }
 

@@ -10,6 +10,7 @@ use memchr::{memchr, memchr2};
 use pingora::http::RequestHeader;
 
 use crate::host::host_of;
+use crate::message_end::Body;
 
 /// Bytes of a request's header, request line included.
 pub(crate) const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -21,10 +22,12 @@ pub(crate) const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// What the front learned of a request. It borrows from the header, so that a plain request costs no copy.
 #[derive(Debug)]
 pub(crate) struct Front<'a> {
-    /// Without port, as the client spells it.
+    /// Without port, as the client spells it; empty if it names none.
     pub(crate) host: &'a str,
     /// Decides the route and goes upstream.
     pub(crate) path: CanonicalPath<'a>,
+    /// What follows the header.
+    pub(crate) body: Body,
     /// As it came, without `?`.
     query: Option<&'a str>,
     form: Form,
@@ -63,12 +66,12 @@ pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: 
     check_size(request, raw)?;
     check_lines(raw)?;
     check_version_and_method(request)?;
-    check_framing(request, raw, max_body_bytes)?;
+    let body = check_framing(request, raw, max_body_bytes)?;
     check_expectation(request)?;
     let (authority, host) = authority(request)?;
     let (path, query, form) = target(request, authority)?;
     let path = CanonicalPath::parse(path).map_err(refused_path)?;
-    Ok(Front { host, path, query, form })
+    Ok(Front { host, path, body, query, form })
 }
 
 fn check_size(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
@@ -108,21 +111,23 @@ fn check_version_and_method(request: &RequestHeader) -> Result<(), ErrorCode> {
 /// `Transfer-Encoding` exactly `chunked` or none, one `Content-Length` of digits or none, never both.
 /// From the raw header: the parser takes `Content-Length` away beside `Transfer-Encoding`. A body that says that it
 /// is too long is refused before its first byte.
-fn check_framing(request: &RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<(), ErrorCode> {
+fn check_framing(request: &RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<Body, ErrorCode> {
     if !request.headers.contains_key(TRANSFER_ENCODING) && !request.headers.contains_key(CONTENT_LENGTH) {
-        return Ok(());
+        return Ok(Body::EMPTY);
     }
     let mut encodings = fields(raw, b"transfer-encoding");
     let mut lengths = fields(raw, b"content-length");
     match (encodings.next(), lengths.next()) {
-        (None, None) => Ok(()),
+        (None, None) => Ok(Body::EMPTY),
         (Some(_), Some(_)) => Err(ErrorCode::BadRequest),
         (Some(_), None) if request.version == Version::HTTP_10 => Err(ErrorCode::BadRequest),
-        (Some(encoding), None) if encoding.eq_ignore_ascii_case(b"chunked") && encodings.next().is_none() => Ok(()),
+        (Some(encoding), None) if encoding.eq_ignore_ascii_case(b"chunked") && encodings.next().is_none() => {
+            Ok(Body::CHUNKED)
+        }
         (Some(_), None) => Err(ErrorCode::UnsupportedTransferEncoding),
         (None, Some(length)) if lengths.next().is_none() => match length_of(length) {
             Some(length) if length > max_body_bytes => Err(ErrorCode::BodyTooLarge),
-            Some(_) => Ok(()),
+            Some(length) => Ok(Body::Length(length)),
             None => Err(ErrorCode::BadRequest),
         },
         (None, Some(_)) => Err(ErrorCode::BadRequest),
@@ -144,7 +149,11 @@ fn length_of(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()
 }
 
+/// HTTP/1.0 has no expectations (RFC 9110 section 10.1.1).
 fn check_expectation(request: &RequestHeader) -> Result<(), ErrorCode> {
+    if request.version == Version::HTTP_10 {
+        return Ok(());
+    }
     let mut expectations = request.headers.get_all(EXPECT).iter();
     match expectations.next() {
         Some(expectation) if !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
@@ -154,10 +163,14 @@ fn check_expectation(request: &RequestHeader) -> Result<(), ErrorCode> {
     }
 }
 
-/// The one `Host`, with and without its port.
+/// The one `Host`, with and without its port. In HTTP/1.0 it may be absent; both are empty then.
 fn authority(request: &RequestHeader) -> Result<(&str, &str), ErrorCode> {
     let mut hosts = request.headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(ErrorCode::BadHost) };
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host,
+        (None, _) if request.version == Version::HTTP_10 => return Ok(("", "")),
+        (_, _) => return Err(ErrorCode::BadHost),
+    };
     let authority = host.to_str().map_err(|_| ErrorCode::BadHost)?;
     host_of(authority).map(|host| (authority, host)).ok_or(ErrorCode::BadHost)
 }

@@ -3,24 +3,30 @@
 mod access_log;
 mod client;
 mod connection;
+mod connector;
 mod context;
 mod credential;
+mod failure;
 mod front;
 mod host;
 mod identity;
 mod in_flight;
 mod listed;
+mod message_end;
 mod metrics;
 pub mod options;
 mod proxy;
 mod request_id;
 mod respond;
+mod response;
+mod response_check;
 mod route;
 mod server;
 #[cfg(feature = "steps")]
 pub mod steps;
 mod strip;
 mod upstream;
+mod upstream_stream;
 mod watched;
 
 pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, Strip, UpstreamOptions};

@@ -106,6 +106,8 @@ pub struct Limits {
     pub upstream_timeout: Duration,
     /// How long an idle upstream connection is kept.
     pub upstream_idle: Duration,
+    /// How long a WebSocket may be silent in both directions.
+    pub websocket_idle: Duration,
 }
 
 impl Default for Limits {
@@ -121,6 +123,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(5),
             upstream_timeout: Duration::from_secs(60),
             upstream_idle: Duration::from_secs(60),
+            websocket_idle: Duration::from_secs(600),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
 
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,42 +12,48 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
 use gatepost_runtime::LogWriter;
 use gatepost_verify::{Verdict, Verifier};
-use http::HeaderValue;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, StatusCode, Version};
 use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
 use crate::client::{Client, Peer};
 use crate::context::{Context, Outcome, Pass};
 use crate::front::Target;
 use crate::in_flight::InFlight;
+use crate::message_end::Body;
 use crate::metrics::Metrics;
 use crate::options::{Auth, Limits};
 use crate::request_id::RequestIds;
+use crate::response::{self, BodyEnd};
 use crate::route::{Found, Route, Routes};
 use crate::strip::Stripper;
 use crate::upstream::{self, Upstream};
+use crate::upstream_stream::{self, Asked};
 use crate::watched::{self, RequestLine};
-use crate::{access_log, client, credential, front, identity, respond};
+use crate::{access_log, client, credential, failure, front, identity, respond};
 
 /// The answer of `request_filter`: whether the request was answered there.
 const ANSWERED: bool = true;
 const GO_ON: bool = false;
 
-/// A gateway's application.
+/// A gateway's application. Clones share all of it.
+#[derive(Clone)]
 pub(crate) struct Proxy {
-    pub(crate) routes: Routes,
-    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) upstreams: Arc<[Upstream]>,
     pub(crate) verifier: Arc<Verifier>,
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) stripper: Stripper,
+    pub(crate) trusted_proxies: Arc<[IpNet]>,
+    pub(crate) stripper: Arc<Stripper>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
-    pub(crate) request_ids: RequestIds,
+    pub(crate) request_ids: Arc<RequestIds>,
     pub(crate) in_flight: InFlight,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -67,6 +74,10 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.body_timeout));
         session.set_total_drain_timeout(Some(self.limits.body_timeout));
+        if session.req_header().version == Version::HTTP_10 {
+            // It knows no interim responses (RFC 9110 section 15.2).
+            session.set_ignore_info_resp(true);
+        }
         context.client = peer_address(session).map(Client::new);
         context.peer = self.peer_of(context.client.as_ref());
         Ok(())
@@ -85,11 +96,14 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         context: &mut Context,
     ) -> pingora::Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
         context.body_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if context.body_bytes > self.limits.max_body_bytes {
             return Err(Error::new(ErrorType::HTTPStatus(ErrorCode::BodyTooLarge.status())));
@@ -97,7 +111,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         if context.pass.is_none() {
             return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
         }
@@ -105,18 +119,39 @@ impl ProxyHttp for Proxy {
         let upstream = &self.upstreams[route.upstream];
         let server = upstream.choose(self.clock.as_ref());
         context.server = Some(server);
-        Ok(Box::new(upstream::peer(upstream.address(server), &self.limits)))
+        let asked = asked(session.req_header());
+        Ok(Box::new(upstream::peer(upstream.address(server), asked, &self.limits)))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        digest: Option<&Digest>,
+        _context: &mut Context,
+    ) -> pingora::Result<()> {
+        upstream_stream::begin(digest, asked(session.req_header()));
+        Ok(())
     }
 
     /// What the upstream sees. Pingora has taken hop-by-hop fields away before.
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
         let route = self.route(context)?;
         identity::rewrite(request, route, &self.stripper, context);
+        if session.req_header().version == Version::HTTP_10 {
+            self.complete(request, context)?;
+        }
+        if request.headers.contains_key(UPGRADE) && asked(session.req_header()) == Asked::Response {
+            request.remove_header(&UPGRADE);
+            request.remove_header(&CONNECTION);
+        }
         if let Some(Target::Rewritten { target, .. }) = &context.target {
             request.set_raw_path(target.as_bytes())?;
         }
@@ -125,10 +160,18 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
+        if response::rewrite(response, session.req_header().version)? == BodyEnd::Closed {
+            session.set_keepalive(None);
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // From here on the stream to the upstream says how long both may be silent.
+            session.set_read_timeout(None);
+            watched::body_follows(Body::Endless);
+        }
         response.insert_header(identity::REQUEST_ID, context.request_id.header())?;
         respond::add_use(response, context)
     }
@@ -149,13 +192,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
-        let Some(code) = failure(error) else {
+        let Some(code) = failure::problem(error) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         session.set_keepalive(None);
-        if session.response_written().is_none()
-            && let Err(error) = respond::problem(session, code, context).await
-        {
+        let is_answered = session.response_written().is_some_and(|response| !is_interim(response.status));
+        if !is_answered && let Err(error) = respond::problem(session, code, context).await {
             tracing::debug!(%error, "cannot tell the client of a failure");
         }
         FailToProxy { error_code: code.status(), can_reuse_downstream: false }
@@ -192,6 +234,9 @@ impl Proxy {
         }
         let front = front::check(session.req_header(), &session.to_h1_raw(), self.limits.max_body_bytes)?;
         let found = self.routes.find(front.host, &front.path, &session.req_header().method);
+        if front.body != Body::EMPTY {
+            watched::body_follows(front.body);
+        }
         context.target = Some(front.into_target());
         let route = match found {
             Found::Route(place, route) => {
@@ -267,6 +312,15 @@ impl Proxy {
         line.write(&self.log_writer);
     }
 
+    /// Makes a request of HTTP/1.1 of one of HTTP/1.0, which needs no host and knows no expectations.
+    fn complete(&self, request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+        request.remove_header(&EXPECT);
+        if let Some(server) = context.server.filter(|_| !request.headers.contains_key(HOST)) {
+            request.insert_header(HOST, self.upstream_of(context).host(server))?;
+        }
+        Ok(())
+    }
+
     fn route(&self, context: &Context) -> pingora::Result<&Route> {
         let route = context.route.and_then(|place| self.routes.at(place));
         route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
@@ -284,6 +338,19 @@ impl Proxy {
     }
 }
 
+/// What a request asks for: a WebSocket, without a body (RFC 6455 section 4.1), is the only switch that goes upstream.
+fn asked(request: &RequestHeader) -> Asked {
+    let Some(protocol) = request.headers.get(UPGRADE) else { return Asked::Response };
+    let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket") && request.version == Version::HTTP_11;
+    let has_body = request.headers.contains_key(TRANSFER_ENCODING)
+        || request.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    if is_websocket && !has_body { Asked::WebSocket } else { Asked::Response }
+}
+
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
 fn pass_anonymous(context: &mut Context) -> Result<(), ErrorCode> {
     context.outcome = Outcome::Anonymous;
     context.pass = Some(Pass::Anonymous);
@@ -297,26 +364,4 @@ fn deny(context: &mut Context, denial: Denial) -> Result<(), ErrorCode> {
 
 fn peer_address(session: &Session) -> Option<IpAddr> {
     session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
-}
-
-/// The problem of a failure after the verdict; none if the client is gone.
-fn failure(error: &Error) -> Option<ErrorCode> {
-    match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(413), _) => Some(ErrorCode::BodyTooLarge),
-        (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => None,
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(ErrorCode::RequestTimeout),
-        (_, ErrorSource::Downstream) => Some(ErrorCode::BadRequest),
-        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Some(ErrorCode::UpstreamTimeout),
-        (ErrorType::ConnectTimedout, _) => Some(ErrorCode::UpstreamTimeout),
-        (_, ErrorSource::Upstream) if is_connecting(error) => Some(ErrorCode::UpstreamUnreachable),
-        (_, ErrorSource::Upstream) => Some(ErrorCode::UpstreamInvalid),
-        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(ErrorCode::Internal),
-    }
-}
-
-fn is_connecting(error: &Error) -> bool {
-    matches!(
-        error.etype(),
-        ErrorType::ConnectError | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::SocketError
-    )
 }

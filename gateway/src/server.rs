@@ -8,19 +8,23 @@ use std::time::Duration;
 use gatepost_domain::time::Clock;
 use gatepost_runtime::{LogWriter, Task, supervise};
 use gatepost_verify::Verifier;
-use pingora::proxy::http_proxy;
+use pingora::apps::HttpServerOptions;
+use pingora::connectors::ConnectorOptions;
+use pingora::protocols::Stream;
+use pingora::proxy::{ProcessCustomSession, ProxyServiceBuilder};
 use pingora::server::configuration::ServerConf;
-use pingora::server::{Fds, ListenFds};
+use pingora::server::{Fds, ListenFds, ShutdownWatch};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::connection::Connections;
+use crate::connection::{App, Connections};
+use crate::connector::UpstreamConnector;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::GatewayOptions;
+use crate::options::{GatewayOptions, Limits};
 use crate::proxy::Proxy;
 use crate::request_id::RequestIds;
 use crate::route::Routes;
@@ -73,15 +77,12 @@ impl Gateway {
         let limits = options.limits.clone();
         let proxy = proxy(options, verifier, clock, registry, in_flight.clone()).await?;
         let (metrics, log_writer) = (Arc::clone(&proxy.metrics), Arc::clone(&proxy.log_writer));
-        let mut http = http_proxy(&Arc::new(server_conf()), proxy);
-        let mut server_options = pingora::apps::HttpServerOptions::default();
-        server_options.keepalive_request_limit = Some(limits.max_requests_per_connection);
-        http.server_options = Some(server_options);
         let (stop, stopped) = watch::channel(false);
-        let app = Connections::new(http, metrics, limits);
         let mut bound = Some(listener);
-        let serving =
-            supervise(Task::GatewayListener, move || serve(bound.take(), address, app.clone(), stopped.clone()));
+        let serving = supervise(Task::GatewayListener, move || {
+            let service = service(proxy.clone(), Arc::clone(&metrics), limits.clone());
+            serve(bound.take(), address, service, stopped.clone())
+        });
         Ok(Self { address, stop, in_flight, log_writer, serving })
     }
 
@@ -126,15 +127,15 @@ async fn proxy(
     let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BYTES, metrics.dropped_lines.clone())
         .map_err(|error| NotStarted(format!("the access log: {error}")))?;
     Ok(Proxy {
-        routes,
-        upstreams,
+        routes: Arc::new(routes),
+        upstreams: upstreams.into(),
         verifier,
-        trusted_proxies: options.trusted_proxies,
-        stripper: Stripper::new(options.strip, options.pass_headers),
+        trusted_proxies: options.trusted_proxies.into(),
+        stripper: Arc::new(Stripper::new(options.strip, options.pass_headers)),
         limits: options.limits,
         metrics: Arc::new(metrics),
         log_writer: Arc::new(log_writer),
-        request_ids: RequestIds::new(),
+        request_ids: Arc::new(RequestIds::new()),
         in_flight,
         clock,
     })
@@ -142,6 +143,26 @@ async fn proxy(
 
 fn server_conf() -> ServerConf {
     ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL, ..ServerConf::default() }
+}
+
+/// Pingora's service for these connections. That they speak a protocol of their own is the way to serve them ourselves,
+/// and to connect to upstreams ourselves.
+fn service(proxy: Proxy, metrics: Arc<Metrics>, limits: Limits) -> Service<App> {
+    let conf = Arc::new(server_conf());
+    let connector = UpstreamConnector::new(ConnectorOptions::from_server_conf(&conf), limits.clone());
+    let connections = Arc::new(Connections::new(metrics, limits));
+    let on_connection: ProcessCustomSession<Proxy, UpstreamConnector> =
+        Arc::new(move |app: Arc<App>, stream: Stream, shutdown: &ShutdownWatch| {
+            let (connections, shutdown) = (Arc::clone(&connections), shutdown.clone());
+            Box::pin(async move {
+                connections.serve(app, stream, shutdown).await;
+                None
+            })
+        });
+    let mut options = HttpServerOptions::default();
+    options.force_custom = true;
+    let builder = ProxyServiceBuilder::new(&conf, proxy).name("gateway").server_options(options);
+    builder.custom(connector, on_connection).build()
 }
 
 /// Stops the acceptors of Pingora, also when the task that waits for them panics.
@@ -155,17 +176,19 @@ impl Drop for StopAcceptors {
 
 /// Runs Pingora's listening service on this runtime: on the socket that was bound before, or, after a panic, on one that
 /// is bound as soon as the acceptors of the run before have given the address up.
-async fn serve<A>(bound: Option<TcpListener>, address: SocketAddr, app: A, mut stopped: watch::Receiver<bool>)
-where
-    A: pingora::apps::ServerApp + Send + Sync + 'static,
-{
+async fn serve(
+    bound: Option<TcpListener>,
+    address: SocketAddr,
+    service: Service<App>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let listener = match bound {
         Some(listener) => listener,
         None => bind_again(address).await,
     };
     let (stop, shutdown) = watch::channel(false);
     let acceptors = StopAcceptors(stop);
-    let serving = run_service(listener, address, app, shutdown);
+    let serving = run_service(listener, address, service, shutdown);
     tokio::pin!(serving);
     let stopping = async {
         // A sender that is gone is a stop as well.
@@ -188,14 +211,15 @@ async fn bind_again(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn run_service<A>(listener: TcpListener, address: SocketAddr, app: A, shutdown: watch::Receiver<bool>)
-where
-    A: pingora::apps::ServerApp + Send + Sync + 'static,
-{
+async fn run_service(
+    listener: TcpListener,
+    address: SocketAddr,
+    mut service: Service<App>,
+    shutdown: watch::Receiver<bool>,
+) {
     let mut fds = Fds::new();
     fds.add(address.to_string(), listener.into_raw_fd());
     let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
-    let mut service = Service::new("gateway".to_owned(), app);
     service.add_tcp(&address.to_string());
     service.start_service(Some(fds), shutdown, ACCEPTORS).await;
 }

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gatepost_domain::time::{Clock, Uptime};
+use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 
+use crate::connector;
 use crate::options::{Limits, UpstreamOptions};
+use crate::upstream_stream::Asked;
 
 /// How long a server that could not be reached is left out.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(2);
@@ -26,7 +29,8 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
-    /// The same in words, for each line of the access log.
+    host: HeaderValue,
+    /// The address in words, for each line of the access log.
     text: String,
     /// Uptime in ms until which it is left out.
     left_out_until_ms: AtomicU64,
@@ -47,7 +51,9 @@ impl Upstream {
             let addresses = found
                 .map_err(|_| format!("upstream {}: resolving {server} took too long", options.name))?
                 .map_err(|error| format!("upstream {}: cannot resolve {server}: {error}", options.name))?;
-            servers.extend(addresses.map(Server::new));
+            let host = HeaderValue::from_str(server)
+                .map_err(|_| format!("upstream {}: {server:?} cannot stand in a Host header", options.name))?;
+            servers.extend(addresses.map(|address| Server::new(address, host.clone())));
         }
         if servers.is_empty() {
             return Err(format!("upstream {} has no server", options.name));
@@ -72,6 +78,11 @@ impl Upstream {
         self.servers[place].address
     }
 
+    /// The server's name as it is configured, for requests of HTTP/1.0 that name no host.
+    pub(crate) fn host(&self, place: usize) -> HeaderValue {
+        self.servers[place].host.clone()
+    }
+
     pub(crate) fn text(&self, place: usize) -> &str {
         &self.servers[place].text
     }
@@ -84,17 +95,21 @@ impl Upstream {
 }
 
 impl Server {
-    fn new(address: SocketAddr) -> Self {
-        Self { address, text: address.to_string(), left_out_until_ms: AtomicU64::new(0) }
+    fn new(address: SocketAddr, host: HeaderValue) -> Self {
+        Self { address, host, text: address.to_string(), left_out_until_ms: AtomicU64::new(0) }
     }
 }
 
-/// How a server is talked to: plain HTTP/1.1, every wait bounded.
-pub(crate) fn peer(address: SocketAddr, limits: &Limits) -> HttpPeer {
+/// How a server is talked to: plain HTTP/1.1, every wait bounded, that for a WebSocket by the stream itself.
+pub(crate) fn peer(address: SocketAddr, asked: Asked, limits: &Limits) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
+    peer.options.alpn = connector::checked_protocol();
     peer.options.connection_timeout = Some(limits.connect_timeout);
     peer.options.total_connection_timeout = Some(limits.connect_timeout);
-    peer.options.read_timeout = Some(limits.upstream_timeout);
+    peer.options.read_timeout = match asked {
+        Asked::Response => Some(limits.upstream_timeout),
+        Asked::WebSocket => None,
+    };
     peer.options.write_timeout = Some(limits.upstream_timeout);
     peer.options.idle_timeout = Some(limits.upstream_idle);
     peer

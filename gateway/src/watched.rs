@@ -1,16 +1,19 @@
-//! A client's stream on which a header has a deadline, and its first line is judged as it comes.
+//! A client's stream on which a header has a deadline, its first line is judged as it comes, and the bytes of the next
+//! request are held back until this one is answered.
 //!
-//! Pingora has no deadline for a header, and repairs bad request lines before anyone sees them.
+//! Pingora has no deadline for a header, repairs bad request lines before anyone sees them, and ends a connection on
+//! which requests are pipelined.
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::{Buf as _, BytesMut};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -21,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::front::MAX_HEADER_BYTES;
+use crate::message_end::{Body, HeaderEnd};
 
 /// Bytes that are taken of a header without an end: more than the front allows, so that it can say why it refuses, and
 /// the body that may come with it.
@@ -31,12 +35,26 @@ tokio::task_local! {
 }
 
 /// What stream and phases tell each other about the header that is being read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HeaderWatch {
     /// Whether the header of the current request was read.
     is_read: AtomicBool,
     /// Whether its request line was not in the strict form of RFC 9112 section 3.
     is_line_bad: AtomicBool,
+    /// What follows that header.
+    body: Mutex<Body>,
+}
+
+impl Default for HeaderWatch {
+    fn default() -> Self {
+        Self { is_read: AtomicBool::default(), is_line_bad: AtomicBool::default(), body: Mutex::new(Body::EMPTY) }
+    }
+}
+
+impl HeaderWatch {
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How the request line came.
@@ -56,11 +74,18 @@ pub(crate) async fn watch<F: Future>(stream: Stream, timeout: Duration, serve: i
 /// Tells the stream that the header was read, and answers how its first line came.
 pub(crate) fn header_was_read() -> RequestLine {
     let is_bad = WATCH.try_with(|watch| {
+        *watch.body() = Body::EMPTY;
         watch.is_read.store(true, Ordering::Relaxed);
         watch.is_line_bad.load(Ordering::Relaxed)
     });
     // Without a watch there is nothing that vouches for the line.
     if is_bad.unwrap_or(true) { RequestLine::Repaired } else { RequestLine::Strict }
+}
+
+/// Tells the stream what follows the header that was read.
+pub(crate) fn body_follows(body: Body) {
+    // Outside of a connection nothing is held back.
+    let _ = WATCH.try_with(|watch| *watch.body() = body);
 }
 
 /// Tells the stream that the next bytes are those of another request.
@@ -75,6 +100,9 @@ struct Watched {
     watch: Arc<HeaderWatch>,
     timeout: Duration,
     line: Line,
+    end: HeaderEnd,
+    /// Bytes that came behind the end of the current request: no more than came with its last bytes in one read.
+    held: BytesMut,
     /// Bytes that came while a header was read.
     header_bytes: usize,
     /// Set with the first byte of a header; for the first header with the connection.
@@ -95,19 +123,34 @@ enum Line {
 impl Watched {
     fn new(stream: Stream, watch: Arc<HeaderWatch>, timeout: Duration) -> Self {
         let deadline = Some(Instant::now() + timeout);
-        Self { stream, watch, timeout, line: Line::Reading { spaces: 0 }, header_bytes: 0, deadline, alarm: None }
+        Self {
+            stream,
+            watch,
+            timeout,
+            line: Line::Reading { spaces: 0 },
+            end: HeaderEnd::default(),
+            held: BytesMut::new(),
+            header_bytes: 0,
+            deadline,
+            alarm: None,
+        }
     }
 
-    fn took(&mut self, bytes: &[u8]) {
-        if self.line == Line::Over && self.deadline.is_none() {
-            // The first bytes of another header.
+    /// Begins another header with the first bytes that come after a request.
+    fn begin_header(&mut self) {
+        if self.deadline.is_some() {
+            return;
+        }
+        if self.line == Line::Over {
             self.line = Line::Reading { spaces: 0 };
+            self.end = HeaderEnd::default();
             self.header_bytes = 0;
             self.watch.is_line_bad.store(false, Ordering::Relaxed);
         }
-        if self.deadline.is_none() {
-            self.deadline = Some(Instant::now() + self.timeout);
-        }
+        self.deadline = Some(Instant::now() + self.timeout);
+    }
+
+    fn took(&mut self, bytes: &[u8]) {
         self.header_bytes = self.header_bytes.saturating_add(bytes.len());
         let Line::Reading { mut spaces } = self.line else { return };
         for byte in bytes {
@@ -158,30 +201,80 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Reads what was held back, else from the client.
+    fn poll_source(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let length = self.held.len().min(buffer.remaining());
+        buffer.put_slice(&self.held[..length]);
+        self.held.advance(length);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Holds back what is in a buffer from a place on. It goes before what is held already.
+    fn hold_from(&mut self, buffer: &mut ReadBuf<'_>, from: usize) {
+        let bytes = &buffer.filled()[from..];
+        if !bytes.is_empty() {
+            let rest = std::mem::replace(&mut self.held, BytesMut::from(bytes));
+            self.held.extend_from_slice(&rest);
+            buffer.set_filled(from);
+        }
+    }
+
+    fn poll_header(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match self.poll_source(context, buffer) {
+            Poll::Ready(Ok(())) => {
+                self.begin_header();
+                if let Some(length) = self.end.find(&buffer.filled()[before..]) {
+                    self.hold_from(buffer, before + length);
+                }
+                self.took(&buffer.filled()[before..]);
+                Poll::Ready(self.check_size())
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.check_deadline(context)?;
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.watch.body().is_over() {
+            if !self.held.is_empty() {
+                // It is read with the next header, and until then nothing has to be woken.
+                return Poll::Pending;
+            }
+            ready!(self.poll_source(context, buffer))?;
+            if buffer.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            self.hold_from(buffer, before);
+            return Poll::Pending;
+        }
+        ready!(self.poll_source(context, buffer))?;
+        let length = self.watch.body().take(&buffer.filled()[before..]);
+        self.hold_from(buffer, before + length);
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.watch.is_read.load(Ordering::Relaxed) {
-            this.deadline = None;
-            this.alarm = None;
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+        if self.watch.is_read.load(Ordering::Relaxed) {
+            self.deadline = None;
+            self.alarm = None;
+            return self.poll_body(context, buffer);
         }
-        let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => {
-                this.took(&buffer.filled()[before..]);
-                Poll::Ready(this.check_size())
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                this.check_deadline(context)?;
-                Poll::Pending
-            }
-        }
+        self.poll_header(context, buffer)
     }
 }
 

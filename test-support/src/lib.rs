@@ -9,7 +9,7 @@ mod redis;
 mod sentinel;
 
 pub use cluster::RedisCluster;
-pub use origin::{Gate, Origin, Recorded, Reply};
+pub use origin::{Gate, Origin, Recorded, Reply, Then};
 pub use proxy::{Fault, FaultProxy};
 pub use redis::RedisServer;
 pub use sentinel::{MasterPorts, SentinelSet};

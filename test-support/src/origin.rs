@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server that records the very bytes that it gets: a sample upstream, a webhook receiver.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,8 @@ pub struct Recorded {
     pub body: Vec<u8>,
     /// What followed the last chunk of a chunked body, with all line ends but the last.
     pub trailers: String,
+    /// Which connection it came on: the first is 0.
+    pub connection: usize,
 }
 
 impl Recorded {
@@ -42,6 +45,39 @@ pub struct Reply {
     pub delay: Duration,
     /// What it waits for as well.
     pub gate: Option<Gate>,
+    /// The bytes that are sent in the place of an answer of the fields above.
+    pub raw: Option<Vec<u8>>,
+    /// What happens to the connection.
+    pub then: Then,
+}
+
+impl Reply {
+    /// An answer of these very bytes.
+    pub fn raw(bytes: impl Into<Vec<u8>>, then: Then) -> Self {
+        Self { raw: Some(bytes.into()), then, ..Self::default() }
+    }
+}
+
+/// What happens to a connection after an answer.
+#[derive(Clone, Default)]
+pub enum Then {
+    /// The next request is read.
+    #[default]
+    GoOn,
+    /// It is closed.
+    Close,
+    /// Something else takes it over.
+    HandOver(Arc<dyn Fn(TcpStream) + Send + Sync>),
+}
+
+impl fmt::Debug for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Then::GoOn => "GoOn",
+            Then::Close => "Close",
+            Then::HandOver(_) => "HandOver",
+        })
+    }
 }
 
 /// Holds answers back until it is opened.
@@ -109,9 +145,9 @@ impl Origin {
         let origin = Self { address, shared: Arc::new((Mutex::new(state), Condvar::new())) };
         let serving = origin.clone();
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (connection, stream) in listener.incoming().flatten().enumerate() {
                 let origin = serving.clone();
-                thread::spawn(move || origin.serve(stream));
+                thread::spawn(move || origin.serve(stream, connection));
             }
         });
         origin
@@ -143,22 +179,24 @@ impl Origin {
         waited.unwrap_or_else(PoisonError::into_inner).0.count
     }
 
-    fn serve(&self, stream: TcpStream) {
+    fn serve(&self, stream: TcpStream, connection: usize) {
         let Ok(mut writer) = stream.try_clone() else { return };
         let mut reader = BufReader::new(stream);
-        while let Some(recorded) = read_request(&mut reader) {
+        while let Some(recorded) = read_request(&mut reader, connection) {
             let is_head = recorded.head.starts_with("HEAD ");
-            let Reply { status, headers, delay, gate } = self.record(recorded);
-            thread::sleep(delay);
-            if let Some(gate) = gate {
+            let reply = self.record(recorded);
+            thread::sleep(reply.delay);
+            if let Some(gate) = &reply.gate {
                 gate.wait();
             }
-            let fields: String = headers.into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            let body = if is_head { "" } else { "origin" };
-            let answer =
-                format!("HTTP/1.1 {status} Status\r\ncontent-length: 6\r\nx-origin: yes\r\n{fields}\r\n{body}");
-            if writer.write_all(answer.as_bytes()).is_err() {
+            let answer = reply.raw.unwrap_or_else(|| well_formed(reply.status, &reply.headers, is_head));
+            if writer.write_all(&answer).is_err() {
                 return;
+            }
+            match reply.then {
+                Then::GoOn => {}
+                Then::Close => return,
+                Then::HandOver(take_over) => return take_over(writer),
             }
         }
     }
@@ -179,7 +217,13 @@ impl Origin {
     }
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
+fn well_formed(status: u16, headers: &[(&'static str, String)], is_head: bool) -> Vec<u8> {
+    let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let body = if is_head { "" } else { "origin" };
+    format!("HTTP/1.1 {status} Status\r\ncontent-length: 6\r\nx-origin: yes\r\n{fields}\r\n{body}").into_bytes()
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Recorded> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if reader.read_until(b'\n', &mut head).ok()? == 0 {
@@ -187,7 +231,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Recorded> {
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let recorded = Recorded { head, body: Vec::new(), trailers: String::new() };
+    let recorded = Recorded { head, body: Vec::new(), trailers: String::new(), connection };
     if !recorded.header("transfer-encoding").is_empty() {
         let (body, trailers) = read_chunks(reader)?;
         return Some(Recorded { body, trailers, ..recorded });

@@ -74,6 +74,7 @@ fn limits(section: &mut Section<'_>) -> Limits {
         max_body_bytes: section.number("max_body_bytes", defaults.max_body_bytes, 0, 1 << 40),
         connect_timeout: ms(section, "connect_timeout_ms", defaults.connect_timeout, 10),
         upstream_timeout: ms(section, "upstream_timeout_ms", defaults.upstream_timeout, 100),
+        websocket_idle: ms(section, "websocket_idle_ms", defaults.websocket_idle, 100),
         ..defaults
     }
 }

@@ -45,7 +45,11 @@ impl Fixture {
 
     /// Starts a gateway whose configuration differs from the plain one.
     pub(crate) async fn configured(configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
-        let origin = Origin::start();
+        Self::in_front_of(Origin::start(), configure).await
+    }
+
+    /// The same with an upstream of one's own.
+    pub(crate) async fn in_front_of(origin: Origin, configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store(&clock).await;
         let (key, key_id, old_key) = api_key(&store).await;
@@ -76,6 +80,17 @@ impl Fixture {
         let left = self.gateway.stop(deadline).await;
         self.feed.stop().await.unwrap();
         left
+    }
+
+    /// Sends bytes on a connection of their own, and returns all that comes back until it is closed.
+    pub(crate) fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        let end = stream.read_to_end(&mut answer);
+        assert!(end.is_ok(), "{end:?} after {}", String::from_utf8_lossy(&answer));
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod answers;
 mod fixture;
 mod limits;
 mod names;
+mod old_clients;
+mod pipelining;
 mod raw;
+mod websocket;

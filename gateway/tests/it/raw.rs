@@ -14,7 +14,7 @@ fn with_key(line: &str, rest: &str) -> String {
 }
 
 /// Requests that must not reach the upstream: text (`KEY` is the valid key) and status.
-type Refused = Vec<(String, u16)>;
+pub(crate) type Refused = Vec<(String, u16)>;
 
 /// A GET with the valid key and further lines.
 fn key(rest: &str) -> String {
@@ -36,7 +36,7 @@ fn plain(head: &str) -> String {
     format!("{head}\r\nX-API-Key: KEY\r\n\r\n")
 }
 
-fn refused() -> Refused {
+pub(crate) fn refused() -> Refused {
     [framing(), lines_and_host(), paths_and_sizes(), credentials()].concat()
 }
 

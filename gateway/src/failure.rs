@@ -1,0 +1,35 @@
+//! Failures between the verdict and the end of a response.
+
+use std::io;
+
+use gatepost_domain::problem::ErrorCode;
+use pingora::{Error, ErrorSource, ErrorType};
+
+/// Returns the problem of a failure; none if the client is gone.
+pub(crate) fn problem(error: &Error) -> Option<ErrorCode> {
+    match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(413), _) => Some(ErrorCode::BodyTooLarge),
+        (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => None,
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(ErrorCode::RequestTimeout),
+        (_, ErrorSource::Downstream) => Some(ErrorCode::BadRequest),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Some(ErrorCode::UpstreamTimeout),
+        (ErrorType::ConnectTimedout, _) => Some(ErrorCode::UpstreamTimeout),
+        (_, ErrorSource::Upstream) if is_silence(error) => Some(ErrorCode::UpstreamTimeout),
+        (_, ErrorSource::Upstream) if is_connecting(error) => Some(ErrorCode::UpstreamUnreachable),
+        (_, ErrorSource::Upstream) => Some(ErrorCode::UpstreamInvalid),
+        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(ErrorCode::Internal),
+    }
+}
+
+/// Returns whether a stream to an upstream has ended a silence.
+fn is_silence(error: &Error) -> bool {
+    let io_error = error.root_cause().downcast_ref::<io::Error>();
+    io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+fn is_connecting(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ConnectError | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::SocketError
+    )
+}

@@ -1,0 +1,108 @@
+//! Turns the header of an upstream's response into that of a response to the client: one framing, in the client's
+//! version of HTTP, and nothing that is between gateway and upstream alone (RFC 9110 section 7.6.1).
+
+use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, StatusCode, Version};
+use pingora::http::ResponseHeader;
+
+use crate::response_check::parse_length;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Where a response's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyEnd {
+    /// Where its header says.
+    Framed,
+    /// Where the connection ends.
+    Closed,
+}
+
+/// Which of the fields that need work a response has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    length: bool,
+    encoding: bool,
+    hop_by_hop: bool,
+}
+
+/// Rewrites a response to a client of this version.
+pub(crate) fn rewrite(response: &mut ResponseHeader, client: Version) -> pingora::Result<BodyEnd> {
+    response.set_version(Version::HTTP_11);
+    let found = find(&response.headers);
+    if found.hop_by_hop && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        remove_hop_by_hop(response);
+    }
+    if has_no_content(response.status) {
+        remove(response, &[&CONTENT_LENGTH, &TRANSFER_ENCODING]);
+        return Ok(BodyEnd::Framed);
+    }
+    if found.length {
+        unite_lengths(response)?;
+    }
+    if client == Version::HTTP_10 && found.encoding {
+        remove(response, &[&TRANSFER_ENCODING]);
+    }
+    let is_framed = found.length || (found.encoding && client != Version::HTTP_10);
+    Ok(if is_framed { BodyEnd::Framed } else { BodyEnd::Closed })
+}
+
+fn find(headers: &HeaderMap) -> Found {
+    let mut found = Found::default();
+    for name in headers.keys() {
+        match name.as_str() {
+            "content-length" => found.length = true,
+            "transfer-encoding" => found.encoding = true,
+            "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" => found.hop_by_hop = true,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a response ends with its header, so that no field may say where its body ends.
+fn has_no_content(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+/// Makes one of equal lengths. Others did not pass the check of the header.
+fn unite_lengths(response: &mut ResponseHeader) -> pingora::Result<()> {
+    let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(first), next) = (lengths.next(), lengths.next()) else { return Ok(()) };
+    if next.is_none() && !first.as_bytes().contains(&b',') {
+        return Ok(());
+    }
+    let first = first.as_bytes().split(|byte| *byte == b',').next().and_then(parse_length);
+    match first {
+        Some(length) => response.insert_header(CONTENT_LENGTH, length.to_string()),
+        None => Ok(()),
+    }
+}
+
+fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    for name in nominations(&response.headers).collect::<Vec<_>>() {
+        remove(response, &[&name]);
+    }
+    remove(response, &[&CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER]);
+    if response.status != StatusCode::UPGRADE_REQUIRED {
+        remove(response, &[&UPGRADE]);
+    }
+}
+
+/// Options of `Connection` that are no fields, or that are handled apart.
+const OPTIONS: [&[u8]; 5] = [b"close", b"keep-alive", b"upgrade", b"content-length", b"transfer-encoding"];
+
+/// The fields that `Connection` names.
+fn nominations(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(|name| name.trim_ascii());
+    let names = names.filter(|name| !OPTIONS.iter().any(|option| option.eq_ignore_ascii_case(name)));
+    names.filter_map(|name| HeaderName::from_bytes(name).ok())
+}
+
+fn remove(response: &mut ResponseHeader, names: &[&HeaderName]) {
+    for name in names {
+        response.remove_header(*name);
+    }
+}

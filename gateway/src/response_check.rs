@@ -1,0 +1,233 @@
+//! Checks the header of an upstream's response as it came (RFC 9112), for the parser behind it forgives and repairs.
+
+use std::fmt;
+
+use memchr::memchr;
+
+/// A header that was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) status: u16,
+    /// Bytes up to the end of the header.
+    pub(crate) length: usize,
+    pub(crate) body: AnnouncedBody,
+    pub(crate) version: MinorVersion,
+    pub(crate) upgrade: Upgrade,
+}
+
+/// Whether the fields of a header announce a body, of whatever length but 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnnouncedBody {
+    None,
+    Length,
+    Chunks,
+}
+
+/// The version of HTTP that a response is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MinorVersion {
+    Http10,
+    Http11,
+}
+
+/// What `Upgrade` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    Absent,
+    WebSocket,
+    Other,
+}
+
+/// Why a response cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    StatusLine,
+    FoldedField,
+    ContentLength,
+    TransferEncoding,
+    BothFramings,
+    UnaskedSwitch,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::StatusLine => "the response has no valid status line",
+            Fault::FoldedField => "the response has a folded header field",
+            Fault::ContentLength => "the response has no single valid Content-Length",
+            Fault::TransferEncoding => "the response has another Transfer-Encoding than a single chunked",
+            Fault::BothFramings => "the response has a Content-Length and a Transfer-Encoding",
+            Fault::UnaskedSwitch => "the response switches to a protocol that was not asked for",
+        })
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Checks a header that the bytes begin with. Returns nothing if its end is not among them.
+pub(crate) fn check(bytes: &[u8]) -> Result<Option<Checked>, Fault> {
+    let mut lines = Lines { bytes, at: 0 };
+    let status_line = loop {
+        match lines.next() {
+            // The parser skips empty lines before a response.
+            Some(b"") => {}
+            Some(line) => break line,
+            None => return Ok(None),
+        }
+    };
+    let (version, status) = parse_status_line(status_line)?;
+    let mut framing = Framing::default();
+    loop {
+        match lines.next() {
+            Some(b"") => break,
+            Some(line) => framing.add(line)?,
+            None => return Ok(None),
+        }
+    }
+    let body = framing.announced(version)?;
+    Ok(Some(Checked { status, length: lines.at, body, version, upgrade: framing.upgrade }))
+}
+
+/// Complete lines without their ends.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = &self.bytes[self.at..];
+        let end = memchr(b'\n', rest)?;
+        self.at += end + 1;
+        Some(rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]))
+    }
+}
+
+fn parse_status_line(line: &[u8]) -> Result<(MinorVersion, u16), Fault> {
+    let (version, rest) = line.split_at_checked(9).ok_or(Fault::StatusLine)?;
+    let version = match version {
+        b"HTTP/1.1 " => MinorVersion::Http11,
+        b"HTTP/1.0 " => MinorVersion::Http10,
+        _ => return Err(Fault::StatusLine),
+    };
+    match rest {
+        [first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9']
+        | [first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', b' ', ..] => {
+            let digit = |byte: &u8| u16::from(byte - b'0');
+            Ok((version, digit(first) * 100 + digit(second) * 10 + digit(third)))
+        }
+        _ => Err(Fault::StatusLine),
+    }
+}
+
+/// What the fields so far say about the body.
+#[derive(Debug)]
+struct Framing {
+    length: Option<u64>,
+    encodings: usize,
+    upgrade: Upgrade,
+}
+
+impl Default for Framing {
+    fn default() -> Self {
+        Self { length: None, encodings: 0, upgrade: Upgrade::Absent }
+    }
+}
+
+impl Framing {
+    fn add(&mut self, line: &[u8]) -> Result<(), Fault> {
+        match line.first() {
+            Some(b' ' | b'\t') => Err(Fault::FoldedField),
+            // All others are none of these three fields.
+            Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U') => self.add_field(line),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn add_field(&mut self, line: &[u8]) -> Result<(), Fault> {
+        // What is no field at all is refused by the parser.
+        let Some(colon) = memchr(b':', line) else { return Ok(()) };
+        let (name, value) = (line[..colon].trim_ascii_end(), &line[colon + 1..]);
+        if name.eq_ignore_ascii_case(b"content-length") {
+            return value.split(|byte| *byte == b',').try_for_each(|item| self.add_length(item));
+        }
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.encodings += 1;
+            let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            return if is_chunked { Ok(()) } else { Err(Fault::TransferEncoding) };
+        }
+        if name.eq_ignore_ascii_case(b"upgrade") {
+            let is_websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket");
+            self.upgrade = if is_websocket { Upgrade::WebSocket } else { Upgrade::Other };
+        }
+        Ok(())
+    }
+
+    /// Equal lengths are one (RFC 9110 section 8.6).
+    fn add_length(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let length = parse_length(text).ok_or(Fault::ContentLength)?;
+        if self.length.is_some_and(|other| other != length) {
+            return Err(Fault::ContentLength);
+        }
+        self.length = Some(length);
+        Ok(())
+    }
+
+    fn announced(&self, version: MinorVersion) -> Result<AnnouncedBody, Fault> {
+        match (self.encodings, self.length) {
+            (0, None | Some(0)) => Ok(AnnouncedBody::None),
+            (0, Some(_)) => Ok(AnnouncedBody::Length),
+            (_, Some(_)) => Err(Fault::BothFramings),
+            (1, None) if version == MinorVersion::Http11 => Ok(AnnouncedBody::Chunks),
+            (_, None) => Err(Fault::TransferEncoding),
+        }
+    }
+}
+
+/// Parses a length of digits alone.
+pub(crate) fn parse_length(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn status(text: &str) -> Option<u16> {
+        check(text.as_bytes()).unwrap().map(|checked| checked.status)
+    }
+
+    #[test]
+    fn a_header_is_checked_once_its_end_is_there() {
+        let whole = "\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\n";
+        let checked = check(format!("{whole}hello\r\n\r\n").as_bytes()).unwrap().unwrap();
+        assert_eq!((checked.status, checked.length, checked.body), (200, whole.len(), AnnouncedBody::Length));
+        for end in 0..whole.len() {
+            assert_eq!(status(&whole[..end]), None, "{end}");
+        }
+        assert_eq!(status("HTTP/1.0 204\n\n"), Some(204));
+    }
+
+    #[test]
+    fn a_fault_is_found_before_the_end_of_the_header() {
+        assert_eq!(check(b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\n"), Err(Fault::FoldedField));
+        assert_eq!(check(b"SSH-2.0-x\r\n"), Err(Fault::StatusLine));
+        assert_eq!(check(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n"), Err(Fault::ContentLength));
+    }
+
+    #[test]
+    fn the_upgrade_is_known() {
+        let upgrade = |value: &str| {
+            let text = format!("HTTP/1.1 101 S\r\n{value}\r\n");
+            check(text.as_bytes()).unwrap().map(|checked| checked.upgrade)
+        };
+        assert_eq!(upgrade(""), Some(Upgrade::Absent));
+        assert_eq!(upgrade("UPGRADE: WebSocket\r\n"), Some(Upgrade::WebSocket));
+        assert_eq!(upgrade("Upgrade: h2c\r\n"), Some(Upgrade::Other));
+    }
+}
