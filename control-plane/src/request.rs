@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
 
@@ -26,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) id: String,
     /// From where it came.
     pub(crate) address: Option<IpAddr>,
+    /// What it presents as a credential, which no answer and no log line repeats.
+    pub(crate) presented: Vec<Secret>,
     /// On which versions of its resource it insists.
     pub(crate) condition: Condition,
     /// How members of its body that are not known are handled.
@@ -54,11 +57,12 @@ pub(crate) enum Condition {
 impl Request {
     pub(crate) fn new(
         id: String,
+        presented: Vec<Secret>,
         address: Option<IpAddr>,
         condition: Condition,
         unknown_members: UnknownMembers,
     ) -> Arc<Self> {
-        Arc::new(Self { id, address, condition, unknown_members, noted: Mutex::default() })
+        Arc::new(Self { id, presented, address, condition, unknown_members, noted: Mutex::default() })
     }
 
     /// The version of a record that was last seen or written.

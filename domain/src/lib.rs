@@ -14,6 +14,7 @@ pub mod path;
 pub mod permit;
 pub mod problem;
 pub mod record;
+pub mod redact;
 pub mod schedule;
 pub mod slice;
 pub mod time;

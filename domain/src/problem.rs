@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::redact::redact;
+
 /// Media type of [`Problem::to_json`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -138,9 +140,13 @@ impl From<ErrorCode> for Problem {
 }
 
 impl Problem {
-    /// A problem with its own detail.
+    /// A problem with its own detail. What in it has the shape of a key is masked: details repeat what was sent.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), request_id: None }
+        let detail = match detail.into() {
+            Cow::Owned(text) => Cow::Owned(redact(&text).into_owned()),
+            Cow::Borrowed(text) => Cow::Borrowed(text),
+        };
+        Self { code, detail, request_id: None }
     }
 
     /// Adds the id of the request.

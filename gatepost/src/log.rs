@@ -7,7 +7,16 @@ use std::sync::OnceLock;
 use anyhow::Context;
 use gatepost_runtime::{LogWriter, Task};
 use prometheus::{IntCounter, Registry};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::redacting::Redacting;
 
 /// Bytes of lines that wait for their writer; beyond, lines are dropped and counted.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -45,9 +54,9 @@ pub(crate) fn start(filter: &str, registry: &Registry) -> anyhow::Result<()> {
         let writer = LogWriter::start(Task::LogWriter, MAX_WAITING_BYTES, dropped.clone()).context("the log")?;
         // Somebody else may have been faster.
         drop(LOG.set(Log { writer, dropped }));
-        let format = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(EnvFilter::new(filter));
+        let lines = lines(filter, || Redacting(Lines));
         // That somebody logs already is what we want.
-        drop(format.log_internal_errors(false).with_writer(|| Lines).try_init());
+        drop(tracing_subscriber::registry().with(lines).try_init());
         gatepost_runtime::install_hook();
     }
     if let Some(log) = LOG.get() {
@@ -60,5 +69,89 @@ pub(crate) fn start(filter: &str, registry: &Registry) -> anyhow::Result<()> {
 pub(crate) fn finish() {
     if let Some(log) = LOG.get() {
         log.writer.written_blocking();
+    }
+}
+
+/// Writes the lines that a filter asks for, but of libraries only what cannot hold a header or a body.
+fn lines<S, W>(filter: &str, writer: W) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(writer);
+    EnvFilter::new(filter).and_then(filter_fn(is_safe)).and_then(lines)
+}
+
+/// Below errors, libraries print requests, responses and what they carry. Those of Redis carry digests, and its warnings
+/// tell of connections.
+fn is_safe(line: &Metadata<'_>) -> bool {
+    let target = line.target();
+    let is_of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
+    if target.starts_with("gatepost") {
+        return true;
+    }
+    *line.level() <= if is_of("redis") { Level::WARN } else { Level::ERROR }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, log: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = lines(filter, move || Redacting(writer.clone()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn no_filter_makes_a_library_tell_more_than_errors() {
+        for filter in ["trace", "h2=trace,hyper=trace,redis=trace", "trace,h2::codec=trace", "info,h2[{}]=trace"] {
+            let text = logged(filter, || {
+                tracing::trace!(target: "h2::codec", "a frame");
+                tracing::info!(target: "hyper", "a header");
+                tracing::warn!(target: "pingora_core::protocols", "a value");
+                tracing::info!(target: "redis", "a command");
+                tracing::warn!(target: "redistribution", "another library");
+                tracing::error!(target: "h2", "an error");
+                tracing::warn!(target: "redis::aio", "a connection");
+            });
+            let messages: Vec<&str> = text.lines().filter(|line| line.contains("\"a ")).collect();
+            assert!(!text.contains("another library"), "{text}");
+            assert_eq!(messages.iter().filter(|line| !line.contains("a connection")).count(), 0, "{filter}: {text}");
+        }
+        let text = logged("trace", || tracing::trace!(target: "gatepost_gateway::proxy", "ours"));
+        assert!(text.contains("ours"), "{text}");
+        assert!(!logged("warn", || tracing::info!(target: "gatepost::access", "ours")).contains("ours"));
+    }
+
+    #[test]
+    fn a_key_is_masked_in_messages_fields_and_errors() {
+        let key = format!("live_{}", "0123456789abcdef".repeat(4));
+        let text = logged("info", || {
+            let error = io::Error::other(format!("cannot read {key}"));
+            tracing::info!(target: "gatepost", %error, key, "{key}");
+            tracing::error!(target: "h2", "{key}");
+        });
+        assert_eq!(text.lines().count(), 2);
+        assert!(!text.contains("0123456789abcdef") && text.matches("live_***").count() == 4, "{text}");
     }
 }

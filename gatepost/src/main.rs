@@ -12,6 +12,7 @@ mod output;
 mod parts;
 mod private_file;
 mod probes;
+mod redacting;
 mod signals;
 mod startup;
 

@@ -1,11 +1,19 @@
 //! One line of JSON for each request. It names the key by its id, and never holds a credential.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
+use gatepost_domain::header_name::FoldedName;
+use gatepost_domain::key::MIN_KEY_BYTES;
+use gatepost_domain::redact::{MASK, redact};
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::LogWriter;
+use http::HeaderMap;
+use memchr::memmem;
+use percent_encoding::percent_decode_str;
 
 use crate::context::Context;
+use crate::credential;
 use crate::front::Target;
 
 /// The name by which `log.filter` turns these lines off.
@@ -156,6 +164,33 @@ pub(crate) fn path<'a>(as_came: &'a [u8], context: &'a Context) -> &'a str {
         Some(Target::Rewritten { target, path_bytes }) => (target.as_bytes(), *path_bytes),
     };
     target.get(..path_bytes).and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
+}
+
+/// Masks what in a text of the client is a key: of our shape, or in a segment that holds a credential of the request.
+pub(crate) fn masked<'a>(text: &'a str, headers: &HeaderMap, credential_names: &[FoldedName]) -> Cow<'a, str> {
+    if text.len() < MIN_KEY_BYTES {
+        return Cow::Borrowed(text);
+    }
+    let mut masked = redact(text);
+    for credential in credential::presented(headers, credential_names) {
+        if (MIN_KEY_BYTES..=text.len()).contains(&credential.len()) {
+            masked = without(masked, credential);
+        }
+    }
+    masked
+}
+
+/// Masks the segments of a path that hold a credential once they are decoded.
+fn without<'a>(path: Cow<'a, str>, credential: &[u8]) -> Cow<'a, str> {
+    let holds = |segment: &str| {
+        let decoded: Cow<'_, [u8]> = percent_decode_str(segment).into();
+        memmem::find(&decoded, credential).is_some()
+    };
+    if !path.split('/').any(holds) {
+        return path;
+    }
+    let segments: Vec<&str> = path.split('/').map(|segment| if holds(segment) { MASK } else { segment }).collect();
+    Cow::Owned(segments.join("/"))
 }
 
 #[cfg(test)]

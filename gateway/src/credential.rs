@@ -1,8 +1,9 @@
 //! Credentials in requests: found in the places that a route names, judged by the rule of one.
 
+use gatepost_domain::header_name::FoldedName;
 use gatepost_domain::permit::Denial;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 use crate::options::CredentialPlace;
 
@@ -37,6 +38,13 @@ fn at<'a>(headers: &'a HeaderMap, place: &CredentialPlace) -> Result<Option<&'a 
     }
 }
 
+/// All values that stand where a credential may, believed or not, in any spelling of the place.
+pub(crate) fn presented<'a>(headers: &'a HeaderMap, names: &'a [FoldedName]) -> impl Iterator<Item = &'a [u8]> {
+    let is_place = |name: &HeaderName| names.iter().any(|place| place.matches(name.as_str()));
+    let values = headers.iter().filter(move |(name, _)| is_place(name)).map(|(_, value)| value.as_bytes());
+    values.map(|value| bearer(value).unwrap_or(value))
+}
+
 /// What follows `Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
 pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(6)?;
@@ -51,7 +59,6 @@ fn text(bytes: &[u8]) -> Result<&str, Denial> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
 
     fn check(headers: &[(&'static str, &'static str)], expected: Result<Option<&str>, Denial>) {
         let map: HeaderMap =

@@ -21,6 +21,13 @@ pub(crate) fn problem(error: &Error) -> Option<ErrorCode> {
     }
 }
 
+/// Logs a failure without its context, in which Pingora puts headers as they came.
+pub(crate) fn log(error: &Error, request_id: &str) {
+    let (kind, side) = (error.etype().as_str(), error.esource().as_str());
+    let fault = error.root_cause().downcast_ref::<io::Error>().map(ToString::to_string);
+    tracing::debug!(request_id, kind, side, cause = fault.as_deref(), "a request failed");
+}
+
 /// Returns whether a stream to an upstream has ended a silence.
 fn is_silence(error: &Error) -> bool {
     let io_error = error.root_cause().downcast_ref::<io::Error>();

@@ -198,14 +198,14 @@ impl ProxyHttp for Proxy {
         session.set_keepalive(None);
         let is_answered = session.response_written().is_some_and(|response| !is_interim(response.status));
         if !is_answered && let Err(error) = respond::problem(session, code, context).await {
-            tracing::debug!(%error, "cannot tell the client of a failure");
+            failure::log(&error, context.request_id.as_str());
         }
         FailToProxy { error_code: code.status(), can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         if let Some(error) = error {
-            tracing::debug!(request_id = context.request_id.as_str(), %error, "a request failed");
+            failure::log(error, context.request_id.as_str());
         }
         if !session.is_body_done() {
             // What follows on this connection is not a header.
@@ -299,9 +299,12 @@ impl Proxy {
     }
 
     fn log(&self, session: &Session, context: &Context, status: u16, took: Duration) {
+        let request = session.req_header();
+        let names = self.routes.credential_names(context.route);
+        let path = access_log::path(request.raw_path(), context);
         let line = access_log::Line {
-            method: session.req_header().method.as_str(),
-            path: access_log::path(session.req_header().raw_path(), context),
+            method: &access_log::masked(request.method.as_str(), &request.headers, names),
+            path: &access_log::masked(path, &request.headers, names),
             route: context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str()),
             status,
             upstream: context.server.map(|server| self.upstream_of(context).text(server)),

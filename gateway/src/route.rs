@@ -32,7 +32,11 @@ pub(crate) struct Route {
 
 /// All routes, those with the longest path first, and of equal ones those that name a host.
 #[derive(Debug)]
-pub(crate) struct Routes(Vec<Route>);
+pub(crate) struct Routes {
+    routes: Vec<Route>,
+    /// Headers in which any of them looks for a credential.
+    credential_names: Vec<FoldedName>,
+}
 
 /// Where a request goes.
 #[derive(Debug)]
@@ -70,7 +74,13 @@ impl Routes {
             let allow = allow(&routes, &routes[place]);
             routes[place].allow = allow;
         }
-        Ok(Self(routes))
+        let mut credential_names: Vec<FoldedName> = Vec::new();
+        for name in routes.iter().flat_map(|route| &route.credential_names) {
+            if !credential_names.contains(name) {
+                credential_names.push(name.clone());
+            }
+        }
+        Ok(Self { routes, credential_names })
     }
 
     /// Finds the route of a request. Host and path decide first: a method that the routes there do not take is
@@ -79,24 +89,30 @@ impl Routes {
         let is_here = |route: &Route| {
             route.host.as_deref().is_none_or(|name| host::is_same(name, host)) && path.starts_with_prefix(&route.path)
         };
-        let Some(first) = self.0.iter().position(is_here) else { return Found::Nothing };
-        let beside = self.0.iter().enumerate().skip(first).take_while(|(_, route)| is_beside(&self.0[first], route));
+        let Some(first) = self.routes.iter().position(is_here) else { return Found::Nothing };
+        let beside =
+            self.routes.iter().enumerate().skip(first).take_while(|(_, route)| is_beside(&self.routes[first], route));
         for (place, route) in beside {
             if route.methods.is_empty() || route.methods.contains(method) {
                 return Found::Route(place, route);
             }
         }
-        Found::OtherMethods(&self.0[first])
+        Found::OtherMethods(&self.routes[first])
     }
 
     /// The route at a place that [`Routes::find`] answered.
     pub(crate) fn at(&self, place: usize) -> Option<&Route> {
-        self.0.get(place)
+        self.routes.get(place)
+    }
+
+    /// Headers in which a credential may stand: at a place, or of all routes where a request has none.
+    pub(crate) fn credential_names(&self, place: Option<usize>) -> &[FoldedName] {
+        place.and_then(|place| self.at(place)).map_or(&self.credential_names, |route| &route.credential_names)
     }
 
     /// The names of all routes, by place.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|route| route.name.as_str())
+        self.routes.iter().map(|route| route.name.as_str())
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request};
+use gatepost_domain::id::{AccessKeyId, KeyId};
+use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use crate::ControlPlane;
 use crate::caller::Caller;
@@ -29,6 +32,27 @@ impl FromRequestParts<ControlPlane> for Caller {
         let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
         control_plane.authenticate(value, from).await
     }
+}
+
+/// Returns all that a request presents as a credential: in the headers above, and as the name of a key in its path.
+/// Neither the log nor a problem repeats it.
+pub(super) fn presented(request: &Request) -> Vec<Secret> {
+    let headers = HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
+    let headers = headers.chain(request.headers().get_all(AUTHORIZATION)).filter_map(|value| value.to_str().ok());
+    let headers = headers.map(|value| value.strip_prefix("Bearer ").unwrap_or(value).trim().to_owned());
+    headers.chain(keys_in_path(request)).map(Secret::new).collect()
+}
+
+/// The values of keys among the variable parts of a path. Ids are no secrets.
+fn keys_in_path(request: &Request) -> Vec<String> {
+    let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if !["/api-keys/", "/access-keys/"].iter().any(|start| matched.starts_with(start)) {
+        return Vec::new();
+    }
+    let parts = matched.split('/').zip(request.uri().path().split('/'));
+    let variable = parts.filter(|(name, _)| name.starts_with('{')).map(|(_, part)| part);
+    let decoded = variable.map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned());
+    decoded.filter(|part| ![KeyId::PREFIX, AccessKeyId::PREFIX].iter().any(|id| part.starts_with(id))).collect()
 }
 
 fn find(headers: &HeaderMap) -> Option<&str> {

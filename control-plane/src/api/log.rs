@@ -6,11 +6,13 @@ use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use gatepost_domain::base62;
+use gatepost_domain::key::Secret;
+use gatepost_domain::redact::redact_all;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::{habits, prefer};
+use super::{credential, habits, prefer};
 use crate::ControlPlane;
 use crate::request;
 
@@ -24,16 +26,13 @@ const CLIENT_GONE: u16 = 499;
 /// Characters of an id that a client may give.
 const MAX_ID_CHARS: usize = 128;
 
-/// The id of the request that is being answered.
-pub(super) fn request_id() -> Option<String> {
-    request::current().map(|request| request.id.clone())
-}
-
 /// Gives a request its id, unless the client has, and writes its line when it has ended.
 pub(super) async fn requests(State(control_plane): State<ControlPlane>, request: Request, next: Next) -> Response {
-    let id = given_id(request.headers()).unwrap_or_else(new_id);
+    let presented = credential::presented(&request);
+    let id = given_id(request.headers(), &presented).unwrap_or_else(new_id);
     let unknown_members = prefer::handling(request.headers()).unwrap_or(control_plane.unknown_members);
-    let asked = request::Request::new(id.clone(), address(&request), habits::condition(&request), unknown_members);
+    let condition = habits::condition(&request);
+    let asked = request::Request::new(id.clone(), presented, address(&request), condition, unknown_members);
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = known(request.method());
     let started = Instant::now();
@@ -51,11 +50,12 @@ fn address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 
-/// The client's own id, if it can stand in a log as it is.
-fn given_id(headers: &HeaderMap) -> Option<String> {
+/// The client's own id, if it can stand in a log as it is: neither a credential nor with one in it.
+fn given_id(headers: &HeaderMap, presented: &[Secret]) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
-    ((1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_sane)).then(|| id.to_owned())
+    let is_safe = redact_all(id, presented.iter().map(Secret::expose)) == id;
+    ((1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_sane) && is_safe).then(|| id.to_owned())
 }
 
 /// What is told of a request when it has ended, also if its client hung up before.

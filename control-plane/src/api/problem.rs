@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use gatepost_domain::key::Secret;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
+use gatepost_domain::redact::redact_all;
 use gatepost_store::{StoreError, StoreErrorKind};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
-use super::{headers, log};
+use super::headers;
 use crate::failure::Failure;
+use crate::request::{self, Request};
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -30,8 +33,8 @@ impl IntoResponse for Failure {
 /// A problem as an answer.
 pub(crate) fn answer(problem: Problem) -> Response {
     let status = problem.code.status();
-    let problem = match log::request_id() {
-        Some(id) => problem.with_request_id(id),
+    let problem = match request::current() {
+        Some(request) => of_request(problem, &request),
         None => problem,
     };
     let mut response = Response::new(Body::from(problem.to_json()));
@@ -45,6 +48,12 @@ pub(crate) fn answer(problem: Problem) -> Response {
         _ => None,
     };
     response
+}
+
+/// Adds the request's id, and masks what it presented as a credential.
+fn of_request(problem: Problem, request: &Request) -> Problem {
+    let detail = redact_all(&problem.detail, request.presented.iter().map(Secret::expose)).into_owned();
+    Problem::new(problem.code, detail).with_request_id(request.id.as_str())
 }
 
 fn too_fast(wait: Duration) -> Response {

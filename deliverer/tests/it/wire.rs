@@ -70,8 +70,8 @@ async fn an_older_webhooks_header_that_folds_to_a_reserved_name_is_not_sent() {
     let test = Fixture::start().await;
     let receiver = Origin::start();
     let names = ["webhook_id", "Webhook.Signature", "webhook~timestamp", "theauthapi_signature", "Content_Length"];
-    let forged = names.iter().map(|name| ((*name).to_owned(), "forged".to_owned()));
-    let custom_headers = forged.chain([("X_Mine".to_owned(), "1".to_owned())]).collect();
+    let forged = names.iter().map(|name| ((*name).to_owned(), UserSecret::new("forged")));
+    let custom_headers = forged.chain([("X_Mine".to_owned(), UserSecret::new("1"))]).collect();
     test.webhook(&receiver, |webhook| Webhook { custom_headers, ..webhook }).await;
     test.key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);

@@ -15,6 +15,7 @@ mod golden;
 mod import;
 mod limits;
 mod log;
+mod log_outage;
 mod members;
 mod names;
 mod outage;

@@ -1,0 +1,126 @@
+//! A log that cannot be written stops nothing.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use gatepost_test_support::{Origin, RedisServer};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::admin::{Admin, create_access_key};
+use crate::process::{Gatepost, Stderr, UNCONFIGURED, command};
+use crate::single::first_access_key;
+use crate::site::{DEADLINE, ask};
+
+/// Requests whose lines are more than a pipe holds.
+const REQUESTS: usize = 600;
+
+async fn check_everything_works(stderr: Stderr) {
+    let (redis, upstream, receiver) = (RedisServer::start(), Origin::start(), Origin::start());
+    let access_key = create_access_key(&redis.url());
+    let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];
+    let mut up = Gatepost::start_logging_to(Path::new(UNCONFIGURED), &arguments, stderr).await;
+    let admin = Admin::new(up.admin.unwrap(), &access_key);
+    admin.webhook(&receiver.url()).await;
+    let project = admin.project().await;
+    let (key, _) = admin.api_key(&project).await;
+    for _ in 0..REQUESTS {
+        assert_eq!(ask(&up.url("/x"), &key).await, 200, "{stderr:?}");
+    }
+    // A hiccup of the store is logged by many.
+    redis.signal("-STOP");
+    await_metric(&up, "gatepost_live", 0.0).await;
+    redis.signal("-CONT");
+    await_metric(&up, "gatepost_live", 1.0).await;
+    let (second, id) = admin.api_key(&project).await;
+    assert_eq!(ask(&up.url("/x"), &second).await, 200, "{stderr:?}");
+    admin.delete_key(&id).await;
+    assert_eq!(receiver.await_count(5, DEADLINE), 5, "{stderr:?}: two keys made, both used, one revoked");
+    if stderr != Stderr::NeverRead {
+        let dropped = up.metric("gatepost_log_dropped_total").await;
+        assert!(dropped > 0.0 && up.metric("gatepost_access_log_dropped_total").await > 0.0, "{stderr:?}");
+    }
+    assert_eq!(up.terminate(), Some(0), "{stderr:?}");
+}
+
+async fn await_metric(up: &Gatepost, name: &str, value: f64) {
+    let reached = async {
+        while (up.metric(name).await - value).abs() > f64::EPSILON {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, reached).await.is_ok(), "{name} was never {value}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_while_the_disk_of_the_log_is_full() {
+    check_everything_works(Stderr::Full).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_when_the_reader_of_the_log_is_gone() {
+    check_everything_works(Stderr::ReaderGone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_while_nobody_reads_the_log() {
+    check_everything_works(Stderr::NeverRead).await;
+}
+
+/// Runs a command whose standard output takes nothing.
+fn run_into_full(directory: &Path, arguments: &[&str]) -> Output {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    command(directory, arguments).stdout(Stdio::from(full)).stderr(Stdio::piped()).output().unwrap()
+}
+
+async fn access_keys(admin: &Admin) -> Vec<Value> {
+    let listed = admin.send(Method::GET, "/access-keys", String::new()).await.text().await.unwrap();
+    serde_json::from_str(&listed).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_key_that_cannot_be_printed_is_revoked_again() {
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), Origin::start());
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream.url()]).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let mut number_of_keys = 1;
+    for is_running in [true, false] {
+        if !is_running {
+            assert_eq!(up.terminate(), Some(0));
+        }
+        let output = run_into_full(directory.path(), &["access-key", "create"]);
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("was revoked again") && printed.contains("No space left"), "{printed}");
+        number_of_keys += 1;
+        if !is_running {
+            up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream.url()]).await;
+        }
+        let keys = access_keys(&Admin::new(up.admin.unwrap(), &admin.access_key)).await;
+        assert_eq!(keys.len(), number_of_keys);
+        assert_eq!(keys.iter().filter(|key| key["isActive"] == true).count(), 1, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_command_says_what_it_did_where_it_cannot_print_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["access-key", "create", "--store", "embedded:./data"];
+    assert!(command(directory.path(), &arguments).output().unwrap().status.success());
+    std::fs::write(directory.path().join("keys.csv"), "key,name,projectId\n").unwrap();
+    for (arguments, done) in [
+        (&["backup", "copy.redb"][..], "was written all the same"),
+        (&["purge", "--inactive-for", "90d"], "0 of 0 keys removed"),
+        (&["import", "--format", "csv", "keys.csv"], "0 rows: 0 made"),
+        (&["store", "upgrade"], "the store is in format 2"),
+        (&["check", "--print-default"], "standard output cannot be written"),
+        (&["check"], "standard output cannot be written"),
+    ] {
+        let arguments = [arguments, &["--store", "embedded:./data"]].concat();
+        let output = run_into_full(directory.path(), &arguments);
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {printed}");
+        assert!(printed.contains(done) && printed.contains("No space left"), "{arguments:?}: {printed}");
+    }
+}
