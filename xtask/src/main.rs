@@ -1,6 +1,9 @@
-//! What contributors run: `cargo xtask test`, `cargo xtask bench`, `cargo xtask dist`, `cargo xtask release`.
+//! What contributors run: `cargo xtask demo`, `test`, `bench`, `dist`, `release` and `golden`.
 
+mod bare;
 mod bench;
+mod build_time;
+mod demo;
 mod dist;
 mod install;
 mod npm;
@@ -11,6 +14,7 @@ mod schemathesis;
 mod server;
 mod steps;
 mod tidy;
+mod time_limit;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,6 +27,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Build the program and show it at work
+    Demo(DemoOptions),
     /// Install what the tests need, and run all checks
     Test(TestOptions),
     /// Build the benchmarks as the program is shipped, and run those that are named
@@ -41,15 +47,27 @@ enum Command {
     },
 }
 
+/// Arguments of `gatepost demo`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct DemoOptions {
+    /// Such as `--exit`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    arguments: Vec<String>,
+}
+
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
 pub(crate) struct TestOptions {
-    /// Also run what takes minutes: storms and soaks
+    /// Also run what takes long: storms, soaks, and the two commands of README in fresh Debian roots
     #[arg(long)]
     long: bool,
     /// Run only this step
     #[arg(long, value_name = "STEP")]
     only: Option<String>,
+    /// Let steps take as long as they do, on a slow machine or beside other work
+    #[arg(long)]
+    no_time_limits: bool,
 }
 
 /// What is handed on to the benchmarks.
@@ -66,6 +84,7 @@ pub(crate) struct BenchOptions {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Demo(options) => demo::run_demo(&options),
         Command::Test(options) => steps::run_all(&options),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),

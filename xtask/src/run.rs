@@ -37,6 +37,39 @@ pub(crate) fn is_there(program: &str, arguments: &[&str]) -> Presence {
     }
 }
 
+/// The processes that a process has started, and those that these have started. Linux only.
+pub(crate) fn descendants(of: u32) -> Vec<u32> {
+    let processes: Vec<(u32, u32)> =
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(parent).collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(processes.iter().filter(|process| process.1 == parent).map(|process| process.0));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+/// A living process of `/proc`, and its parent.
+fn parent(entry: std::fs::DirEntry) -> Option<(u32, u32)> {
+    let process = entry.file_name().to_str()?.parse().ok()?;
+    let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+    // `pid (name) state parent …`, where the name may hold anything.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let is_alive = fields.next()? != "Z";
+    let parent = fields.next()?.parse().ok()?;
+    is_alive.then_some((process, parent))
+}
+
+/// Kills processes; those that are gone already are passed over.
+pub(crate) fn kill(processes: &[u32]) {
+    let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
+    // Of the shell: the program of this name is in a package that may not be installed yet.
+    let command = format!("kill -KILL {}", processes.join(" "));
+    let _ = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
+}
+
 /// Whether a program is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {

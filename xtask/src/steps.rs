@@ -6,54 +6,85 @@ use anyhow::{Context, bail};
 
 use crate::TestOptions;
 use crate::bench::instructions;
+use crate::build_time::{BuildTime, cores};
 use crate::run::{run, run_with, tell};
-use crate::{install, npm, openapi, release, schemathesis, tidy};
+use crate::time_limit::within;
+use crate::{bare, install, npm, openapi, release, schemathesis, tidy};
+
+/// The cores that limits are for. On fewer, all take as many times longer.
+const CORES: u64 = 2;
+/// Build and run of everything from nothing, measured on a 2.6 GHz server processor.
+const EVERYTHING: BuildTime = BuildTime { serial_s: 420, parallel_core_s: 1500 };
 
 /// A check by its name.
 struct Step {
     name: &'static str,
+    /// What it may take, from nothing, on [`CORES`]: about twice what it does.
+    limit_minutes: u64,
     check: fn(&TestOptions) -> anyhow::Result<()>,
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", check: |_| install::system() },
-    Step { name: "tidy", check: |_| tidy::check() },
-    Step { name: "fmt", check: |_| run("cargo", &["fmt", "--all", "--check"]) },
+    Step { name: "install", limit_minutes: 4, check: |_| install::system() },
+    Step { name: "tidy", limit_minutes: 1, check: |_| tidy::check() },
+    Step { name: "fmt", limit_minutes: 1, check: |_| run("cargo", &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
+        limit_minutes: 5,
         check: |_| run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
-    Step { name: "npm", check: |_| npm::install() },
-    Step { name: "test", check: |_| test() },
-    Step { name: "schemathesis", check: schemathesis::check },
-    Step { name: "openapi", check: |_| openapi::check() },
-    Step { name: "long", check: long },
-    Step { name: "instructions", check: |_| instructions() },
-    Step { name: "docs", check: |_| docs() },
-    Step { name: "deny", check: |_| deny() },
+    Step { name: "npm", limit_minutes: 1, check: |_| npm::install() },
+    Step { name: "test", limit_minutes: 12, check: |_| test() },
+    Step { name: "schemathesis", limit_minutes: 3, check: schemathesis::check },
+    Step { name: "openapi", limit_minutes: 5, check: |_| openapi::check() },
+    Step { name: "instructions", limit_minutes: 8, check: |_| instructions() },
+    Step { name: "docs", limit_minutes: 2, check: |_| docs() },
+    Step { name: "deny", limit_minutes: 3, check: |_| deny() },
+];
+
+/// Further steps of `--long`, which come last and have a budget of their own.
+const LONG_STEPS: &[Step] = &[
+    Step { name: "long", limit_minutes: 90, check: |_| long() },
+    Step { name: "bare", limit_minutes: 60, check: |_| bare::check() },
 ];
 
 /// Runs all steps in order, or the one that was asked for.
 pub(crate) fn run_all(options: &TestOptions) -> anyhow::Result<()> {
-    if let Some(only) = &options.only
-        && !STEPS.iter().any(|step| step.name == only)
-    {
-        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-        bail!("there is no step {only}; there are {}", names.join(", "));
+    let chosen = chosen(options)?;
+    if options.only.is_none() {
+        tell(&format!("xtask: {} steps, from nothing {}", chosen.len(), EVERYTHING.estimate()));
     }
-    if options.only.as_deref() == Some("long") && !options.long {
-        bail!("the step long runs only with --long: cargo xtask test --long --only long");
-    }
-    for step in STEPS {
-        if options.only.as_deref().is_none_or(|only| only == step.name) {
-            tell(&format!("xtask: {}", step.name));
-            let began = now();
-            (step.check)(options).with_context(|| format!("step {}", step.name))?;
-            tell(&format!("xtask: {} passed in {:.1} s", step.name, (now() - began).as_secs_f64()));
-        }
+    for step in chosen {
+        tell(&format!("xtask: {}", step.name));
+        let began = now();
+        let check = || (step.check)(options);
+        let checked = if options.no_time_limits { check() } else { within(limit(step, cores()), check) };
+        checked.with_context(|| format!("step {}", step.name))?;
+        tell(&format!("xtask: {} passed in {:.1} s", step.name, (now() - began).as_secs_f64()));
     }
     tell("xtask: all passed");
     Ok(())
+}
+
+fn chosen(options: &TestOptions) -> anyhow::Result<Vec<&'static Step>> {
+    let Some(only) = &options.only else {
+        let long = if options.long { LONG_STEPS } else { &[] };
+        return Ok(STEPS.iter().chain(long).collect());
+    };
+    let all = || STEPS.iter().chain(LONG_STEPS);
+    let Some(step) = all().find(|step| step.name == only) else {
+        let names: Vec<&str> = all().map(|step| step.name).collect();
+        bail!("there is no step {only}; there are {}", names.join(", "));
+    };
+    if !options.long && LONG_STEPS.iter().any(|long| long.name == only) {
+        bail!("the step {only} runs only with --long: cargo xtask test --long --only {only}");
+    }
+    Ok(vec![step])
+}
+
+/// What a step may take on so many cores.
+fn limit(step: &Step, cores: u64) -> Duration {
+    Duration::from_secs(step.limit_minutes * 60 * CORES / cores.clamp(1, CORES))
 }
 
 /// Unit tests, conformance and end to end: one binary for each crate.
@@ -62,11 +93,7 @@ fn test() -> anyhow::Result<()> {
 }
 
 /// End to end once more, with storms and with the numbers that take minutes. Tells what it measures.
-fn long(options: &TestOptions) -> anyhow::Result<()> {
-    if !options.long {
-        tell("xtask: only with --long");
-        return Ok(());
-    }
+fn long() -> anyhow::Result<()> {
     // Its own step comes before, unless this one was asked for alone.
     npm::install()?;
     release::build_all()?;
@@ -89,4 +116,24 @@ fn deny() -> anyhow::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "nothing here is tested under another clock")]
 fn now() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What all steps of a plain run may take together, from nothing, on [`CORES`].
+    const MAX_MINUTES: u64 = 45;
+
+    #[test]
+    fn all_steps_together_stay_within_their_budget() {
+        let minutes: u64 = STEPS.iter().map(|step| step.limit_minutes).sum();
+        assert!(minutes <= MAX_MINUTES, "{minutes}");
+    }
+
+    #[test]
+    fn one_core_takes_twice_as_long_and_four_no_less() {
+        let step = Step { name: "", limit_minutes: 5, check: |_| Ok(()) };
+        assert_eq!([0, 1, 2, 4].map(|cores| limit(&step, cores).as_secs()), [600, 600, 300, 300]);
+    }
 }

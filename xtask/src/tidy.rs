@@ -24,6 +24,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
 
 fn files() -> anyhow::Result<Vec<PathBuf>> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().context("cannot run git")?;
+    if !listed.status.success() {
+        bail!("git does not list the files of this tree: {}", String::from_utf8_lossy(&listed.stderr).trim());
+    }
     Ok(String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from).collect())
 }
 

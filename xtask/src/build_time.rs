@@ -1,0 +1,45 @@
+//! How long builds take, for the one who waits.
+
+/// What a build takes: one part of it on one core after the other, the rest on all cores.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BuildTime {
+    /// Seconds of what waits for a single crate, such as linking.
+    pub(crate) serial_s: u64,
+    /// Seconds on one core of everything that cores share.
+    pub(crate) parallel_core_s: u64,
+}
+
+impl BuildTime {
+    /// A sentence part such as "about 5 minutes on 2 cores".
+    pub(crate) fn estimate(self) -> String {
+        let cores = cores();
+        let minutes = self.on(cores).div_ceil(60);
+        let (minute_word, core_word) = (plural(minutes, "minute"), plural(cores, "core"));
+        format!("about {minutes} {minute_word} on {cores} {core_word}, longer where other work runs")
+    }
+
+    /// Seconds on so many cores.
+    fn on(self, cores: u64) -> u64 {
+        self.serial_s + self.parallel_core_s / cores.max(1)
+    }
+}
+
+/// Cores that this process may use.
+pub(crate) fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_cores_shorten_the_parallel_part_only() {
+        let build = BuildTime { serial_s: 60, parallel_core_s: 600 };
+        assert_eq!([0, 1, 2, 10].map(|cores| build.on(cores)), [660, 660, 360, 120]);
+    }
+}
