@@ -1,5 +1,6 @@
 //! A redis-server process.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use tempfile::TempDir;
 
 use crate::free_port;
 
+/// Names the program to start in place of `redis-server`: another version of it, or a Valkey.
+const PROGRAM_VARIABLE: &str = "TEST_REDIS_SERVER";
 /// How often a starting server is asked, 20 ms apart, before it is given up.
 const MAX_TRIES: u32 = 500;
 
@@ -189,9 +192,9 @@ impl RedisServer {
     }
 
     fn spawn(&self) -> Child {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         command.args(&self.arguments).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().expect("redis-server is installed")
+        command.spawn().expect("the server's program can be started")
     }
 
     /// Waits until the process that we started answers, and not another one on its port.
@@ -212,6 +215,12 @@ impl RedisServer {
         let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
         pid.filter(|_| !is_loading).map(|pid| pid.trim().to_owned())
     }
+}
+
+/// The program to start as a server and as a sentinel.
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration that could read it")]
+fn program() -> OsString {
+    std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| "redis-server".into())
 }
 
 fn copy(from: &Path, to: &Path) {

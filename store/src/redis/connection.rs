@@ -15,9 +15,13 @@ use crate::url::RedisUrl;
 
 use super::link::{Link, Place, RunId, failure};
 use super::master::{Topology, info};
+use super::scripts;
 
 /// Waits for replicas at a time, each on a connection of its own; further ones wait for their turn.
 const MAX_CONFIRMING: usize = 32;
+/// How long the key of confirmations lives after it was last written: 100 years, so that it is there when memory is
+/// full and no key can be made.
+const CONFIRM_KEY_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// What is left of a deadline for the answer of a wait.
 const ANSWER_MARGIN: Duration = Duration::from_millis(50);
 /// How often a meter's command is tried on a cluster whose slots move.
@@ -26,6 +30,8 @@ const METER_RETRIES: u32 = 2;
 /// The connections of one process.
 pub(super) struct Connections {
     topology: Arc<Topology>,
+    /// The key that is written before replicas are waited for.
+    confirm_key: String,
     acts: Link,
     /// Links on which nobody waits now. There are never more than readers of the feed and [`MAX_CONFIRMING`].
     idle: Mutex<Vec<Link>>,
@@ -58,6 +64,7 @@ impl Connections {
         let meters = opened.map_err(|error| error.kind().with(format!("cannot reach {url}: {error}")))?;
         Ok(Self {
             topology,
+            confirm_key: format!("{{{namespace}}}:confirm"),
             acts,
             idle: Mutex::default(),
             confirming: Semaphore::new(MAX_CONFIRMING),
@@ -110,36 +117,56 @@ impl Connections {
         let Ok(_turn) = self.confirming.acquire().await else {
             return Err(StoreErrorKind::Unconfirmed.with("the store is being closed"));
         };
-        let (reached, confirming) = match self.await_replicas(self.take_idle(), until).await {
-            Ok((reached, confirming)) if confirming == *run => (reached, confirming),
+        let waited = match self.await_replicas(self.take_idle(), run, until).await {
+            Ok(waited) => Ok(waited),
             // An idle link may still lead to a server that is no master any more.
-            Ok(_) | Err(_) => self.await_replicas(self.new_link(), until).await?,
+            Err(_) => self.await_replicas(self.new_link(), run, until).await,
         };
+        let count = self.replicas.count;
+        match waited?.reached {
+            reached if reached < count => {
+                Err(StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for what this run of the master has written so far. Fails where the link leads to another run.
+    async fn await_replicas(&self, link: Link, run: &RunId, until: Instant) -> Result<Waited> {
+        let mut waited = self.write_and_wait(&link, run, until).await?;
+        if !waited.has_written {
+            // The first confirmation in this store, or the key was removed.
+            let mut making = scripts::CONFIRM.prepare_invoke();
+            making.key(&self.confirm_key);
+            let made = link.send_alone(COMMIT_DEADLINE, async |connection| making.invoke_async(connection).await).await;
+            made.map_err(|error| StoreErrorKind::Unconfirmed.with(error))?;
+            waited = self.write_and_wait(&link, run, until).await?;
+        }
+        if !waited.has_written {
+            return Err(StoreErrorKind::Unconfirmed.with("the key of confirmations is not there after it was made"));
+        }
+        self.put_back(link, run);
+        Ok(waited)
+    }
+
+    /// WAIT covers what its own connection has written, and of other connections what was written before that. Where
+    /// a connection has written nothing, most servers answer at once. So the key of confirmations is written first,
+    /// in the same pipeline: by PEXPIRE, which Redis takes also when its memory is full.
+    async fn write_and_wait(&self, link: &Link, run: &RunId, until: Instant) -> Result<Waited> {
+        let left = until.saturating_duration_since(Instant::now());
+        let wait = self.replicas.wait.min(left.saturating_sub(ANSWER_MARGIN)).max(Duration::from_millis(1));
+        let mut commands = redis::pipe();
+        commands.cmd("PEXPIRE").arg(&self.confirm_key).arg(ms(CONFIRM_KEY_TTL));
+        commands.cmd("WAIT").arg(self.replicas.count).arg(ms(wait));
+        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| commands.query_async(connection).await;
+        let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
+        let (answer, confirming) = answer.map_err(|error| StoreErrorKind::Unconfirmed.with(error))?;
         if confirming != *run {
             return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
         }
-        let count = self.replicas.count;
-        if reached < count {
-            return Err(StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it")));
-        }
-        Ok(())
-    }
-
-    /// How many replicas have what the master has written so far, and which run that is.
-    async fn await_replicas(&self, link: Link, until: Instant) -> Result<(u32, RunId)> {
-        let left = until.saturating_duration_since(Instant::now());
-        let wait = self.replicas.wait.min(left.saturating_sub(ANSWER_MARGIN)).max(Duration::from_millis(1));
-        // WAIT waits for what was written before the connection's previous command. Without one it waits for nothing.
-        let mut commands = redis::pipe();
-        commands.cmd("PING").ignore();
-        commands.cmd("WAIT").arg(self.replicas.count).arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let waiting = async |connection: &mut redis::aio::MultiplexedConnection| commands.query_async(connection).await;
-        let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
-        let (reached, run) = answer.map_err(|error| StoreErrorKind::Unconfirmed.with(error))?;
-        let (reached,): (u32,) =
-            redis::from_redis_value(reached).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-        self.put_back(link, &run);
-        Ok((reached, run))
+        let (has_written, reached) =
+            redis::from_redis_value(answer).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        Ok(Waited { has_written, reached })
     }
 
     /// Sends a meter's command to where that meter is.
@@ -183,6 +210,14 @@ impl Connections {
     }
 }
 
+/// What came of waiting for replicas.
+struct Waited {
+    /// Whether the connection has written something before it waited. If not, `reached` means nothing.
+    has_written: bool,
+    /// Replicas that have everything that was written before.
+    reached: u32,
+}
+
 impl Meters {
     async fn open(url: &RedisUrl) -> Result<Self> {
         let RedisUrl::Cluster(servers) = url else { return Ok(Meters::WithRecords) };
@@ -197,6 +232,10 @@ impl Meters {
         let connection = client.get_async_connection().await.map_err(failure)?;
         Ok(Meters::Spread(Box::new(connection)))
     }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn within(deadline: Duration, act: impl Future<Output = redis::RedisResult<Value>>) -> Result<Value> {

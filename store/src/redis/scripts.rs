@@ -17,6 +17,7 @@ macro_rules! scripts {
 scripts! {
     CREATE = "", ["create"];
     RAISE_FORMAT = " flags=allow-oom", ["common", "raise_format"];
+    CONFIRM = " flags=allow-oom", ["confirm"];
     COMMIT = "", ["common", "append", "receipts", "commit"];
     /// The same for what shuts something off: it goes on when memory is full.
     COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "receipts", "commit"];

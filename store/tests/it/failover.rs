@@ -101,6 +101,41 @@ async fn what_replicas_have_not_got_is_not_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_redis_confirms_a_revocation_also_where_nothing_was_confirmed_before() {
+    for prepare in [&["ping"][..], &["del", "{gp}:confirm"]] {
+        let mut place = Place::redis();
+        let _replica = place.redis.as_ref().unwrap().start_replica();
+        place.options.replicas = Replicas { count: 1, wait: Duration::from_secs(5) };
+        let test = place.fixture().await;
+        let (key, _) = test.key().await;
+        let redis = test.place.redis.as_ref().unwrap();
+        redis.ask(prepare);
+        assert_eq!(redis.ask(&["config", "set", "maxmemory", "1mb"]), "OK");
+        assert!(redis.ask(&["set", "x", "1"]).starts_with("OOM "));
+        test.revoke(key.clone()).await;
+        assert_eq!(test.reload(&key.record.id).await.record.status, Status::Inactive);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_master_confirms_what_it_writes_and_its_replicas_have_not_got_is_not_acknowledged() {
+    let mut set = SentinelSet::start();
+    let mut place = Place::sentinel(&set, "confirmed");
+    place.options.replicas = Replicas { count: 1, wait: Duration::from_millis(500) };
+    let test = place.fixture().await;
+    let (key, _) = test.key().await;
+    let first = set.servers[0].port();
+    set.servers[0].kill();
+    let master = set.await_master_other_than(first);
+    until(&test, async |test| test.store.confirm(key.version, &key.event).await.is_ok()).await;
+    let other = 3 - master;
+    set.servers[other].signal("-STOP");
+    let confirmed = test.store.confirm(key.version, &key.event).await;
+    assert_eq!(confirmed.unwrap_err().kind(), StoreErrorKind::Unconfirmed);
+    set.servers[other].signal("-CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_revocation_shuts_off_the_value_that_a_key_has_got_since() {
     let mut test = Place::redis().fixture().await;
     let (key, _) = test.key().await;

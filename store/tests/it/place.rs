@@ -6,7 +6,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::Version;
 use gatepost_store::act::{CommitAnswer, CursorState};
-use gatepost_store::{Store, StoreErrorKind, Write, os_rng};
+use gatepost_store::{Replicas, Store, StoreErrorKind, Write, os_rng};
 
 use crate::fixture::{Place, account, change, commit};
 
@@ -92,7 +92,10 @@ async fn a_directory_has_one_process_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_and_fields_on_redis_are_named_as_ever() {
-    let test = Place::redis().fixture().await;
+    let mut place = Place::redis();
+    let _replica = place.redis.as_ref().unwrap().start_replica();
+    place.options.replicas = Replicas { count: 1, wait: Duration::from_secs(5) };
+    let test = place.fixture().await;
     let (key, _) = test.key().await;
     let digest = key.record.digests[0].digest;
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();

@@ -22,6 +22,7 @@ local LEASED = PREFIX .. 'leased'             -- sorted set: 'webhook event' by 
 local DEAD_AGES = PREFIX .. 'dead-ages'       -- sorted set: 'webhook event' by ms of death
 local DEAD_SEALED_AGES = PREFIX .. 'dead-sealed-ages' -- sorted set: the same, of those with a secret
 local QUARANTINE = PREFIX .. 'quarantine'     -- list: 'version\nreason\nbytes'
+-- PREFIX .. 'confirm'                        -- string, empty: written before replicas are waited for (connection.rs)
 local function record_key(name) return PREFIX .. 'record:' .. name end         -- string: packed record
 local function first_use_key(name) return PREFIX .. 'first-use:' .. name end   -- string: ms
 local function receipt_key(name) return PREFIX .. 'receipt:' .. name end       -- string: 'ms\nsealed answer'
