@@ -51,6 +51,11 @@ impl StoreError {
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
+
+    /// What caused it, for a sentence that names the kind by itself.
+    pub(crate) fn cause(&self) -> &(dyn Error + Send + Sync) {
+        self.source.as_ref()
+    }
 }
 
 impl fmt::Display for StoreError {

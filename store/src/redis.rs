@@ -9,6 +9,7 @@ mod meter;
 mod queue;
 mod queue_reads;
 mod records;
+mod refusal;
 mod remembered;
 mod repeat;
 mod scripts;

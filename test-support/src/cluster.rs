@@ -21,14 +21,27 @@ impl RedisCluster {
     /// # Panics
     /// If it does not come together.
     pub fn start() -> Self {
+        Self::run(None)
+    }
+
+    /// Starts one whose servers have an access control list: the lines of an ACL file.
+    ///
+    /// # Panics
+    /// If it does not come together.
+    pub fn start_guarded(acl: &str) -> Self {
+        Self::run(Some(acl))
+    }
+
+    fn run(acl: Option<&str>) -> Self {
         let server = || {
             let bus = free_port().to_string();
             let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
-            RedisServer::start_with(&arguments.map(str::to_owned))
+            RedisServer::run_with(acl, &arguments.map(str::to_owned))
         };
         let cluster = Self { servers: (0..6).map(|_| server()).collect() };
         let addresses = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port()));
         let created = Command::new("redis-cli")
+            .args(cluster.servers[0].credentials())
             .args(["--cluster", "create"])
             .args(addresses)
             .args(["--cluster-replicas", "1", "--cluster-yes"])
@@ -89,6 +102,7 @@ impl RedisCluster {
         let to = self.servers.iter().find(is_other_master).expect("there are several masters");
         while self.master_of(key) == Some(from) {
             let moved = Command::new("redis-cli")
+                .args(to.credentials())
                 .args(["--cluster", "reshard", &format!("127.0.0.1:{}", to.port()), "--cluster-yes"])
                 .args(["--cluster-from", &self.servers[from].ask(&["cluster", "myid"])])
                 .args(["--cluster-to", &to.ask(&["cluster", "myid"]), "--cluster-slots", &count.to_string()])

@@ -5,12 +5,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::free_port;
 
 /// Names the program to start in place of `redis-server`: another version of it, or a Valkey.
 const PROGRAM_VARIABLE: &str = "TEST_REDIS_SERVER";
+/// User, and its password, that `redis-cli`, replicas and sentinels are on a server with an access control list.
+pub(crate) const ADMIN: &str = "admin";
 /// How often a starting server is asked, 20 ms apart, before it is given up.
 const MAX_TRIES: u32 = 500;
 
@@ -21,6 +23,28 @@ pub struct RedisServer {
     directory: TempDir,
     arguments: Vec<String>,
     process: Option<Child>,
+    acl: Option<Acl>,
+}
+
+/// An access control list in a file. Beside its own users it has one that tests manage the server with.
+#[derive(Debug)]
+struct Acl {
+    text: String,
+    file: NamedTempFile,
+}
+
+impl Acl {
+    fn new(text: &str) -> Self {
+        let file = NamedTempFile::new().expect("a temporary file can be made");
+        let lines = format!("{}\nuser {ADMIN} on >{ADMIN} ~* &* +@all\n", text.trim_end());
+        std::fs::write(file.path(), lines).expect("our own file can be written");
+        Self { text: text.to_owned(), file }
+    }
+
+    fn arguments(&self) -> [String; 6] {
+        let file = self.file.path().display().to_string();
+        ["--aclfile", &file, "--masteruser", ADMIN, "--masterauth", ADMIN].map(str::to_owned)
+    }
 }
 
 impl RedisServer {
@@ -37,7 +61,20 @@ impl RedisServer {
     /// # Panics
     /// If redis-server is not installed or does not start.
     pub fn start_with(further: &[String]) -> Self {
-        Self::run(|port, directory| {
+        Self::run_with(None, further)
+    }
+
+    /// Starts one with an access control list: the lines of an ACL file.
+    ///
+    /// # Panics
+    /// If redis-server is not installed or does not start.
+    pub fn start_guarded(acl: &str) -> Self {
+        Self::run_with(Some(acl), &[])
+    }
+
+    /// Starts one with an access control list, if there is one, and further arguments.
+    pub(crate) fn run_with(acl: Option<&str>, further: &[String]) -> Self {
+        Self::run(acl.map(Acl::new), |port, directory| {
             let port = port.to_string();
             let own = ["--port", &port, "--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--dir"];
             let own = own.into_iter().map(str::to_owned).chain([directory.display().to_string()]);
@@ -50,7 +87,7 @@ impl RedisServer {
     /// # Panics
     /// If the file cannot be copied, or redis-server does not start.
     pub fn start_from(rdb: &Path) -> Self {
-        let server = Self::run(|port, directory| {
+        let server = Self::start_of(|port, directory| {
             std::fs::copy(rdb, directory.join("dump.rdb")).expect("the file can be copied");
             let port = port.to_string();
             let own = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"];
@@ -67,7 +104,8 @@ impl RedisServer {
     /// If it never is.
     pub fn start_replica(&self) -> Self {
         assert_eq!(self.ask(&["config", "set", "repl-diskless-sync-delay", "0"]), "OK");
-        let replica = Self::start_with(&["--replicaof".to_owned(), format!("127.0.0.1 {}", self.port)]);
+        let acl = self.acl.as_ref().map(|acl| acl.text.as_str());
+        let replica = Self::run_with(acl, &["--replicaof".to_owned(), format!("127.0.0.1 {}", self.port)]);
         for _ in 0..MAX_TRIES {
             if self.ask(&["info", "replication"]).contains("state=online") {
                 return replica;
@@ -78,11 +116,16 @@ impl RedisServer {
     }
 
     /// Starts one with arguments that are made of its port and its directory.
-    pub(crate) fn run(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
+    pub(crate) fn start_of(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
+        Self::run(None, arguments)
+    }
+
+    fn run(acl: Option<Acl>, arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let port = free_port();
-        let arguments = arguments(port, directory.path());
-        let mut server = Self { port, directory, arguments, process: None };
+        let mut arguments = arguments(port, directory.path());
+        arguments.extend(acl.iter().flat_map(Acl::arguments));
+        let mut server = Self { port, directory, arguments, process: None, acl };
         server.resume();
         server
     }
@@ -102,8 +145,19 @@ impl RedisServer {
     /// # Panics
     /// If redis-cli is not installed.
     pub fn ask(&self, command: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output();
+        let port = self.port.to_string();
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &port]).args(self.credentials()).args(command);
+        let output = cli.output();
         String::from_utf8_lossy(&output.expect("redis-cli is installed").stdout).trim_end().to_owned()
+    }
+
+    /// Arguments with which `redis-cli` may do everything.
+    pub(crate) fn credentials(&self) -> &'static [&'static str] {
+        match self.acl {
+            Some(_) => &["--user", ADMIN, "--pass", ADMIN, "--no-auth-warning"],
+            None => &[],
+        }
     }
 
     /// Its URL.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::RedisServer;
+use crate::redis::ADMIN;
 
 /// The name under which the sentinels know the master.
 const MASTER: &str = "main";
@@ -36,23 +37,33 @@ impl SentinelSet {
         Self::behind(|master| MasterPorts { replicas: [master; 2], sentinels: master })
     }
 
+    /// Starts one whose servers have an access control list: the lines of an ACL file.
+    pub fn start_guarded(acl: &str) -> Self {
+        Self::run(Some(acl), |master| MasterPorts { replicas: [master; 2], sentinels: master })
+    }
+
     /// The same where the master is reached through other ports, which `ports` makes of its own.
     ///
     /// # Panics
     /// If it does not come together.
     pub fn behind(ports: impl FnOnce(u16) -> MasterPorts) -> Self {
+        Self::run(None, ports)
+    }
+
+    fn run(acl: Option<&str>, ports: impl FnOnce(u16) -> MasterPorts) -> Self {
         let safe = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-ping-replica-period", "1"];
         let safe = || safe.into_iter().map(str::to_owned);
         let diskless = || ["--repl-diskless-sync-delay", "0"].into_iter().map(str::to_owned);
         let arguments = || safe().chain(diskless());
-        let master = RedisServer::start_with(&arguments().collect::<Vec<_>>());
+        let master = RedisServer::run_with(acl, &arguments().collect::<Vec<_>>());
         let ports = ports(master.port());
         let replicas = ports.replicas.map(|port| {
             let following = ["--replicaof".to_owned(), format!("127.0.0.1 {port}")];
-            RedisServer::start_with(&arguments().chain(following).collect::<Vec<_>>())
+            RedisServer::run_with(acl, &arguments().chain(following).collect::<Vec<_>>())
         });
         let servers = [master].into_iter().chain(replicas).collect();
-        let sentinels = (0..3).map(|_| RedisServer::run(|port, directory| sentinel(port, directory, ports.sentinels)));
+        let sentinels =
+            (0..3).map(|_| RedisServer::start_of(|port, directory| sentinel(port, directory, ports.sentinels, acl)));
         let set = Self { servers, sentinels: sentinels.collect() };
         set.await_all();
         set
@@ -102,13 +113,15 @@ impl SentinelSet {
 }
 
 /// A sentinel writes what it learns into its configuration.
-fn sentinel(port: u16, directory: &Path, master: u16) -> Vec<String> {
+fn sentinel(port: u16, directory: &Path, master: u16, acl: Option<&str>) -> Vec<String> {
     let file = directory.join("sentinel.conf");
     let text = format!(
         "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} {QUORUM}\n\
          sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n",
         directory.display()
     );
+    let credentials = format!("sentinel auth-user {MASTER} {ADMIN}\nsentinel auth-pass {MASTER} {ADMIN}\n");
+    let text = if acl.is_some() { text + &credentials } else { text };
     std::fs::write(&file, text).expect("our own directory can be written");
     vec![file.display().to_string(), "--sentinel".to_owned()]
 }

@@ -9,7 +9,7 @@ use redis::{Cmd, RedisError, ScriptInvocation, Value, cmd};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use crate::error::{Result, StoreErrorKind};
+use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE, LOOKUP_DEADLINE, Replicas};
 use crate::url::RedisUrl;
 
@@ -56,12 +56,15 @@ impl Connections {
         let acts = Link::new(Arc::clone(&topology), Place::OnItsOwn);
         let opening = async {
             acts.send(CONNECT_DEADLINE, async |connection| cmd("PING").query_async(connection).await).await?;
-            Meters::open(url).await
+            Meters::open(url, topology.user()).await
         };
         let opened = tokio::time::timeout(CONNECT_DEADLINE, opening).await.unwrap_or_else(|_| {
             Err(StoreErrorKind::Unavailable.with(format!("no answer within {} s", CONNECT_DEADLINE.as_secs())))
         });
-        let meters = opened.map_err(|error| error.kind().with(format!("cannot reach {url}: {error}")))?;
+        let meters = opened.map_err(|error| {
+            let failed = if error.kind() == StoreErrorKind::Refused { "cannot use" } else { "cannot reach" };
+            error.kind().with(format!("{failed} {url}: {}", error.cause()))
+        })?;
         Ok(Self {
             topology,
             confirm_key: format!("{{{namespace}}}:confirm"),
@@ -117,42 +120,38 @@ impl Connections {
         let Ok(_turn) = self.confirming.acquire().await else {
             return Err(StoreErrorKind::Unconfirmed.with("the store is being closed"));
         };
-        let waited = match self.await_replicas(self.take_idle(), run, until).await {
-            Ok(waited) => Ok(waited),
+        let reached = match self.await_replicas(self.take_idle(), run, until).await {
+            Ok(reached) => reached,
             // An idle link may still lead to a server that is no master any more.
-            Err(_) => self.await_replicas(self.new_link(), run, until).await,
+            Err(_) => self.await_replicas(self.new_link(), run, until).await?,
         };
         let count = self.replicas.count;
-        match waited?.reached {
-            reached if reached < count => {
-                Err(StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it")))
-            }
-            _ => Ok(()),
+        if reached < count {
+            return Err(StoreErrorKind::Unconfirmed.with(format!("{reached} of {count} replicas have it")));
         }
+        Ok(())
     }
 
-    /// Waits for what this run of the master has written so far. Fails where the link leads to another run.
-    async fn await_replicas(&self, link: Link, run: &RunId, until: Instant) -> Result<Waited> {
-        let mut waited = self.write_and_wait(&link, run, until).await?;
-        if !waited.has_written {
-            // The first confirmation in this store, or the key was removed.
+    /// How many replicas have what this run of the master has written so far. Fails where the link leads to another
+    /// run.
+    async fn await_replicas(&self, link: Link, run: &RunId, until: Instant) -> Result<u32> {
+        let mut reached = self.write_and_wait(&link, run, until).await?;
+        if reached.is_none() {
             let mut making = scripts::CONFIRM.prepare_invoke();
             making.key(&self.confirm_key);
             let made = link.send_alone(COMMIT_DEADLINE, async |connection| making.invoke_async(connection).await).await;
-            made.map_err(|error| StoreErrorKind::Unconfirmed.with(error))?;
-            waited = self.write_and_wait(&link, run, until).await?;
-        }
-        if !waited.has_written {
-            return Err(StoreErrorKind::Unconfirmed.with("the key of confirmations is not there after it was made"));
+            made.map_err(unconfirmed)?;
+            reached = self.write_and_wait(&link, run, until).await?;
         }
         self.put_back(link, run);
-        Ok(waited)
+        reached.ok_or_else(|| StoreErrorKind::Unconfirmed.with("the key of confirmations is removed again and again"))
     }
 
     /// WAIT covers what its own connection has written, and of other connections what was written before that. Where
     /// a connection has written nothing, most servers answer at once. So the key of confirmations is written first,
-    /// in the same pipeline: by PEXPIRE, which Redis takes also when its memory is full.
-    async fn write_and_wait(&self, link: &Link, run: &RunId, until: Instant) -> Result<Waited> {
+    /// in the same pipeline: by PEXPIRE, which Redis takes also when its memory is full. `None` where there is no such
+    /// key, so that nothing was written and WAIT says nothing.
+    async fn write_and_wait(&self, link: &Link, run: &RunId, until: Instant) -> Result<Option<u32>> {
         let left = until.saturating_duration_since(Instant::now());
         let wait = self.replicas.wait.min(left.saturating_sub(ANSWER_MARGIN)).max(Duration::from_millis(1));
         let mut commands = redis::pipe();
@@ -160,13 +159,13 @@ impl Connections {
         commands.cmd("WAIT").arg(self.replicas.count).arg(ms(wait));
         let waiting = async |connection: &mut redis::aio::MultiplexedConnection| commands.query_async(connection).await;
         let answer = link.send_alone(wait + LOOKUP_DEADLINE, waiting).await;
-        let (answer, confirming) = answer.map_err(|error| StoreErrorKind::Unconfirmed.with(error))?;
+        let (answer, confirming) = answer.map_err(unconfirmed)?;
         if confirming != *run {
             return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
         }
-        let (has_written, reached) =
+        let (has_written, reached): (bool, u32) =
             redis::from_redis_value(answer).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-        Ok(Waited { has_written, reached })
+        Ok(has_written.then_some(reached))
     }
 
     /// Sends a meter's command to where that meter is.
@@ -174,7 +173,7 @@ impl Connections {
         match &self.meters {
             Meters::WithRecords => self.command(command, deadline).await,
             Meters::Spread(cluster) => {
-                within(deadline, command.query_async(&mut ClusterConnection::clone(cluster))).await
+                self.within(deadline, command.query_async(&mut ClusterConnection::clone(cluster))).await
             }
         }
     }
@@ -184,8 +183,16 @@ impl Connections {
         match &self.meters {
             Meters::WithRecords => self.script(invocation, deadline).await.map(|(value, _)| value),
             Meters::Spread(cluster) => {
-                within(deadline, invocation.invoke_async(&mut ClusterConnection::clone(cluster))).await
+                self.within(deadline, invocation.invoke_async(&mut ClusterConnection::clone(cluster))).await
             }
+        }
+    }
+
+    async fn within(&self, deadline: Duration, act: impl Future<Output = redis::RedisResult<Value>>) -> Result<Value> {
+        match tokio::time::timeout(deadline, act).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failure(&error, self.topology.user())),
+            Err(_) => Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis()))),
         }
     }
 
@@ -210,16 +217,9 @@ impl Connections {
     }
 }
 
-/// What came of waiting for replicas.
-struct Waited {
-    /// Whether the connection has written something before it waited. If not, `reached` means nothing.
-    has_written: bool,
-    /// Replicas that have everything that was written before.
-    reached: u32,
-}
-
 impl Meters {
-    async fn open(url: &RedisUrl) -> Result<Self> {
+    async fn open(url: &RedisUrl, user: &str) -> Result<Self> {
+        let failure = |error: RedisError| failure(&error, user);
         let RedisUrl::Cluster(servers) = url else { return Ok(Meters::WithRecords) };
         let servers =
             servers.iter().map(|server| info(server)).collect::<redis::RedisResult<Vec<_>>>().map_err(failure)?;
@@ -234,14 +234,18 @@ impl Meters {
     }
 }
 
-fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+/// Why something that was written is not confirmed. That Redis refuses the command is for the operator to change.
+fn unconfirmed(error: StoreError) -> StoreError {
+    match error.kind() {
+        StoreErrorKind::Refused => error,
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::WrongStore
+        | StoreErrorKind::Unconfirmed
+        | StoreErrorKind::Full
+        | StoreErrorKind::Corrupt => StoreErrorKind::Unconfirmed.with(error),
+    }
 }
 
-async fn within(deadline: Duration, act: impl Future<Output = redis::RedisResult<Value>>) -> Result<Value> {
-    match tokio::time::timeout(deadline, act).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failure(error)),
-        Err(_) => Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis()))),
-    }
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

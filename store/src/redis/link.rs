@@ -15,6 +15,7 @@ use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::CONNECT_DEADLINE;
 
 use super::master::Topology;
+use super::refusal;
 
 /// A shared connection on which nothing was answered for so long, while something was waited for, is replaced,
 /// and who waits is told: the answer would come too late for all others.
@@ -124,7 +125,7 @@ impl Link {
             Ok(open) => open,
             Err(error) => {
                 self.lose(serial);
-                return Err(kind(&error).with(error));
+                return Err(failure(&error, self.topology.user()));
             }
         };
         self.lock().answered_at.get_or_insert_with(Instant::now);
@@ -145,7 +146,7 @@ impl Link {
                 if ends_connection(&error) {
                     self.lose(serial);
                 }
-                Err(failure(error))
+                Err(failure(&error, self.topology.user()))
             }
         }
     }
@@ -226,14 +227,18 @@ fn ends_connection(error: &RedisError) -> bool {
         || matches!(error.code(), Some("NOREPLICAS" | "UNBLOCKED"))
 }
 
-pub(super) fn failure(error: RedisError) -> StoreError {
-    kind(&error).with(error)
+/// An error of the server or of the way to it, met as a user of Redis.
+pub(super) fn failure(error: &RedisError, user: &str) -> StoreError {
+    match refusal::sentence(error, user) {
+        Some(sentence) => StoreErrorKind::Refused.with(sentence),
+        None => kind(error).with(error.clone()),
+    }
 }
 
 fn kind(error: &RedisError) -> StoreErrorKind {
     match (error.kind(), error.code()) {
         (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
-        (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => StoreErrorKind::Refused,
+        (_, Some("NOAUTH" | "WRONGPASS")) => StoreErrorKind::Refused,
         (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
         // A slot that is on its way to another server: no script of ours can run. There is no code for it.
         (ErrorKind::Server(ServerErrorKind::ResponseError), _)

@@ -46,6 +46,15 @@ impl Topology {
         Ok(Self { kind, found: Mutex::default() })
     }
 
+    /// The user of Redis that the connections are for.
+    pub(super) fn user(&self) -> &str {
+        let server = match &self.kind {
+            Kind::Standalone(server) | Kind::Sentinel { server, .. } => Some(server),
+            Kind::Cluster { servers, .. } => servers.first(),
+        };
+        server.and_then(|server| server.redis_settings().username()).unwrap_or("default")
+    }
+
     /// Connects to the master as it is known now. Who only believes to be one is noticed by its writes.
     pub(super) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let (connection, found) = self.find().await?;

@@ -4,6 +4,9 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+/// What calls a command in a script.
+const CALL: &str = "redis.call('";
+
 /// `flags` is what follows `#!lua` in the script's first line; files are joined in order.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $flags:literal, [$($file:literal),+];)*) => {
@@ -11,7 +14,20 @@ macro_rules! scripts {
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(concat!("#!lua", $flags, "\n", $(include_str!(concat!("lua/", $file, ".lua"))),+))
         });)*
+
+        /// All scripts with their text.
+        static ALL: &[(&LazyLock<Script>, &str)] = &[
+            $((&$name, concat!("#!lua", $flags, "\n", $(include_str!(concat!("lua/", $file, ".lua"))),+))),*
+        ];
     };
+}
+
+/// The command that a script calls at a line, where both are known. Redis 7.0 reports a refused command only so.
+pub(super) fn command_at(hash: &str, line: usize) -> Option<&'static str> {
+    let (_, text) = ALL.iter().find(|(script, _)| script.get_hash() == hash)?;
+    // A call that is written over several lines may be reported at any of them.
+    let calls = text.lines().take(line).filter_map(|line| Some(line.split_once(CALL)?.1));
+    calls.last()?.split_once('\'').map(|(command, _)| command)
 }
 
 scripts! {
@@ -50,4 +66,17 @@ scripts! {
     QUARANTINE = " flags=no-writes", ["common", "quarantine"];
     QUEUE_NUMBERS = " flags=no-writes", ["common", "queue_numbers"];
     TRIM = " flags=allow-oom", ["common", "queue", "trim"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_of_a_line_is_the_last_call_up_to_it() {
+        let hash = CONFIRM.get_hash();
+        let found = [1, 4, 5, 6].map(|line| command_at(hash, line));
+        assert_eq!(found, [None, None, Some("SET"), Some("SET")]);
+        assert_eq!(command_at("another", 5), None);
+    }
 }

@@ -9,7 +9,7 @@ use gatepost_store::act::{Claim, CursorState};
 use gatepost_store::{Replicas, Settled, Store, StoreErrorKind, Versioned, Write, os_rng};
 use gatepost_test_support::SentinelSet;
 
-use crate::fixture::{Fixture, Place, change, commit};
+use crate::fixture::{Fixture, Place, acl_of, change, commit};
 
 /// How long anything may take here, on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -82,7 +82,7 @@ async fn a_lost_revocation_goes_before_what_came_in_between_and_a_lost_renaming_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_replicas_have_not_got_is_not_acknowledged() {
-    let set = SentinelSet::start();
+    let set = SentinelSet::start_guarded(&acl_of(&["unconfirmed"]));
     let mut place = Place::sentinel(&set, "unconfirmed");
     place.options.replicas = Replicas { count: 2, wait: Duration::from_millis(200) };
     let test = place.fixture().await;
@@ -119,7 +119,7 @@ async fn full_redis_confirms_a_revocation_also_where_nothing_was_confirmed_befor
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_master_confirms_what_it_writes_and_its_replicas_have_not_got_is_not_acknowledged() {
-    let mut set = SentinelSet::start();
+    let mut set = SentinelSet::start_guarded(&acl_of(&["confirmed"]));
     let mut place = Place::sentinel(&set, "confirmed");
     place.options.replicas = Replicas { count: 1, wait: Duration::from_millis(500) };
     let test = place.fixture().await;

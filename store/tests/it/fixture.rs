@@ -20,6 +20,19 @@ use gatepost_test_support::records::{self, project, stamps};
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 use tempfile::TempDir;
 
+/// The access control list that operators are given. Every store on Redis is tested under it.
+pub(crate) const ACL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/redis/gatepost.acl"));
+/// The user in it, and the password that operators replace.
+const CREDENTIALS: &str = "gatepost:CHANGE-ME";
+
+/// The list for stores in other namespaces than the one that it names.
+pub(crate) fn acl_of(namespaces: &[&str]) -> String {
+    let patterns = namespaces.iter().map(|name| format!("~{{{name}}}:* ~{{{name}:*")).collect::<Vec<_>>().join(" ");
+    let acl = ACL.replace("~{gp}:* ~{gp:*", &patterns);
+    assert_ne!(acl, ACL);
+    acl
+}
+
 /// A place for a store, and what keeps it alive.
 pub(crate) struct Place {
     pub options: StoreOptions,
@@ -49,18 +62,23 @@ impl Place {
     }
 
     pub(crate) fn redis() -> Self {
-        let redis = RedisServer::start();
-        let url = StoreUrl::parse(&redis.url()).unwrap();
-        Self::at(url, None, Some(redis))
+        Self::on(RedisServer::start_guarded(ACL))
     }
 
+    /// On a server that was started with the list.
+    pub(crate) fn on(redis: RedisServer) -> Self {
+        Self::at(guarded(&redis.url()), None, Some(redis))
+    }
+
+    /// On servers that were started with the list for this namespace.
     pub(crate) fn sentinel(set: &SentinelSet, case: &str) -> Self {
-        let place = Self::at(StoreUrl::parse(&set.url()).unwrap(), None, None);
+        let place = Self::at(guarded(&set.url()), None, None);
         place.confirmed_in(case, 2)
     }
 
+    /// On servers that were started with the list for this namespace.
     pub(crate) fn cluster(cluster: &RedisCluster, case: &str) -> Self {
-        let place = Self::at(StoreUrl::parse(&cluster.url()).unwrap(), None, None);
+        let place = Self::at(guarded(&cluster.url()), None, None);
         place.confirmed_in(case, 1)
     }
 
@@ -101,6 +119,11 @@ impl Place {
         let project = store.project(&project.id).await.unwrap().unwrap();
         Fixture { store, account, project, skew: self.options.skew.clone(), place: self }
     }
+}
+
+/// The store's URL, for the user of the list.
+fn guarded(url: &str) -> StoreUrl {
+    StoreUrl::parse(&url.replacen("://", &format!("://{CREDENTIALS}@"), 1)).unwrap()
 }
 
 impl Fixture {

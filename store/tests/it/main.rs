@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod acl;
 mod edge;
 mod failover;
 mod fixture;
@@ -13,7 +14,7 @@ mod queue;
 mod records;
 mod trim;
 
-use fixture::Place;
+use fixture::{Place, acl_of};
 use gatepost_test_support::{RedisCluster, SentinelSet};
 
 /// One test for each case and backend.
@@ -32,17 +33,20 @@ macro_rules! conformance {
             async fn $case() { super::$area::$case(super::Place::redis()).await; })*
         }
 
+        /// A namespace for each case.
+        const NAMESPACES: &[&str] = &[$(stringify!($case)),*];
+
         /// All cases one after the other, each in a namespace of its own.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn the_suite_runs_on_sentinel() {
-            let set = SentinelSet::start();
+            let set = SentinelSet::start_guarded(&acl_of(NAMESPACES));
             $(Box::pin($area::$case(Place::sentinel(&set, stringify!($case)))).await;)*
         }
 
         /// All cases one after the other, each in a namespace of its own and hence on any of the masters.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn the_suite_runs_on_a_cluster() {
-            let cluster = RedisCluster::start();
+            let cluster = RedisCluster::start_guarded(&acl_of(NAMESPACES));
             $(Box::pin($area::$case(Place::cluster(&cluster, stringify!($case)))).await;)*
         }
     };

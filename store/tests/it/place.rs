@@ -7,8 +7,9 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::time::Version;
 use gatepost_store::act::{CommitAnswer, CursorState};
 use gatepost_store::{Replicas, Store, StoreErrorKind, Write, os_rng};
+use gatepost_test_support::RedisServer;
 
-use crate::fixture::{Place, account, change, commit};
+use crate::fixture::{Place, account, acl_of, change, commit};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_store_at_the_address_is_an_outage_for_every_kind_of_act() {
@@ -36,7 +37,8 @@ async fn another_store_at_the_address_is_an_outage_for_every_kind_of_act() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn namespaces_of_one_redis_do_not_see_each_other() {
-    let test = Place::redis().fixture().await;
+    let redis = RedisServer::start_guarded(&acl_of(&["gp", "other"]));
+    let test = Place::on(redis).fixture().await;
     let mut options = test.place.options.clone();
     options.namespace = "other".to_owned();
     let other = Store::open_or_create(&options, &test.place.master).await.unwrap();
@@ -53,10 +55,9 @@ async fn namespaces_of_one_redis_do_not_see_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_may_evict_is_refused_unless_allowed() {
     let test = Place::redis().fixture().await;
-    let port = test.place.redis.as_ref().unwrap().port().to_string();
-    for setting in [["maxmemory", "1gb"], ["maxmemory-policy", "allkeys-lru"]] {
-        let set = std::process::Command::new("redis-cli").args(["-p", &port, "config", "set"]).args(setting).output();
-        assert!(set.unwrap().status.success());
+    let redis = test.place.redis.as_ref().unwrap();
+    for [setting, value] in [["maxmemory", "1gb"], ["maxmemory-policy", "allkeys-lru"]] {
+        assert_eq!(redis.ask(&["config", "set", setting, value]), "OK");
     }
     let refused = Store::open(&test.place.options, &test.place.master).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
@@ -71,9 +72,7 @@ async fn a_redis_that_may_evict_is_refused_unless_allowed() {
 async fn a_full_redis_refuses_what_is_new_and_lets_shut_off_what_is_there() {
     let test = Place::redis().fixture().await;
     let (key, _) = test.key().await;
-    let port = test.place.redis.as_ref().unwrap().port().to_string();
-    let set = std::process::Command::new("redis-cli").args(["-p", &port, "config", "set", "maxmemory", "1mb"]).output();
-    assert!(set.unwrap().status.success());
+    assert_eq!(test.place.redis.as_ref().unwrap().ask(&["config", "set", "maxmemory", "1mb"]), "OK");
     let write = change(Action::AccountCreated, vec![Write::create(account("second"))], None);
     assert_eq!(test.store.commit(&write).await.unwrap_err().kind(), StoreErrorKind::Full);
     let off =
