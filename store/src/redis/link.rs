@@ -28,6 +28,17 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunId(Arc<str>);
 
+impl RunId {
+    /// The one in a server's description of itself. Without it nobody would notice another master.
+    fn of(info: &str) -> RedisResult<Self> {
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::trim);
+        let run = run.filter(|run| !run.is_empty());
+        run.map(|run| Self(run.into())).ok_or_else(|| {
+            (ErrorKind::Client, "the server does not say which run of it answers (run_id of INFO server)").into()
+        })
+    }
+}
+
 /// How a link finds its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -197,8 +208,7 @@ async fn open(topology: Arc<Topology>, place: Place) -> Opened {
             Place::BesideActs => topology.connect_beside().await?,
         };
         let info: String = cmd("INFO").arg("server").query_async(&mut connection).await?;
-        let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
-        Ok((connection, RunId(run.into())))
+        Ok((connection, RunId::of(&info)?))
     };
     let opened = tokio::time::timeout(CONNECT_DEADLINE, opening).await;
     let error = match opened {
@@ -248,5 +258,18 @@ fn kind(error: &RedisError) -> StoreErrorKind {
         }
         (ErrorKind::Server(ServerErrorKind::ResponseError), _) => StoreErrorKind::Corrupt,
         _ => StoreErrorKind::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_that_does_not_name_its_run_is_not_used() {
+        assert_eq!(RunId::of("# Server\r\nrun_id:abc\r\n").unwrap(), RunId("abc".into()));
+        for info in ["# Server\r\n", "run_id:\r\n", ""] {
+            assert!(RunId::of(info).is_err(), "{info:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::url::RedisUrl;
 
 use super::connection::Connections;
 
-/// The oldest major version that has all we use: script flags.
+/// The oldest major version of Redis, and of Valkey, that has all we use: script flags.
 const MIN_MAJOR: u32 = 7;
 
 /// Percent of `maxmemory` from which Redis counts as full: at the limit it frees and refuses in turn.
@@ -19,7 +19,10 @@ const FULL_AT_PERCENT: u64 = 95;
 pub(super) async fn check(connections: &Connections, url: &RedisUrl, unsafe_redis: UnsafeRedis) -> Result<Vec<String>> {
     let info = connections.command(&redis::cmd("INFO"), COMMIT_DEADLINE).await?;
     let text: String = redis::from_redis_value(info).map_err(|error| StoreErrorKind::Refused.with(error))?;
-    let (faults, warnings) = judge(&parse(&text), url);
+    let info = parse(&text);
+    let server = Server::of(&info);
+    tracing::info!(server = server.name, version = server.version, "connected to the server of the store");
+    let (faults, warnings) = judge(&info, url);
     match unsafe_redis {
         UnsafeRedis::Allowed => Ok([faults, warnings].concat()),
         UnsafeRedis::Refused if faults.is_empty() => Ok(warnings),
@@ -45,14 +48,34 @@ fn parse(info: &str) -> HashMap<&str, &str> {
     info.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect()
 }
 
+/// The server, by what it says of itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Server<'a> {
+    name: &'static str,
+    version: &'a str,
+}
+
+impl<'a> Server<'a> {
+    /// Every Valkey also claims to be Redis 7.2.4, for clients that know no other.
+    fn of(info: &HashMap<&'a str, &'a str>) -> Self {
+        match info.get("valkey_version") {
+            Some(version) => Self { name: "Valkey", version },
+            None => Self { name: "Redis", version: info.get("redis_version").copied().unwrap_or_default() },
+        }
+    }
+
+    fn major(&self) -> Option<u32> {
+        self.version.split('.').next()?.parse().ok()
+    }
+}
+
 /// Faults and warnings.
 fn judge(info: &HashMap<&str, &str>, url: &RedisUrl) -> (Vec<String>, Vec<String>) {
     let value = |name: &str| info.get(name).copied().unwrap_or_default();
     let mut faults = Vec::new();
-    let version = value("redis_version");
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < MIN_MAJOR) {
-        faults.push(format!("Redis has version {version:?}, {MIN_MAJOR}.0 or later is needed"));
+    let server = Server::of(info);
+    if server.major().is_none_or(|major| major < MIN_MAJOR) {
+        faults.push(format!("{} has version {:?}, {MIN_MAJOR}.0 or later is needed", server.name, server.version));
     }
     let policy = value("maxmemory_policy");
     if value("maxmemory") != "0" && policy != "noeviction" {
@@ -85,6 +108,17 @@ mod tests {
     fn judged_at(info: &str, url: &RedisUrl) -> (usize, usize) {
         let (faults, warnings) = judge(&parse(info), url);
         (faults.len(), warnings.len())
+    }
+
+    #[test]
+    fn valkey_is_judged_by_its_own_version() {
+        let redis = parse("redis_version:8.2.3\r\n");
+        assert_eq!(Server::of(&redis), Server { name: "Redis", version: "8.2.3" });
+        let text = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n";
+        assert_eq!(Server::of(&parse(text)), Server { name: "Valkey", version: "9.1.2" });
+        let old = text.replace("9.1.2", "6.0.0");
+        let (faults, _) = judge(&parse(&old), &RedisUrl::Standalone(String::new()));
+        assert_eq!(faults[0], "Valkey has version \"6.0.0\", 7.0 or later is needed");
     }
 
     #[test]
