@@ -9,7 +9,7 @@ use crate::bench::instructions;
 use crate::build_time::{BuildTime, cores};
 use crate::run::{run, run_with, tell};
 use crate::time_limit::within;
-use crate::{bare, install, npm, openapi, release, schemathesis, tidy};
+use crate::{bare, deny, install, npm, openapi, release, schemathesis, servers, tidy};
 
 /// The cores that limits are for. On fewer, all take as many times longer.
 const CORES: u64 = 2;
@@ -25,7 +25,7 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", limit_minutes: 4, check: |_| install::system() },
+    Step { name: "install", limit_minutes: 3, check: |_| install::system() },
     Step { name: "tidy", limit_minutes: 1, check: |_| tidy::check() },
     Step { name: "fmt", limit_minutes: 1, check: |_| run("cargo", &["fmt", "--all", "--check"]) },
     Step {
@@ -34,12 +34,13 @@ const STEPS: &[Step] = &[
         check: |_| run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
     Step { name: "npm", limit_minutes: 1, check: |_| npm::install() },
-    Step { name: "test", limit_minutes: 12, check: |_| test() },
-    Step { name: "schemathesis", limit_minutes: 3, check: schemathesis::check },
-    Step { name: "openapi", limit_minutes: 5, check: |_| openapi::check() },
-    Step { name: "instructions", limit_minutes: 8, check: |_| instructions() },
+    Step { name: "test", limit_minutes: 11, check: |_| test() },
+    Step { name: "servers", limit_minutes: 3, check: servers::check },
+    Step { name: "schemathesis", limit_minutes: 2, check: schemathesis::check },
+    Step { name: "openapi", limit_minutes: 4, check: |_| openapi::check() },
+    Step { name: "instructions", limit_minutes: 7, check: |_| instructions() },
     Step { name: "docs", limit_minutes: 2, check: |_| docs() },
-    Step { name: "deny", limit_minutes: 3, check: |_| deny() },
+    Step { name: "deny", limit_minutes: 4, check: |_| deny::check() },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
@@ -105,11 +106,6 @@ fn long() -> anyhow::Result<()> {
 fn docs() -> anyhow::Result<()> {
     let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
     run_with("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
-}
-
-fn deny() -> anyhow::Result<()> {
-    install::cargo_deny()?;
-    run("cargo", &["deny", "--workspace", "check", "bans", "licenses", "sources"])
 }
 
 /// Time since some moment, to tell how long a step took.

@@ -1,0 +1,44 @@
+//! The step `deny`, with a `cargo` that answers as cargo-deny does.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+/// Runs the step where `cargo deny fetch db` and `cargo deny … check … advisories` are these scripts.
+fn deny(fetch: &str, advisories: &str) -> Output {
+    let programs = tempfile::tempdir().unwrap();
+    let cargo = programs.path().join("cargo");
+    let script = format!("#!/bin/sh\ncase \"$*\" in\n*\"fetch db\") {fetch} ;;\n*advisories) {advisories} ;;\nesac\n");
+    std::fs::write(&cargo, script).unwrap();
+    std::fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut step = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    step.args(["test", "--only", "deny"]).env("PATH", format!("{}:/usr/bin:/bin", programs.path().display()));
+    step.output().unwrap()
+}
+
+#[test]
+fn advisories_out_of_reach_are_skipped_with_the_reason() {
+    let fetch = "echo 'Cloning…' >&2; echo 'fatal: Could not resolve host: github.com' >&2; echo >&2; exit 1";
+    let output = deny(fetch, "exit 1");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    let expected = "xtask: advisories SKIPPED, known vulnerabilities were not looked for: fatal: Could not resolve host: \
+                    github.com\n";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
+fn finding_fails_the_step() {
+    let output = deny("exit 0", "echo 'error[vulnerability]: …' >&2; exit 1");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{told}");
+    assert!(told.contains("error[vulnerability]") && !told.contains("SKIPPED"), "{told}");
+}
+
+#[test]
+fn step_passes_where_nothing_is_found() {
+    let output = deny("exit 0", "exit 0");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && !told.contains("SKIPPED"), "{told}");
+}
