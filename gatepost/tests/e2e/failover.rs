@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gatepost_test_support::{Fault, FaultProxy, MasterPorts, Origin, RedisCluster, SentinelSet};
@@ -48,19 +48,19 @@ async fn survives<R>(site: Site<R>, name: &str, fault: impl AsyncFnOnce(&R)) -> 
     let project = site.admin.project().await;
     let urls: Vec<String> = site.gateways.iter().map(|gateway| gateway.url("/x")).collect();
     let (steady, _) = site.admin.api_key(&project).await;
-    let (told, is_over) = (Mutex::new(Told::default()), AtomicBool::new(false));
-    let happening = async {
-        tokio::time::sleep(CALM).await;
-        fault(&site.redis).await;
-        tokio::time::sleep(CALM).await;
-        is_over.store(true, Ordering::Relaxed);
-    };
-    tokio::join!(
-        happening,
-        lives_of_keys(&site.admin, &urls, &project, &told, &is_over),
-        steady_use(&urls, &steady, &told, &is_over)
-    );
-    let told = told.into_inner().unwrap();
+    let (told, is_over) = (Arc::new(Mutex::new(Told::default())), Arc::new(AtomicBool::new(false)));
+    // As tasks of their own: a fault that takes long must not keep requests from being sent.
+    let (admin, all, seen, over) = (site.admin.clone(), urls.clone(), Arc::clone(&told), Arc::clone(&is_over));
+    let living = tokio::spawn(async move { lives_of_keys(&admin, &all, &project, &seen, &over).await });
+    let (seen, over) = (Arc::clone(&told), Arc::clone(&is_over));
+    let using = tokio::spawn(async move { steady_use(&urls, &steady, &seen, &over).await });
+    tokio::time::sleep(CALM).await;
+    fault(&site.redis).await;
+    tokio::time::sleep(CALM).await;
+    is_over.store(true, Ordering::Relaxed);
+    living.await.unwrap();
+    using.await.unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
     assert_eq!(told.wrong, Vec::<String>::new());
     check_answers(&site, &told).await;
     let expected = Expected {
