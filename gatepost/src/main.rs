@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::message(&format!("{error:#}"));
+            output::message(&output::sentence(&error));
             ExitCode::from(if error.is::<Wrong>() { WRONG_USE } else { FAILED })
         }
     }

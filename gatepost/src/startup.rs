@@ -9,6 +9,7 @@ use gatepost_store::{MasterKey, Store, StoreErrorKind, StoreUrl};
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::output;
 use crate::parts::{self, Missing};
 
 /// Between two tries.
@@ -46,7 +47,11 @@ pub(crate) async fn open_store(
         readiness.set("store", Err("not there yet".to_owned()));
         if Instant::now() >= log_at {
             let left_s = (config.store.start_timeout - waited).as_secs();
-            tracing::warn!(error = format!("{error:#}"), left_s, "the store does not answer yet, and is waited for");
+            tracing::warn!(
+                error = output::sentence(&error),
+                left_s,
+                "the store does not answer yet, and is waited for"
+            );
             log_at = Instant::now() + LOG_EVERY;
         }
         tokio::time::sleep(TRY_EVERY).await;

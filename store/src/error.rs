@@ -66,7 +66,8 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
+        // It is in our own text already.
+        self.source.source()
     }
 }
 

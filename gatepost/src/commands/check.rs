@@ -52,7 +52,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
 
 impl Findings {
     fn take<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.faults.push(format!("{:#}", error.into()))).ok()
+        result.map_err(|error| self.faults.push(output::sentence(&error.into()))).ok()
     }
 }
 
@@ -65,7 +65,7 @@ async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bo
         (StoreUrl::Embedded(directory), _) if !directory.join(master_key::STORE_FILE).exists() => {
             match private_file::check_writable(directory) {
                 Ok(()) => findings.notes.push(format!("a new store will be made in {}", directory.display())),
-                Err(error) => findings.faults.push(format!("{error:#}")),
+                Err(error) => findings.faults.push(output::sentence(&error)),
             }
         }
         (StoreUrl::Embedded(directory), Some(master)) => check_embedded(config, directory, master, findings).await,

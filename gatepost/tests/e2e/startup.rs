@@ -110,6 +110,13 @@ fn run_gateway(store: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// That the error a process ends with tells no cause twice.
+fn check_nothing_is_said_twice(log: &str) {
+    let error = log.lines().find_map(|line| line.strip_prefix("gatepost: ")).unwrap();
+    let parts: Vec<&str> = error.split(": ").collect();
+    assert!((1..parts.len()).all(|at| !parts[..at].contains(&parts[at])), "{error}");
+}
+
 #[test]
 fn what_may_pass_is_waited_for() {
     let loading = RedisServer::start();
@@ -142,6 +149,7 @@ fn what_may_pass_is_waited_for() {
         let ((code, log), store) = run.join().unwrap();
         assert!(code == Some(1) && log.contains(WAITED_FOR), "{store}: {code:?} {log}");
         assert!(log.contains("store unavailable"), "{store}: {log}");
+        check_nothing_is_said_twice(&log);
     }
 }
 
@@ -155,11 +163,14 @@ fn what_does_not_pass_ends_at_once() {
         (redis.url(), "there is no store at"),
         (with_password.url(), "refused"),
         (with_password.url().replace("redis://", "redis://:wrong@"), "refused"),
+        (format!("{}/99", redis.url()), "out of range"),
+        (redis.url().replace("redis://", "redis+cluster://"), "cluster support disabled"),
     ] {
         let (code, log) = run_gateway(&store);
         assert_eq!(code, Some(1), "{store}: {log}");
         assert!(!log.contains(WAITED_FOR), "{store}: {log}");
         assert!(log.contains(hint) && !log.contains("corrupt"), "{store}: {log}");
+        check_nothing_is_said_twice(&log);
     }
     create_access_key(&redis.url());
     let (mut command, _) = gateway(&redis.url(), "http://127.0.0.1:9");

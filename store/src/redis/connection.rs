@@ -13,7 +13,7 @@ use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{COMMIT_DEADLINE, CONNECT_DEADLINE, LOOKUP_DEADLINE, Replicas};
 use crate::url::RedisUrl;
 
-use super::link::{Link, Place, RunId, failure};
+use super::link::{Link, Place, RunId, connect_failure, failure};
 use super::master::{Topology, info};
 use super::scripts;
 
@@ -219,7 +219,7 @@ impl Connections {
 
 impl Meters {
     async fn open(url: &RedisUrl, user: &str) -> Result<Self> {
-        let failure = |error: RedisError| failure(&error, user);
+        let failure = |error: RedisError| connect_failure(&error, user);
         let RedisUrl::Cluster(servers) = url else { return Ok(Meters::WithRecords) };
         let servers =
             servers.iter().map(|server| info(server)).collect::<redis::RedisResult<Vec<_>>>().map_err(failure)?;

@@ -136,7 +136,7 @@ impl Link {
             Ok(open) => open,
             Err(error) => {
                 self.lose(serial);
-                return Err(failure(&error, self.topology.user()));
+                return Err(connect_failure(&error, self.topology.user()));
             }
         };
         self.lock().answered_at.get_or_insert_with(Instant::now);
@@ -235,6 +235,13 @@ fn ends_connection(error: &RedisError) -> bool {
         || error.is_unrecoverable_error()
         || error.is_io_error()
         || matches!(error.code(), Some("NOREPLICAS" | "UNBLOCKED"))
+}
+
+/// An error while connecting. Nothing of ours was read yet: what the server answers then is about its own settings, such
+/// as how many databases it has.
+pub(super) fn connect_failure(error: &RedisError, user: &str) -> StoreError {
+    let failure = failure(error, user);
+    if failure.kind() == StoreErrorKind::Corrupt { StoreErrorKind::Refused.with(error.clone()) } else { failure }
 }
 
 /// An error of the server or of the way to it, met as a user of Redis.
