@@ -2,6 +2,7 @@
 
 mod bodies;
 mod churn;
+mod confirmed;
 mod first;
 mod growth;
 mod latency;
@@ -73,6 +74,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("bodies", |extent| Box::pin(bodies::run(extent))),
     ("latency", |extent| Box::pin(latency::run(extent))),
     ("revocation", |extent| Box::pin(revocation::run(extent))),
+    ("confirmed", |extent| Box::pin(confirmed::run(extent))),
     ("threads", |extent| Box::pin(threads::run(extent))),
 ];
 

@@ -48,18 +48,7 @@ impl Site {
     /// Starts a Redis, on the core of the load, and makes a store.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let redis = RedisServer::start();
-        let options = StoreOptions {
-            url: StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?,
-            namespace: "gp".to_owned(),
-            unsafe_redis: UnsafeRedis::Refused,
-            replicas: Replicas::NONE,
-            write_format: Format::LATEST,
-            max_entries: MAX_ENTRIES,
-            clock: Arc::new(SystemClock),
-            skew: Skew::default(),
-        };
-        let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let store = Store::open_or_create(&options, &master).await?;
+        let store = open(&redis, Replicas::NONE).await?;
         let account = records::account("bench");
         let project = records::project(&account.id);
         commit(&store, Action::AccountCreated, vec![Write::create(account.clone())], None).await?;
@@ -92,11 +81,21 @@ impl Site {
     }
 
     async fn key(&self) -> anyhow::Result<MadeKey> {
+        self.key_by(&self.store).await
+    }
+
+    /// The same store once more, whose changes wait for replicas.
+    pub(crate) async fn store_with(&self, replicas: Replicas) -> anyhow::Result<Store> {
+        open(&self.redis, replicas).await
+    }
+
+    /// Makes a key through one of the stores of this site.
+    pub(crate) async fn key_by(&self, store: &Store) -> anyhow::Result<MadeKey> {
         let secret = records::secret();
-        let record = records::api_key(&self.project, &secret, |value| self.store.digest(value));
+        let record = records::api_key(&self.project, &secret, |value| store.digest(value));
         let value = secret.expose().to_owned();
         let write = Write::create(record.clone());
-        let event = commit(&self.store, Action::ApiKeyCreated, vec![write], Some(secret)).await?;
+        let event = commit(store, Action::ApiKeyCreated, vec![write], Some(secret)).await?;
         Ok(MadeKey { record, value, event })
     }
 
@@ -143,6 +142,21 @@ impl Site {
         commit(&self.store, Action::WebhookCreated, vec![Write::create(webhook)], None).await?;
         Ok(())
     }
+}
+
+async fn open(redis: &RedisServer, replicas: Replicas) -> anyhow::Result<Store> {
+    let options = StoreOptions {
+        url: StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?,
+        namespace: "gp".to_owned(),
+        unsafe_redis: UnsafeRedis::Refused,
+        replicas,
+        write_format: Format::LATEST,
+        max_entries: MAX_ENTRIES,
+        clock: Arc::new(SystemClock),
+        skew: Skew::default(),
+    };
+    let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(Store::open_or_create(&options, &master).await?)
 }
 
 async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> anyhow::Result<EventId> {
