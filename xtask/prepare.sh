@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
 case "$*" in
     only*) scopes=$2 wanted_mb=0 ;;
-    test*--only*) scopes='build step' wanted_mb=1000 ;;
+    test*--only* | test*--help*) scopes='build step' wanted_mb=1000 ;;
     test*) scopes='build step test' wanted_mb=14000 ;;
     *) scopes=build wanted_mb=2000 ;;
 esac
