@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 /// What calls a command in a script.
-const CALL: &str = "redis.call('";
+const CALL: &str = "redis.call(";
 
 /// `flags` is what follows `#!lua` in the script's first line; files are joined in order.
 macro_rules! scripts {
@@ -27,7 +27,8 @@ pub(super) fn command_at(hash: &str, line: usize) -> Option<&'static str> {
     let (_, text) = ALL.iter().find(|(script, _)| script.get_hash() == hash)?;
     // A call that is written over several lines may be reported at any of them.
     let calls = text.lines().take(line).filter_map(|line| Some(line.split_once(CALL)?.1));
-    calls.last()?.split_once('\'').map(|(command, _)| command)
+    // One whose command is a variable is not known.
+    calls.last()?.strip_prefix('\'')?.split_once('\'').map(|(command, _)| command)
 }
 
 scripts! {
@@ -78,5 +79,9 @@ mod tests {
         let found = [1, 4, 5, 6].map(|line| command_at(hash, line));
         assert_eq!(found, [None, None, Some("SET"), Some("SET")]);
         assert_eq!(command_at("another", 5), None);
+        let (script, text) = ALL.iter().find(|(_, text)| text.contains("redis.call(command")).unwrap();
+        let line = text.lines().position(|line| line.contains("redis.call(command")).unwrap();
+        assert_eq!(command_at(script.get_hash(), line + 1), None, "another call stands before it");
+        assert!(command_at(script.get_hash(), line).is_some());
     }
 }
