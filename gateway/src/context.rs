@@ -12,6 +12,7 @@ use crate::client::{Client, Peer};
 use crate::front::Target;
 use crate::in_flight::Ticket;
 use crate::request_id::RequestId;
+use crate::upstream_stream::Asked;
 
 /// One for each request.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     /// Place of the server among those of its upstream.
     pub(crate) server: Option<usize>,
     pub(crate) body_bytes: u64,
+    pub(crate) asked: Asked,
     _ticket: Ticket,
 }
 
@@ -109,6 +111,7 @@ impl Context {
             outcome: Outcome::Rejected,
             server: None,
             body_bytes: 0,
+            asked: Asked::Response,
             _ticket: ticket,
         }
     }

@@ -119,20 +119,20 @@ impl ProxyHttp for Proxy {
         let upstream = &self.upstreams[route.upstream];
         let server = upstream.choose(self.clock.as_ref());
         context.server = Some(server);
-        let asked = asked(session.req_header());
-        Ok(Box::new(upstream::peer(upstream.address(server), asked, &self.limits)))
+        context.asked = asked(session.req_header());
+        Ok(Box::new(upstream::peer(upstream.address(server), context.asked, &self.limits)))
     }
 
     async fn connected_to_upstream(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         _reused: bool,
         _peer: &HttpPeer,
         _fd: RawFd,
         digest: Option<&Digest>,
-        _context: &mut Context,
+        context: &mut Context,
     ) -> pingora::Result<()> {
-        upstream_stream::begin(digest, asked(session.req_header()));
+        upstream_stream::begin(digest, context.asked);
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             self.complete(request, context)?;
         }
-        if request.headers.contains_key(UPGRADE) && asked(session.req_header()) == Asked::Response {
+        if context.asked == Asked::OtherSwitch {
             request.remove_header(&UPGRADE);
             request.remove_header(&CONNECTION);
         }
@@ -164,7 +164,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        if response::rewrite(response, session.req_header().version)? == BodyEnd::Closed {
+        if response::rewrite(response, session.req_header())? == BodyEnd::Closed {
             session.set_keepalive(None);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -347,7 +347,7 @@ fn asked(request: &RequestHeader) -> Asked {
     let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket") && request.version == Version::HTTP_11;
     let has_body = request.headers.contains_key(TRANSFER_ENCODING)
         || request.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    if is_websocket && !has_body { Asked::WebSocket } else { Asked::Response }
+    if is_websocket && !has_body { Asked::WebSocket } else { Asked::OtherSwitch }
 }
 
 fn is_interim(status: StatusCode) -> bool {

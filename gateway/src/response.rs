@@ -2,8 +2,8 @@
 //! version of HTTP, and nothing that is between gateway and upstream alone (RFC 9110 section 7.6.1).
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, StatusCode, Version};
-use pingora::http::ResponseHeader;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::response_check::parse_length;
 
@@ -27,8 +27,8 @@ struct Found {
     hop_by_hop: bool,
 }
 
-/// Rewrites a response to a client of this version.
-pub(crate) fn rewrite(response: &mut ResponseHeader, client: Version) -> pingora::Result<BodyEnd> {
+/// Rewrites the response to a request.
+pub(crate) fn rewrite(response: &mut ResponseHeader, request: &RequestHeader) -> pingora::Result<BodyEnd> {
     response.set_version(Version::HTTP_11);
     let found = find(&response.headers);
     if found.hop_by_hop && response.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -41,10 +41,11 @@ pub(crate) fn rewrite(response: &mut ResponseHeader, client: Version) -> pingora
     if found.length {
         unite_lengths(response)?;
     }
-    if client == Version::HTTP_10 && found.encoding {
+    let has_chunks = found.encoding && request.version != Version::HTTP_10;
+    if found.encoding && !has_chunks {
         remove(response, &[&TRANSFER_ENCODING]);
     }
-    let is_framed = found.length || (found.encoding && client != Version::HTTP_10);
+    let is_framed = found.length || has_chunks || request.method == Method::HEAD;
     Ok(if is_framed { BodyEnd::Framed } else { BodyEnd::Closed })
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn peer(address: SocketAddr, asked: Asked, limits: &Limits) -> HttpPe
     peer.options.connection_timeout = Some(limits.connect_timeout);
     peer.options.total_connection_timeout = Some(limits.connect_timeout);
     peer.options.read_timeout = match asked {
-        Asked::Response => Some(limits.upstream_timeout),
+        Asked::Response | Asked::OtherSwitch => Some(limits.upstream_timeout),
         Asked::WebSocket => None,
     };
     peer.options.write_timeout = Some(limits.upstream_timeout);

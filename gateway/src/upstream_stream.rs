@@ -72,6 +72,8 @@ enum Stage {
 pub(crate) enum Asked {
     Response,
     WebSocket,
+    /// A switch that is not passed on, so a response.
+    OtherSwitch,
 }
 
 /// Begins a request on the stream that has this digest.
@@ -79,7 +81,7 @@ pub(crate) fn begin(digest: Option<&Digest>, asked: Asked) {
     let user_data = digest.and_then(|digest| digest.proxy_digest.as_ref()?.user_data.as_ref());
     if let Some(exchange) = user_data.and_then(|data| data.downcast_ref::<Arc<Exchange>>()) {
         exchange.set(match asked {
-            Asked::Response => Stage::Header,
+            Asked::Response | Asked::OtherSwitch => Stage::Header,
             Asked::WebSocket => Stage::HandshakeRequest,
         });
     }

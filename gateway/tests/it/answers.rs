@@ -286,6 +286,26 @@ async fn what_is_between_gateway_and_upstream_stays_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_a_body_ends_no_connection() {
+    let raw = Raw::start().await;
+    let mut stream = TcpStream::connect(raw.fixture.address).unwrap();
+    for (request, answer) in [
+        (HEAD, "HTTP/1.1 200 OK\r\n\r\n"),
+        (HEAD, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (GET, "HTTP/1.1 204 No Content\r\n\r\n"),
+        (GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n"),
+        (OLD_HEAD, "HTTP/1.1 200 OK\r\n\r\n"),
+    ] {
+        *raw.next.lock().unwrap() = Some(Reply::raw(answer, Then::GoOn));
+        let request = request.replace("KEY", &raw.fixture.key).replace("Connection: close\r\n", "");
+        let request = request.replace("HTTP/1.0\r\n", "HTTP/1.0\r\nConnection: keep-alive\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let got = read_answer(&mut stream).to_ascii_lowercase();
+        assert!(got.contains("\r\nconnection: keep-alive\r\n"), "{answer:?} to {:?}: {got}", &request[..16]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_after_an_interim_response_is_still_a_502() {
     let raw = Raw::start().await;
     let early = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
