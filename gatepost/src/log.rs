@@ -9,7 +9,7 @@ use gatepost_runtime::{LogWriter, Task};
 use prometheus::{IntCounter, Registry};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
@@ -79,7 +79,12 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(writer);
-    EnvFilter::new(filter).and_then(filter_fn(is_safe)).and_then(lines)
+    let filter = EnvFilter::new(filter);
+    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let is_safe = filter_fn(move |line| *line.level() <= most && is_safe(line)).with_max_level_hint(most);
+    // Only the outermost of them is asked for its highest level. Unknown, each line that a library could write would be
+    // looked at, some for each request.
+    lines.and_then(filter).and_then(is_safe)
 }
 
 /// Below errors, libraries print requests, responses and what they carry. Those of Redis carry digests, and its warnings
@@ -120,6 +125,16 @@ mod tests {
         let lines = lines(filter, move || Redacting(writer.clone()));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn the_highest_level_of_the_filter_is_known_before_a_line_is_written() {
+        for (filter, most) in
+            [("info", LevelFilter::INFO), ("warn,redis=debug", LevelFilter::DEBUG), ("off", LevelFilter::OFF)]
+        {
+            let subscriber = tracing_subscriber::registry().with(lines(filter, io::sink));
+            assert_eq!(tracing::Subscriber::max_level_hint(&subscriber), Some(most), "{filter}");
+        }
     }
 
     #[test]

@@ -172,10 +172,8 @@ pub(crate) fn masked<'a>(text: &'a str, headers: &HeaderMap, credential_names: &
         return Cow::Borrowed(text);
     }
     let mut masked = redact(text);
-    for credential in credential::presented(headers, credential_names) {
-        if (MIN_KEY_BYTES..=text.len()).contains(&credential.len()) {
-            masked = without(masked, credential);
-        }
+    for credential in credential::presented(headers, credential_names, text.len()) {
+        masked = without(masked, credential);
     }
     masked
 }

@@ -1,11 +1,15 @@
 //! Credentials in requests: found in the places that a route names, judged by the rule of one.
 
 use gatepost_domain::header_name::FoldedName;
+use gatepost_domain::key::MIN_KEY_BYTES;
 use gatepost_domain::permit::Denial;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
 use crate::options::CredentialPlace;
+
+/// Bytes of `Bearer` and the space after it; more spaces may follow.
+const BEARER_BYTES: usize = 7;
 
 /// The credential of a request; none if no place has one. A place that is there twice, or two places
 /// that differ, are a denial.
@@ -38,11 +42,22 @@ fn at<'a>(headers: &'a HeaderMap, place: &CredentialPlace) -> Result<Option<&'a 
     }
 }
 
-/// All values that stand where a credential may, believed or not, in any spelling of the place.
-pub(crate) fn presented<'a>(headers: &'a HeaderMap, names: &'a [FoldedName]) -> impl Iterator<Item = &'a [u8]> {
+/// All values of up to so many bytes that stand where a credential may, believed or not, in any spelling of the place.
+pub(crate) fn presented<'a>(
+    headers: &'a HeaderMap,
+    names: &'a [FoldedName],
+    max_bytes: usize,
+) -> impl Iterator<Item = &'a [u8]> {
+    let lengths = MIN_KEY_BYTES..=max_bytes;
     let is_place = |name: &HeaderName| names.iter().any(|place| place.matches(name.as_str()));
-    let values = headers.iter().filter(move |(name, _)| is_place(name)).map(|(_, value)| value.as_bytes());
-    values.map(|value| bearer(value).unwrap_or(value))
+    headers.iter().filter_map(move |(name, value)| {
+        // The length first, for it leaves few to compare.
+        let value = value.as_bytes();
+        if value.len() > max_bytes + BEARER_BYTES || value.len() < MIN_KEY_BYTES || !is_place(name) {
+            return None;
+        }
+        Some(bearer(value).unwrap_or(value)).filter(|credential| lengths.contains(&credential.len()))
+    })
 }
 
 /// What follows `Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).

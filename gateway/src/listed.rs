@@ -45,6 +45,9 @@ enum Applies {
 /// Returns the kind of the first entry in force that a name folds to.
 pub(crate) fn kind(name: &str, strip: Strip) -> Option<Kind> {
     let bucket = bucket(name.as_bytes());
+    if LENGTHS[bucket] & length_bit(name) == 0 {
+        return None;
+    }
     let places = &ORDER[STARTS[bucket]..STARTS[bucket + 1]];
     let mut entries = places.iter().map(|place| &LIST[usize::from(*place)]);
     entries.find(|listed| listed.covers(name) && listed.is_in_force(strip)).map(|listed| listed.kind)
@@ -102,6 +105,28 @@ const INDEX: ([u8; LIST.len()], [usize; BUCKETS + 1]) = {
 };
 static ORDER: [u8; LIST.len()] = INDEX.0;
 static STARTS: [usize; BUCKETS + 1] = INDEX.1;
+
+/// The lengths that names of a bucket have: a bit for each, the last one for all longer ones.
+static LENGTHS: [u64; BUCKETS] = {
+    let mut lengths = [0; BUCKETS];
+    let mut place = 0;
+    while place < LIST.len() {
+        let listed = &LIST[place];
+        let bit = length_bit(listed.name);
+        lengths[bucket(listed.name.as_bytes())] |= match listed.extent {
+            Extent::Whole => bit,
+            // This one and all above it.
+            Extent::Prefix => !(bit - 1),
+        };
+        place += 1;
+    }
+    lengths
+};
+
+const fn length_bit(name: &str) -> u64 {
+    let length = if name.len() < 63 { name.len() } else { 63 };
+    1 << length
+}
 
 const fn whole(kind: Kind, applies: Applies, name: &'static str) -> Listed {
     Listed { name, extent: Extent::Whole, kind, applies }

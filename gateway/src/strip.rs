@@ -14,6 +14,9 @@ use crate::listed::{self, Kind};
 use crate::options::Strip;
 use crate::route::Route;
 
+/// Names that are taken away by one look at all of them.
+const AT_ONCE: usize = 4;
+
 /// An identity name of the list, or all that begin so, which trusted proxies may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedName(Pattern);
@@ -86,12 +89,22 @@ impl Stripper {
         let is_forbidden = |headers: &HeaderMap, name: &HeaderName| {
             is_credential(headers, route, name) || self.takes_away(name.as_str(), peer)
         };
-        // One by one: there are few, and a list of them would be an allocation for each request.
-        while let Some(name) = headers.keys().find(|name| is_forbidden(headers, name)) {
-            let name = name.clone();
-            headers.remove(&name);
-            if peer == Peer::Trusted {
-                self.log_once(name.as_str());
+        // There are few, and a list of them would be an allocation for each request.
+        loop {
+            let mut found = [const { None }; AT_ONCE];
+            let forbidden = headers.keys().filter(|name| is_forbidden(headers, name));
+            for (place, name) in found.iter_mut().zip(forbidden) {
+                *place = Some(name.clone());
+            }
+            let is_last = found[AT_ONCE - 1].is_none();
+            for name in found.into_iter().flatten() {
+                headers.remove(&name);
+                if peer == Peer::Trusted {
+                    self.log_once(name.as_str());
+                }
+            }
+            if is_last {
+                return;
             }
         }
     }
