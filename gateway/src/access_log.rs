@@ -168,11 +168,12 @@ pub(crate) fn path<'a>(as_came: &'a [u8], context: &'a Context) -> &'a str {
 
 /// Masks what in a text of the client is a key: of our shape, or in a segment that holds a credential of the request.
 pub(crate) fn masked<'a>(text: &'a str, headers: &HeaderMap, credential_names: &[FoldedName]) -> Cow<'a, str> {
-    if text.len() < MIN_KEY_BYTES {
+    let longest_segment = text.as_bytes().split(|byte| *byte == b'/').map(<[u8]>::len).max().unwrap_or_default();
+    if longest_segment < MIN_KEY_BYTES {
         return Cow::Borrowed(text);
     }
     let mut masked = redact(text);
-    for credential in credential::presented(headers, credential_names, text.len()) {
+    for credential in credential::presented(headers, credential_names, longest_segment) {
         masked = without(masked, credential);
     }
     masked

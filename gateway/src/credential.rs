@@ -8,9 +8,6 @@ use http::{HeaderMap, HeaderName};
 
 use crate::options::CredentialPlace;
 
-/// Bytes of `Bearer` and the space after it; more spaces may follow.
-const BEARER_BYTES: usize = 7;
-
 /// The credential of a request; none if no place has one. A place that is there twice, or two places
 /// that differ, are a denial.
 pub(crate) fn find<'a>(headers: &'a HeaderMap, places: &[CredentialPlace]) -> Result<Option<&'a str>, Denial> {
@@ -48,16 +45,10 @@ pub(crate) fn presented<'a>(
     names: &'a [FoldedName],
     max_bytes: usize,
 ) -> impl Iterator<Item = &'a [u8]> {
-    let lengths = MIN_KEY_BYTES..=max_bytes;
     let is_place = |name: &HeaderName| names.iter().any(|place| place.matches(name.as_str()));
-    headers.iter().filter_map(move |(name, value)| {
-        // The length first, for it leaves few to compare.
-        let value = value.as_bytes();
-        if value.len() > max_bytes + BEARER_BYTES || value.len() < MIN_KEY_BYTES || !is_place(name) {
-            return None;
-        }
-        Some(bearer(value).unwrap_or(value)).filter(|credential| lengths.contains(&credential.len()))
-    })
+    let values = headers.iter().filter(move |(name, _)| is_place(name)).map(|(_, value)| value.as_bytes());
+    let credentials = values.map(|value| bearer(value).unwrap_or(value));
+    credentials.filter(move |credential| (MIN_KEY_BYTES..=max_bytes).contains(&credential.len()))
 }
 
 /// What follows `Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).

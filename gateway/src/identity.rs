@@ -6,9 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
-use crate::client::Client;
+use crate::client::{Client, Peer};
 use crate::context::Context;
-use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::strip::Stripper;
 
@@ -36,7 +35,7 @@ pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, stripper: &Str
         if let Some(facts) = &context.facts {
             add_key(headers, facts);
         }
-        add_origin(headers, context.client.as_ref(), &context.request_id);
+        add_origin(headers, context);
     });
 }
 
@@ -63,17 +62,20 @@ fn add_key(headers: &mut HeaderMap, facts: &KeyFacts) {
     }
 }
 
-/// Tells where the request came from.
-fn add_origin(headers: &mut HeaderMap, client: Option<&Client>, request_id: &RequestId) {
-    headers.insert(REQUEST_ID_NAME, request_id.header());
-    if let Some(client) = client {
-        let value = joined(headers, client).unwrap_or_else(|| client.header());
-        headers.insert(FORWARDED_FOR, value);
+/// Tells where the request came from. Of an untrusted peer nothing is left that says so.
+fn add_origin(headers: &mut HeaderMap, context: &Context) {
+    let is_said = |headers: &HeaderMap, name| context.peer == Peer::Trusted && headers.contains_key(name);
+    headers.insert(REQUEST_ID_NAME, context.request_id.header());
+    if let Some(client) = &context.client {
+        let before = if is_said(headers, FORWARDED_FOR) { joined(headers, client) } else { None };
+        headers.insert(FORWARDED_FOR, before.unwrap_or_else(|| client.header()));
     }
-    if !headers.contains_key(FORWARDED_PROTO) {
+    if !is_said(headers, FORWARDED_PROTO) {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
-    if let Some(host) = headers.get(HOST).filter(|_| !headers.contains_key(FORWARDED_HOST)) {
+    if !is_said(headers, FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST)
+    {
         let host = host.clone();
         headers.insert(FORWARDED_HOST, host);
     }

@@ -1,5 +1,9 @@
 //! Finds where a request ends among the bytes that come, so that the next one on its connection is read apart from it.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 /// Finds the empty line that ends a header, also if it comes in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderEnd {
@@ -8,15 +12,15 @@ pub(crate) struct HeaderEnd {
 }
 
 const END: &[u8; 4] = b"\r\n\r\n";
+/// Made once, for to make it costs as much as to search a header.
+static FIND_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
 
 impl HeaderEnd {
     /// Returns how many of these bytes belong to the header, if it ends among them.
     pub(crate) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.matched == 0 {
-            // A header has few lines: to look at their ends costs less than to search for a text.
-            let mut ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
-            if let Some(end) = ends.find(|end| bytes[..*end].ends_with(END)) {
-                return Some(end);
+            if let Some(at) = FIND_END.find(bytes) {
+                return Some(at + END.len());
             }
             let rest = &bytes[bytes.len().saturating_sub(END.len())..];
             self.step_through(rest);

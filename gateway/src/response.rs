@@ -23,6 +23,8 @@ pub(crate) enum BodyEnd {
 #[derive(Debug, Clone, Copy, Default)]
 struct Found {
     length: bool,
+    /// Whether there is more than one length, or a list of them.
+    has_several_lengths: bool,
     encoding: bool,
     hop_by_hop: bool,
 }
@@ -38,7 +40,7 @@ pub(crate) fn rewrite(response: &mut ResponseHeader, request: &RequestHeader) ->
         remove(response, &[&CONTENT_LENGTH, &TRANSFER_ENCODING]);
         return Ok(BodyEnd::Framed);
     }
-    if found.length {
+    if found.has_several_lengths {
         unite_lengths(response)?;
     }
     let has_chunks = found.encoding && request.version != Version::HTTP_10;
@@ -51,9 +53,12 @@ pub(crate) fn rewrite(response: &mut ResponseHeader, request: &RequestHeader) ->
 
 fn find(headers: &HeaderMap) -> Found {
     let mut found = Found::default();
-    for name in headers.keys() {
+    for (name, value) in headers {
         match name.as_str() {
-            "content-length" => found.length = true,
+            "content-length" => {
+                found.has_several_lengths |= found.length || value.as_bytes().contains(&b',');
+                found.length = true;
+            }
             "transfer-encoding" => found.encoding = true,
             "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" => found.hop_by_hop = true,
             _ => {}
@@ -69,13 +74,8 @@ fn has_no_content(status: StatusCode) -> bool {
 
 /// Makes one of equal lengths. Others did not pass the check of the header.
 fn unite_lengths(response: &mut ResponseHeader) -> pingora::Result<()> {
-    let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
-    let (Some(first), next) = (lengths.next(), lengths.next()) else { return Ok(()) };
-    if next.is_none() && !first.as_bytes().contains(&b',') {
-        return Ok(());
-    }
-    let first = first.as_bytes().split(|byte| *byte == b',').next().and_then(parse_length);
-    match first {
+    let first = response.headers.get(CONTENT_LENGTH);
+    match first.and_then(|first| first.as_bytes().split(|byte| *byte == b',').next()).and_then(parse_length) {
         Some(length) => response.insert_header(CONTENT_LENGTH, length.to_string()),
         None => Ok(()),
     }

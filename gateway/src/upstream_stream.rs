@@ -194,8 +194,16 @@ impl UpstreamStream {
     }
 
     /// Fails once both sides have been silent for too long.
+    #[inline]
     fn check_silence(&mut self, stage: Stage, context: &mut Context<'_>) -> io::Result<()> {
-        let Some(silence) = self.silence(stage) else { return Ok(()) };
+        match self.silence(stage) {
+            None => Ok(()),
+            Some(silence) => self.check_alarm(silence, context),
+        }
+    }
+
+    #[cold]
+    fn check_alarm(&mut self, silence: Duration, context: &mut Context<'_>) -> io::Result<()> {
         let deadline = self.last_active + silence;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if alarm.deadline() != deadline {

@@ -64,6 +64,7 @@ fn to_gateway(key: &str) -> Vec<String> {
         with(&format!("{key} /"), ""),
         with(&format!("GET http://{key}/"), ""),
         format!("GET /v1/{key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n"),
+        format!("GET /{key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: bearer       {key}\r\n\r\n"),
         format!("GET /open/{key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\napikey: {key}\r\n\r\n"),
         format!("GET /v1/{key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\napikey: {key}\r\nX-API-Key: other\r\n\r\n"),
         format!("GET /v1/{key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX_API_Key: {key}\r\n\r\n"),
