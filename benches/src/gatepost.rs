@@ -72,8 +72,19 @@ fn addresses(log: &str) -> HashMap<String, SocketAddr> {
 
 /// A program that was built with this one.
 pub(crate) fn built(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot tell where this program is")?;
-    let program = own.with_file_name(name);
+    built_in(&own_directory()?, name)
+}
+
+/// Where this program is.
+pub(crate) fn own_directory() -> anyhow::Result<PathBuf> {
+    let mut path = std::env::current_exe().context("cannot tell where this program is")?;
+    path.pop();
+    Ok(path)
+}
+
+/// A program that was built into a directory.
+pub(crate) fn built_in(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let program = directory.join(name);
     if !program.exists() {
         bail!("{} is not built: use cargo xtask bench", program.display());
     }

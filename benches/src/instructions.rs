@@ -6,9 +6,12 @@ mod callgrind;
 mod steps;
 mod whole;
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use clap::Args;
 
+use crate::gatepost::own_directory;
 use crate::report::{Table, tell};
 use baseline::{Baseline, Counts};
 
@@ -18,18 +21,22 @@ pub(crate) struct InstructionOptions {
     /// Make what was counted the baseline
     #[arg(long)]
     accept: bool,
+    /// Where the programs to count are [default: where this one is]
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
 }
 
 /// Counts, and fails where a count has left the baseline.
 pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
     callgrind::check_installed()?;
     let directory = tempfile::tempdir()?;
+    let programs = options.programs.clone().map_or_else(own_directory, Ok)?;
     let mut counts = Counts::new();
-    for step in steps::names()? {
-        let counted = steps::count(&step, directory.path())?;
+    for step in steps::names(&programs)? {
+        let counted = steps::count(&step, &programs, directory.path())?;
         counts.insert(step, counted);
     }
-    counts.extend(whole::count(directory.path()).await?);
+    counts.extend(whole::count(&programs, directory.path()).await?);
     let baseline = Baseline::read()?;
     let rows = baseline.compare(&counts);
     let mut table = Table::of(&["what", "instructions", "baseline", "change"]);

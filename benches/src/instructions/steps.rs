@@ -6,22 +6,25 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::callgrind::Counted;
-use crate::gatepost::built;
+use crate::gatepost::built_in;
 
 /// A step is run so often, and again so often: the difference is free of what a start costs.
 const FEW: u64 = 1_000;
 const MANY: u64 = 20_000;
 
+/// The program that runs them.
+const PROGRAM: &str = "hot-path";
+
 /// The steps that there are.
-pub(super) fn names() -> anyhow::Result<Vec<String>> {
-    let output = Command::new(built("hot-path")?).output().context("cannot run hot-path")?;
+pub(super) fn names(programs: &Path) -> anyhow::Result<Vec<String>> {
+    let output = Command::new(built_in(programs, PROGRAM)?).output().context("cannot run hot-path")?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
 /// Instructions of one run of a step.
-pub(super) fn count(step: &str, directory: &Path) -> anyhow::Result<u64> {
+pub(super) fn count(step: &str, programs: &Path, directory: &Path) -> anyhow::Result<u64> {
     let run = |times: u64| {
-        let mut counted = Counted::new(&built("hot-path")?, directory, &format!("step-{times}"));
+        let mut counted = Counted::new(&built_in(programs, PROGRAM)?, directory, &format!("step-{times}"));
         counted.command.args([step, &times.to_string()]);
         counted.run()
     };

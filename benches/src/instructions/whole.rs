@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::baseline::Counts;
 use super::callgrind::Counted;
-use crate::gatepost::{MASTER_KEY, built};
+use crate::gatepost::{MASTER_KEY, built_in};
 use crate::process;
 use crate::site::Site;
 
@@ -29,7 +29,7 @@ const GATEPOST: &str = "whole gateway";
 const PINGORA: &str = "whole plain Pingora";
 
 /// Counts both.
-pub(super) async fn count(directory: &Path) -> anyhow::Result<Counts> {
+pub(super) async fn count(programs: &Path, directory: &Path) -> anyhow::Result<Counts> {
     let site = Site::start().await?;
     let key = site.keys(1).await?.pop().context("no key was made")?;
     let request = format!(
@@ -47,8 +47,8 @@ pub(super) async fn count(directory: &Path) -> anyhow::Result<Counts> {
         counted.command.args(["--listen", &listen.to_string(), "--upstream", &upstream, "--threads", "1"]);
     };
     Ok(Counts::from([
-        (GATEPOST.to_owned(), a_request("gatepost", directory, &request, gatepost)?),
-        (PINGORA.to_owned(), a_request("plain-pingora", directory, &request, pingora)?),
+        (GATEPOST.to_owned(), a_request(&built_in(programs, "gatepost")?, directory, &request, gatepost)?),
+        (PINGORA.to_owned(), a_request(&built_in(programs, "plain-pingora")?, directory, &request, pingora)?),
     ]))
 }
 
@@ -59,14 +59,14 @@ pub(super) fn ratio(counts: &Counts) -> f64 {
 }
 
 fn a_request(
-    program: &str,
+    program: &Path,
     directory: &Path,
     request: &str,
     arrange: impl Fn(SocketAddr, &mut Counted),
 ) -> anyhow::Result<u64> {
     let run = |requests: usize, at_least: Duration| {
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut counted = Counted::new(&built(program)?, directory, program);
+        let mut counted = Counted::new(program, directory, "whole");
         // So that nothing depends on which worker takes what.
         counted.command.env("TOKIO_WORKER_THREADS", "1").stdout(Stdio::null()).stderr(Stdio::null());
         arrange(listen, &mut counted);
@@ -74,7 +74,7 @@ fn a_request(
         let asked = ask(listen, request, requests, at_least);
         process::signal(child.id(), "-TERM")?;
         child.wait()?;
-        let took = asked.with_context(|| format!("{program} under callgrind"))?;
+        let took = asked.with_context(|| format!("{} under callgrind", program.display()))?;
         Ok::<(u64, Duration), anyhow::Error>((counted.instructions()?, took))
     };
     let (many, took) = run(MANY, Duration::ZERO)?;
