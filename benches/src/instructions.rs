@@ -21,6 +21,9 @@ pub(crate) struct InstructionOptions {
     /// Make what was counted the baseline
     #[arg(long)]
     accept: bool,
+    /// Count each step alone, not whole programs, which take minutes to build
+    #[arg(long, conflicts_with = "accept")]
+    steps: bool,
     /// Where the programs to count are [default: where this one is]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -36,15 +39,21 @@ pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
         let counted = steps::count(&step, &programs, directory.path())?;
         counts.insert(step, counted);
     }
-    counts.extend(whole::count(&programs, directory.path()).await?);
-    let baseline = Baseline::read()?;
+    let mut baseline = Baseline::read()?;
+    if options.steps {
+        baseline = baseline.of(|name| !whole::NAMES.contains(&name));
+    } else {
+        counts.extend(whole::count(&programs, directory.path()).await?);
+    }
     let rows = baseline.compare(&counts);
     let mut table = Table::of(&["what", "instructions", "baseline", "change"]);
     for row in &rows {
         table.row(row.cells());
     }
     tell(&table.markdown());
-    tell(&format!("the gateway is {:.3} times a plain Pingora", whole::ratio(&counts)));
+    if let Some(ratio) = whole::ratio(&counts) {
+        tell(&format!("the gateway is {ratio:.3} times a plain Pingora"));
+    }
     if options.accept {
         return Baseline::write(counts);
     }

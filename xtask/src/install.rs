@@ -51,6 +51,6 @@ fn python_peers() -> anyhow::Result<()> {
 pub(crate) fn cargo_deny() -> anyhow::Result<()> {
     match is_there("cargo", &["deny", "--version"]) {
         Presence::There => Ok(()),
-        Presence::Missing => run("cargo", &["install", "cargo-deny", "--locked", "--version", CARGO_DENY]),
+        Presence::Missing => run("cargo", &["install", "cargo-deny", "--debug", "--locked", "--version", CARGO_DENY]),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::TestOptions;
-use crate::bench::instructions;
+use crate::bench::{Counted, instructions};
 use crate::build_time::{BuildTime, cores};
 use crate::run::{run, run_with, tell};
 use crate::time_limit::within;
@@ -19,34 +19,35 @@ const EVERYTHING: BuildTime = BuildTime { serial_s: 420, parallel_core_s: 1500 }
 /// A check by its name.
 struct Step {
     name: &'static str,
-    /// What it may take, from nothing, on [`CORES`]: about twice what it does.
-    limit_minutes: u64,
+    /// Seconds that it may take, from nothing, on [`CORES`]: about half as many again as it does.
+    limit_s: u64,
     check: fn(&TestOptions) -> anyhow::Result<()>,
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", limit_minutes: 3, check: |_| install::system() },
-    Step { name: "tidy", limit_minutes: 1, check: |_| tidy::check() },
-    Step { name: "fmt", limit_minutes: 1, check: |_| run("cargo", &["fmt", "--all", "--check"]) },
+    Step { name: "install", limit_s: 110, check: |_| install::system() },
+    Step { name: "tidy", limit_s: 20, check: |_| tidy::check() },
+    Step { name: "fmt", limit_s: 20, check: |_| run("cargo", &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
-        limit_minutes: 5,
+        limit_s: 290,
         check: |_| run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
-    Step { name: "npm", limit_minutes: 1, check: |_| npm::install() },
-    Step { name: "test", limit_minutes: 11, check: |_| test() },
-    Step { name: "servers", limit_minutes: 3, check: servers::check },
-    Step { name: "schemathesis", limit_minutes: 2, check: schemathesis::check },
-    Step { name: "openapi", limit_minutes: 4, check: |_| openapi::check() },
-    Step { name: "instructions", limit_minutes: 7, check: |_| instructions() },
-    Step { name: "docs", limit_minutes: 2, check: |_| docs() },
-    Step { name: "deny", limit_minutes: 4, check: |_| deny::check() },
+    Step { name: "npm", limit_s: 60, check: |_| npm::install() },
+    Step { name: "test", limit_s: 930, check: |_| test() },
+    Step { name: "servers", limit_s: 150, check: servers::check },
+    Step { name: "schemathesis", limit_s: 190, check: schemathesis::check },
+    Step { name: "openapi", limit_s: 190, check: |_| openapi::check() },
+    Step { name: "instructions", limit_s: 380, check: |_| instructions(Counted::Steps) },
+    Step { name: "docs", limit_s: 60, check: |_| docs() },
+    Step { name: "deny", limit_s: 220, check: |_| deny::check() },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
 const LONG_STEPS: &[Step] = &[
-    Step { name: "long", limit_minutes: 90, check: |_| long() },
-    Step { name: "bare", limit_minutes: 60, check: |_| bare::check() },
+    Step { name: "request", limit_s: 1_200, check: |_| instructions(Counted::All) },
+    Step { name: "long", limit_s: 5_400, check: |_| long() },
+    Step { name: "bare", limit_s: 3_600, check: |_| bare::check() },
 ];
 
 /// Runs all steps in order, or the one that was asked for.
@@ -85,7 +86,7 @@ fn chosen(options: &TestOptions) -> anyhow::Result<Vec<&'static Step>> {
 
 /// What a step may take on so many cores.
 fn limit(step: &Step, cores: u64) -> Duration {
-    Duration::from_secs(step.limit_minutes * 60 * CORES / cores.clamp(1, CORES))
+    Duration::from_secs(step.limit_s * CORES / cores.clamp(1, CORES))
 }
 
 /// Unit tests, conformance and end to end: one binary for each crate.
@@ -118,18 +119,18 @@ fn now() -> Duration {
 mod tests {
     use super::*;
 
-    /// What all steps of a plain run may take together, from nothing, on [`CORES`].
-    const MAX_MINUTES: u64 = 45;
+    /// Seconds that all steps of a plain run may take together, from nothing, on [`CORES`].
+    const MAX_S: u64 = 45 * 60;
 
     #[test]
     fn all_steps_together_stay_within_their_budget() {
-        let minutes: u64 = STEPS.iter().map(|step| step.limit_minutes).sum();
-        assert!(minutes <= MAX_MINUTES, "{minutes}");
+        let all_s: u64 = STEPS.iter().map(|step| step.limit_s).sum();
+        assert!(all_s <= MAX_S, "{all_s}");
     }
 
     #[test]
     fn one_core_takes_twice_as_long_and_four_no_less() {
-        let step = Step { name: "", limit_minutes: 5, check: |_| Ok(()) };
+        let step = Step { name: "", limit_s: 300, check: |_| Ok(()) };
         assert_eq!([0, 1, 2, 4].map(|cores| limit(&step, cores).as_secs()), [600, 600, 300, 300]);
     }
 }

@@ -28,9 +28,9 @@ pub(crate) fn within(limit: Duration, step: impl FnOnce() -> anyhow::Result<()>)
     });
     if is_over {
         bail!(
-            "it took longer than its limit of {} min: make it faster, or raise the limit in xtask/src/steps.rs \
+            "it took longer than its limit of {} s: make it faster, or raise the limit in xtask/src/steps.rs \
              (--no-time-limits runs it without)",
-            limit.as_secs() / 60
+            limit.as_secs()
         );
     }
     answer

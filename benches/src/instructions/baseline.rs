@@ -35,6 +35,11 @@ impl Baseline {
         }
     }
 
+    /// Only of some of what is counted.
+    pub(super) fn of(self, is_wanted: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.into_iter().filter(|(name, _)| is_wanted(name)).collect())
+    }
+
     pub(super) fn write(counts: Counts) -> anyhow::Result<()> {
         Ok(fs::write(path(), serde_json::to_string_pretty(&counts)? + "\n")?)
     }

@@ -27,6 +27,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
 const GATEPOST: &str = "whole gateway";
 const PINGORA: &str = "whole plain Pingora";
+/// Under which both are counted.
+pub(super) const NAMES: [&str; 2] = [GATEPOST, PINGORA];
 
 /// Counts both.
 pub(super) async fn count(programs: &Path, directory: &Path) -> anyhow::Result<Counts> {
@@ -52,10 +54,9 @@ pub(super) async fn count(programs: &Path, directory: &Path) -> anyhow::Result<C
     ]))
 }
 
-/// How much more the gateway does than a plain Pingora.
-pub(super) fn ratio(counts: &Counts) -> f64 {
-    let of = |name: &str| counts.get(name).copied().unwrap_or_default() as f64;
-    of(GATEPOST) / of(PINGORA)
+/// How much more the gateway does than a plain Pingora, if both were counted.
+pub(super) fn ratio(counts: &Counts) -> Option<f64> {
+    Some(*counts.get(GATEPOST)? as f64 / *counts.get(PINGORA)? as f64)
 }
 
 fn a_request(

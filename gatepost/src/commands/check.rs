@@ -47,7 +47,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
         bail!(findings.faults.join("\n"));
     }
     let routes = config.gateway.routes.len();
-    output::line(&format!("nothing is wrong: store {}, {routes} routes", config.store.url))
+    output::line(&format!("nothing is wrong: store {}, routes: {routes}", config.store.url))
 }
 
 impl Findings {
