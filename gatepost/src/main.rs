@@ -14,7 +14,7 @@ mod private_file;
 mod probes;
 mod redacting;
 mod signals;
-mod startup;
+mod store;
 
 use std::process::ExitCode;
 

@@ -12,15 +12,16 @@ use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions};
 use gatepost_ops::{OpsServer, Readiness};
 use gatepost_runtime::{Task, supervise};
-use gatepost_store::{MasterKey, Skew, Store, StoreOptions};
+use gatepost_store::Store;
 use gatepost_verify::{Feed, Meters, VerifyOptions};
 use prometheus::Registry;
 
 use crate::commands::Wrong;
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::probes::{self, Outage, StoreProbe};
 use crate::signals::Signals;
-use crate::{log, master_key, startup};
+use crate::store::{self, Missing};
+use crate::{log, master_key};
 
 /// Values that are no key are cached apart, this many for each key.
 const NEGATIVE_SHARE: u64 = 10;
@@ -58,13 +59,6 @@ impl Ended {
     }
 }
 
-/// Whether a store that is not there is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    Created,
-    Refused,
-}
-
 impl Process {
     /// Starts what every process has: log, store, operations pages. None if a signal has ended the wait for the store.
     pub(crate) async fn start(
@@ -80,7 +74,7 @@ impl Process {
         let ops = OpsServer::start(config.ops, readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find(&config.store)?;
-        let opening = startup::open_store(&config, &clock, &master, missing, &readiness);
+        let opening = store::await_store(&config, &clock, &master, missing, &readiness);
         let store = tokio::select! {
             opened = opening => opened?,
             () = signals.stop() => {
@@ -232,32 +226,4 @@ async fn sign_off(feed: Feed) {
 /// Ends an admin API within its time.
 pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
     server.stop(ADMIN_DRAIN).await;
-}
-
-/// How a store is opened by a configuration.
-fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) -> StoreOptions {
-    StoreOptions {
-        url: store.url.clone(),
-        namespace: store.namespace.clone(),
-        unsafe_redis: store.unsafe_redis,
-        replicas: store.replicas,
-        write_format: store.write_format,
-        max_entries,
-        clock: Arc::clone(clock),
-        skew: Skew::default(),
-    }
-}
-
-/// Opens the store of a configuration.
-pub(crate) async fn open_store(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    master: &MasterKey,
-    missing: Missing,
-) -> anyhow::Result<Store> {
-    let options = store_options(&config.store, config.retention.max_entries, clock);
-    Ok(match missing {
-        Missing::Created => Store::open_or_create(&options, master).await?,
-        Missing::Refused => Store::open(&options, master).await?,
-    })
 }

@@ -15,6 +15,7 @@ mod listed;
 mod message_end;
 mod metrics;
 pub mod options;
+mod passed_name;
 mod proxy;
 mod request_id;
 mod respond;
@@ -29,7 +30,8 @@ mod upstream;
 mod upstream_stream;
 mod watched;
 
-pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, Strip, UpstreamOptions};
+pub use listed::Strip;
+pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+pub use passed_name::{NotAnIdentityName, PassedName};
 pub use server::{Gateway, NotStarted, bind};
-pub use strip::{NotAnIdentityName, PassedName};
 pub use upstream::unresolved;

@@ -2,7 +2,15 @@
 
 use gatepost_domain::header_name::{begins_folded, folds_to};
 
-use crate::options::Strip;
+/// Which header names are taken away from requests, beside the credential's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strip {
+    /// All that servers take for an address, a method, a path, a host or an identity, if its sender may not say it.
+    Default,
+    /// What the gateway itself tells the upstream and, as before there was a choice, `Forwarded`, `X-Forwarded-*`,
+    /// `X-Real-IP` and the headers that override method and URL.
+    Ours,
+}
 
 /// A name of the list, or all names that begin so.
 #[derive(Debug)]

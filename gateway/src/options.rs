@@ -6,7 +6,8 @@ use gatepost_domain::permit::Requirement;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use crate::strip::PassedName;
+use crate::listed::Strip;
+use crate::passed_name::PassedName;
 
 /// All of it.
 #[derive(Debug, Clone)]
@@ -23,16 +24,6 @@ pub struct GatewayOptions {
     pub pass_headers: Vec<PassedName>,
     /// Bounds.
     pub limits: Limits,
-}
-
-/// Which header names are taken away from requests, beside the credential's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strip {
-    /// All that servers take for an address, a method, a path, a host or an identity, if its sender may not say it.
-    Default,
-    /// What the gateway itself tells the upstream and, as before there was a choice, `Forwarded`, `X-Forwarded-*`,
-    /// `X-Real-IP` and the headers that override method and URL.
-    Ours,
 }
 
 /// A route: which requests it takes, and what it asks of them.

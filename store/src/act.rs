@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::{Action, Fence, Scope};
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{EventId, GatewayId, KeyId, StoreId};
+use gatepost_domain::id::{EventId, GatewayId, KeyId};
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::format::Format;
@@ -324,19 +324,4 @@ pub struct Repeats {
     pub conflicts: u64,
     /// It could not be repeated for so long that it was given up.
     pub too_old: u64,
-}
-
-/// What a store knows of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreHead {
-    /// Which store it is.
-    pub id: StoreId,
-    /// The sealed pepper and data key.
-    pub envelope: Vec<u8>,
-    /// The number of the format in which it is written.
-    pub format: u32,
-    /// The least format that a program must be able to read.
-    pub min_reader: u32,
-    /// Whether values of our shape must have a right checksum.
-    pub checksum: gatepost_domain::key::Checksum,
 }

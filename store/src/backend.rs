@@ -11,11 +11,12 @@ use gatepost_domain::window::{Allowance, Limit, Unused};
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
     LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawLeased, RawLookup,
-    RawRecord, RawSettle, RawSwap, RawUsage, RecordName, Repeats, StoreHead, Swapped, TrimRule, Trimmed, UsageOf,
+    RawRecord, RawSettle, RawSwap, RawUsage, RecordName, Repeats, Swapped, TrimRule, Trimmed, UsageOf,
 };
 use crate::embedded::Embedded;
 use crate::error::Result;
 use crate::format::LaterFormat;
+use crate::head::StoreHead;
 use crate::redis::Redis;
 
 /// Where the acts are performed.

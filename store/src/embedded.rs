@@ -31,10 +31,11 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::watch;
 
-use crate::act::{KnownGateway, Repeats, StoreHead};
+use crate::act::{KnownGateway, Repeats};
 use crate::change::checksum;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::format::{self, Format};
+use crate::head::{self, StoreHead};
 use crate::options::{COMMIT_DEADLINE, Skew, StoreOptions};
 use room::Room;
 use tables::META;
@@ -251,7 +252,7 @@ fn head(transaction: &ReadTransaction) -> Result<Option<StoreHead>> {
 }
 
 fn put_head(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, head: &StoreHead) -> Result<()> {
-    for (name, value) in format::text_fields(head) {
+    for (name, value) in head::text_fields(head) {
         meta.insert(name, value.as_slice()).map_err(failure)?;
     }
     if head.format > Format::FIRST.number() {

@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use crate::act::StoreHead;
-
 /// The format of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Format(u32);
@@ -46,22 +44,6 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaterFormat(pub(crate) u32);
 
-/// What v0.1.0, which knows no formats, finds in the place of a store's id and envelope from format 2 on. It refuses to
-/// start with the sentence, and each operation of a process that still runs fails as on another store.
-pub(crate) const DECOY_ID: &str = "st_00thisStoreNeedsGatepost02OrLater";
-/// See [`DECOY_ID`]; JSON, as an envelope is.
-pub(crate) const DECOY_ENVELOPE: &str = "\"this store is in a later format: it needs gatepost 0.2 or later\"";
-
-/// The parts of a head that are texts, by the names of their fields.
-pub(crate) fn text_fields(head: &StoreHead) -> Vec<(&'static str, Vec<u8>)> {
-    let (id, envelope) = (head.id.as_str().as_bytes().to_vec(), head.envelope.clone());
-    if head.format == Format::FIRST.number() {
-        return vec![("id", id), ("envelope", envelope)];
-    }
-    let decoys = [("id", DECOY_ID.into()), ("envelope", DECOY_ENVELOPE.into())];
-    decoys.into_iter().chain([("store_id", id), ("sealed_envelope", envelope)]).collect()
-}
-
 /// The sentence with which a store that only later programs can read is refused.
 pub(crate) fn unreadable(min_reader: u32) -> String {
     format!(
@@ -74,19 +56,11 @@ pub(crate) fn unreadable(min_reader: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gatepost_domain::id::StoreId;
-
     use super::*;
 
     #[test]
     fn scripts_refuse_what_this_program_cannot_read() {
         let constant = format!("local READS = {} --", Format::LATEST);
         assert!(include_str!("redis/lua/common.lua").contains(&constant));
-    }
-
-    #[test]
-    fn the_decoys_can_be_read_by_a_program_that_knows_no_formats() {
-        assert!(StoreId::parse(DECOY_ID).is_ok());
-        assert!(serde_json::from_str::<String>(DECOY_ENVELOPE).is_ok_and(|sentence| sentence.contains("gatepost 0.2")));
     }
 }

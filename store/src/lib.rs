@@ -15,6 +15,7 @@ mod forced;
 mod format;
 #[cfg(test)]
 mod golden;
+mod head;
 pub mod options;
 mod packed;
 mod queue;

@@ -25,10 +25,11 @@ use ::redis::Script;
 use gatepost_domain::id::StoreId;
 use tokio::time::Instant;
 
-use crate::act::{Repeats, StoreHead};
+use crate::act::Repeats;
 use crate::change::checksum;
 use crate::error::{Result, StoreErrorKind};
-use crate::format::{self, Format};
+use crate::format::Format;
+use crate::head::{self, StoreHead};
 use crate::options::{COMMIT_DEADLINE, Copies, Skew, StoreOptions};
 use crate::url::RedisUrl;
 use answer::Answer;
@@ -202,7 +203,7 @@ const HEAD_FIELDS: [&str; 7] =
 
 /// The fields that make a head; the first format has no number.
 fn fields_of(head: &StoreHead) -> Vec<(&'static str, Vec<u8>)> {
-    let mut fields = format::text_fields(head);
+    let mut fields = head::text_fields(head);
     if head.format > Format::FIRST.number() {
         fields.push(("format", head.format.to_string().into_bytes()));
         fields.push(("min_reader", head.min_reader.to_string().into_bytes()));

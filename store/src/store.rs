@@ -14,12 +14,13 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
-use crate::act::{Repeats, StoreHead, TrimRule, Trimmed};
+use crate::act::{Repeats, TrimRule, Trimmed};
 use crate::backend::Backend;
 use crate::embedded::Embedded;
 use crate::envelope::{Envelope, MasterKey};
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{self, Format};
+use crate::head::StoreHead;
 use crate::options::{Copies, Settled, StoreOptions};
 use crate::redis::Redis;
 use crate::url::StoreUrl;

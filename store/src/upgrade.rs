@@ -6,10 +6,11 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccountId, EventId, GatewayId};
 use gatepost_domain::record::{Actor, Webhook};
 
-use crate::act::{CommitAnswer, StoreHead};
+use crate::act::CommitAnswer;
 use crate::change::{Change, Versioned, Write};
 use crate::error::Result;
 use crate::format::Format;
+use crate::head::StoreHead;
 use crate::records::MAX_PAGE;
 use crate::store::{Store, os_rng};
 use crate::user_secrets::is_clear;

@@ -13,7 +13,7 @@ use prometheus::Registry;
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
 use crate::config::Config;
 use crate::control_socket::{self, ADDED, Asked, Printed};
-use crate::parts::{self, Missing};
+use crate::store::{self, Missing};
 use crate::{master_key, output};
 
 pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
@@ -64,7 +64,7 @@ async fn withdraw(config: &Config, id: &str) -> anyhow::Result<()> {
 async fn use_cases(config: &Config) -> anyhow::Result<ControlPlane> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
-    let store = parts::open_store(config, &clock, &master, Missing::Created).await?;
+    let store = store::open(config, &clock, &master, Missing::Created).await?;
     let registry = Registry::new();
     let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
     Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)

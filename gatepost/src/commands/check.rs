@@ -12,7 +12,7 @@ use gatepost_store::{MasterKey, StoreUrl};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;
-use crate::parts::{self, Missing};
+use crate::store::{self, Missing};
 use crate::{master_key, output, private_file};
 
 /// Every key with its meaning and default.
@@ -84,7 +84,7 @@ async fn check_embedded(config: &Config, directory: &Path, master: &MasterKey, f
 
 async fn open(config: &Config, master: &MasterKey, findings: &mut Findings) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    if let Some(store) = findings.take(parts::open_store(config, &clock, master, Missing::Refused).await)
+    if let Some(store) = findings.take(store::open(config, &clock, master, Missing::Refused).await)
         && let Some(warnings) = findings.take(store.warnings().await)
     {
         findings.notes.extend(warnings);

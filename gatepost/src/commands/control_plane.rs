@@ -1,9 +1,10 @@
 //! `gatepost control-plane`: the admin API, with a deliverer unless others do that.
 
 use crate::cli::{ControlPlaneOptions, Options};
-use crate::parts::{Missing, Process, stop_control_plane};
+use crate::parts::{Process, stop_control_plane};
 use crate::probes::Outage;
 use crate::signals::Signals;
+use crate::store::Missing;
 
 pub(crate) async fn run(options: &Options, control_plane: &ControlPlaneOptions) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;

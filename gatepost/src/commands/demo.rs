@@ -9,9 +9,10 @@ use crate::cli::DemoOptions;
 use crate::config::{self, Overrides};
 use crate::demo::story::{Places, Story};
 use crate::demo::{receiver::Receiver, sample_api};
-use crate::parts::{Missing, Process, stop_control_plane};
+use crate::parts::{Process, stop_control_plane};
 use crate::probes::Outage;
 use crate::signals::Signals;
+use crate::store::Missing;
 
 /// The usual ports, taken when they are free.
 const GATEWAY_PORT: u16 = 8080;

@@ -1,9 +1,10 @@
 //! `gatepost gateway`: a gateway of several.
 
 use crate::cli::Options;
-use crate::parts::{Missing, Process};
+use crate::parts::Process;
 use crate::probes::Outage;
 use crate::signals::Signals;
+use crate::store::Missing;
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;

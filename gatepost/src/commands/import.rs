@@ -15,7 +15,7 @@ use crate::cli::{ImportOptions, Options};
 use crate::config::Config;
 use crate::control_socket;
 use crate::import::{self, Order, Report};
-use crate::parts::{self, Missing};
+use crate::store::{self, Missing};
 use crate::{master_key, output};
 
 const BAR: &str = "{wide_bar} {bytes}/{total_bytes}, {eta} left";
@@ -57,7 +57,7 @@ async fn alone(config: &Config, order: &Order) -> anyhow::Result<Report> {
 pub(super) async fn open(config: &Config) -> anyhow::Result<ControlPlane> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
-    let store = parts::open_store(config, &clock, &master, Missing::Refused).await?;
+    let store = store::open(config, &clock, &master, Missing::Refused).await?;
     let registry = Registry::new();
     let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
     Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::cli::{Options, StoreCommand};
 use crate::config::Config;
-use crate::parts::{self, Missing};
+use crate::store::{self, Missing};
 use crate::{control_socket, master_key, output};
 
 pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ async fn upgrade(config: &Config) -> anyhow::Result<()> {
 async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let master = master_key::find(&config.store)?;
-    let store = parts::open_store(config, &clock, &master, Missing::Refused).await?;
+    let store = store::open(config, &clock, &master, Missing::Refused).await?;
     let bar = ProgressBar::new_spinner();
     let done = store
         .upgrade(config.store.write_format, |done| {

@@ -11,9 +11,10 @@ use gatepost_domain::record::Role;
 use gatepost_store::{StoreUrl, os_rng};
 
 use crate::cli::Options;
-use crate::parts::{Missing, Process, stop_control_plane};
+use crate::parts::{Process, stop_control_plane};
 use crate::probes::Outage;
 use crate::signals::Signals;
+use crate::store::Missing;
 use crate::{control_socket, output, private_file};
 
 /// Where the first access key of an embedded store is written.

@@ -1,21 +1,55 @@
-//! Waiting for a store that is not there yet.
+//! Opening the store of a configuration, and waiting for one that is not there yet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::time::Clock;
 use gatepost_ops::Readiness;
-use gatepost_store::{MasterKey, Store, StoreErrorKind, StoreUrl};
+use gatepost_store::{MasterKey, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl};
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::output;
-use crate::parts::{self, Missing};
 
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(250);
 /// Between two lines of the log that say so.
 const LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether a store that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Created,
+    Refused,
+}
+
+/// How a store is opened by a configuration.
+fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) -> StoreOptions {
+    StoreOptions {
+        url: store.url.clone(),
+        namespace: store.namespace.clone(),
+        unsafe_redis: store.unsafe_redis,
+        replicas: store.replicas,
+        write_format: store.write_format,
+        max_entries,
+        clock: Arc::clone(clock),
+        skew: Skew::default(),
+    }
+}
+
+/// Opens the store of a configuration.
+pub(crate) async fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    master: &MasterKey,
+    missing: Missing,
+) -> anyhow::Result<Store> {
+    let options = store_options(&config.store, config.retention.max_entries, clock);
+    Ok(match missing {
+        Missing::Created => Store::open_or_create(&options, master).await?,
+        Missing::Refused => Store::open(&options, master).await?,
+    })
+}
 
 /// Opens the store of a configuration, and waits for one on Redis that does not answer yet, at most for
 /// `store.start_timeout_ms`. The process is alive meanwhile, and not ready.
@@ -23,7 +57,7 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// At once where waiting makes it no better: wrong password, wrong store, a server that is too old.
-pub(crate) async fn open_store(
+pub(crate) async fn await_store(
     config: &Config,
     clock: &Arc<dyn Clock>,
     master: &MasterKey,
@@ -33,7 +67,7 @@ pub(crate) async fn open_store(
     let began = Instant::now();
     let mut log_at = began;
     loop {
-        let error = match parts::open_store(config, clock, master, missing).await {
+        let error = match open(config, clock, master, missing).await {
             Ok(store) => {
                 readiness.set("store", Ok(()));
                 return Ok(store);
