@@ -116,7 +116,7 @@ impl Sender {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(8)
             .build()
-            .map_err(|error| NoCertificates(innermost(&error)))?;
+            .map_err(|error| NoCertificates(innermost(error)))?;
         Ok(Self { client, guard, clock })
     }
 
@@ -145,10 +145,8 @@ impl Sender {
         let request =
             self.client.request(method, message.url.clone()).headers(headers(&message, at)?).body(message.body).send();
         // The client's own deadline covers this too; it is here so that none can be forgotten.
-        let mut answer = tokio::time::timeout(ATTEMPT_DEADLINE, request)
-            .await
-            .map_err(|_| timed_out())?
-            .map_err(|error| described(&error))?;
+        let mut answer =
+            tokio::time::timeout(ATTEMPT_DEADLINE, request).await.map_err(|_| timed_out())?.map_err(described)?;
         read_some(&mut answer).await;
         Ok(answer)
     }
@@ -206,7 +204,7 @@ fn judged(answer: &Response, at: Timestamp, took: Duration) -> Sent {
     Sent { outcome, status: Some(status.as_u16()), error, at, took }
 }
 
-fn described(error: &reqwest::Error) -> String {
+fn described(error: reqwest::Error) -> String {
     if error.is_timeout() && error.is_connect() {
         return format!("no connection within {} s", CONNECT_DEADLINE.as_secs());
     }
@@ -216,9 +214,11 @@ fn described(error: &reqwest::Error) -> String {
     innermost(error)
 }
 
-/// The innermost cause says most, and none of them holds a header or a body.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// The innermost cause says most, and none of them holds a header or a body. An error without one would tell its URL,
+/// in which there may be a secret.
+fn innermost(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }

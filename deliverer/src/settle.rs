@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_runtime::{Task, spawn, supervise};
 use gatepost_store::act::{Held, RawSettle};
-use gatepost_store::{Result, Store};
+use gatepost_store::{Result, Store, StoreErrorKind};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -55,7 +55,8 @@ impl Settler {
     async fn try_to_settle(&self, settle: RawSettle) -> Option<Result<Held>> {
         let (answer, answered) = oneshot::channel();
         self.0.send((settle, answer)).await.ok()?;
-        answered.await.ok()
+        let panicked = |_| Err(StoreErrorKind::Unavailable.with("what settles has ended"));
+        Some(answered.await.unwrap_or_else(panicked))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::key::MIN_KEY_BYTES;
+use crate::key::{MIN_KEY_BYTES, Shape, shape};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -32,8 +32,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 
 /// Replaces each of these secrets, and each value of our shape. A secret that is shorter than any key is left.
 pub fn redact_all<'a>(text: &'a str, secrets: impl IntoIterator<Item = &'a str>) -> Cow<'a, str> {
-    let mut redacted = redact(text);
+    let mut redacted = Cow::Borrowed(text);
+    // Before the shape, for a secret may hold such a value and more.
     for secret in secrets {
+        if shape(secret) == Shape::Generated {
+            continue;
+        }
         // As it is, and as `{:?}` and JSON write it.
         let quoted = format!("{secret:?}");
         for form in [secret, quoted.trim_matches('"')] {
@@ -42,7 +46,16 @@ pub fn redact_all<'a>(text: &'a str, secrets: impl IntoIterator<Item = &'a str>)
             }
         }
     }
-    redacted
+    redact_cow(redacted)
+}
+
+/// The same as [`redact`] of what may be owned already.
+pub fn redact_cow(text: Cow<'_, str>) -> Cow<'_, str> {
+    let redacted = match redact(&text) {
+        Cow::Owned(redacted) => Some(redacted),
+        Cow::Borrowed(_) => None,
+    };
+    redacted.map_or(text, Cow::Owned)
 }
 
 /// The place of the first value after its prefix.
@@ -105,5 +118,7 @@ mod tests {
         assert_eq!(redact_all(secret, [secret]), MASK);
         assert_eq!(redact_all(&format!("topics: {secret:?} is not known"), [secret]), "topics: \"***\" is not known");
         assert_eq!(redact_all("a short one", ["short"]), "a short one");
+        let holds_our_shape = format!("acme-live_{}.s3cr3t", "a".repeat(40));
+        assert_eq!(redact_all(&format!("no {holds_our_shape}!"), [holds_our_shape.as_str()]), "no ***!");
     }
 }

@@ -43,7 +43,7 @@ enum Request {
     Backup { file: PathBuf },
     Import(Order),
     Purge { inactive_for_s: u64, dry_run: bool },
-    UpgradeStore,
+    UpgradeStore { format: u32 },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,7 +53,7 @@ enum Answer {
     BackedUp { bytes: u64 },
     Imported(Report),
     Purged { seen: u64, removed: u64 },
-    StoreUpgraded { checked: u64, rewritten: u64, unreadable: Vec<String> },
+    StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String> },
     Failed(String),
 }
 
@@ -202,12 +202,12 @@ pub(crate) async fn purge(directory: &Path, inactive_for: Duration, dry_run: boo
     }
 }
 
-/// Asks it to raise the format of its store to what it was configured for; none if there is no such process.
-pub(crate) async fn upgrade(directory: &Path) -> anyhow::Result<Option<StoreUpgrade>> {
-    match ask(directory, &Request::UpgradeStore).await? {
+/// Asks it to raise the format of its store; none if there is no such process.
+pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Option<StoreUpgrade>> {
+    match ask(directory, &Request::UpgradeStore { format: to.number() }).await? {
         None => Ok(None),
-        Some(Answer::StoreUpgraded { checked, rewritten, unreadable }) => {
-            Ok(Some(StoreUpgrade { checked, rewritten, unreadable }))
+        Some(Answer::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids }) => {
+            Ok(Some(StoreUpgrade { checked, rewritten, unreadable, unreadable_ids }))
         }
         Some(Answer::Failed(why)) => bail!(why),
         Some(_) => bail!(NOT_ASKED),
@@ -265,9 +265,11 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
             control_plane.revoke_access_key(&id).await?;
             Ok(Answer::Revoked)
         }
-        Request::UpgradeStore => {
-            let StoreUpgrade { checked, rewritten, unreadable } = store.upgrade(Format::LATEST, |_| {}).await?;
-            Ok(Answer::StoreUpgraded { checked, rewritten, unreadable })
+        Request::UpgradeStore { format } => {
+            let to = Format::new(format).context("the running process does not know this format: restart it first")?;
+            let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids } =
+                store.upgrade(to, log_upgrade).await?;
+            Ok(Answer::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids })
         }
         Request::Backup { file } => Ok(Answer::BackedUp { bytes: store.backup(&file).await? }),
         Request::Import(order) => {
@@ -279,6 +281,10 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
             Ok(Answer::Purged { seen: purged.seen, removed: purged.removed })
         }
     }
+}
+
+fn log_upgrade(done: &StoreUpgrade) {
+    tracing::info!(checked = done.checked, rewritten = done.rewritten, "webhooks are brought into the later format");
 }
 
 async fn read_line<T: for<'a> Deserialize<'a>>(stream: &mut UnixStream) -> anyhow::Result<T> {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use gatepost_domain::header_name::FoldedName;
-use gatepost_domain::key::MIN_KEY_BYTES;
-use gatepost_domain::redact::{MASK, redact};
+use gatepost_domain::key::{MIN_KEY_BYTES, Shape, shape};
+use gatepost_domain::redact::{MASK, redact_cow};
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::LogWriter;
 use http::HeaderMap;
@@ -172,11 +172,11 @@ pub(crate) fn masked<'a>(text: &'a str, headers: &HeaderMap, credential_names: &
     if longest_segment < MIN_KEY_BYTES {
         return Cow::Borrowed(text);
     }
-    let mut masked = redact(text);
-    for credential in credential::presented(headers, credential_names, longest_segment) {
-        masked = without(masked, credential);
-    }
-    masked
+    let presented = || credential::presented(headers, credential_names, longest_segment);
+    let is_ours = |key: &&[u8]| std::str::from_utf8(key).is_ok_and(|key| shape(key) == Shape::Generated);
+    // Before the shape, for a credential may hold such a value and more.
+    let masked = presented().filter(|key| !is_ours(key)).fold(Cow::Borrowed(text), without);
+    presented().filter(is_ours).fold(redact_cow(masked), without)
 }
 
 /// Masks the segments of a path that hold a credential once they are decoded.

@@ -195,7 +195,8 @@ async fn serve(
         drop(stopped.wait_for(|stopped| *stopped).await);
     };
     tokio::select! {
-        () = &mut serving => return,
+        // Nobody has stopped them. The supervisor counts it and listens again.
+        () = &mut serving => panic!("the acceptors have ended"),
         () = stopping => drop(acceptors),
     }
     serving.await;

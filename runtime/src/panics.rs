@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, PanicHookInfo};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
 use prometheus::core::{Collector, Desc};
@@ -124,13 +124,13 @@ impl Seen {
 }
 
 /// The counters as metrics: they are there before any registry is.
-struct Panics(IntCounterVec);
+struct Panics(IntCounterVec, Mutex<()>);
 
 impl Panics {
     fn new() -> prometheus::Result<Self> {
         let options = Opts::new("gatepost_panics_total", "Panics, by the task that each of them ended.");
         let counters = IntCounterVec::new(options, &["task"])?;
-        Ok(Self(counters))
+        Ok(Self(counters, Mutex::default()))
     }
 }
 
@@ -140,10 +140,10 @@ impl Collector for Panics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let labels: HashMap<&str, Task> = Task::ALL.iter().map(|task| (task.as_str(), *task)).collect();
-        for (label, task) in labels {
-            let counter = self.0.with_label_values(&[label]);
-            counter.inc_by(count(task).saturating_sub(counter.get()));
+        let _one_at_a_time = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        for task in Task::ALL {
+            let counter = self.0.with_label_values(&[task.as_str()]);
+            counter.inc_by(count(*task).saturating_sub(counter.get()));
         }
         self.0.collect()
     }

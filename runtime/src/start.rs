@@ -22,7 +22,8 @@ where
 {
     tokio::spawn(async move {
         if catch(task, future).await.is_err() {
-            after_panic.await;
+            // A panic of this is counted too, and there is nothing further to follow.
+            let _ = catch(task, after_panic).await;
         }
         drop(held);
     });

@@ -53,7 +53,8 @@ where
     F: FnMut() -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    while catch(task, run()).await.is_err() {
+    // What makes the future may panic too.
+    while catch(task, async { run().await }).await.is_err() {
         tokio::time::sleep(backoff(health::went_down(task))).await;
         health::is_up(task);
     }
@@ -87,6 +88,17 @@ mod tests {
         assert!(health().iter().any(|health| health.task == Task::Housekeeping && !health.is_down));
         tokio::time::sleep(health::WINDOW).await;
         assert!(!health().iter().any(|health| health.task == Task::Housekeeping));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_begins_a_task_may_panic_too() {
+        let mut runs = 0;
+        let supervised = supervise(Task::Sync, move || {
+            runs += 1;
+            assert!(runs > 1, "on purpose");
+            std::future::ready(())
+        });
+        supervised.await.unwrap();
     }
 
     #[test]

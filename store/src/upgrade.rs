@@ -17,6 +17,8 @@ use crate::user_secrets::is_clear;
 
 /// Records that are rewritten a second at most, so that others find the store free.
 const REWRITES_PER_SECOND: u32 = 200;
+/// Ids that are named of webhooks that cannot be read.
+const MAX_NAMED: usize = 100;
 /// How often one record is read again because somebody else has changed it at the same moment.
 const MAX_TRIES: u32 = 5;
 
@@ -27,8 +29,19 @@ pub struct StoreUpgrade {
     pub checked: u64,
     /// Webhooks that were rewritten.
     pub rewritten: u64,
-    /// Ids of webhooks that cannot be read, and are left as they are.
-    pub unreadable: Vec<String>,
+    /// Webhooks that cannot be read, and are left as they are.
+    pub unreadable: u64,
+    /// The ids of the first 100 of them.
+    pub unreadable_ids: Vec<String>,
+}
+
+impl StoreUpgrade {
+    fn could_not_read(&mut self, id: String) {
+        self.unreadable += 1;
+        if self.unreadable_ids.len() < MAX_NAMED {
+            self.unreadable_ids.push(id);
+        }
+    }
 }
 
 /// Why a store is not upgraded.
@@ -68,6 +81,9 @@ impl Store {
             self.raise_format(to).await?;
         }
         let mut done = StoreUpgrade::default();
+        if self.format() < Format::SEALED_WEBHOOKS {
+            return Ok(done);
+        }
         let mut after = String::new();
         loop {
             let page = self.accounts(&after, MAX_PAGE).await?;
@@ -110,7 +126,7 @@ impl Store {
                 match found {
                     Ok(found) if is_clear(&found.record) => done.rewritten += u64::from(self.rewrite(found).await?),
                     Ok(_) => {}
-                    Err(_) => done.unreadable.push(name),
+                    Err(_) => done.could_not_read(name),
                 }
             }
             progress(done);

@@ -131,7 +131,7 @@ fn standalone(text: &str) -> Result<String, NotAStoreUrl> {
     if database.is_empty() || database.parse::<u16>().is_ok() {
         return Ok(url);
     }
-    Err(NotAStoreUrl(format!("the path {} is no number of a database, such as /0", parsed.path())))
+    Err(NotAStoreUrl("the path is no number of a database, such as /0; in a password / is %2F".to_owned()))
 }
 
 /// The URL of one server, checked.
@@ -142,12 +142,14 @@ fn server(text: &str) -> Result<String, NotAStoreUrl> {
     }
     // The client library leaves out what it does not know.
     if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| name != "protocol") {
+        // After an @ that is not escaped, it may be a password.
+        let shown = if text.contains('@') { String::new() } else { format!(" {name}") };
         return Err(NotAStoreUrl(format!(
-            "the parameter {name} is not known; the database is the path: redis://HOST:PORT/1"
+            "the parameter{shown} is not known; the database is the path: redis://HOST:PORT/1; in a password ? is %3F"
         )));
     }
-    if let Some(fragment) = parsed.fragment() {
-        return Err(NotAStoreUrl(format!("#{fragment} means nothing in a store URL; in a password # is %23")));
+    if parsed.fragment().is_some() {
+        return Err(NotAStoreUrl("what follows # means nothing in a store URL; in a password # is %23".to_owned()));
     }
     Ok(text.to_owned())
 }
@@ -261,6 +263,15 @@ mod tests {
             let url = StoreUrl::parse(text).unwrap();
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
+        }
+        // A delimiter in a password that is not escaped.
+        for scheme in ["redis", "rediss", "redis+sentinel", "redis+cluster"] {
+            for delimiter in ["#", "/", "?", "@", ":", "%", "12#", "12/", "12?", "12?x="] {
+                let text = format!("{scheme}://app:{delimiter}hunter2@a:1/0");
+                if let Err(refused) = StoreUrl::parse(&text) {
+                    assert!(!refused.to_string().contains("hunter2"), "{text}: {refused}");
+                }
+            }
         }
     }
 }

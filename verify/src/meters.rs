@@ -166,6 +166,7 @@ impl Meters {
         let asked = Asked { meters: self.clone(), meter, order, sent: self.0.clock.uptime(), answer: None };
         spawn(Task::LimitLease, asked.run());
     }
+
     /// Gives back what was leased under a number that was changed since.
     fn give_back(&self, returns: [Option<Return>; 2]) {
         let returns: Vec<Return> = returns.into_iter().flatten().collect();

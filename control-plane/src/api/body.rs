@@ -8,7 +8,9 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::redact::redact_all;
 use http::{HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -142,21 +144,24 @@ pub(super) async fn report_ignored(
     let (method, matched) = (log::known(request.method()), request.extensions().get::<MatchedPath>().cloned());
     let handling = prefer::handling(request.headers());
     let mut response = next.run(request).await;
-    let ignored = request::current().map(|request| request.ignored()).unwrap_or_default();
+    let Some(request) = request::current() else { return response };
+    let ignored = request.ignored();
     if ignored.is_empty() {
         return response;
     }
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
     control_plane.metrics.ignored(route, method, ignored.len());
-    response.headers_mut().insert(IGNORED, header_value(&ignored));
+    response.headers_mut().insert(IGNORED, header_value(&ignored, &request));
     if handling == Some(UnknownMembers::Ignore) {
         response.headers_mut().append(prefer::PREFERENCE_APPLIED, HeaderValue::from_static("handling=lenient"));
     }
     response
 }
 
-fn header_value(names: &BTreeSet<String>) -> HeaderValue {
-    let names = names.iter().take(MAX_NAMED).map(|name| utf8_percent_encode(name, PLAIN).to_string());
+fn header_value(names: &BTreeSet<String>, request: &request::Request) -> HeaderValue {
+    let presented = || request.presented.iter().map(Secret::expose);
+    let names = names.iter().take(MAX_NAMED).map(|name| redact_all(name, presented()));
+    let names = names.map(|name| utf8_percent_encode(&name, PLAIN).to_string());
     let names: Vec<String> = names.collect();
     HeaderValue::from_str(&names.join(", ")).expect("percent-encoded names and commas make a header")
 }

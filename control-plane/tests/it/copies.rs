@@ -147,8 +147,11 @@ async fn a_rotated_key_does_not_get_its_old_value_back_from_a_copy() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let project = admin.project().await;
-    for overlap_s in [0, 3600] {
-        let made = admin.key(&project, json!({})).await;
+    let (drawn, chosen) = (json!({}), |value: &str| json!({"key": value}));
+    for (overlap_s, body) in
+        [(0, drawn.clone()), (3600, drawn), (0, chosen("my-own-value-0001")), (3600, chosen("my-own-value-0002"))]
+    {
+        let made = admin.key(&project, body).await;
         let (id, old) = (text(&made, "id"), text(&made, "key"));
         let body = json!({"overlapSeconds": overlap_s});
         let (_, rotated) = admin.post(&format!("/api-keys/{old}/rotate"), body).await;

@@ -24,11 +24,15 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
             if printed.account_was == ADDED {
                 warn_of_account(&printed.account_id);
             }
-            if let Err(error) = print(&printed, create.output) {
-                withdraw(&config, &printed.id).await?;
-                return Err(error.context(format!("the access key {} was revoked again, as nobody saw it", printed.id)));
-            }
-            Ok(())
+            let Err(error) = print(&printed, create.output) else { return Ok(()) };
+            let id = &printed.id;
+            Err(match withdraw(&config, id).await {
+                Ok(()) => error.context(format!("the access key {id} was revoked again, as nobody saw it")),
+                Err(why) => error.context(format!(
+                    "the access key {id} was made and is active, though nobody saw it: revoke it ({})",
+                    output::sentence(&why)
+                )),
+            })
         }
     }
 }

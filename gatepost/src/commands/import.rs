@@ -67,12 +67,8 @@ fn print(report: &Report, order: &Order, took_s: f64) -> anyhow::Result<()> {
     let Report { made, there, refused, faults, unknown } = report;
     let (verb, total) = (if order.dry_run { "would be made" } else { "made" }, made + there + refused);
     let summary = format!("{total} rows: {made} {verb}, {there} there already, {refused} refused, in {took_s:.1} s");
-    output::line(&summary).context(summary)?;
-    for what in unknown {
-        output::line(&format!("not imported: {what}"))?;
-    }
-    for (number, why) in faults {
-        output::line(&format!("row {number}: {why}"))?;
-    }
-    Ok(())
+    let unknown = unknown.iter().map(|what| format!("not imported: {what}"));
+    let faults = faults.iter().map(|(number, why)| format!("row {number}: {why}"));
+    let report = [summary].into_iter().chain(unknown).chain(faults).collect::<Vec<_>>().join("\n");
+    output::line(&report).context(report)
 }

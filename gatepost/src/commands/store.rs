@@ -22,7 +22,7 @@ pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Re
 
 async fn upgrade(config: &Config) -> anyhow::Result<()> {
     let by_running_process = match &config.store.url {
-        StoreUrl::Embedded(directory) => control_socket::upgrade(directory).await?,
+        StoreUrl::Embedded(directory) => control_socket::upgrade(directory, config.store.write_format).await?,
         StoreUrl::Redis(_) | StoreUrl::Memory => None,
     };
     let done = match by_running_process {
@@ -48,12 +48,15 @@ async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
 }
 
 fn report(config: &Config, done: &StoreUpgrade) -> anyhow::Result<()> {
-    let StoreUpgrade { checked, rewritten, unreadable } = done;
+    let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids } = done;
     let format = config.store.write_format;
-    let report = format!("the store is in format {format}: {rewritten} of {checked} webhooks were rewritten");
-    output::line(&report).context(report)?;
-    for id in unreadable {
-        output::line(&format!("{id} cannot be read and was left as it is: delete it, or restore it from a backup"))?;
+    let mut report = format!("the store is in format {format}: {rewritten} of {checked} webhooks were rewritten");
+    for id in unreadable_ids {
+        report += &format!("\n{id} cannot be read and was left as it is: delete it, or restore it from a backup");
     }
-    Ok(())
+    let unnamed = unreadable.saturating_sub(unreadable_ids.len() as u64);
+    if unnamed > 0 {
+        report += &format!("\n{unnamed} more cannot be read");
+    }
+    output::line(&report).context(report)
 }

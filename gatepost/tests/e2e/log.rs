@@ -192,13 +192,17 @@ async fn what_is_masked_in_a_path_is_the_key_alone() {
     let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
     let project = admin.project().await;
     let (key, _) = admin.api_key(&project).await;
-    admin.post("/api-keys", json!({"name": "c", "projectId": project, "key": CHOSEN})).await;
+    let holds_our_shape = format!("acme-live_{}.s3cr3t", "a".repeat(40));
+    for key in [CHOSEN, &holds_our_shape] {
+        admin.post("/api-keys", json!({"name": "c", "projectId": project, "key": key})).await;
+    }
     let paths = [
         (key.as_str(), format!("/v1/{key}/items"), "/v1/live_***/items"),
         (&key, format!("/v1/{key}.json"), "/v1/live_***.json"),
         (&key, "/v1/live_items/test_suite/my-own".to_owned(), "/v1/live_items/test_suite/my-own"),
         (CHOSEN, format!("/v1/{CHOSEN}/items"), "/v1/***/items"),
         (CHOSEN, format!("/v1/{}/items", escaped(CHOSEN)), "/v1/***/items"),
+        (&holds_our_shape, format!("/v1/{holds_our_shape}/items"), "/v1/***/items"),
         (&key, format!("/v1/{CHOSEN}"), "/v1/my~own-key+with=signs!0123456789"),
     ];
     for (key, path, _) in &paths {

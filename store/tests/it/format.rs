@@ -64,8 +64,10 @@ pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut place:
     assert!(is_clear(&before.record), "as v0.1.0 reads it");
     assert_eq!(opened(&test.store, &before.record), as_given);
 
+    let done = test.store.upgrade(Format::FIRST, |_| {}).await.unwrap();
+    assert_eq!((done.checked, done.rewritten), (0, 0), "there is nothing to seal in it");
     let done = test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
-    assert_eq!((done.checked, done.rewritten, done.unreadable.len()), (1, 1, 0));
+    assert_eq!((done.checked, done.rewritten, done.unreadable), (1, 1, 0));
     let after = read(&test, &webhook).await;
     assert!(!is_clear(&after.record) && after.version > before.version);
     assert_eq!(opened(&test.store, &after.record), as_given);

@@ -174,9 +174,11 @@ impl ControlPlane {
 }
 
 /// Whether a `key` is what was read with the rest of a copy: the id or the value by which the path names the key, or a
-/// drawn value that the copy's own mask is of. The key may have been rotated since, and keeps its new value then.
+/// value that the copy's own mask is of, drawn or of a key that has another one now. A key that was rotated since keeps
+/// its new value then.
 fn is_read(key: &ApiKey, name: &KeyName, text: &str, mask: Option<&str>) -> bool {
-    let is_masked = || key::shape(text) == Shape::Generated && mask == Some(key::mask(text).as_str());
+    let was_replaced = || key::shape(text) == Shape::Generated || mask != Some(key.mask.as_str());
+    let is_masked = || mask == Some(key::mask(text).as_str()) && was_replaced();
     text == key.id.as_str() || text == name.shown() || is_masked()
 }
 
