@@ -34,6 +34,8 @@ pub struct Window {
     pub generation: Generation,
     /// The limit as last known in that generation.
     pub limit: u64,
+    /// The length of its windows in that generation; none of a calendar.
+    pub length: Option<Duration>,
 }
 
 /// A limit as the holder of a lease knows it.
@@ -118,6 +120,14 @@ impl Span {
         }
     }
 
+    /// The length of every window; none of a calendar.
+    pub fn length(self) -> Option<Duration> {
+        match self {
+            Span::Rolling(length) => Some(length),
+            Span::Calendar(_) => None,
+        }
+    }
+
     /// The length of the longest window.
     pub fn longest(self) -> Duration {
         match self {
@@ -151,13 +161,13 @@ pub struct Allowance {
 }
 
 /// Leases up to `want` requests of a limit. A process that has not yet heard of a later generation is held to the limit
-/// of that one.
+/// of that one, also where it is the first in a new window.
 pub fn lease(before: Option<Window>, limit: Limit, want: u64, now: Timestamp) -> (Window, Allowance) {
     let current = before.filter(|window| window.is_current(&limit, now));
     let window = match current {
         Some(window) if window.generation == limit.generation => Window { limit: limit.count, ..window },
         Some(window) => window,
-        None => Window { ends_at: limit.span.end(now), leased: 0, generation: limit.generation, limit: limit.count },
+        None => begin(before, limit, now),
     };
     let granted = want.min(window.limit.saturating_sub(window.leased));
     let after = Window { leased: window.leased + granted, ..window };
@@ -168,6 +178,17 @@ pub fn lease(before: Option<Window>, limit: Limit, want: u64, now: Timestamp) ->
         reset: window.ends_at,
     };
     (after, allowance)
+}
+
+fn begin(before: Option<Window>, limit: Limit, now: Timestamp) -> Window {
+    let (generation, length) = (limit.generation, limit.span.length());
+    match before {
+        Some(later) if later.generation > generation => {
+            let ends_at = later.length.map_or_else(|| limit.span.end(now), |length| now.plus(length));
+            Window { ends_at, leased: 0, ..later }
+        }
+        Some(_) | None => Window { ends_at: limit.span.end(now), leased: 0, generation, limit: limit.count, length },
+    }
 }
 
 /// Part of a lease that was not used, with the window from which it was leased.
@@ -226,18 +247,22 @@ mod tests {
         /// never grants more than the newest limit, and nothing of an older window is given back into it.
         #[test]
         fn a_new_generation_starts_at_zero_and_is_exact(
-            steps in proptest::collection::vec((0..3_000_u64, any::<bool>(), 1..9_u64, 0..9_u64), 1..80),
+            old_s in 1..120_u64, steps in proptest::collection::vec((0..9_000_u64, any::<bool>(), 1..9_u64, 0..9_u64), 1..80),
         ) {
-            let (old, new) = (rolling(5, 60, 1), rolling(7, 30, 2));
+            let (old, new) = (rolling(5, old_s, 1), rolling(7, 30, 2));
             let mut now = Timestamp::from_ms(1_000_000);
             let mut window = None;
             let mut granted = std::collections::HashMap::<Timestamp, u64>::new();
             let mut stale = Unused { generation: 1, reset: now, count: 0 };
+            let mut is_known = false;
             for (pause_ms, is_informed, want, back) in steps {
                 now = now.plus(Duration::from_millis(pause_ms));
                 let limit = if is_informed { new } else { old };
                 let (after, allowance) = lease(window, limit, want, now);
-                if after.generation == new.generation {
+                is_known |= is_informed;
+                prop_assert_eq!(after.generation == new.generation, is_known);
+                if is_known {
+                    prop_assert!(allowance.remaining <= Duration::from_secs(30));
                     let total = granted.entry(allowance.reset).or_insert(0);
                     *total += allowance.granted;
                     prop_assert!(*total <= new.count, "{granted:?}");

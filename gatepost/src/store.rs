@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use gatepost_domain::time::Clock;
 use gatepost_ops::Readiness;
 use gatepost_store::{MasterKey, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl};
 use tokio::time::Instant;
 
 use crate::config::{Config, StoreConfig};
-use crate::output;
+use crate::{master_key, output};
 
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(250);
@@ -35,6 +36,16 @@ fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) 
         clock: Arc::clone(clock),
         skew: Skew::default(),
     }
+}
+
+/// Opens a store that must be there, for a command. Where it is not, nothing is made: no directory and no master key.
+pub(crate) async fn open_existing(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+    if let StoreUrl::Embedded(directory) = &config.store.url
+        && !directory.join(master_key::STORE_FILE).exists()
+    {
+        bail!("there is no store in {}: gatepost up makes one", directory.display());
+    }
+    open(config, clock, &master_key::find(&config.store)?, Missing::Refused).await
 }
 
 /// Opens the store of a configuration.

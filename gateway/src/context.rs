@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gatepost_domain::permit::{Denial, KeyFacts, Permit};
+use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::slice::Reading;
 use gatepost_verify::{Source, Unavailable};
 use http::HeaderValue;
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) server: Option<usize>,
     pub(crate) body_bytes: u64,
     pub(crate) asked: Asked,
+    /// Why the gateway answers itself.
+    pub(crate) refused: Option<ErrorCode>,
     _ticket: Ticket,
 }
 
@@ -85,16 +88,21 @@ impl Outcome {
     }
 
     /// Why, for the access log; empty where there is nothing to say.
-    pub(crate) fn reason(self) -> &'static str {
+    fn reason(self) -> Option<&'static str> {
         match self {
-            Outcome::Rejected | Outcome::Permitted | Outcome::Anonymous => "",
-            Outcome::Denied(denial) => denial.as_str(),
-            Outcome::Unavailable(unavailable) => unavailable.as_str(),
+            Outcome::Rejected | Outcome::Permitted | Outcome::Anonymous => None,
+            Outcome::Denied(denial) => Some(denial.as_str()),
+            Outcome::Unavailable(unavailable) => Some(unavailable.as_str()),
         }
     }
 }
 
 impl Context {
+    /// Why the gateway answers itself, by its verdict or by the problem that it answers.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        self.outcome.reason().or_else(|| self.refused.map(ErrorCode::code))
+    }
+
     pub(crate) fn new(request_id: RequestId, ticket: Ticket) -> Self {
         Self {
             started: Instant::now(),
@@ -112,6 +120,7 @@ impl Context {
             server: None,
             body_bytes: 0,
             asked: Asked::Response,
+            refused: None,
             _ticket: ticket,
         }
     }

@@ -5,6 +5,8 @@ use std::io;
 use gatepost_domain::problem::ErrorCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::response_check::Fault;
+
 /// Returns the problem of a failure; none if the client is gone.
 pub(crate) fn problem(error: &Error) -> Option<ErrorCode> {
     match (error.etype(), error.esource()) {
@@ -26,6 +28,13 @@ pub(crate) fn log(error: &Error, request_id: &str) {
     let (kind, side) = (error.etype().as_str(), error.esource().as_str());
     let fault = error.root_cause().downcast_ref::<io::Error>().map(ToString::to_string);
     tracing::debug!(request_id, kind, side, cause = fault.as_deref(), "a request failed");
+}
+
+/// Why a request failed, for its line in the access log: nothing that a client or an upstream has said.
+pub(crate) fn reason(error: &Error) -> &str {
+    let io_error = error.root_cause().downcast_ref::<io::Error>();
+    let fault = io_error.and_then(|error| error.get_ref()?.downcast_ref::<Fault>());
+    fault.map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
 }
 
 /// Returns whether a stream to an upstream has ended a silence.

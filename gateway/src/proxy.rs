@@ -88,6 +88,7 @@ impl ProxyHttp for Proxy {
         match self.judge(session, context).await {
             Ok(()) => Ok(GO_ON),
             Err(code) => {
+                context.refused = Some(code);
                 respond::problem(session, code, context).await?;
                 Ok(ANSWERED)
             }
@@ -215,7 +216,7 @@ impl ProxyHttp for Proxy {
         let took = context.started.elapsed();
         self.metrics.ended(context.route, context.outcome, status, took);
         if access_log::is_wanted() {
-            self.log(session, context, status, took);
+            self.log(session, error, context, status, took);
         }
         watched::await_next_header();
     }
@@ -298,15 +299,21 @@ impl Proxy {
         answer
     }
 
-    fn log(&self, session: &Session, context: &Context, status: u16, took: Duration) {
+    fn log(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, took: Duration) {
         let request = session.req_header();
         let names = self.routes.credential_names(context.route);
         let path = access_log::path(request.raw_path(), context);
+        let reason = match (context.reason(), error) {
+            (Some(reason), _) => reason,
+            (None, Some(error)) => failure::reason(error),
+            (None, None) => "",
+        };
         let line = access_log::Line {
             method: &access_log::masked(request.method.as_str(), &request.headers, names),
             path: &access_log::masked(path, &request.headers, names),
             route: context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str()),
             status,
+            reason,
             upstream: context.server.map(|server| self.upstream_of(context).text(server)),
             bytes_sent: session.body_bytes_sent(),
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

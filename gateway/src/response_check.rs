@@ -49,16 +49,22 @@ pub(crate) enum Fault {
     UnaskedSwitch,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Fault {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
             Fault::StatusLine => "the response has no valid status line",
             Fault::FoldedField => "the response has a folded header field",
             Fault::ContentLength => "the response has no single valid Content-Length",
             Fault::TransferEncoding => "the response has another Transfer-Encoding than a single chunked",
             Fault::BothFramings => "the response has a Content-Length and a Transfer-Encoding",
             Fault::UnaskedSwitch => "the response switches to a protocol that was not asked for",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

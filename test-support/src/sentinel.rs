@@ -92,6 +92,21 @@ impl SentinelSet {
         panic!("there was no failover");
     }
 
+    /// Waits until a server has a replica that follows it: before, it acknowledges nothing. Sentinel may take a while to
+    /// give one that was stopped its new master.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub fn await_replica_of(&self, place: usize) {
+        for _ in 0..MAX_TRIES {
+            if self.servers[place].ask(&["info", "replication"]).contains("state=online") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no replica follows the server");
+    }
+
     fn place(&self, port: u16) -> Option<usize> {
         self.servers.iter().position(|server| server.port() == port)
     }

@@ -11,7 +11,7 @@ use gatepost_store::clock::SystemClock;
 use crate::cli::{BackupOptions, Options};
 use crate::commands::Wrong;
 use crate::config::Config;
-use crate::store::{self, Missing};
+use crate::store;
 use crate::{control_socket, master_key, output};
 
 pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Result<()> {
@@ -37,8 +37,7 @@ pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Re
 /// Copies a store that no process holds.
 async fn alone(config: &Config, file: &Path) -> anyhow::Result<u64> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let master = master_key::find(&config.store)?;
-    let store = store::open(config, &clock, &master, Missing::Refused).await?;
+    let store = store::open_existing(config, &clock).await?;
     store.backup(file).await.context("nothing was backed up")
 }
 

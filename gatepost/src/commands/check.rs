@@ -40,13 +40,18 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     } else if !config.gateway.upstreams.is_empty() {
         findings.notes.push("the names of upstreams were not resolved (--offline)".to_owned());
     }
+    let routes = config.gateway.routes.len();
+    if routes == 0 {
+        findings
+            .notes
+            .push("there is no route: up and gateway need --upstream, or routes in the configuration".to_owned());
+    }
     for note in &findings.notes {
         output::line(note)?;
     }
     if !findings.faults.is_empty() {
         bail!(findings.faults.join("\n"));
     }
-    let routes = config.gateway.routes.len();
     output::line(&format!("nothing is wrong: store {}, routes: {routes}", config.store.url))
 }
 

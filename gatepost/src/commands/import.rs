@@ -15,8 +15,8 @@ use crate::cli::{ImportOptions, Options};
 use crate::config::Config;
 use crate::control_socket;
 use crate::import::{self, Order, Report};
-use crate::store::{self, Missing};
-use crate::{master_key, output};
+use crate::output;
+use crate::store;
 
 const BAR: &str = "{wide_bar} {bytes}/{total_bytes}, {eta} left";
 
@@ -56,8 +56,7 @@ async fn alone(config: &Config, order: &Order) -> anyhow::Result<Report> {
 /// The use cases over the store of a configuration, for a command.
 pub(super) async fn open(config: &Config) -> anyhow::Result<ControlPlane> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let master = master_key::find(&config.store)?;
-    let store = store::open(config, &clock, &master, Missing::Refused).await?;
+    let store = store::open_existing(config, &clock).await?;
     let registry = Registry::new();
     let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
     Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)

@@ -10,8 +10,8 @@ use indicatif::ProgressBar;
 
 use crate::cli::{Options, StoreCommand};
 use crate::config::Config;
-use crate::store::{self, Missing};
-use crate::{control_socket, master_key, output};
+use crate::store;
+use crate::{control_socket, output};
 
 pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Result<()> {
     let config = super::load_and_tell(options)?;
@@ -34,8 +34,7 @@ async fn upgrade(config: &Config) -> anyhow::Result<()> {
 
 async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let master = master_key::find(&config.store)?;
-    let store = store::open(config, &clock, &master, Missing::Refused).await?;
+    let store = store::open_existing(config, &clock).await?;
     let bar = ProgressBar::new_spinner();
     let done = store
         .upgrade(config.store.write_format, |done| {

@@ -196,7 +196,7 @@ async fn sentinel_whose_master_is_killed() {
     let url = set.url();
     survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, master killed", async |set| {
         set.servers[0].signal("-KILL");
-        set.await_master_other_than(set.servers[0].port());
+        set.await_replica_of(set.await_master_other_than(set.servers[0].port()));
     })
     .await;
 }
@@ -231,6 +231,7 @@ async fn sentinel_whose_new_master_lacks_what_was_acknowledged() {
         set.servers[0].signal("-KILL");
         assert_eq!(set.await_master_other_than(set.servers[0].port()), 2);
         set.servers[1].signal("-CONT");
+        set.await_replica_of(2);
     })
     .await;
     assert!(repeated >= 1.0, "nothing was lost");

@@ -217,3 +217,34 @@ async fn what_is_masked_in_a_path_is_the_key_alone() {
         .collect();
     assert_eq!(logged, paths.map(|(_, _, logged)| logged));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_request_failed_stands_in_its_line() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ];
+    let origin = Origin::replying(move |number| Reply::raw(answers[number % answers.len()], Then::Close));
+    let directory = tempfile::tempdir().unwrap();
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let (key, _) = admin.api_key(&admin.project().await).await;
+    for path in ["/a", "/b", "/c", "/%zz"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n");
+        send(up.gateway.unwrap(), &request);
+    }
+    assert_eq!(up.terminate(), Some(0));
+    let lines = up.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let reasons: Vec<(Value, Value)> = lines
+        .filter(|line| line["target"] == "gatepost::access")
+        .map(|line| (line["status"].clone(), line["reason"].clone()))
+        .collect();
+    let wanted = [
+        (502, "the response has no single valid Content-Length"),
+        (502, "the response has another Transfer-Encoding than a single chunked"),
+        (502, "the response switches to a protocol that was not asked for"),
+        (400, "bad-path"),
+    ];
+    assert_eq!(reasons, wanted.map(|(status, reason)| (json!(status), json!(reason))));
+}

@@ -1,5 +1,7 @@
 //! Windows of limits in the embedded store.
 
+use std::time::Duration;
+
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{self, Allowance, Limit, Unused, Window};
 use redb::{ReadableTable, WriteTransaction};
@@ -40,15 +42,18 @@ fn window(transaction: &WriteTransaction, meter: &str) -> Result<Option<Window>>
     let limits = transaction.open_table(WINDOW_LIMITS).map_err(failure)?;
     let Some(stored) = windows.get(meter).map_err(failure)? else { return Ok(None) };
     let (ends_at_ms, leased) = stored.value();
-    let (generation, limit) = limits.get(meter).map_err(failure)?.map_or((0, 0), |stored| stored.value());
-    Ok(Some(Window { ends_at: Timestamp::from_ms(ends_at_ms), leased, generation, limit }))
+    let of_limit = limits.get(meter).map_err(failure)?.map(|stored| stored.value());
+    let (generation, limit, length_ms) = of_limit.unwrap_or_default();
+    let length = (length_ms > 0).then(|| Duration::from_millis(length_ms));
+    Ok(Some(Window { ends_at: Timestamp::from_ms(ends_at_ms), leased, generation, limit, length }))
 }
 
 fn put(transaction: &WriteTransaction, meter: &str, window: &Window) -> Result<()> {
     let mut windows = transaction.open_table(WINDOWS).map_err(failure)?;
     let mut limits = transaction.open_table(WINDOW_LIMITS).map_err(failure)?;
     windows.insert(meter, (window.ends_at.as_ms(), window.leased)).map_err(failure)?;
-    let limit = (window.generation, window.limit);
+    let length_ms = window.length.map_or(0, |length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
+    let limit = (window.generation, window.limit, length_ms);
     if limits.get(meter).map_err(failure)?.is_none_or(|stored| stored.value() != limit) {
         limits.insert(meter, limit).map_err(failure)?;
     }

@@ -105,8 +105,8 @@ pub(super) const DEAD_SEALED: TableDefinition<'_, (u64, &str, &str), ()> = Table
 pub(super) const QUARANTINE: TableDefinition<'_, u64, (&[u8], &str)> = TableDefinition::new("quarantine");
 /// Meter → (end of window in ms, leased in it).
 pub(super) const WINDOWS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("windows");
-/// Meter → (generation of the limit, limit) of its window.
-pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64)> = TableDefinition::new("window_limits");
+/// Meter → (generation of the limit, limit, length in ms or 0) of its window.
+pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64, u64)> = TableDefinition::new("window_limits");
 /// (Hour since the epoch, project, key) → uses.
 pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
 /// Key → moment of its last use in ms.

@@ -86,6 +86,7 @@ conformance! {
     meter::a_window_starts_with_the_first_consumption,
     meter::what_is_given_back_can_be_leased_again_in_its_window_only,
     meter::a_later_generation_of_a_limit_starts_a_window_at_zero,
+    meter::who_has_not_heard_of_a_later_generation_starts_windows_of_it,
     meter::a_clock_that_steps_back_ends_the_windows_it_started,
     meter::a_calendars_windows_end_with_its_periods,
     meter::usage_adds_up_by_the_hour_and_is_kept_for_its_time,

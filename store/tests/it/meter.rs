@@ -118,6 +118,24 @@ pub(crate) async fn a_later_generation_of_a_limit_starts_a_window_at_zero(place:
     }
 }
 
+pub(crate) async fn who_has_not_heard_of_a_later_generation_starts_windows_of_it(place: Place) {
+    let test = place.fixture().await;
+    for (meter, old, new) in [("shorter", LENGTH, LENGTH / 2), ("longer", LENGTH, LENGTH * 3)] {
+        let lease = async |count: u64, length: Duration, generation: Generation, want: u64| {
+            let limit = Limit { count, span: Span::Rolling(length), generation };
+            test.store.lease_allowance(meter, limit, want).await.unwrap()
+        };
+        lease(10, old, 1, 10).await;
+        let first = lease(3, new, 2, 3).await;
+        test.skew.add(i64::try_from(new.as_millis()).unwrap() + 1);
+        let uninformed = lease(10, old, 1, 2).await;
+        assert_eq!((uninformed.granted, uninformed.left), (2, 1), "{meter}");
+        assert!(uninformed.reset > first.reset && uninformed.remaining <= new, "{meter}");
+        let informed = lease(3, new, 2, 3).await;
+        assert_eq!((informed.granted, informed.left, informed.reset), (1, 0, uninformed.reset), "{meter}");
+    }
+}
+
 pub(crate) async fn a_clock_that_steps_back_ends_the_windows_it_started(place: Place) {
     const DAY_MS: i64 = 86_400_000;
     let test = place.fixture().await;

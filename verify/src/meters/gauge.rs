@@ -305,7 +305,13 @@ impl Gauge {
         let limit = self.measure.limit(moment.wall);
         let known = || {
             let (ends_at, leased) = self.slice.known(moment.uptime)?;
-            Some(Window { ends_at, leased, generation: limit.generation, limit: limit.count })
+            Some(Window {
+                ends_at,
+                leased,
+                generation: limit.generation,
+                limit: limit.count,
+                length: limit.span.length(),
+            })
         };
         window::lease(self.local.or_else(known), limit, 1, moment.wall)
     }

@@ -21,20 +21,23 @@ local function new_end()
   return now + DAY_MS
 end
 
-local stored = redis.call('HMGET', KEYS[1], 'ends-at', 'leased', 'generation', 'limit')
+local stored = redis.call('HMGET', KEYS[1], 'ends-at', 'leased', 'generation', 'limit', 'length')
 local ends_at, leased = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
 local of_window = tonumber(stored[3] or 0)
 local is_of_later = of_window > generation
 local is_in_reach = of_window == generation and ends_at <= now + longest_ms
+if is_of_later then
+  -- Who has not heard of a later generation is held to it, also where it is the first in a new window.
+  generation, limit, length_ms = of_window, tonumber(stored[4] or limit), tonumber(stored[5] or '')
+end
 if now >= ends_at or not (is_of_later or is_in_reach) then
   ends_at, leased = new_end(), 0
-elseif is_of_later then
-  generation, limit = of_window, tonumber(stored[4] or limit)
 end
 local granted = math.min(want, math.max(limit - leased, 0))
 leased = leased + granted
 redis.call('HSET', KEYS[1], 'ends-at', string.format('%.0f', ends_at), 'leased', string.format('%.0f', leased),
-  'generation', string.format('%.0f', generation), 'limit', string.format('%.0f', limit))
+  'generation', string.format('%.0f', generation), 'limit', string.format('%.0f', limit),
+  'length', length_ms and string.format('%.0f', length_ms) or '')
 -- Only to give memory back: an ended window counts for nothing.
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', 2 * (ends_at - now) + 60000))
 return {granted, math.max(limit - leased, 0), ends_at - now, ends_at}
