@@ -18,8 +18,7 @@ const OURS: &[&str] =
     &["x-gatepost-key-id", "x-gatepost-env", "x-gatepost-custom-user-id", "x-gatepost-anything", "x-request-id"];
 
 /// Names that HTTP itself frames and routes by, where a server folds them. With `-` they are the proxy engine's.
-const FRAMING: &[&str] =
-    &["content-length", "transfer-encoding", "proxy-authorization", "proxy-connection", "keep-alive", "http2-settings"];
+const FRAMING: &[&str] = &["content-length", "transfer-encoding", "proxy-authorization"];
 
 /// Credential places of the route.
 const CREDENTIALS: &[&str] = &["x-api-key"];
@@ -100,6 +99,8 @@ const IDENTITIES: &[&str] = &[
 const FREE: &[&str] = &[
     "x-amz-meta-a.b",
     "x_custom",
+    "keep_alive",
+    "proxy_connection",
     "x!y",
     "x.y~z",
     "x-gatepost",
