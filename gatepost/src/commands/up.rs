@@ -31,9 +31,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let (server, deliverer) = match start_beside_gateway(&process, use_cases).await {
         Ok(started) => started,
         Err(error) => {
-            // It has registered, and must sign off.
-            gateway.stop().await;
-            process.stop().await;
+            let signing_off = async {
+                gateway.stop().await;
+                process.stop().await;
+            };
+            signals.drain(signing_off).await;
             return Err(error);
         }
     };
