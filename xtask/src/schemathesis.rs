@@ -19,7 +19,7 @@ const SEED: &str = "1";
 /// Requests of an operation and phase at most; ordinarily, and with --long: at least 2,000 in all.
 const EXAMPLES: [&str; 2] = ["10", "100"];
 /// Seconds of a run at most, likewise.
-const MAX_TIME_S: [&str; 2] = ["120", "1800"];
+const MAX_TIME_S: [&str; 2] = ["60", "1800"];
 /// Checks that are left out, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     (
