@@ -36,9 +36,9 @@ const STEPS: &[Step] = &[
     Step { name: "npm", limit_s: 60, check: |_| npm::install() },
     Step { name: "test", limit_s: 930, check: |_| test() },
     Step { name: "servers", limit_s: 150, check: servers::check },
-    Step { name: "schemathesis", limit_s: 190, check: schemathesis::check },
+    Step { name: "schemathesis", limit_s: 160, check: schemathesis::check },
     Step { name: "openapi", limit_s: 190, check: |_| openapi::check() },
-    Step { name: "instructions", limit_s: 380, check: |_| instructions(Counted::Steps) },
+    Step { name: "instructions", limit_s: 480, check: |_| instructions(Counted::Steps) },
     Step { name: "docs", limit_s: 60, check: |_| docs() },
     Step { name: "deny", limit_s: 220, check: |_| deny::check() },
 ];
