@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::RedisServer;
 use crate::redis::ADMIN;
+use crate::{FaultProxy, RedisServer};
 
 /// The name under which the sentinels know the master.
 const MASTER: &str = "main";
@@ -90,6 +90,23 @@ impl SentinelSet {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("there was no failover");
+    }
+
+    /// Lets a replica follow the first server through a proxy, until the sentinels see it after some seconds.
+    ///
+    /// # Panics
+    /// If it never follows it there.
+    pub fn replicate_through(&self, place: usize, proxy: &FaultProxy) {
+        let replica = &self.servers[place];
+        replica.ask(&["replicaof", "127.0.0.1", &proxy.port().to_string()]);
+        for _ in 0..MAX_TRIES {
+            let state = replica.ask(&["info", "replication"]);
+            if state.contains(&format!("master_port:{}\r", proxy.port())) && state.contains("master_link_status:up") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the replica does not follow the master through the proxy");
     }
 
     /// Waits until a server has a replica that follows it: before, it acknowledges nothing. Sentinel may take a while to
