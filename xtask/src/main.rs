@@ -5,6 +5,7 @@ mod bench;
 mod build_time;
 mod demo;
 mod deny;
+mod depth;
 mod dist;
 mod install;
 mod npm;

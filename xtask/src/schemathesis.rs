@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::TestOptions;
+use crate::depth::Depth;
 use crate::run::{Presence, is_there, root, run};
 use crate::server::Server;
 
@@ -16,10 +16,14 @@ const DIRECTORY: &str = "schemathesis-store";
 const REQUIREMENTS: &str = "xtask/schemathesis.txt";
 /// The same requests each time.
 const SEED: &str = "1";
-/// Requests of an operation and phase at most; ordinarily, and with --long: at least 2,000 in all.
-const EXAMPLES: [&str; 2] = ["10", "100"];
-/// Seconds of a run at most, likewise.
-const MAX_TIME_S: [&str; 2] = ["60", "1800"];
+/// Requests of an operation and phase at most, and seconds of a run: at least 2,000 requests in all.
+fn bounds(depth: Depth) -> [&'static str; 4] {
+    match depth {
+        Depth::Brief => ["--max-examples", "10", "--max-time", "60"],
+        Depth::Whole => ["--max-examples", "100", "--max-time", "900"],
+    }
+}
+
 /// Checks that are left out, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     (
@@ -42,10 +46,9 @@ const LEFT_OUT: &[(&str, &str)] = &[
 ];
 
 /// Starts a server on a store of its own, and runs Schemathesis against it.
-pub(crate) fn check(options: &TestOptions) -> anyhow::Result<()> {
+pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     install()?;
     let server = Server::start(DIRECTORY)?;
-    let place = usize::from(options.long);
     let document = format!("http://{}/openapi.json", server.address);
     let header = format!("x-api-key: {}", server.access_key);
     let excluded: Vec<&str> = LEFT_OUT.iter().map(|(check, _)| *check).collect();
@@ -53,7 +56,8 @@ pub(crate) fn check(options: &TestOptions) -> anyhow::Result<()> {
     let program = format!("{ENVIRONMENT}/bin/st");
     let arguments = [
         &["run", &document, "--header", &header, "--checks", "all", "--exclude-checks", &excluded][..],
-        &["--seed", SEED, "--max-examples", EXAMPLES[place], "--max-time", MAX_TIME_S[place]],
+        &["--seed", SEED],
+        &bounds(depth)[..],
         &["--phases", "examples,coverage,fuzzing", "--warnings", "off", "--wait-for-schema", "30"],
     ];
     let directory = root().join("target").join(DIRECTORY);

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::TestOptions;
+use crate::depth::Depth;
 use crate::run::{root, run, run_with, tell};
 
 /// Where they are.
@@ -73,8 +73,8 @@ const SERVERS: &[Server] = &[
 /// Both servers of one tree.
 const TRIXIE_PACKAGES: &str = "redis-server,valkey-server";
 
-/// Runs the suite on each server. One that cannot be had is a failure.
-pub(crate) fn check(options: &TestOptions) -> anyhow::Result<()> {
+/// Runs the suite on each server, the essential cases at least. One that cannot be had is a failure.
+pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     fs::create_dir_all(root().join(DIRECTORY))?;
     let system = version_of(Path::new("redis-server")).unwrap_or_default();
     for server in SERVERS {
@@ -91,7 +91,7 @@ pub(crate) fn check(options: &TestOptions) -> anyhow::Result<()> {
             )
         })?;
         tell(&format!("xtask: the store on {}", server.name));
-        let cases = if options.long { WHOLE } else { server.cases };
+        let cases = if depth == Depth::Whole { WHOLE } else { server.cases };
         let program = program.display().to_string();
         let arguments = ["test", "--workspace", "--locked", "--quiet", "--test", "it", "--"];
         run_with("cargo", &[&arguments, cases].concat(), &[(PROGRAM_VARIABLE, &program)])?;

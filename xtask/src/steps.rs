@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use crate::TestOptions;
 use crate::bench::{Counted, instructions};
 use crate::build_time::{BuildTime, cores};
+use crate::depth::Depth;
 use crate::run::{run, run_with, tell};
 use crate::time_limit::within;
 use crate::{bare, deny, install, npm, openapi, release, schemathesis, servers, tidy};
@@ -21,33 +22,35 @@ struct Step {
     name: &'static str,
     /// Seconds that it may take, from nothing, on [`CORES`]: about half as many again as it does.
     limit_s: u64,
-    check: fn(&TestOptions) -> anyhow::Result<()>,
+    check: fn() -> anyhow::Result<()>,
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", limit_s: 110, check: |_| install::system() },
-    Step { name: "tidy", limit_s: 20, check: |_| tidy::check() },
-    Step { name: "fmt", limit_s: 20, check: |_| run("cargo", &["fmt", "--all", "--check"]) },
+    Step { name: "install", limit_s: 110, check: install::system },
+    Step { name: "tidy", limit_s: 20, check: tidy::check },
+    Step { name: "fmt", limit_s: 20, check: || run("cargo", &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
         limit_s: 290,
-        check: |_| run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
-    Step { name: "npm", limit_s: 60, check: |_| npm::install() },
-    Step { name: "test", limit_s: 930, check: |_| test() },
-    Step { name: "servers", limit_s: 150, check: servers::check },
-    Step { name: "schemathesis", limit_s: 160, check: schemathesis::check },
-    Step { name: "openapi", limit_s: 190, check: |_| openapi::check() },
-    Step { name: "instructions", limit_s: 480, check: |_| instructions(Counted::Steps) },
-    Step { name: "docs", limit_s: 60, check: |_| docs() },
-    Step { name: "deny", limit_s: 220, check: |_| deny::check() },
+    Step { name: "npm", limit_s: 60, check: npm::install },
+    Step { name: "test", limit_s: 930, check: test },
+    Step { name: "servers", limit_s: 150, check: || servers::check(Depth::Brief) },
+    Step { name: "schemathesis", limit_s: 160, check: || schemathesis::check(Depth::Brief) },
+    Step { name: "openapi", limit_s: 190, check: openapi::check },
+    Step { name: "instructions", limit_s: 480, check: || instructions(Counted::Steps) },
+    Step { name: "docs", limit_s: 60, check: docs },
+    Step { name: "deny", limit_s: 220, check: deny::check },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
 const LONG_STEPS: &[Step] = &[
-    Step { name: "request", limit_s: 1_200, check: |_| instructions(Counted::All) },
-    Step { name: "long", limit_s: 5_400, check: |_| long() },
-    Step { name: "bare", limit_s: 3_600, check: |_| bare::check() },
+    Step { name: "servers-whole", limit_s: 300, check: || servers::check(Depth::Whole) },
+    Step { name: "fuzz", limit_s: 1_200, check: || schemathesis::check(Depth::Whole) },
+    Step { name: "request", limit_s: 1_200, check: || instructions(Counted::All) },
+    Step { name: "long", limit_s: 5_400, check: long },
+    Step { name: "bare", limit_s: 3_600, check: bare::check },
 ];
 
 /// Runs all steps in order, or the one that was asked for.
@@ -59,8 +62,7 @@ pub(crate) fn run_all(options: &TestOptions) -> anyhow::Result<()> {
     for step in chosen {
         tell(&format!("xtask: {}", step.name));
         let began = now();
-        let check = || (step.check)(options);
-        let checked = if options.no_time_limits { check() } else { within(limit(step, cores()), check) };
+        let checked = if options.no_time_limits { (step.check)() } else { within(limit(step, cores()), step.check) };
         checked.with_context(|| format!("step {}", step.name))?;
         tell(&format!("xtask: {} passed in {:.1} s", step.name, (now() - began).as_secs_f64()));
     }
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn one_core_takes_twice_as_long_and_four_no_less() {
-        let step = Step { name: "", limit_s: 300, check: |_| Ok(()) };
+        let step = Step { name: "", limit_s: 300, check: || Ok(()) };
         assert_eq!([0, 1, 2, 4].map(|cores| limit(&step, cores).as_secs()), [600, 600, 300, 300]);
     }
 }
