@@ -3,6 +3,7 @@
 mod absence;
 mod access_keys;
 mod accounts;
+mod admission;
 mod analytics;
 pub(crate) mod api_keys;
 mod body;
@@ -14,6 +15,7 @@ mod extract;
 mod gateways;
 mod habits;
 mod headers;
+mod host;
 mod idempotency;
 mod legacy;
 mod log;
@@ -25,10 +27,11 @@ mod webhooks;
 
 use std::sync::LazyLock;
 
-use axum::extract::DefaultBodyLimit;
+use axum::body::Bytes;
 use axum::routing::get;
 use axum::{Router, middleware};
 use gatepost_domain::problem::ErrorCode;
+use gatepost_http_server::HostRule;
 use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -37,7 +40,6 @@ use utoipa_axum::routes;
 
 use crate::ControlPlane;
 pub(crate) use absence::not_settled;
-use body::MAX_BODY_BYTES;
 pub(crate) use body::members_of;
 
 /// What stands at the head of the document.
@@ -52,10 +54,10 @@ struct Head;
 /// The OpenAPI document. Bodies of requests are judged by it.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| completed(routes().into_openapi()));
 
-/// The API over a control plane.
-pub(crate) fn router(control_plane: ControlPlane) -> Router {
+/// The API over a control plane, for requests to these hosts.
+pub(crate) fn router(control_plane: ControlPlane, hosts: HostRule) -> Router {
     let (router, _) = routes().split_for_parts();
-    let json = openapi_json();
+    let json = Bytes::from(openapi_json());
     router
         .route_layer(middleware::from_fn_with_state(control_plane.clone(), absence::judged))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
@@ -64,9 +66,10 @@ pub(crate) fn router(control_plane: ControlPlane) -> Router {
         .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })
         .layer(middleware::from_fn_with_state(control_plane.clone(), body::report_ignored))
         .layer(middleware::from_fn_with_state(control_plane.clone(), idempotency::once))
+        .layer(middleware::from_fn_with_state(control_plane.clone(), admission::judge))
+        .layer(middleware::from_fn_with_state(hosts, host::judge))
         .layer(middleware::from_fn(habits::keep))
         .layer(middleware::from_fn_with_state(control_plane.clone(), log::requests))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(control_plane)
 }
 

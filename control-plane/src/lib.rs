@@ -11,13 +11,14 @@ mod metrics;
 mod pace;
 mod request;
 mod server;
+mod shares;
 mod use_cases;
 
 pub use api::openapi_json;
 pub use caller::Caller;
 pub use failure::Failure;
 pub use members::UnknownMembers;
-pub use server::{ControlPlaneServer, NotStarted};
+pub use server::{ControlPlaneServer, ListenOptions};
 pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows};
 pub use use_cases::operator::{AccountWas, Created, NewAccessKey};
 pub use use_cases::purge::Purged;
@@ -31,11 +32,12 @@ use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
 use gatepost_verify::Meters;
 use prometheus::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
+use crate::shares::Shares;
 use crate::use_cases::webhooks::ping;
 
 /// All use cases, over one store. Clones share it.
@@ -47,19 +49,19 @@ pub struct ControlPlane {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) meters: Meters,
     /// For answers that wait for gateways.
-    pub(crate) waiting: Arc<Semaphore>,
+    pub(crate) waiting: Shares,
     /// For pages of lists that are being read.
-    pub(crate) scanning: Arc<Semaphore>,
+    pub(crate) lists: Shares,
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) sender: Sender,
     pub(crate) pings: Pace<AccountId>,
     pub(crate) idempotency_keys: Pace<AccessKeyId>,
     /// For streams of events.
-    pub(crate) streaming: Arc<Semaphore>,
+    pub(crate) streaming: Shares,
     /// True once the server stops, so that what would never end does.
     pub(crate) stopping: watch::Sender<bool>,
     /// For pings that are being sent.
-    pub(crate) pinging: Arc<Semaphore>,
+    pub(crate) pinging: Shares,
     /// What becomes of a request whose body has members that are not known.
     pub(crate) unknown_members: UnknownMembers,
 }
@@ -82,14 +84,14 @@ impl ControlPlane {
         Ok(Self {
             metrics: Arc::new(Metrics::register(registry).map_err(|error| NotMade(error.into()))?),
             sender: Sender::new(guard, Arc::clone(&clock)).map_err(|error| NotMade(error.into()))?,
-            waiting: Arc::new(Semaphore::new(use_cases::gateways::MAX_WAITING)),
-            scanning: Arc::new(Semaphore::new(use_cases::api_keys::MAX_SCANS)),
+            waiting: Shares::new(use_cases::gateways::MAX_WAITING, 0),
+            lists: Shares::new(use_cases::lists::MAX_LISTS, use_cases::lists::LISTS_KEPT),
             guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
             pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
             idempotency_keys: Pace::new(kept::KEY_EVERY, kept::KEY_BURST, kept::MAX_ACCESS_KEYS),
-            streaming: Arc::new(Semaphore::new(use_cases::events::MAX_STREAMS)),
+            streaming: Shares::new(use_cases::events::MAX_STREAMS, 0),
             stopping: watch::Sender::new(false),
-            pinging: Arc::new(Semaphore::new(ping::MAX_PINGS)),
+            pinging: Shares::new(ping::MAX_PINGS, ping::PINGS_KEPT),
             unknown_members: UnknownMembers::default(),
             store,
             clock,

@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     duration_s: Histogram,
     ignored_members: IntCounterVec,
+    no_place: IntCounterVec,
 }
 
 impl Metrics {
@@ -36,6 +37,14 @@ impl Metrics {
             ),
             &["route", "method"],
         )?;
+        let no_place = IntCounterVec::new(
+            Opts::new(
+                "gatepost_admin_no_place_total",
+                "Requests for which there was no place among those that accounts share.",
+            ),
+            &["of"],
+        )?;
+        registry.register(Box::new(no_place.clone()))?;
         registry.register(Box::new(changes.clone()))?;
         registry.register(Box::new(ignored_members.clone()))?;
         registry.register(Box::new(requests.clone()))?;
@@ -43,7 +52,7 @@ impl Metrics {
         for action in Action::ALL {
             changes.with_label_values(&[action.as_str()]);
         }
-        Ok(Self { changes, requests, duration_s, ignored_members })
+        Ok(Self { changes, requests, duration_s, ignored_members, no_place })
     }
 
     pub(crate) fn changed(&self, action: Action) {
@@ -52,6 +61,10 @@ impl Metrics {
 
     pub(crate) fn ignored(&self, route: &str, method: &str, members: usize) {
         self.ignored_members.with_label_values(&[route, method]).inc_by(members as u64);
+    }
+
+    pub(crate) fn no_place(&self, of: &str) {
+        self.no_place.with_label_values(&[of]).inc();
     }
 
     pub(crate) fn ended(&self, route: &str, method: &str, status: u16, took: Duration) {

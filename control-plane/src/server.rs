@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatepost_ops::{HttpServer, ServerTasks};
+use gatepost_http_server::{Caps, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks};
 use gatepost_runtime::Task;
+use prometheus::Registry;
 use tokio::sync::watch;
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -13,9 +14,23 @@ use crate::ControlPlane;
 use crate::api;
 
 /// Connections at a time.
-const MAX_CONNECTIONS: u32 = 1000;
+const MAX_CONNECTIONS: usize = 1000;
+/// Connections of one client at a time: more than all long answers together, so that these never keep others of the same
+/// address out. A proxy in front has all connections of its clients.
+const MAX_CONNECTIONS_OF_A_CLIENT: usize = 800;
 /// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::AdminListener, connection: Task::AdminConnection };
+
+/// Where an admin API listens, and for whom.
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    /// The address.
+    pub listen: SocketAddr,
+    /// Names by which it is reached, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// Whether all clients come through a proxy.
+    pub is_behind_proxy: bool,
+}
 
 /// An admin API that listens.
 #[derive(Debug)]
@@ -25,21 +40,26 @@ pub struct ControlPlaneServer {
     stopping: watch::Sender<bool>,
 }
 
-/// Why it does not.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {error}")]
-pub struct NotStarted {
-    address: SocketAddr,
-    error: std::io::Error,
-}
-
 impl ControlPlaneServer {
     /// Starts to serve.
-    pub async fn start(address: SocketAddr, control_plane: ControlPlane) -> Result<Self, NotStarted> {
+    pub async fn start(
+        options: ListenOptions,
+        control_plane: ControlPlane,
+        registry: &Registry,
+    ) -> Result<Self, NotStarted> {
         let stopping = control_plane.stopping.clone();
-        let app = MapRequestLayer::new(api::without_last_slash).layer(api::router(control_plane));
-        let server = HttpServer::start(address, app, MAX_CONNECTIONS, TASKS).await;
-        server.map(|server| Self { server, stopping }).map_err(|error| NotStarted { address, error })
+        let of_a_client = if options.is_behind_proxy { MAX_CONNECTIONS } else { MAX_CONNECTIONS_OF_A_CLIENT };
+        let address = options.listen;
+        let hosts = HostRule::new(options.hosts, address, options.is_behind_proxy);
+        let app = MapRequestLayer::new(api::without_last_slash).layer(api::router(control_plane, hosts));
+        let options = ServerOptions {
+            address,
+            listener: "admin",
+            caps: Caps { connections: MAX_CONNECTIONS, of_a_client },
+            tasks: TASKS,
+            registry,
+        };
+        Ok(Self { server: HttpServer::start(options, app).await?, stopping })
     }
 
     /// Where it listens.

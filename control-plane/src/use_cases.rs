@@ -10,6 +10,8 @@ pub(crate) mod events;
 pub(crate) mod gateways;
 pub(crate) mod given;
 pub(crate) mod import;
+pub(crate) mod lists;
+pub(crate) mod long_answer;
 pub(crate) mod operator;
 pub(crate) mod projects;
 pub(crate) mod purge;

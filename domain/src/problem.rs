@@ -76,6 +76,7 @@ error_codes! {
     UriTooLong "uri-too-long" 414 "URI too long"
     UnsupportedMediaType "unsupported-media-type" 415 "Unsupported media type"
     ExpectationFailed "expectation-failed" 417 "Expectation failed"
+    MisdirectedRequest "misdirected-request" 421 "Misdirected request"
     RateLimited "rate-limited" 429 "Too many requests"
     DailyQuotaExceeded "daily-quota-exceeded" 429 "Daily request quota exceeded"
     MonthlyQuotaExceeded "monthly-quota-exceeded" 429 "Monthly request quota exceeded"
@@ -109,6 +110,7 @@ impl ErrorCode {
             414 => "URI Too Long",
             415 => "Unsupported Media Type",
             417 => "Expectation Failed",
+            421 => "Misdirected Request",
             429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             501 => "Not Implemented",

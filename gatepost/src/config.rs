@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::{PrivateNetworks, Retention};
+use gatepost_domain::host::host_of;
+use gatepost_ops::OpsOptions;
 use gatepost_store::{Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_verify::WhenStoreIsDown;
 
@@ -34,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) gateway: GatewayConfig,
     pub(crate) control_plane: ControlPlaneConfig,
-    pub(crate) ops: SocketAddr,
+    pub(crate) ops: OpsOptions,
     pub(crate) retention: Retention,
     pub(crate) private_networks: PrivateNetworks,
     pub(crate) when_store_is_down: WhenStoreIsDown,
@@ -60,6 +62,8 @@ pub(crate) struct StoreConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct ControlPlaneConfig {
     pub(crate) listen: SocketAddr,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) is_behind_proxy: bool,
     pub(crate) wrong_access_keys_a_minute: u32,
     pub(crate) unknown_members: UnknownMembers,
 }
@@ -189,13 +193,14 @@ fn namespace(text: &str) -> Result<String, &'static str> {
 
 fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8081)), address);
-    let is_safe = section.choice("behind_tls_proxy", listen.ip().is_loopback(), true, listen.ip().is_loopback());
-    if !is_safe {
+    let is_behind_proxy = section.choice("behind_tls_proxy", false, true, false);
+    if !is_behind_proxy && !listen.ip().is_loopback() {
         section.fault_here(
             "listen is not on loopback: access keys would cross the network in clear; put a proxy with TLS in front \
              and set behind_tls_proxy = true",
         );
     }
+    let hosts = section.list("hosts", Vec::new(), host);
     let wrong_access_keys_a_minute = section.number("max_wrong_access_keys_a_minute", 20, 1, 60_000);
     let unknown_members = section.parsed("unknown_members", UnknownMembers::Refuse, |text| match text {
         "refuse" => Ok(UnknownMembers::Refuse),
@@ -205,15 +210,28 @@ fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     section.finish();
     ControlPlaneConfig {
         listen,
+        hosts,
+        is_behind_proxy,
         unknown_members,
         wrong_access_keys_a_minute: u32::try_from(wrong_access_keys_a_minute).unwrap_or(u32::MAX),
     }
 }
 
-fn ops(mut section: Section<'_>) -> SocketAddr {
-    let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 9464)), address);
+fn ops(mut section: Section<'_>) -> OpsOptions {
+    let options = OpsOptions {
+        listen: section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 9464)), address),
+        hosts: section.list("hosts", Vec::new(), host),
+    };
     section.finish();
-    listen
+    options
+}
+
+/// A name by which a listener is reached.
+fn host(text: &str) -> Result<String, String> {
+    match host_of(text) {
+        Some(host) if host.len() == text.trim_end_matches('.').len() => Ok(host.to_ascii_lowercase()),
+        Some(_) | None => Err(format!("{text:?} is not a host without port, such as keys.example.com")),
+    }
 }
 
 fn events(mut section: Section<'_>) -> Retention {

@@ -8,6 +8,7 @@ mod demo;
 mod import;
 mod log;
 mod master_key;
+mod open_files;
 mod output;
 mod parts;
 mod private_file;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    open_files::raise();
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a cryptography provider was installed before"))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gatepost_control_plane::{ControlPlane, ControlPlaneServer};
+use gatepost_control_plane::{ControlPlane, ControlPlaneServer, ListenOptions};
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::probes::{self, Outage, StoreProbe};
 use crate::signals::Signals;
 use crate::store::{self, Missing};
-use crate::{log, master_key};
+use crate::{log, master_key, open_files};
 
 /// Values that are no key are cached apart, this many for each key.
 const NEGATIVE_SHARE: u64 = 10;
@@ -71,7 +71,7 @@ impl Process {
         log::start(&config.log_filter, &registry)?;
         gatepost_runtime::register_metrics(&registry)?;
         readiness.set("process", Err("starting".to_owned()));
-        let ops = OpsServer::start(config.ops, readiness.clone(), registry.clone()).await?;
+        let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find(&config.store)?;
         let opening = store::await_store(&config, &clock, &master, missing, &readiness);
@@ -124,6 +124,9 @@ impl Process {
     /// Starts the gateway's part.
     pub(crate) async fn gateway(&self) -> anyhow::Result<GatewayPart> {
         let config = &self.config.gateway;
+        if let Some(hint) = open_files::hint(config.limits.max_connections) {
+            tracing::info!("{hint}");
+        }
         if config.upstreams.is_empty() {
             return Err(Wrong::use_of(
                 "there is no upstream: say --upstream http://HOST:PORT, or write [gateway.upstream.app]",
@@ -176,7 +179,13 @@ impl Process {
 
     /// Starts the admin API.
     pub(crate) async fn control_plane(&self, use_cases: ControlPlane) -> anyhow::Result<ControlPlaneServer> {
-        let server = ControlPlaneServer::start(self.config.control_plane.listen, use_cases).await?;
+        let config = &self.config.control_plane;
+        let options = ListenOptions {
+            listen: config.listen,
+            hosts: config.hosts.clone(),
+            is_behind_proxy: config.is_behind_proxy,
+        };
+        let server = ControlPlaneServer::start(options, use_cases, &self.registry).await?;
         tracing::info!(address = %server.address(), "the admin API listens");
         Ok(server)
     }

@@ -2,6 +2,7 @@
 //!
 //! It judges the bytes of the header as they came, for the parser behind it forgives and repairs.
 
+use gatepost_domain::host::host_of;
 use gatepost_domain::path::{CanonicalPath, PathRefusal};
 use gatepost_domain::problem::ErrorCode;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
@@ -9,7 +10,6 @@ use http::{Method, Version};
 use memchr::{memchr, memchr2};
 use pingora::http::RequestHeader;
 
-use crate::host::host_of;
 use crate::message_end::Body;
 
 /// Bytes of a request's header, request line included.

@@ -8,7 +8,6 @@ mod context;
 mod credential;
 mod failure;
 mod front;
-mod host;
 mod identity;
 mod in_flight;
 mod listed;

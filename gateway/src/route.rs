@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 
 use gatepost_domain::header_name::FoldedName;
+use gatepost_domain::host;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
 use http::Method;
 use http::header::AUTHORIZATION;
 
-use crate::host;
 use crate::options::{Auth, CredentialPlace, RouteOptions};
 
 /// A route, ready to be asked.

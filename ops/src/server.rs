@@ -1,22 +1,34 @@
 //! The server of the three pages.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
-
+use gatepost_http_server::{Caps, HostFault, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks};
 use gatepost_runtime::Task;
+use http::StatusCode;
+use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
+use tokio::sync::Semaphore;
 
-use crate::http_server::{HttpServer, ServerTasks};
 use crate::readiness::Readiness;
 
 /// Connections at a time.
-const MAX_CONNECTIONS: u32 = 100;
+const CAPS: Caps = Caps { connections: 100, of_a_client: 50 };
 /// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
+
+/// Where the pages are, and for which names.
+#[derive(Debug, Clone)]
+pub struct OpsOptions {
+    /// The address.
+    pub listen: SocketAddr,
+    /// Names by which it is reached, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
+}
 
 /// The pages of one process.
 #[derive(Debug)]
@@ -24,25 +36,24 @@ pub struct OpsServer {
     server: HttpServer,
 }
 
-/// Why they are not there.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {error}")]
-pub struct NotStarted {
-    address: SocketAddr,
-    error: std::io::Error,
-}
-
 impl OpsServer {
     /// Starts to serve, before anything else does: a process that is still starting is alive and not ready.
-    pub async fn start(address: SocketAddr, readiness: Readiness, registry: Registry) -> Result<Self, NotStarted> {
-        let failed = |error| NotStarted { address, error };
+    pub async fn start(options: OpsOptions, readiness: Readiness, registry: Registry) -> Result<Self, NotStarted> {
         register_version(&registry);
-        let app = Router::new()
-            .route("/metrics", get(metrics))
+        let hosts = HostRule::new(options.hosts, options.listen, false);
+        let probes = Router::new()
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
-            .with_state((readiness, registry));
-        Ok(Self { server: HttpServer::start(address, app, MAX_CONNECTIONS, TASKS).await.map_err(failed)? })
+            .with_state(readiness)
+            .layer(axum::middleware::from_fn(with_host));
+        let pages = Router::new()
+            .route("/metrics", get(metrics))
+            .with_state((registry.clone(), Arc::new(Semaphore::new(1))))
+            .fallback(|| async { StatusCode::NOT_FOUND })
+            .layer(from_fn_with_state(hosts, for_us));
+        let options =
+            ServerOptions { address: options.listen, listener: "ops", caps: CAPS, tasks: TASKS, registry: &registry };
+        Ok(Self { server: HttpServer::start(options, pages.merge(probes)).await? })
     }
 
     /// Where it listens.
@@ -56,20 +67,49 @@ impl OpsServer {
     }
 }
 
-type Shared = (Readiness, Registry);
+/// Refuses requests whose `Host` names nobody here.
+async fn for_us(State(hosts): State<HostRule>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match hosts.judge(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(fault) => refused(fault),
+    }
+}
 
-async fn metrics(State((_, registry)): State<Shared>) -> Response {
+/// Probes come under whatever name a machine has.
+async fn with_host(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match HostRule::host(&parts) {
+        Ok(_) => next.run(Request::from_parts(parts, body)).await,
+        Err(fault) => refused(fault),
+    }
+}
+
+fn refused(fault: HostFault) -> Response {
+    match fault {
+        HostFault::Missing | HostFault::Several | HostFault::Malformed => {
+            (StatusCode::BAD_REQUEST, format!("{fault}\n")).into_response()
+        }
+        HostFault::Unlisted => {
+            (StatusCode::MISDIRECTED_REQUEST, format!("{fault}: list it in ops.hosts\n")).into_response()
+        }
+    }
+}
+
+async fn metrics(State((registry, turn)): State<(Registry, Arc<Semaphore>)>) -> Response {
+    // One page at a time: whoever asks for many lets only others wait who want the same, no probe.
+    let _turn = turn.acquire().await;
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
         tracing::error!(%error, "metrics cannot be written");
-        return http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     ([(http::header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
 }
 
-async fn ready(State((readiness, _)): State<Shared>) -> Response {
+async fn ready(State(readiness): State<Readiness>) -> Response {
     let report = readiness.report();
-    let status = if report.ready { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE };
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
 

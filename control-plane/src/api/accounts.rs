@@ -107,7 +107,7 @@ pub(super) async fn update(
     JsonBody(change): JsonBody<UpdateAccount>,
 ) -> Result<(HeaderMap, Json<AccountBody>)> {
     let changed = control_plane.update_account(&caller, &id, &change.into()).await?;
-    Ok((wait.headers(&control_plane, changed.version).await?, Json(AccountBody::from(&changed.account))))
+    Ok((wait.headers(&control_plane, &caller, changed.version).await?, Json(AccountBody::from(&changed.account))))
 }
 
 /// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With
@@ -124,5 +124,5 @@ pub(super) async fn deactivate(
     Named(id): Named,
 ) -> Result<(HeaderMap, Json<bool>)> {
     let version = control_plane.deactivate_account(&caller, &id).await?;
-    Ok((wait.headers(&control_plane, version).await?, Json(true)))
+    Ok((wait.headers(&control_plane, &caller, version).await?, Json(true)))
 }

@@ -46,7 +46,7 @@ pub(super) async fn create(
     responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
 )]
 pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller, query: Query) -> Result<Response> {
-    list::answer(control_plane, &caller, &query).await
+    list::answer(control_plane, caller, &query).await
 }
 
 /// Reads a key by its value or its id. This is no use of it.
@@ -83,7 +83,7 @@ pub(super) async fn update(
     JsonBody(update): JsonBody<UpdateApiKey>,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let changed = control_plane.update_api_key(&caller, &KeyName::parse(&key), &update.into()).await?;
-    answer(&control_plane, wait, &changed).await
+    answer(&control_plane, &caller, wait, &changed).await
 }
 
 /// Lets a key be used again that was shut off.
@@ -100,7 +100,7 @@ pub(super) async fn reactivate(
     _: NoBody,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let changed = control_plane.reactivate_api_key(&caller, &KeyName::parse(&key)).await?;
-    answer(&control_plane, wait, &changed).await
+    answer(&control_plane, &caller, wait, &changed).await
 }
 
 /// Gives a key a new value, which is told only now; id, history and first use stay. The old value is refused at once,
@@ -123,17 +123,18 @@ pub(super) async fn rotate(
 ) -> Result<(StatusCode, HeaderMap, Json<ApiKeyBody>)> {
     let overlap_s = rotate.overlap_seconds.unwrap_or(0);
     let changed = control_plane.rotate_api_key(&caller, &KeyName::parse(&key), overlap_s).await?;
-    let (headers, body) = answer(&control_plane, wait, &changed).await?;
+    let (headers, body) = answer(&control_plane, &caller, wait, &changed).await?;
     Ok((StatusCode::CREATED, headers, body))
 }
 
 /// A key that was changed, once the gateways have applied it as far as was asked.
 async fn answer(
     control_plane: &ControlPlane,
+    caller: &Caller,
     wait: PreferWait,
     changed: &Changed,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    let headers = wait.headers(control_plane, changed.version).await?;
+    let headers = wait.headers(control_plane, caller, changed.version).await?;
     let last_used_at = control_plane.last_use(&changed.key).await?;
     let body = ApiKeyBody::new(&changed.key, &changed.shown, changed.first_used_at);
     Ok((headers, Json(body.with_last_use(last_used_at))))
@@ -153,7 +154,7 @@ pub(super) async fn deactivate(
     Named(key): Named,
 ) -> Result<(HeaderMap, Json<bool>)> {
     let version = control_plane.deactivate_api_key(&caller, &KeyName::parse(&key)).await?;
-    Ok((wait.headers(&control_plane, version).await?, Json(true)))
+    Ok((wait.headers(&control_plane, &caller, version).await?, Json(true)))
 }
 
 /// Checks a key and counts it as used. Every reason why it may not be used is the same 404; a key that is locked to

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::redact::redact_all;
-use http::{HeaderName, HeaderValue, StatusCode};
+use gatepost_http_server::BodyTimedOut;
+use http::{HeaderName, HeaderValue};
+use http_body_util::LengthLimitError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -25,9 +26,7 @@ use crate::members::{self, MAX_NAMED, Members, Unknown, UnknownMembers};
 use crate::request;
 
 /// Bytes of a request's body.
-pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long it may take to come.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The members of a body that were ignored.
 const IGNORED: HeaderName = HeaderName::from_static("gatepost-ignored");
@@ -52,8 +51,8 @@ pub(crate) struct JsonBody<T>(pub(crate) T);
 impl<T: DeserializeOwned + ToSchema> FromRequest<ControlPlane> for JsonBody<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = read(request, state).await?;
+    async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = read(request.into_body()).await?;
         known(&bytes, members_of::<T>()).map(Self)
     }
 }
@@ -64,8 +63,8 @@ pub(crate) struct OptionalBody<T>(pub(crate) T);
 impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ControlPlane> for OptionalBody<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = read(request, state).await?;
+    async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = read(request.into_body()).await?;
         match bytes.trim_ascii() {
             b"" | b"null" => Ok(Self(T::default())),
             bytes => known(bytes, members_of::<T>()).map(Self),
@@ -80,8 +79,8 @@ pub(crate) struct NoBody;
 impl FromRequest<ControlPlane> for NoBody {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &ControlPlane) -> Result<Self, Failure> {
-        let bytes = read(request, state).await?;
+    async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Failure> {
+        let bytes = read(request.into_body()).await?;
         match serde_json::from_slice(&bytes) {
             Ok(value @ Value::Object(_)) => judge(&value, &members::NONE).map(|()| NoBody),
             Ok(_) | Err(_) => Ok(NoBody),
@@ -89,10 +88,12 @@ impl FromRequest<ControlPlane> for NoBody {
     }
 }
 
-async fn read(request: Request, state: &ControlPlane) -> Result<Bytes, Failure> {
-    let read = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, state)).await;
-    let read = read.map_err(|_| Failure::refused(ErrorCode::RequestTimeout, "the body took too long to come"))?;
-    read.map_err(|rejection| unread(rejection.into_response()))
+/// Reads a body, for handlers and whoever must know it before them.
+pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| unread(&error))
 }
 
 /// Reads a body whose members are known; others are refused or noted.
@@ -114,14 +115,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|error| not_json(&error))
 }
 
-fn unread(response: Response) -> Failure {
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+fn unread(error: &axum::Error) -> Failure {
+    if BodyTimedOut::is_cause_of(error) {
+        return Failure::refused(ErrorCode::RequestTimeout, BodyTimedOut.to_string());
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    if causes.into_iter().any(|cause| cause.is::<LengthLimitError>()) {
         return too_large();
     }
     Failure::refused(ErrorCode::BadRequest, "the body could not be read")
 }
 
-pub(super) fn too_large() -> Failure {
+fn too_large() -> Failure {
     let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
     Failure::refused(ErrorCode::BodyTooLarge, detail)
 }

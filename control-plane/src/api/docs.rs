@@ -1,8 +1,10 @@
 //! `/docs`: the OpenAPI document to browse, with everything it needs from this program.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -23,8 +25,8 @@ const START: &str = include_str!("docs/start.js");
 /// The pages' routes.
 pub(super) fn routes() -> Router<ControlPlane> {
     Router::new()
-        .route("/docs", get(|| async { page("text/html; charset=utf-8", INDEX.into()) }))
-        .route("/docs/start.js", get(|| async { page("text/javascript", START.into()) }))
+        .route("/docs", get(|| async { page("text/html; charset=utf-8", Bytes::from_static(INDEX.as_bytes())) }))
+        .route("/docs/start.js", get(|| async { page("text/javascript", Bytes::from_static(START.as_bytes())) }))
         .route("/docs/{file}", get(asset))
 }
 
@@ -32,14 +34,22 @@ async fn asset(Path(file): Path<String>) -> Response {
     let Ok(Some(found)) = utoipa_swagger_ui::serve(&file, Arc::new(Config::new(["/openapi.json"]))) else {
         return problem::answer(ErrorCode::NotFound.into());
     };
-    let mut response = page(&found.content_type, found.bytes.into_owned());
+    let mut response = page(&found.content_type, shared(found.bytes));
     if found.gzpipped {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
 }
 
-fn page(kind: &str, bytes: Vec<u8>) -> Response {
+/// Without a copy of what is part of the program.
+fn shared(bytes: Cow<'static, [u8]>) -> Bytes {
+    match bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    }
+}
+
+fn page(kind: &str, bytes: Bytes) -> Response {
     let fixed = |name: HeaderName, value: &'static str| (name, HeaderValue::from_static(value));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"))),

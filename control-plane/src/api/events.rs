@@ -1,7 +1,6 @@
 //! `/events`: all changes, page by page and as a stream.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,20 +12,19 @@ use gatepost_domain::time::Version;
 use gatepost_wire::ChangeBody;
 use http::HeaderMap;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::extract::Query;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
-use crate::use_cases::events::{Continues, DEFAULT_TOLD, EventFilter, MAX_TOLD, Rest};
+use crate::shares::Place;
+use crate::use_cases::events::{Continues, DEFAULT_TOLD, EventFilter, MAX_TOLD, Rest, STREAM_PATIENCE};
+use crate::use_cases::long_answer::LongAnswer;
 
 /// After how long without an event a stream says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How often a stream looks whether its access key still counts.
-const RECHECK: Duration = Duration::from_secs(5);
 
 /// Changes, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,11 +102,14 @@ pub(super) async fn stream(
         (None, Some(after)) => cursor("after", &after)?,
         (None, None) => control_plane.store.last_position().await?,
     };
-    let permit = Arc::clone(&control_plane.streaming).try_acquire_owned().map_err(|_| {
-        Failure::refused(ErrorCode::Overloaded, "there are as many streams of events as this process serves")
-    })?;
+    let Some(place) = control_plane.streaming.take(&caller.account, STREAM_PATIENCE).await else {
+        control_plane.metrics.no_place("streams");
+        let detail = "there are as many streams of events as this account may have now";
+        return Err(Failure::refused(ErrorCode::Overloaded, detail));
+    };
     let stopping = control_plane.stopping.subscribe();
-    let live = Live { control_plane, caller, filter, after, stopping, checked: Instant::now(), _permit: permit };
+    let answer = LongAnswer::new(control_plane, caller, filter.project.clone());
+    let live = Live { answer, filter, after, stopping, place };
     let batches = stream::unfold(Some(live), |live| async {
         let mut live = live?;
         match live.batch().await {
@@ -122,13 +123,11 @@ pub(super) async fn stream(
 
 /// A stream that is being sent.
 struct Live {
-    control_plane: ControlPlane,
-    caller: Caller,
+    answer: LongAnswer,
     filter: EventFilter,
     after: Version,
     stopping: watch::Receiver<bool>,
-    checked: Instant,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 enum Next {
@@ -137,19 +136,19 @@ enum Next {
 }
 
 impl Live {
-    /// The next events, or the end: at a stop, where the access key was shut off, and where the store does not answer,
-    /// for the client then comes again with the cursor it has.
+    /// The next events, or the end: at a stop, where the caller may not have them any more, where another account has
+    /// less than its share of streams, and where the store does not answer. A client then comes again with the cursor
+    /// that it has.
     async fn batch(&mut self) -> Next {
-        if RECHECK <= self.checked.elapsed() {
-            if self.control_plane.still_admits(&self.caller).await.is_err() {
-                return Next::End;
-            }
-            self.checked = Instant::now();
+        if self.answer.check().await.is_err() {
+            return Next::End;
         }
+        let LongAnswer { control_plane, caller, .. } = &self.answer;
         let read = tokio::select! {
             biased;
             _ = self.stopping.wait_for(|stopping| *stopping) => return Next::End,
-            read = self.control_plane.next_changes(&self.caller, &self.filter, self.after) => read,
+            () = self.place.recalled() => return Next::End,
+            read = control_plane.next_changes(caller, &self.filter, self.after) => read,
         };
         match read {
             Ok((changes, next, continued)) => {

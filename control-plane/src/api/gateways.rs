@@ -56,10 +56,15 @@ pub(super) struct PreferWait(Option<Duration>);
 
 impl PreferWait {
     /// Waits as preferred, and answers the headers that tell what was reached.
-    pub(super) async fn headers(self, control_plane: &ControlPlane, version: Version) -> Result<HeaderMap> {
+    pub(super) async fn headers(
+        self,
+        control_plane: &ControlPlane,
+        caller: &Caller,
+        version: Version,
+    ) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         let Some(wait) = self.0 else { return Ok(headers) };
-        let reached = control_plane.await_propagation(version, wait).await?;
+        let reached = control_plane.await_propagation(&caller.account, version, wait).await?;
         headers.insert(PROPAGATED, value(&format!("{}/{}", reached.applied, reached.known)));
         headers.insert(PREFERENCE_APPLIED, value(&format!("wait={}", wait.as_secs())));
         Ok(headers)

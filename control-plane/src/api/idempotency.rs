@@ -10,7 +10,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_store::{ReceiptClaim, ReceiptMark};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::body::{MAX_BODY_BYTES, too_large};
+use super::body;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -41,8 +41,7 @@ async fn answer(control_plane: &ControlPlane, request: Request, next: Next) -> R
     let key = key(request.headers())?;
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, control_plane).await?;
-    parts.extensions.insert(caller.clone());
-    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large())?;
+    let body = body::read(body).await?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let asked = format!("{} {target}\n{}", parts.method, String::from_utf8_lossy(&body));
     let slot = control_plane.slot(&caller.access_key, &key, &asked);

@@ -111,7 +111,7 @@ pub(super) async fn update(
     JsonBody(change): JsonBody<UpdateProject>,
 ) -> Result<(HeaderMap, Json<ProjectBody>)> {
     let changed = control_plane.update_project(&caller, &id, &change.into()).await?;
-    Ok((wait.headers(&control_plane, changed.version).await?, Json(ProjectBody::from(&changed.project))))
+    Ok((wait.headers(&control_plane, &caller, changed.version).await?, Json(ProjectBody::from(&changed.project))))
 }
 
 /// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes
@@ -128,5 +128,5 @@ pub(super) async fn deactivate(
     Named(id): Named,
 ) -> Result<(HeaderMap, Json<bool>)> {
     let version = control_plane.deactivate_project(&caller, &id).await?;
-    Ok((wait.headers(&control_plane, version).await?, Json(true)))
+    Ok((wait.headers(&control_plane, &caller, version).await?, Json(true)))
 }

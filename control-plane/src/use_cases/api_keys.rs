@@ -7,8 +7,6 @@ mod rotate;
 pub(crate) use change::{Changed, KeyChange};
 pub(crate) use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
 
-use std::time::Duration;
-
 use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{KeyId, ProjectId};
@@ -24,11 +22,6 @@ use crate::caller::{Caller, Sight};
 use crate::commit::{Committed, too_contended};
 use crate::failure::{Failure, Result};
 use crate::request;
-
-/// Pages of lists that are read from the store at a time in one process.
-pub(crate) const MAX_SCANS: usize = 16;
-/// How long a list waits to be one of them.
-const SCAN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A key to be made.
 #[derive(Default)]
@@ -175,13 +168,12 @@ impl ControlPlane {
     /// One page of a project's keys.
     pub(crate) async fn api_keys_page(
         &self,
+        caller: &Caller,
         project: &ProjectId,
         after: &str,
         limit: u32,
     ) -> Result<gatepost_store::Page<ApiKey>> {
-        let Ok(Ok(_scan)) = tokio::time::timeout(SCAN_PATIENCE, self.scanning.acquire()).await else {
-            return Err(Failure::refused(ErrorCode::Overloaded, "too many lists are being read: try again later"));
-        };
+        let _place = self.list_place(caller).await?;
         Ok(self.store.api_keys(project, after, limit).await?)
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::record::Status;
 use gatepost_domain::time::Version;
 use gatepost_store::act::{CursorState, Judged};
 use gatepost_store::{Entry, EntryHead};
@@ -14,8 +13,10 @@ use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
 use crate::failure::{Failure, Result};
 
-/// Streams of events at a time in one process; further ones are answered 503.
+/// Streams of events at a time in one process.
 pub(crate) const MAX_STREAMS: usize = 64;
+/// How long one waits for its turn.
+pub(crate) const STREAM_PATIENCE: Duration = Duration::from_secs(1);
 /// Changes that one answer tells at most, and how many it tells unless it was asked for fewer.
 pub(crate) const MAX_TOLD: usize = 1000;
 pub(crate) const DEFAULT_TOLD: usize = 100;
@@ -106,6 +107,7 @@ impl ControlPlane {
         let mut told = ToldChanges { changes: Vec::new(), next: after, continues: Continues::Yes, rest: Rest::More };
         let mut read = 0;
         while told.changes.len() < limit && read < MAX_READ {
+            let _place = self.list_place(caller).await?;
             let (entries, judged) = self.store.follow(told.next, None, BATCH, Duration::ZERO).await?;
             if read == 0 {
                 told.continues = continues(after, judged);
@@ -140,15 +142,6 @@ impl ControlPlane {
         let next = entries.last().map_or(after, |entry| entry.version);
         let changes = entries.iter().filter_map(|entry| shown(caller, filter, entry)).collect();
         Ok((changes, next, continues(after, judged)))
-    }
-
-    /// Whether a caller's access key still counts, for who has been answered for long.
-    pub(crate) async fn still_admits(&self, caller: &Caller) -> Result<()> {
-        let found = self.store.access_key(&caller.access_key).await?;
-        match found {
-            Some(found) if found.record.status == Status::Active => Ok(()),
-            Some(_) | None => Err(gatepost_domain::problem::ErrorCode::InvalidAccessKey.into()),
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_domain::id::AccountId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
 use gatepost_store::Result as StoreResult;
@@ -13,8 +14,10 @@ use crate::failure::{Failure, Result};
 
 /// The longest that an answer waits for gateways.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Answers that wait for gateways at a time in one process; further ones tell at once what was reached.
+/// Answers that wait for gateways at a time in one process.
 pub(crate) const MAX_WAITING: usize = 500;
+/// How long one waits for its turn; then it tells what was reached.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait before the gateways are read again: at first, then ever longer up to the second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
@@ -46,20 +49,33 @@ impl ControlPlane {
         Ok(gateways)
     }
 
-    /// Waits until every known gateway has applied a version, at most so long, and tells what was reached.
-    pub(crate) async fn await_propagation(&self, version: Version, wait: Duration) -> Result<Propagation> {
+    /// Waits until every known gateway has applied a version, at most so long, and tells what was reached. It waits less
+    /// long where another account has less than its share of these waits.
+    pub(crate) async fn await_propagation(
+        &self,
+        account: &AccountId,
+        version: Version,
+        wait: Duration,
+    ) -> Result<Propagation> {
         let unknown = |error| {
             tracing::warn!(%error, "who has applied a change is not known");
             let detail = "the change was committed, but who has applied it is not known; to repeat the request is safe";
             Failure::refused(ErrorCode::StoreUnavailable, detail)
         };
-        let Ok(_waiting) = self.waiting.try_acquire() else {
-            return self.propagation(version).await.map_err(unknown);
+        let wait = wait.min(MAX_WAIT);
+        let waiting = async {
+            let Some(place) = self.waiting.take(account, wait.min(PATIENCE)).await else {
+                self.metrics.no_place("waits");
+                return None;
+            };
+            tokio::select! {
+                reached = self.until_propagated(version) => Some(reached),
+                () = place.recalled() => None,
+            }
         };
-        let reached = tokio::time::timeout(wait.min(MAX_WAIT), self.until_propagated(version)).await;
-        match reached {
-            Ok(reached) => reached.map_err(unknown),
-            Err(_) => self.propagation(version).await.map_err(unknown),
+        match tokio::time::timeout(wait, waiting).await {
+            Ok(Some(reached)) => reached.map_err(unknown),
+            Ok(None) | Err(_) => self.propagation(version).await.map_err(unknown),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gatepost_control_plane::{ControlPlane, ControlPlaneServer, NewAccessKey};
+use gatepost_control_plane::{ControlPlane, ControlPlaneServer, ListenOptions, NewAccessKey};
 use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
@@ -93,8 +93,9 @@ impl Fixture {
         let control_plane =
             ControlPlane::new(store.clone(), clock.clone(), private_networks, meters, &registry).unwrap();
         let control_plane = configure(control_plane);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = ControlPlaneServer::start(address, control_plane.clone()).await.unwrap();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = ListenOptions { listen, hosts: Vec::new(), is_behind_proxy: false };
+        let server = ControlPlaneServer::start(options, control_plane.clone(), &registry).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
         Self { clock, store, registry, control_plane, server, client }
     }

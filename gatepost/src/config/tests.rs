@@ -55,7 +55,7 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     let overrides = Overrides(vec![("--listen", "gateway.listen", "127.0.0.1:5".to_owned())]);
     let config = understand("gatepost.toml", file, environment.into_iter(), &overrides).unwrap();
     assert_eq!(config.gateway.listen, SocketAddr::from(([127, 0, 0, 1], 5)));
-    assert_eq!(config.ops, SocketAddr::from(([127, 0, 0, 1], 4)));
+    assert_eq!(config.ops.listen, SocketAddr::from(([127, 0, 0, 1], 4)));
     assert_eq!(config.gateway.trusted_proxies.len(), 2);
 }
 

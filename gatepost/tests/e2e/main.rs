@@ -27,6 +27,7 @@ mod projects;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
 mod secrets;
+mod shares;
 #[cfg(feature = "long")]
 mod side_by_side;
 mod single;

@@ -18,6 +18,7 @@ use crate::api::extract::Query;
 use crate::caller::Caller;
 use crate::failure::Result;
 use crate::use_cases::api_keys::{KeyFilter, Wanted};
+use crate::use_cases::long_answer::LongAnswer;
 
 /// Keys that a request may ask for at a time. Without `limit` it gets all.
 const MAX_LIMIT: usize = 1000;
@@ -26,7 +27,7 @@ const MAX_OFFSET: usize = 100_000_000;
 
 /// What is left of a list.
 struct Rest {
-    control_plane: ControlPlane,
+    answer: LongAnswer,
     projects: VecDeque<ProjectId>,
     after: String,
     filter: KeyFilter,
@@ -35,10 +36,12 @@ struct Rest {
 }
 
 /// The answer to a request for a list.
-pub(super) async fn answer(control_plane: ControlPlane, caller: &Caller, query: &Query) -> Result<Response> {
-    let projects = control_plane.projects_of_list(caller, query.name("projectId").as_deref()).await?;
+pub(super) async fn answer(control_plane: ControlPlane, caller: Caller, query: &Query) -> Result<Response> {
+    let named = query.name("projectId");
+    let projects = control_plane.projects_of_list(&caller, named.as_deref()).await?;
+    let project = projects.first().filter(|_| named.is_some()).cloned();
     let mut rest = Rest {
-        control_plane,
+        answer: LongAnswer::new(control_plane, caller, project),
         projects: projects.into(),
         after: String::new(),
         filter: filter(query)?,
@@ -88,7 +91,9 @@ impl Rest {
     async fn page(&mut self) -> Result<Option<Vec<String>>> {
         while self.to_tell > 0 {
             let Some(project) = self.projects.front() else { return Ok(None) };
-            let page = self.control_plane.api_keys_page(project, &self.after, MAX_PAGE).await?;
+            self.answer.check().await?;
+            let LongAnswer { control_plane, caller, .. } = &self.answer;
+            let page = control_plane.api_keys_page(caller, project, &self.after, MAX_PAGE).await?;
             match page.next {
                 Some(next) => self.after = next,
                 None => {
@@ -96,7 +101,7 @@ impl Rest {
                     self.after.clear();
                 }
             }
-            let last_uses = self.control_plane.last_uses(&page.items).await?;
+            let last_uses = self.answer.control_plane.last_uses(&page.items).await?;
             let told = self.tell(page.items, &last_uses);
             if !told.is_empty() {
                 return Ok(Some(told));

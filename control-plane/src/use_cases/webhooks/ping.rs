@@ -16,7 +16,11 @@ use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 
 /// Pings that one process sends at a time.
-pub(crate) const MAX_PINGS: usize = 16;
+pub(crate) const MAX_PINGS: usize = 64;
+/// Of these, kept for accounts that send none.
+pub(crate) const PINGS_KEPT: usize = 16;
+/// How long one waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Pings that an account may send at once; a ping can find out what answers where.
 pub(crate) const PING_BURST: u32 = 10;
 /// How long it takes until it may send one more.
@@ -52,7 +56,8 @@ impl ControlPlane {
         let headers = asked::headers(asked.headers)?;
         self.pings.take(caller.account.clone(), self.clock.uptime()).map_err(Failure::TooFast)?;
         let url = self.checked_url(url).await?;
-        let Ok(_sending) = self.pinging.try_acquire() else {
+        let Some(_sending) = self.pinging.take(&caller.account, PATIENCE).await else {
+            self.metrics.no_place("pings");
             return Err(Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again"));
         };
         let id = EventId::generate(&mut os_rng());

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 /// The host of `host[:port]` without its port, and without the dot that may end a full name; none if the text is no
 /// plain authority.
-pub(crate) fn host_of(authority: &str) -> Option<&str> {
+pub fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let end = rest.find(']')?;
@@ -20,7 +20,7 @@ pub(crate) fn host_of(authority: &str) -> Option<&str> {
 }
 
 /// Whether two hosts are one, in whatever case or spelling.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
+pub fn is_same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other) || ipv6(one).is_some_and(|address| ipv6(other) == Some(address))
 }
 

@@ -1,0 +1,256 @@
+//! One caller takes all that it can of what callers share: others are answered all the same.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gatepost_test_support::{Gate, Origin};
+use reqwest::{Method, Response, StatusCode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::admin::{Admin, client};
+use crate::process::Gatepost;
+use crate::site::{DEADLINE, Site};
+
+/// As many connections as the admin API serves at a time.
+const CROWD: usize = 1000;
+/// More than the answers that wait for gateways in a process.
+const WAITS: usize = 520;
+/// Streams of events that a process serves.
+const STREAMS: usize = 64;
+/// Requests of others beside a crowd.
+const REQUESTS: usize = 50;
+/// How long one of them may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections that each have sent this, and then neither send nor read.
+async fn crowd(address: SocketAddr, text: &str) -> Vec<TcpStream> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let mut crowd = Vec::with_capacity(CROWD);
+    for _ in 0..CROWD {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // It may be closed for a later one at once.
+        drop(stream.write_all(text.as_bytes()).await);
+        crowd.push(stream);
+    }
+    crowd
+}
+
+/// Asks again and again on new connections, and tells how long it took.
+async fn all_are_answered(url: &str, access_key: &str, beside: &str) {
+    let mut took = Vec::new();
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    for _ in 0..REQUESTS {
+        let began = Instant::now();
+        let asking = client.get(url).header("x-api-key", access_key).send();
+        let answer = tokio::time::timeout(PATIENCE, asking).await.expect("it is never answered").unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    tell(&format!("beside {beside}: p50 {:?}, longest {:?}", took[REQUESTS / 2], took[REQUESTS - 1]));
+}
+
+/// An account of its own.
+async fn account(operator: &Admin) -> (Admin, String) {
+    let made = operator.post("/accounts", json!({"name": "a"})).await;
+    let access_key = made["accessKey"]["key"].as_str().unwrap();
+    (Admin::new(operator.address, access_key), made["id"].as_str().unwrap().to_owned())
+}
+
+/// Opens a stream of events; none if there is no place.
+async fn stream(admin: &Admin) -> Option<Response> {
+    let answer = admin.send(Method::GET, "/events/stream", String::new()).await;
+    (answer.status() == 200).then_some(answer)
+}
+
+/// Reads a stream to its end.
+async fn until_its_end(mut stream: Response) {
+    while let Ok(Some(_)) = stream.chunk().await {}
+}
+
+#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_never_come_and_answers_that_are_never_read_stop_nobody_else() {
+    let site = Site::start(0).await;
+    let (admin, operator) = (site.control_plane.admin.unwrap(), &site.admin);
+    let viewer = operator.post("/access-keys", json!({"name": "v", "role": "viewer"})).await;
+    let url = format!("http://{admin}/projects");
+    let post = |access_key: &str| {
+        format!(
+            "POST /projects HTTP/1.1\r\nhost: localhost\r\nx-api-key: {access_key}\r\nidempotency-key: k\r\n\
+             content-length: 1000\r\n\r\n"
+        )
+    };
+    for (name, text) in [
+        ("bodies of a viewer", post(viewer["key"].as_str().unwrap())),
+        ("bodies of an admin", post(&operator.access_key)),
+        ("headers that do not end", "GET /projects HTTP/1.1\r\nhost: localhost\r\n".to_owned()),
+        ("an unread document", "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20)),
+        ("nothing", String::new()),
+    ] {
+        let crowd = crowd(admin, &text).await;
+        all_are_answered(&url, &operator.access_key, name).await;
+        drop(crowd);
+    }
+    let metrics = site.control_plane.metrics().await;
+    let gave_way = metrics.lines().find(|line| line.contains("listener=\"admin\"") && line.contains("for-another"));
+    assert!(gave_way.is_some_and(|line| !line.ends_with(" 0")), "{gave_way:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_write_is_refused_before_its_body_has_come() {
+    let site = Site::start(0).await;
+    let viewer = site.admin.post("/access-keys", json!({"name": "v", "role": "viewer"})).await;
+    let mut stream = TcpStream::connect(site.control_plane.admin.unwrap()).await.unwrap();
+    let text = format!(
+        "POST /api-keys HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\nidempotency-key: k\r\ncontent-length: 9\r\n\r\n",
+        viewer["key"].as_str().unwrap()
+    );
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let reading = tokio::io::AsyncReadExt::read_exact(&mut stream, &mut answer);
+    tokio::time::timeout(PATIENCE, reading).await.expect("it waits for the body").unwrap();
+    assert_eq!(std::str::from_utf8(&answer).unwrap(), "HTTP/1.1 403");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_are_answered_beside_metrics_that_nobody_reads() {
+    let site = Site::start(0).await;
+    let ops = site.control_plane.ops;
+    let text = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(50);
+    let crowd = crowd(ops, &text).await;
+    for page in ["livez", "readyz", "metrics"] {
+        all_are_answered(&format!("http://{ops}/{page}"), "", "unread metrics").await;
+    }
+    drop(crowd);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_alone_has_all_streams_and_gives_back_what_others_have_a_share_in() {
+    let site = Site::start(0).await;
+    let (first, _) = account(&site.admin).await;
+    let mut ended = tokio::task::JoinSet::new();
+    for _ in 0..STREAMS {
+        let stream = stream(&first).await.expect("it is alone");
+        ended.spawn(until_its_end(stream));
+    }
+    assert!(stream(&first).await.is_none(), "there are no more");
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let (other, _) = account(&site.admin).await;
+        for _ in 0..2 {
+            others.push(stream(&other).await.expect("it has less than its share"));
+        }
+    }
+    for _ in 0..others.len() {
+        tokio::time::timeout(DEADLINE, ended.join_next()).await.expect("it gives a stream back").unwrap().unwrap();
+    }
+    assert_eq!(ended.len(), STREAMS - others.len(), "no more than were needed");
+    assert!(stream(&first).await.is_none(), "it has more than its share");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_with_what_admitted_them() {
+    let site = Site::start(0).await;
+    let (admin, id) = account(&site.admin).await;
+    let made = admin.post("/access-keys", json!({"name": "s"})).await;
+    let other = Admin::new(admin.address, made["key"].as_str().unwrap());
+    let (of_key, of_account) = (stream(&other).await.unwrap(), stream(&admin).await.unwrap());
+    for (what, path, stream) in [
+        ("the access key", format!("/access-keys/{}", made["id"].as_str().unwrap()), of_key),
+        ("the account", format!("/accounts/{id}"), of_account),
+    ] {
+        let answer = admin.send(Method::DELETE, &path, String::new()).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+        let began = Instant::now();
+        tokio::time::timeout(DEADLINE, until_its_end(stream)).await.expect("it goes on");
+        tell(&format!("{what} was deleted: the stream ended after {:?}", began.elapsed()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_wait_for_gateways_beside_an_account_that_has_all_these_waits() {
+    let site = Site::start(1).await;
+    let (first, _) = account(&site.admin).await;
+    let project = first.project().await;
+    let (key, _) = first.api_key(&project).await;
+    // It is known and hears nothing.
+    site.gateways[0].signal("-STOP");
+    let mut waits = tokio::task::JoinSet::new();
+    for _ in 0..WAITS {
+        let (first, path) = (first.clone(), format!("/api-keys/{key}"));
+        waits.spawn(async move { first.send_fenced(Method::DELETE, &path, String::new()).await.status() });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (other, _) = account(&site.admin).await;
+    let project = other.project().await;
+    let (key, _) = other.api_key(&project).await;
+    let request = client().delete(format!("http://{}/api-keys/{key}", other.address)).header("prefer", "wait=2");
+    let began = Instant::now();
+    let answer = request.header("x-api-key", &other.access_key).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["gatepost-propagated"], "0/1");
+    assert!(began.elapsed() >= Duration::from_secs(2), "it did not wait: {:?}", began.elapsed());
+    site.gateways[0].signal("-CONT");
+    while let Some(status) = waits.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
+    let site = Site::start(0).await;
+    let gate = Gate::default();
+    let (silent, receiver) = (Origin::behind(&gate), Origin::start());
+    let mut pings = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (admin, _) = account(&site.admin).await;
+        for _ in 0..10 {
+            let (admin, body) = (admin.clone(), json!({"url": silent.url(), "httpMethod": "POST"}).to_string());
+            pings.spawn(async move { admin.send(Method::POST, "/webhooks/ping", body).await.status() });
+        }
+    }
+    assert_eq!(silent.await_count(20, DEADLINE), 20, "all of them are being sent");
+    let (other, _) = account(&site.admin).await;
+    let body = json!({"url": receiver.url(), "httpMethod": "POST"}).to_string();
+    let answer = tokio::time::timeout(PATIENCE, other.send(Method::POST, "/webhooks/ping", body)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+    gate.open();
+    while let Some(status) = pings.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+}
+
+/// How a control plane with this setting answers a request for a name.
+async fn status_for(host: &str, settings: &[(&str, &str)], path: &str) -> (u16, u16) {
+    let site = Site::start(0).await;
+    let url = site.redis.url();
+    let arguments = ["control-plane", "--store", &url];
+    let process = Gatepost::start_with(crate::process::UNCONFIGURED.as_ref(), &arguments, settings).await;
+    let ask = async |address: SocketAddr, path: &str| {
+        let request = client().get(format!("http://{address}{path}")).header("host", host);
+        request.send().await.unwrap().status().as_u16()
+    };
+    (ask(process.admin.unwrap(), path).await, ask(process.ops, "/metrics").await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_nobody_listed_are_refused_on_loopback() {
+    const OURS: &[(&str, &str)] =
+        &[("GATEPOST_CONTROL_PLANE__HOSTS", "keys.example"), ("GATEPOST_OPS__HOSTS", "keys.example")];
+    const PROXY: &[(&str, &str)] = &[("GATEPOST_CONTROL_PLANE__BEHIND_TLS_PROXY", "true")];
+    assert_eq!(status_for("evil.example", &[], "/").await, (421, 421));
+    assert_eq!(status_for("app.localhost:1234", &[], "/").await, (200, 200));
+    assert_eq!(status_for("Keys.Example", OURS, "/").await, (200, 200));
+    assert_eq!(status_for("evil.example", PROXY, "/").await, (200, 421));
+}

@@ -1,0 +1,95 @@
+//! For whom a connection waits now: for the server, or for its client, and since when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Numbers moments in their order. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Order(Arc<AtomicU64>);
+
+impl Order {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// What happens on a connection. Only its own task changes it; whoever looks for one to close reads it.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    order: Order,
+    /// The moment since which the client is waited for; 0 while the server is at work.
+    waiting_since: AtomicU64,
+    /// Whether a request is being answered, up to the end of the response's body.
+    is_answering: AtomicBool,
+}
+
+impl Activity {
+    /// That of a new connection, whose first request has not come.
+    pub(crate) fn new(order: &Order) -> Arc<Self> {
+        let activity =
+            Self { order: order.clone(), waiting_since: AtomicU64::new(0), is_answering: AtomicBool::new(false) };
+        activity.waits_for_client();
+        Arc::new(activity)
+    }
+
+    /// The moment since which it waits for its client, if it does.
+    pub(crate) fn waiting_since(&self) -> Option<u64> {
+        Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
+    /// The header of a request has come.
+    pub(crate) fn request_began(&self) {
+        self.is_answering.store(true, Ordering::Relaxed);
+        self.works();
+    }
+
+    /// The response's body has been handed out whole, or was given up.
+    pub(crate) fn response_ended(&self) {
+        self.is_answering.store(false, Ordering::Relaxed);
+        self.waits_for_client();
+    }
+
+    /// More of the request's body must come, or some of the response must be read.
+    pub(crate) fn waits_for_client(&self) {
+        if self.waiting_since.load(Ordering::Relaxed) == 0 {
+            self.waiting_since.store(self.order.next(), Ordering::Relaxed);
+        }
+    }
+
+    /// The client has done what was waited for. Between requests it is waited for the next one.
+    pub(crate) fn client_moved(&self) {
+        if self.is_answering.load(Ordering::Relaxed) {
+            self.works();
+        }
+    }
+
+    fn works(&self) {
+        self.waiting_since.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_waited_for_but_while_the_server_works() {
+        let activity = Activity::new(&Order::default());
+        let first = activity.waiting_since();
+        assert!(first.is_some(), "the first request has not come");
+        activity.request_began();
+        assert_eq!(activity.waiting_since(), None);
+        activity.waits_for_client();
+        let body = activity.waiting_since();
+        assert!(body > first);
+        activity.waits_for_client();
+        assert_eq!(activity.waiting_since(), body, "it is the same wait");
+        activity.client_moved();
+        assert_eq!(activity.waiting_since(), None);
+        activity.response_ended();
+        let idle = activity.waiting_since();
+        assert!(idle > body);
+        activity.client_moved();
+        assert_eq!(activity.waiting_since(), idle, "it has not sent a request");
+    }
+}

@@ -1,0 +1,106 @@
+//! Bodies as they pass: a request's must come in time, and of a response's the end is noted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use crate::activity::Activity;
+
+/// How long a request's body may take to come, from the end of its header on.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A request's body has not come in time.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the body took too long to come: it may take {} s", BODY_DEADLINE.as_secs())]
+pub struct BodyTimedOut;
+
+impl BodyTimedOut {
+    /// Whether this is what an error comes from.
+    pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
+    }
+}
+
+/// A request's body, with its deadline.
+pub(crate) struct RequestBody {
+    inner: Incoming,
+    activity: Arc<Activity>,
+    deadline: Instant,
+    /// Made when something is waited for: most bodies are there with the header.
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    pub(crate) fn new(inner: Incoming, activity: Arc<Activity>) -> Self {
+        Self { inner, activity, deadline: Instant::now() + BODY_DEADLINE, due: None }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
+            self.activity.client_moved();
+            return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
+        }
+        self.activity.waits_for_client();
+        let deadline = self.deadline;
+        let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        ready!(due.as_mut().poll(context));
+        Poll::Ready(Some(Err(BodyTimedOut.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A response's body. When it is dropped it has been handed out, or was given up.
+pub(crate) struct ResponseBody {
+    inner: Body,
+    activity: Arc<Activity>,
+}
+
+impl ResponseBody {
+    pub(crate) fn new(inner: Body, activity: Arc<Activity>) -> Self {
+        Self { inner, activity }
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.activity.response_ended();
+    }
+}

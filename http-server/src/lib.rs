@@ -1,0 +1,15 @@
+//! The HTTP/1.1 server under the admin API and the operations pages: every read and write has a deadline, and whoever
+//! lets it wait cannot keep others out.
+
+mod activity;
+mod body;
+mod connections;
+mod host;
+mod metrics;
+mod server;
+mod stream;
+
+pub use body::BodyTimedOut;
+pub use connections::Caps;
+pub use host::{HostFault, HostRule, Names};
+pub use server::{HttpServer, NotStarted, ServerOptions, ServerTasks};

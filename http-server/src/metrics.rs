@@ -1,0 +1,58 @@
+//! What a server tells of its connections.
+
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+
+/// Why the server has closed a connection by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// There were too many, and it had waited longest for its client.
+    ForAnother,
+    /// It was the new one, and all others were being answered.
+    Refused,
+    /// Its client took too long.
+    TimedOut,
+}
+
+impl Closed {
+    const ALL: [Self; 3] = [Self::ForAnother, Self::Refused, Self::TimedOut];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ForAnother => "for-another",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+/// The metrics of one listener.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    open: IntGauge,
+    closed: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry, listener: &str) -> prometheus::Result<Self> {
+        let options = |name: &str, help: &str| Opts::new(name, help).const_label("listener", listener);
+        let open = IntGauge::with_opts(options("gatepost_http_connections", "Open connections of a listener."))?;
+        let closed = IntCounterVec::new(
+            options("gatepost_http_closed_connections_total", "Connections that the listener closed by itself."),
+            &["reason"],
+        )?;
+        registry.register(Box::new(open.clone()))?;
+        registry.register(Box::new(closed.clone()))?;
+        for reason in Closed::ALL {
+            closed.with_label_values(&[reason.as_str()]);
+        }
+        Ok(Self { open, closed })
+    }
+
+    pub(crate) fn set_open(&self, connections: usize) {
+        self.open.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn closed(&self, reason: Closed) {
+        self.closed.with_label_values(&[reason.as_str()]).inc();
+    }
+}
