@@ -188,6 +188,7 @@ async fn feed(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Result<Feed> {
         negative_capacity: 100_000,
         max_stale: Duration::from_secs(60),
         max_lookups: 100,
+        max_wrong_keys_a_minute: 600,
     };
     let meters = Meters::start(store.clone(), Arc::clone(clock), WhenStoreIsDown::Local, &registry)?;
     Ok(gatepost_verify::start(store.clone(), Arc::clone(clock), &options, meters, &registry).await?)

@@ -6,10 +6,10 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::network::client_network;
 use gatepost_domain::time::Uptime;
+use gatepost_verify::Pace;
 use moka::sync::Cache;
 
 use crate::failure::{Failure, Result};
-use crate::pace::Pace;
 
 /// Wrong access keys that an address may send in a minute, unless something else is configured: all at once, then
 /// evenly.

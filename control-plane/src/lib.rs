@@ -8,7 +8,6 @@ mod guesses;
 mod kept;
 mod members;
 mod metrics;
-mod pace;
 mod request;
 mod server;
 mod shares;
@@ -30,13 +29,12 @@ use gatepost_deliverer::{Guard, PrivateNetworks};
 use gatepost_domain::id::{AccessKeyId, AccountId};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
-use gatepost_verify::Meters;
+use gatepost_verify::{Meters, Pace};
 use prometheus::Registry;
 use tokio::sync::watch;
 
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
-use crate::pace::Pace;
 use crate::shares::Shares;
 use crate::use_cases::webhooks::ping;
 

@@ -176,6 +176,11 @@ pub enum Denial {
     OriginNotAllowed,
     /// The key is locked to networks, and the request comes from none of them.
     AddressNotAllowed,
+    /// The client has sent more wrong keys than it may, and this one is not looked up.
+    TooManyWrongKeys {
+        /// Seconds after which the next one is.
+        retry_after_s: u32,
+    },
     /// The key was used as often as its rate limit allows.
     RateLimited,
     /// The key was used as often as its quota of a day or a month allows.
@@ -198,6 +203,7 @@ impl Denial {
             Denial::MissingPermission => "missing-permission",
             Denial::OriginNotAllowed => "origin-not-allowed",
             Denial::AddressNotAllowed => "address-not-allowed",
+            Denial::TooManyWrongKeys { .. } => "too-many-wrong-keys",
             Denial::RateLimited => "rate-limited",
             Denial::QuotaUsedUp(Period::Day) => "daily-quota-used-up",
             Denial::QuotaUsedUp(Period::Month) => "monthly-quota-used-up",
@@ -219,7 +225,7 @@ impl Denial {
             | Denial::MissingPermission
             | Denial::OriginNotAllowed
             | Denial::AddressNotAllowed => DenialClass::Forbidden,
-            Denial::RateLimited | Denial::QuotaUsedUp(_) => DenialClass::TooMany,
+            Denial::TooManyWrongKeys { .. } | Denial::RateLimited | Denial::QuotaUsedUp(_) => DenialClass::TooMany,
         }
     }
 }
@@ -231,7 +237,7 @@ pub enum DenialClass {
     Unauthenticated,
     /// 403: a valid key that may not do this.
     Forbidden,
-    /// 429: a valid key that was used too often.
+    /// 429: a valid key that was used too often, or one of too many wrong ones.
     TooMany,
 }
 

@@ -138,6 +138,7 @@ impl Process {
             negative_capacity: config.cache_capacity / NEGATIVE_SHARE,
             max_stale: config.max_stale,
             max_lookups: MAX_LOOKUPS,
+            max_wrong_keys_a_minute: config.max_wrong_keys_a_minute,
         };
         let (store, clock, meters) = (self.store.clone(), Arc::clone(&self.clock), self.meters.clone());
         let feed = gatepost_verify::start(store, clock, &options, meters, &self.registry)

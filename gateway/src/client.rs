@@ -41,14 +41,19 @@ impl Client {
 }
 
 /// What the rule is told of a request.
-pub(crate) fn facts<'a>(headers: &'a HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> RequestFacts<'a> {
-    RequestFacts { client: address(headers, peer, trusted), origin: origin(headers) }
+pub(crate) fn facts(headers: &HeaderMap, client: Option<IpAddr>) -> RequestFacts<'_> {
+    RequestFacts { client, origin: origin(headers) }
+}
+
+/// Whether an address is a trusted proxy's.
+pub(crate) fn is_trusted(address: &IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(address))
 }
 
 /// The nearest address that is no trusted proxy's. What a proxy that is not trusted says of others does not count, and
 /// where a trusted one tells something that is no address, none is known.
-fn address(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+pub(crate) fn address(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |address: &IpAddr| is_trusted(address, trusted);
     let mut nearest = peer?.to_canonical();
     if !is_trusted(&nearest) {
         return Some(nearest);
@@ -64,10 +69,11 @@ fn address(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Opti
     Some(nearest)
 }
 
-/// An address, also with a port.
+/// An address, also with a port; one of version 6 also in brackets.
 fn parse(text: &str) -> Option<IpAddr> {
-    let with_port = || text.parse().map(|socket: std::net::SocketAddr| socket.ip());
-    text.parse().or_else(|_| with_port()).ok()
+    let with_port = || text.parse().ok().map(|socket: std::net::SocketAddr| socket.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 /// `Origin`, else `Referer`: a page cannot make up either. `x-origin-domain`, which any page can send, does not count.
@@ -104,6 +110,8 @@ mod tests {
             ("10.0.0.1", &["1.1.1.1, 192.0.2.7, 10.2.3.4"], Some("192.0.2.7")),
             ("10.0.0.1", &["1.1.1.1", "192.0.2.7", "10.2.3.4"], Some("192.0.2.7")),
             ("::1", &["[2001:db8::1]:443"], Some("2001:db8::1")),
+            ("::1", &["[2001:db8::1]"], Some("2001:db8::1")),
+            ("::1", &["[192.0.2.7]"], None),
             ("::ffff:10.0.0.1", &["192.0.2.7:1234"], Some("192.0.2.7")),
             ("10.0.0.1", &["192.0.2.7, unknown"], None),
             ("10.0.0.1", &["10.0.0.2, 10.0.0.3"], Some("10.0.0.2")),

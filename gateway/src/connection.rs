@@ -1,17 +1,19 @@
 //! Connections of clients: how many there may be, and their requests one after the other.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use gatepost_runtime::{Task, catch};
+use ipnet::IpNet;
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
+use crate::client;
+use crate::client_counts::{ClientCounts, Counted};
 use crate::connector::UpstreamConnector;
 use crate::metrics::Metrics;
 use crate::options::Limits;
@@ -28,18 +30,14 @@ pub(crate) type App = HttpProxy<Proxy, UpstreamConnector>;
 pub(crate) struct Connections {
     metrics: Arc<Metrics>,
     limits: Limits,
-    open: Arc<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    all: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    trusted_proxies: Arc<[IpNet]>,
+    all: Arc<AtomicUsize>,
+    of_clients: ClientCounts,
 }
 
 impl Connections {
-    pub(crate) fn new(metrics: Arc<Metrics>, limits: Limits) -> Self {
-        Self { metrics, limits, open: Arc::default() }
+    pub(crate) fn new(metrics: Arc<Metrics>, limits: Limits, trusted_proxies: Arc<[IpNet]>) -> Self {
+        Self { metrics, limits, trusted_proxies, all: Arc::default(), of_clients: ClientCounts::default() }
     }
 
     /// Serves a connection until it ends.
@@ -57,15 +55,23 @@ impl Connections {
 
     /// A place for a connection; none if there are too many.
     fn enter(&self, address: Option<IpAddr>) -> Option<Place> {
-        let reason = match self.open.enter(address, &self.limits) {
-            Ok(()) => {
-                self.metrics.connections.inc();
-                return Some(Place { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics), address });
-            }
-            Err(reason) => reason,
+        let refused = |reason| {
+            self.metrics.refused_connections.with_label_values(&[reason]).inc();
+            None
         };
-        self.metrics.refused_connections.with_label_values(&[reason]).inc();
-        None
+        let all = All::enter(&self.all, &self.metrics);
+        if all.before >= self.limits.max_connections {
+            return refused("too-many");
+        }
+        // A trusted proxy has the connections of all its clients.
+        let counted = address
+            .filter(|address| !client::is_trusted(address, &self.trusted_proxies))
+            .map(|address| self.of_clients.enter(address, self.limits.max_connections_per_address));
+        match counted {
+            Some(None) => refused("too-many-of-address"),
+            Some(of_client) => Some(Place { _all: all, _of_client: of_client }),
+            None => Some(Place { _all: all, _of_client: None }),
+        }
     }
 }
 
@@ -86,46 +92,31 @@ async fn serve_requests(app: Arc<App>, stream: Stream, shutdown: ShutdownWatch, 
     }
 }
 
-impl Open {
-    fn enter(&self, address: Option<IpAddr>, limits: &Limits) -> Result<(), &'static str> {
-        if self.all.fetch_add(1, Ordering::AcqRel) >= limits.max_connections {
-            self.all.fetch_sub(1, Ordering::AcqRel);
-            return Err("too-many");
-        }
-        let Some(address) = address else { return Ok(()) };
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_address.entry(address).or_insert(0);
-        if *count >= limits.max_connections_per_address {
-            self.all.fetch_sub(1, Ordering::AcqRel);
-            return Err("too-many-of-address");
-        }
-        *count += 1;
-        Ok(())
-    }
-
-    fn leave(&self, address: Option<IpAddr>) {
-        self.all.fetch_sub(1, Ordering::AcqRel);
-        let Some(address) = address else { return };
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&address);
-            }
-        }
-    }
-}
-
 /// A connection that counts until it is dropped.
 struct Place {
-    open: Arc<Open>,
-    metrics: Arc<Metrics>,
-    address: Option<IpAddr>,
+    _all: All,
+    _of_client: Option<Counted>,
 }
 
-impl Drop for Place {
+/// One of all connections.
+struct All {
+    /// How many there were before.
+    before: usize,
+    count: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl All {
+    fn enter(count: &Arc<AtomicUsize>, metrics: &Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        let before = count.fetch_add(1, Ordering::AcqRel);
+        Self { before, count: Arc::clone(count), metrics: Arc::clone(metrics) }
+    }
+}
+
+impl Drop for All {
     fn drop(&mut self) {
-        self.open.leave(self.address);
+        self.count.fetch_sub(1, Ordering::AcqRel);
         self.metrics.connections.dec();
     }
 }

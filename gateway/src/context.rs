@@ -10,6 +10,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::client::{Client, Peer};
+use crate::client_counts::Counted;
 use crate::front::Target;
 use crate::in_flight::Ticket;
 use crate::request_id::RequestId;
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) request_id: RequestId,
     pub(crate) client: Option<Client>,
     pub(crate) peer: Peer,
+    /// Counts the request among those of a client behind a trusted proxy.
+    pub(crate) counted: Option<Counted>,
     /// What goes upstream, once the front has judged it.
     pub(crate) target: Option<Target>,
     /// Place of the route in the table.
@@ -109,6 +112,7 @@ impl Context {
             request_id,
             client: None,
             peer: Peer::Untrusted,
+            counted: None,
             target: None,
             route: None,
             pass: None,

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod client;
+mod client_counts;
 mod connection;
 mod connector;
 mod context;

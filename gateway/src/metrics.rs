@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     auth: Vec<IntCounter>,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
+    pub(crate) refused_requests: IntCounter,
     /// Lines of the access log that nobody took.
     pub(crate) dropped_lines: IntCounter,
 }
@@ -68,6 +69,11 @@ impl Metrics {
         registry.register(Box::new(auth_duration.clone()))?;
         registry.register(Box::new(auth.clone()))?;
         registry.register(Box::new(connections.clone()))?;
+        let refused_requests = IntCounter::new(
+            "gatepost_refused_requests_total",
+            "Requests of clients behind trusted proxies that had as many in flight as they may.",
+        )?;
+        registry.register(Box::new(refused_requests.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
         let cells = (0..routes.len() * Outcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
         Ok(Self {
@@ -79,6 +85,7 @@ impl Metrics {
             auth: auth_counters(&auth),
             connections,
             refused_connections,
+            refused_requests,
             dropped_lines,
         })
     }

@@ -79,8 +79,10 @@ pub struct UpstreamOptions {
 pub struct Limits {
     /// Open connections in all.
     pub max_connections: usize,
-    /// Open connections of one address.
+    /// Open connections of one client: an address, or a network of 64 bits of version 6. Not of a trusted proxy.
     pub max_connections_per_address: usize,
+    /// Requests in flight of one client behind trusted proxies.
+    pub max_requests_per_client: usize,
     /// From the first byte of a header to its last.
     pub header_timeout: Duration,
     /// How long a connection may wait for the next request.
@@ -106,6 +108,7 @@ impl Default for Limits {
         Self {
             max_connections: 50_000,
             max_connections_per_address: 2000,
+            max_requests_per_client: 2000,
             header_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(75),
             max_requests_per_connection: 100_000,

@@ -1,6 +1,6 @@
 //! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
 use crate::client::{Client, Peer};
+use crate::client_counts::ClientCounts;
 use crate::context::{Context, Outcome, Pass};
 use crate::front::Target;
 use crate::in_flight::InFlight;
@@ -55,6 +56,7 @@ pub(crate) struct Proxy {
     pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: Arc<RequestIds>,
     pub(crate) in_flight: InFlight,
+    pub(crate) of_clients: ClientCounts,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -250,10 +252,36 @@ impl Proxy {
             }
             Found::Nothing => return Err(ErrorCode::NoRoute),
         };
-        self.authenticate(session, context, route).await
+        let peer = context.client.as_ref().map(|client| client.ip);
+        let client = match context.peer {
+            Peer::Untrusted => peer,
+            Peer::Trusted => {
+                let client = client::address(&session.req_header().headers, peer, &self.trusted_proxies);
+                self.count(client, context)?;
+                client
+            }
+        };
+        self.authenticate(session, context, route, client).await
     }
 
-    async fn authenticate(&self, session: &Session, context: &mut Context, route: &Route) -> Result<(), ErrorCode> {
+    /// A client behind a trusted proxy has no cap on connections, so on requests.
+    fn count(&self, client: Option<IpAddr>, context: &mut Context) -> Result<(), ErrorCode> {
+        let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        context.counted = self.of_clients.enter(client, self.limits.max_requests_per_client);
+        if context.counted.is_some() {
+            return Ok(());
+        }
+        self.metrics.refused_requests.inc();
+        Err(ErrorCode::RateLimited)
+    }
+
+    async fn authenticate(
+        &self,
+        session: &Session,
+        context: &mut Context,
+        route: &Route,
+        client: Option<IpAddr>,
+    ) -> Result<(), ErrorCode> {
         if route.auth == Auth::Off {
             return pass_anonymous(context);
         }
@@ -265,8 +293,7 @@ impl Proxy {
             (Err(denial), _) => return deny(context, denial),
         };
         let started = Instant::now();
-        let client_ip = context.client.as_ref().map(|client| client.ip);
-        let request = client::facts(&session.req_header().headers, client_ip, &self.trusted_proxies);
+        let request = client::facts(&session.req_header().headers, client);
         let verdict = self.verifier.check(credential, &route.requirement, &request).await;
         self.take(verdict, context, started)
     }
@@ -342,8 +369,7 @@ impl Proxy {
     }
 
     fn peer_of(&self, client: Option<&Client>) -> Peer {
-        let is_in = |client: &Client| self.trusted_proxies.iter().any(|network| network.contains(&client.ip));
-        let is_trusted = client.is_some_and(is_in);
+        let is_trusted = client.is_some_and(|client| client::is_trusted(&client.ip, &self.trusted_proxies));
         if is_trusted { Peer::Trusted } else { Peer::Untrusted }
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::context::Context;
+use crate::context::{Context, Outcome};
 use crate::identity::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -65,8 +65,8 @@ pub(crate) async fn problem(session: &mut Session, code: ErrorCode, context: &Co
         // A refusal does not tell why, so not that the value was replaced either.
         add_use(&mut header, context)?;
     }
-    if let Some(reading) = context.reading.filter(|_| code.status() == 429) {
-        header.insert_header(RETRY_AFTER, reading.retry_after_s().to_string())?;
+    if code.status() == 429 {
+        header.insert_header(RETRY_AFTER, retry_after_s(context).to_string())?;
     }
     if session.req_header().method == Method::HEAD {
         return session.write_response_header(Box::new(header), true).await;
@@ -88,6 +88,15 @@ pub(crate) fn add_use(response: &mut ResponseHeader, context: &Context) -> pingo
         response.insert_header(RATE_CONSUMED, reading.consumed().to_string())?;
     }
     Ok(())
+}
+
+/// After how many seconds a request may pass that was one too many.
+fn retry_after_s(context: &Context) -> u64 {
+    match (context.outcome, &context.reading) {
+        (Outcome::Denied(Denial::TooManyWrongKeys { retry_after_s }), _) => u64::from(retry_after_s),
+        (_, Some(reading)) => reading.retry_after_s(),
+        (_, None) => 1,
+    }
 }
 
 /// The header that belongs to a status.

@@ -20,6 +20,7 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::client_counts::ClientCounts;
 use crate::connection::{App, Connections};
 use crate::connector::UpstreamConnector;
 use crate::in_flight::InFlight;
@@ -137,6 +138,7 @@ async fn proxy(
         log_writer: Arc::new(log_writer),
         request_ids: Arc::new(RequestIds::new()),
         in_flight,
+        of_clients: ClientCounts::default(),
         clock,
     })
 }
@@ -150,7 +152,7 @@ fn server_conf() -> ServerConf {
 fn service(proxy: Proxy, metrics: Arc<Metrics>, limits: Limits) -> Service<App> {
     let conf = Arc::new(server_conf());
     let connector = UpstreamConnector::new(ConnectorOptions::from_server_conf(&conf), limits.clone());
-    let connections = Arc::new(Connections::new(metrics, limits));
+    let connections = Arc::new(Connections::new(metrics, limits, Arc::clone(&proxy.trusted_proxies)));
     let on_connection: ProcessCustomSession<Proxy, UpstreamConnector> =
         Arc::new(move |app: Arc<App>, stream: Stream, shutdown: &ShutdownWatch| {
             let (connections, shutdown) = (Arc::clone(&connections), shutdown.clone());

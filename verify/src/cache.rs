@@ -10,7 +10,8 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::Uptime;
 use gatepost_store::Lookup;
-use moka::sync::Cache;
+use moka::policy::EvictionPolicy;
+use moka::sync::{Cache, CacheBuilder};
 
 use crate::floors::AsOf;
 use crate::meters::{Meter, Meters};
@@ -116,6 +117,7 @@ impl Looked {
 #[derive(Debug)]
 pub(crate) struct Caches {
     keys: Cache<Digest, Arc<Entry>, AsItIs>,
+    /// The last ones: by how often they come, made-up values would keep out one that a client sends all the time.
     absent: Cache<Digest, AsOf, AsItIs>,
 }
 
@@ -143,7 +145,8 @@ impl Hasher for Number {
 
 impl Caches {
     pub(crate) fn new(keys: u64, absent: u64) -> Self {
-        Self { keys: cache(keys), absent: cache(absent) }
+        let absent = builder(absent).eviction_policy(EvictionPolicy::lru()).build_with_hasher(AsItIs::default());
+        Self { keys: builder(keys).build_with_hasher(AsItIs::default()), absent }
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<Looked> {
@@ -172,6 +175,6 @@ impl Caches {
     }
 }
 
-fn cache<V: Clone + Send + Sync + 'static>(capacity: u64) -> Cache<Digest, V, AsItIs> {
-    Cache::builder().max_capacity(capacity).build_with_hasher(AsItIs::default())
+fn builder<V: Clone + Send + Sync + 'static>(capacity: u64) -> CacheBuilder<Digest, V, Cache<Digest, V>> {
+    Cache::builder().max_capacity(capacity)
 }

@@ -11,8 +11,10 @@ mod live;
 mod meters;
 mod metrics;
 mod owners;
+mod pace;
 mod shut_off;
 mod verifier;
+mod wrong_keys;
 
 #[cfg(test)]
 mod model;
@@ -21,4 +23,5 @@ pub use api::{Admission, Source, Unavailable, Verdict};
 pub use feed::{Feed, start};
 pub use live::Liveness;
 pub use meters::{Meter, Metered, Meters, WhenStoreIsDown};
+pub use pace::Pace;
 pub use verifier::{Verifier, VerifyOptions};

@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     pub(crate) pending_claims: IntGauge,
     pub(crate) feed_lag_s: Gauge,
     pub(crate) live: IntGauge,
+    pub(crate) wrong_keys_refused: IntCounter,
     pub(crate) propagation_s: Histogram,
     store_errors: IntCounterVec,
 }
@@ -29,6 +30,10 @@ impl Metrics {
                 "Time since this process was last known to have applied all changes.",
             )?,
             live: IntGauge::new("gatepost_live", "1 while the cache may be trusted, else 0.")?,
+            wrong_keys_refused: IntCounter::new(
+                "gatepost_wrong_keys_refused_total",
+                "Keys that were not looked up, as their client had sent too many wrong ones.",
+            )?,
             propagation_s: Histogram::with_opts(
                 HistogramOpts::new(
                     "gatepost_change_propagation_seconds",
@@ -58,6 +63,7 @@ impl Metrics {
         }
         registry.register(Box::new(self.cache_entries.clone()))?;
         registry.register(Box::new(self.first_use.clone()))?;
+        registry.register(Box::new(self.wrong_keys_refused.clone()))?;
         registry.register(Box::new(self.pending_claims.clone()))?;
         registry.register(Box::new(self.feed_lag_s.clone()))?;
         registry.register(Box::new(self.live.clone()))?;

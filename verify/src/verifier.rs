@@ -26,6 +26,7 @@ use crate::meters::{Metered, Meters};
 use crate::metrics::Metrics;
 use crate::owners::Owners;
 use crate::shut_off::ShutOff;
+use crate::wrong_keys::WrongKeys;
 
 /// Limits of a check.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct VerifyOptions {
     pub max_stale: Duration,
     /// Look-ups in flight; beyond, 503.
     pub max_lookups: usize,
+    /// Wrong keys that a client may send in a minute. Beyond, what is not cached is 429 and not looked up.
+    pub max_wrong_keys_a_minute: u32,
 }
 
 /// Checks keys. One for a process; share it by reference or in an `Arc`.
@@ -54,6 +57,7 @@ pub struct Verifier {
     pub(crate) meters: Meters,
     owners: Owners,
     flights: Arc<Flights>,
+    wrong_keys: WrongKeys,
     stale_checks: Semaphore,
     claims: Semaphore,
     strict_checksum: AtomicBool,
@@ -94,6 +98,7 @@ impl Verifier {
             meters,
             owners: Owners::default(),
             flights: Arc::new(Flights::new(options.max_lookups)),
+            wrong_keys: WrongKeys::new(options.max_wrong_keys_a_minute),
             stale_checks: Semaphore::new(MAX_STALE_CHECKS),
             claims: Semaphore::new(MAX_CLAIMS),
             store,
@@ -107,7 +112,7 @@ impl Verifier {
         let asked = &Asked { route: asked, request };
         let now = self.clock.uptime();
         if key::check_api_key(credential, self.checksum(now)).is_err() {
-            return denied(Denial::Malformed, None, Source::Text);
+            return self.wrong(Denial::Malformed, asked, Source::Text, now);
         }
         let digest = self.store.pepper().digest(credential);
         let arrival = self.floors.arrive(&digest);
@@ -130,7 +135,7 @@ impl Verifier {
             (Looked::Key(entry), Liveness::Live) => entry,
             (Looked::Key(entry), Liveness::Stale) if entry.take_check(now).is_none() => entry,
             (Looked::Absent(_), Liveness::Live) if self.store.settled() == Settled::Yes => {
-                return Some(denied(Denial::Unknown, None, Source::Negative));
+                return Some(self.wrong(Denial::Unknown, asked, Source::Negative, now));
             }
             (Looked::Key(_) | Looked::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => return None,
         };
@@ -150,12 +155,18 @@ impl Verifier {
     /// The verdict with the store's help: an unknown value, an entry that no longer counts, a gateway
     /// that is not live, or a first use.
     async fn miss(self: &Arc<Self>, digest: Digest, arrival: Arrival, asked: &Asked<'_>, now: Uptime) -> Verdict {
-        let (looked, source) = match self.usable(&digest, arrival, now).await {
+        let cached = self.counting(&digest, arrival);
+        if !matches!(cached, Some(Looked::Key(_)))
+            && let Err(denial) = self.wrong_keys.admit(asked.request.client, now)
+        {
+            return self.refused(denial, Source::Text);
+        }
+        let (looked, source) = match self.usable(&digest, cached, arrival, now).await {
             Ok(found) => found,
             Err(unavailable) => return Verdict::Unavailable(unavailable),
         };
         let Looked::Key(entry) = looked else {
-            return denied(Denial::Unknown, None, source);
+            return self.wrong(Denial::Unknown, asked, source, now);
         };
         match self.decide(&entry, asked, source) {
             Ok(permit) => {
@@ -189,10 +200,10 @@ impl Verifier {
     async fn usable(
         self: &Arc<Self>,
         digest: &Digest,
+        cached: Option<Looked>,
         arrival: Arrival,
         now: Uptime,
     ) -> Result<(Looked, Source), Unavailable> {
-        let cached = self.counting(digest, arrival);
         let liveness = self.live.judge(now);
         if liveness == Liveness::Expired && self.store.copies() == Copies::Several {
             return Err(Unavailable::Store);
@@ -271,6 +282,18 @@ impl Verifier {
                 Err(Unavailable::Store)
             }
         }
+    }
+
+    /// The refusal of what is no key.
+    fn wrong(&self, denial: Denial, asked: &Asked<'_>, source: Source, now: Uptime) -> Verdict {
+        self.refused(self.wrong_keys.refuse(asked.request.client, now, denial), source)
+    }
+
+    fn refused(&self, denial: Denial, source: Source) -> Verdict {
+        if let Denial::TooManyWrongKeys { .. } = denial {
+            self.metrics.wrong_keys_refused.inc();
+        }
+        denied(denial, None, source)
     }
 
     fn decide(&self, entry: &Entry, asked: &Asked<'_>, source: Source) -> Result<Permit, Verdict> {

@@ -59,6 +59,7 @@ impl Fixture {
             negative_capacity: 100,
             max_stale: Duration::from_secs(60),
             max_lookups: 100,
+            max_wrong_keys_a_minute: 600,
         };
         let meters = Meters::start(store.clone(), Arc::clone(&clock), WhenStoreIsDown::Local, &registry).unwrap();
         let feed = gatepost_verify::start(store, Arc::clone(&clock), &options, meters, &registry).await.unwrap();

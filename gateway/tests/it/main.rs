@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod answers;
+mod clients;
 mod fixture;
 mod limits;
 mod names;

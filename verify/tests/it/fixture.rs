@@ -35,7 +35,13 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn options() -> VerifyOptions {
-    VerifyOptions { cache_capacity: 1000, negative_capacity: 100, max_stale: Duration::from_secs(60), max_lookups: 100 }
+    VerifyOptions {
+        cache_capacity: 1000,
+        negative_capacity: 100,
+        max_stale: Duration::from_secs(60),
+        max_lookups: 100,
+        max_wrong_keys_a_minute: 600,
+    }
 }
 
 impl Fixture {
@@ -206,7 +212,7 @@ pub(crate) fn live() -> Requirement {
     requirement(Env::Live)
 }
 
-fn requirement(env: Env) -> Requirement {
+pub(crate) fn requirement(env: Env) -> Requirement {
     Requirement { projects: vec![], env: EnvRule::Only(env), permissions: vec![] }
 }
 

@@ -5,6 +5,7 @@
 mod fixture;
 mod limits;
 mod table;
+mod wrong_keys;
 
 use std::time::Duration;
 

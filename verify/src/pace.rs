@@ -11,7 +11,7 @@ use moka::sync::Cache;
 
 /// A pace: so much at once, then one more each `every`. Those whose allowance is whole again are forgotten.
 #[derive(Clone)]
-pub(crate) struct Pace<K> {
+pub struct Pace<K> {
     /// Until when what was done so far lasts, in ms of uptime, at one each `every`.
     spent_until_ms: Cache<K, Arc<AtomicU64>>,
     every_ms: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Pace<K> {
 
 impl<K: Hash + Eq + Send + Sync + 'static> Pace<K> {
     /// A pace for at most `capacity` at a time; beyond, those who have not been seen for longest begin anew.
-    pub(crate) fn new(every: Duration, burst: u32, capacity: u64) -> Self {
+    pub fn new(every: Duration, burst: u32, capacity: u64) -> Self {
         let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         Self {
             spent_until_ms: Cache::builder()
@@ -34,7 +34,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Pace<K> {
     }
 
     /// How long one has to wait; none if something may be done now.
-    pub(crate) fn wait(&self, who: &K, now: Uptime) -> Option<Duration> {
+    pub fn wait(&self, who: &K, now: Uptime) -> Option<Duration> {
         let spent_until_ms = self.spent_until_ms.get(who)?.load(Ordering::Acquire);
         let free_at_ms = (spent_until_ms + self.every_ms).saturating_sub(self.burst_ms);
         let wait_ms = free_at_ms.saturating_sub(now.as_ms());
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Pace<K> {
     }
 
     /// Counts that something was done.
-    pub(crate) fn spend(&self, who: K, now: Uptime) {
+    pub fn spend(&self, who: K, now: Uptime) {
         let spent_until_ms = self.spent_until_ms.get_with(who, Arc::default);
         let later = |until_ms: u64| Some(until_ms.max(now.as_ms()) + self.every_ms);
         // The closure always has an answer, so this does not fail.
@@ -50,7 +50,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Pace<K> {
     }
 
     /// Does something, or tells how long to wait.
-    pub(crate) fn take(&self, who: K, now: Uptime) -> Result<(), Duration> {
+    pub fn take(&self, who: K, now: Uptime) -> Result<(), Duration> {
         match self.wait(&who, now) {
             Some(wait) => Err(wait),
             None => {

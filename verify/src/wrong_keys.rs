@@ -1,0 +1,49 @@
+//! Wrong keys: how many a client may send before nothing that it sends is looked up.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use gatepost_domain::network::client_network;
+use gatepost_domain::permit::Denial;
+use gatepost_domain::time::Uptime;
+
+use crate::pace::Pace;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Clients that are remembered.
+const MAX_CLIENTS: u64 = 100_000;
+
+/// Who sent wrong keys lately, by client. Keys that are cached pass all the same.
+pub(crate) struct WrongKeys(Pace<IpAddr>);
+
+impl WrongKeys {
+    pub(crate) fn new(a_minute: u32) -> Self {
+        let a_minute = a_minute.max(1);
+        Self(Pace::new(MINUTE / a_minute, a_minute, MAX_CLIENTS))
+    }
+
+    /// Refuses a client that has sent too many.
+    pub(crate) fn admit(&self, client: Option<IpAddr>, now: Uptime) -> Result<(), Denial> {
+        match self.0.wait(&name(client), now) {
+            None => Ok(()),
+            Some(wait) => {
+                let retry_after_s = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+                Err(Denial::TooManyWrongKeys { retry_after_s })
+            }
+        }
+    }
+
+    /// Counts a wrong key, and answers how it is refused.
+    pub(crate) fn refuse(&self, client: Option<IpAddr>, now: Uptime, denial: Denial) -> Denial {
+        if let Err(too_many) = self.admit(client, now) {
+            return too_many;
+        }
+        self.0.spend(name(client), now);
+        denial
+    }
+}
+
+/// Clients whose address is not known count as one.
+fn name(client: Option<IpAddr>) -> IpAddr {
+    client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client_network)
+}
