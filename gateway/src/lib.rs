@@ -11,6 +11,7 @@ mod failure;
 mod front;
 mod identity;
 mod in_flight;
+mod judge;
 mod listed;
 mod message_end;
 mod metrics;
