@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::civil;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, civil};
+
+const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// A moment in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -57,9 +60,11 @@ impl Timestamp {
         if let Ok(moment) = text.parse::<jiff::Timestamp>() {
             return Self::from_jiff(moment);
         }
-        let civil: civil::DateTime = text.parse().map_err(|_| NotATime)?;
-        let moment = TimeZone::UTC.to_timestamp(civil).map_err(|_| NotATime)?;
-        Self::from_jiff(moment)
+        // Without an offset, or in the last hours of the year 9999, by which people mean never: the library's moments end
+        // before.
+        let pieces = Pieces::parse(text).map_err(|_| NotATime)?;
+        let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+        Self::from_civil(civil, pieces.to_numeric_offset().map_or(0, |offset| offset.seconds()))
     }
 
     /// The day in UTC.
@@ -73,6 +78,17 @@ impl Timestamp {
         moment.unwrap_or(jiff::Timestamp::MAX)
     }
 
+    fn to_civil(self) -> civil::DateTime {
+        let since_epoch = i64::try_from(self.0).map(SignedDuration::from_millis).unwrap_or(SignedDuration::MAX);
+        EPOCH.checked_add(since_epoch).unwrap_or(civil::DateTime::MAX)
+    }
+
+    /// A time of the calendar so many seconds east of UTC.
+    fn from_civil(civil: civil::DateTime, offset_s: i32) -> Result<Self, NotATime> {
+        let since_epoch = civil.duration_since(EPOCH).as_millis() - i128::from(offset_s) * 1000;
+        u64::try_from(since_epoch).map(Self::from_ms).map_err(|_| NotATime)
+    }
+
     fn from_jiff(moment: jiff::Timestamp) -> Result<Self, NotATime> {
         u64::try_from(moment.as_millisecond()).map(Self::from_ms).map_err(|_| NotATime)
     }
@@ -81,7 +97,7 @@ impl Timestamp {
 /// RFC 3339 in UTC with milliseconds and `Z`: `2026-11-23T10:00:00.000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.to_jiff())
+        write!(f, "{:.3}Z", self.to_civil())
     }
 }
 
@@ -179,6 +195,22 @@ mod tests {
     fn times_are_written_with_milliseconds_and_z() {
         assert_eq!(Timestamp::from_ms(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
         assert_eq!(Timestamp::from_ms(1_700_000_000_007).to_string(), "2023-11-14T22:13:20.007Z");
+    }
+
+    #[test]
+    fn the_end_of_the_last_year_can_be_told_and_read_back() {
+        for (text, told) in [
+            ("9999-12-31", "9999-12-31T00:00:00.000Z"),
+            ("9999-12-31 23:59:59", "9999-12-31T23:59:59.000Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+            ("9999-12-31T23:59:59.999+00:00", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:59:59.9999999+02:00", "9999-12-31T21:59:59.999Z"),
+            ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999Z"),
+        ] {
+            let moment = Timestamp::parse(text).unwrap();
+            assert_eq!(moment.to_string(), told, "{text}");
+            assert_eq!(Timestamp::parse(told), Ok(moment), "{text}");
+        }
     }
 
     #[test]

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows};
+use gatepost_control_plane::{
+    ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows, parse_json,
+};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_runtime::{Panicked, Task};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
@@ -113,11 +116,11 @@ impl Rows {
         bar.set_length(file.metadata()?.len());
         let (format, bar_of_reader) = (order.format, bar.clone());
         let reading = gatepost_runtime::blocking(Task::ImportFile, move || {
-            let reader = BufReader::new(bar_of_reader.wrap_read(file));
-            let read = match format {
+            let mut reader = BufReader::new(bar_of_reader.wrap_read(file));
+            let read = skip_mark(&mut reader).map_err(Into::into).and_then(|()| match format {
                 Format::Csv => read_csv(reader, &rows),
                 Format::Json => read_json(reader, &rows),
-            };
+            });
             if let Err(error) = read {
                 // Nobody waits any more where the import has failed.
                 drop(rows.blocking_send(Err(error)));
@@ -210,7 +213,7 @@ fn of_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
 }
 
 fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow::Result<()> {
-    let send = |number, row| rows.blocking_send(Ok(Part::Row(number, row)));
+    let send = |number, row: &RawValue| rows.blocking_send(Ok(of_json(number, row)));
     let is_array = loop {
         match reader.fill_buf()?.first() {
             Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
@@ -218,19 +221,34 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow:
         }
     };
     if is_array {
-        let all: Vec<Value> = serde_json::from_reader(reader).map_err(|error| unreadable(&error))?;
+        let all: Vec<Box<RawValue>> = serde_json::from_reader(reader).map_err(|error| unreadable(&error))?;
         for (number, row) in (1..).zip(all) {
-            if send(number, row).is_err() {
+            if send(number, &row).is_err() {
                 break;
             }
         }
         return Ok(());
     }
-    for (number, row) in (1..).zip(serde_json::Deserializer::from_reader(reader).into_iter::<Value>()) {
+    for (number, row) in (1..).zip(serde_json::Deserializer::from_reader(reader).into_iter::<Box<RawValue>>()) {
         let row = row.map_err(|error| unreadable(&error))?;
-        if send(number, row).is_err() {
+        if send(number, &row).is_err() {
             break;
         }
+    }
+    Ok(())
+}
+
+fn of_json(number: u64, row: &RawValue) -> Part {
+    match parse_json(row.get().as_bytes()) {
+        Ok(row) => Part::Row(number, row),
+        Err(failure) => Part::Unreadable(number, failure.to_string()),
+    }
+}
+
+/// What some programs put before text to say that it is UTF-8 is no part of it.
+fn skip_mark(reader: &mut impl BufRead) -> std::io::Result<()> {
+    if reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
     }
     Ok(())
 }

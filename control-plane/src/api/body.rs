@@ -16,12 +16,12 @@ use http_body_util::LengthLimitError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::error::Category;
 use utoipa::ToSchema;
 
 use super::{DOCUMENT, log, prefer};
 use crate::ControlPlane;
 use crate::failure::Failure;
+use crate::json;
 use crate::members::{self, MAX_NAMED, Members, Unknown, UnknownMembers};
 use crate::request;
 
@@ -65,7 +65,7 @@ impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ControlPlane> for Opt
 
     async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Failure> {
         let bytes = read(request.into_body()).await?;
-        match bytes.trim_ascii() {
+        match json::without_mark(&bytes).trim_ascii() {
             b"" | b"null" => Ok(Self(T::default())),
             bytes => known(bytes, members_of::<T>()).map(Self),
         }
@@ -81,7 +81,7 @@ impl FromRequest<ControlPlane> for NoBody {
 
     async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Failure> {
         let bytes = read(request.into_body()).await?;
-        match serde_json::from_slice(&bytes) {
+        match json::parse(&bytes) {
             Ok(value @ Value::Object(_)) => judge(&value, &members::NONE).map(|()| NoBody),
             Ok(_) | Err(_) => Ok(NoBody),
         }
@@ -98,8 +98,8 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
 
 /// Reads a body whose members are known; others are refused or noted.
 fn known<T: DeserializeOwned>(bytes: &[u8], members: &Members) -> Result<T, Failure> {
-    judge(&parse(bytes)?, members)?;
-    parse(bytes)
+    judge(&json::parse(bytes)?, members)?;
+    serde_json::from_slice(json::without_mark(bytes)).map_err(|error| json::not_json(&error))
 }
 
 fn judge(value: &Value, members: &Members) -> Result<(), Failure> {
@@ -109,10 +109,6 @@ fn judge(value: &Value, members: &Members) -> Result<(), Failure> {
     }
     let names = unknown.iter().map(Unknown::path).collect();
     request::refuse_or_ignore(names, || Failure::invalid(members::detail(&unknown)))
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| not_json(&error))
 }
 
 fn unread(error: &axum::Error) -> Failure {
@@ -129,15 +125,6 @@ fn unread(error: &axum::Error) -> Failure {
 fn too_large() -> Failure {
     let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
     Failure::refused(ErrorCode::BodyTooLarge, detail)
-}
-
-/// The library tells line and column at the end of its message.
-fn not_json(error: &serde_json::Error) -> Failure {
-    let code = match error.classify() {
-        Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
-        Category::Data => ErrorCode::Validation,
-    };
-    Failure::refused(code, error.to_string())
 }
 
 /// Names the members that were ignored in the answer, and counts them.

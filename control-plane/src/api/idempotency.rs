@@ -14,6 +14,7 @@ use super::body;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
+use crate::json;
 use crate::kept::{Kept, KeptAnswer, Slot};
 use crate::request;
 
@@ -43,9 +44,12 @@ async fn answer(control_plane: &ControlPlane, request: Request, next: Next) -> R
     let caller = Caller::from_request_parts(&mut parts, control_plane).await?;
     let body = body::read(body).await?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let asked = format!("{} {target}\n{}", parts.method, String::from_utf8_lossy(&body));
-    let slot = control_plane.slot(&caller.access_key, &key, &asked);
-    let mark = match begin(control_plane, &caller, &slot).await? {
+    let asked = |body: &str| format!("{} {target}\n{body}", parts.method);
+    let sent = asked(&String::from_utf8_lossy(&body));
+    // The same JSON may be written in many ways: members in another order, other spaces.
+    let meant = json::parse(&body).map_or_else(|_| sent.clone(), |json| asked(&json.to_string()));
+    let slot = control_plane.slot(&caller.access_key, &key, &meant);
+    let mark = match begin(control_plane, &caller, &slot, &sent).await? {
         Begun::Now(mark) => mark,
         Begun::Before(answer) => return Ok(repeated(answer)),
     };
@@ -74,7 +78,7 @@ enum Begun {
     Before(KeptAnswer),
 }
 
-async fn begin(control_plane: &ControlPlane, caller: &Caller, slot: &Slot) -> Result<Begun> {
+async fn begin(control_plane: &ControlPlane, caller: &Caller, slot: &Slot, sent: &str) -> Result<Begun> {
     let standing = match control_plane.store.claim_receipt(&slot.receipt(None)).await? {
         ReceiptClaim::Mine(mark) => {
             let now = control_plane.clock.uptime();
@@ -91,7 +95,8 @@ async fn begin(control_plane: &ControlPlane, caller: &Caller, slot: &Slot) -> Re
         tracing::error!(%error, "a kept answer cannot be read");
         Failure::from(ErrorCode::Internal)
     })?;
-    if kept.request != slot.request {
+    // Earlier releases kept the digest of what was sent.
+    if kept.request != slot.request && kept.request != control_plane.store.digest(sent).to_hex() {
         let detail = "Idempotency-Key: another request has used this key within a day; a new request needs a new key";
         return Err(Failure::refused(ErrorCode::IdempotencyMismatch, detail));
     }

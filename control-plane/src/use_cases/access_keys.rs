@@ -214,6 +214,9 @@ impl ControlPlane {
             if changed == found.record {
                 return Ok(changed);
             }
+            if let Some(project) = found.record.project.as_ref().filter(|_| action != Action::AccessKeyDeleted) {
+                self.refuse_if_deleted(project).await?;
+            }
             let stamps = found.record.stamps.touched(self.now(), caller.actor());
             let changed = AccessKey { stamps, ..changed };
             let writes = vec![Write::replace(found, changed.clone())];

@@ -127,7 +127,10 @@ impl Importer {
         key.id = id.clone();
         match self.options.mode {
             Mode::Dry => self.look(&digest).await,
-            Mode::Real => self.write(known, id, Write::create(key)).await,
+            Mode::Real => match self.write(known, id, Write::create(key)).await? {
+                Imported::Made => Ok(Imported::Made),
+                Imported::There => self.look(&digest).await.map(|_| Imported::There),
+            },
         }
     }
 
@@ -136,9 +139,17 @@ impl Importer {
         &self.unknown
     }
 
+    /// Whether there is a key with a value. One that nobody can use is no success: the row would say that it can.
     async fn look(&self, digest: &Digest) -> Result<Imported> {
-        let found = self.control_plane.store.api_key_by_digest(digest).await?;
-        Ok(if found.is_some() { Imported::There } else { Imported::Made })
+        let Some(found) = self.control_plane.store.api_key_by_digest(digest).await? else { return Ok(Imported::Made) };
+        let key = found.record;
+        if key.status == Status::Inactive {
+            let id = key.id;
+            return Err(Failure::invalid(format!(
+                "the key with this value was revoked: PATCH /api-keys/{id}/reactivate lets it be used again"
+            )));
+        }
+        Ok(Imported::There)
     }
 
     async fn write(&self, known: Known, id: KeyId, write: Write) -> Result<Imported> {

@@ -110,6 +110,9 @@ impl ControlPlane {
             if name.is_none() && status == found.status {
                 return Ok(None);
             }
+            if found.status == Status::Inactive && name.as_ref().is_some_and(|name| *name != found.name) {
+                return Err(deleted());
+            }
             let action = if status == found.status { Action::ProjectUpdated } else { Action::ProjectDeleted };
             let name = name.clone().unwrap_or_else(|| found.name.clone());
             Ok(Some((action, Project { name, status, ..found.clone() })))
@@ -154,6 +157,15 @@ impl ControlPlane {
         Err(too_contended())
     }
 
+    /// Refuses to change what is in a project that was deleted: nothing of it can be used any more. It can still be read,
+    /// revoked and deleted.
+    pub(crate) async fn refuse_if_deleted(&self, project: &ProjectId) -> Result<()> {
+        match self.store.project(project).await?.map(|found| found.record.status) {
+            Some(Status::Inactive) => Err(deleted()),
+            Some(Status::Active) | None => Ok(()),
+        }
+    }
+
     /// A project in which something can be made.
     pub(crate) async fn active_project(&self, caller: &Caller, named: Option<&str>) -> Result<Project> {
         let id = caller.project_or_own(named)?;
@@ -163,4 +175,8 @@ impl ControlPlane {
             Status::Inactive => Err(Failure::refused(ErrorCode::NotFound, "the project was deleted")),
         }
     }
+}
+
+fn deleted() -> Failure {
+    Failure::refused(ErrorCode::Conflict, "the project was deleted, for good: what is in it cannot be changed any more")
 }

@@ -169,7 +169,7 @@ async fn a_copy_never_revives_what_was_revoked_meanwhile() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let (_, project) = admin.post("/projects", json!({"name": "p", "env": "live"})).await;
-    let key = admin.key(&text(&project, "id"), json!({})).await;
+    let key = admin.key(&admin.project().await, json!({})).await;
     let (_, access_key) = admin.post("/access-keys", json!({"name": "a"})).await;
     let (_, webhook) =
         admin.post("/webhooks", json!({"name": "w", "url": PUBLIC, "topics": ["api-key.created"]})).await;

@@ -51,6 +51,23 @@ async fn every_post_is_answered_the_same_and_done_once() {
 }
 
 #[tokio::test]
+async fn a_body_is_the_same_however_its_json_is_written() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let post = |body: &'static str| {
+        let request = caller.request(Method::POST, "/projects").header("idempotency-key", "k").body(body);
+        async move { request.send().await.unwrap() }
+    };
+    let first = post(r#"{"name": "p", "env": "test"}"#).await.text().await.unwrap();
+    for body in [r#"{"env":"test","name":"p"}"#, "\u{feff}{\n\t\"name\": \"\\u0070\", \"env\": \"test\"}\n"] {
+        let again = post(body).await;
+        assert!(again.headers().contains_key("idempotency-replayed"), "{body}");
+        assert_eq!(again.text().await.unwrap(), first, "{body}");
+    }
+    assert_eq!(post(r#"{"name": "P", "env": "test"}"#).await.status(), 409);
+}
+
+#[tokio::test]
 async fn of_racing_requests_one_is_done() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Admin).await;

@@ -14,6 +14,7 @@ mod events;
 mod fixture;
 mod habits;
 mod idempotency;
+mod kept_as_sent;
 mod keys;
 mod limits;
 mod locks;

@@ -105,6 +105,11 @@ async fn a_store_in_use_is_asked_to_import_and_purges_what_was_shut_off() {
     assert!(is_ok && report.starts_with("2 rows: 2 made"), "{report}");
     assert_eq!(ask(&up.url("/x"), "first-key").await, 200);
     admin.delete_key("first-key").await;
+    // With the mark that some programs put before text.
+    let marked = file(directory.path(), "marked.json", "\u{feff}[{\"key\": \"first-key\", \"name\": \"1\"}]");
+    let (is_ok, report) = import(directory.path(), store, &arguments, &marked);
+    assert!(!is_ok && report.starts_with("1 rows: 0 made, 0 there already, 1 refused"), "{report}");
+    assert!(report.contains("row 1") && report.contains("was revoked"), "{report}");
     let purge = |arguments: &[&str]| {
         let output = run(directory.path(), &[&["purge", "--store", store], arguments].concat());
         assert!(output.status.success(), "{}", told(&output));

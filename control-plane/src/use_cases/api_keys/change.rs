@@ -132,6 +132,9 @@ impl ControlPlane {
                     CursorState::Foreign => continue,
                 },
             };
+            if changes.action != Action::ApiKeyDeleted {
+                self.refuse_if_deleted(&found.record.project).await?;
+            }
             let shown = changes.value.as_ref().map_or(name.shown(), Secret::expose).to_owned();
             let (change, key) = self.change_of(caller, &found, changes);
             if let Committed::At(version) = self.commit_change(change).await? {

@@ -1,5 +1,6 @@
 //! What callers say of a key, read in one way for making and for changing it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -152,13 +153,28 @@ fn limit(field: &str, limit: Option<u64>) -> Result<u64> {
 fn allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
     check_count("allowedDomains", texts.len())?;
     let parsed = texts.iter().map(|text| {
-        origin::domain(text).ok_or_else(|| {
+        origin::domain(&in_ascii(text)).ok_or_else(|| {
             Failure::invalid(format!(
                 "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for those below it"
             ))
         })
     });
     Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
+}
+
+/// A domain as browsers send it (RFC 5891): `exämple.com` is `xn--exmple-cua.com`. What is no domain stays as it is.
+fn in_ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let text = text.trim();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#', '\\', ':']).next().unwrap_or_default();
+    let (wildcard, name) = host.strip_prefix("*.").map_or(("", host), |name| ("*.", name));
+    match url::Host::parse(name) {
+        Ok(url::Host::Domain(domain)) => Cow::Owned(format!("{wildcard}{domain}")),
+        Ok(url::Host::Ipv4(_) | url::Host::Ipv6(_)) | Err(_) => Cow::Borrowed(text),
+    }
 }
 
 /// Networks, or single addresses.
