@@ -21,13 +21,19 @@ pub(crate) struct Activity {
     waiting_since: AtomicU64,
     /// Whether a request is being answered, up to the end of the response's body.
     is_answering: AtomicBool,
+    /// Whether a request's body was left before its end.
+    has_left_body: AtomicBool,
 }
 
 impl Activity {
     /// That of a new connection, whose first request has not come.
     pub(crate) fn new(order: &Order) -> Arc<Self> {
-        let activity =
-            Self { order: order.clone(), waiting_since: AtomicU64::new(0), is_answering: AtomicBool::new(false) };
+        let activity = Self {
+            order: order.clone(),
+            waiting_since: AtomicU64::new(0),
+            is_answering: AtomicBool::new(false),
+            has_left_body: AtomicBool::new(false),
+        };
         activity.waits_for_client();
         Arc::new(activity)
     }
@@ -61,6 +67,16 @@ impl Activity {
         if self.is_answering.load(Ordering::Relaxed) {
             self.works();
         }
+    }
+
+    /// A request's body is not read to its end: its rest may still come.
+    pub(crate) fn left_body(&self) {
+        self.has_left_body.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something may come that nobody reads.
+    pub(crate) fn has_left_body(&self) -> bool {
+        self.has_left_body.load(Ordering::Relaxed)
     }
 
     fn works(&self) {

@@ -34,11 +34,12 @@ pub(crate) struct RequestBody {
     deadline: Instant,
     /// Made when something is waited for: most bodies are there with the header.
     due: Option<Pin<Box<Sleep>>>,
+    has_ended: bool,
 }
 
 impl RequestBody {
     pub(crate) fn new(inner: Incoming, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, deadline: Instant::now() + BODY_DEADLINE, due: None }
+        Self { inner, activity, deadline: Instant::now() + BODY_DEADLINE, due: None, has_ended: false }
     }
 }
 
@@ -49,6 +50,7 @@ impl HttpBody for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
             self.activity.client_moved();
+            self.has_ended = frame.is_none();
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
         self.activity.waits_for_client();
@@ -64,6 +66,14 @@ impl HttpBody for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.has_ended && !self.inner.is_end_stream() {
+            self.activity.left_body();
+        }
     }
 }
 

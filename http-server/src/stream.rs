@@ -1,4 +1,4 @@
-//! A connection's stream: what is sent must be taken, and what is still sent at the end is read away.
+//! A connection's stream: what is sent must be taken, and the rest of a body that nobody reads is read away.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::activity::Activity;
 const WRITE_GRACE: Duration = Duration::from_secs(10);
 /// Bytes that it must take each second beyond that.
 const MIN_BYTES_PER_S: u64 = 16 * 1024;
-/// How long the end of a connection waits for the client to stop sending: a socket that is closed with something unread
+/// How long the end of a connection waits for the rest of such a body: a socket that is closed with something unread
 /// resets the connection, and the client may lose the response.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read away then.
@@ -133,6 +133,9 @@ impl AsyncWrite for PacedStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         if self.ending.is_none() {
             ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
+        }
+        if !self.activity.has_left_body() {
+            return Poll::Ready(Ok(()));
         }
         self.poll_ending(context).map(Ok)
     }

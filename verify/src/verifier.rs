@@ -39,7 +39,7 @@ pub struct VerifyOptions {
     pub max_stale: Duration,
     /// Look-ups in flight; beyond, 503.
     pub max_lookups: usize,
-    /// Wrong keys that a client may send in a minute. Beyond, what is not cached is 429 and not looked up.
+    /// Wrong keys that a client may send in a minute; 0 for any number. Beyond, what is not cached is 429 and not looked up.
     pub max_wrong_keys_a_minute: u32,
 }
 

@@ -13,18 +13,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Clients that are remembered.
 const MAX_CLIENTS: u64 = 100_000;
 
-/// Who sent wrong keys lately, by client. Keys that are cached pass all the same.
-pub(crate) struct WrongKeys(Pace<IpAddr>);
+/// Who sent wrong keys lately, by client; nothing where any number may be sent. Keys that are cached pass all the same.
+pub(crate) struct WrongKeys(Option<Pace<IpAddr>>);
 
 impl WrongKeys {
+    /// So many a minute; 0 for any number.
     pub(crate) fn new(a_minute: u32) -> Self {
-        let a_minute = a_minute.max(1);
-        Self(Pace::new(MINUTE / a_minute, a_minute, MAX_CLIENTS))
+        Self((a_minute > 0).then(|| Pace::new(MINUTE / a_minute, a_minute, MAX_CLIENTS)))
     }
 
     /// Refuses a client that has sent too many.
     pub(crate) fn admit(&self, client: Option<IpAddr>, now: Uptime) -> Result<(), Denial> {
-        match self.0.wait(&name(client), now) {
+        match self.0.as_ref().and_then(|pace| pace.wait(&name(client), now)) {
             None => Ok(()),
             Some(wait) => {
                 let retry_after_s = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
@@ -38,7 +38,9 @@ impl WrongKeys {
         if let Err(too_many) = self.admit(client, now) {
             return too_many;
         }
-        self.0.spend(name(client), now);
+        if let Some(pace) = &self.0 {
+            pace.spend(name(client), now);
+        }
         denial
     }
 }

@@ -25,7 +25,9 @@ pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
     ];
     let mut cases = Vec::new();
     for (number, (name, strangers)) in strangers.into_iter().enumerate() {
-        let gateway = stage.gateway(&format!("gateway-{number}"), Core::Proxy, &[])?;
+        // All of them come from one client.
+        let any_number = [("GATEPOST_GATEWAY__MAX_WRONG_KEYS_A_MINUTE", "0".to_owned())];
+        let gateway = stage.gateway(&format!("gateway-{number}"), Core::Proxy, &any_number)?;
         let mut case = Case::new(name, &gateway, Requests::get("/some/resource", keys.clone()));
         case.ask(Until::Answers(KEYS as u64))?;
         case.requests = Requests::get("/some/resource", keys.clone()).with(strangers);

@@ -46,7 +46,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         pass_headers: section.list("pass_headers", Vec::new(), PassedName::parse),
         max_stale: ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),
         cache_capacity: section.number("cache_capacity", 1_000_000, 1000, 100_000_000),
-        max_wrong_keys_a_minute: u32::try_from(section.number("max_wrong_keys_a_minute", 600, 1, 60_000))
+        max_wrong_keys_a_minute: u32::try_from(section.number("max_wrong_keys_a_minute", 600, 0, 60_000))
             .unwrap_or(u32::MAX),
         limits: limits(&mut section),
         drain_timeout: ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),

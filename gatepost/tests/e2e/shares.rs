@@ -17,7 +17,8 @@ use crate::site::{DEADLINE, Site};
 
 /// As many connections as the admin API serves at a time.
 const CROWD: usize = 1000;
-/// More than the answers that wait for gateways in a process.
+/// Answers that wait for gateways in a process, and some more.
+const MAX_WAITS: usize = 500;
 const WAITS: usize = 520;
 /// Streams of events that a process serves.
 const STREAMS: usize = 64;
@@ -190,7 +191,9 @@ async fn others_wait_for_gateways_beside_an_account_that_has_all_these_waits() {
         let (first, path) = (first.clone(), format!("/api-keys/{key}"));
         waits.spawn(async move { first.send_fenced(Method::DELETE, &path, String::new()).await.status() });
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let refused = format!("gatepost_admin_no_place_total{{of=\"waits\"}} {}", WAITS - MAX_WAITS);
+    let refusing = async { while !site.control_plane.metrics().await.contains(&refused) {} };
+    tokio::time::timeout(DEADLINE, refusing).await.expect("all places are held");
     let (other, _) = account(&site.admin).await;
     let project = other.project().await;
     let (key, _) = other.api_key(&project).await;
