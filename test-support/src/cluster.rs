@@ -32,12 +32,16 @@ impl RedisCluster {
         Self::run(Some(acl))
     }
 
+    /// What makes a server one of a cluster, of which it has no part yet. The port of its bus is one of ours: ten thousand
+    /// above its own, where it is by default, outgoing connections have theirs.
+    pub fn arguments_of_a_server() -> Vec<String> {
+        let bus = free_port().to_string();
+        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
+        arguments.map(str::to_owned).to_vec()
+    }
+
     fn run(acl: Option<&str>) -> Self {
-        let server = || {
-            let bus = free_port().to_string();
-            let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
-            RedisServer::run_with(acl, &arguments.map(str::to_owned))
-        };
+        let server = || RedisServer::run_with(acl, &Self::arguments_of_a_server());
         let cluster = Self { servers: (0..6).map(|_| server()).collect() };
         let addresses = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port()));
         let created = Command::new("redis-cli")

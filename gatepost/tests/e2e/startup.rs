@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use gatepost_test_support::{Gate, Origin, RedisServer, free_port};
+use gatepost_test_support::{Gate, Origin, RedisCluster, RedisServer, free_port};
 
 use crate::admin::{client, create_access_key};
 use crate::process::{Gatepost, UNCONFIGURED, command, run};
@@ -133,7 +133,7 @@ fn what_may_pass_is_waited_for() {
         "--replica-serve-stale-data".to_owned(),
         "no".to_owned(),
     ]);
-    let without_slots = RedisServer::start_with(&["--cluster-enabled".to_owned(), "yes".to_owned()]);
+    let without_slots = RedisServer::start_with(&RedisCluster::arguments_of_a_server());
     let nobody = format!("127.0.0.1:{}", free_port());
     let stores = [
         format!("redis://{nobody}"),
