@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
 use gatepost_runtime::{Task, spawn, supervise};
+use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -218,7 +219,13 @@ where
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         })
-        .map_response(move |response: Response| response.map(|body| ResponseBody::new(body, Arc::clone(&answered))));
+        .map_response(move |mut response: Response| {
+            if answered.has_left_body() {
+                // The client must know that it cannot send another request after this one.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.map(|body| ResponseBody::new(body, Arc::clone(&answered)))
+        });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(MAX_HEADER_BYTES);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
@@ -359,6 +366,7 @@ mod tests {
         let text = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let answer = rest(connect(&server, &text).await).await;
         assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     }
 
     #[tokio::test]
