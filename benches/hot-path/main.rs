@@ -18,7 +18,8 @@ use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_gateway::steps::Steps;
 use gatepost_gateway::{Auth, CredentialPlace, RouteOptions};
 use gatepost_store::{
-    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis,
+    Write as StoreWrite, os_rng,
 };
 use gatepost_test_support::records;
 use gatepost_verify::{Feed, Meters, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
@@ -175,6 +176,7 @@ async fn store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
         replicas: Replicas::NONE,
         write_format: Format::LATEST,
         max_entries: 1000,
+        account_bounds: AccountBounds::DEFAULT,
         clock: Arc::clone(clock),
         skew: Skew::default(),
     };

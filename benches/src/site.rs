@@ -11,8 +11,8 @@ use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Web
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, Format, MasterKey, Replicas, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl, UnsafeRedis, Versioned,
-    Write, os_rng,
+    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl,
+    UnsafeRedis, Versioned, Write, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -152,6 +152,7 @@ async fn open(redis: &RedisServer, replicas: Replicas) -> anyhow::Result<Store> 
         replicas,
         write_format: Format::LATEST,
         max_entries: MAX_ENTRIES,
+        account_bounds: AccountBounds::DEFAULT,
         clock: Arc::new(SystemClock),
         skew: Skew::default(),
     };
@@ -164,7 +165,10 @@ async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Optio
     let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret, receipt: None };
     match send(store, &change).await? {
         CommitAnswer::Committed(_) | CommitAnswer::Repeated(_) => Ok(event),
-        other @ (CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull) => {
+        other @ (CommitAnswer::Stale
+        | CommitAnswer::DigestTaken
+        | CommitAnswer::StreamFull
+        | CommitAnswer::OverBound(..)) => {
             bail!("a change was not written: {other:?}")
         }
     }

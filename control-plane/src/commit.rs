@@ -1,5 +1,7 @@
 //! Committing changes: repeated where the answer was lost, told in the API's words where refused.
 
+use std::time::Duration;
+
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::Secret;
@@ -7,7 +9,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_domain::time::Version;
 use gatepost_store::act::{CommitAnswer, CursorState};
-use gatepost_store::{Change, Origin, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::{Change, Kind, Origin, StoreErrorKind, Versioned, Write, os_rng};
 
 use crate::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -17,6 +19,12 @@ use crate::request;
 pub(crate) const MAX_TRIES: u32 = 5;
 /// How often one change is sent while its answer is lost. Its event id makes repeating harmless.
 const MAX_SENDS: u32 = 2;
+/// How many resources an account may make at once, and after how long one more.
+pub(crate) const CREATION_BURST: u32 = 1000;
+/// See [`CREATION_BURST`].
+pub(crate) const CREATION_EVERY: Duration = Duration::from_millis(1);
+/// Accounts whose pace is remembered.
+pub(crate) const MAX_ACCOUNTS: u64 = 100_000;
 
 /// How a commit ended, for use cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +50,7 @@ impl ControlPlane {
 
     /// Commits a change.
     pub(crate) async fn commit_change(&self, change: Change) -> Result<Committed> {
+        self.keep_pace(&change)?;
         let origin = self.origin(&change)?;
         match self.send_commit(&change, &origin).await? {
             CommitAnswer::Committed(version) => {
@@ -57,7 +66,32 @@ impl ControlPlane {
                 ErrorCode::StreamFull,
                 "the event stream is full because no deliverer reads it; what shuts keys off still works",
             )),
+            CommitAnswer::OverBound(kind, bound) => Err(self.over_bound(kind, bound)),
         }
+    }
+
+    /// Holds back an account that makes more than its share of new resources. The operator's commands are not held.
+    fn keep_pace(&self, change: &Change) -> Result<()> {
+        let creates = change.writes.iter().any(|write| write.old.is_none());
+        match (&change.actor, change.account()) {
+            (Actor::AccessKey(_), Some(account)) if creates => {
+                self.creations.take(account, self.clock.uptime()).map_err(Failure::TooFast)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The refusal of what would give an account more than it may have.
+    pub(crate) fn over_bound(&self, kind: Kind, bound: u64) -> Failure {
+        let (setting, what) = match kind {
+            Kind::ApiKeys => ("max_keys", "API keys; revoked ones count until the operator purges them"),
+            Kind::Projects => ("max_projects", "projects: delete one first"),
+            Kind::AccessKeys => ("max_access_keys", "access keys: delete one first"),
+            Kind::Bytes => ("max_bytes", "bytes"),
+        };
+        self.metrics.over_bound(setting);
+        let detail = format!("accounts.{setting}: the account may have no more than {bound} {what}");
+        Failure::refused(ErrorCode::AccountFull, detail)
     }
 
     /// Whether the change that brought a record to where it already is still stands. What is committed

@@ -56,6 +56,8 @@ pub struct ControlPlane {
     pub(crate) sender: Sender,
     pub(crate) pings: Pace<AccountId>,
     pub(crate) idempotency_keys: Pace<AccessKeyId>,
+    /// For what accounts make.
+    pub(crate) creations: Pace<AccountId>,
     /// For streams of events.
     pub(crate) streaming: Shares,
     /// True once the server stops, so that what would never end does.
@@ -89,6 +91,7 @@ impl ControlPlane {
             guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
             pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
             idempotency_keys: Pace::new(kept::KEY_EVERY, kept::KEY_BURST, kept::MAX_ACCESS_KEYS),
+            creations: Pace::new(commit::CREATION_EVERY, commit::CREATION_BURST, commit::MAX_ACCOUNTS),
             streaming: Shares::new(use_cases::events::MAX_STREAMS, 0),
             stopping: watch::Sender::new(false),
             pinging: Shares::new(ping::MAX_PINGS, ping::PINGS_KEPT),

@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     duration_s: Histogram,
     ignored_members: IntCounterVec,
     no_place: IntCounterVec,
+    over_bound: IntCounterVec,
 }
 
 impl Metrics {
@@ -44,6 +45,14 @@ impl Metrics {
             ),
             &["of"],
         )?;
+        let over_bound = IntCounterVec::new(
+            Opts::new(
+                "gatepost_admin_over_bound_total",
+                "Changes that were refused because an account has as much as it may have, by setting.",
+            ),
+            &["bound"],
+        )?;
+        registry.register(Box::new(over_bound.clone()))?;
         registry.register(Box::new(no_place.clone()))?;
         registry.register(Box::new(changes.clone()))?;
         registry.register(Box::new(ignored_members.clone()))?;
@@ -52,7 +61,7 @@ impl Metrics {
         for action in Action::ALL {
             changes.with_label_values(&[action.as_str()]);
         }
-        Ok(Self { changes, requests, duration_s, ignored_members, no_place })
+        Ok(Self { changes, requests, duration_s, ignored_members, no_place, over_bound })
     }
 
     pub(crate) fn changed(&self, action: Action) {
@@ -65,6 +74,10 @@ impl Metrics {
 
     pub(crate) fn no_place(&self, of: &str) {
         self.no_place.with_label_values(&[of]).inc();
+    }
+
+    pub(crate) fn over_bound(&self, setting: &str) {
+        self.over_bound.with_label_values(&[setting]).inc();
     }
 
     pub(crate) fn ended(&self, route: &str, method: &str, status: u16, took: Duration) {

@@ -70,6 +70,7 @@ error_codes! {
     IdempotencyInFlight "idempotency-in-flight" 409 "A request with this idempotency key has not ended"
     IdempotencyMismatch "idempotency-mismatch" 409 "Another request has used this idempotency key"
     TooManyWebhooks "too-many-webhooks" 409 "Too many webhooks"
+    AccountFull "account-full" 409 "The account has all that it may have"
     LengthRequired "length-required" 411 "Length required"
     PreconditionFailed "precondition-failed" 412 "Precondition failed"
     BodyTooLarge "body-too-large" 413 "Body too large"

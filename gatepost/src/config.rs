@@ -15,7 +15,7 @@ use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::{PrivateNetworks, Retention};
 use gatepost_domain::host::host_of;
 use gatepost_ops::OpsOptions;
-use gatepost_store::{Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
+use gatepost_store::{AccountBounds, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_verify::WhenStoreIsDown;
 
 use environment::Environment;
@@ -34,6 +34,7 @@ pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) store: StoreConfig,
+    pub(crate) account_bounds: AccountBounds,
     pub(crate) gateway: GatewayConfig,
     pub(crate) control_plane: ControlPlaneConfig,
     pub(crate) ops: OpsOptions,
@@ -142,6 +143,7 @@ fn strangers(names: &[String]) -> Vec<String> {
 fn config(mut root: Section<'_>) -> Config {
     let config = Config {
         store: store(root.section("store")),
+        account_bounds: accounts(root.section("accounts")),
         gateway: gateway::read(root.section("gateway")),
         control_plane: control_plane(root.section("control_plane")),
         ops: ops(root.section("ops")),
@@ -189,6 +191,18 @@ fn namespace(text: &str) -> Result<String, &'static str> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     let is_name = is_plain && (1..=32).contains(&text.len());
     if is_name { Ok(text.to_owned()) } else { Err("must be 1 to 32 letters, digits, - or _") }
+}
+
+fn accounts(mut section: Section<'_>) -> AccountBounds {
+    let default = AccountBounds::DEFAULT;
+    let bounds = AccountBounds {
+        api_keys: section.number("max_keys", default.api_keys, 0, 1_000_000_000),
+        projects: section.number("max_projects", default.projects, 0, 1_000_000),
+        access_keys: section.number("max_access_keys", default.access_keys, 1, 1_000_000),
+        bytes: section.number("max_bytes", default.bytes, 0, 1 << 50),
+    };
+    section.finish();
+    bounds
 }
 
 fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {

@@ -53,7 +53,7 @@ enum Answer {
     BackedUp { bytes: u64 },
     Imported(Report),
     Purged { seen: u64, removed: u64 },
-    StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String> },
+    StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String>, counted: u64 },
     Failed(String),
 }
 
@@ -206,8 +206,8 @@ pub(crate) async fn purge(directory: &Path, inactive_for: Duration, dry_run: boo
 pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Option<StoreUpgrade>> {
     match ask(directory, &Request::UpgradeStore { format: to.number() }).await? {
         None => Ok(None),
-        Some(Answer::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids }) => {
-            Ok(Some(StoreUpgrade { checked, rewritten, unreadable, unreadable_ids }))
+        Some(Answer::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted }) => {
+            Ok(Some(StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted }))
         }
         Some(Answer::Failed(why)) => bail!(why),
         Some(_) => bail!(NOT_ASKED),
@@ -267,9 +267,9 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
         }
         Request::UpgradeStore { format } => {
             let to = Format::new(format).context("the running process does not know this format: restart it first")?;
-            let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids } =
+            let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } =
                 store.upgrade(to, log_upgrade).await?;
-            Ok(Answer::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids })
+            Ok(Answer::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted })
         }
         Request::Backup { file } => Ok(Answer::BackedUp { bytes: store.backup(&file).await? }),
         Request::Import(order) => {
@@ -284,7 +284,8 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
 }
 
 fn log_upgrade(done: &StoreUpgrade) {
-    tracing::info!(checked = done.checked, rewritten = done.rewritten, "webhooks are brought into the later format");
+    let StoreUpgrade { checked, rewritten, counted, .. } = done;
+    tracing::info!(checked, rewritten, counted, "the store is brought into the later format");
 }
 
 async fn read_line<T: for<'a> Deserialize<'a>>(stream: &mut UnixStream) -> anyhow::Result<T> {

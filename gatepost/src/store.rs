@@ -9,7 +9,7 @@ use gatepost_ops::Readiness;
 use gatepost_store::{MasterKey, Skew, Store, StoreErrorKind, StoreOptions, StoreUrl};
 use tokio::time::Instant;
 
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::{master_key, output};
 
 /// Between two tries.
@@ -25,14 +25,16 @@ pub(crate) enum Missing {
 }
 
 /// How a store is opened by a configuration.
-fn store_options(store: &StoreConfig, max_entries: u64, clock: &Arc<dyn Clock>) -> StoreOptions {
+fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOptions {
+    let store = &config.store;
     StoreOptions {
         url: store.url.clone(),
         namespace: store.namespace.clone(),
         unsafe_redis: store.unsafe_redis,
         replicas: store.replicas,
         write_format: store.write_format,
-        max_entries,
+        max_entries: config.retention.max_entries,
+        account_bounds: config.account_bounds,
         clock: Arc::clone(clock),
         skew: Skew::default(),
     }
@@ -55,7 +57,7 @@ pub(crate) async fn open(
     master: &MasterKey,
     missing: Missing,
 ) -> anyhow::Result<Store> {
-    let options = store_options(&config.store, config.retention.max_entries, clock);
+    let options = store_options(config, clock);
     Ok(match missing {
         Missing::Created => Store::open_or_create(&options, master).await?,
         Missing::Refused => Store::open(&options, master).await?,

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use gatepost_domain::change::{Action, Fence, Scope};
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{EventId, GatewayId, KeyId};
+use gatepost_domain::id::{AccountId, EventId, GatewayId, KeyId};
 use gatepost_domain::time::{Timestamp, Version};
 
+use crate::counts::{Bounds, Kind, Place};
 use crate::format::Format;
 
 pub use queue::{
@@ -66,6 +67,8 @@ pub struct RawWrite {
     pub expect_event: Option<EventId>,
     /// What it shall be; absent to remove it.
     pub new: Option<Image>,
+    /// Where it counts.
+    pub(crate) place: Place,
 }
 
 /// One write of state and stream.
@@ -84,6 +87,10 @@ pub struct RawCommit {
     pub index_set: Vec<(IndexName, String)>,
     /// Members to remove.
     pub index_drop: Vec<(IndexName, String)>,
+    /// Whose records they are.
+    pub account: Option<AccountId>,
+    /// How much the account may have then; none if nothing is refused for that.
+    pub(crate) bounds: Option<Bounds>,
     /// What the stream tells.
     pub told: Told,
     /// A secret that the event's deliveries carry, sealed and bound to the event id.
@@ -188,6 +195,8 @@ pub enum CommitAnswer {
     DigestTaken,
     /// The stream is at its cap and the deliverer is behind.
     StreamFull,
+    /// The account has as much of this as it may have.
+    OverBound(Kind, u64),
 }
 
 /// An entry as read. Where fields cannot be understood, what can is still there.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{EventId, GatewayId, LeaseToken, WebhookId};
+use gatepost_domain::id::{AccountId, EventId, GatewayId, LeaseToken, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Allowance, Limit, Unused};
 
@@ -51,6 +51,12 @@ acts! {
     fn create(head: StoreHead) -> StoreHead;
     /// Raises the format of the store to that of the head; a store of a later one is left alone.
     fn raise_format(head: StoreHead) -> ();
+    /// Begins to count what accounts have unless that has begun. Answers whether there is something left to count.
+    fn begin_counting() -> bool;
+    /// Counts up to `limit` further records of an account's index, and answers how many, 0 at the end.
+    fn count_page(account: AccountId, index: IndexName, limit: u32) -> u64;
+    /// Ends it: what is there is counted.
+    fn end_counting() -> ();
     /// Settings that are unwise but allowed, as sentences, for the log and for `/readyz`.
     fn warnings() -> Vec<String>;
     /// Copies the store as it stands at one moment into a new file, and answers its bytes. Embedded only.

@@ -103,7 +103,7 @@ pub struct Origin {
 
 impl Change {
     /// The account in whose feed the change belongs.
-    pub(crate) fn account(&self) -> Option<AccountId> {
+    pub fn account(&self) -> Option<AccountId> {
         self.subject().map(|record| match record {
             Record::Account(account) => account.id.clone(),
             Record::Project(project) => project.account.clone(),

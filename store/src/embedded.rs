@@ -1,6 +1,7 @@
 //! The embedded backend: redb, in one process, on disk or in memory. What was acknowledged is on disk.
 
 mod backup;
+mod counts;
 mod dead_letters;
 mod deliveries;
 mod edge;
@@ -100,7 +101,13 @@ impl Embedded {
     pub(crate) async fn create(&self, head: StoreHead) -> Result<StoreHead> {
         self.perform(move |transaction| {
             let mut meta = transaction.open_table(META).map_err(failure)?;
-            if meta.get("id").map_err(failure)?.is_some() { Ok(()) } else { put_head(&mut meta, &head) }
+            if meta.get("id").map_err(failure)?.is_some() {
+                return Ok(());
+            }
+            if head.format > Format::FIRST.number() {
+                counts::counts_all(&mut meta)?;
+            }
+            put_head(&mut meta, &head)
         })
         .await?;
         self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))

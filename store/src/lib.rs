@@ -6,6 +6,7 @@ pub mod act;
 mod backend;
 mod change;
 pub mod clock;
+mod counts;
 mod edge;
 mod embedded;
 mod entry;
@@ -30,6 +31,7 @@ mod usage;
 mod user_secrets;
 
 pub use change::{Change, Origin, Versioned, Write};
+pub use counts::{AccountBounds, Kind};
 pub use edge::{FoundKey, Lookup};
 pub use entry::{Entry, EntryHead, Told};
 pub use envelope::{MasterKey, NotAMasterKey};

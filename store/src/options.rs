@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_domain::time::Clock;
 
+use crate::counts::AccountBounds;
 use crate::format::Format;
 use crate::url::StoreUrl;
 
@@ -24,6 +25,8 @@ pub struct StoreOptions {
     pub write_format: Format,
     /// Entries that may wait for the fan-out before ordinary writes are refused.
     pub max_entries: u64,
+    /// How much each account may have.
+    pub account_bounds: AccountBounds,
     /// The process clock, for the embedded backend.
     pub clock: Arc<dyn Clock>,
     /// What is added to the store's clock: nothing outside tests.

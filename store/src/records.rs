@@ -11,6 +11,7 @@ use crate::act::{
     CommitAnswer, IndexName, Loosens, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold,
 };
 use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
+use crate::counts::{self, Bounds};
 use crate::entry;
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{Format, LaterFormat};
@@ -56,6 +57,7 @@ impl Store {
             let written = self.in_format(change, format.unwrap_or(Format::LATEST))?;
             let mut raw = raw_commit(&written, origin.address, sealed.clone())?;
             raw.format = format;
+            raw.bounds = Bounds::of(change, self.account_bounds);
             if origin.loosens_checksum == Loosens::Yes {
                 raw.loosens_checksum = Loosens::Yes;
             }
@@ -207,6 +209,8 @@ pub(crate) fn raw_commit(change: &Change, address: Option<IpAddr>, sealed: Seale
         digests_drop: Vec::new(),
         index_set: Vec::new(),
         index_drop: Vec::new(),
+        account: change.account(),
+        bounds: None,
         told: told(change, address)?,
         sealed: sealed.secret,
         receipts: sealed.receipts,
@@ -238,7 +242,8 @@ fn told(change: &Change, address: Option<IpAddr>) -> Result<RawTold> {
 
 fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
     let old = write.old.as_ref().map(|old| &old.record);
-    let Some(name) = write.new.as_ref().or(old).map(shape::name_of) else { return Ok(()) };
+    let Some(subject) = write.new.as_ref().or(old) else { return Ok(()) };
+    let name = shape::name_of(subject);
     let digests = |record: Option<&Record>| record.map(digests_of).unwrap_or_default().into_iter().collect();
     let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(old), digests(write.new.as_ref()));
     raw.digests_set.extend(after.difference(&before).map(|digest| (*digest, name.clone())));
@@ -254,6 +259,7 @@ fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
         expect: write.old.as_ref().map(|old| old.version),
         expect_event: write.old.as_ref().map(|old| old.event.clone()),
         new: write.new.as_ref().map(|record| shape::encode(record, &unknown)).transpose()?,
+        place: counts::place(subject, old, write.new.as_ref()),
     });
     Ok(())
 }

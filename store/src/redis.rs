@@ -2,6 +2,7 @@
 
 mod answer;
 mod connection;
+mod counts;
 mod edge;
 mod link;
 mod master;
@@ -114,6 +115,10 @@ impl Redis {
         invocation.key(self.meta_key()).arg(HEAD_FIELDS.as_slice());
         for (name, value) in fields_of(&head) {
             invocation.arg(name).arg(value);
+        }
+        if head.format > Format::FIRST.number() {
+            // Nothing is left to count.
+            invocation.arg("counted").arg(1);
         }
         let (answer, run) = self.inner.connections.script(&invocation, COMMIT_DEADLINE).await?;
         self.inner.connections.confirm(&run, until).await?;

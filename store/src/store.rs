@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::act::{Repeats, TrimRule, Trimmed};
 use crate::backend::Backend;
+use crate::counts::AccountBounds;
 use crate::embedded::Embedded;
 use crate::envelope::{Envelope, MasterKey};
 use crate::error::{Result, StoreErrorKind};
@@ -37,6 +38,7 @@ pub struct Store {
     pub(crate) envelope: Arc<Envelope>,
     id: StoreId,
     checksum: Checksum,
+    pub(crate) account_bounds: AccountBounds,
     /// The number of the format of the store, as last heard of.
     format: Arc<AtomicU32>,
 }
@@ -80,6 +82,7 @@ impl Store {
             envelope: Arc::new(envelope),
             id: head.id,
             checksum: head.checksum,
+            account_bounds: options.account_bounds,
             format: Arc::new(AtomicU32::new(head.format)),
         })
     }

@@ -1,4 +1,4 @@
-//! Raising the format of a store, and bringing old records into it.
+//! Raising the format of a store, bringing old records into it, and counting what accounts have.
 
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct StoreUpgrade {
     pub unreadable: u64,
     /// The ids of the first 100 of them.
     pub unreadable_ids: Vec<String>,
+    /// Records that were counted for their accounts.
+    pub counted: u64,
 }
 
 impl StoreUpgrade {
@@ -64,7 +66,8 @@ pub enum UpgradeRefused {
 }
 
 impl Store {
-    /// Raises the format in which all processes write, and rewrites the records of earlier ones, at most 200 a second.
+    /// Raises the format in which all processes write, rewrites the records of earlier ones, at most 200 a second, and
+    /// counts what accounts have.
     /// `progress` is called after each page. What was cut off is done by calling it again.
     ///
     /// Processes that cannot read the format stop to work from then on: it must be raised only when none is left.
@@ -84,15 +87,29 @@ impl Store {
         if self.format() < Format::SEALED_WEBHOOKS {
             return Ok(done);
         }
+        self.rewrite_all_webhooks(&mut done, &mut progress).await?;
+        self.count(|counted| {
+            done.counted = counted;
+            progress(&done);
+        })
+        .await?;
+        Ok(done)
+    }
+
+    async fn rewrite_all_webhooks(
+        &self,
+        done: &mut StoreUpgrade,
+        progress: &mut (impl FnMut(&StoreUpgrade) + Send),
+    ) -> Result<()> {
         let mut after = String::new();
         loop {
             let page = self.accounts(&after, MAX_PAGE).await?;
             for account in &page.items {
-                self.rewrite_webhooks(&account.record.id, &mut done, &mut progress).await?;
+                self.rewrite_webhooks(&account.record.id, done, progress).await?;
             }
             match page.next {
                 Some(next) => after = next,
-                None => return Ok(done),
+                None => return Ok(()),
             }
         }
     }

@@ -169,6 +169,7 @@ impl Importer {
             CommitAnswer::Committed(_) => Ok(Imported::Made),
             CommitAnswer::Repeated(_) | CommitAnswer::Stale | CommitAnswer::DigestTaken => Ok(Imported::There),
             CommitAnswer::StreamFull => Err(Failure::from(ErrorCode::StreamFull)),
+            CommitAnswer::OverBound(kind, bound) => Err(self.control_plane.over_bound(kind, bound)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! An admin API on a store in memory.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gatepost_control_plane::{ControlPlane, ControlPlaneServer, ListenOptions, NewAccessKey};
@@ -10,7 +10,9 @@ use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng};
+use gatepost_store::{
+    AccountBounds, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
+};
 use gatepost_verify::{Meters, WhenStoreIsDown};
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
@@ -18,15 +20,20 @@ use serde_json::{Value, json};
 
 /// The machine's clock, moved on by tests.
 #[derive(Default)]
-pub(crate) struct Moved(AtomicU64);
+pub(crate) struct Moved {
+    on_ms: AtomicU64,
+    /// Where the uptime stands, once it does.
+    stopped: OnceLock<Uptime>,
+}
 
 impl Clock for Moved {
     fn now(&self) -> Timestamp {
-        SystemClock.now().plus(Duration::from_millis(self.0.load(Ordering::SeqCst)))
+        SystemClock.now().plus(Duration::from_millis(self.on_ms.load(Ordering::SeqCst)))
     }
 
     fn uptime(&self) -> Uptime {
-        Uptime::from_ms(SystemClock.uptime().as_ms() + self.0.load(Ordering::SeqCst))
+        let uptime = self.stopped.get().copied().unwrap_or_else(|| SystemClock.uptime());
+        Uptime::from_ms(uptime.as_ms() + self.on_ms.load(Ordering::SeqCst))
     }
 }
 
@@ -60,6 +67,19 @@ impl Fixture {
         private_networks: PrivateNetworks,
         configure: impl FnOnce(ControlPlane) -> ControlPlane,
     ) -> Self {
+        Self::made(AccountBounds::DEFAULT, private_networks, configure).await
+    }
+
+    /// Where each account may have so much.
+    pub(crate) async fn bounded(account_bounds: AccountBounds) -> Self {
+        Self::made(account_bounds, PrivateNetworks::Refused, |control_plane| control_plane).await
+    }
+
+    async fn made(
+        account_bounds: AccountBounds,
+        private_networks: PrivateNetworks,
+        configure: impl FnOnce(ControlPlane) -> ControlPlane,
+    ) -> Self {
         // Another test may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
         let clock = Arc::new(Moved::default());
@@ -70,6 +90,7 @@ impl Fixture {
             replicas: Replicas::NONE,
             write_format: Format::LATEST,
             max_entries: 1_000_000,
+            account_bounds,
             clock: clock.clone(),
             skew: Skew::default(),
         };
@@ -110,9 +131,14 @@ impl Fixture {
         self.clock.now()
     }
 
+    /// Lets no more time pass by itself, as far as paces go.
+    pub(crate) fn stop_uptime(&self) {
+        self.clock.stopped.set(SystemClock.uptime()).unwrap();
+    }
+
     /// Lets time pass.
     pub(crate) fn pass(&self, span: Duration) {
-        self.clock.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+        self.clock.on_ms.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// A caller with an access key of an account, or of one project of it.

@@ -6,6 +6,7 @@ mod access;
 mod access_keys;
 mod accounts;
 mod analytics;
+mod bounds;
 mod changes;
 mod changes_told;
 mod copies;

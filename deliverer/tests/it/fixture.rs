@@ -11,7 +11,8 @@ use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, We
 use gatepost_store::act::{CommitAnswer, DueWebhooks};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned,
+    Write, os_rng,
 };
 use gatepost_test_support::{Origin, records};
 use prometheus::{Registry, TextEncoder};
@@ -47,6 +48,7 @@ impl Fixture {
             replicas: Replicas::NONE,
             write_format: Format::LATEST,
             max_entries: 1_000_000,
+            account_bounds: AccountBounds::DEFAULT,
             clock: Arc::new(SystemClock),
             skew: skew.clone(),
         };

@@ -38,7 +38,10 @@ async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
     let bar = ProgressBar::new_spinner();
     let done = store
         .upgrade(config.store.write_format, |done| {
-            bar.set_message(format!("{} webhooks checked, {} rewritten", done.checked, done.rewritten));
+            bar.set_message(format!(
+                "{} webhooks checked, {} rewritten; {} records counted",
+                done.checked, done.rewritten, done.counted
+            ));
             bar.tick();
         })
         .await?;
@@ -47,9 +50,11 @@ async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
 }
 
 fn report(config: &Config, done: &StoreUpgrade) -> anyhow::Result<()> {
-    let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids } = done;
+    let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } = done;
     let format = config.store.write_format;
-    let mut report = format!("the store is in format {format}: {rewritten} of {checked} webhooks were rewritten");
+    let mut report = format!(
+        "the store is in format {format}: {rewritten} of {checked} webhooks were rewritten, {counted} records counted"
+    );
     for id in unreadable_ids {
         report += &format!("\n{id} cannot be read and was left as it is: delete it, or restore it from a backup");
     }

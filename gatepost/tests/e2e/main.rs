@@ -6,6 +6,7 @@ mod acl;
 mod admin;
 #[cfg(feature = "long")]
 mod backlog;
+mod bounds;
 mod clients;
 mod deliveries;
 mod embedded;

@@ -75,7 +75,7 @@ async fn until_its_end(mut stream: Response) {
 }
 
 #[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     eprintln!("{line}");
 }
 

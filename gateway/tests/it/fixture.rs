@@ -15,7 +15,8 @@ use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, R
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write as StoreWrite, os_rng,
+    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis,
+    Write as StoreWrite, os_rng,
 };
 use gatepost_test_support::{Origin, records};
 use gatepost_verify::{Feed, Meters, VerifyOptions, WhenStoreIsDown};
@@ -145,6 +146,7 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
         replicas: Replicas::NONE,
         write_format: Format::LATEST,
         max_entries: 1000,
+        account_bounds: AccountBounds::DEFAULT,
         clock: Arc::clone(clock),
         skew: Skew::default(),
     };

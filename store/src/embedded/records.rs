@@ -5,7 +5,7 @@ use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, REMOVED};
-use super::{Embedded, entries, failure, number, read_aside, receipts, sealed, set_number};
+use super::{Embedded, counts, entries, failure, number, read_aside, receipts, sealed, set_number};
 use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
 use crate::change::MOMENT_DIGITS;
 use crate::error::Result;
@@ -20,8 +20,8 @@ impl Embedded {
         }
         let answer = self
             .perform(move |transaction| match check(transaction, &commit, max_entries)? {
-                Some(refusal) => Ok(refusal),
-                None => apply(transaction, &commit, now).map(Ok),
+                Checked::Ended(answer) => Ok(answer),
+                Checked::MayBeWritten(added) => apply(transaction, &commit, &added, now).map(Ok),
             })
             .await?;
         if let Ok(CommitAnswer::Committed(version)) = answer {
@@ -44,10 +44,18 @@ impl Embedded {
 /// How a commit ended.
 type Written = std::result::Result<CommitAnswer, LaterFormat>;
 
-/// Whether a commit was made before or must be refused; none if it may be written.
-fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<Option<Written>> {
+/// What a check of a commit says.
+enum Checked {
+    /// It was made before, or must be refused.
+    Ended(Written),
+    /// It may be written, and adds this to the counts.
+    MayBeWritten(counts::Added),
+}
+
+fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<Checked> {
+    let ended = |answer| Ok(Checked::Ended(Ok(answer)));
     let records = transaction.open_table(RECORDS).map_err(failure)?;
-    let mut stale = None;
+    let (mut is_stale, mut before) = (false, Vec::with_capacity(commit.writes.len()));
     for (place, write) in commit.writes.iter().enumerate() {
         let stored = records.get(write.name.0.as_str()).map_err(failure)?;
         let stored = stored.map(|bytes| unpack(bytes.value(), None)).transpose()?;
@@ -55,35 +63,41 @@ fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -
             && stored.is_none()
             && let Some(version) = removed_by(transaction, &write.name, &commit.event)?
         {
-            return Ok(Some(Ok(CommitAnswer::Repeated(version))));
+            return ended(CommitAnswer::Repeated(version));
         }
         if place == 0
             && let Some(before) = stored.as_ref().filter(|stored| stored.event == commit.event)
         {
-            return Ok(Some(Ok(CommitAnswer::Repeated(before.version))));
+            return ended(CommitAnswer::Repeated(before.version));
         }
-        if stored.map(|stored| stored.version) != write.expect {
-            stale = Some(CommitAnswer::Stale);
-        }
+        is_stale |= stored.as_ref().map(|stored| stored.version) != write.expect;
+        before.push(stored.map(|stored| (stored.event, stored.image)));
     }
     let meta = transaction.open_table(META).map_err(failure)?;
     let format = u32::try_from(number(&meta, "format")?).unwrap_or(u32::MAX);
     if commit.format.is_some_and(|of_records| of_records.number() < format) {
-        return Ok(Some(Err(LaterFormat(format))));
+        return Ok(Checked::Ended(Err(LaterFormat(format))));
     }
-    if stale.is_some() {
-        return Ok(stale.map(Ok));
+    if is_stale {
+        return ended(CommitAnswer::Stale);
     }
     let digests = transaction.open_table(DIGESTS).map_err(failure)?;
     for (digest, name) in &commit.digests_set {
         let taken = digests.get(digest.as_bytes()).map_err(failure)?;
         if taken.is_some_and(|owner| owner.value() != name.0) {
-            return Ok(Some(Ok(CommitAnswer::DigestTaken)));
+            return ended(CommitAnswer::DigestTaken);
         }
     }
     let waiting = number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?);
-    let full = commit.urgency == Urgency::Ordinary && waiting >= max_entries;
-    Ok(full.then_some(Ok(CommitAnswer::StreamFull)))
+    drop(meta);
+    let added = counts::added(transaction, commit, &before)?;
+    if let Some(refusal) = counts::refusal(transaction, commit, &added)? {
+        return ended(refusal);
+    }
+    if commit.urgency == Urgency::Ordinary && waiting >= max_entries {
+        return ended(CommitAnswer::StreamFull);
+    }
+    Ok(Checked::MayBeWritten(added))
 }
 
 /// Where a record was removed by this event, as long as that is known.
@@ -94,8 +108,14 @@ fn removed_by(transaction: &WriteTransaction, name: &RecordName, event: &EventId
     Ok((by == event.as_str()).then(|| Version::from_u64(version)))
 }
 
-fn apply(transaction: &WriteTransaction, commit: &RawCommit, now: Timestamp) -> Result<CommitAnswer> {
+fn apply(
+    transaction: &WriteTransaction,
+    commit: &RawCommit,
+    added: &counts::Added,
+    now: Timestamp,
+) -> Result<CommitAnswer> {
     let version = entries::append(transaction, &commit.event, &commit.told, now)?;
+    counts::apply(transaction, commit, added)?;
     write_records(transaction, commit, version)?;
     let mut digests = transaction.open_table(DIGESTS).map_err(failure)?;
     for digest in &commit.digests_drop {

@@ -35,7 +35,9 @@ macro_rules! all {
             WINDOWS,
             WINDOW_LIMITS,
             USAGE,
-            LAST_USED
+            LAST_USED,
+            COUNTS,
+            COUNTING
         )
     };
 }
@@ -43,7 +45,7 @@ pub(super) use all;
 
 /// Single values: `id`, `envelope` (in the first format; later ones have `store_id` and `sealed_envelope`, and decoys in
 /// these), `format`, `min_reader`, `last`, `trimmed`, `fan_out`, `entries`, `fanned`, `made`, `dead_dropped`,
-/// `heartbeat`, `loose_checksum`. Numbers are 8 bytes, big end first.
+/// `heartbeat`, `loose_checksum`, `counted`. Numbers are 8 bytes, big end first.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Record name → record (see `packed`).
 pub(super) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
@@ -111,3 +113,7 @@ pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64, u64)> = Tab
 pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
 /// Key → moment of its last use in ms.
 pub(super) const LAST_USED: TableDefinition<'_, &str, u64> = TableDefinition::new("last_used");
+/// (Account, kind) → how many it has, or bytes of its records.
+pub(super) const COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("counts");
+/// Index → member through which it was counted.
+pub(super) const COUNTING: TableDefinition<'_, &str, &str> = TableDefinition::new("counting");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_domain::id::AccountId;
 use gatepost_domain::time::Version;
 use tokio::time::Instant;
 
@@ -10,11 +11,13 @@ use crate::act::{
     CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RawSwap, RawWrite, RecordName, Standing, Swapped, Urgency,
 };
 use crate::change::MOMENT_DIGITS;
+use crate::counts::{self, Kind};
 use crate::error::{Result, StoreErrorKind};
 use crate::format::LaterFormat;
 use crate::options::COMMIT_DEADLINE;
 use crate::packed::{pack_image, version_text};
 
+use super::answer::Answer;
 use super::edge::fence_text;
 use super::link::RunId;
 use super::{Arguments, Redis, scripts};
@@ -30,7 +33,13 @@ impl Redis {
             Ok(CommitAnswer::Committed(version) | CommitAnswer::Repeated(version)) => {
                 self.acknowledge(commit, *version, &run, until).await?;
             }
-            Ok(CommitAnswer::Stale | CommitAnswer::DigestTaken | CommitAnswer::StreamFull) | Err(LaterFormat(_)) => {
+            Ok(
+                CommitAnswer::Stale
+                | CommitAnswer::DigestTaken
+                | CommitAnswer::StreamFull
+                | CommitAnswer::OverBound(..),
+            )
+            | Err(LaterFormat(_)) => {
                 self.inner.remembered.refused(&commit.event);
             }
         }
@@ -53,6 +62,7 @@ impl Redis {
             "stale" => CommitAnswer::Stale,
             "digest-taken" => CommitAnswer::DigestTaken,
             "stream-full" => CommitAnswer::StreamFull,
+            "over-bound" => over_bound(&mut answer)?,
             "later-format" => return Ok((Err(LaterFormat(answer.next()?)), answer.run)),
             _ => return answer.unknown(),
         };
@@ -135,7 +145,12 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
         .text(fence_text(commit.told.fence))
         .bytes(commit.told.head.clone())
         .bytes(commit.told.image.clone())
-        .number(commit.writes.len() as u64);
+        .text(commit.account.as_ref().map_or("", AccountId::as_str));
+    for kind in Kind::ALL {
+        let bound = counts::bound_of(commit, kind);
+        arguments = arguments.bytes(bound.map(|bound| bound.to_string()).unwrap_or_default());
+    }
+    arguments = arguments.number(commit.writes.len() as u64);
     for write in &commit.writes {
         arguments = write_arguments(arguments, commit, write);
     }
@@ -160,9 +175,19 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
     arguments
 }
 
+fn over_bound(answer: &mut Answer) -> Result<CommitAnswer> {
+    let (kind, bound): (String, String) = (answer.next()?, answer.next()?);
+    let known = Kind::parse(&kind).zip(bound.parse().ok());
+    let (kind, bound) = known.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{kind} {bound} is no bound")))?;
+    Ok(CommitAnswer::OverBound(kind, bound))
+}
+
 fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -> Arguments {
     arguments
         .text(&write.name.0)
         .bytes(write.expect.map(version_text).unwrap_or_default())
         .bytes(write.new.as_ref().map(|image| pack_image(&commit.event, image)).unwrap_or_default())
+        .text(&write.place.index.0)
+        .text(&write.place.member)
+        .bytes(write.place.more.to_string())
 }

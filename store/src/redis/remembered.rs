@@ -196,17 +196,21 @@ mod tests {
     use gatepost_domain::change::{Action, Fence, Scope};
 
     use super::*;
-    use crate::act::{Loosens, RawWrite, RecordName, Told};
+    use crate::act::{IndexName, Loosens, RawWrite, RecordName, Told};
+    use crate::counts::Place;
 
     fn change(event: &str, record: &str, urgency: Urgency) -> Arc<RawCommit> {
         let name = RecordName(record.to_owned());
+        let place = Place { index: IndexName(String::new()), member: String::new(), more: 0 };
         Arc::new(RawCommit {
             event: EventId::parse(event).unwrap(),
-            writes: vec![RawWrite { name, expect: None, expect_event: None, new: None }],
+            writes: vec![RawWrite { name, expect: None, expect_event: None, new: None, place }],
             digests_set: vec![],
             digests_drop: vec![],
             index_set: vec![],
             index_drop: vec![],
+            account: None,
+            bounds: None,
             told: Told {
                 action: Action::ApiKeyUpdated,
                 scope: Scope::None,

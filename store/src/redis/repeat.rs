@@ -194,7 +194,9 @@ impl Redis {
                 }
                 CommitAnswer::Stale => {}
                 CommitAnswer::DigestTaken => return Ok(Repeated::Superseded),
-                CommitAnswer::StreamFull => return Err(StoreErrorKind::Full.with("the stream is full")),
+                CommitAnswer::StreamFull | CommitAnswer::OverBound(..) => {
+                    return Err(StoreErrorKind::Full.with("the stream is full"));
+                }
             }
         }
         Ok(Repeated::TooEarly)
@@ -234,7 +236,12 @@ fn base(lost: &RawCommit, version: Option<Version>, standing: &[Option<RawRecord
     if stands || lost.writes.iter().zip(standing).all(is_same) {
         let expects = standing.iter().map(|record| record.as_ref().map(|record| record.version));
         let writes = lost.writes.iter().zip(expects).map(|(write, expect)| RawWrite { expect, ..write.clone() });
-        return Ok(Base::Found(Box::new(RawCommit { writes: writes.collect(), format: None, ..lost.clone() })));
+        return Ok(Base::Found(Box::new(RawCommit {
+            writes: writes.collect(),
+            format: None,
+            bounds: None,
+            ..lost.clone()
+        })));
     }
     match (lost.urgency, version, subject) {
         (Urgency::ShutsOff, None, _) => Ok(Base::None(Repeated::Needless)),

@@ -35,9 +35,11 @@ scripts! {
     CREATE = "", ["create"];
     RAISE_FORMAT = " flags=allow-oom", ["common", "raise_format"];
     CONFIRM = " flags=allow-oom", ["confirm"];
-    COMMIT = "", ["common", "append", "receipts", "commit"];
+    COMMIT = "", ["common", "append", "receipts", "counts", "commit"];
     /// The same for what shuts something off: it goes on when memory is full.
-    COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "receipts", "commit"];
+    COMMIT_SHUTTING_OFF = " flags=allow-oom", ["common", "append", "receipts", "counts", "commit"];
+    COUNTING = " flags=allow-oom", ["common", "counts", "counting"];
+    COUNT_PAGE = " flags=allow-oom", ["common", "counts", "count_page"];
     RECORDS = " flags=no-writes", ["common", "records"];
     RECEIPT = " flags=no-writes", ["common", "receipts", "receipt"];
     SWAP_RECEIPT = "", ["common", "receipts", "swap_receipt"];

@@ -13,7 +13,8 @@ use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned, Write, os_rng,
+    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned,
+    Write, os_rng,
 };
 pub(crate) use gatepost_test_support::records::account;
 use gatepost_test_support::records::{self, project, stamps};
@@ -97,6 +98,7 @@ impl Place {
             replicas: Replicas::NONE,
             write_format: Format::LATEST,
             max_entries: 1000,
+            account_bounds: AccountBounds::DEFAULT,
             clock: Arc::new(SystemClock),
             skew: Skew::default(),
         };

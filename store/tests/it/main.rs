@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod acl;
+mod counts;
 mod edge;
 mod failover;
 mod fixture;
@@ -82,6 +83,9 @@ conformance! {
     edge::gateways_are_known_until_they_sign_off_or_must_refuse,
     edge::a_reader_with_a_foreign_or_trimmed_cursor_is_told_so,
     format::secrets_of_webhooks_are_sealed_from_format_two_on,
+    counts::no_account_gets_more_than_it_may_have,
+    counts::bytes_of_records_have_a_bound_and_changes_a_quarter_more,
+    counts::what_was_there_before_is_counted_while_commits_go_on,
     meter::racing_gateways_never_lease_more_than_the_limit,
     meter::a_window_starts_with_the_first_consumption,
     meter::what_is_given_back_can_be_leased_again_in_its_window_only,

@@ -13,7 +13,7 @@ use gatepost_domain::time::{Clock, Version};
 use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng,
+    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Feed, Meters, Source, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
@@ -73,6 +73,7 @@ impl Fixture {
             replicas,
             write_format: Format::LATEST,
             max_entries: 1000,
+            account_bounds: AccountBounds::DEFAULT,
             clock: Arc::clone(&clock),
             skew: Skew::default(),
         };

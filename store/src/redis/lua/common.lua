@@ -8,7 +8,7 @@ local META = KEYS[1]
 local PREFIX = string.sub(META, 1, -5)
 
 -- meta hash: id, envelope (in the first format; later ones have store_id and sealed_envelope, and decoys in these),
---   format, min_reader, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped, loose-checksum
+--   format, min_reader, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped, loose-checksum, counted
 local STREAM = PREFIX .. 'stream'             -- stream of changes, ids `ms-sequence`
 local SEALED = PREFIX .. 'sealed'             -- hash: event -> sealed secret
 local SEALED_AGES = PREFIX .. 'sealed-ages'   -- sorted set: event by ms

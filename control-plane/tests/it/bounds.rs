@@ -1,0 +1,65 @@
+//! How much an account may have, and how fast it may make it.
+
+use std::time::Duration;
+
+use gatepost_domain::record::Role;
+use gatepost_store::AccountBounds;
+use serde_json::{Value, json};
+
+use crate::fixture::{Caller, Fixture};
+
+const FEW: AccountBounds = AccountBounds { api_keys: 1, projects: 2, access_keys: 2, bytes: 0 };
+
+async fn refusal(caller: &Caller<'_>, path: &str, body: Value) -> (u16, String, String) {
+    let (status, problem) = caller.post(path, body).await;
+    let text = |member: &str| problem[member].as_str().unwrap().to_owned();
+    (status, text("code"), text("detail"))
+}
+
+#[tokio::test]
+async fn what_an_account_may_not_have_is_refused_by_the_name_of_its_bound() {
+    let fixture = Fixture::bounded(FEW).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.project().await;
+    admin.project().await;
+    let key = admin.key(&project, json!({})).await;
+    assert_eq!(admin.post("/access-keys", json!({"name": "n"})).await.0, 201);
+    for (path, body, bound) in [
+        ("/api-keys", json!({"name": "n", "projectId": project}), "accounts.max_keys"),
+        ("/projects", json!({"name": "n", "env": "live"}), "accounts.max_projects"),
+        ("/access-keys", json!({"name": "n"}), "accounts.max_access_keys"),
+    ] {
+        let (status, code, detail) = refusal(&admin, path, body).await;
+        assert_eq!((status, code.as_str()), (409, "account-full"), "{path}");
+        assert!(detail.starts_with(&format!("{bound}: the account may have no more than ")), "{detail}");
+    }
+    let path = format!("/api-keys/{}", key["id"].as_str().unwrap());
+    assert_eq!(admin.patch(&path, json!({"name": "another"})).await.0, 200);
+    assert_eq!(admin.post(&format!("{path}/rotate"), json!({})).await.0, 201);
+    assert_eq!(admin.delete(&path).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_account_makes_a_thousand_resources_at_once_and_then_one_each_millisecond() {
+    let fixture = Fixture::start().await;
+    let user = fixture.caller("a", None, Role::User).await;
+    let (project, other) = (user.project().await, fixture.caller("b", None, Role::User).await);
+    let others_project = other.project().await;
+    let new = |project: &str| json!({"name": "n", "projectId": project});
+    let make = async || user.post("/api-keys", new(&project)).await;
+    fixture.stop_uptime();
+    fixture.pass(Duration::from_secs(1));
+    let mut last = Value::Null;
+    for _ in 0..1000 {
+        let (status, key) = make().await;
+        assert_eq!(status, 201);
+        last = key;
+    }
+    assert_eq!(make().await.0, 429);
+    assert_eq!(make().await.0, 429);
+    assert_eq!(other.post("/api-keys", new(&others_project)).await.0, 201, "others have their own");
+    let path = format!("/api-keys/{}", last["id"].as_str().unwrap());
+    assert_eq!(user.delete(&path).await.0, 200, "what is there is changed at any pace");
+    fixture.pass(Duration::from_millis(2));
+    assert_eq!([make().await.0, make().await.0, make().await.0], [201, 201, 429]);
+}

@@ -1,0 +1,201 @@
+//! What accounts have, counted with every commit, and how much of it each may have.
+//!
+//! A store counts once every program that writes to it does: from [`Format::SEALED_WEBHOOKS`](crate::Format) on. What was there
+//! before is counted once, page by page, while commits go on: a record is in the counts once its place in its index
+//! has been passed.
+
+use gatepost_domain::id::AccountId;
+use gatepost_domain::record::{Record, Status};
+
+use crate::act::{IndexName, RawCommit, Urgency};
+use crate::change::{self, Change};
+use crate::error::Result;
+use crate::records::MAX_PAGE;
+use crate::store::Store;
+
+/// How much every account may have. Over a bound nothing more is made; what is there already stays, and can be changed
+/// and shut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountBounds {
+    /// API keys, revoked ones among them until they are purged.
+    pub api_keys: u64,
+    /// Projects that were not deleted.
+    pub projects: u64,
+    /// Access keys that were not revoked.
+    pub access_keys: u64,
+    /// Bytes of all records of the account; 0 for no bound. Changes of what is there may take a quarter more.
+    pub bytes: u64,
+}
+
+impl AccountBounds {
+    /// What holds unless something else is configured.
+    pub const DEFAULT: Self = Self { api_keys: 10_000_000, projects: 10_000, access_keys: 10_000, bytes: 0 };
+
+    /// The bound of a kind for what creates something, or for what does not; none if there is none.
+    pub(crate) fn of(&self, kind: Kind, creates: Creates) -> Option<u64> {
+        match (kind, creates) {
+            (Kind::ApiKeys, _) => Some(self.api_keys),
+            (Kind::Projects, _) => Some(self.projects),
+            (Kind::AccessKeys, _) => Some(self.access_keys),
+            (Kind::Bytes, _) if self.bytes == 0 => None,
+            (Kind::Bytes, Creates::Yes) => Some(self.bytes),
+            (Kind::Bytes, Creates::No) => Some(self.bytes.saturating_add(self.bytes / 4)),
+        }
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// API keys.
+    ApiKeys,
+    /// Projects.
+    Projects,
+    /// Access keys.
+    AccessKeys,
+    /// Bytes of records.
+    Bytes,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::ApiKeys, Self::Projects, Self::AccessKeys, Self::Bytes];
+
+    /// As it stands in the store; for kinds of records, what the names of their indexes begin with.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKeys => "api-keys",
+            Self::Projects => "projects",
+            Self::AccessKeys => "access-keys",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    /// The kind of a name that [`Kind::as_str`] gives.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Whether a commit makes something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creates {
+    Yes,
+    No,
+}
+
+/// The place of a record among what is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The index that lists it.
+    pub(crate) index: IndexName,
+    /// Its member there.
+    pub(crate) member: String,
+    /// By how much a write changes the number of its kind.
+    pub(crate) more: i64,
+}
+
+/// Where a write of a record counts.
+pub(crate) fn place(subject: &Record, old: Option<&Record>, new: Option<&Record>) -> Place {
+    let (index, member) = change::index_of(subject);
+    Place { index, member, more: weight(new) - weight(old) }
+}
+
+/// What a record adds to the number of its kind.
+fn weight(record: Option<&Record>) -> i64 {
+    let counts = match record {
+        None | Some(Record::Account(_) | Record::Webhook(_)) => false,
+        Some(Record::ApiKey(_)) => true,
+        Some(Record::Project(project)) => project.status == Status::Active,
+        Some(Record::AccessKey(key)) => key.status == Status::Active,
+    };
+    i64::from(counts)
+}
+
+/// The bounds that a commit must keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    of_account: AccountBounds,
+    creates: Creates,
+}
+
+impl Bounds {
+    /// None for what shuts something off.
+    pub(crate) fn of(change: &Change, of_account: AccountBounds) -> Option<Self> {
+        let is_new = change.writes.iter().any(|write| write.old.is_none());
+        let creates = if is_new { Creates::Yes } else { Creates::No };
+        (change.urgency() == Urgency::Ordinary).then_some(Self { of_account, creates })
+    }
+
+    /// The bound of a kind; none if there is none.
+    pub(crate) fn get(self, kind: Kind) -> Option<u64> {
+        self.of_account.of(kind, self.creates)
+    }
+}
+
+/// The bound of a kind that a commit must keep; none if there is none.
+pub(crate) fn bound_of(commit: &RawCommit, kind: Kind) -> Option<u64> {
+    commit.bounds.and_then(|bounds| bounds.get(kind))
+}
+
+/// The indexes that begin with a record, by the kind of the index that lists it: whatever stands in them was made
+/// after it.
+pub(crate) const INDEXES_OF: [(&str, &[&str]); 2] =
+    [("accounts", &["projects", "access-keys", "webhooks"]), ("projects", &["api-keys"])];
+
+impl Store {
+    /// Counts what was in the store before it counted; `progress` is told how many records were. What was cut off is
+    /// gone on with where it ended.
+    pub(crate) async fn count(&self, mut progress: impl FnMut(u64) + Send) -> Result<()> {
+        if !self.backend.begin_counting().await? {
+            return Ok(());
+        }
+        let (mut counted, mut after) = (0, String::new());
+        loop {
+            let page = self.accounts(&after, MAX_PAGE).await?;
+            for account in &page.items {
+                self.count_account(&account.record.id, &mut |more| {
+                    counted += more;
+                    progress(counted);
+                })
+                .await?;
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return self.backend.end_counting().await,
+            }
+        }
+    }
+
+    async fn count_account(&self, account: &AccountId, progress: &mut (impl FnMut(u64) + Send)) -> Result<()> {
+        let of_account = [change::projects_index, change::access_keys_index, change::webhooks_index];
+        for index in of_account.map(|index| index(account)) {
+            self.count_index(account, index, progress).await?;
+        }
+        let mut after = String::new();
+        loop {
+            let page = self.projects(account, &after, MAX_PAGE).await?;
+            for project in &page.items {
+                self.count_index(account, change::api_keys_index(&project.record.id), progress).await?;
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn count_index(
+        &self,
+        account: &AccountId,
+        index: IndexName,
+        progress: &mut (impl FnMut(u64) + Send),
+    ) -> Result<()> {
+        loop {
+            match self.backend.count_page(account.clone(), index.clone(), MAX_PAGE).await? {
+                0 => return Ok(()),
+                more => progress(more),
+            }
+        }
+    }
+}
