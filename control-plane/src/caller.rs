@@ -52,7 +52,8 @@ impl ControlPlane {
         if found.is_none() && self.store.settled() == Settled::No {
             return Err(Failure::Refused(not_settled()));
         }
-        let counts = |(key, account): &(AccessKey, Status)| [key.status, *account] == [Status::Active; 2];
+        let now = self.now();
+        let counts = |(key, account): &(AccessKey, Status)| key.is_usable(now) && *account == Status::Active;
         Ok(found.filter(counts).map(|(key, _)| Caller {
             access_key: key.id,
             account: key.account,

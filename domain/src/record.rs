@@ -259,8 +259,17 @@ pub struct AccessKey {
     pub mask: String,
     /// The digest of its value.
     pub digest: Digest,
+    /// From when on it may not be used any more; absent if there is no such moment.
+    pub expires_at: Option<Timestamp>,
     /// Who and when.
     pub stamps: Stamps,
+}
+
+impl AccessKey {
+    /// Whether it may be used at a moment, as far as it says itself.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        self.status == Status::Active && self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
 }
 
 /// Any record.

@@ -64,6 +64,21 @@ fn api_key() -> ApiKey {
     }
 }
 
+fn access_key() -> AccessKey {
+    AccessKey {
+        id: AccessKeyId::parse("ak_00access").unwrap(),
+        account: account(),
+        project: Some(project()),
+        role: Role::User,
+        name: "name".to_owned(),
+        status: Status::Active,
+        mask: "live_access_00…".to_owned(),
+        digest: Digest::from_bytes([3; 32]),
+        expires_at: None,
+        stamps: stamps(),
+    }
+}
+
 fn records() -> Vec<(&'static str, Record)> {
     let name = "name".to_owned();
     let account_record = Account { id: account(), name: name.clone(), status: Status::Active, stamps: stamps() };
@@ -73,17 +88,6 @@ fn records() -> Vec<(&'static str, Record)> {
         name: name.clone(),
         env: Env::Test,
         status: Status::Inactive,
-        stamps: stamps(),
-    };
-    let access_key = AccessKey {
-        id: AccessKeyId::parse("ak_00access").unwrap(),
-        account: account(),
-        project: Some(project()),
-        role: Role::User,
-        name: name.clone(),
-        status: Status::Active,
-        mask: "live_access_00…".to_owned(),
-        digest: Digest::from_bytes([3; 32]),
         stamps: stamps(),
     };
     let rotated = Webhook {
@@ -98,7 +102,7 @@ fn records() -> Vec<(&'static str, Record)> {
         ("account", account_record.into()),
         ("project", project_record.into()),
         ("api_key", api_key().into()),
-        ("access_key", access_key.into()),
+        ("access_key", access_key().into()),
         ("webhook", webhook().into()),
         ("webhook_with_old_secrets", rotated.into()),
         ("account_shut_off", shut_off.into()),
@@ -147,6 +151,7 @@ fn later_records() -> Vec<(&'static str, Record)> {
     };
     vec![
         ("webhook_sealed", sealed.into()),
+        ("access_key_with_expiry", AccessKey { expires_at: Some(at(4000)), ..access_key() }.into()),
         ("api_key_with_generations", relimited.into()),
         ("api_key_rotated", rotated.into()),
         ("api_key_metered", metered.into()),

@@ -64,7 +64,7 @@ pub(crate) fn encode(record: &Record, unknown: &Unknown) -> Result<Image> {
             image(key.project.as_str(), usable, api_key::public(key)?, api_key::private(key), unknown)
         }
         Record::AccessKey(key) => {
-            let usable = parts::usable_until(key.status, None);
+            let usable = parts::usable_until(key.status, key.expires_at);
             image(key.account.as_str(), usable, access_key::public(key), access_key::private(key), unknown)
         }
         Record::Webhook(webhook) => {

@@ -173,6 +173,8 @@ pub struct AccessKeyBody {
     pub role: String,
     /// Whether it may be used.
     pub is_active: bool,
+    /// From when on it may not be used any more; null if there is no such moment.
+    pub expires_at: Option<String>,
     /// By whom it was made.
     pub created_by: Option<String>,
     /// What `createdBy` is the id of.
@@ -201,6 +203,7 @@ impl AccessKeyBody {
             project_id: key.project.as_ref().map(ToString::to_string),
             role: key.role.as_str().to_owned(),
             is_active: key.status == Status::Active,
+            expires_at: key.expires_at.map(text),
             created_by,
             created_by_type,
             last_changed_by,

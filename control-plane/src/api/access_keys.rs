@@ -30,6 +30,8 @@ pub(crate) struct CreateAccessKey {
     project_id: Option<String>,
     /// `admin`: everything; `user` (the default): all but accounts and access keys; `viewer`: reading.
     role: Option<String>,
+    /// A moment in the future from which it may not be used any more.
+    expiry: Option<String>,
 }
 
 /// What of an access key shall change.
@@ -52,6 +54,14 @@ pub(crate) struct UpdateAccessKey {
     role: Option<String>,
     /// The id or the value of the access key: another one is a 400.
     key: Option<String>,
+    /// When the access key expires, null for never: another moment is a 400.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    expiry: Given<String>,
+    /// The same as `expiry`, as answers have it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    expires_at: Given<String>,
 }
 
 impl From<UpdateAccessKey> for AccessKeyChange {
@@ -63,6 +73,8 @@ impl From<UpdateAccessKey> for AccessKeyChange {
             project: update.project_id,
             role: update.role,
             key: update.key,
+            expiry: update.expiry,
+            expires_at: update.expires_at,
         }
     }
 }
@@ -70,14 +82,23 @@ impl From<UpdateAccessKey> for AccessKeyChange {
 /// Makes an access key. Its value is told only in this answer.
 #[utoipa::path(
     post, path = "/access-keys", operation_id = "createAccessKey", tag = "access-keys", request_body = CreateAccessKey,
-    responses((status = 201, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404))
+    responses(
+        (status = 201, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 409),
+    )
 )]
 pub(super) async fn create(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     JsonBody(new): JsonBody<CreateAccessKey>,
 ) -> Result<(StatusCode, Json<AccessKeyBody>)> {
-    let asked = AskedAccessKey { name: new.name, account: new.account_id, project: new.project_id, role: new.role };
+    let asked = AskedAccessKey {
+        name: new.name,
+        account: new.account_id,
+        project: new.project_id,
+        role: new.role,
+        expiry: new.expiry,
+    };
     let (access_key, secret) = control_plane.create_access_key_for(&caller, asked).await?;
     Ok((StatusCode::CREATED, Json(AccessKeyBody::new(&access_key, secret.expose()))))
 }

@@ -56,7 +56,7 @@ impl From<UpdateProject> for ProjectChange {
 /// Makes a project.
 #[utoipa::path(
     post, path = "/projects", operation_id = "createProject", tag = "projects", request_body = CreateProject,
-    responses((status = 201, body = ProjectBody), (status = 400), (status = 401), (status = 403))
+    responses((status = 201, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 409))
 )]
 pub(super) async fn create(
     State(control_plane): State<ControlPlane>,

@@ -5,6 +5,7 @@ use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
+use gatepost_domain::time::Timestamp;
 use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 
 use super::copies::{must_stay, next_status};
@@ -26,6 +27,7 @@ pub(crate) struct AskedAccessKey {
     pub(crate) account: Option<String>,
     pub(crate) project: Option<String>,
     pub(crate) role: Option<String>,
+    pub(crate) expiry: Option<String>,
 }
 
 /// An access key that shall be.
@@ -35,6 +37,7 @@ pub(super) struct Wanted {
     pub(super) project: Option<ProjectId>,
     pub(super) role: Role,
     pub(super) name: String,
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// A change of an access key as a caller asks for it, perhaps as a copy of the whole access key.
@@ -46,6 +49,8 @@ pub(crate) struct AccessKeyChange {
     pub(crate) project: Given<String>,
     pub(crate) role: Option<String>,
     pub(crate) key: Option<String>,
+    pub(crate) expiry: Given<String>,
+    pub(crate) expires_at: Given<String>,
 }
 
 /// Which access keys of a list are wanted.
@@ -100,6 +105,7 @@ impl ControlPlane {
             project,
             role: role.ok_or_else(|| Failure::invalid("role: must be admin, user or viewer"))?,
             name: text::name(asked.name)?,
+            expires_at: self.future(asked.expiry)?,
         };
         let (access_key, secret) = self.new_access_key(wanted, caller.actor())?;
         let writes = vec![Write::create(access_key.clone())];
@@ -107,6 +113,15 @@ impl ControlPlane {
             Committed::At(_) => Ok((access_key, secret)),
             Committed::Stale => Err(too_contended()),
         }
+    }
+
+    /// The moment from which a new access key may not be used any more.
+    fn future(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
+        let expires_at = expiry.map(|text| text::moment("expiry", &text)).transpose()?;
+        if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
+            return Err(Failure::invalid("expiry: is in the past"));
+        }
+        Ok(expires_at)
     }
 
     /// An access key that is not yet in the store, with its value.
@@ -126,6 +141,7 @@ impl ControlPlane {
             status: Status::Active,
             mask: key::mask(secret.expose()),
             digest: self.store.digest(secret.expose()),
+            expires_at: wanted.expires_at,
             stamps: Stamps::new(self.now(), by),
         })
     }
@@ -176,6 +192,9 @@ impl ControlPlane {
     fn check_fixed(&self, change: &AccessKeyChange, name: &AccessKeyName, key: &AccessKey) -> Result<()> {
         must_stay("accountId", change.account.as_deref(), key.account.as_str())?;
         must_stay("role", change.role.as_deref(), key.role.as_str())?;
+        for (member, asked) in [("expiry", &change.expiry), ("expiresAt", &change.expires_at)] {
+            expiry_must_stay(member, asked, key.expires_at)?;
+        }
         match (&change.project, &key.project) {
             (Given::Absent, _) | (Given::Null, None) => {}
             (Given::Value(asked), Some(own)) => must_stay("projectId", Some(asked), own.as_str())?,
@@ -238,4 +257,14 @@ impl ControlPlane {
         request::saw(found.record.id.as_str(), found.version)?;
         Ok(found)
     }
+}
+
+fn expiry_must_stay(member: &str, asked: &Given<String>, own: Option<Timestamp>) -> Result<()> {
+    let asked = match asked {
+        Given::Absent => return Ok(()),
+        Given::Null => None,
+        Given::Value(text) => Some(text::moment(member, text)?),
+    };
+    let shown = |moment: Option<Timestamp>| moment.map_or("null".to_owned(), |moment| moment.to_string());
+    must_stay(member, Some(&shown(asked)), &shown(own))
 }

@@ -55,8 +55,13 @@ impl ControlPlane {
             return Err(Failure::refused(ErrorCode::Forbidden, "accounts are made by admins of the first account"));
         }
         let account = self.new_account(name, caller.actor())?;
-        let wanted =
-            Wanted { account: account.id.clone(), project: None, role: Role::Admin, name: FIRST_ACCESS_KEY.to_owned() };
+        let wanted = Wanted {
+            account: account.id.clone(),
+            project: None,
+            role: Role::Admin,
+            name: FIRST_ACCESS_KEY.to_owned(),
+            expires_at: None,
+        };
         let (access_key, secret) = self.new_access_key(wanted, caller.actor())?;
         let writes = vec![Write::create(account.clone()), Write::create(access_key.clone())];
         match self.commit(Action::AccountCreated, &caller.actor(), writes, None).await? {

@@ -36,7 +36,8 @@ impl LongAnswer {
         }
         let (store, caller) = (&self.control_plane.store, &self.caller);
         let access_key = store.access_key(&caller.access_key).await?;
-        let is_active = access_key.is_some_and(|key| key.record.status == Status::Active)
+        let now = self.control_plane.now();
+        let is_active = access_key.is_some_and(|key| key.record.is_usable(now))
             && store.account(&caller.account).await?.is_some_and(|account| account.record.status == Status::Active);
         if !is_active {
             return Err(ErrorCode::InvalidAccessKey.into());

@@ -75,7 +75,7 @@ impl ControlPlane {
                 Place::New(account, was) => (account.id.clone(), Some(account), was),
             };
             let project = self.project_of(new.project.as_deref(), &id).await?;
-            let wanted = Wanted { account: id, project, role: new.role, name: new.name.clone() };
+            let wanted = Wanted { account: id, project, role: new.role, name: new.name.clone(), expires_at: None };
             let access_key = self.access_key_with(secret, wanted, Actor::Operator)?;
             let (action, told) = match &account {
                 Some(_) => (Action::AccountCreated, None),

@@ -1,6 +1,7 @@
 //! Texts that callers choose.
 
 use gatepost_domain::record::Status;
+use gatepost_domain::time::Timestamp;
 
 use super::given::Given;
 use crate::failure::{Failure, Result};
@@ -48,4 +49,9 @@ pub(super) fn checked(field: &str, text: String) -> Result<String> {
         return Err(Failure::invalid(format!("{field}: has control characters")));
     }
     Ok(text)
+}
+
+/// A moment.
+pub(super) fn moment(member: &str, text: &str) -> Result<Timestamp> {
+    Timestamp::parse(text).map_err(|error| Failure::invalid(format!("{member}: {error}")))
 }

@@ -1,5 +1,7 @@
 //! Access keys through the API.
 
+use std::time::Duration;
+
 use gatepost_domain::record::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -74,4 +76,43 @@ async fn what_is_not_valid_is_told() {
     let project = admin.project().await;
     let key = admin.key(&project, json!({})).await;
     assert_eq!(admin.delete(&format!("/access-keys/{}", text(&key, "key"))).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_access_key_with_an_expiry_ends_by_itself_and_with_it_what_it_reads() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let expires_at = fixture.now().plus(Duration::from_secs(60)).to_string();
+    let (status, made) = admin.post("/access-keys", json!({"name": "n", "role": "viewer", "expiry": expires_at})).await;
+    assert_eq!((status, &made["expiresAt"]), (201, &json!(expires_at)), "{made}");
+    let brief = fixture.known_caller(made["key"].as_str().unwrap());
+    assert_eq!(brief.get("/projects").await.0, 200);
+    let mut stream = fixture.request(Method::GET, "/events/stream").header("x-api-key", &brief.access_key);
+    stream = stream.timeout(Duration::from_secs(20));
+    let stream = stream.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+
+    let path = format!("/access-keys/{}", made["id"].as_str().unwrap());
+    let copy =
+        admin.get("/access-keys").await.1.as_array().unwrap().iter().find(|key| key["id"] == made["id"]).cloned();
+    let mut copy = copy.unwrap();
+    assert_eq!(admin.patch(&path, copy.clone()).await.0, 200, "a copy");
+    copy["expiresAt"] = json!("2099-01-01");
+    let (status, refused) = admin.patch(&path, copy.clone()).await;
+    assert_eq!(status, 400, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().starts_with("expiresAt: cannot be changed"), "{refused}");
+    copy["expiresAt"] = Value::Null;
+    assert_eq!(admin.patch(&path, copy).await.0, 400);
+
+    fixture.pass(Duration::from_secs(61));
+    assert_eq!(brief.get("/projects").await.0, 401);
+    stream.bytes().await.unwrap();
+
+    let (_, lasting) = admin.post("/access-keys", json!({"name": "n", "expiry": "9999-12-31"})).await;
+    assert_eq!(fixture.known_caller(lasting["key"].as_str().unwrap()).get("/projects").await.0, 200);
+    for wrong in ["2020-01-01", "soon", ""] {
+        let (status, refused) = admin.post("/access-keys", json!({"name": "n", "expiry": wrong})).await;
+        assert_eq!(status, 400, "{refused}");
+        assert!(refused["detail"].as_str().unwrap().starts_with("expiry: "), "{refused}");
+    }
 }

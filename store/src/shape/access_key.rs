@@ -3,6 +3,7 @@
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::record::{AccessKey, Record, Role};
+use gatepost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{StoredStamps, id, invalid, parse_status, status_text};
@@ -18,6 +19,8 @@ pub(super) struct Public {
     name: String,
     status: String,
     mask: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
     stamps: StoredStamps,
 }
 
@@ -36,6 +39,7 @@ pub(super) fn public(key: &AccessKey) -> Public {
         name: key.name.clone(),
         status: status_text(key.status),
         mask: key.mask.clone(),
+        expires_at: key.expires_at.map(Timestamp::as_ms),
         stamps: (&key.stamps).into(),
     }
 }
@@ -58,6 +62,7 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         status: parse_status(&public.status)?,
         mask: public.mask,
         digest,
+        expires_at: public.expires_at.map(Timestamp::from_ms),
         stamps: public.stamps.decode()?,
     }))
 }

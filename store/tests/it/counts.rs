@@ -35,6 +35,7 @@ fn access_key(test: &Fixture) -> AccessKey {
         name: "name".to_owned(),
         status: Status::Active,
         mask: "live_access_00…".to_owned(),
+        expires_at: None,
         stamps: stamps(),
     }
 }

@@ -262,6 +262,7 @@ pub(crate) async fn an_access_key_is_found_with_the_state_of_its_account(place: 
         status: Status::Active,
         mask: key::mask(secret.expose()),
         digest,
+        expires_at: None,
         stamps: stamps(),
     };
     commit(&test.store, Action::AccessKeyCreated, vec![Write::create(access_key.clone())], None).await;

@@ -20,7 +20,7 @@ fn of_name(name: &str) -> Option<Value> {
         "clientUserAgent" => "Mozilla/5.0",
         "from" | "createdAt" | "updatedAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp"
         | "oldSecretUntil" => "2026-11-25T10:00:00.000Z",
-        "expiry" | "expiresAt" | "to" => "2027-01-01T00:00:00.000Z",
+        "expiry" | "expiresAt" | "to" => "2099-01-01T00:00:00.000Z",
         "url" => "https://example.com/hook",
         "httpMethod" => "POST",
         "status" => "live",

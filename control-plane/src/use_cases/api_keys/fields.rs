@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use gatepost_domain::origin;
 use gatepost_domain::record::{ApiKey, Metadata, Quota, RateLimit};
-use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Period;
 use ipnet::IpNet;
 use serde_json::Value;
@@ -83,8 +82,8 @@ impl KeyFields {
         self.custom_account_id.set(&mut key.custom_account_id, |id| text::checked("customAccountId", id))?;
         self.custom_user_id.set(&mut key.custom_user_id, |id| text::checked("customUserId", id))?;
         let expiry = [
-            self.expiry.try_map(|text| expiry("expiry", &text))?,
-            self.expires_at.try_map(|text| expiry("expiresAt", &text))?,
+            self.expiry.try_map(|text| text::moment("expiry", &text))?,
+            self.expires_at.try_map(|text| text::moment("expiresAt", &text))?,
         ];
         key.expires_at = of_two_names(["expiry", "expiresAt"], expiry, key.expires_at)?;
         let limits = [self.rate_limit.try_map(rate_limit)?, self.flat_limit.over(key.rate_limit)?];
@@ -122,10 +121,6 @@ impl FlatLimit {
         };
         rate_limit(RateLimitFields { limit, window_s }).map(Given::Value)
     }
-}
-
-fn expiry(member: &str, text: &str) -> Result<Timestamp> {
-    Timestamp::parse(text).map_err(|error| Failure::invalid(format!("{member}: {error}")))
 }
 
 fn rate_limit(fields: RateLimitFields) -> Result<RateLimit> {
