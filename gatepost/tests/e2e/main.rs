@@ -14,6 +14,8 @@ mod failover;
 mod fence;
 mod full;
 mod golden;
+#[cfg(feature = "long")]
+mod idle;
 mod import;
 mod limits;
 mod log;

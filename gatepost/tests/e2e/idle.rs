@@ -1,0 +1,53 @@
+//! What connections cost that nothing is done on.
+
+use std::net::SocketAddr;
+
+use gatepost_test_support::Origin;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::admin::Admin;
+use crate::process::Gatepost;
+use crate::shares::{all_open_files, tell};
+use crate::single::first_access_key;
+
+const CONNECTIONS: usize = 2000;
+/// What all of them may take of memory on one port. Where fewer are served, the others were closed.
+const MOST_KIB: u64 = 64 * 1024;
+
+/// Connections on each of which one request was answered.
+async fn idle(address: SocketAddr, request: &str) -> Vec<TcpStream> {
+    let mut idle = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 4096];
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
+        idle.push(stream);
+    }
+    idle
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_idle_connections_on_each_port_take_little_memory() {
+    all_open_files();
+    let (directory, origin) = (tempfile::tempdir().unwrap(), Origin::start());
+    let process = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
+    let access_key = first_access_key(directory.path());
+    let admin = Admin::new(process.admin.unwrap(), &access_key);
+    let (key, _) = admin.api_key(&admin.project().await).await;
+    let ask = |path: &str, key: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n");
+    let mut kept = Vec::new();
+    for (port, address, request, metric) in [
+        ("gateway", process.gateway.unwrap(), ask("/", &key), "gatepost_connections"),
+        ("admin API", admin.address, ask("/projects", &access_key), "gatepost_http_connections{listener=\"admin\"}"),
+        ("operations", process.ops, ask("/livez", ""), "gatepost_http_connections{listener=\"ops\"}"),
+    ] {
+        let before = process.resident_kib();
+        kept.push(idle(address, &request).await);
+        let (open, grown) = (process.metric(metric).await, process.resident_kib().saturating_sub(before));
+        tell(&format!("{CONNECTIONS} connections to the {port}: {open} are open, {grown} KiB more"));
+        assert!(grown < MOST_KIB, "{grown} KiB");
+    }
+}
