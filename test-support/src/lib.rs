@@ -1,17 +1,21 @@
 //! For tests: real servers, each on a free port, in a directory of its own, gone when dropped; and
 //! records to put into stores.
 
+mod browser;
 mod cluster;
 mod origin;
 mod proxy;
 pub mod records;
 mod redis;
+mod reverse_proxy;
 mod sentinel;
 
+pub use browser::{Page, browse};
 pub use cluster::RedisCluster;
 pub use origin::{Gate, Origin, Recorded, Reply, Then};
 pub use proxy::{Fault, FaultProxy};
 pub use redis::RedisServer;
+pub use reverse_proxy::ReverseProxy;
 pub use sentinel::{MasterPorts, SentinelSet};
 
 use std::net::TcpListener;

@@ -1,7 +1,6 @@
 //! The browsable documentation, opened in a real browser.
 
-use std::process::Command;
-
+use gatepost_test_support::{Page, browse};
 use serde_json::Value;
 
 use crate::fixture::Fixture;
@@ -10,25 +9,15 @@ use crate::fixture::Fixture;
 async fn a_browser_shows_every_operation() {
     let fixture = Fixture::start().await;
     let url = fixture.url("/docs/");
-    let profile = tempfile::tempdir().unwrap();
-    let directory = format!("--user-data-dir={}", profile.path().display());
-    let browsing = tokio::task::spawn_blocking(move || {
-        Command::new("chromium")
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"])
-            .args(["--enable-logging=stderr", "--virtual-time-budget=30000", "--dump-dom", &directory, &url])
-            .output()
-            .unwrap()
-    });
-    let output = browsing.await.unwrap();
-    let (page, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let Page { dom, log } = tokio::task::spawn_blocking(move || browse(&url, &[])).await.unwrap();
     assert!(!log.contains("Content Security Policy"), "{log}");
     let document: Value = serde_json::from_str(&gatepost_control_plane::openapi_json()).unwrap();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {
-            assert!(page.contains(&format!("data-path=\"{path}\"")), "{method} {path} is not shown: {page} {log}");
+            assert!(dom.contains(&format!("data-path=\"{path}\"")), "{method} {path} is not shown: {dom} {log}");
         }
     }
-    assert_eq!(page.matches("opblock-summary-method").count(), operations(&document), "{log}");
+    assert_eq!(dom.matches("opblock-summary-method").count(), operations(&document), "{log}");
 }
 
 fn operations(document: &Value) -> usize {

@@ -1,0 +1,129 @@
+//! An nginx or HAProxy process.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::free_port;
+
+/// How often a starting proxy is asked, 20 ms apart, before it is given up.
+const MAX_TRIES: u32 = 500;
+
+/// A reverse proxy on the loopback interface, killed when dropped.
+#[derive(Debug)]
+pub struct ReverseProxy {
+    address: SocketAddr,
+    process: Child,
+    _directory: TempDir,
+}
+
+impl ReverseProxy {
+    /// Starts an nginx that sends all requests to one address, with further directives for them.
+    ///
+    /// # Panics
+    /// If nginx is not installed or does not start.
+    pub fn nginx(target: SocketAddr, directives: &str) -> Self {
+        Self::start("nginx.conf", |listen| nginx_conf(listen, target, directives), nginx)
+    }
+
+    /// Starts a HAProxy that reports the state of these backends at `/;csv`.
+    ///
+    /// # Panics
+    /// If HAProxy is not installed or does not start.
+    pub fn haproxy(backends: &str) -> Self {
+        Self::start("haproxy.cfg", |listen| haproxy_cfg(listen, backends), haproxy)
+    }
+
+    fn start(
+        file: &str,
+        configuration: impl FnOnce(SocketAddr) -> String,
+        command: impl FnOnce(&Path, &Path) -> Command,
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let path = directory.path().join(file);
+        std::fs::write(&path, configuration(address)).expect("our own file can be written");
+        let mut command = command(directory.path(), &path);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the proxy is installed");
+        let mut proxy = Self { address, process, _directory: directory };
+        proxy.await_listening();
+        proxy
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn await_listening(&mut self) {
+        for _ in 0..MAX_TRIES {
+            // Another process may have taken the port meanwhile; then ours has ended.
+            let has_ended = self.process.try_wait().expect("our own child can be waited for").is_some();
+            assert!(!has_ended, "the proxy did not start on {}", self.address);
+            if TcpStream::connect(self.address).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the proxy did not listen on {}", self.address);
+    }
+}
+
+impl Drop for ReverseProxy {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn nginx(directory: &Path, file: &Path) -> Command {
+    let mut command = Command::new("nginx");
+    command.arg("-e").arg("stderr").arg("-p").arg(directory).arg("-c").arg(file);
+    command
+}
+
+/// One process only, so that none is left when it is killed. All its files are in its own directory.
+fn nginx_conf(listen: SocketAddr, target: SocketAddr, directives: &str) -> String {
+    format!(
+        "daemon off; master_process off; pid nginx.pid;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+  server {{
+    listen {listen};
+    location / {{
+      proxy_pass http://{target};
+      {directives}
+    }}
+  }}
+}}
+"
+    )
+}
+
+fn haproxy(_directory: &Path, file: &Path) -> Command {
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(file);
+    command
+}
+
+fn haproxy_cfg(listen: SocketAddr, backends: &str) -> String {
+    format!(
+        "defaults
+  mode http
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+  timeout check 5s
+frontend state
+  bind {listen}
+  stats enable
+  stats uri /
+{backends}"
+    )
+}
