@@ -14,6 +14,7 @@ mod failover;
 mod fence;
 mod full;
 mod golden;
+mod hosts;
 #[cfg(feature = "long")]
 mod idle;
 mod import;

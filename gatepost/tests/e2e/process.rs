@@ -18,6 +18,9 @@ const MAX_TRIES: u32 = 1000;
 /// Where a process listens that tells where that is.
 const ANY_PORTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+/// The same on every address of the machine.
+const ANY_PORTS_EVERYWHERE: [&str; 6] =
+    ["--listen", "0.0.0.0:0", "--admin-listen", "0.0.0.0:0", "--ops-listen", "0.0.0.0:0"];
 /// The base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -93,6 +96,14 @@ impl Gatepost {
         let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS).collect();
         let mut command = command_of(program, directory, &arguments);
         command.env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true").envs(environment.iter().copied());
+        Self::spawn(command).await
+    }
+
+    /// Starts a process that listens on every address, as in a container, and waits until it is ready.
+    pub(crate) async fn start_everywhere(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS_EVERYWHERE).collect();
+        let mut command = command(Path::new(UNCONFIGURED), &arguments);
+        command.envs(environment.iter().copied());
         Self::spawn(command).await
     }
 

@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client};
-use crate::process::Gatepost;
 use crate::site::{DEADLINE, Site};
 
 /// As many connections as the admin API serves at a time.
@@ -238,28 +237,4 @@ async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
     while let Some(status) = pings.join_next().await {
         assert_eq!(status.unwrap(), 200);
     }
-}
-
-/// How a control plane with this setting answers a request for a name.
-async fn status_for(host: &str, settings: &[(&str, &str)], path: &str) -> (u16, u16) {
-    let site = Site::start(0).await;
-    let url = site.redis.url();
-    let arguments = ["control-plane", "--store", &url];
-    let process = Gatepost::start_with(crate::process::UNCONFIGURED.as_ref(), &arguments, settings).await;
-    let ask = async |address: SocketAddr, path: &str| {
-        let request = client().get(format!("http://{address}{path}")).header("host", host);
-        request.send().await.unwrap().status().as_u16()
-    };
-    (ask(process.admin.unwrap(), path).await, ask(process.ops, "/metrics").await)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_that_nobody_listed_are_refused_on_loopback() {
-    const OURS: &[(&str, &str)] =
-        &[("GATEPOST_CONTROL_PLANE__HOSTS", "keys.example"), ("GATEPOST_OPS__HOSTS", "keys.example")];
-    const PROXY: &[(&str, &str)] = &[("GATEPOST_CONTROL_PLANE__BEHIND_TLS_PROXY", "true")];
-    assert_eq!(status_for("evil.example", &[], "/").await, (421, 421));
-    assert_eq!(status_for("app.localhost:1234", &[], "/").await, (200, 200));
-    assert_eq!(status_for("Keys.Example", OURS, "/").await, (200, 200));
-    assert_eq!(status_for("evil.example", PROXY, "/").await, (200, 421));
 }
