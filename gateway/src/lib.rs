@@ -19,6 +19,7 @@ pub mod options;
 mod passed_name;
 mod proxy;
 mod request_id;
+mod request_line;
 mod respond;
 mod response;
 mod response_check;

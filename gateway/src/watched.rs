@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::front::MAX_HEADER_BYTES;
 use crate::message_end::{Body, HeaderEnd};
+use crate::request_line::{Line, LineEnds};
 
 /// Bytes that are taken of a header without an end: more than the front allows, so that it can say why it refuses, and
 /// the body that may come with it.
@@ -111,15 +112,6 @@ struct Watched {
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-/// How far the request line was judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// So many spaces were seen; a CR ends it.
-    Reading { spaces: u8 },
-    /// It has ended.
-    Over,
-}
-
 impl Watched {
     fn new(stream: Stream, watch: Arc<HeaderWatch>, timeout: Duration) -> Self {
         let deadline = Some(Instant::now() + timeout);
@@ -127,7 +119,7 @@ impl Watched {
             stream,
             watch,
             timeout,
-            line: Line::Reading { spaces: 0 },
+            line: Line::NEW,
             end: HeaderEnd::default(),
             held: BytesMut::new(),
             header_bytes: 0,
@@ -136,51 +128,41 @@ impl Watched {
         }
     }
 
-    /// Begins another header with the first bytes that come after a request.
-    fn begin_header(&mut self) {
-        if self.deadline.is_some() {
-            return;
-        }
-        if self.line == Line::Over {
-            self.line = Line::Reading { spaces: 0 };
+    /// Begins another request line with the first bytes that come after a request.
+    fn begin_line(&mut self) {
+        if self.deadline.is_none() && self.line.has_ended() {
+            self.line = Line::NEW;
             self.end = HeaderEnd::default();
             self.header_bytes = 0;
             self.watch.is_line_bad.store(false, Ordering::Relaxed);
         }
-        self.deadline = Some(Instant::now() + self.timeout);
+    }
+
+    fn begin_deadline(&mut self) {
+        if self.deadline.is_none() {
+            self.deadline = Some(Instant::now() + self.timeout);
+        }
+    }
+
+    /// Drops line ends before the request line from a buffer. The parser would drop any number of them, and search all of
+    /// them with each piece that comes. One empty line begins no header: its client may send no other request for a while.
+    fn drop_line_ends(&mut self, buffer: &mut ReadBuf<'_>, from: usize, count: usize) -> io::Result<()> {
+        let left = buffer.filled().len() - count;
+        buffer.filled_mut().copy_within(from + count.., from);
+        buffer.set_filled(left);
+        self.header_bytes = self.header_bytes.saturating_add(count);
+        if self.line == Line::Before(LineEnds::Wrong) {
+            self.begin_deadline();
+        }
+        self.check_size()
     }
 
     fn took(&mut self, bytes: &[u8]) {
         self.header_bytes = self.header_bytes.saturating_add(bytes.len());
-        let Line::Reading { mut spaces } = self.line else { return };
-        for byte in bytes {
-            match byte {
-                b'\r' => {
-                    self.end_line(spaces);
-                    return;
-                }
-                b' ' => spaces = spaces.saturating_add(1),
-                // A fragment has no place in a request, and the parser would drop it unseen.
-                b'#' => {
-                    self.end_line(u8::MAX);
-                    return;
-                }
-                0x21..=0x7e => {}
-                _ => {
-                    self.end_line(u8::MAX);
-                    return;
-                }
-            }
-        }
-        self.line = Line::Reading { spaces };
-    }
-
-    /// A request line has exactly two spaces.
-    fn end_line(&mut self, spaces: u8) {
-        if spaces != 2 {
+        self.line.take(bytes);
+        if self.line == Line::Bad {
             self.watch.is_line_bad.store(true, Ordering::Relaxed);
         }
-        self.line = Line::Over;
     }
 
     /// Pingora would gather a MiB before anyone is asked.
@@ -225,21 +207,27 @@ impl Watched {
 
     fn poll_header(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match self.poll_source(context, buffer) {
-            Poll::Ready(Ok(())) => {
-                self.begin_header();
-                if let Some(length) = self.end.find(&buffer.filled()[before..]) {
-                    self.hold_from(buffer, before + length);
-                }
-                self.took(&buffer.filled()[before..]);
-                Poll::Ready(self.check_size())
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
+        loop {
+            if self.poll_source(context, buffer)?.is_pending() {
                 self.check_deadline(context)?;
-                Poll::Pending
+                return Poll::Pending;
+            }
+            self.begin_line();
+            let line_ends = self.line.take_line_ends(&buffer.filled()[before..]);
+            if line_ends == 0 {
+                break;
+            }
+            self.drop_line_ends(buffer, before, line_ends)?;
+            if buffer.filled().len() > before {
+                break;
             }
         }
+        self.begin_deadline();
+        if let Some(length) = self.end.find(&buffer.filled()[before..]) {
+            self.hold_from(buffer, before + length);
+        }
+        self.took(&buffer.filled()[before..]);
+        Poll::Ready(self.check_size())
     }
 
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -10,4 +10,5 @@ mod names;
 mod old_clients;
 mod pipelining;
 mod raw;
+mod request_line;
 mod websocket;

@@ -1,0 +1,119 @@
+//! Empty lines before a request line.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use gatepost_gateway::Limits;
+use tokio::time::Instant;
+
+use crate::fixture::{Fixture, read_answer};
+use crate::raw::status_of;
+
+const HEADER_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a client waits for what does not come by itself.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) fn connect(fixture: &Fixture) -> TcpStream {
+    let stream = TcpStream::connect(fixture.address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+pub(crate) fn get(path: &str, fixture: &Fixture) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key)
+}
+
+pub(crate) fn seen(fixture: &Fixture) -> Vec<String> {
+    fixture.origin.take().iter().map(|seen| seen.line().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_empty_line_before_a_request_is_ignored_and_nothing_else_is() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let post = format!("POST /1 HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: 3\r\n\r\nabc", fixture.key);
+    let second = get("/2", &fixture);
+    for (before, status) in [
+        ("", 200),
+        ("\r\n", 200),
+        ("\n", 400),
+        ("\r", 400),
+        ("\r\n\r\n", 400),
+        ("\r\n\n", 400),
+        ("\r\n ", 400),
+        (" ", 400),
+    ] {
+        for first in [post.clone(), get("/1", &fixture), format!("\r\n{post}"), String::new()] {
+            for piece in [usize::MAX, 1] {
+                let mut stream = connect(&fixture);
+                let text = format!("{first}{before}{second}");
+                // It may be closed before all of it was taken.
+                let _ = text.as_bytes().chunks(piece.min(text.len())).try_for_each(|bytes| stream.write_all(bytes));
+                let mut expected = vec![status];
+                if !first.is_empty() {
+                    expected.insert(0, 200);
+                }
+                let statuses: Vec<u16> = expected.iter().map(|_| status_of(&read_answer(&mut stream))).collect();
+                assert_eq!(statuses, expected, "{text:?} in pieces of {piece}");
+                let lines = seen(&fixture);
+                assert_eq!(
+                    lines.len(),
+                    expected.iter().filter(|status| **status == 200).count(),
+                    "{text:?}: {lines:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_line_behind_a_request_begins_no_header() {
+    let limits = Limits { header_timeout: HEADER_TIMEOUT, ..Limits::default() };
+    let fixture = Fixture::start(limits, &[]).await;
+    let mut stream = connect(&fixture);
+    stream.write_all(format!("{}\r\n", get("/1", &fixture)).as_bytes()).unwrap();
+    assert_eq!(status_of(&read_answer(&mut stream)), 200);
+    // As long as a header would be waited for, nothing happens.
+    stream.set_read_timeout(Some(HEADER_TIMEOUT * 3)).unwrap();
+    assert!(stream.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(get("/2", &fixture).as_bytes()).unwrap();
+    assert_eq!(status_of(&read_answer(&mut stream)), 200);
+    assert_eq!(seen(&fixture), ["GET /1 HTTP/1.1", "GET /2 HTTP/1.1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_lines_hold_no_connection_longer_than_a_header_may_take() {
+    let limits = Limits { header_timeout: HEADER_TIMEOUT, ..Limits::default() };
+    let fixture = Fixture::start(limits, &[]).await;
+    for first in [String::new(), get("/1", &fixture)] {
+        for lines in ["\r\n\r\n", "\r\n\n", "\n", "\r\r"] {
+            let mut stream = connect(&fixture);
+            stream.write_all(format!("{first}{lines}").as_bytes()).unwrap();
+            let (began, mut answer) = (Instant::now(), Vec::new());
+            stream.read_to_end(&mut answer).expect("it is closed");
+            assert!(began.elapsed() < DEADLINE, "{lines:?}");
+            assert_eq!(status_of(&String::from_utf8_lossy(&answer)), if first.is_empty() { 0 } else { 200 });
+        }
+    }
+    // Line ends that keep coming do not move the deadline.
+    let mut stream = connect(&fixture);
+    let began = Instant::now();
+    while stream.write_all(b"\r\n").is_ok() {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(began.elapsed() < DEADLINE, "it is never closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_lines_count_as_part_of_a_header_and_are_searched_once() {
+    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let mut stream = connect(&fixture);
+    let began = Instant::now();
+    // It is closed before all of it was taken.
+    let _ = stream.write_all("\r\n".repeat(100_000).as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
