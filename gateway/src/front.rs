@@ -18,6 +18,17 @@ pub(crate) const MAX_HEADER_BYTES: usize = 32 * 1024;
 pub(crate) const MAX_HEADER_FIELDS: usize = 100;
 /// Bytes of a request's target.
 pub(crate) const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// The target that is no resource (RFC 9112 section 3.2.4).
+const ASTERISK: &str = "*";
+
+/// What a request is for.
+#[derive(Debug)]
+pub(crate) enum Aim<'a> {
+    /// Something of an upstream.
+    Resource(Front<'a>),
+    /// The gateway itself: `OPTIONS *` (RFC 9110 section 9.3.7), with what follows its header.
+    Gateway(Body),
+}
 
 /// What the front learned of a request. It borrows from the header, so that a plain request costs no copy.
 #[derive(Debug)]
@@ -49,6 +60,13 @@ pub(crate) enum Target {
     Rewritten { target: String, path_bytes: usize },
 }
 
+impl Target {
+    /// The target of a request for the gateway, which never goes upstream.
+    pub(crate) fn of_gateway() -> Self {
+        Self::Rewritten { target: ASTERISK.to_owned(), path_bytes: ASTERISK.len() }
+    }
+}
+
 impl Front<'_> {
     pub(crate) fn into_target(self) -> Target {
         let path_bytes = self.path.as_str().len();
@@ -62,16 +80,18 @@ impl Front<'_> {
 }
 
 /// Judges a request by its parsed and by its raw header.
-pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<Front<'a>, ErrorCode> {
+pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<Aim<'a>, ErrorCode> {
     check_size(request, raw)?;
     check_lines(raw)?;
     check_version_and_method(request)?;
     let body = check_framing(request, raw, max_body_bytes)?;
     check_expectation(request)?;
     let (authority, host) = authority(request)?;
-    let (path, query, form) = target(request, authority)?;
-    let path = CanonicalPath::parse(path).map_err(refused_path)?;
-    Ok(Front { host, path, body, query, form })
+    match resource(request, authority) {
+        Ok((path, query, form)) => Ok(Aim::Resource(Front { host, path, body, query, form })),
+        Err(ErrorCode::BadPath) if is_for_gateway(request, authority) => Ok(Aim::Gateway(body)),
+        Err(code) => Err(code),
+    }
 }
 
 fn check_size(request: &RequestHeader, raw: &[u8]) -> Result<(), ErrorCode> {
@@ -173,6 +193,22 @@ fn authority(request: &RequestHeader) -> Result<(&str, &str), ErrorCode> {
     };
     let authority = host.to_str().map_err(|_| ErrorCode::BadHost)?;
     host_of(authority).map(|host| (authority, host)).ok_or(ErrorCode::BadHost)
+}
+
+fn resource<'a>(
+    request: &'a RequestHeader,
+    authority: &str,
+) -> Result<(CanonicalPath<'a>, Option<&'a str>, Form), ErrorCode> {
+    let (path, query, form) = target(request, authority)?;
+    Ok((CanonicalPath::parse(path).map_err(refused_path)?, query, form))
+}
+
+/// Returns whether it is `OPTIONS *`, or that in absolute form: a URI that ends with its authority.
+fn is_for_gateway(request: &RequestHeader, authority: &str) -> bool {
+    let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+    let without_scheme = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
+    let is_server = without_scheme.map_or(target == ASTERISK, |rest| rest.eq_ignore_ascii_case(authority));
+    request.method == Method::OPTIONS && is_server
 }
 
 /// Path and query of the target: in origin form, or in absolute form with the authority of `Host`.

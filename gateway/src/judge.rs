@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::Peer;
 use crate::context::{Context, Outcome, Pass};
+use crate::front::{Aim, Target};
 use crate::message_end::Body;
 use crate::options::Auth;
 use crate::proxy::Proxy;
@@ -18,13 +19,28 @@ use crate::route::{Found, Route};
 use crate::watched::{self, RequestLine};
 use crate::{client, credential, front, respond};
 
+/// Who answers a request that nothing is wrong with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answerer {
+    Upstream,
+    Gateway,
+}
+
 impl Proxy {
-    /// Whether a request may go on, or the problem to answer with.
-    pub(crate) async fn judge(&self, session: &mut Session, context: &mut Context) -> Result<(), ErrorCode> {
+    /// Who answers a request, or the problem to answer with.
+    pub(crate) async fn judge(&self, session: &mut Session, context: &mut Context) -> Result<Answerer, ErrorCode> {
         if watched::header_was_read() == RequestLine::Repaired {
             return Err(ErrorCode::BadRequest);
         }
-        let front = front::check(session.req_header(), &session.to_h1_raw(), self.limits.max_body_bytes)?;
+        let front = match front::check(session.req_header(), &session.to_h1_raw(), self.limits.max_body_bytes)? {
+            Aim::Resource(front) => front,
+            Aim::Gateway(body) => {
+                watched::body_follows(body);
+                context.target = Some(Target::of_gateway());
+                context.outcome = Outcome::Anonymous;
+                return Ok(Answerer::Gateway);
+            }
+        };
         let found = self.routes.find(front.host, &front.path, &session.req_header().method);
         if front.body != Body::EMPTY {
             watched::body_follows(front.body);
@@ -50,7 +66,8 @@ impl Proxy {
                 client
             }
         };
-        self.authenticate(session, context, route, client).await
+        self.authenticate(session, context, route, client).await?;
+        Ok(Answerer::Upstream)
     }
 
     /// A client behind a trusted proxy has no cap on connections, so on requests.

@@ -25,6 +25,7 @@ use crate::client_counts::ClientCounts;
 use crate::context::Context;
 use crate::front::Target;
 use crate::in_flight::InFlight;
+use crate::judge::Answerer;
 use crate::message_end::Body;
 use crate::metrics::Metrics;
 use crate::options::Limits;
@@ -86,7 +87,11 @@ impl ProxyHttp for Proxy {
     /// Front, route, credential, verdict.
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.judge(session, context).await {
-            Ok(()) => Ok(GO_ON),
+            Ok(Answerer::Upstream) => Ok(GO_ON),
+            Ok(Answerer::Gateway) => {
+                respond::options(session, context).await?;
+                Ok(ANSWERED)
+            }
             Err(code) => {
                 context.refused = Some(code);
                 respond::problem(session, code, context).await?;

@@ -6,7 +6,7 @@ use gatepost_domain::problem::{self, ErrorCode, Problem};
 use gatepost_domain::window::Period;
 use gatepost_verify::Unavailable;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -73,6 +73,18 @@ pub(crate) async fn problem(session: &mut Session, code: ErrorCode, context: &Co
     }
     session.write_response_header(Box::new(header), false).await?;
     session.write_response_body(Some(body), true).await
+}
+
+/// Answers what the gateway takes as a whole (RFC 9110 section 9.3.7). What each route takes depends on its path.
+pub(crate) async fn options(session: &mut Session, context: &Context) -> pingora::Result<()> {
+    if !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
+    let mut header = ResponseHeader::build(StatusCode::OK, Some(3))?;
+    header.insert_header(ALLOW, METHODS)?;
+    header.insert_header(CONTENT_LENGTH, "0")?;
+    header.insert_header(REQUEST_ID, context.request_id.header())?;
+    session.write_response_header(Box::new(header), true).await
 }
 
 /// Tells the client about the use of its key.

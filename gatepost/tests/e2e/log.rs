@@ -248,3 +248,26 @@ async fn why_a_request_failed_stands_in_its_line() {
     ];
     assert_eq!(reasons, wanted.map(|(status, reason)| (json!(status), json!(reason))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_of_the_server_are_no_use_of_a_key() {
+    let origin = Origin::start();
+    let directory = tempfile::tempdir().unwrap();
+    let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
+    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let (key, _) = admin.api_key(&admin.project().await).await;
+    send(
+        up.gateway.unwrap(),
+        &format!("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n"),
+    );
+    let metrics = up.metrics().await;
+    let requests: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("gatepost_requests_total{") && !line.ends_with(" 0")).collect();
+    assert_eq!(requests, [r#"gatepost_requests_total{outcome="anonymous",route="none",status="200"} 1"#]);
+    assert_eq!(up.terminate(), Some(0));
+    let lines = up.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let line = lines.into_iter().find(|line| line["target"] == "gatepost::access").unwrap();
+    let told = ["method", "path", "route", "outcome", "key_id", "upstream"].map(|name| line[name].clone());
+    assert_eq!(told, [json!("OPTIONS"), json!("*"), json!(""), json!("anonymous"), Value::Null, Value::Null], "{line}");
+    assert_eq!(origin.count(), 0);
+}

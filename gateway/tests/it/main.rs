@@ -11,4 +11,5 @@ mod old_clients;
 mod pipelining;
 mod raw;
 mod request_line;
+mod server_options;
 mod websocket;
