@@ -370,6 +370,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn empty_lines_before_requests_are_ignored() {
+        let server = start(10).await;
+        for before in ["\r\n", "\n", "\r\n\r\n"] {
+            let kept = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+            let post = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc";
+            let text = [before, kept, before, post, before, GET].concat();
+            let answers = rest(connect(&server, &text).await).await;
+            assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{before:?}: {answers}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empty_lines_hold_no_connection() {
+        let server = start(10).await;
+        for lines in ["\r\n".to_owned(), "\r\n".repeat(MAX_HEADER_BYTES)] {
+            let began = Instant::now();
+            let mut stream = connect(&server, "").await;
+            // It may be closed before all of it was taken.
+            drop(stream.write_all(lines.as_bytes()).await);
+            let answer = rest(stream).await;
+            assert!(
+                !answer.contains(" 200 ") && began.elapsed() < HEADER_DEADLINE * 2,
+                "{answer} {:?}",
+                began.elapsed()
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn options_of_the_server_are_a_request_like_others_for_the_app() {
+        let server = start(10).await;
+        for version in ["1.0", "1.1"] {
+            let text = format!("OPTIONS * HTTP/{version}\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let answer = rest(connect(&server, &text).await).await;
+            assert!(answer.starts_with(&format!("HTTP/{version} 404 ")), "{answer}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_stop_closes_what_is_idle_at_once() {
         let server = start(10).await;
         let idle = connect(&server, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;

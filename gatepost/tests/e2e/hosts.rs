@@ -122,6 +122,23 @@ async fn one_well_formed_host_is_needed_on_every_page_but_by_http_1_0() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_of_the_server_and_an_empty_line_are_judged_like_every_request() {
+    let process = Started::on_loopback(&[]).await.process;
+    for (address, path) in [(process.admin(), "/"), (process.ops, "/metrics"), (process.ops, "/livez")] {
+        for (head, expected) in [
+            ("OPTIONS * HTTP/1.1\r\nHost: localhost".to_owned(), 404),
+            ("OPTIONS * HTTP/1.0".to_owned(), 404),
+            ("OPTIONS * HTTP/1.1".to_owned(), 400),
+            ("OPTIONS * HTTP/1.1\r\nHost: evil.example".to_owned(), 421),
+            (format!("\r\nGET {path} HTTP/1.1\r\nHost: localhost"), 200),
+        ] {
+            let (status, body) = exchange(address, &head).await;
+            assert_eq!(status, expected, "{head}: {body}");
+        }
+    }
+}
+
 /// A kubelet names the address of the pod, or what `httpHeaders` of the probe says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kubelet_probes_by_address_and_by_any_name() {
