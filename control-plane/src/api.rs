@@ -28,7 +28,7 @@ mod webhooks;
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
-use axum::routing::get;
+use axum::routing::{get, options};
 use axum::{Router, middleware};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_http_server::HostRule;
@@ -60,6 +60,7 @@ pub(crate) fn router(control_plane: ControlPlane, hosts: HostRule) -> Router {
     let json = Bytes::from(openapi_json());
     router
         .route_layer(middleware::from_fn_with_state(control_plane.clone(), absence::judged))
+        .route("/", options(root::options))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
         .merge(docs::routes())
         .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })

@@ -42,8 +42,9 @@ impl OpsServer {
         register_version(&registry);
         let hosts = HostRule::new(options.hosts, options.listen, false);
         let probes = Router::new()
-            .route("/livez", get(|| async { "alive\n" }))
-            .route("/readyz", get(ready))
+            // With OPTIONS too, as proxies check servers unless told otherwise.
+            .route("/livez", get(alive).options(alive))
+            .route("/readyz", get(ready).options(ready))
             .with_state(readiness)
             .layer(axum::middleware::from_fn(with_host));
         let pages = Router::new()
@@ -105,6 +106,10 @@ async fn metrics(State((registry, turn)): State<(Registry, Arc<Semaphore>)>) -> 
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     ([(http::header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
+}
+
+async fn alive() -> &'static str {
+    "alive\n"
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {

@@ -1,6 +1,8 @@
 //! `/`: what answers here.
 
 use axum::Json;
+use http::header::ALLOW;
+use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,4 +21,9 @@ pub(crate) struct Welcome {
 #[utoipa::path(get, path = "/", operation_id = "getWelcome", tag = "root", security(()), responses((status = 200, body = Welcome)))]
 pub(super) async fn welcome() -> Json<Welcome> {
     Json(Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" })
+}
+
+/// Tells that something answers here: proxies check that with OPTIONS.
+pub(super) async fn options() -> (StatusCode, [(HeaderName, &'static str); 1]) {
+    (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")])
 }

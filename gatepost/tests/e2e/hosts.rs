@@ -227,8 +227,9 @@ async fn an_haproxy_finds_servers_up_by_http_1_0_without_a_host() {
     let (admin, ops) = (process.admin(), process.ops);
     let proxy = ReverseProxy::haproxy(
         &[
-            backend("admin", "option httpchk GET /", admin),
-            backend("livez", "option httpchk GET /livez", ops),
+            // Without a method it is OPTIONS, and without a path `/`.
+            backend("admin", "option httpchk", admin),
+            backend("livez", "option httpchk /livez", ops),
             backend("readyz", "option httpchk GET /readyz", ops),
             backend("named-admin", &named("/"), admin),
             backend("named-livez", &named("/livez"), ops),
@@ -237,7 +238,7 @@ async fn an_haproxy_finds_servers_up_by_http_1_0_without_a_host() {
         .concat(),
     );
     let expected = [
-        ("admin", "UP", "200"),
+        ("admin", "UP", "204"),
         ("livez", "UP", "200"),
         ("readyz", "UP", "200"),
         ("named-admin", "DOWN", "421"),
