@@ -29,6 +29,15 @@ pub struct RecordName(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexName(pub String);
 
+/// The order in which the members of an index are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// In order of creation.
+    OldestFirst,
+    /// The other way round.
+    NewestFirst,
+}
+
 /// The bytes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {

@@ -10,7 +10,7 @@ use gatepost_domain::window::{Allowance, Limit, Unused};
 
 use crate::act::{
     Beat, Claim, CommitAnswer, DueWebhooks, FanOutAnswer, Heartbeat, Held, IndexName, Judged, KnownGateway,
-    LeaseRequest, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawLeased, RawLookup,
+    LeaseRequest, Order, QueueNumbers, RawClaim, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawLeased, RawLookup,
     RawRecord, RawSettle, RawSwap, RawUsage, RecordName, Repeats, Swapped, TrimRule, Trimmed, UsageOf,
 };
 use crate::embedded::Embedded;
@@ -71,9 +71,9 @@ acts! {
     fn commit(commit: RawCommit) -> std::result::Result<CommitAnswer, LaterFormat>;
     /// Reads records; absent ones are `None`, in the order asked.
     fn records(names: Vec<RecordName>) -> Vec<Option<RawRecord>>;
-    /// Reads up to `limit` members of an index after `after` (exclusive; empty for the start), with
-    /// their records. A member is 9 base 62 digits of creation time and the record's name.
-    fn list(index: IndexName, after: String, limit: u32) -> Vec<(String, RawRecord)>;
+    /// Reads up to `limit` members of an index that come after `after` in this order (exclusive; empty for the
+    /// start), with their records. A member is 9 base 62 digits of creation time and the record's name.
+    fn list(index: IndexName, order: Order, after: String, limit: u32) -> Vec<(String, RawRecord)>;
 
     /// The sealed answer that was kept under a name, until its time has passed.
     fn receipt(name: String) -> Option<Vec<u8>>;

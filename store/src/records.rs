@@ -8,7 +8,7 @@ use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
 use crate::act::{
-    CommitAnswer, IndexName, Loosens, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold,
+    CommitAnswer, IndexName, Loosens, Order, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold,
 };
 use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
 use crate::counts::{self, Bounds};
@@ -24,9 +24,11 @@ pub const MAX_PAGE: u32 = 1000;
 /// One page of a list, with what to ask for to get the next one.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The records, in order of creation.
+    /// The records, in the order that was asked for.
     pub items: Vec<Versioned<T>>,
-    /// What stands behind the last one; absent if this page ends the list.
+    /// Where each of them stands in the list, in the same order: any may be asked for as `after`.
+    pub positions: Vec<String>,
+    /// The position of the last one; absent if this page ends the list.
     pub next: Option<String>,
 }
 
@@ -35,7 +37,7 @@ pub struct Page<T> {
 pub struct Readings<T> {
     /// The records by name, in order of creation; one that cannot be decoded is a failure of its own.
     pub items: Vec<(String, Result<Versioned<T>>)>,
-    /// What stands behind the last one; absent if this page ends the list.
+    /// The position of the last one; absent if this page ends the list.
     pub next: Option<String>,
 }
 
@@ -119,32 +121,42 @@ impl Store {
 
     /// Lists accounts. `after` is a page's `next`, or empty; `limit` at most [`MAX_PAGE`].
     pub async fn accounts(&self, after: &str, limit: u32) -> Result<Page<Account>> {
-        self.list(change::accounts_index(), after, limit, as_account).await
+        self.list(change::accounts_index(), Order::OldestFirst, after, limit, as_account).await
     }
 
     /// Lists the projects of an account.
     pub async fn projects(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Project>> {
-        self.list(change::projects_index(account), after, limit, as_project).await
+        self.list(change::projects_index(account), Order::OldestFirst, after, limit, as_project).await
     }
 
     /// Lists the API keys of a project.
     pub async fn api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
-        self.list(change::api_keys_index(project), after, limit, as_api_key).await
+        self.list(change::api_keys_index(project), Order::OldestFirst, after, limit, as_api_key).await
+    }
+
+    /// Lists the API keys of a project, the newest first.
+    pub async fn newest_api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
+        self.list(change::api_keys_index(project), Order::NewestFirst, after, limit, as_api_key).await
     }
 
     /// Lists the access keys of an account.
     pub async fn access_keys(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<AccessKey>> {
-        self.list(change::access_keys_index(account), after, limit, as_access_key).await
+        self.list(change::access_keys_index(account), Order::OldestFirst, after, limit, as_access_key).await
     }
 
     /// Lists the webhooks of an account.
     pub async fn webhooks(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Webhook>> {
-        self.list(change::webhooks_index(account), after, limit, as_webhook).await
+        self.list(change::webhooks_index(account), Order::OldestFirst, after, limit, as_webhook).await
     }
 
     /// Lists the webhooks of an account like [`Store::webhooks`]; one that cannot be read does not hide the others.
     pub async fn each_webhook(&self, account: &AccountId, after: &str, limit: u32) -> Result<Readings<Webhook>> {
-        self.read_each(change::webhooks_index(account), after, limit, as_webhook).await
+        let (raw, next) = self.read_list(change::webhooks_index(account), Order::OldestFirst, after, limit).await?;
+        let item = |(member, raw): (String, RawRecord)| {
+            let name = name_at(&member);
+            (name.to_owned(), typed(name, raw, as_webhook))
+        };
+        Ok(Readings { items: raw.into_iter().map(item).collect(), next })
     }
 
     async fn record<T>(&self, name: &str, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
@@ -167,30 +179,38 @@ impl Store {
     async fn list<T>(
         &self,
         index: IndexName,
+        order: Order,
         after: &str,
         limit: u32,
         view: impl Fn(Record) -> Option<T>,
     ) -> Result<Page<T>> {
-        let read = self.read_each(index, after, limit, view).await?;
-        Ok(Page { items: read.items.into_iter().map(|(_, item)| item).collect::<Result<_>>()?, next: read.next })
+        let (raw, next) = self.read_list(index, order, after, limit).await?;
+        let mut page = Page { items: Vec::with_capacity(raw.len()), positions: Vec::with_capacity(raw.len()), next };
+        for (position, raw) in raw {
+            page.items.push(typed(name_at(&position), raw, &view)?);
+            page.positions.push(position);
+        }
+        Ok(page)
     }
 
-    async fn read_each<T>(
+    /// Reads members of an index with their records, and where the next ones begin.
+    async fn read_list(
         &self,
         index: IndexName,
+        order: Order,
         after: &str,
         limit: u32,
-        view: impl Fn(Record) -> Option<T>,
-    ) -> Result<Readings<T>> {
+    ) -> Result<(Vec<(String, RawRecord)>, Option<String>)> {
         let limit = limit.clamp(1, MAX_PAGE);
-        let raw = self.backend.list(index, after.to_owned(), limit).await?;
+        let raw = self.backend.list(index, order, after.to_owned(), limit).await?;
         let next = if raw.len() < limit as usize { None } else { raw.last().map(|(member, _)| member.clone()) };
-        let item = |(member, raw): (String, RawRecord)| {
-            let name = &member[MOMENT_DIGITS as usize..];
-            (name.to_owned(), typed(name, raw, &view))
-        };
-        Ok(Readings { items: raw.into_iter().map(item).collect(), next })
+        Ok((raw, next))
     }
+}
+
+/// The name of the record that a member of an index stands for.
+fn name_at(member: &str) -> &str {
+    &member[MOMENT_DIGITS as usize..]
 }
 
 /// What of a change only the envelope can write.

@@ -1,12 +1,14 @@
 //! Records in the embedded store.
 
+use std::ops::Bound;
+
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, REMOVED};
 use super::{Embedded, counts, entries, failure, number, read_aside, receipts, sealed, set_number};
-use crate::act::{CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RecordName, Urgency};
+use crate::act::{CommitAnswer, IndexName, Loosens, Order, RawCommit, RawRecord, RecordName, Urgency};
 use crate::change::MOMENT_DIGITS;
 use crate::error::Result;
 use crate::format::LaterFormat;
@@ -35,11 +37,20 @@ impl Embedded {
         names.iter().map(|name| record(&transaction, &name.0)).collect()
     }
 
-    pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
+    pub(crate) async fn list(
+        &self,
+        index: IndexName,
+        order: Order,
+        after: String,
+        limit: u32,
+    ) -> Result<Vec<(String, RawRecord)>> {
         let store = self.clone();
-        read_aside(move || list(&store.read()?, &index, &after, limit)).await
+        read_aside(move || list(&store.read()?, &index, order, &after, limit)).await
     }
 }
+
+/// Greater than any member of an index, which begins with a digit of base 62.
+const LAST_MEMBER: &str = "~";
 
 /// How a commit ended.
 type Written = std::result::Result<CommitAnswer, LaterFormat>;
@@ -170,18 +181,30 @@ pub(super) fn record(transaction: &ReadTransaction, name: &str) -> Result<Option
     unpack(bytes.value(), first_used_at).map(Some)
 }
 
-fn list(transaction: &ReadTransaction, index: &IndexName, after: &str, limit: u32) -> Result<Vec<(String, RawRecord)>> {
+fn list(
+    transaction: &ReadTransaction,
+    index: &IndexName,
+    order: Order,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<(String, RawRecord)>> {
     let table = transaction.open_table(INDEX).map_err(failure)?;
+    let name = index.0.as_str();
+    let (from, to) = match order {
+        Order::NewestFirst if !after.is_empty() => ("", after),
+        Order::OldestFirst | Order::NewestFirst => (after, LAST_MEMBER),
+    };
+    let bounds = (Bound::Excluded((name, from)), Bound::Excluded((name, to)));
+    let mut range = table.range::<(&str, &str)>(bounds).map_err(failure)?;
     let mut listed = Vec::new();
-    for member in table.range((index.0.as_str(), after)..).map_err(failure)? {
-        let (key, _) = member.map_err(failure)?;
-        let (name, member) = key.value();
-        if name != index.0 || listed.len() == limit as usize {
-            break;
-        }
-        if member == after {
-            continue;
-        }
+    while listed.len() < limit as usize {
+        let next = match order {
+            Order::OldestFirst => range.next(),
+            Order::NewestFirst => range.next_back(),
+        };
+        let Some(next) = next else { break };
+        let (key, _) = next.map_err(failure)?;
+        let (_, member) = key.value();
         let found = record(transaction, &member[MOMENT_DIGITS as usize..])?;
         listed.extend(found.map(|record| (member.to_owned(), record)));
     }

@@ -8,7 +8,8 @@ use gatepost_domain::time::Version;
 use tokio::time::Instant;
 
 use crate::act::{
-    CommitAnswer, IndexName, Loosens, RawCommit, RawRecord, RawSwap, RawWrite, RecordName, Standing, Swapped, Urgency,
+    CommitAnswer, IndexName, Loosens, Order, RawCommit, RawRecord, RawSwap, RawWrite, RecordName, Standing, Swapped,
+    Urgency,
 };
 use crate::change::MOMENT_DIGITS;
 use crate::counts::{self, Kind};
@@ -117,8 +118,19 @@ impl Redis {
         }
     }
 
-    pub(crate) async fn list(&self, index: IndexName, after: String, limit: u32) -> Result<Vec<(String, RawRecord)>> {
-        let arguments = Arguments::default().bytes(index.0).bytes(after).number(limit).number(MOMENT_DIGITS);
+    pub(crate) async fn list(
+        &self,
+        index: IndexName,
+        order: Order,
+        after: String,
+        limit: u32,
+    ) -> Result<Vec<(String, RawRecord)>> {
+        let order = match order {
+            Order::OldestFirst => "oldest-first",
+            Order::NewestFirst => "newest-first",
+        };
+        let arguments = Arguments::default().bytes(index.0).text(order).bytes(after);
+        let arguments = arguments.number(limit).number(MOMENT_DIGITS);
         let mut answer = self.act(&scripts::LIST, COMMIT_DEADLINE, arguments).await?;
         let mut listed = Vec::new();
         while !answer.is_empty() {

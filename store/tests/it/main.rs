@@ -64,6 +64,8 @@ conformance! {
     records::a_changed_value_leads_nowhere_any_more,
     records::a_removed_record_is_gone_from_its_list,
     records::lists_are_in_order_of_creation_and_page,
+    records::newest_first_is_the_same_list_backwards,
+    records::a_list_goes_on_after_any_record_of_it_also_one_that_is_gone,
     records::versions_rise_when_the_clock_goes_back,
     records::a_wrong_master_key_is_refused,
     records::unknown_fields_survive_a_rewrite,

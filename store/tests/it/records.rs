@@ -1,12 +1,12 @@
 //! Records: what a commit writes, and what it refuses.
 
 use gatepost_domain::change::{Action, Scope};
-use gatepost_domain::id::AccessKeyId;
+use gatepost_domain::id::{AccessKeyId, ProjectId};
 use gatepost_domain::key::{self, Env, Secret};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status, Webhook};
 use gatepost_domain::time::Version;
 use gatepost_store::act::{Claim, CommitAnswer};
-use gatepost_store::{MasterKey, Origin, Receipt, ReceiptClaim, Store, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::{MasterKey, Origin, Page, Receipt, ReceiptClaim, Store, StoreErrorKind, Versioned, Write, os_rng};
 use gatepost_test_support::records::stamps;
 use std::time::Duration;
 
@@ -201,6 +201,47 @@ pub(crate) async fn lists_are_in_order_of_creation_and_page(place: Place) {
         after = next;
     }
     assert_eq!(seen, made);
+}
+
+pub(crate) async fn newest_first_is_the_same_list_backwards(place: Place) {
+    let test = place.fixture().await;
+    let mut made = Vec::new();
+    for _ in 0..25 {
+        made.push(test.key().await.0.record.id);
+    }
+    let project = &test.project.record.id;
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = test.store.newest_api_keys(project, &after, 10).await.unwrap();
+        assert!(page.next.is_none() || page.next.as_ref() == page.positions.last());
+        seen.extend(page.items.into_iter().map(|item| item.record.id));
+        // What is made meanwhile comes before all that is listed.
+        test.key().await;
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    made.reverse();
+    assert_eq!(seen, made);
+    let none = test.store.newest_api_keys(&ProjectId::generate(&mut os_rng()), "", 10).await.unwrap();
+    assert_eq!((none.items.len(), none.next), (0, None));
+}
+
+pub(crate) async fn a_list_goes_on_after_any_record_of_it_also_one_that_is_gone(place: Place) {
+    let test = place.fixture().await;
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(test.webhook().await.id);
+    }
+    let account = &test.account.record.id;
+    let ids = |page: Page<Webhook>| page.items.into_iter().map(|item| item.record.id).collect::<Vec<_>>();
+    let whole = test.store.webhooks(account, "", 10).await.unwrap();
+    assert_eq!(whole.positions.len(), 3);
+    let position = whole.positions[1].clone();
+    assert_eq!(ids(test.store.webhooks(account, &position, 10).await.unwrap()), made[2..]);
+    let read = test.store.webhook(&made[1]).await.unwrap().unwrap();
+    commit(&test.store, Action::WebhookDeleted, vec![Write::remove(read)], None).await;
+    assert_eq!(ids(test.store.webhooks(account, &position, 10).await.unwrap()), made[2..]);
+    assert_eq!(ids(test.store.webhooks(account, &whole.positions[0], 10).await.unwrap()), made[2..]);
 }
 
 pub(crate) async fn versions_rise_when_the_clock_goes_back(place: Place) {

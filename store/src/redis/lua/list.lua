@@ -1,10 +1,19 @@
 -- Reads members of an index with their records.
--- ARGV: index, member after which to begin or '', limit, digits of a member before its record's name.
+-- ARGV: index, 'oldest-first' or 'newest-first', member after which to begin in that order or '', limit, digits of a
+-- member before its record's name.
 -- Returns 'ok', then member, record, first use or nil for each; members without a record are left out.
-local index, after, limit, digits = argument(), argument(), argument(), tonumber(argument())
-local from = after == '' and '-' or '(' .. after
+local index, order, after = argument(), argument(), argument()
+local limit, digits = argument(), tonumber(argument())
+local members
+if order == 'newest-first' then
+  local from = after == '' and '+' or '(' .. after
+  members = redis.call('ZRANGE', index_key(index), from, '-', 'BYLEX', 'REV', 'LIMIT', 0, limit)
+else
+  local from = after == '' and '-' or '(' .. after
+  members = redis.call('ZRANGEBYLEX', index_key(index), from, '+', 'LIMIT', 0, limit)
+end
 local answer = {'ok'}
-for _, member in ipairs(redis.call('ZRANGEBYLEX', index_key(index), from, '+', 'LIMIT', 0, limit)) do
+for _, member in ipairs(members) do
   local name = string.sub(member, digits + 1)
   local record = redis.call('GET', record_key(name))
   if record then
