@@ -19,6 +19,7 @@ mod host;
 mod idempotency;
 mod legacy;
 mod log;
+mod paging;
 mod prefer;
 mod problem;
 mod projects;

@@ -110,6 +110,14 @@ impl Envelope {
         seal(&self.data, owner, secret, rng).map(Sealed)
     }
 
+    /// Seals a text for an owner, each time alike: the nonce is a digest of both, which differs for other texts.
+    pub(crate) fn seal_alike(&self, owner: &str, text: &str) -> Result<Sealed> {
+        let digest = self.pepper.digest(&format!("{owner}\n{text}"));
+        let mut nonce = [0; NONCE_BYTES];
+        nonce.copy_from_slice(&digest.as_bytes()[..NONCE_BYTES]);
+        seal_with(&self.data, nonce, owner, text.as_bytes()).map(Sealed)
+    }
+
     /// Opens what was sealed for this owner.
     pub(crate) fn unseal(&self, owner: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
         open(&self.data, owner, &sealed.0)
@@ -134,7 +142,10 @@ fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
 }
 
 fn seal(cipher: &XChaCha20Poly1305, owner: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
-    let nonce: [u8; NONCE_BYTES] = random_bytes(rng);
+    seal_with(cipher, random_bytes(rng), owner, secret)
+}
+
+fn seal_with(cipher: &XChaCha20Poly1305, nonce: [u8; NONCE_BYTES], owner: &str, secret: &[u8]) -> Result<Vec<u8>> {
     let payload = Payload { msg: secret, aad: owner.as_bytes() };
     let body = cipher
         .encrypt(&XNonce::from(nonce), payload)
@@ -174,6 +185,12 @@ mod tests {
         let sealed = envelope.seal("evt_1", b"secret", &mut rng).unwrap();
         assert_eq!(envelope.unseal("evt_1", &sealed).unwrap().as_slice(), b"secret");
         assert_eq!(envelope.unseal("evt_2", &sealed).unwrap_err().kind(), StoreErrorKind::Corrupt);
+
+        let alike = |owner: &str, text: &str| envelope.seal_alike(owner, text).unwrap();
+        assert_eq!(alike("list", "here").0, alike("list", "here").0);
+        assert_ne!(alike("list", "here").0[..NONCE_BYTES], alike("other", "here").0[..NONCE_BYTES]);
+        assert_ne!(alike("list", "here").0[..NONCE_BYTES], alike("list", "there").0[..NONCE_BYTES]);
+        assert_eq!(envelope.unseal("list", &alike("list", "here")).unwrap().as_slice(), b"here");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod backend;
 mod change;
 pub mod clock;
 mod counts;
+mod cursor;
 mod edge;
 mod embedded;
 mod entry;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::{JsonBody, NoBody};
 use super::extract::{Named, Query};
+use super::paging::{self, PageOf};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -103,12 +104,13 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(AccessKeyBody::new(&access_key, secret.expose()))))
 }
 
-/// Lists access keys. Their `key` is their id, which names them in paths as the value does.
+/// Lists access keys, in order of creation. Their `key` is their id, which names them in paths as the value does.
 #[utoipa::path(
     get, path = "/access-keys", operation_id = "listAccessKeys", tag = "access-keys",
     params(
         ("accountId" = Option<String>, Query), ("projectId" = Option<String>, Query),
         ("isActive" = Option<bool>, Query),
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
     responses((status = 200, body = [AccessKeyBody]), (status = 400), (status = 401), (status = 403))
 )]
@@ -116,14 +118,14 @@ pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     query: Query,
-) -> Result<Json<Vec<AccessKeyBody>>> {
+) -> Result<PageOf<AccessKeyBody>> {
     let filter = AccessKeyFilter {
         account: query.name("accountId"),
         project: query.name("projectId"),
         status: query.choice("isActive", Status::Active, Status::Inactive)?,
     };
-    let keys = control_plane.access_keys(&caller, &filter).await?;
-    Ok(Json(keys.iter().map(|key| AccessKeyBody::new(key, key.id.as_str())).collect()))
+    let part = control_plane.access_keys(&caller, &filter, &paging::range(&query)?).await?;
+    Ok(paging::page(&query, part.map(|key| AccessKeyBody::new(&key, key.id.as_str()))))
 }
 
 /// Gives an access key another name. `isActive: false` revokes it as DELETE does. A copy of the access key may be sent

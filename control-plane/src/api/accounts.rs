@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
-use super::extract::Named;
+use super::extract::{Named, Query};
 use super::gateways::PreferWait;
+use super::paging::{self, PageOf};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -72,11 +73,19 @@ pub(super) async fn create(
 
 /// Lists the accounts that the access key acts for: its own.
 #[utoipa::path(
-    get, path = "/accounts", operation_id = "listAccounts", tag = "accounts", responses((status = 200, body = [AccountBody]), (status = 401))
+    get, path = "/accounts", operation_id = "listAccounts", tag = "accounts",
+    params(
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
+    ),
+    responses((status = 200, body = [AccountBody]), (status = 400), (status = 401))
 )]
-pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller) -> Result<Json<[AccountBody; 1]>> {
-    let found = control_plane.account(&caller, caller.account.as_str()).await?;
-    Ok(Json([AccountBody::from(&found.record)]))
+pub(super) async fn list(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    query: Query,
+) -> Result<PageOf<AccountBody>> {
+    let part = control_plane.accounts(&caller, &paging::range(&query)?).await?;
+    Ok(paging::page(&query, part.map(|account| AccountBody::from(&account))))
 }
 
 /// Reads an account.

@@ -34,7 +34,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(ApiKeyBody::new(&key, secret.expose(), None))))
 }
 
-/// Lists keys, as a bare array. Their `key` is their id, which names them in paths as the value does.
+/// Lists keys as a bare array, in order of creation: project by project, unless one is named. Their `key` is their id, which names them in paths as the value does.
 #[utoipa::path(
     get, path = "/api-keys", operation_id = "listApiKeys", tag = "api-keys",
     params(
@@ -42,6 +42,7 @@ pub(super) async fn create(
         ("customAccountId" = Option<String>, Query, description = "`null` for keys that have none"),
         ("customUserId" = Option<String>, Query, description = "`null` for keys that have none"),
         ("isActive" = Option<bool>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query),
+        ("after" = Option<String>, Query),
     ),
     responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
 )]

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod examples;
+mod lists;
 
 use gatepost_domain::problem::ErrorCode;
 use serde_json::{Map, Value, json};
@@ -55,6 +56,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         add_prefer(&mut parameters);
     }
     operation["parameters"] = Value::Array(parameters);
+    lists::complete(operation);
     if let Some(body) = operation.get_mut("requestBody") {
         let said = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are refused, or with \
             `Prefer: handling=lenient` ignored and named in the answer's `Gatepost-Ignored`. Any user agent is served.";
@@ -197,6 +199,10 @@ fn headers() -> Value {
             "example": "\"1860000000000000000\""},
         "Gatepost-Ignored": {"description": "Members of the body that are not known and were ignored: names parted by \
             commas, percent-encoded, at most 20", "schema": {"type": "string"}, "example": "color, quota.limits"},
+        "Link": {"description": "The next page, with `rel=\"next\"`, where there may be one (RFC 8288)",
+            "schema": {"type": "string"}, "example": "</api-keys?limit=100&after=q83v>; rel=\"next\""},
+        "Gatepost-Next": {"description": "What to ask for as `after` to get the next page, where there may be one",
+            "schema": {"type": "string"}, "example": "q83v"},
         "Retry-After": {"description": "After how many seconds to try again", "schema": {"type": "integer"},
             "example": 1},
     })

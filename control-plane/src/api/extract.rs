@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::{FromRequestParts, Path};
 use gatepost_domain::problem::ErrorCode;
+use http::Uri;
 use http::request::Parts;
 
 use crate::failure::Failure;
@@ -28,12 +29,16 @@ impl<S: Send + Sync> FromRequestParts<S> for EndUser {
 }
 
 /// A query's members. Names that nobody asks for are ignored, as clients send some.
-pub(crate) struct Query(HashMap<String, String>);
+pub(crate) struct Query {
+    /// The path and the query as they came.
+    pub(super) uri: Uri,
+    members: HashMap<String, String>,
+}
 
 impl Query {
     /// A member; the texts that JavaScript makes of an absent value count as absent.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name).filter(|text| !matches!(text.as_str(), "" | "undefined")).cloned()
+        self.members.get(name).filter(|text| !matches!(text.as_str(), "" | "undefined")).cloned()
     }
 
     /// A member that names something; `null` counts as absent.
@@ -64,7 +69,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        let members = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Ok(Self { uri: parts.uri.clone(), members })
     }
 }
 

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::body::JsonBody;
 use super::extract::{Named, Query};
 use super::gateways::PreferWait;
+use super::paging::{self, PageOf};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
@@ -68,18 +69,23 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(ProjectBody::from(&project))))
 }
 
-/// Lists projects.
+/// Lists projects, in order of creation.
 #[utoipa::path(
-    get, path = "/projects", operation_id = "listProjects", tag = "projects", params(("accountId" = Option<String>, Query)),
-    responses((status = 200, body = [ProjectBody]), (status = 401), (status = 403))
+    get, path = "/projects", operation_id = "listProjects", tag = "projects",
+    params(
+        ("accountId" = Option<String>, Query),
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
+    ),
+    responses((status = 200, body = [ProjectBody]), (status = 400), (status = 401), (status = 403))
 )]
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     query: Query,
-) -> Result<Json<Vec<ProjectBody>>> {
-    let projects = control_plane.projects(&caller, query.name("accountId").as_deref()).await?;
-    Ok(Json(projects.iter().map(ProjectBody::from).collect()))
+) -> Result<PageOf<ProjectBody>> {
+    let range = paging::range(&query)?;
+    let part = control_plane.projects(&caller, query.name("accountId").as_deref(), &range).await?;
+    Ok(paging::page(&query, part.map(|project| ProjectBody::from(&project))))
 }
 
 /// Reads a project.

@@ -12,9 +12,11 @@ use http::StatusCode;
 
 use super::body::{JsonBody, OptionalBody};
 use super::extract::{Named, Query};
+use super::paging::{self, PageOf};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
+use crate::use_cases::lists::Part;
 use crate::use_cases::webhooks::{ToldWebhook, WebhookFilter};
 use body::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
 
@@ -55,28 +57,29 @@ pub(super) async fn ping(
     Ok(Json(control_plane.ping(&caller, asked.try_into()?).await?.into()))
 }
 
-/// Lists webhooks.
+/// Lists webhooks, in order of creation.
 #[utoipa::path(
     get, path = "/webhooks", operation_id = "listWebhooks", tag = "webhooks",
     params(
         ("accountId" = Option<String>, Query), ("projectId" = Option<String>, Query),
         ("topic" = Option<String>, Query),
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
-    responses((status = 200, body = [WebhookBody]), (status = 401), (status = 403))
+    responses((status = 200, body = [WebhookBody]), (status = 400), (status = 401), (status = 403))
 )]
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     query: Query,
-) -> Result<Json<Vec<WebhookBody>>> {
+) -> Result<PageOf<WebhookBody>> {
     let filter = WebhookFilter {
         account: query.name("accountId"),
         project: query.name("projectId"),
         topic: query.name("topic"),
     };
-    let webhooks = control_plane.webhooks(&caller, &filter).await?;
-    let bodies = webhooks.iter().map(|webhook| control_plane.webhook_body(&caller, webhook));
-    Ok(Json(bodies.collect::<Result<_>>()?))
+    let part = control_plane.webhooks(&caller, &filter, &paging::range(&query)?).await?;
+    let bodies = part.items.iter().map(|webhook| control_plane.webhook_body(&caller, webhook));
+    Ok(paging::page(&query, Part { items: bodies.collect::<Result<_>>()?, next: part.next }))
 }
 
 /// Reads a webhook.

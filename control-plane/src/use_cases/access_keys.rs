@@ -6,10 +6,11 @@ use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
+use gatepost_store::{Versioned, Write, os_rng};
 
 use super::copies::{must_stay, next_status};
 use super::given::Given;
+use super::lists::{Part, Range};
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
@@ -146,8 +147,13 @@ impl ControlPlane {
         })
     }
 
-    /// The access keys that the caller sees.
-    pub(crate) async fn access_keys(&self, caller: &Caller, filter: &AccessKeyFilter) -> Result<Vec<AccessKey>> {
+    /// A part of the list of access keys that the caller sees.
+    pub(crate) async fn access_keys(
+        &self,
+        caller: &Caller,
+        filter: &AccessKeyFilter,
+        range: &Range,
+    ) -> Result<Part<AccessKey>> {
         caller.check_account(filter.account.as_deref())?;
         let is_wanted = |key: &AccessKey| {
             caller.sees_of(&key.account, key.project.as_ref()) == Sight::Seen
@@ -157,16 +163,8 @@ impl ControlPlane {
                     .as_deref()
                     .is_none_or(|wanted| key.project.as_ref().is_some_and(|own| own.as_str() == wanted))
         };
-        let mut access_keys = Vec::new();
-        let mut after = String::new();
-        loop {
-            let page = self.store.access_keys(&caller.account, &after, MAX_PAGE).await?;
-            access_keys.extend(page.items.into_iter().map(|found| found.record).filter(is_wanted));
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(access_keys),
-            }
-        }
+        let page = |after: String, limit| async move { self.store.access_keys(&caller.account, &after, limit).await };
+        self.read_list(caller, "access-keys", range, page, is_wanted).await
     }
 
     /// Gives an access key another name, or revokes it as deleting it does. All else is fixed for its life.

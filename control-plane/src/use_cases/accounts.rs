@@ -6,11 +6,12 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Stamps, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::{Versioned, Write, os_rng};
+use gatepost_store::{Page, Versioned, Write, os_rng};
 
 use super::access_keys::Wanted;
 use super::copies::next_status;
 use super::given::Given;
+use super::lists::{Part, Range};
 use super::text;
 use crate::ControlPlane;
 use crate::caller::Caller;
@@ -91,6 +92,15 @@ impl ControlPlane {
         Ok(found)
     }
 
+    /// A part of the list of accounts that the caller acts for, which has one.
+    pub(crate) async fn accounts(&self, caller: &Caller, range: &Range) -> Result<Part<Account>> {
+        let found = self.account(caller, caller.account.as_str()).await?;
+        let page = |_, _| {
+            std::future::ready(Ok(Page { items: vec![found.clone()], positions: vec![String::new()], next: None }))
+        };
+        self.read_list(caller, "accounts", range, page, |_| true).await
+    }
+
     /// Gives an account another name, or ends it as deleting it does.
     pub(crate) async fn update_account(&self, caller: &Caller, id: &str, change: &AccountChange) -> Result<AccountAt> {
         let name = text::changed_name(&change.name, change.status)?;
@@ -158,7 +168,7 @@ impl ControlPlane {
     /// Shuts all projects of the caller's account off, and answers the last version; none if there was nothing to do.
     async fn deactivate_projects(&self, caller: &Caller) -> Result<Option<Version>> {
         let mut last = None;
-        for project in self.projects(caller, None).await? {
+        for (_, project) in self.projects_by_position(caller).await? {
             last = Some(self.deactivate_project(caller, project.id.as_str()).await?);
         }
         Ok(last)

@@ -75,11 +75,14 @@ impl ControlPlane {
         Ok(self.store.last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
     }
 
-    /// The same of one project's keys.
+    /// The same of several keys; those of a project that stand together are read together.
     pub(crate) async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
-        let Some(first) = keys.first() else { return Ok(Vec::new()) };
-        let ids: Vec<&KeyId> = keys.iter().map(|key| &key.record.id).collect();
-        Ok(self.store.last_used(&first.record.project, &ids).await?)
+        let mut last_uses = Vec::with_capacity(keys.len());
+        for of_project in keys.chunk_by(|one, other| one.record.project == other.record.project) {
+            let ids: Vec<&KeyId> = of_project.iter().map(|key| &key.record.id).collect();
+            last_uses.extend(self.store.last_used(&of_project[0].record.project, &ids).await?);
+        }
+        Ok(last_uses)
     }
 
     /// From when to when: by default all that is kept. Hours count whole, by their beginning.

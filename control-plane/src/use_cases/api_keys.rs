@@ -2,14 +2,16 @@
 
 mod change;
 mod fields;
+mod listing;
 mod rotate;
 
 pub(crate) use change::{Changed, KeyChange};
 pub(crate) use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
+pub(crate) use listing::{KeyFilter, KeyList, Wanted};
 
 use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{KeyId, ProjectId};
+use gatepost_domain::id::KeyId;
 use gatepost_domain::key::{self, Checksum, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
@@ -29,37 +31,6 @@ pub(crate) struct NewApiKey {
     pub(crate) project: Option<String>,
     pub(crate) fields: KeyFields,
     pub(crate) context: CreationContext,
-}
-
-/// Which keys of a list are wanted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct KeyFilter {
-    pub(crate) name: Option<String>,
-    pub(crate) custom_account_id: Option<Wanted>,
-    pub(crate) custom_user_id: Option<Wanted>,
-    pub(crate) status: Option<Status>,
-}
-
-/// What a filter wants of a member that may be null.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Null,
-    Text(String),
-}
-
-impl KeyFilter {
-    /// Whether a key is wanted. Names are compared without case, as clients expect.
-    pub(crate) fn wants(&self, key: &ApiKey) -> bool {
-        let matches = |wanted: &Option<Wanted>, value: &Option<String>| match wanted {
-            None => true,
-            Some(Wanted::Null) => value.is_none(),
-            Some(Wanted::Text(text)) => value.as_deref() == Some(text),
-        };
-        self.name.as_deref().is_none_or(|name| name.to_lowercase() == key.name.to_lowercase())
-            && self.status.is_none_or(|status| status == key.status)
-            && matches(&self.custom_account_id, &key.custom_account_id)
-            && matches(&self.custom_user_id, &key.custom_user_id)
-    }
 }
 
 /// How a path names a key: by its value, which is then echoed, or by its id.
@@ -163,29 +134,6 @@ impl ControlPlane {
     fn accepts(&self, key: &ApiKey, value: &Secret) -> bool {
         let (digest, now) = (self.store.digest(value.expose()), self.now());
         key.digests.iter().any(|value| value.digest == digest && !value.has_ended(now))
-    }
-
-    /// One page of a project's keys.
-    pub(crate) async fn api_keys_page(
-        &self,
-        caller: &Caller,
-        project: &ProjectId,
-        after: &str,
-        limit: u32,
-    ) -> Result<gatepost_store::Page<ApiKey>> {
-        let _place = self.list_place(caller).await?;
-        Ok(self.store.api_keys(project, after, limit).await?)
-    }
-
-    /// The projects whose keys a list holds.
-    pub(crate) async fn projects_of_list(&self, caller: &Caller, named: Option<&str>) -> Result<Vec<ProjectId>> {
-        if let Some(named) = named {
-            return Ok(vec![self.project(caller, named).await?.record.id]);
-        }
-        if let Some(own) = &caller.project {
-            return Ok(vec![own.clone()]);
-        }
-        Ok(self.projects(caller, None).await?.into_iter().map(|project| project.id).collect())
     }
 }
 

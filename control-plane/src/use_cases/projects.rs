@@ -10,6 +10,7 @@ use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
 
 use super::copies::{must_stay, next_status};
 use super::given::Given;
+use super::lists::{Part, Range};
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
@@ -63,16 +64,26 @@ impl ControlPlane {
         }
     }
 
-    /// The projects that the caller sees and that were not deleted.
-    pub(crate) async fn projects(&self, caller: &Caller, account: Option<&str>) -> Result<Vec<Project>> {
+    /// A part of the list of projects that the caller sees and that were not deleted.
+    pub(crate) async fn projects(
+        &self,
+        caller: &Caller,
+        account: Option<&str>,
+        range: &Range,
+    ) -> Result<Part<Project>> {
         caller.check_account(account)?;
+        let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
+        self.read_list(caller, "projects", range, page, |project| is_listed(caller, project)).await
+    }
+
+    /// All of them, each with its position in the list.
+    pub(crate) async fn projects_by_position(&self, caller: &Caller) -> Result<Vec<(String, Project)>> {
         let mut projects = Vec::new();
         let mut after = String::new();
         loop {
             let page = self.store.projects(&caller.account, &after, MAX_PAGE).await?;
-            projects.extend(page.items.into_iter().map(|found| found.record).filter(|project| {
-                project.status == Status::Active && caller.sees(&project.account, &project.id) == Sight::Seen
-            }));
+            let found = page.positions.into_iter().zip(page.items.into_iter().map(|found| found.record));
+            projects.extend(found.filter(|(_, project)| is_listed(caller, project)));
             match page.next {
                 Some(next) => after = next,
                 None => return Ok(projects),
@@ -175,6 +186,10 @@ impl ControlPlane {
             Status::Inactive => Err(Failure::refused(ErrorCode::NotFound, "the project was deleted")),
         }
     }
+}
+
+fn is_listed(caller: &Caller, project: &Project) -> bool {
+    project.status == Status::Active && caller.sees(&project.account, &project.id) == Sight::Seen
 }
 
 fn deleted() -> Failure {

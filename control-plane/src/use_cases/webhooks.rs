@@ -13,11 +13,12 @@ use gatepost_domain::id::{ProjectId, WebhookId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Sealed, Stamps, Status, UserSecret, Webhook, WebhookStatus, WebhookUrl};
-use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
+use gatepost_store::{Versioned, Write, os_rng};
 use rand::Rng;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::lists::{Part, Range};
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
@@ -128,8 +129,13 @@ impl ControlPlane {
         }
     }
 
-    /// The webhooks that the caller sees.
-    pub(crate) async fn webhooks(&self, caller: &Caller, filter: &WebhookFilter) -> Result<Vec<Webhook>> {
+    /// A part of the list of webhooks that the caller sees.
+    pub(crate) async fn webhooks(
+        &self,
+        caller: &Caller,
+        filter: &WebhookFilter,
+        range: &Range,
+    ) -> Result<Part<Webhook>> {
         caller.check_account(filter.account.as_deref())?;
         let is_wanted = |webhook: &Webhook| {
             let project = webhook.project.as_ref().map(ProjectId::as_str);
@@ -137,16 +143,8 @@ impl ControlPlane {
                 && filter.project.as_deref().is_none_or(|wanted| project == Some(wanted))
                 && filter.topic.as_deref().is_none_or(|wanted| webhook.topics.iter().any(|t| t.as_str() == wanted))
         };
-        let mut webhooks = Vec::new();
-        let mut after = String::new();
-        loop {
-            let page = self.store.webhooks(&caller.account, &after, MAX_PAGE).await?;
-            webhooks.extend(page.items.into_iter().map(|found| found.record).filter(is_wanted));
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(webhooks),
-            }
-        }
+        let page = |after: String, limit| async move { self.store.webhooks(&caller.account, &after, limit).await };
+        self.read_list(caller, "webhooks", range, page, is_wanted).await
     }
 
     /// A webhook that the caller sees.
@@ -206,8 +204,8 @@ impl ControlPlane {
 
     /// Two requests at the same time may both find the last place: then there is one webhook more.
     async fn check_room(&self, caller: &Caller, project: Option<&ProjectId>) -> Result<()> {
-        let all = self.webhooks(caller, &WebhookFilter::default()).await?;
-        let count = all.iter().filter(|webhook| webhook.project.as_ref() == project).count();
+        let all = self.webhooks(caller, &WebhookFilter::default(), &Range::default()).await?;
+        let count = all.items.iter().filter(|webhook| webhook.project.as_ref() == project).count();
         if count < MAX_WEBHOOKS {
             return Ok(());
         }

@@ -18,6 +18,7 @@ mod idempotency;
 mod kept_as_sent;
 mod keys;
 mod limits;
+mod lists;
 mod locks;
 mod members;
 mod openapi;

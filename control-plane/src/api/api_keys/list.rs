@@ -1,13 +1,10 @@
-//! The list of keys: streamed page by page, so that its length costs no memory.
-
-use std::collections::VecDeque;
+//! The list of keys: a page where `limit` asks for one, else all, streamed so that the length costs no memory.
 
 use axum::body::{Body, Bytes};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
-use gatepost_domain::id::ProjectId;
 use gatepost_domain::record::{ApiKey, Status};
-use gatepost_domain::time::Timestamp;
+use gatepost_store::act::Order;
 use gatepost_store::{MAX_PAGE, Versioned};
 use gatepost_wire::ApiKeyBody;
 use http::HeaderValue;
@@ -15,39 +12,62 @@ use http::header::CONTENT_TYPE;
 
 use crate::ControlPlane;
 use crate::api::extract::Query;
+use crate::api::paging;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::api_keys::{KeyFilter, Wanted};
+use crate::use_cases::api_keys::{KeyFilter, KeyList, Wanted};
+use crate::use_cases::lists::{Part, Selection};
 use crate::use_cases::long_answer::LongAnswer;
-
-/// Keys that a request may ask for at a time. Without `limit` it gets all.
-const MAX_LIMIT: usize = 1000;
-/// Keys that a request may skip.
-const MAX_OFFSET: usize = 100_000_000;
-
-/// What is left of a list.
-struct Rest {
-    answer: LongAnswer,
-    projects: VecDeque<ProjectId>,
-    after: String,
-    filter: KeyFilter,
-    to_skip: usize,
-    to_tell: usize,
-}
 
 /// The answer to a request for a list.
 pub(super) async fn answer(control_plane: ControlPlane, caller: Caller, query: &Query) -> Result<Response> {
-    let named = query.name("projectId");
-    let projects = control_plane.projects_of_list(&caller, named.as_deref()).await?;
-    let project = projects.first().filter(|_| named.is_some()).cloned();
-    let mut rest = Rest {
-        answer: LongAnswer::new(control_plane, caller, project),
-        projects: projects.into(),
-        after: String::new(),
-        filter: filter(query)?,
-        to_skip: query.number("offset", MAX_OFFSET)?.unwrap_or(0),
-        to_tell: query.number("limit", MAX_LIMIT)?.unwrap_or(usize::MAX),
+    let (range, filter) = (paging::range(query)?, filter(query)?);
+    let list = control_plane.key_list(&caller, query.name("projectId").as_deref(), Order::OldestFirst).await?;
+    let position = control_plane.position_of(&list.name, range.after.as_deref())?;
+    let answer = LongAnswer::new(control_plane, caller, list.named.clone());
+    if range.limit.is_some() {
+        let part = selected(answer, &list, &filter, Selection::new(&range, position)).await?;
+        return Ok(paging::page(query, part).into_response());
+    }
+    whole(Rest { answer, list, filter, position: Some(position), to_skip: range.offset }).await
+}
+
+/// The keys of one page. They are read before the answer begins, for its headers say whether there are more.
+async fn selected(
+    mut answer: LongAnswer,
+    list: &KeyList,
+    filter: &KeyFilter,
+    mut selection: Selection<ApiKey>,
+) -> Result<Part<ApiKeyBody>> {
+    while let Some((position, size)) = selection.wants() {
+        answer.check().await?;
+        let page = answer.control_plane.keys_page(&answer.caller, list, &position, size).await?;
+        selection.take(page, |key| filter.wants(key));
+    }
+    let part = answer.control_plane.part(&list.name, selection)?;
+    Ok(Part { items: bodies(&answer.control_plane, &part.items).await?, next: part.next })
+}
+
+/// Keys as they stand in lists.
+pub(super) async fn bodies(control_plane: &ControlPlane, keys: &[Versioned<ApiKey>]) -> Result<Vec<ApiKeyBody>> {
+    let last_uses = control_plane.last_uses(keys).await?;
+    let body = |(key, last_use): (&Versioned<ApiKey>, _)| {
+        ApiKeyBody::new(&key.record, key.record.id.as_str(), key.first_used_at).with_last_use(last_use)
     };
+    Ok(keys.iter().zip(last_uses).map(body).collect())
+}
+
+/// What is left of a list that is streamed.
+struct Rest {
+    answer: LongAnswer,
+    list: KeyList,
+    filter: KeyFilter,
+    /// None at the end.
+    position: Option<String>,
+    to_skip: usize,
+}
+
+async fn whole(mut rest: Rest) -> Result<Response> {
     // The first page before the status: a store that is down is a 503 and no half of a list.
     let first = rest.page().await?;
     let pages = stream::unfold(Some(rest), |rest| async {
@@ -89,41 +109,23 @@ fn array(pages: impl stream::Stream<Item = Result<Vec<String>>> + Send) -> impl 
 impl Rest {
     /// The next keys that are wanted, each as JSON; none at the end.
     async fn page(&mut self) -> Result<Option<Vec<String>>> {
-        while self.to_tell > 0 {
-            let Some(project) = self.projects.front() else { return Ok(None) };
+        while let Some(position) = self.position.take() {
             self.answer.check().await?;
             let LongAnswer { control_plane, caller, .. } = &self.answer;
-            let page = control_plane.api_keys_page(caller, project, &self.after, MAX_PAGE).await?;
-            match page.next {
-                Some(next) => self.after = next,
-                None => {
-                    self.projects.pop_front();
-                    self.after.clear();
-                }
-            }
-            let last_uses = self.answer.control_plane.last_uses(&page.items).await?;
-            let told = self.tell(page.items, &last_uses);
-            if !told.is_empty() {
-                return Ok(Some(told));
+            let page = control_plane.keys_page(caller, &self.list, &position, MAX_PAGE).await?;
+            self.position = page.next;
+            let wanted = page.items.into_iter().filter(|key| self.filter.wants(&key.record));
+            let mut wanted: Vec<Versioned<ApiKey>> = wanted.collect();
+            let skipped = self.to_skip.min(wanted.len());
+            self.to_skip -= skipped;
+            wanted.drain(..skipped);
+            if !wanted.is_empty() {
+                let bodies = bodies(control_plane, &wanted).await?;
+                let json = |body: &ApiKeyBody| serde_json::to_string(body).expect("a body is a struct with text keys");
+                return Ok(Some(bodies.iter().map(json).collect()));
             }
         }
         Ok(None)
-    }
-
-    fn tell(&mut self, keys: Vec<Versioned<ApiKey>>, last_uses: &[Option<Timestamp>]) -> Vec<String> {
-        let mut told = Vec::new();
-        let keys = keys.iter().zip(last_uses);
-        for (key, last_used_at) in keys.filter(|(key, _)| self.filter.wants(&key.record)) {
-            if self.to_skip > 0 {
-                self.to_skip -= 1;
-            } else if self.to_tell > 0 {
-                self.to_tell -= 1;
-                let body = ApiKeyBody::new(&key.record, key.record.id.as_str(), key.first_used_at);
-                let body = body.with_last_use(*last_used_at);
-                told.push(serde_json::to_string(&body).expect("a body is a struct with text keys"));
-            }
-        }
-        told
     }
 }
 

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..CreateApiKey::new("Jane".to_owned())
     };
     let key = create_api_key(&api, new, None, None, None).await?;
-    let listed = list_api_keys(&api, Some(&project.id), None, None, None, Some(true), None, None, None).await?;
+    let listed = list_api_keys(&api, Some(&project.id), None, None, None, Some(true), None, None, None, None).await?;
     assert_eq!(listed.iter().map(|one| &one.id).collect::<Vec<_>>(), [&key.id]);
 
     let renamed = update_api_key(&api, &key.id, copy(&listed[0], "Joan")?, None, None, None).await?;
