@@ -41,6 +41,14 @@ async fn admit(control_plane: &ControlPlane, parts: &mut http::request::Parts, n
     Ok(())
 }
 
+/// Routes that take a POST and change nothing.
+const READS: [&str; 1] = ["/api-keys/search"];
+
+/// Whether a request takes a POST and changes nothing: there is nothing to be done once only.
+pub(super) fn only_reads(request: &Request) -> bool {
+    request.extensions().get::<MatchedPath>().is_some_and(|route| READS.contains(&route.as_str()))
+}
+
 /// None for what has no body, and for paths that do not exist.
 fn needs(request: &Request) -> Option<Needs> {
     if !matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE | Method::PUT) {
@@ -49,7 +57,7 @@ fn needs(request: &Request) -> Option<Needs> {
     let route = request.extensions().get::<MatchedPath>()?.as_str();
     Some(match route.split('/').nth(1).unwrap_or_default() {
         "accounts" | "access-keys" => Needs::ToAdminister,
-        _ if route.contains("/auth/") => Needs::AnyRole,
+        _ if route.contains("/auth/") || only_reads(request) => Needs::AnyRole,
         _ => Needs::ToWrite,
     })
 }

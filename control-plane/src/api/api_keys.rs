@@ -2,6 +2,7 @@
 
 pub(crate) mod input;
 mod list;
+pub(super) mod search;
 
 use axum::Json;
 use axum::extract::State;

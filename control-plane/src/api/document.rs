@@ -159,7 +159,7 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
         json!({"type": "string"}),
     )];
     match method {
-        "post" => headers.push(parameter(
+        "post" if path != "/api-keys/search" => headers.push(parameter(
             "Idempotency-Key",
             "Repeated with the same key within 24 hours, the request is done once and answered the same",
             "5f0c1a52-7d0e-4b6a-9a54-3f1f0a8f8f11",

@@ -10,7 +10,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_store::{ReceiptClaim, ReceiptMark};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::body;
+use super::{admission, body};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -32,7 +32,8 @@ const KEPT_HEADERS: [&str; 5] = ["content-type", "etag", "location", "gatepost-p
 
 /// Answers a POST with a key that was answered before as it was, and keeps the answer to one that was not.
 pub(super) async fn once(State(control_plane): State<ControlPlane>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
+    let has_key = request.headers().contains_key(IDEMPOTENCY_KEY);
+    if request.method() != Method::POST || !has_key || admission::only_reads(&request) {
         return next.run(request).await;
     }
     answer(&control_plane, request, next).await.unwrap_or_else(IntoResponse::into_response)

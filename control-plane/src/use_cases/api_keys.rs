@@ -4,10 +4,12 @@ mod change;
 mod fields;
 mod listing;
 mod rotate;
+mod search;
 
 pub(crate) use change::{Changed, KeyChange};
 pub(crate) use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
 pub(crate) use listing::{KeyFilter, KeyList, Wanted};
+pub(crate) use search::Search;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;

@@ -85,6 +85,13 @@ impl<T> Selection<T> {
         Self { taken: Vec::new(), to_skip: range.offset, limit, position, searched: 0, max_searched, state }
     }
 
+    /// The same for an answer that always says how to go on.
+    pub(crate) fn bounded(limit: usize, position: String) -> Self {
+        let state = if limit == 0 { State::Cut } else { State::Reading };
+        let max_searched = MAX_SEARCHED;
+        Self { taken: Vec::new(), to_skip: 0, limit, position, searched: 0, max_searched, state }
+    }
+
     /// Where the next page begins and how many records it should have; none if nothing more is wanted.
     pub(crate) fn wants(&self) -> Option<(String, u32)> {
         if self.state != State::Reading {
@@ -246,6 +253,14 @@ mod tests {
         let whole = MAX_SEARCHED as u32 / 1000;
         assert_eq!(search(selection(None, 0, Some(2)), 2 * whole), (2 * whole, Rest::None));
         assert_eq!(search(selection(Some("after"), 0, Some(2)), 2 * whole), (whole, Rest::More));
+        assert_eq!(search(Selection::bounded(2, String::new()), 2 * whole), (whole, Rest::More));
+        let mut nothing = Selection::<u32>::bounded(2, String::new());
+        let mut pages = 0;
+        while nothing.wants().is_some() {
+            nothing.take(Page { next: Some(pages.to_string()), ..page(0..0, true) }, |_| true);
+            pages += 1;
+        }
+        assert_eq!(pages, MAX_SEARCHED / LEAST_SEARCHED, "pages without records cost as well");
     }
 
     #[test]

@@ -23,5 +23,6 @@ mod locks;
 mod members;
 mod openapi;
 mod rotation;
+mod search;
 mod traps;
 mod webhooks;

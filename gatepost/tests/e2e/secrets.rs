@@ -3,8 +3,13 @@
 use std::path::Path;
 
 use gatepost_test_support::Origin;
+use serde_json::json;
 
+use crate::admin::{Admin, client};
 use crate::site::{DEADLINE, Site};
+
+/// A value that somebody chose, which nothing knows by its shape.
+const CHOSEN: &str = "b3-chosen-value-Qx7Lw2Zr9Tn4";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
@@ -21,17 +26,32 @@ async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
         assert_eq!(site.admin.send(reqwest::Method::POST, &path, String::new()).await.status(), 200);
     }
     site.admin.delete_key(&revoked).await;
-    assert_eq!(receiver.await_count(5, DEADLINE), 5);
+    site.admin.post("/api-keys", json!({"name": "k", "projectId": project, "key": CHOSEN})).await;
+    for value in [used.as_str(), &revoked, CHOSEN] {
+        assert_eq!(found(&site.admin, value).await, 1);
+        assert_eq!(found(&site.admin, &format!("{value}{value}")).await, 0);
+    }
+    assert_eq!(receiver.await_count(6, DEADLINE), 6);
     // A snapshot beside the append-only file.
     assert_eq!(site.redis.ask(&["save"]), "OK");
 
-    let secrets = [&used, &revoked, &site.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
+    let secrets = [&used, &revoked, CHOSEN, &site.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
     let mut places = files(site.redis.directory());
     for process in site.gateways.iter().chain([&site.control_plane]) {
         places.push(("a log".to_owned(), process.log().join("\n").into_bytes()));
         places.push(("metrics".to_owned(), process.metrics().await.into_bytes()));
     }
     check(&places, &secrets.map(|secret| secret as &str));
+}
+
+/// How many keys a search finds. What an idempotency key keeps of requests must not have the query either.
+async fn found(admin: &Admin, query: &str) -> usize {
+    let url = format!("http://{}/api-keys/search", admin.address);
+    let request = client().post(url).header("x-api-key", &admin.access_key).header("idempotency-key", "search");
+    let answer = request.body(json!({"query": query}).to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let found: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    found["apiKeys"].as_array().unwrap().len()
 }
 
 /// Looks for secrets in places, each a name and what is there.

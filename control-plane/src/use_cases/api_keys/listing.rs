@@ -53,6 +53,11 @@ pub(crate) struct KeyList {
 }
 
 impl KeyList {
+    /// Whether the list has keys of a project.
+    pub(crate) fn has(&self, project: &ProjectId) -> bool {
+        self.projects.iter().any(|(_, listed)| listed == project)
+    }
+
     /// Returns where the project stands at a position, or if it is gone the one that comes after it.
     fn place_of(&self, project: &str) -> usize {
         self.projects.partition_point(|(position, _)| match self.order {

@@ -1,0 +1,145 @@
+//! Search for keys by what people have at hand: a part of a name, an id, a mask, an id of their own, a whole value.
+
+use gatepost_domain::id::KeyId;
+use gatepost_domain::key::Secret;
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::ApiKey;
+use gatepost_store::act::Order;
+use gatepost_store::{Settled, Versioned};
+
+use super::{KeyList, KeyName};
+use crate::ControlPlane;
+use crate::api::not_settled;
+use crate::caller::Caller;
+use crate::failure::{Failure, Result};
+use crate::use_cases::lists::{Rest, Selection};
+use crate::use_cases::long_answer::LongAnswer;
+
+/// Keys that one answer has at most, and how many it has unless it was asked for others.
+pub(crate) const MAX_FOUND: usize = 1000;
+pub(crate) const DEFAULT_FOUND: usize = 100;
+/// Characters of a query.
+pub(crate) const MAX_QUERY_CHARS: usize = 256;
+
+/// What is searched for, and how much of it an answer shall have.
+pub(crate) struct Search {
+    /// It may be the value of a key.
+    pub(crate) query: Option<Secret>,
+    pub(crate) project: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<usize>,
+}
+
+/// Keys that were found, and how to go on.
+pub(crate) struct Found {
+    pub(crate) keys: Vec<Versioned<ApiKey>>,
+    pub(crate) next: String,
+    pub(crate) rest: Rest,
+}
+
+/// A query, in the forms in which it is compared.
+struct Needle {
+    folded: String,
+    /// A mask has an ellipsis where people may type dots.
+    mask: String,
+}
+
+impl Needle {
+    fn new(query: &str) -> Self {
+        Self { folded: folded(query), mask: query.replace("...", "…") }
+    }
+
+    /// Whether a key is found by its name or an id of its customer, of which the query may be a part, or by its mask.
+    fn is_in(&self, key: &ApiKey) -> bool {
+        let texts = [Some(&key.name), key.custom_account_id.as_ref(), key.custom_user_id.as_ref()];
+        let head = key.mask.split('…').next().unwrap_or_default();
+        texts.into_iter().flatten().any(|text| folded(text).contains(&self.folded))
+            || self.mask == key.mask
+            || self.mask == head
+    }
+}
+
+/// A text without case: `ß` is `ss`, and a sigma at the end of a word is one like others.
+fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+impl ControlPlane {
+    /// Searches the keys of a project, or of all that the caller sees, the newest first. The key that the query names
+    /// by its id or a value comes before them.
+    pub(crate) async fn search_api_keys(self, caller: Caller, search: Search) -> Result<Found> {
+        let query = query(search.query)?;
+        let limit = search.limit.unwrap_or(DEFAULT_FOUND);
+        if !(1..=MAX_FOUND).contains(&limit) {
+            return Err(Failure::invalid(format!("limit: must be a number from 1 to {MAX_FOUND}")));
+        }
+        let list = self.key_list(&caller, search.project.as_deref(), Order::NewestFirst).await?;
+        // What was searched for is a part of where the search goes on, by its digest: it may be a value.
+        let name = format!("search/{}/{}", list.name, self.store.digest(query.expose()).to_hex());
+        let place = self.position_of(&name, search.after.as_deref())?;
+        // A cursor keeps the key that was named, for another may be named by the query meanwhile.
+        let (position, named, first) = match place.split_once('\n') {
+            Some((position, named)) => (position.to_owned(), named.to_owned(), None),
+            None => {
+                let first = self.key_named(&caller, &list, &query).await?;
+                (String::new(), first.as_ref().map_or(String::new(), |key| key.record.id.to_string()), first)
+            }
+        };
+        let (needle, left) = (Needle::new(query.expose()), limit - usize::from(first.is_some()));
+        let mut selection = Selection::bounded(left, position);
+        let mut answer = LongAnswer::new(self, caller, list.named.clone());
+        while let Some((position, size)) = selection.wants() {
+            answer.check().await?;
+            let page = answer.control_plane.keys_page(&answer.caller, &list, &position, size).await?;
+            selection.take(page, |key| key.id.as_str() != named && needle.is_in(key));
+        }
+        let (found, position, rest) = selection.end();
+        let next = answer.control_plane.store.seal_cursor(&name, &format!("{position}\n{named}"))?;
+        let keys: Vec<Versioned<ApiKey>> = first.into_iter().chain(found).collect();
+        if keys.is_empty() && answer.control_plane.store.settled() == Settled::No {
+            return Err(Failure::Refused(not_settled()));
+        }
+        Ok(Found { keys, next, rest })
+    }
+
+    /// The key of a list that a query names as a path does; none if there is none.
+    async fn key_named(&self, caller: &Caller, list: &KeyList, query: &Secret) -> Result<Option<Versioned<ApiKey>>> {
+        let name = KeyId::parse(query.expose()).map_or_else(|_| KeyName::Value(query.clone()), KeyName::Id);
+        match self.api_key(caller, &name).await {
+            Ok(found) => Ok(Some(found).filter(|found| list.has(&found.record.project))),
+            Err(Failure::Refused(problem)) if problem.code == ErrorCode::InvalidClientKey => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// A query without the space around it, which is pasted with it easily.
+fn query(given: Option<Secret>) -> Result<Secret> {
+    let given = given.ok_or_else(|| Failure::invalid("query: is missing"))?;
+    let query = given.expose().trim();
+    match query.chars().count() {
+        0 => Err(Failure::invalid("query: must not be empty")),
+        1..=MAX_QUERY_CHARS => Ok(Secret::new(query.to_owned())),
+        _ => Err(Failure::invalid(format!("query: has more than {MAX_QUERY_CHARS} characters"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_makes_no_difference_in_any_script() {
+        for (text, part) in [
+            ("Jane's Key", "S K"),
+            ("Straße", "STRASSE"),
+            ("ΟΔΟΣ Α", "οδος"),
+            ("ЁЛКА", "ёлк"),
+            ("ſize", "SIZE"),
+            ("日本", "本"),
+        ] {
+            assert!(folded(text).contains(&folded(part)), "{part} in {text}");
+        }
+        assert!(!folded("Jane").contains(&folded("Jäne")));
+    }
+}
