@@ -22,7 +22,7 @@ pub(crate) struct SearchApiKeys {
     /// A part of a name, of a `customAccountId` or of a `customUserId`, in upper or lower case; a mask, or what stands
     /// in it before the ellipsis; a whole id; or the whole value of a key, old ones included that still work. Space
     /// around it does not count.
-    #[schema(value_type = String, min_length = 1, max_length = 256, example = "jane")]
+    #[schema(value_type = String, min_length = 1, max_length = 512, example = "jane")]
     query: Option<String>,
     /// Only keys of this project; by default those of all projects that the access key sees.
     project_id: Option<String>,

@@ -19,7 +19,7 @@ use crate::use_cases::long_answer::LongAnswer;
 pub(crate) const MAX_FOUND: usize = 1000;
 pub(crate) const DEFAULT_FOUND: usize = 100;
 /// Characters of a query.
-pub(crate) const MAX_QUERY_CHARS: usize = 256;
+pub(crate) const MAX_QUERY_CHARS: usize = 512;
 
 /// What is searched for, and how much of it an answer shall have.
 pub(crate) struct Search {
