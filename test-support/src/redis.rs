@@ -175,8 +175,25 @@ impl RedisServer {
         self.directory.path()
     }
 
-    /// Kills it as a crash would. What it acknowledged is in its append-only file.
+    /// Kills it as a crash would, once what it acknowledged is in its append-only file.
     pub fn kill(&mut self) {
+        self.await_written();
+        self.end();
+    }
+
+    /// Waits until its append-only file is whole: while a background thread syncs it, Redis keeps what is new in memory,
+    /// and acknowledges it all the same.
+    fn await_written(&self) {
+        let is_written = || {
+            let told = self.ask(&["info", "persistence"]);
+            !told.contains("aof_enabled:1\r") || told.contains("aof_buffer_length:0\r")
+        };
+        for _ in (0..MAX_TRIES).take_while(|_| self.process.is_some() && !is_written()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn end(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().expect("our own child can be killed");
             process.wait().expect("our own child can be waited for");
@@ -215,7 +232,7 @@ impl RedisServer {
     /// # Panics
     /// If the files cannot be removed.
     pub fn erase(&mut self) {
-        self.kill();
+        self.end();
         std::fs::remove_dir_all(self.directory.path()).expect("our own files can be removed");
         std::fs::create_dir(self.directory.path()).expect("our own directory can be made anew");
     }
@@ -225,11 +242,7 @@ impl RedisServer {
     /// # Panics
     /// If the files cannot be copied.
     pub fn save(&self) -> TempDir {
-        // While a background thread syncs the file, Redis keeps what is new in memory.
-        let is_written = || self.ask(&["info", "persistence"]).contains("aof_buffer_length:0\r");
-        for _ in (0..MAX_TRIES).take_while(|_| !is_written()) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.await_written();
         let saved = tempfile::tempdir().expect("a temporary directory can be made");
         copy(self.directory.path(), saved.path());
         saved
@@ -291,6 +304,6 @@ fn copy(from: &Path, to: &Path) {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        self.kill();
+        self.end();
     }
 }
