@@ -84,10 +84,13 @@ impl ControlPlane {
     /// The refusal of what would give an account more than it may have.
     pub(crate) fn over_bound(&self, kind: Kind, bound: u64) -> Failure {
         let (setting, what) = match kind {
-            Kind::ApiKeys => ("max_keys", "API keys; revoked ones count until the operator purges them"),
+            Kind::ApiKeys => (
+                "max_keys",
+                "API keys; revoked ones, and those of deleted projects, count until the operator purges them",
+            ),
             Kind::Projects => ("max_projects", "projects: delete one first"),
             Kind::AccessKeys => ("max_access_keys", "access keys: delete one first"),
-            Kind::Bytes => ("max_bytes", "bytes"),
+            Kind::Bytes => ("max_bytes", "bytes of records, a quarter of it for changes: make fewer or shorter ones"),
         };
         self.metrics.over_bound(setting);
         let detail = format!("accounts.{setting}: the account may have no more than {bound} {what}");

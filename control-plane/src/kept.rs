@@ -15,6 +15,7 @@ use gatepost_wire::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, Webhook
 use serde::{Deserialize, Serialize};
 
 use crate::ControlPlane;
+use crate::caller::Caller;
 use crate::failure::Result;
 
 /// For how long an answer is kept.
@@ -22,12 +23,14 @@ pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// For how long a request that has not ended keeps others with its key from beginning. Longer than any may take.
 pub(crate) const IN_FLIGHT: Duration = Duration::from_secs(120);
 
-/// How many keys an access key may use at once, and after how long one more: what is kept has a bound.
-pub(crate) const KEY_BURST: u32 = 10_000;
-/// See [`KEY_BURST`].
-pub(crate) const KEY_EVERY: Duration = Duration::from_millis(100);
-/// Access keys whose use of keys is remembered.
-pub(crate) const MAX_ACCESS_KEYS: u64 = 100_000;
+/// How many answers are kept for an account at once, and after how long one more: what is kept has a bound.
+pub(crate) const BURST: u32 = 10_000;
+/// See [`BURST`].
+pub(crate) const EVERY: Duration = Duration::from_millis(100);
+/// Bytes of an answer that counts as one; a longer one counts as several.
+const BYTES: u64 = 2048;
+/// Accounts whose answers are counted.
+pub(crate) const MAX_ACCOUNTS: u64 = 100_000;
 
 /// What stands under a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +66,12 @@ impl Slot {
 }
 
 impl ControlPlane {
+    /// Counts an answer of this many bytes, which has counted as one already, by its length.
+    pub(crate) fn spend_for_length(&self, caller: &Caller, bytes: u64) {
+        let now = self.clock.uptime();
+        (BYTES..bytes).step_by(BYTES as usize).for_each(|_| self.kept_answers.spend(caller.account.clone(), now));
+    }
+
     /// Where an access key's answers are kept. What clients choose as keys is not stored in clear.
     pub(crate) fn slot(&self, access_key: &AccessKeyId, key: &str, request: &str) -> Slot {
         Slot {

@@ -22,18 +22,18 @@ pub use members::UnknownMembers;
 pub use server::{ControlPlaneServer, ListenOptions};
 pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows};
 pub use use_cases::operator::{AccountWas, Created, NewAccessKey};
-pub use use_cases::purge::Purged;
+pub use use_cases::purge::{Purged, Tally};
 
 use std::sync::Arc;
 
 use gatepost_deliverer::send::Sender;
 use gatepost_deliverer::{Guard, PrivateNetworks};
-use gatepost_domain::id::{AccessKeyId, AccountId};
+use gatepost_domain::id::AccountId;
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
 use gatepost_verify::{Meters, Pace};
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
@@ -52,10 +52,13 @@ pub struct ControlPlane {
     pub(crate) waiting: Shares,
     /// For pages of lists that are being read.
     pub(crate) lists: Shares,
+    /// For those of them that are worked on.
+    pub(crate) list_turns: Arc<Semaphore>,
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) sender: Sender,
     pub(crate) pings: Pace<AccountId>,
-    pub(crate) idempotency_keys: Pace<AccessKeyId>,
+    /// For answers that are kept for requests that are repeated.
+    pub(crate) kept_answers: Pace<AccountId>,
     /// For what accounts make.
     pub(crate) creations: Pace<AccountId>,
     /// For streams of events.
@@ -88,9 +91,10 @@ impl ControlPlane {
             sender: Sender::new(guard, Arc::clone(&clock)).map_err(|error| NotMade(error.into()))?,
             waiting: Shares::new(use_cases::gateways::MAX_WAITING, 0),
             lists: Shares::new(use_cases::lists::MAX_LISTS, use_cases::lists::LISTS_KEPT),
+            list_turns: Arc::new(Semaphore::new(use_cases::lists::turns())),
             guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
             pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
-            idempotency_keys: Pace::new(kept::KEY_EVERY, kept::KEY_BURST, kept::MAX_ACCESS_KEYS),
+            kept_answers: Pace::new(kept::EVERY, kept::BURST, kept::MAX_ACCOUNTS),
             creations: Pace::new(commit::CREATION_EVERY, commit::CREATION_BURST, commit::MAX_ACCOUNTS),
             streaming: Shares::new(use_cases::events::MAX_STREAMS, 0),
             stopping: watch::Sender::new(false),

@@ -81,6 +81,8 @@ named! {
         AccessKeyUpdated = "access-key.updated",
         /// An access key was shut off.
         AccessKeyDeleted = "access-key.deleted",
+        /// An access key that was shut off was removed for good.
+        AccessKeyPurged = "access-key.purged",
         /// A webhook was made.
         WebhookCreated = "webhook.created",
         /// A webhook was changed.

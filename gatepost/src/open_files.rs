@@ -13,14 +13,40 @@ pub(crate) fn raise() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// What to say if there are too few for so many connections of clients, each with one to an upstream.
-pub(crate) fn hint(max_connections: usize) -> Option<String> {
-    let limit = getrlimit(Resource::Nofile).current?;
-    let needed = 2 * max_connections as u64 + OTHERS;
-    (limit < needed).then(|| {
-        format!(
-            "this process may open {limit} files, and gateway.max_connections = {max_connections} can need {needed}: \
-             raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower the setting"
-        )
-    })
+/// How many of so many connections of clients there are files for, each with one to an upstream, and what to say if it
+/// is not all. The admin API and the operations pages must not go without.
+pub(crate) fn connections(configured: usize) -> (usize, Option<String>) {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) => connections_of(limit, configured),
+        None => (configured, None),
+    }
+}
+
+fn connections_of(limit: u64, configured: usize) -> (usize, Option<String>) {
+    let needed = 2 * configured as u64 + OTHERS;
+    let left = (limit - OTHERS.min(limit / 2)) / 2;
+    let most = usize::try_from(left).unwrap_or(usize::MAX).max(1);
+    if most >= configured {
+        return (configured, None);
+    }
+    let hint = format!(
+        "this process may open {limit} files: the gateway takes {most} connections and not gateway.max_connections = \
+         {configured}, which needs {needed} files; raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower the setting"
+    );
+    (most, Some(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_everything_else() {
+        for (limit, expected) in [(104_000, 50_000), (103_999, 49_999), (20_000, 8000), (1024, 256), (300, 75), (2, 1)]
+        {
+            let (most, hint) = connections_of(limit, 50_000);
+            assert_eq!((most, hint.is_some()), (expected, expected < 50_000), "{limit}");
+        }
+        assert_eq!(connections_of(64, 10), (10, None), "no more than was asked for");
+    }
 }

@@ -9,7 +9,7 @@ use gatepost_control_plane::{ControlPlane, ControlPlaneServer, ListenOptions};
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
-use gatepost_gateway::{Gateway, GatewayOptions};
+use gatepost_gateway::{Gateway, GatewayOptions, Limits};
 use gatepost_ops::{OpsServer, Readiness};
 use gatepost_runtime::{Task, supervise};
 use gatepost_store::Store;
@@ -124,8 +124,9 @@ impl Process {
     /// Starts the gateway's part.
     pub(crate) async fn gateway(&self) -> anyhow::Result<GatewayPart> {
         let config = &self.config.gateway;
-        if let Some(hint) = open_files::hint(config.limits.max_connections) {
-            tracing::info!("{hint}");
+        let (max_connections, hint) = open_files::connections(config.limits.max_connections);
+        if let Some(hint) = hint {
+            tracing::warn!("{hint}");
         }
         if config.upstreams.is_empty() {
             return Err(Wrong::use_of(
@@ -150,7 +151,7 @@ impl Process {
             trusted_proxies: config.trusted_proxies.clone(),
             strip: config.strip,
             pass_headers: config.pass_headers.clone(),
-            limits: config.limits.clone(),
+            limits: Limits { max_connections, ..config.limits.clone() },
         };
         let clock = Arc::clone(&self.clock);
         let gateway = match Gateway::start(listener, gateway_options, feed.verifier(), clock, &self.registry).await {

@@ -10,6 +10,7 @@ use gatepost_runtime::{LogWriter, Task, supervise};
 use gatepost_verify::Verifier;
 use pingora::apps::HttpServerOptions;
 use pingora::connectors::ConnectorOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::protocols::Stream;
 use pingora::proxy::{ProcessCustomSession, ProxyServiceBuilder};
 use pingora::server::configuration::ServerConf;
@@ -223,6 +224,8 @@ async fn run_service(
     let mut fds = Fds::new();
     fds.add(address.to_string(), listener.into_raw_fd());
     let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
-    service.add_tcp(&address.to_string());
+    // Requests are read into buffers of their own: one more would take 64 KiB of each connection.
+    let buffers = L4BufferSettings::default().read(0);
+    service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
     service.start_service(Some(fds), shutdown, ACCEPTORS).await;
 }

@@ -2,8 +2,8 @@
 //!
 //! A new connection always finds a place if any other waits for its client: that one is closed whose client has let the
 //! server wait the longest, among those of the client that has the most. So whoever holds many connections and does
-//! nothing with them loses them, and a probe is answered whatever else happens. Only where the server is at work on all
-//! of them is the new one refused.
+//! nothing with them loses them, and a probe is answered whatever else happens. Where the server is at work on all of
+//! them, [`WhileAtWork`] decides.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -23,6 +23,18 @@ pub struct Caps {
     pub connections: usize,
     /// Of one client: an address of version 4, or a network of 64 bits of version 6.
     pub of_a_client: usize,
+    /// What becomes of a new one while the server is at work on all of them.
+    pub while_at_work: WhileAtWork,
+}
+
+/// What becomes of a new connection while the server is at work on all that there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhileAtWork {
+    /// It is refused.
+    Refuse,
+    /// The oldest is closed for it, of the client that has the most: where a probe must be answered whatever the server
+    /// is at work on, and what it is at work on is short and can be asked for again.
+    CloseOldest,
 }
 
 #[derive(Debug)]
@@ -69,7 +81,8 @@ impl Connections {
         let mut state = self.lock();
         let is_client_full = state.count(client) >= self.caps.of_a_client;
         if is_client_full || state.open.len() >= self.caps.connections {
-            let Some(given_up) = state.longest_waiting(is_client_full.then_some(client)) else {
+            let of = is_client_full.then_some(client);
+            let Some(given_up) = state.longest_waiting(of).or_else(|| self.oldest_at_work(&state, of)) else {
                 drop(state);
                 self.metrics.closed(Closed::Refused);
                 return None;
@@ -84,6 +97,13 @@ impl Connections {
         *state.of_client.entry(client).or_default() += 1;
         self.metrics.set_open(state.open.len());
         Some(Place { id, connections: Arc::clone(self), activity, close })
+    }
+
+    fn oldest_at_work(&self, state: &State, of: Option<IpAddr>) -> Option<u64> {
+        match self.caps.while_at_work {
+            WhileAtWork::Refuse => None,
+            WhileAtWork::CloseOldest => state.oldest(of),
+        }
     }
 
     /// Counts that a deadline has ended a connection.
@@ -129,6 +149,12 @@ impl State {
         longest.map(|(id, ..)| *id)
     }
 
+    /// The oldest connection: of one client, or of the one that has the most.
+    fn oldest(&self, of: Option<IpAddr>) -> Option<u64> {
+        let open = self.open.iter().filter(|(_, open)| of.is_none_or(|client| open.client == client));
+        open.max_by_key(|(id, open)| (self.count(open.client), Reverse(**id))).map(|(id, _)| *id)
+    }
+
     /// Takes a connection out, and tells it so. One that was taken out before is not there any more.
     fn remove(&mut self, id: u64) {
         let Some(open) = self.open.remove(&id) else { return };
@@ -161,7 +187,7 @@ mod tests {
 
     fn connections(connections: usize, of_a_client: usize) -> Arc<Connections> {
         let metrics = Metrics::register(&Registry::new(), "test").unwrap();
-        Connections::new(Caps { connections, of_a_client }, metrics)
+        Connections::new(Caps { connections, of_a_client, while_at_work: WhileAtWork::Refuse }, metrics)
     }
 
     fn client(last: u8) -> IpAddr {
@@ -181,6 +207,19 @@ mod tests {
         let new = all.enter(client(3)).unwrap();
         assert!(is_open(&new) && is_open(&few), "the oldest is not of who has the most");
         assert_eq!(many.iter().map(is_open).collect::<Vec<_>>(), [true, false, true], "the first is being answered");
+    }
+
+    #[test]
+    fn the_oldest_gives_way_where_the_server_is_at_work_on_all() {
+        let metrics = Metrics::register(&Registry::new(), "test").unwrap();
+        let caps = Caps { connections: 4, of_a_client: 3, while_at_work: WhileAtWork::CloseOldest };
+        let all = Connections::new(caps, metrics);
+        let places: Vec<Place> = [1, 2, 2, 2].into_iter().map(|last| all.enter(client(last)).unwrap()).collect();
+        places.iter().for_each(|place| place.activity.request_began());
+        let _probe = all.enter(client(3)).unwrap();
+        assert_eq!(places.iter().map(is_open).collect::<Vec<_>>(), [true, false, true, true]);
+        let _own = all.enter(client(1)).unwrap();
+        assert_eq!(places.iter().map(is_open).collect::<Vec<_>>(), [true, false, false, true]);
     }
 
     #[test]

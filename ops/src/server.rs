@@ -8,7 +8,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use gatepost_http_server::{Caps, HostFault, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks};
+use gatepost_http_server::{
+    Caps, HostFault, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhileAtWork,
+};
 use gatepost_runtime::Task;
 use http::StatusCode;
 use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
@@ -17,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::readiness::Readiness;
 
 /// Connections at a time.
-const CAPS: Caps = Caps { connections: 100, of_a_client: 50 };
+const CAPS: Caps = Caps { connections: 100, of_a_client: 50, while_at_work: WhileAtWork::CloseOldest };
 /// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
 

@@ -155,6 +155,7 @@ impl Change {
             | Action::ApiKeyFirstUsed
             | Action::ApiKeyImported
             | Action::ApiKeyPurged
+            | Action::AccessKeyPurged
             | Action::AccessKeyCreated
             | Action::AccessKeyUpdated
             | Action::AccessKeyDeleted
@@ -181,6 +182,7 @@ impl Change {
             | Action::ApiKeyFirstUsed
             | Action::ApiKeyImported
             | Action::ApiKeyPurged
+            | Action::AccessKeyPurged
             | Action::AccessKeyCreated
             | Action::AccessKeyUpdated
             | Action::WebhookCreated

@@ -4,8 +4,9 @@
 //! before is counted once, page by page, while commits go on: a record is in the counts once its place in its index
 //! has been passed.
 
+use gatepost_domain::change::Action;
 use gatepost_domain::id::AccountId;
-use gatepost_domain::record::{Record, Status};
+use gatepost_domain::record::{Actor, Record, Status};
 
 use crate::act::{IndexName, RawCommit, Urgency};
 use crate::change::{self, Change};
@@ -120,11 +121,12 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// None for what shuts something off.
+    /// None for what shuts something off, and for access keys that the operator makes: they are the way back in.
     pub(crate) fn of(change: &Change, of_account: AccountBounds) -> Option<Self> {
         let is_new = change.writes.iter().any(|write| write.old.is_none());
         let creates = if is_new { Creates::Yes } else { Creates::No };
-        (change.urgency() == Urgency::Ordinary).then_some(Self { of_account, creates })
+        let is_way_in = change.action == Action::AccessKeyCreated && change.actor == Actor::Operator;
+        (change.urgency() == Urgency::Ordinary && !is_way_in).then_some(Self { of_account, creates })
     }
 
     /// The bound of a kind; none if there is none.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -60,7 +60,9 @@ async fn answer(control_plane: &ControlPlane, request: Request, next: Next) -> R
     let answering = next.run(Request::from_parts(parts, Body::from(body)));
     let response = tokio::time::timeout(DEADLINE, answering).await;
     let response = response.map_err(|_| Failure::from(ErrorCode::Overloaded))?;
-    Ok(end(control_plane, &slot, &mark, response).await)
+    let response = end(control_plane, &slot, &mark, response).await;
+    control_plane.spend_for_length(&caller, response.body().size_hint().exact().unwrap_or_default());
+    Ok(response)
 }
 
 fn key(headers: &HeaderMap) -> Result<String> {
@@ -83,11 +85,11 @@ async fn begin(control_plane: &ControlPlane, caller: &Caller, slot: &Slot, sent:
     let standing = match control_plane.store.claim_receipt(&slot.receipt(None)).await? {
         ReceiptClaim::Mine(mark) => {
             let now = control_plane.clock.uptime();
-            if let Some(wait) = control_plane.idempotency_keys.wait(&caller.access_key, now) {
+            if let Some(wait) = control_plane.kept_answers.wait(&caller.account, now) {
                 control_plane.store.drop_receipt(&mark).await?;
                 return Err(Failure::TooFast(wait));
             }
-            control_plane.idempotency_keys.spend(caller.access_key.clone(), now);
+            control_plane.kept_answers.spend(caller.account.clone(), now);
             return Ok(Begun::Now(mark));
         }
         ReceiptClaim::Taken(standing) => standing,

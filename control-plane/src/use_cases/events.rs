@@ -21,7 +21,7 @@ pub(crate) const STREAM_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const MAX_TOLD: usize = 1000;
 pub(crate) const DEFAULT_TOLD: usize = 100;
 /// Entries of the stream that are read at a time.
-const BATCH: u32 = 500;
+const BATCH: u32 = 200;
 /// Entries that are read for one answer: of what others did, the caller is told nothing but the next cursor.
 const MAX_READ: usize = 10_000;
 
@@ -107,7 +107,7 @@ impl ControlPlane {
         let mut told = ToldChanges { changes: Vec::new(), next: after, continues: Continues::Yes, rest: Rest::More };
         let mut read = 0;
         while told.changes.len() < limit && read < MAX_READ {
-            let _place = self.list_place(caller).await?;
+            let _turn = self.list_turn(caller).await?;
             let (entries, judged) = self.store.follow(told.next, None, BATCH, Duration::ZERO).await?;
             if read == 0 {
                 told.continues = continues(after, judged);

@@ -1,19 +1,26 @@
 //! What all lists have in common: how many are read at a time and for whom, and how a request works through one.
 
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use gatepost_domain::problem::ErrorCode;
-use gatepost_store::{MAX_PAGE, Page, Versioned};
+use gatepost_store::{Page, Versioned};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 use crate::shares::Place;
 
-/// Parts of lists that are read from the store at a time in one process.
+/// Parts of lists that wait for their turn or have it, in one process.
 pub(crate) const MAX_LISTS: usize = 16;
 /// Of these, kept for accounts that read none.
 pub(crate) const LISTS_KEPT: usize = 4;
+/// Records that are read at a time: for so long nobody else has the thread.
+pub(crate) const PART: u32 = 200;
 /// How long a list waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -97,10 +104,10 @@ impl<T> Selection<T> {
         if self.state != State::Reading {
             return None;
         }
-        // One more than is wanted tells whether there is more. Where a filter lets few pass, whole pages are read.
+        // One more than is wanted tells whether there is more. Where a filter lets few pass, whole parts are read.
         let few = self.to_skip.saturating_add(self.limit - self.taken.len()).saturating_add(1);
-        let size = if self.searched == 0 { few.clamp(LEAST_PAGE, MAX_PAGE as usize) } else { MAX_PAGE as usize };
-        Some((self.position.clone(), u32::try_from(size).unwrap_or(MAX_PAGE)))
+        let size = if self.searched == 0 { few.clamp(LEAST_PAGE, PART as usize) } else { PART as usize };
+        Some((self.position.clone(), u32::try_from(size).unwrap_or(PART)))
     }
 
     /// Takes what is wanted of the page that begins there.
@@ -143,11 +150,27 @@ pub(crate) enum Rest {
     None,
 }
 
+/// A turn to read a part of a list, over when dropped.
+#[derive(Debug)]
+pub(crate) struct ListTurn {
+    _place: Place,
+    _turn: OwnedSemaphorePermit,
+}
+
+/// Parts of lists that are worked on at a time: half of the processors at most. However many lists are asked for, the
+/// other half is there for whatever else the process does.
+pub(crate) fn turns() -> usize {
+    (available_parallelism().map_or(1, NonZero::get) / 2).max(1)
+}
+
 impl ControlPlane {
-    /// A place to read a part of a list.
-    pub(crate) async fn list_place(&self, caller: &Caller) -> Result<Place> {
-        if let Some(place) = self.lists.take(&caller.account, PATIENCE).await {
-            return Ok(place);
+    /// A turn to read a part of a list and to write it out.
+    pub(crate) async fn list_turn(&self, caller: &Caller) -> Result<ListTurn> {
+        let until = Instant::now() + PATIENCE;
+        if let Some(place) = self.lists.take(&caller.account, PATIENCE).await
+            && let Ok(Ok(turn)) = timeout_at(until, Arc::clone(&self.list_turns).acquire_owned()).await
+        {
+            return Ok(ListTurn { _place: place, _turn: turn });
         }
         self.metrics.no_place("lists");
         Err(Failure::refused(ErrorCode::Overloaded, "too many lists are being read: try again later"))
@@ -168,7 +191,7 @@ impl ControlPlane {
         let list = format!("{list}/{}", caller.account);
         let mut selection = Selection::new(range, self.position_of(&list, range.after.as_deref())?);
         while let Some((position, size)) = selection.wants() {
-            let _place = self.list_place(caller).await?;
+            let _turn = self.list_turn(caller).await?;
             selection.take(page(position, size).await?, &is_wanted);
         }
         self.part(&list, selection).map(|part| part.map(|found| found.record))
@@ -268,6 +291,6 @@ mod tests {
         let none = selection(None, 0, Some(0));
         assert_eq!(none.wants(), None);
         assert_eq!(none.end().2, Rest::None);
-        assert_eq!(selection(None, 5, None).wants().unwrap().1, MAX_PAGE);
+        assert_eq!(selection(None, 5, None).wants().unwrap().1, PART);
     }
 }

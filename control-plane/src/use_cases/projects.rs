@@ -6,11 +6,11 @@ use gatepost_domain::key::Env;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Project, Stamps, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::{MAX_PAGE, Versioned, Write, os_rng};
+use gatepost_store::{Versioned, Write, os_rng};
 
 use super::copies::{must_stay, next_status};
 use super::given::Given;
-use super::lists::{Part, Range};
+use super::lists::{PART, Part, Range};
 use super::text;
 use crate::ControlPlane;
 use crate::caller::{Caller, Sight};
@@ -81,7 +81,7 @@ impl ControlPlane {
         let mut projects = Vec::new();
         let mut after = String::new();
         loop {
-            let page = self.store.projects(&caller.account, &after, MAX_PAGE).await?;
+            let page = self.store.projects(&caller.account, &after, PART).await?;
             let found = page.positions.into_iter().zip(page.items.into_iter().map(|found| found.record));
             projects.extend(found.filter(|(_, project)| is_listed(caller, project)));
             match page.next {

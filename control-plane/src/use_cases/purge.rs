@@ -1,12 +1,12 @@
-//! Removing keys for good that were shut off long ago.
+//! Removing keys and access keys for good that were shut off long ago.
 
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::ProjectId;
-use gatepost_domain::record::{Actor, ApiKey, Status};
+use gatepost_domain::id::AccountId;
+use gatepost_domain::record::{Actor, ApiKey, Project, Record, Status};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{MAX_PAGE, Versioned, Write};
+use gatepost_store::{Format, MAX_PAGE, Versioned, Write};
 
 use super::import::Mode;
 use crate::ControlPlane;
@@ -16,23 +16,53 @@ use crate::failure::{Failure, Result};
 /// What a purge did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Keys that were looked at.
+    /// API keys.
+    pub api_keys: Tally,
+    /// Access keys. In a store that gatepost 0.1 can read they stay.
+    pub access_keys: Tally,
+}
+
+/// Records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Those that were looked at.
     pub seen: u64,
-    /// Keys that were removed.
+    /// Those that were removed.
     pub removed: u64,
 }
 
+impl Tally {
+    fn add(&mut self, outcome: Outcome) {
+        self.seen += 1;
+        self.removed += u64::from(outcome == Outcome::Removed);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Removed,
+    Stays,
+}
+
+/// Which records go.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    inactive_for: Duration,
+    mode: Mode,
+}
+
 impl ControlPlane {
-    /// Removes the keys of all accounts that were shut off and have not changed for so long.
+    /// Removes the keys and access keys of all accounts that were shut off so long ago, also with their project.
     pub async fn purge(&self, inactive_for: Duration, mode: Mode) -> std::result::Result<Purged, Failure> {
-        let mut purged = Purged::default();
-        let mut after = String::new();
+        let (rule, mut purged, mut after) = (Rule { inactive_for, mode }, Purged::default(), String::new());
         loop {
             let page = self.store.accounts(&after, MAX_PAGE).await?;
             for account in &page.items {
-                for project in self.all_projects(&account.record.id).await? {
-                    self.purge_project(&project, inactive_for, mode, &mut purged).await?;
+                let account = &account.record.id;
+                for project in self.all_projects(account).await? {
+                    self.purge_project(&project, rule, &mut purged.api_keys).await?;
                 }
+                self.purge_access_keys(account, rule, &mut purged.access_keys).await?;
             }
             match page.next {
                 Some(next) => after = next,
@@ -41,11 +71,11 @@ impl ControlPlane {
         }
     }
 
-    async fn all_projects(&self, account: &gatepost_domain::id::AccountId) -> Result<Vec<ProjectId>> {
+    async fn all_projects(&self, account: &AccountId) -> Result<Vec<Project>> {
         let (mut projects, mut after) = (Vec::new(), String::new());
         loop {
             let page = self.store.projects(account, &after, MAX_PAGE).await?;
-            projects.extend(page.items.into_iter().map(|found| found.record.id));
+            projects.extend(page.items.into_iter().map(|found| found.record));
             match page.next {
                 Some(next) => after = next,
                 None => return Ok(projects),
@@ -53,21 +83,13 @@ impl ControlPlane {
         }
     }
 
-    async fn purge_project(
-        &self,
-        project: &ProjectId,
-        inactive_for: Duration,
-        mode: Mode,
-        purged: &mut Purged,
-    ) -> Result<()> {
+    async fn purge_project(&self, project: &Project, rule: Rule, tally: &mut Tally) -> Result<()> {
         let mut after = String::new();
         loop {
-            let page = self.store.api_keys(project, &after, MAX_PAGE).await?;
+            let page = self.store.api_keys(&project.id, &after, MAX_PAGE).await?;
             for key in page.items {
-                purged.seen += 1;
-                if is_old(&key.record, inactive_for, self.now()) && self.remove(key, mode).await? == Outcome::Removed {
-                    purged.removed += 1;
-                }
+                let off_since = off_since(&key.record, project);
+                tally.add(self.remove_if_old(key, Action::ApiKeyPurged, off_since, rule).await?);
             }
             match page.next {
                 Some(next) => after = next,
@@ -76,25 +98,50 @@ impl ControlPlane {
         }
     }
 
-    /// A key that somebody has changed meanwhile stays.
-    async fn remove(&self, key: Versioned<ApiKey>, mode: Mode) -> Result<Outcome> {
-        if mode == Mode::Dry {
-            return Ok(Outcome::Removed);
+    async fn purge_access_keys(&self, account: &AccountId, rule: Rule, tally: &mut Tally) -> Result<()> {
+        // Gatepost 0.1 does not know the change.
+        if self.store.read_format().await? < Format::SEALED_WEBHOOKS {
+            return Ok(());
         }
-        let writes = vec![Write::remove(key)];
-        Ok(match self.commit(Action::ApiKeyPurged, &Actor::Operator, writes, None).await? {
-            Committed::At(_) => Outcome::Removed,
-            Committed::Stale => Outcome::Stays,
-        })
+        let mut after = String::new();
+        loop {
+            let page = self.store.access_keys(account, &after, MAX_PAGE).await?;
+            for key in page.items {
+                let off_since = (key.record.status == Status::Inactive).then_some(key.record.stamps.updated_at);
+                tally.add(self.remove_if_old(key, Action::AccessKeyPurged, off_since, rule).await?);
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What somebody has changed meanwhile stays.
+    async fn remove_if_old<T: Into<Record>>(
+        &self,
+        found: Versioned<T>,
+        action: Action,
+        off_since: Option<Timestamp>,
+        rule: Rule,
+    ) -> Result<Outcome> {
+        let is_old = off_since.is_some_and(|since| rule.inactive_for < self.now().since(since));
+        match (is_old, rule.mode) {
+            (false, _) => Ok(Outcome::Stays),
+            (true, Mode::Dry) => Ok(Outcome::Removed),
+            (true, Mode::Real) => {
+                let committed = self.commit(action, &Actor::Operator, vec![Write::remove(found)], None).await?;
+                Ok(if committed == Committed::Stale { Outcome::Stays } else { Outcome::Removed })
+            }
+        }
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Outcome {
-    Removed,
-    Stays,
-}
-
-fn is_old(key: &ApiKey, inactive_for: Duration, now: Timestamp) -> bool {
-    key.status == Status::Inactive && inactive_for < now.since(key.stamps.updated_at)
+/// Since when a key cannot be used, by itself or with its project; none if it can.
+fn off_since(key: &ApiKey, project: &Project) -> Option<Timestamp> {
+    match (key.status, project.status) {
+        (Status::Inactive, _) => Some(key.stamps.updated_at),
+        (Status::Active, Status::Inactive) => Some(project.stamps.updated_at),
+        (Status::Active, Status::Active) => None,
+    }
 }

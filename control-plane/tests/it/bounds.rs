@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_control_plane::{Mode, Purged, Tally};
 use gatepost_domain::record::Role;
 use gatepost_store::AccountBounds;
 use serde_json::{Value, json};
@@ -62,4 +63,31 @@ async fn an_account_makes_a_thousand_resources_at_once_and_then_one_each_millise
     assert_eq!(user.delete(&path).await.0, 200, "what is there is changed at any pace");
     fixture.pass(Duration::from_millis(2));
     assert_eq!([make().await.0, make().await.0, make().await.0], [201, 201, 429]);
+}
+
+#[tokio::test]
+async fn a_purge_makes_room_for_what_was_shut_off_alone_or_with_its_project() {
+    let fixture = Fixture::bounded(FEW).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.project().await;
+    admin.key(&project, json!({})).await;
+    let (_, access_key) = admin.post("/access-keys", json!({"name": "n"})).await;
+    let revoked = format!("/access-keys/{}", access_key["id"].as_str().unwrap());
+    assert_eq!(admin.delete(&revoked).await.0, 200);
+    assert_eq!(admin.delete(&format!("/projects/{project}")).await.0, 200);
+    let project = admin.project().await;
+    let new = json!({"name": "n", "projectId": project});
+    assert_eq!(admin.post("/api-keys", new.clone()).await.0, 409);
+
+    let purge = async |inactive_for, mode| fixture.control_plane.purge(inactive_for, mode).await.unwrap();
+    let tally = |seen, removed| Tally { seen, removed };
+    fixture.pass(Duration::from_secs(10));
+    let none = purge(Duration::from_secs(3600), Mode::Real).await;
+    assert_eq!(none, Purged { api_keys: tally(1, 0), access_keys: tally(2, 0) });
+    let both = Purged { api_keys: tally(1, 1), access_keys: tally(2, 1) };
+    assert_eq!(purge(Duration::ZERO, Mode::Dry).await, both);
+    assert_eq!(purge(Duration::ZERO, Mode::Real).await, both);
+    assert_eq!(admin.get("/access-keys").await.1.as_array().unwrap().len(), 1);
+    assert_eq!(admin.post("/api-keys", new).await.0, 201);
+    assert_eq!(purge(Duration::ZERO, Mode::Real).await, Purged { api_keys: tally(1, 0), access_keys: tally(1, 0) });
 }

@@ -1,4 +1,4 @@
-//! `gatepost purge`: removes keys that were shut off long ago.
+//! `gatepost purge`: removes keys and access keys that were shut off long ago.
 
 use anyhow::Context;
 use gatepost_control_plane::Mode;
@@ -22,6 +22,10 @@ pub(crate) async fn run(options: &Options, asked: &PurgeOptions) -> anyhow::Resu
         }
     };
     let verb = if asked.dry_run { "would be removed" } else { "removed" };
-    let report = format!("{} of {} keys {verb}", purged.removed, purged.seen);
+    let (keys, access_keys) = (purged.api_keys, purged.access_keys);
+    let report = format!(
+        "{} of {} keys and {} of {} access keys {verb}",
+        keys.removed, keys.seen, access_keys.removed, access_keys.seen
+    );
     output::line(&report).context(report)
 }

@@ -13,7 +13,7 @@ use crate::single::first_access_key;
 
 const CONNECTIONS: usize = 2000;
 /// What all of them may take of memory on one port. Where fewer are served, the others were closed.
-const MOST_KIB: u64 = 64 * 1024;
+const MOST_KIB: u64 = 96 * 1024;
 
 /// Connections on each of which one request was answered.
 async fn idle(address: SocketAddr, request: &str) -> Vec<TcpStream> {

@@ -115,9 +115,9 @@ async fn a_store_in_use_is_asked_to_import_and_purges_what_was_shut_off() {
         assert!(output.status.success(), "{}", told(&output));
         told(&output)
     };
-    assert_eq!(purge(&["--inactive-for", "1d"]), "0 of 2 keys removed\n");
-    assert_eq!(purge(&["--inactive-for", "0d", "--dry-run"]), "1 of 2 keys would be removed\n");
-    assert_eq!(purge(&["--inactive-for", "0d"]), "1 of 2 keys removed\n");
+    assert_eq!(purge(&["--inactive-for", "1d"]), "0 of 2 keys and 0 of 1 access keys removed\n");
+    assert_eq!(purge(&["--inactive-for", "0d", "--dry-run"]), "1 of 2 keys and 0 of 1 access keys would be removed\n");
+    assert_eq!(purge(&["--inactive-for", "0d"]), "1 of 2 keys and 0 of 1 access keys removed\n");
     let answer = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
     assert_eq!(answer.status(), 404);
     // Brought in again it is a new key, that was never used.

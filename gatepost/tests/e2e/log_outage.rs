@@ -111,7 +111,7 @@ fn a_command_says_what_it_did_where_it_cannot_print_it() {
     std::fs::write(directory.path().join("keys.csv"), "key,name,projectId\n").unwrap();
     for (arguments, done) in [
         (&["backup", "copy.redb"][..], "was written all the same"),
-        (&["purge", "--inactive-for", "90d"], "0 of 0 keys removed"),
+        (&["purge", "--inactive-for", "90d"], "0 of 0 keys and 0 of 1 access keys removed"),
         (&["import", "--format", "csv", "keys.csv"], "0 rows: 0 made"),
         (&["store", "upgrade"], "the store is in format 2"),
         (&["check", "--print-default"], "standard output cannot be written"),

@@ -9,9 +9,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client};
+use crate::process::run;
 use crate::site::{DEADLINE, Site};
 
 /// As many connections as the admin API serves at a time.
@@ -144,7 +146,7 @@ async fn probes_are_answered_beside_metrics_that_nobody_reads() {
 async fn an_account_alone_has_all_streams_and_gives_back_what_others_have_a_share_in() {
     let site = Site::start(0).await;
     let (first, _) = account(&site.admin).await;
-    let mut ended = tokio::task::JoinSet::new();
+    let mut ended = JoinSet::new();
     for _ in 0..STREAMS {
         let stream = stream(&first).await.expect("it is alone");
         ended.spawn(until_its_end(stream));
@@ -191,7 +193,7 @@ async fn others_wait_for_gateways_beside_an_account_that_has_all_these_waits() {
     let (key, _) = first.api_key(&project).await;
     // It is known and hears nothing.
     site.gateways[0].signal("-STOP");
-    let mut waits = tokio::task::JoinSet::new();
+    let mut waits = JoinSet::new();
     for _ in 0..WAITS {
         let (first, path) = (first.clone(), format!("/api-keys/{key}"));
         waits.spawn(async move { first.send_fenced(Method::DELETE, &path, String::new()).await.status() });
@@ -219,7 +221,7 @@ async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
     let site = Site::start(0).await;
     let gate = Gate::default();
     let (silent, receiver) = (Origin::behind(&gate), Origin::start());
-    let mut pings = tokio::task::JoinSet::new();
+    let mut pings = JoinSet::new();
     for _ in 0..2 {
         let (admin, _) = account(&site.admin).await;
         for _ in 0..10 {
@@ -237,4 +239,40 @@ async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
     while let Some(status) = pings.join_next().await {
         assert_eq!(status.unwrap(), 200);
     }
+}
+
+/// Keys of the account whose lists are asked for, and lists at a time.
+const LISTED: usize = 20_000;
+const LISTS: usize = 40;
+
+/// Asks for the whole list, again and again.
+async fn list_for_ever(admin: Admin) {
+    loop {
+        let list = admin.send(Method::GET, "/api-keys", String::new()).await;
+        drop(list.bytes().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_lists_of_an_account_hold_up_neither_probes_nor_others() {
+    let site = Site::start(1).await;
+    let project = site.admin.project().await;
+    let (directory, url) = (tempfile::tempdir().unwrap(), site.redis.url());
+    let keys = directory.path().join("keys.csv");
+    let rows: String = (0..LISTED).map(|number| format!("listed-key-{number},n\n")).collect();
+    std::fs::write(&keys, format!("key,name\n{rows}")).unwrap();
+    let import = ["import", "--store", &url, "--format", "csv", "--project", &project, keys.to_str().unwrap()];
+    assert!(run(directory.path(), &import).status.success());
+
+    let (other, _) = account(&site.admin).await;
+    let mut lists = JoinSet::new();
+    for _ in 0..LISTS {
+        lists.spawn(list_for_ever(Admin::new(site.admin.address, &site.admin.access_key)));
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ops = site.control_plane.ops;
+    all_are_answered(&format!("http://{ops}/livez"), "", "long lists, /livez").await;
+    let projects = format!("http://{}/projects", other.address);
+    all_are_answered(&projects, &other.access_key, "long lists, another account").await;
+    lists.abort_all();
 }

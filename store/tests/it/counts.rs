@@ -2,9 +2,9 @@
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccessKeyId;
-use gatepost_domain::record::{AccessKey, ApiKey, Metadata, Project, Record, Role, Status};
+use gatepost_domain::record::{AccessKey, Actor, ApiKey, Metadata, Project, Record, Role, Status};
 use gatepost_store::act::CommitAnswer;
-use gatepost_store::{AccountBounds, Format, Kind, Store, Versioned, Write, os_rng};
+use gatepost_store::{AccountBounds, Change, Format, Kind, Store, Versioned, Write, os_rng};
 use gatepost_test_support::records::{account, project, stamps};
 use tokio::task::JoinSet;
 
@@ -13,7 +13,12 @@ use crate::fixture::{Fixture, Place, api_key, change, commit};
 const FEW: AccountBounds = AccountBounds { api_keys: 2, projects: 2, access_keys: 1, bytes: 0 };
 
 async fn create(store: &Store, action: Action, record: impl Into<Record>) -> CommitAnswer {
-    store.commit(&change(action, vec![Write::create(record)], None)).await.unwrap()
+    create_by(Actor::AccessKey(AccessKeyId::generate(&mut os_rng())), store, action, record).await
+}
+
+async fn create_by(actor: Actor, store: &Store, action: Action, record: impl Into<Record>) -> CommitAnswer {
+    let change = Change { actor, ..change(action, vec![Write::create(record)], None) };
+    store.commit(&change).await.unwrap()
 }
 
 async fn create_key(store: &Store, project: &Project) -> CommitAnswer {
@@ -101,6 +106,8 @@ async fn access_keys_are_bounded(test: &Fixture) {
     assert!(is_written(&with_status(Status::Inactive, Action::AccessKeyDeleted).await));
     assert!(is_written(&create(store, Action::AccessKeyCreated, access_key(test)).await));
     assert_eq!(with_status(Status::Active, Action::AccessKeyUpdated).await, full, "one that comes back counts too");
+    let by_operator = create_by(Actor::Operator, store, Action::AccessKeyCreated, access_key(test)).await;
+    assert!(is_written(&by_operator), "the way back in");
 }
 
 fn of_size(key: &Versioned<ApiKey>, size: usize) -> Record {

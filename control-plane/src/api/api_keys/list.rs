@@ -4,8 +4,8 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use gatepost_domain::record::{ApiKey, Status};
+use gatepost_store::Versioned;
 use gatepost_store::act::Order;
-use gatepost_store::{MAX_PAGE, Versioned};
 use gatepost_wire::ApiKeyBody;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -16,7 +16,7 @@ use crate::api::paging;
 use crate::caller::Caller;
 use crate::failure::Result;
 use crate::use_cases::api_keys::{KeyFilter, KeyList, Wanted};
-use crate::use_cases::lists::{Part, Selection};
+use crate::use_cases::lists::{PART, Part, Selection};
 use crate::use_cases::long_answer::LongAnswer;
 
 /// The answer to a request for a list.
@@ -41,10 +41,12 @@ async fn selected(
 ) -> Result<Part<ApiKeyBody>> {
     while let Some((position, size)) = selection.wants() {
         answer.check().await?;
-        let page = answer.control_plane.keys_page(&answer.caller, list, &position, size).await?;
+        let _turn = answer.control_plane.list_turn(&answer.caller).await?;
+        let page = answer.control_plane.keys_page(list, &position, size).await?;
         selection.take(page, |key| filter.wants(key));
     }
     let part = answer.control_plane.part(&list.name, selection)?;
+    let _turn = answer.control_plane.list_turn(&answer.caller).await?;
     Ok(Part { items: bodies(&answer.control_plane, &part.items).await?, next: part.next })
 }
 
@@ -112,7 +114,8 @@ impl Rest {
         while let Some(position) = self.position.take() {
             self.answer.check().await?;
             let LongAnswer { control_plane, caller, .. } = &self.answer;
-            let page = control_plane.keys_page(caller, &self.list, &position, MAX_PAGE).await?;
+            let _turn = control_plane.list_turn(caller).await?;
+            let page = control_plane.keys_page(&self.list, &position, PART).await?;
             self.position = page.next;
             let wanted = page.items.into_iter().filter(|key| self.filter.wants(&key.record));
             let mut wanted: Vec<Versioned<ApiKey>> = wanted.collect();

@@ -77,7 +77,11 @@ impl ControlPlane {
         let only = named.clone().or_else(|| caller.project.clone());
         let mut projects = match &only {
             Some(only) => vec![(String::new(), only.clone())],
-            None => self.projects_by_position(caller).await?.into_iter().map(|(at, found)| (at, found.id)).collect(),
+            None => {
+                let _turn = self.list_turn(caller).await?;
+                let projects = self.projects_by_position(caller).await?;
+                projects.into_iter().map(|(at, found)| (at, found.id)).collect()
+            }
         };
         if order == Order::NewestFirst {
             projects.reverse();
@@ -87,25 +91,16 @@ impl ControlPlane {
     }
 
     /// Keys of a list after a position: of one project at most, so a page may be empty and not the last.
-    pub(crate) async fn keys_page(
-        &self,
-        caller: &Caller,
-        list: &KeyList,
-        position: &str,
-        limit: u32,
-    ) -> Result<Page<ApiKey>> {
+    pub(crate) async fn keys_page(&self, list: &KeyList, position: &str, limit: u32) -> Result<Page<ApiKey>> {
         let (at, after) = position.split_once(' ').unwrap_or_default();
         let place = list.place_of(at);
         let Some((project_at, project)) = list.projects.get(place) else {
             return Ok(Page { items: Vec::new(), positions: Vec::new(), next: None });
         };
         let after = if project_at == at { after } else { "" };
-        let page = {
-            let _place = self.list_place(caller).await?;
-            match list.order {
-                Order::OldestFirst => self.store.api_keys(project, after, limit).await?,
-                Order::NewestFirst => self.store.newest_api_keys(project, after, limit).await?,
-            }
+        let page = match list.order {
+            Order::OldestFirst => self.store.api_keys(project, after, limit).await?,
+            Order::NewestFirst => self.store.newest_api_keys(project, after, limit).await?,
         };
         let of_key = |position: String| format!("{project_at} {position}");
         let next_project = list.projects.get(place + 1).map(|(position, _)| format!("{position} "));

@@ -90,7 +90,8 @@ impl ControlPlane {
         let mut answer = LongAnswer::new(self, caller, list.named.clone());
         while let Some((position, size)) = selection.wants() {
             answer.check().await?;
-            let page = answer.control_plane.keys_page(&answer.caller, &list, &position, size).await?;
+            let _turn = answer.control_plane.list_turn(&answer.caller).await?;
+            let page = answer.control_plane.keys_page(&list, &position, size).await?;
             selection.take(page, |key| key.id.as_str() != named && needle.is_in(key));
         }
         let (found, position, rest) = selection.end();
