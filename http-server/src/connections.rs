@@ -216,7 +216,8 @@ mod tests {
         let all = Connections::new(caps, metrics);
         let places: Vec<Place> = [1, 2, 2, 2].into_iter().map(|last| all.enter(client(last)).unwrap()).collect();
         places.iter().for_each(|place| place.activity.request_began());
-        let _probe = all.enter(client(3)).unwrap();
+        let probe = all.enter(client(3)).unwrap();
+        probe.activity.request_began();
         assert_eq!(places.iter().map(is_open).collect::<Vec<_>>(), [true, false, true, true]);
         let _own = all.enter(client(1)).unwrap();
         assert_eq!(places.iter().map(is_open).collect::<Vec<_>>(), [true, false, false, true]);
