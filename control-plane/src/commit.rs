@@ -9,7 +9,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_domain::time::Version;
 use gatepost_store::act::{CommitAnswer, CursorState};
-use gatepost_store::{Change, Kind, Origin, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::{AccountResource, Change, Origin, StoreErrorKind, Versioned, Write, os_rng};
 
 use crate::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -82,15 +82,18 @@ impl ControlPlane {
     }
 
     /// The refusal of what would give an account more than it may have.
-    pub(crate) fn over_bound(&self, kind: Kind, bound: u64) -> Failure {
-        let (setting, what) = match kind {
-            Kind::ApiKeys => (
+    pub(crate) fn over_bound(&self, resource: AccountResource, bound: u64) -> Failure {
+        let (setting, what) = match resource {
+            AccountResource::ApiKeys => (
                 "max_keys",
                 "API keys; revoked ones, and those of deleted projects, count until the operator purges them",
             ),
-            Kind::Projects => ("max_projects", "projects: delete one first"),
-            Kind::AccessKeys => ("max_access_keys", "access keys: delete one first"),
-            Kind::Bytes => ("max_bytes", "bytes of records, a quarter of it for changes: make fewer or shorter ones"),
+            AccountResource::Projects => ("max_projects", "projects: delete one first"),
+            AccountResource::AccessKeys => ("max_access_keys", "access keys: delete one first"),
+            AccountResource::Bytes => (
+                "max_bytes",
+                "bytes of records, and a quarter more by changes: shorten some, or have the operator purge what was revoked",
+            ),
         };
         self.metrics.over_bound(setting);
         let detail = format!("accounts.{setting}: the account may have no more than {bound} {what}");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatepost_http_server::{Caps, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhileAtWork};
+use gatepost_http_server::{Caps, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhenAllBusy};
 use gatepost_runtime::Task;
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -55,7 +55,7 @@ impl ControlPlaneServer {
         let options = ServerOptions {
             address,
             listener: "admin",
-            caps: Caps { connections: MAX_CONNECTIONS, of_a_client, while_at_work: WhileAtWork::Refuse },
+            caps: Caps { connections: MAX_CONNECTIONS, of_a_client, when_all_busy: WhenAllBusy::Refuse },
             tasks: TASKS,
             registry,
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{AccountWas, ControlPlane, Mode, NewAccessKey, Purged, Tally};
+use gatepost_control_plane::{AccountWas, ControlPlane, Mode, NewAccessKey, Purged};
 use gatepost_domain::record::Role;
 use gatepost_runtime::{Task, spawn, supervise};
 use gatepost_store::{Format, Store, StoreUpgrade};
@@ -52,7 +52,7 @@ enum Answer {
     Revoked,
     BackedUp { bytes: u64 },
     Imported(Report),
-    Purged { api_keys: [u64; 2], access_keys: [u64; 2] },
+    Purged(Purged),
     StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String>, counted: u64 },
     Failed(String),
 }
@@ -196,10 +196,7 @@ pub(crate) async fn import(directory: &Path, order: &Order) -> anyhow::Result<Op
 pub(crate) async fn purge(directory: &Path, inactive_for: Duration, dry_run: bool) -> anyhow::Result<Option<Purged>> {
     match ask(directory, &Request::Purge { inactive_for_s: inactive_for.as_secs(), dry_run }).await? {
         None => Ok(None),
-        Some(Answer::Purged { api_keys: [seen, removed], access_keys: [seen_access_keys, removed_access_keys] }) => {
-            let access_keys = Tally { seen: seen_access_keys, removed: removed_access_keys };
-            Ok(Some(Purged { api_keys: Tally { seen, removed }, access_keys }))
-        }
+        Some(Answer::Purged(purged)) => Ok(Some(purged)),
         Some(Answer::Failed(why)) => bail!(why),
         Some(_) => bail!(NOT_ASKED),
     }
@@ -280,9 +277,7 @@ async fn answer(request: Request, control_plane: &ControlPlane, store: &Store) -
         }
         Request::Purge { inactive_for_s, dry_run } => {
             let mode = if dry_run { Mode::Dry } else { Mode::Real };
-            let purged = control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
-            let of = |tally: Tally| [tally.seen, tally.removed];
-            Ok(Answer::Purged { api_keys: of(purged.api_keys), access_keys: of(purged.access_keys) })
+            Ok(Answer::Purged(control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?))
         }
     }
 }

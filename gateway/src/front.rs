@@ -21,11 +21,11 @@ pub(crate) const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// The target that is no resource (RFC 9112 section 3.2.4).
 const ASTERISK: &str = "*";
 
-/// What a request is for.
+/// Who a request is for.
 #[derive(Debug)]
-pub(crate) enum Aim<'a> {
+pub(crate) enum Destination<'a> {
     /// Something of an upstream.
-    Resource(Front<'a>),
+    Upstream(Front<'a>),
     /// The gateway itself: `OPTIONS *` (RFC 9110 section 9.3.7), with what follows its header.
     Gateway(Body),
 }
@@ -80,7 +80,11 @@ impl Front<'_> {
 }
 
 /// Judges a request by its parsed and by its raw header.
-pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: u64) -> Result<Aim<'a>, ErrorCode> {
+pub(crate) fn check<'a>(
+    request: &'a RequestHeader,
+    raw: &[u8],
+    max_body_bytes: u64,
+) -> Result<Destination<'a>, ErrorCode> {
     check_size(request, raw)?;
     check_lines(raw)?;
     check_version_and_method(request)?;
@@ -88,8 +92,8 @@ pub(crate) fn check<'a>(request: &'a RequestHeader, raw: &[u8], max_body_bytes: 
     check_expectation(request)?;
     let (authority, host) = authority(request)?;
     match resource(request, authority) {
-        Ok((path, query, form)) => Ok(Aim::Resource(Front { host, path, body, query, form })),
-        Err(ErrorCode::BadPath) if is_for_gateway(request, authority) => Ok(Aim::Gateway(body)),
+        Ok((path, query, form)) => Ok(Destination::Upstream(Front { host, path, body, query, form })),
+        Err(ErrorCode::BadPath) if is_for_gateway(request, authority) => Ok(Destination::Gateway(body)),
         Err(code) => Err(code),
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::Peer;
 use crate::context::{Context, Outcome, Pass};
-use crate::front::{Aim, Target};
+use crate::front::{Destination, Target};
 use crate::message_end::Body;
 use crate::options::Auth;
 use crate::proxy::Proxy;
@@ -21,24 +21,24 @@ use crate::{client, credential, front, respond};
 
 /// Who answers a request that nothing is wrong with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answerer {
+pub(crate) enum AnsweredBy {
     Upstream,
     Gateway,
 }
 
 impl Proxy {
     /// Who answers a request, or the problem to answer with.
-    pub(crate) async fn judge(&self, session: &mut Session, context: &mut Context) -> Result<Answerer, ErrorCode> {
+    pub(crate) async fn judge(&self, session: &mut Session, context: &mut Context) -> Result<AnsweredBy, ErrorCode> {
         if watched::header_was_read() == RequestLine::Repaired {
             return Err(ErrorCode::BadRequest);
         }
         let front = match front::check(session.req_header(), &session.to_h1_raw(), self.limits.max_body_bytes)? {
-            Aim::Resource(front) => front,
-            Aim::Gateway(body) => {
+            Destination::Upstream(front) => front,
+            Destination::Gateway(body) => {
                 watched::body_follows(body);
                 context.target = Some(Target::of_gateway());
                 context.outcome = Outcome::Anonymous;
-                return Ok(Answerer::Gateway);
+                return Ok(AnsweredBy::Gateway);
             }
         };
         let found = self.routes.find(front.host, &front.path, &session.req_header().method);
@@ -67,7 +67,7 @@ impl Proxy {
             }
         };
         self.authenticate(session, context, route, client).await?;
-        Ok(Answerer::Upstream)
+        Ok(AnsweredBy::Upstream)
     }
 
     /// A client behind a trusted proxy has no cap on connections, so on requests.

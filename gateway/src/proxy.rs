@@ -25,7 +25,7 @@ use crate::client_counts::ClientCounts;
 use crate::context::Context;
 use crate::front::Target;
 use crate::in_flight::InFlight;
-use crate::judge::Answerer;
+use crate::judge::AnsweredBy;
 use crate::message_end::Body;
 use crate::metrics::Metrics;
 use crate::options::Limits;
@@ -87,8 +87,8 @@ impl ProxyHttp for Proxy {
     /// Front, route, credential, verdict.
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         match self.judge(session, context).await {
-            Ok(Answerer::Upstream) => Ok(GO_ON),
-            Ok(Answerer::Gateway) => {
+            Ok(AnsweredBy::Upstream) => Ok(GO_ON),
+            Ok(AnsweredBy::Gateway) => {
                 respond::options(session, context).await?;
                 Ok(ANSWERED)
             }

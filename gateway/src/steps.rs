@@ -13,7 +13,7 @@ use prometheus::Registry;
 use crate::access_log::Line;
 use crate::client::Client;
 use crate::context::{Context, Outcome};
-use crate::front::Aim;
+use crate::front::Destination;
 use crate::in_flight::InFlight;
 use crate::listed::Strip;
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ impl Steps {
     /// The strict front, the canonical path included, and the choice of a route.
     pub fn front_and_route(&self) {
         let front = front::check(&self.request, &self.raw, self.max_body_bytes);
-        if let Ok(Aim::Resource(front)) = black_box(front) {
+        if let Ok(Destination::Upstream(front)) = black_box(front) {
             black_box(matches!(self.routes.find(front.host, &front.path, &self.request.method), Found::Route(..)));
         }
     }

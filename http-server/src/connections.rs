@@ -3,7 +3,7 @@
 //! A new connection always finds a place if any other waits for its client: that one is closed whose client has let the
 //! server wait the longest, among those of the client that has the most. So whoever holds many connections and does
 //! nothing with them loses them, and a probe is answered whatever else happens. Where the server is at work on all of
-//! them, [`WhileAtWork`] decides.
+//! them, [`WhenAllBusy`] decides.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -24,12 +24,12 @@ pub struct Caps {
     /// Of one client: an address of version 4, or a network of 64 bits of version 6.
     pub of_a_client: usize,
     /// What becomes of a new one while the server is at work on all of them.
-    pub while_at_work: WhileAtWork,
+    pub when_all_busy: WhenAllBusy,
 }
 
 /// What becomes of a new connection while the server is at work on all that there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhileAtWork {
+pub enum WhenAllBusy {
     /// It is refused.
     Refuse,
     /// The oldest is closed for it, of the client that has the most: where a probe must be answered whatever the server
@@ -82,7 +82,7 @@ impl Connections {
         let is_client_full = state.count(client) >= self.caps.of_a_client;
         if is_client_full || state.open.len() >= self.caps.connections {
             let of = is_client_full.then_some(client);
-            let Some(given_up) = state.longest_waiting(of).or_else(|| self.oldest_at_work(&state, of)) else {
+            let Some(given_up) = state.longest_waiting(of).or_else(|| self.oldest_busy(&state, of)) else {
                 drop(state);
                 self.metrics.closed(Closed::Refused);
                 return None;
@@ -99,10 +99,10 @@ impl Connections {
         Some(Place { id, connections: Arc::clone(self), activity, close })
     }
 
-    fn oldest_at_work(&self, state: &State, of: Option<IpAddr>) -> Option<u64> {
-        match self.caps.while_at_work {
-            WhileAtWork::Refuse => None,
-            WhileAtWork::CloseOldest => state.oldest(of),
+    fn oldest_busy(&self, state: &State, of: Option<IpAddr>) -> Option<u64> {
+        match self.caps.when_all_busy {
+            WhenAllBusy::Refuse => None,
+            WhenAllBusy::CloseOldest => state.oldest(of),
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
 
     fn connections(connections: usize, of_a_client: usize) -> Arc<Connections> {
         let metrics = Metrics::register(&Registry::new(), "test").unwrap();
-        Connections::new(Caps { connections, of_a_client, while_at_work: WhileAtWork::Refuse }, metrics)
+        Connections::new(Caps { connections, of_a_client, when_all_busy: WhenAllBusy::Refuse }, metrics)
     }
 
     fn client(last: u8) -> IpAddr {
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn the_oldest_gives_way_where_the_server_is_at_work_on_all() {
         let metrics = Metrics::register(&Registry::new(), "test").unwrap();
-        let caps = Caps { connections: 4, of_a_client: 3, while_at_work: WhileAtWork::CloseOldest };
+        let caps = Caps { connections: 4, of_a_client: 3, when_all_busy: WhenAllBusy::CloseOldest };
         let all = Connections::new(caps, metrics);
         let places: Vec<Place> = [1, 2, 2, 2].into_iter().map(|last| all.enter(client(last)).unwrap()).collect();
         places.iter().for_each(|place| place.activity.request_began());

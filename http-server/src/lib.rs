@@ -10,6 +10,6 @@ mod server;
 mod stream;
 
 pub use body::BodyTimedOut;
-pub use connections::{Caps, WhileAtWork};
+pub use connections::{Caps, WhenAllBusy};
 pub use host::{HostFault, HostRule, Names};
 pub use server::{HttpServer, NotStarted, ServerOptions, ServerTasks};

@@ -295,7 +295,7 @@ mod tests {
         let options = ServerOptions {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             listener: "test",
-            caps: Caps { connections, of_a_client: connections, while_at_work: crate::WhileAtWork::Refuse },
+            caps: Caps { connections, of_a_client: connections, when_all_busy: crate::WhenAllBusy::Refuse },
             tasks: TASKS,
             registry: &Registry::new(),
         };

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use gatepost_http_server::{
-    Caps, HostFault, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhileAtWork,
+    Caps, HostFault, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhenAllBusy,
 };
 use gatepost_runtime::Task;
 use http::StatusCode;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::readiness::Readiness;
 
 /// Connections at a time.
-const CAPS: Caps = Caps { connections: 100, of_a_client: 50, while_at_work: WhileAtWork::CloseOldest };
+const CAPS: Caps = Caps { connections: 100, of_a_client: 50, when_all_busy: WhenAllBusy::CloseOldest };
 /// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
 

@@ -11,7 +11,7 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, GatewayId, KeyId};
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::counts::{Bounds, Kind, Place};
+use crate::counts::{AccountBounds, AccountResource, IndexEntry};
 use crate::format::Format;
 
 pub use queue::{
@@ -76,8 +76,8 @@ pub struct RawWrite {
     pub expect_event: Option<EventId>,
     /// What it shall be; absent to remove it.
     pub new: Option<Image>,
-    /// Where it counts.
-    pub(crate) place: Place,
+    /// Its entry in an index, by which it is counted.
+    pub(crate) entry: IndexEntry,
 }
 
 /// One write of state and stream.
@@ -99,7 +99,7 @@ pub struct RawCommit {
     /// Whose records they are.
     pub account: Option<AccountId>,
     /// How much the account may have then; none if nothing is refused for that.
-    pub(crate) bounds: Option<Bounds>,
+    pub(crate) bounds: Option<AccountBounds>,
     /// What the stream tells.
     pub told: Told,
     /// A secret that the event's deliveries carry, sealed and bound to the event id.
@@ -204,8 +204,8 @@ pub enum CommitAnswer {
     DigestTaken,
     /// The stream is at its cap and the deliverer is behind.
     StreamFull,
-    /// The account has as much of this as it may have.
-    OverBound(Kind, u64),
+    /// The account would have more of this than it may have, which is so much.
+    OverBound(AccountResource, u64),
 }
 
 /// An entry as read. Where fields cannot be understood, what can is still there.

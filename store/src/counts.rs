@@ -8,7 +8,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::AccountId;
 use gatepost_domain::record::{Actor, Record, Status};
 
-use crate::act::{IndexName, RawCommit, Urgency};
+use crate::act::{IndexName, Urgency};
 use crate::change::{self, Change};
 use crate::error::Result;
 use crate::records::MAX_PAGE;
@@ -32,22 +32,32 @@ impl AccountBounds {
     /// What holds unless something else is configured.
     pub const DEFAULT: Self = Self { api_keys: 10_000_000, projects: 10_000, access_keys: 10_000, bytes: 0 };
 
-    /// The bound of a kind for what creates something, or for what does not; none if there is none.
-    pub(crate) fn of(&self, kind: Kind, creates: Creates) -> Option<u64> {
-        match (kind, creates) {
-            (Kind::ApiKeys, _) => Some(self.api_keys),
-            (Kind::Projects, _) => Some(self.projects),
-            (Kind::AccessKeys, _) => Some(self.access_keys),
-            (Kind::Bytes, _) if self.bytes == 0 => None,
-            (Kind::Bytes, Creates::Yes) => Some(self.bytes),
-            (Kind::Bytes, Creates::No) => Some(self.bytes.saturating_add(self.bytes / 4)),
+    /// The bound of a resource; none if there is none.
+    pub(crate) fn of(&self, resource: AccountResource) -> Option<u64> {
+        match resource {
+            AccountResource::ApiKeys => Some(self.api_keys),
+            AccountResource::Projects => Some(self.projects),
+            AccountResource::AccessKeys => Some(self.access_keys),
+            AccountResource::Bytes => (self.bytes > 0).then_some(self.bytes),
         }
     }
 }
 
-/// What is counted.
+/// The bounds that a commit must keep. None for what shuts something off, and for access keys that the operator makes:
+/// they are the way back in.
+pub(crate) fn bounds_of(change: &Change, of_account: AccountBounds) -> Option<AccountBounds> {
+    let is_way_in = change.action == Action::AccessKeyCreated && change.actor == Actor::Operator;
+    if change.urgency() == Urgency::ShutsOff || is_way_in {
+        return None;
+    }
+    let creates = change.writes.iter().any(|write| write.old.is_none());
+    let extra = if creates { 0 } else { of_account.bytes / 4 };
+    Some(AccountBounds { bytes: of_account.bytes.saturating_add(extra), ..of_account })
+}
+
+/// What an account has a number of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum AccountResource {
     /// API keys.
     ApiKeys,
     /// Projects.
@@ -58,11 +68,11 @@ pub enum Kind {
     Bytes,
 }
 
-impl Kind {
+impl AccountResource {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::ApiKeys, Self::Projects, Self::AccessKeys, Self::Bytes];
 
-    /// As it stands in the store; for kinds of records, what the names of their indexes begin with.
+    /// Its name in the store; for records, what the names of their indexes begin with.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKeys => "api-keys",
@@ -72,34 +82,26 @@ impl Kind {
         }
     }
 
-    /// The kind of a name that [`Kind::as_str`] gives.
+    /// The resource of a name that [`AccountResource::as_str`] gives.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|resource| resource.as_str() == name)
     }
 }
 
-/// Whether a commit makes something new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Creates {
-    Yes,
-    No,
-}
-
-/// The place of a record among what is counted.
+/// The entry of a record in the index that lists it, and what a write of the record does to the counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The index that lists it.
+pub(crate) struct IndexEntry {
     pub(crate) index: IndexName,
-    /// Its member there.
     pub(crate) member: String,
-    /// By how much a write changes the number of its kind.
-    pub(crate) more: i64,
+    /// Added to the number of resources of its kind: -1, 0 or 1.
+    pub(crate) delta: i64,
 }
 
-/// Where a write of a record counts.
-pub(crate) fn place(subject: &Record, old: Option<&Record>, new: Option<&Record>) -> Place {
-    let (index, member) = change::index_of(subject);
-    Place { index, member, more: weight(new) - weight(old) }
+impl IndexEntry {
+    pub(crate) fn of_write(subject: &Record, old: Option<&Record>, new: Option<&Record>) -> Self {
+        let (index, member) = change::index_of(subject);
+        Self { index, member, delta: weight(new) - weight(old) }
+    }
 }
 
 /// What a record adds to the number of its kind.
@@ -111,33 +113,6 @@ fn weight(record: Option<&Record>) -> i64 {
         Some(Record::AccessKey(key)) => key.status == Status::Active,
     };
     i64::from(counts)
-}
-
-/// The bounds that a commit must keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    of_account: AccountBounds,
-    creates: Creates,
-}
-
-impl Bounds {
-    /// None for what shuts something off, and for access keys that the operator makes: they are the way back in.
-    pub(crate) fn of(change: &Change, of_account: AccountBounds) -> Option<Self> {
-        let is_new = change.writes.iter().any(|write| write.old.is_none());
-        let creates = if is_new { Creates::Yes } else { Creates::No };
-        let is_way_in = change.action == Action::AccessKeyCreated && change.actor == Actor::Operator;
-        (change.urgency() == Urgency::Ordinary && !is_way_in).then_some(Self { of_account, creates })
-    }
-
-    /// The bound of a kind; none if there is none.
-    pub(crate) fn get(self, kind: Kind) -> Option<u64> {
-        self.of_account.of(kind, self.creates)
-    }
-}
-
-/// The bound of a kind that a commit must keep; none if there is none.
-pub(crate) fn bound_of(commit: &RawCommit, kind: Kind) -> Option<u64> {
-    commit.bounds.and_then(|bounds| bounds.get(kind))
 }
 
 /// The indexes that begin with a record, by the kind of the index that lists it: whatever stands in them was made

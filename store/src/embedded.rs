@@ -105,7 +105,7 @@ impl Embedded {
                 return Ok(());
             }
             if head.format > Format::FIRST.number() {
-                counts::counts_all(&mut meta)?;
+                counts::mark_counted(&mut meta)?;
             }
             put_head(&mut meta, &head)
         })

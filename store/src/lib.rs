@@ -32,7 +32,7 @@ mod usage;
 mod user_secrets;
 
 pub use change::{Change, Origin, Versioned, Write};
-pub use counts::{AccountBounds, Kind};
+pub use counts::{AccountBounds, AccountResource};
 pub use edge::{FoundKey, Lookup};
 pub use entry::{Entry, EntryHead, Told};
 pub use envelope::{MasterKey, NotAMasterKey};

@@ -11,7 +11,7 @@ use crate::act::{
     CommitAnswer, IndexName, Loosens, Order, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold,
 };
 use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
-use crate::counts::{self, Bounds};
+use crate::counts::{self, IndexEntry};
 use crate::entry;
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{Format, LaterFormat};
@@ -59,11 +59,15 @@ impl Store {
             let written = self.in_format(change, format.unwrap_or(Format::LATEST))?;
             let mut raw = raw_commit(&written, origin.address, sealed.clone())?;
             raw.format = format;
-            raw.bounds = Bounds::of(change, self.account_bounds);
+            raw.bounds = counts::bounds_of(change, self.account_bounds);
             if origin.loosens_checksum == Loosens::Yes {
                 raw.loosens_checksum = Loosens::Yes;
             }
             match self.backend.commit(raw).await? {
+                // What is configured, and not what is left for changes beyond it.
+                Ok(CommitAnswer::OverBound(of, bound)) => {
+                    return Ok(CommitAnswer::OverBound(of, self.account_bounds.of(of).unwrap_or(bound)));
+                }
                 Ok(answer) => return Ok(answer),
                 Err(LaterFormat(number)) => {
                     self.heard_of_format(number);
@@ -279,7 +283,7 @@ fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
         expect: write.old.as_ref().map(|old| old.version),
         expect_event: write.old.as_ref().map(|old| old.event.clone()),
         new: write.new.as_ref().map(|record| shape::encode(record, &unknown)).transpose()?,
-        place: counts::place(subject, old, write.new.as_ref()),
+        entry: IndexEntry::of_write(subject, old, write.new.as_ref()),
     });
     Ok(())
 }

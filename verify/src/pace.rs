@@ -43,8 +43,13 @@ impl<K: Hash + Eq + Send + Sync + 'static> Pace<K> {
 
     /// Counts that something was done.
     pub fn spend(&self, who: K, now: Uptime) {
+        self.spend_many(who, 1, now);
+    }
+
+    /// Counts that something was done so many times.
+    pub fn spend_many(&self, who: K, times: u64, now: Uptime) {
         let spent_until_ms = self.spent_until_ms.get_with(who, Arc::default);
-        let later = |until_ms: u64| Some(until_ms.max(now.as_ms()) + self.every_ms);
+        let later = |until_ms: u64| Some(until_ms.max(now.as_ms()) + times * self.every_ms);
         // The closure always has an answer, so this does not fail.
         let _ = spent_until_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
     }

@@ -106,7 +106,7 @@ impl ControlPlane {
             project,
             role: role.ok_or_else(|| Failure::invalid("role: must be admin, user or viewer"))?,
             name: text::name(asked.name)?,
-            expires_at: self.future(asked.expiry)?,
+            expires_at: self.future_expiry(asked.expiry)?,
         };
         let (access_key, secret) = self.new_access_key(wanted, caller.actor())?;
         let writes = vec![Write::create(access_key.clone())];
@@ -117,7 +117,7 @@ impl ControlPlane {
     }
 
     /// The moment from which a new access key may not be used any more.
-    fn future(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
+    fn future_expiry(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
         let expires_at = expiry.map(|text| text::moment("expiry", &text)).transpose()?;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
             return Err(Failure::invalid("expiry: is in the past"));

@@ -54,6 +54,7 @@ impl ControlPlane {
         let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
         let mut at = from;
         while at < to {
+            let _turn = self.list_turn(caller).await?;
             let until = at.plus(READ_AT_ONCE).min(to);
             for usage in self.store.usage(&project, of, at, until).await? {
                 let start = grouping.start(usage.hour);

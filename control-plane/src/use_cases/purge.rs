@@ -7,6 +7,7 @@ use gatepost_domain::id::AccountId;
 use gatepost_domain::record::{Actor, ApiKey, Project, Record, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{Format, MAX_PAGE, Versioned, Write};
+use serde::{Deserialize, Serialize};
 
 use super::import::Mode;
 use crate::ControlPlane;
@@ -14,7 +15,7 @@ use crate::commit::Committed;
 use crate::failure::{Failure, Result};
 
 /// What a purge did, or would do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purged {
     /// API keys.
     pub api_keys: Tally,
@@ -23,7 +24,7 @@ pub struct Purged {
 }
 
 /// Records of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Those that were looked at.
     pub seen: u64,
@@ -88,8 +89,8 @@ impl ControlPlane {
         loop {
             let page = self.store.api_keys(&project.id, &after, MAX_PAGE).await?;
             for key in page.items {
-                let off_since = off_since(&key.record, project);
-                tally.add(self.remove_if_old(key, Action::ApiKeyPurged, off_since, rule).await?);
+                let inactive_since = inactive_since(&key.record, project);
+                tally.add(self.remove_if_old(key, Action::ApiKeyPurged, inactive_since, rule).await?);
             }
             match page.next {
                 Some(next) => after = next,
@@ -107,8 +108,8 @@ impl ControlPlane {
         loop {
             let page = self.store.access_keys(account, &after, MAX_PAGE).await?;
             for key in page.items {
-                let off_since = (key.record.status == Status::Inactive).then_some(key.record.stamps.updated_at);
-                tally.add(self.remove_if_old(key, Action::AccessKeyPurged, off_since, rule).await?);
+                let inactive_since = (key.record.status == Status::Inactive).then_some(key.record.stamps.updated_at);
+                tally.add(self.remove_if_old(key, Action::AccessKeyPurged, inactive_since, rule).await?);
             }
             match page.next {
                 Some(next) => after = next,
@@ -122,10 +123,10 @@ impl ControlPlane {
         &self,
         found: Versioned<T>,
         action: Action,
-        off_since: Option<Timestamp>,
+        inactive_since: Option<Timestamp>,
         rule: Rule,
     ) -> Result<Outcome> {
-        let is_old = off_since.is_some_and(|since| rule.inactive_for < self.now().since(since));
+        let is_old = inactive_since.is_some_and(|since| rule.inactive_for < self.now().since(since));
         match (is_old, rule.mode) {
             (false, _) => Ok(Outcome::Stays),
             (true, Mode::Dry) => Ok(Outcome::Removed),
@@ -138,7 +139,7 @@ impl ControlPlane {
 }
 
 /// Since when a key cannot be used, by itself or with its project; none if it can.
-fn off_since(key: &ApiKey, project: &Project) -> Option<Timestamp> {
+fn inactive_since(key: &ApiKey, project: &Project) -> Option<Timestamp> {
     match (key.status, project.status) {
         (Status::Inactive, _) => Some(key.stamps.updated_at),
         (Status::Active, Status::Inactive) => Some(project.stamps.updated_at),

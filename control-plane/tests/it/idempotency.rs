@@ -136,3 +136,28 @@ async fn who_repeats_a_request_that_was_done_and_never_answered_is_told_what_was
     let used = caller.get(&format!("/api-keys/auth/{}", text(&answer, "key"))).await;
     assert_eq!(used.0, 200, "the value that was told is not the key's");
 }
+
+#[tokio::test]
+async fn answers_are_kept_for_an_account_up_to_a_length_in_all() {
+    let fixture = Fixture::start().await;
+    let [one, same] = [fixture.caller("a", None, Role::User).await, fixture.caller("a", None, Role::User).await];
+    let other = fixture.caller("b", None, Role::User).await;
+    let long = json!({"customMetaData": {"text": "x".repeat(16_000)}});
+    let key = one.key(&one.project().await, long).await;
+    let path = format!("/api-keys/auth/{}", text(&key, "key"));
+    let others_key = other.key(&other.project().await, json!({})).await;
+    fixture.stop_uptime();
+    let mut kept = 0;
+    while post([&one, &same][kept % 2], &path, &format!("key-{kept}"), &json!(null)).await.0 == 200 {
+        kept += 1;
+    }
+    // 10,000 of 2 KiB at once, and these have between 8 and 9 times as much.
+    assert!((10_000 / 9..=10_000 / 8).contains(&kept), "{kept}");
+    assert_eq!(post(&same, &path, "another", &json!(null)).await.0, 429);
+    assert_eq!(post(&one, &path, "key-0", &json!(null)).await.0, 200, "what is kept is told");
+    let path = format!("/api-keys/auth/{}", text(&others_key, "key"));
+    assert_eq!(post(&other, &path, "key-0", &json!(null)).await.0, 200, "others have their own");
+    fixture.pass(Duration::from_secs(1));
+    let path = format!("/api-keys/auth/{}", text(&key, "key"));
+    assert_eq!(post(&one, &path, "later", &json!(null)).await.0, 200);
+}

@@ -10,7 +10,7 @@ use super::tables::{COUNTING, COUNTS, INDEX, META, RECORDS};
 use super::{Embedded, failure, number, set_number};
 use crate::act::{CommitAnswer, Image, IndexName, RawCommit, RecordName};
 use crate::change::MOMENT_DIGITS;
-use crate::counts::{INDEXES_OF, Kind, bound_of};
+use crate::counts::{AccountResource, INDEXES_OF, IndexEntry};
 use crate::error::Result;
 use crate::packed::{pack_image, unpack};
 
@@ -19,7 +19,7 @@ const COUNTED: &str = "counted";
 /// What was there before is being counted.
 const BEGUN: u64 = 1;
 /// Everything is counted.
-pub(super) const ENDED: u64 = 2;
+const ENDED: u64 = 2;
 /// Comes after every member.
 const ALL: &str = "~";
 
@@ -50,39 +50,51 @@ impl Embedded {
     }
 }
 
-/// In a store that is made now nothing is left to count.
-pub(super) fn counts_all(meta: &mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<()> {
+/// Marks a store that is made now: nothing is left to count in it.
+pub(super) fn mark_counted(meta: &mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<()> {
     set_number(meta, COUNTED, ENDED)
 }
 
-/// By how much the counts of an account grow, by kind.
-pub(super) struct Added([(Kind, i64); Kind::ALL.len()]);
+/// How far the store is with counting: [`BEGUN`], [`ENDED`], or a number of neither in a store that does not count.
+fn state(transaction: &WriteTransaction) -> Result<u64> {
+    number(&transaction.open_table(META).map_err(failure)?, COUNTED)
+}
+
+/// What a commit adds to the counts of its account.
+pub(super) struct Added {
+    state: u64,
+    sums: [(AccountResource, i64); AccountResource::ALL.len()],
+}
 
 impl Added {
-    fn add(&mut self, kind: Kind, more: i64) {
-        if let Some((_, sum)) = self.0.iter_mut().find(|(of, _)| *of == kind) {
-            *sum += more;
+    fn nothing(state: u64) -> Self {
+        Self { state, sums: AccountResource::ALL.map(|resource| (resource, 0)) }
+    }
+
+    fn add(&mut self, resource: AccountResource, delta: i64) {
+        if let Some((_, sum)) = self.sums.iter_mut().find(|(of, _)| *of == resource) {
+            *sum += delta;
         }
     }
 }
 
-/// What a commit adds to the counts; `before` are the records as they stand, in the order of its writes.
+/// What a commit adds; `before` are the records as they stand, in the order of its writes.
 pub(super) fn added(
     transaction: &WriteTransaction,
     commit: &RawCommit,
     before: &[Option<(EventId, Image)>],
 ) -> Result<Added> {
-    let mut added = Added(Kind::ALL.map(|kind| (kind, 0)));
+    let mut added = Added::nothing(state(transaction)?);
     for (write, before) in commit.writes.iter().zip(before) {
-        let place = &write.place;
-        if kind_of(&place.index) == "accounts" || !is_counted(transaction, &place.index, &place.member)? {
+        let entry = &write.entry;
+        if kind_of(&entry.index) == "accounts" || !is_counted(transaction, added.state, entry)? {
             continue;
         }
-        if let Some(kind) = Kind::parse(kind_of(&place.index)) {
-            added.add(kind, place.more);
+        if let Some(resource) = AccountResource::parse(kind_of(&entry.index)) {
+            added.add(resource, entry.delta);
         }
         let new = write.new.as_ref().map_or(0, |image| size(&commit.event, image));
-        added.add(Kind::Bytes, new - before.as_ref().map_or(0, |(event, image)| size(event, image)));
+        added.add(AccountResource::Bytes, new - before.as_ref().map_or(0, |(event, image)| size(event, image)));
     }
     Ok(added)
 }
@@ -95,11 +107,11 @@ pub(super) fn refusal(
 ) -> Result<Option<CommitAnswer>> {
     let Some(account) = &commit.account else { return Ok(None) };
     let counts = transaction.open_table(COUNTS).map_err(failure)?;
-    for (kind, more) in added.0 {
-        let Some(bound) = bound_of(commit, kind).filter(|_| more > 0) else { continue };
-        let has = counts.get((account.as_str(), kind.as_str())).map_err(failure)?.map_or(0, |count| count.value());
-        if has.saturating_add_signed(more) > bound {
-            return Ok(Some(CommitAnswer::OverBound(kind, bound)));
+    for (resource, delta) in added.sums.into_iter().filter(|(_, delta)| *delta > 0) {
+        let Some(bound) = commit.bounds.and_then(|bounds| bounds.of(resource)) else { continue };
+        let has = counts.get((account.as_str(), resource.as_str())).map_err(failure)?.map_or(0, |count| count.value());
+        if has.saturating_add_signed(delta) > bound {
+            return Ok(Some(CommitAnswer::OverBound(resource, bound)));
         }
     }
     Ok(None)
@@ -110,12 +122,12 @@ pub(super) fn apply(transaction: &WriteTransaction, commit: &RawCommit, added: &
     if let Some(account) = &commit.account {
         add_to(transaction, account, added)?;
     }
-    if number(&transaction.open_table(META).map_err(failure)?, COUNTED)? != BEGUN {
+    if added.state != BEGUN {
         return Ok(());
     }
     let mut counting = transaction.open_table(COUNTING).map_err(failure)?;
     for write in commit.writes.iter().filter(|write| write.expect.is_none()) {
-        let begun = INDEXES_OF.iter().find(|(kind, _)| *kind == kind_of(&write.place.index));
+        let begun = INDEXES_OF.iter().find(|(kind, _)| *kind == kind_of(&write.entry.index));
         for kind in begun.map_or(&[][..], |(_, indexes)| indexes) {
             counting.insert(format!("{kind}:{}", write.name.0).as_str(), ALL).map_err(failure)?;
         }
@@ -125,24 +137,21 @@ pub(super) fn apply(transaction: &WriteTransaction, commit: &RawCommit, added: &
 
 fn add_to(transaction: &WriteTransaction, account: &AccountId, added: &Added) -> Result<()> {
     let mut counts = transaction.open_table(COUNTS).map_err(failure)?;
-    for (kind, more) in added.0.into_iter().filter(|(_, more)| *more != 0) {
-        let name = (account.as_str(), kind.as_str());
+    for (resource, delta) in added.sums.into_iter().filter(|(_, delta)| *delta != 0) {
+        let name = (account.as_str(), resource.as_str());
         let has = counts.get(name).map_err(failure)?.map_or(0, |count| count.value());
-        counts.insert(name, has.saturating_add_signed(more)).map_err(failure)?;
+        counts.insert(name, has.saturating_add_signed(delta)).map_err(failure)?;
     }
     Ok(())
 }
 
-fn is_counted(transaction: &WriteTransaction, index: &IndexName, member: &str) -> Result<bool> {
-    match number(&transaction.open_table(META).map_err(failure)?, COUNTED)? {
-        ENDED => Ok(true),
-        BEGUN => {
-            let counting = transaction.open_table(COUNTING).map_err(failure)?;
-            let through = counting.get(index.0.as_str()).map_err(failure)?;
-            Ok(through.is_some_and(|through| member <= through.value()))
-        }
-        _ => Ok(false),
+fn is_counted(transaction: &WriteTransaction, state: u64, entry: &IndexEntry) -> Result<bool> {
+    if state != BEGUN {
+        return Ok(state == ENDED);
     }
+    let counting = transaction.open_table(COUNTING).map_err(failure)?;
+    let through = counting.get(entry.index.0.as_str()).map_err(failure)?;
+    Ok(through.is_some_and(|through| entry.member.as_str() <= through.value()))
 }
 
 fn kind_of(index: &IndexName) -> &str {
@@ -157,8 +166,7 @@ fn size(event: &EventId, image: &Image) -> i64 {
 fn count_page(transaction: &WriteTransaction, account: &AccountId, index: &IndexName, limit: usize) -> Result<u64> {
     let mut counting = transaction.open_table(COUNTING).map_err(failure)?;
     let through = counting.get(index.0.as_str()).map_err(failure)?.map(|through| through.value().to_owned());
-    let is_begun = number(&transaction.open_table(META).map_err(failure)?, COUNTED)? == BEGUN;
-    if !is_begun || through.as_deref() == Some(ALL) {
+    if state(transaction)? != BEGUN || through.as_deref() == Some(ALL) {
         return Ok(0);
     }
     let members = members(transaction, index, through.as_deref().unwrap_or_default(), limit)?;
@@ -179,15 +187,16 @@ fn members(transaction: &WriteTransaction, index: &IndexName, after: &str, limit
 
 fn count(transaction: &WriteTransaction, index: &IndexName, members: &[String]) -> Result<Added> {
     let records = transaction.open_table(RECORDS).map_err(failure)?;
-    let mut added = Added(Kind::ALL.map(|kind| (kind, 0)));
+    let mut added = Added::nothing(BEGUN);
     for member in members {
         let name = RecordName(member[MOMENT_DIGITS as usize..].to_owned());
         let Some(bytes) = records.get(name.0.as_str()).map_err(failure)? else { continue };
         let record = unpack(bytes.value(), None)?;
-        added.add(Kind::Bytes, size(&record.event, &record.image));
+        added.add(AccountResource::Bytes, size(&record.event, &record.image));
         let is_on = record.image.usable_until != Timestamp::from_ms(0);
-        if let Some(kind) = Kind::parse(kind_of(index)).filter(|kind| *kind == Kind::ApiKeys || is_on) {
-            added.add(kind, 1);
+        let resource = AccountResource::parse(kind_of(index));
+        if let Some(resource) = resource.filter(|resource| *resource == AccountResource::ApiKeys || is_on) {
+            added.add(resource, 1);
         }
     }
     Ok(added)

@@ -12,7 +12,7 @@ use crate::act::{
     Urgency,
 };
 use crate::change::MOMENT_DIGITS;
-use crate::counts::{self, Kind};
+use crate::counts::AccountResource;
 use crate::error::{Result, StoreErrorKind};
 use crate::format::LaterFormat;
 use crate::options::COMMIT_DEADLINE;
@@ -158,8 +158,8 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
         .bytes(commit.told.head.clone())
         .bytes(commit.told.image.clone())
         .text(commit.account.as_ref().map_or("", AccountId::as_str));
-    for kind in Kind::ALL {
-        let bound = counts::bound_of(commit, kind);
+    for resource in AccountResource::ALL {
+        let bound = commit.bounds.and_then(|bounds| bounds.of(resource));
         arguments = arguments.bytes(bound.map(|bound| bound.to_string()).unwrap_or_default());
     }
     arguments = arguments.number(commit.writes.len() as u64);
@@ -188,10 +188,11 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
 }
 
 fn over_bound(answer: &mut Answer) -> Result<CommitAnswer> {
-    let (kind, bound): (String, String) = (answer.next()?, answer.next()?);
-    let known = Kind::parse(&kind).zip(bound.parse().ok());
-    let (kind, bound) = known.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{kind} {bound} is no bound")))?;
-    Ok(CommitAnswer::OverBound(kind, bound))
+    let (resource, bound): (String, String) = (answer.next()?, answer.next()?);
+    let known = AccountResource::parse(&resource).zip(bound.parse().ok());
+    let (known, bound) =
+        known.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{resource} {bound} is no bound")))?;
+    Ok(CommitAnswer::OverBound(known, bound))
 }
 
 fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -> Arguments {
@@ -199,7 +200,7 @@ fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -
         .text(&write.name.0)
         .bytes(write.expect.map(version_text).unwrap_or_default())
         .bytes(write.new.as_ref().map(|image| pack_image(&commit.event, image)).unwrap_or_default())
-        .text(&write.place.index.0)
-        .text(&write.place.member)
-        .bytes(write.place.more.to_string())
+        .text(&write.entry.index.0)
+        .text(&write.entry.member)
+        .bytes(write.entry.delta.to_string())
 }

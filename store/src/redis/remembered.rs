@@ -197,14 +197,14 @@ mod tests {
 
     use super::*;
     use crate::act::{IndexName, Loosens, RawWrite, RecordName, Told};
-    use crate::counts::Place;
+    use crate::counts::IndexEntry;
 
     fn change(event: &str, record: &str, urgency: Urgency) -> Arc<RawCommit> {
         let name = RecordName(record.to_owned());
-        let place = Place { index: IndexName(String::new()), member: String::new(), more: 0 };
+        let entry = IndexEntry { index: IndexName(String::new()), member: String::new(), delta: 0 };
         Arc::new(RawCommit {
             event: EventId::parse(event).unwrap(),
-            writes: vec![RawWrite { name, expect: None, expect_event: None, new: None, place }],
+            writes: vec![RawWrite { name, expect: None, expect_event: None, new: None, entry }],
             digests_set: vec![],
             digests_drop: vec![],
             index_set: vec![],

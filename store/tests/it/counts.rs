@@ -4,7 +4,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::record::{AccessKey, Actor, ApiKey, Metadata, Project, Record, Role, Status};
 use gatepost_store::act::CommitAnswer;
-use gatepost_store::{AccountBounds, Change, Format, Kind, Store, Versioned, Write, os_rng};
+use gatepost_store::{AccountBounds, AccountResource, Change, Format, Store, Versioned, Write, os_rng};
 use gatepost_test_support::records::{account, project, stamps};
 use tokio::task::JoinSet;
 
@@ -61,7 +61,7 @@ pub(crate) async fn no_account_gets_more_than_it_may_have(mut place: Place) {
 
 async fn keys_are_bounded(test: &Fixture) {
     let (store, project) = (&test.store, &test.project.record);
-    let full = CommitAnswer::OverBound(Kind::ApiKeys, 2);
+    let full = CommitAnswer::OverBound(AccountResource::ApiKeys, 2);
     let (first, _) = test.key().await;
     let (last, _) = api_key(store, project);
     let last = change(Action::ApiKeyCreated, vec![Write::create(last)], None);
@@ -81,7 +81,7 @@ async fn keys_are_bounded(test: &Fixture) {
 
 async fn projects_are_bounded(test: &Fixture) {
     let (store, account) = (&test.store, &test.account.record.id);
-    let full = CommitAnswer::OverBound(Kind::Projects, 2);
+    let full = CommitAnswer::OverBound(AccountResource::Projects, 2);
     let second = project(account);
     assert!(is_written(&create(store, Action::ProjectCreated, second.clone()).await));
     assert_eq!(create(store, Action::ProjectCreated, project(account)).await, full);
@@ -94,7 +94,7 @@ async fn projects_are_bounded(test: &Fixture) {
 
 async fn access_keys_are_bounded(test: &Fixture) {
     let store = &test.store;
-    let full = CommitAnswer::OverBound(Kind::AccessKeys, 1);
+    let full = CommitAnswer::OverBound(AccountResource::AccessKeys, 1);
     let first = access_key(test);
     assert!(is_written(&create(store, Action::AccessKeyCreated, first.clone()).await));
     assert_eq!(create(store, Action::AccessKeyCreated, access_key(test)).await, full);
@@ -130,9 +130,12 @@ pub(crate) async fn bytes_of_records_have_a_bound_and_changes_a_quarter_more(mut
         test.store.commit(&change(Action::ApiKeyUpdated, vec![write], None)).await.unwrap()
     };
     assert!(is_written(&resize(3000).await), "what is there may still be changed");
-    assert_eq!(resize(9000).await, CommitAnswer::OverBound(Kind::Bytes, 25_000));
+    assert_eq!(resize(9000).await, CommitAnswer::OverBound(AccountResource::Bytes, 20_000));
     assert!(is_written(&resize(10).await));
-    assert_eq!(create_key(&test.store, &test.project.record).await, CommitAnswer::OverBound(Kind::Bytes, 20_000));
+    assert_eq!(
+        create_key(&test.store, &test.project.record).await,
+        CommitAnswer::OverBound(AccountResource::Bytes, 20_000)
+    );
     test.revoke(test.reload(&key.record.id).await).await;
 }
 
@@ -164,12 +167,15 @@ pub(crate) async fn what_was_there_before_is_counted_while_commits_go_on(mut pla
     for _ in 0..LEFT {
         assert!(is_written(&create_key(&test.store, &test.project.record).await));
     }
-    assert_eq!(create_key(&test.store, &test.project.record).await, CommitAnswer::OverBound(Kind::ApiKeys, most));
+    assert_eq!(
+        create_key(&test.store, &test.project.record).await,
+        CommitAnswer::OverBound(AccountResource::ApiKeys, most)
+    );
     let account = &test.account.record.id;
     assert!(is_written(&create(&test.store, Action::ProjectCreated, project(account)).await));
-    let full = CommitAnswer::OverBound(Kind::Projects, 2);
+    let full = CommitAnswer::OverBound(AccountResource::Projects, 2);
     assert_eq!(create(&test.store, Action::ProjectCreated, project(account)).await, full);
-    let full = CommitAnswer::OverBound(Kind::AccessKeys, 1);
+    let full = CommitAnswer::OverBound(AccountResource::AccessKeys, 1);
     assert_eq!(create(&test.store, Action::AccessKeyCreated, access_key(&test)).await, full);
 }
 

@@ -2,8 +2,8 @@
 -- ARGV: event, entries that may wait ('' = no bound), format of the records ('' = any), loosens checksum (0/1), sealed secret or '',
 --   action, scope, scope data, fence, head, image, account or '',
 --   how many it may have or '' of: api-keys, projects, access-keys, bytes,
---   then counted: writes (name, expected version or '', new record without version or '', index, member, by how much
---   it changes the number of its kind),
+--   then counted: writes (name, expected version or '', new record without version or '', index, member,
+--   -1, 0 or 1 that are added to the number of its kind),
 --   digests to set (digest, name), digests to drop, members to add (index, member), to remove,
 --   receipts (name, ms for which it is kept, sealed answer).
 -- Returns 'committed' or 'repeated' with the version, 'later-format' with that of the store, or 'stale',
