@@ -82,14 +82,39 @@ impl SentinelSet {
     /// If it never does.
     pub fn await_master_other_than(&self, port: u16) -> usize {
         for _ in 0..MAX_TRIES {
-            let named = self.sentinels[2].ask(&["sentinel", "get-master-addr-by-name", MASTER]);
-            let named = named.lines().nth(1).and_then(|text| text.parse::<u16>().ok());
-            if let Some(place) = named.filter(|named| *named != port).and_then(|named| self.place(named)) {
+            if let Some(place) = self.master_other_than(port) {
                 return place;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("there was no failover");
+    }
+
+    /// The same, and until that has a replica which follows it: before, it acknowledges nothing. Sentinel may take a while
+    /// to give one that was stopped its new master, and may change its mind meanwhile.
+    ///
+    /// # Panics
+    /// If it never has.
+    pub fn await_followed_master_other_than(&self, port: u16) -> usize {
+        for _ in 0..MAX_TRIES {
+            let followed = |place: &usize| self.servers[*place].ask(&["info", "replication"]).contains("state=online");
+            if let Some(place) = self.master_other_than(port).filter(followed) {
+                return place;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no replica follows the new master");
+    }
+
+    fn master_other_than(&self, port: u16) -> Option<usize> {
+        let named = self.sentinels[2].ask(&["sentinel", "get-master-addr-by-name", MASTER]);
+        let named = named.lines().nth(1).and_then(|text| text.parse::<u16>().ok());
+        named.filter(|named| *named != port).and_then(|named| self.place(named))
+    }
+
+    /// Keeps sentinels from making a server the master, from when they have asked it again.
+    pub fn never_promote(&self, place: usize) {
+        self.servers[place].ask(&["config", "set", "replica-priority", "0"]);
     }
 
     /// Lets a replica follow the first server through a proxy, until the sentinels see it after some seconds.
@@ -107,21 +132,6 @@ impl SentinelSet {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("the replica does not follow the master through the proxy");
-    }
-
-    /// Waits until a server has a replica that follows it: before, it acknowledges nothing. Sentinel may take a while to
-    /// give one that was stopped its new master.
-    ///
-    /// # Panics
-    /// If it never does.
-    pub fn await_replica_of(&self, place: usize) {
-        for _ in 0..MAX_TRIES {
-            if self.servers[place].ask(&["info", "replication"]).contains("state=online") {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("no replica follows the server");
     }
 
     fn place(&self, port: u16) -> Option<usize> {
