@@ -1,4 +1,4 @@
-//! What contributors run: `cargo xtask demo`, `test`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask demo`, `test`, `names`, `bench`, `dist`, `release` and `golden`.
 
 mod bare;
 mod bench;
@@ -8,6 +8,7 @@ mod deny;
 mod depth;
 mod dist;
 mod install;
+mod names;
 mod npm;
 mod openapi;
 mod release;
@@ -15,6 +16,7 @@ mod run;
 mod schemathesis;
 mod server;
 mod servers;
+mod sources;
 mod steps;
 mod tidy;
 mod time_limit;
@@ -34,6 +36,8 @@ enum Command {
     Demo(DemoOptions),
     /// Install what the tests need, and run all checks
     Test(TestOptions),
+    /// Write the names that users rely on to docs/names.txt, after a change that is meant
+    Names,
     /// Build the benchmarks as the program is shipped, and run those that are named
     Bench(BenchOptions),
     /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
@@ -89,6 +93,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run_demo(&options),
         Command::Test(options) => steps::run_all(&options),
+        Command::Names => names::write(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
         Command::Release { name } => release::build_one(&name),

@@ -10,7 +10,7 @@ use crate::build_time::{BuildTime, cores};
 use crate::depth::Depth;
 use crate::run::{run, run_with, tell};
 use crate::time_limit::within;
-use crate::{bare, deny, install, npm, openapi, release, schemathesis, servers, tidy};
+use crate::{bare, deny, install, names, npm, openapi, release, schemathesis, servers, tidy};
 
 /// The cores that limits are for. On fewer, all take as many times longer.
 const CORES: u64 = 2;
@@ -28,6 +28,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { name: "install", limit_s: 110, check: install::system },
     Step { name: "tidy", limit_s: 20, check: tidy::check },
+    Step { name: "names", limit_s: 10, check: names::check },
     Step { name: "fmt", limit_s: 20, check: || run("cargo", &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
