@@ -5,24 +5,24 @@
 use allocation_counter::measure;
 use futures::FutureExt;
 
-use super::{STEPS, Stage};
+use super::{Fixture, STEPS};
 
 /// How often each step allocates.
 const EXPECTED: [u64; STEPS.len()] = [0, 0, 0, 0, 0, 0, 0, 0, 4, 10, 0, 0];
 /// Hits before the first that is counted, so that the key's limit is leased for all that follow.
-const HITS_BEFORE: usize = 1000;
+const WARM_UP_HITS: usize = 1000;
 /// It is counted so often, and the least counts: a buffer that many requests share may grow in one of them.
 const RUNS: usize = 16;
 
 #[tokio::test]
-async fn a_hit_allocates_only_what_goes_upstream() {
-    let stage = Stage::set().await.unwrap();
-    for _ in 0..HITS_BEFORE {
-        stage.hit(&stage.limited).await;
+async fn cache_hit_allocates_only_what_goes_upstream() {
+    let fixture = Fixture::start().await.unwrap();
+    for _ in 0..WARM_UP_HITS {
+        fixture.hit(&fixture.limited).await;
     }
     let mut counted = Vec::new();
     for step in STEPS {
-        let count = || measure(|| stage.run(step).now_or_never().unwrap().unwrap()).count_total;
+        let count = || measure(|| fixture.run(step).now_or_never().unwrap().unwrap()).count_total;
         counted.push((step, (0..RUNS).map(|_| count()).min().unwrap()));
     }
     let expected: Vec<(&str, u64)> = STEPS.into_iter().zip(EXPECTED).collect();

@@ -10,19 +10,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
-use gatepost_domain::key::{self, Checksum, Env};
+use gatepost_domain::key::{self, ChecksumPolicy, Env};
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{self, EnvRule, KeyFacts, RequestFacts, Requirement, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, RateLimit, Record, Status};
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
-use gatepost_gateway::steps::Steps;
-use gatepost_gateway::{Auth, CredentialPlace, RouteOptions};
+use gatepost_gateway::bench_support::RequestBench;
+use gatepost_gateway::{Auth, CredentialLocation, RouteOptions};
 use gatepost_store::{
-    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis,
-    Write as StoreWrite, os_rng,
+    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite as StoreWrite, Replicas, Store, StoreOptions,
+    StoreUrl, UnsafeRedis, os_rng,
 };
 use gatepost_test_support::records;
-use gatepost_verify::{Feed, Meters, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
+use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, Verdict, Verifier, VerifyOptions};
 use http::HeaderName;
 #[cfg(not(test))]
 use mimalloc::MiMalloc;
@@ -50,9 +50,9 @@ const STEPS: [&str; 12] = [
 
 /// A clock that stands still, so that the gateway stays live however slow it is run.
 #[derive(Debug)]
-struct Still;
+struct FixedClock;
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_ms(1_764_000_000_000)
     }
@@ -63,65 +63,65 @@ impl Clock for Still {
 }
 
 /// What the steps work on.
-struct Stage {
+struct Fixture {
     store: Store,
     facts: Arc<KeyFacts>,
     value: String,
     limited: String,
-    asked: Requirement,
+    requirement: Requirement,
     verifier: Arc<Verifier>,
-    steps: Steps,
-    _feed: Feed,
+    steps: RequestBench,
+    _replica_sync: ReplicaSync,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let Some(step) = arguments.next() else {
-        tell(&STEPS.join("\n"));
+        print_line(&STEPS.join("\n"));
         return Ok(());
     };
     let times: u64 = arguments.next().context("say how often")?.parse()?;
-    let stage = Stage::set().await?;
+    let fixture = Fixture::start().await?;
     for _ in 0..times {
-        stage.run(&step).await?;
+        fixture.run(&step).await?;
     }
     Ok(())
 }
 
-impl Stage {
+impl Fixture {
     async fn run(&self, step: &str) -> anyhow::Result<()> {
         match step {
-            "access log line" => self.steps.access_line(),
+            "access log line" => self.steps.render_access_log_line(),
             "cache hit" => self.hit(&self.value).await,
             "cache hit of a limited key" => self.hit(&self.limited).await,
             "canonical path" => drop(black_box(CanonicalPath::parse(black_box(PATH)))),
-            "credential" => self.steps.credential(),
+            "credential" => self.steps.find_credential(),
             "decide" => drop(black_box(permit::decide(
                 &self.facts,
-                black_box(&self.asked),
+                black_box(&self.requirement),
                 &RequestFacts::default(),
-                Still.now(),
+                FixedClock.now(),
             ))),
             "digest (the hash)" => drop(black_box(self.store.pepper().digest(black_box(&self.value)))),
-            "front and route" => self.steps.front_and_route(),
-            "header copy" => drop(black_box(self.steps.header_copy())),
-            "header copy and edits" => self.steps.header_edits(),
-            "key text" => drop(black_box(key::check_api_key(black_box(&self.value), Checksum::Strict))),
-            "metrics" => self.steps.metrics(),
+            "front and route" => self.steps.validate_and_route(),
+            "header copy" => drop(black_box(self.steps.copy_header())),
+            "header copy and edits" => self.steps.edit_headers(),
+            "key text" => drop(black_box(key::check_api_key(black_box(&self.value), ChecksumPolicy::Strict))),
+            "metrics" => self.steps.record_metrics(),
             _ => bail!("there is no step {step}"),
         }
         Ok(())
     }
 
     async fn hit(&self, value: &str) {
-        let verdict = self.verifier.check(black_box(value), &self.asked, &RequestFacts::default()).await;
+        let verdict = self.verifier.check(black_box(value), &self.requirement, &RequestFacts::default()).await;
         assert!(matches!(black_box(verdict), Verdict::Permitted(_)), "a valid key was not permitted");
     }
 
-    async fn set() -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(Still);
-        let store = store(&clock).await?;
+    async fn start() -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock);
+        let store = open_store(&clock).await?;
         let account = records::account("account");
         let project = records::project(&account.id);
         let (secret, limited) = (records::secret(), records::secret());
@@ -129,12 +129,12 @@ impl Stage {
         let key = ApiKey { status: Status::Active, ..records::api_key(&project, &secret, digest) };
         let rate = RateLimit { limit: u64::from(u32::MAX), window: Duration::from_secs(3600) };
         let limited_key = ApiKey { rate_limit: Some(rate), ..records::api_key(&project, &limited, digest) };
-        let facts = KeyFacts::of(&key, &store.digest(secret.expose()), Status::Active, Tenancy::Single);
+        let facts = KeyFacts::from_record(&key, &store.digest(secret.expose()), Status::Active, Tenancy::Single);
         commit(&store, Action::AccountCreated, account.into()).await?;
         commit(&store, Action::ProjectCreated, project.into()).await?;
         commit(&store, Action::ApiKeyCreated, key.into()).await?;
         commit(&store, Action::ApiKeyCreated, limited_key.into()).await?;
-        let feed = feed(&store, &clock).await?;
+        let replica_sync = start_replica_sync(&store, &clock).await?;
         let facts = Arc::new(facts.context("the key has this value")?);
         let value = secret.expose().to_owned();
         let fields = [
@@ -144,46 +144,46 @@ impl Stage {
             ("Accept-Encoding", "gzip".to_owned()),
             ("Authorization", format!("Bearer {value}")),
         ];
-        let asked = route().requirement;
-        let steps = Steps::new(route(), PATH, &fields, Arc::clone(&facts));
-        let (verifier, limited) = (feed.verifier(), limited.expose().to_owned());
-        let stage = Self { store, facts, value, limited, asked, verifier, steps, _feed: feed };
+        let requirement = route().requirement;
+        let steps = RequestBench::new(route(), PATH, &fields, Arc::clone(&facts));
+        let (verifier, limited) = (replica_sync.verifier(), limited.expose().to_owned());
+        let fixture = Self { store, facts, value, limited, requirement, verifier, steps, _replica_sync: replica_sync };
         // The first use, and the first slice.
-        stage.hit(&stage.value).await;
-        stage.hit(&stage.limited).await;
-        Ok(stage)
+        fixture.hit(&fixture.value).await;
+        fixture.hit(&fixture.limited).await;
+        Ok(fixture)
     }
 }
 
 fn route() -> RouteOptions {
-    let header = |name| CredentialPlace::Header(HeaderName::from_static(name));
+    let header = |name| CredentialLocation::Header(HeaderName::from_static(name));
     RouteOptions {
         host: None,
         path: "/".to_owned(),
         methods: vec![],
         upstream: "app".to_owned(),
         auth: Auth::Required,
-        credential: vec![CredentialPlace::Authorization, header("x-api-key"), header("apikey")],
+        credential: vec![CredentialLocation::Authorization, header("x-api-key"), header("apikey")],
         requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
     }
 }
 
-async fn store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+async fn open_store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
     let options = StoreOptions {
         url: StoreUrl::Memory,
         namespace: "gp".to_owned(),
         unsafe_redis: UnsafeRedis::Refused,
         replicas: Replicas::NONE,
         write_format: Format::LATEST,
-        max_entries: 1000,
-        account_bounds: AccountBounds::DEFAULT,
+        max_fan_out_backlog: 1000,
+        account_limits: AccountLimits::DEFAULT,
         clock: Arc::clone(clock),
-        skew: Skew::default(),
+        clock_skew: ClockSkew::default(),
     };
     Ok(Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await?)
 }
 
-async fn feed(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Result<Feed> {
+async fn start_replica_sync(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Result<ReplicaSync> {
     let registry = Registry::new();
     let options = VerifyOptions {
         cache_capacity: 1_000_000,
@@ -192,8 +192,8 @@ async fn feed(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Result<Feed> {
         max_lookups: 100,
         max_wrong_keys_a_minute: 600,
     };
-    let meters = Meters::start(store.clone(), Arc::clone(clock), WhenStoreIsDown::Local, &registry)?;
-    Ok(gatepost_verify::start(store.clone(), Arc::clone(clock), &options, meters, &registry).await?)
+    let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(clock), OutagePolicy::Local, &registry)?;
+    Ok(gatepost_verify::start(store.clone(), Arc::clone(clock), &options, rate_limiter, &registry).await?)
 }
 
 async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result<()> {
@@ -203,13 +203,13 @@ async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result
         actor: Actor::Operator,
         writes: vec![StoreWrite::create(record)],
         secret: None,
-        receipt: None,
+        stored_response: None,
     };
     store.commit(&change).await?;
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of a program")]
-fn tell(text: &str) {
+fn print_line(text: &str) {
     println!("{text}");
 }

@@ -14,12 +14,12 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::gatepost::{Gatepost, Start};
+use crate::gatepost::{GatepostProcess, StartOptions};
 use crate::machine::{self, Core};
-use crate::report::{self, Table, Watch, tell};
+use crate::report::{self, NoiseMonitor, Table, print_line};
 use crate::scenarios::Findings;
-use crate::site::Site;
-use receiver::Receiver;
+use crate::store_fixture::StoreFixture;
+use receiver::WebhookReceiver;
 
 /// Options of `deliveries`.
 #[derive(Debug, Args)]
@@ -34,23 +34,33 @@ pub(crate) struct DeliveryOptions {
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-struct Extent {
+struct DeliveryParams {
     /// Deliveries of a throughput.
     deliveries: usize,
     /// How long events are made at a rate.
-    span: Duration,
+    duration: Duration,
     /// Events that are told one by one.
-    singles: usize,
+    single_events: usize,
     /// Deliveries that are due at once.
-    due: usize,
+    due_deliveries: usize,
 }
 
-const QUICK: Extent = Extent { deliveries: 10_000, span: Duration::from_secs(10), singles: 100, due: 100_000 };
-const FULL: Extent = Extent { deliveries: 100_000, span: Duration::from_secs(40), singles: 500, due: 1_000_000 };
+const QUICK: DeliveryParams = DeliveryParams {
+    deliveries: 10_000,
+    duration: Duration::from_secs(10),
+    single_events: 100,
+    due_deliveries: 100_000,
+};
+const FULL: DeliveryParams = DeliveryParams {
+    deliveries: 100_000,
+    duration: Duration::from_secs(40),
+    single_events: 500,
+    due_deliveries: 1_000_000,
+};
 
-type Part = fn(Extent) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
+type DeliveryScenario = fn(DeliveryParams) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
 
-const PARTS: &[(&str, Part)] = &[
+const SCENARIOS: &[(&str, DeliveryScenario)] = &[
     ("throughput", |extent| Box::pin(throughput::run(extent))),
     ("responsive", |extent| Box::pin(responsive::run(extent))),
     ("hanging", |extent| Box::pin(hanging::run(extent))),
@@ -59,87 +69,90 @@ const PARTS: &[(&str, Part)] = &[
 
 /// Runs all parts, or the one that was named.
 pub(crate) async fn run(options: &DeliveryOptions) -> anyhow::Result<()> {
-    let chosen: Vec<_> =
-        PARTS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();
-    anyhow::ensure!(!chosen.is_empty(), "there is no such part; there are throughput, responsive, hanging, backlog");
-    for (name, part) in chosen {
-        let watch = Watch::start();
-        let findings = part(if options.quick { QUICK } else { FULL }).await?;
+    let selected: Vec<_> =
+        SCENARIOS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();
+    anyhow::ensure!(!selected.is_empty(), "there is no such part; there are throughput, responsive, hanging, backlog");
+    for (name, scenario) in selected {
+        let monitor = NoiseMonitor::start();
+        let findings = scenario(if options.quick { QUICK } else { FULL }).await?;
         for (title, table) in &findings.tables {
-            tell(&format!("### {title}\n\n{}", table.markdown()));
+            print_line(&format!("### {title}\n\n{}", table.to_markdown()));
         }
-        let noise = watch.noise();
-        tell(&noise.sentence());
+        let noise = monitor.noise();
+        print_line(&noise.summary());
         let json = json!({"noise": noise, "found": findings.json});
         let file = report::write_json(&format!("deliveries-{name}"), &json)?;
-        tell(&format!("{}\n", file.display()));
+        print_line(&format!("{}\n", file.display()));
     }
     Ok(())
 }
 
 /// A store, receivers, and later a deliverer.
-struct Scene {
+struct DelivererFixture {
     directory: TempDir,
-    site: Site,
-    receiver: Receiver,
+    store_fixture: StoreFixture,
+    receiver: WebhookReceiver,
 }
 
-impl Scene {
+impl DelivererFixture {
     /// With so many webhooks that ask for created keys, at paths `/0`, `/1` and so on.
     async fn start(webhooks: usize) -> anyhow::Result<Self> {
-        let scene =
-            Self { directory: tempfile::tempdir()?, site: Site::start().await?, receiver: Receiver::start().await? };
+        let fixture = Self {
+            directory: tempfile::tempdir()?,
+            store_fixture: StoreFixture::start().await?,
+            receiver: WebhookReceiver::start().await?,
+        };
         for number in 0..webhooks {
-            scene.webhook(&number.to_string()).await?;
+            fixture.create_webhook(&number.to_string()).await?;
         }
-        Ok(scene)
+        Ok(fixture)
     }
 
-    async fn webhook(&self, path: &str) -> anyhow::Result<()> {
+    async fn create_webhook(&self, path: &str) -> anyhow::Result<()> {
         let url = format!("http://{}/{path}", self.receiver.address());
-        self.site.webhook(url, vec![Topic::ApiKeyCreated]).await?;
+        self.store_fixture.create_webhook(url, vec![Topic::ApiKeyCreated]).await?;
         Ok(())
     }
 
-    fn deliverer(&self) -> anyhow::Result<Gatepost> {
-        Gatepost::start(Start {
+    fn start_deliverer(&self) -> anyhow::Result<GatepostProcess> {
+        GatepostProcess::start(StartOptions {
             directory: self.directory.path(),
             name: "deliverer",
             arguments: vec!["deliverer".to_owned()],
-            store: self.site.redis.url(),
+            store: self.store_fixture.redis.url(),
             core: Core::Any,
             environment: Vec::new(),
         })
     }
 
     /// Processor time so far: of the deliverer, of Redis.
-    fn cpu_times(&self, deliverer: &Gatepost) -> anyhow::Result<(Duration, Duration)> {
-        Ok((deliverer.process.cpu_time(), machine::cpu_time(self.site.redis_pid()?)))
+    fn cpu_times(&self, deliverer: &GatepostProcess) -> anyhow::Result<(Duration, Duration)> {
+        Ok((deliverer.process.cpu_time(), machine::process_cpu_time(self.store_fixture.redis_pid()?)))
     }
 
     /// Makes events at a constant rate, each when it is due whatever the others do. Answers nothing: who wants to
     /// know asks the receiver.
-    async fn events_at(&self, rate: f64, span: Duration) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let count = (span.as_secs_f64() * rate) as u64;
+    async fn create_events_at_rate(&self, rate: f64, duration: Duration) -> anyhow::Result<()> {
+        let started_at = Instant::now();
+        let count = (duration.as_secs_f64() * rate) as u64;
         let events = (0..count).map(|number| async move {
-            tokio::time::sleep_until(began + Duration::from_secs_f64(number as f64 / rate)).await;
-            self.event().await
+            tokio::time::sleep_until(started_at + Duration::from_secs_f64(number as f64 / rate)).await;
+            self.create_event().await
         });
         futures::future::try_join_all(events).await?;
         Ok(())
     }
 
     /// Makes one event, and tells the receiver of it.
-    async fn event(&self) -> anyhow::Result<()> {
-        let sent = Instant::now();
-        let made = self.site.made_keys(1).await?;
-        self.receiver.was_sent(made[0].event.as_str(), sent);
+    async fn create_event(&self) -> anyhow::Result<()> {
+        let sent_at = Instant::now();
+        let created = self.store_fixture.create_keys_with_records(1).await?;
+        self.receiver.record_sent(created[0].event.as_str(), sent_at);
         Ok(())
     }
 }
 
 /// A table of latencies, in ms.
-fn latency_table(first: &str) -> Table {
-    Table::of(&[first, "deliveries", "p50", "p99", "greatest"])
+fn latency_table(first_column: &str) -> Table {
+    Table::with_columns(&[first_column, "deliveries", "p50", "p99", "greatest"])
 }

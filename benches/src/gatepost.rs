@@ -14,11 +14,11 @@ use crate::process::Process;
 /// The base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// What a process tells when everything is started.
-const STARTED: &str = "started";
+const STARTED_MESSAGE: &str = "started";
 
 /// A running process of the program.
 #[derive(Debug)]
-pub(crate) struct Gatepost {
+pub(crate) struct GatepostProcess {
     pub(crate) process: Process,
     /// Where the gateway listens, if there is one.
     pub(crate) gateway: Option<SocketAddr>,
@@ -28,7 +28,7 @@ pub(crate) struct Gatepost {
 
 /// How it is started.
 #[derive(Debug, Clone)]
-pub(crate) struct Start<'a> {
+pub(crate) struct StartOptions<'a> {
     pub(crate) directory: &'a Path,
     /// Of its log, and so one of a kind.
     pub(crate) name: &'a str,
@@ -39,29 +39,29 @@ pub(crate) struct Start<'a> {
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
-impl Gatepost {
+impl GatepostProcess {
     /// Starts one, and waits until it has told that it is ready.
-    pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
-        let mut command = start.core.command(&built("gatepost")?.display().to_string());
-        command.args(&start.arguments).args(["--store", &start.store]);
+    pub(crate) fn start(options: StartOptions<'_>) -> anyhow::Result<Self> {
+        let mut command = options.core.command(&built_program("gatepost")?.display().to_string());
+        command.args(&options.arguments).args(["--store", &options.store]);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.env("GATEPOST_MASTER_KEY", MASTER_KEY).env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true");
-        command.envs(start.environment.iter().map(|(name, value)| (name, value)));
-        let began = tokio::time::Instant::now();
-        let mut process = Process::start(command, start.directory, start.name)?;
-        let mut told = HashMap::new();
-        let log = start.directory.join(format!("{}.log", start.name));
-        process.await_that(|| {
-            told = addresses(&std::fs::read_to_string(&log).unwrap_or_default());
-            told.contains_key(STARTED)
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+        let started_at = tokio::time::Instant::now();
+        let mut process = Process::start(command, options.directory, options.name)?;
+        let mut addresses_by_message = HashMap::new();
+        let log = options.directory.join(format!("{}.log", options.name));
+        process.await_condition(|| {
+            addresses_by_message = parse_addresses(&std::fs::read_to_string(&log).unwrap_or_default());
+            addresses_by_message.contains_key(STARTED_MESSAGE)
         })?;
-        let ready_after = began.elapsed();
-        Ok(Self { process, gateway: told.get("the gateway listens").copied(), ready_after })
+        let ready_after = started_at.elapsed();
+        Ok(Self { process, gateway: addresses_by_message.get("the gateway listens").copied(), ready_after })
     }
 }
 
 /// The addresses that a process tells while it starts, by message.
-fn addresses(log: &str) -> HashMap<String, SocketAddr> {
+fn parse_addresses(log: &str) -> HashMap<String, SocketAddr> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let address = |line: &Value| {
         let text = line["address"].as_str().or(line["ops"].as_str())?;
@@ -71,19 +71,19 @@ fn addresses(log: &str) -> HashMap<String, SocketAddr> {
 }
 
 /// A program that was built with this one.
-pub(crate) fn built(name: &str) -> anyhow::Result<PathBuf> {
-    built_in(&own_directory()?, name)
+pub(crate) fn built_program(name: &str) -> anyhow::Result<PathBuf> {
+    built_program_in(&executable_directory()?, name)
 }
 
 /// Where this program is.
-pub(crate) fn own_directory() -> anyhow::Result<PathBuf> {
+pub(crate) fn executable_directory() -> anyhow::Result<PathBuf> {
     let mut path = std::env::current_exe().context("cannot tell where this program is")?;
     path.pop();
     Ok(path)
 }
 
 /// A program that was built into a directory.
-pub(crate) fn built_in(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn built_program_in(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let program = directory.join(name);
     if !program.exists() {
         bail!("{} is not built: use cargo xtask bench", program.display());
@@ -92,7 +92,7 @@ pub(crate) fn built_in(directory: &Path, name: &str) -> anyhow::Result<PathBuf> 
 }
 
 /// A program of a Python package that `cargo xtask bench` has installed.
-pub(crate) fn python_peer(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_python_peer(name: &str) -> Option<PathBuf> {
     let program = results_directory().ok()?.join("venv").join("bin").join(name);
     program.exists().then_some(program)
 }

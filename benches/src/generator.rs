@@ -14,138 +14,138 @@ use rustix::event::epoll;
 use rustix::fs::Timespec;
 use tokio::time::Instant;
 
-use connection::{Connection, Progress};
-pub(crate) use requests::{Keys, Requests, Strangers};
+use connection::{Connection, ExchangeState};
+pub(crate) use requests::{Keys, Requests, UnknownKeys};
 
 use crate::machine::Core;
 
 /// The longest latency that is told apart, in µs.
 const MAX_LATENCY_US: u64 = 120_000_000;
 /// How often the clock is looked at when nothing happens.
-const IDLE_WAIT: Duration = Duration::from_millis(50);
+const IDLE_TIMEOUT: Duration = Duration::from_millis(50);
 /// How often an answer may be lost before the run is given up.
-const MAX_BROKEN: u64 = 1000;
+const MAX_ABORTED: u64 = 1000;
 
 /// How fast requests are sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Pace {
+pub(crate) enum LoadModel {
     /// As fast as they are answered.
-    Answers,
+    ClosedLoop,
     /// So many a second, whatever the answers.
-    Rate(f64),
+    ConstantRate(f64),
 }
 
 /// When it ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Until {
+pub(crate) enum StopAfter {
     /// After a time.
-    For(Duration),
+    Elapsed(Duration),
     /// After so many answers.
-    Answers(u64),
+    Responses(u64),
 }
 
 /// What to do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
+pub(crate) struct LoadConfig {
     pub(crate) target: SocketAddr,
     pub(crate) connections: usize,
-    pub(crate) pace: Pace,
-    pub(crate) until: Until,
+    pub(crate) load_model: LoadModel,
+    pub(crate) stop_after: StopAfter,
     /// Where the generator runs.
     pub(crate) core: Core,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct LoadResult {
     /// Answers by their status.
     pub(crate) by_status: Vec<(u16, u64)>,
     /// Requests whose connection ended before the answer.
-    pub(crate) broken: u64,
-    pub(crate) took: Duration,
+    pub(crate) aborted: u64,
+    pub(crate) elapsed: Duration,
     /// In µs.
     pub(crate) latency: Histogram<u64>,
 }
 
-impl Outcome {
+impl LoadResult {
     /// Answers in all.
-    pub(crate) fn answers(&self) -> u64 {
+    pub(crate) fn responses(&self) -> u64 {
         self.by_status.iter().map(|(_, count)| count).sum()
     }
 
     /// Answers of one status.
-    pub(crate) fn of_status(&self, status: u16) -> u64 {
-        self.by_status.iter().filter(|(one, _)| *one == status).map(|(_, count)| count).sum()
+    pub(crate) fn count_with_status(&self, status: u16) -> u64 {
+        self.by_status.iter().filter(|(code, _)| *code == status).map(|(_, count)| count).sum()
     }
 
     /// Answers a second.
     pub(crate) fn rate(&self) -> f64 {
-        self.answers() as f64 / self.took.as_secs_f64()
+        self.responses() as f64 / self.elapsed.as_secs_f64()
     }
 
     /// An error if any answer was another one.
     pub(crate) fn expect_only(&self, statuses: &[u16]) -> anyhow::Result<()> {
-        if self.answers() == 0 || self.by_status.iter().any(|(status, _)| !statuses.contains(status)) {
-            bail!("expected only {statuses:?}, got {:?}, and {} connections broke", self.by_status, self.broken);
+        if self.responses() == 0 || self.by_status.iter().any(|(status, _)| !statuses.contains(status)) {
+            bail!("expected only {statuses:?}, got {:?}, and {} connections broke", self.by_status, self.aborted);
         }
         Ok(())
     }
 }
 
 /// Runs a load on a thread of its own.
-pub(crate) fn run(load: Load, requests: &mut Requests) -> anyhow::Result<Outcome> {
+pub(crate) fn run(config: LoadConfig, requests: &mut Requests) -> anyhow::Result<LoadResult> {
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
-            load.core.take_thread()?;
-            Run::start(load, requests)?.finish()
+            config.core.pin_thread()?;
+            LoadRun::start(config, requests)?.finish()
         });
         running.join().unwrap_or_else(|_| bail!("the load generator panicked"))
     })
 }
 
-struct Run<'a> {
-    load: Load,
+struct LoadRun<'a> {
+    config: LoadConfig,
     requests: &'a mut Requests,
     epoll: std::os::fd::OwnedFd,
     connections: Vec<Connection>,
     free: Vec<usize>,
-    began: Instant,
+    started_at: Instant,
     sent: u64,
-    answered: u64,
+    completed: u64,
     statuses: Vec<u64>,
-    broken: u64,
+    aborted: u64,
     latency: Histogram<u64>,
 }
 
-impl<'a> Run<'a> {
-    fn start(load: Load, requests: &'a mut Requests) -> anyhow::Result<Self> {
+impl<'a> LoadRun<'a> {
+    fn start(config: LoadConfig, requests: &'a mut Requests) -> anyhow::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut connections = Vec::with_capacity(load.connections);
-        for number in 0..load.connections {
-            connections.push(Connection::open(load.target, &epoll, number)?);
+        let mut connections = Vec::with_capacity(config.connections);
+        for number in 0..config.connections {
+            connections.push(Connection::open(config.target, &epoll, number)?);
         }
         Ok(Self {
-            load,
+            config,
             requests,
             epoll,
-            free: (0..load.connections).rev().collect(),
+            free: (0..config.connections).rev().collect(),
             connections,
-            began: Instant::now(),
+            started_at: Instant::now(),
             sent: 0,
-            answered: 0,
+            completed: 0,
             statuses: vec![0; 1000],
-            broken: 0,
+            aborted: 0,
             latency: Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?,
         })
     }
 
-    fn finish(mut self) -> anyhow::Result<Outcome> {
+    fn finish(mut self) -> anyhow::Result<LoadResult> {
         let mut events = Vec::with_capacity(256);
         let mut buffer = vec![0; 64 * 1024];
         while !self.is_over() {
-            self.send_what_is_due()?;
+            self.send_due_requests()?;
             events.clear();
-            let wait = self.wait();
+            let wait = self.time_until_due();
             let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -153,79 +153,79 @@ impl<'a> Run<'a> {
             }
             for event in &events {
                 let number = usize::try_from(event.data.u64())?;
-                self.go_on(number, &mut buffer)?;
+                self.drive_connection(number, &mut buffer)?;
             }
         }
         let statuses = self.statuses.iter().enumerate().filter(|(_, count)| **count > 0);
         let by_status = statuses.map(|(status, count)| (u16::try_from(status).unwrap_or_default(), *count)).collect();
-        Ok(Outcome { by_status, broken: self.broken, took: self.began.elapsed(), latency: self.latency })
+        Ok(LoadResult { by_status, aborted: self.aborted, elapsed: self.started_at.elapsed(), latency: self.latency })
     }
 
     fn is_over(&self) -> bool {
-        match self.load.until {
-            Until::For(span) => self.began.elapsed() >= span,
-            Until::Answers(count) => self.answered >= count,
+        match self.config.stop_after {
+            StopAfter::Elapsed(duration) => self.started_at.elapsed() >= duration,
+            StopAfter::Responses(count) => self.completed >= count,
         }
     }
 
     /// When a request is due, as the time since the beginning.
-    fn due(&self, number: u64) -> Duration {
-        match self.load.pace {
-            Pace::Answers => Duration::ZERO,
-            Pace::Rate(rate) => Duration::from_secs_f64(number as f64 / rate),
+    fn due_at(&self, number: u64) -> Duration {
+        match self.config.load_model {
+            LoadModel::ClosedLoop => Duration::ZERO,
+            LoadModel::ConstantRate(rate) => Duration::from_secs_f64(number as f64 / rate),
         }
     }
 
     /// Until the next request is due, if a connection is free for it.
-    fn wait(&self) -> Duration {
+    fn time_until_due(&self) -> Duration {
         if self.free.is_empty() || self.has_sent_all() {
-            return IDLE_WAIT;
+            return IDLE_TIMEOUT;
         }
-        self.due(self.sent).saturating_sub(self.began.elapsed()).min(IDLE_WAIT)
+        self.due_at(self.sent).saturating_sub(self.started_at.elapsed()).min(IDLE_TIMEOUT)
     }
 
     fn has_sent_all(&self) -> bool {
-        matches!(self.load.until, Until::Answers(count) if self.sent >= count)
+        matches!(self.config.stop_after, StopAfter::Responses(count) if self.sent >= count)
     }
 
-    fn send_what_is_due(&mut self) -> anyhow::Result<()> {
+    fn send_due_requests(&mut self) -> anyhow::Result<()> {
         while !self.has_sent_all()
             && let Some(number) = self.free.pop()
         {
-            let (due, now) = (self.due(self.sent), self.began.elapsed());
+            let (due, now) = (self.due_at(self.sent), self.started_at.elapsed());
             if due > now {
                 self.free.push(number);
                 break;
             }
-            let from = match self.load.pace {
-                Pace::Answers => now,
-                Pace::Rate(_) => due,
+            let latency_from = match self.config.load_model {
+                LoadModel::ClosedLoop => now,
+                LoadModel::ConstantRate(_) => due,
             };
             self.sent += 1;
-            self.connections[number].send(self.requests, from)?;
+            self.connections[number].send(self.requests, latency_from)?;
         }
         Ok(())
     }
 
-    fn go_on(&mut self, number: usize, buffer: &mut [u8]) -> anyhow::Result<()> {
-        match self.connections[number].go_on(self.requests, buffer)? {
-            Progress::Waits => {}
-            Progress::Answered { status, from, closes } => {
-                self.answered += 1;
+    fn drive_connection(&mut self, number: usize, buffer: &mut [u8]) -> anyhow::Result<()> {
+        match self.connections[number].drive(self.requests, buffer)? {
+            ExchangeState::Pending => {}
+            ExchangeState::Complete { status, latency_from, closes } => {
+                self.completed += 1;
                 self.statuses[usize::from(status) % 1000] += 1;
-                let took = self.began.elapsed().saturating_sub(from);
-                self.latency.saturating_record(u64::try_from(took.as_micros())?.max(1));
+                let latency = self.started_at.elapsed().saturating_sub(latency_from);
+                self.latency.saturating_record(u64::try_from(latency.as_micros())?.max(1));
                 if closes {
                     self.reopen(number)?;
                 }
                 self.free.push(number);
             }
-            Progress::Closed => {
+            ExchangeState::Closed => {
                 self.reopen(number)?;
                 if !self.free.contains(&number) {
                     // A connection that was closed while it was idle costs a request nothing: it is sent anew.
-                    self.broken += 1;
-                    if self.broken > MAX_BROKEN {
+                    self.aborted += 1;
+                    if self.aborted > MAX_ABORTED {
                         bail!("connections break again and again");
                     }
                     self.sent -= 1;
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
     }
 
     fn reopen(&mut self, number: usize) -> anyhow::Result<()> {
-        self.connections[number] = Connection::open(self.load.target, &self.epoll, number)?;
+        self.connections[number] = Connection::open(self.config.target, &self.epoll, number)?;
         Ok(())
     }
 }

@@ -4,15 +4,15 @@
 mod baseline;
 mod callgrind;
 mod steps;
-mod whole;
+mod whole_programs;
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
 
-use crate::gatepost::own_directory;
-use crate::report::{Table, tell};
+use crate::gatepost::executable_directory;
+use crate::report::{Table, print_line};
 use baseline::{Baseline, Counts};
 
 /// Options of `cargo xtask bench instructions`.
@@ -33,33 +33,36 @@ pub(crate) struct InstructionOptions {
 pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
     callgrind::check_installed()?;
     let directory = tempfile::tempdir()?;
-    let programs = options.programs.clone().map_or_else(own_directory, Ok)?;
+    let programs = options.programs.clone().map_or_else(executable_directory, Ok)?;
     let mut counts = Counts::new();
-    for step in steps::names(&programs)? {
-        let counted = steps::count(&step, &programs, directory.path())?;
-        counts.insert(step, counted);
+    for step in steps::list_steps(&programs)? {
+        let instructions = steps::count(&step, &programs, directory.path())?;
+        counts.insert(step, instructions);
     }
     let mut baseline = Baseline::read()?;
     if options.steps {
-        baseline = baseline.of(|name| !whole::NAMES.contains(&name));
+        baseline = baseline.retain(|name| !whole_programs::NAMES.contains(&name));
     } else {
-        counts.extend(whole::count(&programs, directory.path()).await?);
+        counts.extend(whole_programs::count(&programs, directory.path()).await?);
     }
     let rows = baseline.compare(&counts);
-    let mut table = Table::of(&["what", "instructions", "baseline", "change"]);
+    let mut table = Table::with_columns(&["what", "instructions", "baseline", "change"]);
     for row in &rows {
-        table.row(row.cells());
+        table.add_row(row.cells());
     }
-    tell(&table.markdown());
-    if let Some(ratio) = whole::ratio(&counts) {
-        tell(&format!("the gateway is {ratio:.3} times a plain Pingora"));
+    print_line(&table.to_markdown());
+    if let Some(ratio) = whole_programs::ratio(&counts) {
+        print_line(&format!("the gateway is {ratio:.3} times a plain Pingora"));
     }
     if options.accept {
         return Baseline::write(counts);
     }
-    let gone: Vec<String> = rows.iter().filter(|row| row.has_left()).map(|row| row.name.clone()).collect();
-    if !gone.is_empty() {
-        bail!("{} left the baseline: if that is meant, run cargo xtask bench instructions --accept", gone.join(", "));
+    let changed: Vec<String> = rows.iter().filter(|row| row.exceeds_tolerance()).map(|row| row.name.clone()).collect();
+    if !changed.is_empty() {
+        bail!(
+            "{} left the baseline: if that is meant, run cargo xtask bench instructions --accept",
+            changed.join(", ")
+        );
     }
     Ok(())
 }

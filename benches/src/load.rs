@@ -6,20 +6,20 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::generator::{Keys, Requests, Until};
+use crate::gateway_fixture::GatewayFixture;
+use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;
-use crate::peers::{self, Authenticates};
-use crate::plot::{self, Bar, Whose};
-use crate::report::{self, Noise, Table, Watch, tell};
+use crate::peers::{self, KeyCheck};
+use crate::plot::{self, Bar, BarOwner};
+use crate::report::{self, Noise, NoiseMonitor, Table, print_line};
 use crate::rounds::{self, Case, Figures, Plan};
-use crate::site;
-use crate::stage::Stage;
-use crate::statistics::{Range, Ratio};
+use crate::statistics::{MedianRange, Ratio};
+use crate::store_fixture;
 
 /// Keys that every peer accepts.
 const KEYS: usize = 10_000;
 /// To whom everybody is compared.
-const BASE: &str = "nginx plain";
+const BASELINE_PEER: &str = "nginx plain";
 
 /// Options of `load`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(crate) struct LoadOptions {
 }
 
 #[derive(Debug, Serialize)]
-struct Results<'a> {
+struct LoadReport<'a> {
     seed: u64,
     noise: Noise,
     left_out: Vec<(&'static str, String)>,
@@ -47,54 +47,54 @@ struct Results<'a> {
 pub(crate) async fn run(options: &LoadOptions) -> anyhow::Result<()> {
     let plan = Plan {
         rounds: options.rounds.unwrap_or(if options.quick { 5 } else { 15 }),
-        span: Duration::from_millis(if options.quick { 1000 } else { 2000 }),
-        seed: options.seed.unwrap_or_else(site::seed),
+        duration: Duration::from_millis(if options.quick { 1000 } else { 2000 }),
+        seed: options.seed.unwrap_or_else(store_fixture::random_seed),
     };
-    tell(&format!("seed {}", plan.seed));
-    let stage = Stage::start(KEYS).await?;
-    let (mut cases, left_out) = start(&stage)?;
+    print_line(&format!("seed {}", plan.seed));
+    let fixture = GatewayFixture::start(KEYS).await?;
+    let (mut cases, left_out) = start_peers(&fixture)?;
     for (name, reason) in &left_out {
-        tell(&format!("left out: {name}: {reason}"));
+        print_line(&format!("left out: {name}: {reason}"));
     }
-    let watch = Watch::start();
+    let monitor = NoiseMonitor::start();
     rounds::measure(&mut cases, plan)?;
-    let noise = watch.noise();
+    let noise = monitor.noise();
     cases.sort_by(|one, other| one.cpu().median.total_cmp(&other.cpu().median));
-    tell(&table(&cases).markdown());
-    tell(&noise.sentence());
-    let svg = report::write("load.svg", &plot(&cases))?;
+    print_line(&table(&cases).to_markdown());
+    print_line(&noise.summary());
+    let svg = report::write_file("load.svg", &plot(&cases))?;
     let figures = cases.iter().map(|case| (case.name.as_str(), &case.figures)).collect();
-    let json = report::write_json("load", &Results { seed: plan.seed, noise, left_out, peers: figures })?;
-    tell(&format!("{}\n{}", json.display(), svg.display()));
+    let json = report::write_json("load", &LoadReport { seed: plan.seed, noise, left_out, peers: figures })?;
+    print_line(&format!("{}\n{}", json.display(), svg.display()));
     Ok(())
 }
 
-type LeftOut = Vec<(&'static str, String)>;
+type SkippedPeers = Vec<(&'static str, String)>;
 
 /// Starts the peers, insists that each does what it shall, and sends every key once through each.
-fn start(stage: &Stage) -> anyhow::Result<(Vec<Case>, LeftOut)> {
+fn start_peers(fixture: &GatewayFixture) -> anyhow::Result<(Vec<Case>, SkippedPeers)> {
     let (mut peers, mut left_out) = (Vec::new(), Vec::new());
-    for started in peers::start_all(&stage.around()) {
-        match started {
+    for result in peers::start_all(&fixture.peer_config()) {
+        match result {
             Ok(peer) => peers.push(Arc::new(peer)),
             Err(reason) => left_out.push(reason),
         }
     }
-    peers.push(stage.gateway("gatepost", Core::Proxy, &[])?);
-    let stranger = site::strangers(1).remove(0);
-    let keys = Keys::InTurn(Arc::clone(&stage.keys));
+    peers.push(fixture.gateway("gatepost", Core::Proxy, &[])?);
+    let unknown_key = store_fixture::unknown_keys(1).remove(0);
+    let keys = Keys::RoundRobin(Arc::clone(&fixture.keys));
     let mut cases = Vec::new();
     for peer in &peers {
-        peers::check(peer, &keys, &stranger)?;
+        peers::check_authentication(peer, &keys, &unknown_key)?;
         let mut case = Case::new(peer.name, peer, Requests::get("/some/resource", keys.clone()));
-        case.ask(Until::Answers(stage.keys.len() as u64))?;
+        case.send_requests(StopAfter::Responses(fixture.keys.len() as u64))?;
         cases.push(case);
     }
     Ok((cases, left_out))
 }
 
 fn table(cases: &[Case]) -> Table {
-    let mut table = Table::of(&[
+    let mut table = Table::with_columns(&[
         "proxy",
         "keys",
         "CPU µs a request",
@@ -103,21 +103,21 @@ fn table(cases: &[Case]) -> Table {
         "in parts of nginx plain [95 %]",
         "Gatepost in parts of it [95 %]",
     ]);
-    let of = |name: &str| cases.iter().find(|case| case.name == name);
+    let find_case = |name: &str| cases.iter().find(|case| case.name == name);
     let ratio = |case: Option<&Case>, base: Option<&Case>| match (case, base) {
         (Some(case), Some(base)) => Ratio::paired(&case.figures.cpu_us, &base.figures.cpu_us).to_string(),
         _ => "-".to_owned(),
     };
     for case in cases {
-        let (cpu, rate) = (case.cpu(), Range::of(&case.figures.rate));
-        table.row(vec![
+        let (cpu, rate) = (case.cpu(), MedianRange::from_values(&case.figures.rate));
+        table.add_row(vec![
             case.name.clone(),
-            if case.peer.authenticates == Authenticates::Yes { KEYS.to_string() } else { "none".to_owned() },
+            if case.peer.key_check == KeyCheck::Required { KEYS.to_string() } else { "none".to_owned() },
             format!("{:.1}", cpu.median),
             format!("{:.1} to {:.1}", cpu.min, cpu.max),
             format!("{:.0}", rate.median),
-            ratio(Some(case), of(BASE)),
-            ratio(of(peers::OWN), Some(case)),
+            ratio(Some(case), find_case(BASELINE_PEER)),
+            ratio(find_case(peers::GATEPOST), Some(case)),
         ]);
     }
     table
@@ -128,7 +128,7 @@ fn plot(cases: &[Case]) -> String {
         label: case.name.clone(),
         value: case.cpu().median,
         range: Some((case.cpu().min, case.cpu().max)),
-        whose: if case.name == peers::OWN { Whose::Own } else { Whose::Peer },
+        owner: if case.name == peers::GATEPOST { BarOwner::Gatepost } else { BarOwner::Peer },
     });
     plot::bars("Processor time of the proxy for one request, in µs (less is better)", &bars.collect::<Vec<_>>())
 }

@@ -32,11 +32,11 @@ impl Core {
     }
 
     /// The calling thread runs there from now on.
-    pub(crate) fn take_thread(self) -> anyhow::Result<()> {
+    pub(crate) fn pin_thread(self) -> anyhow::Result<()> {
         let mut cores = CpuSet::new();
         match self.number() {
             Some(number) => cores.set(number),
-            None => (0..count()).for_each(|number| cores.set(number)),
+            None => (0..core_count()).for_each(|number| cores.set(number)),
         }
         sched_setaffinity(None, &cores).context("cannot choose a core")
     }
@@ -54,8 +54,8 @@ impl Core {
     }
 
     /// Moves a running process with all its threads.
-    pub(crate) fn take_process(self, pid: u32) -> anyhow::Result<()> {
-        let cores = self.number().map_or_else(|| format!("0-{}", count() - 1), |number| number.to_string());
+    pub(crate) fn pin_process(self, pid: u32) -> anyhow::Result<()> {
+        let cores = self.number().map_or_else(|| format!("0-{}", core_count() - 1), |number| number.to_string());
         let arguments = ["--all-tasks", "--cpu-list", "--pid", &cores, &pid.to_string()];
         let output = Command::new("taskset").args(arguments).output().context("cannot run taskset")?;
         anyhow::ensure!(output.status.success(), "cannot move process {pid} to core {cores}");
@@ -64,23 +64,23 @@ impl Core {
 }
 
 /// Cores of this machine.
-pub(crate) fn count() -> usize {
-    let online = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    online.lines().filter(|line| line.starts_with("processor")).count().max(1)
+pub(crate) fn core_count() -> usize {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
 /// What it is, for reports.
-pub(crate) fn name() -> String {
+pub(crate) fn description() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, model)| model);
-    format!("{} cores, {model}", count())
+    format!("{} cores, {model}", core_count())
 }
 
 /// User and system time of a process and all that it has started.
-pub(crate) fn cpu_time(pid: u32) -> Duration {
-    let stats = stats();
-    let ticks = tree(pid, &stats).iter().filter_map(|pid| stats.get(pid)).map(|stat| stat.ticks).sum::<u64>();
+pub(crate) fn process_cpu_time(pid: u32) -> Duration {
+    let stats = read_stats();
+    let ticks = process_tree(pid, &stats).iter().filter_map(|pid| stats.get(pid)).map(|stat| stat.ticks).sum::<u64>();
     Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
 }
 
@@ -97,13 +97,13 @@ struct Stat {
     ticks: u64,
 }
 
-fn stats() -> HashMap<u32, Stat> {
+fn read_stats() -> HashMap<u32, Stat> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| Some((pid, stat(pid)?))).collect()
+    pids.filter_map(|pid| Some((pid, read_stat(pid)?))).collect()
 }
 
-fn stat(pid: u32) -> Option<Stat> {
+fn read_stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in brackets, may hold anything.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -111,7 +111,7 @@ fn stat(pid: u32) -> Option<Stat> {
     Some(Stat { parent: fields.get(1)?.parse().ok()?, ticks })
 }
 
-fn tree(root: u32, stats: &HashMap<u32, Stat>) -> Vec<u32> {
+fn process_tree(root: u32, stats: &HashMap<u32, Stat>) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
@@ -123,12 +123,12 @@ fn tree(root: u32, stats: &HashMap<u32, Stat>) -> Vec<u32> {
 
 /// What all cores did up to a moment: how a run was disturbed is seen from two of these.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cores {
+pub(crate) struct CpuSnapshot {
     busy: u64,
     stolen: u64,
 }
 
-impl Cores {
+impl CpuSnapshot {
     /// Now.
     pub(crate) fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();

@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod gatepost;
+mod gateway_fixture;
 mod generator;
 mod instructions;
 mod load;
@@ -13,9 +14,8 @@ mod process;
 mod report;
 mod rounds;
 mod scenarios;
-mod site;
-mod stage;
 mod statistics;
+mod store_fixture;
 mod upstream;
 
 use clap::{Parser, Subcommand};

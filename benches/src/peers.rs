@@ -13,27 +13,27 @@ use std::time::Duration;
 use anyhow::Context;
 use gatepost_test_support::free_port;
 
-use crate::gatepost::Gatepost;
-use crate::generator::{self, Keys, Load, Pace, Requests, Until};
+use crate::gatepost::GatepostProcess;
+use crate::generator::{self, Keys, LoadConfig, LoadModel, Requests, StopAfter};
 use crate::machine::{self, Core};
 use crate::process::Process;
-pub(crate) use nginx::user as nginx_user;
+pub(crate) use nginx::user_directive as nginx_user;
 
 /// The program itself.
-pub(crate) const OWN: &str = "Gatepost";
+pub(crate) const GATEPOST: &str = "Gatepost";
 
 /// Whether a proxy asks for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Authenticates {
-    Yes,
-    No,
+pub(crate) enum KeyCheck {
+    Required,
+    Absent,
 }
 
 /// A proxy that runs.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    pub(crate) authenticates: Authenticates,
+    pub(crate) key_check: KeyCheck,
     pub(crate) address: SocketAddr,
     /// From its start until it told that it was ready, where that was measured.
     pub(crate) ready_after: Option<Duration>,
@@ -42,8 +42,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// One that listens already.
-    pub(crate) fn new(name: &'static str, authenticates: Authenticates, address: SocketAddr, process: Process) -> Self {
-        Self { name, authenticates, address, ready_after: None, process }
+    pub(crate) fn new(name: &'static str, key_check: KeyCheck, address: SocketAddr, process: Process) -> Self {
+        Self { name, key_check, address, ready_after: None, process }
     }
 
     /// Its processor time so far.
@@ -57,13 +57,13 @@ impl Peer {
     }
 
     /// Empties its log.
-    pub(crate) fn forget_log(&self) -> anyhow::Result<()> {
-        self.process.forget_log()
+    pub(crate) fn truncate_log(&self) -> anyhow::Result<()> {
+        self.process.truncate_log()
     }
 }
 
 /// What a peer is started with.
-pub(crate) struct Around<'a> {
+pub(crate) struct PeerConfig<'a> {
     /// Where its files go.
     pub(crate) directory: &'a Path,
     /// Where requests go.
@@ -72,19 +72,19 @@ pub(crate) struct Around<'a> {
     pub(crate) keys: &'a [String],
 }
 
-impl Around<'_> {
+impl PeerConfig<'_> {
     fn free_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], free_port()))
     }
 }
 
 /// A peer, or why it is left out.
-pub(crate) type Started = Result<Peer, (&'static str, String)>;
+pub(crate) type StartResult = Result<Peer, (&'static str, String)>;
 
 /// Starts every peer that this machine has.
-pub(crate) fn start_all(around: &Around<'_>) -> Vec<Started> {
-    type Start = fn(&Around<'_>) -> anyhow::Result<Peer>;
-    let starts: [(&str, Start); 6] = [
+pub(crate) fn start_all(config: &PeerConfig<'_>) -> Vec<StartResult> {
+    type StartPeer = fn(&PeerConfig<'_>) -> anyhow::Result<Peer>;
+    let starters: [(&str, StartPeer); 6] = [
         (nginx::PLAIN, nginx::plain),
         (nginx::LUA, nginx::lua),
         (haproxy::NAME, haproxy::start),
@@ -92,38 +92,38 @@ pub(crate) fn start_all(around: &Around<'_>) -> Vec<Started> {
         (caddy::NAME, caddy::start),
         (pingora::NAME, pingora::start),
     ];
-    starts.iter().map(|(name, start)| start(around).map_err(|error| (*name, format!("{error:#}")))).collect()
+    starters.iter().map(|(name, starter)| starter(config).map_err(|error| (*name, format!("{error:#}")))).collect()
 }
 
 /// Starts nginx, without authentication.
-pub(crate) fn start_nginx(around: &Around<'_>) -> anyhow::Result<Peer> {
-    nginx::plain(around)
+pub(crate) fn start_nginx(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    nginx::plain(config)
 }
 
 /// Starts plain Pingora.
-pub(crate) fn start_pingora(around: &Around<'_>) -> anyhow::Result<Peer> {
-    pingora::start(around)
+pub(crate) fn start_pingora(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    pingora::start(config)
 }
 
 /// The program itself as a peer.
-pub(crate) fn gatepost(gateway: Gatepost) -> anyhow::Result<Peer> {
+pub(crate) fn gatepost_peer(gateway: GatepostProcess) -> anyhow::Result<Peer> {
     let address = gateway.gateway.context("it is no gateway")?;
     let ready_after = Some(gateway.ready_after);
-    Ok(Peer { ready_after, ..Peer::new(OWN, Authenticates::Yes, address, gateway.process) })
+    Ok(Peer { ready_after, ..Peer::new(GATEPOST, KeyCheck::Required, address, gateway.process) })
 }
 
 /// Insists that a peer answers valid keys, and refuses others if it asks for a key.
-pub(crate) fn check(peer: &Peer, keys: &Keys, stranger: &str) -> anyhow::Result<()> {
-    let once = |keys: Keys| {
-        let (pace, until) = (Pace::Answers, Until::Answers(1));
-        let load = Load { target: peer.address, connections: 1, pace, until, core: Core::Load };
+pub(crate) fn check_authentication(peer: &Peer, keys: &Keys, unknown_key: &str) -> anyhow::Result<()> {
+    let send_one = |keys: Keys| {
+        let (load_model, stop_after) = (LoadModel::ClosedLoop, StopAfter::Responses(1));
+        let load = LoadConfig { target: peer.address, connections: 1, load_model, stop_after, core: Core::Load };
         generator::run(load, &mut Requests::get("/check", keys))
     };
-    once(keys.clone())?.expect_only(&[200]).with_context(|| format!("{} with a valid key", peer.name))?;
-    let refused = once(Keys::InTurn(vec![stranger.to_owned()].into()))?;
-    match peer.authenticates {
-        Authenticates::Yes => refused.expect_only(&[401]),
-        Authenticates::No => refused.expect_only(&[200]),
+    send_one(keys.clone())?.expect_only(&[200]).with_context(|| format!("{} with a valid key", peer.name))?;
+    let result = send_one(Keys::RoundRobin(vec![unknown_key.to_owned()].into()))?;
+    match peer.key_check {
+        KeyCheck::Required => result.expect_only(&[401]),
+        KeyCheck::Absent => result.expect_only(&[200]),
     }
     .with_context(|| format!("{} with an unknown key", peer.name))
 }

@@ -16,8 +16,8 @@ const STYLE: &str = "text { font: 13px sans-serif; fill: #57606a } .title { font
 
 /// Whose bar it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    Own,
+pub(crate) enum BarOwner {
+    Gatepost,
     Peer,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Bar {
     pub(crate) value: f64,
     /// The least and the greatest that were measured.
     pub(crate) range: Option<(f64, f64)>,
-    pub(crate) whose: Whose,
+    pub(crate) owner: BarOwner,
 }
 
 /// Draws bars, one below the other.
@@ -44,12 +44,12 @@ pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
         .add(text(title, 10.0, 26.0, "start").set("class", "title"));
     for (number, bar) in bars.iter().enumerate() {
         let top = TITLE + ROW * number as f64;
-        let class = if bar.whose == Whose::Own { "own" } else { "bar" };
+        let class = if bar.owner == BarOwner::Gatepost { "own" } else { "bar" };
         let rectangle = Rectangle::new().set("class", class).set("x", LABELS).set("y", round(top + 4.0));
         document = document
             .add(text(&bar.label, LABELS - 10.0, top + 20.0, "end"))
             .add(rectangle.set("width", round(bar.value * scale)).set("height", ROW - 8.0))
-            .add(text(&shown(bar.value), LABELS + bar_end(bar) * scale + 8.0, top + 20.0, "start"));
+            .add(text(&format_value(bar.value), LABELS + bar_end(bar) * scale + 8.0, top + 20.0, "start"));
         if let Some((min, max)) = bar.range {
             document = document.add(whisker(min * scale, max * scale, top + ROW / 2.0));
         }
@@ -73,6 +73,6 @@ fn round(px: f64) -> f64 {
     (px * 10.0).round() / 10.0
 }
 
-fn shown(value: f64) -> String {
+fn format_value(value: f64) -> String {
     if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
 }

@@ -13,7 +13,7 @@ use crate::machine;
 /// How often a starting process is asked, 20 ms apart, before it is given up.
 const MAX_TRIES: u32 = 1500;
 /// Between two of these.
-const TRY_EVERY: Duration = Duration::from_millis(20);
+const TRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running process.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Process {
 
     /// User and system time, with that of all that it has started.
     pub(crate) fn cpu_time(&self) -> Duration {
-        machine::cpu_time(self.pid())
+        machine::process_cpu_time(self.pid())
     }
 
     /// What it has logged so far.
@@ -50,25 +50,25 @@ impl Process {
     }
 
     /// Empties its log, so that an access log does not fill the disk.
-    pub(crate) fn forget_log(&self) -> anyhow::Result<()> {
+    pub(crate) fn truncate_log(&self) -> anyhow::Result<()> {
         Ok(OpenOptions::new().write(true).open(&self.log)?.set_len(0)?)
     }
 
     /// Waits until it listens there.
     pub(crate) fn await_listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
-        self.await_that(|| TcpStream::connect(address).is_ok())
+        self.await_condition(|| TcpStream::connect(address).is_ok())
     }
 
     /// Waits until something is so, for as long as it runs.
-    pub(crate) fn await_that(&mut self, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
+    pub(crate) fn await_condition(&mut self, mut is_met: impl FnMut() -> bool) -> anyhow::Result<()> {
         for _ in 0..MAX_TRIES {
-            if is_so() {
+            if is_met() {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended ({status}): {}", self.log());
             }
-            std::thread::sleep(TRY_EVERY);
+            std::thread::sleep(TRY_INTERVAL);
         }
         bail!("it never was ready: {}", self.log())
     }
@@ -82,7 +82,7 @@ impl Drop for Process {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(TRY_EVERY);
+            std::thread::sleep(TRY_INTERVAL);
         }
         drop(self.child.kill());
         drop(self.child.wait());
@@ -96,7 +96,7 @@ pub(crate) fn signal(pid: u32, signal: &str) -> anyhow::Result<()> {
 }
 
 /// Whether a program can be found.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let places = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
-    places.iter().map(|place| Path::new(place).join(program)).find(|path| path.exists())
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
+    let directories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    directories.iter().map(|directory| Path::new(directory).join(program)).find(|path| path.exists())
 }

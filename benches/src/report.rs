@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::gatepost::results_directory;
-use crate::machine::{self, Cores};
+use crate::machine::{self, CpuSnapshot};
 
 /// A table of text.
 #[derive(Debug, Clone, Default)]
@@ -20,17 +20,17 @@ pub(crate) struct Table {
 
 impl Table {
     /// One with these columns.
-    pub(crate) fn of(columns: &[&str]) -> Self {
+    pub(crate) fn with_columns(columns: &[&str]) -> Self {
         Self { rows: vec![columns.iter().map(|&column| column.to_owned()).collect()] }
     }
 
     /// Adds a row.
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn add_row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// In Markdown.
-    pub(crate) fn markdown(&self) -> String {
+    pub(crate) fn to_markdown(&self) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);
         let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
         let width =
@@ -60,23 +60,23 @@ pub(crate) struct Noise {
 
 /// Watches a run.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    began: tokio::time::Instant,
-    cores: Cores,
+pub(crate) struct NoiseMonitor {
+    started_at: tokio::time::Instant,
+    cpu_at_start: CpuSnapshot,
 }
 
-impl Watch {
+impl NoiseMonitor {
     /// From now on.
     pub(crate) fn start() -> Self {
-        Self { began: tokio::time::Instant::now(), cores: Cores::now() }
+        Self { started_at: tokio::time::Instant::now(), cpu_at_start: CpuSnapshot::now() }
     }
 
     /// Until now.
     pub(crate) fn noise(&self) -> Noise {
-        let (busy, stolen) = Cores::now().since(self.cores);
+        let (busy, stolen) = CpuSnapshot::now().since(self.cpu_at_start);
         Noise {
-            machine: machine::name(),
-            seconds: self.began.elapsed().as_secs_f64(),
+            machine: machine::description(),
+            seconds: self.started_at.elapsed().as_secs_f64(),
             busy_core_seconds: busy,
             stolen_core_seconds: stolen,
         }
@@ -85,8 +85,8 @@ impl Watch {
 
 impl Noise {
     /// As a sentence.
-    pub(crate) fn sentence(&self) -> String {
-        let capacity = self.seconds * machine::count() as f64;
+    pub(crate) fn summary(&self) -> String {
+        let capacity = self.seconds * machine::core_count() as f64;
         format!(
             "{}; {:.0} s; cores busy {:.0} %, stolen by the host {:.1} %.",
             self.machine,
@@ -99,11 +99,11 @@ impl Noise {
 
 /// Writes a result as JSON, and answers where.
 pub(crate) fn write_json(name: &str, result: &impl Serialize) -> anyhow::Result<PathBuf> {
-    write(&format!("{name}.json"), &serde_json::to_string_pretty(result)?)
+    write_file(&format!("{name}.json"), &serde_json::to_string_pretty(result)?)
 }
 
 /// Writes a file among the results.
-pub(crate) fn write(name: &str, text: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn write_file(name: &str, text: &str) -> anyhow::Result<PathBuf> {
     let directory = results_directory()?;
     fs::create_dir_all(&directory)?;
     let file = directory.join(name);
@@ -112,7 +112,7 @@ pub(crate) fn write(name: &str, text: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// A bar for so many steps.
-pub(crate) fn progress(steps: usize) -> ProgressBar {
+pub(crate) fn progress_bar(steps: usize) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} (about {eta} left) {msg}");
     if let Ok(style) = style {
@@ -124,6 +124,6 @@ pub(crate) fn progress(steps: usize) -> ProgressBar {
 
 /// Tells a line, or several.
 #[expect(clippy::print_stdout, reason = "results are for the one who sits there")]
-pub(crate) fn tell(text: &str) {
+pub(crate) fn print_line(text: &str) {
     println!("{text}");
 }

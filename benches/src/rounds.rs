@@ -12,11 +12,11 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-use crate::generator::{self, Load, Outcome, Pace, Requests, Until};
+use crate::generator::{self, LoadConfig, LoadModel, LoadResult, Requests, StopAfter};
 use crate::machine::Core;
 use crate::peers::Peer;
 use crate::report::{self, Table};
-use crate::statistics::{Range, Ratio};
+use crate::statistics::{MedianRange, Ratio};
 
 /// Connections that stay open.
 const CONNECTIONS: usize = 64;
@@ -27,7 +27,7 @@ const WARM_UP: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
-    pub(crate) span: Duration,
+    pub(crate) duration: Duration,
     pub(crate) seed: u64,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Case {
     pub(crate) peer: Arc<Peer>,
     pub(crate) requests: Requests,
     /// Statuses that it may answer.
-    pub(crate) expects: &'static [u16],
-    pub(crate) pace: Pace,
+    pub(crate) expected_statuses: &'static [u16],
+    pub(crate) load_model: LoadModel,
     /// Where the load comes from.
     pub(crate) core: Core,
     pub(crate) connections: usize,
     /// What goes on beside it, switched on while it is measured.
-    pub(crate) beside: Option<Arc<AtomicBool>>,
+    pub(crate) background_changes: Option<Arc<AtomicBool>>,
     pub(crate) figures: Figures,
 }
 
@@ -71,62 +71,62 @@ impl Case {
             name: name.into(),
             peer: Arc::clone(peer),
             requests,
-            expects: &[200],
-            pace: Pace::Answers,
+            expected_statuses: &[200],
+            load_model: LoadModel::ClosedLoop,
             core: Core::Load,
             connections: CONNECTIONS,
-            beside: None,
+            background_changes: None,
             figures: Figures::default(),
         }
     }
 
     /// Sends requests until then.
-    pub(crate) fn ask(&mut self, until: Until) -> anyhow::Result<Outcome> {
-        let (connections, pace, core) = (self.connections, self.pace, self.core);
-        let load = Load { target: self.peer.address, connections, pace, until, core };
-        let outcome = generator::run(load, &mut self.requests).with_context(|| self.name.clone())?;
-        self.peer.forget_log()?;
-        outcome.expect_only(self.expects).with_context(|| self.name.clone())?;
-        Ok(outcome)
+    pub(crate) fn send_requests(&mut self, stop_after: StopAfter) -> anyhow::Result<LoadResult> {
+        let (connections, load_model, core) = (self.connections, self.load_model, self.core);
+        let load = LoadConfig { target: self.peer.address, connections, load_model, stop_after, core };
+        let result = generator::run(load, &mut self.requests).with_context(|| self.name.clone())?;
+        self.peer.truncate_log()?;
+        result.expect_only(self.expected_statuses).with_context(|| self.name.clone())?;
+        Ok(result)
     }
 
-    fn measure(&mut self, span: Duration) -> anyhow::Result<()> {
-        if let Some(beside) = &self.beside {
-            beside.store(true, Ordering::SeqCst);
+    fn measure(&mut self, duration: Duration) -> anyhow::Result<()> {
+        if let Some(background_changes) = &self.background_changes {
+            background_changes.store(true, Ordering::SeqCst);
         }
         // Large bodies take longer than this: that nothing is answered is no fault here.
-        drop(self.ask(Until::For(WARM_UP)));
+        drop(self.send_requests(StopAfter::Elapsed(WARM_UP)));
         let before = self.peer.cpu_time();
-        let outcome = self.ask(Until::For(span))?;
-        let spent = self.peer.cpu_time().saturating_sub(before);
-        if let Some(beside) = &self.beside {
-            beside.store(false, Ordering::SeqCst);
+        let result = self.send_requests(StopAfter::Elapsed(duration))?;
+        let cpu_time = self.peer.cpu_time().saturating_sub(before);
+        if let Some(background_changes) = &self.background_changes {
+            background_changes.store(false, Ordering::SeqCst);
         }
-        self.figures.cpu_us.push(spent.as_secs_f64() * 1e6 / outcome.answers() as f64);
-        self.figures.rate.push(outcome.rate());
+        self.figures.cpu_us.push(cpu_time.as_secs_f64() * 1e6 / result.responses() as f64);
+        self.figures.rate.push(result.rate());
         match &mut self.figures.latency {
-            Some(latency) => latency.add(&outcome.latency)?,
-            none => *none = Some(outcome.latency),
+            Some(latency) => latency.add(&result.latency)?,
+            none => *none = Some(result.latency),
         }
         Ok(())
     }
 
     /// The median of processor times, with its range.
-    pub(crate) fn cpu(&self) -> Range {
-        Range::of(&self.figures.cpu_us)
+    pub(crate) fn cpu(&self) -> MedianRange {
+        MedianRange::from_values(&self.figures.cpu_us)
     }
 }
 
 /// Measures cases in rounds.
 pub(crate) fn measure(cases: &mut [Case], plan: Plan) -> anyhow::Result<()> {
     let mut rng = StdRng::seed_from_u64(plan.seed);
-    let bar = report::progress(plan.rounds * cases.len());
+    let bar = report::progress_bar(plan.rounds * cases.len());
     for _ in 0..plan.rounds {
         let mut order: Vec<usize> = (0..cases.len()).collect();
         order.shuffle(&mut rng);
         for index in order {
             bar.set_message(cases[index].name.clone());
-            cases[index].measure(plan.span)?;
+            cases[index].measure(plan.duration)?;
             bar.inc(1);
         }
     }
@@ -138,10 +138,10 @@ pub(crate) fn measure(cases: &mut [Case], plan: Plan) -> anyhow::Result<()> {
 pub(crate) fn table(cases: &[Case]) -> Table {
     let Some(base) = cases.first() else { return Table::default() };
     let of_base = format!("in parts of \"{}\" [95 %]", base.name);
-    let mut table = Table::of(&["case", "CPU µs a request", "range", "requests/s", &of_base]);
+    let mut table = Table::with_columns(&["case", "CPU µs a request", "range", "requests/s", &of_base]);
     for case in cases {
-        let (cpu, rate) = (case.cpu(), Range::of(&case.figures.rate));
-        table.row(vec![
+        let (cpu, rate) = (case.cpu(), MedianRange::from_values(&case.figures.rate));
+        table.add_row(vec![
             case.name.clone(),
             format!("{:.1}", cpu.median),
             format!("{:.1} to {:.1}", cpu.min, cpu.max),

@@ -9,17 +9,17 @@ mod latency;
 mod pause;
 mod resident;
 mod revocation;
-mod strangers;
 mod threads;
+mod unknown_keys;
 
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 
-use crate::report::{self, Table, Watch, tell};
+use crate::report::{self, NoiseMonitor, Table, print_line};
 use crate::rounds::{Case, Plan};
-use crate::site;
+use crate::store_fixture;
 
 /// Options of `scenarios`.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub(crate) struct ScenarioOptions {
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
+pub(crate) struct ScenarioParams {
     pub(crate) plan: Plan,
     /// As many keys as a large installation has.
     pub(crate) many_keys: usize,
@@ -61,12 +61,12 @@ impl Findings {
     }
 }
 
-type Scenario = fn(Extent) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
+type Scenario = fn(ScenarioParams) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
 
 /// Later ones (TLS, HTTP/2, limited keys) join here.
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("resident", |extent| Box::pin(resident::run(extent))),
-    ("strangers", |extent| Box::pin(strangers::run(extent))),
+    ("strangers", |extent| Box::pin(unknown_keys::run(extent))),
     ("first", |extent| Box::pin(first::run(extent))),
     ("growth", |extent| Box::pin(growth::run(extent))),
     ("churn", |extent| Box::pin(churn::run(extent))),
@@ -80,32 +80,32 @@ const SCENARIOS: &[(&str, Scenario)] = &[
 
 /// Runs all of them, or the one that was named.
 pub(crate) async fn run(options: &ScenarioOptions) -> anyhow::Result<()> {
-    let chosen: Vec<_> =
+    let selected: Vec<_> =
         SCENARIOS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();
-    if chosen.is_empty() {
+    if selected.is_empty() {
         let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
         anyhow::bail!("there is no such scenario; there are {}", names.join(", "));
     }
-    let seed = options.seed.unwrap_or_else(site::seed);
-    tell(&format!("seed {seed}"));
-    let extent = if options.quick {
-        let plan = Plan { rounds: 5, span: Duration::from_secs(1), seed };
-        Extent { plan, many_keys: 100_000, repetitions: 50 }
+    let seed = options.seed.unwrap_or_else(store_fixture::random_seed);
+    print_line(&format!("seed {seed}"));
+    let params = if options.quick {
+        let plan = Plan { rounds: 5, duration: Duration::from_secs(1), seed };
+        ScenarioParams { plan, many_keys: 100_000, repetitions: 50 }
     } else {
-        let plan = Plan { rounds: 15, span: Duration::from_secs(2), seed };
-        Extent { plan, many_keys: 1_000_000, repetitions: 300 }
+        let plan = Plan { rounds: 15, duration: Duration::from_secs(2), seed };
+        ScenarioParams { plan, many_keys: 1_000_000, repetitions: 300 }
     };
-    for (name, scenario) in chosen {
-        let watch = Watch::start();
-        let findings = scenario(extent).await?;
+    for (name, scenario) in selected {
+        let monitor = NoiseMonitor::start();
+        let findings = scenario(params).await?;
         for (title, table) in &findings.tables {
-            tell(&format!("### {title}\n\n{}", table.markdown()));
+            print_line(&format!("### {title}\n\n{}", table.to_markdown()));
         }
-        let noise = watch.noise();
-        tell(&noise.sentence());
+        let noise = monitor.noise();
+        print_line(&noise.summary());
         let json = serde_json::json!({"seed": seed, "noise": noise, "found": findings.json});
         let file = report::write_json(&format!("scenario-{name}"), &json)?;
-        tell(&format!("{}\n", file.display()));
+        print_line(&format!("{}\n", file.display()));
     }
     Ok(())
 }

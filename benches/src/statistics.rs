@@ -11,15 +11,15 @@ const TAIL: f64 = 0.025;
 
 /// A figure with the range of what was measured.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Range {
+pub(crate) struct MedianRange {
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
 }
 
-impl Range {
+impl MedianRange {
     /// Of at least one value.
-    pub(crate) fn of(values: &[f64]) -> Self {
+    pub(crate) fn from_values(values: &[f64]) -> Self {
         let min = values.iter().copied().fold(f64::INFINITY, f64::min);
         let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Self { median: median(values), min, max }
@@ -70,12 +70,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_of_an_even_number_lies_between() {
+    fn median_of_an_even_number_is_the_midpoint() {
         assert!((median(&[4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < f64::EPSILON);
     }
 
     #[test]
-    fn a_constant_ratio_has_an_interval_of_nothing() {
+    fn constant_ratio_has_an_empty_interval() {
         let ratio = Ratio::paired(&[2.0, 4.0, 6.0], &[1.0, 2.0, 3.0]);
         assert_eq!((ratio.low, ratio.median, ratio.high), (2.0, 2.0, 2.0));
     }

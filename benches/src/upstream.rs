@@ -28,7 +28,7 @@ impl Upstream {
         for (path, length) in BODIES {
             fs::write(home.join("www").join(&path[1..]), vec![b'x'; length])?;
         }
-        fs::write(home.join("nginx.conf"), conf(address, &home))?;
+        fs::write(home.join("nginx.conf"), nginx_conf(address, &home))?;
         let mut command = Core::Load.command("nginx");
         command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(home.join("nginx.conf"));
         let mut process = Process::start(command, &home, "nginx")?;
@@ -37,7 +37,7 @@ impl Upstream {
     }
 }
 
-fn conf(address: SocketAddr, home: &Path) -> String {
+fn nginx_conf(address: SocketAddr, home: &Path) -> String {
     let user = crate::peers::nginx_user();
     let root = home.join("www");
     let root = root.display();

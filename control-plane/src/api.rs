@@ -1,29 +1,29 @@
 //! The admin REST API: routes, and the OpenAPI document that is generated from them.
 
-mod absence;
 mod access_keys;
+mod access_log;
 mod accounts;
-mod admission;
 mod analytics;
 pub(crate) mod api_keys;
-mod body;
-mod credential;
+mod authorization;
+mod conditional_requests;
+mod credentials;
 mod docs;
-mod document;
 mod events;
-mod extract;
+mod extractors;
 mod gateways;
-mod habits;
-mod headers;
-mod host;
+mod host_check;
 mod idempotency;
 mod legacy;
-mod log;
+mod openapi;
 mod paging;
 mod prefer;
 mod problem;
 mod projects;
+mod request_body;
 mod root;
+mod unsettled;
+mod usage_headers;
 mod webhooks;
 
 use std::sync::LazyLock;
@@ -40,8 +40,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::ControlPlane;
-pub(crate) use absence::not_settled;
-pub(crate) use body::members_of;
+pub(crate) use request_body::allowed_members;
+pub(crate) use unsettled::recovery_problem;
 
 /// What stands at the head of the document.
 #[derive(OpenApi)]
@@ -50,28 +50,28 @@ pub(crate) use body::members_of;
     description = "Projects, API keys and webhooks. Send an access key as `x-api-key`.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
-struct Head;
+struct ApiDoc;
 
 /// The OpenAPI document. Bodies of requests are judged by it.
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| completed(routes().into_openapi()));
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| complete_openapi(routes().into_openapi()));
 
 /// The API over a control plane, for requests to these hosts.
 pub(crate) fn router(control_plane: ControlPlane, hosts: HostRule) -> Router {
     let (router, _) = routes().split_for_parts();
     let json = Bytes::from(openapi_json());
     router
-        .route_layer(middleware::from_fn_with_state(control_plane.clone(), absence::judged))
+        .route_layer(middleware::from_fn_with_state(control_plane.clone(), unsettled::layer))
         .route("/", options(root::options))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], json) }))
         .merge(docs::routes())
-        .fallback(|| async { problem::answer(ErrorCode::NotFound.into()) })
-        .method_not_allowed_fallback(|| async { problem::answer(ErrorCode::MethodNotAllowed.into()) })
-        .layer(middleware::from_fn_with_state(control_plane.clone(), body::report_ignored))
-        .layer(middleware::from_fn_with_state(control_plane.clone(), idempotency::once))
-        .layer(middleware::from_fn_with_state(control_plane.clone(), admission::judge))
-        .layer(middleware::from_fn_with_state(hosts, host::judge))
-        .layer(middleware::from_fn(habits::keep))
-        .layer(middleware::from_fn_with_state(control_plane.clone(), log::requests))
+        .fallback(|| async { problem::to_response(ErrorCode::NotFound.into()) })
+        .method_not_allowed_fallback(|| async { problem::to_response(ErrorCode::MethodNotAllowed.into()) })
+        .layer(middleware::from_fn_with_state(control_plane.clone(), request_body::report_ignored))
+        .layer(middleware::from_fn_with_state(control_plane.clone(), idempotency::layer))
+        .layer(middleware::from_fn_with_state(control_plane.clone(), authorization::layer))
+        .layer(middleware::from_fn_with_state(hosts, host_check::layer))
+        .layer(middleware::from_fn(conditional_requests::layer))
+        .layer(middleware::from_fn_with_state(control_plane.clone(), access_log::layer))
         .with_state(control_plane)
 }
 
@@ -81,7 +81,7 @@ pub fn openapi_json() -> String {
 }
 
 /// A path with a slash at its end is the same path: clients list at `/api-keys/`.
-pub(crate) fn without_last_slash<B>(mut request: http::Request<B>) -> http::Request<B> {
+pub(crate) fn trim_trailing_slash<B>(mut request: http::Request<B>) -> http::Request<B> {
     let uri = request.uri();
     let path = uri.path();
     if path.len() > 1 && path.ends_with('/') {
@@ -96,7 +96,7 @@ pub(crate) fn without_last_slash<B>(mut request: http::Request<B>) -> http::Requ
 }
 
 fn routes() -> OpenApiRouter<ControlPlane> {
-    OpenApiRouter::with_openapi(Head::openapi())
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(root::welcome))
         .routes(routes!(accounts::create, accounts::list))
         .routes(routes!(accounts::get, accounts::update, accounts::deactivate))
@@ -124,12 +124,12 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .routes(routes!(events::stream))
 }
 
-fn completed(mut document: utoipa::openapi::OpenApi) -> Value {
+fn complete_openapi(mut document: utoipa::openapi::OpenApi) -> Value {
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("accessKey", scheme);
     document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("accessKey", Vec::<String>::new())]);
     let mut document = serde_json::to_value(document).expect("the document is made of serializable parts");
-    document::complete(&mut document);
+    openapi::complete(&mut document);
     document
 }

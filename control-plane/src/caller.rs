@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
-use gatepost_domain::key::{self, Shape};
+use gatepost_domain::key::{self, KeyFormat};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Status};
-use gatepost_store::Settled;
+use gatepost_store::Recovery;
 
 use crate::ControlPlane;
-use crate::api::not_settled;
+use crate::api::recovery_problem;
 use crate::failure::{Failure, Result};
 
 /// The access key behind a request.
@@ -30,31 +30,31 @@ impl ControlPlane {
     /// Finds the caller behind an access key's value, which came from an address.
     pub(crate) async fn authenticate(&self, value: &str, from: IpAddr) -> Result<Caller> {
         let (digest, now) = (self.store.digest(value), self.clock.uptime());
-        self.guesses.admit(from, &digest, now)?;
-        match self.caller(value, &digest).await? {
+        self.brute_force.check(from, &digest, now)?;
+        match self.find_caller(value, &digest).await? {
             Some(caller) => {
-                self.guesses.was_right(digest);
+                self.brute_force.record_success(digest);
                 Ok(caller)
             }
             None => {
-                self.guesses.was_wrong(from, &digest, now);
+                self.brute_force.record_failure(from, &digest, now);
                 Err(ErrorCode::InvalidAccessKey.into())
             }
         }
     }
 
     /// Always asks the store, but for what cannot be an access key.
-    async fn caller(&self, value: &str, digest: &Digest) -> Result<Option<Caller>> {
-        if !value.starts_with("live_access_") || key::shape(value) != Shape::Generated {
+    async fn find_caller(&self, value: &str, digest: &Digest) -> Result<Option<Caller>> {
+        if !value.starts_with("live_access_") || key::key_format(value) != KeyFormat::Generated {
             return Ok(None);
         }
-        let found = self.store.access_key_of_caller(digest).await?;
-        if found.is_none() && self.store.settled() == Settled::No {
-            return Err(Failure::Refused(not_settled()));
+        let found = self.store.access_key_with_account_status(digest).await?;
+        if found.is_none() && self.store.recovery() == Recovery::InProgress {
+            return Err(Failure::Refused(recovery_problem()));
         }
         let now = self.now();
-        let counts = |(key, account): &(AccessKey, Status)| key.is_usable(now) && *account == Status::Active;
-        Ok(found.filter(counts).map(|(key, _)| Caller {
+        let is_usable = |(key, account): &(AccessKey, Status)| key.is_usable(now) && *account == Status::Active;
+        Ok(found.filter(is_usable).map(|(key, _)| Caller {
             access_key: key.id,
             account: key.account,
             project: key.project,
@@ -70,7 +70,7 @@ impl Caller {
     }
 
     /// Refuses those who may only read.
-    pub(crate) fn may_write(&self) -> Result<()> {
+    pub(crate) fn require_write(&self) -> Result<()> {
         match self.role {
             Role::Admin | Role::User => Ok(()),
             Role::Viewer => Err(forbidden("this access key may only read: its role is viewer")),
@@ -78,7 +78,7 @@ impl Caller {
     }
 
     /// Refuses those who may not manage access keys and the account.
-    pub(crate) fn may_administer(&self) -> Result<()> {
+    pub(crate) fn require_admin(&self) -> Result<()> {
         match self.role {
             Role::Admin => Ok(()),
             Role::User | Role::Viewer => Err(forbidden("this needs an access key whose role is admin")),
@@ -86,7 +86,7 @@ impl Caller {
     }
 
     /// Refuses those who see one project only.
-    pub(crate) fn sees_account(&self) -> Result<()> {
+    pub(crate) fn require_account_scope(&self) -> Result<()> {
         match self.project {
             None => Ok(()),
             Some(_) => Err(forbidden("this access key sees one project; this needs one of the account")),
@@ -94,17 +94,17 @@ impl Caller {
     }
 
     /// Whether a project of an account is in sight. What is not is answered as if it were not there.
-    pub(crate) fn sees(&self, account: &AccountId, project: &ProjectId) -> Sight {
-        let is_seen = self.account == *account && self.project.as_ref().is_none_or(|own| own == project);
-        if is_seen { Sight::Seen } else { Sight::Hidden }
+    pub(crate) fn visibility(&self, account: &AccountId, project: &ProjectId) -> Visibility {
+        let is_visible = self.account == *account && self.project.as_ref().is_none_or(|own| own == project);
+        if is_visible { Visibility::Visible } else { Visibility::Hidden }
     }
 
     /// The same for what may belong to a whole account, which is hidden from those who see one project only.
-    pub(crate) fn sees_of(&self, account: &AccountId, project: Option<&ProjectId>) -> Sight {
+    pub(crate) fn visibility_in_account(&self, account: &AccountId, project: Option<&ProjectId>) -> Visibility {
         match project {
-            Some(project) => self.sees(account, project),
-            None if self.account == *account && self.project.is_none() => Sight::Seen,
-            None => Sight::Hidden,
+            Some(project) => self.visibility(account, project),
+            None if self.account == *account && self.project.is_none() => Visibility::Visible,
+            None => Visibility::Hidden,
         }
     }
 
@@ -119,7 +119,7 @@ impl Caller {
     }
 
     /// Refuses an account that is not the caller's.
-    pub(crate) fn check_account(&self, named: Option<&str>) -> Result<()> {
+    pub(crate) fn require_own_account(&self, named: Option<&str>) -> Result<()> {
         match named {
             Some(named) if named != self.account.as_str() => Err(forbidden("Invalid roles for this account")),
             Some(_) | None => Ok(()),
@@ -129,8 +129,8 @@ impl Caller {
 
 /// Whether a caller may know of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sight {
-    Seen,
+pub(crate) enum Visibility {
+    Visible,
     Hidden,
 }
 

@@ -8,12 +8,12 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_domain::time::Version;
-use gatepost_store::act::{CommitAnswer, CursorState};
-use gatepost_store::{AccountResource, Change, Origin, StoreErrorKind, Versioned, Write, os_rng};
+use gatepost_store::ops::{CommitOutcome, CursorState};
+use gatepost_store::{AccountResource, Change, CommitContext, RecordWrite, StoreErrorKind, Versioned, os_rng};
 
 use crate::ControlPlane;
 use crate::failure::{Failure, Result};
-use crate::request;
+use crate::request_context;
 
 /// How often a use case reads anew and tries again when somebody else was faster.
 pub(crate) const MAX_TRIES: u32 = 5;
@@ -22,7 +22,7 @@ const MAX_SENDS: u32 = 2;
 /// How many resources an account may make at once, and after how long one more.
 pub(crate) const CREATION_BURST: u32 = 1000;
 /// See [`CREATION_BURST`].
-pub(crate) const CREATION_EVERY: Duration = Duration::from_millis(1);
+pub(crate) const CREATION_INTERVAL: Duration = Duration::from_millis(1);
 /// Accounts whose pace is remembered.
 pub(crate) const MAX_ACCOUNTS: u64 = 100_000;
 
@@ -41,48 +41,48 @@ impl ControlPlane {
         &self,
         action: Action,
         actor: &Actor,
-        writes: Vec<Write>,
+        writes: Vec<RecordWrite>,
         secret: Option<Secret>,
     ) -> Result<Committed> {
         let event = EventId::generate(&mut os_rng());
-        self.commit_change(Change { event, action, actor: actor.clone(), writes, secret, receipt: None }).await
+        self.commit_change(Change { event, action, actor: actor.clone(), writes, secret, stored_response: None }).await
     }
 
     /// Commits a change.
     pub(crate) async fn commit_change(&self, change: Change) -> Result<Committed> {
-        self.keep_pace(&change)?;
+        self.throttle_creation(&change)?;
         let origin = self.origin(&change)?;
         match self.send_commit(&change, &origin).await? {
-            CommitAnswer::Committed(version) => {
-                self.metrics.changed(change.action);
-                Ok(written(&change, version))
+            CommitOutcome::Committed(version) => {
+                self.metrics.count_change(change.action);
+                Ok(record_committed(&change, version))
             }
-            CommitAnswer::Repeated(version) => Ok(written(&change, version)),
-            CommitAnswer::Stale => Ok(Committed::Stale),
-            CommitAnswer::DigestTaken => {
+            CommitOutcome::AlreadyCommitted(version) => Ok(record_committed(&change, version)),
+            CommitOutcome::VersionConflict => Ok(Committed::Stale),
+            CommitOutcome::DigestTaken => {
                 Err(Failure::refused(ErrorCode::Conflict, "key: another key has or had this value"))
             }
-            CommitAnswer::StreamFull => Err(Failure::refused(
+            CommitOutcome::StreamFull => Err(Failure::refused(
                 ErrorCode::StreamFull,
                 "the event stream is full because no deliverer reads it; what shuts keys off still works",
             )),
-            CommitAnswer::OverBound(kind, bound) => Err(self.over_bound(kind, bound)),
+            CommitOutcome::AccountLimitExceeded(kind, bound) => Err(self.account_full(kind, bound)),
         }
     }
 
     /// Holds back an account that makes more than its share of new resources. The operator's commands are not held.
-    fn keep_pace(&self, change: &Change) -> Result<()> {
+    fn throttle_creation(&self, change: &Change) -> Result<()> {
         let creates = change.writes.iter().any(|write| write.old.is_none());
         match (&change.actor, change.account()) {
             (Actor::AccessKey(_), Some(account)) if creates => {
-                self.creations.take(account, self.clock.uptime()).map_err(Failure::TooFast)
+                self.creation_limiter.try_acquire(account, self.clock.uptime()).map_err(Failure::Throttled)
             }
             _ => Ok(()),
         }
     }
 
     /// The refusal of what would give an account more than it may have.
-    pub(crate) fn over_bound(&self, resource: AccountResource, bound: u64) -> Failure {
+    pub(crate) fn account_full(&self, resource: AccountResource, limit: u64) -> Failure {
         let (setting, what) = match resource {
             AccountResource::ApiKeys => (
                 "max_keys",
@@ -95,36 +95,36 @@ impl ControlPlane {
                 "bytes of records, and a quarter more by changes: shorten some, or have the operator purge what was revoked",
             ),
         };
-        self.metrics.over_bound(setting);
-        let detail = format!("accounts.{setting}: the account may have no more than {bound} {what}");
+        self.metrics.count_over_limit(setting);
+        let detail = format!("accounts.{setting}: the account may have no more than {limit} {what}");
         Failure::refused(ErrorCode::AccountFull, detail)
     }
 
     /// Whether the change that brought a record to where it already is still stands. What is committed
     /// a second time so is nothing new, but who waits for gateways must know its version.
-    pub(crate) async fn standing<T>(&self, found: &Versioned<T>) -> Result<Committed> {
+    pub(crate) async fn confirm_unchanged<T>(&self, found: &Versioned<T>) -> Result<Committed> {
         match self.store.confirm(found.version, &found.event).await?.state {
             CursorState::Present | CursorState::Trimmed => Ok(Committed::At(found.version)),
-            CursorState::Foreign => Ok(Committed::Stale),
+            CursorState::Diverged => Ok(Committed::Stale),
         }
     }
 
     /// What the request that is being answered adds to its changes.
-    fn origin(&self, change: &Change) -> Result<Origin> {
-        let Some(request) = request::current() else { return Ok(Origin::default()) };
+    fn origin(&self, change: &Change) -> Result<CommitContext> {
+        let Some(request) = request_context::current() else { return Ok(CommitContext::default()) };
         let answer = match request.slot() {
-            Some(slot) => self.answer_of(change)?.map(|answer| slot.receipt(Some(answer))),
+            Some(slot) => self.response_of_change(change)?.map(|answer| slot.to_stored_response(Some(answer))),
             None => None,
         };
-        Ok(Origin { address: request.address, answer, ..Origin::default() })
+        Ok(CommitContext { client_ip: request.address, stored_response: answer, ..CommitContext::default() })
     }
 
     /// Sends a change, again while its answer is lost.
-    pub(crate) async fn send_commit(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
+    pub(crate) async fn send_commit(&self, change: &Change, origin: &CommitContext) -> Result<CommitOutcome> {
         let mut sends = 1;
         loop {
-            match self.store.commit_from(change, origin).await {
-                Err(error) if may_be_written(error.kind()) && sends < MAX_SENDS => sends += 1,
+            match self.store.commit_with_context(change, origin).await {
+                Err(error) if may_have_been_written(error.kind()) && sends < MAX_SENDS => sends += 1,
                 answer => return Ok(answer?),
             }
         }
@@ -132,13 +132,13 @@ impl ControlPlane {
 }
 
 /// Whether it is not known that nothing was written, or not known that it will last.
-fn may_be_written(kind: StoreErrorKind) -> bool {
+fn may_have_been_written(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Unconfirmed)
 }
 
-fn written(change: &Change, version: Version) -> Committed {
+fn record_committed(change: &Change, version: Version) -> Committed {
     for record in change.writes.iter().filter_map(|write| write.new.as_ref()) {
-        request::wrote(record.id(), version);
+        request_context::record_write(record.id(), version);
     }
     Committed::At(version)
 }

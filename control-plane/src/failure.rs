@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use gatepost_domain::problem::{ErrorCode, Problem};
-use gatepost_domain::slice::Reading;
+use gatepost_domain::token_lease::LimitStatus;
 use gatepost_store::StoreError;
 
 /// A refusal that the caller sees, or a failure of the store.
@@ -13,9 +13,9 @@ pub enum Failure {
     /// What was asked cannot be done.
     Refused(Problem),
     /// It was asked too often: nothing was done. It may be asked again after this long.
-    TooFast(Duration),
+    Throttled(Duration),
     /// A key was used too often.
-    TooMany(Problem, Reading),
+    LimitExceeded(Problem, LimitStatus),
     /// The store did not do it.
     Store(StoreError),
 }
@@ -47,8 +47,8 @@ impl From<StoreError> for Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Refused(problem) | Failure::TooMany(problem, _) => f.write_str(&problem.detail),
-            Failure::TooFast(wait) => write!(f, "too many requests; try again in {} s", wait.as_secs() + 1),
+            Failure::Refused(problem) | Failure::LimitExceeded(problem, _) => f.write_str(&problem.detail),
+            Failure::Throttled(wait) => write!(f, "too many requests; try again in {} s", wait.as_secs() + 1),
             Failure::Store(error) => write!(f, "{error}"),
         }
     }

@@ -12,12 +12,12 @@ use crate::failure::Failure;
 /// What some programs put before text to say that it is UTF-8. It is no part of the JSON (RFC 8259 section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How names begin to which the JSON library gives a meaning of its own.
-const PRIVATE_NAMES: &str = "$serde_json::private::";
+const PRIVATE_NAME_PREFIX: &str = "$serde_json::private::";
 /// Lists and objects within each other.
 const MAX_DEPTH: usize = 100;
 
 /// Leaves out a byte order mark.
-pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+pub(crate) fn strip_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
@@ -27,13 +27,13 @@ pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
 /// If it is none; and where it has whole numbers that would lose digits, more than 100 levels, or member names that
 /// mean something to the JSON library.
 pub fn parse(bytes: &[u8]) -> Result<Value, Failure> {
-    let raw: &RawValue = serde_json::from_slice(without_mark(bytes)).map_err(|error| not_json(&error))?;
-    check(raw, 0)?;
-    serde_json::from_str(raw.get()).map_err(|error| not_json(&error))
+    let raw: &RawValue = serde_json::from_slice(strip_byte_order_mark(bytes)).map_err(|error| parse_failure(&error))?;
+    check_value(raw, 0)?;
+    serde_json::from_str(raw.get()).map_err(|error| parse_failure(&error))
 }
 
 /// The refusal of what is no JSON, or not of the right kind. The library tells line and column at the end of its message.
-pub(crate) fn not_json(error: &serde_json::Error) -> Failure {
+pub(crate) fn parse_failure(error: &serde_json::Error) -> Failure {
     let code = match error.classify() {
         Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
         Category::Data => ErrorCode::Validation,
@@ -41,22 +41,23 @@ pub(crate) fn not_json(error: &serde_json::Error) -> Failure {
     Failure::refused(code, error.to_string())
 }
 
-fn check(raw: &RawValue, depth: usize) -> Result<(), Failure> {
+fn check_value(raw: &RawValue, depth: usize) -> Result<(), Failure> {
     if depth > MAX_DEPTH {
         return Err(Failure::refused(ErrorCode::InvalidJson, format!("more than {MAX_DEPTH} levels")));
     }
     let text = raw.get();
     match text.as_bytes().first() {
         Some(b'{') => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+            let members: BTreeMap<String, &RawValue> =
+                serde_json::from_str(text).map_err(|error| parse_failure(&error))?;
             members.iter().try_for_each(|(name, value)| {
                 check_name(name)?;
-                check(value, depth + 1)
+                check_value(value, depth + 1)
             })
         }
         Some(b'[') => {
-            let values: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-            values.into_iter().try_for_each(|value| check(value, depth + 1))
+            let values: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| parse_failure(&error))?;
+            values.into_iter().try_for_each(|value| check_value(value, depth + 1))
         }
         Some(b'-' | b'0'..=b'9') => check_number(text),
         _ => Ok(()),
@@ -64,7 +65,7 @@ fn check(raw: &RawValue, depth: usize) -> Result<(), Failure> {
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    if name.starts_with(PRIVATE_NAMES) {
+    if name.starts_with(PRIVATE_NAME_PREFIX) {
         return Err(Failure::invalid(format!("{name}: is no name that a member may have")));
     }
     Ok(())
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_would_lose_digits_are_refused_wherever_they_stand() {
+    fn numbers_that_would_lose_digits_are_refused_at_any_depth() {
         assert_eq!(
             parse(b"[18446744073709551615, -9223372036854775808, 0.1, 1e300]").unwrap(),
             json!([u64::MAX, i64::MIN, 0.1, 1e300])

@@ -1,17 +1,17 @@
 //! The control plane: use cases, and the admin REST API over them.
 
 mod api;
+mod brute_force;
 mod caller;
 mod commit;
 mod failure;
-mod guesses;
+mod fair_share;
 mod json;
-mod kept;
 mod members;
 mod metrics;
-mod request;
+mod request_context;
 mod server;
-mod shares;
+mod stored_response;
 mod use_cases;
 
 pub use api::openapi_json;
@@ -20,24 +20,24 @@ pub use failure::Failure;
 pub use json::parse as parse_json;
 pub use members::UnknownMembers;
 pub use server::{ControlPlaneServer, ListenOptions};
-pub use use_cases::import::{ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows};
-pub use use_cases::operator::{AccountWas, Created, NewAccessKey};
-pub use use_cases::purge::{Purged, Tally};
+pub use use_cases::import::{ImportOptions, ImportOutcome, Importer, Notify, RunMode, UnknownRowMembers};
+pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey};
+pub use use_cases::purge::{PurgeReport, Tally};
 
 use std::sync::Arc;
 
 use gatepost_deliverer::send::Sender;
-use gatepost_deliverer::{Guard, PrivateNetworks};
+use gatepost_deliverer::{PrivateNetworks, SsrfGuard};
 use gatepost_domain::id::AccountId;
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::Store;
-use gatepost_verify::{Meters, Pace};
+use gatepost_verify::{Gcra, RateLimiter};
 use prometheus::Registry;
 use tokio::sync::{Semaphore, watch};
 
-use crate::guesses::Guesses;
+use crate::brute_force::BruteForceLimiter;
+use crate::fair_share::FairShare;
 use crate::metrics::Metrics;
-use crate::shares::Shares;
 use crate::use_cases::webhooks::ping;
 
 /// All use cases, over one store. Clones share it.
@@ -45,28 +45,28 @@ use crate::use_cases::webhooks::ping;
 pub struct ControlPlane {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) guard: Guard,
+    pub(crate) ssrf_guard: SsrfGuard,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) meters: Meters,
+    pub(crate) rate_limiter: RateLimiter,
     /// For answers that wait for gateways.
-    pub(crate) waiting: Shares,
+    pub(crate) propagation_waits: FairShare,
     /// For pages of lists that are being read.
-    pub(crate) lists: Shares,
+    pub(crate) list_reads: FairShare,
     /// For those of them that are worked on.
-    pub(crate) list_turns: Arc<Semaphore>,
-    pub(crate) guesses: Arc<Guesses>,
+    pub(crate) list_permits: Arc<Semaphore>,
+    pub(crate) brute_force: Arc<BruteForceLimiter>,
     pub(crate) sender: Sender,
-    pub(crate) pings: Pace<AccountId>,
+    pub(crate) ping_limiter: Gcra<AccountId>,
     /// For answers that are kept for requests that are repeated.
-    pub(crate) kept_answers: Pace<AccountId>,
+    pub(crate) stored_response_limiter: Gcra<AccountId>,
     /// For what accounts make.
-    pub(crate) creations: Pace<AccountId>,
+    pub(crate) creation_limiter: Gcra<AccountId>,
     /// For streams of events.
-    pub(crate) streaming: Shares,
+    pub(crate) event_streams: FairShare,
     /// True once the server stops, so that what would never end does.
-    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) shutdown: watch::Sender<bool>,
     /// For pings that are being sent.
-    pub(crate) pinging: Shares,
+    pub(crate) concurrent_pings: FairShare,
     /// What becomes of a request whose body has members that are not known.
     pub(crate) unknown_members: UnknownMembers,
 }
@@ -74,7 +74,7 @@ pub struct ControlPlane {
 /// Why the use cases could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the admin API: {0}")]
-pub struct NotMade(Box<dyn std::error::Error + Send + Sync>);
+pub struct BuildError(Box<dyn std::error::Error + Send + Sync>);
 
 impl ControlPlane {
     /// The use cases over a store.
@@ -82,35 +82,39 @@ impl ControlPlane {
         store: Store,
         clock: Arc<dyn Clock>,
         private_networks: PrivateNetworks,
-        meters: Meters,
+        rate_limiter: RateLimiter,
         registry: &Registry,
-    ) -> Result<Self, NotMade> {
-        let guard = Guard::new(private_networks);
+    ) -> Result<Self, BuildError> {
+        let ssrf_guard = SsrfGuard::new(private_networks);
         Ok(Self {
-            metrics: Arc::new(Metrics::register(registry).map_err(|error| NotMade(error.into()))?),
-            sender: Sender::new(guard, Arc::clone(&clock)).map_err(|error| NotMade(error.into()))?,
-            waiting: Shares::new(use_cases::gateways::MAX_WAITING, 0),
-            lists: Shares::new(use_cases::lists::MAX_LISTS, use_cases::lists::LISTS_KEPT),
-            list_turns: Arc::new(Semaphore::new(use_cases::lists::turns())),
-            guesses: Arc::new(Guesses::new(guesses::WRONG_A_MINUTE)),
-            pings: Pace::new(ping::PING_EVERY, ping::PING_BURST, ping::MAX_ACCOUNTS),
-            kept_answers: Pace::new(kept::EVERY, kept::BURST, kept::MAX_ACCOUNTS),
-            creations: Pace::new(commit::CREATION_EVERY, commit::CREATION_BURST, commit::MAX_ACCOUNTS),
-            streaming: Shares::new(use_cases::events::MAX_STREAMS, 0),
-            stopping: watch::Sender::new(false),
-            pinging: Shares::new(ping::MAX_PINGS, ping::PINGS_KEPT),
+            metrics: Arc::new(Metrics::register(registry).map_err(|error| BuildError(error.into()))?),
+            sender: Sender::new(ssrf_guard, Arc::clone(&clock)).map_err(|error| BuildError(error.into()))?,
+            propagation_waits: FairShare::new(use_cases::gateways::MAX_WAITS, 0),
+            list_reads: FairShare::new(use_cases::lists::MAX_LIST_READS, use_cases::lists::RESERVED_LIST_READS),
+            list_permits: Arc::new(Semaphore::new(use_cases::lists::max_list_permits())),
+            brute_force: Arc::new(BruteForceLimiter::new(brute_force::FAILURES_PER_MINUTE)),
+            ping_limiter: Gcra::new(ping::PING_INTERVAL, ping::PING_BURST, ping::MAX_ACCOUNTS),
+            stored_response_limiter: Gcra::new(
+                stored_response::RESPONSE_INTERVAL,
+                stored_response::RESPONSE_BURST,
+                stored_response::MAX_ACCOUNTS,
+            ),
+            creation_limiter: Gcra::new(commit::CREATION_INTERVAL, commit::CREATION_BURST, commit::MAX_ACCOUNTS),
+            event_streams: FairShare::new(use_cases::events::MAX_STREAMS, 0),
+            shutdown: watch::Sender::new(false),
+            concurrent_pings: FairShare::new(ping::MAX_PINGS, ping::RESERVED_PINGS),
             unknown_members: UnknownMembers::default(),
             store,
             clock,
-            guard,
-            meters,
+            ssrf_guard,
+            rate_limiter,
         })
     }
 
     /// The same, where an address may send so many wrong access keys in a minute.
     #[must_use]
-    pub fn with_wrong_access_keys_a_minute(self, wrong_access_keys: u32) -> Self {
-        Self { guesses: Arc::new(Guesses::new(wrong_access_keys)), ..self }
+    pub fn with_auth_failures_per_minute(self, failures_per_minute: u32) -> Self {
+        Self { brute_force: Arc::new(BruteForceLimiter::new(failures_per_minute)), ..self }
     }
 
     /// The same with another rule for request bodies with unknown members.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Unknown members that an answer names; of more it tells the number.
-pub(crate) const MAX_NAMED: usize = 20;
+pub(crate) const MAX_REPORTED: usize = 20;
 /// Characters of a name that an answer repeats.
 const MAX_NAME_CHARS: usize = 64;
 
@@ -20,7 +20,7 @@ pub enum UnknownMembers {
 }
 
 /// No members at all.
-pub(crate) static NONE: Members = Members::Known(BTreeMap::new());
+pub(crate) static NO_MEMBERS: Members = Members::Known(BTreeMap::new());
 
 /// What a JSON value may hold.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub(crate) enum Members {
 
 /// A member that is not known.
 #[derive(Debug)]
-pub(crate) struct Unknown<'a> {
+pub(crate) struct UnknownMember<'a> {
     /// The object that it stands in; empty for the body itself.
     parent: String,
     name: &'a str,
@@ -45,7 +45,7 @@ pub(crate) struct Unknown<'a> {
 
 /// A list where an object belongs, which would be read by the order of its values.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ListForObject(pub(crate) String);
+pub(crate) struct ArrayForObject(pub(crate) String);
 
 impl Members {
     /// Reads the members of a schema; `resolve` finds the schema behind a reference. What is read-only may hold anything,
@@ -71,7 +71,7 @@ impl Members {
     }
 
     /// Adds a member that may hold anything.
-    pub(crate) fn with(mut self, name: &str) -> Self {
+    pub(crate) fn with_any(mut self, name: &str) -> Self {
         if let Members::Known(known) = &mut self {
             known.insert(name.to_owned(), Members::Any);
         }
@@ -82,31 +82,31 @@ impl Members {
     ///
     /// # Errors
     /// If there is a list in the place of an object.
-    pub(crate) fn unknown_in<'a>(&'a self, value: &'a Value) -> Result<Vec<Unknown<'a>>, ListForObject> {
+    pub(crate) fn unknown_in<'a>(&'a self, value: &'a Value) -> Result<Vec<UnknownMember<'a>>, ArrayForObject> {
         let mut unknown = Vec::new();
-        self.collect("", value, &mut unknown)?;
+        self.collect_unknown("", value, &mut unknown)?;
         Ok(unknown)
     }
 
-    fn collect<'a>(
+    fn collect_unknown<'a>(
         &'a self,
         path: &str,
         value: &'a Value,
-        unknown: &mut Vec<Unknown<'a>>,
-    ) -> Result<(), ListForObject> {
+        unknown: &mut Vec<UnknownMember<'a>>,
+    ) -> Result<(), ArrayForObject> {
         match (self, value) {
             (Members::Known(known), Value::Object(members)) => {
                 members.iter().try_for_each(|(name, member)| match known.get(name) {
-                    Some(inner) => inner.collect(&joined(path, name), member, unknown),
+                    Some(inner) => inner.collect_unknown(&join_path(path, name), member, unknown),
                     None => {
-                        unknown.push(Unknown { parent: path.to_owned(), name, known });
+                        unknown.push(UnknownMember { parent: path.to_owned(), name, known });
                         Ok(())
                     }
                 })
             }
-            (Members::Known(_), Value::Array(_)) => Err(ListForObject(path.to_owned())),
+            (Members::Known(_), Value::Array(_)) => Err(ArrayForObject(path.to_owned())),
             (Members::Each(inner), Value::Array(values)) => {
-                values.iter().try_for_each(|value| inner.collect(path, value, unknown))
+                values.iter().try_for_each(|value| inner.collect_unknown(path, value, unknown))
             }
             // What is of another kind altogether is refused by whoever reads it.
             (Members::Known(_) | Members::Each(_) | Members::Any, _) => Ok(()),
@@ -118,19 +118,19 @@ impl Members {
     }
 }
 
-impl std::fmt::Display for ListForObject {
+impl std::fmt::Display for ArrayForObject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let place = if self.0.is_empty() { "the body" } else { self.0.as_str() };
-        write!(f, "{place}: must be an object, not a list")
+        let path = if self.0.is_empty() { "the body" } else { self.0.as_str() };
+        write!(f, "{path}: must be an object, not a list")
     }
 }
 
-impl Unknown<'_> {
+impl UnknownMember<'_> {
     /// Where it stands, as in `rateLimitConfigs.limit`. A long name is cut.
     pub(crate) fn path(&self) -> String {
         match self.name.char_indices().nth(MAX_NAME_CHARS) {
-            Some((end, _)) => joined(&self.parent, &format!("{}…", &self.name[..end])),
-            None => joined(&self.parent, self.name),
+            Some((end, _)) => join_path(&self.parent, &format!("{}…", &self.name[..end])),
+            None => join_path(&self.parent, self.name),
         }
     }
 
@@ -144,11 +144,11 @@ impl Unknown<'_> {
         let name = plain(self.name);
         let known = self.known.keys();
         let nearest = known.min_by_key(|candidate| strsim::damerau_levenshtein(&name, &plain(candidate)))?;
-        Some(joined(&self.parent, nearest))
+        Some(join_path(&self.parent, nearest))
     }
 }
 
-impl std::fmt::Display for Unknown<'_> {
+impl std::fmt::Display for UnknownMember<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.nearest() {
             Some(nearest) => write!(f, "{}: unknown member; the nearest known one is {nearest}", self.path()),
@@ -158,14 +158,14 @@ impl std::fmt::Display for Unknown<'_> {
 }
 
 /// Writes unknown members as the detail of a problem.
-pub(crate) fn detail(unknown: &[Unknown<'_>]) -> String {
-    let named: Vec<String> = unknown.iter().take(MAX_NAMED).map(Unknown::to_string).collect();
-    let more = unknown.len().saturating_sub(MAX_NAMED);
+pub(crate) fn problem_detail(unknown: &[UnknownMember<'_>]) -> String {
+    let named: Vec<String> = unknown.iter().take(MAX_REPORTED).map(UnknownMember::to_string).collect();
+    let more = unknown.len().saturating_sub(MAX_REPORTED);
     let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
     format!("{}{rest}", named.join("; "))
 }
 
-fn joined(path: &str, name: &str) -> String {
+fn join_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn paths(value: &Value) -> Vec<String> {
-        members().unknown_in(value).unwrap().iter().map(Unknown::path).collect()
+        members().unknown_in(value).unwrap().iter().map(UnknownMember::path).collect()
     }
 
     #[test]
@@ -199,8 +199,8 @@ mod tests {
         assert_eq!(paths(&json!({"quota": null, "quotas": null, "names": ["a"]})), Vec::<String>::new());
         let unknown = json!({"quota": {"limits": 1}, "quotas": [{}, {"x": 1}], "y": 1});
         assert_eq!(paths(&unknown), ["quota.limits", "quotas.x", "y"]);
-        for (value, place) in [(json!({"quota": [1, "day"]}), "quota"), (json!([]), "")] {
-            assert_eq!(members().unknown_in(&value).unwrap_err(), ListForObject(place.to_owned()));
+        for (value, path) in [(json!({"quota": [1, "day"]}), "quota"), (json!([]), "")] {
+            assert_eq!(members().unknown_in(&value).unwrap_err(), ArrayForObject(path.to_owned()));
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
     fn the_nearest_name_needs_the_fewest_edits() {
         let known = ["allowedIps", "allowedDomains", "expiry", "key", "permissions"];
         let known = known.into_iter().map(|name| (name.to_owned(), Members::Any)).collect();
-        let nearest = |name: &str| Unknown { parent: String::new(), name, known: &known }.nearest();
+        let nearest = |name: &str| UnknownMember { parent: String::new(), name, known: &known }.nearest();
         for (name, expected) in [
             ("allowedIPs", "allowedIps"),
             ("allowed_ips", "allowedIps"),
@@ -220,9 +220,9 @@ mod tests {
         ] {
             assert_eq!(nearest(name).as_deref(), Some(expected), "{name}");
         }
-        let nowhere = Unknown { parent: "a".to_owned(), name: "x", known: &BTreeMap::new() };
+        let nowhere = UnknownMember { parent: "a".to_owned(), name: "x", known: &BTreeMap::new() };
         assert_eq!(nowhere.nearest(), None);
-        let long = Unknown { parent: "a".to_owned(), name: &"é".repeat(100), known: &known };
+        let long = UnknownMember { parent: "a".to_owned(), name: &"é".repeat(100), known: &known };
         assert_eq!(long.path(), format!("a.{}…", "é".repeat(MAX_NAME_CHARS)));
     }
 }

@@ -15,8 +15,8 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     duration_s: Histogram,
     ignored_members: IntCounterVec,
-    no_place: IntCounterVec,
-    over_bound: IntCounterVec,
+    no_permit: IntCounterVec,
+    over_limit: IntCounterVec,
 }
 
 impl Metrics {
@@ -38,22 +38,22 @@ impl Metrics {
             ),
             &["route", "method"],
         )?;
-        let no_place = IntCounterVec::new(
+        let no_permit = IntCounterVec::new(
             Opts::new(
                 "gatepost_admin_no_place_total",
                 "Requests for which there was no place among those that accounts share.",
             ),
             &["of"],
         )?;
-        let over_bound = IntCounterVec::new(
+        let over_limit = IntCounterVec::new(
             Opts::new(
                 "gatepost_admin_over_bound_total",
                 "Changes that were refused because an account has as much as it may have, by setting.",
             ),
             &["bound"],
         )?;
-        registry.register(Box::new(over_bound.clone()))?;
-        registry.register(Box::new(no_place.clone()))?;
+        registry.register(Box::new(over_limit.clone()))?;
+        registry.register(Box::new(no_permit.clone()))?;
         registry.register(Box::new(changes.clone()))?;
         registry.register(Box::new(ignored_members.clone()))?;
         registry.register(Box::new(requests.clone()))?;
@@ -61,26 +61,26 @@ impl Metrics {
         for action in Action::ALL {
             changes.with_label_values(&[action.as_str()]);
         }
-        Ok(Self { changes, requests, duration_s, ignored_members, no_place, over_bound })
+        Ok(Self { changes, requests, duration_s, ignored_members, no_permit, over_limit })
     }
 
-    pub(crate) fn changed(&self, action: Action) {
+    pub(crate) fn count_change(&self, action: Action) {
         self.changes.with_label_values(&[action.as_str()]).inc();
     }
 
-    pub(crate) fn ignored(&self, route: &str, method: &str, members: usize) {
+    pub(crate) fn count_ignored_members(&self, route: &str, method: &str, members: usize) {
         self.ignored_members.with_label_values(&[route, method]).inc_by(members as u64);
     }
 
-    pub(crate) fn no_place(&self, of: &str) {
-        self.no_place.with_label_values(&[of]).inc();
+    pub(crate) fn count_no_permit(&self, of: &str) {
+        self.no_permit.with_label_values(&[of]).inc();
     }
 
-    pub(crate) fn over_bound(&self, setting: &str) {
-        self.over_bound.with_label_values(&[setting]).inc();
+    pub(crate) fn count_over_limit(&self, setting: &str) {
+        self.over_limit.with_label_values(&[setting]).inc();
     }
 
-    pub(crate) fn ended(&self, route: &str, method: &str, status: u16, took: Duration) {
+    pub(crate) fn observe_request(&self, route: &str, method: &str, status: u16, took: Duration) {
         self.requests.with_label_values(&[route, method, &status.to_string()]).inc();
         self.duration_s.observe(took.as_secs_f64());
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatepost_http_server::{Caps, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhenAllBusy};
+use gatepost_http_server::{Caps, HostRule, HttpServer, OverloadPolicy, ServerOptions, ServerTasks, StartError};
 use gatepost_runtime::Task;
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use crate::api;
 const MAX_CONNECTIONS: usize = 1000;
 /// Connections of one client at a time: more than all long answers together, so that these never keep others of the same
 /// address out. A proxy in front has all connections of its clients.
-const MAX_CONNECTIONS_OF_A_CLIENT: usize = 800;
+const MAX_CONNECTIONS_PER_CLIENT: usize = 800;
 /// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::AdminListener, connection: Task::AdminConnection };
 
@@ -37,7 +37,7 @@ pub struct ListenOptions {
 pub struct ControlPlaneServer {
     server: HttpServer,
     /// Ends what would go on for ever: streams of events.
-    stopping: watch::Sender<bool>,
+    shutdown: watch::Sender<bool>,
 }
 
 impl ControlPlaneServer {
@@ -46,20 +46,20 @@ impl ControlPlaneServer {
         options: ListenOptions,
         control_plane: ControlPlane,
         registry: &Registry,
-    ) -> Result<Self, NotStarted> {
-        let stopping = control_plane.stopping.clone();
-        let of_a_client = if options.is_behind_proxy { MAX_CONNECTIONS } else { MAX_CONNECTIONS_OF_A_CLIENT };
+    ) -> Result<Self, StartError> {
+        let shutdown = control_plane.shutdown.clone();
+        let of_a_client = if options.is_behind_proxy { MAX_CONNECTIONS } else { MAX_CONNECTIONS_PER_CLIENT };
         let address = options.listen;
         let hosts = HostRule::new(options.hosts, address, options.is_behind_proxy);
-        let app = MapRequestLayer::new(api::without_last_slash).layer(api::router(control_plane, hosts));
+        let app = MapRequestLayer::new(api::trim_trailing_slash).layer(api::router(control_plane, hosts));
         let options = ServerOptions {
             address,
             listener: "admin",
-            caps: Caps { connections: MAX_CONNECTIONS, of_a_client, when_all_busy: WhenAllBusy::Refuse },
+            caps: Caps { total: MAX_CONNECTIONS, per_client: of_a_client, overload_policy: OverloadPolicy::Refuse },
             tasks: TASKS,
             registry,
         };
-        Ok(Self { server: HttpServer::start(options, app).await?, stopping })
+        Ok(Self { server: HttpServer::start(options, app).await?, shutdown })
     }
 
     /// Where it listens.
@@ -69,7 +69,7 @@ impl ControlPlaneServer {
 
     /// Stops to listen, and waits for the requests in flight, or for `deadline`.
     pub async fn stop(self, deadline: Duration) {
-        self.stopping.send_replace(true);
+        self.shutdown.send_replace(true);
         self.server.stop(deadline).await;
     }
 }

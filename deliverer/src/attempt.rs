@@ -1,14 +1,14 @@
 //! What is remembered of an attempt: one line of JSON, without bodies, headers or secrets.
 
 use gatepost_domain::id::EventId;
-use gatepost_domain::schedule::{Attempt, Outcome};
+use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome};
 use serde::Serialize;
 
-use crate::send::Sent;
+use crate::send::SendResult;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+struct AttemptRecord<'a> {
     event_id: &'a str,
     number: u32,
     at: String,
@@ -19,24 +19,24 @@ struct Line<'a> {
 }
 
 /// The line of an attempt.
-pub(crate) fn line(event: &EventId, attempt: Attempt, sent: &Sent) -> Vec<u8> {
-    let line = Line {
+pub(crate) fn to_json_line(event: &EventId, attempt: Attempt, sent: &SendResult) -> Vec<u8> {
+    let record = AttemptRecord {
         event_id: event.as_str(),
         number: attempt.number(),
-        at: sent.at.to_string(),
-        outcome: label(&sent.outcome),
+        at: sent.started_at.to_string(),
+        outcome: outcome_label(&sent.outcome),
         status: sent.status,
         error: sent.error.as_deref(),
-        duration_ms: u64::try_from(sent.took.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: u64::try_from(sent.elapsed.as_millis()).unwrap_or(u64::MAX),
     };
-    serde_json::to_vec(&line).expect("a line is a struct with text keys")
+    serde_json::to_vec(&record).expect("a line is a struct with text keys")
 }
 
 /// The label of an outcome in lines and metrics.
-pub(crate) fn label(outcome: &Outcome) -> &'static str {
+pub(crate) fn outcome_label(outcome: &AttemptOutcome) -> &'static str {
     match outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Gone => "gone",
+        AttemptOutcome::Delivered => "delivered",
+        AttemptOutcome::Failed { .. } => "failed",
+        AttemptOutcome::Gone => "gone",
     }
 }

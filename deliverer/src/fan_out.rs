@@ -7,10 +7,10 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, WebhookId};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Version;
-use gatepost_store::act::{FanOutAnswer, MAX_DEAD_LETTERS};
-use gatepost_store::{Entry, FanOut, FanOutEvent, MAX_PAGE, Result, Store, Told, Versioned};
+use gatepost_store::ops::{FanOutOutcome, MAX_DEAD_LETTERS};
+use gatepost_store::{AuditEntry, FanOutEvent, FanOutStep, MAX_PAGE, Result, Store, StreamEntry, Versioned};
 
-use crate::shared::{Shared, pause};
+use crate::context::{DelivererContext, sleep_unless_stopped};
 
 /// Entries of one step.
 const BATCH: u32 = 100;
@@ -23,44 +23,44 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 type Webhooks = HashMap<AccountId, Vec<Versioned<Webhook>>>;
 
 /// Fans out until the deliverer is stopped.
-pub(crate) async fn run(shared: Shared) {
-    let mut stopped = shared.stopped.clone();
+pub(crate) async fn run(context: DelivererContext) {
+    let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
-        if let Err(error) = step(&shared).await {
+        if let Err(error) = fan_out_batch(&context).await {
             tracing::warn!(%error, "fan-out waits");
-            pause(&mut stopped, PAUSE_AFTER_FAILURE).await;
+            sleep_unless_stopped(&mut stopped, PAUSE_AFTER_FAILURE).await;
         }
     }
 }
 
-async fn step(shared: &Shared) -> Result<()> {
-    let expected = shared.store.fan_out_cursor().await?;
-    let entries = shared.store.feed(expected, BATCH, FEED_WAIT).await?;
+async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
+    let expected = context.store.fan_out_cursor().await?;
+    let entries = context.store.read_feed(expected, BATCH, FEED_WAIT).await?;
     let Some(last) = entries.last() else { return Ok(()) };
     let new = last.version;
-    let webhooks = webhooks(shared, &entries).await?;
-    drop_queues_of_removed(&shared.store, &entries).await?;
-    let step = FanOut { max_pending: shared.options.max_pending, ..plan(expected, new, entries, &webhooks) };
-    let quarantined = step.quarantined.len() as u64;
-    match shared.store.fan_out(step).await? {
-        FanOutAnswer::Moved { overflowed } => {
-            shared.metrics.overflowed.inc_by(overflowed);
-            shared.metrics.quarantined.inc_by(quarantined);
-            shared.wake.notify_one();
+    let webhooks = load_webhooks(context, &entries).await?;
+    drop_queues_of_removed(&context.store, &entries).await?;
+    let fan_out = FanOutStep { max_pending: context.options.max_pending, ..plan(expected, new, entries, &webhooks) };
+    let quarantined = fan_out.quarantined.len() as u64;
+    match context.store.fan_out(fan_out).await? {
+        FanOutOutcome::Applied { overflowed } => {
+            context.metrics.overflowed.inc_by(overflowed);
+            context.metrics.quarantined.inc_by(quarantined);
+            context.wake.notify_one();
         }
         // Another deliverer was faster, and has done the same.
-        FanOutAnswer::Lost => {}
+        FanOutOutcome::Conflict => {}
     }
     Ok(())
 }
 
 /// Drops what removed webhooks have left, before the cursor moves: the process that has removed one may have died.
-async fn drop_queues_of_removed(store: &Store, entries: &[Entry]) -> Result<()> {
-    for told in entries.iter().filter_map(|entry| entry.told.as_ref().ok()) {
-        if told.action != Action::WebhookDeleted {
+async fn drop_queues_of_removed(store: &Store, entries: &[StreamEntry]) -> Result<()> {
+    for audit_entry in entries.iter().filter_map(|entry| entry.audit.as_ref().ok()) {
+        if audit_entry.action != Action::WebhookDeleted {
             continue;
         }
-        let Ok(webhook) = WebhookId::parse(&told.head.subject) else { continue };
+        let Ok(webhook) = WebhookId::parse(&audit_entry.metadata.subject) else { continue };
         // One whose removal was lost stands again, with its queue.
         if store.webhook(&webhook).await?.is_none() {
             while store.drop_queue(&webhook).await? > 0 {}
@@ -70,79 +70,84 @@ async fn drop_queues_of_removed(store: &Store, entries: &[Entry]) -> Result<()> 
 }
 
 /// Reads the webhooks after the entries, so that none that an entry precedes is missed.
-async fn webhooks(shared: &Shared, entries: &[Entry]) -> Result<Webhooks> {
+async fn load_webhooks(context: &DelivererContext, entries: &[StreamEntry]) -> Result<Webhooks> {
     let mut webhooks = Webhooks::new();
-    for told in entries.iter().filter_map(|entry| entry.told.as_ref().ok()) {
-        if told.action.topic().is_none() || webhooks.contains_key(&told.head.account) {
+    for audit_entry in entries.iter().filter_map(|entry| entry.audit.as_ref().ok()) {
+        if audit_entry.action.topic().is_none() || webhooks.contains_key(&audit_entry.metadata.account) {
             continue;
         }
-        let listed = webhooks_of(shared, &told.head.account).await?;
-        webhooks.insert(told.head.account.clone(), listed);
+        let account_webhooks = load_account_webhooks(context, &audit_entry.metadata.account).await?;
+        webhooks.insert(audit_entry.metadata.account.clone(), account_webhooks);
     }
     Ok(webhooks)
 }
 
 /// One that cannot be decoded must not hold up the others: it is left out and counted.
-async fn webhooks_of(shared: &Shared, account: &AccountId) -> Result<Vec<Versioned<Webhook>>> {
-    let mut listed = Vec::new();
+async fn load_account_webhooks(context: &DelivererContext, account: &AccountId) -> Result<Vec<Versioned<Webhook>>> {
+    let mut webhooks = Vec::new();
     let mut after = String::new();
     loop {
-        let page = shared.store.each_webhook(account, &after, MAX_PAGE).await?;
+        let page = context.store.webhooks_lenient(account, &after, MAX_PAGE).await?;
         for (name, webhook) in page.items {
             match webhook {
-                Ok(webhook) => listed.push(webhook),
+                Ok(webhook) => webhooks.push(webhook),
                 Err(error) => {
                     tracing::error!(%error, webhook = name, "a webhook cannot be read and is told of nothing");
-                    shared.metrics.unreadable.inc();
+                    context.metrics.unreadable.inc();
                 }
             }
         }
         match page.next {
             Some(next) => after = next,
-            None => return Ok(listed),
+            None => return Ok(webhooks),
         }
     }
 }
 
 /// The bound of the queues is not its concern.
-fn plan(expected: Version, new: Version, entries: Vec<Entry>, webhooks: &Webhooks) -> FanOut {
-    let mut step = FanOut {
-        expected,
-        new,
-        entries: entries.len() as u64,
+fn plan(expected: Version, new: Version, entries: Vec<StreamEntry>, webhooks: &Webhooks) -> FanOutStep {
+    let mut fan_out = FanOutStep {
+        expected_cursor: expected,
+        new_cursor: new,
+        entry_count: entries.len() as u64,
         events: Vec::new(),
         quarantined: Vec::new(),
         max_pending: u64::MAX,
-        max_dead: MAX_DEAD_LETTERS,
+        max_dead_letters: MAX_DEAD_LETTERS,
     };
     for entry in entries {
-        match (entry.told, entry.event) {
-            (Ok(told), Some(event)) => {
-                let Some(topic) = told.action.topic() else { continue };
-                let asked = asking(webhooks, &told, topic, entry.version);
-                step.events.push(FanOutEvent { event, version: entry.version, told, webhooks: asked });
+        match (entry.audit, entry.event) {
+            (Ok(audit_entry), Some(event)) => {
+                let Some(topic) = audit_entry.action.topic() else { continue };
+                let subscribers = subscribers(webhooks, &audit_entry, topic, entry.version);
+                fan_out.events.push(FanOutEvent {
+                    event,
+                    version: entry.version,
+                    audit: audit_entry,
+                    webhooks: subscribers,
+                });
             }
             (Ok(_), None) => {
-                step.quarantined.push((entry.version, Vec::new(), "it has no event id".to_owned()));
+                fan_out.quarantined.push((entry.version, Vec::new(), "it has no event id".to_owned()));
             }
             (Err(undecodable), _) => {
-                step.quarantined.push((entry.version, undecodable.bytes, undecodable.reason));
+                fan_out.quarantined.push((entry.version, undecodable.bytes, undecodable.reason));
             }
         }
     }
-    step
+    fan_out
 }
 
 /// The webhooks that asked for an event and were live when it happened.
-fn asking(webhooks: &Webhooks, told: &Told, topic: Topic, version: Version) -> Vec<WebhookId> {
-    let of_account = webhooks.get(&told.head.account).map(Vec::as_slice).unwrap_or_default();
-    let asks = |webhook: &&Versioned<Webhook>| {
+fn subscribers(webhooks: &Webhooks, audit_entry: &AuditEntry, topic: Topic, version: Version) -> Vec<WebhookId> {
+    let of_account = webhooks.get(&audit_entry.metadata.account).map(Vec::as_slice).unwrap_or_default();
+    let is_subscribed = |webhook: &&Versioned<Webhook>| {
         let record = &webhook.record;
         record.topics.contains(&topic)
-            && (record.project.is_none() || record.project == told.head.project)
+            && (record.project.is_none() || record.project == audit_entry.metadata.project)
             && status_at(webhook, version) == Some(WebhookStatus::Live)
     };
-    of_account.iter().filter(asks).map(|webhook| webhook.record.id.clone()).collect()
+    of_account.iter().filter(is_subscribed).map(|webhook| webhook.record.id.clone()).collect()
 }
 
 /// What status a webhook had at an event; none if it was made later. One that was changed after the event stands at a
@@ -152,12 +157,12 @@ fn status_at(webhook: &Versioned<Webhook>, version: Version) -> Option<WebhookSt
     if webhook.version < version {
         return Some(record.status);
     }
-    if version.moment() < record.stamps.created_at {
+    if version.timestamp() < record.stamps.created_at {
         return None;
     }
     match (record.status_changed_at, record.status) {
-        (Some(at), WebhookStatus::Live) if version.moment() <= at => Some(WebhookStatus::Paused),
-        (Some(at), WebhookStatus::Paused) if version.moment() <= at => Some(WebhookStatus::Live),
+        (Some(at), WebhookStatus::Live) if version.timestamp() <= at => Some(WebhookStatus::Paused),
+        (Some(at), WebhookStatus::Paused) if version.timestamp() <= at => Some(WebhookStatus::Live),
         (Some(_) | None, status) => Some(status),
     }
 }
@@ -170,7 +175,7 @@ mod tests {
     use gatepost_domain::time::Timestamp;
 
     /// A webhook that was made at 100 ms and stands at a version of so many ms.
-    fn webhook(stands_at_ms: u64, status: WebhookStatus, status_changed_at_ms: Option<u64>) -> Versioned<Webhook> {
+    fn webhook(version_ms: u64, status: WebhookStatus, status_changed_at_ms: Option<u64>) -> Versioned<Webhook> {
         let record = Webhook {
             id: WebhookId::parse("wh_00w").unwrap(),
             account: AccountId::parse("acc_00a").unwrap(),
@@ -182,19 +187,19 @@ mod tests {
             custom_headers: vec![],
             status,
             status_changed_at: status_changed_at_ms.map(Timestamp::from_ms),
-            made_by: Role::Admin,
+            url_set_by: Role::Admin,
             secret: Sealed(vec![]),
             old_secrets: vec![],
             static_token: None,
             stamps: Stamps::new(Timestamp::from_ms(100), Actor::Operator),
         };
         let event = EventId::parse("evt_00e").unwrap();
-        let version = Version::from_parts(stands_at_ms, 1);
+        let version = Version::from_parts(version_ms, 1);
         Versioned { record, version, event, first_used_at: None, unknown: Default::default() }
     }
 
     #[test]
-    fn an_event_meets_the_status_of_its_moment() {
+    fn event_sees_the_webhook_status_at_its_time() {
         use WebhookStatus::{Live, Paused};
         for (webhook, event_ms, expected) in [
             (webhook(100, Live, None), 50, None),

@@ -3,44 +3,44 @@
 use std::time::Duration;
 
 use gatepost_store::Result;
-use gatepost_store::act::TrimRule;
+use gatepost_store::ops::RetentionPolicy;
 use tokio::sync::watch;
 
+use crate::context::{DelivererContext, sleep_unless_stopped};
 use crate::options::{MAX_DEAD_AGE, MAX_SEALED_AGE};
-use crate::shared::{Shared, pause};
 
 /// How often.
-const EVERY: Duration = Duration::from_secs(5);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(5);
 /// What one call of `trim` removes of each kind at most.
 const TRIM_BATCH: u32 = 1000;
 
 /// Keeps house until the deliverer is stopped.
-pub(crate) async fn run(shared: Shared) {
-    let mut stopped = shared.stopped.clone();
+pub(crate) async fn run(context: DelivererContext) {
+    let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
-        if let Err(error) = once(&shared, &stopped).await {
+        if let Err(error) = trim_and_measure(&context, &stopped).await {
             tracing::warn!(%error, "housekeeping waits");
         }
-        pause(&mut stopped, EVERY).await;
+        sleep_unless_stopped(&mut stopped, HOUSEKEEPING_INTERVAL).await;
     }
 }
 
-async fn once(shared: &Shared, stopped: &watch::Receiver<bool>) -> Result<()> {
-    let retention = shared.options.retention;
-    let rule = TrimRule {
+async fn trim_and_measure(context: &DelivererContext, stopped: &watch::Receiver<bool>) -> Result<()> {
+    let retention = context.options.retention;
+    let rule = RetentionPolicy {
         max_age: retention.max_age,
         max_entries: retention.max_entries,
-        max_sealed_age: MAX_SEALED_AGE,
-        max_dead_age: MAX_DEAD_AGE,
+        max_sealed_secret_age: MAX_SEALED_AGE,
+        max_dead_letter_age: MAX_DEAD_AGE,
         batch: TRIM_BATCH,
     };
     while !*stopped.borrow() {
-        let trimmed = shared.store.trim(rule).await?;
-        let most = u64::from(TRIM_BATCH);
-        if trimmed.entries < most && trimmed.sealed < most && trimmed.dead < most {
+        let trimmed = context.store.trim(rule).await?;
+        let batch = u64::from(TRIM_BATCH);
+        if trimmed.entries < batch && trimmed.sealed_secrets < batch && trimmed.dead_letters < batch {
             break;
         }
     }
-    shared.metrics.take(&shared.store.queue_numbers().await?);
+    context.metrics.set_queue_gauges(&context.store.queue_stats().await?);
     Ok(())
 }

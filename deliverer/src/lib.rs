@@ -1,24 +1,24 @@
 //! The deliverer: reads the stream after the fan-out cursor, puts events into the queues of the
 //! webhooks that asked for them, and sends them, signed, on their schedule.
 
-mod address;
+mod ack_batcher;
 mod attempt;
-mod body;
+mod context;
 mod deliverer;
 mod delivery;
+mod dispatcher;
+mod fair_scheduler;
 mod fan_out;
 mod housekeeping;
 mod lease;
 mod metrics;
 pub mod options;
+mod payload;
 mod retry_after;
 pub mod send;
-mod settle;
-mod shared;
-mod shares;
 pub mod sign;
-mod work;
+mod ssrf_guard;
 
-pub use address::{Guard, RefusedAddress};
 pub use deliverer::Deliverer;
 pub use options::{DelivererOptions, PrivateNetworks, Retention};
+pub use ssrf_guard::{SsrfGuard, WebhookUrlError};

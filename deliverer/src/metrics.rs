@@ -1,6 +1,6 @@
 //! What a deliverer tells.
 
-use gatepost_store::act::QueueNumbers;
+use gatepost_store::ops::QueueStats;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Seconds of an attempt.
@@ -81,16 +81,16 @@ impl Metrics {
         registry.register(Box::new(self.dead_dropped.clone()))
     }
 
-    pub(crate) fn count(&self, outcome: &str) {
+    pub(crate) fn count_outcome(&self, outcome: &str) {
         self.deliveries.with_label_values(&[outcome]).inc();
     }
 
-    pub(crate) fn take(&self, numbers: &QueueNumbers) {
+    pub(crate) fn set_queue_gauges(&self, queue_numbers: &QueueStats) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.queue.with_label_values(&["pending"]).set(gauge(numbers.pending));
-        self.queue.with_label_values(&["leased"]).set(gauge(numbers.leased));
-        self.oldest_due_s.set(numbers.oldest_due.as_secs_f64());
-        self.dead_letters.set(gauge(numbers.dead));
-        self.dead_dropped.set(gauge(numbers.dead_dropped));
+        self.queue.with_label_values(&["pending"]).set(gauge(queue_numbers.pending));
+        self.queue.with_label_values(&["leased"]).set(gauge(queue_numbers.leased));
+        self.oldest_due_s.set(queue_numbers.max_overdue.as_secs_f64());
+        self.dead_letters.set(gauge(queue_numbers.dead_letters));
+        self.dead_dropped.set(gauge(queue_numbers.dead_letters_dropped));
     }
 }

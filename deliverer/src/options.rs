@@ -36,13 +36,13 @@ pub const MAX_PENDING: u64 = 200_000;
 /// Deliveries of one webhook that are sent at a time.
 pub const IN_FLIGHT_CAP: u32 = 16;
 /// A receiver that takes so long, or longer, gets one delivery at a time until it is quicker.
-pub const QUICK: Duration = Duration::from_secs(5);
+pub const SLOW_AFTER: Duration = Duration::from_secs(5);
 /// Deliveries that one process sends at a time.
-pub const MAX_SENDING: usize = 512;
+pub const MAX_CONCURRENT_SENDS: usize = 512;
 /// How long a worker holds a delivery unless it is prolonged.
-pub const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE_DURATION: Duration = Duration::from_secs(30);
 /// How often it is prolonged while an attempt goes on.
-pub const EXTEND_EVERY: Duration = Duration::from_secs(10);
+pub const LEASE_EXTEND_INTERVAL: Duration = Duration::from_secs(10);
 /// How long attempts may go on after a stop; then their deliveries are given back, due at once.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long an attempt may take in all.
@@ -50,9 +50,9 @@ pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(15);
 /// How long its connection may take.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read.
-pub const MAX_ANSWER_BYTES: usize = 8 * 1024;
+pub const MAX_RESPONSE_BYTES: usize = 8 * 1024;
 /// How long a webhook that is paused when its delivery is due waits before it is asked again.
-pub const PAUSED_WAIT: Duration = Duration::from_secs(60);
+pub const PAUSED_RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a secret is kept for deliveries and dead letters.
 pub const MAX_SEALED_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a dead letter is kept.

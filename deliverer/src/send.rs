@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::header_name::folds_to;
+use gatepost_domain::header_name::normalizes_to;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::Secret;
-use gatepost_domain::schedule::Outcome;
+use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_domain::time::{Clock, Timestamp};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, redirect};
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::address::{Guard, GuardedResolver};
-use crate::options::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_ANSWER_BYTES};
+use crate::options::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_RESPONSE_BYTES};
+use crate::ssrf_guard::{GuardedResolver, SsrfGuard};
 use crate::{retry_after, sign};
 
 /// Names of headers that are ours, or HTTP's.
@@ -41,7 +41,7 @@ const RESERVED_HEADERS: &[&str] = &[
 
 /// Returns whether a webhook's own headers must not have a name: a receiver could read it as one of ours, or of HTTP's.
 pub fn is_reserved(name: &str) -> bool {
-    RESERVED_HEADERS.iter().any(|reserved| folds_to(name, reserved))
+    RESERVED_HEADERS.iter().any(|reserved| normalizes_to(name, reserved))
 }
 
 /// What is sent. It holds values in clear, so it is not printed.
@@ -70,17 +70,17 @@ const STATIC_TOKEN: &str = "theauthapi-signature";
 
 /// How a try ended.
 #[derive(Debug)]
-pub struct Sent {
+pub struct SendResult {
     /// What the schedule makes of it.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// The answer's status; absent if there was none.
     pub status: Option<u16>,
     /// What went wrong; absent if it was delivered.
     pub error: Option<String>,
     /// When it began.
-    pub at: Timestamp,
+    pub started_at: Timestamp,
     /// How long it took.
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
 /// Why a sender cannot be made.
@@ -89,13 +89,13 @@ pub struct Sent {
     "the CA certificates that https webhooks are checked against cannot be loaded ({0}): install the bundle of the \
      system (Debian and Ubuntu: ca-certificates), or name a PEM file with SSL_CERT_FILE"
 )]
-pub struct NoCertificates(String);
+pub struct LoadCertificatesError(String);
 
 /// Sends messages. Clones share connections.
 #[derive(Clone)]
 pub struct Sender {
     client: Client,
-    guard: Guard,
+    guard: SsrfGuard,
     clock: Arc<dyn Clock>,
 }
 
@@ -105,7 +105,7 @@ impl Sender {
     /// # Errors
     ///
     /// Where the certificates of the system cannot be loaded.
-    pub fn new(guard: Guard, clock: Arc<dyn Clock>) -> Result<Self, NoCertificates> {
+    pub fn new(guard: SsrfGuard, clock: Arc<dyn Clock>) -> Result<Self, LoadCertificatesError> {
         let client = Client::builder()
             .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(GuardedResolver(guard))
@@ -116,7 +116,7 @@ impl Sender {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(8)
             .build()
-            .map_err(|error| NoCertificates(innermost(error)))?;
+            .map_err(|error| LoadCertificatesError(root_cause(error)))?;
         Ok(Self { client, guard, clock })
     }
 
@@ -126,33 +126,39 @@ impl Sender {
     }
 
     /// Signs and sends a message, once.
-    pub async fn send(&self, message: Message<'_>) -> Sent {
+    pub async fn send(&self, message: Message<'_>) -> SendResult {
         let (at, started) = (self.clock.now(), Instant::now());
-        let answer = self.try_to_send(message, at).await;
-        let took = started.elapsed();
-        match answer {
-            Ok(answer) => judged(&answer, at, took),
+        let result = self.send_request(message, at).await;
+        let elapsed = started.elapsed();
+        match result {
+            Ok(response) => result_from_response(&response, at, elapsed),
             Err(error) => {
-                let outcome = Outcome::Failed { retry_after: None };
-                Sent { outcome, status: None, error: Some(error), at, took }
+                let outcome = AttemptOutcome::Failed { retry_after: None };
+                SendResult { outcome, status: None, error: Some(error), started_at: at, elapsed }
             }
         }
     }
 
-    async fn try_to_send(&self, message: Message<'_>, at: Timestamp) -> Result<Response, String> {
-        self.guard.judge(message.url).map_err(|refused| refused.to_string())?;
+    async fn send_request(&self, message: Message<'_>, at: Timestamp) -> Result<Response, String> {
+        self.guard.check(message.url).map_err(|refused| refused.to_string())?;
         let method = Method::from_bytes(message.method.as_bytes()).map_err(|error| error.to_string())?;
-        let request =
-            self.client.request(method, message.url.clone()).headers(headers(&message, at)?).body(message.body).send();
+        let request = self
+            .client
+            .request(method, message.url.clone())
+            .headers(request_headers(&message, at)?)
+            .body(message.body)
+            .send();
         // The client's own deadline covers this too; it is here so that none can be forgotten.
-        let mut answer =
-            tokio::time::timeout(ATTEMPT_DEADLINE, request).await.map_err(|_| timed_out())?.map_err(described)?;
-        read_some(&mut answer).await;
-        Ok(answer)
+        let mut response = tokio::time::timeout(ATTEMPT_DEADLINE, request)
+            .await
+            .map_err(|_| timeout_message())?
+            .map_err(describe_error)?;
+        drain_response(&mut response).await;
+        Ok(response)
     }
 }
 
-fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
+fn request_headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     // A webhook of 0.1.0 may have names that are reserved since.
     for (name, value) in message.headers.iter().filter(|(name, _)| !is_reserved(name)) {
@@ -160,14 +166,14 @@ fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
         headers.append(name, value.expose().parse().map_err(|_| "a header value is not valid".to_owned())?);
     }
     let signature = sign::signatures(message.secrets, message.id, at, &message.body);
-    let ours = [
+    let own_headers = [
         ("webhook-id", Some(message.id.as_str())),
         ("webhook-timestamp", Some(at.as_seconds().to_string().as_str())),
         ("webhook-signature", Some(signature.as_str()).filter(|_| !message.secrets.is_empty())),
         (STATIC_TOKEN, message.static_token.map(Secret::expose)),
     ]
     .map(|(name, value)| value.map(|value| (name, HeaderValue::from_str(value))));
-    for (name, value) in ours.into_iter().flatten() {
+    for (name, value) in own_headers.into_iter().flatten() {
         headers.insert(name, value.map_err(|_| format!("{name} is not valid"))?);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -176,47 +182,47 @@ fn headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
 }
 
 /// Reads the beginning of an answer, so that the connection can be used again where it is short.
-async fn read_some(answer: &mut Response) {
-    let reading = async {
-        let mut read = 0;
-        while read < MAX_ANSWER_BYTES {
-            match answer.chunk().await {
-                Ok(Some(chunk)) => read += chunk.len(),
+async fn drain_response(response: &mut Response) {
+    let drain = async {
+        let mut read_bytes = 0;
+        while read_bytes < MAX_RESPONSE_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => read_bytes += chunk.len(),
                 Ok(None) | Err(_) => break,
             }
         }
     };
     // The status is what counts: a body that does not end changes nothing.
-    drop(tokio::time::timeout(Duration::from_secs(1), reading).await);
+    drop(tokio::time::timeout(Duration::from_secs(1), drain).await);
 }
 
-fn judged(answer: &Response, at: Timestamp, took: Duration) -> Sent {
-    let status = answer.status();
+fn result_from_response(response: &Response, at: Timestamp, elapsed: Duration) -> SendResult {
+    let status = response.status();
     let outcome = if status.is_success() {
-        Outcome::Delivered
+        AttemptOutcome::Delivered
     } else if status == StatusCode::GONE {
-        Outcome::Gone
+        AttemptOutcome::Gone
     } else {
-        let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        Outcome::Failed { retry_after: header.and_then(|text| retry_after::parse(text, at)) }
+        let retry_after_header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        AttemptOutcome::Failed { retry_after: retry_after_header.and_then(|text| retry_after::parse(text, at)) }
     };
-    let error = (outcome != Outcome::Delivered).then(|| format!("the receiver answered {}", status.as_u16()));
-    Sent { outcome, status: Some(status.as_u16()), error, at, took }
+    let error = (outcome != AttemptOutcome::Delivered).then(|| format!("the receiver answered {}", status.as_u16()));
+    SendResult { outcome, status: Some(status.as_u16()), error, started_at: at, elapsed }
 }
 
-fn described(error: reqwest::Error) -> String {
+fn describe_error(error: reqwest::Error) -> String {
     if error.is_timeout() && error.is_connect() {
         return format!("no connection within {} s", CONNECT_DEADLINE.as_secs());
     }
     if error.is_timeout() {
-        return timed_out();
+        return timeout_message();
     }
-    innermost(error)
+    root_cause(error)
 }
 
 /// The innermost cause says most, and none of them holds a header or a body. An error without one would tell its URL,
 /// in which there may be a secret.
-fn innermost(error: reqwest::Error) -> String {
+fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
@@ -225,6 +231,6 @@ fn innermost(error: reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn timed_out() -> String {
+fn timeout_message() -> String {
     format!("no answer within {} s", ATTEMPT_DEADLINE.as_secs())
 }

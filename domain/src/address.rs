@@ -1,8 +1,8 @@
 //! The address guard: which hosts a webhook may reach.
 //!
 //! It fails closed: of IPv6 only the global unicast block counts as public, and of that only what no
-//! registry sets aside. Judge the host of a URL with [`host_reach`], and every address right before a
-//! socket connects to it with [`reach`]: a name may resolve differently each time.
+//! registry sets aside. Judge the host of a URL with [`classify_host`], and every address right before a
+//! socket connects to it with [`classify_ip`]: a name may resolve differently each time.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 /// Who can be behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum AddressClass {
     /// A host on the internet.
     Public,
     /// This machine, its networks, or nobody.
@@ -59,26 +59,28 @@ const PRIVATE_V6: [Ipv6Net; 5] = [
 ];
 
 /// Judges an address. One of IPv4 that is written as IPv6 (`::ffff:127.0.0.1`) is judged as IPv4.
-pub fn reach(ip: IpAddr) -> Reach {
+pub fn classify_ip(ip: IpAddr) -> AddressClass {
     match ip.to_canonical() {
-        IpAddr::V4(ip) if PRIVATE_V4.iter().any(|net| net.contains(&ip)) => Reach::Private,
-        IpAddr::V4(_) => Reach::Public,
-        IpAddr::V6(ip) if !PUBLIC_V6.contains(&ip) || PRIVATE_V6.iter().any(|net| net.contains(&ip)) => Reach::Private,
-        IpAddr::V6(_) => Reach::Public,
+        IpAddr::V4(ip) if PRIVATE_V4.iter().any(|net| net.contains(&ip)) => AddressClass::Private,
+        IpAddr::V4(_) => AddressClass::Public,
+        IpAddr::V6(ip) if !PUBLIC_V6.contains(&ip) || PRIVATE_V6.iter().any(|net| net.contains(&ip)) => {
+            AddressClass::Private
+        }
+        IpAddr::V6(_) => AddressClass::Public,
     }
 }
 
 /// Judges the host of a URL as far as that is possible without resolving it; none is a name to
 /// resolve. `localhost` and the names below it are private whatever they resolve to.
-pub fn host_reach(host: &str) -> Option<Reach> {
+pub fn classify_host(host: &str) -> Option<AddressClass> {
     if let Some(ip) = host_literal(host) {
-        return Some(reach(ip));
+        return Some(classify_ip(ip));
     }
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     // Nothing with a colon or a bracket is a name, so a literal that cannot be read is refused.
-    let is_no_name = name.is_empty() || name.contains(['[', ']', ':']);
+    let is_invalid_name = name.is_empty() || name.contains(['[', ']', ':']);
     let is_localhost = name == "localhost" || name.ends_with(".localhost");
-    (is_no_name || is_localhost).then_some(Reach::Private)
+    (is_invalid_name || is_localhost).then_some(AddressClass::Private)
 }
 
 /// Reads a host that is an address, in every spelling that some resolver takes for one: also with
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn special_addresses_are_private() {
         for text in PRIVATE {
-            assert_eq!(reach(text.parse().unwrap()), Reach::Private, "{text}");
+            assert_eq!(classify_ip(text.parse().unwrap()), AddressClass::Private, "{text}");
         }
     }
 
@@ -248,7 +250,7 @@ mod tests {
             "3ffd::1",
             "3fff:1000::1",
         ] {
-            assert_eq!(reach(text.parse().unwrap()), Reach::Public, "{text}");
+            assert_eq!(classify_ip(text.parse().unwrap()), AddressClass::Public, "{text}");
         }
     }
 
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_no_addresses() {
+    fn names_are_not_addresses() {
         for host in [
             "example.com",
             "localhost",
@@ -310,53 +312,53 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_judged_before_they_are_resolved() {
+    fn hosts_are_classified_before_they_are_resolved() {
         for (host, expected) in [
-            ("localhost", Some(Reach::Private)),
-            ("LocalHost", Some(Reach::Private)),
-            ("localhost.", Some(Reach::Private)),
-            ("api.localhost", Some(Reach::Private)),
-            ("a.b.LOCALHOST.", Some(Reach::Private)),
-            ("", Some(Reach::Private)),
-            (".", Some(Reach::Private)),
-            ("[]", Some(Reach::Private)),
-            ("[v1.x]", Some(Reach::Private)),
-            ("[127.0.0.1]", Some(Reach::Private)),
-            ("::g", Some(Reach::Private)),
-            ("[::1]", Some(Reach::Private)),
-            ("[::ffff:a00:1]", Some(Reach::Private)),
-            ("127.1", Some(Reach::Private)),
-            ("2130706433", Some(Reach::Private)),
-            ("169.254.169.254", Some(Reach::Private)),
-            ("8.8.8.8", Some(Reach::Public)),
-            ("[2606:4700:4700::1111]", Some(Reach::Public)),
+            ("localhost", Some(AddressClass::Private)),
+            ("LocalHost", Some(AddressClass::Private)),
+            ("localhost.", Some(AddressClass::Private)),
+            ("api.localhost", Some(AddressClass::Private)),
+            ("a.b.LOCALHOST.", Some(AddressClass::Private)),
+            ("", Some(AddressClass::Private)),
+            (".", Some(AddressClass::Private)),
+            ("[]", Some(AddressClass::Private)),
+            ("[v1.x]", Some(AddressClass::Private)),
+            ("[127.0.0.1]", Some(AddressClass::Private)),
+            ("::g", Some(AddressClass::Private)),
+            ("[::1]", Some(AddressClass::Private)),
+            ("[::ffff:a00:1]", Some(AddressClass::Private)),
+            ("127.1", Some(AddressClass::Private)),
+            ("2130706433", Some(AddressClass::Private)),
+            ("169.254.169.254", Some(AddressClass::Private)),
+            ("8.8.8.8", Some(AddressClass::Public)),
+            ("[2606:4700:4700::1111]", Some(AddressClass::Public)),
             ("example.com", None),
             ("example.com.", None),
             ("notlocalhost", None),
             ("localhost.example.com", None),
             ("127.0.0.1.example.com", None),
         ] {
-            assert_eq!(host_reach(host), expected, "{host}");
+            assert_eq!(classify_host(host), expected, "{host}");
         }
     }
 
     proptest! {
         #[test]
-        fn mapped_addresses_are_judged_as_ipv4(ip: Ipv4Addr) {
-            prop_assert_eq!(reach(IpAddr::V6(ip.to_ipv6_mapped())), reach(IpAddr::V4(ip)));
+        fn mapped_addresses_are_classified_as_ipv4(ip: Ipv4Addr) {
+            prop_assert_eq!(classify_ip(IpAddr::V6(ip.to_ipv6_mapped())), classify_ip(IpAddr::V4(ip)));
         }
 
         #[test]
         fn compatible_addresses_are_private(ip: Ipv4Addr) {
             let [a, b, c, d] = ip.octets().map(u16::from);
             let compatible = Ipv6Addr::new(0, 0, 0, 0, 0, 0, a << 8 | b, c << 8 | d);
-            prop_assert_eq!(reach(IpAddr::V6(compatible)), Reach::Private);
+            prop_assert_eq!(classify_ip(IpAddr::V6(compatible)), AddressClass::Private);
         }
 
         #[test]
         fn only_global_unicast_is_public(ip: Ipv6Addr) {
             if ip.to_ipv4_mapped().is_none() && ip.segments()[0] >> 13 != 1 {
-                prop_assert_eq!(reach(IpAddr::V6(ip)), Reach::Private);
+                prop_assert_eq!(classify_ip(IpAddr::V6(ip)), AddressClass::Private);
             }
         }
 
@@ -381,7 +383,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(host in any::<String>()) {
-            let _ = host_reach(&host);
+            let _ = classify_host(&host);
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::id::ProjectId;
 
-macro_rules! named {
+macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ macro_rules! named {
     };
 }
 
-named! {
+string_enum! {
     /// The names under which webhooks ask for events.
     Topic {
         /// A key was made.
@@ -48,7 +48,7 @@ named! {
     }
 }
 
-named! {
+string_enum! {
     /// What a change did.
     Action {
         /// An account was made.
@@ -102,7 +102,7 @@ impl Action {
 
 /// Which cached entries and look-ups a change makes worthless.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
+pub enum Invalidation {
     /// None: nothing that a gateway caches has changed.
     None,
     /// Those of these key values.
@@ -115,11 +115,11 @@ pub enum Scope {
 
 /// Whether a change may shut a key off, so that an answer may have to wait for every gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fence {
+pub enum Propagation {
     /// It may.
-    Up,
+    Fenced,
     /// It cannot.
-    Down,
+    Relaxed,
 }
 
 #[cfg(test)]

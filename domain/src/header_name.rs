@@ -4,9 +4,9 @@
 //! a credential counts under its exact name only.
 
 /// Every byte as it is folded: letters in lower case, digits as they are, `-` for anything else.
-const FOLDED: [u8; 256] = folded_bytes();
+const NORMALIZED: [u8; 256] = normalized_bytes();
 
-const fn folded_bytes() -> [u8; 256] {
+const fn normalized_bytes() -> [u8; 256] {
     let mut table = [b'-'; 256];
     let mut byte = 0;
     while byte < table.len() {
@@ -22,37 +22,38 @@ const fn folded_bytes() -> [u8; 256] {
 
 /// A header name in folded form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoldedName(Box<str>);
+pub struct NormalizedHeaderName(Box<str>);
 
-impl FoldedName {
+impl NormalizedHeaderName {
     /// Folds a name.
     pub fn new(name: &str) -> Self {
-        Self(name.bytes().map(|byte| char::from(fold(byte))).collect())
+        Self(name.bytes().map(|byte| char::from(normalize_byte(byte))).collect())
     }
 
     /// Returns whether a name folds to this one.
     pub fn matches(&self, name: &str) -> bool {
-        folds_to(name, &self.0)
+        normalizes_to(name, &self.0)
     }
 }
 
 /// Returns whether a name folds to one that is in folded form already.
-pub fn folds_to(name: &str, folded: &str) -> bool {
-    name.len() == folded.len() && begins_folded(name, folded)
+pub fn normalizes_to(name: &str, normalized: &str) -> bool {
+    name.len() == normalized.len() && has_normalized_prefix(name, normalized)
 }
 
 /// Returns whether a name begins with something that folds to a prefix in folded form.
-pub fn begins_folded(name: &str, prefix: &str) -> bool {
-    name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(byte, wanted)| fold(byte) == wanted)
+pub fn has_normalized_prefix(name: &str, prefix: &str) -> bool {
+    name.len() >= prefix.len()
+        && name.bytes().zip(prefix.bytes()).all(|(byte, expected)| normalize_byte(byte) == expected)
 }
 
 /// Returns whether folding leaves a name as it is.
-pub fn is_folded(name: &str) -> bool {
-    name.bytes().all(|byte| fold(byte) == byte)
+pub fn is_normalized(name: &str) -> bool {
+    name.bytes().all(|byte| normalize_byte(byte) == byte)
 }
 
-fn fold(byte: u8) -> u8 {
-    FOLDED[usize::from(byte)]
+fn normalize_byte(byte: u8) -> u8 {
+    NORMALIZED[usize::from(byte)]
 }
 
 #[cfg(test)]
@@ -61,15 +62,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[track_caller]
-    fn check(name: &str, folded: &str) {
-        assert!(folds_to(name, folded), "{name}");
-        assert!(FoldedName::new(name).matches(folded), "{name}");
-        assert!(begins_folded(&format!("{name}x"), folded), "{name}");
-        assert_eq!(is_folded(name), name == folded, "{name}");
+    fn check(name: &str, normalized: &str) {
+        assert!(normalizes_to(name, normalized), "{name}");
+        assert!(NormalizedHeaderName::new(name).matches(normalized), "{name}");
+        assert!(has_normalized_prefix(&format!("{name}x"), normalized), "{name}");
+        assert_eq!(is_normalized(name), name == normalized, "{name}");
     }
 
     #[test]
-    fn everything_but_letters_and_digits_folds_to_one_character() {
+    fn everything_but_letters_and_digits_becomes_a_hyphen() {
         check("x-real-ip", "x-real-ip");
         check("X_Real.IP", "x-real-ip");
         check("x~real!ip", "x-real-ip");
@@ -78,19 +79,19 @@ mod tests {
     }
 
     #[test]
-    fn other_names_do_not_fold_together() {
+    fn other_names_stay_distinct() {
         for other in ["x-real-i", "x-real-ips", "xreal-ip", "y-real-ip", "x-real1ip", ""] {
-            assert!(!folds_to(other, "x-real-ip"), "{other}");
+            assert!(!normalizes_to(other, "x-real-ip"), "{other}");
         }
-        assert!(!begins_folded("x-real", "x-real-"));
+        assert!(!has_normalized_prefix("x-real", "x-real-"));
     }
 
     proptest! {
         #[test]
-        fn folding_twice_is_folding_once(name in "[ -~]{0,40}") {
-            let once = FoldedName::new(&name);
-            prop_assert!(is_folded(&once.0));
-            prop_assert_eq!(FoldedName::new(&once.0), once.clone());
+        fn normalizing_is_idempotent(name in "[ -~]{0,40}") {
+            let once = NormalizedHeaderName::new(&name);
+            prop_assert!(is_normalized(&once.0));
+            prop_assert_eq!(NormalizedHeaderName::new(&once.0), once.clone());
             prop_assert!(once.matches(&name));
         }
     }

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 /// The host of `host[:port]` without its port, and without the dot that may end a full name; none if the text is no
 /// plain authority.
-pub fn host_of(authority: &str) -> Option<&str> {
+pub fn parse_host(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let end = rest.find(']')?;
@@ -14,13 +14,13 @@ pub fn host_of(authority: &str) -> Option<&str> {
         }
         None => authority.split_at(memchr(b':', authority.as_bytes()).unwrap_or(authority.len())),
     };
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port_number);
     let host = host.strip_suffix('.').unwrap_or(host);
     (is_port && is_host(host)).then_some(host)
 }
 
 /// Whether two hosts are one, in whatever case or spelling.
-pub fn is_same(one: &str, other: &str) -> bool {
+pub fn is_same_host(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other) || ipv6(one).is_some_and(|address| ipv6(other) == Some(address))
 }
 
@@ -28,7 +28,7 @@ fn ipv6(host: &str) -> Option<Ipv6Addr> {
     host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-fn is_number(text: &str) -> bool {
+fn is_port_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -36,8 +36,8 @@ fn is_host(host: &str) -> bool {
     if host.starts_with('[') {
         return ipv6(host).is_some();
     }
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    !host.is_empty() && !host.ends_with('.') && host.len() <= 253 && host.bytes().all(is_plain)
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !host.is_empty() && !host.ends_with('.') && host.len() <= 253 && host.bytes().all(is_host_byte)
 }
 
 #[cfg(test)]
@@ -46,21 +46,21 @@ mod tests {
 
     #[test]
     fn only_plain_authorities_have_a_host() {
-        assert_eq!(host_of("example.com"), Some("example.com"));
-        assert_eq!(host_of("example.com:8080"), Some("example.com"));
-        assert_eq!(host_of("example.com.:8080"), Some("example.com"));
-        assert_eq!(host_of("[::1]:8080"), Some("[::1]"));
+        assert_eq!(parse_host("example.com"), Some("example.com"));
+        assert_eq!(parse_host("example.com:8080"), Some("example.com"));
+        assert_eq!(parse_host("example.com.:8080"), Some("example.com"));
+        assert_eq!(parse_host("[::1]:8080"), Some("[::1]"));
         for text in ["", ".", "a..", ":80", "a, b", "a/path", "user@a", "a:", "a:x", "[::1", "[zz]", "a b", "a:123456"]
         {
-            assert_eq!(host_of(text), None, "{text}");
+            assert_eq!(parse_host(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_host_is_the_same_in_any_case_and_spelling() {
-        assert!(is_same("example.com", "Example.COM"));
-        assert!(is_same("[::1]", "[0:0:0:0:0:0:0:1]"));
-        assert!(!is_same("[::1]", "[::2]"));
-        assert!(!is_same("example.com", "example.org"));
+        assert!(is_same_host("example.com", "Example.COM"));
+        assert!(is_same_host("[::1]", "[0:0:0:0:0:0:0:1]"));
+        assert!(!is_same_host("[::1]", "[::2]"));
+        assert!(!is_same_host("example.com", "example.org"));
     }
 }

@@ -21,7 +21,7 @@ pub const MAX_ID_BYTES: usize = 64;
 /// A text that is not an id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of the form {prefix}…")]
-pub struct NotAnId {
+pub struct ParseIdError {
     prefix: &'static str,
 }
 
@@ -33,10 +33,10 @@ fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Arc<str> {
     text.into()
 }
 
-fn parse(prefix: &'static str, text: &str) -> Result<Arc<str>, NotAnId> {
-    let rest = text.strip_prefix(prefix).ok_or(NotAnId { prefix })?;
+fn parse(prefix: &'static str, text: &str) -> Result<Arc<str>, ParseIdError> {
+    let rest = text.strip_prefix(prefix).ok_or(ParseIdError { prefix })?;
     if rest.is_empty() || text.len() > MAX_ID_BYTES || !base62::is_base62(rest) {
-        return Err(NotAnId { prefix });
+        return Err(ParseIdError { prefix });
     }
     Ok(text.into())
 }
@@ -57,7 +57,7 @@ macro_rules! id {
             }
 
             /// Reads an id that came from outside.
-            pub fn parse(text: &str) -> Result<Self, NotAnId> {
+            pub fn parse(text: &str) -> Result<Self, ParseIdError> {
                 parse($prefix, text).map(Self)
             }
 
@@ -103,21 +103,21 @@ id!(/// The lease of a delivery: only its holder may settle.
 impl AccountId {
     /// The id of an account that an operator makes under a name: those who do so at the same time claim the same id,
     /// and only one of them gets it.
-    pub fn of_name(name: &str) -> Self {
-        Self(derived(Self::PREFIX, &Sha256::digest(name.as_bytes()).into()))
+    pub fn from_name(name: &str) -> Self {
+        Self(derive_from_hash(Self::PREFIX, &Sha256::digest(name.as_bytes()).into()))
     }
 }
 
 impl KeyId {
     /// The id of a key that is brought in from elsewhere: of one value always the same, so that nothing is brought in
     /// twice.
-    pub fn of_value(digest: &Digest) -> Self {
-        Self(derived(Self::PREFIX, digest.as_bytes()))
+    pub fn from_digest(digest: &Digest) -> Self {
+        Self(derive_from_hash(Self::PREFIX, digest.as_bytes()))
     }
 }
 
 /// As many digits as random ones, out of the first half of a hash.
-fn derived(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
+fn derive_from_hash(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
     let mut text = format!("{prefix}{CELL}");
     for half in hash.as_chunks::<8>().0.iter().take(2) {
         base62::push_number(&mut text, u64::from_be_bytes(*half), RANDOM_DIGITS as u32 / 2);
@@ -127,14 +127,14 @@ fn derived(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
 
 impl EventId {
     /// The event id of a key's coming in from elsewhere, however often that is repeated.
-    pub fn of_import(key: &KeyId) -> Self {
+    pub fn for_import(key: &KeyId) -> Self {
         let rest = key.as_str().strip_prefix(KeyId::PREFIX).unwrap_or(key.as_str());
         Self(format!("{}{rest}IM", Self::PREFIX).into())
     }
 
     /// The one event id of a key's first use, so that however often the claim is repeated,
     /// receivers see one event (invariant 2).
-    pub fn of_first_use(key: &KeyId) -> Self {
+    pub fn for_first_use(key: &KeyId) -> Self {
         let rest = key.as_str().strip_prefix(KeyId::PREFIX).unwrap_or(key.as_str());
         Self(format!("{}{rest}FU", Self::PREFIX).into())
     }
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_name_has_one_account_id_that_parses() {
-        let id = AccountId::of_name("acme");
-        assert_eq!(id, AccountId::of_name("acme"));
-        assert_ne!(id, AccountId::of_name("acme2"));
+        let id = AccountId::from_name("acme");
+        assert_eq!(id, AccountId::from_name("acme"));
+        assert_ne!(id, AccountId::from_name("acme2"));
         assert_eq!(AccountId::parse(id.as_str()), Ok(id.clone()));
         assert_eq!(id.as_str().len(), AccountId::PREFIX.len() + CELL.len() + RANDOM_DIGITS);
     }
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn a_first_use_has_one_event_id_that_parses() {
         let key = KeyId::generate(&mut StdRng::seed_from_u64(2));
-        let event = EventId::of_first_use(&key);
-        assert_eq!(event, EventId::of_first_use(&key));
+        let event = EventId::for_first_use(&key);
+        assert_eq!(event, EventId::for_first_use(&key));
         assert_eq!(EventId::parse(event.as_str()), Ok(event));
     }
 }

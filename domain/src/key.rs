@@ -99,13 +99,13 @@ fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Secret {
 
 /// Why a value cannot be a key, known without any look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum KeyFormatError {
     /// Shorter than [`MIN_KEY_BYTES`] or longer than [`MAX_KEY_BYTES`].
     #[error("a key has 8 to 512 characters")]
     Length,
     /// Not visible ASCII, or one of `/ ? # %`, which would break a path.
     #[error("a key has visible ASCII characters without / ? # %")]
-    Character,
+    InvalidCharacter,
     /// It looks like an id or an access key.
     #[error("a key does not start with key_, live_access_ or test_access_")]
     Reserved,
@@ -117,60 +117,61 @@ pub enum Malformed {
 /// Whether values of our shape must have a right checksum. False for good once a value without one
 /// was accepted into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checksum {
+pub enum ChecksumPolicy {
     /// Refuse a wrong one without a look-up.
     Strict,
     /// Look it up all the same.
-    Ignored,
+    Lenient,
 }
 
 /// Judges a presented API key by its text alone.
-pub fn check_api_key(text: &str, checksum: Checksum) -> Result<(), Malformed> {
+pub fn check_api_key(text: &str, checksum_policy: ChecksumPolicy) -> Result<(), KeyFormatError> {
     if text.len() < MIN_KEY_BYTES || text.len() > MAX_KEY_BYTES {
-        return Err(Malformed::Length);
+        return Err(KeyFormatError::Length);
     }
-    let has_our_form = body(text).is_some();
-    if !has_our_form && !text.bytes().all(is_key_byte) {
-        return Err(Malformed::Character);
+    let has_generated_form = generated_body(text).is_some();
+    if !has_generated_form && !text.bytes().all(is_key_byte) {
+        return Err(KeyFormatError::InvalidCharacter);
     }
     if ["key_", "live_access_", "test_access_"].iter().any(|prefix| text.starts_with(prefix)) {
-        return Err(Malformed::Reserved);
+        return Err(KeyFormatError::Reserved);
     }
-    match checksum {
-        Checksum::Strict if has_our_form && !has_right_checksum(text) => Err(Malformed::Checksum),
-        Checksum::Strict | Checksum::Ignored => Ok(()),
+    match checksum_policy {
+        ChecksumPolicy::Strict if has_generated_form && !has_valid_checksum(text) => Err(KeyFormatError::Checksum),
+        ChecksumPolicy::Strict | ChecksumPolicy::Lenient => Ok(()),
     }
 }
 
 /// How a value relates to the values that we generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum KeyFormat {
     /// Our form, right checksum.
     Generated,
     /// Our form, wrong checksum.
     WrongChecksum,
     /// Any other form.
-    Chosen,
+    Custom,
 }
 
 /// Tells generated values from others. Access keys have the same form behind a longer prefix.
-pub fn shape(text: &str) -> Shape {
-    match body(text) {
-        None => Shape::Chosen,
-        Some(_) if has_right_checksum(text) => Shape::Generated,
-        Some(_) => Shape::WrongChecksum,
+pub fn key_format(text: &str) -> KeyFormat {
+    match generated_body(text) {
+        None => KeyFormat::Custom,
+        Some(_) if has_valid_checksum(text) => KeyFormat::Generated,
+        Some(_) => KeyFormat::WrongChecksum,
     }
 }
 
 /// What follows the prefix of a value of our form.
-fn body(text: &str) -> Option<&str> {
+fn generated_body(text: &str) -> Option<&str> {
     let prefix = text.get(..text.len().checked_sub(BODY_DIGITS)?)?;
     let body = &text[prefix.len()..];
-    let is_ours = matches!(prefix, "live_" | "test_" | "live_access_" | "test_access_") && base62::is_base62(body);
-    is_ours.then_some(body)
+    let has_generated_form =
+        matches!(prefix, "live_" | "test_" | "live_access_" | "test_access_") && base62::is_base62(body);
+    has_generated_form.then_some(body)
 }
 
-fn has_right_checksum(text: &str) -> bool {
+fn has_valid_checksum(text: &str) -> bool {
     let (signed, written) = text.split_at(text.len() - CHECKSUM_DIGITS);
     let expected: [u8; CHECKSUM_DIGITS] = base62::digits(u64::from(crc32fast::hash(signed.as_bytes())));
     expected == written.as_bytes()
@@ -199,23 +200,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn generated_values_have_a_right_checksum(seed: u64) {
+        fn generated_values_have_a_valid_checksum(seed: u64) {
             let mut rng = StdRng::seed_from_u64(seed);
             for secret in [generate_api_key(Env::Live, &mut rng), generate_api_key(Env::Test, &mut rng)] {
                 prop_assert_eq!(secret.expose().len(), 69);
-                prop_assert_eq!(check_api_key(secret.expose(), Checksum::Strict), Ok(()));
+                prop_assert_eq!(check_api_key(secret.expose(), ChecksumPolicy::Strict), Ok(()));
             }
-            prop_assert_eq!(shape(generate_access_key(&mut rng).expose()), Shape::Generated);
+            prop_assert_eq!(key_format(generate_access_key(&mut rng).expose()), KeyFormat::Generated);
         }
 
         #[test]
-        fn any_changed_character_breaks_the_checksum(seed: u64, place in 5..69_usize, new in "[0-9A-Za-z]") {
+        fn any_changed_character_breaks_the_checksum(seed: u64, index in 5..69_usize, new in "[0-9A-Za-z]") {
             let secret = generate_api_key(Env::Live, &mut StdRng::seed_from_u64(seed));
             let mut changed = secret.expose().to_owned();
-            changed.replace_range(place..=place, &new);
+            changed.replace_range(index..=index, &new);
             if changed != secret.expose() {
-                prop_assert_eq!(check_api_key(&changed, Checksum::Strict), Err(Malformed::Checksum));
-                prop_assert_eq!(check_api_key(&changed, Checksum::Ignored), Ok(()));
+                prop_assert_eq!(check_api_key(&changed, ChecksumPolicy::Strict), Err(KeyFormatError::Checksum));
+                prop_assert_eq!(check_api_key(&changed, ChecksumPolicy::Lenient), Ok(()));
             }
         }
 
@@ -228,21 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn chosen_values_have_limits() {
+    fn custom_values_have_limits() {
         let long = "x".repeat(513);
-        for (text, why) in [
-            ("short", Malformed::Length),
-            (long.as_str(), Malformed::Length),
-            ("with space", Malformed::Character),
-            ("with/slash", Malformed::Character),
-            ("with%41percent", Malformed::Character),
-            ("schlüssel", Malformed::Character),
-            ("key_00aaaaaaaaaaaa", Malformed::Reserved),
-            ("live_access_0000000", Malformed::Reserved),
+        for (text, error) in [
+            ("short", KeyFormatError::Length),
+            (long.as_str(), KeyFormatError::Length),
+            ("with space", KeyFormatError::InvalidCharacter),
+            ("with/slash", KeyFormatError::InvalidCharacter),
+            ("with%41percent", KeyFormatError::InvalidCharacter),
+            ("schlüssel", KeyFormatError::InvalidCharacter),
+            ("key_00aaaaaaaaaaaa", KeyFormatError::Reserved),
+            ("live_access_0000000", KeyFormatError::Reserved),
         ] {
-            assert_eq!(check_api_key(text, Checksum::Strict), Err(why), "{text}");
+            assert_eq!(check_api_key(text, ChecksumPolicy::Strict), Err(error), "{text}");
         }
-        assert_eq!(check_api_key("custom_key_1", Checksum::Strict), Ok(()));
+        assert_eq!(check_api_key("custom_key_1", ChecksumPolicy::Strict), Ok(()));
     }
 
     #[test]

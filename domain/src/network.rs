@@ -15,19 +15,19 @@ pub fn client_network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn network(text: &str) -> IpAddr {
+    fn client(text: &str) -> IpAddr {
         client_network(text.parse().unwrap())
     }
 
     #[test]
     fn addresses_of_one_network_of_version_6_are_one_client() {
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::"));
-        assert_ne!(network("2001:db8:1:2::"), network("2001:db8:1:3::"));
+        assert_eq!(client("2001:db8:1:2:3:4:5:6"), client("2001:db8:1:2::"));
+        assert_ne!(client("2001:db8:1:2::"), client("2001:db8:1:3::"));
     }
 
     #[test]
     fn addresses_of_version_4_are_each_a_client_however_they_are_written() {
-        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
-        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
     }
 }

@@ -14,7 +14,7 @@ const ESCAPE_BYTES: usize = 3;
 
 /// Why a path has no form that all servers read alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum PathRefusal {
+pub enum PathError {
     /// Longer than [`MAX_PATH_BYTES`].
     #[error("the path is longer than 8192 bytes")]
     TooLong,
@@ -23,7 +23,7 @@ pub enum PathRefusal {
     NotAbsolute,
     /// Nothing that RFC 3986 allows in a path: a control, a space, a delimiter, a byte outside ASCII.
     #[error("the path has a character that must be percent-encoded")]
-    Character,
+    InvalidCharacter,
     /// `\` or `%5c`, which some servers read as a slash.
     #[error("the path has a backslash")]
     Backslash,
@@ -59,12 +59,12 @@ pub struct CanonicalPath<'a>(Cow<'a, str>);
 
 impl<'a> CanonicalPath<'a> {
     /// Judges the path of a request, without its query.
-    pub fn parse(raw_path: &'a str) -> Result<Self, PathRefusal> {
+    pub fn parse(raw_path: &'a str) -> Result<Self, PathError> {
         if raw_path.len() > MAX_PATH_BYTES {
-            return Err(PathRefusal::TooLong);
+            return Err(PathError::TooLong);
         }
         if !raw_path.starts_with('/') {
-            return Err(PathRefusal::NotAbsolute);
+            return Err(PathError::NotAbsolute);
         }
         raw_path.bytes().try_for_each(check_byte)?;
         let canonical = if raw_path.contains('%') { canonical_escapes(raw_path)? } else { Cow::Borrowed(raw_path) };
@@ -91,7 +91,7 @@ impl<'a> CanonicalPath<'a> {
     }
 
     /// Whether the path was in canonical form already.
-    pub fn is_as_sent(&self) -> bool {
+    pub fn is_unchanged(&self) -> bool {
         matches!(self.0, Cow::Borrowed(_))
     }
 }
@@ -114,13 +114,13 @@ fn unescaped(canonical: &str) -> impl Iterator<Item = u8> {
 }
 
 /// The bytes of RFC 3986 `pchar`, the slash between segments, and nothing that is read differently.
-fn check_byte(byte: u8) -> Result<(), PathRefusal> {
+fn check_byte(byte: u8) -> Result<(), PathError> {
     match byte {
-        b'\\' => Err(PathRefusal::Backslash),
-        b';' => Err(PathRefusal::PathParameter),
+        b'\\' => Err(PathError::Backslash),
+        b';' => Err(PathError::PathParameter),
         b'/' | b'%' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' => Ok(()),
         _ if is_unreserved(byte) => Ok(()),
-        _ => Err(PathRefusal::Character),
+        _ => Err(PathError::InvalidCharacter),
     }
 }
 
@@ -129,7 +129,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// Brings every escape into its one form; allocates only if one was not in it.
-fn canonical_escapes(raw_path: &str) -> Result<Cow<'_, str>, PathRefusal> {
+fn canonical_escapes(raw_path: &str) -> Result<Cow<'_, str>, PathError> {
     let canonical = match check_escapes(raw_path)? {
         Escapes::Canonical => Cow::Borrowed(raw_path),
         Escapes::Equivalent => Cow::Owned(rewrite_escapes(raw_path)?),
@@ -137,7 +137,7 @@ fn canonical_escapes(raw_path: &str) -> Result<Cow<'_, str>, PathRefusal> {
     // Hex digits are unreserved and stand decoded by now, so `%25%32%65` has become `%252e`.
     if canonical.split("%25").skip(1).any(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
     {
-        return Err(PathRefusal::DoubleEncoding);
+        return Err(PathError::DoubleEncoding);
     }
     Ok(canonical)
 }
@@ -150,7 +150,7 @@ enum Escapes {
     Equivalent,
 }
 
-fn check_escapes(raw_path: &str) -> Result<Escapes, PathRefusal> {
+fn check_escapes(raw_path: &str) -> Result<Escapes, PathError> {
     let bytes = raw_path.as_bytes();
     let mut escapes = Escapes::Canonical;
     let mut at = 0;
@@ -166,48 +166,48 @@ fn check_escapes(raw_path: &str) -> Result<Escapes, PathRefusal> {
 }
 
 /// The byte that the escape at `at` stands for.
-fn escaped_byte(bytes: &[u8], at: usize) -> Result<u8, PathRefusal> {
+fn escaped_byte(bytes: &[u8], at: usize) -> Result<u8, PathError> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
     match bytes.get(at..at + ESCAPE_BYTES) {
         Some([b'%', high, low]) => match (digit(*high), digit(*low)) {
             (Some(high), Some(low)) => Ok(high << 4 | low),
-            (None, _) | (_, None) => Err(PathRefusal::MalformedEscape),
+            (None, _) | (_, None) => Err(PathError::MalformedEscape),
         },
-        _ => Err(PathRefusal::MalformedEscape),
+        _ => Err(PathError::MalformedEscape),
     }
 }
 
 /// Judges an escaped ASCII character; answers how many escapes it takes, which is one.
-fn check_ascii(byte: u8) -> Result<usize, PathRefusal> {
+fn check_ascii(byte: u8) -> Result<usize, PathError> {
     match byte {
-        b'/' => Err(PathRefusal::EncodedSlash),
-        b'\\' => Err(PathRefusal::Backslash),
-        b';' => Err(PathRefusal::PathParameter),
-        _ if byte.is_ascii_control() => Err(PathRefusal::EncodedControl),
+        b'/' => Err(PathError::EncodedSlash),
+        b'\\' => Err(PathError::Backslash),
+        b';' => Err(PathError::PathParameter),
+        _ if byte.is_ascii_control() => Err(PathError::EncodedControl),
         _ => Ok(1),
     }
 }
 
 /// Judges the escaped character beyond ASCII that starts at `at`; answers how many escapes it takes.
-fn check_character(bytes: &[u8], at: usize) -> Result<usize, PathRefusal> {
+fn check_character(bytes: &[u8], at: usize) -> Result<usize, PathError> {
     let width = match escaped_byte(bytes, at)? {
         0xC2..=0xDF => 2,
         0xE0..=0xEF => 3,
         0xF0..=0xF4 => 4,
-        _ => return Err(PathRefusal::NotUtf8),
+        _ => return Err(PathError::NotUtf8),
     };
     let mut buffer = [0_u8; 4];
     for (index, slot) in buffer.iter_mut().take(width).enumerate() {
         *slot = match bytes.get(at + index * ESCAPE_BYTES) {
             Some(b'%') => escaped_byte(bytes, at + index * ESCAPE_BYTES)?,
-            Some(_) | None => return Err(PathRefusal::NotUtf8),
+            Some(_) | None => return Err(PathError::NotUtf8),
         };
     }
-    let character = std::str::from_utf8(&buffer[..width]).map_err(|_| PathRefusal::NotUtf8)?;
-    if character.chars().any(char::is_control) { Err(PathRefusal::EncodedControl) } else { Ok(width) }
+    let character = std::str::from_utf8(&buffer[..width]).map_err(|_| PathError::NotUtf8)?;
+    if character.chars().any(char::is_control) { Err(PathError::EncodedControl) } else { Ok(width) }
 }
 
-fn rewrite_escapes(raw_path: &str) -> Result<String, PathRefusal> {
+fn rewrite_escapes(raw_path: &str) -> Result<String, PathError> {
     let mut canonical = String::with_capacity(raw_path.len());
     let mut rest = raw_path;
     while let Some(at) = rest.find('%') {
@@ -227,14 +227,14 @@ fn rewrite_escapes(raw_path: &str) -> Result<String, PathRefusal> {
 }
 
 /// Only the last segment may be empty: `/api/` is a path of its own.
-fn check_segments(canonical: &str) -> Result<(), PathRefusal> {
+fn check_segments(canonical: &str) -> Result<(), PathError> {
     let mut segments = canonical[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
         if segment.is_empty() && segments.peek().is_some() {
-            return Err(PathRefusal::EmptySegment);
+            return Err(PathError::EmptySegment);
         }
         if !segment.is_empty() && is_dots(segment) {
-            return Err(PathRefusal::DotSegment);
+            return Err(PathError::DotSegment);
         }
     }
     Ok(())
@@ -247,17 +247,17 @@ fn is_dots(segment: &str) -> bool {
     while let Some(shorter) = rest.strip_prefix('.').or_else(|| rest.strip_prefix("%20")) {
         rest = shorter;
     }
-    let is_cut = rest.len() < segment.len() && (rest.starts_with("%3F") || rest.starts_with("%23"));
-    rest.is_empty() || is_cut
+    let is_truncated_by_delimiter = rest.len() < segment.len() && (rest.starts_with("%3F") || rest.starts_with("%23"));
+    rest.is_empty() || is_truncated_by_delimiter
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use PathRefusal::*;
+    use PathError::*;
     use proptest::prelude::*;
 
-    const TRICKS: [(&str, PathRefusal); 82] = [
+    const TRICKS: [(&str, PathError); 82] = [
         ("", NotAbsolute),
         ("*", NotAbsolute),
         ("api", NotAbsolute),
@@ -302,20 +302,20 @@ mod tests {
         ("/admin%09", EncodedControl),
         ("/admin%7f", EncodedControl),
         ("/admin%c2%85", EncodedControl),
-        ("/admin\0", Character),
-        ("/admin\r\n", Character),
-        ("/admin\t", Character),
-        ("/admin\u{7f}", Character),
-        ("/ad min", Character),
-        ("/admin ", Character),
-        ("/admin#x", Character),
-        ("/admin?x", Character),
-        ("/über", Character),
-        ("/admin\u{2024}", Character),
-        ("/\u{ff0e}\u{ff0e}/admin", Character),
-        ("/a|b", Character),
-        ("/[admin]", Character),
-        ("/\"admin\"", Character),
+        ("/admin\0", InvalidCharacter),
+        ("/admin\r\n", InvalidCharacter),
+        ("/admin\t", InvalidCharacter),
+        ("/admin\u{7f}", InvalidCharacter),
+        ("/ad min", InvalidCharacter),
+        ("/admin ", InvalidCharacter),
+        ("/admin#x", InvalidCharacter),
+        ("/admin?x", InvalidCharacter),
+        ("/über", InvalidCharacter),
+        ("/admin\u{2024}", InvalidCharacter),
+        ("/\u{ff0e}\u{ff0e}/admin", InvalidCharacter),
+        ("/a|b", InvalidCharacter),
+        ("/[admin]", InvalidCharacter),
+        ("/\"admin\"", InvalidCharacter),
         ("/%", MalformedEscape),
         ("/%2", MalformedEscape),
         ("/%zz", MalformedEscape),
@@ -344,8 +344,8 @@ mod tests {
 
     #[test]
     fn tricks_are_refused() {
-        for (raw, refusal) in TRICKS {
-            assert_eq!(CanonicalPath::parse(raw), Err(refusal), "{raw:?}");
+        for (raw, error) in TRICKS {
+            assert_eq!(CanonicalPath::parse(raw), Err(error), "{raw:?}");
         }
     }
 
@@ -423,7 +423,7 @@ mod tests {
     }
 
     /// Acceptable segments, in forms that need rewriting.
-    fn fine_segment() -> impl Strategy<Value = String> {
+    fn valid_segment() -> impl Strategy<Value = String> {
         prop::collection::vec(prop::sample::select(vec!["a", "%61", "%7e", "%c3%bc", "Z", "%3f", "x.y"]), 1..4)
             .prop_map(|pieces| pieces.concat())
     }
@@ -458,7 +458,7 @@ mod tests {
         }
     }
 
-    fn climbs(path: &str) -> bool {
+    fn has_dot_segment(path: &str) -> bool {
         decode_fully(path)
             .split(|byte| matches!(byte, b'/' | b'\\'))
             .map(|segment| segment.split(|byte| matches!(byte, b';' | b'?' | b'#' | 0)).next().unwrap_or_default())
@@ -471,7 +471,7 @@ mod tests {
         #[test]
         fn canonical_form_is_idempotent(raw in prop_oneof![
             tricky_path(),
-            prop::collection::vec(fine_segment(), 1..5).prop_map(|segments| format!("/{}", segments.join("/"))),
+            prop::collection::vec(valid_segment(), 1..5).prop_map(|segments| format!("/{}", segments.join("/"))),
         ]) {
             if let Ok(path) = CanonicalPath::parse(&raw) {
                 let again = CanonicalPath::parse(path.as_str());
@@ -484,20 +484,20 @@ mod tests {
         #[test]
         fn accepted_paths_have_no_dot_segment_after_any_decoding(raw in tricky_path()) {
             if CanonicalPath::parse(&raw).is_ok() {
-                prop_assert!(!climbs(&raw), "{raw}");
+                prop_assert!(!has_dot_segment(&raw), "{raw}");
                 prop_assert!(!decode_fully(&raw).windows(2).any(|pair| pair == b"//"));
             }
         }
 
         #[test]
-        fn a_path_never_escapes_its_prefix(segments in prop::collection::vec(fine_segment(), 1..3), tail in tricky_path()) {
+        fn a_path_never_escapes_its_prefix(segments in prop::collection::vec(valid_segment(), 1..3), tail in tricky_path()) {
             let prefix_raw = format!("/{}", segments.join("/"));
             let prefix = CanonicalPath::parse(&prefix_raw).unwrap();
             let raw = format!("{prefix_raw}{tail}");
             if let Ok(path) = CanonicalPath::parse(&raw) {
                 prop_assert!(path.starts_with_prefix(prefix.as_str()));
                 prop_assert!(decode_fully(path.as_str()).starts_with(&decode_fully(prefix.as_str())));
-                prop_assert!(!climbs(path.as_str()));
+                prop_assert!(!has_dot_segment(path.as_str()));
             }
         }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::digest::Digest;
 use crate::id::{AccountId, KeyId, ProjectId};
 use crate::key::Env;
-use crate::origin::{self, Allows};
+use crate::origin::{self, OriginMatch};
 use crate::record::{ApiKey, Quota, RateLimit, Status};
 use crate::time::Timestamp;
 use crate::window::{Generations, Period};
@@ -55,7 +55,7 @@ pub struct KeyFacts {
 
 impl KeyFacts {
     /// The facts of the value with this digest; none if the key has no such value any more.
-    pub fn of(key: &ApiKey, digest: &Digest, project_status: Status, tenancy: Tenancy) -> Option<Self> {
+    pub fn from_record(key: &ApiKey, digest: &Digest, project_status: Status, tenancy: Tenancy) -> Option<Self> {
         let value = key.digests.iter().find(|value| value.digest == *digest)?;
         Some(Self {
             key: key.id.clone(),
@@ -97,12 +97,12 @@ pub struct Sunset {
 
 impl Sunset {
     /// The value of the header `Deprecation` (RFC 9745).
-    pub fn deprecation(&self) -> String {
+    pub fn deprecation_header(&self) -> String {
         format!("@{}", self.since.as_seconds())
     }
 
     /// The value of the header `Sunset` (RFC 8594).
-    pub fn sunset(&self) -> String {
+    pub fn sunset_header(&self) -> String {
         self.until.to_http_date()
     }
 }
@@ -113,7 +113,7 @@ pub enum Tenancy {
     /// One account.
     Single,
     /// More than one.
-    Several,
+    Multiple,
 }
 
 /// Which env a key must have.
@@ -184,7 +184,7 @@ pub enum Denial {
     /// The key was used as often as its rate limit allows.
     RateLimited,
     /// The key was used as often as its quota of a day or a month allows.
-    QuotaUsedUp(Period),
+    QuotaExceeded(Period),
 }
 
 impl Denial {
@@ -205,8 +205,8 @@ impl Denial {
             Denial::AddressNotAllowed => "address-not-allowed",
             Denial::TooManyWrongKeys { .. } => "too-many-wrong-keys",
             Denial::RateLimited => "rate-limited",
-            Denial::QuotaUsedUp(Period::Day) => "daily-quota-used-up",
-            Denial::QuotaUsedUp(Period::Month) => "monthly-quota-used-up",
+            Denial::QuotaExceeded(Period::Day) => "daily-quota-used-up",
+            Denial::QuotaExceeded(Period::Month) => "monthly-quota-used-up",
         }
     }
 
@@ -225,7 +225,7 @@ impl Denial {
             | Denial::MissingPermission
             | Denial::OriginNotAllowed
             | Denial::AddressNotAllowed => DenialClass::Forbidden,
-            Denial::TooManyWrongKeys { .. } | Denial::RateLimited | Denial::QuotaUsedUp(_) => DenialClass::TooMany,
+            Denial::TooManyWrongKeys { .. } | Denial::RateLimited | Denial::QuotaExceeded(_) => DenialClass::TooMany,
         }
     }
 }
@@ -245,21 +245,21 @@ pub enum DenialClass {
 /// about the route, so that a 403 is only ever seen by the holder of a valid key.
 pub fn decide(
     facts: &KeyFacts,
-    asked: &Requirement,
+    requirement: &Requirement,
     request: &RequestFacts<'_>,
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     check_key(facts, now)?;
-    check_route(facts, asked)?;
-    check_request(facts, request)?;
+    check_route(facts, requirement)?;
+    check_restrictions(facts, request)?;
     Ok(Permit(()))
 }
 
 fn check_key(facts: &KeyFacts, now: Timestamp) -> Result<(), Denial> {
-    if facts.status == Status::Inactive || reached(facts.value_until, now) {
+    if facts.status == Status::Inactive || has_passed(facts.value_until, now) {
         return Err(Denial::Inactive);
     }
-    if reached(facts.expires_at, now) {
+    if has_passed(facts.expires_at, now) {
         return Err(Denial::Expired);
     }
     match facts.project_status {
@@ -268,15 +268,15 @@ fn check_key(facts: &KeyFacts, now: Timestamp) -> Result<(), Denial> {
     }
 }
 
-fn check_route(facts: &KeyFacts, asked: &Requirement) -> Result<(), Denial> {
-    if !belongs(facts, &asked.projects) {
+fn check_route(facts: &KeyFacts, requirement: &Requirement) -> Result<(), Denial> {
+    if !is_project_allowed(facts, &requirement.projects) {
         return Err(Denial::ForeignProject);
     }
-    match asked.env {
+    match requirement.env {
         EnvRule::Only(env) if env != facts.env => return Err(Denial::WrongEnv),
         EnvRule::Only(_) | EnvRule::Any => {}
     }
-    if asked.permissions.iter().all(|wanted| facts.permissions.contains(wanted)) {
+    if requirement.permissions.iter().all(|required| facts.permissions.contains(required)) {
         Ok(())
     } else {
         Err(Denial::MissingPermission)
@@ -284,29 +284,29 @@ fn check_route(facts: &KeyFacts, asked: &Requirement) -> Result<(), Denial> {
 }
 
 /// What cannot be told of a request is not allowed where the key is locked.
-fn check_request(facts: &KeyFacts, request: &RequestFacts<'_>) -> Result<(), Denial> {
-    let is_from_network =
+fn check_restrictions(facts: &KeyFacts, request: &RequestFacts<'_>) -> Result<(), Denial> {
+    let is_allowed_address =
         || request.client.is_some_and(|client| facts.allowed_ips.iter().any(|network| network.contains(&client)));
-    if !facts.allowed_ips.is_empty() && !is_from_network() {
+    if !facts.allowed_ips.is_empty() && !is_allowed_address() {
         return Err(Denial::AddressNotAllowed);
     }
-    let is_from_page =
-        || request.origin.is_some_and(|origin| origin::allows(&facts.allowed_domains, origin) == Allows::Yes);
-    if !facts.allowed_domains.is_empty() && !is_from_page() {
+    let is_allowed_origin =
+        || request.origin.is_some_and(|origin| origin::is_allowed(&facts.allowed_domains, origin) == OriginMatch::Yes);
+    if !facts.allowed_domains.is_empty() && !is_allowed_origin() {
         return Err(Denial::OriginNotAllowed);
     }
     Ok(())
 }
 
-fn belongs(facts: &KeyFacts, projects: &[ProjectId]) -> bool {
+fn is_project_allowed(facts: &KeyFacts, projects: &[ProjectId]) -> bool {
     if projects.is_empty() {
         return facts.tenancy == Tenancy::Single;
     }
     projects.contains(&facts.project)
 }
 
-fn reached(moment: Option<Timestamp>, now: Timestamp) -> bool {
-    moment.is_some_and(|at| at <= now)
+fn has_passed(deadline: Option<Timestamp>, now: Timestamp) -> bool {
+    deadline.is_some_and(|at| at <= now)
 }
 
 #[cfg(test)]
@@ -320,7 +320,7 @@ mod tests {
 
     prop_compose! {
         fn any_facts()(
-            own in "[ab]", active: bool, project_active: bool, live: bool, several: bool,
+            own in "[ab]", active: bool, project_active: bool, live: bool, is_multi_tenant: bool,
             expires in proptest::option::of(0..100_u64), until in proptest::option::of(0..100_u64),
             permissions in proptest::collection::vec("[rw]", 0..3),
         ) -> KeyFacts {
@@ -343,7 +343,7 @@ mod tests {
                 generations: Generations::default(),
                 custom_account_id: None,
                 custom_user_id: None,
-                tenancy: if several { Tenancy::Several } else { Tenancy::Single },
+                tenancy: if is_multi_tenant { Tenancy::Multiple } else { Tenancy::Single },
             }
         }
     }
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_locked_key_passes_only_from_its_networks_and_pages() {
-        let asked = Requirement { projects: Vec::new(), env: EnvRule::Any, permissions: Vec::new() };
+        let requirement = Requirement { projects: Vec::new(), env: EnvRule::Any, permissions: Vec::new() };
         let locked = |ips: &[&str], domains: &[&str]| KeyFacts {
             allowed_ips: ips.iter().map(|network| network.parse().unwrap()).collect(),
             allowed_domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
@@ -405,8 +405,8 @@ mod tests {
             (&both, address("10.1.2.3"), None, Some(Denial::OriginNotAllowed)),
             (&both, address("11.1.2.3"), Some("https://a.example"), Some(Denial::AddressNotAllowed)),
         ] {
-            let answer = decide(facts, &asked, &RequestFacts { client, origin }, Timestamp::from_ms(1));
-            assert_eq!(answer.err(), expected, "{client:?} {origin:?}");
+            let decision = decide(facts, &requirement, &RequestFacts { client, origin }, Timestamp::from_ms(1));
+            assert_eq!(decision.err(), expected, "{client:?} {origin:?}");
         }
     }
 
@@ -414,18 +414,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
         fn only_active_unexpired_and_fitting_keys_are_permitted(
-            facts in any_facts(), asked in any_requirement(), now in 0..100_u64,
+            facts in any_facts(), requirement in any_requirement(), now in 0..100_u64,
         ) {
             let now = Timestamp::from_ms(now);
             let usable = facts.status == Status::Active && facts.project_status == Status::Active
                 && facts.expires_at.is_none_or(|at| now < at) && facts.value_until.is_none_or(|at| now < at);
-            let own = if asked.projects.is_empty() { facts.tenancy == Tenancy::Single }
-                else { asked.projects.contains(&facts.project) };
-            let env = match asked.env { EnvRule::Any => true, EnvRule::Only(env) => env == facts.env };
-            let allowed = asked.permissions.iter().all(|p| facts.permissions.contains(p));
-            let answer = decide(&facts, &asked, &RequestFacts::default(), now);
-            prop_assert_eq!(answer.is_ok(), usable && own && env && allowed);
-            if let Err(denial) = answer {
+            let own = if requirement.projects.is_empty() { facts.tenancy == Tenancy::Single }
+                else { requirement.projects.contains(&facts.project) };
+            let env = match requirement.env { EnvRule::Any => true, EnvRule::Only(env) => env == facts.env };
+            let allowed = requirement.permissions.iter().all(|p| facts.permissions.contains(p));
+            let decision = decide(&facts, &requirement, &RequestFacts::default(), now);
+            prop_assert_eq!(decision.is_ok(), usable && own && env && allowed);
+            if let Err(denial) = decision {
                 prop_assert_eq!(denial.class() == DenialClass::Forbidden, usable);
             }
         }

@@ -224,7 +224,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn the_body_has_the_members_of_both_worlds() {
+    fn the_body_has_rfc_9457_and_hosted_members() {
         let problem = Problem::from(ErrorCode::InvalidClientKey).with_request_id("req_1");
         assert_eq!(
             problem.to_json(),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn hosted_messages_are_kept_to_the_letter() {
+    fn hosted_messages_are_unchanged() {
         for (code, status, message) in [
             (ErrorCode::InvalidClientKey, 404, "Invalid client key"),
             (ErrorCode::OriginNotAllowed, 403, "Origin domain is not allowed for this API key"),

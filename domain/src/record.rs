@@ -45,7 +45,7 @@ impl Stamps {
     }
 
     /// The stamps after a change.
-    pub fn touched(&self, now: Timestamp, by: Actor) -> Self {
+    pub fn updated(&self, now: Timestamp, by: Actor) -> Self {
         Self { updated_at: now, updated_by: by, ..self.clone() }
     }
 }
@@ -107,7 +107,7 @@ impl KeyDigest {
     }
 
     /// Whether the value is refused from its own end on, whatever the key is.
-    pub fn has_ended(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::key::{MIN_KEY_BYTES, Shape, shape};
+use crate::key::{KeyFormat, MIN_KEY_BYTES, key_format};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -18,7 +18,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
     let mut rest = text;
     let mut redacted = String::new();
-    while let Some((start, end)) = find(rest) {
+    while let Some((start, end)) = find_secret(rest) {
         redacted.push_str(&rest[..start]);
         redacted.push_str(MASK);
         rest = &rest[end..];
@@ -35,7 +35,7 @@ pub fn redact_all<'a>(text: &'a str, secrets: impl IntoIterator<Item = &'a str>)
     let mut redacted = Cow::Borrowed(text);
     // Before the shape, for a secret may hold such a value and more.
     for secret in secrets {
-        if shape(secret) == Shape::Generated {
+        if key_format(secret) == KeyFormat::Generated {
             continue;
         }
         // As it is, and as `{:?}` and JSON write it.
@@ -59,7 +59,7 @@ pub fn redact_cow(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// The place of the first value after its prefix.
-fn find(text: &str) -> Option<(usize, usize)> {
+fn find_secret(text: &str) -> Option<(usize, usize)> {
     let mut from = 0;
     while let Some(at) = text[from..].find('_') {
         let start = from + at + 1;
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_value_of_ours_is_found_in_any_text(seed: u64, before in "[ -~]{0,20}", after in "[ -~]{0,20}") {
+        fn generated_values_are_found_in_any_text(seed: u64, before in "[ -~]{0,20}", after in "[ -~]{0,20}") {
             let mut rng = StdRng::seed_from_u64(seed);
             let (live, test) = (generate_api_key(Env::Live, &mut rng), generate_api_key(Env::Test, &mut rng));
             let (access, token) = (generate_access_key(&mut rng), generate_static_token(&mut rng));
@@ -113,12 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn a_given_secret_is_found_as_it_is_and_as_it_is_quoted() {
+    fn a_listed_secret_is_found_plain_and_quoted() {
         let secret = "my-own\\key\"1";
         assert_eq!(redact_all(secret, [secret]), MASK);
         assert_eq!(redact_all(&format!("topics: {secret:?} is not known"), [secret]), "topics: \"***\" is not known");
         assert_eq!(redact_all("a short one", ["short"]), "a short one");
-        let holds_our_shape = format!("acme-live_{}.s3cr3t", "a".repeat(40));
-        assert_eq!(redact_all(&format!("no {holds_our_shape}!"), [holds_our_shape.as_str()]), "no ***!");
+        let contains_generated_key = format!("acme-live_{}.s3cr3t", "a".repeat(40));
+        assert_eq!(redact_all(&format!("no {contains_generated_key}!"), [contains_generated_key.as_str()]), "no ***!");
     }
 }

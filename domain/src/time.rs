@@ -16,7 +16,7 @@ pub struct Timestamp(u64);
 /// Why a text is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time: use RFC 3339, YYYY-MM-DD or YYYY-MM-DD HH:MM:SS (UTC) after 1970")]
-pub struct NotATime;
+pub struct ParseTimestampError;
 
 impl Timestamp {
     /// The latest moment that we write: the end of the year 9999.
@@ -38,8 +38,8 @@ impl Timestamp {
     }
 
     /// The moment `span` later, capped at [`Timestamp::MAX`].
-    pub fn plus(self, span: Duration) -> Self {
-        let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    pub fn plus(self, duration: Duration) -> Self {
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self::from_ms(self.0.saturating_add(ms))
     }
 
@@ -55,14 +55,14 @@ impl Timestamp {
     }
 
     /// Reads RFC 3339, `YYYY-MM-DD`, or `YYYY-MM-DD HH:MM:SS`, the last two as UTC.
-    pub fn parse(text: &str) -> Result<Self, NotATime> {
+    pub fn parse(text: &str) -> Result<Self, ParseTimestampError> {
         let text = text.trim();
-        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-            return Self::from_jiff(moment);
+        if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+            return Self::from_jiff(timestamp);
         }
         // Without an offset, or in the last hours of the year 9999, by which people mean never: the library's moments end
         // before.
-        let pieces = Pieces::parse(text).map_err(|_| NotATime)?;
+        let pieces = Pieces::parse(text).map_err(|_| ParseTimestampError)?;
         let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
         Self::from_civil(civil, pieces.to_numeric_offset().map_or(0, |offset| offset.seconds()))
     }
@@ -73,9 +73,9 @@ impl Timestamp {
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
-        let moment = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let timestamp = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         // The library ends some hours before the year does, so that the end can be told in any time zone.
-        moment.unwrap_or(jiff::Timestamp::MAX)
+        timestamp.unwrap_or(jiff::Timestamp::MAX)
     }
 
     fn to_civil(self) -> civil::DateTime {
@@ -84,13 +84,13 @@ impl Timestamp {
     }
 
     /// A time of the calendar so many seconds east of UTC.
-    fn from_civil(civil: civil::DateTime, offset_s: i32) -> Result<Self, NotATime> {
+    fn from_civil(civil: civil::DateTime, offset_s: i32) -> Result<Self, ParseTimestampError> {
         let since_epoch = civil.duration_since(EPOCH).as_millis() - i128::from(offset_s) * 1000;
-        u64::try_from(since_epoch).map(Self::from_ms).map_err(|_| NotATime)
+        u64::try_from(since_epoch).map(Self::from_ms).map_err(|_| ParseTimestampError)
     }
 
-    fn from_jiff(moment: jiff::Timestamp) -> Result<Self, NotATime> {
-        u64::try_from(moment.as_millisecond()).map(Self::from_ms).map_err(|_| NotATime)
+    fn from_jiff(timestamp: jiff::Timestamp) -> Result<Self, ParseTimestampError> {
+        u64::try_from(timestamp.as_millisecond()).map(Self::from_ms).map_err(|_| ParseTimestampError)
     }
 }
 
@@ -124,7 +124,7 @@ impl Version {
     }
 
     /// When the change was made, on the store's clock.
-    pub fn moment(self) -> Timestamp {
+    pub fn timestamp(self) -> Timestamp {
         Timestamp::from_ms(self.0 >> SEQUENCE_BITS)
     }
 
@@ -198,8 +198,8 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_last_year_can_be_told_and_read_back() {
-        for (text, told) in [
+    fn the_end_of_the_last_year_round_trips() {
+        for (text, formatted) in [
             ("9999-12-31", "9999-12-31T00:00:00.000Z"),
             ("9999-12-31 23:59:59", "9999-12-31T23:59:59.000Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
@@ -207,9 +207,9 @@ mod tests {
             ("9999-12-31T23:59:59.9999999+02:00", "9999-12-31T21:59:59.999Z"),
             ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999Z"),
         ] {
-            let moment = Timestamp::parse(text).unwrap();
-            assert_eq!(moment.to_string(), told, "{text}");
-            assert_eq!(Timestamp::parse(told), Ok(moment), "{text}");
+            let timestamp = Timestamp::parse(text).unwrap();
+            assert_eq!(timestamp.to_string(), formatted, "{text}");
+            assert_eq!(Timestamp::parse(formatted), Ok(timestamp), "{text}");
         }
     }
 
@@ -226,8 +226,8 @@ mod tests {
         assert_eq!(day.to_string(), "2050-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::parse("2023-09-01 00:00:00").unwrap().to_string(), "2023-09-01T00:00:00.000Z");
         assert_eq!(Timestamp::parse("2050-01-01T02:00:00+02:00"), Ok(day));
-        assert_eq!(Timestamp::parse("soon"), Err(NotATime));
-        assert_eq!(Timestamp::parse("1960-01-01"), Err(NotATime));
+        assert_eq!(Timestamp::parse("soon"), Err(ParseTimestampError));
+        assert_eq!(Timestamp::parse("1960-01-01"), Err(ParseTimestampError));
     }
 
     #[test]

@@ -33,12 +33,12 @@ impl Grouping {
     }
 
     /// The beginning of what covers a moment.
-    pub fn start(self, moment: Timestamp) -> Timestamp {
-        let floor = |length_ms: u64| Timestamp::from_ms(moment.as_ms() / length_ms * length_ms);
+    pub fn bucket_start(self, at: Timestamp) -> Timestamp {
+        let truncate = |length_ms: u64| Timestamp::from_ms(at.as_ms() / length_ms * length_ms);
         match self {
-            Grouping::Hour => floor(HOUR_MS),
-            Grouping::Day => floor(24 * HOUR_MS),
-            Grouping::Month => window::start_of_month(moment),
+            Grouping::Hour => truncate(HOUR_MS),
+            Grouping::Day => truncate(24 * HOUR_MS),
+            Grouping::Month => window::start_of_month(at),
         }
     }
 }
@@ -49,13 +49,13 @@ mod tests {
 
     #[test]
     fn a_group_begins_on_its_hour_day_or_month() {
-        let moment = Timestamp::parse("2026-11-25T13:14:15.016Z").unwrap();
+        let at = Timestamp::parse("2026-11-25T13:14:15.016Z").unwrap();
         for (name, start) in [
             ("hour", "2026-11-25T13:00:00.000Z"),
             ("day", "2026-11-25T00:00:00.000Z"),
             ("month", "2026-11-01T00:00:00.000Z"),
         ] {
-            assert_eq!(Grouping::parse(name).unwrap().start(moment).to_string(), start);
+            assert_eq!(Grouping::parse(name).unwrap().bucket_start(at).to_string(), start);
         }
         assert_eq!(Grouping::parse("year"), None);
     }

@@ -25,7 +25,7 @@ pub struct Generations {
 
 /// The state of one meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct CounterWindow {
     /// The moment at which the window ends.
     pub ends_at: Timestamp,
     /// What was leased in it.
@@ -42,18 +42,18 @@ pub struct Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// Requests in a window.
-    pub count: u64,
+    pub max_requests: u64,
     /// When its windows begin and end.
-    pub span: Span,
+    pub window_kind: WindowKind,
     /// See [`Generation`].
     pub generation: Generation,
 }
 
 /// When the windows of a limit begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
+pub enum WindowKind {
     /// A window starts with the first consumption after the last one ended, and is so long.
-    Rolling(Duration),
+    FromFirstUse(Duration),
     /// Windows are those of a calendar. The store's clock says which it is: these are the end of the one before, of
     /// the current one and of the next by the clock of the caller, which may go before or after.
     Calendar([Timestamp; 3]),
@@ -83,38 +83,38 @@ impl Period {
     }
 
     /// The windows around a moment.
-    pub fn span(self, now: Timestamp) -> Span {
+    pub fn window_kind(self, now: Timestamp) -> WindowKind {
         match self {
             Period::Day => {
                 let midnight_ms = now.as_ms() / DAY_MS * DAY_MS;
-                Span::Calendar([0, 1, 2].map(|days| Timestamp::from_ms(midnight_ms + days * DAY_MS)))
+                WindowKind::Calendar([0, 1, 2].map(|days| Timestamp::from_ms(midnight_ms + days * DAY_MS)))
             }
             Period::Month => {
                 let first = now.date().first_of_month();
-                Span::Calendar([0, 1, 2].map(|months| months_after(first, months)))
+                WindowKind::Calendar([0, 1, 2].map(|months| months_after(first, months)))
             }
         }
     }
 }
 
 /// The beginning of the month of a moment, in UTC.
-pub fn start_of_month(moment: Timestamp) -> Timestamp {
-    months_after(moment.date().first_of_month(), 0)
+pub fn start_of_month(timestamp: Timestamp) -> Timestamp {
+    months_after(timestamp.date().first_of_month(), 0)
 }
 
 fn months_after(first: civil::Date, months: i64) -> Timestamp {
     let date = first.saturating_add(jiff::Span::new().months(months));
-    let moment = TimeZone::UTC.to_timestamp(date.to_datetime(civil::Time::midnight()));
-    moment.map_or(Timestamp::MAX, |moment| Timestamp::from_ms(moment.as_millisecond().unsigned_abs()))
+    let timestamp = TimeZone::UTC.to_timestamp(date.to_datetime(civil::Time::midnight()));
+    timestamp.map_or(Timestamp::MAX, |moment| Timestamp::from_ms(moment.as_millisecond().unsigned_abs()))
 }
 
-impl Span {
+impl WindowKind {
     /// When a window ends that begins now.
-    fn end(self, now: Timestamp) -> Timestamp {
+    fn window_end(self, now: Timestamp) -> Timestamp {
         match self {
-            Span::Rolling(length) => now.plus(length),
+            WindowKind::FromFirstUse(length) => now.plus(length),
             // A clock that is behind by more than a period: better a limit by the day than none.
-            Span::Calendar(ends) => {
+            WindowKind::Calendar(ends) => {
                 ends.into_iter().find(|end| now < *end).unwrap_or(now.plus(Duration::from_millis(DAY_MS)))
             }
         }
@@ -123,77 +123,89 @@ impl Span {
     /// The length of every window; none of a calendar.
     pub fn length(self) -> Option<Duration> {
         match self {
-            Span::Rolling(length) => Some(length),
-            Span::Calendar(_) => None,
+            WindowKind::FromFirstUse(length) => Some(length),
+            WindowKind::Calendar(_) => None,
         }
     }
 
     /// The length of the longest window.
-    pub fn longest(self) -> Duration {
+    pub fn max_length(self) -> Duration {
         match self {
-            Span::Rolling(length) => length,
-            Span::Calendar([last, current, next]) => current.since(last).max(next.since(current)),
+            WindowKind::FromFirstUse(length) => length,
+            WindowKind::Calendar([last, current, next]) => current.since(last).max(next.since(current)),
         }
     }
 }
 
-impl Window {
+impl CounterWindow {
     /// Whether a lease of this limit continues the window. A window that ends later than a whole window from now was
     /// started by a clock that has since stepped back, and ends at once.
     fn is_current(&self, limit: &Limit, now: Timestamp) -> bool {
         let is_of_later_generation = self.generation > limit.generation;
-        let is_in_reach = || self.generation == limit.generation && self.ends_at <= now.plus(limit.span.longest());
-        now < self.ends_at && (is_of_later_generation || is_in_reach())
+        let is_plausible =
+            || self.generation == limit.generation && self.ends_at <= now.plus(limit.window_kind.max_length());
+        now < self.ends_at && (is_of_later_generation || is_plausible())
     }
 }
 
 /// A slice of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub struct LeaseGrant {
     /// How many requests the holder may let pass; 0 if the limit is used up.
     pub granted: u64,
     /// How many are left for others in this window.
-    pub left: u64,
+    pub left_for_others: u64,
     /// How long until the window ends.
-    pub remaining: Duration,
+    pub resets_in: Duration,
     /// When the window ends, on the store's clock.
     pub reset: Timestamp,
 }
 
 /// Leases up to `want` requests of a limit. A process that has not yet heard of a later generation is held to the limit
 /// of that one, also where it is the first in a new window.
-pub fn lease(before: Option<Window>, limit: Limit, want: u64, now: Timestamp) -> (Window, Allowance) {
+pub fn lease(
+    before: Option<CounterWindow>,
+    limit: Limit,
+    requested: u64,
+    now: Timestamp,
+) -> (CounterWindow, LeaseGrant) {
     let current = before.filter(|window| window.is_current(&limit, now));
     let window = match current {
-        Some(window) if window.generation == limit.generation => Window { limit: limit.count, ..window },
+        Some(window) if window.generation == limit.generation => CounterWindow { limit: limit.max_requests, ..window },
         Some(window) => window,
-        None => begin(before, limit, now),
+        None => start_window(before, limit, now),
     };
-    let granted = want.min(window.limit.saturating_sub(window.leased));
-    let after = Window { leased: window.leased + granted, ..window };
-    let allowance = Allowance {
+    let granted = requested.min(window.limit.saturating_sub(window.leased));
+    let after = CounterWindow { leased: window.leased + granted, ..window };
+    let grant = LeaseGrant {
         granted,
-        left: window.limit.saturating_sub(after.leased),
-        remaining: window.ends_at.since(now),
+        left_for_others: window.limit.saturating_sub(after.leased),
+        resets_in: window.ends_at.since(now),
         reset: window.ends_at,
     };
-    (after, allowance)
+    (after, grant)
 }
 
-fn begin(before: Option<Window>, limit: Limit, now: Timestamp) -> Window {
-    let (generation, length) = (limit.generation, limit.span.length());
+fn start_window(before: Option<CounterWindow>, limit: Limit, now: Timestamp) -> CounterWindow {
+    let (generation, length) = (limit.generation, limit.window_kind.length());
     match before {
         Some(later) if later.generation > generation => {
-            let ends_at = later.length.map_or_else(|| limit.span.end(now), |length| now.plus(length));
-            Window { ends_at, leased: 0, ..later }
+            let ends_at = later.length.map_or_else(|| limit.window_kind.window_end(now), |length| now.plus(length));
+            CounterWindow { ends_at, leased: 0, ..later }
         }
-        Some(_) | None => Window { ends_at: limit.span.end(now), leased: 0, generation, limit: limit.count, length },
+        Some(_) | None => CounterWindow {
+            ends_at: limit.window_kind.window_end(now),
+            leased: 0,
+            generation,
+            limit: limit.max_requests,
+            length,
+        },
     }
 }
 
 /// Part of a lease that was not used, with the window from which it was leased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unused {
+pub struct UnusedLease {
     /// The generation of the limit.
     pub generation: Generation,
     /// When the window ends.
@@ -203,9 +215,9 @@ pub struct Unused {
 }
 
 /// Takes back what was leased and not used; none if the window from which it was leased is over.
-pub fn give_back(before: Window, unused: Unused, now: Timestamp) -> Option<Window> {
+pub fn return_unused(before: CounterWindow, unused: UnusedLease, now: Timestamp) -> Option<CounterWindow> {
     let is_current = before.generation == unused.generation && before.ends_at == unused.reset && now < before.ends_at;
-    is_current.then(|| Window { leased: before.leased.saturating_sub(unused.count), ..before })
+    is_current.then(|| CounterWindow { leased: before.leased.saturating_sub(unused.count), ..before })
 }
 
 #[cfg(test)]
@@ -214,7 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn rolling(count: u64, seconds: u64, generation: Generation) -> Limit {
-        Limit { count, span: Span::Rolling(Duration::from_secs(seconds)), generation }
+        Limit { max_requests: count, window_kind: WindowKind::FromFirstUse(Duration::from_secs(seconds)), generation }
     }
 
     proptest! {
@@ -228,18 +240,18 @@ mod tests {
             let mut granted = std::collections::HashMap::new();
             for (pause_ms, want, back) in steps {
                 now = now.plus(Duration::from_millis(pause_ms));
-                let (after, allowance) = lease(window, limit, want, now);
-                let total = granted.entry(allowance.reset).or_insert(0);
-                *total += allowance.granted;
+                let (after, grant) = lease(window, limit, want, now);
+                let total = granted.entry(grant.reset).or_insert(0);
+                *total += grant.granted;
                 prop_assert!(*total <= count);
-                prop_assert_eq!(allowance.left, count - *total);
-                prop_assert!(now < allowance.reset);
+                prop_assert_eq!(grant.left_for_others, count - *total);
+                prop_assert!(now < grant.reset);
                 // Nobody gives back more than was granted.
-                let unused = Unused { generation: 0, reset: allowance.reset, count: back.min(allowance.granted) };
+                let unused = UnusedLease { generation: 0, reset: grant.reset, count: back.min(grant.granted) };
                 *total -= unused.count;
-                window = give_back(after, unused, now);
+                window = return_unused(after, unused, now);
                 prop_assert_eq!(window.map(|window| window.leased), Some(*total));
-                prop_assert_eq!(give_back(after, unused, allowance.reset), None);
+                prop_assert_eq!(return_unused(after, unused, grant.reset), None);
             }
         }
 
@@ -253,23 +265,23 @@ mod tests {
             let mut now = Timestamp::from_ms(1_000_000);
             let mut window = None;
             let mut granted = std::collections::HashMap::<Timestamp, u64>::new();
-            let mut stale = Unused { generation: 1, reset: now, count: 0 };
+            let mut stale = UnusedLease { generation: 1, reset: now, count: 0 };
             let mut is_known = false;
             for (pause_ms, is_informed, want, back) in steps {
                 now = now.plus(Duration::from_millis(pause_ms));
                 let limit = if is_informed { new } else { old };
-                let (after, allowance) = lease(window, limit, want, now);
+                let (after, grant) = lease(window, limit, want, now);
                 is_known |= is_informed;
                 prop_assert_eq!(after.generation == new.generation, is_known);
                 if is_known {
-                    prop_assert!(allowance.remaining <= Duration::from_secs(30));
-                    let total = granted.entry(allowance.reset).or_insert(0);
-                    *total += allowance.granted;
-                    prop_assert!(*total <= new.count, "{granted:?}");
+                    prop_assert!(grant.resets_in <= Duration::from_secs(30));
+                    let total = granted.entry(grant.reset).or_insert(0);
+                    *total += grant.granted;
+                    prop_assert!(*total <= new.max_requests, "{granted:?}");
                     prop_assert_eq!(after.leased, *total);
-                    prop_assert_eq!(give_back(after, Unused { count: back, ..stale }, now), None);
+                    prop_assert_eq!(return_unused(after, UnusedLease { count: back, ..stale }, now), None);
                 } else {
-                    stale = Unused { generation: 1, reset: allowance.reset, count: 0 };
+                    stale = UnusedLease { generation: 1, reset: grant.reset, count: 0 };
                 }
                 window = Some(after);
             }
@@ -282,8 +294,8 @@ mod tests {
         let later = now.plus(Duration::from_secs(1));
         let (used, first) = lease(None, rolling(10, 60, 0), 10, now);
         let leased = |limit: Limit| {
-            let (after, allowance) = lease(Some(used), limit, 1, later);
-            (allowance.granted, allowance.left, allowance.reset, after.generation)
+            let (after, grant) = lease(Some(used), limit, 1, later);
+            (grant.granted, grant.left_for_others, grant.reset, after.generation)
         };
         // The number alone keeps the window.
         assert_eq!(leased(rolling(11, 60, 0)), (1, 0, first.reset, 0));
@@ -294,25 +306,26 @@ mod tests {
         // Who has not heard of it is held to it.
         let (newer, reset) = lease(Some(used), rolling(2, 60, 1), 2, later);
         let (_, refused) = lease(Some(newer), rolling(10, 60, 0), 5, later);
-        assert_eq!((refused.granted, refused.left, refused.reset), (0, 0, reset.reset));
+        assert_eq!((refused.granted, refused.left_for_others, refused.reset), (0, 0, reset.reset));
     }
 
     #[test]
     fn a_clock_that_steps_back_locks_nobody_out() {
         let now = Timestamp::parse("2026-11-25T12:00:00Z").unwrap();
         let yesterday = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();
-        for span in [
-            |_| Span::Rolling(Duration::from_secs(10)),
-            |_| Span::Rolling(Duration::from_secs(3600)),
-            |now: Timestamp| Period::Day.span(now),
+        for window_kind in [
+            |_| WindowKind::FromFirstUse(Duration::from_secs(10)),
+            |_| WindowKind::FromFirstUse(Duration::from_secs(3600)),
+            |now: Timestamp| Period::Day.window_kind(now),
         ] {
-            let limit = |now| Limit { count: 3, span: span(now), generation: 0 };
+            let limit = |now| Limit { max_requests: 3, window_kind: window_kind(now), generation: 0 };
             let (used_up, _) = lease(None, limit(now), 3, now);
-            let (after, allowance) = lease(Some(used_up), limit(yesterday), 1, yesterday);
-            assert_eq!((allowance.granted, allowance.left, after.leased), (1, 2, 1));
-            assert!(allowance.remaining <= limit(yesterday).span.longest());
+            let (after, grant) = lease(Some(used_up), limit(yesterday), 1, yesterday);
+            assert_eq!((grant.granted, grant.left_for_others, after.leased), (1, 2, 1));
+            assert!(grant.resets_in <= limit(yesterday).window_kind.max_length());
         }
-        let month = |now: Timestamp| Limit { count: 3, span: Period::Month.span(now), generation: 0 };
+        let month =
+            |now: Timestamp| Limit { max_requests: 3, window_kind: Period::Month.window_kind(now), generation: 0 };
         let (used_up, _) = lease(None, month(now), 3, now);
         assert_eq!(lease(Some(used_up), month(yesterday), 1, yesterday).1.granted, 0, "the same month");
         let months_ago = Timestamp::parse("2026-09-25T12:00:00Z").unwrap();
@@ -323,9 +336,9 @@ mod tests {
     fn windows_of_a_calendar_end_with_their_day_or_month_in_utc() {
         let end = |period: Period, now: &str| {
             let now = Timestamp::parse(now).unwrap();
-            let limit = Limit { count: 1, span: period.span(now), generation: 0 };
-            let (_, allowance) = lease(None, limit, 1, now);
-            allowance.reset.to_string()
+            let limit = Limit { max_requests: 1, window_kind: period.window_kind(now), generation: 0 };
+            let (_, grant) = lease(None, limit, 1, now);
+            grant.reset.to_string()
         };
         assert_eq!(end(Period::Day, "2026-11-25T00:00:00Z"), "2026-11-26T00:00:00.000Z");
         assert_eq!(end(Period::Day, "2026-12-31T23:59:59.999Z"), "2027-01-01T00:00:00.000Z");
@@ -335,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stores_clock_says_which_window_of_a_calendar_it_is() {
+    fn the_store_clock_selects_the_calendar_window() {
         let caller = Timestamp::parse("2026-11-25T00:00:01Z").unwrap();
         for (store, end) in [
             ("2026-11-24T23:59:59Z", "2026-11-25T00:00:00.000Z"),
@@ -343,9 +356,9 @@ mod tests {
             ("2026-11-26T00:00:00Z", "2026-11-27T00:00:00.000Z"),
             ("2026-11-27T12:00:00Z", "2026-11-28T12:00:00.000Z"),
         ] {
-            let limit = Limit { count: 1, span: Period::Day.span(caller), generation: 0 };
-            let (_, allowance) = lease(None, limit, 1, Timestamp::parse(store).unwrap());
-            assert_eq!(allowance.reset.to_string(), end, "{store}");
+            let limit = Limit { max_requests: 1, window_kind: Period::Day.window_kind(caller), generation: 0 };
+            let (_, grant) = lease(None, limit, 1, Timestamp::parse(store).unwrap());
+            assert_eq!(grant.reset.to_string(), end, "{store}");
         }
     }
 }

@@ -49,8 +49,8 @@ impl Options {
             ("--ops-listen", "ops.listen", &self.ops_listen),
             ("--upstream", "gateway.upstream.app.servers", &self.upstream),
         ];
-        let given = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?)));
-        Overrides(given.collect())
+        let overrides = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?)));
+        Overrides(overrides.collect())
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) enum StoreCommand {
 pub(crate) struct ImportOptions {
     /// What the file is; json is an array or one object a line
     #[arg(long, value_enum)]
-    pub(crate) format: Format,
+    pub(crate) format: ImportFormat,
     /// The project of keys that name none
     #[arg(long, value_name = "ID")]
     pub(crate) project: Option<String>,
@@ -138,7 +138,7 @@ pub(crate) struct ImportOptions {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Format {
+pub(crate) enum ImportFormat {
     Csv,
     Json,
 }
@@ -146,14 +146,14 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub(crate) struct PurgeOptions {
     /// For how long a key must have been shut off, in days: 90d
-    #[arg(long, value_name = "DAYS", value_parser = days)]
+    #[arg(long, value_name = "DAYS", value_parser = parse_days)]
     pub(crate) inactive_for: std::time::Duration,
     /// Remove nothing; tell what would be
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
-fn days(text: &str) -> Result<std::time::Duration, String> {
+fn parse_days(text: &str) -> Result<std::time::Duration, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
     let days = days.ok_or("must be a number of days, such as 90d")?;
     Ok(std::time::Duration::from_secs(u64::from(days) * 24 * 3600))

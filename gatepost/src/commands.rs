@@ -21,11 +21,11 @@ use crate::output;
 /// Something was asked for in a wrong way: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Wrong(String);
+pub(crate) struct UsageError(String);
 
-impl Wrong {
-    pub(crate) fn use_of(what: impl Into<String>) -> anyhow::Error {
-        Self(what.into()).into()
+impl UsageError {
+    pub(crate) fn anyhow(message: impl Into<String>) -> anyhow::Error {
+        Self(message.into()).into()
     }
 }
 
@@ -35,20 +35,20 @@ fn load(options: &Options) -> anyhow::Result<Config> {
 }
 
 /// The same for a command that does not log.
-fn load_and_tell(options: &Options) -> anyhow::Result<Config> {
+fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;
     for warning in &config.warnings {
-        output::message(warning);
+        output::print_error_line(warning);
     }
     Ok(config)
 }
 
 /// The same for a command that is one of several processes, which an embedded store cannot serve.
-fn load_shared(options: &Options) -> anyhow::Result<Config> {
+fn load_for_shared_store(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;
     match config.store.url {
         StoreUrl::Redis(_) => Ok(config),
-        StoreUrl::Embedded(_) | StoreUrl::Memory => Err(Wrong::use_of(format!(
+        StoreUrl::Embedded(_) | StoreUrl::Memory => Err(UsageError::anyhow(format!(
             "the store {} is for one process: run `gatepost up`, or keep keys on Redis with --store redis://HOST:PORT",
             config.store.url
         ))),

@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::{PrivateNetworks, Retention};
-use gatepost_domain::host::host_of;
+use gatepost_domain::host::parse_host;
 use gatepost_ops::OpsOptions;
-use gatepost_store::{AccountBounds, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
-use gatepost_verify::WhenStoreIsDown;
+use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
+use gatepost_verify::OutagePolicy;
 
 use environment::Environment;
 pub(crate) use gateway::GatewayConfig;
-use reader::{Faults, Section};
-use tree::{Node, Origin, Value};
+use reader::{ErrorCollector, Section};
+use tree::{Node, Value, ValueSource};
 
 /// The file that is read if it is there and no other is named.
 const DEFAULT_FILE: &str = "gatepost.toml";
 /// How every variable of ours begins.
-const VARIABLES: &str = "GATEPOST_";
+const VARIABLE_PREFIX: &str = "GATEPOST_";
 /// The one variable that is no key of the configuration.
 pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
 
@@ -34,13 +34,13 @@ pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) store: StoreConfig,
-    pub(crate) account_bounds: AccountBounds,
+    pub(crate) account_bounds: AccountLimits,
     pub(crate) gateway: GatewayConfig,
     pub(crate) control_plane: ControlPlaneConfig,
     pub(crate) ops: OpsOptions,
     pub(crate) retention: Retention,
     pub(crate) private_networks: PrivateNetworks,
-    pub(crate) when_store_is_down: WhenStoreIsDown,
+    pub(crate) outage_policy: OutagePolicy,
     pub(crate) log_filter: String,
     /// What the operator should know of it, although it stops nothing.
     pub(crate) warnings: Vec<String>,
@@ -75,9 +75,9 @@ pub(crate) struct Overrides(pub(crate) Vec<(&'static str, &'static str, String)>
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
-pub(crate) struct Broken(Vec<String>);
+pub(crate) struct ConfigErrors(Vec<String>);
 
-impl fmt::Display for Broken {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
     }
@@ -85,17 +85,17 @@ impl fmt::Display for Broken {
 
 /// Reads file, environment and flags.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Broken> {
+pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let (name, text) = read_file(file)?;
-    understand(&name, &text, std::env::vars_os(), overrides)
+    parse(&name, &text, std::env::vars_os(), overrides)
 }
 
 /// A configuration of overrides alone: neither a file nor the environment changes the demo.
-pub(crate) fn of_overrides(overrides: &Overrides) -> Result<Config, Broken> {
-    understand(DEFAULT_FILE, "", std::iter::empty(), overrides)
+pub(crate) fn from_overrides(overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    parse(DEFAULT_FILE, "", std::iter::empty(), overrides)
 }
 
-fn read_file(file: Option<&Path>) -> Result<(String, String), Broken> {
+fn read_file(file: Option<&Path>) -> Result<(String, String), ConfigErrors> {
     let default = Path::new(DEFAULT_FILE);
     let path = match file {
         Some(path) => path,
@@ -105,33 +105,36 @@ fn read_file(file: Option<&Path>) -> Result<(String, String), Broken> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(Broken(vec![format!("{name}: cannot be read: {error}")])),
+        Err(error) => Err(ConfigErrors(vec![format!("{name}: cannot be read: {error}")])),
     }
 }
 
 /// Understands a file's text under an environment and flags.
-fn understand(
+fn parse(
     name: &str,
     text: &str,
     environment: impl Iterator<Item = (OsString, OsString)>,
     overrides: &Overrides,
-) -> Result<Config, Broken> {
-    let mut root = Node::parse(name, text).map_err(|fault| Broken(vec![fault]))?;
+) -> Result<Config, ConfigErrors> {
+    let mut root = Node::parse(name, text).map_err(|error| ConfigErrors(vec![error]))?;
     let environment = Environment::read(environment);
     for (variable, path, value) in environment.keys {
-        root.set(&path, Node { value: Value::Raw(value), origin: Origin::Environment(variable) });
+        root.set(&path, Node { value: Value::Raw(value), source: ValueSource::Environment(variable) });
     }
     for (flag, key, value) in &overrides.0 {
         let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-        root.set(&path, Node { value: Value::Raw(value.clone()), origin: Origin::Flag(flag) });
+        root.set(&path, Node { value: Value::Raw(value.clone()), source: ValueSource::Flag(flag) });
     }
-    let faults = Faults::default();
-    let config = Config { warnings: strangers(&environment.strangers), ..config(Section::root(root, &faults)) };
-    let faults = [environment.faults, faults.into_list()].concat();
-    if faults.is_empty() { Ok(config) } else { Err(Broken(faults)) }
+    let errors = ErrorCollector::default();
+    let config = Config {
+        warnings: unrecognised_variables(&environment.unrecognised_variables),
+        ..read_config(Section::root(root, &errors))
+    };
+    let errors = [environment.errors, errors.into_list()].concat();
+    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
 }
 
-fn strangers(names: &[String]) -> Vec<String> {
+fn unrecognised_variables(names: &[String]) -> Vec<String> {
     let warning = format!(
         "{}: not read: a key's variable names table and key with two underscores between them, such as \
          GATEPOST_STORE__URL for url in [store]",
@@ -140,29 +143,29 @@ fn strangers(names: &[String]) -> Vec<String> {
     if names.is_empty() { Vec::new() } else { vec![warning] }
 }
 
-fn config(mut root: Section<'_>) -> Config {
+fn read_config(mut root: Section<'_>) -> Config {
     let config = Config {
-        store: store(root.section("store")),
-        account_bounds: accounts(root.section("accounts")),
+        store: read_store(root.section("store")),
+        account_bounds: read_account_bounds(root.section("accounts")),
         gateway: gateway::read(root.section("gateway")),
-        control_plane: control_plane(root.section("control_plane")),
-        ops: ops(root.section("ops")),
-        retention: events(root.section("events")),
-        private_networks: webhooks(root.section("webhooks")),
-        when_store_is_down: rate_limits(root.section("rate_limits")),
-        log_filter: log(root.section("log")),
+        control_plane: read_control_plane(root.section("control_plane")),
+        ops: read_ops(root.section("ops")),
+        retention: read_retention(root.section("events")),
+        private_networks: read_private_networks(root.section("webhooks")),
+        outage_policy: read_outage_policy(root.section("rate_limits")),
+        log_filter: read_log_filter(root.section("log")),
         warnings: Vec::new(),
     };
-    root.finish();
+    root.reject_unknown_keys();
     config
 }
 
-fn store(mut section: Section<'_>) -> StoreConfig {
+fn read_store(mut section: Section<'_>) -> StoreConfig {
     let url = section.parsed("url", StoreUrl::Embedded("./gatepost-data".into()), StoreUrl::parse);
     let replicas = u64::from(matches!(url, StoreUrl::Redis(RedisUrl::Sentinel { .. })));
     let config = StoreConfig {
         url,
-        namespace: section.parsed("namespace", "gp".to_owned(), namespace),
+        namespace: section.parsed("namespace", "gp".to_owned(), parse_namespace),
         master_key_file: section.optional("master_key_file", |text| Ok::<_, String>(PathBuf::from(text))),
         unsafe_redis: section.choice(
             "allow_unsafe_redis",
@@ -172,56 +175,56 @@ fn store(mut section: Section<'_>) -> StoreConfig {
         ),
         replicas: Replicas {
             count: u32::try_from(section.number("replicas", replicas, 0, 100)).unwrap_or(u32::MAX),
-            wait: Duration::from_millis(section.number("replica_wait_ms", 1000, 1, 30_000)),
+            timeout: Duration::from_millis(section.number("replica_wait_ms", 1000, 1, 30_000)),
         },
-        write_format: write_format(&mut section),
+        write_format: read_write_format(&mut section),
         start_timeout: Duration::from_millis(section.number("start_timeout_ms", 60_000, 0, 3_600_000)),
     };
-    section.finish();
+    section.reject_unknown_keys();
     config
 }
 
-fn write_format(section: &mut Section<'_>) -> Format {
+fn read_write_format(section: &mut Section<'_>) -> Format {
     let (first, latest) = (u64::from(Format::FIRST.number()), u64::from(Format::LATEST.number()));
     let number = u32::try_from(section.number("write_format", latest, first, latest)).ok();
     number.and_then(Format::new).unwrap_or(Format::LATEST)
 }
 
-fn namespace(text: &str) -> Result<String, &'static str> {
+fn parse_namespace(text: &str) -> Result<String, &'static str> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     let is_name = is_plain && (1..=32).contains(&text.len());
     if is_name { Ok(text.to_owned()) } else { Err("must be 1 to 32 letters, digits, - or _") }
 }
 
-fn accounts(mut section: Section<'_>) -> AccountBounds {
-    let default = AccountBounds::DEFAULT;
-    let bounds = AccountBounds {
+fn read_account_bounds(mut section: Section<'_>) -> AccountLimits {
+    let default = AccountLimits::DEFAULT;
+    let bounds = AccountLimits {
         api_keys: section.number("max_keys", default.api_keys, 0, 1_000_000_000),
         projects: section.number("max_projects", default.projects, 0, 1_000_000),
         access_keys: section.number("max_access_keys", default.access_keys, 1, 1_000_000),
         bytes: section.number("max_bytes", default.bytes, 0, 1 << 50),
     };
-    section.finish();
+    section.reject_unknown_keys();
     bounds
 }
 
-fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
-    let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8081)), address);
+fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
+    let listen = section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8081)), parse_address);
     let is_behind_proxy = section.choice("behind_tls_proxy", false, true, false);
     if !is_behind_proxy && !listen.ip().is_loopback() {
-        section.fault_here(
+        section.error_here(
             "listen is not on loopback: access keys would cross the network in clear; put a proxy with TLS in front \
              and set behind_tls_proxy = true",
         );
     }
-    let hosts = section.list("hosts", Vec::new(), host);
+    let hosts = section.list("hosts", Vec::new(), parse_listener_name);
     let wrong_access_keys_a_minute = section.number("max_wrong_access_keys_a_minute", 20, 1, 60_000);
     let unknown_members = section.parsed("unknown_members", UnknownMembers::Refuse, |text| match text {
         "refuse" => Ok(UnknownMembers::Refuse),
         "ignore" => Ok(UnknownMembers::Ignore),
         _ => Err(format!("must be refuse or ignore, it is {text:?}")),
     });
-    section.finish();
+    section.reject_unknown_keys();
     ControlPlaneConfig {
         listen,
         hosts,
@@ -231,60 +234,60 @@ fn control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     }
 }
 
-fn ops(mut section: Section<'_>) -> OpsOptions {
+fn read_ops(mut section: Section<'_>) -> OpsOptions {
     let options = OpsOptions {
-        listen: section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 9464)), address),
-        hosts: section.list("hosts", Vec::new(), host),
+        listen: section.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 9464)), parse_address),
+        hosts: section.list("hosts", Vec::new(), parse_listener_name),
     };
-    section.finish();
+    section.reject_unknown_keys();
     options
 }
 
 /// A name by which a listener is reached.
-fn host(text: &str) -> Result<String, String> {
-    match host_of(text) {
+fn parse_listener_name(text: &str) -> Result<String, String> {
+    match parse_host(text) {
         Some(host) if host.len() == text.trim_end_matches('.').len() => Ok(host.to_ascii_lowercase()),
         Some(_) | None => Err(format!("{text:?} is not a host without port, such as keys.example.com")),
     }
 }
 
-fn events(mut section: Section<'_>) -> Retention {
+fn read_retention(mut section: Section<'_>) -> Retention {
     let days = section.number("max_age_days", 30, 1, 3650);
     let max_entries = section.number("max_entries", 5_000_000, 1000, 1_000_000_000);
-    section.finish();
+    section.reject_unknown_keys();
     Retention { max_age: Duration::from_secs(days * 24 * 3600), max_entries }
 }
 
-fn webhooks(mut section: Section<'_>) -> PrivateNetworks {
+fn read_private_networks(mut section: Section<'_>) -> PrivateNetworks {
     let (refused, allowed) = (PrivateNetworks::Refused, PrivateNetworks::Allowed);
     let private_networks = section.choice("allow_private_networks", refused, allowed, refused);
-    section.finish();
+    section.reject_unknown_keys();
     private_networks
 }
 
-fn rate_limits(mut section: Section<'_>) -> WhenStoreIsDown {
-    let when = section.parsed("when_store_is_down", WhenStoreIsDown::Local, |text| match text {
-        "open" => Ok(WhenStoreIsDown::Open),
-        "closed" => Ok(WhenStoreIsDown::Closed),
-        "local" => Ok(WhenStoreIsDown::Local),
+fn read_outage_policy(mut section: Section<'_>) -> OutagePolicy {
+    let policy = section.parsed("when_store_is_down", OutagePolicy::Local, |text| match text {
+        "open" => Ok(OutagePolicy::Open),
+        "closed" => Ok(OutagePolicy::Closed),
+        "local" => Ok(OutagePolicy::Local),
         _ => Err(format!("must be open, closed or local, it is {text:?}")),
     });
-    section.finish();
-    when
+    section.reject_unknown_keys();
+    policy
 }
 
-fn log(mut section: Section<'_>) -> String {
+fn read_log_filter(mut section: Section<'_>) -> String {
     let filter =
         section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
             Ok(_) => Ok(text.to_owned()),
             Err(error) => Err(format!("is no filter: {error}")),
         });
-    section.finish();
+    section.reject_unknown_keys();
     filter
 }
 
 /// An address to listen on.
-fn address(text: &str) -> Result<SocketAddr, String> {
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:8080"))
 }
 

@@ -3,4 +3,4 @@
 pub(crate) mod receiver;
 pub(crate) mod sample_api;
 mod server;
-pub(crate) mod story;
+pub(crate) mod walkthrough;

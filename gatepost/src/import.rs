@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use gatepost_control_plane::{
-    ControlPlane, Failure, ImportOptions, Imported, Importer, Mode, Notice, UnknownInRows, parse_json,
+    ControlPlane, Failure, ImportOptions, ImportOutcome, Importer, Notify, RunMode, UnknownRowMembers, parse_json,
 };
 use gatepost_domain::problem::ErrorCode;
 use gatepost_runtime::{Panicked, Task};
@@ -18,23 +18,23 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use crate::cli::Format;
+use crate::cli::ImportFormat;
 
 /// Keys that are written at a time.
-const IN_FLIGHT: usize = 256;
+const MAX_IN_FLIGHT: usize = 256;
 /// Rows that are read ahead.
-const MAX_AHEAD: usize = 2048;
+const MAX_ROWS_AHEAD: usize = 2048;
 /// Faults that a report tells; of more it tells the number.
-const MAX_FAULTS: usize = 20;
+const MAX_REPORTED_ERRORS: usize = 20;
 /// Columns of a CSV file that are texts; others are JSON.
-const TEXTS: [&str; 9] =
+const TEXT_COLUMNS: [&str; 9] =
     ["key", "sha256", "name", "projectId", "customAccountId", "customUserId", "expiry", "clientIP", "clientUserAgent"];
 
 /// What is to be brought in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct ImportRequest {
     pub(crate) file: PathBuf,
-    pub(crate) format: Format,
+    pub(crate) format: ImportFormat,
     pub(crate) project: Option<String>,
     pub(crate) notify: bool,
     pub(crate) dry_run: bool,
@@ -42,7 +42,7 @@ pub(crate) struct Order {
 
 /// What became of it.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub(crate) struct ImportReport {
     pub(crate) made: u64,
     pub(crate) there: u64,
     pub(crate) refused: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Report {
 }
 
 /// A part of a file.
-enum Part {
+enum FileItem {
     /// The columns, as a row without values.
     Columns(Value),
     /// A row and its number.
@@ -64,111 +64,115 @@ enum Part {
 }
 
 /// The next part; or why the file cannot be read on.
-type ReadPart = anyhow::Result<Part>;
+type ReadResult = anyhow::Result<FileItem>;
 
 /// Brings in all keys of a file.
-pub(crate) async fn run(use_cases: &ControlPlane, order: &Order, bar: &ProgressBar) -> anyhow::Result<Report> {
+pub(crate) async fn run(
+    use_cases: &ControlPlane,
+    request: &ImportRequest,
+    bar: &ProgressBar,
+) -> anyhow::Result<ImportReport> {
     let importer = use_cases.importer(ImportOptions {
-        project: order.project.clone(),
-        notice: if order.notify { Notice::Given } else { Notice::None },
-        mode: if order.dry_run { Mode::Dry } else { Mode::Real },
+        project: request.project.clone(),
+        notify: if request.notify { Notify::Webhooks } else { Notify::Nobody },
+        mode: if request.dry_run { RunMode::DryRun } else { RunMode::Apply },
     });
-    let mut rows = Rows::read(order, bar)?;
-    let mut report = Report::default();
-    let stream = futures::stream::poll_fn(|context| rows.waiting.poll_recv(context));
-    let mut outcomes = stream.map(|read| import(&importer, read)).buffer_unordered(IN_FLIGHT);
+    let mut rows = RowReader::start(request, bar)?;
+    let mut report = ImportReport::default();
+    let stream = futures::stream::poll_fn(|context| rows.items.poll_recv(context));
+    let mut outcomes = stream.map(|read| import_row(&importer, read)).buffer_unordered(MAX_IN_FLIGHT);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome?);
     }
     drop(outcomes);
-    rows.end().await?;
+    rows.join().await?;
     report.faults.sort_unstable();
     report.unknown = importer.unknown().lines();
     Ok(report)
 }
 
 /// Reads a whole file, and fails if a column or a member of a row is not known.
-pub(crate) async fn check_members(order: &Order) -> anyhow::Result<()> {
-    let unknown = UnknownInRows::default();
-    let mut rows = Rows::read(order, &ProgressBar::hidden())?;
-    while let Some(read) = rows.waiting.recv().await {
+pub(crate) async fn check_unknown_members(request: &ImportRequest) -> anyhow::Result<()> {
+    let unknown = UnknownRowMembers::default();
+    let mut rows = RowReader::start(request, &ProgressBar::hidden())?;
+    while let Some(read) = rows.items.recv().await {
         match read? {
             // What is wrong with a row otherwise is reported when it is imported.
-            Part::Columns(row) | Part::Row(_, row) => drop(unknown.note(&row)),
-            Part::Unreadable(..) => {}
+            FileItem::Columns(row) | FileItem::Row(_, row) => drop(unknown.record(&row)),
+            FileItem::Unreadable(..) => {}
         }
     }
-    rows.end().await?;
+    rows.join().await?;
     let lines = unknown.lines();
     if lines.is_empty() { Ok(()) } else { bail!("nothing was imported:\n{}", lines.join("\n")) }
 }
 
 /// The rows of a file, which a thread of their own reads ahead.
-struct Rows {
-    waiting: mpsc::Receiver<ReadPart>,
-    reading: BoxFuture<'static, Result<(), Panicked>>,
+struct RowReader {
+    items: mpsc::Receiver<ReadResult>,
+    reader_task: BoxFuture<'static, Result<(), Panicked>>,
 }
 
-impl Rows {
-    fn read(order: &Order, bar: &ProgressBar) -> anyhow::Result<Self> {
-        let (rows, waiting) = mpsc::channel(MAX_AHEAD);
-        let file = File::open(&order.file).with_context(|| format!("cannot read {}", order.file.display()))?;
+impl RowReader {
+    fn start(request: &ImportRequest, bar: &ProgressBar) -> anyhow::Result<Self> {
+        let (rows, items) = mpsc::channel(MAX_ROWS_AHEAD);
+        let file = File::open(&request.file).with_context(|| format!("cannot read {}", request.file.display()))?;
         bar.set_length(file.metadata()?.len());
-        let (format, bar_of_reader) = (order.format, bar.clone());
-        let reading = gatepost_runtime::blocking(Task::ImportFile, move || {
-            let mut reader = BufReader::new(bar_of_reader.wrap_read(file));
-            let read = skip_mark(&mut reader).map_err(Into::into).and_then(|()| match format {
-                Format::Csv => read_csv(reader, &rows),
-                Format::Json => read_json(reader, &rows),
+        let (format, reader_progress) = (request.format, bar.clone());
+        let reader_task = gatepost_runtime::run_blocking(Task::ImportFile, move || {
+            let mut reader = BufReader::new(reader_progress.wrap_read(file));
+            let read = skip_byte_order_mark(&mut reader).map_err(Into::into).and_then(|()| match format {
+                ImportFormat::Csv => read_csv(reader, &rows),
+                ImportFormat::Json => read_json(reader, &rows),
             });
             if let Err(error) = read {
                 // Nobody waits any more where the import has failed.
                 drop(rows.blocking_send(Err(error)));
             }
         });
-        Ok(Self { waiting, reading: reading.boxed() })
+        Ok(Self { items, reader_task: reader_task.boxed() })
     }
 
     /// Waits for the end of the reading.
-    async fn end(self) -> anyhow::Result<()> {
-        let read = self.reading.await;
+    async fn join(self) -> anyhow::Result<()> {
+        let read = self.reader_task.await;
         read.map_err(|Panicked| anyhow!("reading the file panicked: run the import again to go on"))
     }
 }
 
-enum Outcome {
-    Nothing,
-    Done(Imported),
+enum RowOutcome {
+    Header,
+    Done(ImportOutcome),
     Refused(u64, String),
 }
 
-async fn import(importer: &Importer, read: ReadPart) -> anyhow::Result<Outcome> {
+async fn import_row(importer: &Importer, read: ReadResult) -> anyhow::Result<RowOutcome> {
     let (number, row) = match read? {
-        Part::Columns(columns) => {
-            importer.unknown().note(&columns)?;
-            return Ok(Outcome::Nothing);
+        FileItem::Columns(columns) => {
+            importer.unknown().record(&columns)?;
+            return Ok(RowOutcome::Header);
         }
-        Part::Row(number, row) => (number, row),
-        Part::Unreadable(number, why) => return Ok(Outcome::Refused(number, why)),
+        FileItem::Row(number, row) => (number, row),
+        FileItem::Unreadable(number, why) => return Ok(RowOutcome::Refused(number, why)),
     };
     match importer.import(row).await {
-        Ok(imported) => Ok(Outcome::Done(imported)),
+        Ok(imported) => Ok(RowOutcome::Done(imported)),
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::Validation => {
-            Ok(Outcome::Refused(number, problem.detail.into_owned()))
+            Ok(RowOutcome::Refused(number, problem.detail.into_owned()))
         }
         Err(failure) => bail!("stopped at row {number}: {failure}; run it again to go on"),
     }
 }
 
-impl Report {
-    fn add(&mut self, outcome: Outcome) {
+impl ImportReport {
+    fn add(&mut self, outcome: RowOutcome) {
         match outcome {
-            Outcome::Nothing => {}
-            Outcome::Done(Imported::Made) => self.made += 1,
-            Outcome::Done(Imported::There) => self.there += 1,
-            Outcome::Refused(number, why) => {
+            RowOutcome::Header => {}
+            RowOutcome::Done(ImportOutcome::Created) => self.made += 1,
+            RowOutcome::Done(ImportOutcome::AlreadyExists) => self.there += 1,
+            RowOutcome::Refused(number, why) => {
                 self.refused += 1;
-                if self.faults.len() < MAX_FAULTS {
+                if self.faults.len() < MAX_REPORTED_ERRORS {
                     self.faults.push((number, why));
                 }
             }
@@ -176,20 +180,20 @@ impl Report {
     }
 }
 
-fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadPart>) -> anyhow::Result<()> {
+fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadResult>) -> anyhow::Result<()> {
     let mut reader = csv::Reader::from_reader(reader);
     let names = reader.headers().context("the first line must name the columns")?.clone();
     if !names.iter().any(|name| matches!(name, "key" | "sha256")) {
         bail!("the first line must name the columns, one of them key or sha256");
     }
-    let columns = Part::Columns(names.iter().map(|name| (name.to_owned(), Value::Null)).collect());
+    let columns = FileItem::Columns(names.iter().map(|name| (name.to_owned(), Value::Null)).collect());
     let parts = (1..).zip(reader.records()).map(|(number, record)| match record {
-        Ok(record) => Ok(Part::Row(number, of_record(&names, &record))),
+        Ok(record) => Ok(FileItem::Row(number, row_from_record(&names, &record))),
         Err(error) if error.is_io_error() => Err(error.into()),
         // What the library says may hold a part of the row.
         Err(_) => {
             let why = "the row has another number of columns than the first line, or is no text";
-            Ok(Part::Unreadable(number, why.to_owned()))
+            Ok(FileItem::Unreadable(number, why.to_owned()))
         }
     });
     for part in std::iter::once(Ok(columns)).chain(parts) {
@@ -202,18 +206,19 @@ fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadPart>) -> anyhow::Result<
 }
 
 /// Empty cells are absent members.
-fn of_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
+fn row_from_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
     let mut row = Map::new();
     for (name, cell) in names.iter().zip(record).filter(|(_, cell)| !cell.is_empty()) {
         let text = || Value::from(cell);
-        let value = if TEXTS.contains(&name) { text() } else { serde_json::from_str(cell).unwrap_or_else(|_| text()) };
+        let value =
+            if TEXT_COLUMNS.contains(&name) { text() } else { serde_json::from_str(cell).unwrap_or_else(|_| text()) };
         row.insert(name.to_owned(), value);
     }
     Value::Object(row)
 }
 
-fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow::Result<()> {
-    let send = |number, row: &RawValue| rows.blocking_send(Ok(of_json(number, row)));
+fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadResult>) -> anyhow::Result<()> {
+    let send = |number, row: &RawValue| rows.blocking_send(Ok(row_from_json(number, row)));
     let is_array = loop {
         match reader.fill_buf()?.first() {
             Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
@@ -221,7 +226,7 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow:
         }
     };
     if is_array {
-        let all: Vec<Box<RawValue>> = serde_json::from_reader(reader).map_err(|error| unreadable(&error))?;
+        let all: Vec<Box<RawValue>> = serde_json::from_reader(reader).map_err(|error| syntax_error(&error))?;
         for (number, row) in (1..).zip(all) {
             if send(number, &row).is_err() {
                 break;
@@ -230,7 +235,7 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow:
         return Ok(());
     }
     for (number, row) in (1..).zip(serde_json::Deserializer::from_reader(reader).into_iter::<Box<RawValue>>()) {
-        let row = row.map_err(|error| unreadable(&error))?;
+        let row = row.map_err(|error| syntax_error(&error))?;
         if send(number, &row).is_err() {
             break;
         }
@@ -238,26 +243,26 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadPart>) -> anyhow:
     Ok(())
 }
 
-fn of_json(number: u64, row: &RawValue) -> Part {
+fn row_from_json(number: u64, row: &RawValue) -> FileItem {
     match parse_json(row.get().as_bytes()) {
-        Ok(row) => Part::Row(number, row),
-        Err(failure) => Part::Unreadable(number, failure.to_string()),
+        Ok(row) => FileItem::Row(number, row),
+        Err(failure) => FileItem::Unreadable(number, failure.to_string()),
     }
 }
 
 /// What some programs put before text to say that it is UTF-8 is no part of it.
-fn skip_mark(reader: &mut impl BufRead) -> std::io::Result<()> {
+fn skip_byte_order_mark(reader: &mut impl BufRead) -> std::io::Result<()> {
     if reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
     }
     Ok(())
 }
 
-fn unreadable(error: &serde_json::Error) -> anyhow::Error {
+fn syntax_error(error: &serde_json::Error) -> anyhow::Error {
     anyhow::anyhow!("the file is no JSON at line {}, column {}", error.line(), error.column())
 }
 
 /// How the file stands for a process elsewhere.
-pub(crate) fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn absolute_path(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(file)?)
 }

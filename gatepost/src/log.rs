@@ -16,10 +16,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::redacting::Redacting;
+use crate::redacting_writer::RedactingWriter;
 
 /// Bytes of lines that wait for their writer; beyond, lines are dropped and counted.
-const MAX_WAITING_BYTES: usize = 1 << 20;
+const MAX_QUEUED_BYTES: usize = 1 << 20;
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
@@ -29,9 +29,9 @@ struct Log {
 }
 
 /// Takes the bytes of whole lines.
-struct Lines;
+struct LogSink;
 
-impl io::Write for Lines {
+impl io::Write for LogSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(log) = LOG.get() {
             log.writer.push(bytes);
@@ -45,18 +45,18 @@ impl io::Write for Lines {
 }
 
 /// Begins to log, and registers how many lines were dropped. What was begun before goes on.
-pub(crate) fn start(filter: &str, registry: &Registry) -> anyhow::Result<()> {
+pub(crate) fn init(filter: &str, registry: &Registry) -> anyhow::Result<()> {
     if LOG.get().is_none() {
         let dropped = IntCounter::new(
             "gatepost_log_dropped_total",
             "Lines of the log that were dropped because standard error took them too slowly or not at all.",
         )?;
-        let writer = LogWriter::start(Task::LogWriter, MAX_WAITING_BYTES, dropped.clone()).context("the log")?;
+        let writer = LogWriter::start(Task::LogWriter, MAX_QUEUED_BYTES, dropped.clone()).context("the log")?;
         // Somebody else may have been faster.
         drop(LOG.set(Log { writer, dropped }));
-        let lines = lines(filter, || Redacting(Lines));
+        let layer = json_layer(filter, || RedactingWriter(LogSink));
         // That somebody logs already is what we want.
-        drop(tracing_subscriber::registry().with(lines).try_init());
+        drop(tracing_subscriber::registry().with(layer).try_init());
         gatepost_runtime::install_hook();
     }
     if let Some(log) = LOG.get() {
@@ -66,36 +66,37 @@ pub(crate) fn start(filter: &str, registry: &Registry) -> anyhow::Result<()> {
 }
 
 /// Waits until what was logged is written, at most a second. For the end of a process.
-pub(crate) fn finish() {
+pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
-        log.writer.written_blocking();
+        log.writer.flush_blocking();
     }
 }
 
 /// Writes the lines that a filter asks for, but of libraries only what cannot hold a header or a body.
-fn lines<S, W>(filter: &str, writer: W) -> impl Layer<S>
+fn json_layer<S, W>(filter: &str, writer: W) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(writer);
+    let layer = fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(writer);
     let filter = EnvFilter::new(filter);
-    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
-    let is_safe = filter_fn(move |line| *line.level() <= most && is_safe(line)).with_max_level_hint(most);
+    let max_level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let is_safe =
+        filter_fn(move |line| *line.level() <= max_level && is_free_of_secrets(line)).with_max_level_hint(max_level);
     // Only the outermost of them is asked for its highest level. Unknown, each line that a library could write would be
     // looked at, some for each request.
-    lines.and_then(filter).and_then(is_safe)
+    layer.and_then(filter).and_then(is_safe)
 }
 
 /// Below errors, libraries print requests, responses and what they carry. Those of Redis carry digests, and its warnings
 /// tell of connections.
-fn is_safe(line: &Metadata<'_>) -> bool {
+fn is_free_of_secrets(line: &Metadata<'_>) -> bool {
     let target = line.target();
-    let is_of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
+    let is_from = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
     if target.starts_with("gatepost") {
         return true;
     }
-    *line.level() <= if is_of("redis") { Level::WARN } else { Level::ERROR }
+    *line.level() <= if is_from("redis") { Level::WARN } else { Level::ERROR }
 }
 
 #[cfg(test)]
@@ -107,9 +108,9 @@ mod tests {
 
     /// What was written.
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Written {
+    impl io::Write for CapturedLog {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -119,11 +120,11 @@ mod tests {
         }
     }
 
-    fn logged(filter: &str, log: impl FnOnce()) -> String {
-        let written = Written::default();
+    fn capture_log(filter: &str, log: impl FnOnce()) -> String {
+        let written = CapturedLog::default();
         let writer = written.clone();
-        let lines = lines(filter, move || Redacting(writer.clone()));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        let layer = json_layer(filter, move || RedactingWriter(writer.clone()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -132,15 +133,15 @@ mod tests {
         for (filter, most) in
             [("info", LevelFilter::INFO), ("warn,redis=debug", LevelFilter::DEBUG), ("off", LevelFilter::OFF)]
         {
-            let subscriber = tracing_subscriber::registry().with(lines(filter, io::sink));
+            let subscriber = tracing_subscriber::registry().with(json_layer(filter, io::sink));
             assert_eq!(tracing::Subscriber::max_level_hint(&subscriber), Some(most), "{filter}");
         }
     }
 
     #[test]
-    fn no_filter_makes_a_library_tell_more_than_errors() {
+    fn no_filter_makes_a_library_log_more_than_errors() {
         for filter in ["trace", "h2=trace,hyper=trace,redis=trace", "trace,h2::codec=trace", "info,h2[{}]=trace"] {
-            let text = logged(filter, || {
+            let text = capture_log(filter, || {
                 tracing::trace!(target: "h2::codec", "a frame");
                 tracing::info!(target: "hyper", "a header");
                 tracing::warn!(target: "pingora_core::protocols", "a value");
@@ -153,15 +154,15 @@ mod tests {
             assert!(!text.contains("another library"), "{text}");
             assert_eq!(messages.iter().filter(|line| !line.contains("a connection")).count(), 0, "{filter}: {text}");
         }
-        let text = logged("trace", || tracing::trace!(target: "gatepost_gateway::proxy", "ours"));
+        let text = capture_log("trace", || tracing::trace!(target: "gatepost_gateway::proxy", "ours"));
         assert!(text.contains("ours"), "{text}");
-        assert!(!logged("warn", || tracing::info!(target: "gatepost::access", "ours")).contains("ours"));
+        assert!(!capture_log("warn", || tracing::info!(target: "gatepost::access", "ours")).contains("ours"));
     }
 
     #[test]
     fn a_key_is_masked_in_messages_fields_and_errors() {
         let key = format!("live_{}", "0123456789abcdef".repeat(4));
-        let text = logged("info", || {
+        let text = capture_log("info", || {
             let error = io::Error::other(format!("cannot read {key}"));
             tracing::info!(target: "gatepost", %error, key, "{key}");
             tracing::error!(target: "h2", "{key}");

@@ -8,12 +8,12 @@ mod demo;
 mod import;
 mod log;
 mod master_key;
-mod open_files;
+mod open_files_limit;
 mod output;
-mod parts;
 mod private_file;
 mod probes;
-mod redacting;
+mod process;
+mod redacting_writer;
 mod signals;
 mod store;
 
@@ -23,37 +23,37 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 
 use crate::cli::{Cli, Command};
-use crate::commands::Wrong;
+use crate::commands::UsageError;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Something went wrong.
-const FAILED: u8 = 1;
+const EXIT_FAILURE: u8 = 1;
 /// It was asked for in a wrong way. Clap uses the same.
-const WRONG_USE: u8 = 2;
+const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ended = run(cli);
-    log::finish();
-    match ended {
+    let result = run(cli);
+    log::flush();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::message(&output::sentence(&error));
-            ExitCode::from(if error.is::<Wrong>() { WRONG_USE } else { FAILED })
+            output::print_error_line(&output::error_chain(&error));
+            ExitCode::from(if error.is::<UsageError>() { EXIT_USAGE } else { EXIT_FAILURE })
         }
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    open_files::raise();
+    open_files_limit::raise_limit();
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a cryptography provider was installed before"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let options = cli.options;
-    let ended = runtime.block_on(async {
+    let result = runtime.block_on(async {
         match cli.command {
             Command::Demo(demo) => commands::demo::run(&demo).await,
             Command::Up => commands::up::run(&options).await,
@@ -70,5 +70,5 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     });
     // Names that are still being resolved must not hold up the end.
     runtime.shutdown_background();
-    ended
+    result
 }

@@ -9,21 +9,21 @@ use crate::config::{MASTER_KEY_VARIABLE, StoreConfig};
 use crate::private_file;
 
 /// The file beside an embedded store.
-const FILE: &str = "master.key";
+const KEY_FILE_NAME: &str = "master.key";
 /// An embedded store's own file: where it is, there was a master key before.
-pub(crate) const STORE_FILE: &str = "gatepost.redb";
+pub(crate) const STORE_FILE_NAME: &str = "gatepost.redb";
 
 /// Finds the master key; for a new embedded store it makes one.
-pub(crate) fn find(store: &StoreConfig) -> anyhow::Result<MasterKey> {
+pub(crate) fn find_or_create(store: &StoreConfig) -> anyhow::Result<MasterKey> {
     if let Some(key) = from_environment()? {
         return Ok(key);
     }
     if let Some(file) = &store.master_key_file {
-        return read(file);
+        return read_file(file);
     }
     match &store.url {
         StoreUrl::Memory => Ok(MasterKey::generate(&mut os_rng())),
-        StoreUrl::Embedded(directory) => beside(directory),
+        StoreUrl::Embedded(directory) => find_or_create_beside_store(directory),
         StoreUrl::Redis(_) => bail!(
             "a store on Redis needs a master key: set {MASTER_KEY_VARIABLE}, or store.master_key_file to a file that \
              holds it; make one with: head -c 32 /dev/urandom | base64"
@@ -32,16 +32,18 @@ pub(crate) fn find(store: &StoreConfig) -> anyhow::Result<MasterKey> {
 }
 
 /// Finds the master key without making one; none where a start would make one.
-pub(crate) fn existing(store: &StoreConfig) -> anyhow::Result<Option<MasterKey>> {
+pub(crate) fn find_existing(store: &StoreConfig) -> anyhow::Result<Option<MasterKey>> {
     match &store.url {
-        StoreUrl::Embedded(directory) if !directory.join(FILE).exists() && !directory.join(STORE_FILE).exists() => {
+        StoreUrl::Embedded(directory)
+            if !directory.join(KEY_FILE_NAME).exists() && !directory.join(STORE_FILE_NAME).exists() =>
+        {
             match (from_environment()?, &store.master_key_file) {
                 (Some(key), _) => Ok(Some(key)),
-                (None, Some(file)) => read(file).map(Some),
+                (None, Some(file)) => read_file(file).map(Some),
                 (None, None) => Ok(None),
             }
         }
-        StoreUrl::Embedded(_) | StoreUrl::Redis(_) | StoreUrl::Memory => find(store).map(Some),
+        StoreUrl::Embedded(_) | StoreUrl::Redis(_) | StoreUrl::Memory => find_or_create(store).map(Some),
     }
 }
 
@@ -52,18 +54,18 @@ fn from_environment() -> anyhow::Result<Option<MasterKey>> {
     Ok(Some(key.with_context(|| format!("{MASTER_KEY_VARIABLE} is not text"))?))
 }
 
-fn read(file: &Path) -> anyhow::Result<MasterKey> {
+fn read_file(file: &Path) -> anyhow::Result<MasterKey> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read the master key {}", file.display()))?;
     MasterKey::parse(&text).with_context(|| file.display().to_string())
 }
 
-fn beside(directory: &Path) -> anyhow::Result<MasterKey> {
-    let file = directory.join(FILE);
+fn find_or_create_beside_store(directory: &Path) -> anyhow::Result<MasterKey> {
+    let file = directory.join(KEY_FILE_NAME);
     if file.exists() {
-        return read(&file);
+        return read_file(&file);
     }
-    if directory.join(STORE_FILE).exists() {
+    if directory.join(STORE_FILE_NAME).exists() {
         bail!(
             "{} is missing, and without it the store in {} cannot be opened: restore it, or set {MASTER_KEY_VARIABLE}",
             file.display(),

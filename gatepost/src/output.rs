@@ -10,23 +10,23 @@ use anyhow::Context;
 /// # Errors
 ///
 /// Where it cannot be written: tell what was done all the same.
-pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     written.context("standard output cannot be written")
 }
 
 /// Prints a line to standard error, if it takes one within a second.
-pub(crate) fn message(text: &str) {
+pub(crate) fn print_error_line(text: &str) {
     gatepost_runtime::write_to_stderr(format!("gatepost: {text}\n"));
 }
 
 /// An error and its causes as one sentence. A cause whose text its effect has told already is left out.
-pub(crate) fn sentence(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+pub(crate) fn error_chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
         "" => cause,
-        _ if told.contains(&cause) => told,
-        _ => format!("{told}: {cause}"),
+        _ if text.contains(&cause) => text,
+        _ => format!("{text}: {cause}"),
     })
 }
 
@@ -35,10 +35,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cause_is_told_twice() {
-        let told_by_its_effect = |cause: &str| anyhow::anyhow!("{cause}").context(format!("cannot connect ({cause})"));
-        let error = told_by_its_effect("timed out").context("the store");
-        assert_eq!(sentence(&error), "the store: cannot connect (timed out)");
-        assert_eq!(sentence(&anyhow::anyhow!("b").context("a")), "a: b");
+    fn no_cause_is_repeated() {
+        let repeated_by_context = |cause: &str| anyhow::anyhow!("{cause}").context(format!("cannot connect ({cause})"));
+        let error = repeated_by_context("timed out").context("the store");
+        assert_eq!(error_chain(&error), "the store: cannot connect (timed out)");
+        assert_eq!(error_chain(&anyhow::anyhow!("b").context("a")), "a: b");
     }
 }

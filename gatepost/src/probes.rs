@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_ops::Readiness;
-use gatepost_store::act::{QueueNumbers, Repeats};
+use gatepost_store::ops::{QueueStats, ReplayStats};
 use gatepost_store::{Format, Store, StoreErrorKind};
 use gatepost_verify::{Liveness, Verifier};
 use prometheus::{IntCounter, IntGauge, Registry};
@@ -12,26 +12,26 @@ use prometheus::{IntCounter, IntGauge, Registry};
 use crate::config::Config;
 
 /// How often.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// Percent of `events.max_entries` at which it is warned that nobody reads them.
-const WARN_AT_PERCENT: u64 = 80;
+const BACKLOG_WARNING_PERCENT: u64 = 80;
 
 /// What an outage of the store does to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outage {
+pub(crate) enum StoreOutage {
     /// The process can do nothing without it, and is not ready.
-    Stops,
+    NotReady,
     /// Its cache goes on for a while and is a dependency of its own, so that the outage is a warning.
-    Bridged,
+    Degraded,
 }
 
 /// Asks the store how it is.
 pub(crate) struct StoreProbe {
     store: Store,
     readiness: Readiness,
-    outage: Outage,
+    outage: StoreOutage,
     max_entries: u64,
-    repeated: IntCounter,
+    replayed: IntCounter,
     lost: IntCounter,
     given_up: IntCounter,
     not_fanned_out: IntGauge,
@@ -43,7 +43,7 @@ impl StoreProbe {
     pub(crate) fn new(
         store: Store,
         readiness: Readiness,
-        outage: Outage,
+        outage: StoreOutage,
         config: &Config,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
@@ -52,7 +52,7 @@ impl StoreProbe {
             readiness,
             outage,
             max_entries: config.retention.max_entries,
-            repeated: IntCounter::new(
+            replayed: IntCounter::new(
                 "gatepost_changes_repeated_total",
                 "Acknowledged changes that the store had lost and this process wrote again.",
             )?,
@@ -68,7 +68,7 @@ impl StoreProbe {
             in_quarantine: IntGauge::new("gatepost_quarantine_entries", "Entries that could not be decoded and wait.")?,
             full: IntGauge::new("gatepost_store_full", "1 while the store's memory or disk takes no ordinary writes.")?,
         };
-        registry.register(Box::new(probe.repeated.clone()))?;
+        registry.register(Box::new(probe.replayed.clone()))?;
         registry.register(Box::new(probe.lost.clone()))?;
         registry.register(Box::new(probe.given_up.clone()))?;
         registry.register(Box::new(probe.not_fanned_out.clone()))?;
@@ -80,26 +80,26 @@ impl StoreProbe {
     /// Probes for ever.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            match self.store.queue_numbers().await {
+            match self.store.queue_stats().await {
                 Ok(numbers) => {
-                    self.tell_store(None);
-                    self.tell_numbers(&numbers);
+                    self.report_store(None);
+                    self.report_queue(&numbers);
                 }
-                Err(error) => self.tell_store(Some(error.kind())),
+                Err(error) => self.report_store(Some(error.kind())),
             }
-            self.warn_of_format(self.store.read_format().await.unwrap_or(self.store.format()));
-            self.tell_fullness(self.store.fullness().await.unwrap_or_default());
-            self.tell_repeats(self.store.repeats().await.unwrap_or_default());
-            tokio::time::sleep(PROBE_EVERY).await;
+            self.report_format(self.store.read_format().await.unwrap_or(self.store.format()));
+            self.report_fullness(self.store.full_reason().await.unwrap_or_default());
+            self.report_replays(self.store.replay_stats().await.unwrap_or_default());
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
     }
 
-    fn tell_store(&self, failure: Option<StoreErrorKind>) {
+    fn report_store(&self, failure: Option<StoreErrorKind>) {
         match self.outage {
-            Outage::Stops => {
+            StoreOutage::NotReady => {
                 self.readiness.set("store", failure.map_or(Ok(()), |kind| Err(kind.as_str().to_owned())));
             }
-            Outage::Bridged => {
+            StoreOutage::Degraded => {
                 let warning = failure.map(|kind| {
                     format!("store: {}; keys in the cache are accepted for gateway.max_stale_ms", kind.as_str())
                 });
@@ -108,24 +108,24 @@ impl StoreProbe {
         }
     }
 
-    fn tell_numbers(&self, numbers: &QueueNumbers) {
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.not_fanned_out.set(gauge(numbers.not_fanned_out));
-        self.in_quarantine.set(gauge(numbers.quarantined));
-        let (waiting, max) = (numbers.not_fanned_out, self.max_entries);
-        let is_near = waiting >= max.saturating_mul(WARN_AT_PERCENT) / 100;
-        let waiting = is_near.then(|| {
+    fn report_queue(&self, numbers: &QueueStats) {
+        let to_gauge_value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.not_fanned_out.set(to_gauge_value(numbers.fan_out_backlog));
+        self.in_quarantine.set(to_gauge_value(numbers.quarantined));
+        let (backlog, max) = (numbers.fan_out_backlog, self.max_entries);
+        let is_near_limit = backlog >= max.saturating_mul(BACKLOG_WARNING_PERCENT) / 100;
+        let warning = is_near_limit.then(|| {
             format!(
-                "{waiting} events wait for a deliverer; at {max} the admin API makes nothing new: start a deliverer"
+                "{backlog} events wait for a deliverer; at {max} the admin API makes nothing new: start a deliverer"
             )
         });
-        self.readiness.warn("events", waiting.into_iter().collect());
+        self.readiness.warn("events", warning.into_iter().collect());
         let quarantined = (numbers.quarantined > 0)
             .then(|| format!("{} events could not be decoded and are told to nobody", numbers.quarantined));
         self.readiness.warn("quarantine", quarantined.into_iter().collect());
     }
 
-    fn warn_of_format(&self, format: Format) {
+    fn report_format(&self, format: Format) {
         let warning = (format < Format::LATEST).then(|| {
             format!(
                 "the store is in format {format}, in which URLs and headers of webhooks stand in clear: run `gatepost \
@@ -135,26 +135,26 @@ impl StoreProbe {
         self.readiness.warn("format", warning.into_iter().collect());
     }
 
-    fn tell_fullness(&self, fullness: Option<String>) {
+    fn report_fullness(&self, fullness: Option<String>) {
         self.full.set(i64::from(fullness.is_some()));
         self.readiness.warn("fullness", fullness.into_iter().collect());
     }
 
-    fn tell_repeats(&self, repeats: Repeats) {
-        self.repeated.inc_by(repeats.repeated.saturating_sub(self.repeated.get()));
-        self.lost.inc_by(repeats.conflicts.saturating_sub(self.lost.get()));
-        self.given_up.inc_by(repeats.too_old.saturating_sub(self.given_up.get()));
+    fn report_replays(&self, replays: ReplayStats) {
+        self.replayed.inc_by(replays.replayed.saturating_sub(self.replayed.get()));
+        self.lost.inc_by(replays.conflicts.saturating_sub(self.lost.get()));
+        self.given_up.inc_by(replays.too_old.saturating_sub(self.given_up.get()));
     }
 }
 
 /// Asks the gateway's cache whether it may still be used.
-pub(crate) async fn cache(verifier: Arc<Verifier>, readiness: Readiness) {
+pub(crate) async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
     loop {
         let state = match verifier.liveness() {
             Liveness::Live | Liveness::Stale => Ok(()),
             Liveness::Expired => Err("older than max_stale".to_owned()),
         };
         readiness.set("cache", state);
-        tokio::time::sleep(PROBE_EVERY).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }

@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::log;
 
 /// Another signal while the first one drains.
-const CUT_SHORT: i32 = 1;
+const EXIT_SECOND_SIGNAL: i32 = 1;
 
 /// The signals of a process, from the moment at which they were installed.
 pub(crate) struct Signals {
@@ -31,7 +31,7 @@ impl Signals {
     }
 
     /// Waits for SIGTERM, SIGINT or SIGQUIT.
-    pub(crate) async fn stop(&mut self) {
+    pub(crate) async fn wait_for_stop(&mut self) {
         loop {
             let ignored = tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -49,10 +49,10 @@ impl Signals {
     pub(crate) async fn drain<T>(&mut self, draining: impl Future<Output = T>) -> T {
         tokio::select! {
             drained = draining => drained,
-            () = self.stop() => {
+            () = self.wait_for_stop() => {
                 tracing::warn!("stopped at once by a second signal");
-                log::finish();
-                std::process::exit(CUT_SHORT)
+                log::flush();
+                std::process::exit(EXIT_SECOND_SIGNAL)
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use gatepost_domain::header_name::FoldedName;
-use gatepost_domain::key::{MIN_KEY_BYTES, Shape, shape};
+use gatepost_domain::header_name::NormalizedHeaderName;
+use gatepost_domain::key::{KeyFormat, MIN_KEY_BYTES, key_format};
 use gatepost_domain::redact::{MASK, redact_cow};
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::LogWriter;
@@ -14,22 +14,22 @@ use percent_encoding::percent_decode_str;
 
 use crate::context::Context;
 use crate::credential;
-use crate::front::Target;
+use crate::request_validation::RequestTarget;
 
 /// The name by which `log.filter` turns these lines off.
-const TARGET: &str = "gatepost::access";
+const LOG_TARGET: &str = "gatepost::access";
 /// Bytes of `2026-11-23T10:00:00`, and milliseconds of what it stands for.
 const SECOND_BYTES: usize = 19;
 const MS_PER_SECOND: u64 = 1000;
 
 thread_local! {
     /// One line is made at a time on a thread.
-    static LINE: RefCell<Text> = RefCell::new(Text::default());
+    static LINE_BUFFER: RefCell<LineBuffer> = RefCell::new(LineBuffer::default());
 }
 
 /// What is told of a request, in the shape of all other log lines.
 #[derive(Debug)]
-pub(crate) struct Line<'a> {
+pub(crate) struct AccessLogLine<'a> {
     pub(crate) timestamp: Timestamp,
     pub(crate) request_id: &'a str,
     pub(crate) client: Option<&'a str>,
@@ -49,20 +49,20 @@ pub(crate) struct Line<'a> {
 
 /// The text of a line, and the last second in words: most lines are of the same one as the line before.
 #[derive(Debug, Default)]
-struct Text {
+struct LineBuffer {
     bytes: Vec<u8>,
     second: u64,
-    second_in_words: String,
+    formatted_second: String,
 }
 
-impl<'a> Line<'a> {
+impl<'a> AccessLogLine<'a> {
     /// The line of a request that has ended, as far as its phases know it.
-    pub(crate) fn of(context: &'a Context, now: Timestamp) -> Self {
+    pub(crate) fn from_context(context: &'a Context, now: Timestamp) -> Self {
         let facts = context.facts.as_deref();
         Self {
             timestamp: now,
             request_id: context.request_id.as_str(),
-            client: context.client.as_ref().map(|client| client.as_str()),
+            client: context.peer_ip.as_ref().map(|client| client.as_str()),
             method: "",
             path: "",
             route: "",
@@ -80,58 +80,58 @@ impl<'a> Line<'a> {
 
     /// Hands the line to the one who writes it.
     pub(crate) fn write(&self, writer: &LogWriter) {
-        LINE.with_borrow_mut(|text| writer.push(text.of(self)));
+        LINE_BUFFER.with_borrow_mut(|text| writer.push(text.render(self)));
     }
 
     /// Makes the line for nobody, and answers its length in bytes.
     #[cfg(feature = "steps")]
-    pub(crate) fn make(&self) -> usize {
-        LINE.with_borrow_mut(|text| text.of(self).len())
+    pub(crate) fn render_len(&self) -> usize {
+        LINE_BUFFER.with_borrow_mut(|text| text.render(self).len())
     }
 }
 
-impl Text {
+impl LineBuffer {
     /// By hand, for a line costs a request less so than by any library: most of it needs no escape.
-    fn of(&mut self, line: &Line<'_>) -> &[u8] {
+    fn render(&mut self, line: &AccessLogLine<'_>) -> &[u8] {
         self.bytes.clear();
-        self.timestamp(line.timestamp);
-        self.plain("\",\"level\":\"INFO\",\"request_id\":\"", Some(line.request_id));
-        self.plain("\",\"client\":\"", line.client);
+        self.push_timestamp(line.timestamp);
+        self.push_unescaped("\",\"level\":\"INFO\",\"request_id\":\"", Some(line.request_id));
+        self.push_unescaped("\",\"client\":\"", line.client);
         self.bytes.push(b'"');
-        self.foreign(",\"method\":", line.method);
-        self.foreign(",\"path\":", line.path);
-        self.foreign(",\"route\":", line.route);
-        self.number(",\"status\":", line.status.into());
-        self.plain(",\"outcome\":\"", Some(line.outcome));
-        self.plain("\",\"reason\":\"", Some(line.reason));
-        self.plain("\",\"key_id\":\"", line.key_id);
-        self.plain("\",\"project_id\":\"", line.project_id);
-        self.plain("\",\"source\":\"", line.source);
-        self.plain("\",\"upstream\":\"", line.upstream);
-        self.number("\",\"bytes_sent\":", line.bytes_sent as u64);
-        self.number(",\"duration_us\":", line.duration_us);
-        self.plain(",\"target\":\"", Some(TARGET));
+        self.push_escaped(",\"method\":", line.method);
+        self.push_escaped(",\"path\":", line.path);
+        self.push_escaped(",\"route\":", line.route);
+        self.push_number(",\"status\":", line.status.into());
+        self.push_unescaped(",\"outcome\":\"", Some(line.outcome));
+        self.push_unescaped("\",\"reason\":\"", Some(line.reason));
+        self.push_unescaped("\",\"key_id\":\"", line.key_id);
+        self.push_unescaped("\",\"project_id\":\"", line.project_id);
+        self.push_unescaped("\",\"source\":\"", line.source);
+        self.push_unescaped("\",\"upstream\":\"", line.upstream);
+        self.push_number("\",\"bytes_sent\":", line.bytes_sent as u64);
+        self.push_number(",\"duration_us\":", line.duration_us);
+        self.push_unescaped(",\"target\":\"", Some(LOG_TARGET));
         self.bytes.extend_from_slice(b"\"}\n");
         &self.bytes
     }
 
     /// The same as [`Timestamp`] prints.
-    fn timestamp(&mut self, moment: Timestamp) {
-        let second = moment.as_ms() / MS_PER_SECOND;
-        if second != self.second || self.second_in_words.is_empty() {
-            self.second_in_words = moment.to_string();
-            self.second_in_words.truncate(SECOND_BYTES);
+    fn push_timestamp(&mut self, timestamp: Timestamp) {
+        let second = timestamp.as_ms() / MS_PER_SECOND;
+        if second != self.second || self.formatted_second.is_empty() {
+            self.formatted_second = timestamp.to_string();
+            self.formatted_second.truncate(SECOND_BYTES);
             self.second = second;
         }
         self.bytes.extend_from_slice(b"{\"timestamp\":\"");
-        self.bytes.extend_from_slice(self.second_in_words.as_bytes());
-        let ms = (moment.as_ms() % MS_PER_SECOND) as u16;
-        let digit = |of: u16| b'0' + (of % 10) as u8;
+        self.bytes.extend_from_slice(self.formatted_second.as_bytes());
+        let ms = (timestamp.as_ms() % MS_PER_SECOND) as u16;
+        let digit = |number: u16| b'0' + (number % 10) as u8;
         self.bytes.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
     }
 
     /// A text of ours, in which nothing is to be escaped. What begins it ends the text before.
-    fn plain(&mut self, before: &'static str, text: Option<&str>) {
+    fn push_unescaped(&mut self, before: &'static str, text: Option<&str>) {
         if let Some(text) = text {
             self.bytes.extend_from_slice(before.as_bytes());
             self.bytes.extend_from_slice(text.as_bytes());
@@ -139,56 +139,61 @@ impl Text {
     }
 
     /// A text of somebody else.
-    fn foreign(&mut self, before: &'static str, text: &str) {
+    fn push_escaped(&mut self, before: &'static str, text: &str) {
         self.bytes.extend_from_slice(before.as_bytes());
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut self.bytes, text);
     }
 
-    fn number(&mut self, before: &'static str, number: u64) {
+    fn push_number(&mut self, before: &'static str, number: u64) {
         self.bytes.extend_from_slice(before.as_bytes());
         let _ = serde_json::to_writer(&mut self.bytes, &number);
     }
 }
 
 /// Whether anybody wants these lines.
-pub(crate) fn is_wanted() -> bool {
-    tracing::enabled!(target: TARGET, tracing::Level::INFO)
+pub(crate) fn is_enabled() -> bool {
+    tracing::enabled!(target: LOG_TARGET, tracing::Level::INFO)
 }
 
 /// The canonical path, without its query; empty where the front has refused the request.
-pub(crate) fn path<'a>(as_came: &'a [u8], context: &'a Context) -> &'a str {
+pub(crate) fn canonical_path<'a>(raw_target: &'a [u8], context: &'a Context) -> &'a str {
     let (target, path_bytes) = match &context.target {
         None => return "",
-        Some(Target::AsCame { path_bytes }) => (as_came, *path_bytes),
-        Some(Target::Rewritten { target, path_bytes }) => (target.as_bytes(), *path_bytes),
+        Some(RequestTarget::Unchanged { path_bytes }) => (raw_target, *path_bytes),
+        Some(RequestTarget::Rewritten { target, path_bytes }) => (target.as_bytes(), *path_bytes),
     };
     target.get(..path_bytes).and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
 }
 
 /// Masks what in a text of the client is a key: of our shape, or in a segment that holds a credential of the request.
-pub(crate) fn masked<'a>(text: &'a str, headers: &HeaderMap, credential_names: &[FoldedName]) -> Cow<'a, str> {
+pub(crate) fn mask_credentials<'a>(
+    text: &'a str,
+    headers: &HeaderMap,
+    credential_headers: &[NormalizedHeaderName],
+) -> Cow<'a, str> {
     let longest_segment = text.as_bytes().split(|byte| *byte == b'/').map(<[u8]>::len).max().unwrap_or_default();
     if longest_segment < MIN_KEY_BYTES {
         return Cow::Borrowed(text);
     }
-    let presented = || credential::presented(headers, credential_names, longest_segment);
-    let is_ours = |key: &&[u8]| std::str::from_utf8(key).is_ok_and(|key| shape(key) == Shape::Generated);
+    let presented = || credential::presented(headers, credential_headers, longest_segment);
+    let is_ours = |key: &&[u8]| std::str::from_utf8(key).is_ok_and(|key| key_format(key) == KeyFormat::Generated);
     // Before the shape, for a credential may hold such a value and more.
-    let masked = presented().filter(|key| !is_ours(key)).fold(Cow::Borrowed(text), without);
-    presented().filter(is_ours).fold(redact_cow(masked), without)
+    let masked = presented().filter(|key| !is_ours(key)).fold(Cow::Borrowed(text), mask_segments);
+    presented().filter(is_ours).fold(redact_cow(masked), mask_segments)
 }
 
 /// Masks the segments of a path that hold a credential once they are decoded.
-fn without<'a>(path: Cow<'a, str>, credential: &[u8]) -> Cow<'a, str> {
-    let holds = |segment: &str| {
+fn mask_segments<'a>(path: Cow<'a, str>, credential: &[u8]) -> Cow<'a, str> {
+    let contains_credential = |segment: &str| {
         let decoded: Cow<'_, [u8]> = percent_decode_str(segment).into();
         memmem::find(&decoded, credential).is_some()
     };
-    if !path.split('/').any(holds) {
+    if !path.split('/').any(contains_credential) {
         return path;
     }
-    let segments: Vec<&str> = path.split('/').map(|segment| if holds(segment) { MASK } else { segment }).collect();
+    let segments: Vec<&str> =
+        path.split('/').map(|segment| if contains_credential(segment) { MASK } else { segment }).collect();
     Cow::Owned(segments.join("/"))
 }
 
@@ -197,8 +202,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn line() -> Line<'static> {
-        Line {
+    fn line() -> AccessLogLine<'static> {
+        AccessLogLine {
             timestamp: Timestamp::parse("2026-11-23T10:00:00.042Z").unwrap(),
             request_id: "req_1",
             client: Some("2001:db8::1"),
@@ -218,43 +223,48 @@ mod tests {
     }
 
     #[track_caller]
-    fn told(text: &mut Text, line: &Line<'_>) -> Value {
-        let bytes = text.of(line);
+    fn render_json(text: &mut LineBuffer, line: &AccessLogLine<'_>) -> Value {
+        let bytes = text.render(line);
         assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
         serde_json::from_slice(bytes).unwrap()
     }
 
     #[test]
     fn a_line_is_an_object_with_all_that_is_known() {
-        let mut text = Text::default();
+        let mut text = LineBuffer::default();
         let whole = json!({
             "timestamp": "2026-11-23T10:00:00.042Z", "level": "INFO", "request_id": "req_1", "client": "2001:db8::1",
             "method": "GET", "path": "/v1/items/42", "route": "/", "status": 200, "outcome": "permitted",
             "reason": "", "key_id": "key_1", "project_id": "p1", "source": "cache", "upstream": "127.0.0.1:3000",
             "bytes_sent": 5, "duration_us": 300, "target": "gatepost::access",
         });
-        assert_eq!(told(&mut text, &line()), whole);
-        let nothing = Line { client: None, key_id: None, project_id: None, source: None, upstream: None, ..line() };
-        let told = told(&mut text, &nothing);
+        assert_eq!(render_json(&mut text, &line()), whole);
+        let nothing =
+            AccessLogLine { client: None, key_id: None, project_id: None, source: None, upstream: None, ..line() };
+        let rendered = render_json(&mut text, &nothing);
         let absent = ["client", "key_id", "project_id", "source", "upstream"];
-        assert_eq!(absent.map(|name| told.get(name)), [None; 5]);
-        assert_eq!(told["duration_us"], 300);
+        assert_eq!(absent.map(|name| rendered.get(name)), [None; 5]);
+        assert_eq!(rendered["duration_us"], 300);
     }
 
     #[test]
-    fn what_others_have_chosen_ends_no_text() {
-        let mut text = Text::default();
-        let foreign = "a\"b\\c\n";
-        let told = told(&mut text, &Line { method: foreign, path: foreign, route: foreign, ..line() });
-        assert_eq!(["method", "path", "route"].map(|name| told[name].as_str()), [Some(foreign); 3]);
+    fn client_text_is_escaped() {
+        let mut text = LineBuffer::default();
+        let untrusted = "a\"b\\c\n";
+        let rendered =
+            render_json(&mut text, &AccessLogLine { method: untrusted, path: untrusted, route: untrusted, ..line() });
+        assert_eq!(["method", "path", "route"].map(|name| rendered[name].as_str()), [Some(untrusted); 3]);
     }
 
     #[test]
-    fn a_moment_is_told_as_everywhere() {
-        let mut text = Text::default();
-        for moment in [0, 1, 999, 1000, 1_764_000_000_123, 1_764_000_000_999, 1_764_000_001_000, 253_402_300_799_999] {
-            let timestamp = Timestamp::from_ms(moment);
-            assert_eq!(told(&mut text, &Line { timestamp, ..line() })["timestamp"], timestamp.to_string());
+    fn timestamp_is_formatted_as_elsewhere() {
+        let mut text = LineBuffer::default();
+        for ms in [0, 1, 999, 1000, 1_764_000_000_123, 1_764_000_000_999, 1_764_000_001_000, 253_402_300_799_999] {
+            let timestamp = Timestamp::from_ms(ms);
+            assert_eq!(
+                render_json(&mut text, &AccessLogLine { timestamp, ..line() })["timestamp"],
+                timestamp.to_string()
+            );
         }
     }
 }

@@ -4,52 +4,52 @@ use std::sync::Arc;
 
 use gatepost_domain::permit::{Denial, KeyFacts, Permit};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::slice::Reading;
+use gatepost_domain::token_lease::LimitStatus;
 use gatepost_verify::{Source, Unavailable};
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::client::{Client, Peer};
-use crate::client_counts::Counted;
-use crate::front::Target;
-use crate::in_flight::Ticket;
+use crate::client_ip::{PeerIp, PeerTrust};
+use crate::in_flight::InFlightGuard;
+use crate::per_client_limiter::ClientSlot;
 use crate::request_id::RequestId;
-use crate::upstream_stream::Asked;
+use crate::request_validation::RequestTarget;
+use crate::upstream_stream::RequestedUpgrade;
 
 /// One for each request.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) started: Instant,
     pub(crate) request_id: RequestId,
-    pub(crate) client: Option<Client>,
-    pub(crate) peer: Peer,
+    pub(crate) peer_ip: Option<PeerIp>,
+    pub(crate) peer_trust: PeerTrust,
     /// Counts the request among those of a client behind a trusted proxy.
-    pub(crate) counted: Option<Counted>,
+    pub(crate) client_slot: Option<ClientSlot>,
     /// What goes upstream, once the front has judged it.
-    pub(crate) target: Option<Target>,
+    pub(crate) target: Option<RequestTarget>,
     /// Place of the route in the table.
-    pub(crate) route: Option<usize>,
+    pub(crate) route_index: Option<usize>,
     /// Why it may go upstream; without one it does not.
-    pub(crate) pass: Option<Pass>,
+    pub(crate) authorized_as: Option<AuthorizedAs>,
     /// For an answer to a method that no route here takes.
     pub(crate) allow: Option<HeaderValue>,
     pub(crate) facts: Option<Arc<KeyFacts>>,
     pub(crate) source: Option<Source>,
     /// What the client is told of its key's limit.
-    pub(crate) reading: Option<Reading>,
-    pub(crate) outcome: Outcome,
+    pub(crate) limit_status: Option<LimitStatus>,
+    pub(crate) outcome: AuthOutcome,
     /// Place of the server among those of its upstream.
-    pub(crate) server: Option<usize>,
+    pub(crate) server_index: Option<usize>,
     pub(crate) body_bytes: u64,
-    pub(crate) asked: Asked,
+    pub(crate) requested_upgrade: RequestedUpgrade,
     /// Why the gateway answers itself.
-    pub(crate) refused: Option<ErrorCode>,
-    _ticket: Ticket,
+    pub(crate) error_code: Option<ErrorCode>,
+    _in_flight: InFlightGuard,
 }
 
 /// Why a request may go upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pass {
+pub(crate) enum AuthorizedAs {
     /// Its key may.
     Key(Permit),
     /// It has none, where none is needed.
@@ -58,7 +58,7 @@ pub(crate) enum Pass {
 
 /// How a request ended, as far as authentication goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum AuthOutcome {
     /// It ended before that was asked: a bad request, or no route.
     Rejected,
     /// A valid key.
@@ -71,31 +71,31 @@ pub(crate) enum Outcome {
     Unavailable(Unavailable),
 }
 
-impl Outcome {
-    /// Every label there is, in the order of [`Outcome::place`].
+impl AuthOutcome {
+    /// Every label there is, in the order of [`AuthOutcome::index`].
     pub(crate) const LABELS: [&'static str; 5] = ["rejected", "permitted", "anonymous", "denied", "unavailable"];
 
     /// Its label in metrics.
     pub(crate) fn label(self) -> &'static str {
-        Self::LABELS[self.place()]
+        Self::LABELS[self.index()]
     }
 
-    pub(crate) fn place(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
-            Outcome::Rejected => 0,
-            Outcome::Permitted => 1,
-            Outcome::Anonymous => 2,
-            Outcome::Denied(_) => 3,
-            Outcome::Unavailable(_) => 4,
+            AuthOutcome::Rejected => 0,
+            AuthOutcome::Permitted => 1,
+            AuthOutcome::Anonymous => 2,
+            AuthOutcome::Denied(_) => 3,
+            AuthOutcome::Unavailable(_) => 4,
         }
     }
 
     /// Why, for the access log; empty where there is nothing to say.
     fn reason(self) -> Option<&'static str> {
         match self {
-            Outcome::Rejected | Outcome::Permitted | Outcome::Anonymous => None,
-            Outcome::Denied(denial) => Some(denial.as_str()),
-            Outcome::Unavailable(unavailable) => Some(unavailable.as_str()),
+            AuthOutcome::Rejected | AuthOutcome::Permitted | AuthOutcome::Anonymous => None,
+            AuthOutcome::Denied(denial) => Some(denial.as_str()),
+            AuthOutcome::Unavailable(unavailable) => Some(unavailable.as_str()),
         }
     }
 }
@@ -103,29 +103,29 @@ impl Outcome {
 impl Context {
     /// Why the gateway answers itself, by its verdict or by the problem that it answers.
     pub(crate) fn reason(&self) -> Option<&'static str> {
-        self.outcome.reason().or_else(|| self.refused.map(ErrorCode::code))
+        self.outcome.reason().or_else(|| self.error_code.map(ErrorCode::code))
     }
 
-    pub(crate) fn new(request_id: RequestId, ticket: Ticket) -> Self {
+    pub(crate) fn new(request_id: RequestId, in_flight: InFlightGuard) -> Self {
         Self {
             started: Instant::now(),
             request_id,
-            client: None,
-            peer: Peer::Untrusted,
-            counted: None,
+            peer_ip: None,
+            peer_trust: PeerTrust::Untrusted,
+            client_slot: None,
             target: None,
-            route: None,
-            pass: None,
+            route_index: None,
+            authorized_as: None,
             allow: None,
             facts: None,
             source: None,
-            reading: None,
-            outcome: Outcome::Rejected,
-            server: None,
+            limit_status: None,
+            outcome: AuthOutcome::Rejected,
+            server_index: None,
             body_bytes: 0,
-            asked: Asked::Response,
-            refused: None,
-            _ticket: ticket,
+            requested_upgrade: RequestedUpgrade::None,
+            error_code: None,
+            _in_flight: in_flight,
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Credentials in requests: found in the places that a route names, judged by the rule of one.
 
-use gatepost_domain::header_name::FoldedName;
+use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::MIN_KEY_BYTES;
 use gatepost_domain::permit::Denial;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
-use crate::options::CredentialPlace;
+use crate::options::CredentialLocation;
 
 /// The credential of a request; none if no place has one. A place that is there twice, or two places
 /// that differ, are a denial.
-pub(crate) fn find<'a>(headers: &'a HeaderMap, places: &[CredentialPlace]) -> Result<Option<&'a str>, Denial> {
+pub(crate) fn find<'a>(headers: &'a HeaderMap, locations: &[CredentialLocation]) -> Result<Option<&'a str>, Denial> {
     let mut found = None;
-    for place in places {
-        let Some(credential) = at(headers, place)? else { continue };
+    for location in locations {
+        let Some(credential) = read_location(headers, location)? else { continue };
         if found.is_some_and(|other| other != credential) {
             return Err(Denial::Ambiguous);
         }
@@ -22,31 +22,31 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, places: &[CredentialPlace]) -> Re
     Ok(found)
 }
 
-fn at<'a>(headers: &'a HeaderMap, place: &CredentialPlace) -> Result<Option<&'a str>, Denial> {
-    let name = match place {
-        CredentialPlace::Authorization => &AUTHORIZATION,
-        CredentialPlace::Header(name) => name,
+fn read_location<'a>(headers: &'a HeaderMap, location: &CredentialLocation) -> Result<Option<&'a str>, Denial> {
+    let name = match location {
+        CredentialLocation::Authorization => &AUTHORIZATION,
+        CredentialLocation::Header(name) => name,
     };
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Denial::Ambiguous);
     }
-    match place {
-        CredentialPlace::Authorization if bearer(value.as_bytes()).is_none() => Ok(None),
-        CredentialPlace::Authorization => text(bearer(value.as_bytes()).unwrap_or_default()).map(Some),
-        CredentialPlace::Header(_) => text(value.as_bytes()).map(Some),
+    match location {
+        CredentialLocation::Authorization if bearer(value.as_bytes()).is_none() => Ok(None),
+        CredentialLocation::Authorization => non_empty_text(bearer(value.as_bytes()).unwrap_or_default()).map(Some),
+        CredentialLocation::Header(_) => non_empty_text(value.as_bytes()).map(Some),
     }
 }
 
 /// All values of up to so many bytes that stand where a credential may, believed or not, in any spelling of the place.
 pub(crate) fn presented<'a>(
     headers: &'a HeaderMap,
-    names: &'a [FoldedName],
+    names: &'a [NormalizedHeaderName],
     max_bytes: usize,
 ) -> impl Iterator<Item = &'a [u8]> {
-    let is_place = |name: &HeaderName| names.iter().any(|place| place.matches(name.as_str()));
-    let values = headers.iter().filter(move |(name, _)| is_place(name)).map(|(_, value)| value.as_bytes());
+    let is_credential_header = |name: &HeaderName| names.iter().any(|header| header.matches(name.as_str()));
+    let values = headers.iter().filter(move |(name, _)| is_credential_header(name)).map(|(_, value)| value.as_bytes());
     let credentials = values.map(|value| bearer(value).unwrap_or(value));
     credentials.filter(move |credential| (MIN_KEY_BYTES..=max_bytes).contains(&credential.len()))
 }
@@ -58,7 +58,7 @@ pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
     is_bearer.then(|| rest.trim_ascii())
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Denial> {
+fn non_empty_text(bytes: &[u8]) -> Result<&str, Denial> {
     std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).ok_or(Denial::Malformed)
 }
 
@@ -69,12 +69,12 @@ mod tests {
     fn check(headers: &[(&'static str, &'static str)], expected: Result<Option<&str>, Denial>) {
         let map: HeaderMap =
             headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-        let places = [
-            CredentialPlace::Authorization,
-            CredentialPlace::Header(HeaderName::from_static("x-api-key")),
-            CredentialPlace::Header(HeaderName::from_static("apikey")),
+        let locations = [
+            CredentialLocation::Authorization,
+            CredentialLocation::Header(HeaderName::from_static("x-api-key")),
+            CredentialLocation::Header(HeaderName::from_static("apikey")),
         ];
-        assert_eq!(find(&map, &places), expected, "{headers:?}");
+        assert_eq!(find(&map, &locations), expected, "{headers:?}");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::io;
 use gatepost_domain::problem::ErrorCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::response_check::Fault;
+use crate::response_check::ResponseError;
 
 /// Returns the problem of a failure; none if the client is gone.
-pub(crate) fn problem(error: &Error) -> Option<ErrorCode> {
+pub(crate) fn error_code(error: &Error) -> Option<ErrorCode> {
     match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(413), _) => Some(ErrorCode::BodyTooLarge),
         (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => None,
@@ -16,8 +16,8 @@ pub(crate) fn problem(error: &Error) -> Option<ErrorCode> {
         (_, ErrorSource::Downstream) => Some(ErrorCode::BadRequest),
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Some(ErrorCode::UpstreamTimeout),
         (ErrorType::ConnectTimedout, _) => Some(ErrorCode::UpstreamTimeout),
-        (_, ErrorSource::Upstream) if is_silence(error) => Some(ErrorCode::UpstreamTimeout),
-        (_, ErrorSource::Upstream) if is_connecting(error) => Some(ErrorCode::UpstreamUnreachable),
+        (_, ErrorSource::Upstream) if is_timeout(error) => Some(ErrorCode::UpstreamTimeout),
+        (_, ErrorSource::Upstream) if is_connect_error(error) => Some(ErrorCode::UpstreamUnreachable),
         (_, ErrorSource::Upstream) => Some(ErrorCode::UpstreamInvalid),
         (_, ErrorSource::Internal | ErrorSource::Unset) => Some(ErrorCode::Internal),
     }
@@ -33,17 +33,17 @@ pub(crate) fn log(error: &Error, request_id: &str) {
 /// Why a request failed, for its line in the access log: nothing that a client or an upstream has said.
 pub(crate) fn reason(error: &Error) -> &str {
     let io_error = error.root_cause().downcast_ref::<io::Error>();
-    let fault = io_error.and_then(|error| error.get_ref()?.downcast_ref::<Fault>());
-    fault.map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
+    let response_error = io_error.and_then(|error| error.get_ref()?.downcast_ref::<ResponseError>());
+    response_error.map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
 }
 
 /// Returns whether a stream to an upstream has ended a silence.
-fn is_silence(error: &Error) -> bool {
+fn is_timeout(error: &Error) -> bool {
     let io_error = error.root_cause().downcast_ref::<io::Error>();
     io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
-fn is_connecting(error: &Error) -> bool {
+fn is_connect_error(error: &Error) -> bool {
     matches!(
         error.etype(),
         ErrorType::ConnectError | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::SocketError

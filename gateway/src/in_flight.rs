@@ -12,27 +12,27 @@ pub(crate) struct InFlight(Arc<Count>);
 #[derive(Debug, Default)]
 struct Count {
     requests: AtomicUsize,
-    none: Notify,
+    idle: Notify,
 }
 
 /// One request in flight; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Ticket(Arc<Count>);
+pub(crate) struct InFlightGuard(Arc<Count>);
 
 impl InFlight {
-    pub(crate) fn enter(&self) -> Ticket {
+    pub(crate) fn enter(&self) -> InFlightGuard {
         self.0.requests.fetch_add(1, Ordering::AcqRel);
-        Ticket(Arc::clone(&self.0))
+        InFlightGuard(Arc::clone(&self.0))
     }
 
     /// Waits until there are none.
-    pub(crate) async fn none(&self) {
+    pub(crate) async fn wait_idle(&self) {
         loop {
-            let none = self.0.none.notified();
+            let notified = self.0.idle.notified();
             if self.count() == 0 {
                 return;
             }
-            none.await;
+            notified.await;
         }
     }
 
@@ -41,10 +41,10 @@ impl InFlight {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none.notify_waiters();
+            self.0.idle.notify_waiters();
         }
     }
 }

@@ -1,39 +1,39 @@
 //! The gateway: a Pingora proxy that lets requests pass whose key may, and tells the upstream whose they are.
 
 mod access_log;
-mod client;
-mod client_counts;
-mod connection;
+mod authorization;
+#[cfg(feature = "steps")]
+pub mod bench_support;
+mod client_ip;
+mod connection_handler;
 mod connector;
 mod context;
 mod credential;
 mod failure;
-mod front;
-mod identity;
+mod header_guard;
+mod header_rules;
+mod header_sanitizer;
 mod in_flight;
-mod judge;
-mod listed;
-mod message_end;
+mod local_reply;
 mod metrics;
 pub mod options;
-mod passed_name;
+mod pass_header;
+mod per_client_limiter;
 mod proxy;
+mod request_framing;
 mod request_id;
 mod request_line;
-mod respond;
-mod response;
+mod request_validation;
 mod response_check;
+mod response_headers;
 mod route;
 mod server;
-#[cfg(feature = "steps")]
-pub mod steps;
-mod strip;
 mod upstream;
+mod upstream_headers;
 mod upstream_stream;
-mod watched;
 
-pub use listed::Strip;
-pub use options::{Auth, CredentialPlace, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
-pub use passed_name::{NotAnIdentityName, PassedName};
-pub use server::{Gateway, NotStarted, bind};
-pub use upstream::unresolved;
+pub use header_rules::StripMode;
+pub use options::{Auth, CredentialLocation, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+pub use pass_header::{ParsePassHeaderError, PassHeader};
+pub use server::{Gateway, StartError, bind};
+pub use upstream::resolution_errors;

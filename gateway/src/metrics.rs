@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_verify::Source;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::context::Outcome;
+use crate::context::AuthOutcome;
 
 /// Seconds. Most answers of the cache take microseconds.
 const BUCKETS_S: &[f64] = &[
@@ -22,11 +22,11 @@ const SOURCES: [Source; 4] = [Source::Cache, Source::Negative, Source::Store, So
 pub(crate) struct Metrics {
     requests: IntCounterVec,
     /// By route, outcome and status. The last route is that of requests without one.
-    cells: Box<[OnceLock<IntCounter>]>,
+    request_counters: Box<[OnceLock<IntCounter>]>,
     routes: Vec<String>,
     duration_s: Histogram,
     auth_duration_s: [Histogram; SOURCES.len()],
-    auth: Vec<IntCounter>,
+    auth_checks: Vec<IntCounter>,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
     pub(crate) refused_requests: IntCounter,
@@ -75,14 +75,15 @@ impl Metrics {
         )?;
         registry.register(Box::new(refused_requests.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
-        let cells = (0..routes.len() * Outcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
+        let request_counters =
+            (0..routes.len() * AuthOutcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
         Ok(Self {
             requests,
-            cells,
+            request_counters,
             routes,
             duration_s,
             auth_duration_s: SOURCES.map(|source| auth_duration.with_label_values(&[source.as_str()])),
-            auth: auth_counters(&auth),
+            auth_checks: auth_counters(&auth),
             connections,
             refused_connections,
             refused_requests,
@@ -91,28 +92,28 @@ impl Metrics {
     }
 
     /// Counts a request that has ended.
-    pub(crate) fn ended(&self, route: Option<usize>, outcome: Outcome, status: u16, took: Duration) {
-        self.duration_s.observe(took.as_secs_f64());
+    pub(crate) fn record_request(&self, route: Option<usize>, outcome: AuthOutcome, status: u16, duration: Duration) {
+        self.duration_s.observe(duration.as_secs_f64());
         let route = route.unwrap_or(self.routes.len() - 1);
-        let status_place = usize::from(status.clamp(100, 599) - 100);
-        let place = (route * Outcome::LABELS.len() + outcome.place()) * STATUSES + status_place;
-        let cell = self.cells[place].get_or_init(|| {
+        let status_index = usize::from(status.clamp(100, 599) - 100);
+        let index = (route * AuthOutcome::LABELS.len() + outcome.index()) * STATUSES + status_index;
+        let counter = self.request_counters[index].get_or_init(|| {
             self.requests.with_label_values(&[self.routes[route].as_str(), outcome.label(), &status.to_string()])
         });
-        cell.inc();
+        counter.inc();
     }
 
     /// Counts the check of a key.
-    pub(crate) fn checked(&self, outcome: Outcome, source: Source, took: Duration) {
+    pub(crate) fn record_auth(&self, outcome: AuthOutcome, source: Source, duration: Duration) {
         let source = SOURCES.iter().position(|one| *one == source).unwrap_or_default();
-        self.auth_duration_s[source].observe(took.as_secs_f64());
-        self.auth[outcome.place() * SOURCES.len() + source].inc();
+        self.auth_duration_s[source].observe(duration.as_secs_f64());
+        self.auth_checks[outcome.index() * SOURCES.len() + source].inc();
     }
 }
 
 fn auth_counters(auth: &IntCounterVec) -> Vec<IntCounter> {
-    let mut counters = Vec::with_capacity(Outcome::LABELS.len() * SOURCES.len());
-    for outcome in Outcome::LABELS {
+    let mut counters = Vec::with_capacity(AuthOutcome::LABELS.len() * SOURCES.len());
+    for outcome in AuthOutcome::LABELS {
         for source in SOURCES {
             counters.push(auth.with_label_values(&[outcome, source.as_str()]));
         }

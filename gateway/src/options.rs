@@ -6,8 +6,8 @@ use gatepost_domain::permit::Requirement;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use crate::listed::Strip;
-use crate::passed_name::PassedName;
+use crate::header_rules::StripMode;
+use crate::pass_header::PassHeader;
 
 /// All of it.
 #[derive(Debug, Clone)]
@@ -19,9 +19,9 @@ pub struct GatewayOptions {
     /// Networks whose `X-Forwarded-*` counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Which header names are taken away from requests.
-    pub strip: Strip,
+    pub strip: StripMode,
     /// Identity headers that trusted proxies may pass upstream.
-    pub pass_headers: Vec<PassedName>,
+    pub pass_headers: Vec<PassHeader>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -40,7 +40,7 @@ pub struct RouteOptions {
     /// Whether a key is asked for.
     pub auth: Auth,
     /// Where the key may stand.
-    pub credential: Vec<CredentialPlace>,
+    pub credential: Vec<CredentialLocation>,
     /// What the key must be.
     pub requirement: Requirement,
 }
@@ -58,7 +58,7 @@ pub enum Auth {
 
 /// A place in which a credential may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialPlace {
+pub enum CredentialLocation {
     /// `Authorization: Bearer …`. Other schemes pass untouched.
     Authorization,
     /// A header of its own.

@@ -20,27 +20,27 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorType};
 
-use crate::client::{Client, Peer};
-use crate::client_counts::ClientCounts;
+use crate::authorization::HandledBy;
+use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
-use crate::front::Target;
+use crate::header_guard;
+use crate::header_sanitizer::HeaderSanitizer;
 use crate::in_flight::InFlight;
-use crate::judge::AnsweredBy;
-use crate::message_end::Body;
 use crate::metrics::Metrics;
 use crate::options::Limits;
+use crate::per_client_limiter::PerClientLimiter;
+use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
-use crate::response::{self, BodyEnd};
+use crate::request_validation::RequestTarget;
+use crate::response_headers::{self, BodyDelimiter};
 use crate::route::{Route, Routes};
-use crate::strip::Stripper;
 use crate::upstream::{self, Upstream};
-use crate::upstream_stream::{self, Asked};
-use crate::watched;
-use crate::{access_log, client, failure, identity, respond};
+use crate::upstream_stream::{self, RequestedUpgrade};
+use crate::{access_log, client_ip, failure, local_reply, upstream_headers};
 
 /// The answer of `request_filter`: whether the request was answered there.
-const ANSWERED: bool = true;
-const GO_ON: bool = false;
+const RESPONSE_SENT: bool = true;
+const CONTINUE: bool = false;
 
 /// A gateway's application. Clones share all of it.
 #[derive(Clone)]
@@ -49,13 +49,13 @@ pub(crate) struct Proxy {
     pub(crate) upstreams: Arc<[Upstream]>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
-    pub(crate) stripper: Arc<Stripper>,
+    pub(crate) sanitizer: Arc<HeaderSanitizer>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: Arc<RequestIds>,
     pub(crate) in_flight: InFlight,
-    pub(crate) of_clients: ClientCounts,
+    pub(crate) requests_per_client: PerClientLimiter,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -79,23 +79,23 @@ impl ProxyHttp for Proxy {
             // It knows no interim responses (RFC 9110 section 15.2).
             session.set_ignore_info_resp(true);
         }
-        context.client = peer_address(session).map(Client::new);
-        context.peer = self.peer_of(context.client.as_ref());
+        context.peer_ip = peer_address(session).map(PeerIp::new);
+        context.peer_trust = self.peer_trust(context.peer_ip.as_ref());
         Ok(())
     }
 
     /// Front, route, credential, verdict.
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        match self.judge(session, context).await {
-            Ok(AnsweredBy::Upstream) => Ok(GO_ON),
-            Ok(AnsweredBy::Gateway) => {
-                respond::options(session, context).await?;
-                Ok(ANSWERED)
+        match self.authorize(session, context).await {
+            Ok(HandledBy::Upstream) => Ok(CONTINUE),
+            Ok(HandledBy::Gateway) => {
+                local_reply::send_server_options(session, context).await?;
+                Ok(RESPONSE_SENT)
             }
             Err(code) => {
-                context.refused = Some(code);
-                respond::problem(session, code, context).await?;
-                Ok(ANSWERED)
+                context.error_code = Some(code);
+                local_reply::send_problem(session, code, context).await?;
+                Ok(RESPONSE_SENT)
             }
         }
     }
@@ -118,15 +118,15 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        if context.pass.is_none() {
+        if context.authorized_as.is_none() {
             return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
         }
         let route = self.route(context)?;
-        let upstream = &self.upstreams[route.upstream];
+        let upstream = &self.upstreams[route.upstream_index];
         let server = upstream.choose(self.clock.as_ref());
-        context.server = Some(server);
-        context.asked = asked(session.req_header());
-        Ok(Box::new(upstream::peer(upstream.address(server), context.asked, &self.limits)))
+        context.server_index = Some(server);
+        context.requested_upgrade = requested_upgrade(session.req_header());
+        Ok(Box::new(upstream::http_peer(upstream.address(server), context.requested_upgrade, &self.limits)))
     }
 
     async fn connected_to_upstream(
@@ -138,7 +138,7 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        upstream_stream::begin(digest, context.asked);
+        upstream_stream::begin_exchange(digest, context.requested_upgrade);
         Ok(())
     }
 
@@ -150,15 +150,15 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let route = self.route(context)?;
-        identity::rewrite(request, route, &self.stripper, context);
+        upstream_headers::rewrite(request, route, &self.sanitizer, context);
         if session.req_header().version == Version::HTTP_10 {
-            self.complete(request, context)?;
+            self.convert_to_http11(request, context)?;
         }
-        if context.asked == Asked::OtherSwitch {
+        if context.requested_upgrade == RequestedUpgrade::Other {
             request.remove_header(&UPGRADE);
             request.remove_header(&CONNECTION);
         }
-        if let Some(Target::Rewritten { target, .. }) = &context.target {
+        if let Some(RequestTarget::Rewritten { target, .. }) = &context.target {
             request.set_raw_path(target.as_bytes())?;
         }
         Ok(())
@@ -170,16 +170,16 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        if response::rewrite(response, session.req_header())? == BodyEnd::Closed {
+        if response_headers::rewrite(response, session.req_header())? == BodyDelimiter::ConnectionClose {
             session.set_keepalive(None);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on the stream to the upstream says how long both may be silent.
             session.set_read_timeout(None);
-            watched::body_follows(Body::Endless);
+            header_guard::set_body_framing(BodyFraming::Tunnel);
         }
-        response.insert_header(identity::REQUEST_ID, context.request_id.header())?;
-        respond::add_use(response, context)
+        response.insert_header(upstream_headers::REQUEST_ID, context.request_id.header())?;
+        local_reply::add_key_use_headers(response, context)
     }
 
     fn fail_to_connect(
@@ -189,8 +189,8 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(server) = context.server {
-            self.upstream_of(context).could_not_reach(server, self.clock.uptime());
+        if let Some(server) = context.server_index {
+            self.upstream_for(context).eject(server, self.clock.uptime());
         }
         // Nothing was sent yet, so another server may be asked.
         error.set_retry(true);
@@ -198,12 +198,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
-        let Some(code) = failure::problem(error) else {
+        let Some(code) = failure::error_code(error) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         session.set_keepalive(None);
-        let is_answered = session.response_written().is_some_and(|response| !is_interim(response.status));
-        if !is_answered && let Err(error) = respond::problem(session, code, context).await {
+        let is_response_sent = session.response_written().is_some_and(|response| !is_interim(response.status));
+        if !is_response_sent && let Err(error) = local_reply::send_problem(session, code, context).await {
             failure::log(&error, context.request_id.as_str());
         }
         FailToProxy { error_code: code.status(), can_reuse_downstream: false }
@@ -218,12 +218,12 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        let took = context.started.elapsed();
-        self.metrics.ended(context.route, context.outcome, status, took);
-        if access_log::is_wanted() {
-            self.log(session, error, context, status, took);
+        let duration = context.started.elapsed();
+        self.metrics.record_request(context.route_index, context.outcome, status, duration);
+        if access_log::is_enabled() {
+            self.log_access(session, error, context, status, duration);
         }
-        watched::await_next_header();
+        header_guard::expect_next_header();
     }
 
     /// Failures of upstreams and clients stand in the access log, one line for a request.
@@ -233,61 +233,64 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
-    fn log(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, took: Duration) {
+    fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, duration: Duration) {
         let request = session.req_header();
-        let names = self.routes.credential_names(context.route);
-        let path = access_log::path(request.raw_path(), context);
+        let credential_headers = self.routes.credential_headers(context.route_index);
+        let path = access_log::canonical_path(request.raw_path(), context);
         let reason = match (context.reason(), error) {
             (Some(reason), _) => reason,
             (None, Some(error)) => failure::reason(error),
             (None, None) => "",
         };
-        let line = access_log::Line {
-            method: &access_log::masked(request.method.as_str(), &request.headers, names),
-            path: &access_log::masked(path, &request.headers, names),
-            route: context.route.and_then(|place| self.routes.at(place)).map_or("", |route| route.name.as_str()),
+        let line = access_log::AccessLogLine {
+            method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
+            path: &access_log::mask_credentials(path, &request.headers, credential_headers),
+            route: context.route_index.and_then(|index| self.routes.get(index)).map_or("", |route| route.name.as_str()),
             status,
             reason,
-            upstream: context.server.map(|server| self.upstream_of(context).text(server)),
+            upstream: context.server_index.map(|server| self.upstream_for(context).address_text(server)),
             bytes_sent: session.body_bytes_sent(),
-            duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            ..access_log::Line::of(context, self.clock.now())
+            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            ..access_log::AccessLogLine::from_context(context, self.clock.now())
         };
         line.write(&self.log_writer);
     }
 
     /// Makes a request of HTTP/1.1 of one of HTTP/1.0, which needs no host and knows no expectations.
-    fn complete(&self, request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    fn convert_to_http11(&self, request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
         request.remove_header(&EXPECT);
-        if let Some(server) = context.server.filter(|_| !request.headers.contains_key(HOST)) {
-            request.insert_header(HOST, self.upstream_of(context).host(server))?;
+        if let Some(server) = context.server_index.filter(|_| !request.headers.contains_key(HOST)) {
+            request.insert_header(HOST, self.upstream_for(context).host_header(server))?;
         }
         Ok(())
     }
 
     fn route(&self, context: &Context) -> pingora::Result<&Route> {
-        let route = context.route.and_then(|place| self.routes.at(place));
+        let route = context.route_index.and_then(|index| self.routes.get(index));
         route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
     }
 
-    fn upstream_of(&self, context: &Context) -> &Upstream {
-        let index = context.route.and_then(|place| self.routes.at(place)).map_or(0, |route| route.upstream);
+    fn upstream_for(&self, context: &Context) -> &Upstream {
+        let index = context
+            .route_index
+            .and_then(|route_index| self.routes.get(route_index))
+            .map_or(0, |route| route.upstream_index);
         &self.upstreams[index]
     }
 
-    fn peer_of(&self, client: Option<&Client>) -> Peer {
-        let is_trusted = client.is_some_and(|client| client::is_trusted(&client.ip, &self.trusted_proxies));
-        if is_trusted { Peer::Trusted } else { Peer::Untrusted }
+    fn peer_trust(&self, peer: Option<&PeerIp>) -> PeerTrust {
+        let is_trusted = peer.is_some_and(|client| client_ip::is_trusted(&client.ip, &self.trusted_proxies));
+        if is_trusted { PeerTrust::Trusted } else { PeerTrust::Untrusted }
     }
 }
 
 /// What a request asks for: a WebSocket, without a body (RFC 6455 section 4.1), is the only switch that goes upstream.
-fn asked(request: &RequestHeader) -> Asked {
-    let Some(protocol) = request.headers.get(UPGRADE) else { return Asked::Response };
+fn requested_upgrade(request: &RequestHeader) -> RequestedUpgrade {
+    let Some(protocol) = request.headers.get(UPGRADE) else { return RequestedUpgrade::None };
     let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket") && request.version == Version::HTTP_11;
     let has_body = request.headers.contains_key(TRANSFER_ENCODING)
         || request.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    if is_websocket && !has_body { Asked::WebSocket } else { Asked::OtherSwitch }
+    if is_websocket && !has_body { RequestedUpgrade::WebSocket } else { RequestedUpgrade::Other }
 }
 
 fn is_interim(status: StatusCode) -> bool {

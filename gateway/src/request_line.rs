@@ -3,71 +3,73 @@
 
 /// How far a request line was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum RequestLineState {
     /// It has not begun.
-    Before(LineEnds),
+    Pending(LeadingLineEnds),
     /// So many spaces were seen; a CR ends it.
-    Reading { spaces: u8 },
+    InProgress { spaces: u8 },
     /// It has ended, with two spaces and no byte that has no place in it.
-    Strict,
+    Valid,
     /// It is refused, whatever follows.
-    Bad,
+    Invalid,
 }
 
 /// The line ends that came before a request line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LineEnds {
+pub(crate) enum LeadingLineEnds {
     None,
     Cr,
     /// One empty line, which RFC 9112 section 2.2 asks to ignore: old clients send it behind the body of a POST.
-    One,
+    OneEmptyLine,
     /// More than one, or one without its CR or its LF.
-    Wrong,
+    Invalid,
 }
 
-impl Line {
-    pub(crate) const NEW: Self = Self::Before(LineEnds::None);
+impl RequestLineState {
+    pub(crate) const NEW: Self = Self::Pending(LeadingLineEnds::None);
 
-    pub(crate) fn has_ended(self) -> bool {
-        matches!(self, Line::Strict | Line::Bad)
+    pub(crate) fn is_complete(self) -> bool {
+        matches!(self, RequestLineState::Valid | RequestLineState::Invalid)
     }
 
     /// Takes the line ends that come before the request line, and returns how many of these bytes they are.
-    pub(crate) fn take_line_ends(&mut self, bytes: &[u8]) -> usize {
-        let Line::Before(before) = *self else { return 0 };
+    pub(crate) fn consume_line_ends(&mut self, bytes: &[u8]) -> usize {
+        let RequestLineState::Pending(before) = *self else { return 0 };
         let count = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        *self = Line::Before(bytes[..count].iter().fold(before, |ends, byte| ends.after(*byte)));
+        *self = RequestLineState::Pending(bytes[..count].iter().fold(before, |ends, byte| ends.advance(*byte)));
         count
     }
 
     /// Takes what follows them.
-    pub(crate) fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn consume(&mut self, bytes: &[u8]) {
         let mut spaces = match *self {
-            Line::Before(LineEnds::None | LineEnds::One) => 0,
-            Line::Before(LineEnds::Cr | LineEnds::Wrong) => return *self = Line::Bad,
-            Line::Reading { spaces } => spaces,
-            Line::Strict | Line::Bad => return,
+            RequestLineState::Pending(LeadingLineEnds::None | LeadingLineEnds::OneEmptyLine) => 0,
+            RequestLineState::Pending(LeadingLineEnds::Cr | LeadingLineEnds::Invalid) => {
+                return *self = RequestLineState::Invalid;
+            }
+            RequestLineState::InProgress { spaces } => spaces,
+            RequestLineState::Valid | RequestLineState::Invalid => return,
         };
         for byte in bytes {
             match byte {
-                b'\r' => return *self = if spaces == 2 { Line::Strict } else { Line::Bad },
+                b'\r' => return *self = if spaces == 2 { RequestLineState::Valid } else { RequestLineState::Invalid },
                 b' ' => spaces = spaces.saturating_add(1),
                 // A fragment has no place in a request, and the parser would drop it unseen.
-                b'#' => return *self = Line::Bad,
+                b'#' => return *self = RequestLineState::Invalid,
                 0x21..=0x7e => {}
-                _ => return *self = Line::Bad,
+                _ => return *self = RequestLineState::Invalid,
             }
         }
-        *self = Line::Reading { spaces };
+        *self = RequestLineState::InProgress { spaces };
     }
 }
 
-impl LineEnds {
-    fn after(self, byte: u8) -> Self {
+impl LeadingLineEnds {
+    fn advance(self, byte: u8) -> Self {
         match (self, byte) {
-            (LineEnds::None, b'\r') => LineEnds::Cr,
-            (LineEnds::Cr, b'\n') => LineEnds::One,
-            _ => LineEnds::Wrong,
+            (LeadingLineEnds::None, b'\r') => LeadingLineEnds::Cr,
+            (LeadingLineEnds::Cr, b'\n') => LeadingLineEnds::OneEmptyLine,
+            _ => LeadingLineEnds::Invalid,
         }
     }
 }
@@ -78,13 +80,13 @@ mod tests {
 
     /// Judges a text in pieces of every length.
     #[track_caller]
-    fn check(text: &str, expected: Line) {
+    fn check(text: &str, expected: RequestLineState) {
         for piece in 1..=text.len() {
-            let mut line = Line::NEW;
+            let mut line = RequestLineState::NEW;
             for mut bytes in text.as_bytes().chunks(piece) {
-                bytes = &bytes[line.take_line_ends(bytes)..];
+                bytes = &bytes[line.consume_line_ends(bytes)..];
                 if !bytes.is_empty() {
-                    line.take(bytes);
+                    line.consume(bytes);
                 }
             }
             assert_eq!(line, expected, "{text:?} in pieces of {piece}");
@@ -93,19 +95,19 @@ mod tests {
 
     #[test]
     fn a_line_has_two_spaces_and_one_empty_line_before_it_at_most() {
-        check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Line::Strict);
-        check("\r\nGET / HTTP/1.1\r\n", Line::Strict);
-        check("\r\nGET /", Line::Reading { spaces: 1 });
-        check("\r", Line::Before(LineEnds::Cr));
-        check("\r\n", Line::Before(LineEnds::One));
-        check("\r\n\r\n\r\n", Line::Before(LineEnds::Wrong));
+        check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLineState::Valid);
+        check("\r\nGET / HTTP/1.1\r\n", RequestLineState::Valid);
+        check("\r\nGET /", RequestLineState::InProgress { spaces: 1 });
+        check("\r", RequestLineState::Pending(LeadingLineEnds::Cr));
+        check("\r\n", RequestLineState::Pending(LeadingLineEnds::OneEmptyLine));
+        check("\r\n\r\n\r\n", RequestLineState::Pending(LeadingLineEnds::Invalid));
         for bad in ["\r\n\r\n", "\n", "\r", "\r\n\r", "\r\n\n", "\n\r", "\r\r\n", " ", "\r\n ", "\0"] {
-            check(&format!("{bad}GET / HTTP/1.1\r\n"), Line::Bad);
+            check(&format!("{bad}GET / HTTP/1.1\r\n"), RequestLineState::Invalid);
         }
         for bad in
             ["GET  / HTTP/1.1\r\n", "GET /\r\n", "GET /# HTTP/1.1\r\n", "GET / HTTP/1.1\n", "GET\t/ HTTP/1.1\r\n"]
         {
-            check(bad, Line::Bad);
+            check(bad, RequestLineState::Invalid);
         }
     }
 }

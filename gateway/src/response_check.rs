@@ -6,12 +6,12 @@ use memchr::memchr;
 
 /// A header that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedHeader {
     pub(crate) status: u16,
     /// Bytes up to the end of the header.
     pub(crate) length: usize,
     pub(crate) body: AnnouncedBody,
-    pub(crate) version: MinorVersion,
+    pub(crate) version: HttpVersion,
     pub(crate) upgrade: Upgrade,
 }
 
@@ -20,12 +20,12 @@ pub(crate) struct Checked {
 pub(crate) enum AnnouncedBody {
     None,
     Length,
-    Chunks,
+    Chunked,
 }
 
 /// The version of HTTP that a response is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MinorVersion {
+pub(crate) enum HttpVersion {
     Http10,
     Http11,
 }
@@ -40,38 +40,38 @@ pub(crate) enum Upgrade {
 
 /// Why a response cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum ResponseError {
     StatusLine,
     FoldedField,
     ContentLength,
     TransferEncoding,
     BothFramings,
-    UnaskedSwitch,
+    UnrequestedUpgrade,
 }
 
-impl Fault {
+impl ResponseError {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Fault::StatusLine => "the response has no valid status line",
-            Fault::FoldedField => "the response has a folded header field",
-            Fault::ContentLength => "the response has no single valid Content-Length",
-            Fault::TransferEncoding => "the response has another Transfer-Encoding than a single chunked",
-            Fault::BothFramings => "the response has a Content-Length and a Transfer-Encoding",
-            Fault::UnaskedSwitch => "the response switches to a protocol that was not asked for",
+            ResponseError::StatusLine => "the response has no valid status line",
+            ResponseError::FoldedField => "the response has a folded header field",
+            ResponseError::ContentLength => "the response has no single valid Content-Length",
+            ResponseError::TransferEncoding => "the response has another Transfer-Encoding than a single chunked",
+            ResponseError::BothFramings => "the response has a Content-Length and a Transfer-Encoding",
+            ResponseError::UnrequestedUpgrade => "the response switches to a protocol that was not asked for",
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ResponseError {}
 
 /// Checks a header that the bytes begin with. Returns nothing if its end is not among them.
-pub(crate) fn check(bytes: &[u8]) -> Result<Option<Checked>, Fault> {
+pub(crate) fn check(bytes: &[u8]) -> Result<Option<CheckedHeader>, ResponseError> {
     let mut lines = Lines { bytes, at: 0 };
     let status_line = loop {
         match lines.next() {
@@ -90,8 +90,8 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Option<Checked>, Fault> {
             None => return Ok(None),
         }
     }
-    let body = framing.announced(version)?;
-    Ok(Some(Checked { status, length: lines.at, body, version, upgrade: framing.upgrade }))
+    let body = framing.announced_body(version)?;
+    Ok(Some(CheckedHeader { status, length: lines.at, body, version, upgrade: framing.upgrade }))
 }
 
 /// Complete lines without their ends.
@@ -111,12 +111,12 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-fn parse_status_line(line: &[u8]) -> Result<(MinorVersion, u16), Fault> {
-    let (version, rest) = line.split_at_checked(9).ok_or(Fault::StatusLine)?;
+fn parse_status_line(line: &[u8]) -> Result<(HttpVersion, u16), ResponseError> {
+    let (version, rest) = line.split_at_checked(9).ok_or(ResponseError::StatusLine)?;
     let version = match version {
-        b"HTTP/1.1 " => MinorVersion::Http11,
-        b"HTTP/1.0 " => MinorVersion::Http10,
-        _ => return Err(Fault::StatusLine),
+        b"HTTP/1.1 " => HttpVersion::Http11,
+        b"HTTP/1.0 " => HttpVersion::Http10,
+        _ => return Err(ResponseError::StatusLine),
     };
     match rest {
         [first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9']
@@ -124,7 +124,7 @@ fn parse_status_line(line: &[u8]) -> Result<(MinorVersion, u16), Fault> {
             let digit = |byte: &u8| u16::from(byte - b'0');
             Ok((version, digit(first) * 100 + digit(second) * 10 + digit(third)))
         }
-        _ => Err(Fault::StatusLine),
+        _ => Err(ResponseError::StatusLine),
     }
 }
 
@@ -143,16 +143,16 @@ impl Default for Framing {
 }
 
 impl Framing {
-    fn add(&mut self, line: &[u8]) -> Result<(), Fault> {
+    fn add(&mut self, line: &[u8]) -> Result<(), ResponseError> {
         match line.first() {
-            Some(b' ' | b'\t') => Err(Fault::FoldedField),
+            Some(b' ' | b'\t') => Err(ResponseError::FoldedField),
             // All others are none of these three fields.
             Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U') => self.add_field(line),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn add_field(&mut self, line: &[u8]) -> Result<(), Fault> {
+    fn add_field(&mut self, line: &[u8]) -> Result<(), ResponseError> {
         // What is no field at all is refused by the parser.
         let Some(colon) = memchr(b':', line) else { return Ok(()) };
         let (name, value) = (line[..colon].trim_ascii_end(), &line[colon + 1..]);
@@ -162,7 +162,7 @@ impl Framing {
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.encodings += 1;
             let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-            return if is_chunked { Ok(()) } else { Err(Fault::TransferEncoding) };
+            return if is_chunked { Ok(()) } else { Err(ResponseError::TransferEncoding) };
         }
         if name.eq_ignore_ascii_case(b"upgrade") {
             let is_websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket");
@@ -172,22 +172,22 @@ impl Framing {
     }
 
     /// Equal lengths are one (RFC 9110 section 8.6).
-    fn add_length(&mut self, text: &[u8]) -> Result<(), Fault> {
-        let length = parse_length(text).ok_or(Fault::ContentLength)?;
+    fn add_length(&mut self, text: &[u8]) -> Result<(), ResponseError> {
+        let length = parse_length(text).ok_or(ResponseError::ContentLength)?;
         if self.length.is_some_and(|other| other != length) {
-            return Err(Fault::ContentLength);
+            return Err(ResponseError::ContentLength);
         }
         self.length = Some(length);
         Ok(())
     }
 
-    fn announced(&self, version: MinorVersion) -> Result<AnnouncedBody, Fault> {
+    fn announced_body(&self, version: HttpVersion) -> Result<AnnouncedBody, ResponseError> {
         match (self.encodings, self.length) {
             (0, None | Some(0)) => Ok(AnnouncedBody::None),
             (0, Some(_)) => Ok(AnnouncedBody::Length),
-            (_, Some(_)) => Err(Fault::BothFramings),
-            (1, None) if version == MinorVersion::Http11 => Ok(AnnouncedBody::Chunks),
-            (_, None) => Err(Fault::TransferEncoding),
+            (_, Some(_)) => Err(ResponseError::BothFramings),
+            (1, None) if version == HttpVersion::Http11 => Ok(AnnouncedBody::Chunked),
+            (_, None) => Err(ResponseError::TransferEncoding),
         }
     }
 }
@@ -220,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_found_before_the_end_of_the_header() {
-        assert_eq!(check(b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\n"), Err(Fault::FoldedField));
-        assert_eq!(check(b"SSH-2.0-x\r\n"), Err(Fault::StatusLine));
-        assert_eq!(check(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n"), Err(Fault::ContentLength));
+    fn error_is_reported_before_the_end_of_the_header() {
+        assert_eq!(check(b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\n"), Err(ResponseError::FoldedField));
+        assert_eq!(check(b"SSH-2.0-x\r\n"), Err(ResponseError::StatusLine));
+        assert_eq!(check(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n"), Err(ResponseError::ContentLength));
     }
 
     #[test]
-    fn the_upgrade_is_known() {
+    fn upgrade_is_classified() {
         let upgrade = |value: &str| {
             let text = format!("HTTP/1.1 101 S\r\n{value}\r\n");
             check(text.as_bytes()).unwrap().map(|checked| checked.upgrade)

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 
-use gatepost_domain::header_name::FoldedName;
+use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::host;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
 use http::Method;
 use http::header::AUTHORIZATION;
 
-use crate::options::{Auth, CredentialPlace, RouteOptions};
+use crate::options::{Auth, CredentialLocation, RouteOptions};
 
 /// A route, ready to be asked.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ pub(crate) struct Route {
     /// Its label in metrics and in the access log.
     pub(crate) name: String,
     pub(crate) auth: Auth,
-    pub(crate) credential: Vec<CredentialPlace>,
+    pub(crate) credential: Vec<CredentialLocation>,
     pub(crate) requirement: Requirement,
     /// Index of its upstream.
-    pub(crate) upstream: usize,
+    pub(crate) upstream_index: usize,
     /// Headers in which this route's credential may stand.
-    pub(crate) credential_names: Vec<FoldedName>,
+    pub(crate) credential_headers: Vec<NormalizedHeaderName>,
     /// The methods of all routes with this host and path, for answers to other ones.
     pub(crate) allow: String,
     host: Option<String>,
@@ -35,79 +35,87 @@ pub(crate) struct Route {
 pub(crate) struct Routes {
     routes: Vec<Route>,
     /// Headers in which any of them looks for a credential.
-    credential_names: Vec<FoldedName>,
+    credential_headers: Vec<NormalizedHeaderName>,
 }
 
 /// Where a request goes.
 #[derive(Debug)]
-pub(crate) enum Found<'a> {
+pub(crate) enum RouteMatch<'a> {
     /// Here: the route and its place in the table.
-    Route(usize, &'a Route),
+    Matched(usize, &'a Route),
     /// Nowhere with this method, but here with others.
-    OtherMethods(&'a Route),
+    MethodNotAllowed(&'a Route),
     /// Nowhere.
-    Nothing,
+    NotFound,
 }
 
 impl Routes {
     /// Orders the routes. `upstream` tells the index of an upstream's name; the first name that it does
     /// not know is the error.
-    pub(crate) fn new(options: Vec<RouteOptions>, upstream: impl Fn(&str) -> Option<usize>) -> Result<Self, String> {
+    pub(crate) fn new(
+        options: Vec<RouteOptions>,
+        find_upstream: impl Fn(&str) -> Option<usize>,
+    ) -> Result<Self, String> {
         let mut routes = Vec::with_capacity(options.len());
         for route in options {
-            let upstream = upstream(&route.upstream).ok_or_else(|| route.upstream.clone())?;
+            let upstream_index = find_upstream(&route.upstream).ok_or_else(|| route.upstream.clone())?;
             routes.push(Route {
-                credential_names: route.credential.iter().map(credential_name).collect(),
+                credential_headers: route.credential.iter().map(credential_header).collect(),
                 allow: String::new(),
                 name: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path),
                 auth: route.auth,
                 credential: route.credential,
                 requirement: route.requirement,
-                upstream,
+                upstream_index,
                 host: route.host,
                 path: route.path,
                 methods: route.methods,
             });
         }
-        routes.sort_by(|one, other| order(one).cmp(&order(other)));
-        for place in 0..routes.len() {
-            let allow = allow(&routes, &routes[place]);
-            routes[place].allow = allow;
+        routes.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
+        for index in 0..routes.len() {
+            let allow = allowed_methods(&routes, &routes[index]);
+            routes[index].allow = allow;
         }
-        let mut credential_names: Vec<FoldedName> = Vec::new();
-        for name in routes.iter().flat_map(|route| &route.credential_names) {
-            if !credential_names.contains(name) {
-                credential_names.push(name.clone());
+        let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
+        for name in routes.iter().flat_map(|route| &route.credential_headers) {
+            if !credential_headers.contains(name) {
+                credential_headers.push(name.clone());
             }
         }
-        Ok(Self { routes, credential_names })
+        Ok(Self { routes, credential_headers })
     }
 
     /// Finds the route of a request. Host and path decide first: a method that the routes there do not take is
     /// not looked for under a shorter path, where less may be asked of it.
-    pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> Found<'_> {
-        let is_here = |route: &Route| {
-            route.host.as_deref().is_none_or(|name| host::is_same(name, host)) && path.starts_with_prefix(&route.path)
+    pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> RouteMatch<'_> {
+        let is_match = |route: &Route| {
+            route.host.as_deref().is_none_or(|name| host::is_same_host(name, host))
+                && path.starts_with_prefix(&route.path)
         };
-        let Some(first) = self.routes.iter().position(is_here) else { return Found::Nothing };
-        let beside =
-            self.routes.iter().enumerate().skip(first).take_while(|(_, route)| is_beside(&self.routes[first], route));
-        for (place, route) in beside {
+        let Some(first) = self.routes.iter().position(is_match) else { return RouteMatch::NotFound };
+        let candidates = self
+            .routes
+            .iter()
+            .enumerate()
+            .skip(first)
+            .take_while(|(_, route)| has_same_host_and_path(&self.routes[first], route));
+        for (index, route) in candidates {
             if route.methods.is_empty() || route.methods.contains(method) {
-                return Found::Route(place, route);
+                return RouteMatch::Matched(index, route);
             }
         }
-        Found::OtherMethods(&self.routes[first])
+        RouteMatch::MethodNotAllowed(&self.routes[first])
     }
 
     /// The route at a place that [`Routes::find`] answered.
-    pub(crate) fn at(&self, place: usize) -> Option<&Route> {
-        self.routes.get(place)
+    pub(crate) fn get(&self, index: usize) -> Option<&Route> {
+        self.routes.get(index)
     }
 
     /// Headers in which a credential may stand: at a place, or of all routes where a request has none.
-    pub(crate) fn credential_names(&self, place: Option<usize>) -> &[FoldedName] {
-        place.and_then(|place| self.at(place)).map_or(&self.credential_names, |route| &route.credential_names)
+    pub(crate) fn credential_headers(&self, index: Option<usize>) -> &[NormalizedHeaderName] {
+        index.and_then(|place| self.get(place)).map_or(&self.credential_headers, |route| &route.credential_headers)
     }
 
     /// The names of all routes, by place.
@@ -117,24 +125,24 @@ impl Routes {
 }
 
 /// The longest path first, then who names a host, then routes with the same host and path beside each other.
-fn order(route: &Route) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
+fn sort_key(route: &Route) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
     let is_any_host = route.host.is_none();
     (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())
 }
 
-fn is_beside(one: &Route, other: &Route) -> bool {
+fn has_same_host_and_path(one: &Route, other: &Route) -> bool {
     one.host == other.host && one.path == other.path
 }
 
-fn allow(routes: &[Route], of: &Route) -> String {
-    let methods = routes.iter().filter(|route| is_beside(of, route)).flat_map(|route| &route.methods);
+fn allowed_methods(routes: &[Route], like: &Route) -> String {
+    let methods = routes.iter().filter(|route| has_same_host_and_path(like, route)).flat_map(|route| &route.methods);
     methods.map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn credential_name(place: &CredentialPlace) -> FoldedName {
-    FoldedName::new(match place {
-        CredentialPlace::Authorization => AUTHORIZATION.as_str(),
-        CredentialPlace::Header(name) => name.as_str(),
+fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
+    NormalizedHeaderName::new(match location {
+        CredentialLocation::Authorization => AUTHORIZATION.as_str(),
+        CredentialLocation::Header(name) => name.as_str(),
     })
 }
 
@@ -157,9 +165,9 @@ mod tests {
 
     fn check(routes: &Routes, method: Method, host: &str, path: &str, expected: &str) {
         let found = match routes.find(host, &CanonicalPath::parse(path).unwrap(), &method) {
-            Found::Route(_, route) => route.name.clone(),
-            Found::OtherMethods(route) => format!("only {}", route.allow),
-            Found::Nothing => "nothing".to_owned(),
+            RouteMatch::Matched(_, route) => route.name.clone(),
+            RouteMatch::MethodNotAllowed(route) => format!("only {}", route.allow),
+            RouteMatch::NotFound => "nothing".to_owned(),
         };
         assert_eq!(found, expected, "{method} {host}{path}");
     }

@@ -21,31 +21,31 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::client_counts::ClientCounts;
-use crate::connection::{App, Connections};
+use crate::connection_handler::{App, ConnectionHandler};
 use crate::connector::UpstreamConnector;
+use crate::header_sanitizer::HeaderSanitizer;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::options::{GatewayOptions, Limits};
+use crate::per_client_limiter::PerClientLimiter;
 use crate::proxy::Proxy;
 use crate::request_id::RequestIds;
 use crate::route::Routes;
-use crate::strip::Stripper;
 use crate::upstream::{MAX_RETRIES, Upstream};
 
 /// Tasks that accept connections. More than one spreads them over cores at once.
 const ACCEPTORS: usize = 2;
 /// Bytes of lines of the access log that wait for their writer.
-const MAX_LOG_BYTES: usize = 8 << 20;
+const MAX_LOG_BUFFER_BYTES: usize = 8 << 20;
 /// Between two tries to listen again after a panic.
-const PAUSE_BEFORE_BINDING: Duration = Duration::from_millis(50);
+const REBIND_DELAY: Duration = Duration::from_millis(50);
 /// Idle connections kept to upstreams.
-const UPSTREAM_POOL: usize = 1024;
+const UPSTREAM_POOL_SIZE: usize = 1024;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NotStarted(String);
+pub struct StartError(String);
 
 /// A gateway that listens.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ pub struct Gateway {
 }
 
 /// Takes the address, so that a port that is busy is told before anything else starts.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, NotStarted> {
-    let failed = |error: std::io::Error| NotStarted(format!("cannot listen on {address}: {error}"));
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let start_error = |error: std::io::Error| StartError(format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).map_err(start_error)?;
+    listener.set_nonblocking(true).map_err(start_error)?;
     Ok(listener)
 }
 
@@ -73,17 +73,17 @@ impl Gateway {
         verifier: Arc<Verifier>,
         clock: Arc<dyn Clock>,
         registry: &Registry,
-    ) -> Result<Self, NotStarted> {
-        let address = listener.local_addr().map_err(|error| NotStarted(error.to_string()))?;
+    ) -> Result<Self, StartError> {
+        let address = listener.local_addr().map_err(|error| StartError(error.to_string()))?;
         let in_flight = InFlight::default();
         let limits = options.limits.clone();
-        let proxy = proxy(options, verifier, clock, registry, in_flight.clone()).await?;
+        let proxy = build_proxy(options, verifier, clock, registry, in_flight.clone()).await?;
         let (metrics, log_writer) = (Arc::clone(&proxy.metrics), Arc::clone(&proxy.log_writer));
         let (stop, stopped) = watch::channel(false);
-        let mut bound = Some(listener);
+        let mut initial_listener = Some(listener);
         let serving = supervise(Task::GatewayListener, move || {
-            let service = service(proxy.clone(), Arc::clone(&metrics), limits.clone());
-            serve(bound.take(), address, service, stopped.clone())
+            let service = build_service(proxy.clone(), Arc::clone(&metrics), limits.clone());
+            serve(initial_listener.take(), address, service, stopped.clone())
         });
         Ok(Self { address, stop, in_flight, log_writer, serving })
     }
@@ -100,60 +100,60 @@ impl Gateway {
         let drained = async {
             // It ends when its connections have been told.
             drop((&mut self.serving).await);
-            self.in_flight.none().await;
+            self.in_flight.wait_idle().await;
         };
         // Too late is told by the count.
         drop(tokio::time::timeout(deadline, drained).await);
         self.serving.abort();
-        self.log_writer.written().await;
+        self.log_writer.flush().await;
         self.in_flight.count()
     }
 }
 
-async fn proxy(
+async fn build_proxy(
     options: GatewayOptions,
     verifier: Arc<Verifier>,
     clock: Arc<dyn Clock>,
     registry: &Registry,
     in_flight: InFlight,
-) -> Result<Proxy, NotStarted> {
+) -> Result<Proxy, StartError> {
     let mut upstreams = Vec::with_capacity(options.upstreams.len());
     for upstream in &options.upstreams {
-        upstreams.push(Upstream::resolve(upstream).await.map_err(NotStarted)?);
+        upstreams.push(Upstream::resolve(upstream).await.map_err(StartError)?);
     }
     let index = |name: &str| options.upstreams.iter().position(|upstream| upstream.name == name);
     let routes =
-        Routes::new(options.routes, index).map_err(|name| NotStarted(format!("there is no upstream {name}")))?;
+        Routes::new(options.routes, index).map_err(|name| StartError(format!("there is no upstream {name}")))?;
     let metrics =
-        Metrics::register(registry, routes.names()).map_err(|error| NotStarted(format!("metrics: {error}")))?;
-    let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BYTES, metrics.dropped_lines.clone())
-        .map_err(|error| NotStarted(format!("the access log: {error}")))?;
+        Metrics::register(registry, routes.names()).map_err(|error| StartError(format!("metrics: {error}")))?;
+    let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BUFFER_BYTES, metrics.dropped_lines.clone())
+        .map_err(|error| StartError(format!("the access log: {error}")))?;
     Ok(Proxy {
         routes: Arc::new(routes),
         upstreams: upstreams.into(),
         verifier,
         trusted_proxies: options.trusted_proxies.into(),
-        stripper: Arc::new(Stripper::new(options.strip, options.pass_headers)),
+        sanitizer: Arc::new(HeaderSanitizer::new(options.strip, options.pass_headers)),
         limits: options.limits,
         metrics: Arc::new(metrics),
         log_writer: Arc::new(log_writer),
         request_ids: Arc::new(RequestIds::new()),
         in_flight,
-        of_clients: ClientCounts::default(),
+        requests_per_client: PerClientLimiter::default(),
         clock,
     })
 }
 
 fn server_conf() -> ServerConf {
-    ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL, ..ServerConf::default() }
+    ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL_SIZE, ..ServerConf::default() }
 }
 
 /// Pingora's service for these connections. That they speak a protocol of their own is the way to serve them ourselves,
 /// and to connect to upstreams ourselves.
-fn service(proxy: Proxy, metrics: Arc<Metrics>, limits: Limits) -> Service<App> {
+fn build_service(proxy: Proxy, metrics: Arc<Metrics>, limits: Limits) -> Service<App> {
     let conf = Arc::new(server_conf());
     let connector = UpstreamConnector::new(ConnectorOptions::from_server_conf(&conf), limits.clone());
-    let connections = Arc::new(Connections::new(metrics, limits, Arc::clone(&proxy.trusted_proxies)));
+    let connections = Arc::new(ConnectionHandler::new(metrics, limits, Arc::clone(&proxy.trusted_proxies)));
     let on_connection: ProcessCustomSession<Proxy, UpstreamConnector> =
         Arc::new(move |app: Arc<App>, stream: Stream, shutdown: &ShutdownWatch| {
             let (connections, shutdown) = (Arc::clone(&connections), shutdown.clone());
@@ -180,14 +180,14 @@ impl Drop for StopAcceptors {
 /// Runs Pingora's listening service on this runtime: on the socket that was bound before, or, after a panic, on one that
 /// is bound as soon as the acceptors of the run before have given the address up.
 async fn serve(
-    bound: Option<TcpListener>,
+    initial_listener: Option<TcpListener>,
     address: SocketAddr,
     service: Service<App>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let listener = match bound {
+    let listener = match initial_listener {
         Some(listener) => listener,
-        None => bind_again(address).await,
+        None => rebind(address).await,
     };
     let (stop, shutdown) = watch::channel(false);
     let acceptors = StopAcceptors(stop);
@@ -205,13 +205,13 @@ async fn serve(
     serving.await;
 }
 
-async fn bind_again(address: SocketAddr) -> TcpListener {
+async fn rebind(address: SocketAddr) -> TcpListener {
     loop {
         match bind(address) {
             Ok(listener) => return listener,
             Err(error) => tracing::debug!(%error, "listening again waits"),
         }
-        tokio::time::sleep(PAUSE_BEFORE_BINDING).await;
+        tokio::time::sleep(REBIND_DELAY).await;
     }
 }
 

@@ -10,10 +10,10 @@ use pingora::upstreams::peer::HttpPeer;
 
 use crate::connector;
 use crate::options::{Limits, UpstreamOptions};
-use crate::upstream_stream::Asked;
+use crate::upstream_stream::RequestedUpgrade;
 
 /// How long a server that could not be reached is left out.
-const LEFT_OUT_FOR: Duration = Duration::from_secs(2);
+const EJECTION_TIME: Duration = Duration::from_secs(2);
 /// How long resolving the name of a server may take.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a request may be sent anew to another server, where that is safe.
@@ -31,13 +31,13 @@ struct Server {
     address: SocketAddr,
     host: HeaderValue,
     /// The address in words, for each line of the access log.
-    text: String,
+    address_text: String,
     /// Uptime in ms until which it is left out.
-    left_out_until_ms: AtomicU64,
+    ejected_until_ms: AtomicU64,
 }
 
 /// What is wrong with the names of upstreams now: each that does not resolve, in words.
-pub async fn unresolved(upstreams: &[UpstreamOptions]) -> Vec<String> {
+pub async fn resolution_errors(upstreams: &[UpstreamOptions]) -> Vec<String> {
     let resolved = futures::future::join_all(upstreams.iter().map(Upstream::resolve)).await;
     resolved.into_iter().filter_map(Result::err).collect()
 }
@@ -70,45 +70,45 @@ impl Upstream {
         let now = clock.uptime();
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let mut in_turn = (0..count).map(|step| start.wrapping_add(step) % count);
-        let is_in = |place: &usize| self.servers[*place].left_out_until_ms.load(Ordering::Relaxed) <= now.as_ms();
-        in_turn.find(is_in).unwrap_or(start % count)
+        let is_available = |index: &usize| self.servers[*index].ejected_until_ms.load(Ordering::Relaxed) <= now.as_ms();
+        in_turn.find(is_available).unwrap_or(start % count)
     }
 
-    pub(crate) fn address(&self, place: usize) -> SocketAddr {
-        self.servers[place].address
+    pub(crate) fn address(&self, index: usize) -> SocketAddr {
+        self.servers[index].address
     }
 
     /// The server's name as it is configured, for requests of HTTP/1.0 that name no host.
-    pub(crate) fn host(&self, place: usize) -> HeaderValue {
-        self.servers[place].host.clone()
+    pub(crate) fn host_header(&self, index: usize) -> HeaderValue {
+        self.servers[index].host.clone()
     }
 
-    pub(crate) fn text(&self, place: usize) -> &str {
-        &self.servers[place].text
+    pub(crate) fn address_text(&self, index: usize) -> &str {
+        &self.servers[index].address_text
     }
 
     /// Leaves a server out for a while.
-    pub(crate) fn could_not_reach(&self, place: usize, now: Uptime) {
-        let until_ms = now.as_ms() + LEFT_OUT_FOR.as_millis() as u64;
-        self.servers[place].left_out_until_ms.store(until_ms, Ordering::Relaxed);
+    pub(crate) fn eject(&self, index: usize, now: Uptime) {
+        let until_ms = now.as_ms() + EJECTION_TIME.as_millis() as u64;
+        self.servers[index].ejected_until_ms.store(until_ms, Ordering::Relaxed);
     }
 }
 
 impl Server {
     fn new(address: SocketAddr, host: HeaderValue) -> Self {
-        Self { address, host, text: address.to_string(), left_out_until_ms: AtomicU64::new(0) }
+        Self { address, host, address_text: address.to_string(), ejected_until_ms: AtomicU64::new(0) }
     }
 }
 
 /// How a server is talked to: plain HTTP/1.1, every wait bounded, that for a WebSocket by the stream itself.
-pub(crate) fn peer(address: SocketAddr, asked: Asked, limits: &Limits) -> HttpPeer {
+pub(crate) fn http_peer(address: SocketAddr, upgrade: RequestedUpgrade, limits: &Limits) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     peer.options.alpn = connector::checked_protocol();
     peer.options.connection_timeout = Some(limits.connect_timeout);
     peer.options.total_connection_timeout = Some(limits.connect_timeout);
-    peer.options.read_timeout = match asked {
-        Asked::Response | Asked::OtherSwitch => Some(limits.upstream_timeout),
-        Asked::WebSocket => None,
+    peer.options.read_timeout = match upgrade {
+        RequestedUpgrade::None | RequestedUpgrade::Other => Some(limits.upstream_timeout),
+        RequestedUpgrade::WebSocket => None,
     };
     peer.options.write_timeout = Some(limits.upstream_timeout);
     peer.options.idle_timeout = Some(limits.upstream_idle);

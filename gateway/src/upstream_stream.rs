@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::options::Limits;
-use crate::response_check::{self, AnnouncedBody, Checked, Fault, MinorVersion, Upgrade};
+use crate::response_check::{self, AnnouncedBody, CheckedHeader, HttpVersion, ResponseError, Upgrade};
 
 /// A stream to an upstream whose responses are checked.
 pub(crate) struct UpstreamStream {
@@ -40,7 +40,7 @@ pub(crate) struct UpstreamStream {
     /// Whether nothing was written since it was last sent.
     is_flushed: bool,
     /// Only made for a WebSocket.
-    alarm: Option<Pin<Box<Sleep>>>,
+    idle_timer: Option<Pin<Box<Sleep>>>,
     last_active: Instant,
 }
 
@@ -64,25 +64,25 @@ enum Stage {
     /// Whatever a WebSocket carries.
     WebSocket,
     /// Nothing further: the rest cannot be told from a response.
-    Spent,
+    Unusable,
 }
 
 /// What a request asks its upstream for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Response,
+pub(crate) enum RequestedUpgrade {
+    None,
     WebSocket,
     /// A switch that is not passed on, so a response.
-    OtherSwitch,
+    Other,
 }
 
 /// Begins a request on the stream that has this digest.
-pub(crate) fn begin(digest: Option<&Digest>, asked: Asked) {
+pub(crate) fn begin_exchange(digest: Option<&Digest>, upgrade: RequestedUpgrade) {
     let user_data = digest.and_then(|digest| digest.proxy_digest.as_ref()?.user_data.as_ref());
     if let Some(exchange) = user_data.and_then(|data| data.downcast_ref::<Arc<Exchange>>()) {
-        exchange.set(match asked {
-            Asked::Response | Asked::OtherSwitch => Stage::Header,
-            Asked::WebSocket => Stage::HandshakeRequest,
+        exchange.set(match upgrade {
+            RequestedUpgrade::None | RequestedUpgrade::Other => Stage::Header,
+            RequestedUpgrade::WebSocket => Stage::HandshakeRequest,
         });
     }
 }
@@ -93,7 +93,7 @@ impl Exchange {
     }
 
     fn stage(&self) -> Stage {
-        Stage::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Stage::Spent)
+        Stage::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Stage::Unusable)
     }
 }
 
@@ -106,22 +106,22 @@ impl Stage {
         Self::Body,
         Self::HandshakeBody,
         Self::WebSocket,
-        Self::Spent,
+        Self::Unusable,
     ];
 
     /// What comes after a header. A header of an interim response is followed by another one.
-    fn after(self, header: Checked) -> Result<Self, Fault> {
+    fn advance(self, header: CheckedHeader) -> Result<Self, ResponseError> {
         match (header.status, self) {
             (101, Stage::HandshakeHeader)
-                if header.version == MinorVersion::Http11 && header.upgrade != Upgrade::Other =>
+                if header.version == HttpVersion::Http11 && header.upgrade != Upgrade::Other =>
             {
                 Ok(Stage::WebSocket)
             }
-            (101, _) => Err(Fault::UnaskedSwitch),
+            (101, _) => Err(ResponseError::UnrequestedUpgrade),
             (100..=199, _) => Ok(self),
             // They have no body, so whatever comes is no response.
-            (204, _) if header.body != AnnouncedBody::None => Ok(Stage::Spent),
-            (304, _) if header.body == AnnouncedBody::Chunks => Ok(Stage::Spent),
+            (204, _) if header.body != AnnouncedBody::None => Ok(Stage::Unusable),
+            (304, _) if header.body == AnnouncedBody::Chunked => Ok(Stage::Unusable),
             (_, Stage::HandshakeHeader) => Ok(Stage::HandshakeBody),
             (_, _) => Ok(Stage::Body),
         }
@@ -142,13 +142,13 @@ impl UpstreamStream {
             handshake_timeout: limits.upstream_timeout,
             websocket_idle: limits.websocket_idle,
             is_flushed: true,
-            alarm: None,
+            idle_timer: None,
             last_active: Instant::now(),
         })
     }
 
     /// Checks bytes that came while a header is expected.
-    fn check_header(&mut self, bytes: &[u8], mut stage: Stage) -> Result<Stage, Fault> {
+    fn check_header(&mut self, bytes: &[u8], mut stage: Stage) -> Result<Stage, ResponseError> {
         let gathered;
         let mut rest = if self.header.is_empty() {
             bytes
@@ -162,19 +162,19 @@ impl UpstreamStream {
                 self.header = rest.to_vec();
                 break;
             };
-            stage = stage.after(checked)?;
+            stage = stage.advance(checked)?;
             rest = &rest[checked.length..];
         }
         Ok(stage)
     }
 
-    fn took(&mut self, bytes: &[u8], stage: Stage) -> io::Result<()> {
+    fn on_read(&mut self, bytes: &[u8], stage: Stage) -> io::Result<()> {
         match stage {
-            Stage::Body | Stage::Spent | Stage::HandshakeRequest => return Ok(()),
+            Stage::Body | Stage::Unusable | Stage::HandshakeRequest => return Ok(()),
             Stage::HandshakeBody | Stage::WebSocket => self.last_active = Instant::now(),
             Stage::Header | Stage::HandshakeHeader => {
                 let checked = self.check_header(bytes, stage);
-                self.exchange.set(*checked.as_ref().unwrap_or(&Stage::Spent));
+                self.exchange.set(*checked.as_ref().unwrap_or(&Stage::Unusable));
                 checked.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
                 if stage == Stage::HandshakeHeader {
                     self.last_active = Instant::now();
@@ -185,9 +185,9 @@ impl UpstreamStream {
     }
 
     /// How long nothing may come at this stage; none where Pingora has a time-out.
-    fn silence(&self, stage: Stage) -> Option<Duration> {
+    fn idle_timeout(&self, stage: Stage) -> Option<Duration> {
         match stage {
-            Stage::Header | Stage::Body | Stage::Spent => None,
+            Stage::Header | Stage::Body | Stage::Unusable => None,
             Stage::HandshakeRequest | Stage::HandshakeHeader | Stage::HandshakeBody => Some(self.handshake_timeout),
             Stage::WebSocket => Some(self.websocket_idle),
         }
@@ -195,36 +195,36 @@ impl UpstreamStream {
 
     /// Fails once both sides have been silent for too long.
     #[inline]
-    fn check_silence(&mut self, stage: Stage, context: &mut Context<'_>) -> io::Result<()> {
-        match self.silence(stage) {
+    fn check_idle_timeout(&mut self, stage: Stage, context: &mut Context<'_>) -> io::Result<()> {
+        match self.idle_timeout(stage) {
             None => Ok(()),
-            Some(silence) => self.check_alarm(silence, context),
+            Some(timeout) => self.poll_idle_timer(timeout, context),
         }
     }
 
     #[cold]
-    fn check_alarm(&mut self, silence: Duration, context: &mut Context<'_>) -> io::Result<()> {
-        let deadline = self.last_active + silence;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if alarm.deadline() != deadline {
-            alarm.as_mut().reset(deadline);
+    fn poll_idle_timer(&mut self, timeout: Duration, context: &mut Context<'_>) -> io::Result<()> {
+        let deadline = self.last_active + timeout;
+        let timer = self.idle_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
         }
-        match alarm.as_mut().poll(context) {
+        match timer.as_mut().poll(context) {
             Poll::Pending => Ok(()),
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the upstream was silent for too long")),
         }
     }
 
     /// Notes that bytes go to the upstream, which ends a silence.
-    fn wrote(&mut self) {
+    fn on_write(&mut self) {
         self.is_flushed = false;
-        if self.alarm.is_some() || self.exchange.stage() == Stage::HandshakeRequest {
+        if self.idle_timer.is_some() || self.exchange.stage() == Stage::HandshakeRequest {
             self.last_active = Instant::now();
         }
     }
 
     /// Notes that all that was written is sent. The header of a request is, and at its end nothing more is.
-    fn flushed(&mut self) {
+    fn on_flush(&mut self) {
         if std::mem::replace(&mut self.is_flushed, true) && self.exchange.stage() == Stage::HandshakeRequest {
             self.exchange.set(Stage::HandshakeHeader);
         }
@@ -239,21 +239,21 @@ impl AsyncRead for UpstreamStream {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let stage = this.exchange.stage();
-        if stage == Stage::Spent {
+        if stage == Stage::Unusable {
             // As if it were closed, so that it is not used again.
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         if stage == Stage::HandshakeRequest {
             // What ends this stage is done by the task that reads.
-            this.check_silence(stage, context)?;
+            this.check_idle_timeout(stage, context)?;
             return Poll::Pending;
         }
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(this.took(&buffer.filled()[before..], stage)),
+            Poll::Ready(Ok(())) => Poll::Ready(this.on_read(&buffer.filled()[before..], stage)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                this.check_silence(stage, context)?;
+                this.check_idle_timeout(stage, context)?;
                 Poll::Pending
             }
         }
@@ -262,13 +262,13 @@ impl AsyncRead for UpstreamStream {
 
 impl AsyncWrite for UpstreamStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.wrote();
+        self.on_write();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.flushed();
+        self.on_flush();
         Poll::Ready(Ok(()))
     }
 
@@ -281,7 +281,7 @@ impl AsyncWrite for UpstreamStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wrote();
+        self.on_write();
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -344,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_is_kept() {
+    fn every_stage_round_trips() {
         let exchange = Exchange(AtomicU8::new(0));
         for stage in Stage::ALL {
             exchange.set(stage);

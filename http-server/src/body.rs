@@ -18,9 +18,9 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// A request's body has not come in time.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the body took too long to come: it may take {} s", BODY_DEADLINE.as_secs())]
-pub struct BodyTimedOut;
+pub struct BodyTimeout;
 
-impl BodyTimedOut {
+impl BodyTimeout {
     /// Whether this is what an error comes from.
     pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
         std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
@@ -33,13 +33,13 @@ pub(crate) struct RequestBody {
     activity: Arc<Activity>,
     deadline: Instant,
     /// Made when something is waited for: most bodies are there with the header.
-    due: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
     has_ended: bool,
 }
 
 impl RequestBody {
     pub(crate) fn new(inner: Incoming, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, deadline: Instant::now() + BODY_DEADLINE, due: None, has_ended: false }
+        Self { inner, activity, deadline: Instant::now() + BODY_DEADLINE, timer: None, has_ended: false }
     }
 }
 
@@ -49,15 +49,15 @@ impl HttpBody for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            self.activity.client_moved();
+            self.activity.client_progressed();
             self.has_ended = frame.is_none();
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
-        self.activity.waits_for_client();
+        self.activity.mark_waiting();
         let deadline = self.deadline;
-        let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        ready!(due.as_mut().poll(context));
-        Poll::Ready(Some(Err(BodyTimedOut.into())))
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Some(Err(BodyTimeout.into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -72,7 +72,7 @@ impl HttpBody for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if !self.has_ended && !self.inner.is_end_stream() {
-            self.activity.left_body();
+            self.activity.mark_body_unread();
         }
     }
 }

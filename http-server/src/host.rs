@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gatepost_domain::host::{host_of, is_same};
+use gatepost_domain::host::{is_same_host, parse_host};
 use http::Version;
 use http::header::HOST;
 use http::request::Parts;
@@ -17,28 +17,28 @@ const LOCALHOST: &str = "localhost";
 /// Which hosts requests may name.
 #[derive(Debug, Clone)]
 pub struct HostRule {
-    listed: Arc<[String]>,
-    names: Names,
+    allowed_hosts: Arc<[String]>,
+    unlisted_names: UnlistedNames,
 }
 
 /// What becomes of a name that is not listed. IP addresses and `localhost` are always good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub enum UnlistedNames {
     /// It is as good as others.
-    Any,
+    Allow,
     /// It is refused.
-    Listed,
+    Reject,
 }
 
 /// What is wrong with a request's `Host`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HostFault {
+pub enum HostError {
     /// There must be one, and is none (RFC 9112 section 3.2).
     #[error("the Host field is missing")]
     Missing,
     /// There are several.
     #[error("there is more than one Host field")]
-    Several,
+    Multiple,
     /// It is not a host with or without a port.
     #[error("the Host field is malformed")]
     Malformed,
@@ -50,36 +50,39 @@ pub enum HostFault {
 impl HostRule {
     /// The rule of a listener: names are judged if some are listed, or if it can be reached from this machine only and
     /// no proxy is in front.
-    pub fn new(listed: Vec<String>, listen: SocketAddr, is_behind_proxy: bool) -> Self {
-        let is_alone = listen.ip().is_loopback() && !is_behind_proxy;
-        let names = if is_alone || !listed.is_empty() { Names::Listed } else { Names::Any };
-        Self { listed: listed.into(), names }
+    pub fn new(allowed_hosts: Vec<String>, listen: SocketAddr, is_behind_proxy: bool) -> Self {
+        let is_loopback_only = listen.ip().is_loopback() && !is_behind_proxy;
+        let unlisted_names =
+            if is_loopback_only || !allowed_hosts.is_empty() { UnlistedNames::Reject } else { UnlistedNames::Allow };
+        Self { allowed_hosts: allowed_hosts.into(), unlisted_names }
     }
 
     /// Judges the form of a request's `Host`, and answers the host; none where none is needed.
-    pub fn host(parts: &Parts) -> Result<Option<&str>, HostFault> {
+    pub fn parse_host(parts: &Parts) -> Result<Option<&str>, HostError> {
         let mut fields = parts.headers.get_all(HOST).iter();
         let Some(field) = fields.next() else {
-            return if parts.version < Version::HTTP_11 { Ok(None) } else { Err(HostFault::Missing) };
+            return if parts.version < Version::HTTP_11 { Ok(None) } else { Err(HostError::Missing) };
         };
         if fields.next().is_some() {
-            return Err(HostFault::Several);
+            return Err(HostError::Multiple);
         }
-        let host = field.to_str().ok().and_then(host_of);
-        host.map(Some).ok_or(HostFault::Malformed)
+        let host = field.to_str().ok().and_then(parse_host);
+        host.map(Some).ok_or(HostError::Malformed)
     }
 
     /// Judges a request's `Host`, its name included.
-    pub fn judge(&self, parts: &Parts) -> Result<(), HostFault> {
-        match Self::host(parts)? {
-            Some(host) if self.names == Names::Listed && !self.is_meant(host) => Err(HostFault::Unlisted),
+    pub fn check(&self, parts: &Parts) -> Result<(), HostError> {
+        match Self::parse_host(parts)? {
+            Some(host) if self.unlisted_names == UnlistedNames::Reject && !self.is_allowed(host) => {
+                Err(HostError::Unlisted)
+            }
             Some(_) | None => Ok(()),
         }
     }
 
-    fn is_meant(&self, host: &str) -> bool {
+    fn is_allowed(&self, host: &str) -> bool {
         let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
-        is_address || is_localhost(host) || self.listed.iter().any(|listed| is_same(listed, host))
+        is_address || is_localhost(host) || self.allowed_hosts.iter().any(|listed| is_same_host(listed, host))
     }
 }
 
@@ -103,8 +106,8 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn judged(rule: &HostRule, host: &str) -> Result<(), HostFault> {
-        rule.judge(&parts(Version::HTTP_11, &[host]))
+    fn check(rule: &HostRule, host: &str) -> Result<(), HostError> {
+        rule.check(&parts(Version::HTTP_11, &[host]))
     }
 
     fn rule(listed: &[&str], listen: &str, is_behind_proxy: bool) -> HostRule {
@@ -112,47 +115,47 @@ mod tests {
     }
 
     #[test]
-    fn one_well_formed_host_must_be_there() {
+    fn exactly_one_well_formed_host_is_required() {
         let rule = rule(&[], "0.0.0.0:8081", true);
         for (version, hosts, expected) in [
             (Version::HTTP_11, &["a.example"][..], Ok(())),
-            (Version::HTTP_11, &[], Err(HostFault::Missing)),
+            (Version::HTTP_11, &[], Err(HostError::Missing)),
             (Version::HTTP_10, &[], Ok(())),
-            (Version::HTTP_11, &["a.example", "a.example"], Err(HostFault::Several)),
-            (Version::HTTP_10, &["a.example", "b.example"], Err(HostFault::Several)),
-            (Version::HTTP_11, &[""], Err(HostFault::Malformed)),
-            (Version::HTTP_11, &["a b"], Err(HostFault::Malformed)),
-            (Version::HTTP_11, &["a.example/x"], Err(HostFault::Malformed)),
-            (Version::HTTP_11, &["user@a.example"], Err(HostFault::Malformed)),
-            (Version::HTTP_11, &["a.example:port"], Err(HostFault::Malformed)),
+            (Version::HTTP_11, &["a.example", "a.example"], Err(HostError::Multiple)),
+            (Version::HTTP_10, &["a.example", "b.example"], Err(HostError::Multiple)),
+            (Version::HTTP_11, &[""], Err(HostError::Malformed)),
+            (Version::HTTP_11, &["a b"], Err(HostError::Malformed)),
+            (Version::HTTP_11, &["a.example/x"], Err(HostError::Malformed)),
+            (Version::HTTP_11, &["user@a.example"], Err(HostError::Malformed)),
+            (Version::HTTP_11, &["a.example:port"], Err(HostError::Malformed)),
         ] {
-            assert_eq!(rule.judge(&parts(version, hosts)), expected, "{version:?} {hosts:?}");
+            assert_eq!(rule.check(&parts(version, hosts)), expected, "{version:?} {hosts:?}");
         }
     }
 
     #[test]
-    fn on_loopback_only_addresses_localhost_and_listed_names_are_meant() {
+    fn on_loopback_only_addresses_localhost_and_listed_names_are_allowed() {
         let rule = rule(&["keys.example"], LOOPBACK, false);
         for host in ["127.0.0.1:8081", "192.0.2.7", "[::1]:8081", "localhost", "LocalHost.:80", "a.localhost"] {
-            assert_eq!(judged(&rule, host), Ok(()), "{host}");
+            assert_eq!(check(&rule, host), Ok(()), "{host}");
         }
-        assert_eq!(judged(&rule, "Keys.Example:443"), Ok(()));
+        assert_eq!(check(&rule, "Keys.Example:443"), Ok(()));
         for host in ["evil.example", "localhost.evil.example", "notlocalhost", "keys.example.evil", "1.2.3"] {
-            assert_eq!(judged(&rule, host), Err(HostFault::Unlisted), "{host}");
+            assert_eq!(check(&rule, host), Err(HostError::Unlisted), "{host}");
         }
     }
 
     #[test]
-    fn names_are_judged_on_loopback_and_where_some_are_listed() {
+    fn names_are_checked_on_loopback_and_where_some_are_listed() {
         for (listed, listen, is_behind_proxy, expected) in [
-            (&[][..], LOOPBACK, false, Err(HostFault::Unlisted)),
+            (&[][..], LOOPBACK, false, Err(HostError::Unlisted)),
             (&[], LOOPBACK, true, Ok(())),
-            (&[], "[::1]:8081", false, Err(HostFault::Unlisted)),
+            (&[], "[::1]:8081", false, Err(HostError::Unlisted)),
             (&[], "0.0.0.0:8081", true, Ok(())),
-            (&["keys.example"], "0.0.0.0:8081", true, Err(HostFault::Unlisted)),
-            (&["keys.example"], LOOPBACK, true, Err(HostFault::Unlisted)),
+            (&["keys.example"], "0.0.0.0:8081", true, Err(HostError::Unlisted)),
+            (&["keys.example"], LOOPBACK, true, Err(HostError::Unlisted)),
         ] {
-            assert_eq!(judged(&rule(listed, listen, is_behind_proxy), "a.example"), expected, "{listed:?} {listen}");
+            assert_eq!(check(&rule(listed, listen, is_behind_proxy), "a.example"), expected, "{listed:?} {listen}");
         }
     }
 }

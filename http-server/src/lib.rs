@@ -9,7 +9,7 @@ mod metrics;
 mod server;
 mod stream;
 
-pub use body::BodyTimedOut;
-pub use connections::{Caps, WhenAllBusy};
-pub use host::{HostFault, HostRule, Names};
-pub use server::{HttpServer, NotStarted, ServerOptions, ServerTasks};
+pub use body::BodyTimeout;
+pub use connections::{Caps, OverloadPolicy};
+pub use host::{HostError, HostRule, UnlistedNames};
+pub use server::{HttpServer, ServerOptions, ServerTasks, StartError};

@@ -4,21 +4,21 @@ use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
 /// Why the server has closed a connection by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub(crate) enum CloseReason {
     /// There were too many, and it had waited longest for its client.
-    ForAnother,
+    Evicted,
     /// It was the new one, and all others were being answered.
     Refused,
     /// Its client took too long.
     TimedOut,
 }
 
-impl Closed {
-    const ALL: [Self; 3] = [Self::ForAnother, Self::Refused, Self::TimedOut];
+impl CloseReason {
+    const ALL: [Self; 3] = [Self::Evicted, Self::Refused, Self::TimedOut];
 
     fn as_str(self) -> &'static str {
         match self {
-            Self::ForAnother => "for-another",
+            Self::Evicted => "for-another",
             Self::Refused => "refused",
             Self::TimedOut => "timed-out",
         }
@@ -42,7 +42,7 @@ impl Metrics {
         )?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(closed.clone()))?;
-        for reason in Closed::ALL {
+        for reason in CloseReason::ALL {
             closed.with_label_values(&[reason.as_str()]);
         }
         Ok(Self { open, closed })
@@ -52,7 +52,7 @@ impl Metrics {
         self.open.set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn closed(&self, reason: Closed) {
+    pub(crate) fn record_closed(&self, reason: CloseReason) {
         self.closed.with_label_values(&[reason.as_str()]).inc();
     }
 }

@@ -25,9 +25,9 @@ use tower::{Service, ServiceExt};
 
 use crate::activity::Activity;
 use crate::body::{RequestBody, ResponseBody};
-use crate::connections::{Caps, Connections, Place};
+use crate::connections::{Caps, ConnectionSlot, Connections};
 use crate::metrics::Metrics;
-use crate::stream::PacedStream;
+use crate::stream::TimeoutStream;
 
 /// How long a connection may take for a request's header; also how long it may wait for the next request.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// How long to wait after the system gave no connection.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The tasks of a server.
 #[derive(Debug, Clone, Copy)]
@@ -70,14 +70,14 @@ pub struct HttpServer {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     /// Ends connections at once.
-    cut: watch::Sender<bool>,
+    abort: watch::Sender<bool>,
     connections: Arc<Connections>,
     serving: JoinHandle<()>,
 }
 
 /// Why a server does not listen.
 #[derive(Debug, thiserror::Error)]
-pub enum NotStarted {
+pub enum StartError {
     /// The address cannot be had.
     #[error("cannot listen on {0}: {1}")]
     Address(SocketAddr, std::io::Error),
@@ -88,33 +88,33 @@ pub enum NotStarted {
 
 /// What all connections of a server share.
 #[derive(Clone)]
-struct Shared<S> {
+struct ConnectionContext<S> {
     app: S,
     tasks: ServerTasks,
     connections: Arc<Connections>,
     stopped: watch::Receiver<bool>,
-    cut: watch::Receiver<bool>,
+    aborted: watch::Receiver<bool>,
 }
 
 impl HttpServer {
     /// Starts to serve an app. Every request tells by whom it was sent, as [`ConnectInfo`]. The body of one that comes
-    /// too late ends with [`BodyTimedOut`](crate::BodyTimedOut).
-    pub async fn start<S>(options: ServerOptions<'_>, app: S) -> Result<Self, NotStarted>
+    /// too late ends with [`BodyTimeout`](crate::BodyTimeout).
+    pub async fn start<S>(options: ServerOptions<'_>, app: S) -> Result<Self, StartError>
     where
         S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        let failed = |error| NotStarted::Address(options.address, error);
-        let listener = Arc::new(listen(options.address).map_err(failed)?);
-        let address = listener.local_addr().map_err(failed)?;
+        let listen_error = |error| StartError::Address(options.address, error);
+        let listener = Arc::new(listen(options.address).map_err(listen_error)?);
+        let address = listener.local_addr().map_err(listen_error)?;
         let metrics = Metrics::register(options.registry, options.listener)?;
         let (stop, stopped) = watch::channel(false);
-        let (cut, is_cut) = watch::channel(false);
+        let (abort, aborted) = watch::channel(false);
         let connections = Connections::new(options.caps, metrics);
         let tasks = options.tasks;
-        let shared = Shared { app, tasks, connections: Arc::clone(&connections), stopped, cut: is_cut };
-        let serving = supervise(tasks.listener, move || accept(Arc::clone(&listener), shared.clone()));
-        Ok(Self { address, stop, cut, connections, serving })
+        let context = ConnectionContext { app, tasks, connections: Arc::clone(&connections), stopped, aborted };
+        let serving = supervise(tasks.listener, move || accept(Arc::clone(&listener), context.clone()));
+        Ok(Self { address, stop, abort, connections, serving })
     }
 
     /// Where it listens.
@@ -125,19 +125,19 @@ impl HttpServer {
     /// Stops to listen, and waits for the requests in flight, or for `deadline`.
     pub async fn stop(mut self, deadline: Duration) {
         self.stop.send_replace(true);
-        let ended = async {
+        let drained = async {
             drop((&mut self.serving).await);
             self.connections.all_closed().await;
         };
         // What has not ended by then is cut off.
-        drop(tokio::time::timeout(deadline, ended).await);
+        drop(tokio::time::timeout(deadline, drained).await);
         self.abort();
     }
 
     /// Ends it at once.
     pub fn abort(self) {
         self.serving.abort();
-        self.cut.send_replace(true);
+        self.abort.send_replace(true);
     }
 }
 
@@ -150,50 +150,50 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept<S>(listener: Arc<TcpListener>, shared: Shared<S>)
+async fn accept<S>(listener: Arc<TcpListener>, context: ConnectionContext<S>)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let mut stopped = shared.stopped.clone();
+    let mut stopped = context.stopped.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = is_true(&mut stopped) => break,
+            () = wait_until_true(&mut stopped) => break,
         };
         match accepted {
-            Ok((stream, peer)) => match shared.connections.enter(peer.ip()) {
-                Some(place) => {
-                    drop(spawn(shared.tasks.connection, serve_until_cut(stream, peer, place, shared.clone())))
+            Ok((stream, peer)) => match context.connections.acquire(peer.ip()) {
+                Some(slot) => {
+                    drop(spawn(context.tasks.connection, serve_connection(stream, peer, slot, context.clone())))
                 }
-                None => refuse(stream),
+                None => reject_overloaded(stream),
             },
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-async fn serve_until_cut<S>(stream: TcpStream, peer: SocketAddr, place: Place, shared: Shared<S>)
+async fn serve_connection<S>(stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot, context: ConnectionContext<S>)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let mut cut = shared.cut.clone();
-    let activity = Arc::clone(&place.activity);
+    let mut aborted = context.aborted.clone();
+    let activity = Arc::clone(&slot.activity);
     tokio::select! {
-        ended = serve(stream, peer, activity, shared.app, shared.stopped) => {
+        ended = serve(stream, peer, activity, context.app, context.stopped) => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection has ended");
                 if is_timeout(&error) {
-                    shared.connections.timed_out();
+                    context.connections.timed_out();
                 }
             }
         }
-        () = place.given_up() => tracing::debug!(%peer, "a connection was closed for another one"),
-        () = is_true(&mut cut) => {}
+        () = slot.wait_evicted() => tracing::debug!(%peer, "a connection was closed for another one"),
+        () = wait_until_true(&mut aborted) => {}
     }
 }
 
@@ -210,28 +210,28 @@ where
 {
     // Without it answers are slower, and nothing else.
     drop(stream.set_nodelay(true));
-    let stream = PacedStream::new(stream, Arc::clone(&activity));
-    let answered = Arc::clone(&activity);
+    let stream = TimeoutStream::new(stream, Arc::clone(&activity));
+    let response_activity = Arc::clone(&activity);
     let app = app
         .map_request(move |request: http::Request<Incoming>| {
-            activity.request_began();
+            activity.request_started();
             let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&activity))));
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         })
         .map_response(move |mut response: Response| {
-            if answered.has_left_body() {
+            if response_activity.has_unread_body() {
                 // The client must know that it cannot send another request after this one.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            response.map(|body| ResponseBody::new(body, Arc::clone(&answered)))
+            response.map(|body| ResponseBody::new(body, Arc::clone(&response_activity)))
         });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(MAX_HEADER_BYTES);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
     tokio::select! {
         ended = connection.as_mut() => ended,
-        () = is_true(&mut stopped) => {
+        () = wait_until_true(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -239,7 +239,7 @@ where
 }
 
 /// Says that there is no place. That it does not arrive is no worse than no answer.
-fn refuse(stream: TcpStream) {
+fn reject_overloaded(stream: TcpStream) {
     let Ok(mut stream) = stream.into_std() else { return };
     let body = Problem::new(ErrorCode::Overloaded, "this listener serves as many requests as it may").to_json();
     let kind = problem::CONTENT_TYPE;
@@ -249,11 +249,11 @@ fn refuse(stream: TcpStream) {
 
 /// Whether a connection has ended because its client took too long.
 fn is_timeout(error: &hyper::Error) -> bool {
-    let of_stream = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    error.is_timeout() || of_stream.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    let io_error = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    error.is_timeout() || io_error.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-async fn is_true(flag: &mut watch::Receiver<bool>) {
+async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
     // A sender that is gone means the end as well.
     drop(flag.wait_for(|flag| *flag).await);
 }
@@ -272,13 +272,13 @@ mod tests {
     const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
     const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     /// Bytes that no socket's buffers hold.
-    const MUCH: usize = 32 << 20;
+    const LARGE_BODY_BYTES: usize = 32 << 20;
 
     async fn start(connections: usize) -> HttpServer {
-        let much = Bytes::from(vec![b'x'; MUCH]);
+        let large_body = Bytes::from(vec![b'x'; LARGE_BODY_BYTES]);
         let app = Router::new()
             .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
-            .route("/much", get(|| async { much }))
+            .route("/much", get(|| async { large_body }))
             .route(
                 "/body",
                 post(|body: axum::body::Body| async {
@@ -295,7 +295,7 @@ mod tests {
         let options = ServerOptions {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             listener: "test",
-            caps: Caps { connections, of_a_client: connections, when_all_busy: crate::WhenAllBusy::Refuse },
+            caps: Caps { total: connections, per_client: connections, overload_policy: crate::OverloadPolicy::Refuse },
             tasks: TASKS,
             registry: &Registry::new(),
         };
@@ -309,7 +309,7 @@ mod tests {
     }
 
     /// All that comes until the connection is closed.
-    async fn rest(mut stream: TcpStream) -> String {
+    async fn read_until_closed(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
         // That it is reset is an end too.
         drop(stream.read_to_end(&mut text).await);
@@ -321,42 +321,45 @@ mod tests {
         let server = start(10).await;
         let began = Instant::now();
         let stream = connect(&server, "GET / HTTP/1.1\r\nhost: x\r\n").await;
-        assert_eq!(rest(stream).await, "");
+        assert_eq!(read_until_closed(stream).await, "");
         assert!((HEADER_DEADLINE..HEADER_DEADLINE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_ends_for_the_app_with_its_own_error() {
+    async fn a_body_that_stalls_fails_with_a_timeout_error() {
         let server = start(10).await;
         let stream = connect(&server, "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nfour").await;
-        let answer = rest(stream).await;
-        assert!(answer.ends_with(&crate::BodyTimedOut.to_string()), "{answer}");
+        let response = read_until_closed(stream).await;
+        assert!(response.ends_with(&crate::BodyTimeout.to_string()), "{response}");
     }
 
     #[tokio::test]
-    async fn a_connection_beyond_the_cap_takes_the_place_of_the_one_that_waits_longest() {
+    async fn a_connection_beyond_the_cap_evicts_the_one_that_waited_longest() {
         let server = start(2).await;
         let silent = connect(&server, "").await;
         let unread = connect(&server, "GET /much HTTP/1.1\r\nhost: x\r\n\r\n").await;
         unread.readable().await.unwrap();
         for _ in 0..3 {
-            let answer = rest(connect(&server, GET).await).await;
-            assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("127.0.0.1"), "{answer}");
+            let response = read_until_closed(connect(&server, GET).await).await;
+            assert!(response.starts_with("HTTP/1.1 200 OK") && response.ends_with("127.0.0.1"), "{response}");
         }
-        assert_eq!(rest(silent).await, "");
+        assert_eq!(read_until_closed(silent).await, "");
     }
 
     #[tokio::test]
-    async fn where_all_are_being_answered_a_new_one_is_told_so() {
+    async fn a_new_connection_is_refused_with_503_when_all_are_busy() {
         let server = start(1).await;
-        let mut answered = connect(&server, "GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut busy = connect(&server, "GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let mut begun = Vec::new();
         while !begun.ends_with(b"begun\r\n") {
-            assert_ne!(answered.read_buf(&mut begun).await.unwrap(), 0);
+            assert_ne!(busy.read_buf(&mut begun).await.unwrap(), 0);
         }
-        let answer = rest(connect(&server, "").await).await;
-        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(answer.contains("\r\nretry-after: 1\r\n") && answer.contains("\"code\":\"overloaded\""), "{answer}");
+        let response = read_until_closed(connect(&server, "").await).await;
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+        assert!(
+            response.contains("\r\nretry-after: 1\r\n") && response.contains("\"code\":\"overloaded\""),
+            "{response}"
+        );
     }
 
     #[tokio::test]
@@ -364,20 +367,20 @@ mod tests {
         let server = start(10).await;
         let body = "x".repeat(200_000);
         let text = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        let answer = rest(connect(&server, &text).await).await;
-        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
-        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        let response = read_until_closed(connect(&server, &text).await).await;
+        assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
+        assert!(response.contains("\r\nconnection: close\r\n"), "{response}");
     }
 
     #[tokio::test]
     async fn empty_lines_before_requests_are_ignored() {
         let server = start(10).await;
         for before in ["\r\n", "\n", "\r\n\r\n"] {
-            let kept = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+            let keep_alive = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
             let post = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc";
-            let text = [before, kept, before, post, before, GET].concat();
-            let answers = rest(connect(&server, &text).await).await;
-            assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{before:?}: {answers}");
+            let text = [before, keep_alive, before, post, before, GET].concat();
+            let responses = read_until_closed(connect(&server, &text).await).await;
+            assert_eq!(responses.matches("HTTP/1.1 200 OK").count(), 3, "{before:?}: {responses}");
         }
     }
 
@@ -389,10 +392,10 @@ mod tests {
             let mut stream = connect(&server, "").await;
             // It may be closed before all of it was taken.
             drop(stream.write_all(lines.as_bytes()).await);
-            let answer = rest(stream).await;
+            let response = read_until_closed(stream).await;
             assert!(
-                !answer.contains(" 200 ") && began.elapsed() < HEADER_DEADLINE * 2,
-                "{answer} {:?}",
+                !response.contains(" 200 ") && began.elapsed() < HEADER_DEADLINE * 2,
+                "{response} {:?}",
                 began.elapsed()
             );
         }
@@ -403,19 +406,19 @@ mod tests {
         let server = start(10).await;
         for version in ["1.0", "1.1"] {
             let text = format!("OPTIONS * HTTP/{version}\r\nhost: x\r\nconnection: close\r\n\r\n");
-            let answer = rest(connect(&server, &text).await).await;
-            assert!(answer.starts_with(&format!("HTTP/{version} 404 ")), "{answer}");
+            let response = read_until_closed(connect(&server, &text).await).await;
+            assert!(response.starts_with(&format!("HTTP/{version} 404 ")), "{response}");
         }
     }
 
     #[tokio::test]
-    async fn a_stop_closes_what_is_idle_at_once() {
+    async fn a_stop_closes_idle_connections_at_once() {
         let server = start(10).await;
         let idle = connect(&server, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         idle.readable().await.unwrap();
         let address = server.address();
         server.stop(Duration::from_secs(60)).await;
-        assert!(rest(idle).await.starts_with("HTTP/1.1 200 OK"));
+        assert!(read_until_closed(idle).await.starts_with("HTTP/1.1 200 OK"));
         assert!(TcpStream::connect(address).await.is_err());
     }
 }

@@ -22,7 +22,7 @@ struct State {
 
 /// The body of `/readyz`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct ReadinessReport {
     pub(crate) ready: bool,
     dependencies: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -46,7 +46,7 @@ impl Readiness {
         self.lock().is_draining = true;
     }
 
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> ReadinessReport {
         let state = self.lock();
         let text = |state: &Result<(), String>| match state {
             Ok(()) => "ready".to_owned(),
@@ -67,7 +67,7 @@ impl Readiness {
         if state.is_draining {
             dependencies.insert("process", "draining".to_owned());
         }
-        Report {
+        ReadinessReport {
             ready: !state.is_draining && down.is_empty() && state.dependencies.values().all(Result::is_ok),
             dependencies,
             warnings,

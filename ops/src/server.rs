@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use gatepost_http_server::{
-    Caps, HostFault, HostRule, HttpServer, NotStarted, ServerOptions, ServerTasks, WhenAllBusy,
+    Caps, HostError, HostRule, HttpServer, OverloadPolicy, ServerOptions, ServerTasks, StartError,
 };
 use gatepost_runtime::Task;
 use http::StatusCode;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::readiness::Readiness;
 
 /// Connections at a time.
-const CAPS: Caps = Caps { connections: 100, of_a_client: 50, when_all_busy: WhenAllBusy::CloseOldest };
+const CAPS: Caps = Caps { total: 100, per_client: 50, overload_policy: OverloadPolicy::CloseOldest };
 /// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
 
@@ -40,20 +40,20 @@ pub struct OpsServer {
 
 impl OpsServer {
     /// Starts to serve, before anything else does: a process that is still starting is alive and not ready.
-    pub async fn start(options: OpsOptions, readiness: Readiness, registry: Registry) -> Result<Self, NotStarted> {
+    pub async fn start(options: OpsOptions, readiness: Readiness, registry: Registry) -> Result<Self, StartError> {
         register_version(&registry);
-        let hosts = HostRule::new(options.hosts, options.listen, false);
+        let host_rule = HostRule::new(options.hosts, options.listen, false);
         let probes = Router::new()
             // With OPTIONS too, as proxies check servers unless told otherwise.
             .route("/livez", get(alive).options(alive))
             .route("/readyz", get(ready).options(ready))
             .with_state(readiness)
-            .layer(axum::middleware::from_fn(with_host));
+            .layer(axum::middleware::from_fn(require_host));
         let pages = Router::new()
             .route("/metrics", get(metrics))
             .with_state((registry.clone(), Arc::new(Semaphore::new(1))))
             .fallback(|| async { StatusCode::NOT_FOUND })
-            .layer(from_fn_with_state(hosts, for_us));
+            .layer(from_fn_with_state(host_rule, check_host));
         let options =
             ServerOptions { address: options.listen, listener: "ops", caps: CAPS, tasks: TASKS, registry: &registry };
         Ok(Self { server: HttpServer::start(options, pages.merge(probes)).await? })
@@ -71,37 +71,37 @@ impl OpsServer {
 }
 
 /// Refuses requests whose `Host` names nobody here.
-async fn for_us(State(hosts): State<HostRule>, request: Request, next: Next) -> Response {
+async fn check_host(State(host_rule): State<HostRule>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match hosts.judge(&parts) {
+    match host_rule.check(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(fault) => refused(fault),
+        Err(error) => reject(error),
     }
 }
 
 /// Probes come under whatever name a machine has.
-async fn with_host(request: Request, next: Next) -> Response {
+async fn require_host(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match HostRule::host(&parts) {
+    match HostRule::parse_host(&parts) {
         Ok(_) => next.run(Request::from_parts(parts, body)).await,
-        Err(fault) => refused(fault),
+        Err(error) => reject(error),
     }
 }
 
-fn refused(fault: HostFault) -> Response {
-    match fault {
-        HostFault::Missing | HostFault::Several | HostFault::Malformed => {
-            (StatusCode::BAD_REQUEST, format!("{fault}\n")).into_response()
+fn reject(error: HostError) -> Response {
+    match error {
+        HostError::Missing | HostError::Multiple | HostError::Malformed => {
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
         }
-        HostFault::Unlisted => {
-            (StatusCode::MISDIRECTED_REQUEST, format!("{fault}: list it in ops.hosts\n")).into_response()
+        HostError::Unlisted => {
+            (StatusCode::MISDIRECTED_REQUEST, format!("{error}: list it in ops.hosts\n")).into_response()
         }
     }
 }
 
-async fn metrics(State((registry, turn)): State<(Registry, Arc<Semaphore>)>) -> Response {
+async fn metrics(State((registry, gather_permit)): State<(Registry, Arc<Semaphore>)>) -> Response {
     // One page at a time: whoever asks for many lets only others wait who want the same, no probe.
-    let _turn = turn.acquire().await;
+    let _turn = gather_permit.acquire().await;
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
         tracing::error!(%error, "metrics cannot be written");

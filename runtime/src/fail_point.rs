@@ -25,7 +25,7 @@ mod armed {
 
     #[derive(Default)]
     struct Point {
-        panics_left: AtomicU32,
+        panics_remaining: AtomicU32,
         polls: AtomicU32,
         polls_before: AtomicU32,
     }
@@ -34,13 +34,13 @@ mod armed {
 
     pub(super) fn reached(task: Task) {
         let point = &POINTS.get_or_init(read)[task as usize];
-        if point.panics_left.load(Ordering::Relaxed) == 0 {
+        if point.panics_remaining.load(Ordering::Relaxed) == 0 {
             return;
         }
         if point.polls.fetch_add(1, Ordering::Relaxed) >= point.polls_before.load(Ordering::Relaxed) {
             point.polls.store(0, Ordering::Relaxed);
-            let taken = |left: u32| left.checked_sub(1);
-            if point.panics_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok() {
+            let decrement = |left: u32| left.checked_sub(1);
+            if point.panics_remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement).is_ok() {
                 panic!("fail point {}", task.as_str());
             }
         }
@@ -53,13 +53,13 @@ mod armed {
         for (name, numbers) in text.split(',').filter_map(|point| point.split_once(':')) {
             let Some(task) = Task::ALL.iter().find(|task| task.as_str() == name) else { continue };
             let (count, polls_before) = numbers.split_once(':').unwrap_or((numbers, ""));
-            let usual = match task.lifetime() {
+            let default_polls = match task.lifetime() {
                 Lifetime::Process => POLLS_BEFORE,
-                Lifetime::Once => 0,
+                Lifetime::Temporary => 0,
             };
             let point = &points[*task as usize];
-            point.panics_left.store(count.parse().unwrap_or(0), Ordering::Relaxed);
-            point.polls_before.store(polls_before.parse().unwrap_or(usual), Ordering::Relaxed);
+            point.panics_remaining.store(count.parse().unwrap_or(0), Ordering::Relaxed);
+            point.polls_before.store(polls_before.parse().unwrap_or(default_polls), Ordering::Relaxed);
         }
         points
     }

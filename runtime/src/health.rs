@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::task::Task;
 
 /// In this time a task may panic [`MAX_PANICS`] times before the process gives up.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// The panic in [`WINDOW`] at which it does.
+pub(crate) const PANIC_WINDOW: Duration = Duration::from_secs(60);
+/// The panic in [`PANIC_WINDOW`] at which it does.
 pub(crate) const MAX_PANICS: usize = 3;
 
 /// A task that has panicked lately.
@@ -24,23 +24,23 @@ pub struct TaskHealth {
 
 struct State {
     /// Tasks that are down, or that panicked in the last minute, with the moments of their panics.
-    panicked: Vec<(Task, Vec<Instant>, bool)>,
+    tasks: Vec<(Task, Vec<Instant>, bool)>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { panicked: Vec::new() });
-static GAVE_UP: Mutex<Option<watch::Sender<Option<Task>>>> = Mutex::new(None);
+static STATE: Mutex<State> = Mutex::new(State { tasks: Vec::new() });
+static CRASH_LOOP: Mutex<Option<watch::Sender<Option<Task>>>> = Mutex::new(None);
 
 /// Tasks that have panicked in the last minute, or are down.
 pub fn health() -> Vec<TaskHealth> {
     let mut state = lock(&STATE);
     let now = Instant::now();
-    state.panicked.retain(|(_, at, is_down)| *is_down || at.iter().any(|at| now - *at < WINDOW));
-    state.panicked.iter().map(|(task, _, is_down)| TaskHealth { task: *task, is_down: *is_down }).collect()
+    state.tasks.retain(|(_, at, is_down)| *is_down || at.iter().any(|at| now - *at < PANIC_WINDOW));
+    state.tasks.iter().map(|(task, _, is_down)| TaskHealth { task: *task, is_down: *is_down }).collect()
 }
 
 /// Waits until a task has panicked for the third time in a minute: the process shall drain and end.
-pub async fn gave_up() -> Task {
-    let mut receiver = sender().subscribe();
+pub async fn wait_for_crash_loop() -> Task {
+    let mut receiver = crash_loop_sender().subscribe();
     let task = receiver.wait_for(Option::is_some).await.ok().and_then(|task| *task);
     match task {
         Some(task) => task,
@@ -50,34 +50,34 @@ pub async fn gave_up() -> Task {
 }
 
 /// Takes note of a panic, after which the task is down. Returns how many there were in the last minute.
-pub(crate) fn went_down(task: Task) -> usize {
+pub(crate) fn mark_down(task: Task) -> usize {
     let now = Instant::now();
     let count = {
         let mut state = lock(&STATE);
-        let place = state.panicked.iter().position(|(other, _, _)| *other == task).unwrap_or_else(|| {
-            state.panicked.push((task, Vec::new(), true));
-            state.panicked.len() - 1
+        let index = state.tasks.iter().position(|(other, _, _)| *other == task).unwrap_or_else(|| {
+            state.tasks.push((task, Vec::new(), true));
+            state.tasks.len() - 1
         });
-        let (_, at, is_down) = &mut state.panicked[place];
-        at.retain(|at| now - *at < WINDOW);
-        at.push(now);
+        let (_, panicked_at, is_down) = &mut state.tasks[index];
+        panicked_at.retain(|at| now - *at < PANIC_WINDOW);
+        panicked_at.push(now);
         *is_down = true;
-        at.len()
+        panicked_at.len()
     };
     if count >= MAX_PANICS {
-        sender().send_replace(Some(task));
+        crash_loop_sender().send_replace(Some(task));
     }
     count
 }
 
-pub(crate) fn is_up(task: Task) {
-    for (other, _, is_down) in &mut lock(&STATE).panicked {
+pub(crate) fn mark_up(task: Task) {
+    for (other, _, is_down) in &mut lock(&STATE).tasks {
         *is_down &= *other != task;
     }
 }
 
-fn sender() -> watch::Sender<Option<Task>> {
-    lock(&GAVE_UP).get_or_insert_with(|| watch::Sender::new(None)).clone()
+fn crash_loop_sender() -> watch::Sender<Option<Task>> {
+    lock(&CRASH_LOOP).get_or_insert_with(|| watch::Sender::new(None)).clone()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

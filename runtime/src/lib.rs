@@ -5,14 +5,14 @@ mod fail_point;
 mod health;
 mod log_writer;
 mod panics;
-mod start;
+mod spawn;
 mod supervise;
 mod task;
 
 pub use fail_point::reached as fail_point;
-pub use health::{TaskHealth, gave_up, health};
+pub use health::{TaskHealth, health, wait_for_crash_loop};
 pub use log_writer::{LogWriter, write_to_stderr};
 pub use panics::{Panicked, catch, catch_sync, install_hook, register_metrics};
-pub use start::{blocking, spawn, spawn_on, spawn_or};
+pub use spawn::{run_blocking, spawn, spawn_on, spawn_with_fallback};
 pub use supervise::{supervise, supervise_on, supervise_thread};
 pub use task::{Lifetime, Task};

@@ -14,9 +14,9 @@ use crate::supervise::supervise_thread;
 use crate::task::Task;
 
 /// Between two writes. A crash loses the lines of this time.
-const WRITE_EVERY: Duration = Duration::from_millis(20);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a stop waits for the last lines.
-const MAX_LAST_WAIT: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes lines. Its thread ends when it is dropped.
 #[derive(Debug)]
@@ -29,15 +29,15 @@ struct Shared {
     task: Task,
     state: Mutex<State>,
     has_lines: Condvar,
-    max_waiting_bytes: usize,
+    max_buffered_bytes: usize,
     dropped: IntCounter,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Vec<u8>,
+    buffer: Vec<u8>,
     is_writing: bool,
-    is_over: bool,
+    is_closed: bool,
 }
 
 impl LogWriter {
@@ -46,24 +46,24 @@ impl LogWriter {
     /// # Errors
     ///
     /// Where the system gives no thread.
-    pub fn start(task: Task, max_waiting_bytes: usize, dropped: IntCounter) -> io::Result<Self> {
+    pub fn start(task: Task, max_buffered_bytes: usize, dropped: IntCounter) -> io::Result<Self> {
         let shared =
-            Arc::new(Shared { task, state: Mutex::default(), has_lines: Condvar::new(), max_waiting_bytes, dropped });
-        let writing = Arc::clone(&shared);
+            Arc::new(Shared { task, state: Mutex::default(), has_lines: Condvar::new(), max_buffered_bytes, dropped });
+        let writer = Arc::clone(&shared);
         let mut has_failed = false;
-        supervise_thread(task, move || write_lines(&writing, &mut has_failed))?;
+        supervise_thread(task, move || write_lines(&writer, &mut has_failed))?;
         Ok(Self { shared })
     }
 
     /// Takes a line, its end included.
     pub fn push(&self, line: &[u8]) {
         let mut state = self.shared.lock();
-        if state.waiting.len() + line.len() > self.shared.max_waiting_bytes {
+        if state.buffer.len() + line.len() > self.shared.max_buffered_bytes {
             self.shared.dropped.inc();
             return;
         }
-        let is_first = state.waiting.is_empty();
-        state.waiting.extend_from_slice(line);
+        let is_first = state.buffer.is_empty();
+        state.buffer.extend_from_slice(line);
         drop(state);
         if is_first {
             self.shared.has_lines.notify_one();
@@ -71,14 +71,14 @@ impl LogWriter {
     }
 
     /// Waits until all lines so far are written, at most a second.
-    pub async fn written(&self) {
-        let waiting = async {
+    pub async fn flush(&self) {
+        let flushed = async {
             while !self.is_idle() {
-                tokio::time::sleep(WRITE_EVERY / 4).await;
+                tokio::time::sleep(FLUSH_INTERVAL / 4).await;
             }
         };
         // What is not written by then nobody reads.
-        drop(tokio::time::timeout(MAX_LAST_WAIT, waiting).await);
+        drop(tokio::time::timeout(FLUSH_TIMEOUT, flushed).await);
     }
 
     /// The same for the end of a process, where no runtime is left.
@@ -86,22 +86,22 @@ impl LogWriter {
         clippy::disallowed_methods,
         reason = "it ends within a second of this machine, whatever a test's clock says"
     )]
-    pub fn written_blocking(&self) {
+    pub fn flush_blocking(&self) {
         let began = Instant::now();
-        while !self.is_idle() && began.elapsed() < MAX_LAST_WAIT {
-            thread::sleep(WRITE_EVERY / 4);
+        while !self.is_idle() && began.elapsed() < FLUSH_TIMEOUT {
+            thread::sleep(FLUSH_INTERVAL / 4);
         }
     }
 
     fn is_idle(&self) -> bool {
         let state = self.shared.lock();
-        state.waiting.is_empty() && !state.is_writing
+        state.buffer.is_empty() && !state.is_writing
     }
 }
 
 impl Drop for LogWriter {
     fn drop(&mut self) {
-        self.shared.lock().is_over = true;
+        self.shared.lock().is_closed = true;
         self.shared.has_lines.notify_one();
     }
 }
@@ -122,7 +122,7 @@ pub fn write_to_stderr(text: String) {
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(writing).is_ok() {
-        let _ = is_done.recv_timeout(MAX_LAST_WAIT);
+        let _ = is_done.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
@@ -131,18 +131,18 @@ fn write_lines(shared: &Shared, has_failed: &mut bool) {
     loop {
         // Before lines are taken, so that none are lost.
         fail_point::reached(shared.task);
-        if take_lines(shared, &mut lines) == Next::End {
+        if take_lines(shared, &mut lines) == Batch::Closed {
             return;
         }
-        let written = write(&lines, *has_failed);
-        *has_failed = written.is_err();
+        let result = write(&lines, *has_failed);
+        *has_failed = result.is_err();
         if *has_failed {
             // Some may have been written; rather too many are counted than too few.
             shared.dropped.inc_by(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
         }
         lines.clear();
         shared.lock().is_writing = false;
-        thread::sleep(WRITE_EVERY);
+        thread::sleep(FLUSH_INTERVAL);
     }
 }
 
@@ -156,20 +156,20 @@ fn write(lines: &[u8], has_failed: bool) -> io::Result<()> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum Batch {
     Lines,
-    End,
+    Closed,
 }
 
-fn take_lines(shared: &Shared, lines: &mut Vec<u8>) -> Next {
+fn take_lines(shared: &Shared, lines: &mut Vec<u8>) -> Batch {
     let mut state = shared.lock();
-    while state.waiting.is_empty() {
-        if state.is_over {
-            return Next::End;
+    while state.buffer.is_empty() {
+        if state.is_closed {
+            return Batch::Closed;
         }
         state = shared.has_lines.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
-    std::mem::swap(lines, &mut state.waiting);
+    std::mem::swap(lines, &mut state.buffer);
     state.is_writing = true;
-    Next::Lines
+    Batch::Lines
 }

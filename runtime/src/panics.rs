@@ -20,12 +20,12 @@ static PANICS: [AtomicU64; Task::ALL.len()] = [const { AtomicU64::new(0) }; Task
 
 thread_local! {
     /// How many catchers are around what this thread runs now.
-    static CATCHERS: Cell<u32> = const { Cell::new(0) };
+    static CATCH_DEPTH: Cell<u32> = const { Cell::new(0) };
     /// What the hook saw of a panic that a catcher has not reported yet.
-    static SEEN: RefCell<Option<Seen>> = const { RefCell::new(None) };
+    static LAST_PANIC: RefCell<Option<PanicReport>> = const { RefCell::new(None) };
 }
 
-struct Seen {
+struct PanicReport {
     message: String,
     location: String,
     backtrace: Option<String>,
@@ -39,39 +39,39 @@ pub struct Panicked;
 pub async fn catch<F: Future>(task: Task, future: F) -> Result<F::Output, Panicked> {
     let mut future = std::pin::pin!(future);
     let guarded = std::future::poll_fn(|context| {
-        let _catching = Catching::begin();
+        let _catching = CatchGuard::enter();
         fail_point::reached(task);
         future.as_mut().poll(context)
     });
-    AssertUnwindSafe(guarded).catch_unwind().await.map_err(|payload| report(task, payload.as_ref()))
+    AssertUnwindSafe(guarded).catch_unwind().await.map_err(|payload| record_panic(task, payload.as_ref()))
 }
 
 /// Runs a closure, and ends it alone if it panics.
 pub fn catch_sync<T>(task: Task, run: impl FnOnce() -> T) -> Result<T, Panicked> {
     let guarded = AssertUnwindSafe(|| {
-        let _catching = Catching::begin();
+        let _catching = CatchGuard::enter();
         fail_point::reached(task);
         run()
     });
-    std::panic::catch_unwind(guarded).map_err(|payload| report(task, payload.as_ref()))
+    std::panic::catch_unwind(guarded).map_err(|payload| record_panic(task, payload.as_ref()))
 }
 
 /// Logs panics by way of the log instead of on standard error, for which a thread could wait for ever. Call it once, at
 /// the start of the process.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
-        let seen = Seen::of(info);
-        if CATCHERS.get() == 0 {
-            seen.log("unnamed");
+        let report = PanicReport::from_hook(info);
+        if CATCH_DEPTH.get() == 0 {
+            report.log("unnamed");
         } else {
-            SEEN.replace(Some(seen));
+            LAST_PANIC.replace(Some(report));
         }
     }));
 }
 
 /// Registers `gatepost_panics_total{task}`.
 pub fn register_metrics(registry: &Registry) -> prometheus::Result<()> {
-    registry.register(Box::new(Panics::new()?))
+    registry.register(Box::new(PanicCollector::new()?))
 }
 
 /// Panics of a task so far.
@@ -79,26 +79,29 @@ pub(crate) fn count(task: Task) -> u64 {
     PANICS[task as usize].load(Ordering::Relaxed)
 }
 
-struct Catching;
+struct CatchGuard;
 
-impl Catching {
-    fn begin() -> Self {
-        CATCHERS.set(CATCHERS.get() + 1);
+impl CatchGuard {
+    fn enter() -> Self {
+        CATCH_DEPTH.set(CATCH_DEPTH.get() + 1);
         Self
     }
 }
 
-impl Drop for Catching {
+impl Drop for CatchGuard {
     fn drop(&mut self) {
-        CATCHERS.set(CATCHERS.get() - 1);
+        CATCH_DEPTH.set(CATCH_DEPTH.get() - 1);
     }
 }
 
-fn report(task: Task, payload: &(dyn Any + Send)) -> Panicked {
+fn record_panic(task: Task, payload: &(dyn Any + Send)) -> Panicked {
     PANICS[task as usize].fetch_add(1, Ordering::Relaxed);
-    let seen =
-        SEEN.take().unwrap_or_else(|| Seen { message: message_of(payload), location: String::new(), backtrace: None });
-    seen.log(task.as_str());
+    let report = LAST_PANIC.take().unwrap_or_else(|| PanicReport {
+        message: message_of(payload),
+        location: String::new(),
+        backtrace: None,
+    });
+    report.log(task.as_str());
     Panicked
 }
 
@@ -107,8 +110,8 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-impl Seen {
-    fn of(info: &PanicHookInfo<'_>) -> Self {
+impl PanicReport {
+    fn from_hook(info: &PanicHookInfo<'_>) -> Self {
         let backtrace = Backtrace::capture();
         Self {
             message: message_of(info.payload()),
@@ -124,9 +127,9 @@ impl Seen {
 }
 
 /// The counters as metrics: they are there before any registry is.
-struct Panics(IntCounterVec, Mutex<()>);
+struct PanicCollector(IntCounterVec, Mutex<()>);
 
-impl Panics {
+impl PanicCollector {
     fn new() -> prometheus::Result<Self> {
         let options = Opts::new("gatepost_panics_total", "Panics, by the task that each of them ended.");
         let counters = IntCounterVec::new(options, &["task"])?;
@@ -134,7 +137,7 @@ impl Panics {
     }
 }
 
-impl Collector for Panics {
+impl Collector for PanicCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.0.desc()
     }

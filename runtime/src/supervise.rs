@@ -19,7 +19,7 @@ where
     F: FnMut() -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(restarting(task, run))
+    tokio::spawn(run_with_restarts(task, run))
 }
 
 /// The same in a set, whose end ends it.
@@ -28,7 +28,7 @@ where
     F: FnMut() -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    set.spawn(restarting(task, run));
+    set.spawn(run_with_restarts(task, run));
 }
 
 /// The same as a thread of the name of the task.
@@ -42,21 +42,21 @@ pub fn supervise_thread(
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name(task.as_str().to_owned()).spawn(move || {
         while catch_sync(task, &mut run).is_err() {
-            std::thread::sleep(backoff(health::went_down(task)));
-            health::is_up(task);
+            std::thread::sleep(backoff(health::mark_down(task)));
+            health::mark_up(task);
         }
     })
 }
 
-async fn restarting<F, R>(task: Task, mut run: F)
+async fn run_with_restarts<F, R>(task: Task, mut run: F)
 where
     F: FnMut() -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     // What makes the future may panic too.
     while catch(task, async { run().await }).await.is_err() {
-        tokio::time::sleep(backoff(health::went_down(task))).await;
-        health::is_up(task);
+        tokio::time::sleep(backoff(health::mark_down(task))).await;
+        health::mark_up(task);
     }
 }
 
@@ -71,27 +71,27 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::health::{gave_up, health};
+    use crate::health::{health, wait_for_crash_loop};
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_started_again_and_the_third_time_is_too_often() {
+    async fn a_panicking_task_restarts_and_three_panics_are_a_crash_loop() {
         let runs = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&runs);
         let supervised = supervise(Task::Housekeeping, move || {
             let run = counted.fetch_add(1, Ordering::Relaxed);
             async move { assert!(run >= 3, "on purpose") }
         });
-        assert_eq!(gave_up().await, Task::Housekeeping);
+        assert_eq!(wait_for_crash_loop().await, Task::Housekeeping);
         assert!(health().iter().any(|health| health.task == Task::Housekeeping && health.is_down));
         supervised.await.unwrap();
         assert_eq!(runs.load(Ordering::Relaxed), 4);
         assert!(health().iter().any(|health| health.task == Task::Housekeeping && !health.is_down));
-        tokio::time::sleep(health::WINDOW).await;
+        tokio::time::sleep(health::PANIC_WINDOW).await;
         assert!(!health().iter().any(|health| health.task == Task::Housekeeping));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_begins_a_task_may_panic_too() {
+    async fn a_panic_while_creating_the_future_restarts_the_task() {
         let mut runs = 0;
         let supervised = supervise(Task::Sync, move || {
             runs += 1;

@@ -6,7 +6,7 @@ pub enum Lifetime {
     /// As long as the process: after a panic it is started again.
     Process,
     /// One connection, request, delivery or operation: a panic ends that one.
-    Once,
+    Temporary,
 }
 
 macro_rules! tasks {
@@ -42,19 +42,19 @@ tasks! {
     /// Accepts connections of clients.
     GatewayListener = "gateway-listener", Process;
     /// A client's connection.
-    GatewayConnection = "gateway-connection", Once;
+    GatewayConnection = "gateway-connection", Temporary;
     /// Accepts connections of the admin API.
     AdminListener = "admin-listener", Process;
     /// A connection of the admin API.
-    AdminConnection = "admin-connection", Once;
+    AdminConnection = "admin-connection", Temporary;
     /// Accepts connections of `/metrics`, `/livez` and `/readyz`.
     OpsListener = "ops-listener", Process;
     /// A connection of these.
-    OpsConnection = "ops-connection", Once;
+    OpsConnection = "ops-connection", Temporary;
     /// Accepts commands on the Unix socket.
     ControlSocket = "control-socket", Process;
     /// A command on it.
-    ControlSocketConnection = "control-socket-connection", Once;
+    ControlSocketConnection = "control-socket-connection", Temporary;
     /// Reads the stream for a gateway's cache.
     Sync = "sync", Process;
     /// Sends a gateway's heartbeats.
@@ -66,23 +66,23 @@ tasks! {
     /// Adds counted uses to the store's.
     UsageSweep = "usage-sweep", Process;
     /// A fetch of a key from the store.
-    Fetch = "fetch", Once;
+    Fetch = "fetch", Temporary;
     /// A lease of a limit.
-    LimitLease = "limit-lease", Once;
+    LimitLease = "limit-lease", Temporary;
     /// The return of a lease.
-    LimitReturn = "limit-return", Once;
+    LimitReturn = "limit-return", Temporary;
     /// An addition of uses.
-    UsageFlush = "usage-flush", Once;
+    UsageFlush = "usage-flush", Temporary;
     /// Makes deliveries of events.
     FanOut = "fan-out", Process;
     /// Leases due deliveries and starts them.
     Dispatcher = "dispatcher", Process;
     /// A delivery.
-    Delivery = "delivery", Once;
+    Delivery = "delivery", Temporary;
     /// Gathers results of deliveries.
     Settler = "settler", Process;
     /// Writes results of deliveries.
-    Settlement = "settlement", Once;
+    Settlement = "settlement", Temporary;
     /// Trims the stream and the queues.
     Housekeeping = "housekeeping", Process;
     /// Asks the store how it is, for `/readyz`.
@@ -94,11 +94,11 @@ tasks! {
     /// Writes the embedded store.
     StoreWriter = "store-writer", Process;
     /// A write of it.
-    StoreWrite = "store-write", Once;
+    StoreWrite = "store-write", Temporary;
     /// A long read of it, or its opening.
-    StoreRead = "store-read", Once;
+    StoreRead = "store-read", Temporary;
     /// Reads the file of an import.
-    ImportFile = "import-file", Once;
+    ImportFile = "import-file", Temporary;
     /// Writes the log.
     LogWriter = "log-writer", Process;
     /// Writes the access log.
@@ -106,7 +106,7 @@ tasks! {
     /// A server of the demo.
     DemoServer = "demo-server", Process;
     /// A connection of it.
-    DemoConnection = "demo-connection", Once;
+    DemoConnection = "demo-connection", Temporary;
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_apart() {
+    fn labels_are_distinct() {
         let labels: HashSet<&str> = Task::ALL.iter().map(|task| task.as_str()).collect();
         assert_eq!(labels.len(), Task::ALL.len());
     }

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use gatepost_domain::base62;
-use gatepost_domain::change::{Action, Fence, Scope};
+use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
-use gatepost_domain::key::{Checksum, Secret, Shape};
+use gatepost_domain::key::{ChecksumPolicy, KeyFormat, Secret};
 use gatepost_domain::record::{Actor, Record, Stamps};
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::act::{IndexName, Loosens, Urgency};
-use crate::receipt::Receipt;
-use crate::shape::Unknown;
+use crate::ops::{DisablesChecksum, IndexName, Urgency};
+use crate::schema::UnknownFields;
+use crate::stored_response::StoredResponse;
 
 /// A record as read from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Versioned<T> {
     /// When the record, a key, was first used.
     pub first_used_at: Option<Timestamp>,
     /// Fields that this version of the program does not know, to be written back.
-    pub unknown: Unknown,
+    pub unknown: UnknownFields,
 }
 
 impl<T> Versioned<T> {
@@ -45,14 +45,14 @@ impl<T> Versioned<T> {
 
 /// One record's old and new image. The old one proves, by its version, what the new one is based on.
 #[derive(Debug, Clone)]
-pub struct Write {
+pub struct RecordWrite {
     /// What was read; absent for a new record.
     pub old: Option<Versioned<Record>>,
     /// What shall be; absent to remove the record.
     pub new: Option<Record>,
 }
 
-impl Write {
+impl RecordWrite {
     /// A new record.
     pub fn create(new: impl Into<Record>) -> Self {
         Self { old: None, new: Some(new.into()) }
@@ -83,22 +83,22 @@ pub struct Change {
     /// Who does it.
     pub actor: Actor,
     /// The records, the subject of the change first.
-    pub writes: Vec<Write>,
+    pub writes: Vec<RecordWrite>,
     /// The plaintext that the event's deliveries carry.
     pub secret: Option<Secret>,
     /// What a repeated request shall be answered again.
-    pub receipt: Option<Receipt>,
+    pub stored_response: Option<StoredResponse>,
 }
 
 /// What is known of the request that asks for a change.
 #[derive(Debug, Clone, Default)]
-pub struct Origin {
+pub struct CommitContext {
     /// From where it came; absent for the operator's commands.
-    pub address: Option<IpAddr>,
+    pub client_ip: Option<IpAddr>,
     /// What it shall be answered again if it is repeated.
-    pub answer: Option<Receipt>,
+    pub stored_response: Option<StoredResponse>,
     /// Whether values of our shape may have a wrong checksum from now on, for values that are not known in clear.
-    pub loosens_checksum: Loosens,
+    pub disables_checksum: DisablesChecksum,
 }
 
 impl Change {
@@ -130,22 +130,22 @@ impl Change {
 
     /// What caches must forget: all values that any image of a key has, so that a negative entry of a
     /// new value goes as well; everything when the number of accounts changes.
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn invalidation(&self) -> Invalidation {
         if self.action == Action::AccountCreated {
-            return Scope::All;
+            return Invalidation::All;
         }
-        let images = || self.writes.iter().flat_map(Write::images);
+        let images = || self.writes.iter().flat_map(RecordWrite::images);
         if let Some(project) = self.writes.iter().find_map(project_of_status_change) {
-            return Scope::Project(project);
+            return Invalidation::Project(project);
         }
         let digests: BTreeSet<Digest> = images().flat_map(api_key_digests).collect();
-        if digests.is_empty() { Scope::None } else { Scope::Digests(digests.into_iter().collect()) }
+        if digests.is_empty() { Invalidation::None } else { Invalidation::Digests(digests.into_iter().collect()) }
     }
 
     /// Whether the change may shut a key off.
-    pub(crate) fn fence(&self) -> Fence {
+    pub(crate) fn propagation(&self) -> Propagation {
         match self.action {
-            Action::ApiKeyUpdated | Action::ApiKeyDeleted | Action::ProjectDeleted => Fence::Up,
+            Action::ApiKeyUpdated | Action::ApiKeyDeleted | Action::ProjectDeleted => Propagation::Fenced,
             Action::AccountCreated
             | Action::AccountUpdated
             | Action::AccountDeleted
@@ -161,7 +161,7 @@ impl Change {
             | Action::AccessKeyDeleted
             | Action::WebhookCreated
             | Action::WebhookUpdated
-            | Action::WebhookDeleted => Fence::Down,
+            | Action::WebhookDeleted => Propagation::Relaxed,
         }
     }
 
@@ -172,7 +172,7 @@ impl Change {
             | Action::ApiKeyDeleted
             | Action::ProjectDeleted
             | Action::AccessKeyDeleted
-            | Action::WebhookDeleted => Urgency::ShutsOff,
+            | Action::WebhookDeleted => Urgency::Revocation,
             Action::AccountCreated
             | Action::AccountUpdated
             | Action::ProjectCreated
@@ -191,15 +191,16 @@ impl Change {
     }
 
     /// A chosen value of our shape with a wrong checksum ends the strict checksum for good.
-    pub(crate) fn loosens_checksum(&self) -> Loosens {
-        let wrong = |secret: &Secret| gatepost_domain::key::shape(secret.expose()) == Shape::WrongChecksum;
-        if self.secret.as_ref().is_some_and(wrong) { Loosens::Yes } else { Loosens::No }
+    pub(crate) fn disables_checksum(&self) -> DisablesChecksum {
+        let has_wrong_checksum =
+            |secret: &Secret| gatepost_domain::key::key_format(secret.expose()) == KeyFormat::WrongChecksum;
+        if self.secret.as_ref().is_some_and(has_wrong_checksum) { DisablesChecksum::Yes } else { DisablesChecksum::No }
     }
 }
 
 /// What a store's own flag says to those who judge values by their checksum.
-pub(crate) fn checksum(loose: bool) -> Checksum {
-    if loose { Checksum::Ignored } else { Checksum::Strict }
+pub(crate) fn checksum_mode(loose: bool) -> ChecksumPolicy {
+    if loose { ChecksumPolicy::Lenient } else { ChecksumPolicy::Strict }
 }
 
 /// The values that lead to a record.
@@ -220,7 +221,7 @@ fn api_key_digests(record: &Record) -> impl Iterator<Item = Digest> {
 }
 
 /// The project whose keys a write shuts off or lets in again. Gateways know nothing else of a project.
-fn project_of_status_change(write: &Write) -> Option<ProjectId> {
+fn project_of_status_change(write: &RecordWrite) -> Option<ProjectId> {
     match (write.old.as_ref().map(|old| &old.record), &write.new) {
         (Some(Record::Project(old)), Some(Record::Project(new))) if old.status != new.status => Some(new.id.clone()),
         _ => None,
@@ -230,20 +231,24 @@ fn project_of_status_change(write: &Write) -> Option<ProjectId> {
 /// The index that lists a record, and the record's member in it.
 pub(crate) fn index_of(record: &Record) -> (IndexName, String) {
     match record {
-        Record::Account(account) => (accounts_index(), member(&account.stamps, account.id.as_str())),
-        Record::Project(project) => (projects_index(&project.account), member(&project.stamps, project.id.as_str())),
-        Record::ApiKey(key) => (api_keys_index(&key.project), member(&key.stamps, key.id.as_str())),
-        Record::AccessKey(key) => (access_keys_index(&key.account), member(&key.stamps, key.id.as_str())),
-        Record::Webhook(webhook) => (webhooks_index(&webhook.account), member(&webhook.stamps, webhook.id.as_str())),
+        Record::Account(account) => (accounts_index(), index_member(&account.stamps, account.id.as_str())),
+        Record::Project(project) => {
+            (projects_index(&project.account), index_member(&project.stamps, project.id.as_str()))
+        }
+        Record::ApiKey(key) => (api_keys_index(&key.project), index_member(&key.stamps, key.id.as_str())),
+        Record::AccessKey(key) => (access_keys_index(&key.account), index_member(&key.stamps, key.id.as_str())),
+        Record::Webhook(webhook) => {
+            (webhooks_index(&webhook.account), index_member(&webhook.stamps, webhook.id.as_str()))
+        }
     }
 }
 
 /// Digits of a member that stand for the moment of creation.
-pub(crate) const MOMENT_DIGITS: u32 = 9;
+pub(crate) const TIMESTAMP_DIGITS: u32 = 9;
 
-fn member(stamps: &Stamps, name: &str) -> String {
-    let mut text = String::with_capacity(MOMENT_DIGITS as usize + name.len());
-    base62::push_number(&mut text, stamps.created_at.as_ms(), MOMENT_DIGITS);
+fn index_member(stamps: &Stamps, name: &str) -> String {
+    let mut text = String::with_capacity(TIMESTAMP_DIGITS as usize + name.len());
+    base62::push_number(&mut text, stamps.created_at.as_ms(), TIMESTAMP_DIGITS);
     text.push_str(name);
     text
 }

@@ -1,21 +1,21 @@
 //! The embedded backend: redb, in one process, on disk or in memory. What was acknowledged is on disk.
 
+mod account_counts;
 mod backup;
-mod counts;
 mod dead_letters;
 mod deliveries;
-mod edge;
+mod disk_space;
 mod entries;
-mod meter;
+mod gateway_ops;
+mod migrations;
 mod queue;
 mod queue_reads;
-mod receipts;
+mod rate_limits;
 mod records;
-mod room;
 mod sealed;
+mod stored_responses;
 mod tables;
 mod trim;
-mod upgrade;
 mod usage;
 mod writer;
 
@@ -32,18 +32,18 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::watch;
 
-use crate::act::{KnownGateway, Repeats};
-use crate::change::checksum;
+use crate::change::checksum_mode;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::format::{self, Format};
-use crate::head::{self, StoreHead};
-use crate::options::{COMMIT_DEADLINE, Skew, StoreOptions};
-use room::Room;
+use crate::ops::{RegisteredGateway, ReplayStats};
+use crate::options::{COMMIT_TIMEOUT, ClockSkew, StoreOptions};
+use crate::store_header::{self, StoreHeader};
+use disk_space::DiskSpace;
 use tables::META;
 use writer::Writer;
 
 /// The file in the store's directory.
-const FILE: &str = "gatepost.redb";
+const DATABASE_FILE: &str = "gatepost.redb";
 /// Pages that redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -57,13 +57,13 @@ struct Inner {
     // Before the database: the writer's last acts need it.
     writer: Writer,
     database: Arc<Database>,
-    room: Room,
+    disk_space: DiskSpace,
     clock: Arc<dyn Clock>,
-    skew: Skew,
+    skew: ClockSkew,
     max_entries: u64,
-    last: watch::Sender<Version>,
+    last_position: watch::Sender<Version>,
     /// Gateways live in this process, so they need not outlive it.
-    gateways: Mutex<HashMap<GatewayId, KnownGateway>>,
+    gateways: Mutex<HashMap<GatewayId, RegisteredGateway>>,
 }
 
 impl fmt::Debug for Embedded {
@@ -74,38 +74,38 @@ impl fmt::Debug for Embedded {
 
 impl Embedded {
     /// Opens the store in a directory, which is made if it is not there, or in memory.
-    pub(crate) async fn open_at(path: Option<&Path>, options: &StoreOptions) -> Result<Self> {
-        let (room, path) = (Room::of(path), path.map(Path::to_path_buf));
-        let database = Arc::new(read_aside(move || open_database(path.as_deref())).await?);
+    pub(crate) async fn open_or_create(path: Option<&Path>, options: &StoreOptions) -> Result<Self> {
+        let (disk_space, path) = (DiskSpace::new(path), path.map(Path::to_path_buf));
+        let database = Arc::new(read_blocking(move || open_database(path.as_deref())).await?);
         let inner = Inner {
             writer: Writer::start(Arc::clone(&database))?,
             database,
-            room,
+            disk_space,
             clock: Arc::clone(&options.clock),
-            skew: options.skew.clone(),
-            max_entries: options.max_entries,
-            last: watch::Sender::new(Version::ZERO),
+            skew: options.clock_skew.clone(),
+            max_entries: options.max_fan_out_backlog,
+            last_position: watch::Sender::new(Version::ZERO),
             gateways: Mutex::default(),
         };
         let store = Self { inner: Arc::new(inner) };
         // However long that takes: nobody can do without.
-        store.inner.writer.perform(make_tables).await?;
-        store.inner.last.send_replace(store.last_position().await?);
+        store.inner.writer.perform(create_tables).await?;
+        store.inner.last_position.send_replace(store.last_position().await?);
         Ok(store)
     }
 
-    pub(crate) async fn open(&self) -> Result<Option<StoreHead>> {
-        head(&self.read()?)
+    pub(crate) async fn open(&self) -> Result<Option<StoreHeader>> {
+        read_head(&self.read()?)
     }
 
-    pub(crate) async fn create(&self, head: StoreHead) -> Result<StoreHead> {
+    pub(crate) async fn create(&self, head: StoreHeader) -> Result<StoreHeader> {
         self.perform(move |transaction| {
-            let mut meta = transaction.open_table(META).map_err(failure)?;
-            if meta.get("id").map_err(failure)?.is_some() {
+            let mut meta = transaction.open_table(META).map_err(store_error)?;
+            if meta.get("id").map_err(store_error)?.is_some() {
                 return Ok(());
             }
             if head.format > Format::FIRST.number() {
-                counts::mark_counted(&mut meta)?;
+                account_counts::mark_complete(&mut meta)?;
             }
             put_head(&mut meta, &head)
         })
@@ -113,24 +113,24 @@ impl Embedded {
         self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))
     }
 
-    pub(crate) async fn raise_format(&self, head: StoreHead) -> Result<()> {
+    pub(crate) async fn raise_format(&self, head: StoreHeader) -> Result<()> {
         self.perform(move |transaction| {
-            let mut meta = transaction.open_table(META).map_err(failure)?;
-            if number(&meta, "format")? < u64::from(head.format) { put_head(&mut meta, &head) } else { Ok(()) }
+            let mut meta = transaction.open_table(META).map_err(store_error)?;
+            if read_number(&meta, "format")? < u64::from(head.format) { put_head(&mut meta, &head) } else { Ok(()) }
         })
         .await
     }
 
-    pub(crate) async fn fullness(&self) -> Result<Option<String>> {
-        match self.inner.room.for_ordinary() {
+    pub(crate) async fn full_reason(&self) -> Result<Option<String>> {
+        match self.inner.disk_space.check_for_ordinary() {
             Err(error) if error.kind() == StoreErrorKind::Full => Ok(Some(error.to_string())),
-            room => room.map(|()| None),
+            available => available.map(|()| None),
         }
     }
 
     /// What was acknowledged is on disk.
-    pub(crate) async fn repeats(&self) -> Result<Repeats> {
-        Ok(Repeats::default())
+    pub(crate) async fn replay_stats(&self) -> Result<ReplayStats> {
+        Ok(ReplayStats::default())
     }
 
     pub(crate) async fn warnings(&self) -> Result<Vec<String>> {
@@ -138,34 +138,34 @@ impl Embedded {
     }
 
     fn read(&self) -> Result<ReadTransaction> {
-        self.inner.database.begin_read().map_err(failure)
+        self.inner.database.begin_read().map_err(store_error)
     }
 
     /// Performs a write, see [`Writer::perform`], within the deadline of most acts.
-    async fn perform<T, F>(&self, act: F) -> Result<T>
+    async fn perform<T, F>(&self, op: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
-        self.perform_within(COMMIT_DEADLINE, act).await
+        self.perform_within(COMMIT_TIMEOUT, op).await
     }
 
     /// The same with a deadline of its own. An act that is answered too late may still be performed.
-    async fn perform_within<T, F>(&self, deadline: Duration, act: F) -> Result<T>
+    async fn perform_within<T, F>(&self, deadline: Duration, op: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
-        self.inner.room.for_all()?;
-        let performed = tokio::time::timeout(deadline, self.inner.writer.perform(act)).await;
-        performed.unwrap_or_else(|_| {
+        self.inner.disk_space.check_for_urgent()?;
+        let result = tokio::time::timeout(deadline, self.inner.writer.perform(op)).await;
+        result.unwrap_or_else(|_| {
             Err(StoreErrorKind::Unavailable.with(format!("the disk did not answer within {} ms", deadline.as_millis())))
         })
     }
 
     /// Tells readers of the feed that there is more.
-    fn announce(&self, version: Version) {
-        self.inner.last.send_if_modified(|last| {
+    fn publish_position(&self, version: Version) {
+        self.inner.last_position.send_if_modified(|last| {
             let is_new = *last < version;
             *last = (*last).max(version);
             is_new
@@ -180,35 +180,35 @@ impl Embedded {
 }
 
 /// Reads on a thread of its own, where that may take long.
-async fn read_aside<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let read = gatepost_runtime::blocking(Task::StoreRead, read).await;
-    read.unwrap_or_else(|Panicked| Err(StoreErrorKind::Unavailable.with("a read of the store panicked")))
+async fn read_blocking<T: Send + 'static>(operation: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let result = gatepost_runtime::run_blocking(Task::StoreRead, operation).await;
+    result.unwrap_or_else(|Panicked| Err(StoreErrorKind::Unavailable.with("a read of the store panicked")))
 }
 
 fn open_database(path: Option<&Path>) -> Result<Database> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let Some(directory) = path else {
-        return builder.create_with_backend(InMemoryBackend::new()).map_err(failure);
+        return builder.create_with_backend(InMemoryBackend::new()).map_err(store_error);
     };
     make_directory(directory)?;
-    let file = directory.join(FILE);
+    let file = directory.join(DATABASE_FILE);
     make_private(&file)?;
     builder.create(&file).map_err(|error| {
         if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
             return StoreErrorKind::Refused.with(format!("{} is in use by another process", file.display()));
         }
-        failure(error)
+        store_error(error)
     })
 }
 
 fn make_directory(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    let shown = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
-    made.map_err(|error| {
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+    created.map_err(|error| {
         let text =
-            format!("cannot make the directory {}: {error}; --store embedded:PATH names another", shown.display());
+            format!("cannot make the directory {}: {error}; --store embedded:PATH names another", absolute.display());
         StoreErrorKind::Refused.with(text)
     })
 }
@@ -223,44 +223,44 @@ fn make_private(file: &Path) -> Result<()> {
 }
 
 /// Makes the tables that are missing, unless only a later program can read the store.
-fn make_tables(transaction: &WriteTransaction) -> Result<()> {
-    let min_reader = number(&transaction.open_table(META).map_err(failure)?, "min_reader")?;
+fn create_tables(transaction: &WriteTransaction) -> Result<()> {
+    let min_reader = read_number(&transaction.open_table(META).map_err(store_error)?, "min_reader")?;
     if min_reader > u64::from(Format::LATEST.number()) {
         let min_reader = u32::try_from(min_reader).unwrap_or(u32::MAX);
-        return Err(StoreErrorKind::Refused.with(format::unreadable(min_reader)));
+        return Err(StoreErrorKind::Refused.with(format::unsupported_format_message(min_reader)));
     }
     macro_rules! make {
-        ($($name:ident),*) => { $(transaction.open_table(tables::$name).map_err(failure)?;)* };
+        ($($name:ident),*) => { $(transaction.open_table(tables::$name).map_err(store_error)?;)* };
     }
     tables::all!(make);
-    upgrade::number_deliveries(transaction)?;
-    upgrade::count_dead_letters(transaction)
+    migrations::backfill_delivery_sequence(transaction)?;
+    migrations::backfill_dead_letter_counts(transaction)
 }
 
-fn head(transaction: &ReadTransaction) -> Result<Option<StoreHead>> {
-    let meta = transaction.open_table(META).map_err(failure)?;
-    let field = |name: &str| -> Result<Option<Vec<u8>>> {
-        Ok(meta.get(name).map_err(failure)?.map(|bytes| bytes.value().to_vec()))
+fn read_head(transaction: &ReadTransaction) -> Result<Option<StoreHeader>> {
+    let meta = transaction.open_table(META).map_err(store_error)?;
+    let read_field = |name: &str| -> Result<Option<Vec<u8>>> {
+        Ok(meta.get(name).map_err(store_error)?.map(|bytes| bytes.value().to_vec()))
     };
-    let Some(id) = field("store_id")?.or(field("id")?) else { return Ok(None) };
+    let Some(id) = read_field("store_id")?.or(read_field("id")?) else { return Ok(None) };
     let id = std::str::from_utf8(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
     // The first format has no numbers.
-    let format = |name: &str| -> Result<u32> {
-        let number = number(&meta, name)?.max(u64::from(Format::FIRST.number()));
+    let read_format = |name: &str| -> Result<u32> {
+        let number = read_number(&meta, name)?.max(u64::from(Format::FIRST.number()));
         u32::try_from(number).map_err(|error| StoreErrorKind::Corrupt.with(error))
     };
-    Ok(Some(StoreHead {
+    Ok(Some(StoreHeader {
         id: StoreId::parse(id).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
-        envelope: field("sealed_envelope")?.or(field("envelope")?).unwrap_or_default(),
-        checksum: checksum(number(&meta, "loose_checksum")? > 0),
-        format: format("format")?,
-        min_reader: format("min_reader")?,
+        envelope: read_field("sealed_envelope")?.or(read_field("envelope")?).unwrap_or_default(),
+        checksum: checksum_mode(read_number(&meta, "loose_checksum")? > 0),
+        format: read_format("format")?,
+        min_reader: read_format("min_reader")?,
     }))
 }
 
-fn put_head(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, head: &StoreHead) -> Result<()> {
-    for (name, value) in head::text_fields(head) {
-        meta.insert(name, value.as_slice()).map_err(failure)?;
+fn put_head(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, head: &StoreHeader) -> Result<()> {
+    for (name, value) in store_header::text_fields(head) {
+        meta.insert(name, value.as_slice()).map_err(store_error)?;
     }
     if head.format > Format::FIRST.number() {
         set_number(meta, "format", u64::from(head.format))?;
@@ -270,19 +270,19 @@ fn put_head(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, head: &Stor
 }
 
 /// A number of the meta table; 0 if it was never set.
-fn number(meta: &impl ReadableTable<&'static str, &'static [u8]>, name: &str) -> Result<u64> {
-    let bytes = meta.get(name).map_err(failure)?;
+fn read_number(meta: &impl ReadableTable<&'static str, &'static [u8]>, name: &str) -> Result<u64> {
+    let bytes = meta.get(name).map_err(store_error)?;
     Ok(bytes.and_then(|bytes| bytes.value().try_into().ok()).map_or(0, u64::from_be_bytes))
 }
 
 fn set_number(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, name: &str, value: u64) -> Result<()> {
-    meta.insert(name, value.to_be_bytes().as_slice()).map_err(failure)?;
+    meta.insert(name, value.to_be_bytes().as_slice()).map_err(store_error)?;
     Ok(())
 }
 
 /// What redb's failures mean to callers.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library's kinds are open, and most mean an outage")]
-fn failure(error: impl Into<redb::Error>) -> StoreError {
+fn store_error(error: impl Into<redb::Error>) -> StoreError {
     let error = error.into();
     let kind = match &error {
         redb::Error::Io(source) if source.kind() == std::io::ErrorKind::StorageFull => StoreErrorKind::Full,

@@ -25,7 +25,7 @@ pub struct MasterKey(Zeroizing<[u8; 32]>);
 /// Why a text is no master key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a master key is the base64 of 32 random bytes; make one with: head -c 32 /dev/urandom | base64")]
-pub struct NotAMasterKey;
+pub struct ParseMasterKeyError;
 
 impl MasterKey {
     /// Draws a new one.
@@ -34,9 +34,9 @@ impl MasterKey {
     }
 
     /// Reads base64.
-    pub fn parse(text: &str) -> std::result::Result<Self, NotAMasterKey> {
-        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| NotAMasterKey)?);
-        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| NotAMasterKey)?;
+    pub fn parse(text: &str) -> std::result::Result<Self, ParseMasterKeyError> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| ParseMasterKeyError)?);
+        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| ParseMasterKeyError)?;
         Ok(Self(Zeroizing::new(bytes)))
     }
 
@@ -63,7 +63,7 @@ struct StoredEnvelope {
 /// The opened envelope: digests keys, seals and opens secrets.
 pub(crate) struct Envelope {
     pepper: Pepper,
-    data: XChaCha20Poly1305,
+    data_cipher: XChaCha20Poly1305,
 }
 
 impl fmt::Debug for Envelope {
@@ -74,30 +74,30 @@ impl fmt::Debug for Envelope {
 
 impl Envelope {
     /// Draws pepper and data key for a new store, and seals them.
-    pub(crate) fn create(store: &StoreId, master: &MasterKey, rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
-        let cipher = cipher(&master.0);
+    pub(crate) fn create(store: &StoreId, master_key: &MasterKey, rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
+        let cipher = cipher(&master_key.0);
         let mut sealed = |purpose: &str| -> Result<String> {
             let secret = Zeroizing::new(random_bytes::<32>(rng));
-            Ok(STANDARD.encode(seal(&cipher, &bound_to(store, purpose), secret.as_slice(), rng)?))
+            Ok(STANDARD.encode(seal(&cipher, &envelope_aad(store, purpose), secret.as_slice(), rng)?))
         };
         let stored = StoredEnvelope { v: 1, pepper: sealed("pepper")?, data_key: sealed("data-key")? };
         serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
     }
 
     /// Opens a stored envelope. A wrong master key shows here, and nowhere else.
-    pub(crate) fn open(store: &StoreId, master: &MasterKey, stored: &[u8]) -> Result<Self> {
+    pub(crate) fn open(store: &StoreId, master_key: &MasterKey, stored: &[u8]) -> Result<Self> {
         let stored: StoredEnvelope =
             serde_json::from_slice(stored).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-        let cipher = cipher(&master.0);
+        let cipher = cipher(&master_key.0);
         let unseal = |purpose: &str, text: &str| -> Result<Zeroizing<[u8; 32]>> {
             let sealed = STANDARD.decode(text).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-            let bytes = open(&cipher, &bound_to(store, purpose), &sealed).ok_or_else(wrong_master_key)?;
+            let bytes = open(&cipher, &envelope_aad(store, purpose), &sealed).ok_or_else(wrong_master_key)?;
             let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| wrong_master_key())?;
             Ok(Zeroizing::new(bytes))
         };
         let pepper = unseal("pepper", &stored.pepper)?;
         let data_key = unseal("data-key", &stored.data_key)?;
-        Ok(Self { pepper: Pepper::new(&pepper), data: self::cipher(&data_key) })
+        Ok(Self { pepper: Pepper::new(&pepper), data_cipher: self::cipher(&data_key) })
     }
 
     /// The pepper under which keys are digested.
@@ -106,22 +106,22 @@ impl Envelope {
     }
 
     /// Seals a secret so that it opens only for the same owner.
-    pub(crate) fn seal(&self, owner: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed> {
-        seal(&self.data, owner, secret, rng).map(Sealed)
+    pub(crate) fn seal(&self, aad: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed> {
+        seal(&self.data_cipher, aad, secret, rng).map(Sealed)
     }
 
     /// Seals a text for an owner, each time alike: the nonce is a digest of both, which differs for other texts.
-    pub(crate) fn seal_alike(&self, owner: &str, text: &str) -> Result<Sealed> {
-        let digest = self.pepper.digest(&format!("{owner}\n{text}"));
+    pub(crate) fn seal_deterministic(&self, aad: &str, text: &str) -> Result<Sealed> {
+        let digest = self.pepper.digest(&format!("{aad}\n{text}"));
         let mut nonce = [0; NONCE_BYTES];
         nonce.copy_from_slice(&digest.as_bytes()[..NONCE_BYTES]);
-        seal_with(&self.data, nonce, owner, text.as_bytes()).map(Sealed)
+        seal_with_nonce(&self.data_cipher, nonce, aad, text.as_bytes()).map(Sealed)
     }
 
     /// Opens what was sealed for this owner.
-    pub(crate) fn unseal(&self, owner: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
-        open(&self.data, owner, &sealed.0)
-            .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("the sealed secret of {owner} does not open")))
+    pub(crate) fn unseal(&self, aad: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
+        open(&self.data_cipher, aad, &sealed.0)
+            .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("the sealed secret of {aad} does not open")))
     }
 }
 
@@ -133,7 +133,7 @@ fn wrong_master_key() -> crate::error::StoreError {
     )
 }
 
-fn bound_to(store: &StoreId, purpose: &str) -> String {
+fn envelope_aad(store: &StoreId, purpose: &str) -> String {
     format!("{store}/{purpose}")
 }
 
@@ -141,22 +141,22 @@ fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.into())
 }
 
-fn seal(cipher: &XChaCha20Poly1305, owner: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
-    seal_with(cipher, random_bytes(rng), owner, secret)
+fn seal(cipher: &XChaCha20Poly1305, aad: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
+    seal_with_nonce(cipher, random_bytes(rng), aad, secret)
 }
 
-fn seal_with(cipher: &XChaCha20Poly1305, nonce: [u8; NONCE_BYTES], owner: &str, secret: &[u8]) -> Result<Vec<u8>> {
-    let payload = Payload { msg: secret, aad: owner.as_bytes() };
+fn seal_with_nonce(cipher: &XChaCha20Poly1305, nonce: [u8; NONCE_BYTES], aad: &str, secret: &[u8]) -> Result<Vec<u8>> {
+    let payload = Payload { msg: secret, aad: aad.as_bytes() };
     let body = cipher
         .encrypt(&XNonce::from(nonce), payload)
         .map_err(|_| StoreErrorKind::Corrupt.with("a secret is too long to seal"))?;
     Ok([nonce.as_slice(), &body].concat())
 }
 
-fn open(cipher: &XChaCha20Poly1305, owner: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn open(cipher: &XChaCha20Poly1305, aad: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, body) = sealed.split_at_checked(NONCE_BYTES)?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
-    let payload = Payload { msg: body, aad: owner.as_bytes() };
+    let payload = Payload { msg: body, aad: aad.as_bytes() };
     cipher.decrypt(&XNonce::from(nonce), payload).ok().map(Zeroizing::new)
 }
 
@@ -186,11 +186,11 @@ mod tests {
         assert_eq!(envelope.unseal("evt_1", &sealed).unwrap().as_slice(), b"secret");
         assert_eq!(envelope.unseal("evt_2", &sealed).unwrap_err().kind(), StoreErrorKind::Corrupt);
 
-        let alike = |owner: &str, text: &str| envelope.seal_alike(owner, text).unwrap();
-        assert_eq!(alike("list", "here").0, alike("list", "here").0);
-        assert_ne!(alike("list", "here").0[..NONCE_BYTES], alike("other", "here").0[..NONCE_BYTES]);
-        assert_ne!(alike("list", "here").0[..NONCE_BYTES], alike("list", "there").0[..NONCE_BYTES]);
-        assert_eq!(envelope.unseal("list", &alike("list", "here")).unwrap().as_slice(), b"here");
+        let deterministic = |aad: &str, text: &str| envelope.seal_deterministic(aad, text).unwrap();
+        assert_eq!(deterministic("list", "here").0, deterministic("list", "here").0);
+        assert_ne!(deterministic("list", "here").0[..NONCE_BYTES], deterministic("other", "here").0[..NONCE_BYTES]);
+        assert_ne!(deterministic("list", "here").0[..NONCE_BYTES], deterministic("list", "there").0[..NONCE_BYTES]);
+        assert_eq!(envelope.unseal("list", &deterministic("list", "here")).unwrap().as_slice(), b"here");
     }
 
     #[test]

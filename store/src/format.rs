@@ -45,7 +45,7 @@ impl fmt::Display for Format {
 pub(crate) struct LaterFormat(pub(crate) u32);
 
 /// The sentence with which a store that only later programs can read is refused.
-pub(crate) fn unreadable(min_reader: u32) -> String {
+pub(crate) fn unsupported_format_message(min_reader: u32) -> String {
     format!(
         "the store needs a program that reads format {min_reader} or later; gatepost {} reads up to {}: install the \
          release that wrote it",
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_refuse_what_this_program_cannot_read() {
+    fn scripts_know_the_latest_readable_format() {
         let constant = format!("local READS = {} --", Format::LATEST);
         assert!(include_str!("redis/lua/common.lua").contains(&constant));
     }

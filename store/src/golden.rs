@@ -14,10 +14,10 @@ use gatepost_domain::record::{
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Period};
 
-use crate::change::{Change, Versioned, Write};
-use crate::packed::{pack, unpack};
-use crate::shape::{self, Unknown};
-use crate::{entry, packed};
+use crate::change::{Change, RecordWrite, Versioned};
+use crate::record_format::{decode_record, encode_record};
+use crate::schema::{self, UnknownFields};
+use crate::{record_format, stream_entry};
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::from_ms(1_700_000_000_000 + ms)
@@ -25,7 +25,7 @@ fn at(ms: u64) -> Timestamp {
 
 fn stamps() -> Stamps {
     let made = Stamps::new(at(0), Actor::Operator);
-    made.touched(at(1), Actor::AccessKey(AccessKeyId::parse("ak_00access").unwrap()))
+    made.updated(at(1), Actor::AccessKey(AccessKeyId::parse("ak_00access").unwrap()))
 }
 
 fn account() -> AccountId {
@@ -97,7 +97,7 @@ fn records() -> Vec<(&'static str, Record)> {
         status_changed_at: Some(at(3)),
         ..webhook()
     };
-    let shut_off = Account { status: Status::Inactive, ..account_record.clone() };
+    let deactivated = Account { status: Status::Inactive, ..account_record.clone() };
     vec![
         ("account", account_record.into()),
         ("project", project_record.into()),
@@ -105,7 +105,7 @@ fn records() -> Vec<(&'static str, Record)> {
         ("access_key", access_key().into()),
         ("webhook", webhook().into()),
         ("webhook_with_old_secrets", rotated.into()),
-        ("account_shut_off", shut_off.into()),
+        ("account_shut_off", deactivated.into()),
     ]
 }
 
@@ -121,7 +121,7 @@ fn webhook() -> Webhook {
         custom_headers: vec![("x-a".to_owned(), UserSecret::new("b"))],
         status: WebhookStatus::Live,
         status_changed_at: None,
-        made_by: Role::Admin,
+        url_set_by: Role::Admin,
         secret: Sealed(vec![4; 8]),
         old_secrets: vec![],
         static_token: None,
@@ -144,7 +144,7 @@ fn later_records() -> Vec<(&'static str, Record)> {
     let sealed = Webhook {
         url: WebhookUrl {
             masked: "https://example.com:8443/…".to_owned(),
-            whole: UserSecret::Sealed(Sealed(vec![7; 8])),
+            full: UserSecret::Sealed(Sealed(vec![7; 8])),
         },
         custom_headers: vec![("x-a".to_owned(), UserSecret::Sealed(Sealed(vec![8; 8])))],
         ..webhook()
@@ -160,49 +160,49 @@ fn later_records() -> Vec<(&'static str, Record)> {
 }
 
 #[test]
-fn records_are_stored_as_ever_and_read_back() {
+fn stored_records_keep_their_format_and_decode() {
     let event = EventId::parse("evt_00event").unwrap();
     let version = Version::from_parts(1_700_000_000_002, 3);
     for (kind, record) in records().into_iter().chain(later_records()) {
-        let image = shape::encode(&record, &Unknown::default()).unwrap();
-        let stored = pack(version, &event, &image);
+        let image = schema::encode(&record, &UnknownFields::default()).unwrap();
+        let stored = encode_record(version, &event, &image);
         insta::assert_snapshot!(kind, String::from_utf8(stored.clone()).unwrap());
-        let raw = unpack(&stored, None).unwrap();
-        let name = shape::name_of(&record);
-        let (read, unknown) = shape::decode(&name.0, &raw.image.public, Some(&raw.image.private)).unwrap();
+        let raw = decode_record(&stored, None).unwrap();
+        let name = schema::record_name(&record);
+        let (read, unknown) = schema::decode(&name.0, &raw.image.public, Some(&raw.image.private)).unwrap();
         assert_eq!(read, record);
-        assert_eq!(unknown, Unknown::default());
+        assert_eq!(unknown, UnknownFields::default());
         assert_eq!(raw.version, version);
     }
 }
 
 #[test]
-fn heads_of_entries_are_stored_as_ever_and_read_back() {
+fn stored_metadata_keeps_its_format_and_decodes() {
     let key = api_key();
     let old = Versioned {
         record: Record::ApiKey(key.clone()),
         version: Version::from_u64(1),
         event: EventId::parse("evt_00before").unwrap(),
         first_used_at: None,
-        unknown: Unknown::default(),
+        unknown: UnknownFields::default(),
     };
-    let off = ApiKey { status: Status::Inactive, ..key };
+    let deactivated = ApiKey { status: Status::Inactive, ..key };
     let change = Change {
         event: EventId::parse("evt_00event").unwrap(),
         action: Action::ApiKeyDeleted,
         actor: Actor::AccessKey(AccessKeyId::parse("ak_00access").unwrap()),
-        writes: vec![Write { old: Some(old), new: Some(off.into()) }],
+        writes: vec![RecordWrite { old: Some(old), new: Some(deactivated.into()) }],
         secret: None,
-        receipt: None,
+        stored_response: None,
     };
     for (kind, address) in [("entry_head", None), ("entry_head_with_address", Some("2001:db8::1".parse().unwrap()))] {
-        let line = entry::encode_head(&change, address).unwrap();
+        let line = stream_entry::encode_metadata(&change, address).unwrap();
         insta::assert_snapshot!(kind, String::from_utf8(line.clone()).unwrap());
-        let (head, old) = entry::decode_head(&line).unwrap();
-        assert_eq!((head.actor, head.address), (change.actor.clone(), address));
-        assert_eq!(head.subject, "key_00key");
+        let (metadata, old) = stream_entry::decode_metadata(&line).unwrap();
+        assert_eq!((metadata.actor, metadata.address), (change.actor.clone(), address));
+        assert_eq!(metadata.subject, "key_00key");
         assert!(old.is_some());
     }
-    let (kind, data) = packed::scope_parts(&change.scope());
+    let (kind, data) = record_format::encode_invalidation(&change.invalidation());
     insta::assert_snapshot!("entry_scope", format!("{kind} {data:?}"));
 }

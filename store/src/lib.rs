@@ -1,49 +1,49 @@
 //! Records, stream, queues and meters: Redis and embedded backends behind one set of atomic acts.
 //!
-//! [`Store`] is the typed front. Below it two backends perform the acts of [`act`] on opaque bytes.
+//! [`Store`] is the typed front. Below it two backends perform the acts of [`ops`] on opaque bytes.
 
-pub mod act;
+mod account_resources;
 mod backend;
 mod change;
 pub mod clock;
-mod counts;
-mod cursor;
-mod edge;
 mod embedded;
-mod entry;
 mod envelope;
 pub mod error;
-mod forced;
 mod format;
+mod gateway_ops;
 #[cfg(test)]
 mod golden;
-mod head;
+pub mod ops;
 pub mod options;
-mod packed;
+mod page_cursor;
 mod queue;
-mod receipt;
+mod rebase;
+mod record_format;
 mod records;
 mod redis;
-mod shape;
+mod schema;
 mod store;
+mod store_header;
+mod stored_response;
+mod stream_entry;
 mod upgrade;
 pub mod url;
 mod usage;
 mod user_secrets;
 
-pub use change::{Change, Origin, Versioned, Write};
-pub use counts::{AccountBounds, AccountResource};
-pub use edge::{FoundKey, Lookup};
-pub use entry::{Entry, EntryHead, Told};
-pub use envelope::{MasterKey, NotAMasterKey};
+pub use account_resources::{AccountLimits, AccountResource};
+pub use change::{Change, CommitContext, RecordWrite, Versioned};
+pub use envelope::{MasterKey, ParseMasterKeyError};
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use format::Format;
-pub use options::{Copies, Replicas, Settled, Skew, StoreOptions, UnsafeRedis};
-pub use queue::{DeadLetter, Event, FanOut, FanOutEvent, Leased};
-pub use receipt::{Receipt, ReceiptClaim, ReceiptMark};
-pub use records::{MAX_PAGE, Page, Readings};
-pub use shape::Unknown;
+pub use gateway_ops::{FoundKey, Lookup};
+pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
+pub use queue::{DeadLetter, Event, FanOutEvent, FanOutStep, LeasedDelivery};
+pub use records::{LenientPage, MAX_PAGE, Page};
+pub use schema::UnknownFields;
 pub use store::{Store, os_rng};
-pub use upgrade::{StoreUpgrade, UpgradeRefused};
+pub use stored_response::{ResponseClaim, ResponseClaimToken, StoredResponse};
+pub use stream_entry::{AuditEntry, ChangeMetadata, StreamEntry};
+pub use upgrade::{StoreUpgrade, UpgradeError};
 pub use url::{RedisUrl, StoreUrl};
 pub use usage::HourUsage;

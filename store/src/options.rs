@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gatepost_domain::time::Clock;
 
-use crate::counts::AccountBounds;
+use crate::account_resources::AccountLimits;
 use crate::format::Format;
 use crate::url::StoreUrl;
 
@@ -24,13 +24,13 @@ pub struct StoreOptions {
     /// The format in which a new store is made, and to which `gatepost store upgrade` raises an old one.
     pub write_format: Format,
     /// Entries that may wait for the fan-out before ordinary writes are refused.
-    pub max_entries: u64,
+    pub max_fan_out_backlog: u64,
     /// How much each account may have.
-    pub account_bounds: AccountBounds,
+    pub account_limits: AccountLimits,
     /// The process clock, for the embedded backend.
     pub clock: Arc<dyn Clock>,
     /// What is added to the store's clock: nothing outside tests.
-    pub skew: Skew,
+    pub clock_skew: ClockSkew,
 }
 
 /// How many replicas of a Redis must have a commit, a claim of first use or a heartbeat before it counts,
@@ -40,31 +40,31 @@ pub struct Replicas {
     /// How many; 0 to wait for none.
     pub count: u32,
     /// How long to wait for them.
-    pub wait: Duration,
+    pub timeout: Duration,
 }
 
 impl Replicas {
     /// Waits for none.
-    pub const NONE: Self = Self { count: 0, wait: Duration::ZERO };
+    pub const NONE: Self = Self { count: 0, timeout: Duration::ZERO };
 }
 
 /// Whether what a store answers may be an old copy of what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copies {
+pub enum Replication {
     /// There is one: what it answers is so.
-    One,
+    Single,
     /// There are several: one that was cut off still answers reads, and does not know that it is old.
-    Several,
+    Replicated,
 }
 
 /// Whether what was acknowledged stands, as far as this process can know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum Recovery {
     /// It does.
-    Yes,
+    Complete,
     /// Another run of a server has become the master of Redis a while ago. What it has lost may not have been
     /// repeated yet: that something is not there is no answer.
-    No,
+    InProgress,
 }
 
 /// What happens at start when Redis is set up so that it may lose what it acknowledged.
@@ -78,9 +78,9 @@ pub enum UnsafeRedis {
 
 /// What is added to the store's clock, so that tests can move it.
 #[derive(Debug, Clone, Default)]
-pub struct Skew(Arc<AtomicI64>);
+pub struct ClockSkew(Arc<AtomicI64>);
 
-impl Skew {
+impl ClockSkew {
     /// Moves the store's clock, for this process.
     pub fn add(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
@@ -93,16 +93,16 @@ impl Skew {
 }
 
 /// For how long uses are kept by the hour: 90 days.
-pub const USAGE_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const USAGE_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a look-up may take.
-pub const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a claim of first use may take.
-pub const CLAIM_DEADLINE: Duration = Duration::from_millis(500);
+pub const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a heartbeat may take: one that is answered later keeps nobody live.
-pub const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(2);
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a commit, and any other act, may take.
-pub const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a feed may wait for the first entry.
 pub const MAX_FEED_WAIT: Duration = Duration::from_millis(500);
 /// How long connecting may take.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

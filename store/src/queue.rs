@@ -10,20 +10,22 @@ use gatepost_domain::time::{Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::act::{DueWebhooks, FanOutAnswer, Held, LeaseRequest, QueueNumbers, RawEvent, RawFanOut, RawSettle};
-use crate::entry::{self, EntryHead, Told};
 use crate::error::{Result, StoreErrorKind};
+use crate::ops::{
+    DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, LeaseStatus, QueueStats, RawEvent, RawFanOut, RawSettlement,
+};
 use crate::store::Store;
+use crate::stream_entry::{self, AuditEntry, ChangeMetadata};
 
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
-pub struct FanOut {
+pub struct FanOutStep {
     /// Where the cursor must be.
-    pub expected: Version,
+    pub expected_cursor: Version,
     /// Where it goes.
-    pub new: Version,
+    pub new_cursor: Version,
     /// How many entries lie in between.
-    pub entries: u64,
+    pub entry_count: u64,
     /// The events among them.
     pub events: Vec<FanOutEvent>,
     /// Entries that could not be decoded: position, bytes, reason.
@@ -31,7 +33,7 @@ pub struct FanOut {
     /// Pending deliveries that a webhook may have.
     pub max_pending: u64,
     /// Dead letters that a webhook may have.
-    pub max_dead: u64,
+    pub max_dead_letters: u64,
 }
 
 /// One event and the webhooks that asked for it.
@@ -42,7 +44,7 @@ pub struct FanOutEvent {
     /// Its position.
     pub version: Version,
     /// What the entry tells.
-    pub told: Told,
+    pub audit: AuditEntry,
     /// Who gets it; empty if nobody does.
     pub webhooks: Vec<WebhookId>,
 }
@@ -57,14 +59,14 @@ pub struct Event {
     /// When, on the store's clock.
     pub at: Timestamp,
     /// Who and where.
-    pub head: EntryHead,
+    pub metadata: ChangeMetadata,
     /// The record after the change, or as it was when it was removed.
     pub record: Record,
 }
 
 /// A delivery in a worker's hands.
 #[derive(Debug, Clone)]
-pub struct Leased {
+pub struct LeasedDelivery {
     /// The event's id.
     pub event_id: EventId,
     /// The event, or why it cannot be read.
@@ -108,16 +110,16 @@ impl Store {
     }
 
     /// Moves the fan-out cursor and makes the deliveries, or nothing.
-    pub async fn fan_out(&self, step: FanOut) -> Result<FanOutAnswer> {
-        let events = step.events.iter().map(raw_event).collect::<Result<_>>()?;
+    pub async fn fan_out(&self, step: FanOutStep) -> Result<FanOutOutcome> {
+        let events = step.events.iter().map(encode_event).collect::<Result<_>>()?;
         let raw = RawFanOut {
-            expected: step.expected,
-            new: step.new,
-            entries: step.entries,
+            expected_cursor: step.expected_cursor,
+            new_cursor: step.new_cursor,
+            entry_count: step.entry_count,
             events,
             quarantined: step.quarantined,
             max_pending: step.max_pending,
-            max_dead: step.max_dead,
+            max_dead_letters: step.max_dead_letters,
         };
         self.backend.fan_out(raw).await
     }
@@ -128,11 +130,11 @@ impl Store {
     }
 
     /// Takes due deliveries of one webhook into a worker's hands.
-    pub async fn lease_deliveries(&self, request: LeaseRequest) -> Result<Vec<Leased>> {
+    pub async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<LeasedDelivery>> {
         let raw = self.backend.lease_deliveries(request).await?;
         Ok(raw
             .into_iter()
-            .map(|leased| Leased {
+            .map(|leased| LeasedDelivery {
                 event: decode_event(&leased.event, &leased.body).map_err(|error| error.to_string()),
                 event_id: leased.event,
                 sealed: leased.sealed,
@@ -143,7 +145,7 @@ impl Store {
     }
 
     /// The plaintext that an event carries, opened only while its body is built.
-    pub fn open_secret(&self, leased: &Leased) -> Result<Option<Secret>> {
+    pub fn open_secret(&self, leased: &LeasedDelivery) -> Result<Option<Secret>> {
         leased.sealed.clone().map(|sealed| self.open_event_secret(&leased.event_id, sealed)).transpose()
     }
 
@@ -153,19 +155,19 @@ impl Store {
         webhook: &WebhookId,
         event: &EventId,
         token: &LeaseToken,
-        lease: Duration,
-    ) -> Result<Held> {
-        self.backend.extend_lease(webhook.clone(), event.clone(), token.clone(), lease).await
+        lease_duration: Duration,
+    ) -> Result<LeaseStatus> {
+        self.backend.extend_lease(webhook.clone(), event.clone(), token.clone(), lease_duration).await
     }
 
     /// Ends deliveries or gives them back, each for itself, in one act.
-    pub async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
+    pub async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
         let count = settlements.len();
-        let held = self.backend.settle(settlements).await?;
-        if held.len() == count {
-            Ok(held)
+        let statuses = self.backend.settle(settlements).await?;
+        if statuses.len() == count {
+            Ok(statuses)
         } else {
-            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements have {} answers", held.len())))
+            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements have {} answers", statuses.len())))
         }
     }
 
@@ -190,7 +192,7 @@ impl Store {
     }
 
     /// Puts a dead letter back into its queue with a fresh schedule.
-    pub async fn resend(&self, webhook: &WebhookId, event: &EventId) -> Result<Held> {
+    pub async fn resend(&self, webhook: &WebhookId, event: &EventId) -> Result<LeaseStatus> {
         self.backend.resend(webhook.clone(), event.clone()).await
     }
 
@@ -205,23 +207,23 @@ impl Store {
     }
 
     /// Numbers about the queues.
-    pub async fn queue_numbers(&self) -> Result<QueueNumbers> {
-        self.backend.queue_numbers().await
+    pub async fn queue_stats(&self) -> Result<QueueStats> {
+        self.backend.queue_stats().await
     }
 }
 
-fn raw_event(event: &FanOutEvent) -> Result<RawEvent> {
+fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
     let corrupt = |error| StoreErrorKind::Corrupt.with(error);
     let line = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>> {
         if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
     };
-    let head = line(&event.told.head_line)?;
-    let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry without a head"))?;
-    let image = line(&event.told.image_line)?;
+    let metadata = line(&event.audit.metadata_line)?;
+    let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry without a head"))?;
+    let image = line(&event.audit.image_line)?;
     let stored = StoredEvent {
-        action: event.told.action.as_str().to_owned(),
+        action: event.audit.action.as_str().to_owned(),
         version: event.version.as_u64(),
-        head: &head,
+        head: &metadata,
         image: image.as_deref(),
     };
     let body = serde_json::to_vec(&stored).map_err(corrupt)?;
@@ -230,11 +232,12 @@ fn raw_event(event: &FanOutEvent) -> Result<RawEvent> {
 
 fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
     let stored: StoredEvent<'_> = serde_json::from_slice(body).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-    let (head, old) = entry::decode_head(stored.head.get().as_bytes())?;
-    let new = stored.image.map(|image| entry::decode_image(&head.subject, image.get().as_bytes())).transpose()?;
+    let (metadata, old) = stream_entry::decode_metadata(stored.head.get().as_bytes())?;
+    let new =
+        stored.image.map(|image| stream_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
     let record =
         new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
     let action = Action::parse(&stored.action)
         .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has the action {:?}", stored.action)))?;
-    Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).moment(), head, record })
+    Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).timestamp(), metadata, record })
 }

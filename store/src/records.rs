@@ -7,16 +7,17 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
-use crate::act::{
-    CommitAnswer, IndexName, Loosens, Order, RawCommit, RawReceipt, RawRecord, RawWrite, RecordName, Told as RawTold,
-};
-use crate::change::{self, Change, MOMENT_DIGITS, Origin, Versioned, Write, digests_of, index_of};
-use crate::counts::{self, IndexEntry};
-use crate::entry;
+use crate::account_resources::{self, IndexEntry};
+use crate::change::{self, Change, CommitContext, RecordWrite, TIMESTAMP_DIGITS, Versioned, digests_of, index_of};
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{Format, LaterFormat};
-use crate::shape;
+use crate::ops::{
+    CommitOutcome, DisablesChecksum, EntryPayload as RawTold, IndexName, RawCommit, RawRecord, RawStoredResponse,
+    RawWrite, RecordName, SortOrder,
+};
+use crate::schema;
 use crate::store::Store;
+use crate::stream_entry;
 
 /// The most records that one page of a list has.
 pub const MAX_PAGE: u32 = 1000;
@@ -34,7 +35,7 @@ pub struct Page<T> {
 
 /// One page of a list in which each record was read by itself.
 #[derive(Debug)]
-pub struct Readings<T> {
+pub struct LenientPage<T> {
     /// The records by name, in order of creation; one that cannot be decoded is a failure of its own.
     pub items: Vec<(String, Result<Versioned<T>>)>,
     /// The position of the last one; absent if this page ends the list.
@@ -43,34 +44,37 @@ pub struct Readings<T> {
 
 impl Store {
     /// Writes a change: its records and its stream entry, or nothing.
-    pub async fn commit(&self, change: &Change) -> Result<CommitAnswer> {
-        self.commit_from(change, &Origin::default()).await
+    pub async fn commit(&self, change: &Change) -> Result<CommitOutcome> {
+        self.commit_with_context(change, &CommitContext::default()).await
     }
 
     /// The same for a change that a request of a client asks for.
-    pub async fn commit_from(&self, change: &Change, origin: &Origin) -> Result<CommitAnswer> {
-        let receipts = change.receipt.iter().chain(&origin.answer);
+    pub async fn commit_with_context(&self, change: &Change, context: &CommitContext) -> Result<CommitOutcome> {
+        let responses = change.stored_response.iter().chain(&context.stored_response);
         let sealed = SealedParts {
             secret: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
-            receipts: receipts.map(|receipt| self.seal_receipt(receipt)).collect::<Result<_>>()?,
+            stored_responses: responses.map(|receipt| self.seal_response(receipt)).collect::<Result<_>>()?,
         };
         let mut format = Some(self.format());
         loop {
-            let written = self.in_format(change, format.unwrap_or(Format::LATEST))?;
-            let mut raw = raw_commit(&written, origin.address, sealed.clone())?;
+            let sealed_change = self.seal_for_format(change, format.unwrap_or(Format::LATEST))?;
+            let mut raw = encode_commit(&sealed_change, context.client_ip, sealed.clone())?;
             raw.format = format;
-            raw.bounds = counts::bounds_of(change, self.account_bounds);
-            if origin.loosens_checksum == Loosens::Yes {
-                raw.loosens_checksum = Loosens::Yes;
+            raw.limits = account_resources::limits_for(change, self.account_limits);
+            if context.disables_checksum == DisablesChecksum::Yes {
+                raw.disables_checksum = DisablesChecksum::Yes;
             }
             match self.backend.commit(raw).await? {
                 // What is configured, and not what is left for changes beyond it.
-                Ok(CommitAnswer::OverBound(of, bound)) => {
-                    return Ok(CommitAnswer::OverBound(of, self.account_bounds.of(of).unwrap_or(bound)));
+                Ok(CommitOutcome::AccountLimitExceeded(resource, limit)) => {
+                    return Ok(CommitOutcome::AccountLimitExceeded(
+                        resource,
+                        self.account_limits.limit_of(resource).unwrap_or(limit),
+                    ));
                 }
-                Ok(answer) => return Ok(answer),
+                Ok(outcome) => return Ok(outcome),
                 Err(LaterFormat(number)) => {
-                    self.heard_of_format(number);
+                    self.observe_format(number);
                     // A store of a format later than ours, which we may write all the same, gets our latest.
                     format = Format::new(number);
                 }
@@ -95,7 +99,7 @@ impl Store {
 
     /// Reads an API key by one of its values.
     pub async fn api_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<ApiKey>>> {
-        self.by_digest(digest, as_api_key).await
+        self.record_by_digest(digest, as_api_key).await
     }
 
     /// Reads an access key by its id.
@@ -105,15 +109,15 @@ impl Store {
 
     /// Reads an access key by its value.
     pub async fn access_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<AccessKey>>> {
-        self.by_digest(digest, as_access_key).await
+        self.record_by_digest(digest, as_access_key).await
     }
 
     /// Reads an access key by its value, and whether its account counts, in one round trip.
-    pub async fn access_key_of_caller(&self, digest: &Digest) -> Result<Option<(AccessKey, Status)>> {
-        let Some((name, raw, owner)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
-        let (record, _) = shape::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
+    pub async fn access_key_with_account_status(&self, digest: &Digest) -> Result<Option<(AccessKey, Status)>> {
+        let Some((name, raw, parent)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
+        let (record, _) = schema::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
         let Some(key) = as_access_key(record) else { return Ok(None) };
-        let account = owner.map(|owner| typed(key.account.as_str(), owner, as_account)).transpose()?;
+        let account = parent.map(|parent| decode_as(key.account.as_str(), parent, as_account)).transpose()?;
         let status = account.map_or(Status::Inactive, |account| account.record.status);
         Ok(Some((key, status)))
     }
@@ -125,52 +129,56 @@ impl Store {
 
     /// Lists accounts. `after` is a page's `next`, or empty; `limit` at most [`MAX_PAGE`].
     pub async fn accounts(&self, after: &str, limit: u32) -> Result<Page<Account>> {
-        self.list(change::accounts_index(), Order::OldestFirst, after, limit, as_account).await
+        self.list(change::accounts_index(), SortOrder::OldestFirst, after, limit, as_account).await
     }
 
     /// Lists the projects of an account.
     pub async fn projects(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Project>> {
-        self.list(change::projects_index(account), Order::OldestFirst, after, limit, as_project).await
+        self.list(change::projects_index(account), SortOrder::OldestFirst, after, limit, as_project).await
     }
 
     /// Lists the API keys of a project.
     pub async fn api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
-        self.list(change::api_keys_index(project), Order::OldestFirst, after, limit, as_api_key).await
+        self.list(change::api_keys_index(project), SortOrder::OldestFirst, after, limit, as_api_key).await
     }
 
     /// Lists the API keys of a project, the newest first.
     pub async fn newest_api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
-        self.list(change::api_keys_index(project), Order::NewestFirst, after, limit, as_api_key).await
+        self.list(change::api_keys_index(project), SortOrder::NewestFirst, after, limit, as_api_key).await
     }
 
     /// Lists the access keys of an account.
     pub async fn access_keys(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<AccessKey>> {
-        self.list(change::access_keys_index(account), Order::OldestFirst, after, limit, as_access_key).await
+        self.list(change::access_keys_index(account), SortOrder::OldestFirst, after, limit, as_access_key).await
     }
 
     /// Lists the webhooks of an account.
     pub async fn webhooks(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Webhook>> {
-        self.list(change::webhooks_index(account), Order::OldestFirst, after, limit, as_webhook).await
+        self.list(change::webhooks_index(account), SortOrder::OldestFirst, after, limit, as_webhook).await
     }
 
     /// Lists the webhooks of an account like [`Store::webhooks`]; one that cannot be read does not hide the others.
-    pub async fn each_webhook(&self, account: &AccountId, after: &str, limit: u32) -> Result<Readings<Webhook>> {
-        let (raw, next) = self.read_list(change::webhooks_index(account), Order::OldestFirst, after, limit).await?;
+    pub async fn webhooks_lenient(&self, account: &AccountId, after: &str, limit: u32) -> Result<LenientPage<Webhook>> {
+        let (raw, next) = self.read_list(change::webhooks_index(account), SortOrder::OldestFirst, after, limit).await?;
         let item = |(member, raw): (String, RawRecord)| {
-            let name = name_at(&member);
-            (name.to_owned(), typed(name, raw, as_webhook))
+            let name = name_of_member(&member);
+            (name.to_owned(), decode_as(name, raw, as_webhook))
         };
-        Ok(Readings { items: raw.into_iter().map(item).collect(), next })
+        Ok(LenientPage { items: raw.into_iter().map(item).collect(), next })
     }
 
     async fn record<T>(&self, name: &str, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
         let found = self.backend.records(vec![RecordName(name.to_owned())]).await?;
-        found.into_iter().next().flatten().map(|raw| typed(name, raw, &view)).transpose()
+        found.into_iter().next().flatten().map(|raw| decode_as(name, raw, &view)).transpose()
     }
 
-    async fn by_digest<T>(&self, digest: &Digest, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
+    async fn record_by_digest<T>(
+        &self,
+        digest: &Digest,
+        view: impl Fn(Record) -> Option<T>,
+    ) -> Result<Option<Versioned<T>>> {
         let Some((name, raw, _)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
-        let (record, unknown) = shape::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
+        let (record, unknown) = schema::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
         Ok(view(record).map(|record| Versioned {
             record,
             version: raw.version,
@@ -183,7 +191,7 @@ impl Store {
     async fn list<T>(
         &self,
         index: IndexName,
-        order: Order,
+        order: SortOrder,
         after: &str,
         limit: u32,
         view: impl Fn(Record) -> Option<T>,
@@ -191,7 +199,7 @@ impl Store {
         let (raw, next) = self.read_list(index, order, after, limit).await?;
         let mut page = Page { items: Vec::with_capacity(raw.len()), positions: Vec::with_capacity(raw.len()), next };
         for (position, raw) in raw {
-            page.items.push(typed(name_at(&position), raw, &view)?);
+            page.items.push(decode_as(name_of_member(&position), raw, &view)?);
             page.positions.push(position);
         }
         Ok(page)
@@ -201,7 +209,7 @@ impl Store {
     async fn read_list(
         &self,
         index: IndexName,
-        order: Order,
+        order: SortOrder,
         after: &str,
         limit: u32,
     ) -> Result<(Vec<(String, RawRecord)>, Option<String>)> {
@@ -213,19 +221,19 @@ impl Store {
 }
 
 /// The name of the record that a member of an index stands for.
-fn name_at(member: &str) -> &str {
-    &member[MOMENT_DIGITS as usize..]
+fn name_of_member(member: &str) -> &str {
+    &member[TIMESTAMP_DIGITS as usize..]
 }
 
 /// What of a change only the envelope can write.
 #[derive(Clone, Default)]
 pub(crate) struct SealedParts {
     secret: Option<Vec<u8>>,
-    receipts: Vec<RawReceipt>,
+    stored_responses: Vec<RawStoredResponse>,
 }
 
 /// A change as the backends apply it.
-pub(crate) fn raw_commit(change: &Change, address: Option<IpAddr>, sealed: SealedParts) -> Result<RawCommit> {
+pub(crate) fn encode_commit(change: &Change, address: Option<IpAddr>, sealed: SealedParts) -> Result<RawCommit> {
     let mut raw = RawCommit {
         event: change.event.clone(),
         writes: Vec::with_capacity(change.writes.len()),
@@ -234,12 +242,12 @@ pub(crate) fn raw_commit(change: &Change, address: Option<IpAddr>, sealed: Seale
         index_set: Vec::new(),
         index_drop: Vec::new(),
         account: change.account(),
-        bounds: None,
-        told: told(change, address)?,
+        limits: None,
+        payload: entry_payload(change, address)?,
         sealed: sealed.secret,
-        receipts: sealed.receipts,
+        stored_responses: sealed.stored_responses,
         urgency: change.urgency(),
-        loosens_checksum: change.loosens_checksum(),
+        disables_checksum: change.disables_checksum(),
         format: None,
     };
     for write in &change.writes {
@@ -248,26 +256,26 @@ pub(crate) fn raw_commit(change: &Change, address: Option<IpAddr>, sealed: Seale
     Ok(raw)
 }
 
-fn told(change: &Change, address: Option<IpAddr>) -> Result<RawTold> {
+fn entry_payload(change: &Change, address: Option<IpAddr>) -> Result<RawTold> {
     let first = change.writes.first();
     let new = first.and_then(|write| write.new.as_ref());
     let image = match new {
-        Some(record) => shape::stream_image(record)?,
+        Some(record) => schema::encode_for_stream(record)?,
         None => Vec::new(),
     };
     Ok(RawTold {
         action: change.action,
-        scope: change.scope(),
-        fence: change.fence(),
-        head: entry::encode_head(change, address)?,
+        invalidation: change.invalidation(),
+        propagation: change.propagation(),
+        metadata: stream_entry::encode_metadata(change, address)?,
         image,
     })
 }
 
-fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
+fn add_write(raw: &mut RawCommit, write: &RecordWrite) -> Result<()> {
     let old = write.old.as_ref().map(|old| &old.record);
     let Some(subject) = write.new.as_ref().or(old) else { return Ok(()) };
-    let name = shape::name_of(subject);
+    let name = schema::record_name(subject);
     let digests = |record: Option<&Record>| record.map(digests_of).unwrap_or_default().into_iter().collect();
     let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(old), digests(write.new.as_ref()));
     raw.digests_set.extend(after.difference(&before).map(|digest| (*digest, name.clone())));
@@ -280,16 +288,16 @@ fn add_write(raw: &mut RawCommit, write: &Write) -> Result<()> {
     let unknown = write.old.as_ref().map(|old| old.unknown.clone()).unwrap_or_default();
     raw.writes.push(RawWrite {
         name,
-        expect: write.old.as_ref().map(|old| old.version),
-        expect_event: write.old.as_ref().map(|old| old.event.clone()),
-        new: write.new.as_ref().map(|record| shape::encode(record, &unknown)).transpose()?,
-        entry: IndexEntry::of_write(subject, old, write.new.as_ref()),
+        expected_version: write.old.as_ref().map(|old| old.version),
+        expected_event: write.old.as_ref().map(|old| old.event.clone()),
+        new: write.new.as_ref().map(|record| schema::encode(record, &unknown)).transpose()?,
+        index_entry: IndexEntry::of_write(subject, old, write.new.as_ref()),
     });
     Ok(())
 }
 
-fn typed<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> Result<Versioned<T>> {
-    let (record, unknown) = shape::decode(name, &raw.image.public, Some(&raw.image.private))?;
+fn decode_as<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> Result<Versioned<T>> {
+    let (record, unknown) = schema::decode(name, &raw.image.public, Some(&raw.image.private))?;
     let record =
         view(record).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{name} is a record of another kind")))?;
     Ok(Versioned { record, version: raw.version, event: raw.event, first_used_at: raw.first_used_at, unknown })

@@ -1,20 +1,20 @@
 //! The Redis backend. Every act is one script on one shard; all keys share the namespace's hash tag.
 
-mod answer;
+mod account_counts;
+mod acl_errors;
 mod connection;
-mod counts;
-mod edge;
-mod link;
-mod master;
-mod meter;
+mod gateway_ops;
+mod master_connection;
 mod queue;
 mod queue_reads;
+mod rate_limits;
 mod records;
-mod refusal;
-mod remembered;
-mod repeat;
+mod replay;
+mod reply;
 mod scripts;
 mod settings;
+mod topology;
+mod unreplicated_log;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,16 +26,16 @@ use ::redis::Script;
 use gatepost_domain::id::StoreId;
 use tokio::time::Instant;
 
-use crate::act::Repeats;
-use crate::change::checksum;
+use crate::change::checksum_mode;
 use crate::error::{Result, StoreErrorKind};
 use crate::format::Format;
-use crate::head::{self, StoreHead};
-use crate::options::{COMMIT_DEADLINE, Copies, Skew, StoreOptions};
+use crate::ops::ReplayStats;
+use crate::options::{COMMIT_TIMEOUT, ClockSkew, Replication, StoreOptions};
+use crate::store_header::{self, StoreHeader};
 use crate::url::RedisUrl;
-use answer::Answer;
 use connection::Connections;
-use remembered::Remembered;
+use reply::Reply;
+use unreplicated_log::UnreplicatedLog;
 
 /// A store on Redis. Clones share its connections.
 #[derive(Clone)]
@@ -47,23 +47,23 @@ struct Inner {
     connections: Connections,
     namespace: String,
     max_entries: u64,
-    skew: Skew,
+    skew: ClockSkew,
     warnings: Vec<String>,
-    copies: Copies,
-    remembered: Remembered,
+    replication: Replication,
+    unreplicated_log: UnreplicatedLog,
     /// The number of the run of the master with which all has come to rest.
-    settled_run: AtomicU64,
+    recovered_run: AtomicU64,
     /// Known once the store was opened; every act compares it.
     id: OnceLock<StoreId>,
 }
 
 impl Inner {
-    fn settled_run(&self) -> u64 {
-        self.settled_run.load(Ordering::Acquire)
+    fn recovered_run(&self) -> u64 {
+        self.recovered_run.load(Ordering::Acquire)
     }
 
-    fn settle(&self, run: u64) {
-        self.settled_run.store(run, Ordering::Release);
+    fn mark_recovered(&self, run: u64) {
+        self.recovered_run.store(run, Ordering::Release);
     }
 }
 
@@ -78,100 +78,100 @@ impl Redis {
     pub(crate) async fn connect(url: &RedisUrl, options: &StoreOptions) -> Result<Self> {
         let connections = Connections::open(url, &options.namespace, options.replicas).await?;
         let warnings = settings::check(&connections, url, options.unsafe_redis).await?;
-        let settled_run = connections.run_count();
+        let recovered_run = connections.run_count();
         let inner = Inner {
             connections,
             namespace: options.namespace.clone(),
-            max_entries: options.max_entries,
-            skew: options.skew.clone(),
+            max_entries: options.max_fan_out_backlog,
+            skew: options.clock_skew.clone(),
             warnings,
-            copies: match url {
-                RedisUrl::Sentinel { .. } => Copies::Several,
-                _ if options.replicas.count > 0 => Copies::Several,
-                RedisUrl::Standalone(_) | RedisUrl::Cluster(_) => Copies::One,
+            replication: match url {
+                RedisUrl::Sentinel { .. } => Replication::Replicated,
+                _ if options.replicas.count > 0 => Replication::Replicated,
+                RedisUrl::Standalone(_) | RedisUrl::Cluster(_) => Replication::Single,
             },
-            remembered: Remembered::default(),
-            settled_run: AtomicU64::new(settled_run),
+            unreplicated_log: UnreplicatedLog::default(),
+            recovered_run: AtomicU64::new(recovered_run),
             id: OnceLock::new(),
         };
         let redis = Self { inner: Arc::new(inner) };
-        repeat::watch(&redis);
+        replay::start(&redis);
         Ok(redis)
     }
 
-    pub(crate) async fn open(&self) -> Result<Option<StoreHead>> {
+    pub(crate) async fn open(&self) -> Result<Option<StoreHeader>> {
         let mut command = ::redis::cmd("HMGET");
         command.arg(self.meta_key()).arg(HEAD_FIELDS.as_slice());
-        let head = read_head(self.inner.connections.command(&command, COMMIT_DEADLINE).await?)?;
+        let head = parse_head(self.inner.connections.run_command(&command, COMMIT_TIMEOUT).await?)?;
         if let Some(head) = &head {
-            self.remember_id(head)?;
+            self.check_store_id(head)?;
         }
         Ok(head)
     }
 
-    pub(crate) async fn create(&self, head: StoreHead) -> Result<StoreHead> {
-        let until = Instant::now() + COMMIT_DEADLINE;
+    pub(crate) async fn create(&self, head: StoreHeader) -> Result<StoreHeader> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
         let mut invocation = scripts::CREATE.prepare_invoke();
         invocation.key(self.meta_key()).arg(HEAD_FIELDS.as_slice());
-        for (name, value) in fields_of(&head) {
+        for (name, value) in encode_head(&head) {
             invocation.arg(name).arg(value);
         }
         if head.format > Format::FIRST.number() {
             // Nothing is left to count.
             invocation.arg("counted").arg(1);
         }
-        let (answer, run) = self.inner.connections.script(&invocation, COMMIT_DEADLINE).await?;
+        let (reply, run) = self.inner.connections.run_script(&invocation, COMMIT_TIMEOUT).await?;
         self.inner.connections.confirm(&run, until).await?;
-        let head = read_head(answer)?;
+        let head = parse_head(reply)?;
         let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))?;
-        self.remember_id(&head)?;
+        self.check_store_id(&head)?;
         Ok(head)
     }
 
-    pub(crate) async fn raise_format(&self, head: StoreHead) -> Result<()> {
-        let until = Instant::now() + COMMIT_DEADLINE;
+    pub(crate) async fn raise_format(&self, head: StoreHeader) -> Result<()> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
         let mut arguments = Arguments::default().number(head.format);
-        for (name, value) in fields_of(&head) {
+        for (name, value) in encode_head(&head) {
             arguments = arguments.text(name).bytes(value);
         }
-        let answer = self.act(&scripts::RAISE_FORMAT, COMMIT_DEADLINE, arguments).await?;
-        self.inner.connections.confirm(&answer.run, until).await
+        let reply = self.run_script(&scripts::RAISE_FORMAT, COMMIT_TIMEOUT, arguments).await?;
+        self.inner.connections.confirm(&reply.run, until).await
     }
 
-    pub(crate) fn copies(&self) -> Copies {
-        self.inner.copies
+    pub(crate) fn replication(&self) -> Replication {
+        self.inner.replication
     }
 
     pub(crate) async fn warnings(&self) -> Result<Vec<String>> {
         Ok(self.inner.warnings.clone())
     }
 
-    pub(crate) async fn fullness(&self) -> Result<Option<String>> {
-        settings::fullness(&self.inner.connections).await
+    pub(crate) async fn full_reason(&self) -> Result<Option<String>> {
+        settings::full_reason(&self.inner.connections).await
     }
 
     pub(crate) async fn backup(&self, _: PathBuf) -> Result<u64> {
         Err(StoreErrorKind::Refused.with("a store on Redis is backed up with Redis: copy its RDB or append-only files"))
     }
 
-    pub(crate) async fn repeats(&self) -> Result<Repeats> {
-        Ok(self.inner.remembered.repeats())
+    pub(crate) async fn replay_stats(&self) -> Result<ReplayStats> {
+        Ok(self.inner.unreplicated_log.replay_stats())
     }
 
-    fn remember_id(&self, head: &StoreHead) -> Result<()> {
+    fn check_store_id(&self, head: &StoreHeader) -> Result<()> {
         let known = self.inner.id.get_or_init(|| head.id.clone());
-        if *known == head.id { Ok(()) } else { Err(answer::wrong_store()) }
+        if *known == head.id { Ok(()) } else { Err(reply::wrong_store()) }
     }
 
     /// Runs a script with the store's id and skew before its own arguments.
-    async fn act(&self, script: &Script, deadline: Duration, arguments: Arguments) -> Result<Answer> {
+    async fn run_script(&self, script: &Script, deadline: Duration, arguments: Arguments) -> Result<Reply> {
         let id = self.inner.id.get().map_or("", StoreId::as_str);
         let mut invocation = script.prepare_invoke();
         invocation.key(self.meta_key()).arg(id).arg(self.inner.skew.ms());
         for argument in arguments.0 {
             invocation.arg(argument);
         }
-        Answer::of(self.inner.connections.script(&invocation, deadline).await?)
+        Reply::parse(self.inner.connections.run_script(&invocation, deadline).await?)
     }
 
     fn meta_key(&self) -> String {
@@ -197,18 +197,18 @@ impl Arguments {
         self.bytes(number.into().to_string())
     }
 
-    fn ms(self, span: Duration) -> Self {
-        self.number(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    fn ms(self, duration: Duration) -> Self {
+        self.number(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// The fields of a head, in the order in which [`read_head`] reads them.
+/// The fields of a head, in the order in which [`parse_head`] reads them.
 const HEAD_FIELDS: [&str; 7] =
     ["store_id", "sealed_envelope", "id", "envelope", "loose-checksum", "format", "min_reader"];
 
 /// The fields that make a head; the first format has no number.
-fn fields_of(head: &StoreHead) -> Vec<(&'static str, Vec<u8>)> {
-    let mut fields = head::text_fields(head);
+fn encode_head(head: &StoreHeader) -> Vec<(&'static str, Vec<u8>)> {
+    let mut fields = store_header::text_fields(head);
     if head.format > Format::FIRST.number() {
         fields.push(("format", head.format.to_string().into_bytes()));
         fields.push(("min_reader", head.min_reader.to_string().into_bytes()));
@@ -216,7 +216,7 @@ fn fields_of(head: &StoreHead) -> Vec<(&'static str, Vec<u8>)> {
     fields
 }
 
-fn read_head(value: ::redis::Value) -> Result<Option<StoreHead>> {
+fn parse_head(value: ::redis::Value) -> Result<Option<StoreHeader>> {
     type Texts = (Option<String>, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
     type Numbers = (Option<u64>, Option<u32>, Option<u32>);
     let corrupt = |error| StoreErrorKind::Corrupt.with(error);
@@ -225,12 +225,13 @@ fn read_head(value: ::redis::Value) -> Result<Option<StoreHead>> {
         values.split_at_checked(4).ok_or_else(|| StoreErrorKind::Corrupt.with("a head too short"))?;
     let list = |values: &[::redis::Value]| ::redis::Value::Array(values.to_vec());
     let (store_id, sealed_envelope, id, envelope): Texts = ::redis::from_redis_value(list(texts)).map_err(corrupt)?;
-    let (loose, format, min_reader): Numbers = ::redis::from_redis_value(list(numbers)).map_err(corrupt)?;
+    let (has_loose_checksum, format, min_reader): Numbers =
+        ::redis::from_redis_value(list(numbers)).map_err(corrupt)?;
     let Some(id) = store_id.or(id) else { return Ok(None) };
-    Ok(Some(StoreHead {
+    Ok(Some(StoreHeader {
         id: StoreId::parse(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
         envelope: sealed_envelope.or(envelope).unwrap_or_default(),
-        checksum: checksum(loose.unwrap_or(0) > 0),
+        checksum: checksum_mode(has_loose_checksum.unwrap_or(0) > 0),
         format: format.unwrap_or(Format::FIRST.number()),
         min_reader: min_reader.unwrap_or(Format::FIRST.number()),
     }))

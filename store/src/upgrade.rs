@@ -6,19 +6,19 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccountId, EventId, GatewayId};
 use gatepost_domain::record::{Actor, Webhook};
 
-use crate::act::CommitAnswer;
-use crate::change::{Change, Versioned, Write};
+use crate::change::{Change, RecordWrite, Versioned};
 use crate::error::Result;
 use crate::format::Format;
-use crate::head::StoreHead;
+use crate::ops::CommitOutcome;
 use crate::records::MAX_PAGE;
 use crate::store::{Store, os_rng};
-use crate::user_secrets::is_clear;
+use crate::store_header::StoreHeader;
+use crate::user_secrets::has_plaintext_secrets;
 
 /// Records that are rewritten a second at most, so that others find the store free.
 const REWRITES_PER_SECOND: u32 = 200;
 /// Ids that are named of webhooks that cannot be read.
-const MAX_NAMED: usize = 100;
+const MAX_UNREADABLE_IDS: usize = 100;
 /// How often one record is read again because somebody else has changed it at the same moment.
 const MAX_TRIES: u32 = 5;
 
@@ -38,9 +38,9 @@ pub struct StoreUpgrade {
 }
 
 impl StoreUpgrade {
-    fn could_not_read(&mut self, id: String) {
+    fn note_unreadable(&mut self, id: String) {
         self.unreadable += 1;
-        if self.unreadable_ids.len() < MAX_NAMED {
+        if self.unreadable_ids.len() < MAX_UNREADABLE_IDS {
             self.unreadable_ids.push(id);
         }
     }
@@ -48,13 +48,13 @@ impl StoreUpgrade {
 
 /// Why a store is not upgraded.
 #[derive(Debug, thiserror::Error)]
-pub enum UpgradeRefused {
+pub enum UpgradeError {
     /// Gateways that cannot read the later format still run.
     #[error(
         "{} of the running gateways cannot read format {to} ({}): upgrade or stop them first", gateways.len(),
         gateways.iter().map(GatewayId::as_str).collect::<Vec<_>>().join(", ")
     )]
-    OldGateways {
+    OutdatedGateways {
         /// The format that was asked for.
         to: Format,
         /// Which.
@@ -74,12 +74,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`UpgradeRefused::OldGateways`] while gateways run that are known not to read the format.
+    /// [`UpgradeError::OutdatedGateways`] while gateways run that are known not to read the format.
     pub async fn upgrade(
         &self,
         to: Format,
         mut progress: impl FnMut(&StoreUpgrade) + Send,
-    ) -> std::result::Result<StoreUpgrade, UpgradeRefused> {
+    ) -> std::result::Result<StoreUpgrade, UpgradeError> {
         if self.format() < to {
             self.raise_format(to).await?;
         }
@@ -88,7 +88,7 @@ impl Store {
             return Ok(done);
         }
         self.rewrite_all_webhooks(&mut done, &mut progress).await?;
-        self.count(|counted| {
+        self.backfill_counts(|counted| {
             done.counted = counted;
             progress(&done);
         })
@@ -114,18 +114,18 @@ impl Store {
         }
     }
 
-    async fn raise_format(&self, to: Format) -> std::result::Result<(), UpgradeRefused> {
+    async fn raise_format(&self, to: Format) -> std::result::Result<(), UpgradeError> {
         let gateways = self.gateways().await?;
-        let old: Vec<GatewayId> =
-            gateways.into_iter().filter(|gateway| gateway.reads < to.number()).map(|gateway| gateway.id).collect();
-        if !old.is_empty() {
-            return Err(UpgradeRefused::OldGateways { to, gateways: old });
+        let outdated: Vec<GatewayId> =
+            gateways.into_iter().filter(|gateway| gateway.max_format < to.number()).map(|gateway| gateway.id).collect();
+        if !outdated.is_empty() {
+            return Err(UpgradeError::OutdatedGateways { to, gateways: outdated });
         }
-        let Some(head) = self.backend.open().await? else {
+        let Some(header) = self.backend.open().await? else {
             return Err(crate::error::StoreErrorKind::WrongStore.with("the store is gone").into());
         };
-        self.backend.raise_format(StoreHead { format: to.number(), min_reader: to.number(), ..head }).await?;
-        self.heard_of_format(to.number());
+        self.backend.raise_format(StoreHeader { format: to.number(), min_reader: to.number(), ..header }).await?;
+        self.observe_format(to.number());
         Ok(())
     }
 
@@ -137,13 +137,15 @@ impl Store {
     ) -> Result<()> {
         let mut after = String::new();
         loop {
-            let page = self.each_webhook(account, &after, MAX_PAGE).await?;
+            let page = self.webhooks_lenient(account, &after, MAX_PAGE).await?;
             for (name, found) in page.items {
                 done.checked += 1;
                 match found {
-                    Ok(found) if is_clear(&found.record) => done.rewritten += u64::from(self.rewrite(found).await?),
+                    Ok(found) if has_plaintext_secrets(&found.record) => {
+                        done.rewritten += u64::from(self.rewrite(found).await?)
+                    }
                     Ok(_) => {}
-                    Err(_) => done.could_not_read(name),
+                    Err(_) => done.note_unreadable(name),
                 }
             }
             progress(done);
@@ -159,8 +161,8 @@ impl Store {
         let id = found.record.id.clone();
         let mut found = Some(found);
         for _ in 0..MAX_TRIES {
-            let Some(webhook) = found.filter(|found| is_clear(&found.record)) else { return Ok(false) };
-            if let CommitAnswer::Committed(_) = self.commit(&rewriting(webhook)).await? {
+            let Some(webhook) = found.filter(|found| has_plaintext_secrets(&found.record)) else { return Ok(false) };
+            if let CommitOutcome::Committed(_) = self.commit(&rewrite_change(webhook)).await? {
                 tokio::time::sleep(Duration::from_secs(1) / REWRITES_PER_SECOND).await;
                 return Ok(true);
             }
@@ -170,14 +172,14 @@ impl Store {
     }
 }
 
-fn rewriting(webhook: Versioned<Webhook>) -> Change {
+fn rewrite_change(webhook: Versioned<Webhook>) -> Change {
     let record = webhook.record.clone();
     Change {
         event: EventId::generate(&mut os_rng()),
         action: Action::WebhookUpdated,
         actor: Actor::Operator,
-        writes: vec![Write::replace(webhook, record)],
+        writes: vec![RecordWrite::replace(webhook, record)],
         secret: None,
-        receipt: None,
+        stored_response: None,
     }
 }

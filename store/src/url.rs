@@ -38,17 +38,17 @@ pub enum RedisUrl {
     "{0}; use embedded:PATH, embedded::memory:, redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER, \
      redis+cluster://HOST:PORT,HOST:PORT, or rediss instead of redis for TLS"
 )]
-pub struct NotAStoreUrl(String);
+pub struct ParseStoreUrlError(String);
 
 impl StoreUrl {
     /// Reads a store URL.
-    pub fn parse(text: &str) -> Result<Self, NotAStoreUrl> {
+    pub fn parse(text: &str) -> Result<Self, ParseStoreUrlError> {
         if text == "embedded::memory:" {
             return Ok(Self::Memory);
         }
         if let Some(path) = text.strip_prefix("embedded:") {
             return if path.is_empty() {
-                Err(NotAStoreUrl("embedded: lacks a path".to_owned()))
+                Err(ParseStoreUrlError("embedded: lacks a path".to_owned()))
             } else {
                 Ok(Self::Embedded(PathBuf::from(path)))
             };
@@ -58,20 +58,20 @@ impl StoreUrl {
 }
 
 impl RedisUrl {
-    fn parse(text: &str) -> Result<Self, NotAStoreUrl> {
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| NotAStoreUrl("not a URL".to_owned()))?;
+    fn parse(text: &str) -> Result<Self, ParseStoreUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| ParseStoreUrlError("not a URL".to_owned()))?;
         let (tls, kind) = match scheme.split_once('+') {
             Some((tls, kind)) => (tls, kind),
             None => (scheme, ""),
         };
         if !matches!(tls, "redis" | "rediss") {
-            return Err(NotAStoreUrl(format!("scheme {scheme} is not known")));
+            return Err(ParseStoreUrlError(format!("scheme {scheme} is not known")));
         }
         match kind {
-            "" => standalone(text).map(Self::Standalone),
+            "" => check_standalone_url(text).map(Self::Standalone),
             "sentinel" => Servers::parse(tls, rest)?.sentinel(),
             "cluster" => Servers::parse(tls, rest)?.cluster(),
-            _ => Err(NotAStoreUrl(format!("scheme {scheme} is not known"))),
+            _ => Err(ParseStoreUrlError(format!("scheme {scheme} is not known"))),
         }
     }
 }
@@ -85,71 +85,74 @@ struct Servers<'a> {
 }
 
 impl<'a> Servers<'a> {
-    fn parse(tls: &'a str, rest: &'a str) -> Result<Self, NotAStoreUrl> {
+    fn parse(tls: &'a str, rest: &'a str) -> Result<Self, ParseStoreUrlError> {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
         if hosts.iter().any(|host| host.is_empty()) {
-            return Err(NotAStoreUrl("the URL lacks a host".to_owned()));
+            return Err(ParseStoreUrlError("the URL lacks a host".to_owned()));
         }
         Ok(Self { tls, credentials, hosts, path })
     }
 
     /// Credentials are those of the servers: sentinels are asked without.
-    fn sentinel(self) -> Result<RedisUrl, NotAStoreUrl> {
+    fn sentinel(self) -> Result<RedisUrl, ParseStoreUrlError> {
         if self.path.is_empty() || self.path.contains(['/', '?', '#']) {
-            return Err(NotAStoreUrl("the URL lacks the name of the master".to_owned()));
+            return Err(ParseStoreUrlError("the URL lacks the name of the master".to_owned()));
         }
-        let urls = self.hosts.iter().map(|host| server(&format!("{}://{}", self.tls, with_port(host, 26379))));
+        let urls =
+            self.hosts.iter().map(|host| check_server_url(&format!("{}://{}", self.tls, with_port(host, 26379))));
         Ok(RedisUrl::Sentinel {
             sentinels: urls.collect::<Result<_, _>>()?,
             master: self.path.to_owned(),
-            server: self.server("master")?,
+            server: self.server_url("master")?,
         })
     }
 
-    fn cluster(self) -> Result<RedisUrl, NotAStoreUrl> {
+    fn cluster(self) -> Result<RedisUrl, ParseStoreUrlError> {
         if !self.path.is_empty() {
-            return Err(NotAStoreUrl("a cluster has one database, without a name".to_owned()));
+            return Err(ParseStoreUrlError("a cluster has one database, without a name".to_owned()));
         }
-        self.hosts.iter().map(|host| self.server(host)).collect::<Result<_, _>>().map(RedisUrl::Cluster)
+        self.hosts.iter().map(|host| self.server_url(host)).collect::<Result<_, _>>().map(RedisUrl::Cluster)
     }
 
-    fn server(&self, host: &str) -> Result<String, NotAStoreUrl> {
+    fn server_url(&self, host: &str) -> Result<String, ParseStoreUrlError> {
         match self.credentials {
-            "" => server(&format!("{}://{host}", self.tls)),
-            credentials => server(&format!("{}://{credentials}@{host}", self.tls)),
+            "" => check_server_url(&format!("{}://{host}", self.tls)),
+            credentials => check_server_url(&format!("{}://{credentials}@{host}", self.tls)),
         }
     }
 }
 
 /// The URL of one server that stands alone: the path is the number of its database.
-fn standalone(text: &str) -> Result<String, NotAStoreUrl> {
-    let url = server(text)?;
-    let parsed = ::url::Url::parse(text).map_err(|error| NotAStoreUrl(format!("not a URL: {error}")))?;
+fn check_standalone_url(text: &str) -> Result<String, ParseStoreUrlError> {
+    let url = check_server_url(text)?;
+    let parsed = ::url::Url::parse(text).map_err(|error| ParseStoreUrlError(format!("not a URL: {error}")))?;
     let database = parsed.path().trim_start_matches('/');
     if database.is_empty() || database.parse::<u16>().is_ok() {
         return Ok(url);
     }
-    Err(NotAStoreUrl("the path is no number of a database, such as /0; in a password / is %2F".to_owned()))
+    Err(ParseStoreUrlError("the path is no number of a database, such as /0; in a password / is %2F".to_owned()))
 }
 
 /// The URL of one server, checked.
-fn server(text: &str) -> Result<String, NotAStoreUrl> {
-    let parsed = ::url::Url::parse(text).map_err(|error| NotAStoreUrl(format!("not a URL: {error}")))?;
+fn check_server_url(text: &str) -> Result<String, ParseStoreUrlError> {
+    let parsed = ::url::Url::parse(text).map_err(|error| ParseStoreUrlError(format!("not a URL: {error}")))?;
     if parsed.host().is_none() {
-        return Err(NotAStoreUrl("the URL lacks a host".to_owned()));
+        return Err(ParseStoreUrlError("the URL lacks a host".to_owned()));
     }
     // The client library leaves out what it does not know.
     if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| name != "protocol") {
         // After an @ that is not escaped, it may be a password.
         let shown = if text.contains('@') { String::new() } else { format!(" {name}") };
-        return Err(NotAStoreUrl(format!(
+        return Err(ParseStoreUrlError(format!(
             "the parameter{shown} is not known; the database is the path: redis://HOST:PORT/1; in a password ? is %3F"
         )));
     }
     if parsed.fragment().is_some() {
-        return Err(NotAStoreUrl("what follows # means nothing in a store URL; in a password # is %23".to_owned()));
+        return Err(ParseStoreUrlError(
+            "what follows # means nothing in a store URL; in a password # is %23".to_owned(),
+        ));
     }
     Ok(text.to_owned())
 }
@@ -171,11 +174,13 @@ impl fmt::Display for StoreUrl {
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |urls: &[String]| urls.iter().map(|url| redact(url)).collect::<Vec<_>>().join(",");
+        let redact_all = |urls: &[String]| urls.iter().map(|url| redact(url)).collect::<Vec<_>>().join(",");
         match self {
             RedisUrl::Standalone(url) => f.write_str(&redact(url)),
-            RedisUrl::Sentinel { sentinels, master, .. } => write!(f, "{master} of sentinels {}", shown(sentinels)),
-            RedisUrl::Cluster(servers) => write!(f, "cluster {}", shown(servers)),
+            RedisUrl::Sentinel { sentinels, master, .. } => {
+                write!(f, "{master} of sentinels {}", redact_all(sentinels))
+            }
+            RedisUrl::Cluster(servers) => write!(f, "cluster {}", redact_all(servers)),
         }
     }
 }
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_known_forms_are_read_and_others_refused() {
+    fn known_forms_parse_and_others_fail() {
         assert_eq!(StoreUrl::parse("embedded:./data"), Ok(StoreUrl::Embedded("./data".into())));
         assert_eq!(StoreUrl::parse("embedded::memory:"), Ok(StoreUrl::Memory));
         for url in ["redis://a:1", "redis://a:1/", "redis://a:1/7", "redis://a:1/7?protocol=resp3"] {
@@ -268,8 +273,8 @@ mod tests {
         for scheme in ["redis", "rediss", "redis+sentinel", "redis+cluster"] {
             for delimiter in ["#", "/", "?", "@", ":", "%", "12#", "12/", "12?", "12?x="] {
                 let text = format!("{scheme}://app:{delimiter}hunter2@a:1/0");
-                if let Err(refused) = StoreUrl::parse(&text) {
-                    assert!(!refused.to_string().contains("hunter2"), "{text}: {refused}");
+                if let Err(error) = StoreUrl::parse(&text) {
+                    assert!(!error.to_string().contains("hunter2"), "{text}: {error}");
                 }
             }
         }

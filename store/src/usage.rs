@@ -4,8 +4,8 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
 
-use crate::act::{RawUsage, UsageOf};
 use crate::error::{Result, StoreErrorKind};
+use crate::ops::{RawUsage, UsageGrouping};
 use crate::store::Store;
 
 /// Uses of a key, or of all keys of a project, in an hour.
@@ -28,16 +28,16 @@ impl Store {
     }
 
     /// Uses in the hours that begin from `from` on and before `to`, oldest first; what is older than
-    /// [`crate::options::USAGE_KEPT`] is gone.
+    /// [`crate::options::USAGE_RETENTION`] is gone.
     pub async fn usage(
         &self,
         project: &ProjectId,
-        of: UsageOf,
+        grouping: UsageGrouping,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<HourUsage>> {
         let (from, to) = (from.as_ms().div_ceil(HOUR_MS), to.as_ms().div_ceil(HOUR_MS));
-        let raw = self.backend.usage(project.to_string(), of, from, to).await?;
+        let raw = self.backend.usage(project.to_string(), grouping, from, to).await?;
         raw.into_iter().map(hour_usage).collect()
     }
 

@@ -15,14 +15,14 @@ pub struct Page {
 ///
 /// # Panics
 /// If Chromium is not installed.
-pub fn browse(url: &str, further: &[&str]) -> Page {
+pub fn browse(url: &str, extra_arguments: &[&str]) -> Page {
     let profile = tempfile::tempdir().expect("a temporary directory can be made");
     let mut chromium = Command::new("chromium");
     chromium
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"])
         .args(["--enable-logging=stderr", "--virtual-time-budget=30000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(further)
+        .args(extra_arguments)
         .arg(url);
     let output = chromium.output().expect("Chromium is installed");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

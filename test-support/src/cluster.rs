@@ -28,20 +28,20 @@ impl RedisCluster {
     ///
     /// # Panics
     /// If it does not come together.
-    pub fn start_guarded(acl: &str) -> Self {
+    pub fn start_with_acl(acl: &str) -> Self {
         Self::run(Some(acl))
     }
 
     /// What makes a server one of a cluster, of which it has no part yet. The port of its bus is one of ours: ten thousand
     /// above its own, where it is by default, outgoing connections have theirs.
-    pub fn arguments_of_a_server() -> Vec<String> {
+    pub fn server_arguments() -> Vec<String> {
         let bus = free_port().to_string();
         let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
         arguments.map(str::to_owned).to_vec()
     }
 
     fn run(acl: Option<&str>) -> Self {
-        let server = || RedisServer::run_with(acl, &Self::arguments_of_a_server());
+        let server = || RedisServer::start_with_acl_and_arguments(acl, &Self::server_arguments());
         let cluster = Self { servers: (0..6).map(|_| server()).collect() };
         let addresses = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port()));
         let created = Command::new("redis-cli")
@@ -65,10 +65,10 @@ impl RedisCluster {
     /// The place of the server that is the master of a key's slot, as a living one knows it.
     pub fn master_of(&self, key: &str) -> Option<usize> {
         self.servers.iter().find_map(|server| {
-            let slot: u32 = server.ask(&["cluster", "keyslot", key]).parse().ok()?;
-            let nodes = server.ask(&["cluster", "nodes"]);
-            let holds = |line: &&str| line.split(' ').skip(8).any(|range| contains(range, slot));
-            let line = nodes.lines().filter(|line| !line.contains("fail")).find(holds)?;
+            let slot: u32 = server.redis_cli(&["cluster", "keyslot", key]).parse().ok()?;
+            let nodes = server.redis_cli(&["cluster", "nodes"]);
+            let owns_slot = |line: &&str| line.split(' ').skip(8).any(|range| range_contains(range, slot));
+            let line = nodes.lines().filter(|line| !line.contains("fail")).find(owns_slot)?;
             let port: u16 = line.split(' ').nth(1)?.split([':', '@']).nth(1)?.parse().ok()?;
             self.servers.iter().position(|server| server.port() == port)
         })
@@ -79,14 +79,17 @@ impl RedisCluster {
     /// # Panics
     /// If there is no such replica, or it does not take it.
     pub fn fail_over(&self, master: usize) {
-        let own = self.servers[master].ask(&["cluster", "myid"]);
-        let follows = |server: &&RedisServer| {
-            server.ask(&["cluster", "nodes"]).lines().any(|line| line.contains("myself,slave") && line.contains(&own))
+        let own = self.servers[master].redis_cli(&["cluster", "myid"]);
+        let is_its_replica = |server: &&RedisServer| {
+            server
+                .redis_cli(&["cluster", "nodes"])
+                .lines()
+                .any(|line| line.contains("myself,slave") && line.contains(&own))
         };
-        let replica = self.servers.iter().find(follows).expect("every master has a replica");
-        assert_eq!(replica.ask(&["cluster", "failover"]), "OK");
+        let replica = self.servers.iter().find(is_its_replica).expect("every master has a replica");
+        assert_eq!(replica.redis_cli(&["cluster", "failover"]), "OK");
         for _ in 0..MAX_TRIES {
-            if replica.ask(&["role"]).starts_with("master") {
+            if replica.redis_cli(&["role"]).starts_with("master") {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -101,15 +104,15 @@ impl RedisCluster {
     pub fn move_slots_of(&self, key: &str, count: u32) {
         let from = self.master_of(key).expect("the slot has a master");
         let is_other_master = |server: &&RedisServer| {
-            server.port() != self.servers[from].port() && server.ask(&["role"]).starts_with("master")
+            server.port() != self.servers[from].port() && server.redis_cli(&["role"]).starts_with("master")
         };
         let to = self.servers.iter().find(is_other_master).expect("there are several masters");
         while self.master_of(key) == Some(from) {
             let moved = Command::new("redis-cli")
                 .args(to.credentials())
                 .args(["--cluster", "reshard", &format!("127.0.0.1:{}", to.port()), "--cluster-yes"])
-                .args(["--cluster-from", &self.servers[from].ask(&["cluster", "myid"])])
-                .args(["--cluster-to", &to.ask(&["cluster", "myid"]), "--cluster-slots", &count.to_string()])
+                .args(["--cluster-from", &self.servers[from].redis_cli(&["cluster", "myid"])])
+                .args(["--cluster-to", &to.redis_cli(&["cluster", "myid"]), "--cluster-slots", &count.to_string()])
                 .output()
                 .expect("redis-cli is installed");
             assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stdout));
@@ -121,25 +124,25 @@ impl RedisCluster {
     /// # Panics
     /// If that never comes.
     pub fn await_slots(&self) {
-        let is_well = |server: &RedisServer| {
-            let info = server.ask(&["cluster", "info"]);
-            let replication = server.ask(&["info", "replication"]);
+        let is_healthy = |server: &RedisServer| {
+            let info = server.redis_cli(&["cluster", "info"]);
+            let replication = server.redis_cli(&["info", "replication"]);
             info.contains("cluster_state:ok")
                 && info.contains("cluster_known_nodes:6")
                 && (replication.contains("state=online") || replication.contains("master_link_status:up"))
         };
         for _ in 0..MAX_TRIES {
-            if self.servers.iter().all(is_well) {
+            if self.servers.iter().all(is_healthy) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the cluster never served all slots: {}", self.servers[0].ask(&["cluster", "nodes"]));
+        panic!("the cluster never served all slots: {}", self.servers[0].redis_cli(&["cluster", "nodes"]));
     }
 }
 
 /// Whether a range of slots, `5` or `0-5460`, has a slot.
-fn contains(range: &str, slot: u32) -> bool {
+fn range_contains(range: &str, slot: u32) -> bool {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let bounds = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());
     bounds.is_some_and(|(first, last)| (first..=last).contains(&slot))

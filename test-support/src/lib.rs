@@ -3,8 +3,8 @@
 
 mod browser;
 mod cluster;
-mod origin;
-mod proxy;
+mod fault_proxy;
+mod mock_server;
 pub mod records;
 mod redis;
 mod reverse_proxy;
@@ -12,8 +12,8 @@ mod sentinel;
 
 pub use browser::{Page, browse};
 pub use cluster::RedisCluster;
-pub use origin::{Gate, Origin, Recorded, Reply, Then};
-pub use proxy::{Fault, FaultProxy};
+pub use fault_proxy::{Fault, FaultProxy};
+pub use mock_server::{AfterReply, Gate, MockServer, RecordedRequest, Reply};
 pub use redis::RedisServer;
 pub use reverse_proxy::ReverseProxy;
 pub use sentinel::{MasterPorts, SentinelSet};

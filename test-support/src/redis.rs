@@ -60,25 +60,25 @@ impl RedisServer {
     ///
     /// # Panics
     /// If redis-server is not installed or does not start.
-    pub fn start_with(further: &[String]) -> Self {
-        Self::run_with(None, further)
+    pub fn start_with(extra_arguments: &[String]) -> Self {
+        Self::start_with_acl_and_arguments(None, extra_arguments)
     }
 
     /// Starts one with an access control list: the lines of an ACL file.
     ///
     /// # Panics
     /// If redis-server is not installed or does not start.
-    pub fn start_guarded(acl: &str) -> Self {
-        Self::run_with(Some(acl), &[])
+    pub fn start_with_acl(acl: &str) -> Self {
+        Self::start_with_acl_and_arguments(Some(acl), &[])
     }
 
     /// Starts one with an access control list, if there is one, and further arguments.
-    pub(crate) fn run_with(acl: Option<&str>, further: &[String]) -> Self {
+    pub(crate) fn start_with_acl_and_arguments(acl: Option<&str>, extra_arguments: &[String]) -> Self {
         Self::run(acl.map(Acl::new), |port, directory| {
             let port = port.to_string();
-            let own = ["--port", &port, "--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--dir"];
-            let own = own.into_iter().map(str::to_owned).chain([directory.display().to_string()]);
-            own.chain(further.iter().cloned()).collect()
+            let base_arguments = ["--port", &port, "--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--dir"];
+            let base_arguments = base_arguments.into_iter().map(str::to_owned).chain([directory.display().to_string()]);
+            base_arguments.chain(extra_arguments.iter().cloned()).collect()
         })
     }
 
@@ -87,14 +87,14 @@ impl RedisServer {
     /// # Panics
     /// If the file cannot be copied, or redis-server does not start.
     pub fn start_from(rdb: &Path) -> Self {
-        let server = Self::start_of(|port, directory| {
+        let server = Self::start_configured(|port, directory| {
             std::fs::copy(rdb, directory.join("dump.rdb")).expect("the file can be copied");
             let port = port.to_string();
-            let own = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"];
-            own.into_iter().map(str::to_owned).chain([directory.display().to_string()]).collect()
+            let base_arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"];
+            base_arguments.into_iter().map(str::to_owned).chain([directory.display().to_string()]).collect()
         });
         // With an append-only file from the start it would read that alone.
-        assert_eq!(server.ask(&["config", "set", "appendonly", "yes"]), "OK");
+        assert_eq!(server.redis_cli(&["config", "set", "appendonly", "yes"]), "OK");
         server
     }
 
@@ -103,11 +103,12 @@ impl RedisServer {
     /// # Panics
     /// If it never is.
     pub fn start_replica(&self) -> Self {
-        assert_eq!(self.ask(&["config", "set", "repl-diskless-sync-delay", "0"]), "OK");
+        assert_eq!(self.redis_cli(&["config", "set", "repl-diskless-sync-delay", "0"]), "OK");
         let acl = self.acl.as_ref().map(|acl| acl.text.as_str());
-        let replica = Self::run_with(acl, &["--replicaof".to_owned(), format!("127.0.0.1 {}", self.port)]);
+        let replica =
+            Self::start_with_acl_and_arguments(acl, &["--replicaof".to_owned(), format!("127.0.0.1 {}", self.port)]);
         for _ in 0..MAX_TRIES {
-            if self.ask(&["info", "replication"]).contains("state=online") {
+            if self.redis_cli(&["info", "replication"]).contains("state=online") {
                 return replica;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -116,7 +117,7 @@ impl RedisServer {
     }
 
     /// Starts one with arguments that are made of its port and its directory.
-    pub(crate) fn start_of(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
+    pub(crate) fn start_configured(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
         Self::run(None, arguments)
     }
 
@@ -144,7 +145,7 @@ impl RedisServer {
     ///
     /// # Panics
     /// If redis-cli is not installed.
-    pub fn ask(&self, command: &[&str]) -> String {
+    pub fn redis_cli(&self, command: &[&str]) -> String {
         let port = self.port.to_string();
         let mut cli = Command::new("redis-cli");
         cli.args(["-p", &port]).args(self.credentials()).args(command);
@@ -177,23 +178,23 @@ impl RedisServer {
 
     /// Kills it as a crash would, once what it acknowledged is in its append-only file.
     pub fn kill(&mut self) {
-        self.await_written();
-        self.end();
+        self.await_aof_written();
+        self.kill_process();
     }
 
     /// Waits until its append-only file is whole: while a background thread syncs it, Redis keeps what is new in memory,
     /// and acknowledges it all the same.
-    fn await_written(&self) {
+    fn await_aof_written(&self) {
         let is_written = || {
-            let told = self.ask(&["info", "persistence"]);
-            !told.contains("aof_enabled:1\r") || told.contains("aof_buffer_length:0\r")
+            let info = self.redis_cli(&["info", "persistence"]);
+            !info.contains("aof_enabled:1\r") || info.contains("aof_buffer_length:0\r")
         };
         for _ in (0..MAX_TRIES).take_while(|_| self.process.is_some() && !is_written()) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn end(&mut self) {
+    fn kill_process(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().expect("our own child can be killed");
             process.wait().expect("our own child can be waited for");
@@ -208,13 +209,13 @@ impl RedisServer {
         let process = self.spawn();
         let pid = process.id();
         self.process = Some(process);
-        self.await_answer(pid);
+        self.await_ready(pid);
     }
 
     /// The same server with further arguments, from its next start on.
     #[must_use]
-    pub fn with_arguments(mut self, further: &[&str]) -> Self {
-        self.arguments.extend(further.iter().map(|argument| (*argument).to_owned()));
+    pub fn with_arguments(mut self, extra_arguments: &[&str]) -> Self {
+        self.arguments.extend(extra_arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
@@ -232,7 +233,7 @@ impl RedisServer {
     /// # Panics
     /// If the files cannot be removed.
     pub fn erase(&mut self) {
-        self.end();
+        self.kill_process();
         std::fs::remove_dir_all(self.directory.path()).expect("our own files can be removed");
         std::fs::create_dir(self.directory.path()).expect("our own directory can be made anew");
     }
@@ -242,9 +243,9 @@ impl RedisServer {
     /// # Panics
     /// If the files cannot be copied.
     pub fn save(&self) -> TempDir {
-        self.await_written();
+        self.await_aof_written();
         let saved = tempfile::tempdir().expect("a temporary directory can be made");
-        copy(self.directory.path(), saved.path());
+        copy_directory(self.directory.path(), saved.path());
         saved
     }
 
@@ -254,7 +255,7 @@ impl RedisServer {
     /// If the files cannot be copied or it does not start.
     pub fn restore(&mut self, saved: &TempDir) {
         self.erase();
-        copy(saved.path(), self.directory.path());
+        copy_directory(saved.path(), self.directory.path());
         self.resume();
     }
 
@@ -265,9 +266,9 @@ impl RedisServer {
     }
 
     /// Waits until the process that we started answers, and not another one on its port.
-    fn await_answer(&self, pid: u32) {
+    fn await_ready(&self, pid: u32) {
         for _ in 0..MAX_TRIES {
-            if self.answering_pid().is_some_and(|answering| answering == pid.to_string()) {
+            if self.ready_pid().is_some_and(|ready_pid| ready_pid == pid.to_string()) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -276,8 +277,8 @@ impl RedisServer {
     }
 
     /// None also while it loads its files: it answers then, and knows nothing.
-    fn answering_pid(&self) -> Option<String> {
-        let info = self.ask(&["info"]);
+    fn ready_pid(&self) -> Option<String> {
+        let info = self.redis_cli(&["info"]);
         let is_loading = info.lines().any(|line| line.trim() == "loading:1");
         let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
         pid.filter(|_| !is_loading).map(|pid| pid.trim().to_owned())
@@ -290,12 +291,12 @@ fn program() -> OsString {
     std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| "redis-server".into())
 }
 
-fn copy(from: &Path, to: &Path) {
+fn copy_directory(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("our own files can be read").flatten() {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             std::fs::create_dir_all(&target).expect("our own directory can be written");
-            copy(&source, &target);
+            copy_directory(&source, &target);
         } else {
             std::fs::copy(&source, &target).expect("our own files can be copied");
         }
@@ -304,6 +305,6 @@ fn copy(from: &Path, to: &Path) {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        self.end();
+        self.kill_process();
     }
 }

@@ -34,11 +34,11 @@ pub struct SentinelSet {
 impl SentinelSet {
     /// Starts one, and waits until all know each other.
     pub fn start() -> Self {
-        Self::behind(|master| MasterPorts { replicas: [master; 2], sentinels: master })
+        Self::start_with_ports(|master| MasterPorts { replicas: [master; 2], sentinels: master })
     }
 
     /// Starts one whose servers have an access control list: the lines of an ACL file.
-    pub fn start_guarded(acl: &str) -> Self {
+    pub fn start_with_acl(acl: &str) -> Self {
         Self::run(Some(acl), |master| MasterPorts { replicas: [master; 2], sentinels: master })
     }
 
@@ -46,26 +46,28 @@ impl SentinelSet {
     ///
     /// # Panics
     /// If it does not come together.
-    pub fn behind(ports: impl FnOnce(u16) -> MasterPorts) -> Self {
+    pub fn start_with_ports(ports: impl FnOnce(u16) -> MasterPorts) -> Self {
         Self::run(None, ports)
     }
 
     fn run(acl: Option<&str>, ports: impl FnOnce(u16) -> MasterPorts) -> Self {
-        let safe = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-ping-replica-period", "1"];
-        let safe = || safe.into_iter().map(str::to_owned);
+        let durability_arguments =
+            ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-ping-replica-period", "1"];
+        let durability_arguments = || durability_arguments.into_iter().map(str::to_owned);
         let diskless = || ["--repl-diskless-sync-delay", "0"].into_iter().map(str::to_owned);
-        let arguments = || safe().chain(diskless());
-        let master = RedisServer::run_with(acl, &arguments().collect::<Vec<_>>());
+        let arguments = || durability_arguments().chain(diskless());
+        let master = RedisServer::start_with_acl_and_arguments(acl, &arguments().collect::<Vec<_>>());
         let ports = ports(master.port());
         let replicas = ports.replicas.map(|port| {
-            let following = ["--replicaof".to_owned(), format!("127.0.0.1 {port}")];
-            RedisServer::run_with(acl, &arguments().chain(following).collect::<Vec<_>>())
+            let replicaof = ["--replicaof".to_owned(), format!("127.0.0.1 {port}")];
+            RedisServer::start_with_acl_and_arguments(acl, &arguments().chain(replicaof).collect::<Vec<_>>())
         });
         let servers = [master].into_iter().chain(replicas).collect();
-        let sentinels =
-            (0..3).map(|_| RedisServer::start_of(|port, directory| sentinel(port, directory, ports.sentinels, acl)));
+        let sentinels = (0..3).map(|_| {
+            RedisServer::start_configured(|port, directory| write_sentinel_conf(port, directory, ports.sentinels, acl))
+        });
         let set = Self { servers, sentinels: sentinels.collect() };
-        set.await_all();
+        set.await_ready();
         set
     }
 
@@ -82,8 +84,8 @@ impl SentinelSet {
     /// If it never does.
     pub fn await_master_other_than(&self, port: u16) -> usize {
         for _ in 0..MAX_TRIES {
-            if let Some(place) = self.master_other_than(port) {
-                return place;
+            if let Some(index) = self.master_other_than(port) {
+                return index;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -97,9 +99,10 @@ impl SentinelSet {
     /// If it never has.
     pub fn await_followed_master_other_than(&self, port: u16) -> usize {
         for _ in 0..MAX_TRIES {
-            let followed = |place: &usize| self.servers[*place].ask(&["info", "replication"]).contains("state=online");
-            if let Some(place) = self.master_other_than(port).filter(followed) {
-                return place;
+            let has_replica =
+                |index: &usize| self.servers[*index].redis_cli(&["info", "replication"]).contains("state=online");
+            if let Some(index) = self.master_other_than(port).filter(has_replica) {
+                return index;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -107,25 +110,25 @@ impl SentinelSet {
     }
 
     fn master_other_than(&self, port: u16) -> Option<usize> {
-        let named = self.sentinels[2].ask(&["sentinel", "get-master-addr-by-name", MASTER]);
-        let named = named.lines().nth(1).and_then(|text| text.parse::<u16>().ok());
-        named.filter(|named| *named != port).and_then(|named| self.place(named))
+        let reply = self.sentinels[2].redis_cli(&["sentinel", "get-master-addr-by-name", MASTER]);
+        let master_port = reply.lines().nth(1).and_then(|text| text.parse::<u16>().ok());
+        master_port.filter(|named| *named != port).and_then(|named| self.index_of(named))
     }
 
     /// Keeps sentinels from making a server the master, from when they have asked it again.
-    pub fn never_promote(&self, place: usize) {
-        self.servers[place].ask(&["config", "set", "replica-priority", "0"]);
+    pub fn never_promote(&self, index: usize) {
+        self.servers[index].redis_cli(&["config", "set", "replica-priority", "0"]);
     }
 
     /// Lets a replica follow the first server through a proxy, until the sentinels see it after some seconds.
     ///
     /// # Panics
     /// If it never follows it there.
-    pub fn replicate_through(&self, place: usize, proxy: &FaultProxy) {
-        let replica = &self.servers[place];
-        replica.ask(&["replicaof", "127.0.0.1", &proxy.port().to_string()]);
+    pub fn replicate_through(&self, index: usize, proxy: &FaultProxy) {
+        let replica = &self.servers[index];
+        replica.redis_cli(&["replicaof", "127.0.0.1", &proxy.port().to_string()]);
         for _ in 0..MAX_TRIES {
-            let state = replica.ask(&["info", "replication"]);
+            let state = replica.redis_cli(&["info", "replication"]);
             if state.contains(&format!("master_port:{}\r", proxy.port())) && state.contains("master_link_status:up") {
                 return;
             }
@@ -134,28 +137,29 @@ impl SentinelSet {
         panic!("the replica does not follow the master through the proxy");
     }
 
-    fn place(&self, port: u16) -> Option<usize> {
+    fn index_of(&self, port: u16) -> Option<usize> {
         self.servers.iter().position(|server| server.port() == port)
     }
 
-    fn await_all(&self) {
+    fn await_ready(&self) {
         let knows_all = |sentinel: &RedisServer| {
-            let known = sentinel.ask(&["info", "sentinel"]);
+            let known = sentinel.redis_cli(&["info", "sentinel"]);
             known.contains("status=ok") && known.contains("slaves=2,sentinels=3")
         };
         for _ in 0..MAX_TRIES {
-            let follow = self.servers[0].ask(&["info", "replication"]).matches("state=online").count() == 2;
-            if follow && self.sentinels.iter().all(knows_all) {
+            let are_replicas_online =
+                self.servers[0].redis_cli(&["info", "replication"]).matches("state=online").count() == 2;
+            if are_replicas_online && self.sentinels.iter().all(knows_all) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the sentinels never knew all: {}", self.sentinels[0].ask(&["info", "sentinel"]));
+        panic!("the sentinels never knew all: {}", self.sentinels[0].redis_cli(&["info", "sentinel"]));
     }
 }
 
 /// A sentinel writes what it learns into its configuration.
-fn sentinel(port: u16, directory: &Path, master: u16, acl: Option<&str>) -> Vec<String> {
+fn write_sentinel_conf(port: u16, directory: &Path, master: u16, acl: Option<&str>) -> Vec<String> {
     let file = directory.join("sentinel.conf");
     let text = format!(
         "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} {QUORUM}\n\

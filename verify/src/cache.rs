@@ -13,21 +13,21 @@ use gatepost_store::Lookup;
 use moka::policy::EvictionPolicy;
 use moka::sync::{Cache, CacheBuilder};
 
-use crate::floors::AsOf;
-use crate::meters::{Meter, Meters};
+use crate::rate_limiter::{Meter, RateLimiter};
+use crate::watermarks::Freshness;
 
 /// While the gateway is not live, an entry is checked with the store at most this often.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A cached key.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CachedKey {
     pub(crate) facts: Arc<KeyFacts>,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) as_of: AsOf,
-    used: AtomicBool,
+    pub(crate) freshness: Freshness,
+    is_first_use_claimed: AtomicBool,
     /// Uptime before which the entry is not checked again while the gateway is not live.
-    check_after_ms: AtomicU64,
+    recheck_after_ms: AtomicU64,
     /// Uptime before which its first use is not claimed again.
     claim_after_ms: AtomicU64,
 }
@@ -39,18 +39,18 @@ pub(crate) enum FirstUse {
     Unclaimed,
 }
 
-impl Entry {
+impl CachedKey {
     pub(crate) fn first_use(&self) -> FirstUse {
-        if self.used.load(Ordering::Acquire) { FirstUse::Claimed } else { FirstUse::Unclaimed }
+        if self.is_first_use_claimed.load(Ordering::Acquire) { FirstUse::Claimed } else { FirstUse::Unclaimed }
     }
 
-    pub(crate) fn mark_used(&self) {
-        self.used.store(true, Ordering::Release);
+    pub(crate) fn mark_first_use_claimed(&self) {
+        self.is_first_use_claimed.store(true, Ordering::Release);
     }
 
     /// Takes the turn to check this entry with the store; none if somebody did within the last second.
-    pub(crate) fn take_check(&self, now: Uptime) -> Option<()> {
-        take_turn(&self.check_after_ms, now, CHECK_EVERY)
+    pub(crate) fn try_start_recheck(&self, now: Uptime) -> Option<()> {
+        try_take_turn(&self.recheck_after_ms, now, RECHECK_INTERVAL)
     }
 
     /// Whether a claim may be tried now, or failed too recently.
@@ -59,56 +59,56 @@ impl Entry {
     }
 
     /// Remembers that a claim failed, so that the next requests do not wait for it.
-    pub(crate) fn claim_failed(&self, now: Uptime) {
-        self.claim_after_ms.store(after(now, CHECK_EVERY), Ordering::Release);
+    pub(crate) fn record_claim_failure(&self, now: Uptime) {
+        self.claim_after_ms.store(deadline_ms(now, RECHECK_INTERVAL), Ordering::Release);
     }
 }
 
-fn take_turn(after_ms: &AtomicU64, now: Uptime, every: Duration) -> Option<()> {
+fn try_take_turn(after_ms: &AtomicU64, now: Uptime, every: Duration) -> Option<()> {
     let due = after_ms.load(Ordering::Acquire);
-    let next = after(now, every);
+    let next = deadline_ms(now, every);
     let taken = due <= now.as_ms() && after_ms.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
     taken.then_some(())
 }
 
-fn after(now: Uptime, span: Duration) -> u64 {
-    now.as_ms() + span.as_millis() as u64
+fn deadline_ms(now: Uptime, duration: Duration) -> u64 {
+    now.as_ms() + duration.as_millis() as u64
 }
 
 /// What a look-up found, as it is cached.
 #[derive(Debug, Clone)]
-pub(crate) enum Looked {
-    Key(Arc<Entry>),
-    Absent(AsOf),
+pub(crate) enum CacheEntry {
+    Key(Arc<CachedKey>),
+    Absent(Freshness),
 }
 
-impl Looked {
-    pub(crate) fn new(lookup: Lookup, epoch: u64, now: Uptime, meters: &Meters) -> Self {
-        let as_of = AsOf { epoch, version: lookup.as_of };
+impl CacheEntry {
+    pub(crate) fn new(lookup: Lookup, epoch: u64, now: Uptime, rate_limiter: &RateLimiter) -> Self {
+        let freshness = Freshness { epoch, version: lookup.as_of };
         match lookup.found {
-            None => Looked::Absent(as_of),
-            Some(found) => Looked::Key(Arc::new(Entry {
-                meter: meters.of(&found.facts),
+            None => CacheEntry::Absent(freshness),
+            Some(found) => CacheEntry::Key(Arc::new(CachedKey {
+                meter: rate_limiter.meter_for(&found.facts),
                 facts: Arc::new(found.facts),
-                as_of,
-                used: AtomicBool::new(found.first_used_at.is_some()),
-                check_after_ms: AtomicU64::new(after(now, CHECK_EVERY)),
+                freshness,
+                is_first_use_claimed: AtomicBool::new(found.first_used_at.is_some()),
+                recheck_after_ms: AtomicU64::new(deadline_ms(now, RECHECK_INTERVAL)),
                 claim_after_ms: AtomicU64::new(0),
             })),
         }
     }
 
-    pub(crate) fn as_of(&self) -> AsOf {
+    pub(crate) fn freshness(&self) -> Freshness {
         match self {
-            Looked::Key(entry) => entry.as_of,
-            Looked::Absent(as_of) => *as_of,
+            CacheEntry::Key(entry) => entry.freshness,
+            CacheEntry::Absent(freshness) => *freshness,
         }
     }
 
     pub(crate) fn project(&self) -> Option<&ProjectId> {
         match self {
-            Looked::Key(entry) => Some(&entry.facts.project),
-            Looked::Absent(_) => None,
+            CacheEntry::Key(entry) => Some(&entry.facts.project),
+            CacheEntry::Absent(_) => None,
         }
     }
 }
@@ -116,18 +116,18 @@ impl Looked {
 /// Keys, and apart from them, so that made-up values cannot push keys out, values that are no key.
 #[derive(Debug)]
 pub(crate) struct Caches {
-    keys: Cache<Digest, Arc<Entry>, AsItIs>,
+    keys: Cache<Digest, Arc<CachedKey>, BuildIdentityHasher>,
     /// The last ones: by how often they come, made-up values would keep out one that a client sends all the time.
-    absent: Cache<Digest, AsOf, AsItIs>,
+    absent: Cache<Digest, Freshness, BuildIdentityHasher>,
 }
 
 /// Takes a digest's number for its hash: it is uniform, and nobody can choose it who does not know the pepper.
-type AsItIs = BuildHasherDefault<Number>;
+type BuildIdentityHasher = BuildHasherDefault<IdentityHasher>;
 
 #[derive(Debug, Default)]
-struct Number(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for Number {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -145,22 +145,23 @@ impl Hasher for Number {
 
 impl Caches {
     pub(crate) fn new(keys: u64, absent: u64) -> Self {
-        let absent = builder(absent).eviction_policy(EvictionPolicy::lru()).build_with_hasher(AsItIs::default());
-        Self { keys: builder(keys).build_with_hasher(AsItIs::default()), absent }
+        let absent =
+            builder(absent).eviction_policy(EvictionPolicy::lru()).build_with_hasher(BuildIdentityHasher::default());
+        Self { keys: builder(keys).build_with_hasher(BuildIdentityHasher::default()), absent }
     }
 
-    pub(crate) fn get(&self, digest: &Digest) -> Option<Looked> {
-        self.keys.get(digest).map(Looked::Key).or_else(|| self.absent.get(digest).map(Looked::Absent))
+    pub(crate) fn get(&self, digest: &Digest) -> Option<CacheEntry> {
+        self.keys.get(digest).map(CacheEntry::Key).or_else(|| self.absent.get(digest).map(CacheEntry::Absent))
     }
 
     /// Puts a finished look-up in. A stale one that overwrites a newer one costs a look-up: entries are
     /// judged when they are used, not when they are put in.
-    pub(crate) fn fill(&self, digest: Digest, looked: &Looked) {
-        match looked {
-            Looked::Key(entry) => self.keys.insert(digest, Arc::clone(entry)),
-            Looked::Absent(as_of) => {
+    pub(crate) fn insert(&self, digest: Digest, cache_entry: &CacheEntry) {
+        match cache_entry {
+            CacheEntry::Key(entry) => self.keys.insert(digest, Arc::clone(entry)),
+            CacheEntry::Absent(freshness) => {
                 self.keys.invalidate(&digest);
-                self.absent.insert(digest, *as_of);
+                self.absent.insert(digest, *freshness);
             }
         }
     }

@@ -1,27 +1,27 @@
 //! One key's check: look up, decide, meter, first use. The cache of the request path and the feed
 //! that keeps it true.
 
-mod api;
 mod cache;
-mod feed;
-mod first_use;
-mod flight;
-mod floors;
-mod live;
-mod meters;
+mod gcra;
+mod id_interner;
+mod lease;
 mod metrics;
-mod owners;
-mod pace;
-mod shut_off;
+mod pending_claims;
+mod rate_limiter;
+mod recent_revocations;
+mod replica_sync;
+mod single_flight;
+mod verdict;
 mod verifier;
-mod wrong_keys;
+mod watermarks;
+mod wrong_key_limiter;
 
 #[cfg(test)]
 mod model;
 
-pub use api::{Admission, Source, Unavailable, Verdict};
-pub use feed::{Feed, start};
-pub use live::Liveness;
-pub use meters::{Meter, Metered, Meters, WhenStoreIsDown};
-pub use pace::Pace;
+pub use gcra::Gcra;
+pub use lease::Liveness;
+pub use rate_limiter::{LimitDecision, Meter, OutagePolicy, RateLimiter};
+pub use replica_sync::{ReplicaSync, start};
+pub use verdict::{Admission, Source, Unavailable, Verdict};
 pub use verifier::{Verifier, VerifyOptions};

@@ -71,7 +71,7 @@ impl Metrics {
         registry.register(Box::new(self.store_errors.clone()))
     }
 
-    pub(crate) fn store_error(&self, error: &StoreError) {
+    pub(crate) fn count_store_error(&self, error: &StoreError) {
         self.store_errors.with_label_values(&[error.kind().as_str()]).inc();
     }
 }

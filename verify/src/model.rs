@@ -1,6 +1,6 @@
 //! Models of the protocols, small enough to be walked whole. The code keeps to their steps.
 
 mod explore;
-mod fence;
+mod fenced_revocation;
 mod first_use;
-mod floors;
+mod watermarks;

@@ -1,32 +1,33 @@
 //! The check of one request's key, from the credential to the verdict.
 
+mod fetch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::GatewayId;
-use gatepost_domain::key::{self, Checksum};
+use gatepost_domain::key::{self, ChecksumPolicy};
 use gatepost_domain::permit::{self, Denial, Permit, RequestFacts, Requirement};
-use gatepost_domain::record::Status;
-use gatepost_domain::slice::Reading;
 use gatepost_domain::time::{Clock, Uptime};
-use gatepost_store::act::Claim;
-use gatepost_store::{Copies, Settled, Store, os_rng};
+use gatepost_domain::token_lease::LimitStatus;
+use gatepost_store::ops::FirstUseOutcome;
+use gatepost_store::{Recovery, Store, os_rng};
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::api::{Admission, Source, Unavailable, Verdict};
-use crate::cache::{Caches, Entry, FirstUse, Looked};
-use crate::first_use::{PendingClaim, PendingClaims};
-use crate::flight::{Flights, Outcome};
-use crate::floors::{Arrival, Counts, Floors};
-use crate::live::{Live, Liveness};
-use crate::meters::{Metered, Meters};
+use crate::cache::{CacheEntry, CachedKey, Caches, FirstUse};
+use crate::id_interner::IdInterner;
+use crate::lease::{Lease, Liveness};
 use crate::metrics::Metrics;
-use crate::owners::Owners;
-use crate::shut_off::ShutOff;
-use crate::wrong_keys::WrongKeys;
+use crate::pending_claims::{PendingClaim, PendingClaims};
+use crate::rate_limiter::{LimitDecision, RateLimiter};
+use crate::recent_revocations::RecentRevocations;
+use crate::single_flight::SingleFlight;
+use crate::verdict::{Admission, Source, Unavailable, Verdict};
+use crate::watermarks::{InvalidationWatermarks, RequestSnapshot};
+use crate::wrong_key_limiter::WrongKeyLimiter;
 
 /// Limits of a check.
 #[derive(Debug, Clone)]
@@ -48,18 +49,18 @@ pub struct Verifier {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gateway: GatewayId,
-    pub(crate) floors: Floors,
-    pub(crate) live: Live,
+    pub(crate) watermarks: InvalidationWatermarks,
+    pub(crate) lease: Lease,
     pub(crate) caches: Caches,
-    pub(crate) pending: PendingClaims,
+    pub(crate) pending_claims: PendingClaims,
     pub(crate) metrics: Metrics,
-    pub(crate) shut_off: ShutOff,
-    pub(crate) meters: Meters,
-    owners: Owners,
-    flights: Arc<Flights>,
-    wrong_keys: WrongKeys,
-    stale_checks: Semaphore,
-    claims: Semaphore,
+    pub(crate) recent_revocations: RecentRevocations,
+    pub(crate) rate_limiter: RateLimiter,
+    id_interner: IdInterner,
+    single_flight: Arc<SingleFlight>,
+    wrong_key_limiter: WrongKeyLimiter,
+    stale_check_permits: Semaphore,
+    claim_permits: Semaphore,
     strict_checksum: AtomicBool,
 }
 
@@ -74,8 +75,6 @@ impl std::fmt::Debug for Verifier {
 const MAX_STALE_CHECKS: usize = 8;
 /// First uses that are claimed at a time. Beyond, a request passes and its claim waits.
 const MAX_CLAIMS: usize = 1000;
-/// A look-up is begun anew this often when the one that was joined began before the request arrived.
-const MAX_LOOKUPS_A_REQUEST: usize = 3;
 
 impl Verifier {
     /// A verifier that has not yet seen the store: [`crate::start`] makes one that has.
@@ -83,24 +82,24 @@ impl Verifier {
         store: Store,
         clock: Arc<dyn Clock>,
         options: &VerifyOptions,
-        meters: Meters,
+        rate_limiter: RateLimiter,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         Ok(Self {
-            strict_checksum: AtomicBool::new(store.checksum_at_open() == Checksum::Strict),
+            strict_checksum: AtomicBool::new(store.checksum_at_open() == ChecksumPolicy::Strict),
             gateway: GatewayId::generate(&mut os_rng()),
-            floors: Floors::new(options.cache_capacity),
-            live: Live::new(options.max_stale),
+            watermarks: InvalidationWatermarks::new(options.cache_capacity),
+            lease: Lease::new(options.max_stale),
             caches: Caches::new(options.cache_capacity, options.negative_capacity),
-            pending: PendingClaims::default(),
+            pending_claims: PendingClaims::default(),
             metrics: Metrics::register(registry)?,
-            shut_off: ShutOff::default(),
-            meters,
-            owners: Owners::default(),
-            flights: Arc::new(Flights::new(options.max_lookups)),
-            wrong_keys: WrongKeys::new(options.max_wrong_keys_a_minute),
-            stale_checks: Semaphore::new(MAX_STALE_CHECKS),
-            claims: Semaphore::new(MAX_CLAIMS),
+            recent_revocations: RecentRevocations::default(),
+            rate_limiter,
+            id_interner: IdInterner::default(),
+            single_flight: Arc::new(SingleFlight::new(options.max_lookups)),
+            wrong_key_limiter: WrongKeyLimiter::new(options.max_wrong_keys_a_minute),
+            stale_check_permits: Semaphore::new(MAX_STALE_CHECKS),
+            claim_permits: Semaphore::new(MAX_CLAIMS),
             store,
             clock,
         })
@@ -108,272 +107,214 @@ impl Verifier {
 
     /// Checks a credential against what a route asks and where the request comes from. On a cache hit it touches neither the store nor
     /// a lock, and allocates nothing.
-    pub async fn check(self: &Arc<Self>, credential: &str, asked: &Requirement, request: &RequestFacts<'_>) -> Verdict {
-        let asked = &Asked { route: asked, request };
+    pub async fn check(
+        self: &Arc<Self>,
+        credential: &str,
+        requirement: &Requirement,
+        request: &RequestFacts<'_>,
+    ) -> Verdict {
+        let check = &CheckRequest { requirement, request };
         let now = self.clock.uptime();
         if key::check_api_key(credential, self.checksum(now)).is_err() {
-            return self.wrong(Denial::Malformed, asked, Source::Text, now);
+            return self.deny_wrong_key(Denial::Malformed, check, Source::Text, now);
         }
         let digest = self.store.pepper().digest(credential);
-        let arrival = self.floors.arrive(&digest);
-        if let Some(verdict) = self.hit(&digest, arrival, asked, now) {
+        let snapshot = self.watermarks.snapshot(&digest);
+        if let Some(verdict) = self.check_cached(&digest, snapshot, check, now) {
             return verdict;
         }
         // Boxed, so that the future of a hit stays small.
-        Box::pin(self.miss(digest, arrival, asked, now)).await
+        Box::pin(self.check_with_store(digest, snapshot, check, now)).await
     }
 
     /// Tells how far the cache may be trusted now.
     pub fn liveness(&self) -> Liveness {
-        self.live.judge(self.clock.uptime())
+        self.lease.liveness(self.clock.uptime())
     }
 
     /// The verdict from the cache alone, if it can be had.
-    fn hit(&self, digest: &Digest, arrival: Arrival, asked: &Asked<'_>, now: Uptime) -> Option<Verdict> {
-        let looked = self.counting(digest, arrival)?;
-        let entry = match (looked, self.live.judge(now)) {
-            (Looked::Key(entry), Liveness::Live) => entry,
-            (Looked::Key(entry), Liveness::Stale) if entry.take_check(now).is_none() => entry,
-            (Looked::Absent(_), Liveness::Live) if self.store.settled() == Settled::Yes => {
-                return Some(self.wrong(Denial::Unknown, asked, Source::Negative, now));
+    fn check_cached(
+        &self,
+        digest: &Digest,
+        snapshot: RequestSnapshot,
+        check: &CheckRequest<'_>,
+        now: Uptime,
+    ) -> Option<Verdict> {
+        let cache_entry = self.fresh_cache_entry(digest, snapshot)?;
+        let entry = match (cache_entry, self.lease.liveness(now)) {
+            (CacheEntry::Key(entry), Liveness::Live) => entry,
+            (CacheEntry::Key(entry), Liveness::Stale) if entry.try_start_recheck(now).is_none() => entry,
+            (CacheEntry::Absent(_), Liveness::Live) if self.store.recovery() == Recovery::Complete => {
+                return Some(self.deny_wrong_key(Denial::Unknown, check, Source::Negative, now));
             }
-            (Looked::Key(_) | Looked::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => return None,
+            (CacheEntry::Key(_) | CacheEntry::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => {
+                return None;
+            }
         };
-        match self.decide(&entry, asked, Source::Cache) {
+        match self.decide(&entry, check, Source::Cache) {
             Ok(permit) if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() => {
-                let metered = self.meters.try_allow(&entry.meter, &entry.facts)?;
-                Some(match pass(metered, &entry, Source::Cache) {
-                    Ok(reading) => self.admit(permit, &entry, Source::Cache, reading),
-                    Err(refused) => refused,
+                let decision = self.rate_limiter.try_allow(&entry.meter, &entry.facts)?;
+                Some(match limit_status_or_verdict(decision, &entry, Source::Cache) {
+                    Ok(limit_status) => self.admit(permit, &entry, Source::Cache, limit_status),
+                    Err(verdict) => verdict,
                 })
             }
             Ok(_) => None,
-            Err(denied) => Some(denied),
+            Err(verdict) => Some(verdict),
         }
     }
 
     /// The verdict with the store's help: an unknown value, an entry that no longer counts, a gateway
     /// that is not live, or a first use.
-    async fn miss(self: &Arc<Self>, digest: Digest, arrival: Arrival, asked: &Asked<'_>, now: Uptime) -> Verdict {
-        let cached = self.counting(&digest, arrival);
-        if !matches!(cached, Some(Looked::Key(_)))
-            && let Err(denial) = self.wrong_keys.admit(asked.request.client, now)
+    async fn check_with_store(
+        self: &Arc<Self>,
+        digest: Digest,
+        snapshot: RequestSnapshot,
+        check: &CheckRequest<'_>,
+        now: Uptime,
+    ) -> Verdict {
+        let cached = self.fresh_cache_entry(&digest, snapshot);
+        if !matches!(cached, Some(CacheEntry::Key(_)))
+            && let Err(denial) = self.wrong_key_limiter.check(check.request.client, now)
         {
-            return self.refused(denial, Source::Text);
+            return self.deny_unfetched(denial, Source::Text);
         }
-        let (looked, source) = match self.usable(&digest, cached, arrival, now).await {
+        let (cache_entry, source) = match self.resolve(&digest, cached, snapshot, now).await {
             Ok(found) => found,
             Err(unavailable) => return Verdict::Unavailable(unavailable),
         };
-        let Looked::Key(entry) = looked else {
-            return self.wrong(Denial::Unknown, asked, source, now);
+        let CacheEntry::Key(entry) = cache_entry else {
+            return self.deny_wrong_key(Denial::Unknown, check, source, now);
         };
-        match self.decide(&entry, asked, source) {
+        match self.decide(&entry, check, source) {
             Ok(permit) => {
-                let claim = PendingClaim { facts: Arc::clone(&entry.facts), digest, from: asked.request.client };
-                self.pass_and_claim(permit, &entry, claim, source, now).await
+                let claim = PendingClaim { facts: Arc::clone(&entry.facts), digest, client: check.request.client };
+                self.apply_limits_and_claim(permit, &entry, claim, source, now).await
             }
-            Err(denied) => denied,
+            Err(verdict) => verdict,
         }
     }
 
     /// The limits before the first use: a request that is refused is none.
-    async fn pass_and_claim(
+    async fn apply_limits_and_claim(
         &self,
         permit: Permit,
-        entry: &Arc<Entry>,
+        entry: &Arc<CachedKey>,
         claim: PendingClaim,
         source: Source,
         now: Uptime,
     ) -> Verdict {
-        let reading = match pass(self.meters.allow(&entry.meter, &entry.facts).await, entry, source) {
-            Ok(reading) => reading,
-            Err(refused) => return refused,
-        };
-        match self.claim(entry, claim, now).await {
-            Claimed::Yes => self.admit(permit, entry, source, reading),
-            Claimed::NotActive => denied(Denial::Inactive, Some(entry), Source::Store),
-            Claimed::Unsettled => Verdict::Unavailable(Unavailable::Store),
-        }
-    }
-
-    async fn usable(
-        self: &Arc<Self>,
-        digest: &Digest,
-        cached: Option<Looked>,
-        arrival: Arrival,
-        now: Uptime,
-    ) -> Result<(Looked, Source), Unavailable> {
-        let liveness = self.live.judge(now);
-        if liveness == Liveness::Expired && self.store.copies() == Copies::Several {
-            return Err(Unavailable::Store);
-        }
-        match (cached, liveness) {
-            // A first use of a key that is otherwise a hit.
-            (Some(looked @ Looked::Key(_)), Liveness::Live) => Ok((looked, Source::Cache)),
-            (Some(Looked::Key(entry)), Liveness::Stale) => {
-                let Ok(_place) = self.stale_checks.try_acquire() else {
-                    return Ok((Looked::Key(entry), Source::Cache));
-                };
-                let looked = self.look_up(*digest, arrival, now).await;
-                let looked = looked.and_then(|looked| self.believable(digest, looked, liveness));
-                Ok(looked.map_or((Looked::Key(entry), Source::Cache), |looked| (looked, Source::Store)))
-            }
-            (Some(_) | None, Liveness::Live | Liveness::Stale | Liveness::Expired) => {
-                let looked = self.look_up(*digest, arrival, now).await?;
-                Ok((self.believable(digest, looked, liveness)?, Source::Store))
-            }
-        }
-    }
-
-    /// A master that was cut off does not know the keys that were made since, and one that is new may have lost some:
-    /// that it has none is no answer. Nor is that there is one which this gateway has heard to be shut off.
-    fn believable(&self, digest: &Digest, looked: Looked, liveness: Liveness) -> Outcome {
-        if matches!(looked, Looked::Key(_)) {
-            return if self.is_risen(digest, &looked) { Err(Unavailable::Store) } else { Ok(looked) };
-        }
-        match (liveness, self.store.copies(), self.store.settled()) {
-            (Liveness::Stale | Liveness::Expired, Copies::Several, _) | (_, _, Settled::No) => Err(Unavailable::Store),
-            (Liveness::Live, _, Settled::Yes) | (_, Copies::One, Settled::Yes) => Ok(looked),
-        }
-    }
-
-    /// Whether a key may be usable only because a new master has lost that it was shut off.
-    fn is_risen(&self, digest: &Digest, looked: &Looked) -> bool {
-        let Looked::Key(entry) = looked else { return false };
-        self.store.settled() == Settled::No
-            && (entry.facts.status, entry.facts.project_status) == (Status::Active, Status::Active)
-            && self.shut_off.judge(digest, &entry.facts.project) == Status::Inactive
-    }
-
-    /// A cached answer that counts for this request.
-    fn counting(&self, digest: &Digest, arrival: Arrival) -> Option<Looked> {
-        let looked = self.caches.get(digest)?;
-        let counts = self.floors.judge(arrival, looked.as_of(), looked.project()) == Counts::Yes;
-        (counts && !self.is_risen(digest, &looked)).then_some(looked)
-    }
-
-    /// An answer of the store that counts for this request. One that was joined may have begun before
-    /// a change that this request must see; the next one cannot.
-    async fn look_up(self: &Arc<Self>, digest: Digest, arrival: Arrival, now: Uptime) -> Outcome {
-        for _ in 0..MAX_LOOKUPS_A_REQUEST {
-            let looked = self.flights.join_or_start(digest, || Arc::clone(self).fly(digest, now)).await?;
-            if self.floors.judge(arrival, looked.as_of(), looked.project()) == Counts::Yes {
-                return Ok(looked);
-            }
-        }
-        Err(Unavailable::Store)
-    }
-
-    async fn fly(self: Arc<Self>, digest: Digest, now: Uptime) -> Outcome {
-        let epoch = self.floors.epoch();
-        match self.store.lookup(&digest).await {
-            Ok(mut lookup) => {
-                if let Some(found) = &mut lookup.found {
-                    self.owners.share(&mut found.facts);
-                }
-                let looked = Looked::new(lookup, epoch, now, &self.meters);
-                self.caches.fill(digest, &looked);
-                Ok(looked)
-            }
-            Err(error) => {
-                self.metrics.store_error(&error);
-                tracing::debug!(%error, "look-up failed");
-                Err(Unavailable::Store)
-            }
+        let limit_status =
+            match limit_status_or_verdict(self.rate_limiter.allow(&entry.meter, &entry.facts).await, entry, source) {
+                Ok(limit_status) => limit_status,
+                Err(verdict) => return verdict,
+            };
+        match self.claim_first_use(entry, claim, now).await {
+            ClaimOutcome::Proceed => self.admit(permit, entry, source, limit_status),
+            ClaimOutcome::NotActive => deny(Denial::Inactive, Some(entry), Source::Store),
+            ClaimOutcome::Recovering => Verdict::Unavailable(Unavailable::Store),
         }
     }
 
     /// The refusal of what is no key.
-    fn wrong(&self, denial: Denial, asked: &Asked<'_>, source: Source, now: Uptime) -> Verdict {
-        self.refused(self.wrong_keys.refuse(asked.request.client, now, denial), source)
+    fn deny_wrong_key(&self, denial: Denial, check: &CheckRequest<'_>, source: Source, now: Uptime) -> Verdict {
+        self.deny_unfetched(self.wrong_key_limiter.record_and_deny(check.request.client, now, denial), source)
     }
 
-    fn refused(&self, denial: Denial, source: Source) -> Verdict {
+    fn deny_unfetched(&self, denial: Denial, source: Source) -> Verdict {
         if let Denial::TooManyWrongKeys { .. } = denial {
             self.metrics.wrong_keys_refused.inc();
         }
-        denied(denial, None, source)
+        deny(denial, None, source)
     }
 
-    fn decide(&self, entry: &Entry, asked: &Asked<'_>, source: Source) -> Result<Permit, Verdict> {
-        let decided = permit::decide(&entry.facts, asked.route, asked.request, self.clock.now());
-        decided.map_err(|denial| denied(denial, Some(entry), source))
+    fn decide(&self, entry: &CachedKey, check: &CheckRequest<'_>, source: Source) -> Result<Permit, Verdict> {
+        let decided = permit::decide(&entry.facts, check.requirement, check.request, self.clock.now());
+        decided.map_err(|denial| deny(denial, Some(entry), source))
     }
 
     /// Claims the first use before the request goes upstream. Where the store does not answer, the
     /// request passes and the claim waits.
-    async fn claim(&self, entry: &Entry, claim: PendingClaim, now: Uptime) -> Claimed {
+    async fn claim_first_use(&self, entry: &CachedKey, claim: PendingClaim, now: Uptime) -> ClaimOutcome {
         if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() {
-            return Claimed::Yes;
+            return ClaimOutcome::Proceed;
         }
-        let Ok(_place) = self.claims.try_acquire() else {
-            self.pending.push(claim);
-            return Claimed::Yes;
+        let Ok(_permit) = self.claim_permits.try_acquire() else {
+            self.pending_claims.push(claim);
+            return ClaimOutcome::Proceed;
         };
-        let answer = match self.store.claim_first_use(&claim.facts, &claim.digest, claim.from).await {
-            Ok(answer) => answer,
+        let result = match self.store.claim_first_use(&claim.facts, &claim.digest, claim.client).await {
+            Ok(result) => result,
             Err(error) => {
-                self.metrics.store_error(&error);
-                entry.claim_failed(now);
-                self.pending.push(claim);
-                return Claimed::Yes;
+                self.metrics.count_store_error(&error);
+                entry.record_claim_failure(now);
+                self.pending_claims.push(claim);
+                return ClaimOutcome::Proceed;
             }
         };
-        self.pending.remove(&entry.facts.key);
-        match answer {
-            Claim::Won(_) => self.metrics.first_use.inc(),
-            Claim::Already(_) => {}
+        self.pending_claims.remove(&entry.facts.key);
+        match result {
+            FirstUseOutcome::Won(_) => self.metrics.first_use.inc(),
+            FirstUseOutcome::AlreadyUsed(_) => {}
             // The key may be one of those that a new master has lost.
-            Claim::NotActive if self.store.settled() == Settled::No => return Claimed::Unsettled,
-            Claim::NotActive => return Claimed::NotActive,
+            FirstUseOutcome::NotActive if self.store.recovery() == Recovery::InProgress => {
+                return ClaimOutcome::Recovering;
+            }
+            FirstUseOutcome::NotActive => return ClaimOutcome::NotActive,
         }
-        entry.mark_used();
-        Claimed::Yes
+        entry.mark_first_use_claimed();
+        ClaimOutcome::Proceed
     }
 
-    fn admit(&self, permit: Permit, entry: &Entry, source: Source, reading: Option<Reading>) -> Verdict {
-        self.meters.count(&entry.meter);
-        Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source, reading })
+    fn admit(&self, permit: Permit, entry: &CachedKey, source: Source, limit_status: Option<LimitStatus>) -> Verdict {
+        self.rate_limiter.record_use(&entry.meter);
+        Verdict::Permitted(Admission { permit, facts: Arc::clone(&entry.facts), source, limit_status })
     }
 
-    pub(crate) fn set_checksum(&self, checksum: Checksum) {
-        self.strict_checksum.store(checksum == Checksum::Strict, Ordering::Release);
+    pub(crate) fn set_checksum(&self, checksum: ChecksumPolicy) {
+        self.strict_checksum.store(checksum == ChecksumPolicy::Strict, Ordering::Release);
     }
 
     /// Whether values of our shape must have a right checksum. Who is not live may not have heard that they need not.
-    fn checksum(&self, now: Uptime) -> Checksum {
-        let is_strict = self.strict_checksum.load(Ordering::Acquire) && self.live.judge(now) == Liveness::Live;
-        if is_strict { Checksum::Strict } else { Checksum::Ignored }
+    fn checksum(&self, now: Uptime) -> ChecksumPolicy {
+        let is_strict = self.strict_checksum.load(Ordering::Acquire) && self.lease.liveness(now) == Liveness::Live;
+        if is_strict { ChecksumPolicy::Strict } else { ChecksumPolicy::Lenient }
     }
 }
 
 /// What a key is judged against.
-struct Asked<'a> {
-    route: &'a Requirement,
+struct CheckRequest<'a> {
+    requirement: &'a Requirement,
     request: &'a RequestFacts<'a>,
 }
 
 /// Whether a first use lets a request pass.
-enum Claimed {
-    Yes,
+enum ClaimOutcome {
+    Proceed,
     NotActive,
     /// The store has a new master and may have lost the key.
-    Unsettled,
+    Recovering,
 }
 
 /// What the client is told of the key's limit where it lets the request pass, else the refusal.
-fn pass(metered: Metered, entry: &Entry, source: Source) -> Result<Option<Reading>, Verdict> {
-    match metered {
-        Metered::Passed(reading) => Ok(reading),
-        Metered::Refused(denial, reading) => {
-            Err(Verdict::Denied { denial, facts: Some(Arc::clone(&entry.facts)), source, reading: Some(reading) })
-        }
-        Metered::Unavailable => Err(Verdict::Unavailable(Unavailable::Store)),
+fn limit_status_or_verdict(
+    decision: LimitDecision,
+    entry: &CachedKey,
+    source: Source,
+) -> Result<Option<LimitStatus>, Verdict> {
+    match decision {
+        LimitDecision::Allowed(limit_status) => Ok(limit_status),
+        LimitDecision::Exceeded(denial, limit_status) => Err(Verdict::Denied {
+            denial,
+            facts: Some(Arc::clone(&entry.facts)),
+            source,
+            limit_status: Some(limit_status),
+        }),
+        LimitDecision::Unavailable => Err(Verdict::Unavailable(Unavailable::Store)),
     }
 }
 
-fn denied(denial: Denial, entry: Option<&Entry>, source: Source) -> Verdict {
+fn deny(denial: Denial, entry: Option<&CachedKey>, source: Source) -> Verdict {
     let facts = entry.map(|entry| Arc::clone(&entry.facts));
-    Verdict::Denied { denial, facts, source, reading: None }
+    Verdict::Denied { denial, facts, source, limit_status: None }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody, actor, text};
+use crate::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody, actor_members, rfc3339};
 
 /// The body of a webhook request.
 #[derive(Clone, Serialize)]
@@ -43,11 +43,11 @@ pub fn event_body(
 ) -> EventBody {
     EventBody {
         id: id.to_string(),
-        kind: kind_of(action).to_owned(),
-        timestamp: text(at),
+        kind: event_type(action).to_owned(),
+        timestamp: rfc3339(at),
         account_id: account.to_string(),
         project_id: project.map(ToString::to_string),
-        data: resource(record, action, at, secret),
+        data: resource_json(record, action, at, secret),
     }
 }
 
@@ -100,36 +100,36 @@ pub struct ActorBody {
 }
 
 /// The name of a change outside: that of its topic, if it has one.
-pub fn kind_of(action: Action) -> &'static str {
+pub fn event_type(action: Action) -> &'static str {
     action.topic().map_or(action.as_str(), Topic::as_str)
 }
 
 /// A change as people see it. None for one that has no record at all.
-pub fn change_body(version: Version, id: &EventId, told: &Told<'_>) -> Option<ChangeBody> {
-    let at = version.moment();
-    let (actor_id, actor_type) = actor(told.actor);
-    let shown = |record: &Record| resource(record, told.action, at, None);
+pub fn change_body(version: Version, id: &EventId, change: &ChangeView<'_>) -> Option<ChangeBody> {
+    let at = version.timestamp();
+    let (actor_id, actor_type) = actor_members(change.actor);
+    let to_json = |record: &Record| resource_json(record, change.action, at, None);
     Some(ChangeBody {
         cursor: version.to_string(),
         id: id.to_string(),
-        kind: kind_of(told.action).to_owned(),
-        timestamp: text(at),
-        account_id: told.account.to_string(),
-        project_id: told.project.map(ToString::to_string),
+        kind: event_type(change.action).to_owned(),
+        timestamp: rfc3339(at),
+        account_id: change.account.to_string(),
+        project_id: change.project.map(ToString::to_string),
         actor: ActorBody {
             kind: actor_type.unwrap_or_else(|| "OPERATOR".to_owned()),
             id: actor_id,
-            address: told.address.map(|address| address.to_string()),
+            address: change.address.map(|address| address.to_string()),
         },
-        subject: told.subject.to_owned(),
-        data: shown(told.new.or(told.old)?),
-        previous: told.old.map(shown),
+        subject: change.subject.to_owned(),
+        data: to_json(change.new.or(change.old)?),
+        previous: change.old.map(to_json),
     })
 }
 
 /// What a change tells.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct ChangeView<'a> {
     /// What it did.
     pub action: Action,
     /// Who did it.
@@ -148,11 +148,11 @@ pub struct Told<'a> {
     pub new: Option<&'a Record>,
 }
 
-fn resource(record: &Record, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
+fn resource_json(record: &Record, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
     let json = match record {
         Record::Account(account) => serde_json::to_value(AccountBody::from(account)),
         Record::Project(project) => serde_json::to_value(ProjectBody::from(project)),
-        Record::ApiKey(key) => return api_key(key, action, at, secret),
+        Record::ApiKey(key) => return api_key_json(key, action, at, secret),
         Record::AccessKey(key) => serde_json::to_value(AccessKeyBody::new(key, secret.unwrap_or(key.id.as_str()))),
         Record::Webhook(webhook) => serde_json::to_value(WebhookBody::new(webhook)),
     };
@@ -161,12 +161,12 @@ fn resource(record: &Record, action: Action, at: Timestamp, secret: Option<&str>
 
 /// A change does not tell whether the key was used before: only a new key surely was not, and at its first use the
 /// moment is known. Otherwise the member is left out, for null would say that it never was.
-fn api_key(key: &ApiKey, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
+fn api_key_json(key: &ApiKey, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
     let first_used_at = (action == Action::ApiKeyFirstUsed).then_some(at);
     let body = ApiKeyBody::new(key, secret.unwrap_or(key.id.as_str()), first_used_at);
     let mut json = serde_json::to_value(body).expect("a body is a struct with text keys");
-    let is_known = matches!(action, Action::ApiKeyCreated | Action::ApiKeyFirstUsed);
-    if let (false, Value::Object(members)) = (is_known, &mut json) {
+    let is_first_use_known = matches!(action, Action::ApiKeyCreated | Action::ApiKeyFirstUsed);
+    if let (false, Value::Object(members)) = (is_first_use_known, &mut json) {
         members.remove("firstUsedAt");
     }
     json

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{actor, text};
+use crate::{actor_members, rfc3339};
 
 /// An API key.
 #[derive(Clone, Serialize, ToSchema)]
@@ -105,9 +105,9 @@ pub struct CreationContextBody {
 impl ApiKeyBody {
     /// The key as `shown`, its value or its id, allows.
     pub fn new(key: &ApiKey, shown: &str, first_used_at: Option<Timestamp>) -> Self {
-        let expires_at = key.expires_at.map(text);
-        let (created_by, created_by_type) = actor(&key.stamps.created_by);
-        let (last_changed_by, last_changed_by_type) = actor(&key.stamps.updated_by);
+        let expires_at = key.expires_at.map(rfc3339);
+        let (created_by, created_by_type) = actor_members(&key.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor_members(&key.stamps.updated_by);
         Self {
             id: key.id.to_string(),
             key: shown.to_owned(),
@@ -133,14 +133,14 @@ impl ApiKeyBody {
                 client_ip: key.creation_context.client_ip.clone(),
                 client_user_agent: key.creation_context.client_user_agent.clone(),
             },
-            first_used_at: first_used_at.map(text),
+            first_used_at: first_used_at.map(rfc3339),
             last_used_at: None,
             created_by,
             created_by_type,
             last_changed_by,
             last_changed_by_type,
-            created_at: text(key.stamps.created_at),
-            updated_at: text(key.stamps.updated_at),
+            created_at: rfc3339(key.stamps.created_at),
+            updated_at: rfc3339(key.stamps.updated_at),
         }
     }
 }
@@ -149,7 +149,7 @@ impl ApiKeyBody {
     /// The same with the moment of its last use.
     #[must_use]
     pub fn with_last_use(self, last_used_at: Option<Timestamp>) -> Self {
-        Self { last_used_at: last_used_at.map(text), ..self }
+        Self { last_used_at: last_used_at.map(rfc3339), ..self }
     }
 }
 
@@ -192,8 +192,8 @@ pub struct AccessKeyBody {
 impl AccessKeyBody {
     /// The access key as `shown`, its value or its id, allows.
     pub fn new(key: &AccessKey, shown: &str) -> Self {
-        let (created_by, created_by_type) = actor(&key.stamps.created_by);
-        let (last_changed_by, last_changed_by_type) = actor(&key.stamps.updated_by);
+        let (created_by, created_by_type) = actor_members(&key.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor_members(&key.stamps.updated_by);
         Self {
             id: key.id.to_string(),
             key: shown.to_owned(),
@@ -203,13 +203,13 @@ impl AccessKeyBody {
             project_id: key.project.as_ref().map(ToString::to_string),
             role: key.role.as_str().to_owned(),
             is_active: key.status == Status::Active,
-            expires_at: key.expires_at.map(text),
+            expires_at: key.expires_at.map(rfc3339),
             created_by,
             created_by_type,
             last_changed_by,
             last_changed_by_type,
-            created_at: text(key.stamps.created_at),
-            updated_at: text(key.stamps.updated_at),
+            created_at: rfc3339(key.stamps.created_at),
+            updated_at: rfc3339(key.stamps.updated_at),
         }
     }
 }

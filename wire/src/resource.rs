@@ -6,7 +6,7 @@ use gatepost_domain::record::{Account, Project, Status, Webhook};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{actor, text};
+use crate::{actor_members, rfc3339};
 
 /// An account.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -34,8 +34,8 @@ pub struct AccountBody {
 
 impl From<&Account> for AccountBody {
     fn from(account: &Account) -> Self {
-        let (created_by, created_by_type) = actor(&account.stamps.created_by);
-        let (last_changed_by, last_changed_by_type) = actor(&account.stamps.updated_by);
+        let (created_by, created_by_type) = actor_members(&account.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor_members(&account.stamps.updated_by);
         Self {
             id: account.id.to_string(),
             name: account.name.clone(),
@@ -44,8 +44,8 @@ impl From<&Account> for AccountBody {
             created_by_type,
             last_changed_by,
             last_changed_by_type,
-            created_at: text(account.stamps.created_at),
-            updated_at: text(account.stamps.updated_at),
+            created_at: rfc3339(account.stamps.created_at),
+            updated_at: rfc3339(account.stamps.updated_at),
         }
     }
 }
@@ -80,8 +80,8 @@ pub struct ProjectBody {
 
 impl From<&Project> for ProjectBody {
     fn from(project: &Project) -> Self {
-        let (created_by, created_by_type) = actor(&project.stamps.created_by);
-        let (last_changed_by, last_changed_by_type) = actor(&project.stamps.updated_by);
+        let (created_by, created_by_type) = actor_members(&project.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor_members(&project.stamps.updated_by);
         Self {
             id: project.id.to_string(),
             name: project.name.clone(),
@@ -92,8 +92,8 @@ impl From<&Project> for ProjectBody {
             created_by_type,
             last_changed_by,
             last_changed_by_type,
-            created_at: text(project.stamps.created_at),
-            updated_at: text(project.stamps.updated_at),
+            created_at: rfc3339(project.stamps.created_at),
+            updated_at: rfc3339(project.stamps.updated_at),
         }
     }
 }
@@ -149,8 +149,8 @@ pub struct WebhookBody {
 impl WebhookBody {
     /// The webhook without its secrets, and with the URL and the values of its headers masked.
     pub fn new(webhook: &Webhook) -> Self {
-        let (created_by, created_by_type) = actor(&webhook.stamps.created_by);
-        let (last_changed_by, last_changed_by_type) = actor(&webhook.stamps.updated_by);
+        let (created_by, created_by_type) = actor_members(&webhook.stamps.created_by);
+        let (last_changed_by, last_changed_by_type) = actor_members(&webhook.stamps.updated_by);
         Self {
             id: webhook.id.to_string(),
             account_id: webhook.account.to_string(),
@@ -159,19 +159,19 @@ impl WebhookBody {
             url: webhook.url.masked.clone(),
             topics: webhook.topics.iter().map(|topic| topic.as_str().to_owned()).collect(),
             http_method: webhook.method.clone(),
-            custom_headers: webhook.custom_headers.iter().map(|(name, _)| (name.clone(), masked())).collect(),
+            custom_headers: webhook.custom_headers.iter().map(|(name, _)| (name.clone(), masked_value())).collect(),
             status: webhook.status.as_str().to_owned(),
             is_active: true,
             secret: None,
-            old_secret_until: webhook.old_secrets.first().map(|old| text(old.until)),
+            old_secret_until: webhook.old_secrets.first().map(|old| rfc3339(old.until)),
             theauthapi_signature: webhook.static_token.is_some(),
             theauthapi_token: None,
             created_by,
             created_by_type,
             last_changed_by,
             last_changed_by_type,
-            created_at: text(webhook.stamps.created_at),
-            updated_at: text(webhook.stamps.updated_at),
+            created_at: rfc3339(webhook.stamps.created_at),
+            updated_at: rfc3339(webhook.stamps.updated_at),
         }
     }
 }
@@ -179,6 +179,6 @@ impl WebhookBody {
 /// What stands in the place of a header's value. No value can be so: it is not ASCII.
 pub const MASKED_VALUE: &str = "…";
 
-fn masked() -> String {
+fn masked_value() -> String {
     MASKED_VALUE.to_owned()
 }

@@ -13,13 +13,13 @@ impl BuildTime {
     /// A sentence part such as "about 5 minutes on 2 cores".
     pub(crate) fn estimate(self) -> String {
         let cores = cores();
-        let minutes = self.on(cores).div_ceil(60);
+        let minutes = self.seconds_on(cores).div_ceil(60);
         let (minute_word, core_word) = (plural(minutes, "minute"), plural(cores, "core"));
         format!("about {minutes} {minute_word} on {cores} {core_word}, longer where other work runs")
     }
 
     /// Seconds on so many cores.
-    fn on(self, cores: u64) -> u64 {
+    fn seconds_on(self, cores: u64) -> u64 {
         self.serial_s + self.parallel_core_s / cores.max(1)
     }
 }
@@ -40,6 +40,6 @@ mod tests {
     #[test]
     fn more_cores_shorten_the_parallel_part_only() {
         let build = BuildTime { serial_s: 60, parallel_core_s: 600 };
-        assert_eq!([0, 1, 2, 10].map(|cores| build.on(cores)), [660, 660, 360, 120]);
+        assert_eq!([0, 1, 2, 10].map(|cores| build.seconds_on(cores)), [660, 660, 360, 120]);
     }
 }

@@ -8,16 +8,19 @@ use anyhow::anyhow;
 
 use crate::DemoOptions;
 use crate::build_time::BuildTime;
-use crate::run::{root, run, tell};
+use crate::run::{print_progress, root, run};
 
 /// Build of the release program from nothing, measured on a 2.6 GHz server processor.
 const RELEASE_BUILD: BuildTime = BuildTime { serial_s: 90, parallel_core_s: 600 };
 
 /// Builds the program, then becomes it: Ctrl-C and the exit code are the demo's own.
 pub(crate) fn run_demo(options: &DemoOptions) -> anyhow::Result<()> {
-    let program = target().join("release").join("gatepost");
+    let program = target_directory().join("release").join("gatepost");
     if !program.exists() {
-        tell(&format!("xtask: building the program, {}; the next time it is there", RELEASE_BUILD.estimate()));
+        print_progress(&format!(
+            "xtask: building the program, {}; the next time it is there",
+            RELEASE_BUILD.estimate()
+        ));
     }
     run("cargo", &["build", "--release", "--locked", "--package", "gatepost"])?;
     let error = Command::new(&program).arg("demo").args(&options.arguments).exec();
@@ -25,9 +28,9 @@ pub(crate) fn run_demo(options: &DemoOptions) -> anyhow::Result<()> {
 }
 
 /// The directory that cargo builds into.
-fn target() -> PathBuf {
-    let own = std::env::current_exe().ok();
+fn target_directory() -> PathBuf {
+    let executable = std::env::current_exe().ok();
     // This program is `debug/xtask` in it.
-    let target = own.as_deref().and_then(|own| own.parent()?.parent());
+    let target = executable.as_deref().and_then(|executable| executable.parent()?.parent());
     target.map_or_else(|| root().join("target"), PathBuf::from)
 }

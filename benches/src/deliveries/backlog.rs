@@ -5,7 +5,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{Extent, Scene, receiver};
+use super::{DelivererFixture, DeliveryParams, receiver};
 use crate::machine;
 use crate::report::Table;
 use crate::scenarios::Findings;
@@ -13,46 +13,46 @@ use crate::scenarios::Findings;
 /// Webhooks, of which each may have 200,000 deliveries waiting.
 const WEBHOOKS: usize = 10;
 /// How long the fan-out may take.
-const PATIENCE: Duration = Duration::from_secs(600);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(600);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
-    let scene = Scene::start(0).await?;
+pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
+    let fixture = DelivererFixture::start(0).await?;
     for number in 0..WEBHOOKS {
-        scene.webhook(&format!("{number}/{}", receiver::HANGING)).await?;
+        fixture.create_webhook(&format!("{number}/{}", receiver::HANGING_PATH)).await?;
     }
-    scene.site.keys(extent.due / WEBHOOKS).await?;
-    let before = redis_bytes(&scene);
-    let deliverer = scene.deliverer()?;
+    fixture.store_fixture.create_keys(params.due_deliveries / WEBHOOKS).await?;
+    let before = redis_bytes(&fixture);
+    let deliverer = fixture.start_deliverer()?;
     let idle = machine::resident_bytes(deliverer.process.pid());
-    let began = Instant::now();
+    let started_at = Instant::now();
     let due = loop {
-        let numbers = scene.site.store.queue_numbers().await?;
-        if numbers.not_fanned_out == 0 {
+        let numbers = fixture.store_fixture.store.queue_stats().await?;
+        if numbers.fan_out_backlog == 0 {
             break numbers.pending + numbers.leased;
         }
-        if began.elapsed() > PATIENCE {
-            bail!("{} entries are not fanned out", numbers.not_fanned_out);
+        if started_at.elapsed() > FAN_OUT_TIMEOUT {
+            bail!("{} entries are not fanned out", numbers.fan_out_backlog);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     };
-    let took = began.elapsed().as_secs_f64();
+    let elapsed_s = started_at.elapsed().as_secs_f64();
     let resident = machine::resident_bytes(deliverer.process.pid());
-    let redis = redis_bytes(&scene) - before;
+    let redis = redis_bytes(&fixture) - before;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let mut table = Table::of(&["what", "figure"]);
-    table.row(vec!["deliveries due".to_owned(), due.to_string()]);
-    table.row(vec!["fan-out, deliveries/s".to_owned(), format!("{:.0}", due as f64 / took)]);
-    table.row(vec!["memory of the deliverer before".to_owned(), format!("{:.1} MiB", mib(idle))]);
-    table.row(vec!["memory of the deliverer then".to_owned(), format!("{:.1} MiB", mib(resident))]);
-    table.row(vec!["memory of Redis for each".to_owned(), format!("{:.0} bytes", redis as f64 / due as f64)]);
-    let json = json!({"due": due, "fan_out_rate": due as f64 / took, "deliverer_bytes": resident,
+    let mut table = Table::with_columns(&["what", "figure"]);
+    table.add_row(vec!["deliveries due".to_owned(), due.to_string()]);
+    table.add_row(vec!["fan-out, deliveries/s".to_owned(), format!("{:.0}", due as f64 / elapsed_s)]);
+    table.add_row(vec!["memory of the deliverer before".to_owned(), format!("{:.1} MiB", mib(idle))]);
+    table.add_row(vec!["memory of the deliverer then".to_owned(), format!("{:.1} MiB", mib(resident))]);
+    table.add_row(vec!["memory of Redis for each".to_owned(), format!("{:.0} bytes", redis as f64 / due as f64)]);
+    let json = json!({"due": due, "fan_out_rate": due as f64 / elapsed_s, "deliverer_bytes": resident,
         "redis_bytes_each": redis as f64 / due as f64});
     Ok(Findings { tables: vec![("Deliveries that are due".to_owned(), table)], json })
 }
 
-fn redis_bytes(scene: &Scene) -> u64 {
-    let info = scene.site.redis.ask(&["info", "memory"]);
+fn redis_bytes(fixture: &DelivererFixture) -> u64 {
+    let info = fixture.store_fixture.redis.redis_cli(&["info", "memory"]);
     let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
     line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or_default()
 }

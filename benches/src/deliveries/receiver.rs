@@ -19,46 +19,46 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 /// Requests for it are answered only when whoever asks has given up.
-pub(super) const HANGING: &str = "hanging";
+pub(super) const HANGING_PATH: &str = "hanging";
 /// How long those take.
-const HANGS_FOR: Duration = Duration::from_secs(15);
+const HANG_DURATION: Duration = Duration::from_secs(15);
 /// How often it is looked whether everything came.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long nothing may come before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest latency that is told apart, in µs.
 const MAX_LATENCY_US: u64 = 600_000_000;
 
 /// What came.
 #[derive(Debug, Default)]
-struct Received {
+struct ReceivedDeliveries {
     count: u64,
-    first: Option<Instant>,
-    last: Option<Instant>,
+    first_at: Option<Instant>,
+    last_at: Option<Instant>,
     /// Receipts by event.
-    at: HashMap<String, Vec<Instant>>,
-    sent: HashMap<String, Instant>,
+    received_at: HashMap<String, Vec<Instant>>,
+    sent_at: HashMap<String, Instant>,
 }
 
 /// A running receiver.
 #[derive(Debug, Clone)]
-pub(super) struct Receiver {
+pub(super) struct WebhookReceiver {
     address: SocketAddr,
-    received: Arc<Mutex<Received>>,
+    deliveries: Arc<Mutex<ReceivedDeliveries>>,
 }
 
-impl Receiver {
+impl WebhookReceiver {
     pub(super) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let receiver = Self { address: listener.local_addr()?, received: Arc::default() };
-        let serving = receiver.clone();
+        let receiver = Self { address: listener.local_addr()?, deliveries: Arc::default() };
+        let receiver_handle = receiver.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let receiver = serving.clone();
+                let receiver = receiver_handle.clone();
                 // Receivers of the world do not wait to put small answers together.
                 drop(stream.set_nodelay(true));
-                let service = service_fn(move |request| receiver.clone().answer(request));
+                let service = service_fn(move |request| receiver.clone().handle(request));
                 // A client that goes away in the middle is no matter.
                 tokio::spawn(async move {
                     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await)
@@ -68,27 +68,27 @@ impl Receiver {
         Ok(receiver)
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn handle(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, body) = request.into_parts();
         if body.collect().await.is_err() {
             return Ok(Response::default());
         }
-        if head.uri.path().ends_with(HANGING) {
-            tokio::time::sleep(HANGS_FOR).await;
+        if head.uri.path().ends_with(HANGING_PATH) {
+            tokio::time::sleep(HANG_DURATION).await;
             return Ok(Response::default());
         }
         let event = head.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
         let now = Instant::now();
-        let mut received = self.locked();
-        received.count += 1;
-        received.first.get_or_insert(now);
-        received.last = Some(now);
-        received.at.entry(event.to_owned()).or_default().push(now);
+        let mut deliveries = self.lock();
+        deliveries.count += 1;
+        deliveries.first_at.get_or_insert(now);
+        deliveries.last_at = Some(now);
+        deliveries.received_at.entry(event.to_owned()).or_default().push(now);
         Ok(Response::default())
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Received> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, ReceivedDeliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -96,35 +96,35 @@ impl Receiver {
     }
 
     /// Remembers when an event was made.
-    pub(super) fn was_sent(&self, event: &str, at: Instant) {
-        self.locked().sent.insert(event.to_owned(), at);
+    pub(super) fn record_sent(&self, event: &str, at: Instant) {
+        self.lock().sent_at.insert(event.to_owned(), at);
     }
 
     /// What came so far.
     pub(super) fn count(&self) -> u64 {
-        self.locked().count
+        self.lock().count
     }
 
     /// From the first to the last.
-    pub(super) fn took(&self) -> Duration {
-        let received = self.locked();
-        received.last.zip(received.first).map_or(Duration::ZERO, |(last, first)| last - first)
+    pub(super) fn elapsed(&self) -> Duration {
+        let deliveries = self.lock();
+        deliveries.last_at.zip(deliveries.first_at).map_or(Duration::ZERO, |(last, first)| last - first)
     }
 
     /// Forgets everything.
-    pub(super) fn forget(&self) {
-        *self.locked() = Received::default();
+    pub(super) fn reset(&self) {
+        *self.lock() = ReceivedDeliveries::default();
     }
 
     /// Waits until so many came.
     pub(super) async fn await_count(&self, count: u64) -> anyhow::Result<()> {
         let (mut seen, mut since) = (self.count(), Instant::now());
         while seen < count {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             let now = self.count();
             if now > seen {
                 (seen, since) = (now, Instant::now());
-            } else if since.elapsed() > PATIENCE {
+            } else if since.elapsed() > STALL_TIMEOUT {
                 bail!("only {seen} of {count} deliveries came");
             }
         }
@@ -133,11 +133,11 @@ impl Receiver {
 
     /// From when an event was about to be made until each of its receipts, in µs.
     pub(super) fn latencies(&self) -> anyhow::Result<Histogram<u64>> {
-        let received = self.locked();
+        let deliveries = self.lock();
         let mut latencies = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?;
-        for (event, sent) in &received.sent {
-            for at in received.at.get(event).into_iter().flatten() {
-                latencies.saturating_record(u64::try_from((*at - *sent).as_micros())?);
+        for (event, sent_at) in &deliveries.sent_at {
+            for received_at in deliveries.received_at.get(event).into_iter().flatten() {
+                latencies.saturating_record(u64::try_from((*received_at - *sent_at).as_micros())?);
             }
         }
         Ok(latencies)

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::{Extent, Scene};
+use super::{DelivererFixture, DeliveryParams};
 use crate::report::Table;
 use crate::scenarios::Findings;
 
 /// Receivers, one at a time and many.
 const WEBHOOKS: [usize; 2] = [1, 100];
 
-pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
-    let mut table = Table::of(&[
+pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
+    let mut table = Table::with_columns(&[
         "webhooks",
         "deliveries",
         "deliveries/s",
@@ -19,20 +19,20 @@ pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
     ]);
     let mut json = serde_json::Map::new();
     for webhooks in WEBHOOKS {
-        let scene = Scene::start(webhooks).await?;
-        let events = extent.deliveries / webhooks;
-        scene.site.keys(events).await?;
-        let redis_before = crate::machine::cpu_time(scene.site.redis_pid()?);
-        let deliverer = scene.deliverer()?;
+        let fixture = DelivererFixture::start(webhooks).await?;
+        let events = params.deliveries / webhooks;
+        fixture.store_fixture.create_keys(events).await?;
+        let redis_before = crate::machine::process_cpu_time(fixture.store_fixture.redis_pid()?);
+        let deliverer = fixture.start_deliverer()?;
         let count = (events * webhooks) as u64;
-        scene.receiver.await_count(count).await?;
-        let rate = count as f64 / scene.receiver.took().as_secs_f64();
-        let (deliverer_cpu, redis_cpu) = scene.cpu_times(&deliverer)?;
+        fixture.receiver.await_count(count).await?;
+        let rate = count as f64 / fixture.receiver.elapsed().as_secs_f64();
+        let (deliverer_cpu, redis_cpu) = fixture.cpu_times(&deliverer)?;
         let for_thousand = |cpu: std::time::Duration| cpu.as_secs_f64() * 1e6 / count as f64;
         let (deliverer_ms, redis_ms) = (for_thousand(deliverer_cpu), for_thousand(redis_cpu - redis_before));
         let mut row = vec![webhooks.to_string(), count.to_string()];
         row.extend([rate, deliverer_ms, redis_ms].map(|figure| format!("{figure:.0}")));
-        table.row(row);
+        table.add_row(row);
         let figures = json!({"rate": rate, "deliverer_ms": deliverer_ms, "redis_ms": redis_ms});
         json.insert(format!("{webhooks} webhooks"), figures);
     }

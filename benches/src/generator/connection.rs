@@ -17,11 +17,11 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// How far an exchange has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ExchangeState {
     /// More is to come.
-    Waits,
+    Pending,
     /// The answer has ended.
-    Answered { status: u16, from: Duration, closes: bool },
+    Complete { status: u16, latency_from: Duration, closes: bool },
     /// The other side closed.
     Closed,
 }
@@ -31,20 +31,20 @@ pub(super) enum Progress {
 pub(super) struct Connection {
     stream: TcpStream,
     /// From when the latency of its request counts; absent while it is idle.
-    from: Option<Duration>,
+    latency_from: Option<Duration>,
     head: Vec<u8>,
     head_sent: usize,
     body_sent: usize,
     /// The answer's header, as far as it came in pieces.
-    begun: Vec<u8>,
-    answer: Option<Answer>,
+    partial_head: Vec<u8>,
+    response: Option<PartialResponse>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Answer {
+struct PartialResponse {
     status: u16,
     closes: bool,
-    left: usize,
+    remaining: usize,
 }
 
 impl Connection {
@@ -54,52 +54,52 @@ impl Connection {
         stream.set_nonblocking(true)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         epoll::add(epoll, &stream, epoll::EventData::new_u64(number as u64), flags)?;
-        let (head, begun) = (Vec::with_capacity(1024), Vec::new());
-        Ok(Self { stream, from: None, head, head_sent: 0, body_sent: 0, begun, answer: None })
+        let (head, partial_head) = (Vec::with_capacity(1024), Vec::new());
+        Ok(Self { stream, latency_from: None, head, head_sent: 0, body_sent: 0, partial_head, response: None })
     }
 
     /// Begins a request.
-    pub(super) fn send(&mut self, requests: &mut Requests, from: Duration) -> anyhow::Result<()> {
-        self.from = Some(from);
+    pub(super) fn send(&mut self, requests: &mut Requests, latency_from: Duration) -> anyhow::Result<()> {
+        self.latency_from = Some(latency_from);
         self.head.clear();
         requests.write_next(&mut self.head);
         (self.head_sent, self.body_sent) = (0, 0);
-        self.begun.clear();
-        self.answer = None;
+        self.partial_head.clear();
+        self.response = None;
         self.write(requests)
     }
 
     /// Does what can be done without waiting.
-    pub(super) fn go_on(&mut self, requests: &Requests, buffer: &mut [u8]) -> anyhow::Result<Progress> {
-        if self.from.is_some() {
+    pub(super) fn drive(&mut self, requests: &Requests, buffer: &mut [u8]) -> anyhow::Result<ExchangeState> {
+        if self.latency_from.is_some() {
             self.write(requests)?;
         }
         loop {
             match self.stream.read(buffer) {
-                Ok(0) => return Ok(Progress::Closed),
+                Ok(0) => return Ok(ExchangeState::Closed),
                 Ok(length) => {
-                    if let Some(answered) = self.take(&buffer[..length])? {
-                        return Ok(answered);
+                    if let Some(complete) = self.read_response(&buffer[..length])? {
+                        return Ok(complete);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Waits),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(ExchangeState::Pending),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Ok(Progress::Closed),
+                Err(_) => return Ok(ExchangeState::Closed),
             }
         }
     }
 
     fn write(&mut self, requests: &Requests) -> anyhow::Result<()> {
         loop {
-            let rest = if self.head_sent < self.head.len() {
+            let unsent = if self.head_sent < self.head.len() {
                 &self.head[self.head_sent..]
             } else {
                 &requests.body()[self.body_sent..]
             };
-            if rest.is_empty() {
+            if unsent.is_empty() {
                 return Ok(());
             }
-            match self.stream.write(rest) {
+            match self.stream.write(unsent) {
                 Ok(written) if self.head_sent < self.head.len() => self.head_sent += written,
                 Ok(written) => self.body_sent += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -113,35 +113,35 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Option<Progress>> {
-        let Some(from) = self.from else { bail!("an answer without a request") };
-        let mut answer = match self.answer {
-            Some(answer) => Answer { left: answer.left.saturating_sub(bytes.len()), ..answer },
-            None if self.begun.is_empty() => match parse(bytes)? {
-                Some(answer) => answer,
+    fn read_response(&mut self, bytes: &[u8]) -> anyhow::Result<Option<ExchangeState>> {
+        let Some(latency_from) = self.latency_from else { bail!("an answer without a request") };
+        let mut response = match self.response {
+            Some(response) => PartialResponse { remaining: response.remaining.saturating_sub(bytes.len()), ..response },
+            None if self.partial_head.is_empty() => match parse(bytes)? {
+                Some(response) => response,
                 None => {
-                    self.begun.extend_from_slice(bytes);
+                    self.partial_head.extend_from_slice(bytes);
                     return Ok(None);
                 }
             },
             None => {
-                self.begun.extend_from_slice(bytes);
-                let Some(answer) = parse(&self.begun)? else { return Ok(None) };
-                answer
+                self.partial_head.extend_from_slice(bytes);
+                let Some(response) = parse(&self.partial_head)? else { return Ok(None) };
+                response
             }
         };
-        if answer.left > 0 {
-            self.answer = Some(answer);
+        if response.remaining > 0 {
+            self.response = Some(response);
             return Ok(None);
         }
-        self.from = None;
-        answer.left = 0;
-        Ok(Some(Progress::Answered { status: answer.status, from, closes: answer.closes }))
+        self.latency_from = None;
+        response.remaining = 0;
+        Ok(Some(ExchangeState::Complete { status: response.status, latency_from, closes: response.closes }))
     }
 }
 
 /// Reads a header, and how much of the body is still to come.
-fn parse(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
+fn parse(bytes: &[u8]) -> anyhow::Result<Option<PartialResponse>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(end) = response.parse(bytes)? else {
@@ -158,5 +158,5 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
         }
     }
     let Some(length) = length else { bail!("an answer {status} without a length") };
-    Ok(Some(Answer { status, closes, left: (end + length).saturating_sub(bytes.len()) }))
+    Ok(Some(PartialResponse { status, closes, remaining: (end + length).saturating_sub(bytes.len()) }))
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 /// How far a count may go up or down before somebody must say that it is meant.
 const TOLERANCE: f64 = 0.03;
 /// Differences below are of tasks in the background, whatever their share.
-const SMALLEST: f64 = 60.0;
+const MIN_DIFFERENCE: f64 = 60.0;
 
 /// Instructions by what they were counted for.
 pub(super) type Counts = BTreeMap<String, u64>;
@@ -20,10 +20,10 @@ pub(super) struct Baseline(Counts);
 
 /// A count beside the baseline's.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct Comparison {
     pub(super) name: String,
-    counted: Option<u64>,
-    before: Option<u64>,
+    current: Option<u64>,
+    baseline: Option<u64>,
 }
 
 impl Baseline {
@@ -36,8 +36,8 @@ impl Baseline {
     }
 
     /// Only of some of what is counted.
-    pub(super) fn of(self, is_wanted: impl Fn(&str) -> bool) -> Self {
-        Self(self.0.into_iter().filter(|(name, _)| is_wanted(name)).collect())
+    pub(super) fn retain(self, is_retained: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.into_iter().filter(|(name, _)| is_retained(name)).collect())
     }
 
     pub(super) fn write(counts: Counts) -> anyhow::Result<()> {
@@ -45,34 +45,34 @@ impl Baseline {
     }
 
     /// All that was counted now or then.
-    pub(super) fn compare(&self, counts: &Counts) -> Vec<Row> {
+    pub(super) fn compare(&self, counts: &Counts) -> Vec<Comparison> {
         let mut names: Vec<&String> = self.0.keys().chain(counts.keys()).collect();
         names.sort_unstable();
         names.dedup();
-        let row = |name: &String| Row {
+        let comparison = |name: &String| Comparison {
             name: name.clone(),
-            counted: counts.get(name).copied(),
-            before: self.0.get(name).copied(),
+            current: counts.get(name).copied(),
+            baseline: self.0.get(name).copied(),
         };
-        names.into_iter().map(row).collect()
+        names.into_iter().map(comparison).collect()
     }
 }
 
-impl Row {
+impl Comparison {
     /// Whether it is not where it was, or was not counted before or now.
-    pub(super) fn has_left(&self) -> bool {
-        let (Some(counted), Some(before)) = (self.counted, self.before) else { return true };
-        let apart = (counted as f64 - before as f64).abs();
-        apart > SMALLEST && apart > before as f64 * TOLERANCE
+    pub(super) fn exceeds_tolerance(&self) -> bool {
+        let (Some(current), Some(baseline)) = (self.current, self.baseline) else { return true };
+        let difference = (current as f64 - baseline as f64).abs();
+        difference > MIN_DIFFERENCE && difference > baseline as f64 * TOLERANCE
     }
 
     pub(super) fn cells(&self) -> Vec<String> {
         let text = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
-        let change = match (self.counted, self.before) {
-            (Some(counted), Some(before)) => format!("{:+.1} %", (counted as f64 / before as f64 - 1.0) * 100.0),
+        let change = match (self.current, self.baseline) {
+            (Some(current), Some(baseline)) => format!("{:+.1} %", (current as f64 / baseline as f64 - 1.0) * 100.0),
             (None, _) | (_, None) => "-".to_owned(),
         };
-        vec![self.name.clone(), text(self.counted), text(self.before), change]
+        vec![self.name.clone(), text(self.current), text(self.baseline), change]
     }
 }
 

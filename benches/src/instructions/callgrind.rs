@@ -17,12 +17,12 @@ pub(super) fn check_installed() -> anyhow::Result<()> {
 
 /// A program that callgrind runs.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CallgrindRun {
     pub(super) command: Command,
     file: PathBuf,
 }
 
-impl Counted {
+impl CallgrindRun {
     /// One whose counts are written under that name.
     pub(super) fn new(program: &Path, directory: &Path, name: &str) -> Self {
         let file = directory.join(format!("{name}.callgrind"));

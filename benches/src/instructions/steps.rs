@@ -5,28 +5,29 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::callgrind::Counted;
-use crate::gatepost::built_in;
+use super::callgrind::CallgrindRun;
+use crate::gatepost::built_program_in;
 
 /// A step is run so often, and again so often: the difference is free of what a start costs.
-const FEW: u64 = 1_000;
-const MANY: u64 = 20_000;
+const FEW_RUNS: u64 = 1_000;
+const MANY_RUNS: u64 = 20_000;
 
 /// The program that runs them.
 const PROGRAM: &str = "hot-path";
 
 /// The steps that there are.
-pub(super) fn names(programs: &Path) -> anyhow::Result<Vec<String>> {
-    let output = Command::new(built_in(programs, PROGRAM)?).output().context("cannot run hot-path")?;
+pub(super) fn list_steps(programs: &Path) -> anyhow::Result<Vec<String>> {
+    let output = Command::new(built_program_in(programs, PROGRAM)?).output().context("cannot run hot-path")?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
 /// Instructions of one run of a step.
 pub(super) fn count(step: &str, programs: &Path, directory: &Path) -> anyhow::Result<u64> {
     let run = |times: u64| {
-        let mut counted = Counted::new(&built_in(programs, PROGRAM)?, directory, &format!("step-{times}"));
-        counted.command.args([step, &times.to_string()]);
-        counted.run()
+        let mut callgrind =
+            CallgrindRun::new(&built_program_in(programs, PROGRAM)?, directory, &format!("step-{times}"));
+        callgrind.command.args([step, &times.to_string()]);
+        callgrind.run()
     };
-    Ok(run(MANY)?.saturating_sub(run(FEW)?) / (MANY - FEW))
+    Ok(run(MANY_RUNS)?.saturating_sub(run(FEW_RUNS)?) / (MANY_RUNS - FEW_RUNS))
 }

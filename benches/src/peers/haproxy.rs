@@ -4,21 +4,21 @@ use std::fs;
 
 use anyhow::Context;
 
-use super::{Around, Authenticates, Peer};
+use super::{KeyCheck, Peer, PeerConfig};
 use crate::machine::Core;
-use crate::process::{Process, find};
+use crate::process::{Process, find_program};
 
 pub(super) const NAME: &str = "HAProxy, key map";
 
-pub(super) fn start(around: &Around<'_>) -> anyhow::Result<Peer> {
-    let address = around.free_address();
-    let program = find("haproxy").context("haproxy is not installed")?;
-    let home = around.directory.join("haproxy");
+pub(super) fn start(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    let address = config.free_address();
+    let program = find_program("haproxy").context("haproxy is not installed")?;
+    let home = config.directory.join("haproxy");
     fs::create_dir_all(&home)?;
     let (map, conf) = (home.join("keys.map"), home.join("haproxy.cfg"));
-    let lines = around.keys.iter().enumerate().map(|(number, key)| format!("{key} customer-{number}\n"));
+    let lines = config.keys.iter().enumerate().map(|(number, key)| format!("{key} customer-{number}\n"));
     fs::write(&map, lines.collect::<String>())?;
-    let (map, upstream) = (map.display(), around.upstream);
+    let (map, upstream) = (map.display(), config.upstream);
     let text = format!(
         "global
   nbthread 1
@@ -45,5 +45,5 @@ backend out
     command.arg("-db").arg("-f").arg(&conf);
     let mut process = Process::start(command, &home, "haproxy")?;
     process.await_listening(address)?;
-    Ok(Peer::new(NAME, Authenticates::Yes, address, process))
+    Ok(Peer::new(NAME, KeyCheck::Required, address, process))
 }

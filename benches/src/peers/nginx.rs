@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Around, Authenticates, Peer};
+use super::{KeyCheck, Peer, PeerConfig};
 use crate::machine::Core;
-use crate::process::{Process, find};
+use crate::process::{Process, find_program};
 
 pub(super) const PLAIN: &str = "nginx plain";
 pub(super) const LUA: &str = "nginx, Lua key cache";
@@ -38,60 +38,60 @@ ngx.req.set_header("x-customer", customer)
 "#;
 
 /// Worker processes of root stay root, so that they can read what the benchmarks write.
-pub(crate) fn user() -> &'static str {
+pub(crate) fn user_directive() -> &'static str {
     if rustix::process::geteuid().is_root() { "user root; " } else { "" }
 }
 
-pub(super) fn plain(around: &Around<'_>) -> anyhow::Result<Peer> {
-    start(around, "nginx", PLAIN, Authenticates::No, &Extras::default())
+pub(super) fn plain(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    start(config, "nginx", PLAIN, KeyCheck::Absent, &ExtraDirectives::default())
 }
 
-pub(super) fn lua(around: &Around<'_>) -> anyhow::Result<Peer> {
-    let home = around.directory.join("nginx-lua");
+pub(super) fn lua(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    let home = config.directory.join("nginx-lua");
     fs::create_dir_all(&home)?;
     let modules = ["ndk_http_module.so", "ngx_http_lua_module.so"].map(|name| Path::new(MODULES).join(name));
     anyhow::ensure!(modules.iter().all(|module| module.exists()), "libnginx-mod-http-lua is not installed");
     let keys = home.join("keys");
-    fs::write(&keys, around.keys.join("\n"))?;
+    fs::write(&keys, config.keys.join("\n"))?;
     fs::write(home.join("init.lua"), format!("local keys_file = \"{}\"\n{LUA_INIT}", keys.display()))?;
     fs::write(home.join("access.lua"), LUA_ACCESS)?;
-    let extras = Extras {
+    let extras = ExtraDirectives {
         main: modules.iter().map(|module| format!("load_module {};\n", module.display())).collect(),
         http: format!("lua_shared_dict keys 64m; init_by_lua_file {};", home.join("init.lua").display()),
         location: format!("access_by_lua_file {};", home.join("access.lua").display()),
     };
-    start(around, "nginx-lua", LUA, Authenticates::Yes, &extras)
+    start(config, "nginx-lua", LUA, KeyCheck::Required, &extras)
 }
 
 #[derive(Default)]
-struct Extras {
+struct ExtraDirectives {
     main: String,
     http: String,
     location: String,
 }
 
 fn start(
-    around: &Around<'_>,
+    config: &PeerConfig<'_>,
     directory: &str,
     name: &'static str,
-    authenticates: Authenticates,
-    extras: &Extras,
+    key_check: KeyCheck,
+    extras: &ExtraDirectives,
 ) -> anyhow::Result<Peer> {
-    let address = around.free_address();
-    let program = find("nginx").context("nginx is not installed")?;
-    let home = around.directory.join(directory);
+    let address = config.free_address();
+    let program = find_program("nginx").context("nginx is not installed")?;
+    let home = config.directory.join(directory);
     fs::create_dir_all(&home)?;
     let conf = home.join("nginx.conf");
-    fs::write(&conf, configuration(address, around.upstream, extras))?;
+    fs::write(&conf, configuration(address, config.upstream, extras))?;
     let mut command = Core::Proxy.command(&program.display().to_string());
     command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&conf);
     let mut process = Process::start(command, &home, "nginx")?;
     process.await_listening(address)?;
-    Ok(Peer::new(name, authenticates, address, process))
+    Ok(Peer::new(name, key_check, address, process))
 }
 
-fn configuration(address: SocketAddr, upstream: SocketAddr, extras: &Extras) -> String {
-    let (user, Extras { main, http, location }) = (user(), extras);
+fn configuration(address: SocketAddr, upstream: SocketAddr, extras: &ExtraDirectives) -> String {
+    let (user, ExtraDirectives { main, http, location }) = (user_directive(), extras);
     format!(
         "{main}{user}daemon off; worker_processes 1; pid nginx.pid;
 events {{ worker_connections 4096; }}

@@ -2,20 +2,20 @@
 
 use anyhow::Context;
 
-use super::{Around, Authenticates, Peer};
+use super::{KeyCheck, Peer, PeerConfig};
 use crate::gatepost;
 use crate::machine::Core;
 use crate::process::Process;
 
 pub(super) const NAME: &str = "Pingora plain";
 
-pub(super) fn start(around: &Around<'_>) -> anyhow::Result<Peer> {
-    let address = around.free_address();
-    let program = gatepost::built("plain-pingora")?;
+pub(super) fn start(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
+    let address = config.free_address();
+    let program = gatepost::built_program("plain-pingora")?;
     let mut command = Core::Proxy.command(&program.display().to_string());
-    let arguments = ["--listen", &address.to_string(), "--upstream", &around.upstream.to_string(), "--threads", "1"];
+    let arguments = ["--listen", &address.to_string(), "--upstream", &config.upstream.to_string(), "--threads", "1"];
     command.args(arguments);
-    let mut process = Process::start(command, around.directory, "pingora").context("plain Pingora")?;
+    let mut process = Process::start(command, config.directory, "pingora").context("plain Pingora")?;
     process.await_listening(address)?;
-    Ok(Peer::new(NAME, Authenticates::No, address, process))
+    Ok(Peer::new(NAME, KeyCheck::Absent, address, process))
 }

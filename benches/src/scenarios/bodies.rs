@@ -3,66 +3,67 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Extent, Findings};
-use crate::generator::{Keys, Requests, Until};
+use super::{Findings, ScenarioParams};
+use crate::gateway_fixture::GatewayFixture;
+use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;
 use crate::peers::{self, Peer};
 use crate::report::Table;
 use crate::rounds::{self, Case, Plan};
-use crate::stage::Stage;
 use crate::statistics::Ratio;
 use crate::upstream::BODIES;
 
 const KEYS: usize = 10_000;
 /// Connections, and where bodies are large: what is under way at the end of a round is not counted.
 const CONNECTIONS: usize = 64;
-const CONNECTIONS_OF_LARGE: usize = 2;
-const LARGE: usize = 1 << 20;
+const LARGE_BODY_CONNECTIONS: usize = 2;
+const LARGE_BODY_BYTES: usize = 1 << 20;
 /// Long, since a large body takes long, and therefore few.
-const SPAN: Duration = Duration::from_secs(3);
-const ROUNDS: usize = 5;
+const ROUND_DURATION: Duration = Duration::from_secs(3);
+const MAX_ROUNDS: usize = 5;
 
-pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
-    let stage = Stage::start(KEYS).await?;
-    let keys = Keys::InTurn(Arc::clone(&stage.keys));
-    let nginx = Arc::new(peers::start_nginx(&stage.around())?);
-    let pingora = Arc::new(peers::start_pingora(&stage.around())?);
-    let own = stage.gateway("gateway", Core::Proxy, &[])?;
-    Case::new("warm up", &own, Requests::get("/", keys.clone())).ask(Until::Answers(KEYS as u64))?;
+pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
+    let fixture = GatewayFixture::start(KEYS).await?;
+    let keys = Keys::RoundRobin(Arc::clone(&fixture.keys));
+    let nginx = Arc::new(peers::start_nginx(&fixture.peer_config())?);
+    let pingora = Arc::new(peers::start_pingora(&fixture.peer_config())?);
+    let gateway = fixture.gateway("gateway", Core::Proxy, &[])?;
+    Case::new("warm up", &gateway, Requests::get("/", keys.clone()))
+        .send_requests(StopAfter::Responses(KEYS as u64))?;
     let mut cases = Vec::new();
     for (path, length) in BODIES {
-        for way in ["down", "up"] {
-            for peer in [&nginx, &pingora, &own] {
-                cases.push(case(peer, &keys, way, path, length));
+        for direction in ["down", "up"] {
+            for peer in [&nginx, &pingora, &gateway] {
+                cases.push(case(peer, &keys, direction, path, length));
             }
         }
     }
-    let plan = Plan { rounds: extent.plan.rounds.min(ROUNDS), span: SPAN, ..extent.plan };
+    let plan = Plan { rounds: params.plan.rounds.min(MAX_ROUNDS), duration: ROUND_DURATION, ..params.plan };
     rounds::measure(&mut cases, plan)?;
     Ok(Findings::of_cases("Bodies", table(&cases), &cases))
 }
 
-fn case(peer: &Arc<Peer>, keys: &Keys, way: &str, path: &str, length: usize) -> Case {
-    let requests = match way {
+fn case(peer: &Arc<Peer>, keys: &Keys, direction: &str, path: &str, length: usize) -> Case {
+    let requests = match direction {
         "down" => Requests::get(path, keys.clone()),
         _ => Requests::post("/upload", keys.clone(), vec![b'x'; length]),
     };
-    let mut case = Case::new(format!("{} {way}, {}", &path[1..], peer.name), peer, requests);
-    case.connections = if length < LARGE { CONNECTIONS } else { CONNECTIONS_OF_LARGE };
+    let mut case = Case::new(format!("{} {direction}, {}", &path[1..], peer.name), peer, requests);
+    case.connections = if length < LARGE_BODY_BYTES { CONNECTIONS } else { LARGE_BODY_CONNECTIONS };
     case
 }
 
 /// One row for each three cases: they stand in the order in which they were made.
 fn table(cases: &[Case]) -> Table {
     let mut table =
-        Table::of(&["body", "nginx µs", "Pingora µs", "Gatepost µs", "Gatepost in parts of Pingora [95 %]"]);
-    for of_body in cases.chunks_exact(3) {
-        let name = of_body[0].name.split(',').next().unwrap_or_default().to_owned();
-        let ratio = Ratio::paired(&of_body[2].figures.cpu_us, &of_body[1].figures.cpu_us);
+        Table::with_columns(&["body", "nginx µs", "Pingora µs", "Gatepost µs", "Gatepost in parts of Pingora [95 %]"]);
+    for body_cases in cases.chunks_exact(3) {
+        let name = body_cases[0].name.split(',').next().unwrap_or_default().to_owned();
+        let ratio = Ratio::paired(&body_cases[2].figures.cpu_us, &body_cases[1].figures.cpu_us);
         let mut row = vec![name];
-        row.extend(of_body.iter().map(|case| format!("{:.0}", case.cpu().median)));
+        row.extend(body_cases.iter().map(|case| format!("{:.0}", case.cpu().median)));
         row.push(ratio.to_string());
-        table.row(row);
+        table.add_row(row);
     }
     table
 }

@@ -6,60 +6,66 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Extent, Findings};
-use crate::generator::{Keys, Requests, Until};
+use super::{Findings, ScenarioParams};
+use crate::gateway_fixture::GatewayFixture;
+use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;
 use crate::rounds::{self, Case};
-use crate::site::{MadeKey, Site};
-use crate::stage::Stage;
+use crate::store_fixture::{CreatedKey, StoreFixture};
 
 const KEYS: usize = 10_000;
 /// Changes a second.
 const CHANGES: u64 = 500;
 /// They are made so many at a time.
-const AT_ONCE: u64 = 10;
+const BATCH_SIZE: u64 = 10;
 
-pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
-    let stage = Arc::new(Stage::start(0).await?);
-    let made = stage.site.made_keys(KEYS).await?;
-    let keys = Arc::new(made.iter().map(|made| made.value.clone()).collect::<Vec<_>>());
-    let (on, changed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let gateway = stage.gateway("gateway", Core::Proxy, &[])?;
+pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
+    let fixture = Arc::new(GatewayFixture::start(0).await?);
+    let created = fixture.store_fixture.create_keys_with_records(KEYS).await?;
+    let keys = Arc::new(created.iter().map(|key| key.value.clone()).collect::<Vec<_>>());
+    let (is_enabled, change_count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let gateway = fixture.gateway("gateway", Core::Proxy, &[])?;
     let mut cases: Vec<Case> = ["no changes", "500 changes a second"]
-        .map(|name| Case::new(name, &gateway, Requests::get("/some/resource", Keys::InTurn(Arc::clone(&keys)))))
+        .map(|name| Case::new(name, &gateway, Requests::get("/some/resource", Keys::RoundRobin(Arc::clone(&keys)))))
         .into();
-    cases[0].ask(Until::Answers(KEYS as u64))?;
-    cases[1].beside = Some(Arc::clone(&on));
+    cases[0].send_requests(StopAfter::Responses(KEYS as u64))?;
+    cases[1].background_changes = Some(Arc::clone(&is_enabled));
     let churning = {
-        let (stage, on, changed) = (Arc::clone(&stage), Arc::clone(&on), Arc::clone(&changed));
-        tokio::spawn(async move { churn(&stage.site, &made, &on, &changed).await })
+        let (fixture, is_enabled, change_count) =
+            (Arc::clone(&fixture), Arc::clone(&is_enabled), Arc::clone(&change_count));
+        tokio::spawn(async move { churn(&fixture.store_fixture, &created, &is_enabled, &change_count).await })
     };
-    let plan = extent.plan;
+    let plan = params.plan;
     let mut cases = tokio::task::spawn_blocking(move || rounds::measure(&mut cases, plan).map(|()| cases)).await??;
     churning.abort();
-    let made = changed.load(Ordering::SeqCst);
-    cases[1].name = format!("{} ({made} made in all)", cases[1].name);
+    let total_changes = change_count.load(Ordering::SeqCst);
+    cases[1].name = format!("{} ({total_changes} made in all)", cases[1].name);
     let mut findings = Findings::of_cases("Changes of keys", rounds::table(&cases), &cases);
-    findings.json["changes"] = json!(made);
+    findings.json["changes"] = json!(total_changes);
     Ok(findings)
 }
 
 /// Changes keys at a constant rate while it is switched on.
-pub(crate) async fn churn(site: &Site, keys: &[MadeKey], on: &AtomicBool, changed: &AtomicU64) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(Duration::from_millis(1000 * AT_ONCE / CHANGES));
+pub(crate) async fn churn(
+    store_fixture: &StoreFixture,
+    keys: &[CreatedKey],
+    is_enabled: &AtomicBool,
+    change_count: &AtomicU64,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(1000 * BATCH_SIZE / CHANGES));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut number: usize = 0;
     loop {
         ticks.tick().await;
-        if !on.load(Ordering::SeqCst) {
+        if !is_enabled.load(Ordering::SeqCst) {
             continue;
         }
-        let renaming = (0..AT_ONCE as usize).map(|step| {
+        let renames = (0..BATCH_SIZE as usize).map(|step| {
             let number = number + step;
-            site.rename(&keys[number % keys.len()].record, format!("renamed {number}"))
+            store_fixture.rename(&keys[number % keys.len()].record, format!("renamed {number}"))
         });
-        futures::future::try_join_all(renaming).await?;
-        number += AT_ONCE as usize;
-        changed.fetch_add(AT_ONCE, Ordering::SeqCst);
+        futures::future::try_join_all(renames).await?;
+        number += BATCH_SIZE as usize;
+        change_count.fetch_add(BATCH_SIZE, Ordering::SeqCst);
     }
 }

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Extent, Findings};
-use crate::generator::{Keys, Requests, Until};
+use super::{Findings, ScenarioParams};
+use crate::gateway_fixture::GatewayFixture;
+use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;
 use crate::report::Table;
 use crate::rounds::{self, Case};
-use crate::stage::Stage;
 
 /// Room for all keys: by default there is room for a million.
 const CAPACITY: (&str, &str) = ("GATEPOST_GATEWAY__CACHE_CAPACITY", "1200000");
 
-pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
-    let empty = Stage::start(0).await?;
+pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
+    let empty = GatewayFixture::start(0).await?;
     let without_keys = empty.gateway("empty", Core::Proxy, &[])?;
     let (ready_empty, idle_bytes) = (without_keys.ready_after, without_keys.resident_bytes());
     drop((without_keys, empty));
 
-    let stage = Stage::start(extent.many_keys).await?;
+    let fixture = GatewayFixture::start(params.many_keys).await?;
     let mut cases = Vec::new();
-    for count in [1, 10_000, extent.many_keys] {
-        let keys = Arc::new(stage.keys[..count].to_vec());
+    for count in [1, 10_000, params.many_keys] {
+        let keys = Arc::new(fixture.keys[..count].to_vec());
         let environment = [(CAPACITY.0, CAPACITY.1.to_owned())];
-        let gateway = stage.gateway(&format!("gateway-{count}"), Core::Proxy, &environment)?;
+        let gateway = fixture.gateway(&format!("gateway-{count}"), Core::Proxy, &environment)?;
         cases.push((gateway, keys));
     }
     let (full, all_keys) = cases[2].clone();
@@ -37,29 +37,29 @@ pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
             let mut case = Case::new(
                 format!("{} keys", keys.len()),
                 &gateway,
-                Requests::get("/some/resource", Keys::InTurn(Arc::clone(&keys))),
+                Requests::get("/some/resource", Keys::RoundRobin(Arc::clone(&keys))),
             );
-            case.ask(Until::Answers(keys.len() as u64)).map(|_| {
+            case.send_requests(StopAfter::Responses(keys.len() as u64)).map(|_| {
                 case.requests = Requests::get("/some/resource", Keys::Random(keys));
                 case
             })
         })
         .collect::<anyhow::Result<_>>()?;
     let bytes_a_key = (full.resident_bytes() - before) as f64 / all_keys.len() as f64;
-    rounds::measure(&mut cases, extent.plan)?;
+    rounds::measure(&mut cases, params.plan)?;
 
     let mut findings = Findings::of_cases("Keys in the cache", rounds::table(&cases), &cases);
-    let mut table = Table::of(&["what", "figure"]);
-    let ms = |span: Option<std::time::Duration>| span.unwrap_or_default().as_secs_f64() * 1000.0;
+    let mut table = Table::with_columns(&["what", "figure"]);
+    let ms = |duration: Option<std::time::Duration>| duration.unwrap_or_default().as_secs_f64() * 1000.0;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    table.row(vec!["ready after, without keys".into(), format!("{:.0} ms", ms(ready_empty))]);
-    table.row(vec![format!("ready after, {} keys in Redis", all_keys.len()), format!("{:.0} ms", ms(ready_full))]);
-    table.row(vec!["memory of an idle gateway".into(), format!("{:.1} MiB", mib(idle_bytes))]);
-    table.row(vec![
+    table.add_row(vec!["ready after, without keys".into(), format!("{:.0} ms", ms(ready_empty))]);
+    table.add_row(vec![format!("ready after, {} keys in Redis", all_keys.len()), format!("{:.0} ms", ms(ready_full))]);
+    table.add_row(vec!["memory of an idle gateway".into(), format!("{:.1} MiB", mib(idle_bytes))]);
+    table.add_row(vec![
         format!("memory with {} keys cached", all_keys.len()),
         format!("{:.1} MiB", mib(full.resident_bytes())),
     ]);
-    table.row(vec!["memory of a cached key".into(), format!("{bytes_a_key:.0} bytes")]);
+    table.add_row(vec!["memory of a cached key".into(), format!("{bytes_a_key:.0} bytes")]);
     findings.json["start and memory"] = json!({
         "ready_ms_empty": ms(ready_empty), "ready_ms_full": ms(ready_full), "idle_bytes": idle_bytes,
         "bytes_a_key": bytes_a_key, "keys": all_keys.len(),

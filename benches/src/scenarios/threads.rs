@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use super::{Extent, Findings};
-use crate::generator::{Keys, Requests, Until};
+use super::{Findings, ScenarioParams};
+use crate::gateway_fixture::GatewayFixture;
+use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;
 use crate::rounds::{self, Case};
-use crate::stage::Stage;
 
 const KEYS: usize = 10_000;
 
-pub(super) async fn run(extent: Extent) -> anyhow::Result<Findings> {
-    let stage = Stage::start(KEYS).await?;
-    let keys = Keys::InTurn(Arc::clone(&stage.keys));
+pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
+    let fixture = GatewayFixture::start(KEYS).await?;
+    let keys = Keys::RoundRobin(Arc::clone(&fixture.keys));
     let mut cases = Vec::new();
     for threads in ["1", "2"] {
         let environment = [("TOKIO_WORKER_THREADS", threads.to_owned())];
-        let gateway = stage.gateway(&format!("gateway-{threads}"), Core::Any, &environment)?;
+        let gateway = fixture.gateway(&format!("gateway-{threads}"), Core::Any, &environment)?;
         let mut case =
             Case::new(format!("worker threads: {threads}"), &gateway, Requests::get("/some/resource", keys.clone()));
         case.core = Core::Any;
-        case.ask(Until::Answers(KEYS as u64))?;
+        case.send_requests(StopAfter::Responses(KEYS as u64))?;
         cases.push(case);
     }
-    rounds::measure(&mut cases, extent.plan)?;
+    rounds::measure(&mut cases, params.plan)?;
     Ok(Findings::of_cases("Worker threads", rounds::table(&cases), &cases))
 }

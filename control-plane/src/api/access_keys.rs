@@ -8,15 +8,15 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::{JsonBody, NoBody};
-use super::extract::{Named, Query};
-use super::paging::{self, PageOf};
+use super::extractors::{PathId, QueryParams};
+use super::paging::{self, PageResponse};
+use super::request_body::{JsonBody, NoBody};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyName, AskedAccessKey};
-use crate::use_cases::copies::status;
-use crate::use_cases::given::Given;
+use crate::use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyRef, AccessKeyRequest};
+use crate::use_cases::patch::Patch;
+use crate::use_cases::update_rules::status_of;
 
 /// An access key to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,7 +42,7 @@ pub(crate) struct UpdateAccessKey {
     /// Its name, of 1 to 256 characters.
     #[serde(default)]
     #[schema(value_type = String, required = false)]
-    name: Given<String>,
+    name: Patch<String>,
     /// False revokes the access key, as DELETE does. True is a 409 if it is revoked, and nothing else.
     is_active: Option<bool>,
     /// The account of the access key: another one is a 400.
@@ -50,7 +50,7 @@ pub(crate) struct UpdateAccessKey {
     /// The project of the access key, null for the whole account: another one is a 400.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    project_id: Given<String>,
+    project_id: Patch<String>,
     /// The role of the access key: another one is a 400.
     role: Option<String>,
     /// The id or the value of the access key: another one is a 400.
@@ -58,18 +58,18 @@ pub(crate) struct UpdateAccessKey {
     /// When the access key expires, null for never: another moment is a 400.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    expiry: Given<String>,
+    expiry: Patch<String>,
     /// The same as `expiry`, as answers have it.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
-    expires_at: Given<String>,
+    expires_at: Patch<String>,
 }
 
 impl From<UpdateAccessKey> for AccessKeyChange {
     fn from(update: UpdateAccessKey) -> Self {
         Self {
             name: update.name,
-            status: update.is_active.map(status),
+            status: update.is_active.map(status_of),
             account: update.account_id,
             project: update.project_id,
             role: update.role,
@@ -93,14 +93,14 @@ pub(super) async fn create(
     caller: Caller,
     JsonBody(new): JsonBody<CreateAccessKey>,
 ) -> Result<(StatusCode, Json<AccessKeyBody>)> {
-    let asked = AskedAccessKey {
+    let request = AccessKeyRequest {
         name: new.name,
         account: new.account_id,
         project: new.project_id,
         role: new.role,
         expiry: new.expiry,
     };
-    let (access_key, secret) = control_plane.create_access_key_for(&caller, asked).await?;
+    let (access_key, secret) = control_plane.create_access_key_for(&caller, request).await?;
     Ok((StatusCode::CREATED, Json(AccessKeyBody::new(&access_key, secret.expose()))))
 }
 
@@ -117,15 +117,15 @@ pub(super) async fn create(
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
-) -> Result<PageOf<AccessKeyBody>> {
+    query: QueryParams,
+) -> Result<PageResponse<AccessKeyBody>> {
     let filter = AccessKeyFilter {
-        account: query.name("accountId"),
-        project: query.name("projectId"),
-        status: query.choice("isActive", Status::Active, Status::Inactive)?,
+        account: query.non_null("accountId"),
+        project: query.non_null("projectId"),
+        status: query.boolean("isActive", Status::Active, Status::Inactive)?,
     };
-    let part = control_plane.access_keys(&caller, &filter, &paging::range(&query)?).await?;
-    Ok(paging::page(&query, part.map(|key| AccessKeyBody::new(&key, key.id.as_str()))))
+    let page = control_plane.access_keys(&caller, &filter, &paging::parse_page_request(&query)?).await?;
+    Ok(paging::page_response(&query, page.map(|key| AccessKeyBody::new(&key, key.id.as_str()))))
 }
 
 /// Gives an access key another name. `isActive: false` revokes it as DELETE does. A copy of the access key may be sent
@@ -138,12 +138,12 @@ pub(super) async fn list(
 pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(key): Named,
+    PathId(key): PathId,
     JsonBody(change): JsonBody<UpdateAccessKey>,
 ) -> Result<Json<AccessKeyBody>> {
-    let name = AccessKeyName::parse(&key);
+    let name = AccessKeyRef::parse(&key);
     let changed = control_plane.update_access_key(&caller, &name, &change.into()).await?;
-    Ok(Json(AccessKeyBody::new(&changed, name.shown())))
+    Ok(Json(AccessKeyBody::new(&changed, name.echoed_key())))
 }
 
 /// Shuts an access key off, at once and everywhere.
@@ -154,9 +154,9 @@ pub(super) async fn update(
 pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(key): Named,
+    PathId(key): PathId,
 ) -> Result<Json<bool>> {
-    control_plane.deactivate_access_key(&caller, &AccessKeyName::parse(&key)).await?;
+    control_plane.deactivate_access_key(&caller, &AccessKeyRef::parse(&key)).await?;
     Ok(Json(true))
 }
 
@@ -168,10 +168,10 @@ pub(super) async fn deactivate(
 pub(super) async fn reactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(key): Named,
+    PathId(key): PathId,
     _: NoBody,
 ) -> Result<Json<AccessKeyBody>> {
-    let name = AccessKeyName::parse(&key);
+    let name = AccessKeyRef::parse(&key);
     let active = control_plane.reactivate_access_key(&caller, &name).await?;
-    Ok(Json(AccessKeyBody::new(&active, name.shown())))
+    Ok(Json(AccessKeyBody::new(&active, name.echoed_key())))
 }

@@ -7,16 +7,16 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::JsonBody;
-use super::extract::{Named, Query};
+use super::extractors::{PathId, QueryParams};
 use super::gateways::PreferWait;
-use super::paging::{self, PageOf};
+use super::paging::{self, PageResponse};
+use super::request_body::JsonBody;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
 use crate::use_cases::accounts::AccountChange;
-use crate::use_cases::copies::status;
-use crate::use_cases::given::Given;
+use crate::use_cases::patch::Patch;
+use crate::use_cases::update_rules::status_of;
 
 /// An account to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,14 +33,14 @@ pub(crate) struct UpdateAccount {
     /// Its name, of 1 to 256 characters.
     #[serde(default)]
     #[schema(value_type = String, required = false)]
-    name: Given<String>,
+    name: Patch<String>,
     /// False deactivates the account, as DELETE does. True changes nothing.
     is_active: Option<bool>,
 }
 
 impl From<UpdateAccount> for AccountChange {
     fn from(update: UpdateAccount) -> Self {
-        Self { name: update.name, status: update.is_active.map(status) }
+        Self { name: update.name, status: update.is_active.map(status_of) }
     }
 }
 
@@ -66,9 +66,9 @@ pub(super) async fn create(
     caller: Caller,
     JsonBody(new): JsonBody<CreateAccount>,
 ) -> Result<(StatusCode, Json<NewAccountBody>)> {
-    let made = control_plane.create_account(&caller, new.name).await?;
-    let access_key = AccessKeyBody::new(&made.access_key, made.secret.expose());
-    Ok((StatusCode::CREATED, Json(NewAccountBody { account: AccountBody::from(&made.account), access_key })))
+    let created = control_plane.create_account(&caller, new.name).await?;
+    let access_key = AccessKeyBody::new(&created.access_key, created.secret.expose());
+    Ok((StatusCode::CREATED, Json(NewAccountBody { account: AccountBody::from(&created.account), access_key })))
 }
 
 /// Lists the accounts that the access key acts for: its own.
@@ -82,10 +82,10 @@ pub(super) async fn create(
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
-) -> Result<PageOf<AccountBody>> {
-    let part = control_plane.accounts(&caller, &paging::range(&query)?).await?;
-    Ok(paging::page(&query, part.map(|account| AccountBody::from(&account))))
+    query: QueryParams,
+) -> Result<PageResponse<AccountBody>> {
+    let page = control_plane.accounts(&caller, &paging::parse_page_request(&query)?).await?;
+    Ok(paging::page_response(&query, page.map(|account| AccountBody::from(&account))))
 }
 
 /// Reads an account.
@@ -96,7 +96,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(id): Named,
+    PathId(id): PathId,
 ) -> Result<Json<AccountBody>> {
     Ok(Json(AccountBody::from(&control_plane.account(&caller, &id).await?.record)))
 }
@@ -112,11 +112,14 @@ pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(id): Named,
+    PathId(id): PathId,
     JsonBody(change): JsonBody<UpdateAccount>,
 ) -> Result<(HeaderMap, Json<AccountBody>)> {
     let changed = control_plane.update_account(&caller, &id, &change.into()).await?;
-    Ok((wait.headers(&control_plane, &caller, changed.version).await?, Json(AccountBody::from(&changed.account))))
+    Ok((
+        wait.wait_for_propagation(&control_plane, &caller, changed.version).await?,
+        Json(AccountBody::from(&changed.account)),
+    ))
 }
 
 /// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With
@@ -130,8 +133,8 @@ pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(id): Named,
+    PathId(id): PathId,
 ) -> Result<(HeaderMap, Json<bool>)> {
     let version = control_plane.deactivate_account(&caller, &id).await?;
-    Ok((wait.headers(&control_plane, &caller, version).await?, Json(true)))
+    Ok((wait.wait_for_propagation(&control_plane, &caller, version).await?, Json(true)))
 }

@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatepost_store::act::UsageOf;
+use gatepost_store::ops::UsageGrouping;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::extract::Query;
+use super::extractors::QueryParams;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::analytics::{Report, Total};
+use crate::use_cases::analytics::{Total, UsageReportRequest};
 
 /// Uses of all keys of a project in a time.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,9 +55,9 @@ pub(crate) struct ApiKeyTotal {
 pub(super) async fn project_totals(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
+    query: QueryParams,
 ) -> Result<Json<Vec<ProjectTotal>>> {
-    let (project, totals) = control_plane.totals(&caller, UsageOf::Project, &report(&query)).await?;
+    let (project, totals) = control_plane.totals(&caller, UsageGrouping::Project, &report_request(&query)).await?;
     let total = |total: Total| ProjectTotal {
         project_id: project.to_string(),
         date: total.start.to_string(),
@@ -81,9 +81,9 @@ pub(super) async fn project_totals(
 pub(super) async fn api_key_totals(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
+    query: QueryParams,
 ) -> Result<Json<Vec<ApiKeyTotal>>> {
-    let (project, totals) = control_plane.totals(&caller, UsageOf::Keys, &report(&query)).await?;
+    let (project, totals) = control_plane.totals(&caller, UsageGrouping::Keys, &report_request(&query)).await?;
     let total = |total: Total| {
         Some(ApiKeyTotal {
             api_key_id: total.key?.to_string(),
@@ -95,11 +95,11 @@ pub(super) async fn api_key_totals(
     Ok(Json(totals.into_iter().filter_map(total).collect()))
 }
 
-fn report(query: &Query) -> Report {
-    Report {
-        project: query.name("projectId"),
-        grouping: query.name("dateGrouping"),
-        from: query.name("from"),
-        to: query.name("to"),
+fn report_request(query: &QueryParams) -> UsageReportRequest {
+    UsageReportRequest {
+        project: query.non_null("projectId"),
+        grouping: query.non_null("dateGrouping"),
+        from: query.non_null("from"),
+        to: query.non_null("to"),
     }
 }

@@ -1,7 +1,7 @@
 //! `/api-keys`.
 
-pub(crate) mod input;
 mod list;
+pub(crate) mod schemas;
 pub(super) mod search;
 
 use axum::Json;
@@ -10,16 +10,16 @@ use axum::response::Response;
 use gatepost_wire::ApiKeyBody;
 use http::{HeaderMap, StatusCode};
 
-use super::body::{JsonBody, NoBody, OptionalBody};
-use super::extract::{Named, Query};
+use super::extractors::{PathId, QueryParams};
 use super::gateways::PreferWait;
-use super::headers;
+use super::request_body::{JsonBody, NoBody, OptionalBody};
+use super::usage_headers;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::api_keys::{Changed, KeyName};
+use crate::use_cases::api_keys::{CommittedKey, KeyRef};
 use crate::use_cases::authenticate::EndUser;
-use input::{CreateApiKey, RotateApiKey, UpdateApiKey};
+use schemas::{CreateApiKey, RotateApiKey, UpdateApiKey};
 
 /// Makes a key. Its value is told only in this answer.
 #[utoipa::path(
@@ -47,8 +47,12 @@ pub(super) async fn create(
     ),
     responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
 )]
-pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Caller, query: Query) -> Result<Response> {
-    list::answer(control_plane, caller, &query).await
+pub(super) async fn list(
+    State(control_plane): State<ControlPlane>,
+    caller: Caller,
+    query: QueryParams,
+) -> Result<Response> {
+    list::respond(control_plane, caller, &query).await
 }
 
 /// Reads a key by its value or its id. This is no use of it.
@@ -59,12 +63,12 @@ pub(super) async fn list(State(control_plane): State<ControlPlane>, caller: Call
 pub(super) async fn get(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(key): Named,
+    PathId(key): PathId,
 ) -> Result<Json<ApiKeyBody>> {
-    let name = KeyName::parse(&key);
+    let name = KeyRef::parse(&key);
     let found = control_plane.api_key(&caller, &name).await?;
     let last_used_at = control_plane.last_use(&found.record).await?;
-    Ok(Json(ApiKeyBody::new(&found.record, name.shown(), found.first_used_at).with_last_use(last_used_at)))
+    Ok(Json(ApiKeyBody::new(&found.record, name.echoed_key(), found.first_used_at).with_last_use(last_used_at)))
 }
 
 /// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
@@ -81,11 +85,11 @@ pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(key): Named,
+    PathId(key): PathId,
     JsonBody(update): JsonBody<UpdateApiKey>,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    let changed = control_plane.update_api_key(&caller, &KeyName::parse(&key), &update.into()).await?;
-    answer(&control_plane, &caller, wait, &changed).await
+    let changed = control_plane.update_api_key(&caller, &KeyRef::parse(&key), &update.into()).await?;
+    changed_response(&control_plane, &caller, wait, &changed).await
 }
 
 /// Lets a key be used again that was shut off.
@@ -98,11 +102,11 @@ pub(super) async fn reactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(key): Named,
+    PathId(key): PathId,
     _: NoBody,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    let changed = control_plane.reactivate_api_key(&caller, &KeyName::parse(&key)).await?;
-    answer(&control_plane, &caller, wait, &changed).await
+    let changed = control_plane.reactivate_api_key(&caller, &KeyRef::parse(&key)).await?;
+    changed_response(&control_plane, &caller, wait, &changed).await
 }
 
 /// Gives a key a new value, which is told only now; id, history and first use stay. The old value is refused at once,
@@ -120,25 +124,25 @@ pub(super) async fn rotate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(key): Named,
+    PathId(key): PathId,
     OptionalBody(rotate): OptionalBody<RotateApiKey>,
 ) -> Result<(StatusCode, HeaderMap, Json<ApiKeyBody>)> {
     let overlap_s = rotate.overlap_seconds.unwrap_or(0);
-    let changed = control_plane.rotate_api_key(&caller, &KeyName::parse(&key), overlap_s).await?;
-    let (headers, body) = answer(&control_plane, &caller, wait, &changed).await?;
+    let changed = control_plane.rotate_api_key(&caller, &KeyRef::parse(&key), overlap_s).await?;
+    let (headers, body) = changed_response(&control_plane, &caller, wait, &changed).await?;
     Ok((StatusCode::CREATED, headers, body))
 }
 
 /// A key that was changed, once the gateways have applied it as far as was asked.
-async fn answer(
+async fn changed_response(
     control_plane: &ControlPlane,
     caller: &Caller,
     wait: PreferWait,
-    changed: &Changed,
+    changed: &CommittedKey,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
-    let headers = wait.headers(control_plane, caller, changed.version).await?;
+    let headers = wait.wait_for_propagation(control_plane, caller, changed.version).await?;
     let last_used_at = control_plane.last_use(&changed.key).await?;
-    let body = ApiKeyBody::new(&changed.key, &changed.shown, changed.first_used_at);
+    let body = ApiKeyBody::new(&changed.key, &changed.echoed_key, changed.first_used_at);
     Ok((headers, Json(body.with_last_use(last_used_at))))
 }
 
@@ -153,10 +157,10 @@ pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(key): Named,
+    PathId(key): PathId,
 ) -> Result<(HeaderMap, Json<bool>)> {
-    let version = control_plane.deactivate_api_key(&caller, &KeyName::parse(&key)).await?;
-    Ok((wait.headers(&control_plane, &caller, version).await?, Json(true)))
+    let version = control_plane.deactivate_api_key(&caller, &KeyRef::parse(&key)).await?;
+    Ok((wait.wait_for_propagation(&control_plane, &caller, version).await?, Json(true)))
 }
 
 /// Checks a key and counts it as used. Every reason why it may not be used is the same 404; a key that is locked to
@@ -176,11 +180,11 @@ pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     user: EndUser,
-    Named(key): Named,
+    PathId(key): PathId,
     _: NoBody,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     let found = control_plane.authenticate_api_key(&caller, &key, &user).await?;
-    let headers = headers::of_use(&found);
+    let headers = usage_headers::for_authenticated(&found);
     let body = ApiKeyBody::new(&found.key, &key, Some(found.first_used_at));
     Ok((headers, Json(body.with_last_use(Some(control_plane.now())))))
 }
@@ -201,7 +205,7 @@ pub(super) async fn authenticate_by_get(
     state: State<ControlPlane>,
     caller: Caller,
     user: EndUser,
-    key: Named,
+    key: PathId,
 ) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
     authenticate(state, caller, user, key, NoBody).await
 }

@@ -25,16 +25,22 @@ const START: &str = include_str!("docs/start.js");
 /// The pages' routes.
 pub(super) fn routes() -> Router<ControlPlane> {
     Router::new()
-        .route("/docs", get(|| async { page("text/html; charset=utf-8", Bytes::from_static(INDEX.as_bytes())) }))
-        .route("/docs/start.js", get(|| async { page("text/javascript", Bytes::from_static(START.as_bytes())) }))
+        .route(
+            "/docs",
+            get(|| async { asset_response("text/html; charset=utf-8", Bytes::from_static(INDEX.as_bytes())) }),
+        )
+        .route(
+            "/docs/start.js",
+            get(|| async { asset_response("text/javascript", Bytes::from_static(START.as_bytes())) }),
+        )
         .route("/docs/{file}", get(asset))
 }
 
 async fn asset(Path(file): Path<String>) -> Response {
     let Ok(Some(found)) = utoipa_swagger_ui::serve(&file, Arc::new(Config::new(["/openapi.json"]))) else {
-        return problem::answer(ErrorCode::NotFound.into());
+        return problem::to_response(ErrorCode::NotFound.into());
     };
-    let mut response = page(&found.content_type, shared(found.bytes));
+    let mut response = asset_response(&found.content_type, into_bytes(found.bytes));
     if found.gzpipped {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -42,17 +48,20 @@ async fn asset(Path(file): Path<String>) -> Response {
 }
 
 /// Without a copy of what is part of the program.
-fn shared(bytes: Cow<'static, [u8]>) -> Bytes {
+fn into_bytes(bytes: Cow<'static, [u8]>) -> Bytes {
     match bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     }
 }
 
-fn page(kind: &str, bytes: Bytes) -> Response {
+fn asset_response(content_type: &str, bytes: Bytes) -> Response {
     let fixed = |name: HeaderName, value: &'static str| (name, HeaderValue::from_static(value));
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"))),
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream")),
+        ),
         fixed(CONTENT_SECURITY_POLICY, POLICY),
         fixed(CACHE_CONTROL, "no-cache"),
         fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"),

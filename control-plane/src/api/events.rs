@@ -15,13 +15,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::extract::Query;
+use super::extractors::QueryParams;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
-use crate::shares::Place;
-use crate::use_cases::events::{Continues, DEFAULT_TOLD, EventFilter, MAX_TOLD, Rest, STREAM_PATIENCE};
-use crate::use_cases::long_answer::LongAnswer;
+use crate::fair_share::FairSharePermit;
+use crate::use_cases::events::{Continuity, DEFAULT_CHANGES, EventFilter, MAX_CHANGES, Rest, STREAM_PERMIT_TIMEOUT};
+use crate::use_cases::long_response::LongResponse;
 
 /// After how long without an event a stream says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -58,17 +58,17 @@ pub(crate) struct ChangesBody {
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
+    query: QueryParams,
 ) -> Result<Json<ChangesBody>> {
-    let filter = filter(&control_plane, &caller, &query).await?;
-    let after = query.name("after").map(|text| cursor("after", &text)).transpose()?.unwrap_or_default();
-    let limit = query.number("limit", MAX_TOLD)?.unwrap_or(DEFAULT_TOLD);
-    let told = control_plane.changes(&caller, &filter, after, limit).await?;
+    let filter = parse_filter(&control_plane, &caller, &query).await?;
+    let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?.unwrap_or_default();
+    let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
+    let page = control_plane.changes(&caller, &filter, after, limit).await?;
     Ok(Json(ChangesBody {
-        events: told.changes,
-        next: told.next.to_string(),
-        has_more: told.rest == Rest::More,
-        continues: continues(told.continues),
+        events: page.changes,
+        next: page.next.to_string(),
+        has_more: page.rest == Rest::More,
+        continues: continuity_text(page.continuity),
     }))
 }
 
@@ -93,28 +93,28 @@ pub(super) async fn stream(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     headers: HeaderMap,
-    query: Query,
+    query: QueryParams,
 ) -> Result<Sse<impl Stream<Item = std::result::Result<Event, Infallible>>>> {
-    let filter = filter(&control_plane, &caller, &query).await?;
+    let filter = parse_filter(&control_plane, &caller, &query).await?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
-    let after = match (last, query.name("after")) {
-        (Some(last), _) => cursor("Last-Event-ID", last)?,
-        (None, Some(after)) => cursor("after", &after)?,
+    let after = match (last, query.non_null("after")) {
+        (Some(last), _) => parse_cursor("Last-Event-ID", last)?,
+        (None, Some(after)) => parse_cursor("after", &after)?,
         (None, None) => control_plane.store.last_position().await?,
     };
-    let Some(place) = control_plane.streaming.take(&caller.account, STREAM_PATIENCE).await else {
-        control_plane.metrics.no_place("streams");
+    let Some(permit) = control_plane.event_streams.acquire(&caller.account, STREAM_PERMIT_TIMEOUT).await else {
+        control_plane.metrics.count_no_permit("streams");
         let detail = "there are as many streams of events as this account may have now";
         return Err(Failure::refused(ErrorCode::Overloaded, detail));
     };
-    let stopping = control_plane.stopping.subscribe();
-    let answer = LongAnswer::new(control_plane, caller, filter.project.clone());
-    let live = Live { answer, filter, after, stopping, place };
-    let batches = stream::unfold(Some(live), |live| async {
-        let mut live = live?;
-        match live.batch().await {
-            Next::Events(events) => Some((stream::iter(events.into_iter().map(Ok)), Some(live))),
-            Next::End => None,
+    let shutdown = control_plane.shutdown.subscribe();
+    let response = LongResponse::new(control_plane, caller, filter.project.clone());
+    let source = EventStream { response, filter, after, shutdown, permit };
+    let batches = stream::unfold(Some(source), |source| async {
+        let mut source = source?;
+        match source.next_batch().await {
+            Batch::Events(events) => Some((stream::iter(events.into_iter().map(Ok)), Some(source))),
+            Batch::End => None,
         }
     });
     let events = futures::StreamExt::flatten(batches);
@@ -122,71 +122,71 @@ pub(super) async fn stream(
 }
 
 /// A stream that is being sent.
-struct Live {
-    answer: LongAnswer,
+struct EventStream {
+    response: LongResponse,
     filter: EventFilter,
     after: Version,
-    stopping: watch::Receiver<bool>,
-    place: Place,
+    shutdown: watch::Receiver<bool>,
+    permit: FairSharePermit,
 }
 
-enum Next {
+enum Batch {
     Events(Vec<Event>),
     End,
 }
 
-impl Live {
+impl EventStream {
     /// The next events, or the end: at a stop, where the caller may not have them any more, where another account has
     /// less than its share of streams, and where the store does not answer. A client then comes again with the cursor
     /// that it has.
-    async fn batch(&mut self) -> Next {
-        if self.answer.check().await.is_err() {
-            return Next::End;
+    async fn next_batch(&mut self) -> Batch {
+        if self.response.reauthorize().await.is_err() {
+            return Batch::End;
         }
-        let LongAnswer { control_plane, caller, .. } = &self.answer;
+        let LongResponse { control_plane, caller, .. } = &self.response;
         let read = tokio::select! {
             biased;
-            _ = self.stopping.wait_for(|stopping| *stopping) => return Next::End,
-            () = self.place.recalled() => return Next::End,
-            read = control_plane.next_changes(caller, &self.filter, self.after) => read,
+            _ = self.shutdown.wait_for(|stopping| *stopping) => return Batch::End,
+            () = self.permit.preempted() => return Batch::End,
+            read = control_plane.wait_for_changes(caller, &self.filter, self.after) => read,
         };
         match read {
-            Ok((changes, next, continued)) => {
-                let gap = (continued != Continues::Yes && next != self.after).then(|| gap(continued));
+            Ok((changes, next, continuity)) => {
+                let gap = (continuity != Continuity::Unbroken && next != self.after).then(|| gap_event(continuity));
                 self.after = next;
-                Next::Events(gap.into_iter().chain(changes.iter().map(event)).collect())
+                Batch::Events(gap.into_iter().chain(changes.iter().map(sse_event)).collect())
             }
             Err(failure) => {
                 tracing::warn!(%failure, "a stream of events ends");
-                Next::End
+                Batch::End
             }
         }
     }
 }
 
-fn event(change: &ChangeBody) -> Event {
+fn sse_event(change: &ChangeBody) -> Event {
     let json = serde_json::to_string(change).expect("a body is a struct with text keys");
     Event::default().id(&change.cursor).data(json)
 }
 
-fn gap(continued: Continues) -> Event {
-    Event::default().event("gap").data(format!("{{\"continues\":\"{}\"}}", continues(continued)))
+fn gap_event(continuity: Continuity) -> Event {
+    Event::default().event("gap").data(format!("{{\"continues\":\"{}\"}}", continuity_text(continuity)))
 }
 
-fn continues(continued: Continues) -> &'static str {
-    match continued {
-        Continues::Yes => "yes",
-        Continues::Trimmed => "trimmed",
-        Continues::Unknown => "unknown",
+fn continuity_text(continuity: Continuity) -> &'static str {
+    match continuity {
+        Continuity::Unbroken => "yes",
+        Continuity::Trimmed => "trimmed",
+        Continuity::Unknown => "unknown",
     }
 }
 
-async fn filter(control_plane: &ControlPlane, caller: &Caller, query: &Query) -> Result<EventFilter> {
-    let project = query.name("projectId");
-    EventFilter::checked(control_plane, caller, query.name("type"), project.as_deref()).await
+async fn parse_filter(control_plane: &ControlPlane, caller: &Caller, query: &QueryParams) -> Result<EventFilter> {
+    let project = query.non_null("projectId");
+    EventFilter::parse(control_plane, caller, query.non_null("type"), project.as_deref()).await
 }
 
-fn cursor(field: &str, text: &str) -> Result<Version> {
+fn parse_cursor(field: &str, text: &str) -> Result<Version> {
     let number = text.parse().map_err(|_| Failure::invalid(format!("{field}: must be the cursor of a change")))?;
     Ok(Version::from_u64(number))
 }

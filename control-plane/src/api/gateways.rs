@@ -35,7 +35,7 @@ impl From<GatewayLag> for GatewayBody {
         Self {
             id: gateway.id.as_str().to_owned(),
             lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
-            refuses_at: gateway.refuses_at.to_string(),
+            refuses_at: gateway.lease_expires_at.to_string(),
         }
     }
 }
@@ -56,7 +56,7 @@ pub(super) struct PreferWait(Option<Duration>);
 
 impl PreferWait {
     /// Waits as preferred, and answers the headers that tell what was reached.
-    pub(super) async fn headers(
+    pub(super) async fn wait_for_propagation(
         self,
         control_plane: &ControlPlane,
         caller: &Caller,
@@ -64,9 +64,9 @@ impl PreferWait {
     ) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         let Some(wait) = self.0 else { return Ok(headers) };
-        let reached = control_plane.await_propagation(&caller.account, version, wait).await?;
-        headers.insert(PROPAGATED, value(&format!("{}/{}", reached.applied, reached.known)));
-        headers.insert(PREFERENCE_APPLIED, value(&format!("wait={}", wait.as_secs())));
+        let status = control_plane.await_propagation(&caller.account, version, wait).await?;
+        headers.insert(PROPAGATED, header_value(&format!("{}/{}", status.applied, status.known)));
+        headers.insert(PREFERENCE_APPLIED, header_value(&format!("wait={}", wait.as_secs())));
         Ok(headers)
     }
 
@@ -86,7 +86,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PreferWait {
     }
 }
 
-fn value(text: &str) -> HeaderValue {
+fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("digits, slashes and letters make a header")
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::body::JsonBody;
-use super::headers;
+use super::request_body::JsonBody;
+use super::usage_headers;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -54,12 +54,12 @@ pub(super) async fn authenticate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     user: EndUser,
-    JsonBody(asked): JsonBody<Authenticate>,
+    JsonBody(request): JsonBody<Authenticate>,
 ) -> Result<(StatusCode, HeaderMap, Json<Authenticated>)> {
-    let key = asked.credentials.and_then(|credentials| credentials.api_key);
+    let key = request.credentials.and_then(|credentials| credentials.api_key);
     let key = key.ok_or_else(|| Failure::invalid("credentials.api_key: is missing"))?;
     let used = control_plane.authenticate_api_key(&caller, &key, &user).await?;
-    let headers = headers::of_use(&used);
+    let headers = usage_headers::for_authenticated(&used);
     let found = used.key;
     let body = Authenticated {
         authenticated: true,

@@ -4,52 +4,52 @@ use axum::Json;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use url::form_urlencoded;
 
-use super::extract::Query;
+use super::extractors::QueryParams;
 use crate::failure::{Failure, Result};
-use crate::use_cases::lists::{MAX_LIMIT, MAX_OFFSET, Part, Range};
+use crate::use_cases::lists::{ListPage, MAX_LIMIT, MAX_OFFSET, PageRequest};
 
 /// The cursor of the next page.
 const NEXT: HeaderName = HeaderName::from_static("gatepost-next");
 
 /// A page of a list, and the headers that say where the next one is.
-pub(super) type PageOf<T> = (HeaderMap, Json<Vec<T>>);
+pub(super) type PageResponse<T> = (HeaderMap, Json<Vec<T>>);
 
 /// Returns which part of a list a query asks for.
 ///
 /// # Errors
 /// If a number is none or too large, and if there are both an offset and a cursor.
-pub(super) fn range(query: &Query) -> Result<Range> {
-    let range = Range {
-        after: query.name("after"),
+pub(super) fn parse_page_request(query: &QueryParams) -> Result<PageRequest> {
+    let request = PageRequest {
+        after: query.non_null("after"),
         offset: query.number("offset", MAX_OFFSET)?.unwrap_or(0),
         limit: query.number("limit", MAX_LIMIT)?,
     };
-    if range.after.is_some() && query.name("offset").is_some() {
+    if request.after.is_some() && query.non_null("offset").is_some() {
         return Err(Failure::invalid("offset: cannot stand beside after, which says where to go on: leave offset out"));
     }
-    Ok(range)
+    Ok(request)
 }
 
 /// Returns the answer with a part of a list.
-pub(super) fn page<T>(query: &Query, part: Part<T>) -> PageOf<T> {
+pub(super) fn page_response<T>(query: &QueryParams, page: ListPage<T>) -> PageResponse<T> {
     let mut headers = HeaderMap::new();
-    if let Some(next) = part.next {
+    if let Some(next) = page.next {
         let link = format!("<{}>; rel=\"next\"", next_target(&query.uri, &next));
-        headers.insert(header::LINK, value(&link));
-        headers.insert(NEXT, value(&next));
+        headers.insert(header::LINK, header_value(&link));
+        headers.insert(NEXT, header_value(&next));
     }
-    (headers, Json(part.items))
+    (headers, Json(page.items))
 }
 
 /// The same path and query with another cursor. What was skipped is not skipped once more.
 fn next_target(uri: &Uri, next: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    query.extend_pairs(asked.filter(|(name, _)| name != "after" && name != "offset"));
+    let params = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    query.extend_pairs(params.filter(|(name, _)| name != "after" && name != "offset"));
     format!("{}?{}", uri.path(), query.append_pair("after", next).finish())
 }
 
-fn value(text: &str) -> HeaderValue {
+fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("cursors and encoded queries are ASCII, and so are paths of lists")
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_asked_for_with_all_else_that_was_asked() {
+    fn next_page_link_keeps_all_other_parameters() {
         let cases = [
             ("/api-keys?limit=2", "/api-keys?limit=2&after=c"),
             ("/api-keys?offset=5&limit=2&after=b", "/api-keys?limit=2&after=c"),

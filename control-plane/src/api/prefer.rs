@@ -10,7 +10,7 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 /// Returns the value of a preference. Of several the first counts (RFC 7240 section 2).
 pub(super) fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let fields = headers.get_all(PREFER).iter().filter_map(|field| field.to_str().ok());
-    let mut values = fields.flat_map(preferences).filter_map(|preference| {
+    let mut values = fields.flat_map(split_preferences).filter_map(|preference| {
         let (found, value) = preference.split(';').next()?.split_once('=')?;
         found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
     });
@@ -18,7 +18,7 @@ pub(super) fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a s
 }
 
 /// Returns how a request wants unknown members of its body to be handled; none if it does not say.
-pub(super) fn handling(headers: &HeaderMap) -> Option<UnknownMembers> {
+pub(super) fn unknown_members_preference(headers: &HeaderMap) -> Option<UnknownMembers> {
     match preference(headers, "handling")? {
         "lenient" => Some(UnknownMembers::Ignore),
         "strict" => Some(UnknownMembers::Refuse),
@@ -27,7 +27,7 @@ pub(super) fn handling(headers: &HeaderMap) -> Option<UnknownMembers> {
 }
 
 /// Splits a field at its commas, except those within quotes.
-fn preferences(field: &str) -> impl Iterator<Item = &str> {
+fn split_preferences(field: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     field.split(move |character| {
         is_quoted ^= character == '"';

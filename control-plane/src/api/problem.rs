@@ -11,30 +11,30 @@ use gatepost_store::{StoreError, StoreErrorKind};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
-use super::headers;
+use super::usage_headers;
 use crate::failure::Failure;
-use crate::request::{self, Request};
+use crate::request_context::{self, RequestContext};
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Failure::Refused(problem) => answer(problem),
-            Failure::TooFast(wait) => too_fast(wait),
-            Failure::TooMany(problem, reading) => {
-                let mut response = answer(problem);
-                headers::add_refused(response.headers_mut(), &reading);
+            Failure::Refused(problem) => to_response(problem),
+            Failure::Throttled(wait) => throttled_response(wait),
+            Failure::LimitExceeded(problem, limit_status) => {
+                let mut response = to_response(problem);
+                usage_headers::add_limit_exceeded(response.headers_mut(), &limit_status);
                 response
             }
-            Failure::Store(error) => answer(of_store(&error)),
+            Failure::Store(error) => to_response(from_store_error(&error)),
         }
     }
 }
 
 /// A problem as an answer.
-pub(crate) fn answer(problem: Problem) -> Response {
+pub(crate) fn to_response(problem: Problem) -> Response {
     let status = problem.code.status();
-    let problem = match request::current() {
-        Some(request) => of_request(problem, &request),
+    let problem = match request_context::current() {
+        Some(request) => with_request_context(problem, &request),
         None => problem,
     };
     let mut response = Response::new(Body::from(problem.to_json()));
@@ -51,13 +51,13 @@ pub(crate) fn answer(problem: Problem) -> Response {
 }
 
 /// Adds the request's id, and masks what it presented as a credential.
-fn of_request(problem: Problem, request: &Request) -> Problem {
-    let detail = redact_all(&problem.detail, request.presented.iter().map(Secret::expose)).into_owned();
+fn with_request_context(problem: Problem, request: &RequestContext) -> Problem {
+    let detail = redact_all(&problem.detail, request.presented_credentials.iter().map(Secret::expose)).into_owned();
     Problem::new(problem.code, detail).with_request_id(request.id.as_str())
 }
 
-fn too_fast(wait: Duration) -> Response {
-    let mut response = answer(ErrorCode::RateLimited.into());
+fn throttled_response(wait: Duration) -> Response {
+    let mut response = to_response(ErrorCode::RateLimited.into());
     // Rounded up: who comes back by then is not told the same again.
     let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
     let seconds = HeaderValue::from_str(&seconds).expect("digits make a header");
@@ -66,7 +66,7 @@ fn too_fast(wait: Duration) -> Response {
 }
 
 /// What clients see of a store's failure; the rest stands in the log.
-fn of_store(error: &StoreError) -> Problem {
+fn from_store_error(error: &StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::WrongStore => {
             tracing::warn!(%error, "the store did not answer");

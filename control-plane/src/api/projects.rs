@@ -7,16 +7,16 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::JsonBody;
-use super::extract::{Named, Query};
+use super::extractors::{PathId, QueryParams};
 use super::gateways::PreferWait;
-use super::paging::{self, PageOf};
+use super::paging::{self, PageResponse};
+use super::request_body::JsonBody;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::copies::status;
-use crate::use_cases::given::Given;
+use crate::use_cases::patch::Patch;
 use crate::use_cases::projects::{NewProject, ProjectChange};
+use crate::use_cases::update_rules::status_of;
 
 /// A project to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -39,7 +39,7 @@ pub(crate) struct UpdateProject {
     /// Its name, of 1 to 256 characters.
     #[serde(default)]
     #[schema(value_type = String, required = false)]
-    name: Given<String>,
+    name: Patch<String>,
     /// False ends the project, as DELETE does. True is a 409 if it was deleted, and nothing else.
     is_active: Option<bool>,
     /// The account of the project: another one is a 400.
@@ -50,7 +50,7 @@ pub(crate) struct UpdateProject {
 
 impl From<UpdateProject> for ProjectChange {
     fn from(update: UpdateProject) -> Self {
-        Self { name: update.name, status: update.is_active.map(status), account: update.account_id, env: update.env }
+        Self { name: update.name, status: update.is_active.map(status_of), account: update.account_id, env: update.env }
     }
 }
 
@@ -81,11 +81,11 @@ pub(super) async fn create(
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
-) -> Result<PageOf<ProjectBody>> {
-    let range = paging::range(&query)?;
-    let part = control_plane.projects(&caller, query.name("accountId").as_deref(), &range).await?;
-    Ok(paging::page(&query, part.map(|project| ProjectBody::from(&project))))
+    query: QueryParams,
+) -> Result<PageResponse<ProjectBody>> {
+    let page_request = paging::parse_page_request(&query)?;
+    let page = control_plane.projects(&caller, query.non_null("accountId").as_deref(), &page_request).await?;
+    Ok(paging::page_response(&query, page.map(|project| ProjectBody::from(&project))))
 }
 
 /// Reads a project.
@@ -96,7 +96,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(id): Named,
+    PathId(id): PathId,
 ) -> Result<Json<ProjectBody>> {
     let found = control_plane.project(&caller, &id).await?;
     Ok(Json(ProjectBody::from(&found.record)))
@@ -113,11 +113,14 @@ pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(id): Named,
+    PathId(id): PathId,
     JsonBody(change): JsonBody<UpdateProject>,
 ) -> Result<(HeaderMap, Json<ProjectBody>)> {
     let changed = control_plane.update_project(&caller, &id, &change.into()).await?;
-    Ok((wait.headers(&control_plane, &caller, changed.version).await?, Json(ProjectBody::from(&changed.project))))
+    Ok((
+        wait.wait_for_propagation(&control_plane, &caller, changed.version).await?,
+        Json(ProjectBody::from(&changed.project)),
+    ))
 }
 
 /// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes
@@ -131,8 +134,8 @@ pub(super) async fn deactivate(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
     wait: PreferWait,
-    Named(id): Named,
+    PathId(id): PathId,
 ) -> Result<(HeaderMap, Json<bool>)> {
     let version = control_plane.deactivate_project(&caller, &id).await?;
-    Ok((wait.headers(&control_plane, &caller, version).await?, Json(true)))
+    Ok((wait.wait_for_propagation(&control_plane, &caller, version).await?, Json(true)))
 }

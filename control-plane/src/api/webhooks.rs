@@ -1,6 +1,6 @@
 //! `/webhooks`.
 
-mod body;
+mod schemas;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,15 +10,15 @@ use gatepost_domain::record::Status;
 use gatepost_wire::WebhookBody;
 use http::StatusCode;
 
-use super::body::{JsonBody, OptionalBody};
-use super::extract::{Named, Query};
-use super::paging::{self, PageOf};
+use super::extractors::{PathId, QueryParams};
+use super::paging::{self, PageResponse};
+use super::request_body::{JsonBody, OptionalBody};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::lists::Part;
-use crate::use_cases::webhooks::{ToldWebhook, WebhookFilter};
-use body::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
+use crate::use_cases::lists::ListPage;
+use crate::use_cases::webhooks::{RevealedWebhook, WebhookFilter};
+use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
 
 /// Makes a webhook. Its signing secret is told only in this answer, as is a static token.
 #[utoipa::path(
@@ -30,8 +30,8 @@ pub(super) async fn create(
     caller: Caller,
     JsonBody(new): JsonBody<CreateWebhook>,
 ) -> Result<(StatusCode, Json<WebhookBody>)> {
-    let made = control_plane.create_webhook(&caller, new.try_into()?).await?;
-    Ok((StatusCode::CREATED, Json(told(&control_plane, &caller, &made)?)))
+    let created = control_plane.create_webhook(&caller, new.try_into()?).await?;
+    Ok((StatusCode::CREATED, Json(revealed_body(&control_plane, &caller, &created)?)))
 }
 
 /// Lists the topics that webhooks may ask for.
@@ -52,9 +52,9 @@ pub(super) async fn topics(_: Caller) -> Json<Vec<&'static str>> {
 pub(super) async fn ping(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    JsonBody(asked): JsonBody<PingWebhook>,
+    JsonBody(request): JsonBody<PingWebhook>,
 ) -> Result<Json<PingBody>> {
-    Ok(Json(control_plane.ping(&caller, asked.try_into()?).await?.into()))
+    Ok(Json(control_plane.ping(&caller, request.try_into()?).await?.into()))
 }
 
 /// Lists webhooks, in order of creation.
@@ -70,16 +70,16 @@ pub(super) async fn ping(
 pub(super) async fn list(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    query: Query,
-) -> Result<PageOf<WebhookBody>> {
+    query: QueryParams,
+) -> Result<PageResponse<WebhookBody>> {
     let filter = WebhookFilter {
-        account: query.name("accountId"),
-        project: query.name("projectId"),
-        topic: query.name("topic"),
+        account: query.non_null("accountId"),
+        project: query.non_null("projectId"),
+        topic: query.non_null("topic"),
     };
-    let part = control_plane.webhooks(&caller, &filter, &paging::range(&query)?).await?;
-    let bodies = part.items.iter().map(|webhook| control_plane.webhook_body(&caller, webhook));
-    Ok(paging::page(&query, Part { items: bodies.collect::<Result<_>>()?, next: part.next }))
+    let page = control_plane.webhooks(&caller, &filter, &paging::parse_page_request(&query)?).await?;
+    let bodies = page.items.iter().map(|webhook| control_plane.webhook_body(&caller, webhook));
+    Ok(paging::page_response(&query, ListPage { items: bodies.collect::<Result<_>>()?, next: page.next }))
 }
 
 /// Reads a webhook.
@@ -90,7 +90,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(id): Named,
+    PathId(id): PathId,
 ) -> Result<Json<WebhookBody>> {
     let found = control_plane.webhook(&caller, &id).await?;
     Ok(Json(control_plane.webhook_body(&caller, &found.record)?))
@@ -106,11 +106,11 @@ pub(super) async fn get(
 pub(super) async fn update(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(id): Named,
+    PathId(id): PathId,
     JsonBody(change): JsonBody<UpdateWebhook>,
 ) -> Result<Json<WebhookBody>> {
     let changed = control_plane.update_webhook(&caller, &id, change.into()).await?;
-    Ok(Json(told(&control_plane, &caller, &changed)?))
+    Ok(Json(revealed_body(&control_plane, &caller, &changed)?))
 }
 
 /// Draws a new signing secret, which is told only in this answer. Until the overlap is over, requests are signed with
@@ -123,11 +123,11 @@ pub(super) async fn update(
 pub(super) async fn rotate_secret(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(id): Named,
-    OptionalBody(asked): OptionalBody<RotateSecret>,
+    PathId(id): PathId,
+    OptionalBody(request): OptionalBody<RotateSecret>,
 ) -> Result<Json<WebhookBody>> {
-    let rotated = control_plane.rotate_webhook_secret(&caller, &id, asked.overlap_seconds).await?;
-    Ok(Json(told(&control_plane, &caller, &rotated)?))
+    let rotated = control_plane.rotate_webhook_secret(&caller, &id, request.overlap_seconds).await?;
+    Ok(Json(revealed_body(&control_plane, &caller, &rotated)?))
 }
 
 /// Removes a webhook. What waits to be sent to it is dropped.
@@ -138,19 +138,19 @@ pub(super) async fn rotate_secret(
 pub(super) async fn delete(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    Named(id): Named,
+    PathId(id): PathId,
 ) -> Result<Json<bool>> {
     control_plane.delete_webhook(&caller, &id).await?;
     Ok(Json(true))
 }
 
 /// Writes a webhook with the secrets that only this answer has.
-fn told(control_plane: &ControlPlane, caller: &Caller, told: &ToldWebhook) -> Result<WebhookBody> {
+fn revealed_body(control_plane: &ControlPlane, caller: &Caller, revealed: &RevealedWebhook) -> Result<WebhookBody> {
     let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     Ok(WebhookBody {
-        secret: text(&told.secret),
-        theauthapi_token: text(&told.static_token),
-        is_active: told.activity == Status::Active,
-        ..control_plane.webhook_body(caller, &told.webhook)?
+        secret: text(&revealed.secret),
+        theauthapi_token: text(&revealed.static_token),
+        is_active: revealed.activity == Status::Active,
+        ..control_plane.webhook_body(caller, &revealed.webhook)?
     })
 }

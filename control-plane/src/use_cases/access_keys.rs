@@ -6,24 +6,24 @@ use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{Versioned, Write, os_rng};
+use gatepost_store::{RecordWrite, Versioned, os_rng};
 
-use super::copies::{must_stay, next_status};
-use super::given::Given;
-use super::lists::{Part, Range};
+use super::lists::{ListPage, PageRequest};
+use super::patch::Patch;
 use super::text;
+use super::update_rules::{check_unchanged, next_status};
 use crate::ControlPlane;
-use crate::caller::{Caller, Sight};
+use crate::caller::{Caller, Visibility};
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
-use crate::request;
+use crate::request_context;
 
 /// What a new access key may do unless something else is asked for: all that the hosted product's clients do.
 const DEFAULT_ROLE: Role = Role::User;
 
 /// An access key that a caller asks for.
 #[derive(Debug, Default)]
-pub(crate) struct AskedAccessKey {
+pub(crate) struct AccessKeyRequest {
     pub(crate) name: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) project: Option<String>,
@@ -33,7 +33,7 @@ pub(crate) struct AskedAccessKey {
 
 /// An access key that shall be.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct AccessKeySpec {
     pub(super) account: AccountId,
     pub(super) project: Option<ProjectId>,
     pub(super) role: Role,
@@ -44,14 +44,14 @@ pub(super) struct Wanted {
 /// A change of an access key as a caller asks for it, perhaps as a copy of the whole access key.
 #[derive(Debug, Default)]
 pub(crate) struct AccessKeyChange {
-    pub(crate) name: Given<String>,
+    pub(crate) name: Patch<String>,
     pub(crate) status: Option<Status>,
     pub(crate) account: Option<String>,
-    pub(crate) project: Given<String>,
+    pub(crate) project: Patch<String>,
     pub(crate) role: Option<String>,
     pub(crate) key: Option<String>,
-    pub(crate) expiry: Given<String>,
-    pub(crate) expires_at: Given<String>,
+    pub(crate) expiry: Patch<String>,
+    pub(crate) expires_at: Patch<String>,
 }
 
 /// Which access keys of a list are wanted.
@@ -64,25 +64,25 @@ pub(crate) struct AccessKeyFilter {
 
 /// How a path names an access key: by its value, which is then echoed, or by its id.
 #[derive(Debug, Clone)]
-pub(crate) enum AccessKeyName {
+pub(crate) enum AccessKeyRef {
     Value(Secret),
     Id(AccessKeyId),
 }
 
-impl AccessKeyName {
+impl AccessKeyRef {
     /// Reads the last part of a path.
     pub(crate) fn parse(text: &str) -> Self {
         match AccessKeyId::parse(text) {
-            Ok(id) => AccessKeyName::Id(id),
-            Err(_) => AccessKeyName::Value(Secret::new(text.to_owned())),
+            Ok(id) => AccessKeyRef::Id(id),
+            Err(_) => AccessKeyRef::Value(Secret::new(text.to_owned())),
         }
     }
 
     /// What stands in the answer's `key`.
-    pub(crate) fn shown(&self) -> &str {
+    pub(crate) fn echoed_key(&self) -> &str {
         match self {
-            AccessKeyName::Value(secret) => secret.expose(),
-            AccessKeyName::Id(id) => id.as_str(),
+            AccessKeyRef::Value(secret) => secret.expose(),
+            AccessKeyRef::Id(id) => id.as_str(),
         }
     }
 }
@@ -92,24 +92,24 @@ impl ControlPlane {
     pub(crate) async fn create_access_key_for(
         &self,
         caller: &Caller,
-        asked: AskedAccessKey,
+        request: AccessKeyRequest,
     ) -> Result<(AccessKey, Secret)> {
-        caller.may_administer()?;
-        caller.check_account(asked.account.as_deref())?;
-        let project = match (asked.project.as_deref(), &caller.project) {
+        caller.require_admin()?;
+        caller.require_own_account(request.account.as_deref())?;
+        let project = match (request.project.as_deref(), &caller.project) {
             (None, None) => None,
             (named, _) => Some(self.active_project(caller, named).await?.id),
         };
-        let role = asked.role.as_deref().map_or(Some(DEFAULT_ROLE), Role::parse);
-        let wanted = Wanted {
+        let role = request.role.as_deref().map_or(Some(DEFAULT_ROLE), Role::parse);
+        let spec = AccessKeySpec {
             account: caller.account.clone(),
             project,
             role: role.ok_or_else(|| Failure::invalid("role: must be admin, user or viewer"))?,
-            name: text::name(asked.name)?,
-            expires_at: self.future_expiry(asked.expiry)?,
+            name: text::parse_name(request.name)?,
+            expires_at: self.parse_future_expiry(request.expiry)?,
         };
-        let (access_key, secret) = self.new_access_key(wanted, caller.actor())?;
-        let writes = vec![Write::create(access_key.clone())];
+        let (access_key, secret) = self.generate_access_key(spec, caller.actor())?;
+        let writes = vec![RecordWrite::create(access_key.clone())];
         match self.commit(Action::AccessKeyCreated, &caller.actor(), writes, Some(secret.clone())).await? {
             Committed::At(_) => Ok((access_key, secret)),
             Committed::Stale => Err(too_contended()),
@@ -117,8 +117,8 @@ impl ControlPlane {
     }
 
     /// The moment from which a new access key may not be used any more.
-    fn future_expiry(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
-        let expires_at = expiry.map(|text| text::moment("expiry", &text)).transpose()?;
+    fn parse_future_expiry(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
+        let expires_at = expiry.map(|text| text::parse_timestamp("expiry", &text)).transpose()?;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
             return Err(Failure::invalid("expiry: is in the past"));
         }
@@ -126,23 +126,23 @@ impl ControlPlane {
     }
 
     /// An access key that is not yet in the store, with its value.
-    pub(super) fn new_access_key(&self, wanted: Wanted, by: Actor) -> Result<(AccessKey, Secret)> {
+    pub(super) fn generate_access_key(&self, spec: AccessKeySpec, by: Actor) -> Result<(AccessKey, Secret)> {
         let secret = key::generate_access_key(&mut os_rng());
-        Ok((self.access_key_with(&secret, wanted, by)?, secret))
+        Ok((self.access_key_from_secret(&secret, spec, by)?, secret))
     }
 
     /// The same with a value that was drawn before.
-    pub(super) fn access_key_with(&self, secret: &Secret, wanted: Wanted, by: Actor) -> Result<AccessKey> {
+    pub(super) fn access_key_from_secret(&self, secret: &Secret, spec: AccessKeySpec, by: Actor) -> Result<AccessKey> {
         Ok(AccessKey {
             id: AccessKeyId::generate(&mut os_rng()),
-            account: wanted.account,
-            project: wanted.project,
-            role: wanted.role,
-            name: text::name(Some(wanted.name))?,
+            account: spec.account,
+            project: spec.project,
+            role: spec.role,
+            name: text::parse_name(Some(spec.name))?,
             status: Status::Active,
             mask: key::mask(secret.expose()),
             digest: self.store.digest(secret.expose()),
-            expires_at: wanted.expires_at,
+            expires_at: spec.expires_at,
             stamps: Stamps::new(self.now(), by),
         })
     }
@@ -152,34 +152,34 @@ impl ControlPlane {
         &self,
         caller: &Caller,
         filter: &AccessKeyFilter,
-        range: &Range,
-    ) -> Result<Part<AccessKey>> {
-        caller.check_account(filter.account.as_deref())?;
-        let is_wanted = |key: &AccessKey| {
-            caller.sees_of(&key.account, key.project.as_ref()) == Sight::Seen
+        page_request: &PageRequest,
+    ) -> Result<ListPage<AccessKey>> {
+        caller.require_own_account(filter.account.as_deref())?;
+        let matches = |key: &AccessKey| {
+            caller.visibility_in_account(&key.account, key.project.as_ref()) == Visibility::Visible
                 && filter.status.is_none_or(|status| status == key.status)
                 && filter
                     .project
                     .as_deref()
-                    .is_none_or(|wanted| key.project.as_ref().is_some_and(|own| own.as_str() == wanted))
+                    .is_none_or(|project| key.project.as_ref().is_some_and(|own| own.as_str() == project))
         };
         let page = |after: String, limit| async move { self.store.access_keys(&caller.account, &after, limit).await };
-        self.read_list(caller, "access-keys", range, page, is_wanted).await
+        self.read_list(caller, "access-keys", page_request, page, matches).await
     }
 
     /// Gives an access key another name, or revokes it as deleting it does. All else is fixed for its life.
     pub(crate) async fn update_access_key(
         &self,
         caller: &Caller,
-        name: &AccessKeyName,
+        name: &AccessKeyRef,
         change: &AccessKeyChange,
     ) -> Result<AccessKey> {
-        let new_name = text::changed_name(&change.name, change.status)?;
+        let new_name = text::parse_changed_name(&change.name, change.status)?;
         let next = |key: &AccessKey| {
-            self.check_fixed(change, name, key)?;
-            let way_back =
+            self.check_immutable_fields(change, name, key)?;
+            let reactivation_hint =
                 || format!("the access key was revoked; PATCH /access-keys/{}/reactivate lets it in again", key.id);
-            let status = next_status(key.status, change.status, way_back)?;
+            let status = next_status(key.status, change.status, reactivation_hint)?;
             let name = new_name.clone().unwrap_or_else(|| key.name.clone());
             let action = if status == key.status { Action::AccessKeyUpdated } else { Action::AccessKeyDeleted };
             Ok((action, AccessKey { name, status, ..key.clone() }))
@@ -187,44 +187,46 @@ impl ControlPlane {
         self.change_access_key(caller, name, next).await
     }
 
-    fn check_fixed(&self, change: &AccessKeyChange, name: &AccessKeyName, key: &AccessKey) -> Result<()> {
-        must_stay("accountId", change.account.as_deref(), key.account.as_str())?;
-        must_stay("role", change.role.as_deref(), key.role.as_str())?;
-        for (member, asked) in [("expiry", &change.expiry), ("expiresAt", &change.expires_at)] {
-            expiry_must_stay(member, asked, key.expires_at)?;
+    fn check_immutable_fields(&self, change: &AccessKeyChange, name: &AccessKeyRef, key: &AccessKey) -> Result<()> {
+        check_unchanged("accountId", change.account.as_deref(), key.account.as_str())?;
+        check_unchanged("role", change.role.as_deref(), key.role.as_str())?;
+        for (member, requested) in [("expiry", &change.expiry), ("expiresAt", &change.expires_at)] {
+            check_expiry_unchanged(member, requested, key.expires_at)?;
         }
         match (&change.project, &key.project) {
-            (Given::Absent, _) | (Given::Null, None) => {}
-            (Given::Value(asked), Some(own)) => must_stay("projectId", Some(asked), own.as_str())?,
-            (Given::Null, Some(own)) => must_stay("projectId", Some("null"), own.as_str())?,
-            (Given::Value(asked), None) => must_stay("projectId", Some(asked), "null")?,
+            (Patch::Absent, _) | (Patch::Null, None) => {}
+            (Patch::Value(requested), Some(own)) => check_unchanged("projectId", Some(requested), own.as_str())?,
+            (Patch::Null, Some(own)) => check_unchanged("projectId", Some("null"), own.as_str())?,
+            (Patch::Value(requested), None) => check_unchanged("projectId", Some(requested), "null")?,
         }
-        let is_own =
-            |value: &str| value == name.shown() || value == key.id.as_str() || self.store.digest(value) == key.digest;
-        must_stay("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
+        let is_own = |value: &str| {
+            value == name.echoed_key() || value == key.id.as_str() || self.store.digest(value) == key.digest
+        };
+        check_unchanged("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
     }
 
     /// Revokes an access key.
-    pub(crate) async fn deactivate_access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<AccessKey> {
-        let off =
+    pub(crate) async fn deactivate_access_key(&self, caller: &Caller, name: &AccessKeyRef) -> Result<AccessKey> {
+        let revoked =
             |key: &AccessKey| Ok((Action::AccessKeyDeleted, AccessKey { status: Status::Inactive, ..key.clone() }));
-        self.change_access_key(caller, name, off).await
+        self.change_access_key(caller, name, revoked).await
     }
 
     /// Lets an access key in again.
-    pub(crate) async fn reactivate_access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<AccessKey> {
-        let on = |key: &AccessKey| Ok((Action::AccessKeyUpdated, AccessKey { status: Status::Active, ..key.clone() }));
-        self.change_access_key(caller, name, on).await
+    pub(crate) async fn reactivate_access_key(&self, caller: &Caller, name: &AccessKeyRef) -> Result<AccessKey> {
+        let reactivated =
+            |key: &AccessKey| Ok((Action::AccessKeyUpdated, AccessKey { status: Status::Active, ..key.clone() }));
+        self.change_access_key(caller, name, reactivated).await
     }
 
     /// Changes an access key; one that is as it shall be already is left alone, and nobody is told.
     async fn change_access_key(
         &self,
         caller: &Caller,
-        name: &AccessKeyName,
+        name: &AccessKeyRef,
         change: impl Fn(&AccessKey) -> Result<(Action, AccessKey)>,
     ) -> Result<AccessKey> {
-        caller.may_administer()?;
+        caller.require_admin()?;
         for _ in 0..MAX_TRIES {
             let found = self.access_key(caller, name).await?;
             let (action, changed) = change(&found.record)?;
@@ -234,9 +236,9 @@ impl ControlPlane {
             if let Some(project) = found.record.project.as_ref().filter(|_| action != Action::AccessKeyDeleted) {
                 self.refuse_if_deleted(project).await?;
             }
-            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let stamps = found.record.stamps.updated(self.now(), caller.actor());
             let changed = AccessKey { stamps, ..changed };
-            let writes = vec![Write::replace(found, changed.clone())];
+            let writes = vec![RecordWrite::replace(found, changed.clone())];
             if let Committed::At(_) = self.commit(action, &caller.actor(), writes, None).await? {
                 return Ok(changed);
             }
@@ -244,25 +246,28 @@ impl ControlPlane {
         Err(too_contended())
     }
 
-    async fn access_key(&self, caller: &Caller, name: &AccessKeyName) -> Result<Versioned<AccessKey>> {
+    async fn access_key(&self, caller: &Caller, name: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
         let found = match name {
-            AccessKeyName::Id(id) => self.store.access_key(id).await?,
-            AccessKeyName::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
+            AccessKeyRef::Id(id) => self.store.access_key(id).await?,
+            AccessKeyRef::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
         };
         let found = found
-            .filter(|found| caller.sees_of(&found.record.account, found.record.project.as_ref()) == Sight::Seen)
+            .filter(|found| {
+                caller.visibility_in_account(&found.record.account, found.record.project.as_ref())
+                    == Visibility::Visible
+            })
             .ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such access key"))?;
-        request::saw(found.record.id.as_str(), found.version)?;
+        request_context::check_version(found.record.id.as_str(), found.version)?;
         Ok(found)
     }
 }
 
-fn expiry_must_stay(member: &str, asked: &Given<String>, own: Option<Timestamp>) -> Result<()> {
-    let asked = match asked {
-        Given::Absent => return Ok(()),
-        Given::Null => None,
-        Given::Value(text) => Some(text::moment(member, text)?),
+fn check_expiry_unchanged(member: &str, requested: &Patch<String>, current: Option<Timestamp>) -> Result<()> {
+    let requested = match requested {
+        Patch::Absent => return Ok(()),
+        Patch::Null => None,
+        Patch::Value(text) => Some(text::parse_timestamp(member, text)?),
     };
-    let shown = |moment: Option<Timestamp>| moment.map_or("null".to_owned(), |moment| moment.to_string());
-    must_stay(member, Some(&shown(asked)), &shown(own))
+    let to_text = |timestamp: Option<Timestamp>| timestamp.map_or("null".to_owned(), |timestamp| timestamp.to_string());
+    check_unchanged(member, Some(&to_text(requested)), &to_text(current))
 }

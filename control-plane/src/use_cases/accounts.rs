@@ -6,18 +6,18 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Stamps, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::{Page, Versioned, Write, os_rng};
+use gatepost_store::{Page, RecordWrite, Versioned, os_rng};
 
-use super::access_keys::Wanted;
-use super::copies::next_status;
-use super::given::Given;
-use super::lists::{Part, Range};
+use super::access_keys::AccessKeySpec;
+use super::lists::{ListPage, PageRequest};
+use super::patch::Patch;
 use super::text;
+use super::update_rules::next_status;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
-use crate::request;
+use crate::request_context;
 
 /// The name of an account's first access key.
 const FIRST_ACCESS_KEY: &str = "first access key";
@@ -33,13 +33,13 @@ pub(crate) struct NewAccount {
 /// A change of an account as a caller asks for it, perhaps as a copy of the whole account.
 #[derive(Debug, Default)]
 pub(crate) struct AccountChange {
-    pub(crate) name: Given<String>,
+    pub(crate) name: Patch<String>,
     pub(crate) status: Option<Status>,
 }
 
 /// An account, and the version at which it and all that ended with it is so.
 #[derive(Debug)]
-pub(crate) struct AccountAt {
+pub(crate) struct CommittedAccount {
     pub(crate) account: Account,
     pub(crate) version: Version,
 }
@@ -49,22 +49,22 @@ impl ControlPlane {
     /// first account may: they are the operator's, and from the second account on every route of a gateway must
     /// name its projects.
     pub(crate) async fn create_account(&self, caller: &Caller, name: Option<String>) -> Result<NewAccount> {
-        caller.may_administer()?;
-        caller.sees_account()?;
+        caller.require_admin()?;
+        caller.require_account_scope()?;
         let first = self.store.accounts("", 1).await?.items;
         if first.first().is_none_or(|first| first.record.id != caller.account) {
             return Err(Failure::refused(ErrorCode::Forbidden, "accounts are made by admins of the first account"));
         }
-        let account = self.new_account(name, caller.actor())?;
-        let wanted = Wanted {
+        let account = self.build_account(name, caller.actor())?;
+        let spec = AccessKeySpec {
             account: account.id.clone(),
             project: None,
             role: Role::Admin,
             name: FIRST_ACCESS_KEY.to_owned(),
             expires_at: None,
         };
-        let (access_key, secret) = self.new_access_key(wanted, caller.actor())?;
-        let writes = vec![Write::create(account.clone()), Write::create(access_key.clone())];
+        let (access_key, secret) = self.generate_access_key(spec, caller.actor())?;
+        let writes = vec![RecordWrite::create(account.clone()), RecordWrite::create(access_key.clone())];
         match self.commit(Action::AccountCreated, &caller.actor(), writes, None).await? {
             Committed::At(_) => Ok(NewAccount { account, access_key, secret }),
             Committed::Stale => Err(too_contended()),
@@ -72,10 +72,10 @@ impl ControlPlane {
     }
 
     /// An account that is not yet in the store.
-    pub(super) fn new_account(&self, name: Option<String>, by: Actor) -> Result<Account> {
+    pub(super) fn build_account(&self, name: Option<String>, by: Actor) -> Result<Account> {
         Ok(Account {
             id: AccountId::generate(&mut os_rng()),
-            name: text::name(name)?,
+            name: text::parse_name(name)?,
             status: Status::Active,
             stamps: Stamps::new(self.now(), by),
         })
@@ -88,29 +88,34 @@ impl ControlPlane {
             return Err(not_found());
         }
         let found = self.store.account(&caller.account).await?.ok_or_else(not_found)?;
-        request::saw(id, found.version)?;
+        request_context::check_version(id, found.version)?;
         Ok(found)
     }
 
     /// A part of the list of accounts that the caller acts for, which has one.
-    pub(crate) async fn accounts(&self, caller: &Caller, range: &Range) -> Result<Part<Account>> {
+    pub(crate) async fn accounts(&self, caller: &Caller, page_request: &PageRequest) -> Result<ListPage<Account>> {
         let found = self.account(caller, caller.account.as_str()).await?;
         let page = |_, _| {
             std::future::ready(Ok(Page { items: vec![found.clone()], positions: vec![String::new()], next: None }))
         };
-        self.read_list(caller, "accounts", range, page, |_| true).await
+        self.read_list(caller, "accounts", page_request, page, |_| true).await
     }
 
     /// Gives an account another name, or ends it as deleting it does.
-    pub(crate) async fn update_account(&self, caller: &Caller, id: &str, change: &AccountChange) -> Result<AccountAt> {
-        let name = text::changed_name(&change.name, change.status)?;
-        let found = self.own_account(caller, id).await?;
-        next_status(found.record.status, change.status, gone)?;
+    pub(crate) async fn update_account(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: &AccountChange,
+    ) -> Result<CommittedAccount> {
+        let name = text::parse_changed_name(&change.name, change.status)?;
+        let found = self.administrable_account(caller, id).await?;
+        next_status(found.record.status, change.status, deleted_account_hint)?;
         if change.status == Some(Status::Inactive) {
-            return self.end_account(caller, id, name).await;
+            return self.deactivate_account_and_projects(caller, id, name).await;
         }
         self.change_account(caller, id, |found| {
-            next_status(found.status, change.status, gone)?;
+            next_status(found.status, change.status, deleted_account_hint)?;
             let renamed = |name: &String| (Action::AccountUpdated, Account { name: name.clone(), ..found.clone() });
             Ok(name.as_ref().map(renamed))
         })
@@ -119,25 +124,30 @@ impl ControlPlane {
 
     /// Deactivates an account, for good.
     pub(crate) async fn deactivate_account(&self, caller: &Caller, id: &str) -> Result<Version> {
-        self.own_account(caller, id).await?;
-        self.end_account(caller, id, None).await.map(|ended| ended.version)
+        self.administrable_account(caller, id).await?;
+        self.deactivate_account_and_projects(caller, id, None).await.map(|ended| ended.version)
     }
 
     /// Deactivates an account: first each of its projects, so that webhooks hear of them and whoever repeats a request
     /// that ended half way goes on with it, then the account, whose access keys are refused from then on. A project
     /// that somebody made in between is deactivated after it.
-    async fn end_account(&self, caller: &Caller, id: &str, name: Option<String>) -> Result<AccountAt> {
+    async fn deactivate_account_and_projects(
+        &self,
+        caller: &Caller,
+        id: &str,
+        name: Option<String>,
+    ) -> Result<CommittedAccount> {
         self.deactivate_projects(caller).await?;
-        let ended = self.change_account(caller, id, |found| {
+        let deactivated = self.change_account(caller, id, |found| {
             if found.status == Status::Inactive {
                 return Ok(None);
             }
             let name = name.clone().unwrap_or_else(|| found.name.clone());
             Ok(Some((Action::AccountDeleted, Account { name, status: Status::Inactive, ..found.clone() })))
         });
-        let ended = ended.await?;
-        let version = self.deactivate_projects(caller).await?.unwrap_or(ended.version);
-        Ok(AccountAt { version, ..ended })
+        let deactivated = deactivated.await?;
+        let version = self.deactivate_projects(caller).await?.unwrap_or(deactivated.version);
+        Ok(CommittedAccount { version, ..deactivated })
     }
 
     /// Reads the caller's account, changes it and writes it, again while others are faster; none leaves it as it is.
@@ -146,20 +156,20 @@ impl ControlPlane {
         caller: &Caller,
         id: &str,
         change: impl Fn(&Account) -> Result<Option<(Action, Account)>>,
-    ) -> Result<AccountAt> {
+    ) -> Result<CommittedAccount> {
         for _ in 0..MAX_TRIES {
-            let found = self.own_account(caller, id).await?;
+            let found = self.administrable_account(caller, id).await?;
             let Some((action, changed)) = change(&found.record)? else {
-                match self.standing(&found).await? {
-                    Committed::At(version) => return Ok(AccountAt { account: found.record, version }),
+                match self.confirm_unchanged(&found).await? {
+                    Committed::At(version) => return Ok(CommittedAccount { account: found.record, version }),
                     Committed::Stale => continue,
                 }
             };
-            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let stamps = found.record.stamps.updated(self.now(), caller.actor());
             let account = Account { stamps, ..changed };
-            let writes = vec![Write::replace(found, account.clone())];
+            let writes = vec![RecordWrite::replace(found, account.clone())];
             if let Committed::At(version) = self.commit(action, &caller.actor(), writes, None).await? {
-                return Ok(AccountAt { account, version });
+                return Ok(CommittedAccount { account, version });
             }
         }
         Err(too_contended())
@@ -175,16 +185,16 @@ impl ControlPlane {
     }
 
     /// The caller's account, for those who may manage it.
-    async fn own_account(&self, caller: &Caller, id: &str) -> Result<Versioned<Account>> {
+    async fn administrable_account(&self, caller: &Caller, id: &str) -> Result<Versioned<Account>> {
         let found = self.account(caller, id).await?;
-        caller.may_administer()?;
-        caller.sees_account()?;
+        caller.require_admin()?;
+        caller.require_account_scope()?;
         Ok(found)
     }
 }
 
 /// What is said of a deleted account that shall be active. Nobody can act for it who could read this, unless it was
 /// deleted at this very moment.
-fn gone() -> String {
+fn deleted_account_hint() -> String {
     "the account was deleted, for good: only keys and access keys have a /reactivate".to_owned()
 }

@@ -8,8 +8,8 @@ use gatepost_domain::record::ApiKey;
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::Grouping;
 use gatepost_store::Versioned;
-use gatepost_store::act::UsageOf;
-use gatepost_store::options::USAGE_KEPT;
+use gatepost_store::ops::UsageGrouping;
+use gatepost_store::options::USAGE_RETENTION;
 
 use crate::ControlPlane;
 use crate::caller::Caller;
@@ -18,11 +18,11 @@ use crate::failure::{Failure, Result};
 /// Numbers of one report.
 const MAX_TOTALS: usize = 100_000;
 /// How much of the time asked for is read from the store at once.
-const READ_AT_ONCE: Duration = Duration::from_secs(24 * 3600);
+const READ_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// What a report shall tell.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct UsageReportRequest {
     pub(crate) project: Option<String>,
     pub(crate) grouping: Option<String>,
     pub(crate) from: Option<String>,
@@ -44,22 +44,22 @@ impl ControlPlane {
     pub(crate) async fn totals(
         &self,
         caller: &Caller,
-        of: UsageOf,
-        report: &Report,
+        of: UsageGrouping,
+        request: &UsageReportRequest,
     ) -> Result<(ProjectId, Vec<Total>)> {
-        let project = caller.project_or_own(report.project.as_deref())?;
+        let project = caller.project_or_own(request.project.as_deref())?;
         let project = self.project(caller, project.as_str()).await?.record.id;
-        let grouping = grouping(report.grouping.as_deref())?;
-        let (from, to) = self.time_of(report)?;
+        let grouping = parse_grouping(request.grouping.as_deref())?;
+        let (from, to) = self.time_range(request)?;
         let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
         let mut at = from;
         while at < to {
-            let _turn = self.list_turn(caller).await?;
-            let until = at.plus(READ_AT_ONCE).min(to);
+            let _turn = self.acquire_list_permit(caller).await?;
+            let until = at.plus(READ_WINDOW).min(to);
             for usage in self.store.usage(&project, of, at, until).await? {
-                let start = grouping.start(usage.hour);
-                let place = (start, usage.key.as_ref().map(ToString::to_string));
-                let total = totals.entry(place).or_insert_with(|| Total { start, key: usage.key, count: 0 });
+                let start = grouping.bucket_start(usage.hour);
+                let bucket = (start, usage.key.as_ref().map(ToString::to_string));
+                let total = totals.entry(bucket).or_insert_with(|| Total { start, key: usage.key, count: 0 });
                 total.count += usage.count;
             }
             if totals.len() > MAX_TOTALS {
@@ -87,20 +87,20 @@ impl ControlPlane {
     }
 
     /// From when to when: by default all that is kept. Hours count whole, by their beginning.
-    fn time_of(&self, report: &Report) -> Result<(Timestamp, Timestamp)> {
-        let moment = |name: &str, text: &Option<String>| match text {
+    fn time_range(&self, request: &UsageReportRequest) -> Result<(Timestamp, Timestamp)> {
+        let parse = |name: &str, text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => Timestamp::parse(text).map(Some).map_err(|why| Failure::invalid(format!("{name}: {why}"))),
         };
         let now = self.now();
-        let kept = Timestamp::from_ms(now.as_ms().saturating_sub(USAGE_KEPT.as_millis() as u64));
-        let from = moment("from", &report.from)?.unwrap_or(kept).max(kept);
-        let to = moment("to", &report.to)?.unwrap_or(Timestamp::MAX);
-        Ok((Grouping::Hour.start(from), to.min(now.plus(Duration::from_secs(3600)))))
+        let oldest = Timestamp::from_ms(now.as_ms().saturating_sub(USAGE_RETENTION.as_millis() as u64));
+        let from = parse("from", &request.from)?.unwrap_or(oldest).max(oldest);
+        let to = parse("to", &request.to)?.unwrap_or(Timestamp::MAX);
+        Ok((Grouping::Hour.bucket_start(from), to.min(now.plus(Duration::from_secs(3600)))))
     }
 }
 
-fn grouping(text: Option<&str>) -> Result<Grouping> {
+fn parse_grouping(text: Option<&str>) -> Result<Grouping> {
     let Some(text) = text else { return Ok(Grouping::Day) };
     Grouping::parse(text).ok_or_else(|| Failure::invalid("dateGrouping: must be hour, day or month"))
 }

@@ -8,18 +8,18 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, KeyId, ProjectId};
-use gatepost_domain::key::{self, Checksum, Secret, Shape};
+use gatepost_domain::key::{self, ChecksumPolicy, KeyFormat, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Project, Status};
-use gatepost_store::act::{CommitAnswer, Loosens};
-use gatepost_store::{Change, Origin, Write};
+use gatepost_store::ops::{CommitOutcome, DisablesChecksum};
+use gatepost_store::{Change, CommitContext, RecordWrite};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::api_keys::NewApiKey;
 use crate::ControlPlane;
-use crate::api::api_keys::input::CreateApiKey;
-use crate::api::members_of;
+use crate::api::allowed_members;
+use crate::api::api_keys::schemas::CreateApiKey;
 use crate::failure::{Failure, Result};
 use crate::members::Members;
 
@@ -30,7 +30,7 @@ const HIDDEN_MASK: &str = "…";
 const MAX_UNKNOWN: usize = 50;
 
 /// The members of a row.
-static MEMBERS: LazyLock<Members> = LazyLock::new(|| members_of::<CreateApiKey>().clone().with("sha256"));
+static MEMBERS: LazyLock<Members> = LazyLock::new(|| allowed_members::<CreateApiKey>().clone().with_any("sha256"));
 
 /// How keys are brought in.
 #[derive(Debug, Clone)]
@@ -38,36 +38,36 @@ pub struct ImportOptions {
     /// The project of keys that name none.
     pub project: Option<String>,
     /// Whether webhooks are told.
-    pub notice: Notice,
+    pub notify: Notify,
     /// Whether anything is written.
-    pub mode: Mode,
+    pub mode: RunMode,
 }
 
 /// Whether webhooks are told of keys that are brought in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum Notify {
     /// They get `api-key.created`.
-    Given,
+    Webhooks,
     /// They get nothing.
-    None,
+    Nobody,
 }
 
 /// Whether anything is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum RunMode {
     /// It is.
-    Real,
+    Apply,
     /// It is only told what would be.
-    Dry,
+    DryRun,
 }
 
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Imported {
+pub enum ImportOutcome {
     /// It was made, or would be.
-    Made,
+    Created,
     /// A key with its value was there before.
-    There,
+    AlreadyExists,
 }
 
 /// Brings keys in, one by one, any number at a time.
@@ -75,12 +75,12 @@ pub struct Importer {
     control_plane: ControlPlane,
     options: ImportOptions,
     projects: Mutex<HashMap<String, Project>>,
-    unknown: UnknownInRows,
+    unknown: UnknownRowMembers,
 }
 
 /// Collects the members of rows that are not known, each once, up to 50.
 #[derive(Debug, Default)]
-pub struct UnknownInRows(Mutex<BTreeMap<String, String>>);
+pub struct UnknownRowMembers(Mutex<BTreeMap<String, String>>);
 
 /// A key as it stands in a file: the members of a create body, and a hash in the place of the value.
 #[derive(Deserialize)]
@@ -91,7 +91,7 @@ struct Row {
 }
 
 /// What is known of a key's value.
-enum Known {
+enum KeySource {
     Value(Secret),
     Sha256([u8; 32]),
 }
@@ -99,7 +99,12 @@ enum Known {
 impl ControlPlane {
     /// Begins to bring keys in.
     pub fn importer(&self, options: ImportOptions) -> Importer {
-        Importer { control_plane: self.clone(), options, projects: Mutex::default(), unknown: UnknownInRows::default() }
+        Importer {
+            control_plane: self.clone(),
+            options,
+            projects: Mutex::default(),
+            unknown: UnknownRowMembers::default(),
+        }
     }
 }
 
@@ -111,37 +116,41 @@ impl std::fmt::Debug for Importer {
 
 impl Importer {
     /// Brings a key in. Repeated, it does nothing: ids come from the value.
-    pub async fn import(&self, row: Value) -> std::result::Result<Imported, Failure> {
-        self.unknown.note(&row)?;
-        let row: Row = serde_json::from_value(row).map_err(|_| wrong_kind())?;
+    pub async fn import(&self, row: Value) -> std::result::Result<ImportOutcome, Failure> {
+        self.unknown.record(&row)?;
+        let row: Row = serde_json::from_value(row).map_err(|_| type_mismatch())?;
         let new = NewApiKey::from(row.new);
-        let known = known(new.fields.key.clone().value(), row.sha256)?;
+        let source = parse_key_source(new.fields.key.clone().into_option(), row.sha256)?;
         let project = self.project(new.project.as_deref()).await?;
         let store = &self.control_plane.store;
-        let (mask, digest) = match &known {
-            Known::Value(value) => (key::mask(value.expose()), store.digest(value.expose())),
-            Known::Sha256(hash) => (HIDDEN_MASK.to_owned(), store.pepper().digest_of_sha256(hash)),
+        let (mask, digest) = match &source {
+            KeySource::Value(value) => (key::mask(value.expose()), store.digest(value.expose())),
+            KeySource::Sha256(hash) => (HIDDEN_MASK.to_owned(), store.pepper().digest_of_sha256(hash)),
         };
-        let id = KeyId::of_value(&digest);
-        let mut key = self.control_plane.key_of(Actor::Operator, &project, new, mask, digest)?;
+        let id = KeyId::from_digest(&digest);
+        let mut key = self.control_plane.build_key(Actor::Operator, &project, new, mask, digest)?;
         key.id = id.clone();
         match self.options.mode {
-            Mode::Dry => self.look(&digest).await,
-            Mode::Real => match self.write(known, id, Write::create(key)).await? {
-                Imported::Made => Ok(Imported::Made),
-                Imported::There => self.look(&digest).await.map(|_| Imported::There),
+            RunMode::DryRun => self.check_existing(&digest).await,
+            RunMode::Apply => match self.write(source, id, RecordWrite::create(key)).await? {
+                ImportOutcome::Created => Ok(ImportOutcome::Created),
+                ImportOutcome::AlreadyExists => {
+                    self.check_existing(&digest).await.map(|_| ImportOutcome::AlreadyExists)
+                }
             },
         }
     }
 
     /// Returns the members of rows that are not known.
-    pub fn unknown(&self) -> &UnknownInRows {
+    pub fn unknown(&self) -> &UnknownRowMembers {
         &self.unknown
     }
 
     /// Whether there is a key with a value. One that nobody can use is no success: the row would say that it can.
-    async fn look(&self, digest: &Digest) -> Result<Imported> {
-        let Some(found) = self.control_plane.store.api_key_by_digest(digest).await? else { return Ok(Imported::Made) };
+    async fn check_existing(&self, digest: &Digest) -> Result<ImportOutcome> {
+        let Some(found) = self.control_plane.store.api_key_by_digest(digest).await? else {
+            return Ok(ImportOutcome::Created);
+        };
         let key = found.record;
         if key.status == Status::Inactive {
             let id = key.id;
@@ -149,27 +158,32 @@ impl Importer {
                 "the key with this value was revoked: PATCH /api-keys/{id}/reactivate lets it be used again"
             )));
         }
-        Ok(Imported::There)
+        Ok(ImportOutcome::AlreadyExists)
     }
 
-    async fn write(&self, known: Known, id: KeyId, write: Write) -> Result<Imported> {
-        let loosens_checksum = match &known {
-            Known::Value(value) if key::shape(value.expose()) != Shape::WrongChecksum => Loosens::No,
-            Known::Value(_) | Known::Sha256(_) => Loosens::Yes,
+    async fn write(&self, source: KeySource, id: KeyId, write: RecordWrite) -> Result<ImportOutcome> {
+        let loosens_checksum = match &source {
+            KeySource::Value(value) if key::key_format(value.expose()) != KeyFormat::WrongChecksum => {
+                DisablesChecksum::No
+            }
+            KeySource::Value(_) | KeySource::Sha256(_) => DisablesChecksum::Yes,
         };
-        let (action, secret) = match (self.options.notice, known) {
-            (Notice::Given, Known::Value(value)) => (Action::ApiKeyCreated, Some(value)),
-            (Notice::Given, Known::Sha256(_)) => (Action::ApiKeyCreated, None),
-            (Notice::None, _) => (Action::ApiKeyImported, None),
+        let (action, secret) = match (self.options.notify, source) {
+            (Notify::Webhooks, KeySource::Value(value)) => (Action::ApiKeyCreated, Some(value)),
+            (Notify::Webhooks, KeySource::Sha256(_)) => (Action::ApiKeyCreated, None),
+            (Notify::Nobody, _) => (Action::ApiKeyImported, None),
         };
-        let event = EventId::of_import(&id);
-        let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret, receipt: None };
-        let origin = Origin { loosens_checksum, ..Origin::default() };
+        let event = EventId::for_import(&id);
+        let change =
+            Change { event, action, actor: Actor::Operator, writes: vec![write], secret, stored_response: None };
+        let origin = CommitContext { disables_checksum: loosens_checksum, ..CommitContext::default() };
         match self.control_plane.send_commit(&change, &origin).await? {
-            CommitAnswer::Committed(_) => Ok(Imported::Made),
-            CommitAnswer::Repeated(_) | CommitAnswer::Stale | CommitAnswer::DigestTaken => Ok(Imported::There),
-            CommitAnswer::StreamFull => Err(Failure::from(ErrorCode::StreamFull)),
-            CommitAnswer::OverBound(kind, bound) => Err(self.control_plane.over_bound(kind, bound)),
+            CommitOutcome::Committed(_) => Ok(ImportOutcome::Created),
+            CommitOutcome::AlreadyCommitted(_) | CommitOutcome::VersionConflict | CommitOutcome::DigestTaken => {
+                Ok(ImportOutcome::AlreadyExists)
+            }
+            CommitOutcome::StreamFull => Err(Failure::from(ErrorCode::StreamFull)),
+            CommitOutcome::AccountLimitExceeded(kind, bound) => Err(self.control_plane.account_full(kind, bound)),
         }
     }
 
@@ -191,20 +205,20 @@ impl Importer {
     }
 }
 
-impl UnknownInRows {
+impl UnknownRowMembers {
     /// Notes the members of a row that are not known.
     ///
     /// # Errors
     /// If there is a list in the place of an object.
-    pub fn note(&self, row: &Value) -> std::result::Result<(), Failure> {
+    pub fn record(&self, row: &Value) -> std::result::Result<(), Failure> {
         let unknown = MEMBERS.unknown_in(row).map_err(|list| Failure::invalid(list.to_string()))?;
         if unknown.is_empty() {
             return Ok(());
         }
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for member in unknown {
-            if noted.len() <= MAX_UNKNOWN {
-                noted.entry(member.path()).or_insert_with(|| member.to_string());
+            if recorded.len() <= MAX_UNKNOWN {
+                recorded.entry(member.path()).or_insert_with(|| member.to_string());
             }
         }
         Ok(())
@@ -212,26 +226,27 @@ impl UnknownInRows {
 
     /// Returns a line for each, with the nearest known member.
     pub fn lines(&self) -> Vec<String> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = (noted.len() > MAX_UNKNOWN).then(|| "there are more unknown members".to_owned());
-        noted.values().take(MAX_UNKNOWN).cloned().chain(rest).collect()
+        let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = (recorded.len() > MAX_UNKNOWN).then(|| "there are more unknown members".to_owned());
+        recorded.values().take(MAX_UNKNOWN).cloned().chain(rest).collect()
     }
 }
 
 /// Says nothing of what was there: that may be a key.
-fn wrong_kind() -> Failure {
+fn type_mismatch() -> Failure {
     Failure::invalid("a member has another type than it has in the body that makes a key")
 }
 
-fn known(value: Option<String>, hash: Option<String>) -> Result<Known> {
+fn parse_key_source(value: Option<String>, hash: Option<String>) -> Result<KeySource> {
     match (value, hash) {
         (Some(value), None) => {
-            key::check_api_key(&value, Checksum::Ignored).map_err(|why| Failure::invalid(format!("key: {why}")))?;
-            Ok(Known::Value(Secret::new(value)))
+            key::check_api_key(&value, ChecksumPolicy::Lenient)
+                .map_err(|why| Failure::invalid(format!("key: {why}")))?;
+            Ok(KeySource::Value(Secret::new(value)))
         }
         (None, Some(text)) => {
             let hash = sha256(&text);
-            hash.map(Known::Sha256).ok_or_else(|| Failure::invalid("sha256: must be 32 bytes in hex or base64"))
+            hash.map(KeySource::Sha256).ok_or_else(|| Failure::invalid("sha256: must be 32 bytes in hex or base64"))
         }
         (None, None) => Err(Failure::invalid("key: is missing, and so is sha256")),
         (Some(_), Some(_)) => Err(Failure::invalid("sha256: a key has a value or a hash, not both")),

@@ -13,16 +13,16 @@ use tokio::time::{Instant, timeout_at};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
-use crate::shares::Place;
+use crate::fair_share::FairSharePermit;
 
 /// Parts of lists that wait for their turn or have it, in one process.
-pub(crate) const MAX_LISTS: usize = 16;
+pub(crate) const MAX_LIST_READS: usize = 16;
 /// Of these, kept for accounts that read none.
-pub(crate) const LISTS_KEPT: usize = 4;
+pub(crate) const RESERVED_LIST_READS: usize = 4;
 /// Records that are read at a time: for so long nobody else has the thread.
-pub(crate) const PART: u32 = 200;
+pub(crate) const PAGE_SIZE: u32 = 200;
 /// How long a list waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Records that a request may ask for at a time. Without `limit` it gets all.
 pub(crate) const MAX_LIMIT: usize = 1000;
@@ -31,13 +31,13 @@ pub(crate) const MAX_OFFSET: usize = 100_000_000;
 /// Records that are searched for one answer that goes on with a cursor: then it ends, whatever it has found.
 pub(crate) const MAX_SEARCHED: usize = 20_000;
 /// Records of the smallest page: so that a short list is seen to end, whatever a filter leaves of it.
-const LEAST_PAGE: usize = 100;
+const MIN_PAGE: usize = 100;
 /// As how many records a page counts that has fewer: to read it costs about as much.
-const LEAST_SEARCHED: usize = 50;
+const MIN_PAGE_COST: usize = 50;
 
 /// Which part of a list a request asks for.
 #[derive(Debug, Default)]
-pub(crate) struct Range {
+pub(crate) struct PageRequest {
     /// The cursor after which it begins.
     pub(crate) after: Option<String>,
     /// How many are left out.
@@ -48,22 +48,22 @@ pub(crate) struct Range {
 
 /// A part of a list.
 #[derive(Debug)]
-pub(crate) struct Part<T> {
+pub(crate) struct ListPage<T> {
     pub(crate) items: Vec<T>,
     /// The cursor to go on with; absent if this is the end.
     pub(crate) next: Option<String>,
 }
 
-impl<T> Part<T> {
-    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> Part<U> {
-        Part { items: self.items.into_iter().map(change).collect(), next: self.next }
+impl<T> ListPage<T> {
+    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> ListPage<U> {
+        ListPage { items: self.items.into_iter().map(change).collect(), next: self.next }
     }
 }
 
 /// What is taken out of a list, page by page of the store.
 #[derive(Debug)]
 pub(crate) struct Selection<T> {
-    taken: Vec<Versioned<T>>,
+    selected: Vec<Versioned<T>>,
     to_skip: usize,
     limit: usize,
     /// Where the next page begins.
@@ -77,7 +77,7 @@ pub(crate) struct Selection<T> {
 enum State {
     Reading,
     /// There may be more.
-    Cut,
+    Truncated,
     /// The list has ended.
     Ended,
 }
@@ -85,42 +85,42 @@ enum State {
 impl<T> Selection<T> {
     /// Begins at a position. Whoever goes on with a cursor knows how to go on: only they are answered before `limit`
     /// is reached.
-    pub(crate) fn new(range: &Range, position: String) -> Self {
-        let max_searched = if range.after.is_some() { MAX_SEARCHED } else { usize::MAX };
-        let limit = range.limit.unwrap_or(usize::MAX);
+    pub(crate) fn new(request: &PageRequest, position: String) -> Self {
+        let max_searched = if request.after.is_some() { MAX_SEARCHED } else { usize::MAX };
+        let limit = request.limit.unwrap_or(usize::MAX);
         let state = if limit == 0 { State::Ended } else { State::Reading };
-        Self { taken: Vec::new(), to_skip: range.offset, limit, position, searched: 0, max_searched, state }
+        Self { selected: Vec::new(), to_skip: request.offset, limit, position, searched: 0, max_searched, state }
     }
 
     /// The same for an answer that always says how to go on.
     pub(crate) fn bounded(limit: usize, position: String) -> Self {
-        let state = if limit == 0 { State::Cut } else { State::Reading };
+        let state = if limit == 0 { State::Truncated } else { State::Reading };
         let max_searched = MAX_SEARCHED;
-        Self { taken: Vec::new(), to_skip: 0, limit, position, searched: 0, max_searched, state }
+        Self { selected: Vec::new(), to_skip: 0, limit, position, searched: 0, max_searched, state }
     }
 
     /// Where the next page begins and how many records it should have; none if nothing more is wanted.
-    pub(crate) fn wants(&self) -> Option<(String, u32)> {
+    pub(crate) fn next_read(&self) -> Option<(String, u32)> {
         if self.state != State::Reading {
             return None;
         }
         // One more than is wanted tells whether there is more. Where a filter lets few pass, whole parts are read.
-        let few = self.to_skip.saturating_add(self.limit - self.taken.len()).saturating_add(1);
-        let size = if self.searched == 0 { few.clamp(LEAST_PAGE, PART as usize) } else { PART as usize };
-        Some((self.position.clone(), u32::try_from(size).unwrap_or(PART)))
+        let few = self.to_skip.saturating_add(self.limit - self.selected.len()).saturating_add(1);
+        let size = if self.searched == 0 { few.clamp(MIN_PAGE, PAGE_SIZE as usize) } else { PAGE_SIZE as usize };
+        Some((self.position.clone(), u32::try_from(size).unwrap_or(PAGE_SIZE)))
     }
 
     /// Takes what is wanted of the page that begins there.
-    pub(crate) fn take(&mut self, page: Page<T>, is_wanted: impl Fn(&T) -> bool) {
-        self.searched += page.items.len().max(LEAST_SEARCHED);
+    pub(crate) fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
+        self.searched += page.items.len().max(MIN_PAGE_COST);
         for (item, position) in page.items.into_iter().zip(page.positions) {
-            if is_wanted(&item.record) {
+            if matches(&item.record) {
                 if self.to_skip > 0 {
                     self.to_skip -= 1;
-                } else if self.taken.len() < self.limit {
-                    self.taken.push(item);
+                } else if self.selected.len() < self.limit {
+                    self.selected.push(item);
                 } else {
-                    self.state = State::Cut;
+                    self.state = State::Truncated;
                     return;
                 }
             }
@@ -131,15 +131,15 @@ impl<T> Selection<T> {
             return;
         };
         self.position = next;
-        if self.taken.len() == self.limit || self.searched >= self.max_searched {
-            self.state = State::Cut;
+        if self.selected.len() == self.limit || self.searched >= self.max_searched {
+            self.state = State::Truncated;
         }
     }
 
     /// What was taken, where it ended, and whether there may be more.
-    pub(crate) fn end(self) -> (Vec<Versioned<T>>, String, Rest) {
-        let rest = if self.state == State::Cut { Rest::More } else { Rest::None };
-        (self.taken, self.position, rest)
+    pub(crate) fn finish(self) -> (Vec<Versioned<T>>, String, Rest) {
+        let rest = if self.state == State::Truncated { Rest::More } else { Rest::None };
+        (self.selected, self.position, rest)
     }
 }
 
@@ -152,27 +152,27 @@ pub(crate) enum Rest {
 
 /// A turn to read a part of a list, over when dropped.
 #[derive(Debug)]
-pub(crate) struct ListTurn {
-    _place: Place,
-    _turn: OwnedSemaphorePermit,
+pub(crate) struct ListPermit {
+    _share: FairSharePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Parts of lists that are worked on at a time: half of the processors at most. However many lists are asked for, the
 /// other half is there for whatever else the process does.
-pub(crate) fn turns() -> usize {
+pub(crate) fn max_list_permits() -> usize {
     (available_parallelism().map_or(1, NonZero::get) / 2).max(1)
 }
 
 impl ControlPlane {
     /// A turn to read a part of a list and to write it out.
-    pub(crate) async fn list_turn(&self, caller: &Caller) -> Result<ListTurn> {
-        let until = Instant::now() + PATIENCE;
-        if let Some(place) = self.lists.take(&caller.account, PATIENCE).await
-            && let Ok(Ok(turn)) = timeout_at(until, Arc::clone(&self.list_turns).acquire_owned()).await
+    pub(crate) async fn acquire_list_permit(&self, caller: &Caller) -> Result<ListPermit> {
+        let until = Instant::now() + PERMIT_TIMEOUT;
+        if let Some(share) = self.list_reads.acquire(&caller.account, PERMIT_TIMEOUT).await
+            && let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.list_permits).acquire_owned()).await
         {
-            return Ok(ListTurn { _place: place, _turn: turn });
+            return Ok(ListPermit { _share: share, _permit: permit });
         }
-        self.metrics.no_place("lists");
+        self.metrics.count_no_permit("lists");
         Err(Failure::refused(ErrorCode::Overloaded, "too many lists are being read: try again later"))
     }
 
@@ -181,34 +181,34 @@ impl ControlPlane {
         &self,
         caller: &Caller,
         list: &str,
-        range: &Range,
+        page_request: &PageRequest,
         page: impl Fn(String, u32) -> F,
-        is_wanted: impl Fn(&T) -> bool,
-    ) -> Result<Part<T>>
+        matches: impl Fn(&T) -> bool,
+    ) -> Result<ListPage<T>>
     where
         F: Future<Output = gatepost_store::Result<Page<T>>>,
     {
         let list = format!("{list}/{}", caller.account);
-        let mut selection = Selection::new(range, self.position_of(&list, range.after.as_deref())?);
-        while let Some((position, size)) = selection.wants() {
-            let _turn = self.list_turn(caller).await?;
-            selection.take(page(position, size).await?, &is_wanted);
+        let mut selection = Selection::new(page_request, self.decode_cursor(&list, page_request.after.as_deref())?);
+        while let Some((position, size)) = selection.next_read() {
+            let _permit = self.acquire_list_permit(caller).await?;
+            selection.add_page(page(position, size).await?, &matches);
         }
-        self.part(&list, selection).map(|part| part.map(|found| found.record))
+        self.list_page(&list, selection).map(|part| part.map(|found| found.record))
     }
 
     /// What was selected from a list, with the cursor to go on with.
-    pub(crate) fn part<T>(&self, list: &str, selection: Selection<T>) -> Result<Part<Versioned<T>>> {
-        let (items, position, rest) = selection.end();
+    pub(crate) fn list_page<T>(&self, list: &str, selection: Selection<T>) -> Result<ListPage<Versioned<T>>> {
+        let (items, position, rest) = selection.finish();
         let next = match rest {
             Rest::More => Some(self.store.seal_cursor(list, &position)?),
             Rest::None => None,
         };
-        Ok(Part { items, next })
+        Ok(ListPage { items, next })
     }
 
     /// The position behind a cursor of a list; its start without one.
-    pub(crate) fn position_of(&self, list: &str, after: Option<&str>) -> Result<String> {
+    pub(crate) fn decode_cursor(&self, list: &str, after: Option<&str>) -> Result<String> {
         let Some(after) = after else { return Ok(String::new()) };
         let foreign = "after: is no cursor of this list: send one as the answer before gave it, with the same project, or \
                        leave it out to begin anew";
@@ -220,7 +220,7 @@ impl ControlPlane {
 mod tests {
     use gatepost_domain::id::EventId;
     use gatepost_domain::time::Version;
-    use gatepost_store::{Unknown, os_rng};
+    use gatepost_store::{UnknownFields, os_rng};
 
     use super::*;
 
@@ -231,7 +231,7 @@ mod tests {
             version: Version::ZERO,
             event: EventId::generate(&mut os_rng()),
             first_used_at: None,
-            unknown: Unknown::default(),
+            unknown: UnknownFields::default(),
         };
         let positions: Vec<String> = numbers.clone().map(|number| number.to_string()).collect();
         let next = positions.last().filter(|_| has_more).cloned();
@@ -239,39 +239,39 @@ mod tests {
     }
 
     fn ended(selection: Selection<u32>) -> (Vec<u32>, String, Rest) {
-        let (taken, position, rest) = selection.end();
-        (taken.into_iter().map(|taken| taken.record).collect(), position, rest)
+        let (selected, position, rest) = selection.finish();
+        (selected.into_iter().map(|taken| taken.record).collect(), position, rest)
     }
 
     fn selection(after: Option<&str>, offset: usize, limit: Option<usize>) -> Selection<u32> {
-        let range = Range { after: after.map(str::to_owned), offset, limit };
-        Selection::new(&range, String::new())
+        let request = PageRequest { after: after.map(str::to_owned), offset, limit };
+        Selection::new(&request, String::new())
     }
 
     #[test]
-    fn a_list_is_cut_behind_the_last_that_was_taken_if_another_is_wanted() {
+    fn page_ends_after_the_last_item_and_reports_more() {
         let mut even = selection(None, 1, Some(2));
-        assert_eq!(even.wants(), Some((String::new(), LEAST_PAGE as u32)));
-        even.take(page(0..8, false), |number| number % 2 == 0);
+        assert_eq!(even.next_read(), Some((String::new(), MIN_PAGE as u32)));
+        even.add_page(page(0..8, false), |number| number % 2 == 0);
         // 5 is not wanted, so it need not be looked at again.
         assert_eq!(ended(even), (vec![2, 4], "5".to_owned(), Rest::More));
         let mut all = selection(None, 0, Some(8));
-        all.take(page(0..8, false), |_| true);
+        all.add_page(page(0..8, false), |_| true);
         assert_eq!(ended(all), ((0..8).collect(), "7".to_owned(), Rest::None));
         let mut all = selection(None, 0, Some(8));
-        all.take(page(0..8, true), |_| true);
+        all.add_page(page(0..8, true), |_| true);
         assert_eq!(ended(all), ((0..8).collect(), "7".to_owned(), Rest::More));
     }
 
     #[test]
-    fn only_an_answer_that_goes_on_ends_where_it_has_found_little() {
+    fn only_a_resumable_response_stops_at_the_search_limit() {
         let search = |mut selection: Selection<u32>, pages: u32| {
             let mut read = 0;
-            while selection.wants().is_some() && read < pages {
-                selection.take(page(1000 * read..1000 * (read + 1), true), |number| *number == 5);
+            while selection.next_read().is_some() && read < pages {
+                selection.add_page(page(1000 * read..1000 * (read + 1), true), |number| *number == 5);
                 read += 1;
             }
-            (read, selection.end().2)
+            (read, selection.finish().2)
         };
         let whole = MAX_SEARCHED as u32 / 1000;
         assert_eq!(search(selection(None, 0, Some(2)), 2 * whole), (2 * whole, Rest::None));
@@ -279,18 +279,18 @@ mod tests {
         assert_eq!(search(Selection::bounded(2, String::new()), 2 * whole), (whole, Rest::More));
         let mut nothing = Selection::<u32>::bounded(2, String::new());
         let mut pages = 0;
-        while nothing.wants().is_some() {
-            nothing.take(Page { next: Some(pages.to_string()), ..page(0..0, true) }, |_| true);
+        while nothing.next_read().is_some() {
+            nothing.add_page(Page { next: Some(pages.to_string()), ..page(0..0, true) }, |_| true);
             pages += 1;
         }
-        assert_eq!(pages, MAX_SEARCHED / LEAST_SEARCHED, "pages without records cost as well");
+        assert_eq!(pages, MAX_SEARCHED / MIN_PAGE_COST, "pages without records cost as well");
     }
 
     #[test]
-    fn nothing_is_read_for_nothing() {
+    fn limit_zero_reads_nothing() {
         let none = selection(None, 0, Some(0));
-        assert_eq!(none.wants(), None);
-        assert_eq!(none.end().2, Rest::None);
-        assert_eq!(selection(None, 5, None).wants().unwrap().1, PART);
+        assert_eq!(none.next_read(), None);
+        assert_eq!(none.finish().2, Rest::None);
+        assert_eq!(selection(None, 5, None).next_read().unwrap().1, PAGE_SIZE);
     }
 }

@@ -5,9 +5,9 @@ use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Status};
-use gatepost_store::{MAX_PAGE, Write, os_rng};
+use gatepost_store::{MAX_PAGE, RecordWrite, os_rng};
 
-use super::access_keys::Wanted;
+use super::access_keys::AccessKeySpec;
 use crate::ControlPlane;
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
@@ -30,20 +30,20 @@ pub struct NewAccessKey {
 
 /// An access key with its value, which is told only now.
 #[derive(Debug, Clone)]
-pub struct Created {
+pub struct CreatedAccessKey {
     /// Its record.
     pub access_key: AccessKey,
     /// Its value.
     pub secret: Secret,
     /// What was done for it.
-    pub account_was: AccountWas,
+    pub account_outcome: AccountOutcome,
 }
 
 /// The account of an access key that the operator has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountWas {
+pub enum AccountOutcome {
     /// It was there before.
-    There,
+    Existing,
     /// It was made, the first one of the store.
     First,
     /// It was made beside others: from now on every route of a gateway must name its projects.
@@ -51,40 +51,40 @@ pub enum AccountWas {
 }
 
 /// Where an access key shall belong.
-enum Place {
-    There(AccountId),
-    New(Box<Account>, AccountWas),
+enum AccountLookup {
+    Existing(AccountId),
+    New(Box<Account>, AccountOutcome),
 }
 
 impl ControlPlane {
     /// Makes an access key for the operator, and its account where there is none of that name, in one change.
-    pub async fn create_access_key(&self, new: NewAccessKey) -> std::result::Result<Created, Failure> {
-        self.create_access_key_with(&key::generate_access_key(&mut os_rng()), &new).await
+    pub async fn create_access_key(&self, new: NewAccessKey) -> std::result::Result<CreatedAccessKey, Failure> {
+        self.create_access_key_from_secret(&key::generate_access_key(&mut os_rng()), &new).await
     }
 
     /// The same with a value that was drawn before, so that it can be kept before it counts.
-    pub async fn create_access_key_with(
+    pub async fn create_access_key_from_secret(
         &self,
         secret: &Secret,
         new: &NewAccessKey,
-    ) -> std::result::Result<Created, Failure> {
+    ) -> std::result::Result<CreatedAccessKey, Failure> {
         for _ in 0..MAX_TRIES {
-            let place = self.place_of(new.account_name.as_deref()).await?;
-            let (id, account, account_was) = match place {
-                Place::There(id) => (id, None, AccountWas::There),
-                Place::New(account, was) => (account.id.clone(), Some(account), was),
+            let lookup = self.look_up_account(new.account_name.as_deref()).await?;
+            let (id, account, account_outcome) = match lookup {
+                AccountLookup::Existing(id) => (id, None, AccountOutcome::Existing),
+                AccountLookup::New(account, outcome) => (account.id.clone(), Some(account), outcome),
             };
-            let project = self.project_of(new.project.as_deref(), &id).await?;
-            let wanted = Wanted { account: id, project, role: new.role, name: new.name.clone(), expires_at: None };
-            let access_key = self.access_key_with(secret, wanted, Actor::Operator)?;
-            let (action, told) = match &account {
+            let project = self.find_project(new.project.as_deref(), &id).await?;
+            let spec = AccessKeySpec { account: id, project, role: new.role, name: new.name.clone(), expires_at: None };
+            let access_key = self.access_key_from_secret(secret, spec, Actor::Operator)?;
+            let (action, event_secret) = match &account {
                 Some(_) => (Action::AccountCreated, None),
                 None => (Action::AccessKeyCreated, Some(secret.clone())),
             };
-            let writes = account.into_iter().map(|account| Write::create(*account));
-            let writes = writes.chain([Write::create(access_key.clone())]).collect();
-            if let Committed::At(_) = self.commit(action, &Actor::Operator, writes, told).await? {
-                return Ok(Created { access_key, secret: secret.clone(), account_was });
+            let writes = account.into_iter().map(|account| RecordWrite::create(*account));
+            let writes = writes.chain([RecordWrite::create(access_key.clone())]).collect();
+            if let Committed::At(_) = self.commit(action, &Actor::Operator, writes, event_secret).await? {
+                return Ok(CreatedAccessKey { access_key, secret: secret.clone(), account_outcome });
             }
         }
         Err(too_contended())
@@ -99,9 +99,9 @@ impl ControlPlane {
             if found.record.status == Status::Inactive {
                 return Ok(());
             }
-            let stamps = found.record.stamps.touched(self.now(), Actor::Operator);
+            let stamps = found.record.stamps.updated(self.now(), Actor::Operator);
             let revoked = AccessKey { status: Status::Inactive, stamps, ..found.record.clone() };
-            let writes = vec![Write::replace(found, revoked)];
+            let writes = vec![RecordWrite::replace(found, revoked)];
             if let Committed::At(_) = self.commit(Action::AccessKeyDeleted, &Actor::Operator, writes, None).await? {
                 return Ok(());
             }
@@ -134,12 +134,12 @@ impl ControlPlane {
     }
 
     /// The account of a name or an id. Tenants choose their names, so one name may stand for several.
-    async fn place_of(&self, name: Option<&str>) -> Result<Place> {
+    async fn look_up_account(&self, name: Option<&str>) -> Result<AccountLookup> {
         let accounts = self.active_accounts().await?;
         let is_named = |account: &&Account| name.is_none_or(|name| account.name == name || account.id.as_str() == name);
         let found: Vec<&Account> = accounts.iter().filter(is_named).collect();
         let name = match (found.as_slice(), name) {
-            ([only], _) => return Ok(Place::There(only.id.clone())),
+            ([only], _) => return Ok(AccountLookup::Existing(only.id.clone())),
             ([], Some(name)) if AccountId::parse(name).is_ok() => {
                 return Err(Failure::refused(ErrorCode::NotFound, format!("there is no account {name}")));
             }
@@ -150,17 +150,19 @@ impl ControlPlane {
                 return Err(Failure::invalid("there are several accounts of this name: name one by its id"));
             }
         };
-        let mut account = self.new_account(Some(name.to_owned()), Actor::Operator)?;
-        let of_name = AccountId::of_name(name);
+        let mut account = self.build_account(Some(name.to_owned()), Actor::Operator)?;
+        let of_name = AccountId::from_name(name);
         match self.store.account(&of_name).await?.map(|found| found.record) {
             None => account.id = of_name,
             // Somebody was faster.
-            Some(made) if made.name == name && made.status == Status::Active => return Ok(Place::There(made.id)),
+            Some(made) if made.name == name && made.status == Status::Active => {
+                return Ok(AccountLookup::Existing(made.id));
+            }
             // It was made under this name, and keeps its id under another one or when it is shut off.
             Some(_) => {}
         }
-        let was = if accounts.is_empty() { AccountWas::First } else { AccountWas::Added };
-        Ok(Place::New(Box::new(account), was))
+        let outcome = if accounts.is_empty() { AccountOutcome::First } else { AccountOutcome::Added };
+        Ok(AccountLookup::New(Box::new(account), outcome))
     }
 
     async fn active_accounts(&self) -> Result<Vec<Account>> {
@@ -176,7 +178,7 @@ impl ControlPlane {
         }
     }
 
-    async fn project_of(&self, named: Option<&str>, account: &AccountId) -> Result<Option<ProjectId>> {
+    async fn find_project(&self, named: Option<&str>, account: &AccountId) -> Result<Option<ProjectId>> {
         let Some(named) = named else { return Ok(None) };
         let not_found = || Failure::refused(ErrorCode::NotFound, format!("there is no project {named} in the account"));
         let id = ProjectId::parse(named).map_err(|_| not_found())?;

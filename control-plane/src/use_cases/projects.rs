@@ -6,17 +6,17 @@ use gatepost_domain::key::Env;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Project, Stamps, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::{Versioned, Write, os_rng};
+use gatepost_store::{RecordWrite, Versioned, os_rng};
 
-use super::copies::{must_stay, next_status};
-use super::given::Given;
-use super::lists::{PART, Part, Range};
+use super::lists::{ListPage, PAGE_SIZE, PageRequest};
+use super::patch::Patch;
 use super::text;
+use super::update_rules::{check_unchanged, next_status};
 use crate::ControlPlane;
-use crate::caller::{Caller, Sight};
+use crate::caller::{Caller, Visibility};
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
-use crate::request;
+use crate::request_context;
 
 /// A project to be made.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct NewProject {
 /// A change of a project as a caller asks for it, perhaps as a copy of the whole project.
 #[derive(Debug, Default)]
 pub(crate) struct ProjectChange {
-    pub(crate) name: Given<String>,
+    pub(crate) name: Patch<String>,
     pub(crate) status: Option<Status>,
     pub(crate) account: Option<String>,
     pub(crate) env: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) struct ProjectChange {
 
 /// A project, and the version at which it is so.
 #[derive(Debug)]
-pub(crate) struct ProjectAt {
+pub(crate) struct CommittedProject {
     pub(crate) project: Project,
     pub(crate) version: Version,
 }
@@ -45,19 +45,19 @@ pub(crate) struct ProjectAt {
 impl ControlPlane {
     /// Makes a project in the caller's account.
     pub(crate) async fn create_project(&self, caller: &Caller, new: NewProject) -> Result<Project> {
-        caller.may_write()?;
-        caller.sees_account()?;
-        caller.check_account(new.account.as_deref())?;
+        caller.require_write()?;
+        caller.require_account_scope()?;
+        caller.require_own_account(new.account.as_deref())?;
         let env = new.env.as_deref().ok_or_else(|| Failure::invalid("env: is missing; it is live or test"))?;
         let project = Project {
             id: ProjectId::generate(&mut os_rng()),
             account: caller.account.clone(),
-            name: text::name(new.name)?,
+            name: text::parse_name(new.name)?,
             env: Env::parse(env).ok_or_else(|| Failure::invalid("env: must be live or test"))?,
             status: Status::Active,
             stamps: Stamps::new(self.now(), caller.actor()),
         };
-        let writes = vec![Write::create(project.clone())];
+        let writes = vec![RecordWrite::create(project.clone())];
         match self.commit(Action::ProjectCreated, &caller.actor(), writes, None).await? {
             Committed::At(_) => Ok(project),
             Committed::Stale => Err(too_contended()),
@@ -69,11 +69,11 @@ impl ControlPlane {
         &self,
         caller: &Caller,
         account: Option<&str>,
-        range: &Range,
-    ) -> Result<Part<Project>> {
-        caller.check_account(account)?;
+        page_request: &PageRequest,
+    ) -> Result<ListPage<Project>> {
+        caller.require_own_account(account)?;
         let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
-        self.read_list(caller, "projects", range, page, |project| is_listed(caller, project)).await
+        self.read_list(caller, "projects", page_request, page, |project| is_listed(caller, project)).await
     }
 
     /// All of them, each with its position in the list.
@@ -81,7 +81,7 @@ impl ControlPlane {
         let mut projects = Vec::new();
         let mut after = String::new();
         loop {
-            let page = self.store.projects(&caller.account, &after, PART).await?;
+            let page = self.store.projects(&caller.account, &after, PAGE_SIZE).await?;
             let found = page.positions.into_iter().zip(page.items.into_iter().map(|found| found.record));
             projects.extend(found.filter(|(_, project)| is_listed(caller, project)));
             match page.next {
@@ -96,33 +96,38 @@ impl ControlPlane {
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such project");
         let id = ProjectId::parse(id).map_err(|_| not_found())?;
         let found = self.store.project(&id).await?.ok_or_else(not_found)?;
-        match caller.sees(&found.record.account, &found.record.id) {
-            Sight::Seen => {
-                request::saw(id.as_str(), found.version)?;
+        match caller.visibility(&found.record.account, &found.record.id) {
+            Visibility::Visible => {
+                request_context::check_version(id.as_str(), found.version)?;
                 Ok(found)
             }
-            Sight::Hidden => Err(not_found()),
+            Visibility::Hidden => Err(not_found()),
         }
     }
 
     /// Gives a project another name, or ends it as deleting it does. All else is fixed for its life.
-    pub(crate) async fn update_project(&self, caller: &Caller, id: &str, change: &ProjectChange) -> Result<ProjectAt> {
-        caller.may_write()?;
-        let name = text::changed_name(&change.name, change.status)?;
+    pub(crate) async fn update_project(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: &ProjectChange,
+    ) -> Result<CommittedProject> {
+        caller.require_write()?;
+        let name = text::parse_changed_name(&change.name, change.status)?;
         self.change_project(caller, id, |found| {
-            must_stay("accountId", change.account.as_deref(), found.account.as_str())?;
-            must_stay("env", change.env.as_deref(), found.env.as_str())?;
-            let way_back =
+            check_unchanged("accountId", change.account.as_deref(), found.account.as_str())?;
+            check_unchanged("env", change.env.as_deref(), found.env.as_str())?;
+            let reactivation_hint =
                 || "the project was deleted, for good: only keys and access keys have a /reactivate".to_owned();
-            let status = next_status(found.status, change.status, way_back)?;
+            let status = next_status(found.status, change.status, reactivation_hint)?;
             if status != found.status {
-                caller.sees_account()?;
+                caller.require_account_scope()?;
             }
             if name.is_none() && status == found.status {
                 return Ok(None);
             }
             if found.status == Status::Inactive && name.as_ref().is_some_and(|name| *name != found.name) {
-                return Err(deleted());
+                return Err(project_deleted());
             }
             let action = if status == found.status { Action::ProjectUpdated } else { Action::ProjectDeleted };
             let name = name.clone().unwrap_or_else(|| found.name.clone());
@@ -134,13 +139,13 @@ impl ControlPlane {
     /// Shuts a project off, and with it all its keys, by one change. Answers the version at which they are, also
     /// if they were before.
     pub(crate) async fn deactivate_project(&self, caller: &Caller, id: &str) -> Result<Version> {
-        caller.may_write()?;
-        let ended = self.change_project(caller, id, |found| {
-            caller.sees_account()?;
-            let off = || (Action::ProjectDeleted, Project { status: Status::Inactive, ..found.clone() });
-            Ok((found.status == Status::Active).then(off))
+        caller.require_write()?;
+        let deactivated = self.change_project(caller, id, |found| {
+            caller.require_account_scope()?;
+            let deactivate = || (Action::ProjectDeleted, Project { status: Status::Inactive, ..found.clone() });
+            Ok((found.status == Status::Active).then(deactivate))
         });
-        ended.await.map(|ended| ended.version)
+        deactivated.await.map(|ended| ended.version)
     }
 
     /// Reads a project, changes it and writes it, again while others are faster; none leaves it as it is.
@@ -149,20 +154,20 @@ impl ControlPlane {
         caller: &Caller,
         id: &str,
         change: impl Fn(&Project) -> Result<Option<(Action, Project)>>,
-    ) -> Result<ProjectAt> {
+    ) -> Result<CommittedProject> {
         for _ in 0..MAX_TRIES {
             let found = self.project(caller, id).await?;
             let Some((action, changed)) = change(&found.record)? else {
-                match self.standing(&found).await? {
-                    Committed::At(version) => return Ok(ProjectAt { project: found.record, version }),
+                match self.confirm_unchanged(&found).await? {
+                    Committed::At(version) => return Ok(CommittedProject { project: found.record, version }),
                     Committed::Stale => continue,
                 }
             };
-            let stamps = found.record.stamps.touched(self.now(), caller.actor());
+            let stamps = found.record.stamps.updated(self.now(), caller.actor());
             let project = Project { stamps, ..changed };
-            let writes = vec![Write::replace(found, project.clone())];
+            let writes = vec![RecordWrite::replace(found, project.clone())];
             if let Committed::At(version) = self.commit(action, &caller.actor(), writes, None).await? {
-                return Ok(ProjectAt { project, version });
+                return Ok(CommittedProject { project, version });
             }
         }
         Err(too_contended())
@@ -172,7 +177,7 @@ impl ControlPlane {
     /// revoked and deleted.
     pub(crate) async fn refuse_if_deleted(&self, project: &ProjectId) -> Result<()> {
         match self.store.project(project).await?.map(|found| found.record.status) {
-            Some(Status::Inactive) => Err(deleted()),
+            Some(Status::Inactive) => Err(project_deleted()),
             Some(Status::Active) | None => Ok(()),
         }
     }
@@ -189,9 +194,9 @@ impl ControlPlane {
 }
 
 fn is_listed(caller: &Caller, project: &Project) -> bool {
-    project.status == Status::Active && caller.sees(&project.account, &project.id) == Sight::Seen
+    project.status == Status::Active && caller.visibility(&project.account, &project.id) == Visibility::Visible
 }
 
-fn deleted() -> Failure {
+fn project_deleted() -> Failure {
     Failure::refused(ErrorCode::Conflict, "the project was deleted, for good: what is in it cannot be changed any more")
 }

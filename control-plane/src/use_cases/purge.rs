@@ -6,17 +6,17 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::AccountId;
 use gatepost_domain::record::{Actor, ApiKey, Project, Record, Status};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{Format, MAX_PAGE, Versioned, Write};
+use gatepost_store::{Format, MAX_PAGE, RecordWrite, Versioned};
 use serde::{Deserialize, Serialize};
 
-use super::import::Mode;
+use super::import::RunMode;
 use crate::ControlPlane;
 use crate::commit::Committed;
 use crate::failure::{Failure, Result};
 
 /// What a purge did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Purged {
+pub struct PurgeReport {
     /// API keys.
     pub api_keys: Tally,
     /// Access keys. In a store that gatepost 0.1 can read they stay.
@@ -33,29 +33,29 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, outcome: Outcome) {
+    fn add(&mut self, outcome: Removal) {
         self.seen += 1;
-        self.removed += u64::from(outcome == Outcome::Removed);
+        self.removed += u64::from(outcome == Removal::Removed);
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum Removal {
     Removed,
-    Stays,
+    Retained,
 }
 
 /// Which records go.
 #[derive(Debug, Clone, Copy)]
-struct Rule {
+struct PurgeRule {
     inactive_for: Duration,
-    mode: Mode,
+    mode: RunMode,
 }
 
 impl ControlPlane {
     /// Removes the keys and access keys of all accounts that were shut off so long ago, also with their project.
-    pub async fn purge(&self, inactive_for: Duration, mode: Mode) -> std::result::Result<Purged, Failure> {
-        let (rule, mut purged, mut after) = (Rule { inactive_for, mode }, Purged::default(), String::new());
+    pub async fn purge(&self, inactive_for: Duration, mode: RunMode) -> std::result::Result<PurgeReport, Failure> {
+        let (rule, mut purged, mut after) = (PurgeRule { inactive_for, mode }, PurgeReport::default(), String::new());
         loop {
             let page = self.store.accounts(&after, MAX_PAGE).await?;
             for account in &page.items {
@@ -84,13 +84,13 @@ impl ControlPlane {
         }
     }
 
-    async fn purge_project(&self, project: &Project, rule: Rule, tally: &mut Tally) -> Result<()> {
+    async fn purge_project(&self, project: &Project, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
         let mut after = String::new();
         loop {
             let page = self.store.api_keys(&project.id, &after, MAX_PAGE).await?;
             for key in page.items {
                 let inactive_since = inactive_since(&key.record, project);
-                tally.add(self.remove_if_old(key, Action::ApiKeyPurged, inactive_since, rule).await?);
+                tally.add(self.remove_if_expired(key, Action::ApiKeyPurged, inactive_since, rule).await?);
             }
             match page.next {
                 Some(next) => after = next,
@@ -99,7 +99,7 @@ impl ControlPlane {
         }
     }
 
-    async fn purge_access_keys(&self, account: &AccountId, rule: Rule, tally: &mut Tally) -> Result<()> {
+    async fn purge_access_keys(&self, account: &AccountId, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
         // Gatepost 0.1 does not know the change.
         if self.store.read_format().await? < Format::SEALED_WEBHOOKS {
             return Ok(());
@@ -109,7 +109,7 @@ impl ControlPlane {
             let page = self.store.access_keys(account, &after, MAX_PAGE).await?;
             for key in page.items {
                 let inactive_since = (key.record.status == Status::Inactive).then_some(key.record.stamps.updated_at);
-                tally.add(self.remove_if_old(key, Action::AccessKeyPurged, inactive_since, rule).await?);
+                tally.add(self.remove_if_expired(key, Action::AccessKeyPurged, inactive_since, rule).await?);
             }
             match page.next {
                 Some(next) => after = next,
@@ -119,20 +119,20 @@ impl ControlPlane {
     }
 
     /// What somebody has changed meanwhile stays.
-    async fn remove_if_old<T: Into<Record>>(
+    async fn remove_if_expired<T: Into<Record>>(
         &self,
         found: Versioned<T>,
         action: Action,
         inactive_since: Option<Timestamp>,
-        rule: Rule,
-    ) -> Result<Outcome> {
-        let is_old = inactive_since.is_some_and(|since| rule.inactive_for < self.now().since(since));
-        match (is_old, rule.mode) {
-            (false, _) => Ok(Outcome::Stays),
-            (true, Mode::Dry) => Ok(Outcome::Removed),
-            (true, Mode::Real) => {
-                let committed = self.commit(action, &Actor::Operator, vec![Write::remove(found)], None).await?;
-                Ok(if committed == Committed::Stale { Outcome::Stays } else { Outcome::Removed })
+        rule: PurgeRule,
+    ) -> Result<Removal> {
+        let is_expired = inactive_since.is_some_and(|since| rule.inactive_for < self.now().since(since));
+        match (is_expired, rule.mode) {
+            (false, _) => Ok(Removal::Retained),
+            (true, RunMode::DryRun) => Ok(Removal::Removed),
+            (true, RunMode::Apply) => {
+                let committed = self.commit(action, &Actor::Operator, vec![RecordWrite::remove(found)], None).await?;
+                Ok(if committed == Committed::Stale { Removal::Retained } else { Removal::Removed })
             }
         }
     }

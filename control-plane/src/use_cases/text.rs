@@ -3,7 +3,7 @@
 use gatepost_domain::record::Status;
 use gatepost_domain::time::Timestamp;
 
-use super::given::Given;
+use super::patch::Patch;
 use crate::failure::{Failure, Result};
 
 /// Characters of a name or of a caller's own id.
@@ -12,36 +12,36 @@ pub(super) const MAX_TEXT_CHARS: usize = 256;
 const MAX_USER_AGENT_CHARS: usize = 1024;
 
 /// A name: not empty, not too long, no control characters.
-pub(super) fn name(text: Option<String>) -> Result<String> {
+pub(super) fn parse_name(text: Option<String>) -> Result<String> {
     let text = text.ok_or_else(|| Failure::invalid("name: is missing"))?;
     if text.trim().is_empty() {
         return Err(Failure::invalid("name: must not be empty"));
     }
-    checked("name", text)
+    check_text("name", text)
 }
 
 /// Returns the new name of a resource of which only name and status can change; none if it keeps its own.
-pub(super) fn changed_name(asked: &Given<String>, status: Option<Status>) -> Result<Option<String>> {
-    match (asked, status) {
-        (Given::Value(asked), _) => name(Some(asked.clone())).map(Some),
-        (Given::Absent, Some(_)) => Ok(None),
-        (Given::Absent, None) => name(None).map(Some),
-        (Given::Null, _) => Err(Failure::invalid("name: must not be empty")),
+pub(super) fn parse_changed_name(requested: &Patch<String>, status: Option<Status>) -> Result<Option<String>> {
+    match (requested, status) {
+        (Patch::Value(requested), _) => parse_name(Some(requested.clone())).map(Some),
+        (Patch::Absent, Some(_)) => Ok(None),
+        (Patch::Absent, None) => parse_name(None).map(Some),
+        (Patch::Null, _) => Err(Failure::invalid("name: must not be empty")),
     }
 }
 
 /// A text that may be absent.
-pub(super) fn optional(field: &str, text: Option<String>) -> Result<Option<String>> {
-    text.map(|text| checked(field, text)).transpose()
+pub(super) fn check_optional_text(field: &str, text: Option<String>) -> Result<Option<String>> {
+    text.map(|text| check_text(field, text)).transpose()
 }
 
 /// A text that a browser chose: what is too long is cut, and control characters are left out.
-pub(super) fn cut(text: Option<String>) -> Option<String> {
+pub(super) fn truncate_user_agent(text: Option<String>) -> Option<String> {
     text.map(|text| text.chars().filter(|one| !one.is_control()).take(MAX_USER_AGENT_CHARS).collect())
 }
 
 /// A text: not too long, no control characters.
-pub(super) fn checked(field: &str, text: String) -> Result<String> {
+pub(super) fn check_text(field: &str, text: String) -> Result<String> {
     if text.chars().count() > MAX_TEXT_CHARS {
         return Err(Failure::invalid(format!("{field}: has more than {MAX_TEXT_CHARS} characters")));
     }
@@ -52,6 +52,6 @@ pub(super) fn checked(field: &str, text: String) -> Result<String> {
 }
 
 /// A moment.
-pub(super) fn moment(member: &str, text: &str) -> Result<Timestamp> {
+pub(super) fn parse_timestamp(member: &str, text: &str) -> Result<Timestamp> {
     Timestamp::parse(text).map_err(|error| Failure::invalid(format!("{member}: {error}")))
 }

@@ -11,11 +11,11 @@ use gatepost_domain::record::Role;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::fixture::{Caller, Fixture, answer, code, text};
-use table::{KINDS, Kind, ROWS, Row};
+use crate::fixture::{Caller, Fixture, code, execute, text};
+use table::{CALLER_KINDS, CallerKind, ROWS, Row};
 
 /// What the table's requests are about: an account with all that can be in it.
-struct World {
+struct TestAccount {
     name: String,
     account: String,
     project: String,
@@ -26,18 +26,18 @@ struct World {
     access_key: String,
 }
 
-impl World {
+impl TestAccount {
     async fn new(fixture: &Fixture, name: String) -> Self {
         let admin = fixture.caller(&name, None, Role::Admin).await;
         let (_, accounts) = admin.get("/accounts").await;
-        let (project, other_project) = (admin.project().await, admin.project().await);
+        let (project, other_project) = (admin.create_project().await, admin.create_project().await);
         let hook =
             json!({"name": "w", "url": "http://127.0.0.1:9/", "topics": ["api-key.created"], "projectId": project});
         let (_, webhook) = admin.post("/webhooks", hook).await;
         let (_, access_key) = admin.post("/access-keys", json!({"name": "a", "projectId": project})).await;
         Self {
             account: text(&accounts[0], "id"),
-            key: admin.key(&project, json!({})).await,
+            key: admin.create_key(&project, json!({})).await,
             webhook: text(&webhook, "id"),
             access_key: text(&access_key, "id"),
             project,
@@ -55,29 +55,29 @@ impl World {
             Some("access-keys") => &self.access_key,
             _ => &key,
         };
-        self.filled(&row.path.replace("{id}", subject).replace("{key}", subject))
+        self.fill_placeholders(&row.path.replace("{id}", subject).replace("{key}", subject))
     }
 
-    fn filled(&self, text: &str) -> String {
+    fn fill_placeholders(&self, text: &str) -> String {
         let key = self.key["key"].as_str().unwrap();
         text.replace("ACCOUNT", &self.account).replace("PROJECT", &self.project).replace("KEY", key)
     }
 
-    async fn caller<'a>(&self, fixture: &'a Fixture, kind: Kind) -> Option<Caller<'a>> {
+    async fn caller<'a>(&self, fixture: &'a Fixture, kind: CallerKind) -> Option<Caller<'a>> {
         let (account, project, role) = match kind {
-            Kind::Nobody => return None,
-            Kind::Revoked | Kind::Admin => (self.name.as_str(), None, Role::Admin),
-            Kind::User => (self.name.as_str(), None, Role::User),
-            Kind::Viewer => (self.name.as_str(), None, Role::Viewer),
-            Kind::ProjectAdmin => (self.name.as_str(), Some(&self.project), Role::Admin),
-            Kind::ProjectUser => (self.name.as_str(), Some(&self.project), Role::User),
-            Kind::ProjectViewer => (self.name.as_str(), Some(&self.project), Role::Viewer),
-            Kind::Neighbour => (self.name.as_str(), Some(&self.other_project), Role::Admin),
-            Kind::Stranger => ("stranger", None, Role::Admin),
-            Kind::Operator => ("operator", None, Role::Admin),
+            CallerKind::Anonymous => return None,
+            CallerKind::Revoked | CallerKind::Admin => (self.name.as_str(), None, Role::Admin),
+            CallerKind::User => (self.name.as_str(), None, Role::User),
+            CallerKind::Viewer => (self.name.as_str(), None, Role::Viewer),
+            CallerKind::ProjectAdmin => (self.name.as_str(), Some(&self.project), Role::Admin),
+            CallerKind::ProjectUser => (self.name.as_str(), Some(&self.project), Role::User),
+            CallerKind::ProjectViewer => (self.name.as_str(), Some(&self.project), Role::Viewer),
+            CallerKind::OtherProjectAdmin => (self.name.as_str(), Some(&self.other_project), Role::Admin),
+            CallerKind::OtherAccountAdmin => ("stranger", None, Role::Admin),
+            CallerKind::Operator => ("operator", None, Role::Admin),
         };
         let caller = fixture.caller(account, project.map(String::as_str), role).await;
-        if kind == Kind::Revoked {
+        if kind == CallerKind::Revoked {
             let (status, _) = caller.delete(&format!("/access-keys/{}", caller.access_key)).await;
             assert_eq!(status, 200);
         }
@@ -85,20 +85,26 @@ impl World {
     }
 
     /// What outsiders must not learn.
-    fn secrets(&self) -> [&str; 4] {
+    fn hidden_ids(&self) -> [&str; 4] {
         [&self.project, &self.webhook, &self.access_key, self.key["id"].as_str().unwrap()]
     }
 }
 
 /// The request of a cell.
-fn request(fixture: &Fixture, row: &Row, world: &World, caller: Option<&Caller<'_>>, from: Ipv4Addr) -> RequestBuilder {
+fn request(
+    fixture: &Fixture,
+    row: &Row,
+    account: &TestAccount,
+    caller: Option<&Caller<'_>>,
+    from: Ipv4Addr,
+) -> RequestBuilder {
     let method = Method::from_bytes(row.method.as_bytes()).unwrap();
-    let path = world.path(row);
+    let path = account.path(row);
     let request = match from {
         Ipv4Addr::LOCALHOST => fixture.request(method, &path),
         from => fixture.request_from(from, method, &path),
     };
-    let request = request.body(world.filled(row.body));
+    let request = request.body(account.fill_placeholders(row.body));
     match caller {
         Some(caller) => request.header("x-api-key", &caller.access_key),
         None => request,
@@ -106,34 +112,40 @@ fn request(fixture: &Fixture, row: &Row, world: &World, caller: Option<&Caller<'
 }
 
 #[tokio::test]
-async fn every_endpoint_answers_every_kind_of_caller_as_the_table_says() {
-    let fixture = Fixture::with(PrivateNetworks::Allowed).await;
+async fn every_endpoint_responds_to_every_kind_of_caller_as_the_table_says() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
     fixture.caller("operator", None, Role::Admin).await;
-    let mut faults = Vec::new();
+    let mut mismatches = Vec::new();
     let mut cells = 0;
-    let mut world = World::new(&fixture, "world".to_owned()).await;
+    let mut account = TestAccount::new(&fixture, "world".to_owned()).await;
     for (number, row) in (1..).zip(ROWS) {
-        for (kind, expected) in KINDS.into_iter().zip(row.statuses) {
+        for (kind, expected) in CALLER_KINDS.into_iter().zip(row.statuses) {
             cells += 1;
-            let caller = world.caller(&fixture, kind).await;
+            let caller = account.caller(&fixture, kind).await;
             // Wrong access keys come from many addresses, or they would be slowed.
-            let from = if kind == Kind::Revoked { Ipv4Addr::new(127, 7, 0, number) } else { Ipv4Addr::LOCALHOST };
-            let (status, body) = answer(request(&fixture, row, &world, caller.as_ref(), from)).await;
+            let from = if kind == CallerKind::Revoked { Ipv4Addr::new(127, 7, 0, number) } else { Ipv4Addr::LOCALHOST };
+            let (status, body) = execute(request(&fixture, row, &account, caller.as_ref(), from)).await;
             let cell = format!("{} {} by {kind:?}", row.method, row.path);
             if status != expected {
-                faults.push(format!("{cell}: {status}, not {expected}: {body}"));
+                mismatches.push(format!("{cell}: {status}, not {expected}: {body}"));
             }
-            let is_outside = matches!(kind, Kind::Nobody | Kind::Neighbour | Kind::Stranger | Kind::Operator);
-            if is_outside && world.secrets().iter().any(|secret| body.to_string().contains(secret)) {
-                faults.push(format!("{cell}: tells what is out of sight: {body}"));
+            let is_outside = matches!(
+                kind,
+                CallerKind::Anonymous
+                    | CallerKind::OtherProjectAdmin
+                    | CallerKind::OtherAccountAdmin
+                    | CallerKind::Operator
+            );
+            if is_outside && account.hidden_ids().iter().any(|secret| body.to_string().contains(secret)) {
+                mismatches.push(format!("{cell}: tells what is out of sight: {body}"));
             }
             if row.method != "GET" && status < 300 {
                 // Something was changed or ended in this one.
-                world = World::new(&fixture, format!("world {cells}")).await;
+                account = TestAccount::new(&fixture, format!("world {cells}")).await;
             }
         }
     }
-    assert!(faults.is_empty(), "{} of {cells} cells:\n{}", faults.len(), faults.join("\n"));
+    assert!(mismatches.is_empty(), "{} of {cells} cells:\n{}", mismatches.len(), mismatches.join("\n"));
 }
 
 #[test]
@@ -151,17 +163,17 @@ fn the_table_has_every_operation_of_the_document() {
 }
 
 #[tokio::test]
-async fn what_is_out_of_sight_is_answered_as_if_it_were_not_there() {
+async fn resources_outside_the_scope_return_404() {
     let fixture = Fixture::start().await;
-    let owner = fixture.caller("a", None, Role::Admin).await;
-    let (project, other_project) = (owner.project().await, owner.project().await);
-    let key = owner.key(&project, json!({})).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (project, other_project) = (admin.create_project().await, admin.create_project().await);
+    let key = admin.create_key(&project, json!({})).await;
     let hook =
         json!({"name": "w", "url": "https://93.184.215.14/", "topics": ["api-key.created"], "projectId": project});
-    let (_, webhook) = owner.post("/webhooks", hook).await;
-    let stranger = fixture.caller("b", None, Role::Admin).await;
-    let neighbour = fixture.caller("a", Some(&other_project), Role::Admin).await;
-    for caller in [&stranger, &neighbour] {
+    let (_, webhook) = admin.post("/webhooks", hook).await;
+    let other_account_admin = fixture.caller("b", None, Role::Admin).await;
+    let other_project_admin = fixture.caller("a", Some(&other_project), Role::Admin).await;
+    for caller in [&other_account_admin, &other_project_admin] {
         for (method, path) in [
             (Method::GET, format!("/projects/{project}")),
             (Method::GET, format!("/api-keys/{}", text(&key, "id"))),
@@ -178,14 +190,14 @@ async fn what_is_out_of_sight_is_answered_as_if_it_were_not_there() {
         assert_eq!(caller.get("/api-keys").await, (200, json!([])));
         assert_eq!(caller.get("/webhooks").await, (200, json!([])));
     }
-    assert_eq!(stranger.get("/projects").await, (200, json!([])));
-    let (_, seen) = neighbour.get("/projects").await;
+    assert_eq!(other_account_admin.get("/projects").await, (200, json!([])));
+    let (_, seen) = other_project_admin.get("/projects").await;
     assert_eq!(seen.as_array().unwrap().len(), 1);
-    let (status, _) = neighbour.post("/projects", json!({"name": "p", "env": "live"})).await;
+    let (status, _) = other_project_admin.post("/projects", json!({"name": "p", "env": "live"})).await;
     assert_eq!(status, 403, "an access key of a project makes no projects");
-    let (status, made) = neighbour.post("/api-keys", json!({"name": "k"})).await;
+    let (status, made) = other_project_admin.post("/api-keys", json!({"name": "k"})).await;
     assert_eq!((status, text(&made, "projectId")), (201, other_project.clone()));
-    let (status, _) = owner.post("/projects", json!({"name": "p", "env": "live", "accountId": "acc_00other"})).await;
+    let (status, _) = admin.post("/projects", json!({"name": "p", "env": "live", "accountId": "acc_00other"})).await;
     assert_eq!(status, 403);
 }
 
@@ -193,7 +205,7 @@ async fn what_is_out_of_sight_is_answered_as_if_it_were_not_there() {
 async fn every_header_of_the_known_clients_carries_the_access_key() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Viewer).await;
-    let asked = async |headers: &[(&str, &str)]| {
+    let status_with = async |headers: &[(&str, &str)]| {
         let mut request = fixture.request(Method::GET, "/projects");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -202,13 +214,13 @@ async fn every_header_of_the_known_clients_carries_the_access_key() {
     };
     let key = caller.access_key.as_str();
     for name in ["x-api-key", "api-key", "api_key", "access_key"] {
-        assert_eq!(asked(&[(name, key)]).await, 200, "{name}");
-        assert_eq!(asked(&[(name, key), ("authorization", "anything")]).await, 200, "{name}");
+        assert_eq!(status_with(&[(name, key)]).await, 200, "{name}");
+        assert_eq!(status_with(&[(name, key), ("authorization", "anything")]).await, 200, "{name}");
     }
-    assert_eq!(asked(&[("authorization", &format!("Bearer {key}"))]).await, 200);
-    assert_eq!(asked(&[("authorization", key)]).await, 200);
-    assert_eq!(asked(&[]).await, 401);
-    assert_eq!(asked(&[("x-api-key", "live_access_wrong")]).await, 401);
+    assert_eq!(status_with(&[("authorization", &format!("Bearer {key}"))]).await, 200);
+    assert_eq!(status_with(&[("authorization", key)]).await, 200);
+    assert_eq!(status_with(&[]).await, 401);
+    assert_eq!(status_with(&[("x-api-key", "live_access_wrong")]).await, 401);
 }
 
 #[tokio::test]
@@ -223,31 +235,31 @@ async fn unknown_paths_and_methods_are_problems() {
 }
 
 #[tokio::test]
-async fn guessing_access_keys_is_slowed_for_an_address() {
-    let configure = |control_plane: ControlPlane| control_plane.with_wrong_access_keys_a_minute(2);
-    let fixture = Fixture::configured(PrivateNetworks::Refused, configure).await;
-    let known = fixture.caller("a", None, Role::Viewer).await;
+async fn guessing_access_keys_is_rate_limited_by_address() {
+    let configure = |control_plane: ControlPlane| control_plane.with_auth_failures_per_minute(2);
+    let fixture = Fixture::with_control_plane(PrivateNetworks::Refused, configure).await;
+    let known_caller = fixture.caller("a", None, Role::Viewer).await;
     let (here, elsewhere) = (Ipv4Addr::new(127, 9, 0, 1), Ipv4Addr::new(127, 9, 0, 2));
-    let asked = async |from: Ipv4Addr, key: &str| {
+    let get_projects = async |from: Ipv4Addr, key: &str| {
         fixture.request_from(from, Method::GET, "/projects").header("x-api-key", key).send().await.unwrap()
     };
-    assert_eq!(asked(here, &known.access_key).await.status(), 200);
+    assert_eq!(get_projects(here, &known_caller.access_key).await.status(), 200);
     for expected in [401, 401, 429, 429] {
-        assert_eq!(asked(here, "live_access_wrong").await.status(), expected);
+        assert_eq!(get_projects(here, "live_access_wrong").await.status(), expected);
     }
-    let refused = asked(here, "live_access_wrong").await;
+    let refused = get_projects(here, "live_access_wrong").await;
     let wait_s: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=30).contains(&wait_s), "{wait_s}");
     let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
     assert_eq!((code(&problem), &problem["message"]), ("rate-limited", &json!("Too many requests")));
-    assert_eq!(asked(elsewhere, "live_access_wrong").await.status(), 401);
-    assert_eq!(asked(here, &known.access_key).await.status(), 200, "a key that was right before goes on");
-    let unknown = fixture.caller("a", None, Role::Viewer).await;
-    assert_eq!(asked(here, &unknown.access_key).await.status(), 429, "a right guess is not told");
-    assert_eq!(asked(elsewhere, &unknown.access_key).await.status(), 200);
-    fixture.pass(Duration::from_secs(wait_s));
+    assert_eq!(get_projects(elsewhere, "live_access_wrong").await.status(), 401);
+    assert_eq!(get_projects(here, &known_caller.access_key).await.status(), 200, "a key that was right before goes on");
+    let unknown_caller = fixture.caller("a", None, Role::Viewer).await;
+    assert_eq!(get_projects(here, &unknown_caller.access_key).await.status(), 429, "a right guess is not told");
+    assert_eq!(get_projects(elsewhere, &unknown_caller.access_key).await.status(), 200);
+    fixture.advance(Duration::from_secs(wait_s));
     for expected in [401, 429] {
-        assert_eq!(asked(here, "live_access_wrong").await.status(), expected, "one more, when it was said");
+        assert_eq!(get_projects(here, "live_access_wrong").await.status(), expected, "one more, when it was said");
     }
     let no_key = fixture.request_from(here, Method::GET, "/").send().await.unwrap();
     assert_eq!(no_key.status(), 200);

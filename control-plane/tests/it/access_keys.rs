@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, code, text};
 
 #[tokio::test]
-async fn an_access_key_is_told_once_and_listed_by_its_id() {
+async fn an_access_key_is_shown_once_and_listed_by_its_id() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let project = admin.project().await;
+    let project = admin.create_project().await;
     // The flat rate limit is what some clients send.
     let new = json!({"name": "mine", "projectId": project, "role": "viewer", "rateLimit": 5, "rateLimitTtl": 60});
     let (status, made) = admin.post("/access-keys", new).await;
     assert_eq!((status, &made["role"], &made["projectId"]), (201, &json!("viewer"), &json!(project)));
     let value = text(&made, "key");
     assert!(value.starts_with("live_access_") && value.len() == 76, "{value}");
-    assert_eq!(fixture.known_caller(&value).get("/projects").await.0, 200);
+    assert_eq!(fixture.caller_with_key(&value).get("/projects").await.0, 200);
 
     let (_, list) = admin.get(&format!("/access-keys?projectId={project}")).await;
     let mut listed = made.clone();
@@ -30,17 +30,17 @@ async fn an_access_key_is_told_once_and_listed_by_its_id() {
     assert_eq!(all.as_array().unwrap().len(), 2);
     let (_, off) = admin.get("/access-keys?isActive=False").await;
     assert_eq!(off, json!([]));
-    let seen = fixture.known_caller(&value).get("/access-keys").await.1;
+    let seen = fixture.caller_with_key(&value).get("/access-keys").await.1;
     assert_eq!(seen, json!([listed]), "one of a project sees those of the project");
 }
 
 #[tokio::test]
-async fn an_access_key_is_renamed_shut_off_and_let_in_again_by_value_and_by_id() {
+async fn an_access_key_is_renamed_deactivated_and_reactivated_by_value_and_by_id() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let (_, made) = admin.post("/access-keys", json!({"name": "mine"})).await;
     assert_eq!(made["role"], "user", "unless something else is asked for");
-    let of_made = fixture.known_caller(&text(&made, "key"));
+    let of_made = fixture.caller_with_key(&text(&made, "key"));
     for shown in [text(&made, "key"), text(&made, "id")] {
         let path = format!("/access-keys/{shown}");
         let (status, renamed) = admin.patch(&path, json!({"name": format!("by {shown}")})).await;
@@ -56,7 +56,7 @@ async fn an_access_key_is_renamed_shut_off_and_let_in_again_by_value_and_by_id()
 }
 
 #[tokio::test]
-async fn what_is_not_valid_is_told() {
+async fn invalid_access_keys_are_refused_with_a_reason() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let check = async |body: Value, expected: (u16, &str)| {
@@ -73,19 +73,19 @@ async fn what_is_not_valid_is_told() {
         assert_eq!((status, code(&problem)), (404, "not-found"), "{name}");
     }
     // The value of an API key names no access key.
-    let project = admin.project().await;
-    let key = admin.key(&project, json!({})).await;
+    let project = admin.create_project().await;
+    let key = admin.create_key(&project, json!({})).await;
     assert_eq!(admin.delete(&format!("/access-keys/{}", text(&key, "key"))).await.0, 404);
 }
 
 #[tokio::test]
-async fn an_access_key_with_an_expiry_ends_by_itself_and_with_it_what_it_reads() {
+async fn an_access_key_expires_by_itself_and_its_streams_end() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let expires_at = fixture.now().plus(Duration::from_secs(60)).to_string();
     let (status, made) = admin.post("/access-keys", json!({"name": "n", "role": "viewer", "expiry": expires_at})).await;
     assert_eq!((status, &made["expiresAt"]), (201, &json!(expires_at)), "{made}");
-    let brief = fixture.known_caller(made["key"].as_str().unwrap());
+    let brief = fixture.caller_with_key(made["key"].as_str().unwrap());
     assert_eq!(brief.get("/projects").await.0, 200);
     let mut stream = fixture.request(Method::GET, "/events/stream").header("x-api-key", &brief.access_key);
     stream = stream.timeout(Duration::from_secs(20));
@@ -104,12 +104,12 @@ async fn an_access_key_with_an_expiry_ends_by_itself_and_with_it_what_it_reads()
     copy["expiresAt"] = Value::Null;
     assert_eq!(admin.patch(&path, copy).await.0, 400);
 
-    fixture.pass(Duration::from_secs(61));
+    fixture.advance(Duration::from_secs(61));
     assert_eq!(brief.get("/projects").await.0, 401);
     stream.bytes().await.unwrap();
 
     let (_, lasting) = admin.post("/access-keys", json!({"name": "n", "expiry": "9999-12-31"})).await;
-    assert_eq!(fixture.known_caller(lasting["key"].as_str().unwrap()).get("/projects").await.0, 200);
+    assert_eq!(fixture.caller_with_key(lasting["key"].as_str().unwrap()).get("/projects").await.0, 200);
     for wrong in ["2020-01-01", "soon", ""] {
         let (status, refused) = admin.post("/access-keys", json!({"name": "n", "expiry": wrong})).await;
         assert_eq!(status, 400, "{refused}");

@@ -5,7 +5,7 @@ use gatepost_domain::record::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::fixture::{Caller, Fixture, answer, code, text};
+use crate::fixture::{Caller, Fixture, code, execute, text};
 
 async fn own_account(caller: &Caller<'_>) -> Value {
     let (status, accounts) = caller.get("/accounts").await;
@@ -33,7 +33,7 @@ async fn an_account_is_read_renamed_and_made_with_an_access_key() {
 
     let (status, made) = admin.post("/accounts", json!({"name": "second"})).await;
     assert_eq!((status, &made["name"], &made["accessKey"]["role"]), (201, &json!("second"), &json!("admin")));
-    let second = fixture.known_caller(&text(&made["accessKey"], "key"));
+    let second = fixture.caller_with_key(&text(&made["accessKey"], "key"));
     assert_eq!(own_account(&second).await["id"], made["id"]);
     let (status, problem) = second.post("/accounts", json!({"name": "third"})).await;
     assert_eq!((status, code(&problem)), (403, "forbidden"), "only the first account makes others");
@@ -45,8 +45,8 @@ async fn a_deactivated_account_takes_projects_keys_and_access_keys_with_it() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let account = own_account(&admin).await;
-    let (first, second) = (admin.project().await, admin.project().await);
-    let key = admin.key(&first, json!({})).await;
+    let (first, second) = (admin.create_project().await, admin.create_project().await);
+    let key = admin.create_key(&first, json!({})).await;
     let viewer = fixture.caller("a", Some(&second), Role::Viewer).await;
     let other = fixture.caller("b", None, Role::Admin).await;
     let path = format!("/accounts/{}", text(&account, "id"));
@@ -68,24 +68,24 @@ async fn a_deactivated_account_takes_projects_keys_and_access_keys_with_it() {
 async fn a_project_is_renamed_and_deleted_with_all_its_keys() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let (project, other) = (admin.project().await, admin.project().await);
+    let (project, other) = (admin.create_project().await, admin.create_project().await);
     let path = format!("/projects/{project}");
     let (status, renamed) = admin.patch(&path, json!({"name": "renamed"})).await;
     assert_eq!((status, &renamed["name"], &renamed["env"]), (200, &json!("renamed"), &json!("live")));
-    let (key, spared) = (admin.key(&project, json!({})).await, admin.key(&other, json!({})).await);
+    let (key, spared) = (admin.create_key(&project, json!({})).await, admin.create_key(&other, json!({})).await);
     let before = fixture.store.last_position().await.unwrap();
 
     let delete = async || admin.request(Method::DELETE, &path).header("prefer", "wait=5").send().await.unwrap();
     let deleted = delete().await;
     assert_eq!(deleted.headers()["gatepost-propagated"], "0/0");
     assert_eq!((deleted.status().as_u16(), deleted.text().await.unwrap()), (200, "true".to_owned()));
-    let entries = fixture.store.feed(before, 10, std::time::Duration::ZERO).await.unwrap();
+    let entries = fixture.store.read_feed(before, 10, std::time::Duration::ZERO).await.unwrap();
     assert_eq!(entries.len(), 1, "one change, whatever the number of keys");
     assert_eq!(delete().await.status(), 200, "to repeat it is safe");
     assert_eq!(fixture.store.last_position().await.unwrap(), entries[0].version);
 
     let use_of = async |key: &Value| {
-        answer(admin.request(Method::POST, &format!("/api-keys/auth/{}", text(key, "key")))).await.0
+        execute(admin.request(Method::POST, &format!("/api-keys/auth/{}", text(key, "key")))).await.0
     };
     assert_eq!((use_of(&key).await, use_of(&spared).await), (404, 200));
     let (_, list) = admin.get("/projects").await;
@@ -96,31 +96,31 @@ async fn a_project_is_renamed_and_deleted_with_all_its_keys() {
 }
 
 #[tokio::test]
-async fn a_name_that_a_tenant_took_leads_the_operator_to_nobody_elses_account() {
+async fn a_name_taken_by_another_tenant_is_refused_as_ambiguous() {
     let fixture = Fixture::start().await;
     let (first, second) =
         (fixture.caller("first", None, Role::Admin).await, fixture.caller("second", None, Role::Admin).await);
     let (victim, impostor) = (own_account(&second).await, own_account(&first).await);
     first.patch(&format!("/accounts/{}", text(&impostor, "id")), json!({"name": "second"})).await;
-    let asked = |name: &str| NewAccessKey {
+    let new_access_key = |name: &str| NewAccessKey {
         account_name: Some(name.to_owned()),
         project: None,
         role: Role::Admin,
         name: "cli".to_owned(),
     };
-    let refused = fixture.control_plane.create_access_key(asked("second")).await.unwrap_err();
+    let refused = fixture.control_plane.create_access_key(new_access_key("second")).await.unwrap_err();
     assert!(refused.to_string().contains("several accounts of this name"), "{refused}");
-    let made = fixture.control_plane.create_access_key(asked(&text(&victim, "id"))).await.unwrap();
+    let made = fixture.control_plane.create_access_key(new_access_key(&text(&victim, "id"))).await.unwrap();
     assert_eq!(made.access_key.account.as_str(), text(&victim, "id"));
-    assert!(fixture.control_plane.create_access_key(asked("acc_00nobody")).await.is_err());
+    assert!(fixture.control_plane.create_access_key(new_access_key("acc_00nobody")).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_many_ask_for_by_name_at_the_same_time_is_made_once() {
+async fn an_account_that_many_request_by_name_at_the_same_time_is_made_once() {
     let fixture = Fixture::start().await;
     fixture.caller("first", None, Role::Admin).await;
-    let asking = || fixture.caller("second", None, Role::Admin);
-    let callers = futures::future::join_all((0..8).map(|_| asking())).await;
+    let new_caller = || fixture.caller("second", None, Role::Admin);
+    let callers = futures::future::join_all((0..8).map(|_| new_caller())).await;
     let mut ids = Vec::new();
     for caller in &callers {
         ids.push(text(&own_account(caller).await, "id"));

@@ -11,7 +11,7 @@ use crate::fixture::{Caller, Fixture, code, text};
 
 /// Asks until the sum of a report is this, and answers it.
 async fn await_total(caller: &Caller<'_>, path: &str, total: u64) -> Value {
-    let ends = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let (status, report) = caller.get(path).await;
         assert_eq!(status, 200, "{report}");
@@ -19,18 +19,18 @@ async fn await_total(caller: &Caller<'_>, path: &str, total: u64) -> Value {
         if sum == total {
             return report;
         }
-        assert!(sum < total && Instant::now() < ends, "{report}");
+        assert!(sum < total && Instant::now() < deadline, "{report}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn uses_are_told_by_project_and_by_key_in_hours_days_and_months() {
+async fn usage_is_reported_by_project_and_by_key_in_hours_days_and_months() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let project = caller.project().await;
-    let (first, second) = (caller.key(&project, json!({})).await, caller.key(&project, json!({})).await);
-    let limited = caller.key(&project, json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 60}})).await;
+    let project = caller.create_project().await;
+    let (first, second) = (caller.create_key(&project, json!({})).await, caller.create_key(&project, json!({})).await);
+    let limited = caller.create_key(&project, json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 60}})).await;
     assert_eq!(first.get("lastUsedAt"), None);
     // The last one is refused, and no use.
     for key in [&first, &first, &second, &limited, &limited] {
@@ -57,10 +57,10 @@ async fn uses_are_told_by_project_and_by_key_in_hours_days_and_months() {
 }
 
 #[tokio::test]
-async fn a_report_that_cannot_be_made_is_told() {
+async fn an_invalid_report_query_is_refused_with_a_reason() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Viewer).await;
-    let project = fixture.caller("a", None, Role::Admin).await.project().await;
+    let project = fixture.caller("a", None, Role::Admin).await.create_project().await;
     for (query, detail) in [
         ("dateGrouping=day".to_owned(), "projectId: is missing"),
         (format!("projectId={project}&dateGrouping=year"), "dateGrouping: must be hour, day or month"),

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use gatepost_control_plane::{Mode, Purged, Tally};
+use gatepost_control_plane::{PurgeReport, RunMode, Tally};
 use gatepost_domain::record::Role;
-use gatepost_store::AccountBounds;
+use gatepost_store::AccountLimits;
 use serde_json::{Value, json};
 
 use crate::fixture::{Caller, Fixture};
 
-const FEW: AccountBounds = AccountBounds { api_keys: 1, projects: 2, access_keys: 2, bytes: 0 };
+const SMALL_BOUNDS: AccountLimits = AccountLimits { api_keys: 1, projects: 2, access_keys: 2, bytes: 0 };
 
 async fn refusal(caller: &Caller<'_>, path: &str, body: Value) -> (u16, String, String) {
     let (status, problem) = caller.post(path, body).await;
@@ -18,12 +18,12 @@ async fn refusal(caller: &Caller<'_>, path: &str, body: Value) -> (u16, String, 
 }
 
 #[tokio::test]
-async fn what_an_account_may_not_have_is_refused_by_the_name_of_its_bound() {
-    let fixture = Fixture::bounded(FEW).await;
+async fn a_full_account_is_refused_with_the_name_of_its_bound() {
+    let fixture = Fixture::with_account_bounds(SMALL_BOUNDS).await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let project = admin.project().await;
-    admin.project().await;
-    let key = admin.key(&project, json!({})).await;
+    let project = admin.create_project().await;
+    admin.create_project().await;
+    let key = admin.create_key(&project, json!({})).await;
     assert_eq!(admin.post("/access-keys", json!({"name": "n"})).await.0, 201);
     for (path, body, bound) in [
         ("/api-keys", json!({"name": "n", "projectId": project}), "accounts.max_keys"),
@@ -44,12 +44,12 @@ async fn what_an_account_may_not_have_is_refused_by_the_name_of_its_bound() {
 async fn an_account_makes_a_thousand_resources_at_once_and_then_one_each_millisecond() {
     let fixture = Fixture::start().await;
     let user = fixture.caller("a", None, Role::User).await;
-    let (project, other) = (user.project().await, fixture.caller("b", None, Role::User).await);
-    let others_project = other.project().await;
+    let (project, other) = (user.create_project().await, fixture.caller("b", None, Role::User).await);
+    let others_project = other.create_project().await;
     let new = |project: &str| json!({"name": "n", "projectId": project});
     let make = async || user.post("/api-keys", new(&project)).await;
-    fixture.stop_uptime();
-    fixture.pass(Duration::from_secs(1));
+    fixture.freeze_uptime();
+    fixture.advance(Duration::from_secs(1));
     let mut last = Value::Null;
     for _ in 0..1000 {
         let (status, key) = make().await;
@@ -61,33 +61,36 @@ async fn an_account_makes_a_thousand_resources_at_once_and_then_one_each_millise
     assert_eq!(other.post("/api-keys", new(&others_project)).await.0, 201, "others have their own");
     let path = format!("/api-keys/{}", last["id"].as_str().unwrap());
     assert_eq!(user.delete(&path).await.0, 200, "what is there is changed at any pace");
-    fixture.pass(Duration::from_millis(2));
+    fixture.advance(Duration::from_millis(2));
     assert_eq!([make().await.0, make().await.0, make().await.0], [201, 201, 429]);
 }
 
 #[tokio::test]
-async fn a_purge_makes_room_for_what_was_shut_off_alone_or_with_its_project() {
-    let fixture = Fixture::bounded(FEW).await;
+async fn a_purge_frees_the_bounds_of_what_was_revoked_alone_or_with_its_project() {
+    let fixture = Fixture::with_account_bounds(SMALL_BOUNDS).await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let project = admin.project().await;
-    admin.key(&project, json!({})).await;
+    let project = admin.create_project().await;
+    admin.create_key(&project, json!({})).await;
     let (_, access_key) = admin.post("/access-keys", json!({"name": "n"})).await;
     let revoked = format!("/access-keys/{}", access_key["id"].as_str().unwrap());
     assert_eq!(admin.delete(&revoked).await.0, 200);
     assert_eq!(admin.delete(&format!("/projects/{project}")).await.0, 200);
-    let project = admin.project().await;
+    let project = admin.create_project().await;
     let new = json!({"name": "n", "projectId": project});
     assert_eq!(admin.post("/api-keys", new.clone()).await.0, 409);
 
     let purge = async |inactive_for, mode| fixture.control_plane.purge(inactive_for, mode).await.unwrap();
     let tally = |seen, removed| Tally { seen, removed };
-    fixture.pass(Duration::from_secs(10));
-    let none = purge(Duration::from_secs(3600), Mode::Real).await;
-    assert_eq!(none, Purged { api_keys: tally(1, 0), access_keys: tally(2, 0) });
-    let both = Purged { api_keys: tally(1, 1), access_keys: tally(2, 1) };
-    assert_eq!(purge(Duration::ZERO, Mode::Dry).await, both);
-    assert_eq!(purge(Duration::ZERO, Mode::Real).await, both);
+    fixture.advance(Duration::from_secs(10));
+    let none = purge(Duration::from_secs(3600), RunMode::Apply).await;
+    assert_eq!(none, PurgeReport { api_keys: tally(1, 0), access_keys: tally(2, 0) });
+    let both = PurgeReport { api_keys: tally(1, 1), access_keys: tally(2, 1) };
+    assert_eq!(purge(Duration::ZERO, RunMode::DryRun).await, both);
+    assert_eq!(purge(Duration::ZERO, RunMode::Apply).await, both);
     assert_eq!(admin.get("/access-keys").await.1.as_array().unwrap().len(), 1);
     assert_eq!(admin.post("/api-keys", new).await.0, 201);
-    assert_eq!(purge(Duration::ZERO, Mode::Real).await, Purged { api_keys: tally(1, 0), access_keys: tally(1, 0) });
+    assert_eq!(
+        purge(Duration::ZERO, RunMode::Apply).await,
+        PurgeReport { api_keys: tally(1, 0), access_keys: tally(1, 0) }
+    );
 }

@@ -28,11 +28,11 @@ fn operations(document: &Value) -> usize {
 async fn nothing_of_the_docs_comes_from_elsewhere() {
     let fixture = Fixture::start().await;
     for file in ["/docs", "/docs/", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js"] {
-        let answer = fixture.request(reqwest::Method::GET, file).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{file}");
-        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        let response = fixture.request(reqwest::Method::GET, file).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{file}");
+        let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     }
-    let answer = fixture.request(reqwest::Method::GET, "/docs/nothing.js").send().await.unwrap();
-    assert_eq!(answer.status(), 404);
+    let response = fixture.request(reqwest::Method::GET, "/docs/nothing.js").send().await.unwrap();
+    assert_eq!(response.status(), 404);
 }

@@ -11,35 +11,35 @@ use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    AccountBounds, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
+    AccountLimits, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
 };
-use gatepost_verify::{Meters, WhenStoreIsDown};
+use gatepost_verify::{OutagePolicy, RateLimiter};
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 /// The machine's clock, moved on by tests.
 #[derive(Default)]
-pub(crate) struct Moved {
-    on_ms: AtomicU64,
+pub(crate) struct ShiftedClock {
+    offset_ms: AtomicU64,
     /// Where the uptime stands, once it does.
-    stopped: OnceLock<Uptime>,
+    frozen_uptime: OnceLock<Uptime>,
 }
 
-impl Clock for Moved {
+impl Clock for ShiftedClock {
     fn now(&self) -> Timestamp {
-        SystemClock.now().plus(Duration::from_millis(self.on_ms.load(Ordering::SeqCst)))
+        SystemClock.now().plus(Duration::from_millis(self.offset_ms.load(Ordering::SeqCst)))
     }
 
     fn uptime(&self) -> Uptime {
-        let uptime = self.stopped.get().copied().unwrap_or_else(|| SystemClock.uptime());
-        Uptime::from_ms(uptime.as_ms() + self.on_ms.load(Ordering::SeqCst))
+        let uptime = self.frozen_uptime.get().copied().unwrap_or_else(|| SystemClock.uptime());
+        Uptime::from_ms(uptime.as_ms() + self.offset_ms.load(Ordering::SeqCst))
     }
 }
 
 /// A running API and its use cases.
 pub(crate) struct Fixture {
-    clock: Arc<Moved>,
+    clock: Arc<ShiftedClock>,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) control_plane: ControlPlane,
@@ -55,64 +55,64 @@ pub(crate) struct Caller<'a> {
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
-        Self::with(PrivateNetworks::Refused).await
+        Self::with_private_networks(PrivateNetworks::Refused).await
     }
 
-    pub(crate) async fn with(private_networks: PrivateNetworks) -> Self {
-        Self::configured(private_networks, |control_plane| control_plane).await
+    pub(crate) async fn with_private_networks(private_networks: PrivateNetworks) -> Self {
+        Self::with_control_plane(private_networks, |control_plane| control_plane).await
     }
 
     /// With whatever else can be configured.
-    pub(crate) async fn configured(
+    pub(crate) async fn with_control_plane(
         private_networks: PrivateNetworks,
         configure: impl FnOnce(ControlPlane) -> ControlPlane,
     ) -> Self {
-        Self::made(AccountBounds::DEFAULT, private_networks, configure).await
+        Self::build(AccountLimits::DEFAULT, private_networks, configure).await
     }
 
     /// Where each account may have so much.
-    pub(crate) async fn bounded(account_bounds: AccountBounds) -> Self {
-        Self::made(account_bounds, PrivateNetworks::Refused, |control_plane| control_plane).await
+    pub(crate) async fn with_account_bounds(account_bounds: AccountLimits) -> Self {
+        Self::build(account_bounds, PrivateNetworks::Refused, |control_plane| control_plane).await
     }
 
-    async fn made(
-        account_bounds: AccountBounds,
+    async fn build(
+        account_bounds: AccountLimits,
         private_networks: PrivateNetworks,
         configure: impl FnOnce(ControlPlane) -> ControlPlane,
     ) -> Self {
         // Another test may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let clock = Arc::new(Moved::default());
+        let clock = Arc::new(ShiftedClock::default());
         let options = StoreOptions {
             url: StoreUrl::Memory,
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
             write_format: Format::LATEST,
-            max_entries: 1_000_000,
-            account_bounds,
+            max_fan_out_backlog: 1_000_000,
+            account_limits: account_bounds,
             clock: clock.clone(),
-            skew: Skew::default(),
+            clock_skew: ClockSkew::default(),
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
-        Self::on(store, clock, private_networks, configure).await
+        Self::start_on(store, clock, private_networks, configure).await
     }
 
     /// Another process on the same store.
-    pub(crate) async fn beside(&self, private_networks: PrivateNetworks) -> Self {
-        Self::on(self.store.clone(), self.clock.clone(), private_networks, |control_plane| control_plane).await
+    pub(crate) async fn start_second_process(&self, private_networks: PrivateNetworks) -> Self {
+        Self::start_on(self.store.clone(), self.clock.clone(), private_networks, |control_plane| control_plane).await
     }
 
-    async fn on(
+    async fn start_on(
         store: Store,
-        clock: Arc<Moved>,
+        clock: Arc<ShiftedClock>,
         private_networks: PrivateNetworks,
         configure: impl FnOnce(ControlPlane) -> ControlPlane,
     ) -> Self {
         let registry = Registry::new();
-        let meters = Meters::start(store.clone(), clock.clone(), WhenStoreIsDown::Local, &registry).unwrap();
+        let rate_limiter = RateLimiter::start(store.clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
         let control_plane =
-            ControlPlane::new(store.clone(), clock.clone(), private_networks, meters, &registry).unwrap();
+            ControlPlane::new(store.clone(), clock.clone(), private_networks, rate_limiter, &registry).unwrap();
         let control_plane = configure(control_plane);
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let options = ListenOptions { listen, hosts: Vec::new(), is_behind_proxy: false };
@@ -132,13 +132,13 @@ impl Fixture {
     }
 
     /// Lets no more time pass by itself, as far as paces go.
-    pub(crate) fn stop_uptime(&self) {
-        self.clock.stopped.set(SystemClock.uptime()).unwrap();
+    pub(crate) fn freeze_uptime(&self) {
+        self.clock.frozen_uptime.set(SystemClock.uptime()).unwrap();
     }
 
     /// Lets time pass.
-    pub(crate) fn pass(&self, span: Duration) {
-        self.clock.on_ms.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.clock.offset_ms.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// A caller with an access key of an account, or of one project of it.
@@ -154,7 +154,7 @@ impl Fixture {
     }
 
     /// A caller with an access key that was made before.
-    pub(crate) fn known_caller(&self, access_key: &str) -> Caller<'_> {
+    pub(crate) fn caller_with_key(&self, access_key: &str) -> Caller<'_> {
         Caller { fixture: self, access_key: access_key.to_owned() }
     }
 
@@ -181,7 +181,7 @@ impl Caller<'_> {
             Some(body) => request.body(body.to_string()),
             None => request,
         };
-        answer(request).await
+        execute(request).await
     }
 
     /// A request with the access key.
@@ -206,14 +206,14 @@ impl Caller<'_> {
     }
 
     /// Makes a project, and answers its id.
-    pub(crate) async fn project(&self) -> String {
+    pub(crate) async fn create_project(&self) -> String {
         let (status, project) = self.post("/projects", json!({"name": "p", "env": "live"})).await;
         assert_eq!(status, 201, "{project}");
         text(&project, "id")
     }
 
     /// Makes a key, and answers it.
-    pub(crate) async fn key(&self, project: &str, further: Value) -> Value {
+    pub(crate) async fn create_key(&self, project: &str, further: Value) -> Value {
         let mut body = json!({"name": "k", "projectId": project});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         let (status, key) = self.post("/api-keys", body).await;
@@ -223,13 +223,13 @@ impl Caller<'_> {
 }
 
 /// Sends a request, and answers status and body; a body that is no JSON is a text.
-pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    if answer.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+pub(crate) async fn execute(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
         return (status, Value::Null);
     }
-    let text = answer.text().await.unwrap();
+    let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::from(text)))
 }
 

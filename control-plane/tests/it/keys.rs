@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, code, text};
 
 #[tokio::test]
-async fn a_key_is_told_once_and_found_by_value_and_by_id() {
+async fn a_key_is_shown_once_and_found_by_value_and_by_id() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let project = caller.project().await;
+    let project = caller.create_project().await;
     let further = json!({
         "customAccountId": "c", "customUserId": "u", "customMetaData": {"a": [1, null]}, "expiry": "2099-01-01 12:00:00",
         "clientIP": "192.0.2.1",
     });
-    let made = caller.key(&project, further).await;
+    let made = caller.create_key(&project, further).await;
     let (id, value) = (text(&made, "id"), text(&made, "key"));
     assert!(value.starts_with("live_") && value.len() == 69, "{value}");
     let expected = json!({
@@ -42,16 +42,16 @@ async fn authenticating_is_a_use_and_every_refusal_is_the_same_404() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Viewer).await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let project = admin.project().await;
-    let made = admin.key(&project, json!({})).await;
+    let project = admin.create_project().await;
+    let made = admin.create_key(&project, json!({})).await;
     let value = text(&made, "key");
     let (status, first) = caller.send(Method::POST, &format!("/api-keys/auth/{value}"), None).await;
     assert_eq!((status, text(&first, "key")), (200, value.clone()));
     let first_used_at = text(&first, "firstUsedAt");
     let (status, second) = caller.get(&format!("/api-keys/auth/{value}")).await;
     assert_eq!((status, text(&second, "firstUsedAt")), (200, first_used_at));
-    let expired = admin.key(&project, json!({"expiry": "2020-01-01"})).await;
-    let revoked = admin.key(&project, json!({})).await;
+    let expired = admin.create_key(&project, json!({"expiry": "2020-01-01"})).await;
+    let revoked = admin.create_key(&project, json!({})).await;
     for _ in 0..2 {
         assert_eq!(admin.delete(&format!("/api-keys/{}", text(&revoked, "key"))).await, (200, json!(true)));
     }
@@ -65,11 +65,11 @@ async fn authenticating_is_a_use_and_every_refusal_is_the_same_404() {
 }
 
 #[tokio::test]
-async fn a_value_of_ones_own_choice_is_taken_if_it_is_good_and_free() {
+async fn a_chosen_value_is_accepted_if_it_is_valid_and_free() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let project = caller.project().await;
-    let made = caller.key(&project, json!({"key": "my-own-key!"})).await;
+    let project = caller.create_project().await;
+    let made = caller.create_key(&project, json!({"key": "my-own-key!"})).await;
     assert_eq!(made["key"], "my-own-key!");
     assert_eq!(made["maskedKey"].as_str().unwrap().matches("own").count(), 0);
     for (value, status, expected) in [
@@ -87,10 +87,10 @@ async fn a_value_of_ones_own_choice_is_taken_if_it_is_good_and_free() {
 }
 
 #[tokio::test]
-async fn what_is_not_valid_is_told() {
+async fn invalid_keys_are_refused_with_a_reason() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let project = caller.project().await;
+    let project = caller.create_project().await;
     for (further, detail) in [
         (json!({"name": null}), "name: is missing"),
         (json!({"name": " "}), "name: must not be empty"),
@@ -113,12 +113,12 @@ async fn what_is_not_valid_is_told() {
 async fn lists_are_bare_arrays_that_filter_and_page() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let (first, second) = (caller.project().await, caller.project().await);
+    let (first, second) = (caller.create_project().await, caller.create_project().await);
     for number in 0..5 {
         let user = if number % 2 == 0 { json!("even") } else { Value::Null };
-        caller.key(&first, json!({"name": format!("Key {number}"), "customUserId": user})).await;
+        caller.create_key(&first, json!({"name": format!("Key {number}"), "customUserId": user})).await;
     }
-    let off = caller.key(&second, json!({"name": "off"})).await;
+    let off = caller.create_key(&second, json!({"name": "off"})).await;
     caller.delete(&format!("/api-keys/{}", text(&off, "id"))).await;
     let names = async |query: &str| -> Vec<String> {
         let (status, list) = caller.get(&format!("/api-keys{query}")).await;

@@ -15,39 +15,39 @@ async fn check(fixture: &Fixture, caller: &Caller<'_>, value: &str) -> Response 
 }
 
 /// Status and the headers of limits: limit, remaining, consumed.
-async fn told(fixture: &Fixture, caller: &Caller<'_>, value: &str) -> (u16, [u64; 3]) {
-    let answer = check(fixture, caller, value).await;
+async fn status_and_limits(fixture: &Fixture, caller: &Caller<'_>, value: &str) -> (u16, [u64; 3]) {
+    let response = check(fixture, caller, value).await;
     let numbers = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-consumed"];
-    (answer.status().as_u16(), numbers.map(|name| number(&answer, name)))
+    (response.status().as_u16(), numbers.map(|name| header_number(&response, name)))
 }
 
-fn number(answer: &Response, name: &str) -> u64 {
-    answer.headers()[name].to_str().unwrap().parse().unwrap()
+fn header_number(response: &Response, name: &str) -> u64 {
+    response.headers()[name].to_str().unwrap().parse().unwrap()
 }
 
 /// Trap 15: refused requests are repeated at once, and must not count. Trap 16: the four headers and `Retry-After`.
 #[tokio::test]
-async fn a_refused_request_does_not_count_and_the_window_ends_as_told() {
+async fn a_refused_request_is_not_counted_and_the_window_ends_as_announced() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
     let limit = json!({"rateLimitConfigs": {"rateLimit": 3, "rateLimitTtl": 60, "rateLimitedEntity": "ApiKey"}});
-    let made = caller.key(&caller.project().await, limit).await;
+    let made = caller.create_key(&caller.create_project().await, limit).await;
     assert_eq!(made["rateLimitConfigs"], json!({"rateLimit": 3, "rateLimitTtl": 60.0}));
     let value = text(&made, "key");
     for consumed in 1..=3 {
-        assert_eq!(told(&fixture, &caller, &value).await, (200, [3, 3 - consumed, consumed]));
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [3, 3 - consumed, consumed]));
     }
     for _ in 0..4 {
-        assert_eq!(told(&fixture, &caller, &value).await, (429, [3, 0, 3]));
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (429, [3, 0, 3]));
     }
     let refused = check(&fixture, &caller, &value).await;
-    let (reset_s, retry_after_s) = (number(&refused, "ratelimit-reset"), number(&refused, "retry-after"));
+    let (reset_s, retry_after_s) = (header_number(&refused, "ratelimit-reset"), header_number(&refused, "retry-after"));
     let now_s = fixture.now().as_seconds();
     assert!((now_s + 50..=now_s + 61).contains(&reset_s) && (50..=60).contains(&retry_after_s), "{refused:?}");
     let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
     assert_eq!((code(&problem), &problem["message"]), ("rate-limited", &json!("Too many requests")));
-    fixture.pass(Duration::from_secs(retry_after_s));
-    assert_eq!(told(&fixture, &caller, &value).await, (200, [3, 2, 1]));
+    fixture.advance(Duration::from_secs(retry_after_s));
+    assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [3, 2, 1]));
 }
 
 /// Trap 28: the counters follow the key.
@@ -56,22 +56,22 @@ async fn a_renamed_or_rotated_key_has_no_fresh_limit() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
     // Trap 25: some clients send it flat.
-    let made = caller.key(&caller.project().await, json!({"rateLimit": 3, "rateLimitTtl": 60})).await;
+    let made = caller.create_key(&caller.create_project().await, json!({"rateLimit": 3, "rateLimitTtl": 60})).await;
     let id = text(&made, "id");
     assert_eq!(check(&fixture, &caller, &text(&made, "key")).await.status(), 200);
     caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(json!({"key": "another-value"}))).await;
-    assert_eq!(told(&fixture, &caller, "another-value").await, (200, [3, 1, 2]));
+    assert_eq!(status_and_limits(&fixture, &caller, "another-value").await, (200, [3, 1, 2]));
     let (_, rotated) = caller.post(&format!("/api-keys/{id}/rotate"), json!({"overlapSeconds": 60})).await;
-    assert_eq!(told(&fixture, &caller, &text(&rotated, "key")).await, (200, [3, 0, 3]));
-    assert_eq!(told(&fixture, &caller, "another-value").await, (429, [3, 0, 3]));
+    assert_eq!(status_and_limits(&fixture, &caller, &text(&rotated, "key")).await, (200, [3, 0, 3]));
+    assert_eq!(status_and_limits(&fixture, &caller, "another-value").await, (429, [3, 0, 3]));
     let higher = json!({"rateLimitConfigs": {"rateLimit": 5, "rateLimitTtl": 60}});
     caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(higher)).await;
-    assert_eq!(told(&fixture, &caller, "another-value").await, (200, [5, 1, 4]));
+    assert_eq!(status_and_limits(&fixture, &caller, "another-value").await, (200, [5, 1, 4]));
     let (status, _) =
         caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(json!({"rateLimitConfigs": null}))).await;
     assert_eq!(status, 200);
-    let answer = check(&fixture, &caller, "another-value").await;
-    assert_eq!((answer.status().as_u16(), answer.headers().get("ratelimit-limit")), (200, None));
+    let response = check(&fixture, &caller, "another-value").await;
+    assert_eq!((response.status().as_u16(), response.headers().get("ratelimit-limit")), (200, None));
 }
 
 #[tokio::test]
@@ -84,32 +84,36 @@ async fn another_length_or_a_limit_set_again_starts_a_window_and_another_number_
         (rate(4, 600), rate(2, 600), rate(5, 600), rate(4, 60), json!({"rateLimitConfigs": null})),
         (quota(4, "day"), quota(2, "day"), quota(5, "day"), quota(4, "month"), json!({"quota": null})),
     ] {
-        let made = caller.key(&caller.project().await, limits.clone()).await;
+        let made = caller.create_key(&caller.create_project().await, limits.clone()).await;
         let (id, value) = (text(&made, "id"), text(&made, "key"));
         let change = async |limits: &Value| {
             let (status, body) = caller.send(Method::PATCH, &format!("/api-keys/{id}"), Some(limits.clone())).await;
             assert_eq!(status, 200, "{body}");
         };
-        let reset = async || number(&check(&fixture, &caller, &value).await, "ratelimit-reset");
+        let reset = async || header_number(&check(&fixture, &caller, &value).await, "ratelimit-reset");
         for consumed in 1..=3 {
-            assert_eq!(told(&fixture, &caller, &value).await, (200, [4, 4 - consumed, consumed]));
+            assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [4, 4 - consumed, consumed]));
         }
         change(&lower).await;
-        assert_eq!(told(&fixture, &caller, &value).await.0, 429, "{lower}");
-        let kept = reset().await;
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await.0, 429, "{lower}");
+        let reset_before = reset().await;
         change(&higher).await;
-        assert_eq!(told(&fixture, &caller, &value).await, (200, [5, 1, 4]), "{higher}");
-        assert_eq!(reset().await, kept, "the number alone keeps the window");
-        assert_eq!(told(&fixture, &caller, &value).await, (429, [5, 0, 5]));
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [5, 1, 4]), "{higher}");
+        assert_eq!(reset().await, reset_before, "the number alone keeps the window");
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (429, [5, 0, 5]));
         change(&other_length).await;
-        assert_eq!(told(&fixture, &caller, &value).await, (200, [4, 3, 1]), "{other_length}");
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [4, 3, 1]), "{other_length}");
         for limits in [&none, &other_length] {
             change(limits).await;
         }
         for consumed in 1..=4 {
-            assert_eq!(told(&fixture, &caller, &value).await, (200, [4, 4 - consumed, consumed]), "set again");
+            assert_eq!(
+                status_and_limits(&fixture, &caller, &value).await,
+                (200, [4, 4 - consumed, consumed]),
+                "set again"
+            );
         }
-        assert_eq!(told(&fixture, &caller, &value).await, (429, [4, 0, 4]));
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (429, [4, 0, 4]));
     }
 }
 
@@ -117,47 +121,47 @@ async fn another_length_or_a_limit_set_again_starts_a_window_and_another_number_
 async fn a_quota_is_one_of_the_calendar() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let project = caller.project().await;
+    let project = caller.create_project().await;
     for (period, message) in [("day", "Daily request quota exceeded"), ("month", "Monthly request quota exceeded")] {
-        let made = caller.key(&project, json!({"quota": {"limit": 2, "period": period}})).await;
+        let made = caller.create_key(&project, json!({"quota": {"limit": 2, "period": period}})).await;
         assert_eq!(made["quota"], json!({"limit": 2, "period": period}));
         let value = text(&made, "key");
-        assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
-        assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 0, 2]));
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [2, 0, 2]));
         let refused = check(&fixture, &caller, &value).await;
         assert_eq!(refused.status(), 429);
-        let reset = Timestamp::from_ms(1000 * number(&refused, "ratelimit-reset"));
-        let retry_after = Duration::from_secs(number(&refused, "retry-after"));
+        let reset = Timestamp::from_ms(1000 * header_number(&refused, "ratelimit-reset"));
+        let retry_after = Duration::from_secs(header_number(&refused, "retry-after"));
         let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
         assert_eq!(problem["message"], message);
         let expected = if period == "day" { "T00:00:00.000Z" } else { "-01T00:00:00.000Z" };
         assert!(reset.to_string().ends_with(expected), "{reset}");
-        fixture.pass(retry_after);
-        assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+        fixture.advance(retry_after);
+        assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [2, 1, 1]));
     }
 }
 
 #[tokio::test]
-async fn a_rate_limit_and_a_quota_both_count() {
+async fn a_rate_limit_and_a_quota_both_apply() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
     let both = json!({
         "rateLimitConfigs": {"rateLimit": 2, "rateLimitTtl": 1}, "quota": {"limit": 3, "period": "month"},
     });
-    let value = text(&caller.key(&caller.project().await, both).await, "key");
-    assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
-    assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 0, 2]));
-    assert_eq!(told(&fixture, &caller, &value).await, (429, [2, 0, 2]));
-    fixture.pass(Duration::from_secs(1));
-    assert_eq!(told(&fixture, &caller, &value).await, (200, [2, 1, 1]));
-    assert_eq!(told(&fixture, &caller, &value).await, (429, [3, 0, 3]));
+    let value = text(&caller.create_key(&caller.create_project().await, both).await, "key");
+    assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+    assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [2, 0, 2]));
+    assert_eq!(status_and_limits(&fixture, &caller, &value).await, (429, [2, 0, 2]));
+    fixture.advance(Duration::from_secs(1));
+    assert_eq!(status_and_limits(&fixture, &caller, &value).await, (200, [2, 1, 1]));
+    assert_eq!(status_and_limits(&fixture, &caller, &value).await, (429, [3, 0, 3]));
 }
 
 #[tokio::test]
-async fn a_limit_that_is_none_is_told() {
+async fn invalid_limits_are_refused_with_a_reason() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::User).await;
-    let id = text(&caller.key(&caller.project().await, json!({})).await, "id");
+    let id = text(&caller.create_key(&caller.create_project().await, json!({})).await, "id");
     for (body, detail) in [
         (json!({"rateLimitConfigs": {}}), "rateLimitTtl: must be"),
         (json!({"rateLimitConfigs": {"rateLimitTtl": 1}}), "rateLimit: must be"),

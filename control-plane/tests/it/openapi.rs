@@ -52,13 +52,13 @@ fn document() -> Value {
 }
 
 /// Every object of a document, with where it stands.
-fn objects<'a>(place: &str, value: &'a Value, found: &mut Vec<(String, &'a Map<String, Value>)>) {
+fn objects<'a>(path: &str, value: &'a Value, found: &mut Vec<(String, &'a Map<String, Value>)>) {
     match value {
         Value::Object(members) => {
-            found.push((place.to_owned(), members));
-            members.iter().for_each(|(name, member)| objects(&format!("{place}/{name}"), member, found));
+            found.push((path.to_owned(), members));
+            members.iter().for_each(|(name, member)| objects(&format!("{path}/{name}"), member, found));
         }
-        Value::Array(values) => values.iter().for_each(|value| objects(place, value, found)),
+        Value::Array(values) => values.iter().for_each(|value| objects(path, value, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -77,10 +77,10 @@ fn ids_of_operations_and_members_of_enumerations_differ_as_names_do() {
     }
     let mut found = Vec::new();
     objects("", &document, &mut found);
-    for (place, object) in found {
+    for (path, object) in found {
         let Some(members) = object.get("enum").and_then(Value::as_array) else { continue };
         let names: HashSet<String> = members.iter().map(|member| plain(member.as_str().unwrap())).collect();
-        assert!(names.len() == members.len() && !names.contains(""), "{place}: {members:?}");
+        assert!(names.len() == members.len() && !names.contains(""), "{path}: {members:?}");
     }
 }
 
@@ -90,7 +90,7 @@ fn examples_are_of_the_type_of_what_they_are_examples_of() {
     let mut found = Vec::new();
     objects("", &document, &mut found);
     let mut checked = 0;
-    for (place, object) in found {
+    for (path, object) in found {
         let schema = object.get("schema").and_then(Value::as_object).unwrap_or(object);
         let (Some(example), Some(kinds)) = (object.get("example"), schema.get("type")) else { continue };
         let own = match example {
@@ -104,7 +104,7 @@ fn examples_are_of_the_type_of_what_they_are_examples_of() {
         };
         let is_one =
             own.iter().any(|own| kinds == own || kinds.as_array().is_some_and(|kinds| kinds.contains(&json!(own))));
-        assert!(is_one, "{place}: {example} is no {kinds}");
+        assert!(is_one, "{path}: {example} is no {kinds}");
         checked += 1;
     }
     assert!(checked > 200, "{checked}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
-use gatepost_test_support::Origin;
+use gatepost_test_support::MockServer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn hook(further: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_webhooks_secret_is_told_once() {
+async fn a_webhooks_secret_is_shown_once() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Admin).await;
     let (status, made) = caller.post("/webhooks", hook(&json!({"customHeaders": {"X-Mine": "1"}}))).await;
@@ -65,13 +65,13 @@ async fn a_webhook_that_is_not_valid_is_refused() {
         let (status, problem) = caller.post("/webhooks", hook(&further)).await;
         assert_eq!((status, code(&problem)), (400, expected), "{further}");
     }
-    let allowing = Fixture::with(PrivateNetworks::Allowed).await;
+    let allowing = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
     let caller = allowing.caller("a", None, Role::Admin).await;
     assert_eq!(caller.post("/webhooks", hook(&json!({"url": "http://127.0.0.1:9/"}))).await.0, 201);
 }
 
 /// URL and headers of the webhook that a body shows.
-fn shown(body: &Value) -> (&Value, &Value) {
+fn url_and_headers(body: &Value) -> (&Value, &Value) {
     (&body["url"], &body["customHeaders"])
 }
 
@@ -85,14 +85,14 @@ async fn viewers_see_masks_of_urls_and_headers_and_nobody_finds_them_in_the_stre
         "url": "https://93.184.215.14:8443/path-secret?token=query-secret", "customHeaders": {"X-Token": "value-secret"},
     });
     let (status, made) = admin.post("/webhooks", hook(&secrets)).await;
-    assert_eq!((status, shown(&made)), (201, shown(&secrets)));
+    assert_eq!((status, url_and_headers(&made)), (201, url_and_headers(&secrets)));
     let path = format!("/webhooks/{}", text(&made, "id"));
     admin.patch(&path, json!({"name": "renamed"})).await;
     admin.post(&format!("{path}/rotate-secret"), json!({})).await;
     let masked = json!({"url": "https://93.184.215.14:8443/…", "customHeaders": {"X-Token": "…"}});
     for (caller, expected) in [(&admin, &secrets), (&user, &secrets), (&viewer, &masked)] {
-        assert_eq!(shown(&caller.get(&path).await.1), shown(expected));
-        assert_eq!(shown(&caller.get("/webhooks").await.1[0]), shown(expected));
+        assert_eq!(url_and_headers(&caller.get(&path).await.1), url_and_headers(expected));
+        assert_eq!(url_and_headers(&caller.get("/webhooks").await.1[0]), url_and_headers(expected));
     }
     let (status, events) = admin.get("/events").await;
     assert_eq!(status, 200);
@@ -115,15 +115,15 @@ async fn a_mask_that_is_sent_back_leaves_what_is_stored_and_no_other_is_taken() 
     let path = format!("/webhooks/{}", text(&made, "id"));
     let (_, copy) = viewer.get(&path).await;
     let mut changed = json!({"name": "new", "url": copy["url"], "customHeaders": copy["customHeaders"]});
-    let (status, answer) = admin.patch(&path, changed.clone()).await;
-    assert_eq!((status, shown(&answer)), (200, shown(&secrets)), "{answer}");
+    let (status, response) = admin.patch(&path, changed.clone()).await;
+    assert_eq!((status, url_and_headers(&response)), (200, url_and_headers(&secrets)), "{response}");
     let version = admin.get(&path).await.1["updatedAt"].clone();
     admin.patch(&path, changed.clone()).await;
     assert_eq!(admin.get(&path).await.1["updatedAt"], version, "nothing was changed");
 
     changed["customHeaders"] = json!({"x-one": "…", "X-Three": "third"});
-    let (status, answer) = admin.patch(&path, changed).await;
-    assert_eq!((status, &answer["customHeaders"]), (200, &json!({"x-one": "first", "X-Three": "third"})));
+    let (status, response) = admin.patch(&path, changed).await;
+    assert_eq!((status, &response["customHeaders"]), (200, &json!({"x-one": "first", "X-Three": "third"})));
     for refused in [
         json!({"customHeaders": {"X-Two": "…"}}),
         json!({"customHeaders": {"X-Never": "…"}}),
@@ -146,7 +146,7 @@ async fn a_mask_that_is_sent_back_leaves_what_is_stored_and_no_other_is_taken() 
 async fn each_member_of_a_webhook_can_be_changed_alone() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let project = admin.project().await;
+    let project = admin.create_project().await;
     let (_, made) = admin.post("/webhooks", hook(&json!({}))).await;
     let path = format!("/webhooks/{}", text(&made, "id"));
     for (change, member, expected) in [
@@ -185,7 +185,7 @@ async fn each_member_of_a_webhook_can_be_changed_alone() {
 }
 
 #[tokio::test]
-async fn a_static_token_is_told_once_and_apart_from_the_secret() {
+async fn a_static_token_is_shown_once_and_apart_from_the_secret() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let (_, made) = admin.post("/webhooks", hook(&json!({"theauthapiToken": "whsec_of_the_hosted_product"}))).await;
@@ -193,8 +193,8 @@ async fn a_static_token_is_told_once_and_apart_from_the_secret() {
     let path = format!("/webhooks/{}", text(&made, "id"));
     let (_, read) = admin.get(&path).await;
     assert_eq!((read.get("theauthapiToken"), &read["theauthapiSignature"]), (None, &json!(true)));
-    let (_, kept) = admin.patch(&path, json!({"theauthapiSignature": true})).await;
-    assert_eq!(kept.get("theauthapiToken"), None, "it is the same as before");
+    let (_, unchanged) = admin.patch(&path, json!({"theauthapiSignature": true})).await;
+    assert_eq!(unchanged.get("theauthapiToken"), None, "it is the same as before");
     admin.patch(&path, json!({"theauthapiSignature": false})).await;
     let (_, drawn) = admin.patch(&path, json!({"theauthapiSignature": true})).await;
     assert!(text(&drawn, "theauthapiToken").starts_with("wht_"));
@@ -248,32 +248,32 @@ async fn topics_are_the_eight_of_the_hosted_product() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_with_its_outcome_unless_the_address_is_refused() {
-    let allowing = Fixture::with(PrivateNetworks::Allowed).await;
+async fn a_ping_returns_its_outcome_unless_the_address_is_refused() {
+    let allowing = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
     let admin = allowing.caller("a", None, Role::Admin).await;
-    let (well, ill) = (Origin::start(), Origin::answering(|_| (500, Duration::ZERO)));
-    let asked = |url: &str| json!({"url": url, "httpMethod": "PUT", "body": {"name": "n"}, "headers": {"X-A": "b"}});
-    let (status, pinged) = admin.post("/webhooks/ping", asked(&well.url())).await;
+    let (well, ill) = (MockServer::start(), MockServer::with_statuses(|_| (500, Duration::ZERO)));
+    let ping = |url: &str| json!({"url": url, "httpMethod": "PUT", "body": {"name": "n"}, "headers": {"X-A": "b"}});
+    let (status, pinged) = admin.post("/webhooks/ping", ping(&well.url())).await;
     assert_eq!((status, &pinged["delivered"], &pinged["status"]), (200, &json!(true), &json!(200)));
-    let sent = well.take().pop().unwrap();
-    assert!(sent.line().starts_with("PUT / "));
+    let sent = well.take_requests().pop().unwrap();
+    assert!(sent.request_line().starts_with("PUT / "));
     assert_eq!((sent.header("x-a"), sent.header("webhook-id")), (vec!["b"], vec![pinged["id"].as_str().unwrap()]));
     assert!(sent.header("webhook-signature").is_empty(), "there is no secret yet");
     assert_eq!(serde_json::from_slice::<Value>(&sent.body).unwrap(), json!({"name": "n"}));
 
-    let (status, pinged) = admin.post("/webhooks/ping", asked(&ill.url())).await;
+    let (status, pinged) = admin.post("/webhooks/ping", ping(&ill.url())).await;
     assert_eq!((status, &pinged["delivered"], &pinged["status"]), (200, &json!(false), &json!(500)));
     let nobody = format!("http://127.0.0.1:{}/", gatepost_test_support::free_port());
     let (status, pinged) = admin.post("/webhooks/ping", json!({"url": nobody, "httpMethod": "POST"})).await;
     assert_eq!((status, &pinged["delivered"], &pinged["status"]), (200, &json!(false), &Value::Null));
     assert!(pinged["error"].as_str().unwrap().contains("refused"), "{pinged}");
     admin.post("/webhooks/ping", json!({"url": well.url()})).await;
-    let sent = well.take().pop().unwrap();
+    let sent = well.take_requests().pop().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&sent.body).unwrap()["type"], "ping", "a body of its own");
 
     let refusing = Fixture::start().await;
     let admin = refusing.caller("a", None, Role::Admin).await;
-    let (status, problem) = admin.post("/webhooks/ping", asked(&well.url())).await;
+    let (status, problem) = admin.post("/webhooks/ping", ping(&well.url())).await;
     assert_eq!((status, code(&problem)), (400, "webhook-address-refused"));
     assert_eq!(admin.post("/webhooks/ping", json!({"url": null, "httpMethod": "POST"})).await.0, 400);
     let both = json!({"url": well.url(), "headers": {"X-A": "1"}, "customHeaders": {"X-A": "2"}});
@@ -283,7 +283,7 @@ async fn a_ping_is_answered_with_its_outcome_unless_the_address_is_refused() {
         let reserved = json!({"url": well.url(), "headers": {name: "x"}});
         assert_eq!(admin.post("/webhooks/ping", reserved).await.0, 400, "{name}");
     }
-    assert_eq!(well.count(), 2);
+    assert_eq!(well.request_count(), 2);
 }
 
 #[tokio::test]
@@ -291,13 +291,13 @@ async fn an_account_cannot_ping_without_end() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let other = fixture.caller("b", None, Role::Admin).await;
-    let asked = json!({"url": "https://127.0.0.1/", "httpMethod": "POST"});
+    let ping = json!({"url": "https://127.0.0.1/", "httpMethod": "POST"});
     let mut statuses = Vec::new();
     for _ in 0..11 {
-        statuses.push(admin.post("/webhooks/ping", asked.clone()).await.0);
+        statuses.push(admin.post("/webhooks/ping", ping.clone()).await.0);
     }
     assert_eq!(statuses, [vec![400; 10], vec![429]].concat());
-    assert_eq!(other.post("/webhooks/ping", asked).await.0, 400);
+    assert_eq!(other.post("/webhooks/ping", ping).await.0, 400);
 }
 
 #[tokio::test]

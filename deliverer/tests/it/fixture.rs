@@ -8,13 +8,13 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
-use gatepost_store::act::{CommitAnswer, DueWebhooks};
 use gatepost_store::clock::SystemClock;
+use gatepost_store::ops::{CommitOutcome, DueWebhooks};
 use gatepost_store::{
-    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned,
-    Write, os_rng,
+    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
+    UnsafeRedis, Versioned, os_rng,
 };
-use gatepost_test_support::{Origin, records};
+use gatepost_test_support::{MockServer, records};
 use prometheus::{Registry, TextEncoder};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// A store with an account and a project, and a running deliverer.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
-    pub(crate) skew: Skew,
+    pub(crate) skew: ClockSkew,
     pub(crate) account: Account,
     pub(crate) project: Project,
     pub(crate) deliverer: Deliverer,
@@ -33,28 +33,28 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
-        Self::with(1000).await
+        Self::with_max_pending(1000).await
     }
 
     /// With so many deliveries that may wait for a webhook.
-    pub(crate) async fn with(max_pending: u64) -> Self {
+    pub(crate) async fn with_max_pending(max_pending: u64) -> Self {
         // Another test may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let skew = Skew::default();
+        let skew = ClockSkew::default();
         let options = StoreOptions {
             url: StoreUrl::Memory,
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
             write_format: Format::LATEST,
-            max_entries: 1_000_000,
-            account_bounds: AccountBounds::DEFAULT,
+            max_fan_out_backlog: 1_000_000,
+            account_limits: AccountLimits::DEFAULT,
             clock: Arc::new(SystemClock),
-            skew: skew.clone(),
+            clock_skew: skew.clone(),
         };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
         let account = records::account("first");
-        commit(&store, Action::AccountCreated, vec![Write::create(account.clone())], None).await;
+        commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
         let registry = Registry::new();
         let options = DelivererOptions {
             private_networks: PrivateNetworks::Allowed,
@@ -64,23 +64,27 @@ impl Fixture {
         let deliverer = Deliverer::start(store.clone(), Arc::new(SystemClock), options, &registry).unwrap();
         let project = records::project(&account.id);
         let test = Self { store, skew, account, project, deliverer, registry };
-        test.commit(Action::ProjectCreated, vec![Write::create(test.project.clone())], None).await;
+        test.commit(Action::ProjectCreated, vec![RecordWrite::create(test.project.clone())], None).await;
         test
     }
 
-    pub(crate) async fn commit(&self, action: Action, writes: Vec<Write>, secret: Option<Secret>) {
+    pub(crate) async fn commit(&self, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
         commit(&self.store, action, writes, secret).await;
     }
 
     /// Another project of the account.
-    pub(crate) async fn another_project(&self) -> Project {
+    pub(crate) async fn create_project(&self) -> Project {
         let project = records::project(&self.account.id);
-        self.commit(Action::ProjectCreated, vec![Write::create(project.clone())], None).await;
+        self.commit(Action::ProjectCreated, vec![RecordWrite::create(project.clone())], None).await;
         project
     }
 
     /// A webhook of an admin for created and deleted keys of the account, as `change` makes it.
-    pub(crate) async fn webhook(&self, receiver: &Origin, change: impl FnOnce(Webhook) -> Webhook) -> Webhook {
+    pub(crate) async fn create_webhook(
+        &self,
+        receiver: &MockServer,
+        change: impl FnOnce(Webhook) -> Webhook,
+    ) -> Webhook {
         let id = WebhookId::generate(&mut os_rng());
         let webhook = Webhook {
             secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
@@ -94,43 +98,43 @@ impl Fixture {
             custom_headers: vec![],
             status: WebhookStatus::Live,
             status_changed_at: None,
-            made_by: Role::Admin,
+            url_set_by: Role::Admin,
             old_secrets: vec![],
             static_token: None,
             stamps: records::stamps(),
         };
         let webhook = change(webhook);
-        self.commit(Action::WebhookCreated, vec![Write::create(webhook.clone())], None).await;
+        self.commit(Action::WebhookCreated, vec![RecordWrite::create(webhook.clone())], None).await;
         webhook
     }
 
     /// Puts something else in the place of a webhook.
-    pub(crate) async fn change_webhook(
+    pub(crate) async fn replace_webhook(
         &self,
         webhook: &Webhook,
         change: impl FnOnce(Versioned<Webhook>) -> (Versioned<Webhook>, Webhook),
     ) {
         let (old, new) = change(self.store.webhook(&webhook.id).await.unwrap().unwrap());
-        self.commit(Action::WebhookUpdated, vec![Write::replace(old, new)], None).await;
+        self.commit(Action::WebhookUpdated, vec![RecordWrite::replace(old, new)], None).await;
     }
 
     /// Makes a key of a project, with its value.
-    pub(crate) async fn key(&self, project: &Project) -> (ApiKey, Secret) {
+    pub(crate) async fn create_key(&self, project: &Project) -> (ApiKey, Secret) {
         let secret = records::secret();
         let key = records::api_key(project, &secret, |value| self.store.digest(value));
-        self.commit(Action::ApiKeyCreated, vec![Write::create(key.clone())], Some(secret.clone())).await;
+        self.commit(Action::ApiKeyCreated, vec![RecordWrite::create(key.clone())], Some(secret.clone())).await;
         (key, secret)
     }
 
     /// Lets time pass for the store.
-    pub(crate) fn pass(&self, span: Duration) {
-        self.skew.add(i64::try_from(span.as_millis()).unwrap());
+    pub(crate) fn advance_clock(&self, duration: Duration) {
+        self.skew.add(i64::try_from(duration.as_millis()).unwrap());
     }
 
     /// Waits until the queues are so.
-    pub(crate) async fn await_queues(&self, are: impl Fn(&DueWebhooks) -> bool) {
+    pub(crate) async fn wait_for_queues(&self, condition: impl Fn(&DueWebhooks) -> bool) {
         let waiting = async {
-            while !are(&self.store.due_webhooks(0, 10).await.unwrap()) {
+            while !condition(&self.store.due_webhooks(0, 10).await.unwrap()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -142,14 +146,14 @@ impl Fixture {
     }
 
     /// Waits until the next delivery is due after between so many seconds, and none before.
-    pub(crate) async fn await_next_in(&self, from_s: u64, to_s: u64) {
+    pub(crate) async fn wait_for_next_due_in(&self, from_s: u64, to_s: u64) {
         let is_between = |next: Duration| (Duration::from_secs(from_s)..=Duration::from_secs(to_s)).contains(&next);
-        self.await_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_some_and(is_between)).await;
+        self.wait_for_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_some_and(is_between)).await;
     }
 
     /// Waits until nothing waits to be delivered, and nothing is being sent.
-    pub(crate) async fn await_end(&self) {
-        self.await_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_none()).await;
+    pub(crate) async fn wait_until_idle(&self) {
+        self.wait_for_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_none()).await;
     }
 
     /// The value of a metric, with its labels.
@@ -160,20 +164,20 @@ impl Fixture {
     }
 
     /// How many deliveries had an outcome.
-    pub(crate) fn outcomes(&self, outcome: &str) -> f64 {
+    pub(crate) fn deliveries_with_outcome(&self, outcome: &str) -> f64 {
         self.metric(&format!("gatepost_deliveries_total{{outcome=\"{outcome}\"}}"))
     }
 }
 
 /// The body of the only request that a receiver gets.
-pub(crate) fn only_body(receiver: &Origin) -> Value {
+pub(crate) fn only_body(receiver: &MockServer) -> Value {
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
-    serde_json::from_slice(&receiver.take()[0].body).unwrap()
+    serde_json::from_slice(&receiver.take_requests()[0].body).unwrap()
 }
 
-async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) {
+async fn commit(store: &Store, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
     let event = EventId::generate(&mut os_rng());
-    let change = Change { event, action, actor: Actor::Operator, writes, secret, receipt: None };
-    let answer = store.commit(&change).await.unwrap();
-    assert!(matches!(answer, CommitAnswer::Committed(_)), "{answer:?}");
+    let change = Change { event, action, actor: Actor::Operator, writes, secret, stored_response: None };
+    let result = store.commit(&change).await.unwrap();
+    assert!(matches!(result, CommitOutcome::Committed(_)), "{result:?}");
 }

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-mod answers;
+mod fairness;
 mod fixture;
-mod shares;
+mod responses;
 mod unreadable;
 mod wire;

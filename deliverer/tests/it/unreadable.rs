@@ -4,45 +4,45 @@ use std::time::Duration;
 
 use gatepost_domain::record::Webhook;
 use gatepost_store::Versioned;
-use gatepost_test_support::Origin;
+use gatepost_test_support::MockServer;
 
 use crate::fixture::{DEADLINE, Fixture, only_body};
 
 /// As no version of the program writes it.
-fn broken(webhook: Versioned<Webhook>) -> (Versioned<Webhook>, Webhook) {
+fn make_undecodable(webhook: Versioned<Webhook>) -> (Versioned<Webhook>, Webhook) {
     let new = webhook.record.clone();
     let unknown = webhook.unknown.with_public("project", 5);
     (Versioned { unknown, ..webhook }, new)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_that_cannot_be_read_stops_no_other() {
+async fn undecodable_webhook_delays_no_other() {
     let test = Fixture::start().await;
-    let (first, second) = (Origin::start(), Origin::start());
-    let webhook = test.webhook(&first, |webhook| webhook).await;
-    test.webhook(&second, |webhook| webhook).await;
-    test.change_webhook(&webhook, broken).await;
-    test.key(&test.project).await;
+    let (first, second) = (MockServer::start(), MockServer::start());
+    let webhook = test.create_webhook(&first, |webhook| webhook).await;
+    test.create_webhook(&second, |webhook| webhook).await;
+    test.replace_webhook(&webhook, make_undecodable).await;
+    test.create_key(&test.project).await;
     only_body(&second);
-    test.await_end().await;
-    assert_eq!(first.count(), 0);
+    test.wait_until_idle().await;
+    assert_eq!(first.request_count(), 0);
     assert!(test.metric("gatepost_unreadable_webhooks_total") >= 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_it_becomes_dead_letters() {
+async fn deliveries_of_an_undecodable_webhook_become_dead_letters() {
     let test = Fixture::start().await;
-    let receiver = Origin::answering(|_| (500, Duration::ZERO));
-    let webhook = test.webhook(&receiver, |webhook| webhook).await;
-    test.key(&test.project).await;
+    let receiver = MockServer::with_statuses(|_| (500, Duration::ZERO));
+    let webhook = test.create_webhook(&receiver, |webhook| webhook).await;
+    test.create_key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
-    test.await_next_in(1, 7).await;
-    test.change_webhook(&webhook, broken).await;
-    test.pass(Duration::from_secs(7));
-    test.await_end().await;
+    test.wait_for_next_due_in(1, 7).await;
+    test.replace_webhook(&webhook, make_undecodable).await;
+    test.advance_clock(Duration::from_secs(7));
+    test.wait_until_idle().await;
     let letters = test.store.dead_letters(&webhook.id, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert!(letters[0].reason.starts_with("store corrupt"), "{}", letters[0].reason);
-    assert_eq!(receiver.count(), 1);
-    assert!((test.outcomes("dead") - 1.0).abs() < f64::EPSILON);
+    assert_eq!(receiver.request_count(), 1);
+    assert!((test.deliveries_with_outcome("dead") - 1.0).abs() < f64::EPSILON);
 }

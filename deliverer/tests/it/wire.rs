@@ -2,56 +2,56 @@
 
 use gatepost_domain::change::Action;
 use gatepost_domain::record::{ApiKey, Role, Status, UserSecret, Webhook};
-use gatepost_store::Write;
-use gatepost_test_support::Origin;
+use gatepost_store::RecordWrite;
+use gatepost_test_support::MockServer;
 
 use crate::fixture::{DEADLINE, Fixture, only_body};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_an_admins_webhook_sees_values() {
+async fn only_admin_webhooks_receive_key_values() {
     let test = Fixture::start().await;
     let mut receivers = Vec::new();
     for role in [Role::Admin, Role::User, Role::Viewer] {
         for project in [None, Some(test.project.id.clone())] {
-            let receiver = Origin::start();
-            test.webhook(&receiver, |webhook| Webhook { made_by: role, project, ..webhook }).await;
+            let receiver = MockServer::start();
+            test.create_webhook(&receiver, |webhook| Webhook { url_set_by: role, project, ..webhook }).await;
             receivers.push((role, receiver));
         }
     }
-    let (key, secret) = test.key(&test.project).await;
+    let (key, secret) = test.create_key(&test.project).await;
     for (role, receiver) in receivers {
         let body = only_body(&receiver);
         let seen = if role == Role::Admin { secret.expose() } else { key.id.as_str() };
         assert_eq!(body["data"]["key"], seen, "{role:?}");
         assert_eq!(body["data"]["maskedKey"], key.mask.as_str());
     }
-    test.await_end().await;
+    test.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_of_another_project_gets_nothing() {
+async fn webhook_of_another_project_receives_nothing() {
     let test = Fixture::start().await;
-    let (of_other, of_account) = (Origin::start(), Origin::start());
-    let other = test.another_project().await;
-    test.webhook(&of_other, |webhook| Webhook { project: Some(other.id.clone()), ..webhook }).await;
-    test.webhook(&of_account, |webhook| webhook).await;
-    test.key(&test.project).await;
+    let (of_other, of_account) = (MockServer::start(), MockServer::start());
+    let other = test.create_project().await;
+    test.create_webhook(&of_other, |webhook| Webhook { project: Some(other.id.clone()), ..webhook }).await;
+    test.create_webhook(&of_account, |webhook| webhook).await;
+    test.create_key(&test.project).await;
     assert_eq!(of_account.await_count(1, DEADLINE), 1);
-    test.await_end().await;
-    assert_eq!(of_other.count(), 0);
+    test.wait_until_idle().await;
+    assert_eq!(of_other.request_count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhooks_own_headers_and_method_are_on_the_wire() {
     let test = Fixture::start().await;
-    let receiver = Origin::start();
+    let receiver = MockServer::start();
     let custom_headers = [("X-Tenant", "acme"), ("Authorization", "t")];
     let custom_headers = custom_headers.map(|(name, value)| (name.to_owned(), UserSecret::new(value))).to_vec();
-    test.webhook(&receiver, |webhook| Webhook { method: "PUT".to_owned(), custom_headers, ..webhook }).await;
-    test.key(&test.project).await;
+    test.create_webhook(&receiver, |webhook| Webhook { method: "PUT".to_owned(), custom_headers, ..webhook }).await;
+    test.create_key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
-    let request = &receiver.take()[0];
-    assert_eq!(request.line(), "PUT / HTTP/1.1");
+    let request = &receiver.take_requests()[0];
+    assert_eq!(request.request_line(), "PUT / HTTP/1.1");
     for (name, value) in [
         ("x-tenant", "acme"),
         ("authorization", "t"),
@@ -66,33 +66,33 @@ async fn a_webhooks_own_headers_and_method_are_on_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_webhooks_header_that_folds_to_a_reserved_name_is_not_sent() {
+async fn stored_header_equivalent_to_a_reserved_name_is_not_sent() {
     let test = Fixture::start().await;
-    let receiver = Origin::start();
+    let receiver = MockServer::start();
     let names = ["webhook_id", "Webhook.Signature", "webhook~timestamp", "theauthapi_signature", "Content_Length"];
     let forged = names.iter().map(|name| ((*name).to_owned(), UserSecret::new("forged")));
     let custom_headers = forged.chain([("X_Mine".to_owned(), UserSecret::new("1"))]).collect();
-    test.webhook(&receiver, |webhook| Webhook { custom_headers, ..webhook }).await;
-    test.key(&test.project).await;
+    test.create_webhook(&receiver, |webhook| Webhook { custom_headers, ..webhook }).await;
+    test.create_key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
-    let request = &receiver.take()[0];
+    let request = &receiver.take_requests()[0];
     assert_eq!(request.header("x_mine"), ["1"]);
     assert!(!request.head.contains("forged"), "{}", request.head);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_a_key_was_first_used_is_told_only_where_it_is_known() {
+async fn first_used_at_is_sent_only_where_it_is_known() {
     let test = Fixture::start().await;
-    let receiver = Origin::start();
-    test.webhook(&receiver, |webhook| webhook).await;
-    let (key, _) = test.key(&test.project).await;
+    let receiver = MockServer::start();
+    test.create_webhook(&receiver, |webhook| webhook).await;
+    let (key, _) = test.create_key(&test.project).await;
     let created = only_body(&receiver);
     assert_eq!(created["data"]["firstUsedAt"], serde_json::Value::Null);
     assert!(created["data"].as_object().unwrap().contains_key("firstUsedAt"), "a new key was surely not used");
     let found = test.store.api_key(&key.id).await.unwrap().unwrap();
-    let off = ApiKey { status: Status::Inactive, ..key };
-    test.commit(Action::ApiKeyDeleted, vec![Write::replace(found, off)], None).await;
+    let revoked = ApiKey { status: Status::Inactive, ..key };
+    test.commit(Action::ApiKeyDeleted, vec![RecordWrite::replace(found, revoked)], None).await;
     assert_eq!(receiver.await_count(2, DEADLINE), 2);
-    let deleted: serde_json::Value = serde_json::from_slice(&receiver.take()[0].body).unwrap();
+    let deleted: serde_json::Value = serde_json::from_slice(&receiver.take_requests()[0].body).unwrap();
     assert!(!deleted["data"].as_object().unwrap().contains_key("firstUsedAt"), "{deleted}");
 }

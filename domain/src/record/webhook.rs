@@ -21,7 +21,7 @@ impl std::fmt::Debug for Sealed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserSecret {
     /// As it was given.
-    Clear(Secret),
+    Plaintext(Secret),
     /// As it is stored.
     Sealed(Sealed),
 }
@@ -29,11 +29,11 @@ pub enum UserSecret {
 impl UserSecret {
     /// A secret as it was given.
     pub fn new(text: impl Into<String>) -> Self {
-        Self::Clear(Secret::new(text.into()))
+        Self::Plaintext(Secret::new(text.into()))
     }
 
     /// What stands in copies of a record that hold no secrets, such as those in the stream.
-    pub fn absent() -> Self {
+    pub fn omitted() -> Self {
         Self::Sealed(Sealed(Vec::new()))
     }
 }
@@ -44,7 +44,7 @@ pub struct WebhookUrl {
     /// What may be shown: `scheme://host:port/…`.
     pub masked: String,
     /// The whole URL.
-    pub whole: UserSecret,
+    pub full: UserSecret,
 }
 
 impl WebhookUrl {
@@ -52,13 +52,13 @@ impl WebhookUrl {
     pub const MASK: char = '…';
 
     /// An address as it was given, a URL as the parser wrote it.
-    pub fn new(whole: impl Into<String>) -> Self {
-        let whole = whole.into();
-        Self { masked: masked(&whole), whole: UserSecret::new(whole) }
+    pub fn new(full: impl Into<String>) -> Self {
+        let full = full.into();
+        Self { masked: mask_url(&full), full: UserSecret::new(full) }
     }
 }
 
-fn masked(url: &str) -> String {
+fn mask_url(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -122,7 +122,7 @@ pub struct Webhook {
     /// When it was last paused or went on; absent if it has always been as it is.
     pub status_changed_at: Option<Timestamp>,
     /// The role of the access key that chose where its events go: only an admin's webhook sees keys in clear.
-    pub made_by: Role,
+    pub url_set_by: Role,
     /// The signing secret, sealed and bound to the webhook's id.
     pub secret: Sealed,
     /// Secrets that it had before, the latest first.

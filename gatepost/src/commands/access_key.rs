@@ -7,30 +7,30 @@ use gatepost_domain::record::Role;
 use gatepost_domain::time::Clock;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
-use gatepost_verify::Meters;
+use gatepost_verify::RateLimiter;
 use prometheus::Registry;
 
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
 use crate::config::Config;
-use crate::control_socket::{self, ADDED, Asked, Printed};
-use crate::store::{self, Missing};
+use crate::control_socket::{self, ACCOUNT_ADDED, CreatedAccessKey, Delegation};
+use crate::store::{self, StoreInit};
 use crate::{master_key, output};
 
 pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
     match command {
         AccessKeyCommand::Create(create) => {
-            let config = super::load_and_tell(options)?;
-            let printed = access_key(&config, &create).await?;
-            if printed.account_was == ADDED {
-                warn_of_account(&printed.account_id);
+            let config = super::load_with_warnings(options)?;
+            let created = create_access_key(&config, &create).await?;
+            if created.account_was == ACCOUNT_ADDED {
+                warn_of_account(&created.account_id);
             }
-            let Err(error) = print(&printed, create.output) else { return Ok(()) };
-            let id = &printed.id;
-            Err(match withdraw(&config, id).await {
+            let Err(error) = print(&created, create.output) else { return Ok(()) };
+            let id = &created.id;
+            Err(match revoke_unprinted(&config, id).await {
                 Ok(()) => error.context(format!("the access key {id} was revoked again, as nobody saw it")),
                 Err(why) => error.context(format!(
                     "the access key {id} was made and is active, though nobody saw it: revoke it ({})",
-                    output::sentence(&why)
+                    output::error_chain(&why)
                 )),
             })
         }
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
 }
 
 /// Asks the process that holds an embedded store, else opens the store, which makes one where there is none.
-async fn access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result<Printed> {
+async fn create_access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result<CreatedAccessKey> {
     let new = NewAccessKey {
         account_name: create.account_name.clone(),
         project: create.project.clone(),
@@ -54,24 +54,24 @@ async fn access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result
 }
 
 /// Revokes an access key whose value could not be printed.
-async fn withdraw(config: &Config, id: &str) -> anyhow::Result<()> {
-    let asked = match &config.store.url {
+async fn revoke_unprinted(config: &Config, id: &str) -> anyhow::Result<()> {
+    let outcome = match &config.store.url {
         StoreUrl::Embedded(directory) => control_socket::revoke_access_key(directory, id).await?,
-        StoreUrl::Redis(_) | StoreUrl::Memory => Asked::NoProcess,
+        StoreUrl::Redis(_) | StoreUrl::Memory => Delegation::NoProcess,
     };
-    match asked {
-        Asked::Done => Ok(()),
-        Asked::NoProcess => Ok(use_cases(config).await?.revoke_access_key(id).await?),
+    match outcome {
+        Delegation::Done => Ok(()),
+        Delegation::NoProcess => Ok(use_cases(config).await?.revoke_access_key(id).await?),
     }
 }
 
 async fn use_cases(config: &Config) -> anyhow::Result<ControlPlane> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let master = master_key::find(&config.store)?;
-    let store = store::open(config, &clock, &master, Missing::Created).await?;
+    let master = master_key::find_or_create(&config.store)?;
+    let store = store::open(config, &clock, &master, StoreInit::CreateIfMissing).await?;
     let registry = Registry::new();
-    let meters = Meters::start(store.clone(), Arc::clone(&clock), config.when_store_is_down, &registry)?;
-    Ok(ControlPlane::new(store, clock, config.private_networks, meters, &registry)?)
+    let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
+    Ok(ControlPlane::new(store, clock, config.private_networks, rate_limiter, &registry)?)
 }
 
 fn role(name: RoleName) -> Role {
@@ -83,15 +83,15 @@ fn role(name: RoleName) -> Role {
 }
 
 fn warn_of_account(account: &str) {
-    output::message(&format!(
+    output::print_error_line(&format!(
         "there was no account of that name, and {account} was made beside the others: gateways now refuse keys on \
          routes that do not name their projects"
     ));
 }
 
-fn print(printed: &Printed, output: Output) -> anyhow::Result<()> {
+fn print(created: &CreatedAccessKey, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Text => output::line(&printed.key),
-        Output::Json => output::line(&serde_json::to_string(printed)?),
+        Output::Text => output::print_line(&created.key),
+        Output::Json => output::print_line(&serde_json::to_string(created)?),
     }
 }

@@ -9,39 +9,39 @@ use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
 
 use crate::cli::{BackupOptions, Options};
-use crate::commands::Wrong;
+use crate::commands::UsageError;
 use crate::config::Config;
 use crate::store;
 use crate::{control_socket, master_key, output};
 
 pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Result<()> {
-    let config = super::load_and_tell(options)?;
+    let config = super::load_with_warnings(options)?;
     let StoreUrl::Embedded(directory) = &config.store.url else {
-        return Err(Wrong::use_of(format!(
+        return Err(UsageError::anyhow(format!(
             "{} is no embedded store: back up Redis with its own means, its RDB or append-only files",
             config.store.url
         )));
     };
-    let store = directory.join(master_key::STORE_FILE);
+    let store = directory.join(master_key::STORE_FILE_NAME);
     if !store.exists() {
-        return Err(Wrong::use_of(format!("there is no store at {}", store.display())));
+        return Err(UsageError::anyhow(format!("there is no store at {}", store.display())));
     }
     let file = std::path::absolute(&backup.file)?;
     let bytes = match control_socket::backup(directory, &file).await? {
         Some(bytes) => bytes,
-        None => alone(&config, &file).await?,
+        None => back_up_directly(&config, &file).await?,
     };
     report(&store, &file, bytes).with_context(|| format!("{} was written all the same", file.display()))
 }
 
 /// Copies a store that no process holds.
-async fn alone(config: &Config, file: &Path) -> anyhow::Result<u64> {
+async fn back_up_directly(config: &Config, file: &Path) -> anyhow::Result<u64> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = store::open_existing(config, &clock).await?;
     store.backup(file).await.context("nothing was backed up")
 }
 
 fn report(store: &Path, file: &Path, bytes: u64) -> anyhow::Result<()> {
-    output::line(&format!("{} ({bytes} bytes) is a copy of {}", file.display(), store.display()))?;
-    output::line("to restore it, stop gatepost and put it in that place; the master key is not in it")
+    output::print_line(&format!("{} ({bytes} bytes) is a copy of {}", file.display(), store.display()))?;
+    output::print_line("to restore it, stop gatepost and put it in that place; the master key is not in it")
 }

@@ -5,38 +5,38 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use gatepost_deliverer::send::Sender;
-use gatepost_deliverer::{Guard, PrivateNetworks};
+use gatepost_deliverer::{PrivateNetworks, SsrfGuard};
 use gatepost_domain::time::Clock;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{MasterKey, StoreUrl};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;
-use crate::store::{self, Missing};
+use crate::store::{self, StoreInit};
 use crate::{master_key, output, private_file};
 
 /// Every key with its meaning and default.
-const DEFAULT_FILE: &str = include_str!("../../gatepost.default.toml");
+const DEFAULT_CONFIG: &str = include_str!("../../gatepost.default.toml");
 
 /// What a check has found.
 #[derive(Default)]
 struct Findings {
-    faults: Vec<String>,
+    errors: Vec<String>,
     notes: Vec<String>,
 }
 
 pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Result<()> {
     if check.print_default {
-        return output::line(DEFAULT_FILE.trim_end());
+        return output::print_line(DEFAULT_CONFIG.trim_end());
     }
-    let config = super::load_and_tell(options)?;
+    let config = super::load_with_warnings(options)?;
     let mut findings = Findings::default();
-    let master = findings.take(master_key::existing(&config.store));
+    let master = findings.record(master_key::find_existing(&config.store));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    findings.take(Sender::new(Guard::new(PrivateNetworks::Refused), clock));
+    findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {
-        findings.faults.extend(gatepost_gateway::unresolved(&config.gateway.upstreams).await);
+        findings.errors.extend(gatepost_gateway::resolution_errors(&config.gateway.upstreams).await);
     } else if !config.gateway.upstreams.is_empty() {
         findings.notes.push("the names of upstreams were not resolved (--offline)".to_owned());
     }
@@ -47,17 +47,17 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
             .push("there is no route: up and gateway need --upstream, or routes in the configuration".to_owned());
     }
     for note in &findings.notes {
-        output::line(note)?;
+        output::print_line(note)?;
     }
-    if !findings.faults.is_empty() {
-        bail!(findings.faults.join("\n"));
+    if !findings.errors.is_empty() {
+        bail!(findings.errors.join("\n"));
     }
-    output::line(&format!("nothing is wrong: store {}, routes: {routes}", config.store.url))
+    output::print_line(&format!("nothing is wrong: store {}, routes: {routes}", config.store.url))
 }
 
 impl Findings {
-    fn take<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.faults.push(output::sentence(&error.into()))).ok()
+    fn record<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.errors.push(output::error_chain(&error.into()))).ok()
     }
 }
 
@@ -66,11 +66,11 @@ async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bo
         (StoreUrl::Redis(url), _) if is_offline => {
             findings.notes.push(format!("the store at {url} was not asked (--offline)"));
         }
-        (StoreUrl::Redis(_), Some(master)) => open(config, master, findings).await,
-        (StoreUrl::Embedded(directory), _) if !directory.join(master_key::STORE_FILE).exists() => {
+        (StoreUrl::Redis(_), Some(master)) => check_open(config, master, findings).await,
+        (StoreUrl::Embedded(directory), _) if !directory.join(master_key::STORE_FILE_NAME).exists() => {
             match private_file::check_writable(directory) {
                 Ok(()) => findings.notes.push(format!("a new store will be made in {}", directory.display())),
-                Err(error) => findings.faults.push(output::sentence(&error)),
+                Err(error) => findings.errors.push(output::error_chain(&error)),
             }
         }
         (StoreUrl::Embedded(directory), Some(master)) => check_embedded(config, directory, master, findings).await,
@@ -80,17 +80,17 @@ async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bo
 }
 
 async fn check_embedded(config: &Config, directory: &Path, master: &MasterKey, findings: &mut Findings) {
-    if crate::control_socket::is_served(directory).await {
+    if crate::control_socket::is_served_by_process(directory).await {
         findings.notes.push(format!("the store in {} is in use by a running process", directory.display()));
     } else {
-        open(config, master, findings).await;
+        check_open(config, master, findings).await;
     }
 }
 
-async fn open(config: &Config, master: &MasterKey, findings: &mut Findings) {
+async fn check_open(config: &Config, master: &MasterKey, findings: &mut Findings) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    if let Some(store) = findings.take(store::open(config, &clock, master, Missing::Refused).await)
-        && let Some(warnings) = findings.take(store.warnings().await)
+    if let Some(store) = findings.record(store::open(config, &clock, master, StoreInit::MustExist).await)
+        && let Some(warnings) = findings.record(store.warnings().await)
     {
         findings.notes.extend(warnings);
     }

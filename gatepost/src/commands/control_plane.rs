@@ -1,18 +1,18 @@
 //! `gatepost control-plane`: the admin API, with a deliverer unless others do that.
 
 use crate::cli::{ControlPlaneOptions, Options};
-use crate::parts::{Process, stop_control_plane};
-use crate::probes::Outage;
+use crate::probes::StoreOutage;
+use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
-use crate::store::Missing;
+use crate::store::StoreInit;
 
 pub(crate) async fn run(options: &Options, control_plane: &ControlPlaneOptions) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
-    let config = super::load_shared(options)?;
-    let started = Process::start(&mut signals, config, Missing::Refused, Outage::Stops).await?;
+    let config = super::load_for_shared_store(options)?;
+    let started = Process::start(&mut signals, config, StoreInit::MustExist, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
-    let server = process.control_plane(process.use_cases()?).await?;
-    let deliverer = if control_plane.no_deliverer { None } else { Some(process.deliverer()?) };
+    let server = process.start_control_plane(process.build_use_cases()?).await?;
+    let deliverer = if control_plane.no_deliverer { None } else { Some(process.start_deliverer()?) };
     let ended = process.run(&mut signals).await;
     let draining = async {
         stop_control_plane(server).await;
@@ -22,5 +22,5 @@ pub(crate) async fn run(options: &Options, control_plane: &ControlPlaneOptions) 
         process.stop().await;
     };
     signals.drain(draining).await;
-    ended.outcome()
+    ended.into_result()
 }

@@ -1,22 +1,22 @@
 //! `gatepost deliverer`: sends webhooks, one of several.
 
 use crate::cli::Options;
-use crate::parts::Process;
-use crate::probes::Outage;
+use crate::probes::StoreOutage;
+use crate::process::Process;
 use crate::signals::Signals;
-use crate::store::Missing;
+use crate::store::StoreInit;
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
-    let config = super::load_shared(options)?;
-    let started = Process::start(&mut signals, config, Missing::Refused, Outage::Stops).await?;
+    let config = super::load_for_shared_store(options)?;
+    let started = Process::start(&mut signals, config, StoreInit::MustExist, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
-    let deliverer = process.deliverer()?;
+    let deliverer = process.start_deliverer()?;
     let ended = process.run(&mut signals).await;
     let draining = async {
         deliverer.stop().await;
         process.stop().await;
     };
     signals.drain(draining).await;
-    ended.outcome()
+    ended.into_result()
 }

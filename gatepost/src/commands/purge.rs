@@ -1,31 +1,33 @@
 //! `gatepost purge`: removes keys and access keys that were shut off long ago.
 
 use anyhow::Context;
-use gatepost_control_plane::Mode;
+use gatepost_control_plane::RunMode;
 use gatepost_store::StoreUrl;
 
-use super::import::open;
+use super::import::open_use_cases;
 use crate::cli::{Options, PurgeOptions};
 use crate::{control_socket, output};
 
-pub(crate) async fn run(options: &Options, asked: &PurgeOptions) -> anyhow::Result<()> {
+pub(crate) async fn run(options: &Options, arguments: &PurgeOptions) -> anyhow::Result<()> {
     let config = super::load(options)?;
-    let asked_process = match &config.store.url {
-        StoreUrl::Embedded(directory) => control_socket::purge(directory, asked.inactive_for, asked.dry_run).await?,
+    let by_running_process = match &config.store.url {
+        StoreUrl::Embedded(directory) => {
+            control_socket::purge(directory, arguments.inactive_for, arguments.dry_run).await?
+        }
         StoreUrl::Redis(_) | StoreUrl::Memory => None,
     };
-    let purged = match asked_process {
+    let purged = match by_running_process {
         Some(purged) => purged,
         None => {
-            let mode = if asked.dry_run { Mode::Dry } else { Mode::Real };
-            open(&config).await?.purge(asked.inactive_for, mode).await?
+            let mode = if arguments.dry_run { RunMode::DryRun } else { RunMode::Apply };
+            open_use_cases(&config).await?.purge(arguments.inactive_for, mode).await?
         }
     };
-    let verb = if asked.dry_run { "would be removed" } else { "removed" };
+    let verb = if arguments.dry_run { "would be removed" } else { "removed" };
     let (keys, access_keys) = (purged.api_keys, purged.access_keys);
     let report = format!(
         "{} of {} keys and {} of {} access keys {verb}",
         keys.removed, keys.seen, access_keys.removed, access_keys.seen
     );
-    output::line(&report).context(report)
+    output::print_line(&report).context(report)
 }

@@ -14,7 +14,7 @@ use crate::store;
 use crate::{control_socket, output};
 
 pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Result<()> {
-    let config = super::load_and_tell(options)?;
+    let config = super::load_with_warnings(options)?;
     match command {
         StoreCommand::Upgrade => upgrade(&config).await,
     }
@@ -27,12 +27,12 @@ async fn upgrade(config: &Config) -> anyhow::Result<()> {
     };
     let done = match by_running_process {
         Some(done) => done,
-        None => upgrade_alone(config).await?,
+        None => upgrade_directly(config).await?,
     };
     report(config, &done)
 }
 
-async fn upgrade_alone(config: &Config) -> anyhow::Result<StoreUpgrade> {
+async fn upgrade_directly(config: &Config) -> anyhow::Result<StoreUpgrade> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = store::open_existing(config, &clock).await?;
     let bar = ProgressBar::new_spinner();
@@ -62,5 +62,5 @@ fn report(config: &Config, done: &StoreUpgrade) -> anyhow::Result<()> {
     if unnamed > 0 {
         report += &format!("\n{unnamed} more cannot be read");
     }
-    output::line(&report).context(report)
+    output::print_line(&report).context(report)
 }

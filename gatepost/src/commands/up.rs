@@ -11,31 +11,32 @@ use gatepost_domain::record::Role;
 use gatepost_store::{StoreUrl, os_rng};
 
 use crate::cli::Options;
-use crate::parts::{Process, stop_control_plane};
-use crate::probes::Outage;
+use crate::probes::StoreOutage;
+use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
-use crate::store::Missing;
+use crate::store::StoreInit;
 use crate::{control_socket, output, private_file};
 
 /// Where the first access key of an embedded store is written.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
 /// Where it is kept until it counts.
-const KEPT_FILE: &str = "first-access-key.new";
+const PENDING_ACCESS_KEY_FILE: &str = "first-access-key.new";
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
-    let started = Process::start(&mut signals, super::load(options)?, Missing::Created, Outage::Stops).await?;
+    let started =
+        Process::start(&mut signals, super::load(options)?, StoreInit::CreateIfMissing, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
-    let use_cases = process.use_cases()?;
-    let gateway = process.gateway().await?;
-    let (server, deliverer) = match start_beside_gateway(&process, use_cases).await {
+    let use_cases = process.build_use_cases()?;
+    let gateway = process.start_gateway().await?;
+    let (server, deliverer) = match start_control_plane_and_deliverer(&process, use_cases).await {
         Ok(started) => started,
         Err(error) => {
-            let signing_off = async {
+            let cleanup = async {
                 gateway.stop().await;
                 process.stop().await;
             };
-            signals.drain(signing_off).await;
+            signals.drain(cleanup).await;
             return Err(error);
         }
     };
@@ -45,32 +46,34 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         process.stop().await;
     };
     signals.drain(draining).await;
-    ended.outcome()
+    ended.into_result()
 }
 
-async fn start_beside_gateway(
+async fn start_control_plane_and_deliverer(
     process: &Process,
     use_cases: ControlPlane,
 ) -> anyhow::Result<(ControlPlaneServer, Deliverer)> {
-    first_access_key(process, &use_cases).await?;
+    ensure_first_access_key(process, &use_cases).await?;
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
         control_socket::listen(directory, use_cases.clone(), process.store.clone());
     }
-    let server = process.control_plane(use_cases).await?;
-    Ok((server, process.deliverer()?))
+    let server = process.start_control_plane(use_cases).await?;
+    Ok((server, process.start_deliverer()?))
 }
 
 /// Makes the first access key of a store that has none.
-async fn first_access_key(process: &Process, use_cases: &ControlPlane) -> anyhow::Result<()> {
+async fn ensure_first_access_key(process: &Process, use_cases: &ControlPlane) -> anyhow::Result<()> {
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        tell_kept(directory, use_cases).await?;
+        publish_pending_access_key(directory, use_cases).await?;
     }
     if use_cases.has_access_keys().await? {
         return Ok(());
     }
     match &process.config.store.url {
-        StoreUrl::Embedded(directory) => write_access_key(directory, use_cases).await,
-        StoreUrl::Redis(_) | StoreUrl::Memory if std::io::stdout().is_terminal() => print_access_key(use_cases).await,
+        StoreUrl::Embedded(directory) => create_and_write_access_key(directory, use_cases).await,
+        StoreUrl::Redis(_) | StoreUrl::Memory if std::io::stdout().is_terminal() => {
+            print_and_create_access_key(use_cases).await
+        }
         StoreUrl::Redis(_) | StoreUrl::Memory => {
             tracing::warn!("there is no access key yet: make one with `gatepost access-key create`");
             Ok(())
@@ -79,34 +82,34 @@ async fn first_access_key(process: &Process, use_cases: &ControlPlane) -> anyhow
 }
 
 /// Keeps the value before it counts, so that no kill in between leaves an access key that nobody knows.
-async fn write_access_key(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
+async fn create_and_write_access_key(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
     let secret = key::generate_access_key(&mut os_rng());
-    private_file::create(&directory.join(KEPT_FILE), &format!("{}\n", secret.expose()))?;
-    use_cases.create_access_key_with(&secret, &first()).await?;
-    tell_kept(directory, use_cases).await
+    private_file::create(&directory.join(PENDING_ACCESS_KEY_FILE), &format!("{}\n", secret.expose()))?;
+    use_cases.create_access_key_from_secret(&secret, &first_access_key_options()).await?;
+    publish_pending_access_key(directory, use_cases).await
 }
 
 /// Tells a value that was kept where everybody looks for it, if it counts; else it is removed.
-async fn tell_kept(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
-    let (kept, file) = (directory.join(KEPT_FILE), directory.join(FIRST_ACCESS_KEY_FILE));
-    let Ok(text) = std::fs::read_to_string(&kept) else { return Ok(()) };
+async fn publish_pending_access_key(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
+    let (pending, file) = (directory.join(PENDING_ACCESS_KEY_FILE), directory.join(FIRST_ACCESS_KEY_FILE));
+    let Ok(text) = std::fs::read_to_string(&pending) else { return Ok(()) };
     if use_cases.is_access_key(text.trim()).await? {
-        private_file::rename(&kept, &file)?;
+        private_file::rename(&pending, &file)?;
         tracing::info!(file = %file.display(), "the first access key was made");
     } else {
-        std::fs::remove_file(&kept).with_context(|| format!("cannot remove {}", kept.display()))?;
+        std::fs::remove_file(&pending).with_context(|| format!("cannot remove {}", pending.display()))?;
     }
     Ok(())
 }
 
 /// Prints the value before it counts, so that none is made that nobody has seen.
-async fn print_access_key(use_cases: &ControlPlane) -> anyhow::Result<()> {
+async fn print_and_create_access_key(use_cases: &ControlPlane) -> anyhow::Result<()> {
     let secret = key::generate_access_key(&mut os_rng());
-    output::line(&format!("first access key, shown only now: {}", secret.expose()))?;
-    use_cases.create_access_key_with(&secret, &first()).await?;
+    output::print_line(&format!("first access key, shown only now: {}", secret.expose()))?;
+    use_cases.create_access_key_from_secret(&secret, &first_access_key_options()).await?;
     Ok(())
 }
 
-fn first() -> NewAccessKey {
+fn first_access_key_options() -> NewAccessKey {
     NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "first".to_owned() }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{MASTER_KEY_VARIABLE, VARIABLES};
+use super::{MASTER_KEY_VARIABLE, VARIABLE_PREFIX};
 
 /// What parts the tables and the key in a variable's name.
 const SEPARATOR: &str = "__";
@@ -13,8 +13,8 @@ pub(super) struct Environment {
     /// Keys: name, path and value of each.
     pub(super) keys: Vec<(String, Vec<String>, String)>,
     /// Names that are no keys, and that nobody else is known to set: perhaps a typing error.
-    pub(super) strangers: Vec<String>,
-    pub(super) faults: Vec<String>,
+    pub(super) unrecognised_variables: Vec<String>,
+    pub(super) errors: Vec<String>,
 }
 
 impl Environment {
@@ -22,17 +22,19 @@ impl Environment {
         let mut environment = Self::default();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some(key) = name.strip_prefix(VARIABLES).filter(|_| name != MASTER_KEY_VARIABLE) else { continue };
+            let Some(key) = name.strip_prefix(VARIABLE_PREFIX).filter(|_| name != MASTER_KEY_VARIABLE) else {
+                continue;
+            };
             if !key.contains(SEPARATOR) {
-                if !is_of_kubernetes(key, &value.to_string_lossy()) {
-                    environment.strangers.push(name);
+                if !is_set_by_kubernetes(key, &value.to_string_lossy()) {
+                    environment.unrecognised_variables.push(name);
                 }
                 continue;
             }
             let path = key.split(SEPARATOR).map(str::to_ascii_lowercase).collect();
             match value.into_string() {
                 Ok(value) => environment.keys.push((name, path, value)),
-                Err(_) => environment.faults.push(format!("{name}: its value is not UTF-8")),
+                Err(_) => environment.errors.push(format!("{name}: its value is not UTF-8")),
             }
         }
         environment
@@ -41,7 +43,7 @@ impl Environment {
 
 /// Whether it is one of the variables that Kubernetes sets in every pod beside a service whose name begins with
 /// `gatepost`: `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_<NAME>`, `…PORT` and `…PORT_<NUMBER>_<PROTOCOL>…`.
-fn is_of_kubernetes(name: &str, value: &str) -> bool {
+fn is_set_by_kubernetes(name: &str, value: &str) -> bool {
     let is_port = |rest: &str| {
         let mut parts = rest.split('_');
         let number = parts.next().unwrap_or_default();
@@ -49,12 +51,12 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
         is_number && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
     };
     // Before these there is nothing, or the rest of the service's name.
-    let has = |part: &str| name == part || name.ends_with(&format!("_{part}"));
-    has("SERVICE_HOST")
-        || has("SERVICE_PORT")
+    let has_suffix = |part: &str| name == part || name.ends_with(&format!("_{part}"));
+    has_suffix("SERVICE_HOST")
+        || has_suffix("SERVICE_PORT")
         || name.starts_with("SERVICE_PORT_")
         || name.contains("_SERVICE_PORT_")
-        || (has("PORT") && value.contains("://"))
+        || (has_suffix("PORT") && value.contains("://"))
         || name.strip_prefix("PORT_").is_some_and(is_port)
         || name.split_once("_PORT_").is_some_and(|(_, rest)| is_port(rest))
 }

@@ -7,13 +7,13 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Env;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_gateway::{Auth, CredentialPlace, Limits, PassedName, RouteOptions, Strip, UpstreamOptions};
+use gatepost_gateway::{Auth, CredentialLocation, Limits, PassHeader, RouteOptions, StripMode, UpstreamOptions};
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use super::address;
+use super::parse_address;
 use super::reader::Section;
-use super::tree::Origin;
+use super::tree::ValueSource;
 
 /// Milliseconds of a day: no wait here is longer.
 const MAX_MS: u64 = 24 * 3600 * 1000;
@@ -25,8 +25,8 @@ const DEFAULT_UPSTREAM: &str = "app";
 pub(crate) struct GatewayConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) strip: Strip,
-    pub(crate) pass_headers: Vec<PassedName>,
+    pub(crate) strip: StripMode,
+    pub(crate) pass_headers: Vec<PassHeader>,
     pub(crate) max_stale: Duration,
     pub(crate) cache_capacity: u64,
     pub(crate) max_wrong_keys_a_minute: u32,
@@ -38,29 +38,29 @@ pub(crate) struct GatewayConfig {
 
 /// Reads it.
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
-    let routes: Vec<ReadRoute> = section.list_of_sections("route").into_iter().map(route).collect();
+    let routes: Vec<LocatedRoute> = section.list_of_sections("route").into_iter().map(read_route).collect();
     let config = GatewayConfig {
-        listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), address),
-        trusted_proxies: section.list("trusted_proxies", Vec::new(), network),
-        strip: section.parsed("strip", Strip::Default, strip),
-        pass_headers: section.list("pass_headers", Vec::new(), PassedName::parse),
-        max_stale: ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),
+        listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), parse_address),
+        trusted_proxies: section.list("trusted_proxies", Vec::new(), parse_network),
+        strip: section.parsed("strip", StripMode::Default, parse_strip),
+        pass_headers: section.list("pass_headers", Vec::new(), PassHeader::parse),
+        max_stale: read_ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),
         cache_capacity: section.number("cache_capacity", 1_000_000, 1000, 100_000_000),
         max_wrong_keys_a_minute: u32::try_from(section.number("max_wrong_keys_a_minute", 600, 0, 60_000))
             .unwrap_or(u32::MAX),
-        limits: limits(&mut section),
-        drain_timeout: ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
-        upstreams: upstreams(&mut section),
+        limits: read_limits(&mut section),
+        drain_timeout: read_ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
+        upstreams: read_upstreams(&mut section),
         routes: routes.iter().map(|route| route.options.clone()).collect(),
     };
     check_upstreams(&routes, &config.upstreams, &section);
     check_overlaps(&routes, &section);
     let config = with_default_route(config, &section);
-    section.finish();
+    section.reject_unknown_keys();
     config
 }
 
-fn limits(section: &mut Section<'_>) -> Limits {
+fn read_limits(section: &mut Section<'_>) -> Limits {
     let defaults = Limits::default();
     let count = |section: &mut Section<'_>, key, default: usize| {
         usize::try_from(section.number(key, default as u64, 1, 10_000_000)).unwrap_or(default)
@@ -72,62 +72,62 @@ fn limits(section: &mut Section<'_>) -> Limits {
             "max_connections_per_address",
             defaults.max_connections_per_address,
         ),
-        header_timeout: ms(section, "header_timeout_ms", defaults.header_timeout, 100),
-        keepalive: ms(section, "keepalive_ms", defaults.keepalive, 1000),
+        header_timeout: read_ms(section, "header_timeout_ms", defaults.header_timeout, 100),
+        keepalive: read_ms(section, "keepalive_ms", defaults.keepalive, 1000),
         max_body_bytes: section.number("max_body_bytes", defaults.max_body_bytes, 0, 1 << 40),
-        connect_timeout: ms(section, "connect_timeout_ms", defaults.connect_timeout, 10),
-        upstream_timeout: ms(section, "upstream_timeout_ms", defaults.upstream_timeout, 100),
-        websocket_idle: ms(section, "websocket_idle_ms", defaults.websocket_idle, 100),
+        connect_timeout: read_ms(section, "connect_timeout_ms", defaults.connect_timeout, 10),
+        upstream_timeout: read_ms(section, "upstream_timeout_ms", defaults.upstream_timeout, 100),
+        websocket_idle: read_ms(section, "websocket_idle_ms", defaults.websocket_idle, 100),
         ..defaults
     }
 }
 
-fn ms(section: &mut Section<'_>, key: &'static str, default: Duration, min: u64) -> Duration {
+fn read_ms(section: &mut Section<'_>, key: &'static str, default: Duration, min: u64) -> Duration {
     let default_ms = u64::try_from(default.as_millis()).unwrap_or(MAX_MS);
     Duration::from_millis(section.number(key, default_ms, min, MAX_MS))
 }
 
-fn upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
+fn read_upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
     let named = section.sections("upstream").into_iter();
     let read = |(name, mut section): (String, Section<'_>)| {
-        let servers = section.list("servers", Vec::new(), server);
+        let servers = section.list("servers", Vec::new(), parse_server);
         if servers.is_empty() {
-            section.fault_here("servers must name at least one HOST:PORT");
+            section.error_here("servers must name at least one HOST:PORT");
         }
-        section.finish();
+        section.reject_unknown_keys();
         UpstreamOptions { name, servers }
     };
     named.map(read).collect()
 }
 
 /// A route and where it is written.
-struct ReadRoute {
+struct LocatedRoute {
     options: RouteOptions,
-    origin: Origin,
+    source: ValueSource,
 }
 
-fn route(mut section: Section<'_>) -> ReadRoute {
-    let origin = section.origin();
+fn read_route(mut section: Section<'_>) -> LocatedRoute {
+    let source = section.source();
     let options = RouteOptions {
-        host: section.optional("host", host),
-        path: section.parsed("path", "/".to_owned(), path),
-        methods: section.list("methods", Vec::new(), method),
-        upstream: section.parsed("upstream", DEFAULT_UPSTREAM.to_owned(), text),
-        auth: section.parsed("auth", Auth::Required, auth),
-        credential: section.list("credential", default_credential(), credential),
+        host: section.optional("host", parse_host),
+        path: section.parsed("path", "/".to_owned(), parse_path),
+        methods: section.list("methods", Vec::new(), parse_method),
+        upstream: section.parsed("upstream", DEFAULT_UPSTREAM.to_owned(), parse_non_empty),
+        auth: section.parsed("auth", Auth::Required, parse_auth),
+        credential: section.list("credential", default_credential(), parse_credential_place),
         requirement: Requirement {
             projects: section.list("projects", Vec::new(), |text| {
                 ProjectId::parse(text).map_err(|_| format!("{text:?} is not the id of a project (prj_…)"))
             }),
-            env: section.parsed("env", EnvRule::Only(Env::Live), env),
-            permissions: section.list("permissions", Vec::new(), text),
+            env: section.parsed("env", EnvRule::Only(Env::Live), parse_env_rule),
+            permissions: section.list("permissions", Vec::new(), parse_non_empty),
         },
     };
     if options.credential.is_empty() && options.auth != Auth::Off {
-        section.fault_here("credential must name at least one place where a key may stand");
+        section.error_here("credential must name at least one place where a key may stand");
     }
-    section.finish();
-    ReadRoute { options, origin }
+    section.reject_unknown_keys();
+    LocatedRoute { options, source }
 }
 
 /// Without a route, everything goes to the default upstream.
@@ -136,7 +136,7 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
         return config;
     }
     if !config.upstreams.iter().any(|upstream| upstream.name == DEFAULT_UPSTREAM) {
-        section.fault_here("there is no route, and no upstream \"app\" to which all requests go without one");
+        section.error_here("there is no route, and no upstream \"app\" to which all requests go without one");
     }
     let route = RouteOptions {
         host: None,
@@ -150,31 +150,31 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
     GatewayConfig { routes: vec![route], ..config }
 }
 
-fn check_upstreams(routes: &[ReadRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
-    for ReadRoute { options, origin } in routes {
+fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
+    for LocatedRoute { options, source: origin } in routes {
         if !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
             let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let what =
                 format!("upstream {:?} is not there; there is [gateway.upstream.…] for {known}", options.upstream);
-            section.fault_of(origin, "route", &what);
+            section.error_at(origin, "route", &what);
         }
     }
 }
 
 /// Of two routes for the same requests only one could ever be taken. One that names methods goes before one that
 /// takes all of them, so these two are no fault.
-fn check_overlaps(routes: &[ReadRoute], section: &Section<'_>) {
+fn check_overlaps(routes: &[LocatedRoute], section: &Section<'_>) {
     for (number, later) in routes.iter().enumerate() {
-        let earlier = routes.iter().take(number).find(|earlier| overlap(&earlier.options, &later.options));
+        let earlier = routes.iter().take(number).find(|earlier| routes_overlap(&earlier.options, &later.options));
         if let Some(earlier) = earlier {
-            let what = format!("the route at {} takes the same requests: host, path and methods", earlier.origin);
-            section.fault_of(&later.origin, "route", &what);
+            let what = format!("the route at {} takes the same requests: host, path and methods", earlier.source);
+            section.error_at(&later.source, "route", &what);
         }
     }
 }
 
-fn overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
+fn routes_overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
     let are_methods_shared = match (one.methods.as_slice(), other.methods.as_slice()) {
         ([], []) => true,
         ([], _) | (_, []) => false,
@@ -183,68 +183,68 @@ fn overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
     one.host == other.host && one.path == other.path && are_methods_shared
 }
 
-fn default_credential() -> Vec<CredentialPlace> {
+fn default_credential() -> Vec<CredentialLocation> {
     vec![
-        CredentialPlace::Authorization,
-        CredentialPlace::Header(HeaderName::from_static("x-api-key")),
-        CredentialPlace::Header(HeaderName::from_static("apikey")),
+        CredentialLocation::Authorization,
+        CredentialLocation::Header(HeaderName::from_static("x-api-key")),
+        CredentialLocation::Header(HeaderName::from_static("apikey")),
     ]
 }
 
-fn text(text: &str) -> Result<String, &'static str> {
+fn parse_non_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+fn parse_network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
     text.parse().or(address).map_err(|_| format!("{text:?} is not a network, such as 10.0.0.0/8"))
 }
 
 /// `HOST:PORT`, also with `http://` before it.
-fn server(text: &str) -> Result<String, String> {
-    let wrong = || format!("{text:?} is not HOST:PORT, such as 127.0.0.1:3000");
+fn parse_server(text: &str) -> Result<String, String> {
+    let invalid = || format!("{text:?} is not HOST:PORT, such as 127.0.0.1:3000");
     let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if authority.contains("//") {
         return Err(format!("{text:?}: only plain http is spoken to upstreams"));
     }
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| wrong())?),
+        Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| invalid())?),
         _ => (authority, 80),
     };
     let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
-    if is_host { Ok(format!("{host}:{port}")) } else { Err(wrong()) }
+    if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
 }
 
-fn host(text: &str) -> Result<String, String> {
+fn parse_host(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_host =
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
     if is_host { Ok(text.to_ascii_lowercase()) } else { Err(format!("{text:?} is not a host name without port")) }
 }
 
-fn path(text: &str) -> Result<String, String> {
+fn parse_path(text: &str) -> Result<String, String> {
     match CanonicalPath::parse(text) {
         Ok(path) => Ok(path.as_str().to_owned()),
         Err(refusal) => Err(format!("{text:?} is not a path: {refusal}")),
     }
 }
 
-fn method(text: &str) -> Result<Method, String> {
+fn parse_method(text: &str) -> Result<Method, String> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
         Ok(_) | Err(_) => Err(format!("{text:?} is not a method that can be routed")),
     }
 }
 
-fn strip(text: &str) -> Result<Strip, String> {
+fn parse_strip(text: &str) -> Result<StripMode, String> {
     match text {
-        "default" => Ok(Strip::Default),
-        "ours" => Ok(Strip::Ours),
+        "default" => Ok(StripMode::Default),
+        "ours" => Ok(StripMode::Ours),
         _ => Err(format!("must be default or ours, it is {text:?}")),
     }
 }
 
-fn auth(text: &str) -> Result<Auth, String> {
+fn parse_auth(text: &str) -> Result<Auth, String> {
     match text {
         "required" => Ok(Auth::Required),
         "optional" => Ok(Auth::Optional),
@@ -253,7 +253,7 @@ fn auth(text: &str) -> Result<Auth, String> {
     }
 }
 
-fn env(text: &str) -> Result<EnvRule, String> {
+fn parse_env_rule(text: &str) -> Result<EnvRule, String> {
     match (text, Env::parse(text)) {
         ("any", _) => Ok(EnvRule::Any),
         (_, Some(env)) => Ok(EnvRule::Only(env)),
@@ -261,10 +261,10 @@ fn env(text: &str) -> Result<EnvRule, String> {
     }
 }
 
-fn credential(text: &str) -> Result<CredentialPlace, String> {
+fn parse_credential_place(text: &str) -> Result<CredentialLocation, String> {
     match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialPlace::Authorization),
-        Ok(name) => Ok(CredentialPlace::Header(name)),
+        Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
+        Ok(name) => Ok(CredentialLocation::Header(name)),
         Err(_) => Err(format!("{text:?} is not authorization or the name of a header")),
     }
 }

@@ -4,15 +4,15 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{Node, Origin, Value};
+use super::tree::{Node, Value, ValueSource};
 
 /// Faults, in the order in which they were found.
 #[derive(Debug, Default)]
-pub(super) struct Faults(RefCell<Vec<String>>);
+pub(super) struct ErrorCollector(RefCell<Vec<String>>);
 
-impl Faults {
-    pub(super) fn add(&self, origin: &Origin, key: &str, what: &str) {
-        self.0.borrow_mut().push(format!("{origin}: {key}: {what}"));
+impl ErrorCollector {
+    pub(super) fn add(&self, source: &ValueSource, key: &str, what: &str) {
+        self.0.borrow_mut().push(format!("{source}: {key}: {what}"));
     }
 
     pub(super) fn into_list(self) -> Vec<String> {
@@ -23,51 +23,51 @@ impl Faults {
 /// A table that is being read.
 pub(super) struct Section<'a> {
     path: String,
-    origin: Origin,
+    source: ValueSource,
     entries: BTreeMap<String, Node>,
-    asked: BTreeSet<&'static str>,
-    faults: &'a Faults,
+    known_keys: BTreeSet<&'static str>,
+    errors: &'a ErrorCollector,
 }
 
 impl<'a> Section<'a> {
     /// The outermost table.
-    pub(super) fn root(node: Node, faults: &'a Faults) -> Self {
-        Self::of(String::new(), node, faults)
+    pub(super) fn root(node: Node, errors: &'a ErrorCollector) -> Self {
+        Self::new(String::new(), node, errors)
     }
 
-    fn of(path: String, node: Node, faults: &'a Faults) -> Self {
+    fn new(path: String, node: Node, errors: &'a ErrorCollector) -> Self {
         let kind = node.value.kind();
         let Value::Table(entries) = node.value else {
-            faults.add(&node.origin, &path, &format!("must be a table, it is {kind}"));
-            return Self { path, origin: node.origin, entries: BTreeMap::new(), asked: BTreeSet::new(), faults };
+            errors.add(&node.source, &path, &format!("must be a table, it is {kind}"));
+            return Self { path, source: node.source, entries: BTreeMap::new(), known_keys: BTreeSet::new(), errors };
         };
-        Self { path, origin: node.origin, entries, asked: BTreeSet::new(), faults }
+        Self { path, source: node.source, entries, known_keys: BTreeSet::new(), errors }
     }
 
     /// A table in this one; an empty one if it is missing.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
-        let path = self.key(key);
+        let path = self.full_key(key);
         let node = self.take(key).unwrap_or_else(Node::empty);
-        Section::of(path, node, self.faults)
+        Section::new(path, node, self.errors)
     }
 
     /// All tables in a table, by name.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<(String, Section<'a>)> {
         let inner = self.section(key);
-        let (path, faults) = (inner.path.clone(), self.faults);
+        let (path, faults) = (inner.path.clone(), self.errors);
         let named = inner.entries.into_iter();
-        named.map(|(name, node)| (name.clone(), Section::of(format!("{path}.{name}"), node, faults))).collect()
+        named.map(|(name, node)| (name.clone(), Section::new(format!("{path}.{name}"), node, faults))).collect()
     }
 
     /// A list of tables.
     pub(super) fn list_of_sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
-        let path = self.key(key);
+        let path = self.full_key(key);
         let Some(node) = self.take(key) else { return Vec::new() };
         let Value::List(nodes) = node.value else {
-            self.faults.add(&node.origin, &path, &format!("must be written as [[{path}]]"));
+            self.errors.add(&node.source, &path, &format!("must be written as [[{path}]]"));
             return Vec::new();
         };
-        nodes.into_iter().map(|node| Section::of(path.clone(), node, self.faults)).collect()
+        nodes.into_iter().map(|node| Section::new(path.clone(), node, self.errors)).collect()
     }
 
     /// A text, read by `parse`, whose error tells what is allowed.
@@ -88,10 +88,10 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         let node = self.take(key)?;
         let (Value::Text(text) | Value::Raw(text)) = &node.value else {
-            self.fault(&node.origin, key, &format!("must be a text, it is {}", node.value.kind()));
+            self.add_error(&node.source, key, &format!("must be a text, it is {}", node.value.kind()));
             return None;
         };
-        parse(text).map_err(|error| self.fault(&node.origin, key, &error.to_string())).ok()
+        parse(text).map_err(|error| self.add_error(&node.source, key, &error.to_string())).ok()
     }
 
     /// A whole number in a range.
@@ -100,12 +100,12 @@ impl<'a> Section<'a> {
         let number = match &node.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Raw(text) => text.parse().ok(),
-            Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => None,
+            Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Table(_) | Value::Unsupported(_) => None,
         };
         match number.filter(|number| (min..=max).contains(number)) {
             Some(number) => number,
             None => {
-                self.fault(&node.origin, key, &format!("must be a whole number from {min} to {max}"));
+                self.add_error(&node.source, key, &format!("must be a whole number from {min} to {max}"));
                 default
             }
         }
@@ -119,8 +119,13 @@ impl<'a> Section<'a> {
             Value::Bool(false) => return no,
             Value::Raw(text) if text == "true" => return yes,
             Value::Raw(text) if text == "false" => return no,
-            Value::Raw(_) | Value::Text(_) | Value::Integer(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => {
-                self.fault(&node.origin, key, "must be true or false");
+            Value::Raw(_)
+            | Value::Text(_)
+            | Value::Integer(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Unsupported(_) => {
+                self.add_error(&node.source, key, "must be true or false");
             }
         }
         default
@@ -134,14 +139,14 @@ impl<'a> Section<'a> {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Vec<T> {
         let Some(node) = self.take(key) else { return default };
-        let texts: Vec<(String, Origin)> = match node.value {
+        let texts: Vec<(String, ValueSource)> = match node.value {
             Value::Raw(text) => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                parts.map(|part| (part.to_owned(), node.origin.clone())).collect()
+                parts.map(|part| (part.to_owned(), node.source.clone())).collect()
             }
             Value::List(nodes) => nodes.into_iter().filter_map(|node| self.list_item(key, node)).collect(),
-            Value::Text(_) | Value::Integer(_) | Value::Bool(_) | Value::Table(_) | Value::Other(_) => {
-                self.fault(&node.origin, key, "must be a list of texts");
+            Value::Text(_) | Value::Integer(_) | Value::Bool(_) | Value::Table(_) | Value::Unsupported(_) => {
+                self.add_error(&node.source, key, "must be a list of texts");
                 return default;
             }
         };
@@ -149,55 +154,55 @@ impl<'a> Section<'a> {
         for (text, origin) in texts {
             match parse(&text) {
                 Ok(value) => values.push(value),
-                Err(error) => self.fault(&origin, key, &error.to_string()),
+                Err(error) => self.add_error(&origin, key, &error.to_string()),
             }
         }
         values
     }
 
-    fn list_item(&self, key: &'static str, node: Node) -> Option<(String, Origin)> {
+    fn list_item(&self, key: &'static str, node: Node) -> Option<(String, ValueSource)> {
         let kind = node.value.kind();
         let Value::Text(text) = node.value else {
-            self.fault(&node.origin, key, &format!("must be a list of texts, it holds {kind}"));
+            self.add_error(&node.source, key, &format!("must be a list of texts, it holds {kind}"));
             return None;
         };
-        Some((text, node.origin))
+        Some((text, node.source))
     }
 
     /// Where this table stands.
-    pub(super) fn origin(&self) -> Origin {
-        self.origin.clone()
+    pub(super) fn source(&self) -> ValueSource {
+        self.source.clone()
     }
 
     /// A fault of a table in this one, for which there is no section any more.
-    pub(super) fn fault_of(&self, origin: &Origin, key: &'static str, what: &str) {
-        self.fault(origin, key, what);
+    pub(super) fn error_at(&self, source: &ValueSource, key: &'static str, what: &str) {
+        self.add_error(source, key, what);
     }
 
     /// A fault of this table.
-    pub(super) fn fault_here(&self, what: &str) {
-        self.faults.add(&self.origin, &self.path, what);
+    pub(super) fn error_here(&self, what: &str) {
+        self.errors.add(&self.source, &self.path, what);
     }
 
     /// Ends the reading: what is left was asked for by nobody.
-    pub(super) fn finish(self) {
+    pub(super) fn reject_unknown_keys(self) {
         for (name, node) in &self.entries {
-            let known: Vec<&str> = self.asked.iter().copied().collect();
+            let known: Vec<&str> = self.known_keys.iter().copied().collect();
             let key = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            self.faults.add(&node.origin, &key, &format!("unknown key; known here are {}", known.join(", ")));
+            self.errors.add(&node.source, &key, &format!("unknown key; known here are {}", known.join(", ")));
         }
     }
 
     fn take(&mut self, key: &'static str) -> Option<Node> {
-        self.asked.insert(key);
+        self.known_keys.insert(key);
         self.entries.remove(key)
     }
 
-    fn fault(&self, origin: &Origin, key: &'static str, what: &str) {
-        self.faults.add(origin, &self.key(key), what);
+    fn add_error(&self, source: &ValueSource, key: &'static str, what: &str) {
+        self.errors.add(source, &self.full_key(key), what);
     }
 
-    fn key(&self, key: &str) -> String {
+    fn full_key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }

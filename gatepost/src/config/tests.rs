@@ -6,8 +6,8 @@ use super::*;
 
 const REFERENCE: &str = include_str!("../../gatepost.default.toml");
 
-fn understood(text: &str) -> Result<Config, Broken> {
-    understand("gatepost.toml", text, std::iter::empty(), &Overrides::default())
+fn parsed(text: &str) -> Result<Config, ConfigErrors> {
+    parse("gatepost.toml", text, std::iter::empty(), &Overrides::default())
 }
 
 /// The reference with every key uncommented. Prose does not look like `key = …` or `[table]`.
@@ -30,15 +30,15 @@ fn every_key_of_the_reference_is_read() {
     let keys = text.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
     assert!(keys > 30, "only {keys} keys were found in the reference");
     // A key that nobody reads would be a fault.
-    understood(&text).unwrap();
+    parsed(&text).unwrap();
 }
 
 #[test]
-fn the_reference_tells_the_defaults() {
+fn the_reference_shows_the_defaults() {
     let text = uncommented().replace("master_key_file = \"/etc/gatepost/master.key\"", "");
     let text = text.replace("host = \"api.example.com\"", "");
-    let defaults = understood("[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]").unwrap();
-    assert_eq!(format!("{:?}", understood(&text).unwrap()), format!("{defaults:?}"));
+    let defaults = parsed("[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]").unwrap();
+    assert_eq!(format!("{:?}", parsed(&text).unwrap()), format!("{defaults:?}"));
 }
 
 #[test]
@@ -53,28 +53,28 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
         variable("PATH", "/bin"),
     ];
     let overrides = Overrides(vec![("--listen", "gateway.listen", "127.0.0.1:5".to_owned())]);
-    let config = understand("gatepost.toml", file, environment.into_iter(), &overrides).unwrap();
+    let config = parse("gatepost.toml", file, environment.into_iter(), &overrides).unwrap();
     assert_eq!(config.gateway.listen, SocketAddr::from(([127, 0, 0, 1], 5)));
     assert_eq!(config.ops.listen, SocketAddr::from(([127, 0, 0, 1], 4)));
     assert_eq!(config.gateway.trusted_proxies.len(), 2);
 }
 
 #[test]
-fn a_fault_of_the_environment_names_the_variable() {
+fn an_error_in_the_environment_names_the_variable() {
     let environment = [("GATEPOST_STORE__URI".into(), "x".into())];
-    let broken = understand("gatepost.toml", "", environment.into_iter(), &Overrides::default()).unwrap_err();
-    assert!(broken.to_string().starts_with("GATEPOST_STORE__URI: store.uri: unknown key"), "{broken}");
+    let errors = parse("gatepost.toml", "", environment.into_iter(), &Overrides::default()).unwrap_err();
+    assert!(errors.to_string().starts_with("GATEPOST_STORE__URI: store.uri: unknown key"), "{errors}");
 }
 
 #[test]
 fn an_admin_api_beyond_loopback_needs_tls_in_front() {
     let open = "[control_plane]\nlisten = \"0.0.0.0:8081\"\n";
-    assert!(understood(open).unwrap_err().to_string().contains("behind_tls_proxy"));
-    understood(&format!("{open}behind_tls_proxy = true\n")).unwrap();
+    assert!(parsed(open).unwrap_err().to_string().contains("behind_tls_proxy"));
+    parsed(&format!("{open}behind_tls_proxy = true\n")).unwrap();
 }
 
 #[test]
-fn variables_that_others_set_stop_nothing_and_a_typing_error_is_told() {
+fn variables_of_others_are_ignored_and_a_typing_error_is_a_warning() {
     let variables = [
         ("GATEPOST_PORT", "tcp://10.0.0.1:8080"),
         ("GATEPOST_SERVICE_HOST", "10.0.0.1"),
@@ -87,33 +87,33 @@ fn variables_that_others_set_stop_nothing_and_a_typing_error_is_told() {
         ("GATEPOST_PORTS", "1"),
     ];
     let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-    let config = understand("gatepost.toml", "", variables, &Overrides::default()).unwrap();
+    let config = parse("gatepost.toml", "", variables, &Overrides::default()).unwrap();
     assert_eq!(config.warnings.len(), 1);
     assert!(config.warnings[0].starts_with("GATEPOST_STORE_URL, GATEPOST_PORTS: not read"), "{}", config.warnings[0]);
 }
 
 #[test]
-fn a_value_that_is_no_text_is_a_fault() {
+fn a_value_that_is_not_utf8_is_an_error() {
     use std::os::unix::ffi::OsStringExt;
     let variables = [("GATEPOST_STORE__URL".into(), OsString::from_vec(vec![b'r', 0xff]))];
-    let broken = understand("gatepost.toml", "", variables.into_iter(), &Overrides::default()).unwrap_err();
-    assert_eq!(broken.to_string(), "GATEPOST_STORE__URL: its value is not UTF-8");
+    let errors = parse("gatepost.toml", "", variables.into_iter(), &Overrides::default()).unwrap_err();
+    assert_eq!(errors.to_string(), "GATEPOST_STORE__URL: its value is not UTF-8");
 }
 
 #[test]
-fn two_routes_for_the_same_requests_are_a_fault_with_both_lines() {
+fn two_routes_for_the_same_requests_are_an_error_with_both_lines() {
     let route = |text: &str| format!("[[gateway.route]]\npath = \"/a\"\n{text}\n");
     let upstream = "[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]\n";
-    let told = |first: &str, second: &str| {
+    let error = |first: &str, second: &str| {
         let text = format!("{upstream}{}{}", route(first), route(second));
-        understood(&text).map_or_else(|broken| broken.to_string(), |_| String::new())
+        parsed(&text).map_or_else(|errors| errors.to_string(), |_| String::new())
     };
     let both = "gatepost.toml:6: gateway.route: the route at gatepost.toml:3 takes the same requests";
-    assert!(told("", "").starts_with(both), "{}", told("", ""));
-    assert!(told("methods = [\"GET\", \"PUT\"]", "methods = [\"PUT\"]").starts_with(both));
-    assert_eq!(told("methods = [\"GET\"]", "methods = [\"PUT\"]"), "");
-    assert_eq!(told("methods = [\"GET\"]", ""), "");
-    assert_eq!(told("host = \"a.example\"", "host = \"b.example\""), "");
-    let nowhere = told("upstream = \"x\"", "methods = [\"GET\"]");
+    assert!(error("", "").starts_with(both), "{}", error("", ""));
+    assert!(error("methods = [\"GET\", \"PUT\"]", "methods = [\"PUT\"]").starts_with(both));
+    assert_eq!(error("methods = [\"GET\"]", "methods = [\"PUT\"]"), "");
+    assert_eq!(error("methods = [\"GET\"]", ""), "");
+    assert_eq!(error("host = \"a.example\"", "host = \"b.example\""), "");
+    let nowhere = error("upstream = \"x\"", "methods = [\"GET\"]");
     assert!(nowhere.starts_with("gatepost.toml:3: gateway.route: upstream \"x\" is not there"), "{nowhere}");
 }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum ValueSource {
     /// A line of a file.
     File { name: String, line: usize },
     /// A variable of the environment.
@@ -20,13 +20,13 @@ pub(super) enum Origin {
     Missing,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::File { name, line } => write!(f, "{name}:{line}"),
-            Origin::Environment(name) => f.write_str(name),
-            Origin::Flag(name) => f.write_str(name),
-            Origin::Missing => f.write_str("configuration"),
+            ValueSource::File { name, line } => write!(f, "{name}:{line}"),
+            ValueSource::Environment(name) => f.write_str(name),
+            ValueSource::Flag(name) => f.write_str(name),
+            ValueSource::Missing => f.write_str("configuration"),
         }
     }
 }
@@ -35,7 +35,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) value: Value,
-    pub(super) origin: Origin,
+    pub(super) source: ValueSource,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ pub(super) enum Value {
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
     /// What no key wants: the name of its kind.
-    Other(&'static str),
+    Unsupported(&'static str),
 }
 
 impl Value {
@@ -60,7 +60,7 @@ impl Value {
             Value::Bool(_) => "true or false",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
-            Value::Other(kind) => kind,
+            Value::Unsupported(kind) => kind,
         }
     }
 }
@@ -68,7 +68,7 @@ impl Value {
 impl Node {
     /// A table without entries.
     pub(super) fn empty() -> Self {
-        Self { value: Value::Table(BTreeMap::new()), origin: Origin::Missing }
+        Self { value: Value::Table(BTreeMap::new()), source: ValueSource::Missing }
     }
 
     /// Reads TOML. A fault of its syntax is told with its line.
@@ -76,7 +76,7 @@ impl Node {
         match DeTable::parse(text) {
             Ok(table) => {
                 let span = table.span();
-                Ok(node(DeValue::Table(table.into_inner()), &span, name, text))
+                Ok(convert(DeValue::Table(table.into_inner()), &span, name, text))
             }
             Err(error) => {
                 let line = error.span().map_or(1, |span| line_of(text, span.start));
@@ -92,36 +92,36 @@ impl Node {
             return;
         };
         if !matches!(self.value, Value::Table(_)) {
-            *self = Node { value: Value::Table(BTreeMap::new()), origin: value.origin.clone() };
+            *self = Node { value: Value::Table(BTreeMap::new()), source: value.source.clone() };
         }
         if let Value::Table(entries) = &mut self.value {
-            let origin = value.origin.clone();
+            let source = value.source.clone();
             let entry = entries.entry(first.clone());
-            entry.or_insert(Node { value: Value::Table(BTreeMap::new()), origin }).set(rest, value);
+            entry.or_insert(Node { value: Value::Table(BTreeMap::new()), source }).set(rest, value);
         }
     }
 }
 
-fn node(value: DeValue<'_>, span: &Range<usize>, name: &str, text: &str) -> Node {
-    let below = |spanned: Spanned<DeValue<'_>>| {
+fn convert(value: DeValue<'_>, span: &Range<usize>, name: &str, text: &str) -> Node {
+    let convert_child = |spanned: Spanned<DeValue<'_>>| {
         let span = spanned.span();
-        node(spanned.into_inner(), &span, name, text)
+        convert(spanned.into_inner(), &span, name, text)
     };
     let value = match value {
         DeValue::String(value) => Value::Text(value.into_owned()),
         DeValue::Integer(value) => match i64::from_str_radix(value.as_str(), value.radix()) {
             Ok(number) => Value::Integer(number),
-            Err(_) => Value::Other("a number that is too large"),
+            Err(_) => Value::Unsupported("a number that is too large"),
         },
         DeValue::Boolean(value) => Value::Bool(value),
-        DeValue::Array(values) => Value::List(values.into_iter().map(below).collect()),
+        DeValue::Array(values) => Value::List(values.into_iter().map(convert_child).collect()),
         DeValue::Table(entries) => Value::Table(
-            entries.into_iter().map(|(key, value)| (key.into_inner().into_owned(), below(value))).collect(),
+            entries.into_iter().map(|(key, value)| (key.into_inner().into_owned(), convert_child(value))).collect(),
         ),
-        DeValue::Float(_) => Value::Other("a number with a fraction"),
-        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Float(_) => Value::Unsupported("a number with a fraction"),
+        DeValue::Datetime(_) => Value::Unsupported("a date"),
     };
-    Node { value, origin: Origin::File { name: name.to_owned(), line: line_of(text, span.start) } }
+    Node { value, source: ValueSource::File { name: name.to_owned(), line: line_of(text, span.start) } }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

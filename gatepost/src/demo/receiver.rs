@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::server;
 
 /// Requests that wait to be told of.
-const MAX_WAITING: usize = 1000;
+const MAX_QUEUED_REQUESTS: usize = 1000;
 /// How long the story waits for a webhook.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,7 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Starts it.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let (sender, received) = mpsc::channel(MAX_WAITING);
+        let (sender, received) = mpsc::channel(MAX_QUEUED_REQUESTS);
         let address = server::start(move |request| {
             // What nobody waits for any more need not be kept.
             drop(sender.try_send(request));

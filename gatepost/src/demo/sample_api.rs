@@ -11,10 +11,10 @@ use super::server;
 
 /// Starts it.
 pub(crate) async fn start() -> std::io::Result<SocketAddr> {
-    server::start(|request| answer(&request)).await
+    server::start(|request| echo(&request)).await
 }
 
-fn answer(request: &Request<Bytes>) -> Response<Full<Bytes>> {
+fn echo(request: &Request<Bytes>) -> Response<Full<Bytes>> {
     let headers: Map<String, Value> = request
         .headers()
         .iter()

@@ -18,24 +18,24 @@ use tokio::net::TcpListener;
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// Serves on a free port of the loopback interface until the process ends.
-pub(super) async fn start<F>(answer: F) -> std::io::Result<SocketAddr>
+pub(super) async fn start<F>(handler: F) -> std::io::Result<SocketAddr>
 where
     F: Fn(Request<Bytes>) -> Response<Full<Bytes>> + Clone + Send + 'static,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let listener = Arc::new(listener);
-    supervise(Task::DemoServer, move || accept(Arc::clone(&listener), answer.clone()));
+    supervise(Task::DemoServer, move || accept(Arc::clone(&listener), handler.clone()));
     Ok(address)
 }
 
-async fn accept<F>(listener: Arc<TcpListener>, answer: F)
+async fn accept<F>(listener: Arc<TcpListener>, handler: F)
 where
     F: Fn(Request<Bytes>) -> Response<Full<Bytes>> + Clone + Send + 'static,
 {
     while let Ok((stream, _)) = listener.accept().await {
-        let answer = answer.clone();
-        let service = service_fn(move |request| handle(request, answer.clone()));
+        let handler = handler.clone();
+        let service = service_fn(move |request| handle(request, handler.clone()));
         spawn(Task::DemoConnection, async move {
             // A client that goes away in the middle is no matter.
             drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
@@ -43,7 +43,7 @@ where
     }
 }
 
-async fn handle<F>(request: Request<Incoming>, answer: F) -> Result<Response<Full<Bytes>>, Infallible>
+async fn handle<F>(request: Request<Incoming>, handler: F) -> Result<Response<Full<Bytes>>, Infallible>
 where
     F: Fn(Request<Bytes>) -> Response<Full<Bytes>>,
 {
@@ -52,5 +52,5 @@ where
         Ok(body) => body.to_bytes(),
         Err(_) => return Ok(Response::builder().status(413).body(Full::default()).unwrap_or_default()),
     };
-    Ok(answer(Request::from_parts(head, body)))
+    Ok(handler(Request::from_parts(head, body)))
 }

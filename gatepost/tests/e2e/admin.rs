@@ -6,7 +6,7 @@ use std::path::Path;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::process::{UNCONFIGURED, run};
+use crate::process::{EMPTY_DIRECTORY, run};
 
 /// The client of one access key.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub(crate) fn client() -> Client {
 
 /// Creates the store on Redis with its first access key.
 pub(crate) fn create_access_key(url: &str) -> String {
-    let output = run(Path::new(UNCONFIGURED), &["access-key", "create", "--store", url, "--output", "json"]);
+    let output = run(Path::new(EMPTY_DIRECTORY), &["access-key", "create", "--store", url, "--output", "json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     printed["key"].as_str().unwrap().to_owned()
@@ -53,36 +53,36 @@ impl Admin {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
-        let answer = self.send(Method::POST, path, body.to_string()).await;
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
+        let response = self.send(Method::POST, path, body.to_string()).await;
+        let status = response.status();
+        let text = response.text().await.unwrap();
         assert_eq!(status, 201, "{path}: {text}");
         serde_json::from_str(&text).unwrap()
     }
 
     /// Makes a project, and answers its id.
-    pub(crate) async fn project(&self) -> String {
+    pub(crate) async fn create_project(&self) -> String {
         let project = self.post("/projects", json!({"name": "p", "env": "live"})).await;
         project["id"].as_str().unwrap().to_owned()
     }
 
     /// Makes a key, and answers its value and id.
-    pub(crate) async fn api_key(&self, project: &str) -> (String, String) {
+    pub(crate) async fn create_api_key(&self, project: &str) -> (String, String) {
         let key = self.post("/api-keys", json!({"name": "k", "projectId": project})).await;
         (key["key"].as_str().unwrap().to_owned(), key["id"].as_str().unwrap().to_owned())
     }
 
     /// Makes a webhook for all events of keys, and answers its secret.
-    pub(crate) async fn webhook(&self, url: &str) -> String {
+    pub(crate) async fn create_webhook(&self, url: &str) -> String {
         let topics = ["api-key.created", "api-key.firstUsed", "api-key.deleted"];
         let webhook = self.post("/webhooks", json!({"name": "w", "url": url, "topics": topics})).await;
         webhook["secret"].as_str().unwrap().to_owned()
     }
 
     /// Shuts a key off.
-    pub(crate) async fn delete_key(&self, key: &str) {
-        let answer = self.send(Method::DELETE, &format!("/api-keys/{key}"), String::new()).await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.text().await.unwrap(), "true");
+    pub(crate) async fn revoke_key(&self, key: &str) {
+        let response = self.send(Method::DELETE, &format!("/api-keys/{key}"), String::new()).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.text().await.unwrap(), "true");
     }
 }

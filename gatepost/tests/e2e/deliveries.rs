@@ -3,132 +3,132 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use gatepost_test_support::{Gate, Origin, Reply};
+use gatepost_test_support::{Gate, MockServer, Reply};
 
 use crate::process::Gatepost;
-use crate::site::{DEADLINE, Site};
+use crate::test_cluster::{DEADLINE, TestCluster};
 use crate::webhooks;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_control_plane_in_the_middle_of_deliveries_loses_none() {
-    let mut site = Site::start(0).await;
+    let mut cluster = TestCluster::start(0).await;
     // The first are answered; at the kill some are being sent and the others wait.
     let gate = Gate::default();
     let held = gate.clone();
-    let receiver = Origin::replying(move |number| Reply {
+    let receiver = MockServer::with_script(move |number| Reply {
         status: 200,
         gate: (number >= 5).then(|| held.clone()),
         ..Reply::default()
     });
-    let secret = site.admin.webhook(&receiver.url()).await;
-    let project = site.admin.project().await;
-    let mut made = HashSet::new();
+    let secret = cluster.admin.create_webhook(&receiver.url()).await;
+    let project = cluster.admin.create_project().await;
+    let mut created = HashSet::new();
     for _ in 0..60 {
-        made.insert(site.admin.api_key(&project).await.1);
+        created.insert(cluster.admin.create_api_key(&project).await.1);
     }
     assert!(receiver.await_count(6, DEADLINE) < 60, "all were sent before the kill");
-    site.control_plane.kill();
+    cluster.control_plane.kill();
     gate.open();
-    let before = receiver.take();
-    let _again = Gatepost::on_store(&site.redis.url(), &["control-plane"]).await;
+    let before = receiver.take_requests();
+    let _again = Gatepost::start_on_store(&cluster.redis.url(), &["control-plane"]).await;
     // What was being sent comes again when its lease of 30 s has ended.
     let deadline = Duration::from_secs(60);
     let mut received = before;
-    let mut told = keys(&received);
+    let mut delivered = created_key_ids(&received);
     let mut count = received.len();
-    while told != made {
+    while delivered != created {
         count += 1;
-        assert!(receiver.await_count(count, deadline) >= count, "{} of {} came", told.len(), made.len());
-        received.extend(receiver.take());
+        assert!(receiver.await_count(count, deadline) >= count, "{} of {} came", delivered.len(), created.len());
+        received.extend(receiver.take_requests());
         count = count.max(received.len());
-        told = keys(&received);
+        delivered = created_key_ids(&received);
     }
     webhooks::verify(&secret, &received);
 }
 
-fn keys(requests: &[gatepost_test_support::Recorded]) -> HashSet<String> {
-    let created = webhooks::of_topic(requests, "api-key.created");
+fn created_key_ids(requests: &[gatepost_test_support::RecordedRequest]) -> HashSet<String> {
+    let created = webhooks::bodies_of_topic(requests, "api-key.created");
     created.iter().map(|body| body["data"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_delivery_is_tried_again_with_the_same_id_and_does_not_delay_others() {
-    let site = Site::start(0).await;
-    let failing = Origin::answering(|number| (if number == 0 { 500 } else { 200 }, Duration::ZERO));
-    let healthy = Origin::start();
-    site.admin.webhook(&failing.url()).await;
-    site.admin.webhook(&healthy.url()).await;
-    let project = site.admin.project().await;
-    site.admin.api_key(&project).await;
+    let cluster = TestCluster::start(0).await;
+    let failing = MockServer::with_statuses(|number| (if number == 0 { 500 } else { 200 }, Duration::ZERO));
+    let healthy = MockServer::start();
+    cluster.admin.create_webhook(&failing.url()).await;
+    cluster.admin.create_webhook(&healthy.url()).await;
+    let project = cluster.admin.create_project().await;
+    cluster.admin.create_api_key(&project).await;
     assert_eq!(healthy.await_count(1, Duration::from_secs(4)), 1);
     assert_eq!(failing.await_count(2, DEADLINE), 2);
-    let attempts = failing.take();
+    let attempts = failing.take_requests();
     assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
     assert_eq!(attempts[0].body, attempts[1].body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_gives_deliveries_back_at_once() {
-    let mut site = Site::start(0).await;
+async fn a_stop_returns_deliveries_at_once() {
+    let mut cluster = TestCluster::start(0).await;
     // The first answer never comes in time.
-    let slow = Origin::answering(|number| (200, Duration::from_secs(if number == 0 { 14 } else { 0 })));
-    site.admin.webhook(&slow.url()).await;
-    let project = site.admin.project().await;
-    site.admin.api_key(&project).await;
+    let slow = MockServer::with_statuses(|number| (200, Duration::from_secs(if number == 0 { 14 } else { 0 })));
+    cluster.admin.create_webhook(&slow.url()).await;
+    let project = cluster.admin.create_project().await;
+    cluster.admin.create_api_key(&project).await;
     assert_eq!(slow.await_count(1, DEADLINE), 1);
-    assert_eq!(site.control_plane.terminate(), Some(0));
-    let _again = Gatepost::on_store(&site.redis.url(), &["control-plane"]).await;
+    assert_eq!(cluster.control_plane.terminate(), Some(0));
+    let _again = Gatepost::start_on_store(&cluster.redis.url(), &["control-plane"]).await;
     assert_eq!(slow.await_count(2, Duration::from_secs(10)), 2, "it waited for the end of its lease");
-    let attempts = slow.take();
+    let attempts = slow.take_requests();
     assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_wakes_after_its_lease_settles_nothing() {
-    let site = Site::start(0).await;
-    let slow = Origin::answering(|number| (200, Duration::from_secs(if number == 0 { 3 } else { 0 })));
-    site.admin.webhook(&slow.url()).await;
-    let project = site.admin.project().await;
-    site.admin.api_key(&project).await;
+async fn a_worker_that_wakes_after_its_lease_acknowledges_nothing() {
+    let cluster = TestCluster::start(0).await;
+    let slow = MockServer::with_statuses(|number| (200, Duration::from_secs(if number == 0 { 3 } else { 0 })));
+    cluster.admin.create_webhook(&slow.url()).await;
+    let project = cluster.admin.create_project().await;
+    cluster.admin.create_api_key(&project).await;
     assert_eq!(slow.await_count(1, DEADLINE), 1);
-    site.control_plane.signal("-STOP");
-    let other = Gatepost::on_store(&site.redis.url(), &["deliverer"]).await;
+    cluster.control_plane.signal("-STOP");
+    let other = Gatepost::start_on_store(&cluster.redis.url(), &["deliverer"]).await;
     assert_eq!(slow.await_count(2, Duration::from_secs(45)), 2, "nobody took it over");
-    site.control_plane.signal("-CONT");
+    cluster.control_plane.signal("-CONT");
     let refused = async {
-        while !site.control_plane.log().iter().any(|line| line.contains("a lease ran out before its delivery")) {
+        while !cluster.control_plane.log().iter().any(|line| line.contains("a lease ran out before its delivery")) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, refused).await.is_ok(), "{}", site.control_plane.log().join("\n"));
+    assert!(tokio::time::timeout(DEADLINE, refused).await.is_ok(), "{}", cluster.control_plane.log().join("\n"));
     assert!(other.metrics().await.contains("gatepost_deliveries_total{outcome=\"delivered\"} 1"));
-    let attempts = slow.take();
+    let attempts = slow.take_requests();
     assert_eq!(attempts.len(), 2);
     assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_sent_before_an_outage_is_settled_after_it_and_not_sent_again() {
-    let mut site = Site::start(0).await;
+async fn deliveries_sent_before_an_outage_are_acknowledged_after_it_and_not_sent_again() {
+    let mut cluster = TestCluster::start(0).await;
     let gate = Gate::default();
-    let receiver = Origin::behind(&gate);
-    site.admin.webhook(&receiver.url()).await;
-    let project = site.admin.project().await;
-    site.admin.api_key(&project).await;
+    let receiver = MockServer::with_gate(&gate);
+    cluster.admin.create_webhook(&receiver.url()).await;
+    let project = cluster.admin.create_project().await;
+    cluster.admin.create_api_key(&project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
-    site.redis.kill();
+    cluster.redis.kill();
     gate.open();
-    let tried_again_and_again = async {
-        while site.control_plane.log().iter().filter(|line| line.contains("settling waits")).count() < 8 {
+    let retried = async {
+        while cluster.control_plane.log().iter().filter(|line| line.contains("settling waits")).count() < 8 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let tried = tokio::time::timeout(Duration::from_secs(28), tried_again_and_again).await;
-    assert!(tried.is_ok(), "it was given up: {}", site.control_plane.log().join("\n"));
-    site.redis.resume();
+    let tried = tokio::time::timeout(Duration::from_secs(28), retried).await;
+    assert!(tried.is_ok(), "it was given up: {}", cluster.control_plane.log().join("\n"));
+    cluster.redis.resume();
     let settled = async {
         loop {
-            let metrics = site.control_plane.metrics().await;
+            let metrics = cluster.control_plane.metrics().await;
             let is_none = |state: &str| metrics.contains(&format!("gatepost_delivery_queue{{state=\"{state}\"}} 0"));
             if metrics.contains("gatepost_deliveries_total{outcome=\"delivered\"} 1")
                 && is_none("leased")
@@ -140,5 +140,5 @@ async fn what_was_sent_before_an_outage_is_settled_after_it_and_not_sent_again()
         }
     };
     assert!(tokio::time::timeout(DEADLINE, settled).await.is_ok(), "it was not settled");
-    assert_eq!(receiver.count(), 1);
+    assert_eq!(receiver.request_count(), 1);
 }

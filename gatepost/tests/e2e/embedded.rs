@@ -6,14 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost_test_support::Origin;
+use gatepost_test_support::MockServer;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
 use crate::process::{Gatepost, MASTER_KEY, command, run};
-use crate::single::first_access_key;
-use crate::site::{DEADLINE, ask};
+use crate::single_process::read_first_access_key;
+use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks::{self, Expected};
 
 /// How often the process is killed.
@@ -27,17 +27,17 @@ const DELIVERY_DEADLINE: Duration = Duration::from_secs(90);
 #[derive(Default)]
 struct Acknowledged {
     keys: HashMap<String, String>,
-    off: HashSet<String>,
+    revoked: HashSet<String>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_there_after_every_kill() {
+async fn acknowledged_writes_survive_every_kill() {
     let directory = tempfile::tempdir().unwrap();
-    let receiver = Origin::start();
+    let receiver = MockServer::start();
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &receiver.url()]).await;
-    let mut admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    admin.webhook(&receiver.url()).await;
-    let project = admin.project().await;
+    let mut admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    admin.create_webhook(&receiver.url()).await;
+    let project = admin.create_project().await;
     let all = Mutex::new(Acknowledged::default());
     for kill in 0..KILLS {
         let is_over = AtomicBool::new(false);
@@ -55,13 +55,13 @@ async fn what_was_acknowledged_is_there_after_every_kill() {
     let all = all.into_inner().unwrap();
     assert!(all.keys.len() > KILLS as usize, "only {} keys were made", all.keys.len());
     for id in all.keys.keys() {
-        let answer = admin.send(Method::GET, &format!("/api-keys/{id}"), String::new()).await;
-        assert_eq!(answer.status(), 200, "{id}");
-        let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert!(!all.off.contains(id) || key["isActive"] == false, "{id} is active again");
+        let response = admin.send(Method::GET, &format!("/api-keys/{id}"), String::new()).await;
+        assert_eq!(response.status(), 200, "{id}");
+        let key: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert!(!all.revoked.contains(id) || key["isActive"] == false, "{id} is active again");
     }
     // The change of every acknowledged write is there as well: it is told of.
-    let expected = Expected { created: all.keys.into_keys().collect(), deleted: all.off, ..Expected::default() };
+    let expected = Expected { created: all.keys.into_keys().collect(), deleted: all.revoked, ..Expected::default() };
     webhooks::await_all(&receiver, &expected, DELIVERY_DEADLINE).await;
 }
 
@@ -69,8 +69,8 @@ async fn what_was_acknowledged_is_there_after_every_kill() {
 async fn write(admin: &Admin, project: &str, all: &Mutex<Acknowledged>, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let input = json!({"name": "k", "projectId": project}).to_string();
-        let Ok(answer) = admin.try_send(Method::POST, "/api-keys", input).await else { return };
-        let Ok(text) = answer.text().await else { return };
+        let Ok(response) = admin.try_send(Method::POST, "/api-keys", input).await else { return };
+        let Ok(text) = response.text().await else { return };
         let Ok(key) = serde_json::from_str::<Value>(&text) else { return };
         let (id, value) = (key["id"].as_str().unwrap().to_owned(), key["key"].as_str().unwrap().to_owned());
         let is_second = {
@@ -80,9 +80,9 @@ async fn write(admin: &Admin, project: &str, all: &Mutex<Acknowledged>, is_over:
         };
         if is_second {
             let path = format!("/api-keys/{value}");
-            let Ok(answer) = admin.try_send(Method::DELETE, &path, String::new()).await else { return };
-            if answer.status() == StatusCode::OK {
-                all.lock().unwrap().off.insert(id);
+            let Ok(response) = admin.try_send(Method::DELETE, &path, String::new()).await else { return };
+            if response.status() == StatusCode::OK {
+                all.lock().unwrap().revoked.insert(id);
             }
         }
     }
@@ -91,15 +91,15 @@ async fn write(admin: &Admin, project: &str, all: &Mutex<Acknowledged>, is_over:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_a_running_store_can_be_restored() {
     let directory = tempfile::tempdir().unwrap();
-    let origin = Origin::start();
+    let origin = MockServer::start();
     let up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    let project = admin.project().await;
-    let (key, _) = admin.api_key(&project).await;
-    assert_eq!(ask(&up.url("/x"), &key).await, 200);
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let project = admin.create_project().await;
+    let (key, _) = admin.create_api_key(&project).await;
+    assert_eq!(get_status(&up.url("/x"), &key).await, 200);
     let backup = run(directory.path(), &["backup", "copy"]);
     assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
-    let (later, _) = admin.api_key(&project).await;
+    let (later, _) = admin.create_api_key(&project).await;
     let again = run(directory.path(), &["backup", "copy"]);
     assert_eq!(again.status.code(), Some(1), "a file that is there is left alone");
     drop(up);
@@ -113,48 +113,48 @@ async fn a_backup_of_a_running_store_can_be_restored() {
         .unwrap();
     assert_eq!(other_master.status.code(), Some(1));
     let up = Gatepost::start(restored.path(), &["up", "--upstream", &origin.url()]).await;
-    assert_eq!(ask(&up.url("/x"), &key).await, 200);
-    assert_eq!(ask(&up.url("/x"), &later).await, 401, "it was made after the backup");
+    assert_eq!(get_status(&up.url("/x"), &key).await, 200);
+    assert_eq!(get_status(&up.url("/x"), &later).await, 401, "it was made after the backup");
     let admin = Admin::new(up.admin.unwrap(), &admin.access_key);
-    admin.delete_key(&key).await;
+    admin.revoke_key(&key).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_full_disk_keys_are_accepted_and_writes_refused_until_there_is_room() {
+async fn on_a_full_disk_keys_are_accepted_and_writes_refused_until_there_is_space() {
     let directory = tempfile::tempdir().unwrap();
-    let origin = Origin::start();
+    let origin = MockServer::start();
     let up = Gatepost::up_on_small_disk(directory.path(), 64, &origin.url()).await;
-    let disk = up.path(directory.path());
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(&disk));
-    let project = admin.project().await;
+    let disk = up.path_in_process(directory.path());
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(&disk));
+    let project = admin.create_project().await;
     let mut keys = Vec::new();
     for _ in 0..4 {
-        keys.push(admin.api_key(&project).await.0);
+        keys.push(admin.create_api_key(&project).await.0);
     }
-    assert_eq!(ask(&up.url("/x"), &keys[0]).await, 200);
+    assert_eq!(get_status(&up.url("/x"), &keys[0]).await, 200);
 
-    leave_free(&disk, 20);
-    assert_eq!(make_key(&admin, &project).await.0, 503);
-    assert!(make_key(&admin, &project).await.1.contains("disk is full"));
-    admin.delete_key(&keys[3]).await;
-    assert_eq!(ask(&up.url("/x"), &keys[1]).await, 200, "a first use is still written");
+    fill_disk(&disk, 20);
+    assert_eq!(try_create_key(&admin, &project).await.0, 503);
+    assert!(try_create_key(&admin, &project).await.1.contains("disk is full"));
+    admin.revoke_key(&keys[3]).await;
+    assert_eq!(get_status(&up.url("/x"), &keys[1]).await, 200, "a first use is still written");
 
-    leave_free(&disk, 0);
-    let answer = admin.send(Method::DELETE, &format!("/api-keys/{}", keys[0]), String::new()).await;
-    assert_eq!(answer.status(), 503);
+    fill_disk(&disk, 0);
+    let response = admin.send(Method::DELETE, &format!("/api-keys/{}", keys[0]), String::new()).await;
+    assert_eq!(response.status(), 503);
     for key in &keys[0..3] {
-        assert_eq!(ask(&up.url("/x"), key).await, 200, "cached, used before, never used");
+        assert_eq!(get_status(&up.url("/x"), key).await, 200, "cached, used before, never used");
     }
-    assert_eq!(ask(&up.url("/x"), &keys[3]).await, 401);
+    assert_eq!(get_status(&up.url("/x"), &keys[3]).await, 401);
 
     std::fs::remove_file(disk.join("ballast")).unwrap();
-    assert_eq!(make_key(&admin, &project).await.0, 201);
+    assert_eq!(try_create_key(&admin, &project).await.0, 201);
     let claimed = async { while up.metric("gatepost_first_use_total").await < 3.0 {} };
     assert!(tokio::time::timeout(DEADLINE, claimed).await.is_ok(), "a first use was forgotten");
 }
 
 /// Fills a disk until only so many MiB are free.
-fn leave_free(disk: &Path, mib: u64) {
+fn fill_disk(disk: &Path, mib: u64) {
     let ballast = disk.join("ballast");
     drop(std::fs::remove_file(&ballast));
     let free = rustix::fs::statvfs(disk).unwrap();
@@ -162,8 +162,8 @@ fn leave_free(disk: &Path, mib: u64) {
     std::fs::write(ballast, vec![0; usize::try_from(fill).unwrap()]).unwrap();
 }
 
-async fn make_key(admin: &Admin, project: &str) -> (StatusCode, String) {
+async fn try_create_key(admin: &Admin, project: &str) -> (StatusCode, String) {
     let input = json!({"name": "k", "projectId": project}).to_string();
-    let answer = admin.send(Method::POST, "/api-keys", input).await;
-    (answer.status(), answer.text().await.unwrap())
+    let response = admin.send(Method::POST, "/api-keys", input).await;
+    (response.status(), response.text().await.unwrap())
 }

@@ -6,133 +6,139 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gatepost_test_support::{Fault, FaultProxy, MasterPorts, Origin, RedisCluster, SentinelSet};
+use gatepost_test_support::{Fault, FaultProxy, MasterPorts, MockServer, RedisCluster, SentinelSet};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client};
-use crate::fence::try_shut_off;
-use crate::process::{Gatepost, UNCONFIGURED};
-use crate::site::{DEADLINE, Site, ask};
+use crate::fence::try_revoke;
+use crate::process::{EMPTY_DIRECTORY, Gatepost};
+use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 use crate::webhooks::{self, Expected};
 
 /// How long keys are made, used and shut off before the fault, and after it is over.
-const CALM: Duration = Duration::from_secs(if cfg!(feature = "long") { 10 } else { 2 });
+const STEADY_PERIOD: Duration = Duration::from_secs(if cfg!(feature = "long") { 10 } else { 2 });
 /// How long changes are acknowledged that the new master will lack.
-const LOST: Duration = Duration::from_secs(2);
+const LOSS_PERIOD: Duration = Duration::from_secs(2);
 /// How long everything may take to be delivered: a lease that a lost master has taken with it included.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What was answered, and what was answered wrongly.
 #[derive(Default)]
-struct Told {
+struct Observations {
     /// Keys whose creation was answered, by id.
     created: HashMap<String, String>,
     /// Ids of those that were used with success.
     used: HashSet<String>,
     /// Ids of those whose revocation was begun.
-    condemned: HashSet<String>,
+    revocation_requested: HashSet<String>,
     /// Ids of those whose revocation was answered.
     revoked: HashSet<String>,
-    wrong: Vec<String>,
+    violations: Vec<String>,
     /// Valid keys that were answered 503.
     unavailable: u32,
     /// The longest time between two writes that were answered.
-    gap: Duration,
+    longest_write_gap: Duration,
 }
 
 /// Makes, uses and shuts off keys while a fault happens; then everything that was answered must be so. Answers how
 /// many changes the store had lost and got again.
-async fn survives<R>(site: Site<R>, name: &str, fault: impl AsyncFnOnce(&R)) -> f64 {
-    let receiver = Origin::start();
-    let secret = site.admin.webhook(&receiver.url()).await;
-    let project = site.admin.project().await;
-    let urls: Vec<String> = site.gateways.iter().map(|gateway| gateway.url("/x")).collect();
-    let (steady, _) = site.admin.api_key(&project).await;
-    let (told, is_over) = (Arc::new(Mutex::new(Told::default())), Arc::new(AtomicBool::new(false)));
+async fn check_survives<R>(cluster: TestCluster<R>, name: &str, fault: impl AsyncFnOnce(&R)) -> f64 {
+    let receiver = MockServer::start();
+    let secret = cluster.admin.create_webhook(&receiver.url()).await;
+    let project = cluster.admin.create_project().await;
+    let urls: Vec<String> = cluster.gateways.iter().map(|gateway| gateway.url("/x")).collect();
+    let (steady, _) = cluster.admin.create_api_key(&project).await;
+    let (observed, is_over) = (Arc::new(Mutex::new(Observations::default())), Arc::new(AtomicBool::new(false)));
     // As tasks of their own: a fault that takes long must not keep requests from being sent.
-    let (admin, all, seen, over) = (site.admin.clone(), urls.clone(), Arc::clone(&told), Arc::clone(&is_over));
-    let living = tokio::spawn(async move { lives_of_keys(&admin, &all, &project, &seen, &over).await });
-    let (seen, over) = (Arc::clone(&told), Arc::clone(&is_over));
-    let using = tokio::spawn(async move { steady_use(&urls, &steady, &seen, &over).await });
-    tokio::time::sleep(CALM).await;
-    fault(&site.redis).await;
-    tokio::time::sleep(CALM).await;
+    let (admin, all, seen, over) = (cluster.admin.clone(), urls.clone(), Arc::clone(&observed), Arc::clone(&is_over));
+    let churn = tokio::spawn(async move { churn_keys(&admin, &all, &project, &seen, &over).await });
+    let (seen, over) = (Arc::clone(&observed), Arc::clone(&is_over));
+    let using = tokio::spawn(async move { use_steadily(&urls, &steady, &seen, &over).await });
+    tokio::time::sleep(STEADY_PERIOD).await;
+    fault(&cluster.redis).await;
+    tokio::time::sleep(STEADY_PERIOD).await;
     is_over.store(true, Ordering::Relaxed);
-    living.await.unwrap();
+    churn.await.unwrap();
     using.await.unwrap();
-    let told = std::mem::take(&mut *told.lock().unwrap());
-    assert_eq!(told.wrong, Vec::<String>::new());
-    check_answers(&site, &told).await;
+    let observed = std::mem::take(&mut *observed.lock().unwrap());
+    assert_eq!(observed.violations, Vec::<String>::new());
+    check_statuses(&cluster, &observed).await;
     let expected = Expected {
-        created: told.created.keys().cloned().collect(),
+        created: observed.created.keys().cloned().collect(),
         // A first use that the store could not be told of before the key was shut off is told to nobody.
-        used: told.used.difference(&told.revoked).cloned().collect(),
-        deleted: told.revoked.clone(),
+        used: observed.used.difference(&observed.revoked).cloned().collect(),
+        deleted: observed.revoked.clone(),
     };
     webhooks::verify(&secret, &webhooks::await_all(&receiver, &expected, DELIVERY_DEADLINE).await);
-    let mut repeated = site.control_plane.metric("gatepost_changes_repeated_total").await;
-    for gateway in &site.gateways {
-        repeated += gateway.metric("gatepost_changes_repeated_total").await;
+    let mut replayed = cluster.control_plane.metric("gatepost_changes_repeated_total").await;
+    for gateway in &cluster.gateways {
+        replayed += gateway.metric("gatepost_changes_repeated_total").await;
     }
-    tell(&format!(
-        "{name}: {} keys made, {} used, {} revoked; {} answers 503 to valid keys; {repeated} changes repeated; no \
+    report(&format!(
+        "{name}: {} keys made, {} used, {} revoked; {} answers 503 to valid keys; {replayed} changes repeated; no \
          write was answered for {:.1} s",
-        told.created.len(),
-        told.used.len(),
-        told.revoked.len(),
-        told.unavailable,
-        told.gap.as_secs_f64()
+        observed.created.len(),
+        observed.used.len(),
+        observed.revoked.len(),
+        observed.unavailable,
+        observed.longest_write_gap.as_secs_f64()
     ));
-    repeated
+    replayed
 }
 
 /// One key after the other is made, used over all gateways, and every second one shut off.
-async fn lives_of_keys(admin: &Admin, urls: &[String], project: &str, told: &Mutex<Told>, is_over: &AtomicBool) {
+async fn churn_keys(
+    admin: &Admin,
+    urls: &[String],
+    project: &str,
+    observed: &Mutex<Observations>,
+    is_over: &AtomicBool,
+) {
     let mut answered_at = Instant::now();
-    let mut written = |told: &Mutex<Told>| {
-        let mut told = told.lock().unwrap();
-        told.gap = told.gap.max(answered_at.elapsed());
+    let mut written = |observed: &Mutex<Observations>| {
+        let mut observed = observed.lock().unwrap();
+        observed.longest_write_gap = observed.longest_write_gap.max(answered_at.elapsed());
         answered_at = Instant::now();
     };
     while !is_over.load(Ordering::Relaxed) {
         let input = json!({"name": "k", "projectId": project}).to_string();
-        let Ok(answer) = admin.try_send(Method::POST, "/api-keys", input).await else { continue };
-        if answer.status() != StatusCode::CREATED {
-            assert_eq!(answer.status(), 503, "{}", answer.text().await.unwrap());
+        let Ok(response) = admin.try_send(Method::POST, "/api-keys", input).await else { continue };
+        if response.status() != StatusCode::CREATED {
+            assert_eq!(response.status(), 503, "{}", response.text().await.unwrap());
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         }
-        written(told);
-        let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        written(observed);
+        let key: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         let (id, value) = (key["id"].as_str().unwrap().to_owned(), key["key"].as_str().unwrap().to_owned());
-        let is_second = told.lock().unwrap().created.len() % 2 == 1;
-        told.lock().unwrap().created.insert(id.clone(), value.clone());
+        let is_second = observed.lock().unwrap().created.len() % 2 == 1;
+        observed.lock().unwrap().created.insert(id.clone(), value.clone());
         for url in urls {
-            if use_valid(url, &value, told).await == 200 {
-                told.lock().unwrap().used.insert(id.clone());
+            if use_valid(url, &value, observed).await == 200 {
+                observed.lock().unwrap().used.insert(id.clone());
             }
         }
         if is_second {
-            told.lock().unwrap().condemned.insert(id.clone());
+            observed.lock().unwrap().revocation_requested.insert(id.clone());
         }
-        if is_second && shut_off(admin, &value, is_over).await {
-            written(told);
+        if is_second && revoke_everywhere(admin, &value, is_over).await {
+            written(observed);
             for url in urls {
                 if client().get(url).header("x-api-key", &value).send().await.unwrap().status() == 200 {
-                    told.lock().unwrap().wrong.push(format!("{id} was accepted after its fenced revocation"));
+                    observed.lock().unwrap().violations.push(format!("{id} was accepted after its fenced revocation"));
                 }
             }
-            told.lock().unwrap().revoked.insert(id);
+            observed.lock().unwrap().revoked.insert(id);
         }
     }
 }
 
 /// Shuts a key off until all gateways refuse it; `false` if the end came before.
-async fn shut_off(admin: &Admin, key: &str, is_over: &AtomicBool) -> bool {
+async fn revoke_everywhere(admin: &Admin, key: &str, is_over: &AtomicBool) -> bool {
     while !is_over.load(Ordering::Relaxed) {
-        let reached = try_shut_off(admin, key, 1).await;
+        let reached = try_revoke(admin, key, 1).await;
         if reached
             .as_deref()
             .and_then(|reached| reached.split_once('/'))
@@ -145,45 +151,45 @@ async fn shut_off(admin: &Admin, key: &str, is_over: &AtomicBool) -> bool {
 }
 
 /// A key that was used before is asked with all the time.
-async fn steady_use(urls: &[String], key: &str, told: &Mutex<Told>, is_over: &AtomicBool) {
+async fn use_steadily(urls: &[String], key: &str, observed: &Mutex<Observations>, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         for url in urls {
-            use_valid(url, key, told).await;
+            use_valid(url, key, observed).await;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-async fn use_valid(url: &str, key: &str, told: &Mutex<Told>) -> u16 {
+async fn use_valid(url: &str, key: &str, observed: &Mutex<Observations>) -> u16 {
     let status = client().get(url).header("x-api-key", key).send().await.unwrap().status().as_u16();
-    let mut told = told.lock().unwrap();
+    let mut observed = observed.lock().unwrap();
     match status {
         200 => {}
-        503 => told.unavailable += 1,
-        other => told.wrong.push(format!("a valid key was answered {other}")),
+        503 => observed.unavailable += 1,
+        other => observed.violations.push(format!("a valid key was answered {other}")),
     }
     status
 }
 
 /// Every key is what its last answer said.
-async fn check_answers<R>(site: &Site<R>, told: &Told) {
-    for (id, value) in &told.created {
-        let is_revoked = told.revoked.contains(id);
-        for gateway in 0..site.gateways.len() {
-            let status = answer_of(site, gateway, value).await;
+async fn check_statuses<R>(cluster: &TestCluster<R>, observed: &Observations) {
+    for (id, value) in &observed.created {
+        let is_revoked = observed.revoked.contains(id);
+        for gateway in 0..cluster.gateways.len() {
+            let status = final_status(cluster, gateway, value).await;
             assert!(!is_revoked || status == 401, "{id} was revoked, and gateway {gateway} answers {status}");
             // A revocation that was not answered may have happened or not.
-            let is_valid = !told.condemned.contains(id);
+            let is_valid = !observed.revocation_requested.contains(id);
             assert!(!is_valid || status == 200, "{id} was made, and gateway {gateway} answers {status}");
         }
     }
 }
 
 /// What a gateway answers once it can: 503 says nothing about the key.
-async fn answer_of<R>(site: &Site<R>, gateway: usize, value: &str) -> StatusCode {
+async fn final_status<R>(cluster: &TestCluster<R>, gateway: usize, value: &str) -> StatusCode {
     let asking = async {
         loop {
-            match site.ask(gateway, value).await {
+            match cluster.get_status(gateway, value).await {
                 StatusCode::SERVICE_UNAVAILABLE => tokio::time::sleep(Duration::from_millis(50)).await,
                 status => return status,
             }
@@ -193,7 +199,7 @@ async fn answer_of<R>(site: &Site<R>, gateway: usize, value: &str) -> StatusCode
 }
 
 #[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
-fn tell(line: &str) {
+fn report(line: &str) {
     eprintln!("{line}");
 }
 
@@ -201,7 +207,7 @@ fn tell(line: &str) {
 async fn sentinel_whose_master_is_killed() {
     let set = SentinelSet::start();
     let url = set.url();
-    survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, master killed", async |set| {
+    check_survives(TestCluster::start_on(set, &[url.as_str(); 3]).await, "Sentinel, master killed", async |set| {
         set.servers[0].signal("-KILL");
         set.await_followed_master_other_than(set.servers[0].port());
     })
@@ -212,7 +218,7 @@ async fn sentinel_whose_master_is_killed() {
 async fn sentinel_whose_master_pauses_for_six_seconds() {
     let set = SentinelSet::start();
     let url = set.url();
-    survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, master paused 6 s", async |set| {
+    check_survives(TestCluster::start_on(set, &[url.as_str(); 3]).await, "Sentinel, master paused 6 s", async |set| {
         set.servers[0].signal("-STOP");
         tokio::time::sleep(Duration::from_secs(6)).await;
         set.servers[0].signal("-CONT");
@@ -226,60 +232,61 @@ async fn sentinel_whose_new_master_lacks_what_was_acknowledged() {
     // Also where they look for a master once more, after it goes on.
     set.never_promote(1);
     let (url, link) = (set.url(), FaultProxy::start(set.servers[0].port()));
-    let repeated = survives(Site::on(set, &[url.as_str(); 3]).await, "Sentinel, writes lost", async |set| {
-        // Only now: after some seconds the sentinels would lead it past the proxy.
-        set.replicate_through(2, &link);
-        // What is acknowledged from now on only the first replica has, which cannot become the master.
-        link.set(Fault::BlackHole);
-        tokio::time::sleep(LOST).await;
-        set.servers[1].signal("-STOP");
-        set.servers[0].signal("-KILL");
-        assert_eq!(set.await_master_other_than(set.servers[0].port()), 2);
-        set.servers[1].signal("-CONT");
-        assert_eq!(set.await_followed_master_other_than(set.servers[0].port()), 2);
-    })
-    .await;
-    assert!(repeated >= 1.0, "nothing was lost");
+    let replayed =
+        check_survives(TestCluster::start_on(set, &[url.as_str(); 3]).await, "Sentinel, writes lost", async |set| {
+            // Only now: after some seconds the sentinels would lead it past the proxy.
+            set.replicate_through(2, &link);
+            // What is acknowledged from now on only the first replica has, which cannot become the master.
+            link.set_fault(Fault::BlackHole);
+            tokio::time::sleep(LOSS_PERIOD).await;
+            set.servers[1].signal("-STOP");
+            set.servers[0].signal("-KILL");
+            assert_eq!(set.await_master_other_than(set.servers[0].port()), 2);
+            set.servers[1].signal("-CONT");
+            assert_eq!(set.await_followed_master_other_than(set.servers[0].port()), 2);
+        })
+        .await;
+    assert!(replayed >= 1.0, "nothing was lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinel_whose_master_is_cut_off_with_one_gateway_on_its_side() {
     let mut proxies = Vec::new();
-    let set = SentinelSet::behind(|master| {
+    let set = SentinelSet::start_with_ports(|master| {
         proxies = vec![FaultProxy::start(master), FaultProxy::start(master)];
         MasterPorts { replicas: [proxies[0].port(); 2], sentinels: proxies[1].port() }
     });
     let (url, old_master) = (set.url(), format!("redis://127.0.0.1:{}", set.servers[0].port()));
     let known_as = proxies[1].port();
     let arguments = [("GATEPOST_STORE__REPLICAS", "1"), ("GATEPOST_GATEWAY__MAX_STALE_MS", "6000")];
-    let mut site = Site::on(set, &[&url, &url]).await;
-    let origin = Origin::start();
+    let mut cluster = TestCluster::start_on(set, &[&url, &url]).await;
+    let origin = MockServer::start();
     let gateway = ["gateway", "--upstream", &origin.url(), "--store", &old_master];
-    let cut_off = Gatepost::start_with(Path::new(UNCONFIGURED), &gateway, &arguments).await;
-    let project = site.admin.project().await;
-    let (key, _) = site.admin.api_key(&project).await;
-    for url in [cut_off.url("/x"), site.gateways[0].url("/x")] {
-        assert_eq!(ask(&url, &key).await, 200);
+    let cut_off = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &gateway, &arguments).await;
+    let project = cluster.admin.create_project().await;
+    let (key, _) = cluster.admin.create_api_key(&project).await;
+    for url in [cut_off.url("/x"), cluster.gateways[0].url("/x")] {
+        assert_eq!(get_status(&url, &key).await, 200);
     }
     for proxy in &proxies {
-        proxy.set(Fault::BlackHole);
+        proxy.set_fault(Fault::BlackHole);
     }
-    site.redis.await_master_other_than(known_as);
-    assert!(site.redis.servers[0].ask(&["ping"]).contains("PONG"), "the old master still answers");
+    cluster.redis.await_master_other_than(known_as);
+    assert!(cluster.redis.servers[0].redis_cli(&["ping"]).contains("PONG"), "the old master still answers");
     // On the other side the key is shut off. The answer says that one gateway has not heard of it.
-    let shutting = async { while try_shut_off(&site.admin, &key, 1).await.as_deref() != Some("1/2") {} };
+    let shutting = async { while try_revoke(&cluster.admin, &key, 1).await.as_deref() != Some("1/2") {} };
     assert!(tokio::time::timeout(DEADLINE, shutting).await.is_ok());
-    assert_eq!(site.ask(0, &key).await, 401);
-    let refusing = async { while try_shut_off(&site.admin, &key, 30).await.as_deref() != Some("1/1") {} };
+    assert_eq!(cluster.get_status(0, &key).await, 401);
+    let refusing = async { while try_revoke(&cluster.admin, &key, 30).await.as_deref() != Some("1/1") {} };
     assert!(tokio::time::timeout(DEADLINE, refusing).await.is_ok());
-    assert_eq!(ask(&cut_off.url("/x"), &key).await, 503, "it must be refusing now");
+    assert_eq!(get_status(&cut_off.url("/x"), &key).await, 503, "it must be refusing now");
     let live = cut_off.metric("gatepost_live").await;
     assert!(live.abs() < f64::EPSILON, "it is not live although its old master answers");
-    site.gateways.push(cut_off);
+    cluster.gateways.push(cut_off);
     for proxy in &proxies {
-        proxy.set(Fault::None);
+        proxy.set_fault(Fault::None);
     }
-    site.await_status(0, &key, 401).await;
+    cluster.await_status(0, &key, 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -287,7 +294,7 @@ async fn a_cluster_whose_slots_move_and_whose_master_fails_over_and_is_killed() 
     const STORE: &str = "{gp}:meta";
     let cluster = RedisCluster::start();
     let url = cluster.url();
-    survives(Site::on(cluster, &[url.as_str(); 3]).await, "Cluster", async |cluster| {
+    check_survives(TestCluster::start_on(cluster, &[url.as_str(); 3]).await, "Cluster", async |cluster| {
         cluster.fail_over(cluster.master_of(STORE).unwrap());
         cluster.await_slots();
         cluster.move_slots_of(STORE, 1000);

@@ -7,25 +7,25 @@ mod make;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, Recorded, RedisServer};
+use gatepost_test_support::{MockServer, RecordedRequest, RedisServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::process::{Gatepost, command};
-use crate::site::{DEADLINE, ask};
+use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks;
 
 /// What is in a golden store, beside its files.
 const MANIFEST: &str = "manifest.json";
 
 /// A golden store in use.
-struct Installation {
+struct GoldenStore {
     directory: TempDir,
     redis: Option<RedisServer>,
     manifest: Value,
-    upstream: Origin,
+    upstream: MockServer,
 }
 
 /// Where the golden stores of a release are.
@@ -37,27 +37,27 @@ fn manifest(directory: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(directory.join(MANIFEST)).unwrap()).unwrap()
 }
 
-impl Installation {
+impl GoldenStore {
     fn embedded(release: &str) -> Self {
         let (from, directory) = (directory(release, "embedded"), tempfile::tempdir().unwrap());
         let data = directory.path().join("gatepost-data");
         std::fs::create_dir(&data).unwrap();
         std::fs::copy(from.join("gatepost.redb"), data.join("gatepost.redb")).unwrap();
-        Self { directory, redis: None, manifest: manifest(&from), upstream: Origin::start() }
+        Self { directory, redis: None, manifest: manifest(&from), upstream: MockServer::start() }
     }
 
     fn on_redis(release: &str) -> Self {
         let (from, directory) = (directory(release, "redis"), tempfile::tempdir().unwrap());
         let redis = RedisServer::start_from(&from.join("dump.rdb"));
-        Self { directory, redis: Some(redis), manifest: manifest(&from), upstream: Origin::start() }
+        Self { directory, redis: Some(redis), manifest: manifest(&from), upstream: MockServer::start() }
     }
 
-    fn store(&self) -> String {
+    fn store_url(&self) -> String {
         self.redis.as_ref().map_or("embedded:./gatepost-data".to_owned(), RedisServer::url)
     }
 
     async fn start(&self) -> (Gatepost, Admin) {
-        let arguments = ["up", "--upstream", &self.upstream.url(), "--store", &self.store()];
+        let arguments = ["up", "--upstream", &self.upstream.url(), "--store", &self.store_url()];
         let up = Gatepost::start(self.directory.path(), &arguments).await;
         let admin = Admin::new(up.admin.unwrap(), self.text("accessKey"));
         (up, admin)
@@ -78,21 +78,21 @@ impl Installation {
 }
 
 async fn get(admin: &Admin, path: &str) -> Value {
-    let answer = admin.send(Method::GET, path, String::new()).await;
-    assert_eq!(answer.status(), 200, "{path}");
-    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    let response = admin.send(Method::GET, path, String::new()).await;
+    assert_eq!(response.status(), 200, "{path}");
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
 }
 
 async fn patch(admin: &Admin, path: &str, body: Value) {
-    let answer = admin.send(Method::PATCH, path, body.to_string()).await;
-    let status = answer.status();
-    assert_eq!(status, 200, "{path}: {}", answer.text().await.unwrap());
+    let response = admin.send(Method::PATCH, path, body.to_string()).await;
+    let status = response.status();
+    assert_eq!(status, 200, "{path}: {}", response.text().await.unwrap());
 }
 
 /// All that the store holds can be read.
-async fn check_all(up: &Gatepost, admin: &Admin, store: &Installation) {
+async fn check_contents(up: &Gatepost, admin: &Admin, store: &GoldenStore) {
     for (key, status) in store.keys() {
-        assert_eq!(ask(&up.url("/x"), &key).await, status, "{key}");
+        assert_eq!(get_status(&up.url("/x"), &key).await, status, "{key}");
     }
     for key in store.manifest["keys"].as_object().unwrap().values() {
         let read = get(admin, &format!("/api-keys/{}", key["id"].as_str().unwrap())).await;
@@ -111,17 +111,17 @@ async fn check_all(up: &Gatepost, admin: &Admin, store: &Installation) {
 }
 
 /// What is changed is reported to the webhook, with the headers that it had before.
-async fn check_changes(up: &Gatepost, admin: &Admin, store: &Installation) {
-    let receiver = Origin::start();
+async fn check_changes(up: &Gatepost, admin: &Admin, store: &GoldenStore) {
+    let receiver = MockServer::start();
     let hook = format!("/webhooks/{}", store.manifest["webhook"]["id"].as_str().unwrap());
     patch(admin, &hook, json!({"url": format!("{}/path-secret", receiver.url())})).await;
     let project = store.text("project");
-    let (made, id) = admin.api_key(project).await;
-    assert_eq!(ask(&up.url("/x"), &made).await, 200);
+    let (made, id) = admin.create_api_key(project).await;
+    assert_eq!(get_status(&up.url("/x"), &made).await, 200);
     patch(admin, &format!("/api-keys/{id}"), json!({"name": "renamed"})).await;
-    admin.delete_key(&made).await;
+    admin.revoke_key(&made).await;
     let revoked = async {
-        while ask(&up.url("/x"), &made).await != 401 {
+        while get_status(&up.url("/x"), &made).await != 401 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -131,20 +131,20 @@ async fn check_changes(up: &Gatepost, admin: &Admin, store: &Installation) {
     let received = await_events(&receiver, topics.map(|topic| (topic, id.as_str()))).await;
     webhooks::verify(store.manifest["webhook"]["secret"].as_str().unwrap(), &received);
     for request in &received {
-        assert!(request.line().contains("/path-secret"), "{}", request.line());
+        assert!(request.request_line().contains("/path-secret"), "{}", request.request_line());
         assert_eq!(request.header("x-golden"), ["header-secret"]);
     }
 }
 
 /// What a receiver has got when the events, each a topic and the id of its key, are all there.
-async fn await_events(receiver: &Origin, events: [(&str, &str); 4]) -> Vec<Recorded> {
+async fn await_events(receiver: &MockServer, events: [(&str, &str); 4]) -> Vec<RecordedRequest> {
     let mut missing = events.to_vec();
     let mut received = Vec::new();
     let receiving = async {
         while !missing.is_empty() {
-            received.extend(receiver.take());
+            received.extend(receiver.take_requests());
             let is_there = |topic: &str, id: &str| {
-                webhooks::of_topic(&received, topic).iter().any(|body| body["data"]["id"] == id)
+                webhooks::bodies_of_topic(&received, topic).iter().any(|body| body["data"]["id"] == id)
             };
             missing.retain(|(topic, id)| !is_there(topic, id));
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -155,27 +155,27 @@ async fn await_events(receiver: &Origin, events: [(&str, &str); 4]) -> Vec<Recor
     received
 }
 
-async fn check_store(store: &Installation) {
+async fn check_store(store: &GoldenStore) {
     let (mut up, admin) = store.start().await;
     let (_, readiness) = up.readiness().await;
     assert!(readiness.contains("gatepost store upgrade"), "{readiness}");
-    check_all(&up, &admin, store).await;
+    check_contents(&up, &admin, store).await;
     check_changes(&up, &admin, store).await;
 
     let upgrade = || {
         let output =
-            command(store.directory.path(), &["store", "upgrade", "--store", &store.store()]).output().unwrap();
+            command(store.directory.path(), &["store", "upgrade", "--store", &store.store_url()]).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let (succeeded, printed) = upgrade();
     assert!(succeeded && printed.contains("the store is in format 2: 2 of 2 webhooks were rewritten"), "{printed}");
     assert!(upgrade().1.contains("0 of 2 webhooks were rewritten"));
-    check_all(&up, &admin, store).await;
+    check_contents(&up, &admin, store).await;
     check_changes(&up, &admin, store).await;
     assert_eq!(up.terminate(), Some(0));
 
     let (up, admin) = store.start().await;
-    check_all(&up, &admin, store).await;
+    check_contents(&up, &admin, store).await;
     check_changes(&up, &admin, store).await;
     let (_, readiness) = up.readiness().await;
     assert!(!readiness.contains("gatepost store upgrade"), "{readiness}");
@@ -183,10 +183,10 @@ async fn check_store(store: &Installation) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_embedded_store_of_v010_is_opened_used_changed_and_upgraded() {
-    check_store(&Installation::embedded("v0.1.0")).await;
+    check_store(&GoldenStore::embedded("v0.1.0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_v010_on_redis_is_opened_used_changed_and_upgraded() {
-    check_store(&Installation::on_redis("v0.1.0")).await;
+    check_store(&GoldenStore::on_redis("v0.1.0")).await;
 }

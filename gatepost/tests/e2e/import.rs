@@ -5,23 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, RedisServer};
+use gatepost_test_support::{MockServer, RedisServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::admin::{Admin, create_access_key};
 use crate::process::{Gatepost, run};
-use crate::single::first_access_key;
-use crate::site::{DEADLINE, Site, ask};
+use crate::single_process::read_first_access_key;
+use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 
 /// Keys of the measurement.
-const MANY: usize = if cfg!(feature = "long") { 1_000_000 } else { 2_000 };
+const KEY_COUNT: usize = if cfg!(feature = "long") { 1_000_000 } else { 2_000 };
 
-fn told(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
+fn write_file(directory: &Path, name: &str, text: &str) -> PathBuf {
     let file = directory.join(name);
     std::fs::write(&file, text).unwrap();
     file
@@ -31,16 +31,16 @@ fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
 fn import(directory: &Path, store: &str, arguments: &[&str], file: &Path) -> (bool, String) {
     let arguments = [&["import", "--store", store], arguments, &[file.to_str().unwrap()]].concat();
     let output = run(directory, &arguments);
-    (output.status.success(), told(&output))
+    (output.status.success(), printed(&output))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_come_in_by_value_and_by_hash_once_and_without_webhooks() {
-    let site = Site::start(1).await;
-    let receiver = Origin::start();
-    site.admin.webhook(&receiver.url()).await;
-    let project = site.admin.project().await;
-    let store = site.redis.url();
+async fn keys_are_imported_by_value_and_by_hash_once_and_without_webhooks() {
+    let cluster = TestCluster::start(1).await;
+    let receiver = MockServer::start();
+    cluster.admin.create_webhook(&receiver.url()).await;
+    let project = cluster.admin.create_project().await;
+    let store = cluster.redis.url();
     let directory = tempfile::tempdir().unwrap();
     // SHA-256 of old-key-by-hex and of old-key-by-base64.
     let (hex, base64) = (
@@ -55,23 +55,23 @@ async fn keys_come_in_by_value_and_by_hash_once_and_without_webhooks() {
          short,,Bad,,,,\n\
          another-key,,Bad,prj_00nothing,,,\n"
     );
-    let csv = file(directory.path(), "keys.csv", &csv);
+    let csv = write_file(directory.path(), "keys.csv", &csv);
     let arguments = ["--format", "csv", "--project", &project];
     let (is_ok, report) = import(directory.path(), &store, &[&arguments[..], &["--dry-run"]].concat(), &csv);
     assert!(!is_ok && report.starts_with("5 rows: 3 would be made, 0 there already, 2 refused"), "{report}");
     assert!(report.contains("row 4: key: ") && report.contains("row 5: projectId: "), "{report}");
     assert!(!report.contains("another-key"), "a value is told: {report}");
-    assert_eq!(site.ask(0, "old-key-by-value").await, 401);
+    assert_eq!(cluster.get_status(0, "old-key-by-value").await, 401);
 
     let (_, report) = import(directory.path(), &store, &arguments, &csv);
     assert!(report.starts_with("5 rows: 3 made, 0 there already, 2 refused"), "{report}");
     for key in ["old-key-by-value", "old-key-by-hex", "old-key-by-base64"] {
-        site.await_status(0, key, 200).await;
+        cluster.await_status(0, key, 200).await;
     }
     let (_, report) = import(directory.path(), &store, &arguments, &csv);
     assert!(report.starts_with("5 rows: 0 made, 3 there already, 2 refused"), "{report}");
 
-    let keys = site.admin.send(Method::GET, &format!("/api-keys?projectId={project}"), String::new()).await;
+    let keys = cluster.admin.send(Method::GET, &format!("/api-keys?projectId={project}"), String::new()).await;
     let keys: Vec<Value> = serde_json::from_str(&keys.text().await.unwrap()).unwrap();
     assert_eq!(keys.len(), 3);
     let jane = keys.iter().find(|key| key["name"] == "Jane").unwrap();
@@ -80,95 +80,96 @@ async fn keys_come_in_by_value_and_by_hash_once_and_without_webhooks() {
 
     // Only with --notify are webhooks told, of a value that was not there before.
     let lines = "{\"key\": \"told-key\", \"name\": \"Told\"}\n{\"key\": \"old-key-by-value\", \"name\": \"Jane\"}\n";
-    let lines = file(directory.path(), "keys.json", lines);
+    let lines = write_file(directory.path(), "keys.json", lines);
     let arguments = ["--format", "json", "--project", &project, "--notify"];
     let (is_ok, report) = import(directory.path(), &store, &arguments, &lines);
     assert!(is_ok && report.starts_with("2 rows: 1 made, 1 there already, 0 refused"), "{report}");
     assert_eq!(receiver.await_count(4, DEADLINE), 4, "three first uses, and the key that was told of");
-    let bodies: Vec<Value> = receiver.take().iter().map(|one| serde_json::from_slice(&one.body).unwrap()).collect();
+    let bodies: Vec<Value> =
+        receiver.take_requests().iter().map(|one| serde_json::from_slice(&one.body).unwrap()).collect();
     let created = bodies.iter().find(|body| body["type"] == "api-key.created").unwrap();
     assert_eq!(created["data"]["key"], "told-key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_in_use_is_asked_to_import_and_purges_what_was_shut_off() {
+async fn a_running_process_imports_and_purges_revoked_keys() {
     let directory = tempfile::tempdir().unwrap();
-    let origin = Origin::start();
+    let origin = MockServer::start();
     let up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    let project = admin.project().await;
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let project = admin.create_project().await;
     let rows = json!([{"key": "first-key", "name": "1"}, {"key": "second-key", "name": "2"}]);
-    let rows = file(directory.path(), "keys.json", &rows.to_string());
+    let rows = write_file(directory.path(), "keys.json", &rows.to_string());
     let store = "embedded:gatepost-data";
     let arguments = ["--format", "json", "--project", &project];
     let (is_ok, report) = import(directory.path(), store, &arguments, &rows);
     assert!(is_ok && report.starts_with("2 rows: 2 made"), "{report}");
-    assert_eq!(ask(&up.url("/x"), "first-key").await, 200);
-    admin.delete_key("first-key").await;
+    assert_eq!(get_status(&up.url("/x"), "first-key").await, 200);
+    admin.revoke_key("first-key").await;
     // With the mark that some programs put before text.
-    let marked = file(directory.path(), "marked.json", "\u{feff}[{\"key\": \"first-key\", \"name\": \"1\"}]");
+    let marked = write_file(directory.path(), "marked.json", "\u{feff}[{\"key\": \"first-key\", \"name\": \"1\"}]");
     let (is_ok, report) = import(directory.path(), store, &arguments, &marked);
     assert!(!is_ok && report.starts_with("1 rows: 0 made, 0 there already, 1 refused"), "{report}");
     assert!(report.contains("row 1") && report.contains("was revoked"), "{report}");
     let purge = |arguments: &[&str]| {
         let output = run(directory.path(), &[&["purge", "--store", store], arguments].concat());
-        assert!(output.status.success(), "{}", told(&output));
-        told(&output)
+        assert!(output.status.success(), "{}", printed(&output));
+        printed(&output)
     };
     assert_eq!(purge(&["--inactive-for", "1d"]), "0 of 2 keys and 0 of 1 access keys removed\n");
     assert_eq!(purge(&["--inactive-for", "0d", "--dry-run"]), "1 of 2 keys and 0 of 1 access keys would be removed\n");
     assert_eq!(purge(&["--inactive-for", "0d"]), "1 of 2 keys and 0 of 1 access keys removed\n");
-    let answer = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
-    assert_eq!(answer.status(), 404);
+    let response = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
+    assert_eq!(response.status(), 404);
     // Brought in again it is a new key, that was never used.
     let (is_ok, report) = import(directory.path(), store, &arguments, &rows);
     assert!(is_ok && report.starts_with("2 rows: 1 made, 1 there already"), "{report}");
-    let answer = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
-    let key: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let response = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
+    let key: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!((&key["firstUsedAt"], &key["isActive"]), (&Value::Null, &json!(true)));
 }
 
 /// Measures keys per second and bytes per key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_keys_come_in_fast() {
+async fn many_keys_are_imported_fast() {
     let directory = tempfile::tempdir().unwrap();
     let mut csv = "key,name,customAccountId\n".to_owned();
-    for number in 0..MANY {
+    for number in 0..KEY_COUNT {
         writeln!(csv, "imported-key-{number:012},key {number},customer-{}", number % 1000).unwrap();
     }
-    let csv = file(directory.path(), "many.csv", &csv);
+    let csv = write_file(directory.path(), "many.csv", &csv);
     let redis = RedisServer::start();
     let access_key = create_access_key(&redis.url());
-    let control_plane = Gatepost::on_store(&redis.url(), &["control-plane"]).await;
-    let project = Admin::new(control_plane.admin.unwrap(), &access_key).project().await;
+    let control_plane = Gatepost::start_on_store(&redis.url(), &["control-plane"]).await;
+    let project = Admin::new(control_plane.admin.unwrap(), &access_key).create_project().await;
     let used = || -> u64 {
-        let info = redis.ask(&["info", "memory"]);
+        let info = redis.redis_cli(&["info", "memory"]);
         info.lines().find_map(|line| line.trim().strip_prefix("used_memory:")).unwrap().parse().unwrap()
     };
     let before = used();
     measure(directory.path(), &redis.url(), &project, &csv);
-    println!("redis: {} bytes per key, its entry in the stream included", (used() - before) / MANY as u64);
+    println!("redis: {} bytes per key, its entry in the stream included", (used() - before) / KEY_COUNT as u64);
 
     let data = directory.path().join("gatepost-data");
     let store = "embedded:gatepost-data";
-    let origin = Origin::start();
+    let origin = MockServer::start();
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
-    let project = Admin::new(up.admin.unwrap(), &first_access_key(directory.path())).project().await;
+    let project = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path())).create_project().await;
     assert_eq!(up.terminate(), Some(0));
     measure(directory.path(), store, &project, &csv);
     let bytes = std::fs::metadata(data.join("gatepost.redb")).unwrap().len();
-    println!("embedded: {} bytes of file per key", bytes / MANY as u64);
+    println!("embedded: {} bytes of file per key", bytes / KEY_COUNT as u64);
 }
 
 #[expect(clippy::print_stdout, reason = "what was measured is told")]
 fn measure(directory: &Path, store: &str, project: &str, csv: &Path) {
     let began = tokio::time::Instant::now();
     let (is_ok, report) = import(directory, store, &["--format", "csv", "--project", project], csv);
-    assert!(is_ok && report.starts_with(&format!("{MANY} rows: {MANY} made")), "{report}");
+    assert!(is_ok && report.starts_with(&format!("{KEY_COUNT} rows: {KEY_COUNT} made")), "{report}");
     let took: Duration = began.elapsed();
     println!(
-        "{store}: {MANY} keys in {:.1} s, {:.0} keys a second",
+        "{store}: {KEY_COUNT} keys in {:.1} s, {:.0} keys a second",
         took.as_secs_f64(),
-        MANY as f64 / took.as_secs_f64()
+        KEY_COUNT as f64 / took.as_secs_f64()
     );
 }

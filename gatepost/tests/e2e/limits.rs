@@ -11,68 +11,69 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::client;
-use crate::site::{DEADLINE, Site};
+use crate::test_cluster::{DEADLINE, TestCluster};
 
 /// The limit, its window in seconds, and for how long there are requests.
 const LIMIT: u64 = if cfg!(feature = "long") { 1000 } else { 400 };
 const WINDOW_S: u64 = if cfg!(feature = "long") { 10 } else { 3 };
-const FOR: Duration = Duration::from_secs(if cfg!(feature = "long") { 42 } else { 10 });
+const LOAD_DURATION: Duration = Duration::from_secs(if cfg!(feature = "long") { 42 } else { 10 });
 /// Requests a second, over both gateways.
-const RATE: u64 = 4000;
+const REQUESTS_PER_SECOND: u64 = 4000;
 /// Requests at a time.
 const CLIENTS: u64 = 32;
 /// Of a limit that more than enough requests came for, at least this part was used.
-const LEAST_PERCENT: u64 = 95;
+const MIN_USED_PERCENT: u64 = 95;
 
 /// What passed, by the end of the window that the answer named, and how many requests there were.
 #[derive(Default)]
-struct Seen {
+struct LoadResult {
     passed: Mutex<BTreeMap<u64, u64>>,
-    asked: AtomicU64,
+    requests: AtomicU64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_share_one_limit_to_the_request() {
-    let site = Site::start(2).await;
-    let project = site.admin.project().await;
+    let cluster = TestCluster::start(2).await;
+    let project = cluster.admin.create_project().await;
     let limit = json!({"rateLimit": LIMIT, "rateLimitTtl": WINDOW_S});
-    let key = site.admin.post("/api-keys", json!({"name": "k", "projectId": project, "rateLimitConfigs": limit})).await;
+    let key =
+        cluster.admin.post("/api-keys", json!({"name": "k", "projectId": project, "rateLimitConfigs": limit})).await;
     let key = key["key"].as_str().unwrap();
-    let seen = Arc::new(Seen::default());
+    let result = Arc::new(LoadResult::default());
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
-        let url = site.gateways[usize::from(number % 2 == 1)].url("/x");
-        clients.spawn(ask_for_long(Arc::clone(&seen), url, key.to_owned(), number, began));
+        let url = cluster.gateways[usize::from(number % 2 == 1)].url("/x");
+        clients.spawn(run_client(Arc::clone(&result), url, key.to_owned(), number, began));
     }
     clients.join_all().await;
 
-    let passed = seen.passed.lock().unwrap().clone();
-    let asked = seen.asked.load(Ordering::Relaxed);
-    println!("{asked} requests in {:?}, passed by window: {passed:?}", began.elapsed());
+    let passed = result.passed.lock().unwrap().clone();
+    let requests = result.requests.load(Ordering::Relaxed);
+    println!("{requests} requests in {:?}, passed by window: {passed:?}", began.elapsed());
     // The last window may not have been asked for to its end.
     let whole = passed.len() - 1;
     assert!(whole >= 2, "{passed:?}");
     assert!(passed.values().all(|count| *count <= LIMIT), "{passed:?}");
-    assert!(passed.values().take(whole).all(|count| *count >= LIMIT * LEAST_PERCENT / 100), "{passed:?}");
+    assert!(passed.values().take(whole).all(|count| *count >= LIMIT * MIN_USED_PERCENT / 100), "{passed:?}");
 }
 
 /// One client's share of the requests.
-async fn ask_for_long(seen: Arc<Seen>, url: String, key: String, number: u64, began: Instant) {
+async fn run_client(result: Arc<LoadResult>, url: String, key: String, number: u64, began: Instant) {
     let client = client();
-    let every = Duration::from_micros(1_000_000 * CLIENTS / RATE);
+    let every = Duration::from_micros(1_000_000 * CLIENTS / REQUESTS_PER_SECOND);
     let mut next = began + every / u32::try_from(CLIENTS).unwrap() * u32::try_from(number).unwrap();
-    while began.elapsed() < FOR {
+    while began.elapsed() < LOAD_DURATION {
         // The pace of the load, not a wait for anything.
         tokio::time::sleep_until(next).await;
         next = (next + every).max(Instant::now());
-        let answer = client.get(&url).header("x-api-key", &key).send().await.unwrap();
-        seen.asked.fetch_add(1, Ordering::Relaxed);
-        let header = |name: &str| answer.headers()[name].to_str().unwrap().parse::<u64>().unwrap();
+        let response = client.get(&url).header("x-api-key", &key).send().await.unwrap();
+        result.requests.fetch_add(1, Ordering::Relaxed);
+        let header = |name: &str| response.headers()[name].to_str().unwrap().parse::<u64>().unwrap();
         assert_eq!(header("ratelimit-limit"), LIMIT);
         assert_eq!(header("ratelimit-remaining") + header("ratelimit-consumed"), LIMIT);
-        match answer.status() {
-            StatusCode::OK => *seen.passed.lock().unwrap().entry(header("ratelimit-reset")).or_default() += 1,
+        match response.status() {
+            StatusCode::OK => *result.passed.lock().unwrap().entry(header("ratelimit-reset")).or_default() += 1,
             StatusCode::TOO_MANY_REQUESTS => assert!((1..=WINDOW_S).contains(&header("retry-after"))),
             status => panic!("{status}"),
         }
@@ -80,21 +81,21 @@ async fn ask_for_long(seen: Arc<Seen>, url: String, key: String, number: u64, be
 }
 
 /// Answers to a burst of requests over both gateways: how many passed, by the window that they name.
-async fn burst(site: &Site, key: &str, requests: usize) -> BTreeMap<u64, u64> {
+async fn send_burst(cluster: &TestCluster, key: &str, requests: usize) -> BTreeMap<u64, u64> {
     let mut passed = BTreeMap::new();
     let mut asking = JoinSet::new();
     for number in 0..requests {
-        let request = client().get(site.gateways[number % 2].url("/x")).header("x-api-key", key);
+        let request = client().get(cluster.gateways[number % 2].url("/x")).header("x-api-key", key);
         asking.spawn(async move {
-            let answer = request.send().await.unwrap();
-            let reset = answer.headers()["ratelimit-reset"].to_str().unwrap().parse::<u64>().unwrap();
-            (answer.status(), reset)
+            let response = request.send().await.unwrap();
+            let reset = response.headers()["ratelimit-reset"].to_str().unwrap().parse::<u64>().unwrap();
+            (response.status(), reset)
         });
         while asking.len() >= 16 {
             count(&mut passed, asking.join_next().await.unwrap().unwrap());
         }
     }
-    asking.join_all().await.into_iter().for_each(|answer| count(&mut passed, answer));
+    asking.join_all().await.into_iter().for_each(|response| count(&mut passed, response));
     passed
 }
 
@@ -105,32 +106,32 @@ fn count(passed: &mut BTreeMap<u64, u64>, (status, reset): (StatusCode, u64)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
-    let site = Site::start(2).await;
-    let project = site.admin.project().await;
+    let cluster = TestCluster::start(2).await;
+    let project = cluster.admin.create_project().await;
     let limits = |limit: u64, ttl: u64| json!({"rateLimitConfigs": {"rateLimit": limit, "rateLimitTtl": ttl}});
     let mut body = json!({"name": "k", "projectId": project});
     body.as_object_mut().unwrap().extend(limits(200, 600).as_object().unwrap().clone());
-    let made = site.admin.post("/api-keys", body).await;
+    let made = cluster.admin.post("/api-keys", body).await;
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
     let change = async |limits: serde_json::Value| {
         let path = format!("/api-keys/{id}");
-        let answer = site.admin.send_fenced(Method::PATCH, &path, limits.to_string()).await;
-        assert_eq!(answer.headers()["gatepost-propagated"], "2/2");
+        let response = cluster.admin.send_fenced(Method::PATCH, &path, limits.to_string()).await;
+        assert_eq!(response.headers()["gatepost-propagated"], "2/2");
     };
-    let first = burst(&site, key, 150).await;
+    let first = send_burst(&cluster, key, 150).await;
     assert_eq!(first.values().copied().collect::<Vec<_>>(), vec![150]);
     let window = *first.keys().next().unwrap();
 
     // The number alone: what was used before counts in the same window.
     change(limits(100, 600)).await;
-    assert_eq!(burst(&site, key, 50).await, BTreeMap::from([(window, 0)]));
+    assert_eq!(send_burst(&cluster, key, 50).await, BTreeMap::from([(window, 0)]));
     change(limits(300, 600)).await;
     // What a gateway holds of the old number is on its way back for a moment; a burst later it is used.
-    let mut raised = burst(&site, key, 400).await;
+    let mut raised = send_burst(&cluster, key, 400).await;
     let began = Instant::now();
     while raised[&window] < 150 {
         assert!(began.elapsed() < DEADLINE, "{raised:?}");
-        *raised.get_mut(&window).unwrap() += burst(&site, key, 20).await[&window];
+        *raised.get_mut(&window).unwrap() += send_burst(&cluster, key, 20).await[&window];
     }
     assert_eq!(raised, BTreeMap::from([(window, 150)]));
 
@@ -139,11 +140,11 @@ async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
         for limits in changes {
             change(limits).await;
         }
-        let mut passed = burst(&site, key, 300).await;
+        let mut passed = send_burst(&cluster, key, 300).await;
         let began = Instant::now();
         while passed.values().sum::<u64>() < 120 {
             assert!(began.elapsed() < DEADLINE, "{passed:?}");
-            for (window, more) in burst(&site, key, 20).await {
+            for (window, more) in send_burst(&cluster, key, 20).await {
                 *passed.entry(window).or_default() += more;
             }
         }
@@ -152,17 +153,17 @@ async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_key_passes_from_its_networks_and_pages_only() {
-    let site = Site::start(1).await;
-    let project = site.admin.project().await;
-    let locked = async |locks: serde_json::Value| {
+async fn a_restricted_key_works_from_its_networks_and_pages_only() {
+    let cluster = TestCluster::start(1).await;
+    let project = cluster.admin.create_project().await;
+    let restricted = async |locks: serde_json::Value| {
         let mut body = json!({"name": "k", "projectId": project});
         body.as_object_mut().unwrap().extend(locks.as_object().unwrap().clone());
-        site.admin.post("/api-keys", body).await["key"].as_str().unwrap().to_owned()
+        cluster.admin.post("/api-keys", body).await["key"].as_str().unwrap().to_owned()
     };
-    let near = locked(json!({"allowedIps": ["127.0.0.0/8"]})).await;
-    let far = locked(json!({"allowedIps": ["10.0.0.0/8"]})).await;
-    let page = locked(json!({"allowedDomains": ["example.com"]})).await;
+    let near = restricted(json!({"allowedIps": ["127.0.0.0/8"]})).await;
+    let far = restricted(json!({"allowedIps": ["10.0.0.0/8"]})).await;
+    let page = restricted(json!({"allowedDomains": ["example.com"]})).await;
     for (key, header, expected) in [
         (&near, ("x-forwarded-for", "10.0.0.1"), 200),
         (&far, ("x-forwarded-for", "10.0.0.1"), 403),
@@ -171,31 +172,31 @@ async fn a_locked_key_passes_from_its_networks_and_pages_only() {
         (&page, ("origin", "https://evil.example"), 403),
         (&page, ("x-origin-domain", "example.com"), 403),
     ] {
-        let request = client().get(site.gateways[0].url("/x")).header("x-api-key", key).header(header.0, header.1);
+        let request = client().get(cluster.gateways[0].url("/x")).header("x-api-key", key).header(header.0, header.1);
         assert_eq!(request.send().await.unwrap().status(), expected, "{header:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_passes_anywhere_is_counted_within_a_second_or_so() {
-    let mut site = Site::start(2).await;
-    let project = site.admin.project().await;
-    let (key, id) = site.admin.api_key(&project).await;
-    let (never, _) = site.admin.api_key(&project).await;
-    let off = site.admin.send(Method::DELETE, &format!("/api-keys/{never}"), String::new()).await;
+async fn accepted_requests_are_counted_within_seconds() {
+    let mut cluster = TestCluster::start(2).await;
+    let project = cluster.admin.create_project().await;
+    let (key, id) = cluster.admin.create_api_key(&project).await;
+    let (never, _) = cluster.admin.create_api_key(&project).await;
+    let off = cluster.admin.send(Method::DELETE, &format!("/api-keys/{never}"), String::new()).await;
     assert_eq!(off.status(), 200);
     for number in 0..20 {
-        assert_eq!(site.ask(number % 2, &key).await, 200);
-        assert_eq!(site.ask(number % 2, &never).await, 401);
+        assert_eq!(cluster.get_status(number % 2, &key).await, 200);
+        assert_eq!(cluster.get_status(number % 2, &never).await, 401);
     }
-    let check = site.admin.send(Method::POST, &format!("/api-keys/auth/{key}"), String::new()).await;
+    let check = cluster.admin.send(Method::POST, &format!("/api-keys/auth/{key}"), String::new()).await;
     assert_eq!(check.status(), 200);
     // What a gateway that is stopped has counted is not lost.
-    assert_eq!(site.gateways[1].terminate(), Some(0));
+    assert_eq!(cluster.gateways[1].terminate(), Some(0));
     let began = Instant::now();
     loop {
         let path = format!("/analytics/api-key-totals?projectId={project}&dateGrouping=month");
-        let report = site.admin.send(Method::GET, &path, String::new()).await.text().await.unwrap();
+        let report = cluster.admin.send(Method::GET, &path, String::new()).await.text().await.unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         let rows = report.as_array().unwrap();
         assert!(rows.iter().all(|row| row["apiKeyId"] == id.as_str()), "{report}");

@@ -4,15 +4,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, Reply, Then};
+use gatepost_test_support::{AfterReply, MockServer, Reply};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
 use crate::process::Gatepost;
 use crate::secrets;
-use crate::single::first_access_key;
-use crate::site::DEADLINE;
+use crate::single_process::read_first_access_key;
+use crate::test_cluster::DEADLINE;
 
 /// A value of a customer's own choice, with characters that paths may escape.
 const CHOSEN: &str = "my~own-key+with=signs!0123456789";
@@ -21,33 +21,33 @@ const FILTER: &str = "trace,hyper=trace,h2=trace,reqwest=trace,redis=trace,pingo
                       pingora_core::protocols::http::v1=trace,pingora_proxy=trace,pingora_pool=trace,log=trace,tower=trace,axum=trace";
 
 /// What a server answers to bytes, up to the end of the connection or of time.
-fn send(address: SocketAddr, bytes: &str) -> String {
+fn exchange(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     // It may be closed before all of it was taken.
     drop(stream.write_all(bytes.as_bytes()));
-    let mut answer = Vec::new();
-    drop(stream.read_to_end(&mut answer));
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    drop(stream.read_to_end(&mut response));
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// Every character escaped.
-fn escaped(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
 /// Everything but letters and digits escaped.
-fn signs_escaped(text: &str) -> String {
+fn symbols_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric();
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// Requests to a gateway that carry a key in every place that there is.
-fn to_gateway(key: &str) -> Vec<String> {
+fn gateway_requests(key: &str) -> Vec<String> {
     let with = |line: &str, rest: &str| {
         format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n{rest}\r\n")
     };
-    let (all_escaped, signs_escaped) = (escaped(key), signs_escaped(key));
+    let (all_escaped, signs_escaped) = (percent_encoded(key), symbols_encoded(key));
     let get = |path: &str| with(&format!("GET {path}"), "");
     let mut requests = vec![
         get(&format!("/{key}")),
@@ -84,14 +84,14 @@ fn to_gateway(key: &str) -> Vec<String> {
 }
 
 /// Requests to the admin API, of which an access key stands in each.
-fn to_admin(access_key: &str, key: &str) -> Vec<String> {
+fn admin_requests(access_key: &str, key: &str) -> Vec<String> {
     let with = |line: &str, rest: &str, body: &str| {
         let length = body.len();
         format!(
             "{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {access_key}\r\n{rest}Content-Length: {length}\r\n\r\n{body}"
         )
     };
-    let path = signs_escaped(key);
+    let path = symbols_encoded(key);
     let mut requests = vec![
         with(&format!("GET /api-keys/{path}"), &format!("X-Request-Id: {key}\r\n"), ""),
         with(&format!("GET /api-keys/auth/{path}"), &format!("X-Request-Id: {key}\r\n"), ""),
@@ -121,46 +121,47 @@ fn to_admin(access_key: &str, key: &str) -> Vec<String> {
 }
 
 /// An upstream whose answers hold a key too, of which each third is malformed and each fifth is none.
-fn upstream(key: &str) -> Origin {
+fn upstream(key: &str) -> MockServer {
     let key = key.to_owned();
-    Origin::replying(move |number| match (number % 3, number % 5) {
-        (0, _) => {
-            Reply::raw(format!("HTTP/1.1 200 {key}\r\nX-Key: {key}\r\nContent-Length: {key}\r\n\r\n{key}"), Then::Close)
-        }
-        (_, 0) => Reply::raw("", Then::Close),
-        (1, _) => Reply::raw(format!("HTTP/1.1 200 OK\r\nX {key}\r\n{key}\r\n\r\n"), Then::Close),
+    MockServer::with_script(move |number| match (number % 3, number % 5) {
+        (0, _) => Reply::raw(
+            format!("HTTP/1.1 200 {key}\r\nX-Key: {key}\r\nContent-Length: {key}\r\n\r\n{key}"),
+            AfterReply::Close,
+        ),
+        (_, 0) => Reply::raw("", AfterReply::Close),
+        (1, _) => Reply::raw(format!("HTTP/1.1 200 OK\r\nX {key}\r\n{key}\r\n\r\n"), AfterReply::Close),
         (_, _) => Reply { status: 200, headers: vec![("set-cookie", key.clone())], ..Reply::default() },
     })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_place_and_no_filter_puts_a_key_into_the_log() {
+async fn no_request_and_no_filter_puts_a_key_into_the_log() {
     let directory = tempfile::tempdir().unwrap();
-    let (receiver, origin) = (Origin::start(), upstream(CHOSEN));
+    let (receiver, origin) = (MockServer::start(), upstream(CHOSEN));
     let environment = [("GATEPOST_LOG__FILTER", FILTER)];
     let mut up = Gatepost::start_with(directory.path(), &["up", "--upstream", &origin.url()], &environment).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    let webhook_secret = admin.webhook(&receiver.url()).await;
-    let project = admin.project().await;
-    let (generated, _) = admin.api_key(&project).await;
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let webhook_secret = admin.create_webhook(&receiver.url()).await;
+    let project = admin.create_project().await;
+    let (generated, _) = admin.create_api_key(&project).await;
     let chosen = admin.post("/api-keys", json!({"name": "c", "projectId": project, "key": CHOSEN})).await;
     assert_eq!(chosen["key"], CHOSEN);
     let (unknown, wrong) = (generated.replace("live_", "test_"), format!("{generated}x"));
     for key in [&generated, CHOSEN, &unknown, &wrong, &admin.access_key] {
-        for request in to_gateway(key) {
-            send(up.gateway.unwrap(), &request);
+        for request in gateway_requests(key) {
+            exchange(up.gateway.unwrap(), &request);
         }
-        for request in to_admin(&admin.access_key, key) {
-            let answer = send(up.admin.unwrap(), &request);
+        for request in admin_requests(&admin.access_key, key) {
+            let response = exchange(up.admin.unwrap(), &request);
             // What is chosen is known to be a key only where it is presented as one.
-            let places = ["GET /api-keys/".to_owned(), format!("Key: {key}"), format!("Bearer {key}")];
-            let is_known = key != CHOSEN || places.iter().any(|place| request.contains(place));
+            let locations = ["GET /api-keys/".to_owned(), format!("Key: {key}"), format!("Bearer {key}")];
+            let is_known = key != CHOSEN || locations.iter().any(|place| request.contains(place));
             let secrets = [admin.access_key.as_str(), key];
-            check_problem(&answer, &secrets[..if is_known { 2 } else { 1 }], &request);
+            check_problem(&response, &secrets[..if is_known { 2 } else { 1 }], &request);
         }
     }
     for key in [&generated, CHOSEN] {
-        let path = format!("/api-keys/{}", signs_escaped(key));
+        let path = format!("/api-keys/{}", symbols_encoded(key));
         assert_eq!(admin.send(Method::DELETE, &path, String::new()).await.status(), 200);
     }
     // Both were made, used and deleted.
@@ -168,30 +169,30 @@ async fn no_place_and_no_filter_puts_a_key_into_the_log() {
     assert_eq!(up.terminate(), Some(0));
     let log = up.log().join("\n");
     assert!(log.contains("\"target\":\"gatepost::access\"") && log.contains("\"target\":\"gatepost::admin\""));
-    let places = [("the log".to_owned(), log.into_bytes())];
+    let sources = [("the log".to_owned(), log.into_bytes())];
     let secrets = [&generated, CHOSEN, &unknown, &admin.access_key, webhook_secret.trim_start_matches("whsec_")];
-    secrets::check(&places, &secrets.map(|secret| secret as &str));
+    secrets::check_no_secrets(&sources, &secrets.map(|secret| secret as &str));
 }
 
 /// A problem, and the id that an answer gives to its request, repeat no secret.
 #[track_caller]
-fn check_problem(answer: &str, secrets: &[&str], request: &str) {
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+fn check_problem(response: &str, secrets: &[&str], request: &str) {
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((response, ""));
     let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap_or_default();
-    assert!(!secrets.contains(&id), "{request}: {answer}");
+    assert!(!secrets.contains(&id), "{request}: {response}");
     let problem = serde_json::from_str::<Value>(body).ok().filter(|body| body.get("type").is_some());
     let text = problem.map(|problem| problem.to_string()).unwrap_or_default();
     let is_there = |secret: &&&str| text.contains(**secret);
-    assert_eq!(secrets.iter().find(is_there), None, "{request}: {answer}");
+    assert_eq!(secrets.iter().find(is_there), None, "{request}: {response}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_masked_in_a_path_is_the_key_alone() {
-    let (directory, origin) = (tempfile::tempdir().unwrap(), Origin::start());
+async fn only_the_key_in_a_path_is_masked() {
+    let (directory, origin) = (tempfile::tempdir().unwrap(), MockServer::start());
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    let project = admin.project().await;
-    let (key, _) = admin.api_key(&project).await;
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let project = admin.create_project().await;
+    let (key, _) = admin.create_api_key(&project).await;
     let holds_our_shape = format!("acme-live_{}.s3cr3t", "a".repeat(40));
     for key in [CHOSEN, &holds_our_shape] {
         admin.post("/api-keys", json!({"name": "c", "projectId": project, "key": key})).await;
@@ -201,13 +202,13 @@ async fn what_is_masked_in_a_path_is_the_key_alone() {
         (&key, format!("/v1/{key}.json"), "/v1/live_***.json"),
         (&key, "/v1/live_items/test_suite/my-own".to_owned(), "/v1/live_items/test_suite/my-own"),
         (CHOSEN, format!("/v1/{CHOSEN}/items"), "/v1/***/items"),
-        (CHOSEN, format!("/v1/{}/items", escaped(CHOSEN)), "/v1/***/items"),
+        (CHOSEN, format!("/v1/{}/items", percent_encoded(CHOSEN)), "/v1/***/items"),
         (&holds_our_shape, format!("/v1/{holds_our_shape}/items"), "/v1/***/items"),
         (&key, format!("/v1/{CHOSEN}"), "/v1/my~own-key+with=signs!0123456789"),
     ];
     for (key, path, _) in &paths {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n");
-        assert!(send(up.gateway.unwrap(), &request).starts_with("HTTP/1.1 200 "), "{path}");
+        assert!(exchange(up.gateway.unwrap(), &request).starts_with("HTTP/1.1 200 "), "{path}");
     }
     assert_eq!(up.terminate(), Some(0));
     let lines = up.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
@@ -219,20 +220,21 @@ async fn what_is_masked_in_a_path_is_the_key_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_request_failed_stands_in_its_line() {
-    let answers = [
+async fn a_log_line_gives_the_reason_of_a_failed_request() {
+    let responses = [
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ];
-    let origin = Origin::replying(move |number| Reply::raw(answers[number % answers.len()], Then::Close));
+    let origin =
+        MockServer::with_script(move |number| Reply::raw(responses[number % responses.len()], AfterReply::Close));
     let directory = tempfile::tempdir().unwrap();
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    let (key, _) = admin.api_key(&admin.project().await).await;
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let (key, _) = admin.create_api_key(&admin.create_project().await).await;
     for path in ["/a", "/b", "/c", "/%zz"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n");
-        send(up.gateway.unwrap(), &request);
+        exchange(up.gateway.unwrap(), &request);
     }
     assert_eq!(up.terminate(), Some(0));
     let lines = up.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
@@ -240,23 +242,23 @@ async fn why_a_request_failed_stands_in_its_line() {
         .filter(|line| line["target"] == "gatepost::access")
         .map(|line| (line["status"].clone(), line["reason"].clone()))
         .collect();
-    let wanted = [
+    let expected = [
         (502, "the response has no single valid Content-Length"),
         (502, "the response has another Transfer-Encoding than a single chunked"),
         (502, "the response switches to a protocol that was not asked for"),
         (400, "bad-path"),
     ];
-    assert_eq!(reasons, wanted.map(|(status, reason)| (json!(status), json!(reason))));
+    assert_eq!(reasons, expected.map(|(status, reason)| (json!(status), json!(reason))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn options_of_the_server_are_no_use_of_a_key() {
-    let origin = Origin::start();
+async fn options_asterisk_is_no_use_of_a_key() {
+    let origin = MockServer::start();
     let directory = tempfile::tempdir().unwrap();
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
-    let (key, _) = admin.api_key(&admin.project().await).await;
-    send(
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let (key, _) = admin.create_api_key(&admin.create_project().await).await;
+    exchange(
         up.gateway.unwrap(),
         &format!("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n"),
     );
@@ -267,7 +269,11 @@ async fn options_of_the_server_are_no_use_of_a_key() {
     assert_eq!(up.terminate(), Some(0));
     let lines = up.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
     let line = lines.into_iter().find(|line| line["target"] == "gatepost::access").unwrap();
-    let told = ["method", "path", "route", "outcome", "key_id", "upstream"].map(|name| line[name].clone());
-    assert_eq!(told, [json!("OPTIONS"), json!("*"), json!(""), json!("anonymous"), Value::Null, Value::Null], "{line}");
-    assert_eq!(origin.count(), 0);
+    let logged = ["method", "path", "route", "outcome", "key_id", "upstream"].map(|name| line[name].clone());
+    assert_eq!(
+        logged,
+        [json!("OPTIONS"), json!("*"), json!(""), json!("anonymous"), Value::Null, Value::Null],
+        "{line}"
+    );
+    assert_eq!(origin.request_count(), 0);
 }

@@ -4,38 +4,38 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use gatepost_test_support::{Origin, RedisServer};
+use gatepost_test_support::{MockServer, RedisServer};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::admin::{Admin, create_access_key};
-use crate::process::{Gatepost, Stderr, UNCONFIGURED, command};
-use crate::single::first_access_key;
-use crate::site::{DEADLINE, ask};
+use crate::process::{EMPTY_DIRECTORY, Gatepost, Stderr, command};
+use crate::single_process::read_first_access_key;
+use crate::test_cluster::{DEADLINE, get_status};
 
 /// Requests whose lines are more than a pipe holds.
 const REQUESTS: usize = 600;
 
 async fn check_everything_works(stderr: Stderr) {
-    let (redis, upstream, receiver) = (RedisServer::start(), Origin::start(), Origin::start());
+    let (redis, upstream, receiver) = (RedisServer::start(), MockServer::start(), MockServer::start());
     let access_key = create_access_key(&redis.url());
     let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];
-    let mut up = Gatepost::start_logging_to(Path::new(UNCONFIGURED), &arguments, stderr).await;
+    let mut up = Gatepost::start_logging_to(Path::new(EMPTY_DIRECTORY), &arguments, stderr).await;
     let admin = Admin::new(up.admin.unwrap(), &access_key);
-    admin.webhook(&receiver.url()).await;
-    let project = admin.project().await;
-    let (key, _) = admin.api_key(&project).await;
+    admin.create_webhook(&receiver.url()).await;
+    let project = admin.create_project().await;
+    let (key, _) = admin.create_api_key(&project).await;
     for _ in 0..REQUESTS {
-        assert_eq!(ask(&up.url("/x"), &key).await, 200, "{stderr:?}");
+        assert_eq!(get_status(&up.url("/x"), &key).await, 200, "{stderr:?}");
     }
     // A hiccup of the store is logged by many.
     redis.signal("-STOP");
     await_metric(&up, "gatepost_live", 0.0).await;
     redis.signal("-CONT");
     await_metric(&up, "gatepost_live", 1.0).await;
-    let (second, id) = admin.api_key(&project).await;
-    assert_eq!(ask(&up.url("/x"), &second).await, 200, "{stderr:?}");
-    admin.delete_key(&id).await;
+    let (second, id) = admin.create_api_key(&project).await;
+    assert_eq!(get_status(&up.url("/x"), &second).await, 200, "{stderr:?}");
+    admin.revoke_key(&id).await;
     assert_eq!(receiver.await_count(5, DEADLINE), 5, "{stderr:?}: two keys made, both used, one revoked");
     if stderr != Stderr::NeverRead {
         let dropped = up.metric("gatepost_log_dropped_total").await;
@@ -69,7 +69,7 @@ async fn everything_works_while_nobody_reads_the_log() {
 }
 
 /// Runs a command whose standard output takes nothing.
-fn run_into_full(directory: &Path, arguments: &[&str]) -> Output {
+fn run_with_full_stdout(directory: &Path, arguments: &[&str]) -> Output {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     command(directory, arguments).stdout(Stdio::from(full)).stderr(Stdio::piped()).output().unwrap()
 }
@@ -80,16 +80,16 @@ async fn access_keys(admin: &Admin) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_access_key_that_cannot_be_printed_is_revoked_again() {
-    let (directory, upstream) = (tempfile::tempdir().unwrap(), Origin::start());
+async fn an_access_key_that_cannot_be_printed_is_revoked() {
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), MockServer::start());
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream.url()]).await;
-    let admin = Admin::new(up.admin.unwrap(), &first_access_key(directory.path()));
+    let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
     let mut number_of_keys = 1;
     for is_running in [true, false] {
         if !is_running {
             assert_eq!(up.terminate(), Some(0));
         }
-        let output = run_into_full(directory.path(), &["access-key", "create"]);
+        let output = run_with_full_stdout(directory.path(), &["access-key", "create"]);
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{printed}");
         assert!(printed.contains("was revoked again") && printed.contains("No space left"), "{printed}");
@@ -118,7 +118,7 @@ fn a_command_says_what_it_did_where_it_cannot_print_it() {
         (&["check"], "standard output cannot be written"),
     ] {
         let arguments = [arguments, &["--store", "embedded:./data"]].concat();
-        let output = run_into_full(directory.path(), &arguments);
+        let output = run_with_full_stdout(directory.path(), &arguments);
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {printed}");
         assert!(printed.contains(done) && printed.contains("No space left"), "{arguments:?}: {printed}");

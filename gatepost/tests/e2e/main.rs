@@ -7,39 +7,39 @@ mod admin;
 #[cfg(feature = "long")]
 mod backlog;
 mod bounds;
-mod clients;
+#[cfg(feature = "long")]
+mod chaos;
+mod deletions;
 mod deliveries;
 mod embedded;
 mod failover;
+mod fair_share;
 mod fence;
-mod full;
+mod full_store;
 mod golden;
-mod hosts;
+mod host_header;
+mod identity_headers;
 #[cfg(feature = "long")]
-mod idle;
+mod idle_connections;
 mod import;
 mod limits;
 mod log;
 mod log_outage;
-mod members;
-mod names;
+mod npm_clients;
 mod outage;
 #[cfg(debug_assertions)]
 mod panics;
 mod process;
-mod projects;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
 mod secrets;
-mod shares;
 #[cfg(feature = "long")]
 mod side_by_side;
-mod single;
-mod site;
+mod single_process;
 #[cfg(feature = "long")]
 mod soak;
 mod startup;
-#[cfg(feature = "long")]
-mod storm;
+mod test_cluster;
+mod unknown_members;
+mod usage_errors;
 mod webhooks;
-mod wrong_use;

@@ -6,27 +6,27 @@ use std::path::Path;
 use std::time::Duration;
 
 use gatepost_runtime::Task;
-use gatepost_test_support::{Origin, RedisServer};
+use gatepost_test_support::{MockServer, RedisServer};
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client, create_access_key};
-use crate::process::{Gatepost, UNCONFIGURED, command, run};
-use crate::single::first_access_key;
+use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
+use crate::single_process::read_first_access_key;
 use crate::webhooks;
 
 /// How long it may take until every task has panicked: housekeeping comes by every five seconds.
 const PANIC_DEADLINE: Duration = Duration::from_secs(60);
 /// Tasks of the demo alone.
-const OF_DEMO: [Task; 2] = [Task::DemoServer, Task::DemoConnection];
+const DEMO_TASKS: [Task; 2] = [Task::DemoServer, Task::DemoConnection];
 /// Tasks of the embedded store alone.
-const OF_EMBEDDED: [Task; 5] =
+const EMBEDDED_TASKS: [Task; 5] =
     [Task::StoreWriter, Task::StoreWrite, Task::StoreRead, Task::ControlSocket, Task::ControlSocketConnection];
 /// Tasks of an import, which the running process does where the store is embedded.
-const OF_IMPORT: [Task; 1] = [Task::ImportFile];
+const IMPORT_TASKS: [Task; 1] = [Task::ImportFile];
 /// Tasks of Redis alone.
-const OF_REDIS: [Task; 1] = [Task::FailoverReplay];
+const REDIS_TASKS: [Task; 1] = [Task::FailoverReplay];
 
 /// Each of these tasks panics once; those without which nothing starts do so a little later.
 fn fail_points(tasks: &[Task]) -> String {
@@ -41,27 +41,27 @@ fn fail_points(tasks: &[Task]) -> String {
     tasks.iter().map(point).collect::<Vec<_>>().join(",")
 }
 
-fn all_but(others: &[&[Task]]) -> Vec<Task> {
+fn tasks_except(others: &[&[Task]]) -> Vec<Task> {
     let others = others.concat();
     Task::ALL.iter().copied().filter(|task| !others.contains(task)).collect()
 }
 
 /// Panics by task.
-async fn panics(up: &Gatepost) -> HashMap<String, u64> {
-    let answer = client().get(format!("http://{}/metrics", up.ops)).send().await;
-    let Ok(answer) = answer else { return HashMap::new() };
-    let text = answer.text().await.unwrap_or_default();
+async fn panic_counts(up: &Gatepost) -> HashMap<String, u64> {
+    let response = client().get(format!("http://{}/metrics", up.ops)).send().await;
+    let Ok(response) = response else { return HashMap::new() };
+    let text = response.text().await.unwrap_or_default();
     let counters =
         text.lines().filter_map(|line| line.strip_prefix("gatepost_panics_total{task=\"")?.split_once("\"} "));
     counters.map(|(task, count)| (task.to_owned(), count.parse().unwrap())).collect()
 }
 
 /// Does a little of everything; whatever it meets may be the one thing that a panic ends.
-async fn do_everything(up: &Gatepost, admin: &Admin, project: &str, directory: &Path) {
+async fn exercise_everything(up: &Gatepost, admin: &Admin, project: &str, directory: &Path) {
     let limits = json!({"rateLimit": 10_000, "rateLimitTtl": 60});
     let body = json!({"name": "k", "projectId": project, "rateLimitConfigs": limits});
-    let Ok(answer) = admin.try_send(Method::POST, "/api-keys", body.to_string()).await else { return };
-    let text = answer.text().await.unwrap_or_default();
+    let Ok(response) = admin.try_send(Method::POST, "/api-keys", body.to_string()).await else { return };
+    let text = response.text().await.unwrap_or_default();
     let Ok(key) = serde_json::from_str::<serde_json::Value>(&text) else { return };
     for _ in 0..20 {
         drop(client().get(up.url("/x")).header("x-api-key", key["key"].as_str().unwrap_or_default()).send().await);
@@ -75,40 +75,45 @@ async fn do_everything(up: &Gatepost, admin: &Admin, project: &str, directory: &
 /// Works until each of the tasks has panicked, then checks that everything works and each has panicked once.
 async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &Path, tasks: &[Task]) {
     let admin = Admin::new(up.admin.unwrap(), access_key);
-    let receiver = Origin::start();
+    let receiver = MockServer::start();
     let began = Instant::now();
     let project = loop {
         let body = json!({"name": "p", "env": "live"}).to_string();
-        let answer = admin.try_send(Method::POST, "/projects", body).await;
-        let text = match answer {
-            Ok(answer) if answer.status() == 201 => answer.text().await.unwrap(),
+        let response = admin.try_send(Method::POST, "/projects", body).await;
+        let text = match response {
+            Ok(response) if response.status() == 201 => response.text().await.unwrap(),
             Ok(_) | Err(_) => continue,
         };
         break serde_json::from_str::<serde_json::Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
     };
     let hook =
         json!({"name": "w", "url": receiver.url(), "topics": ["api-key.created", "api-key.firstUsed"]}).to_string();
-    while !admin.try_send(Method::POST, "/webhooks", hook.clone()).await.is_ok_and(|answer| answer.status() == 201) {}
+    while !admin.try_send(Method::POST, "/webhooks", hook.clone()).await.is_ok_and(|response| response.status() == 201)
+    {
+    }
     let mut missing: Vec<Task> = tasks.to_vec();
     while !missing.is_empty() {
         assert!(began.elapsed() < PANIC_DEADLINE, "{missing:?} never panicked:\n{}", up.log().join("\n"));
-        do_everything(&up, &admin, &project, directory).await;
-        let panics = panics(&up).await;
+        exercise_everything(&up, &admin, &project, directory).await;
+        let panics = panic_counts(&up).await;
         missing.retain(|task| panics.get(task.as_str()).is_none_or(|count| *count == 0));
     }
     up.await_ready().await;
-    let (key, id) = admin.api_key(&project).await;
-    let asked = client().get(up.url("/x")).header("x-api-key", &key).send().await.unwrap();
-    assert_eq!(asked.status(), 200);
+    let (key, id) = admin.create_api_key(&project).await;
+    let response = client().get(up.url("/x")).header("x-api-key", &key).send().await.unwrap();
+    assert_eq!(response.status(), 200);
     let mut received = Vec::new();
     let delivered = async {
-        while !webhooks::of_topic(&received, "api-key.firstUsed").iter().any(|body| body["data"]["id"] == id.as_str()) {
-            received.extend(receiver.take());
+        while !webhooks::bodies_of_topic(&received, "api-key.firstUsed")
+            .iter()
+            .any(|body| body["data"]["id"] == id.as_str())
+        {
+            received.extend(receiver.take_requests());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     assert!(tokio::time::timeout(PANIC_DEADLINE, delivered).await.is_ok(), "{} were delivered", received.len());
-    let panics = panics(&up).await;
+    let panics = panic_counts(&up).await;
     for task in Task::ALL {
         assert_eq!(panics[task.as_str()], u64::from(tasks.contains(task)), "{task:?}");
     }
@@ -119,30 +124,30 @@ async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_task_of_a_process_with_an_embedded_store_panics_alone() {
-    let (directory, upstream) = (tempfile::tempdir().unwrap(), Origin::start());
-    let tasks = all_but(&[&OF_DEMO, &OF_REDIS]);
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), MockServer::start());
+    let tasks = tasks_except(&[&DEMO_TASKS, &REDIS_TASKS]);
     let environment = [("FAIL_POINTS", fail_points(&tasks))];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let up = Gatepost::start_with(directory.path(), &["up", "--upstream", &upstream.url()], &environment).await;
-    check_each_panics_once(up, &first_access_key(directory.path()), directory.path(), &tasks).await;
+    check_each_panics_once(up, &read_first_access_key(directory.path()), directory.path(), &tasks).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_task_of_a_process_on_redis_panics_alone() {
-    let (directory, redis, upstream) = (tempfile::tempdir().unwrap(), RedisServer::start(), Origin::start());
+    let (directory, redis, upstream) = (tempfile::tempdir().unwrap(), RedisServer::start(), MockServer::start());
     let access_key = create_access_key(&redis.url());
-    let tasks = all_but(&[&OF_DEMO, &OF_EMBEDDED, &OF_IMPORT]);
+    let tasks = tasks_except(&[&DEMO_TASKS, &EMBEDDED_TASKS, &IMPORT_TASKS]);
     let environment = [("FAIL_POINTS", fail_points(&tasks))];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];
-    let up = Gatepost::start_with(Path::new(UNCONFIGURED), &arguments, &environment).await;
+    let up = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &environment).await;
     check_each_panics_once(up, &access_key, directory.path(), &tasks).await;
 }
 
 #[test]
 fn a_server_of_the_demo_that_panics_is_started_again_and_a_connection_is_closed() {
     let demo = |task: Task| {
-        let mut command = command(Path::new(UNCONFIGURED), &["demo", "--exit"]);
+        let mut command = command(Path::new(EMPTY_DIRECTORY), &["demo", "--exit"]);
         command.env("FAIL_POINTS", format!("{}:1:0", task.as_str())).output().unwrap()
     };
     let server = demo(Task::DemoServer);
@@ -151,24 +156,24 @@ fn a_server_of_the_demo_that_panics_is_started_again_and_a_connection_is_closed(
     let logged = String::from_utf8_lossy(&connection.stderr).into_owned();
     assert_eq!(logged.matches("a task panicked").count(), 1, "{logged}");
     assert!(connection.status.code().is_some_and(|code| code < 2), "it ends in order: {logged}");
-    assert!(run(Path::new(UNCONFIGURED), &["demo", "--exit"]).status.success());
+    assert!(run(Path::new(EMPTY_DIRECTORY), &["demo", "--exit"]).status.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_third_panic_of_a_task_in_a_minute_ends_the_process_after_a_drain() {
-    let (directory, upstream) = (tempfile::tempdir().unwrap(), Origin::start());
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), MockServer::start());
     let environment = [("FAIL_POINTS", "heartbeat:3:12")];
     let mut up = Gatepost::start_with(directory.path(), &["up", "--upstream", &upstream.url()], &environment).await;
     let mut seen = String::new();
     // Until it ends, `/readyz` says which task it is.
-    while let Ok(answer) = client().get(format!("http://{}/readyz", up.ops)).send().await {
-        let text = answer.text().await.unwrap_or_default();
+    while let Ok(response) = client().get(format!("http://{}/readyz", up.ops)).send().await {
+        let text = response.text().await.unwrap_or_default();
         if text.contains("heartbeat") {
             seen = text;
         }
     }
     assert!(seen.contains("heartbeat"), "{seen}");
-    assert_eq!(up.await_end(), Some(1));
+    assert_eq!(up.await_exit(), Some(1));
     let log = up.log().join("\n");
     assert!(log.contains("draining") && log.contains("the task heartbeat panicked three times in a minute"), "{log}");
 }

@@ -14,18 +14,18 @@ use gatepost_test_support::free_port;
 use serde_json::Value;
 
 /// How often a starting process is asked, 20 ms apart, before it is given up.
-const MAX_TRIES: u32 = 1000;
+const MAX_ATTEMPTS: u32 = 1000;
 /// Where a process listens that tells where that is.
 const ANY_PORTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 /// The same on every address of the machine.
-const ANY_PORTS_EVERYWHERE: [&str; 6] =
+const ANY_PORTS_ALL_INTERFACES: [&str; 6] =
     ["--listen", "0.0.0.0:0", "--admin-listen", "0.0.0.0:0", "--ops-listen", "0.0.0.0:0"];
 /// The base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A directory without a configuration, in which nothing is written.
-pub(crate) const UNCONFIGURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e");
+pub(crate) const EMPTY_DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e");
 
 /// A standard error that takes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +70,9 @@ pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
 
 impl Gatepost {
     /// Starts a process on Redis, and waits until it is ready.
-    pub(crate) async fn on_store(url: &str, arguments: &[&str]) -> Self {
+    pub(crate) async fn start_on_store(url: &str, arguments: &[&str]) -> Self {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", url]).collect();
-        Self::start(Path::new(UNCONFIGURED), &arguments).await
+        Self::start(Path::new(EMPTY_DIRECTORY), &arguments).await
     }
 
     /// Starts a process, and waits until it is ready.
@@ -100,9 +100,9 @@ impl Gatepost {
     }
 
     /// Starts a process that listens on every address, as in a container, and waits until it is ready.
-    pub(crate) async fn start_everywhere(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS_EVERYWHERE).collect();
-        let mut command = command(Path::new(UNCONFIGURED), &arguments);
+    pub(crate) async fn start_on_all_interfaces(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS_ALL_INTERFACES).collect();
+        let mut command = command(Path::new(EMPTY_DIRECTORY), &arguments);
         command.envs(environment.iter().copied());
         Self::spawn(command).await
     }
@@ -131,14 +131,14 @@ impl Gatepost {
     }
 
     /// Starts a process and does not wait for it. It listens at these addresses, in the order of its options.
-    pub(crate) fn begin(mut command: Command, ops: SocketAddr) -> Self {
+    pub(crate) fn spawn_without_waiting(mut command: Command, ops: SocketAddr) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let (log, log_reader) = gather(child.stderr.take().unwrap());
+        let (log, log_reader) = collect_lines(child.stderr.take().unwrap());
         Self { child, log, log_reader: Some(log_reader), gateway: None, admin: None, ops }
     }
 
     /// Waits until it has ended, and returns its exit code; none if a signal has ended it.
-    pub(crate) fn await_end(&mut self) -> Option<i32> {
+    pub(crate) fn await_exit(&mut self) -> Option<i32> {
         let code = self.child.wait().unwrap().code();
         if let Some(reader) = self.log_reader.take() {
             reader.join().unwrap();
@@ -148,7 +148,7 @@ impl Gatepost {
 
     /// Waits until its log has a line with a text.
     pub(crate) async fn await_log(&self, text: &str) {
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if self.log().iter().any(|line| line.contains(text)) {
                 return;
             }
@@ -176,14 +176,14 @@ impl Gatepost {
     }
 
     /// How the file system looks to the process.
-    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+    pub(crate) fn path_in_process(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
         root.join(path.strip_prefix("/").unwrap())
     }
 
     async fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let (log, log_reader) = gather(child.stderr.take().unwrap());
+        let (log, log_reader) = collect_lines(child.stderr.take().unwrap());
         let addresses = addresses(&log).await;
         let process = Self {
             child,
@@ -199,9 +199,9 @@ impl Gatepost {
 
     /// Waits until it is ready.
     pub(crate) async fn await_ready(&self) {
-        for _ in 0..MAX_TRIES {
-            let answer = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await;
-            if answer.is_ok_and(|answer| answer.status() == 200) {
+        for _ in 0..MAX_ATTEMPTS {
+            let response = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await;
+            if response.is_ok_and(|response| response.status() == 200) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -221,7 +221,7 @@ impl Gatepost {
 
     /// Forgets what was logged, for processes that run long.
     #[cfg(feature = "long")]
-    pub(crate) fn forget_log(&self) {
+    pub(crate) fn clear_log(&self) {
         self.log.lock().unwrap().clear();
     }
 
@@ -235,8 +235,8 @@ impl Gatepost {
 
     /// What stands at `/readyz`.
     pub(crate) async fn readiness(&self) -> (u16, String) {
-        let answer = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        let response = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
     /// What stands at `/metrics`.
@@ -254,7 +254,7 @@ impl Gatepost {
     /// Asks it to stop, and answers its exit code. The log is whole then.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM");
-        self.await_end()
+        self.await_exit()
     }
 
     /// Sends it a signal.
@@ -279,7 +279,7 @@ impl Drop for Gatepost {
 }
 
 /// The lines of a log, as they come.
-fn gather(stderr: ChildStderr) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
+fn collect_lines(stderr: ChildStderr) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&log);
     let reader = thread::spawn(move || {
@@ -292,7 +292,7 @@ fn gather(stderr: ChildStderr) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
 
 /// The addresses that a process tells while it starts, by message.
 async fn addresses(log: &Mutex<Vec<String>>) -> HashMap<String, SocketAddr> {
-    for _ in 0..MAX_TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let mut addresses = HashMap::new();
         for line in log.lock().unwrap().iter() {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The release before this one.
-pub(crate) const LAST: &str = "v0.1.0";
+pub(crate) const LAST_RELEASE: &str = "v0.1.0";
 
 /// The program of a release, as `cargo xtask release NAME` has built it.
 pub(crate) fn program(name: &str) -> PathBuf {

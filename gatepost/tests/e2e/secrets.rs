@@ -2,67 +2,67 @@
 
 use std::path::Path;
 
-use gatepost_test_support::Origin;
+use gatepost_test_support::MockServer;
 use serde_json::json;
 
 use crate::admin::{Admin, client};
-use crate::site::{DEADLINE, Site};
+use crate::test_cluster::{DEADLINE, TestCluster};
 
 /// A value that somebody chose, which nothing knows by its shape.
 const CHOSEN: &str = "b3-chosen-value-Qx7Lw2Zr9Tn4";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
-    let site = Site::start(2).await;
-    let receiver = Origin::start();
-    let webhook_secret = site.admin.webhook(&receiver.url()).await;
-    let project = site.admin.project().await;
-    let (used, _) = site.admin.api_key(&project).await;
-    let (revoked, _) = site.admin.api_key(&project).await;
+    let cluster = TestCluster::start(2).await;
+    let receiver = MockServer::start();
+    let webhook_secret = cluster.admin.create_webhook(&receiver.url()).await;
+    let project = cluster.admin.create_project().await;
+    let (used, _) = cluster.admin.create_api_key(&project).await;
+    let (revoked, _) = cluster.admin.create_api_key(&project).await;
     for key in [&used, &revoked] {
-        assert_eq!(site.ask(0, key).await, 200);
-        assert_eq!(site.ask(1, key).await, 200);
+        assert_eq!(cluster.get_status(0, key).await, 200);
+        assert_eq!(cluster.get_status(1, key).await, 200);
         let path = format!("/api-keys/auth/{key}");
-        assert_eq!(site.admin.send(reqwest::Method::POST, &path, String::new()).await.status(), 200);
+        assert_eq!(cluster.admin.send(reqwest::Method::POST, &path, String::new()).await.status(), 200);
     }
-    site.admin.delete_key(&revoked).await;
-    site.admin.post("/api-keys", json!({"name": "k", "projectId": project, "key": CHOSEN})).await;
+    cluster.admin.revoke_key(&revoked).await;
+    cluster.admin.post("/api-keys", json!({"name": "k", "projectId": project, "key": CHOSEN})).await;
     for value in [used.as_str(), &revoked, CHOSEN] {
-        assert_eq!(found(&site.admin, value).await, 1);
-        assert_eq!(found(&site.admin, &format!("{value}{value}")).await, 0);
+        assert_eq!(count_found(&cluster.admin, value).await, 1);
+        assert_eq!(count_found(&cluster.admin, &format!("{value}{value}")).await, 0);
     }
     assert_eq!(receiver.await_count(6, DEADLINE), 6);
     // A snapshot beside the append-only file.
-    assert_eq!(site.redis.ask(&["save"]), "OK");
+    assert_eq!(cluster.redis.redis_cli(&["save"]), "OK");
 
-    let secrets = [&used, &revoked, CHOSEN, &site.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
-    let mut places = files(site.redis.directory());
-    for process in site.gateways.iter().chain([&site.control_plane]) {
-        places.push(("a log".to_owned(), process.log().join("\n").into_bytes()));
-        places.push(("metrics".to_owned(), process.metrics().await.into_bytes()));
+    let secrets = [&used, &revoked, CHOSEN, &cluster.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
+    let mut sources = files(cluster.redis.directory());
+    for process in cluster.gateways.iter().chain([&cluster.control_plane]) {
+        sources.push(("a log".to_owned(), process.log().join("\n").into_bytes()));
+        sources.push(("metrics".to_owned(), process.metrics().await.into_bytes()));
     }
-    check(&places, &secrets.map(|secret| secret as &str));
+    check_no_secrets(&sources, &secrets.map(|secret| secret as &str));
 }
 
 /// How many keys a search finds. What an idempotency key keeps of requests must not have the query either.
-async fn found(admin: &Admin, query: &str) -> usize {
+async fn count_found(admin: &Admin, query: &str) -> usize {
     let url = format!("http://{}/api-keys/search", admin.address);
     let request = client().post(url).header("x-api-key", &admin.access_key).header("idempotency-key", "search");
-    let answer = request.body(json!({"query": query}).to_string()).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let found: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let response = request.body(json!({"query": query}).to_string()).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let found: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     found["apiKeys"].as_array().unwrap().len()
 }
 
 /// Looks for secrets in places, each a name and what is there.
-pub(crate) fn check(places: &[(String, Vec<u8>)], secrets: &[&str]) {
-    assert!(places.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 10_000, "there is nothing to look at");
-    for (place, bytes) in places {
+pub(crate) fn check_no_secrets(sources: &[(String, Vec<u8>)], secrets: &[&str]) {
+    assert!(sources.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 10_000, "there is nothing to look at");
+    for (source, bytes) in sources {
         for secret in secrets {
             // The last part of a secret is not in its mask; a shorter piece would be found by chance.
             let piece = &secret.as_bytes()[secret.len() / 2..];
             let is_there = bytes.windows(piece.len()).any(|window| window == piece);
-            assert!(!is_there, "{place} holds a secret");
+            assert!(!is_there, "{source} holds a secret");
         }
     }
 }

@@ -3,25 +3,25 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, RedisServer};
+use gatepost_test_support::{MockServer, RedisServer};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::admin::{Admin, create_access_key};
-use crate::process::{Gatepost, UNCONFIGURED, command, command_of};
-use crate::release::{LAST, program};
-use crate::site::{DEADLINE, ask};
+use crate::process::{EMPTY_DIRECTORY, Gatepost, command, command_of};
+use crate::release::{LAST_RELEASE, program};
+use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks;
 
 /// Starts a part of the last release.
-async fn last(url: &str, arguments: &[&str]) -> Gatepost {
+async fn start_last_release(url: &str, arguments: &[&str]) -> Gatepost {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", url]).collect();
-    Gatepost::start_program(&program(LAST), Path::new(UNCONFIGURED), &arguments, &[]).await
+    Gatepost::start_program(&program(LAST_RELEASE), Path::new(EMPTY_DIRECTORY), &arguments, &[]).await
 }
 
 async fn await_status(gateway: &Gatepost, key: &str, status: u16) {
     let asking = async {
-        while ask(&gateway.url("/x"), key).await != status {
+        while get_status(&gateway.url("/x"), key).await != status {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -30,37 +30,38 @@ async fn await_status(gateway: &Gatepost, key: &str, status: u16) {
 
 /// One key's story: made by one control plane, used at both gateways, limited over both, changed and revoked by the
 /// other control plane with every gateway's word.
-async fn story(makes: &Admin, revokes: &Admin, gateways: [&Gatepost; 2], receiver: &Origin) {
-    let project = makes.project().await;
-    let (key, id) = makes.api_key(&project).await;
+async fn check_key_lifecycle(creator: &Admin, revoker: &Admin, gateways: [&Gatepost; 2], receiver: &MockServer) {
+    let project = creator.create_project().await;
+    let (key, id) = creator.create_api_key(&project).await;
     for gateway in gateways {
-        assert_eq!(ask(&gateway.url("/x"), &key).await, 200);
+        assert_eq!(get_status(&gateway.url("/x"), &key).await, 200);
     }
     let limit =
         json!({"name": "limited", "projectId": project, "rateLimitConfigs": {"rateLimit": 20, "rateLimitTtl": 60}});
-    let limited = makes.post("/api-keys", limit).await["key"].as_str().unwrap().to_owned();
+    let limited = creator.post("/api-keys", limit).await["key"].as_str().unwrap().to_owned();
     let mut passed = 0;
     for number in 0..60 {
-        let status = ask(&gateways[number % 2].url("/x"), &limited).await;
+        let status = get_status(&gateways[number % 2].url("/x"), &limited).await;
         passed += u32::from(status == 200);
     }
     assert!(passed <= 20, "{passed} of 20 passed");
     let path = format!("/api-keys/{id}");
-    let renamed = revokes.send(Method::PATCH, &path, json!({"name": "renamed"}).to_string()).await;
+    let renamed = revoker.send(Method::PATCH, &path, json!({"name": "renamed"}).to_string()).await;
     assert_eq!(renamed.status(), 200);
-    let revoked = revokes.send_fenced(Method::DELETE, &path, String::new()).await;
+    let revoked = revoker.send_fenced(Method::DELETE, &path, String::new()).await;
     assert_eq!((revoked.status().as_u16(), revoked.headers()["gatepost-propagated"].to_str().unwrap()), (200, "2/2"));
     for gateway in gateways {
-        assert_eq!(ask(&gateway.url("/x"), &key).await, 401);
+        assert_eq!(get_status(&gateway.url("/x"), &key).await, 401);
     }
     let topics = ["api-key.created", "api-key.firstUsed", "api-key.deleted"];
     let mut received = Vec::new();
     let delivered = async {
         let is_there = |received: &Vec<_>, topic| {
-            webhooks::of_topic(received, topic).iter().filter(|body| body["data"]["id"] == id.as_str()).count() == 1
+            webhooks::bodies_of_topic(received, topic).iter().filter(|body| body["data"]["id"] == id.as_str()).count()
+                == 1
         };
         while !topics.iter().all(|topic| is_there(&received, topic)) {
-            received.extend(receiver.take());
+            received.extend(receiver.take_requests());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -69,20 +70,21 @@ async fn story(makes: &Admin, revokes: &Admin, gateways: [&Gatepost; 2], receive
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
-    let (redis, origin, receiver) = (RedisServer::start(), Origin::start(), Origin::start());
+    let (redis, origin, receiver) = (RedisServer::start(), MockServer::start(), MockServer::start());
     let url = redis.url();
     let created =
-        command_of(&program(LAST), Path::new(UNCONFIGURED), &["access-key", "create", "--store", &url]).output();
+        command_of(&program(LAST_RELEASE), Path::new(EMPTY_DIRECTORY), &["access-key", "create", "--store", &url])
+            .output();
     assert!(created.unwrap().status.success());
     let access_key = create_access_key(&url);
     let (gateway, plane) = (["gateway", "--upstream", &origin.url()], ["control-plane"]);
-    let mut old = [last(&url, &gateway).await, last(&url, &plane).await];
-    let new = [Gatepost::on_store(&url, &gateway).await, Gatepost::on_store(&url, &plane).await];
+    let mut old = [start_last_release(&url, &gateway).await, start_last_release(&url, &plane).await];
+    let new = [Gatepost::start_on_store(&url, &gateway).await, Gatepost::start_on_store(&url, &plane).await];
     let [old_admin, new_admin] = [&old[1], &new[1]].map(|plane| Admin::new(plane.admin.unwrap(), &access_key));
-    old_admin.webhook(&receiver.url()).await;
+    old_admin.create_webhook(&receiver.url()).await;
     let both = [&old[0], &new[0]];
-    for (makes, revokes) in [(&old_admin, &new_admin), (&new_admin, &old_admin), (&new_admin, &new_admin)] {
-        story(makes, revokes, both, &receiver).await;
+    for (creator, revoker) in [(&old_admin, &new_admin), (&new_admin, &old_admin), (&new_admin, &new_admin)] {
+        check_key_lifecycle(creator, revoker, both, &receiver).await;
     }
     // What this release writes about a webhook the last one reads: URL and headers in clear.
     let hook = json!({
@@ -95,7 +97,7 @@ async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
     assert_eq!((&read["url"], &read["customHeaders"]), (&hook["url"], &hook["customHeaders"]));
 
     let upgrade = || {
-        let output = command(Path::new(UNCONFIGURED), &["store", "upgrade", "--store", &url]).output().unwrap();
+        let output = command(Path::new(EMPTY_DIRECTORY), &["store", "upgrade", "--store", &url]).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let (code, printed) = upgrade();
@@ -108,43 +110,43 @@ async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
     let refused = old_admin.send(Method::POST, "/projects", json!({"name": "p", "env": "live"}).to_string()).await;
     assert_eq!(refused.status(), 503);
     let arguments = ["gateway", "--upstream", &origin.url(), "--store", &url];
-    let output = command_of(&program(LAST), Path::new(UNCONFIGURED), &arguments).output().unwrap();
+    let output = command_of(&program(LAST_RELEASE), Path::new(EMPTY_DIRECTORY), &arguments).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && printed.contains("it needs gatepost 0.2 or later"), "{printed}");
-    let second = Gatepost::on_store(&url, &gateway).await;
+    let second = Gatepost::start_on_store(&url, &gateway).await;
     await_status(&new[0], "never-a-key-value", 401).await;
-    story(&new_admin, &new_admin, [&new[0], &second], &receiver).await;
+    check_key_lifecycle(&new_admin, &new_admin, [&new[0], &second], &receiver).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_embedded_store_goes_back_to_the_last_release_until_it_is_upgraded() {
-    let (directory, origin) = (tempfile::tempdir().unwrap(), Origin::start());
+    let (directory, origin) = (tempfile::tempdir().unwrap(), MockServer::start());
     let arguments = ["up", "--upstream", &origin.url()];
-    let mut up = Gatepost::start_program(&program(LAST), directory.path(), &arguments, &[]).await;
-    let access_key = crate::single::first_access_key(directory.path());
+    let mut up = Gatepost::start_program(&program(LAST_RELEASE), directory.path(), &arguments, &[]).await;
+    let access_key = crate::single_process::read_first_access_key(directory.path());
     let mut keys = Vec::new();
     for is_new in [true, false, true] {
         let admin = Admin::new(up.admin.unwrap(), &access_key);
         let limits = json!({"rateLimitConfigs": {"rateLimit": 20, "rateLimitTtl": 60}}).to_string();
-        let (key, id) = admin.api_key(&admin.project().await).await;
+        let (key, id) = admin.create_api_key(&admin.create_project().await).await;
         assert_eq!(admin.send(Method::PATCH, &format!("/api-keys/{id}"), limits).await.status(), 200);
         keys.push(key);
         assert_eq!(up.terminate(), Some(0));
         up = if is_new {
             Gatepost::start(directory.path(), &arguments).await
         } else {
-            Gatepost::start_program(&program(LAST), directory.path(), &arguments, &[]).await
+            Gatepost::start_program(&program(LAST_RELEASE), directory.path(), &arguments, &[]).await
         };
         for key in &keys {
-            assert_eq!(ask(&up.url("/x"), key).await, 200);
+            assert_eq!(get_status(&up.url("/x"), key).await, 200);
         }
     }
     let upgraded = command(directory.path(), &["store", "upgrade"]).output().unwrap();
     assert!(upgraded.status.success());
     assert_eq!(up.terminate(), Some(0));
-    let output = command_of(&program(LAST), directory.path(), &arguments).output().unwrap();
+    let output = command_of(&program(LAST_RELEASE), directory.path(), &arguments).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && printed.contains("it needs gatepost 0.2 or later"), "{printed}");
     let up = Gatepost::start(directory.path(), &arguments).await;
-    assert_eq!(ask(&up.url("/x"), &keys[0]).await, 200);
+    assert_eq!(get_status(&up.url("/x"), &keys[0]).await, 200);
 }

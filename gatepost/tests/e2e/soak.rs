@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, RedisServer};
+use gatepost_test_support::{MockServer, RedisServer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
@@ -13,50 +13,50 @@ use crate::admin::{Admin, client, create_access_key};
 use crate::process::Gatepost;
 
 /// How long it lasts.
-const SOAK: Duration = Duration::from_secs(600);
+const SOAK_DURATION: Duration = Duration::from_secs(600);
 /// How often memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
 /// The last part is compared with the one before it; caches fill in the first ones.
 const PARTS: usize = 4;
 /// What the last part may have more than the one before: pages are no exact measure.
 const MAX_GROWTH_KIB: u64 = 4096;
 /// Fewer than there are keys, so that the cache is full soon.
-const CACHE: (&str, &str) = ("GATEPOST_GATEWAY__CACHE_CAPACITY", "1000");
+const CACHE_CAPACITY: (&str, &str) = ("GATEPOST_GATEWAY__CACHE_CAPACITY", "1000");
 /// Clients that use keys, and keys that each has at a time.
 const CLIENTS: u64 = 4;
 const KEYS_AT_A_TIME: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_minutes_of_churn_leave_memory_flat() {
-    let (redis, origin, receiver) = (RedisServer::start(), Origin::start(), Origin::start());
+    let (redis, origin, receiver) = (RedisServer::start(), MockServer::start(), MockServer::start());
     let url = redis.url();
     let access_key = create_access_key(&url);
     let directory = std::path::Path::new("/tmp");
     let control_plane = Gatepost::start_with(directory, &["control-plane", "--store", &url], &[]).await;
     let arguments = ["gateway", "--store", &url, "--upstream", &origin.url()];
-    let gateway = Gatepost::start_with(directory, &arguments, &[CACHE]).await;
+    let gateway = Gatepost::start_with(directory, &arguments, &[CACHE_CAPACITY]).await;
     let admin = Admin::new(control_plane.admin.unwrap(), &access_key);
-    admin.webhook(&receiver.url()).await;
-    let project = admin.project().await;
-    let ends = Instant::now() + SOAK;
-    let lives = (0..CLIENTS).map(|seed| lives_of_keys(&admin, &gateway, &project, seed, ends));
-    let forgetting = async {
-        let mut seen = Vec::new();
-        while Instant::now() < ends {
-            tokio::time::sleep(LOOK_EVERY).await;
+    admin.create_webhook(&receiver.url()).await;
+    let project = admin.create_project().await;
+    let deadline = Instant::now() + SOAK_DURATION;
+    let churn = (0..CLIENTS).map(|seed| churn_keys(&admin, &gateway, &project, seed, deadline));
+    let sampling = async {
+        let mut samples = Vec::new();
+        while Instant::now() < deadline {
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
             // What this process keeps for the test is no part of it.
-            drop((receiver.take(), origin.take()));
-            gateway.forget_log();
-            control_plane.forget_log();
-            seen.push((gateway.resident_kib(), control_plane.resident_kib()));
+            drop((receiver.take_requests(), origin.take_requests()));
+            gateway.clear_log();
+            control_plane.clear_log();
+            samples.push((gateway.resident_kib(), control_plane.resident_kib()));
         }
-        seen
+        samples
     };
-    let (made, seen) = tokio::join!(futures::future::join_all(lives), forgetting);
+    let (made, seen) = tokio::join!(futures::future::join_all(churn), sampling);
     let of_gateway: Vec<u64> = seen.iter().map(|(gateway, _)| *gateway).collect();
     let of_control_plane: Vec<u64> = seen.iter().map(|(_, control_plane)| *control_plane).collect();
     let (made, first): (u64, _) = (made.iter().sum(), seen[0]);
-    tell(&format!(
+    report(&format!(
         "{made} keys made, used, changed and shut off; KiB of gateway and control plane: {first:?} to {:?}",
         seen.last()
     ));
@@ -65,15 +65,15 @@ async fn ten_minutes_of_churn_leave_memory_flat() {
 }
 
 /// Keys come and go; each is used, changed, used again and shut off when it is the oldest. Answers how many were made.
-async fn lives_of_keys(admin: &Admin, gateway: &Gatepost, project: &str, seed: u64, ends: Instant) -> u64 {
+async fn churn_keys(admin: &Admin, gateway: &Gatepost, project: &str, seed: u64, deadline: Instant) -> u64 {
     let mut rng = StdRng::seed_from_u64(seed);
     let (client, mut keys, mut made) = (client(), Vec::new(), 0);
     let ask = async |key: &str| {
-        let answer = client.get(gateway.url("/x")).header("x-api-key", key).send().await.unwrap();
-        answer.status().as_u16()
+        let response = client.get(gateway.url("/x")).header("x-api-key", key).send().await.unwrap();
+        response.status().as_u16()
     };
-    while Instant::now() < ends {
-        let (key, id) = admin.api_key(project).await;
+    while Instant::now() < deadline {
+        let (key, id) = admin.create_api_key(project).await;
         assert_eq!(ask(&key).await, 200);
         keys.push((key, id));
         made += 1;
@@ -87,7 +87,7 @@ async fn lives_of_keys(admin: &Admin, gateway: &Gatepost, project: &str, seed: u
         assert_eq!(ask(&format!("unknown-value-{seed}-{made}")).await, 401);
         if keys.len() > KEYS_AT_A_TIME {
             let (key, _) = keys.remove(0);
-            admin.delete_key(&key).await;
+            admin.revoke_key(&key).await;
         }
     }
     made
@@ -95,16 +95,16 @@ async fn lives_of_keys(admin: &Admin, gateway: &Gatepost, project: &str, seed: u
 
 fn assert_flat(whose: &str, kib: &[u64]) {
     let part = kib.len() / PARTS;
-    let middle = |part: &[u64]| {
+    let median = |part: &[u64]| {
         let mut sorted = part.to_vec();
         sorted.sort_unstable();
         sorted[sorted.len() / 2]
     };
-    let (before, last) = (middle(&kib[kib.len() - 2 * part..kib.len() - part]), middle(&kib[kib.len() - part..]));
+    let (before, last) = (median(&kib[kib.len() - 2 * part..kib.len() - part]), median(&kib[kib.len() - part..]));
     assert!(last <= before + MAX_GROWTH_KIB, "{whose} grew from {before} KiB to {last} KiB: {kib:?}");
 }
 
 #[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
-fn tell(line: &str) {
+fn report(line: &str) {
     eprintln!("{line}");
 }

@@ -5,43 +5,43 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use gatepost_test_support::{Gate, Origin, RedisCluster, RedisServer, free_port};
+use gatepost_test_support::{Gate, MockServer, RedisCluster, RedisServer, free_port};
 
 use crate::admin::{client, create_access_key};
-use crate::process::{Gatepost, UNCONFIGURED, command, run};
-use crate::site::{DEADLINE, Site, ask};
+use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
+use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 
 /// What a process logs while it waits.
-const WAITED_FOR: &str = "is waited for";
+const WAITING_MESSAGE: &str = "is waited for";
 
-fn address() -> SocketAddr {
+fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
 /// A gateway's command, with the address of its operations pages.
-fn gateway(store: &str, upstream: &str) -> (Command, SocketAddr) {
-    let ops = address();
+fn gateway_command(store: &str, upstream: &str) -> (Command, SocketAddr) {
+    let ops = free_address();
     let arguments = ["gateway", "--upstream", upstream, "--store", store, "--listen", "127.0.0.1:0", "--ops-listen"];
-    (command(Path::new(UNCONFIGURED), &[&arguments[..], &[&ops.to_string()]].concat()), ops)
+    (command(Path::new(EMPTY_DIRECTORY), &[&arguments[..], &[&ops.to_string()]].concat()), ops)
 }
 
-async fn status(url: String) -> u16 {
-    client().get(url).send().await.map_or(0, |answer| answer.status().as_u16())
+async fn status_of_url(url: String) -> u16 {
+    client().get(url).send().await.map_or(0, |response| response.status().as_u16())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_at_any_moment_signs_off() {
-    let (redis, upstream) = (RedisServer::start(), Origin::start());
+async fn a_stop_at_any_time_deregisters() {
+    let (redis, upstream) = (RedisServer::start(), MockServer::start());
     create_access_key(&redis.url());
     let mut ended = Vec::new();
     for number in 0..20 {
-        let (command, ops) = gateway(&redis.url(), &upstream.url());
-        let mut process = Gatepost::begin(command, ops);
+        let (command, ops) = gateway_command(&redis.url(), &upstream.url());
+        let mut process = Gatepost::spawn_without_waiting(command, ops);
         // The moments of the stops are spread over a start.
         tokio::time::sleep(Duration::from_millis(number * 20)).await;
         process.signal("-TERM");
-        ended.push(process.await_end());
-        assert_eq!(redis.ask(&["hlen", "{gp}:gateways"]), "0", "after {} ms: {ended:?}", number * 20);
+        ended.push(process.await_exit());
+        assert_eq!(redis.redis_cli(&["hlen", "{gp}:gateways"]), "0", "after {} ms: {ended:?}", number * 20);
     }
     // Before the handlers are there the signal itself ends the process, which has registered nowhere.
     assert!(ended.iter().all(|code| matches!(code, None | Some(0))), "{ended:?}");
@@ -49,54 +49,54 @@ async fn a_stop_at_any_moment_signs_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_signal_does_what_is_written() {
-    let mut site = Site::start(3).await;
-    let project = site.admin.project().await;
-    let (key, _) = site.admin.api_key(&project).await;
+async fn each_signal_does_what_is_documented() {
+    let mut cluster = TestCluster::start(3).await;
+    let project = cluster.admin.create_project().await;
+    let (key, _) = cluster.admin.create_api_key(&project).await;
     for signal in ["-HUP", "-USR1", "-USR2"] {
-        site.gateways[0].signal(signal);
-        site.gateways[0].await_log(&signal.replace('-', "SIG")).await;
-        assert_eq!(site.ask(0, &key).await, 200);
+        cluster.gateways[0].signal(signal);
+        cluster.gateways[0].await_log(&signal.replace('-', "SIG")).await;
+        assert_eq!(cluster.get_status(0, &key).await, 200);
     }
     for (gateway, signal) in ["-TERM", "-INT", "-QUIT"].into_iter().enumerate() {
-        site.gateways[gateway].signal(signal);
-        assert_eq!(site.gateways[gateway].await_end(), Some(0), "{signal}");
-        assert!(site.gateways[gateway].log().iter().any(|line| line.contains("draining")), "{signal}");
+        cluster.gateways[gateway].signal(signal);
+        assert_eq!(cluster.gateways[gateway].await_exit(), Some(0), "{signal}");
+        assert!(cluster.gateways[gateway].log().iter().any(|line| line.contains("draining")), "{signal}");
     }
-    assert_eq!(site.redis.ask(&["hlen", "{gp}:gateways"]), "0");
+    assert_eq!(cluster.redis.redis_cli(&["hlen", "{gp}:gateways"]), "0");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_the_drain() {
     let gate = Gate::default();
-    let (redis, upstream) = (RedisServer::start(), Origin::behind(&gate));
+    let (redis, upstream) = (RedisServer::start(), MockServer::with_gate(&gate));
     let access_key = create_access_key(&redis.url());
-    let plane = Gatepost::on_store(&redis.url(), &["control-plane"]).await;
+    let plane = Gatepost::start_on_store(&redis.url(), &["control-plane"]).await;
     let admin = crate::admin::Admin::new(plane.admin.unwrap(), &access_key);
-    let (key, _) = admin.api_key(&admin.project().await).await;
-    let mut gateway = Gatepost::on_store(&redis.url(), &["gateway", "--upstream", &upstream.url()]).await;
+    let (key, _) = admin.create_api_key(&admin.create_project().await).await;
+    let mut gateway = Gatepost::start_on_store(&redis.url(), &["gateway", "--upstream", &upstream.url()]).await;
     let url = gateway.url("/slow");
     let asking = tokio::spawn(async move { client().get(url).header("x-api-key", key).send().await });
     assert_eq!(upstream.await_count(1, DEADLINE), 1);
     gateway.signal("-TERM");
     gateway.await_log("draining").await;
     gateway.signal("-TERM");
-    assert_eq!(gateway.await_end(), Some(1));
+    assert_eq!(gateway.await_exit(), Some(1));
     gateway.await_log("stopped at once by a second signal").await;
     gate.open();
     assert!(asking.await.unwrap().is_err(), "it was cut off");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_waits_for_redis_alive_and_not_ready() {
-    let (mut redis, upstream) = (RedisServer::start(), Origin::start());
+async fn a_start_waits_for_redis_live_and_not_ready() {
+    let (mut redis, upstream) = (RedisServer::start(), MockServer::start());
     create_access_key(&redis.url());
     let url = redis.url();
     redis.kill();
-    let (command, ops) = gateway(&url, &upstream.url());
-    let process = Gatepost::begin(command, ops);
-    process.await_log(WAITED_FOR).await;
-    assert_eq!(status(format!("http://{ops}/livez")).await, 200);
+    let (command, ops) = gateway_command(&url, &upstream.url());
+    let process = Gatepost::spawn_without_waiting(command, ops);
+    process.await_log(WAITING_MESSAGE).await;
+    assert_eq!(status_of_url(format!("http://{ops}/livez")).await, 200);
     let (code, readiness) = process.readiness().await;
     assert!(code == 503 && readiness.contains("not there yet"), "{readiness}");
     redis.resume();
@@ -105,24 +105,24 @@ async fn a_start_waits_for_redis_alive_and_not_ready() {
 
 /// Runs a gateway that waits for its store a little longer than one try may take.
 fn run_gateway(store: &str) -> (Option<i32>, String) {
-    let (mut command, _) = gateway(store, "http://127.0.0.1:9");
+    let (mut command, _) = gateway_command(store, "http://127.0.0.1:9");
     let output = command.env("GATEPOST_STORE__START_TIMEOUT_MS", "4000").output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// That the error a process ends with tells no cause twice.
-fn check_nothing_is_said_twice(log: &str) {
+fn check_no_cause_is_repeated(log: &str) {
     let error = log.lines().find_map(|line| line.strip_prefix("gatepost: ")).unwrap();
     let parts: Vec<&str> = error.split(": ").collect();
     assert!((1..parts.len()).all(|at| !parts[..at].contains(&parts[at])), "{error}");
 }
 
 #[test]
-fn what_may_pass_is_waited_for() {
+fn a_start_waits_for_transient_failures() {
     let loading = RedisServer::start();
     create_access_key(&loading.url());
     for number in 0..200 {
-        loading.ask(&["set", &number.to_string(), "x"]);
+        loading.redis_cli(&["set", &number.to_string(), "x"]);
     }
     // Each key takes 50 ms to load.
     let mut loading = loading.with_arguments(&["--key-load-delay", "50000"]);
@@ -133,7 +133,7 @@ fn what_may_pass_is_waited_for() {
         "--replica-serve-stale-data".to_owned(),
         "no".to_owned(),
     ]);
-    let without_slots = RedisServer::start_with(&RedisCluster::arguments_of_a_server());
+    let without_slots = RedisServer::start_with(&RedisCluster::server_arguments());
     let nobody = format!("127.0.0.1:{}", free_port());
     let stores = [
         format!("redis://{nobody}"),
@@ -147,18 +147,18 @@ fn what_may_pass_is_waited_for() {
     let running = stores.map(|store| std::thread::spawn(move || (run_gateway(&store), store)));
     for run in running {
         let ((code, log), store) = run.join().unwrap();
-        assert!(code == Some(1) && log.contains(WAITED_FOR), "{store}: {code:?} {log}");
+        assert!(code == Some(1) && log.contains(WAITING_MESSAGE), "{store}: {code:?} {log}");
         assert!(log.contains("store unavailable"), "{store}: {log}");
-        check_nothing_is_said_twice(&log);
+        check_no_cause_is_repeated(&log);
     }
 }
 
 #[test]
-fn what_does_not_pass_ends_at_once() {
+fn a_start_fails_at_once_on_permanent_failures() {
     let redis = RedisServer::start();
     let wrong_key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let with_password = RedisServer::start();
-    assert_eq!(with_password.ask(&["config", "set", "requirepass", "right"]), "OK");
+    assert_eq!(with_password.redis_cli(&["config", "set", "requirepass", "right"]), "OK");
     for (store, hint) in [
         (redis.url(), "there is no store at"),
         (with_password.url(), "refused"),
@@ -168,28 +168,28 @@ fn what_does_not_pass_ends_at_once() {
     ] {
         let (code, log) = run_gateway(&store);
         assert_eq!(code, Some(1), "{store}: {log}");
-        assert!(!log.contains(WAITED_FOR), "{store}: {log}");
+        assert!(!log.contains(WAITING_MESSAGE), "{store}: {log}");
         assert!(log.contains(hint) && !log.contains("corrupt"), "{store}: {log}");
-        check_nothing_is_said_twice(&log);
+        check_no_cause_is_repeated(&log);
     }
     create_access_key(&redis.url());
-    let (mut command, _) = gateway(&redis.url(), "http://127.0.0.1:9");
+    let (mut command, _) = gateway_command(&redis.url(), "http://127.0.0.1:9");
     let output = command.env("GATEPOST_MASTER_KEY", wrong_key).output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!log.contains(WAITED_FOR) && log.contains("the master key does not open this store"), "{log}");
+    assert!(!log.contains(WAITING_MESSAGE) && log.contains("the master key does not open this store"), "{log}");
 }
 
-fn printed(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
 #[test]
-fn a_check_judges_what_a_start_judges() {
+fn a_check_checks_what_a_start_checks() {
     let redis = RedisServer::start();
     let check = |arguments: &[&str], environment: &[(&str, &str)]| {
-        let mut command = command(Path::new(UNCONFIGURED), &[&["check"], arguments].concat());
+        let mut command = command(Path::new(EMPTY_DIRECTORY), &[&["check"], arguments].concat());
         let output = command.envs(environment.iter().copied()).output().unwrap();
-        (output.status.code(), printed(&output))
+        (output.status.code(), output_text(&output))
     };
     let url = redis.url();
     let (code, text) = check(&["--store", &url, "--upstream", "http://never.invalid:80"], &[]);
@@ -213,19 +213,19 @@ fn a_check_judges_what_a_start_judges() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_of_an_embedded_store_changes_nothing() {
-    let (directory, upstream) = (tempfile::tempdir().unwrap(), Origin::start());
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), MockServer::start());
     let check = || {
         let mut command = command(directory.path(), &["check"]);
         let output = command.env_remove("GATEPOST_MASTER_KEY").output().unwrap();
-        (output.status.code(), printed(&output))
+        (output.status.code(), output_text(&output))
     };
     let (code, text) = check();
     assert!(code == Some(0) && text.contains("a new store will be made in ./gatepost-data"), "{text}");
     assert!(!directory.path().join("gatepost-data").exists());
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream.url()]).await;
     let output = run(directory.path(), &["check"]);
-    assert!(printed(&output).contains("is in use by a running process"), "{}", printed(&output));
-    assert_eq!(ask(&up.url("/x"), "never-a-key-value").await, 401);
+    assert!(output_text(&output).contains("is in use by a running process"), "{}", output_text(&output));
+    assert_eq!(get_status(&up.url("/x"), "never-a-key-value").await, 401);
     assert_eq!(up.terminate(), Some(0));
     assert!(run(directory.path(), &["check"]).status.success());
 }
@@ -236,7 +236,7 @@ fn without_certificates_a_start_names_the_bundle() {
     let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
     let arguments = [&["up", "--upstream", "http://127.0.0.1:9"], &listen[..]].concat();
     let output = command(directory.path(), &arguments).env("SSL_CERT_FILE", "/dev/null").output().unwrap();
-    let text = printed(&output);
+    let text = output_text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("SSL_CERT_FILE") && text.contains("ca-certificates"), "{text}");
 }
@@ -253,6 +253,6 @@ fn a_directory_that_cannot_be_made_is_named() {
         command.env_remove("GATEPOST_MASTER_KEY").envs(master_key.map(|key| ("GATEPOST_MASTER_KEY", key)));
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert!(printed(&output).contains(&path), "{path}: {}", printed(&output));
+        assert!(output_text(&output).contains(&path), "{path}: {}", output_text(&output));
     }
 }

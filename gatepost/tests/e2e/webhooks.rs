@@ -6,15 +6,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use gatepost_test_support::{Origin, Recorded};
+use gatepost_test_support::{MockServer, RecordedRequest};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// Verifies requests with the `standardwebhooks` library of npm.
-pub(crate) fn verify(secret: &str, requests: &[Recorded]) {
+pub(crate) fn verify(secret: &str, requests: &[RecordedRequest]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm");
     assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only npm");
-    let input: Vec<Value> = requests.iter().map(|request| input(secret, request)).collect();
+    let input: Vec<Value> = requests.iter().map(|request| verifier_input(secret, request)).collect();
     let mut node = Command::new("node")
         .arg("verify.mjs")
         .current_dir(directory)
@@ -28,7 +28,7 @@ pub(crate) fn verify(secret: &str, requests: &[Recorded]) {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{} verified", requests.len()));
 }
 
-fn input(secret: &str, request: &Recorded) -> Value {
+fn verifier_input(secret: &str, request: &RecordedRequest) -> Value {
     let header = |name: &str| request.header(name)[0].to_owned();
     json!({
         "secret": secret,
@@ -42,12 +42,12 @@ fn input(secret: &str, request: &Recorded) -> Value {
 }
 
 /// The body of a webhook request.
-pub(crate) fn body(request: &Recorded) -> Value {
+pub(crate) fn body(request: &RecordedRequest) -> Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 
 /// The bodies of one topic.
-pub(crate) fn of_topic(requests: &[Recorded], topic: &str) -> Vec<Value> {
+pub(crate) fn bodies_of_topic(requests: &[RecordedRequest], topic: &str) -> Vec<Value> {
     requests.iter().map(body).filter(|body| body["type"] == topic).collect()
 }
 
@@ -60,17 +60,17 @@ pub(crate) struct Expected {
 }
 
 /// Waits until a receiver was told of all, and answers what it got. A first use has one event id.
-pub(crate) async fn await_all(receiver: &Origin, expected: &Expected, deadline: Duration) -> Vec<Recorded> {
-    let mut received: Vec<Recorded> = Vec::new();
+pub(crate) async fn await_all(receiver: &MockServer, expected: &Expected, deadline: Duration) -> Vec<RecordedRequest> {
+    let mut received: Vec<RecordedRequest> = Vec::new();
     let (mut created, mut deleted) = (HashSet::new(), HashSet::new());
     let mut used: HashMap<String, HashSet<String>> = HashMap::new();
-    let ends = Instant::now() + deadline;
+    let deadline_at = Instant::now() + deadline;
     loop {
-        let new = receiver.take();
+        let new = receiver.take_requests();
         for (topic, ids) in [("api-key.created", &mut created), ("api-key.deleted", &mut deleted)] {
-            ids.extend(of_topic(&new, topic).iter().map(|body| text(body, "/data/id")));
+            ids.extend(bodies_of_topic(&new, topic).iter().map(|body| text(body, "/data/id")));
         }
-        for body in of_topic(&new, "api-key.firstUsed") {
+        for body in bodies_of_topic(&new, "api-key.firstUsed") {
             used.entry(text(&body, "/data/id")).or_default().insert(text(&body, "/id"));
         }
         received.extend(new);
@@ -80,7 +80,7 @@ pub(crate) async fn await_all(receiver: &Origin, expected: &Expected, deadline: 
         if missing == 0 {
             break;
         }
-        assert!(Instant::now() < ends, "{missing} events never came");
+        assert!(Instant::now() < deadline_at, "{missing} events never came");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (key, events) in used {

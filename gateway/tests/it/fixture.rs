@@ -11,15 +11,17 @@ use gatepost_domain::key::Env;
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
-use gatepost_gateway::{Auth, CredentialPlace, Gateway, GatewayOptions, Limits, RouteOptions, Strip, UpstreamOptions};
-use gatepost_store::act::CommitAnswer;
-use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis,
-    Write as StoreWrite, os_rng,
+use gatepost_gateway::{
+    Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StripMode, UpstreamOptions,
 };
-use gatepost_test_support::{Origin, records};
-use gatepost_verify::{Feed, Meters, VerifyOptions, WhenStoreIsDown};
+use gatepost_store::clock::SystemClock;
+use gatepost_store::ops::CommitOutcome;
+use gatepost_store::{
+    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite as StoreWrite, Replicas, Store, StoreOptions,
+    StoreUrl, UnsafeRedis, os_rng,
+};
+use gatepost_test_support::{MockServer, records};
+use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, VerifyOptions};
 use http::HeaderName;
 use prometheus::Registry;
 
@@ -28,29 +30,32 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// All of it, and a key that passes.
 pub(crate) struct Fixture {
-    pub(crate) origin: Origin,
+    pub(crate) origin: MockServer,
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) key_id: String,
     /// An older value of the key, accepted until the year 2100.
     pub(crate) old_key: String,
     gateway: Gateway,
-    feed: Feed,
+    replica_sync: ReplicaSync,
 }
 
 impl Fixture {
     pub(crate) async fn start(limits: Limits, trusted_proxies: &[&str]) -> Self {
         let trusted_proxies = trusted_proxies.iter().map(|network| network.parse().unwrap()).collect();
-        Self::configured(|options| GatewayOptions { limits, trusted_proxies, ..options }).await
+        Self::start_with(|options| GatewayOptions { limits, trusted_proxies, ..options }).await
     }
 
     /// Starts a gateway whose configuration differs from the plain one.
-    pub(crate) async fn configured(configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
-        Self::in_front_of(Origin::start(), configure).await
+    pub(crate) async fn start_with(configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
+        Self::start_with_origin(MockServer::start(), configure).await
     }
 
     /// The same with an upstream of one's own.
-    pub(crate) async fn in_front_of(origin: Origin, configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
+    pub(crate) async fn start_with_origin(
+        origin: MockServer,
+        configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store(&clock).await;
         let (key, key_id, old_key) = api_key(&store).await;
@@ -62,37 +67,39 @@ impl Fixture {
             max_lookups: 100,
             max_wrong_keys_a_minute: 600,
         };
-        let meters = Meters::start(store.clone(), Arc::clone(&clock), WhenStoreIsDown::Local, &registry).unwrap();
-        let feed = gatepost_verify::start(store, Arc::clone(&clock), &options, meters, &registry).await.unwrap();
+        let rate_limiter =
+            RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
+        let replica_sync =
+            gatepost_verify::start(store, Arc::clone(&clock), &options, rate_limiter, &registry).await.unwrap();
         let listener = gatepost_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let options = configure(GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],
             upstreams: vec![UpstreamOptions { name: "app".to_owned(), servers: vec![origin.address().to_string()] }],
             trusted_proxies: Vec::new(),
-            strip: Strip::Default,
+            strip: StripMode::Default,
             pass_headers: Vec::new(),
             limits: Limits::default(),
         });
-        let gateway = Gateway::start(listener, options, feed.verifier(), clock, &registry).await.unwrap();
-        Self { origin, address: gateway.address(), key, key_id, old_key, gateway, feed }
+        let gateway = Gateway::start(listener, options, replica_sync.verifier(), clock, &registry).await.unwrap();
+        Self { origin, address: gateway.address(), key, key_id, old_key, gateway, replica_sync }
     }
 
     /// Stops the gateway, and answers how many requests it had to leave.
     pub(crate) async fn stop(self, deadline: Duration) -> usize {
         let left = self.gateway.stop(deadline).await;
-        self.feed.stop().await.unwrap();
+        self.replica_sync.stop().await.unwrap();
         left
     }
 
     /// Sends bytes on a connection of their own, and returns all that comes back until it is closed.
-    pub(crate) fn exchange(&self, bytes: &[u8]) -> String {
+    pub(crate) fn send_until_closed(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        let end = stream.read_to_end(&mut answer);
-        assert!(end.is_ok(), "{end:?} after {}", String::from_utf8_lossy(&answer));
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        let end = stream.read_to_end(&mut response);
+        assert!(end.is_ok(), "{end:?} after {}", String::from_utf8_lossy(&response));
+        String::from_utf8_lossy(&response).into_owned()
     }
 
     /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing
@@ -101,12 +108,12 @@ impl Fixture {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(bytes).unwrap();
-        read_answer(&mut stream)
+        read_response(&mut stream)
     }
 }
 
 /// Reads one answer: its header, and as much of its body as it says.
-pub(crate) fn read_answer(stream: &mut TcpStream) -> String {
+pub(crate) fn read_response(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -126,14 +133,14 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> String {
 }
 
 fn route(path: &str, auth: Auth) -> RouteOptions {
-    let header = |name| CredentialPlace::Header(HeaderName::from_static(name));
+    let header = |name| CredentialLocation::Header(HeaderName::from_static(name));
     RouteOptions {
         host: None,
         path: path.to_owned(),
         methods: vec![],
         upstream: "app".to_owned(),
         auth,
-        credential: vec![CredentialPlace::Authorization, header("x-api-key"), header("apikey")],
+        credential: vec![CredentialLocation::Authorization, header("x-api-key"), header("apikey")],
         requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
     }
 }
@@ -145,10 +152,10 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
         unsafe_redis: UnsafeRedis::Refused,
         replicas: Replicas::NONE,
         write_format: Format::LATEST,
-        max_entries: 1000,
-        account_bounds: AccountBounds::DEFAULT,
+        max_fan_out_backlog: 1000,
+        account_limits: AccountLimits::DEFAULT,
         clock: Arc::clone(clock),
-        skew: Skew::default(),
+        clock_skew: ClockSkew::default(),
     };
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
@@ -180,7 +187,7 @@ async fn commit(store: &Store, action: Action, record: Record) {
         actor: Actor::Operator,
         writes: vec![StoreWrite::create(record)],
         secret: None,
-        receipt: None,
+        stored_response: None,
     };
-    assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
+    assert!(matches!(store.commit(&change).await.unwrap(), CommitOutcome::Committed(_)));
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use gatepost_gateway::Limits;
 
-use crate::fixture::{Fixture, read_answer};
-use crate::raw::status_of;
+use crate::fixture::{Fixture, read_response};
+use crate::raw_requests::status_of;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_header_that_drips_is_cut_off_and_a_quick_one_is_not() {
+async fn slow_header_times_out_and_a_quick_one_does_not() {
     let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let mut slow = TcpStream::connect(fixture.address).unwrap();
@@ -27,7 +27,7 @@ async fn a_header_that_drips_is_cut_off_and_a_quick_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_gets_no_more_connections_than_its_share() {
+async fn connections_per_address_are_limited() {
     let limits = Limits { max_connections_per_address: 2, ..Limits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
@@ -35,13 +35,13 @@ async fn an_address_gets_no_more_connections_than_its_share() {
     for _ in 0..2 {
         let mut stream = TcpStream::connect(fixture.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
-        assert_eq!(status_of(&read_answer(&mut stream)), 200);
+        assert_eq!(status_of(&read_response(&mut stream)), 200);
         held.push(stream);
     }
     let mut one_more = TcpStream::connect(fixture.address).unwrap();
     // Closed at once: writing may fail, and nothing is answered.
     drop(one_more.write_all(request.as_bytes()));
-    assert_eq!(read_answer(&mut one_more), "");
+    assert_eq!(read_response(&mut one_more), "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,41 +54,41 @@ async fn a_body_that_is_too_large_is_refused() {
         "a".repeat(11)
     );
     assert_eq!(status_of(&fixture.send(request.as_bytes())), 413);
-    assert_eq!(fixture.origin.take(), [], "it said before that it is too large");
+    assert_eq!(fixture.origin.take_requests(), [], "it said before that it is too large");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_header_without_an_end_is_not_gathered() {
+async fn endless_header_is_not_buffered() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let header = format!("GET / HTTP/1.1\r\nHost: a\r\nX-A: {}", "a".repeat(900 * 1024));
     // It is closed before all of it was taken.
-    assert!(stream.write_all(header.as_bytes()).is_err() || status_of(&read_answer(&mut stream)) != 200);
-    assert_eq!(fixture.origin.take(), []);
+    assert!(stream.write_all(header.as_bytes()).is_err() || status_of(&read_response(&mut stream)) != 200);
+    assert_eq!(fixture.origin.take_requests(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_closes_connections_that_wait_for_a_request() {
+async fn stop_closes_idle_connections() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
     let mut waiting = TcpStream::connect(fixture.address).unwrap();
     waiting.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     waiting.write_all(request.as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut waiting)), 200);
+    assert_eq!(status_of(&read_response(&mut waiting)), 200);
     assert_eq!(fixture.stop(Duration::from_secs(5)).await, 0);
     // Whatever it still asks, it is told nothing.
     drop(waiting.write_all(request.as_bytes()));
-    assert_eq!(read_answer(&mut waiting), "");
+    assert_eq!(read_response(&mut waiting), "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_http_1_0_is_answered_and_closed() {
+async fn http_1_0_connection_is_closed_after_the_response() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let request = format!("GET / HTTP/1.0\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
     stream.write_all(request.as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 200);
+    assert_eq!(status_of(&read_response(&mut stream)), 200);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "a client that reads to the end would wait");
 }

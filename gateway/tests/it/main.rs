@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-mod answers;
-mod clients;
+mod client_limits;
 mod fixture;
+mod header_names;
+mod http_1_0;
 mod limits;
-mod names;
-mod old_clients;
 mod pipelining;
-mod raw;
+mod raw_requests;
 mod request_line;
 mod server_options;
+mod upstream_responses;
 mod websocket;

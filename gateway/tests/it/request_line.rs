@@ -7,8 +7,8 @@ use std::time::Duration;
 use gatepost_gateway::Limits;
 use tokio::time::Instant;
 
-use crate::fixture::{Fixture, read_answer};
-use crate::raw::status_of;
+use crate::fixture::{Fixture, read_response};
+use crate::raw_requests::status_of;
 
 const HEADER_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a client waits for what does not come by itself.
@@ -25,7 +25,7 @@ pub(crate) fn get(path: &str, fixture: &Fixture) -> String {
 }
 
 pub(crate) fn seen(fixture: &Fixture) -> Vec<String> {
-    fixture.origin.take().iter().map(|seen| seen.line().to_owned()).collect()
+    fixture.origin.take_requests().iter().map(|seen| seen.request_line().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +53,7 @@ async fn one_empty_line_before_a_request_is_ignored_and_nothing_else_is() {
                 if !first.is_empty() {
                     expected.insert(0, 200);
                 }
-                let statuses: Vec<u16> = expected.iter().map(|_| status_of(&read_answer(&mut stream))).collect();
+                let statuses: Vec<u16> = expected.iter().map(|_| status_of(&read_response(&mut stream))).collect();
                 assert_eq!(statuses, expected, "{text:?} in pieces of {piece}");
                 let lines = seen(&fixture);
                 assert_eq!(
@@ -67,33 +67,33 @@ async fn one_empty_line_before_a_request_is_ignored_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_line_behind_a_request_begins_no_header() {
+async fn empty_line_after_a_request_starts_no_header_timeout() {
     let limits = Limits { header_timeout: HEADER_TIMEOUT, ..Limits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let mut stream = connect(&fixture);
     stream.write_all(format!("{}\r\n", get("/1", &fixture)).as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 200);
+    assert_eq!(status_of(&read_response(&mut stream)), 200);
     // As long as a header would be waited for, nothing happens.
     stream.set_read_timeout(Some(HEADER_TIMEOUT * 3)).unwrap();
     assert!(stream.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(get("/2", &fixture).as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 200);
+    assert_eq!(status_of(&read_response(&mut stream)), 200);
     assert_eq!(seen(&fixture), ["GET /1 HTTP/1.1", "GET /2 HTTP/1.1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn empty_lines_hold_no_connection_longer_than_a_header_may_take() {
+async fn empty_lines_do_not_extend_the_header_timeout() {
     let limits = Limits { header_timeout: HEADER_TIMEOUT, ..Limits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     for first in [String::new(), get("/1", &fixture)] {
         for lines in ["\r\n\r\n", "\r\n\n", "\n", "\r\r"] {
             let mut stream = connect(&fixture);
             stream.write_all(format!("{first}{lines}").as_bytes()).unwrap();
-            let (began, mut answer) = (Instant::now(), Vec::new());
-            stream.read_to_end(&mut answer).expect("it is closed");
+            let (began, mut response) = (Instant::now(), Vec::new());
+            stream.read_to_end(&mut response).expect("it is closed");
             assert!(began.elapsed() < DEADLINE, "{lines:?}");
-            assert_eq!(status_of(&String::from_utf8_lossy(&answer)), if first.is_empty() { 0 } else { 200 });
+            assert_eq!(status_of(&String::from_utf8_lossy(&response)), if first.is_empty() { 0 } else { 200 });
         }
     }
     // Line ends that keep coming do not move the deadline.
@@ -106,14 +106,14 @@ async fn empty_lines_hold_no_connection_longer_than_a_header_may_take() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn empty_lines_count_as_part_of_a_header_and_are_searched_once() {
+async fn empty_lines_add_to_the_header_size_and_are_scanned_once() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     let mut stream = connect(&fixture);
     let began = Instant::now();
     // It is closed before all of it was taken.
     let _ = stream.write_all("\r\n".repeat(100_000).as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    assert_eq!(String::from_utf8_lossy(&answer), "");
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    assert_eq!(String::from_utf8_lossy(&response), "");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use gatepost_gateway::Limits;
 
-use crate::fixture::{Fixture, read_answer};
-use crate::raw::status_of;
+use crate::fixture::{Fixture, read_response};
+use crate::raw_requests::status_of;
 use crate::request_line::{connect, get, seen};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn options_of_the_server_are_answered_by_the_gateway_alone() {
+async fn server_options_is_handled_by_the_gateway_alone() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     for (line, rest) in [
         ("OPTIONS * HTTP/1.1", ""),
@@ -22,20 +22,20 @@ async fn options_of_the_server_are_answered_by_the_gateway_alone() {
         ("OPTIONS https://a HTTP/1.1", "X-API-Key: KEY\r\n"),
     ] {
         let text = format!("{line}\r\nHost: a\r\n{rest}\r\n").replace("KEY", &fixture.key);
-        let answer = fixture.send(text.as_bytes()).to_ascii_lowercase();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert_eq!((status_of(&answer), body), (200, ""), "{text}: {answer}");
+        let response = fixture.send(text.as_bytes()).to_ascii_lowercase();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert_eq!((status_of(&response), body), (200, ""), "{text}: {response}");
         let has = |field: &str| head.split("\r\n").any(|line| line == field);
-        assert!(has("content-length: 0"), "{answer}");
-        assert!(has("allow: get, head, post, put, patch, delete, options"), "{answer}");
-        assert!(head.contains("\r\nx-request-id: req_"), "{answer}");
-        assert!(!head.contains("ratelimit-"), "it is no use of a key: {answer}");
+        assert!(has("content-length: 0"), "{response}");
+        assert!(has("allow: get, head, post, put, patch, delete, options"), "{response}");
+        assert!(head.contains("\r\nx-request-id: req_"), "{response}");
+        assert!(!head.contains("ratelimit-"), "it is no use of a key: {response}");
         assert_eq!(seen(&fixture), <[&str; 0]>::default(), "{text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_server_has_no_other_methods_and_no_other_names() {
+async fn other_asterisk_requests_are_rejected() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     for (line, rest) in [
         ("GET * HTTP/1.1", "Host: a\r\n"),
@@ -54,26 +54,26 @@ async fn the_server_has_no_other_methods_and_no_other_names() {
         ("OPTIONS * HTTP/1.1", "Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
     ] {
         let text = format!("{line}\r\n{rest}X-API-Key: {}\r\n\r\n", fixture.key);
-        let answer = fixture.send(text.as_bytes());
-        assert_eq!(status_of(&answer), 400, "{text}: {answer}");
+        let response = fixture.send(text.as_bytes());
+        assert_eq!(status_of(&response), 400, "{text}: {response}");
         assert_eq!(seen(&fixture), <[&str; 0]>::default(), "{text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_goes_on_behind_options_of_the_server_unless_they_have_a_body() {
+async fn connection_survives_server_options_without_a_body() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     let options = "OPTIONS * HTTP/1.1\r\nHost: a\r\n";
     let mut stream = connect(&fixture);
     stream.write_all(format!("{options}\r\n{options}\r\n{}", get("/1", &fixture)).as_bytes()).unwrap();
-    let statuses = [(); 3].map(|()| status_of(&read_answer(&mut stream)));
+    let statuses = [(); 3].map(|()| status_of(&read_response(&mut stream)));
     assert_eq!(statuses, [200, 200, 200]);
     assert_eq!(seen(&fixture), ["GET /1 HTTP/1.1"]);
     let smuggled = get("/2", &fixture);
     let with_body = format!("{options}Content-Length: {}\r\n\r\n{smuggled}", smuggled.len());
     let mut stream = connect(&fixture);
     stream.write_all(with_body.as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 200);
-    assert_eq!(read_answer(&mut stream), "");
+    assert_eq!(status_of(&read_response(&mut stream)), 200);
+    assert_eq!(read_response(&mut stream), "");
     assert_eq!(seen(&fixture), <[&str; 0]>::default());
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use gatepost_gateway::{GatewayOptions, Limits, UpstreamOptions};
-use gatepost_test_support::{Origin, Reply, Then};
+use gatepost_test_support::{AfterReply, MockServer, Reply};
 
-use crate::fixture::{Fixture, read_answer};
-use crate::raw::status_of;
+use crate::fixture::{Fixture, read_response};
+use crate::raw_requests::status_of;
 
 /// How long a client waits for bytes.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,9 +24,10 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
 /// A gateway whose upstream does so with the first connection, and never answers on others.
 async fn fixture(limits: Limits, first: Reply) -> Fixture {
     let mut first = Some(first);
-    let never = || Reply::raw("", Then::HandOver(Arc::new(|mut stream| drop(stream.read_to_end(&mut Vec::new())))));
-    let origin = Origin::replying(move |_| first.take().unwrap_or_else(never));
-    Fixture::in_front_of(origin, |options| GatewayOptions { limits, ..options }).await
+    let never =
+        || Reply::raw("", AfterReply::HandOver(Arc::new(|mut stream| drop(stream.read_to_end(&mut Vec::new())))));
+    let origin = MockServer::with_script(move |_| first.take().unwrap_or_else(never));
+    Fixture::start_with_origin(origin, |options| GatewayOptions { limits, ..options }).await
 }
 
 fn limits(websocket_idle: Duration) -> Limits {
@@ -44,25 +45,25 @@ fn connect(fixture: &Fixture) -> TcpStream {
 fn open(fixture: &Fixture) -> TcpStream {
     let mut stream = connect(fixture);
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
-    let answer = read_answer(&mut stream).to_ascii_lowercase();
-    assert_eq!(status_of(&answer), 101, "{answer}");
+    let response = read_response(&mut stream).to_ascii_lowercase();
+    assert_eq!(status_of(&response), 101, "{response}");
     assert!(
-        answer.contains("\r\nconnection: upgrade\r\n") && answer.contains("\r\nupgrade: websocket\r\n"),
-        "{answer}"
+        response.contains("\r\nconnection: upgrade\r\n") && response.contains("\r\nupgrade: websocket\r\n"),
+        "{response}"
     );
     stream
 }
 
 /// Lets the time-out of a request pass, by one that is never answered.
-fn let_a_timeout_pass(fixture: &Fixture) {
-    let answer = fixture.exchange(b"GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(status_of(&answer), 504, "{answer}");
+fn wait_for_request_timeout(fixture: &Fixture) {
+    let response = fixture.send_until_closed(b"GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(status_of(&response), 504, "{response}");
 }
 
 fn echo() -> Reply {
     Reply::raw(
         SWITCH,
-        Then::HandOver(Arc::new(|stream: TcpStream| {
+        AfterReply::HandOver(Arc::new(|stream: TcpStream| {
             let mut writer = stream.try_clone().unwrap();
             drop(std::io::copy(&mut &stream, &mut writer));
         })),
@@ -76,12 +77,12 @@ fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_lives_through_silence_and_may_carry_more_than_a_body() {
+async fn websocket_survives_request_timeouts_and_the_body_limit() {
     let fixture = fixture(limits(DEADLINE), echo()).await;
     let mut stream = open(&fixture);
     for round in 0..3_u8 {
         for _ in 0..3 {
-            let_a_timeout_pass(&fixture);
+            wait_for_request_timeout(&fixture);
         }
         let bytes = vec![round; 1000];
         stream.write_all(&bytes).unwrap();
@@ -90,7 +91,7 @@ async fn it_lives_through_silence_and_may_carry_more_than_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_side_that_speaks_keeps_it_alive() {
+async fn traffic_in_one_direction_keeps_it_alive() {
     let rounds = 2 * IDLE.as_millis() / TIMEOUT.as_millis();
     let (push, pushed) = mpsc::sync_channel::<()>(1);
     let pushed = Mutex::new(pushed);
@@ -99,30 +100,33 @@ async fn one_side_that_speaks_keeps_it_alive() {
             stream.write_all(b"x").unwrap();
         }
     };
-    let from_server = fixture(limits(IDLE), Reply::raw(SWITCH, Then::HandOver(Arc::new(server)))).await;
+    let from_server = fixture(limits(IDLE), Reply::raw(SWITCH, AfterReply::HandOver(Arc::new(server)))).await;
     let mut stream = open(&from_server);
     for _ in 0..rounds {
-        let_a_timeout_pass(&from_server);
+        wait_for_request_timeout(&from_server);
         push.send(()).unwrap();
         assert_eq!(read(&mut stream, 1), b"x");
     }
 
-    let (tell, told) = mpsc::sync_channel(1);
-    let tell = Mutex::new(tell);
+    let (sender, received) = mpsc::sync_channel(1);
+    let sender = Mutex::new(sender);
     let server = move |stream: TcpStream| {
-        BufReader::new(stream).bytes().map_while(Result::ok).for_each(|byte| tell.lock().unwrap().send(byte).unwrap());
+        BufReader::new(stream)
+            .bytes()
+            .map_while(Result::ok)
+            .for_each(|byte| sender.lock().unwrap().send(byte).unwrap());
     };
-    let from_client = fixture(limits(IDLE), Reply::raw(SWITCH, Then::HandOver(Arc::new(server)))).await;
+    let from_client = fixture(limits(IDLE), Reply::raw(SWITCH, AfterReply::HandOver(Arc::new(server)))).await;
     let mut stream = open(&from_client);
     for _ in 0..rounds {
-        let_a_timeout_pass(&from_client);
+        wait_for_request_timeout(&from_client);
         stream.write_all(b"y").unwrap();
-        assert_eq!(told.recv_timeout(DEADLINE), Ok(b'y'));
+        assert_eq!(received.recv_timeout(DEADLINE), Ok(b'y'));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silence_of_both_sides_ends_it() {
+async fn idle_websocket_is_closed() {
     let fixture = fixture(limits(TIMEOUT * 3), echo()).await;
     let mut stream = open(&fixture);
     stream.write_all(b"x").unwrap();
@@ -131,17 +135,17 @@ async fn silence_of_both_sides_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_either_side_sends_with_its_header_arrives() {
+async fn data_sent_with_the_header_arrives() {
     let late = Reply { raw: Some(format!("{SWITCH}early").into_bytes()), ..echo() };
     let fixture = fixture(Limits::default(), late).await;
     let mut stream = connect(&fixture);
     stream.write_all(format!("{HANDSHAKE}hello").as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 101);
+    assert_eq!(status_of(&read_response(&mut stream)), 101);
     assert_eq!(read(&mut stream, 10), b"earlyhello");
 }
 
 /// A server that switches before it has read the request, and sends back what follows it.
-fn hasty_server() -> SocketAddr {
+fn early_switch_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = |mut stream: TcpStream| {
@@ -161,10 +165,10 @@ fn hasty_server() -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_switch_that_is_quicker_than_the_request_opens_it_too() {
-    let servers = vec![hasty_server().to_string()];
+async fn switch_before_the_request_is_read_opens_it() {
+    let servers = vec![early_switch_server().to_string()];
     let upstreams = vec![UpstreamOptions { name: "app".to_owned(), servers }];
-    let fixture = Fixture::configured(|options| GatewayOptions { upstreams, ..options }).await;
+    let fixture = Fixture::start_with(|options| GatewayOptions { upstreams, ..options }).await;
     for _ in 0..30 {
         let mut stream = open(&fixture);
         stream.write_all(b"hello").unwrap();
@@ -174,44 +178,44 @@ async fn a_switch_that_is_quicker_than_the_request_opens_it_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_has_the_time_outs_of_a_request() {
-    let never = Reply::raw("", Then::HandOver(Arc::new(|mut stream| drop(stream.read_to_end(&mut Vec::new())))));
+    let never = Reply::raw("", AfterReply::HandOver(Arc::new(|mut stream| drop(stream.read_to_end(&mut Vec::new())))));
     let unanswered = fixture(limits(DEADLINE * 100), never).await;
     let mut stream = connect(&unanswered);
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 504);
+    assert_eq!(status_of(&read_response(&mut stream)), 504);
 
     let stall = |mut stream: TcpStream| drop(stream.read_to_end(&mut Vec::new()));
-    let refusal = Reply::raw("HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nhel", Then::HandOver(Arc::new(stall)));
+    let refusal = Reply::raw("HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nhel", AfterReply::HandOver(Arc::new(stall)));
     let refused = fixture(limits(DEADLINE * 100), refusal).await;
     let mut stream = connect(&refused);
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // What was there of the body, and then the end.
-    drop(stream.read_to_end(&mut answer));
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(status_of(&answer) == 403 && answer.ends_with("\r\n\r\nhel"), "{answer}");
+    drop(stream.read_to_end(&mut response));
+    let response = String::from_utf8(response).unwrap();
+    assert!(status_of(&response) == 403 && response.ends_with("\r\n\r\nhel"), "{response}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_with_a_body_is_none_for_a_websocket() {
+async fn request_with_a_body_is_not_upgraded() {
     let fixture = fixture(limits(DEADLINE), Reply { status: 200, ..Reply::default() }).await;
     let request = HANDSHAKE.replace("\r\n\r\n", "\r\nContent-Length: 3\r\n\r\nabc");
     let mut stream = connect(&fixture);
     stream.write_all(request.as_bytes()).unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 200);
-    let seen = fixture.origin.take();
+    assert_eq!(status_of(&read_response(&mut stream)), 200);
+    let seen = fixture.origin.take_requests();
     assert_eq!((seen[0].header("upgrade").len(), seen[0].header("connection").len()), (0, 0), "{}", seen[0].head);
     assert_eq!(seen[0].body, b"abc");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handshake_that_is_refused_is_a_plain_request() {
+async fn rejected_handshake_is_a_plain_request() {
     let fixture = fixture(limits(DEADLINE), Reply { status: 200, ..Reply::default() }).await;
     let mut stream = connect(&fixture);
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
-    let answer = read_answer(&mut stream).to_ascii_lowercase();
-    assert!(status_of(&answer) == 200 && answer.ends_with("\r\n\r\norigin"), "{answer}");
-    assert!(answer.contains("\r\nconnection: keep-alive\r\n"), "{answer}");
+    let response = read_response(&mut stream).to_ascii_lowercase();
+    assert!(status_of(&response) == 200 && response.ends_with("\r\n\r\norigin"), "{response}");
+    assert!(response.contains("\r\nconnection: keep-alive\r\n"), "{response}");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert_eq!(status_of(&read_answer(&mut stream)), 401);
+    assert_eq!(status_of(&read_response(&mut stream)), 401);
 }

@@ -4,13 +4,13 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::deliveries::{delivery, end, enqueue};
+use super::deliveries::{enqueue, finish_delivery, read_delivery};
 use super::tables::{
-    ATTEMPTS, CAPPED, DEAD, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_SEALED, DELIVERIES, EVENTS, META,
+    ATTEMPTS, CAPPED, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_LETTERS, DEAD_SEALED, DELIVERIES, EVENTS, META,
 };
-use super::{Embedded, failure, number, sealed, set_number};
-use crate::act::{DROPPED_A_CALL, Held};
+use super::{Embedded, read_number, sealed, set_number, store_error};
 use crate::error::Result;
+use crate::ops::{DROP_QUEUE_BATCH, LeaseStatus};
 
 /// Why and when a delivery was given up, and how many may be.
 pub(super) struct Death<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Death<'a> {
 }
 
 impl Embedded {
-    pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<Held> {
+    pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<LeaseStatus> {
         let now = self.now();
         self.perform(move |transaction| resend(transaction, webhook.as_str(), event.as_str(), now)).await
     }
@@ -34,94 +34,99 @@ impl Embedded {
 
 /// Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again. Of too many the
 /// oldest goes.
-pub(super) fn bury(transaction: &WriteTransaction, webhook: &str, event: &str, death: &Death<'_>) -> Result<()> {
-    let events = transaction.open_table(EVENTS).map_err(failure)?;
-    let body = events.get(event).map_err(failure)?.map(|stored| stored.value().1.to_vec()).unwrap_or_default();
+pub(super) fn move_to_dead_letters(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    death: &Death<'_>,
+) -> Result<()> {
+    let events = transaction.open_table(EVENTS).map_err(store_error)?;
+    let body = events.get(event).map_err(store_error)?.map(|stored| stored.value().1.to_vec()).unwrap_or_default();
     let sealed = sealed::get(transaction, event)?;
     let letter = (death.at.as_ms(), death.attempts_made, death.reason, body.as_slice(), sealed.as_deref());
-    transaction.open_table(DEAD).map_err(failure)?.insert((webhook, event), letter).map_err(failure)?;
-    let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
-    by_time.insert((webhook, death.at.as_ms(), event), ()).map_err(failure)?;
+    transaction.open_table(DEAD_LETTERS).map_err(store_error)?.insert((webhook, event), letter).map_err(store_error)?;
+    let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(store_error)?;
+    by_time.insert((webhook, death.at.as_ms(), event), ()).map_err(store_error)?;
     let age = (death.at.as_ms(), webhook, event);
-    transaction.open_table(DEAD_AGES).map_err(failure)?.insert(age, ()).map_err(failure)?;
+    transaction.open_table(DEAD_AGES).map_err(store_error)?.insert(age, ()).map_err(store_error)?;
     if sealed.is_some() {
-        transaction.open_table(DEAD_SEALED).map_err(failure)?.insert(age, ()).map_err(failure)?;
+        transaction.open_table(DEAD_SEALED).map_err(store_error)?.insert(age, ()).map_err(store_error)?;
     }
     drop((events, by_time));
-    let count = count(transaction, webhook)? + 1;
-    set_count(transaction, webhook, count)?;
+    let count = dead_letter_count(transaction, webhook)? + 1;
+    set_dead_letter_count(transaction, webhook, count)?;
     if count > death.max_dead { drop_oldest(transaction, webhook) } else { Ok(()) }
 }
 
 fn drop_oldest(transaction: &WriteTransaction, webhook: &str) -> Result<()> {
     let oldest = {
-        let by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
-        let first = by_time.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(failure)?.next();
-        first.transpose().map_err(failure)?.map(|(key, _)| key.value().2.to_owned())
+        let by_time = transaction.open_table(DEAD_BY_TIME).map_err(store_error)?;
+        let first = by_time.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.next();
+        first.transpose().map_err(store_error)?.map(|(key, _)| key.value().2.to_owned())
     };
     let Some(oldest) = oldest else { return Ok(()) };
     remove(transaction, webhook, &oldest)?;
-    let mut meta = transaction.open_table(META).map_err(failure)?;
-    let dropped = number(&meta, "dead_dropped")?;
+    let mut meta = transaction.open_table(META).map_err(store_error)?;
+    let dropped = read_number(&meta, "dead_dropped")?;
     set_number(&mut meta, "dead_dropped", dropped + 1)
 }
 
-fn count(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
-    let counts = transaction.open_table(DEAD_COUNTS).map_err(failure)?;
-    Ok(counts.get(webhook).map_err(failure)?.map_or(0, |count| count.value()))
+fn dead_letter_count(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
+    let counts = transaction.open_table(DEAD_COUNTS).map_err(store_error)?;
+    Ok(counts.get(webhook).map_err(store_error)?.map_or(0, |count| count.value()))
 }
 
-pub(super) fn set_count(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
-    let mut counts = transaction.open_table(DEAD_COUNTS).map_err(failure)?;
-    if count == 0 { counts.remove(webhook) } else { counts.insert(webhook, count) }.map_err(failure)?;
+pub(super) fn set_dead_letter_count(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
+    let mut counts = transaction.open_table(DEAD_COUNTS).map_err(store_error)?;
+    if count == 0 { counts.remove(webhook) } else { counts.insert(webhook, count) }.map_err(store_error)?;
     Ok(())
 }
 
 /// Removes a dead letter.
 pub(super) fn remove(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
     let died_ms = {
-        let mut dead = transaction.open_table(DEAD).map_err(failure)?;
-        let removed = dead.remove((webhook, event)).map_err(failure)?;
+        let mut dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
+        let removed = dead.remove((webhook, event)).map_err(store_error)?;
         removed.map(|letter| letter.value().0)
     };
     if let Some(died_ms) = died_ms {
-        let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
-        by_time.remove((webhook, died_ms, event)).map_err(failure)?;
+        let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(store_error)?;
+        by_time.remove((webhook, died_ms, event)).map_err(store_error)?;
         let age = (died_ms, webhook, event);
-        transaction.open_table(DEAD_AGES).map_err(failure)?.remove(age).map_err(failure)?;
-        transaction.open_table(DEAD_SEALED).map_err(failure)?.remove(age).map_err(failure)?;
-        let left = count(transaction, webhook)?.saturating_sub(1);
-        set_count(transaction, webhook, left)?;
+        transaction.open_table(DEAD_AGES).map_err(store_error)?.remove(age).map_err(store_error)?;
+        transaction.open_table(DEAD_SEALED).map_err(store_error)?.remove(age).map_err(store_error)?;
+        let remaining = dead_letter_count(transaction, webhook)?.saturating_sub(1);
+        set_dead_letter_count(transaction, webhook, remaining)?;
     }
     Ok(())
 }
 
 /// Erases the secret of a dead letter.
 pub(super) fn erase_secret(transaction: &WriteTransaction, died_ms: u64, webhook: &str, event: &str) -> Result<()> {
-    let mut dead = transaction.open_table(DEAD).map_err(failure)?;
-    let letter = dead.get((webhook, event)).map_err(failure)?.map(|letter| {
+    let mut dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
+    let letter = dead.get((webhook, event)).map_err(store_error)?.map(|letter| {
         let (_, attempts_made, reason, body, _) = letter.value();
         (attempts_made, reason.to_owned(), body.to_vec())
     });
     if let Some((attempts_made, reason, body)) = letter {
         let letter = (died_ms, attempts_made, reason.as_str(), body.as_slice(), None);
-        dead.insert((webhook, event), letter).map_err(failure)?;
+        dead.insert((webhook, event), letter).map_err(store_error)?;
     }
-    transaction.open_table(DEAD_SEALED).map_err(failure)?.remove((died_ms, webhook, event)).map_err(failure)?;
+    transaction.open_table(DEAD_SEALED).map_err(store_error)?.remove((died_ms, webhook, event)).map_err(store_error)?;
     Ok(())
 }
 
-fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<Held> {
-    let dead = transaction.open_table(DEAD).map_err(failure)?;
-    let letter = dead.get((webhook, event)).map_err(failure)?.map(|letter| {
+fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<LeaseStatus> {
+    let dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
+    let letter = dead.get((webhook, event)).map_err(store_error)?.map(|letter| {
         let (died_ms, _, _, body, sealed) = letter.value();
         (died_ms, body.to_vec(), sealed.map(<[u8]>::to_vec))
     });
     drop(dead);
-    let Some((died_ms, body, secret)) = letter else { return Ok(Held::No) };
-    let mut events = transaction.open_table(EVENTS).map_err(failure)?;
-    let left = events.get(event).map_err(failure)?.map_or(0, |stored| stored.value().0);
-    events.insert(event, (left + 1, body.as_slice())).map_err(failure)?;
+    let Some((died_ms, body, secret)) = letter else { return Ok(LeaseStatus::Lost) };
+    let mut events = transaction.open_table(EVENTS).map_err(store_error)?;
+    let deliveries_left = events.get(event).map_err(store_error)?.map_or(0, |stored| stored.value().0);
+    events.insert(event, (deliveries_left + 1, body.as_slice())).map_err(store_error)?;
     if let Some(secret) = secret {
         // It is no younger than the letter.
         sealed::put(transaction, event, died_ms, &secret)?;
@@ -129,50 +134,50 @@ fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Times
     drop(events);
     enqueue(transaction, webhook, event, now)?;
     remove(transaction, webhook, event)?;
-    Ok(Held::Yes)
+    Ok(LeaseStatus::Held)
 }
 
 fn drop_queue(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
-    let pending = names(transaction, Of::Deliveries, webhook)?;
+    let pending = event_ids(transaction, QueueTable::Deliveries, webhook)?;
     for event in &pending {
-        if let Some(delivery) = delivery(transaction, webhook, event)? {
-            end(transaction, webhook, event, &delivery)?;
+        if let Some(delivery) = read_delivery(transaction, webhook, event)? {
+            finish_delivery(transaction, webhook, event, &delivery)?;
         }
     }
-    let dead = names(transaction, Of::Dead, webhook)?;
+    let dead = event_ids(transaction, QueueTable::DeadLetters, webhook)?;
     for event in &dead {
         remove(transaction, webhook, event)?;
     }
-    let mut attempts = transaction.open_table(ATTEMPTS).map_err(failure)?;
-    attempts.retain_in((webhook, 0)..=(webhook, u64::MAX), |_, _| false).map_err(failure)?;
-    transaction.open_table(CAPPED).map_err(failure)?.remove(webhook).map_err(failure)?;
+    let mut attempts = transaction.open_table(ATTEMPTS).map_err(store_error)?;
+    attempts.retain_in((webhook, 0)..=(webhook, u64::MAX), |_, _| false).map_err(store_error)?;
+    transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     Ok((pending.len() + dead.len()) as u64)
 }
 
 /// What a removed webhook leaves.
-enum Of {
+enum QueueTable {
     Deliveries,
-    Dead,
+    DeadLetters,
 }
 
 /// Events of a webhook's deliveries or dead letters, a bounded number.
-fn names(transaction: &WriteTransaction, of: Of, webhook: &str) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+fn event_ids(transaction: &WriteTransaction, source: QueueTable, webhook: &str) -> Result<Vec<String>> {
+    let mut event_ids = Vec::new();
     macro_rules! collect {
         ($table:ident) => {{
-            let table = transaction.open_table($table).map_err(failure)?;
-            for entry in table.range((webhook, "")..).map_err(failure)?.take(DROPPED_A_CALL as usize) {
-                let (key, _) = entry.map_err(failure)?;
+            let table = transaction.open_table($table).map_err(store_error)?;
+            for entry in table.range((webhook, "")..).map_err(store_error)?.take(DROP_QUEUE_BATCH as usize) {
+                let (key, _) = entry.map_err(store_error)?;
                 if key.value().0 != webhook {
                     break;
                 }
-                names.push(key.value().1.to_owned());
+                event_ids.push(key.value().1.to_owned());
             }
         }};
     }
-    match of {
-        Of::Deliveries => collect!(DELIVERIES),
-        Of::Dead => collect!(DEAD),
+    match source {
+        QueueTable::Deliveries => collect!(DELIVERIES),
+        QueueTable::DeadLetters => collect!(DEAD_LETTERS),
     }
-    Ok(names)
+    Ok(event_ids)
 }

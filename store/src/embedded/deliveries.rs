@@ -3,8 +3,8 @@
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::tables::{DELIVERIES, EVENTS, LEASED, MADE, MADE_AS, META, PENDING, QUEUE};
-use super::{failure, number, sealed, set_number};
+use super::tables::{DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LEASED, META, PENDING_COUNTS, QUEUE};
+use super::{read_number, sealed, set_number, store_error};
 use crate::error::Result;
 
 /// A delivery's state.
@@ -22,35 +22,43 @@ pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str
     let ms = now.as_ms();
     transaction
         .open_table(DELIVERIES)
-        .map_err(failure)?
+        .map_err(store_error)?
         .insert((webhook, event), (0, "", 0, ms, ms))
-        .map_err(failure)?;
-    transaction.open_table(QUEUE).map_err(failure)?.insert((webhook, ms, event), ()).map_err(failure)?;
-    number_it(transaction, webhook, event)?;
-    let count = pending(transaction, webhook)?;
-    set_pending(transaction, webhook, count + 1)
+        .map_err(store_error)?;
+    transaction.open_table(QUEUE).map_err(store_error)?.insert((webhook, ms, event), ()).map_err(store_error)?;
+    assign_sequence(transaction, webhook, event)?;
+    let count = pending_count(transaction, webhook)?;
+    set_pending_count(transaction, webhook, count + 1)
 }
 
 /// Writes down that a delivery was made after all others.
-pub(super) fn number_it(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
-    let mut meta = transaction.open_table(META).map_err(failure)?;
-    let made = number(&meta, "made")? + 1;
-    set_number(&mut meta, "made", made)?;
-    transaction.open_table(MADE).map_err(failure)?.insert((webhook, made, event), ()).map_err(failure)?;
-    transaction.open_table(MADE_AS).map_err(failure)?.insert((webhook, event), made).map_err(failure)?;
+pub(super) fn assign_sequence(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
+    let mut meta = transaction.open_table(META).map_err(store_error)?;
+    let sequence = read_number(&meta, "made")? + 1;
+    set_number(&mut meta, "made", sequence)?;
+    transaction
+        .open_table(DELIVERY_ORDER)
+        .map_err(store_error)?
+        .insert((webhook, sequence, event), ())
+        .map_err(store_error)?;
+    transaction
+        .open_table(DELIVERY_SEQUENCE)
+        .map_err(store_error)?
+        .insert((webhook, event), sequence)
+        .map_err(store_error)?;
     Ok(())
 }
 
 /// The delivery that was made first, whenever it is due.
-pub(super) fn oldest(transaction: &WriteTransaction, webhook: &str) -> Result<Option<String>> {
-    let made = transaction.open_table(MADE).map_err(failure)?;
-    let first = made.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(failure)?.next();
-    Ok(first.transpose().map_err(failure)?.map(|(key, _)| key.value().2.to_owned()))
+pub(super) fn oldest_event(transaction: &WriteTransaction, webhook: &str) -> Result<Option<String>> {
+    let made = transaction.open_table(DELIVERY_ORDER).map_err(store_error)?;
+    let first = made.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.next();
+    Ok(first.transpose().map_err(store_error)?.map(|(key, _)| key.value().2.to_owned()))
 }
 
-pub(super) fn delivery(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<Option<Delivery>> {
-    let table = transaction.open_table(DELIVERIES).map_err(failure)?;
-    let stored = table.get((webhook, event)).map_err(failure)?;
+pub(super) fn read_delivery(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<Option<Delivery>> {
+    let table = transaction.open_table(DELIVERIES).map_err(store_error)?;
+    let stored = table.get((webhook, event)).map_err(store_error)?;
     Ok(stored.map(|stored| {
         let (attempts_made, token, lease_end_ms, created_ms, available_ms) = stored.value();
         Delivery { attempts_made, token: token.to_owned(), lease_end_ms, created_ms, available_ms }
@@ -58,67 +66,76 @@ pub(super) fn delivery(transaction: &WriteTransaction, webhook: &str, event: &st
 }
 
 /// Puts a delivery into another state.
-pub(super) fn move_to(
+pub(super) fn update_delivery(
     transaction: &WriteTransaction,
     webhook: &str,
     event: &str,
     before: &Delivery,
     after: Delivery,
 ) -> Result<()> {
-    leave(transaction, webhook, event, before)?;
+    remove_from_queue(transaction, webhook, event, before)?;
     let state = (after.attempts_made, after.token.as_str(), after.lease_end_ms, after.created_ms, after.available_ms);
-    transaction.open_table(DELIVERIES).map_err(failure)?.insert((webhook, event), state).map_err(failure)?;
-    let mut queue = transaction.open_table(QUEUE).map_err(failure)?;
-    queue.insert((webhook, after.available_ms, event), ()).map_err(failure)?;
+    transaction.open_table(DELIVERIES).map_err(store_error)?.insert((webhook, event), state).map_err(store_error)?;
+    let mut queue = transaction.open_table(QUEUE).map_err(store_error)?;
+    queue.insert((webhook, after.available_ms, event), ()).map_err(store_error)?;
     if !after.token.is_empty() {
-        let mut leased = transaction.open_table(LEASED).map_err(failure)?;
-        leased.insert((webhook, after.lease_end_ms, event), ()).map_err(failure)?;
+        let mut leased = transaction.open_table(LEASED).map_err(store_error)?;
+        leased.insert((webhook, after.lease_end_ms, event), ()).map_err(store_error)?;
     }
     Ok(())
 }
 
 /// Ends a delivery. The event's last one to end erases its body and its secret.
-pub(super) fn end(transaction: &WriteTransaction, webhook: &str, event: &str, before: &Delivery) -> Result<()> {
-    leave(transaction, webhook, event, before)?;
-    transaction.open_table(DELIVERIES).map_err(failure)?.remove((webhook, event)).map_err(failure)?;
-    let made = {
-        let mut made_as = transaction.open_table(MADE_AS).map_err(failure)?;
-        made_as.remove((webhook, event)).map_err(failure)?.map(|made| made.value())
+pub(super) fn finish_delivery(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    delivery: &Delivery,
+) -> Result<()> {
+    remove_from_queue(transaction, webhook, event, delivery)?;
+    transaction.open_table(DELIVERIES).map_err(store_error)?.remove((webhook, event)).map_err(store_error)?;
+    let sequence = {
+        let mut sequences = transaction.open_table(DELIVERY_SEQUENCE).map_err(store_error)?;
+        sequences.remove((webhook, event)).map_err(store_error)?.map(|made| made.value())
     };
-    if let Some(made) = made {
-        transaction.open_table(MADE).map_err(failure)?.remove((webhook, made, event)).map_err(failure)?;
+    if let Some(sequence) = sequence {
+        transaction
+            .open_table(DELIVERY_ORDER)
+            .map_err(store_error)?
+            .remove((webhook, sequence, event))
+            .map_err(store_error)?;
     }
-    let count = pending(transaction, webhook)?;
-    set_pending(transaction, webhook, count.saturating_sub(1))?;
-    let mut events = transaction.open_table(EVENTS).map_err(failure)?;
-    let stored = events.get(event).map_err(failure)?.map(|stored| (stored.value().0, stored.value().1.to_vec()));
+    let count = pending_count(transaction, webhook)?;
+    set_pending_count(transaction, webhook, count.saturating_sub(1))?;
+    let mut events = transaction.open_table(EVENTS).map_err(store_error)?;
+    let stored = events.get(event).map_err(store_error)?.map(|stored| (stored.value().0, stored.value().1.to_vec()));
     match stored {
         Some((left, body)) if left > 1 => {
-            events.insert(event, (left - 1, body.as_slice())).map_err(failure)?;
+            events.insert(event, (left - 1, body.as_slice())).map_err(store_error)?;
         }
         Some(_) | None => {
-            events.remove(event).map_err(failure)?;
+            events.remove(event).map_err(store_error)?;
             sealed::erase(transaction, event)?;
         }
     }
     Ok(())
 }
 
-fn leave(transaction: &WriteTransaction, webhook: &str, event: &str, before: &Delivery) -> Result<()> {
-    let mut queue: Table<'_, (&str, u64, &str), ()> = transaction.open_table(QUEUE).map_err(failure)?;
-    queue.remove((webhook, before.available_ms, event)).map_err(failure)?;
-    let mut leased = transaction.open_table(LEASED).map_err(failure)?;
-    leased.remove((webhook, before.lease_end_ms, event)).map_err(failure)?;
+fn remove_from_queue(transaction: &WriteTransaction, webhook: &str, event: &str, delivery: &Delivery) -> Result<()> {
+    let mut queue: Table<'_, (&str, u64, &str), ()> = transaction.open_table(QUEUE).map_err(store_error)?;
+    queue.remove((webhook, delivery.available_ms, event)).map_err(store_error)?;
+    let mut leased = transaction.open_table(LEASED).map_err(store_error)?;
+    leased.remove((webhook, delivery.lease_end_ms, event)).map_err(store_error)?;
     Ok(())
 }
 
-pub(super) fn pending(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
-    let table = transaction.open_table(PENDING).map_err(failure)?;
-    Ok(table.get(webhook).map_err(failure)?.map_or(0, |count| count.value()))
+pub(super) fn pending_count(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
+    let table = transaction.open_table(PENDING_COUNTS).map_err(store_error)?;
+    Ok(table.get(webhook).map_err(store_error)?.map_or(0, |count| count.value()))
 }
 
-fn set_pending(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
-    let mut table = transaction.open_table(PENDING).map_err(failure)?;
-    if count == 0 { table.remove(webhook) } else { table.insert(webhook, count) }.map_err(failure)?;
+fn set_pending_count(transaction: &WriteTransaction, webhook: &str, count: u64) -> Result<()> {
+    let mut table = transaction.open_table(PENDING_COUNTS).map_err(store_error)?;
+    if count == 0 { table.remove(webhook) } else { table.insert(webhook, count) }.map_err(store_error)?;
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! The stream of the embedded store: how entries are written and read.
 
-use gatepost_domain::change::{Action, Fence, Scope};
+use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::tables::{META, STREAM};
-use super::{failure, number, set_number};
-use crate::act::{RawEntry, Told, Undecodable};
+use super::{read_number, set_number, store_error};
 use crate::error::{Result, StoreErrorKind};
-use crate::packed::{parse_scope, scope_parts};
+use crate::ops::{EntryPayload, RawEntry, Undecodable};
+use crate::record_format::{decode_invalidation, encode_invalidation};
 
 /// An entry as stored. Scope and fence stand apart from the images: a process that cannot read an
 /// image still applies them.
@@ -28,65 +28,72 @@ struct StoredEntry {
 
 /// The part of a stored entry that every version of the program can read.
 #[derive(Deserialize)]
-struct StoredScope {
+struct StoredInvalidation {
     event: Option<String>,
     scope: String,
     scope_data: Vec<u8>,
 }
 
 /// The format that this version writes.
-const FORMAT: u8 = 1;
+const ENTRY_FORMAT: u8 = 1;
 
 /// Appends an entry and answers its position.
-pub(super) fn append(transaction: &WriteTransaction, event: &EventId, told: &Told, now: Timestamp) -> Result<Version> {
-    let mut meta = transaction.open_table(META).map_err(failure)?;
-    let version = Version::from_u64(number(&meta, "last")?).next(now);
-    let bytes = encode(event, told)?;
-    let mut stream = transaction.open_table(STREAM).map_err(failure)?;
-    stream.insert(version.as_u64(), bytes.as_slice()).map_err(failure)?;
-    let entries = number(&meta, "entries")?;
+pub(super) fn append(
+    transaction: &WriteTransaction,
+    event: &EventId,
+    payload: &EntryPayload,
+    now: Timestamp,
+) -> Result<Version> {
+    let mut meta = transaction.open_table(META).map_err(store_error)?;
+    let version = Version::from_u64(read_number(&meta, "last")?).next(now);
+    let bytes = encode(event, payload)?;
+    let mut stream = transaction.open_table(STREAM).map_err(store_error)?;
+    stream.insert(version.as_u64(), bytes.as_slice()).map_err(store_error)?;
+    let entries = read_number(&meta, "entries")?;
     set_number(&mut meta, "last", version.as_u64())?;
     set_number(&mut meta, "entries", entries + 1)?;
     Ok(version)
 }
 
-fn encode(event: &EventId, told: &Told) -> Result<Vec<u8>> {
-    let (scope, scope_data) = scope_parts(&told.scope);
+fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>> {
+    let (invalidation, invalidation_data) = encode_invalidation(&payload.invalidation);
     let stored = StoredEntry {
-        v: FORMAT,
+        v: ENTRY_FORMAT,
         event: event.to_string(),
-        scope: scope.to_owned(),
-        scope_data,
-        fence: told.fence == Fence::Up,
-        action: told.action.as_str().to_owned(),
-        head: text(&told.head)?,
-        image: text(&told.image)?,
+        scope: invalidation.to_owned(),
+        scope_data: invalidation_data,
+        fence: payload.propagation == Propagation::Fenced,
+        action: payload.action.as_str().to_owned(),
+        head: utf8_text(&payload.metadata)?,
+        image: utf8_text(&payload.image)?,
     };
     serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 
 /// Reads an entry. What cannot be understood is undecodable, with its scope as far as that is known.
 pub(super) fn decode(version: Version, bytes: &[u8]) -> RawEntry {
-    let scope: Option<StoredScope> = serde_json::from_slice(bytes).ok();
-    let event = scope.as_ref().and_then(|stored| EventId::parse(stored.event.as_deref()?).ok());
-    let told = told(bytes).map_err(|reason| Undecodable {
-        scope: scope.and_then(|stored| parse_scope(&stored.scope, &stored.scope_data)).unwrap_or(Scope::All),
+    let stored: Option<StoredInvalidation> = serde_json::from_slice(bytes).ok();
+    let event = stored.as_ref().and_then(|stored| EventId::parse(stored.event.as_deref()?).ok());
+    let payload = decode_payload(bytes).map_err(|reason| Undecodable {
+        invalidation: stored
+            .and_then(|stored| decode_invalidation(&stored.scope, &stored.scope_data))
+            .unwrap_or(Invalidation::All),
         bytes: bytes.to_vec(),
         reason,
     });
-    RawEntry { version, event, told }
+    RawEntry { version, event, payload }
 }
 
-fn told(bytes: &[u8]) -> std::result::Result<Told, String> {
+fn decode_payload(bytes: &[u8]) -> std::result::Result<EntryPayload, String> {
     let stored: StoredEntry = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if stored.v != FORMAT {
-        return Err(format!("the entry has format {}, this program reads {FORMAT}", stored.v));
+    if stored.v != ENTRY_FORMAT {
+        return Err(format!("the entry has format {}, this program reads {ENTRY_FORMAT}", stored.v));
     }
-    Ok(Told {
+    Ok(EntryPayload {
         action: Action::parse(&stored.action).ok_or_else(|| format!("no such action: {}", stored.action))?,
-        scope: parse_scope(&stored.scope, &stored.scope_data).ok_or("its scope cannot be read")?,
-        fence: if stored.fence { Fence::Up } else { Fence::Down },
-        head: stored.head.into_bytes(),
+        invalidation: decode_invalidation(&stored.scope, &stored.scope_data).ok_or("its scope cannot be read")?,
+        propagation: if stored.fence { Propagation::Fenced } else { Propagation::Relaxed },
+        metadata: stored.head.into_bytes(),
         image: stored.image.into_bytes(),
     })
 }
@@ -96,11 +103,11 @@ pub(super) fn event_at(
     stream: &impl ReadableTable<u64, &'static [u8]>,
     version: Version,
 ) -> Result<Option<Option<EventId>>> {
-    let bytes = stream.get(version.as_u64()).map_err(failure)?;
+    let bytes = stream.get(version.as_u64()).map_err(store_error)?;
     Ok(bytes.map(|bytes| decode(version, bytes.value()).event))
 }
 
-fn text(line: &[u8]) -> Result<String> {
+fn utf8_text(line: &[u8]) -> Result<String> {
     String::from_utf8(line.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 
@@ -110,30 +117,30 @@ mod tests {
     use gatepost_domain::digest::Digest;
 
     #[test]
-    fn entries_are_stored_as_ever_and_read_back() {
+    fn stored_entry_format_is_stable_and_reads_back() {
         let event = EventId::parse("evt_00event").unwrap();
-        let told = Told {
+        let payload = EntryPayload {
             action: Action::ApiKeyDeleted,
-            scope: Scope::Digests(vec![Digest::from_bytes([1; 32])]),
-            fence: Fence::Up,
-            head: b"{\"a\":1}".to_vec(),
+            invalidation: Invalidation::Digests(vec![Digest::from_bytes([1; 32])]),
+            propagation: Propagation::Fenced,
+            metadata: b"{\"a\":1}".to_vec(),
             image: b"{}".to_vec(),
         };
-        let bytes = encode(&event, &told).unwrap();
+        let bytes = encode(&event, &payload).unwrap();
         insta::assert_snapshot!("embedded_entry", String::from_utf8(bytes.clone()).unwrap());
         let read = decode(Version::from_u64(1), &bytes);
-        assert_eq!((read.event, read.told), (Some(event), Ok(told)));
+        assert_eq!((read.event, read.payload), (Some(event), Ok(payload)));
     }
 
     #[test]
-    fn an_entry_of_a_later_format_still_tells_its_scope() {
+    fn entry_of_a_later_format_still_yields_its_invalidation() {
         let bytes = br#"{"v":2,"event":"evt_00event","scope":"all","scope_data":[],"new":true}"#;
-        let Err(undecodable) = decode(Version::from_u64(1), bytes).told else { panic!("it was decoded") };
-        assert_eq!(undecodable.scope, Scope::All);
+        let Err(undecodable) = decode(Version::from_u64(1), bytes).payload else { panic!("it was decoded") };
+        assert_eq!(undecodable.invalidation, Invalidation::All);
         let bytes = br#"{"v":2,"scope":"none","scope_data":[]}"#;
-        let Err(undecodable) = decode(Version::from_u64(1), bytes).told else { panic!("it was decoded") };
-        assert_eq!(undecodable.scope, Scope::None);
-        let Err(undecodable) = decode(Version::from_u64(1), b"garbage").told else { panic!("it was decoded") };
-        assert_eq!(undecodable.scope, Scope::All);
+        let Err(undecodable) = decode(Version::from_u64(1), bytes).payload else { panic!("it was decoded") };
+        assert_eq!(undecodable.invalidation, Invalidation::None);
+        let Err(undecodable) = decode(Version::from_u64(1), b"garbage").payload else { panic!("it was decoded") };
+        assert_eq!(undecodable.invalidation, Invalidation::All);
     }
 }

@@ -7,24 +7,26 @@ use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::dead_letters::{self, Death};
-use super::deliveries::{Delivery, delivery, end, enqueue, move_to, oldest, pending};
-use super::tables::{ATTEMPTS, CAPPED, EVENTS, LEASED, META, QUARANTINE, QUEUE};
-use super::{Embedded, failure, number, sealed, set_number};
-use crate::act::{
-    FanOutAnswer, Held, LeaseRequest, MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS, MAX_QUARANTINED, RawFanOut, RawLeased,
-    RawSettle, Step,
+use super::deliveries::{
+    Delivery, enqueue, finish_delivery, oldest_event, pending_count, read_delivery, update_delivery,
 };
+use super::tables::{ATTEMPTS, CAPPED, EVENTS, LEASED, META, QUARANTINE, QUEUE};
+use super::{Embedded, read_number, sealed, set_number, store_error};
 use crate::error::{Result, StoreErrorKind};
+use crate::ops::{
+    DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS, MAX_QUARANTINED,
+    MAX_STORED_ATTEMPTS, RawFanOut, RawLeasedDelivery, RawSettlement,
+};
 
 impl Embedded {
-    pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutAnswer> {
+    pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutOutcome> {
         let now = self.now();
         self.perform(move |transaction| fan_out(transaction, &step, now)).await
     }
 
-    pub(crate) async fn lease_deliveries(&self, request: LeaseRequest) -> Result<Vec<RawLeased>> {
+    pub(crate) async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<RawLeasedDelivery>> {
         let now = self.now();
-        self.perform(move |transaction| lease(transaction, &request, now)).await
+        self.perform(move |transaction| lease_due(transaction, &request, now)).await
     }
 
     pub(crate) async fn extend_lease(
@@ -33,50 +35,54 @@ impl Embedded {
         event: EventId,
         token: LeaseToken,
         lease: Duration,
-    ) -> Result<Held> {
+    ) -> Result<LeaseStatus> {
         let now = self.now();
         self.perform(move |transaction| {
             let (webhook, event) = (webhook.as_str(), event.as_str());
-            let Some(held) = held(transaction, webhook, event, &token, now)? else { return Ok(Held::No) };
+            let Some(held) = held_delivery(transaction, webhook, event, &token, now)? else {
+                return Ok(LeaseStatus::Lost);
+            };
             let end = now.plus(lease).as_ms();
-            move_to(
+            update_delivery(
                 transaction,
                 webhook,
                 event,
                 &held,
                 Delivery { lease_end_ms: end, available_ms: end, ..held.clone() },
             )?;
-            Ok(Held::Yes)
+            Ok(LeaseStatus::Held)
         })
         .await
     }
 
-    pub(crate) async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
         let now = self.now();
-        self.perform(move |transaction| settlements.iter().map(|one| settle(transaction, one, now)).collect()).await
+        self.perform(move |transaction| settlements.iter().map(|one| settle_one(transaction, one, now)).collect()).await
     }
 }
 
-fn settle(transaction: &WriteTransaction, settle: &RawSettle, now: Timestamp) -> Result<Held> {
-    let (webhook, event) = (settle.webhook.as_str(), settle.event.as_str());
-    let Some(held) = held(transaction, webhook, event, &settle.token, now)? else { return Ok(Held::No) };
-    if let Some(attempt) = &settle.attempt {
-        remember_attempt(transaction, webhook, attempt)?;
+fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: Timestamp) -> Result<LeaseStatus> {
+    let (webhook, event) = (settlement.webhook.as_str(), settlement.event.as_str());
+    let Some(held) = held_delivery(transaction, webhook, event, &settlement.token, now)? else {
+        return Ok(LeaseStatus::Lost);
+    };
+    if let Some(attempt) = &settlement.attempt {
+        record_attempt(transaction, webhook, attempt)?;
     }
-    transaction.open_table(CAPPED).map_err(failure)?.remove(webhook).map_err(failure)?;
-    step(transaction, webhook, event, &held, &settle.step, now)?;
-    Ok(Held::Yes)
+    transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
+    apply_step(transaction, webhook, event, &held, &settlement.disposition, now)?;
+    Ok(LeaseStatus::Held)
 }
 
-fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> Result<FanOutAnswer> {
+fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> Result<FanOutOutcome> {
     {
-        let mut meta = transaction.open_table(META).map_err(failure)?;
-        if number(&meta, "fan_out")? != step.expected.as_u64() {
-            return Ok(FanOutAnswer::Lost);
+        let mut meta = transaction.open_table(META).map_err(store_error)?;
+        if read_number(&meta, "fan_out")? != step.expected_cursor.as_u64() {
+            return Ok(FanOutOutcome::Conflict);
         }
-        let fanned = number(&meta, "fanned")?;
-        set_number(&mut meta, "fan_out", step.new.as_u64())?;
-        set_number(&mut meta, "fanned", fanned + step.entries)?;
+        let fanned_out = read_number(&meta, "fanned")?;
+        set_number(&mut meta, "fan_out", step.new_cursor.as_u64())?;
+        set_number(&mut meta, "fanned", fanned_out + step.entry_count)?;
     }
     let mut overflowed = 0;
     for event in &step.events {
@@ -84,122 +90,128 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
             sealed::erase(transaction, event.event.as_str())?;
             continue;
         }
-        let mut events = transaction.open_table(EVENTS).map_err(failure)?;
-        events.insert(event.event.as_str(), (event.webhooks.len() as u64, event.body.as_slice())).map_err(failure)?;
+        let mut events = transaction.open_table(EVENTS).map_err(store_error)?;
+        events
+            .insert(event.event.as_str(), (event.webhooks.len() as u64, event.body.as_slice()))
+            .map_err(store_error)?;
         drop(events);
         for webhook in &event.webhooks {
             enqueue(transaction, webhook.as_str(), event.event.as_str(), now)?;
-            overflowed += overflow(transaction, webhook.as_str(), step, now)?;
+            overflowed += trim_overflow(transaction, webhook.as_str(), step, now)?;
         }
     }
-    quarantine(transaction, step)?;
-    Ok(FanOutAnswer::Moved { overflowed })
+    write_quarantine(transaction, step)?;
+    Ok(FanOutOutcome::Applied { overflowed })
 }
 
 /// Moves the oldest deliveries of a queue that is too long into the dead letters.
-fn overflow(transaction: &WriteTransaction, webhook: &str, step: &RawFanOut, now: Timestamp) -> Result<u64> {
+fn trim_overflow(transaction: &WriteTransaction, webhook: &str, step: &RawFanOut, now: Timestamp) -> Result<u64> {
     let mut overflowed = 0;
-    while pending(transaction, webhook)? > step.max_pending {
-        let Some(event) = oldest(transaction, webhook)? else { break };
-        let Some(delivery) = delivery(transaction, webhook, &event)? else { break };
+    while pending_count(transaction, webhook)? > step.max_pending {
+        let Some(event) = oldest_event(transaction, webhook)? else { break };
+        let Some(delivery) = read_delivery(transaction, webhook, &event)? else { break };
         let death = Death {
             attempts_made: delivery.attempts_made,
             reason: "the queue was full",
             at: now,
-            max_dead: step.max_dead,
+            max_dead: step.max_dead_letters,
         };
-        dead_letters::bury(transaction, webhook, &event, &death)?;
-        end(transaction, webhook, &event, &delivery)?;
+        dead_letters::move_to_dead_letters(transaction, webhook, &event, &death)?;
+        finish_delivery(transaction, webhook, &event, &delivery)?;
         overflowed += 1;
     }
     Ok(overflowed)
 }
 
-fn quarantine(transaction: &WriteTransaction, step: &RawFanOut) -> Result<()> {
-    let mut table = transaction.open_table(QUARANTINE).map_err(failure)?;
+fn write_quarantine(transaction: &WriteTransaction, step: &RawFanOut) -> Result<()> {
+    let mut table = transaction.open_table(QUARANTINE).map_err(store_error)?;
     for (version, bytes, reason) in &step.quarantined {
-        table.insert(version.as_u64(), (bytes.as_slice(), reason.as_str())).map_err(failure)?;
-        if table.len().map_err(failure)? > MAX_QUARANTINED {
-            table.pop_first().map_err(failure)?;
+        table.insert(version.as_u64(), (bytes.as_slice(), reason.as_str())).map_err(store_error)?;
+        if table.len().map_err(store_error)? > MAX_QUARANTINED {
+            table.pop_first().map_err(store_error)?;
         }
     }
     Ok(())
 }
 
-fn lease(transaction: &WriteTransaction, request: &LeaseRequest, now: Timestamp) -> Result<Vec<RawLeased>> {
+fn lease_due(
+    transaction: &WriteTransaction,
+    request: &DeliveryLeaseRequest,
+    now: Timestamp,
+) -> Result<Vec<RawLeasedDelivery>> {
     let webhook = request.webhook.as_str();
-    let lease_end_ms = now.plus(request.lease).as_ms();
-    let in_flight = leased_until(transaction, webhook, now)?;
+    let lease_end_ms = now.plus(request.lease_duration).as_ms();
+    let in_flight = active_lease_ends(transaction, webhook, now)?;
     let free = u64::from(request.in_flight_cap).saturating_sub(in_flight.len() as u64);
-    let wanted = free.min(u64::from(request.max));
+    let max = free.min(u64::from(request.max_deliveries));
     let mut leased = Vec::new();
-    for event in due(transaction, webhook, now, wanted)? {
-        let Some(before) = delivery(transaction, webhook, &event)? else { continue };
+    for event in due_events(transaction, webhook, now, max)? {
+        let Some(before) = read_delivery(transaction, webhook, &event)? else { continue };
         let token = request.token.as_str().to_owned();
         let after = Delivery { token, lease_end_ms, available_ms: lease_end_ms, ..before.clone() };
-        move_to(transaction, webhook, &event, &before, after)?;
+        update_delivery(transaction, webhook, &event, &before, after)?;
         leased.extend(read_leased(transaction, &event, &before)?);
     }
     if free == leased.len() as u64 {
         let earliest = in_flight.first().copied().unwrap_or(lease_end_ms).min(lease_end_ms);
-        transaction.open_table(CAPPED).map_err(failure)?.insert(webhook, earliest).map_err(failure)?;
+        transaction.open_table(CAPPED).map_err(store_error)?.insert(webhook, earliest).map_err(store_error)?;
     }
     Ok(leased)
 }
 
 /// The ends of this webhook's leases that hold now, earliest first.
-fn leased_until(transaction: &WriteTransaction, webhook: &str, now: Timestamp) -> Result<Vec<u64>> {
-    let mut table = transaction.open_table(LEASED).map_err(failure)?;
-    table.retain_in((webhook, 0, "")..(webhook, now.as_ms() + 1, ""), |_, ()| false).map_err(failure)?;
+fn active_lease_ends(transaction: &WriteTransaction, webhook: &str, now: Timestamp) -> Result<Vec<u64>> {
+    let mut table = transaction.open_table(LEASED).map_err(store_error)?;
+    table.retain_in((webhook, 0, "")..(webhook, now.as_ms() + 1, ""), |_, ()| false).map_err(store_error)?;
     table
         .range((webhook, 0, "")..(webhook, u64::MAX, ""))
-        .map_err(failure)?
-        .map(|entry| entry.map(|(key, _)| key.value().1).map_err(failure))
+        .map_err(store_error)?
+        .map(|entry| entry.map(|(key, _)| key.value().1).map_err(store_error))
         .collect()
 }
 
-fn due(transaction: &WriteTransaction, webhook: &str, now: Timestamp, wanted: u64) -> Result<Vec<String>> {
-    let queue = transaction.open_table(QUEUE).map_err(failure)?;
-    let available = queue.range((webhook, 0, "")..(webhook, now.as_ms() + 1, "")).map_err(failure)?;
+fn due_events(transaction: &WriteTransaction, webhook: &str, now: Timestamp, max: u64) -> Result<Vec<String>> {
+    let queue = transaction.open_table(QUEUE).map_err(store_error)?;
+    let available = queue.range((webhook, 0, "")..(webhook, now.as_ms() + 1, "")).map_err(store_error)?;
     available
-        .take(usize::try_from(wanted).unwrap_or(usize::MAX))
-        .map(|entry| entry.map(|(key, _)| key.value().2.to_owned()).map_err(failure))
+        .take(usize::try_from(max).unwrap_or(usize::MAX))
+        .map(|entry| entry.map(|(key, _)| key.value().2.to_owned()).map_err(store_error))
         .collect()
 }
 
-fn read_leased(transaction: &WriteTransaction, event: &str, before: &Delivery) -> Result<Option<RawLeased>> {
-    let events = transaction.open_table(EVENTS).map_err(failure)?;
-    let Some(stored) = events.get(event).map_err(failure)? else { return Ok(None) };
-    Ok(Some(RawLeased {
+fn read_leased(transaction: &WriteTransaction, event: &str, delivery: &Delivery) -> Result<Option<RawLeasedDelivery>> {
+    let events = transaction.open_table(EVENTS).map_err(store_error)?;
+    let Some(stored) = events.get(event).map_err(store_error)? else { return Ok(None) };
+    Ok(Some(RawLeasedDelivery {
         event: EventId::parse(event).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
         body: stored.value().1.to_vec(),
         sealed: sealed::get(transaction, event)?,
-        attempts_made: before.attempts_made,
-        created_at: Timestamp::from_ms(before.created_ms),
+        attempts_made: delivery.attempts_made,
+        created_at: Timestamp::from_ms(delivery.created_ms),
     }))
 }
 
 /// The delivery, if this token holds its lease now.
-fn held(
+fn held_delivery(
     transaction: &WriteTransaction,
     webhook: &str,
     event: &str,
     token: &LeaseToken,
     now: Timestamp,
 ) -> Result<Option<Delivery>> {
-    let delivery = delivery(transaction, webhook, event)?;
+    let delivery = read_delivery(transaction, webhook, event)?;
     Ok(delivery.filter(|delivery| delivery.token == token.as_str() && now.as_ms() < delivery.lease_end_ms))
 }
 
-fn step(
+fn apply_step(
     transaction: &WriteTransaction,
     webhook: &str,
     event: &str,
     held: &Delivery,
-    step: &Step,
+    step: &Disposition,
     now: Timestamp,
 ) -> Result<()> {
-    let back = |attempts_made: u32, wait: &Duration| Delivery {
+    let released = |attempts_made: u32, wait: &Duration| Delivery {
         attempts_made,
         token: String::new(),
         lease_end_ms: 0,
@@ -207,26 +219,30 @@ fn step(
         ..held.clone()
     };
     match step {
-        Step::Done | Step::Dropped => end(transaction, webhook, event, held),
-        Step::Retry(wait) => move_to(transaction, webhook, event, held, back(held.attempts_made + 1, wait)),
-        Step::Wait(wait) => move_to(transaction, webhook, event, held, back(held.attempts_made, wait)),
-        Step::Dead(reason) => {
+        Disposition::Delivered | Disposition::Dropped => finish_delivery(transaction, webhook, event, held),
+        Disposition::Retry(wait) => {
+            update_delivery(transaction, webhook, event, held, released(held.attempts_made + 1, wait))
+        }
+        Disposition::Defer(wait) => {
+            update_delivery(transaction, webhook, event, held, released(held.attempts_made, wait))
+        }
+        Disposition::DeadLetter(reason) => {
             let death = Death { attempts_made: held.attempts_made + 1, reason, at: now, max_dead: MAX_DEAD_LETTERS };
-            dead_letters::bury(transaction, webhook, event, &death)?;
-            end(transaction, webhook, event, held)
+            dead_letters::move_to_dead_letters(transaction, webhook, event, &death)?;
+            finish_delivery(transaction, webhook, event, held)
         }
     }
 }
 
-fn remember_attempt(transaction: &WriteTransaction, webhook: &str, attempt: &[u8]) -> Result<()> {
-    let mut table = transaction.open_table(ATTEMPTS).map_err(failure)?;
+fn record_attempt(transaction: &WriteTransaction, webhook: &str, attempt: &[u8]) -> Result<()> {
+    let mut table = transaction.open_table(ATTEMPTS).map_err(store_error)?;
     let newest = {
-        let mut range = table.range((webhook, 0)..=(webhook, u64::MAX)).map_err(failure)?;
-        range.next_back().transpose().map_err(failure)?.map_or(0, |(key, _)| key.value().1)
+        let mut range = table.range((webhook, 0)..=(webhook, u64::MAX)).map_err(store_error)?;
+        range.next_back().transpose().map_err(store_error)?.map_or(0, |(key, _)| key.value().1)
     };
-    table.insert((webhook, newest + 1), attempt).map_err(failure)?;
-    if let Some(too_old) = (newest + 1).checked_sub(MAX_ATTEMPTS_KEPT) {
-        table.remove((webhook, too_old)).map_err(failure)?;
+    table.insert((webhook, newest + 1), attempt).map_err(store_error)?;
+    if let Some(expired) = (newest + 1).checked_sub(MAX_STORED_ATTEMPTS) {
+        table.remove((webhook, expired)).map_err(store_error)?;
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use super::tables::{ATTEMPTS, CAPPED, DEAD, DEAD_BY_TIME, DELIVERIES, LEASED, META, QUARANTINE, QUEUE};
-use super::{Embedded, failure, number};
-use crate::act::{DueWebhooks, QueueNumbers, RawDeadLetter};
+use super::tables::{ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, LEASED, META, QUARANTINE, QUEUE};
+use super::{Embedded, read_number, store_error};
 use crate::error::{Result, StoreErrorKind};
+use crate::ops::{DueWebhooks, QueueStats, RawDeadLetter};
 
 impl Embedded {
     pub(crate) async fn fan_out_cursor(&self) -> Result<Version> {
@@ -18,7 +18,7 @@ impl Embedded {
 
     pub(crate) async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
         let now = self.now();
-        let mut available = available(&self.read()?)?;
+        let mut available = available_from(&self.read()?)?;
         available.sort_unstable();
         let next_ms = available.iter().map(|(ms, _)| *ms).find(|ms| *ms > now.as_ms());
         let due = available.into_iter().filter(|(ms, _)| *ms <= now.as_ms());
@@ -31,22 +31,23 @@ impl Embedded {
 
     pub(crate) async fn attempts(&self, webhook: WebhookId, limit: u32) -> Result<Vec<Vec<u8>>> {
         let transaction = self.read()?;
-        let table = transaction.open_table(ATTEMPTS).map_err(failure)?;
-        let range = table.range((webhook.as_str(), 0)..=(webhook.as_str(), u64::MAX)).map_err(failure)?;
+        let table = transaction.open_table(ATTEMPTS).map_err(store_error)?;
+        let range = table.range((webhook.as_str(), 0)..=(webhook.as_str(), u64::MAX)).map_err(store_error)?;
         let newest_first = range.rev().take(limit as usize);
-        newest_first.map(|entry| entry.map(|(_, attempt)| attempt.value().to_vec()).map_err(failure)).collect()
+        newest_first.map(|entry| entry.map(|(_, attempt)| attempt.value().to_vec()).map_err(store_error)).collect()
     }
 
     pub(crate) async fn dead_letters(&self, webhook: WebhookId, limit: u32) -> Result<Vec<RawDeadLetter>> {
         let transaction = self.read()?;
-        let by_time = transaction.open_table(DEAD_BY_TIME).map_err(failure)?;
-        let dead = transaction.open_table(DEAD).map_err(failure)?;
+        let by_time = transaction.open_table(DEAD_BY_TIME).map_err(store_error)?;
+        let dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
         let webhook = webhook.as_str();
         let mut letters = Vec::new();
-        for entry in by_time.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(failure)?.take(limit as usize) {
-            let (key, _) = entry.map_err(failure)?;
+        for entry in by_time.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.take(limit as usize)
+        {
+            let (key, _) = entry.map_err(store_error)?;
             let event = key.value().2;
-            let Some(letter) = dead.get((webhook, event)).map_err(failure)? else { continue };
+            let Some(letter) = dead.get((webhook, event)).map_err(store_error)? else { continue };
             let (died_ms, attempts_made, reason, body, sealed) = letter.value();
             letters.push(RawDeadLetter {
                 event: EventId::parse(event).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
@@ -62,57 +63,57 @@ impl Embedded {
 
     pub(crate) async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
         let transaction = self.read()?;
-        let table = transaction.open_table(QUARANTINE).map_err(failure)?;
-        let entries = table.range(0..).map_err(failure)?.take(limit as usize);
+        let table = transaction.open_table(QUARANTINE).map_err(store_error)?;
+        let entries = table.range(0..).map_err(store_error)?.take(limit as usize);
         entries
             .map(|entry| {
-                let (version, stored) = entry.map_err(failure)?;
+                let (version, stored) = entry.map_err(store_error)?;
                 let (bytes, reason) = stored.value();
                 Ok((Version::from_u64(version.value()), bytes.to_vec(), reason.to_owned()))
             })
             .collect()
     }
 
-    pub(crate) async fn queue_numbers(&self) -> Result<QueueNumbers> {
+    pub(crate) async fn queue_stats(&self) -> Result<QueueStats> {
         let now = self.now();
         let transaction = self.read()?;
-        let meta = transaction.open_table(META).map_err(failure)?;
-        let deliveries = transaction.open_table(DELIVERIES).map_err(failure)?.len().map_err(failure)?;
-        let leased = leased(&transaction, now)?;
-        let oldest_ms = available(&transaction)?.into_iter().map(|(ms, _)| ms).min();
-        Ok(QueueNumbers {
+        let meta = transaction.open_table(META).map_err(store_error)?;
+        let deliveries = transaction.open_table(DELIVERIES).map_err(store_error)?.len().map_err(store_error)?;
+        let leased = count_leased(&transaction, now)?;
+        let oldest_ms = available_from(&transaction)?.into_iter().map(|(ms, _)| ms).min();
+        Ok(QueueStats {
             pending: deliveries.saturating_sub(leased),
             leased,
-            dead: transaction.open_table(DEAD).map_err(failure)?.len().map_err(failure)?,
-            quarantined: transaction.open_table(QUARANTINE).map_err(failure)?.len().map_err(failure)?,
-            oldest_due: oldest_ms.map_or(Duration::ZERO, |ms| now.since(Timestamp::from_ms(ms))),
-            dead_dropped: number(&meta, "dead_dropped")?,
-            not_fanned_out: number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?),
+            dead_letters: transaction.open_table(DEAD_LETTERS).map_err(store_error)?.len().map_err(store_error)?,
+            quarantined: transaction.open_table(QUARANTINE).map_err(store_error)?.len().map_err(store_error)?,
+            max_overdue: oldest_ms.map_or(Duration::ZERO, |ms| now.since(Timestamp::from_ms(ms))),
+            dead_letters_dropped: read_number(&meta, "dead_dropped")?,
+            fan_out_backlog: read_number(&meta, "entries")?.saturating_sub(read_number(&meta, "fanned")?),
         })
     }
 }
 
 /// From when each webhook has something to lease: its first delivery, or the end of its cap.
-fn available(transaction: &ReadTransaction) -> Result<Vec<(u64, String)>> {
-    let queue = transaction.open_table(QUEUE).map_err(failure)?;
-    let capped = transaction.open_table(CAPPED).map_err(failure)?;
+fn available_from(transaction: &ReadTransaction) -> Result<Vec<(u64, String)>> {
+    let queue = transaction.open_table(QUEUE).map_err(store_error)?;
+    let capped = transaction.open_table(CAPPED).map_err(store_error)?;
     let mut available = Vec::new();
     let mut after = String::new();
     loop {
-        let first = queue.range((after.as_str(), u64::MAX, "")..).map_err(failure)?.next();
-        let Some((key, _)) = first.transpose().map_err(failure)? else { return Ok(available) };
+        let first = queue.range((after.as_str(), u64::MAX, "")..).map_err(store_error)?.next();
+        let Some((key, _)) = first.transpose().map_err(store_error)? else { return Ok(available) };
         let (webhook, ms, _) = key.value();
-        let cap_ends = capped.get(webhook).map_err(failure)?.map_or(0, |ms| ms.value());
-        available.push((ms.max(cap_ends), webhook.to_owned()));
+        let capped_until = capped.get(webhook).map_err(store_error)?.map_or(0, |ms| ms.value());
+        available.push((ms.max(capped_until), webhook.to_owned()));
         webhook.clone_into(&mut after);
     }
 }
 
-fn leased(transaction: &ReadTransaction, now: Timestamp) -> Result<u64> {
-    let table = transaction.open_table(LEASED).map_err(failure)?;
+fn count_leased(transaction: &ReadTransaction, now: Timestamp) -> Result<u64> {
+    let table = transaction.open_table(LEASED).map_err(store_error)?;
     let mut count = 0;
-    for entry in table.iter().map_err(failure)? {
-        let (key, _) = entry.map_err(failure)?;
+    for entry in table.iter().map_err(store_error)? {
+        let (key, _) = entry.map_err(store_error)?;
         count += u64::from(now.as_ms() < key.value().1);
     }
     Ok(count)

@@ -7,45 +7,47 @@ use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, REMOVED};
-use super::{Embedded, counts, entries, failure, number, read_aside, receipts, sealed, set_number};
-use crate::act::{CommitAnswer, IndexName, Loosens, Order, RawCommit, RawRecord, RecordName, Urgency};
-use crate::change::MOMENT_DIGITS;
+use super::{
+    Embedded, account_counts, entries, read_blocking, read_number, sealed, set_number, store_error, stored_responses,
+};
+use crate::change::TIMESTAMP_DIGITS;
 use crate::error::Result;
 use crate::format::LaterFormat;
-use crate::packed::{pack, unpack};
+use crate::ops::{CommitOutcome, DisablesChecksum, IndexName, RawCommit, RawRecord, RecordName, SortOrder, Urgency};
+use crate::record_format::{decode_record, encode_record};
 
 impl Embedded {
-    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<Written> {
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<CommitResult> {
         let (now, max_entries) = (self.now(), self.inner.max_entries);
         if commit.urgency == Urgency::Ordinary {
-            self.inner.room.for_ordinary()?;
+            self.inner.disk_space.check_for_ordinary()?;
         }
-        let answer = self
-            .perform(move |transaction| match check(transaction, &commit, max_entries)? {
-                Checked::Ended(answer) => Ok(answer),
-                Checked::MayBeWritten(added) => apply(transaction, &commit, &added, now).map(Ok),
+        let outcome = self
+            .perform(move |transaction| match check_commit(transaction, &commit, max_entries)? {
+                CommitCheck::Finished(answer) => Ok(answer),
+                CommitCheck::Proceed(added) => apply_commit(transaction, &commit, &added, now).map(Ok),
             })
             .await?;
-        if let Ok(CommitAnswer::Committed(version)) = answer {
-            self.announce(version);
+        if let Ok(CommitOutcome::Committed(version)) = outcome {
+            self.publish_position(version);
         }
-        Ok(answer)
+        Ok(outcome)
     }
 
     pub(crate) async fn records(&self, names: Vec<RecordName>) -> Result<Vec<Option<RawRecord>>> {
         let transaction = self.read()?;
-        names.iter().map(|name| record(&transaction, &name.0)).collect()
+        names.iter().map(|name| read_record(&transaction, &name.0)).collect()
     }
 
     pub(crate) async fn list(
         &self,
         index: IndexName,
-        order: Order,
+        order: SortOrder,
         after: String,
         limit: u32,
     ) -> Result<Vec<(String, RawRecord)>> {
         let store = self.clone();
-        read_aside(move || list(&store.read()?, &index, order, &after, limit)).await
+        read_blocking(move || read_list(&store.read()?, &index, order, &after, limit)).await
     }
 }
 
@@ -53,160 +55,160 @@ impl Embedded {
 const LAST_MEMBER: &str = "~";
 
 /// How a commit ended.
-type Written = std::result::Result<CommitAnswer, LaterFormat>;
+type CommitResult = std::result::Result<CommitOutcome, LaterFormat>;
 
 /// What a check of a commit says.
-enum Checked {
+enum CommitCheck {
     /// It was made before, or must be refused.
-    Ended(Written),
+    Finished(CommitResult),
     /// It may be written, and adds this to the counts.
-    MayBeWritten(counts::Added),
+    Proceed(account_counts::CountDelta),
 }
 
-fn check(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<Checked> {
-    let ended = |answer| Ok(Checked::Ended(Ok(answer)));
-    let records = transaction.open_table(RECORDS).map_err(failure)?;
-    let (mut is_stale, mut before) = (false, Vec::with_capacity(commit.writes.len()));
-    for (place, write) in commit.writes.iter().enumerate() {
-        let stored = records.get(write.name.0.as_str()).map_err(failure)?;
-        let stored = stored.map(|bytes| unpack(bytes.value(), None)).transpose()?;
-        if place == 0
+fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<CommitCheck> {
+    let finished = |answer| Ok(CommitCheck::Finished(Ok(answer)));
+    let records = transaction.open_table(RECORDS).map_err(store_error)?;
+    let (mut is_stale, mut current_records) = (false, Vec::with_capacity(commit.writes.len()));
+    for (position, write) in commit.writes.iter().enumerate() {
+        let stored = records.get(write.name.0.as_str()).map_err(store_error)?;
+        let stored = stored.map(|bytes| decode_record(bytes.value(), None)).transpose()?;
+        if position == 0
             && stored.is_none()
-            && let Some(version) = removed_by(transaction, &write.name, &commit.event)?
+            && let Some(version) = removal_version(transaction, &write.name, &commit.event)?
         {
-            return ended(CommitAnswer::Repeated(version));
+            return finished(CommitOutcome::AlreadyCommitted(version));
         }
-        if place == 0
-            && let Some(before) = stored.as_ref().filter(|stored| stored.event == commit.event)
+        if position == 0
+            && let Some(current) = stored.as_ref().filter(|stored| stored.event == commit.event)
         {
-            return ended(CommitAnswer::Repeated(before.version));
+            return finished(CommitOutcome::AlreadyCommitted(current.version));
         }
-        is_stale |= stored.as_ref().map(|stored| stored.version) != write.expect;
-        before.push(stored.map(|stored| (stored.event, stored.image)));
+        is_stale |= stored.as_ref().map(|stored| stored.version) != write.expected_version;
+        current_records.push(stored.map(|stored| (stored.event, stored.image)));
     }
-    let meta = transaction.open_table(META).map_err(failure)?;
-    let format = u32::try_from(number(&meta, "format")?).unwrap_or(u32::MAX);
+    let meta = transaction.open_table(META).map_err(store_error)?;
+    let format = u32::try_from(read_number(&meta, "format")?).unwrap_or(u32::MAX);
     if commit.format.is_some_and(|of_records| of_records.number() < format) {
-        return Ok(Checked::Ended(Err(LaterFormat(format))));
+        return Ok(CommitCheck::Finished(Err(LaterFormat(format))));
     }
     if is_stale {
-        return ended(CommitAnswer::Stale);
+        return finished(CommitOutcome::VersionConflict);
     }
-    let digests = transaction.open_table(DIGESTS).map_err(failure)?;
+    let digests = transaction.open_table(DIGESTS).map_err(store_error)?;
     for (digest, name) in &commit.digests_set {
-        let taken = digests.get(digest.as_bytes()).map_err(failure)?;
-        if taken.is_some_and(|owner| owner.value() != name.0) {
-            return ended(CommitAnswer::DigestTaken);
+        let existing = digests.get(digest.as_bytes()).map_err(store_error)?;
+        if existing.is_some_and(|owner| owner.value() != name.0) {
+            return finished(CommitOutcome::DigestTaken);
         }
     }
-    let waiting = number(&meta, "entries")?.saturating_sub(number(&meta, "fanned")?);
+    let undelivered = read_number(&meta, "entries")?.saturating_sub(read_number(&meta, "fanned")?);
     drop(meta);
-    let added = counts::added(transaction, commit, &before)?;
-    if let Some(refusal) = counts::refusal(transaction, commit, &added)? {
-        return ended(refusal);
+    let delta = account_counts::count_delta(transaction, commit, &current_records)?;
+    if let Some(outcome) = account_counts::check_bounds(transaction, commit, &delta)? {
+        return finished(outcome);
     }
-    if commit.urgency == Urgency::Ordinary && waiting >= max_entries {
-        return ended(CommitAnswer::StreamFull);
+    if commit.urgency == Urgency::Ordinary && undelivered >= max_entries {
+        return finished(CommitOutcome::StreamFull);
     }
-    Ok(Checked::MayBeWritten(added))
+    Ok(CommitCheck::Proceed(delta))
 }
 
 /// Where a record was removed by this event, as long as that is known.
-fn removed_by(transaction: &WriteTransaction, name: &RecordName, event: &EventId) -> Result<Option<Version>> {
-    let removed = transaction.open_table(REMOVED).map_err(failure)?;
-    let Some(removal) = removed.get(name.0.as_str()).map_err(failure)? else { return Ok(None) };
-    let (by, version) = removal.value();
-    Ok((by == event.as_str()).then(|| Version::from_u64(version)))
+fn removal_version(transaction: &WriteTransaction, name: &RecordName, event: &EventId) -> Result<Option<Version>> {
+    let removed = transaction.open_table(REMOVED).map_err(store_error)?;
+    let Some(removal) = removed.get(name.0.as_str()).map_err(store_error)? else { return Ok(None) };
+    let (removing_event, version) = removal.value();
+    Ok((removing_event == event.as_str()).then(|| Version::from_u64(version)))
 }
 
-fn apply(
+fn apply_commit(
     transaction: &WriteTransaction,
     commit: &RawCommit,
-    added: &counts::Added,
+    delta: &account_counts::CountDelta,
     now: Timestamp,
-) -> Result<CommitAnswer> {
-    let version = entries::append(transaction, &commit.event, &commit.told, now)?;
-    counts::apply(transaction, commit, added)?;
+) -> Result<CommitOutcome> {
+    let version = entries::append(transaction, &commit.event, &commit.payload, now)?;
+    account_counts::apply(transaction, commit, delta)?;
     write_records(transaction, commit, version)?;
-    let mut digests = transaction.open_table(DIGESTS).map_err(failure)?;
+    let mut digests = transaction.open_table(DIGESTS).map_err(store_error)?;
     for digest in &commit.digests_drop {
-        digests.remove(digest.as_bytes()).map_err(failure)?;
+        digests.remove(digest.as_bytes()).map_err(store_error)?;
     }
     for (digest, name) in &commit.digests_set {
-        digests.insert(digest.as_bytes(), name.0.as_str()).map_err(failure)?;
+        digests.insert(digest.as_bytes(), name.0.as_str()).map_err(store_error)?;
     }
-    let mut index = transaction.open_table(INDEX).map_err(failure)?;
+    let mut index = transaction.open_table(INDEX).map_err(store_error)?;
     for (name, member) in &commit.index_drop {
-        index.remove((name.0.as_str(), member.as_str())).map_err(failure)?;
+        index.remove((name.0.as_str(), member.as_str())).map_err(store_error)?;
     }
     for (name, member) in &commit.index_set {
-        index.insert((name.0.as_str(), member.as_str()), ()).map_err(failure)?;
+        index.insert((name.0.as_str(), member.as_str()), ()).map_err(store_error)?;
     }
     if let Some(secret) = &commit.sealed {
         sealed::put(transaction, commit.event.as_str(), now.as_ms(), secret)?;
     }
-    for receipt in &commit.receipts {
-        receipts::put(transaction, receipt, now)?;
+    for receipt in &commit.stored_responses {
+        stored_responses::store_response(transaction, receipt, now)?;
     }
-    if commit.loosens_checksum == Loosens::Yes {
-        set_number(&mut transaction.open_table(META).map_err(failure)?, "loose_checksum", 1)?;
+    if commit.disables_checksum == DisablesChecksum::Yes {
+        set_number(&mut transaction.open_table(META).map_err(store_error)?, "loose_checksum", 1)?;
     }
-    Ok(CommitAnswer::Committed(version))
+    Ok(CommitOutcome::Committed(version))
 }
 
 fn write_records(transaction: &WriteTransaction, commit: &RawCommit, version: Version) -> Result<()> {
-    let mut records = transaction.open_table(RECORDS).map_err(failure)?;
+    let mut records = transaction.open_table(RECORDS).map_err(store_error)?;
     for write in &commit.writes {
         let name = write.name.0.as_str();
         match &write.new {
-            Some(image) => records.insert(name, pack(version, &commit.event, image).as_slice()),
+            Some(image) => records.insert(name, encode_record(version, &commit.event, image).as_slice()),
             None => {
-                let mut removed = transaction.open_table(REMOVED).map_err(failure)?;
-                removed.insert(name, (commit.event.as_str(), version.as_u64())).map_err(failure)?;
-                transaction.open_table(FIRST_USE).map_err(failure)?.remove(name).map_err(failure)?;
+                let mut removed = transaction.open_table(REMOVED).map_err(store_error)?;
+                removed.insert(name, (commit.event.as_str(), version.as_u64())).map_err(store_error)?;
+                transaction.open_table(FIRST_USE).map_err(store_error)?.remove(name).map_err(store_error)?;
                 records.remove(name)
             }
         }
-        .map_err(failure)?;
+        .map_err(store_error)?;
     }
     Ok(())
 }
 
 /// Reads a record with its first use.
-pub(super) fn record(transaction: &ReadTransaction, name: &str) -> Result<Option<RawRecord>> {
-    let records = transaction.open_table(RECORDS).map_err(failure)?;
-    let Some(bytes) = records.get(name).map_err(failure)? else { return Ok(None) };
-    let first_use = transaction.open_table(FIRST_USE).map_err(failure)?;
-    let first_used_at = first_use.get(name).map_err(failure)?.map(|ms| Timestamp::from_ms(ms.value()));
-    unpack(bytes.value(), first_used_at).map(Some)
+pub(super) fn read_record(transaction: &ReadTransaction, name: &str) -> Result<Option<RawRecord>> {
+    let records = transaction.open_table(RECORDS).map_err(store_error)?;
+    let Some(bytes) = records.get(name).map_err(store_error)? else { return Ok(None) };
+    let first_use = transaction.open_table(FIRST_USE).map_err(store_error)?;
+    let first_used_at = first_use.get(name).map_err(store_error)?.map(|ms| Timestamp::from_ms(ms.value()));
+    decode_record(bytes.value(), first_used_at).map(Some)
 }
 
-fn list(
+fn read_list(
     transaction: &ReadTransaction,
     index: &IndexName,
-    order: Order,
+    order: SortOrder,
     after: &str,
     limit: u32,
 ) -> Result<Vec<(String, RawRecord)>> {
-    let table = transaction.open_table(INDEX).map_err(failure)?;
+    let table = transaction.open_table(INDEX).map_err(store_error)?;
     let name = index.0.as_str();
     let (from, to) = match order {
-        Order::NewestFirst if !after.is_empty() => ("", after),
-        Order::OldestFirst | Order::NewestFirst => (after, LAST_MEMBER),
+        SortOrder::NewestFirst if !after.is_empty() => ("", after),
+        SortOrder::OldestFirst | SortOrder::NewestFirst => (after, LAST_MEMBER),
     };
     let bounds = (Bound::Excluded((name, from)), Bound::Excluded((name, to)));
-    let mut range = table.range::<(&str, &str)>(bounds).map_err(failure)?;
+    let mut range = table.range::<(&str, &str)>(bounds).map_err(store_error)?;
     let mut listed = Vec::new();
     while listed.len() < limit as usize {
         let next = match order {
-            Order::OldestFirst => range.next(),
-            Order::NewestFirst => range.next_back(),
+            SortOrder::OldestFirst => range.next(),
+            SortOrder::NewestFirst => range.next_back(),
         };
         let Some(next) = next else { break };
-        let (key, _) = next.map_err(failure)?;
+        let (key, _) = next.map_err(store_error)?;
         let (_, member) = key.value();
-        let found = record(transaction, &member[MOMENT_DIGITS as usize..])?;
-        listed.extend(found.map(|record| (member.to_owned(), record)));
+        let read = read_record(transaction, &member[TIMESTAMP_DIGITS as usize..])?;
+        listed.extend(read.map(|record| (member.to_owned(), record)));
     }
     Ok(listed)
 }

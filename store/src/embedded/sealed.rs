@@ -2,7 +2,7 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::failure;
+use super::store_error;
 use super::tables::{SEALED, SEALED_AGES};
 use crate::error::Result;
 
@@ -11,23 +11,23 @@ pub(super) fn put(transaction: &WriteTransaction, event: &str, ms: u64, sealed: 
     if get(transaction, event)?.is_some() {
         return Ok(());
     }
-    transaction.open_table(SEALED).map_err(failure)?.insert(event, (ms, sealed)).map_err(failure)?;
-    transaction.open_table(SEALED_AGES).map_err(failure)?.insert((ms, event), ()).map_err(failure)?;
+    transaction.open_table(SEALED).map_err(store_error)?.insert(event, (ms, sealed)).map_err(store_error)?;
+    transaction.open_table(SEALED_AGES).map_err(store_error)?.insert((ms, event), ()).map_err(store_error)?;
     Ok(())
 }
 
 /// Reads an event's sealed secret.
 pub(super) fn get(transaction: &WriteTransaction, event: &str) -> Result<Option<Vec<u8>>> {
-    let table = transaction.open_table(SEALED).map_err(failure)?;
-    Ok(table.get(event).map_err(failure)?.map(|sealed| sealed.value().1.to_vec()))
+    let table = transaction.open_table(SEALED).map_err(store_error)?;
+    Ok(table.get(event).map_err(store_error)?.map(|sealed| sealed.value().1.to_vec()))
 }
 
 /// Erases an event's sealed secret.
 pub(super) fn erase(transaction: &WriteTransaction, event: &str) -> Result<()> {
-    let mut table = transaction.open_table(SEALED).map_err(failure)?;
-    let ms = table.remove(event).map_err(failure)?.map(|sealed| sealed.value().0);
+    let mut table = transaction.open_table(SEALED).map_err(store_error)?;
+    let ms = table.remove(event).map_err(store_error)?.map(|sealed| sealed.value().0);
     if let Some(ms) = ms {
-        transaction.open_table(SEALED_AGES).map_err(failure)?.remove((ms, event)).map_err(failure)?;
+        transaction.open_table(SEALED_AGES).map_err(store_error)?.remove((ms, event)).map_err(store_error)?;
     }
     Ok(())
 }

@@ -14,19 +14,19 @@ macro_rules! all {
             STREAM,
             SEALED,
             SEALED_AGES,
-            RECEIPTS,
-            RECEIPT_AGES,
+            STORED_RESPONSES,
+            STORED_RESPONSE_EXPIRY,
             EVENTS,
             DELIVERIES,
-            MADE,
-            MADE_AS,
+            DELIVERY_ORDER,
+            DELIVERY_SEQUENCE,
             REMOVED,
             QUEUE,
             LEASED,
-            PENDING,
+            PENDING_COUNTS,
             CAPPED,
             ATTEMPTS,
-            DEAD,
+            DEAD_LETTERS,
             DEAD_COUNTS,
             DEAD_BY_TIME,
             DEAD_AGES,
@@ -37,7 +37,7 @@ macro_rules! all {
             USAGE,
             LAST_USED,
             COUNTS,
-            COUNTING
+            COUNTING_PROGRESS
         )
     };
 }
@@ -62,24 +62,24 @@ pub(super) const SEALED: TableDefinition<'_, &str, (u64, &[u8])> = TableDefiniti
 /// (Moment, event) of every sealed secret, for trimming.
 pub(super) const SEALED_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("sealed_ages");
 /// Receipt → (moment until which it counts in ms, sealed answer).
-pub(super) const RECEIPTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("receipts");
+pub(super) const STORED_RESPONSES: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("receipts");
 /// (Moment until which it counts, receipt), for trimming.
-pub(super) const RECEIPT_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("receipt_ages");
+pub(super) const STORED_RESPONSE_EXPIRY: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("receipt_ages");
 /// Event id → (deliveries that have not ended, body).
 pub(super) const EVENTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("events");
 /// A delivery's state.
 type DeliveryState<'a> = (u32, &'a str, u64, u64, u64);
 /// A dead letter.
-type Letter<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
+type DeadLetterState<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
 
 /// (Webhook, event) → (attempts made, lease token or empty, lease end in ms, moment of creation in ms,
 /// moment from which it is available in ms).
 pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), DeliveryState<'static>> =
     TableDefinition::new("deliveries");
 /// (Webhook, number, event): deliveries in the order in which they were made.
-pub(super) const MADE: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("made");
+pub(super) const DELIVERY_ORDER: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("made");
 /// (Webhook, event) → number.
-pub(super) const MADE_AS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("made_as");
+pub(super) const DELIVERY_SEQUENCE: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("made_as");
 /// Name of a record that was removed lately → (event, position) of its removal.
 pub(super) const REMOVED: TableDefinition<'_, &str, (&str, u64)> = TableDefinition::new("removed");
 /// (Webhook, moment from which it is available, event). A leased delivery is available at the end of
@@ -88,13 +88,14 @@ pub(super) const QUEUE: TableDefinition<'_, (&str, u64, &str), ()> = TableDefini
 /// (Webhook, lease end, event).
 pub(super) const LEASED: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("leased");
 /// Webhook → its deliveries.
-pub(super) const PENDING: TableDefinition<'_, &str, u64> = TableDefinition::new("pending");
+pub(super) const PENDING_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("pending");
 /// Webhook → moment until which it is at its in-flight cap.
 pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("capped");
 /// (Webhook, number) → attempt as one line of JSON.
 pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
 /// (Webhook, event) → (moment of death in ms, attempts made, reason, body, sealed secret).
-pub(super) const DEAD: TableDefinition<'_, (&str, &str), Letter<'static>> = TableDefinition::new("dead");
+pub(super) const DEAD_LETTERS: TableDefinition<'_, (&str, &str), DeadLetterState<'static>> =
+    TableDefinition::new("dead");
 /// Webhook → its dead letters.
 pub(super) const DEAD_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("dead_counts");
 /// (Webhook, moment of death, event).
@@ -116,4 +117,4 @@ pub(super) const LAST_USED: TableDefinition<'_, &str, u64> = TableDefinition::ne
 /// (Account, kind) → how many it has, or bytes of its records.
 pub(super) const COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("counts");
 /// Index → member through which it was counted.
-pub(super) const COUNTING: TableDefinition<'_, &str, &str> = TableDefinition::new("counting");
+pub(super) const COUNTING_PROGRESS: TableDefinition<'_, &str, &str> = TableDefinition::new("counting");

@@ -7,13 +7,13 @@ use gatepost_runtime::{Task, catch_sync, fail_point, supervise_thread};
 use redb::{Database, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failure;
+use super::store_error;
 use crate::error::{Result, StoreErrorKind};
 
 /// Acts that may wait for the writer; beyond, callers wait.
-const MAX_WAITING: usize = 1024;
+const QUEUE_CAPACITY: usize = 1024;
 /// Acts of one transaction.
-const MAX_GROUP: usize = 256;
+const MAX_BATCH: usize = 256;
 
 /// An act that waits for its transaction.
 trait Job: Send {
@@ -21,34 +21,34 @@ trait Job: Send {
     fn perform(&mut self, transaction: &WriteTransaction) -> Result<()>;
 
     /// Tells the caller how its transaction ended.
-    fn end(self: Box<Self>, outcome: Result<()>);
+    fn complete(self: Box<Self>, outcome: Result<()>);
 }
 
-struct Act<T, F> {
-    act: F,
-    answer: Option<T>,
+struct PendingOp<T, F> {
+    op: F,
+    result: Option<T>,
     has_panicked: bool,
     caller: oneshot::Sender<Result<T>>,
 }
 
-impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T> + Send> Job for Act<T, F> {
+impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T> + Send> Job for PendingOp<T, F> {
     fn perform(&mut self, transaction: &WriteTransaction) -> Result<()> {
         if self.has_panicked {
-            return Err(panicked());
+            return Err(panicked_error());
         }
-        let act = &mut self.act;
-        let Ok(answer) = catch_sync(Task::StoreWrite, || act(transaction)) else {
+        let op = &mut self.op;
+        let Ok(result) = catch_sync(Task::StoreWrite, || op(transaction)) else {
             self.has_panicked = true;
-            return Err(panicked());
+            return Err(panicked_error());
         };
-        self.answer = Some(answer?);
+        self.result = Some(result?);
         Ok(())
     }
 
-    fn end(self: Box<Self>, outcome: Result<()>) {
-        let Act { answer, caller, .. } = *self;
+    fn complete(self: Box<Self>, outcome: Result<()>) {
+        let PendingOp { result, caller, .. } = *self;
         // The caller may have gone; what was written stays written.
-        drop(caller.send(outcome.and_then(|()| answer.ok_or_else(stopped))));
+        drop(caller.send(outcome.and_then(|()| result.ok_or_else(stopped_error))));
     }
 }
 
@@ -62,23 +62,25 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(database: Arc<Database>) -> Result<Self> {
-        let (jobs, mut waiting) = mpsc::channel(MAX_WAITING);
-        let mut group = Vec::with_capacity(MAX_GROUP);
-        let thread = supervise_thread(Task::StoreWriter, move || run(&database, &mut waiting, &mut group))
+        let (jobs, mut receiver) = mpsc::channel(QUEUE_CAPACITY);
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        let thread = supervise_thread(Task::StoreWriter, move || run(&database, &mut receiver, &mut batch))
             .map_err(|error| StoreErrorKind::Refused.with(error))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Performs an act. It is answered only when it is on disk. One that fails leaves nothing behind.
-    pub(super) async fn perform<T, F>(&self, act: F) -> Result<T>
+    pub(super) async fn perform<T, F>(&self, op: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&WriteTransaction) -> Result<T> + Send + 'static,
     {
-        let (caller, answer) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(Box::new(Act { act, answer: None, has_panicked: false, caller })).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let (caller, result) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or_else(stopped_error)?;
+        jobs.send(Box::new(PendingOp { op, result: None, has_panicked: false, caller }))
+            .await
+            .map_err(|_| stopped_error())?;
+        result.await.map_err(|_| stopped_error())?
     }
 }
 
@@ -92,38 +94,38 @@ impl Drop for Writer {
     }
 }
 
-fn stopped() -> crate::error::StoreError {
+fn stopped_error() -> crate::error::StoreError {
     StoreErrorKind::Unavailable.with("the writer has stopped")
 }
 
-fn panicked() -> crate::error::StoreError {
+fn panicked_error() -> crate::error::StoreError {
     StoreErrorKind::Unavailable.with("a write of the store panicked")
 }
 
-fn run(database: &Database, waiting: &mut mpsc::Receiver<Box<dyn Job>>, group: &mut Vec<Box<dyn Job>>) {
+fn run(database: &Database, receiver: &mut mpsc::Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>) {
     // What a run before has left, which has panicked.
-    group.drain(..).for_each(|job| job.end(Err(panicked())));
-    while waiting.blocking_recv_many(group, MAX_GROUP) > 0 {
+    batch.drain(..).for_each(|job| job.complete(Err(panicked_error())));
+    while receiver.blocking_recv_many(batch, MAX_BATCH) > 0 {
         fail_point(Task::StoreWriter);
-        if write(database, group).is_ok() {
-            group.drain(..).for_each(|job| job.end(Ok(())));
+        if write_batch(database, batch).is_ok() {
+            batch.drain(..).for_each(|job| job.complete(Ok(())));
             continue;
         }
         // One act that fails must not take the others with it: each gets a transaction of its own.
-        for mut job in group.drain(..) {
-            let outcome = write(database, std::slice::from_mut(&mut job));
-            job.end(outcome);
+        for mut job in batch.drain(..) {
+            let outcome = write_batch(database, std::slice::from_mut(&mut job));
+            job.complete(outcome);
         }
     }
 }
 
-fn write(database: &Database, group: &mut [Box<dyn Job>]) -> Result<()> {
-    let transaction = database.begin_write().map_err(failure)?;
-    let performed = group.iter_mut().try_for_each(|job| job.perform(&transaction));
-    match performed {
-        Ok(()) => transaction.commit().map_err(failure),
+fn write_batch(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    let transaction = database.begin_write().map_err(store_error)?;
+    let result = batch.iter_mut().try_for_each(|job| job.perform(&transaction));
+    match result {
+        Ok(()) => transaction.commit().map_err(store_error),
         Err(error) => {
-            transaction.abort().map_err(failure)?;
+            transaction.abort().map_err(store_error)?;
             Err(error)
         }
     }

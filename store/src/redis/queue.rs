@@ -4,41 +4,44 @@ use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 
-use crate::act::{DROPPED_A_CALL, FanOutAnswer, Held, LeaseRequest, RawFanOut, RawLeased, RawSettle, Step};
-use crate::act::{MAX_ATTEMPTS_KEPT, MAX_DEAD_LETTERS, MAX_QUARANTINED};
 use crate::error::{Result, StoreErrorKind};
-use crate::options::COMMIT_DEADLINE;
-use crate::packed::version_text;
+use crate::ops::{
+    DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, RawFanOut, RawLeasedDelivery,
+    RawSettlement,
+};
+use crate::ops::{MAX_DEAD_LETTERS, MAX_QUARANTINED, MAX_STORED_ATTEMPTS};
+use crate::options::COMMIT_TIMEOUT;
+use crate::record_format::format_version;
 
-use super::answer::Answer;
+use super::reply::Reply;
 use super::{Arguments, Redis, scripts};
 
 impl Redis {
-    pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutAnswer> {
-        let mut answer = self.act(&scripts::FAN_OUT, COMMIT_DEADLINE, fan_out_arguments(step)).await?;
-        match answer.word.as_str() {
-            "moved" => Ok(FanOutAnswer::Moved { overflowed: answer.next()? }),
-            "lost" => Ok(FanOutAnswer::Lost),
-            _ => answer.unknown(),
+    pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutOutcome> {
+        let mut reply = self.run_script(&scripts::FAN_OUT, COMMIT_TIMEOUT, fan_out_arguments(step)).await?;
+        match reply.status.as_str() {
+            "moved" => Ok(FanOutOutcome::Applied { overflowed: reply.next()? }),
+            "lost" => Ok(FanOutOutcome::Conflict),
+            _ => reply.unexpected_status(),
         }
     }
 
-    pub(crate) async fn lease_deliveries(&self, request: LeaseRequest) -> Result<Vec<RawLeased>> {
+    pub(crate) async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<RawLeasedDelivery>> {
         let arguments = Arguments::default()
             .text(request.webhook.as_str())
             .text(request.token.as_str())
-            .number(request.max)
+            .number(request.max_deliveries)
             .number(request.in_flight_cap)
-            .ms(request.lease);
-        let mut answer = self.act(&scripts::LEASE_DELIVERIES, COMMIT_DEADLINE, arguments).await?;
+            .ms(request.lease_duration);
+        let mut reply = self.run_script(&scripts::LEASE_DELIVERIES, COMMIT_TIMEOUT, arguments).await?;
         let mut leased = Vec::new();
-        while !answer.is_empty() {
-            leased.push(RawLeased {
-                event: event(&mut answer)?,
-                body: answer.next()?,
-                sealed: answer.next()?,
-                attempts_made: answer.next()?,
-                created_at: answer.moment()?,
+        while !reply.is_empty() {
+            leased.push(RawLeasedDelivery {
+                event: read_event_id(&mut reply)?,
+                body: reply.next()?,
+                sealed: reply.next()?,
+                attempts_made: reply.next()?,
+                created_at: reply.timestamp()?,
             });
         }
         Ok(leased)
@@ -50,54 +53,58 @@ impl Redis {
         event: EventId,
         token: LeaseToken,
         lease: Duration,
-    ) -> Result<Held> {
+    ) -> Result<LeaseStatus> {
         let arguments = Arguments::default().text(webhook.as_str()).text(event.as_str()).text(token.as_str()).ms(lease);
-        held(self.act(&scripts::EXTEND_LEASE, COMMIT_DEADLINE, arguments).await?)
+        parse_held(self.run_script(&scripts::EXTEND_LEASE, COMMIT_TIMEOUT, arguments).await?)
     }
 
-    pub(crate) async fn settle(&self, settlements: Vec<RawSettle>) -> Result<Vec<Held>> {
-        let limits = Arguments::default().number(MAX_ATTEMPTS_KEPT).number(MAX_DEAD_LETTERS);
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
+        let limits = Arguments::default().number(MAX_STORED_ATTEMPTS).number(MAX_DEAD_LETTERS);
         let arguments = limits.number(settlements.len() as u64);
         let arguments = settlements.into_iter().fold(arguments, settle_arguments);
-        let mut answer = self.act(&scripts::SETTLE, COMMIT_DEADLINE, arguments).await?;
-        let mut all = Vec::new();
-        while !answer.is_empty() {
-            let word: String = answer.next()?;
-            all.push(held_by(&word).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling answered {word}")))?);
+        let mut reply = self.run_script(&scripts::SETTLE, COMMIT_TIMEOUT, arguments).await?;
+        let mut outcomes = Vec::new();
+        while !reply.is_empty() {
+            let status: String = reply.next()?;
+            outcomes.push(
+                parse_held_status(&status)
+                    .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling answered {status}")))?,
+            );
         }
-        Ok(all)
+        Ok(outcomes)
     }
 
-    pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<Held> {
+    pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<LeaseStatus> {
         let arguments = Arguments::default().text(webhook.as_str()).text(event.as_str());
-        held(self.act(&scripts::RESEND, COMMIT_DEADLINE, arguments).await?)
+        parse_held(self.run_script(&scripts::RESEND, COMMIT_TIMEOUT, arguments).await?)
     }
 
     pub(crate) async fn drop_queue(&self, webhook: WebhookId) -> Result<u64> {
-        let arguments = Arguments::default().text(webhook.as_str()).number(DROPPED_A_CALL);
-        self.act(&scripts::DROP_QUEUE, COMMIT_DEADLINE, arguments).await?.next()
+        let arguments = Arguments::default().text(webhook.as_str()).number(DROP_QUEUE_BATCH);
+        self.run_script(&scripts::DROP_QUEUE, COMMIT_TIMEOUT, arguments).await?.next()
     }
 }
 
-fn settle_arguments(arguments: Arguments, settle: RawSettle) -> Arguments {
-    let arguments = arguments.text(settle.webhook.as_str()).text(settle.event.as_str()).text(settle.token.as_str());
-    let arguments = match &settle.step {
-        Step::Done => arguments.text("done").text(""),
-        Step::Dropped => arguments.text("dropped").text(""),
-        Step::Retry(wait) => arguments.text("retry").ms(*wait),
-        Step::Wait(wait) => arguments.text("wait").ms(*wait),
-        Step::Dead(reason) => arguments.text("dead").text(reason),
+fn settle_arguments(arguments: Arguments, settlement: RawSettlement) -> Arguments {
+    let arguments =
+        arguments.text(settlement.webhook.as_str()).text(settlement.event.as_str()).text(settlement.token.as_str());
+    let arguments = match &settlement.disposition {
+        Disposition::Delivered => arguments.text("done").text(""),
+        Disposition::Dropped => arguments.text("dropped").text(""),
+        Disposition::Retry(wait) => arguments.text("retry").ms(*wait),
+        Disposition::Defer(wait) => arguments.text("wait").ms(*wait),
+        Disposition::DeadLetter(reason) => arguments.text("dead").text(reason),
     };
-    arguments.bytes(settle.attempt.unwrap_or_default())
+    arguments.bytes(settlement.attempt.unwrap_or_default())
 }
 
 fn fan_out_arguments(step: RawFanOut) -> Arguments {
     let mut arguments = Arguments::default()
-        .bytes(version_text(step.expected))
-        .bytes(version_text(step.new))
-        .number(step.entries)
+        .bytes(format_version(step.expected_cursor))
+        .bytes(format_version(step.new_cursor))
+        .number(step.entry_count)
         .number(step.max_pending)
-        .number(step.max_dead)
+        .number(step.max_dead_letters)
         .number(MAX_QUARANTINED)
         .number(step.events.len() as u64);
     for event in step.events {
@@ -108,29 +115,29 @@ fn fan_out_arguments(step: RawFanOut) -> Arguments {
     }
     arguments = arguments.number(step.quarantined.len() as u64);
     for (version, bytes, reason) in step.quarantined {
-        let head = format!("{}\n{}\n", version_text(version), reason.replace('\n', " "));
+        let head = format!("{}\n{}\n", format_version(version), reason.replace('\n', " "));
         arguments = arguments.bytes([head.into_bytes(), bytes].concat());
     }
     arguments
 }
 
 /// The next value as an event id.
-pub(super) fn event(answer: &mut Answer) -> Result<EventId> {
-    let text: String = answer.next()?;
-    EventId::parse(&text).map_err(|error| StoreErrorKind::Corrupt.with(error))
+pub(super) fn read_event_id(reply: &mut Reply) -> Result<EventId> {
+    let event_id: String = reply.next()?;
+    EventId::parse(&event_id).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 
-fn held(answer: Answer) -> Result<Held> {
-    match held_by(&answer.word) {
+fn parse_held(reply: Reply) -> Result<LeaseStatus> {
+    match parse_held_status(&reply.status) {
         Some(held) => Ok(held),
-        None => answer.unknown(),
+        None => reply.unexpected_status(),
     }
 }
 
-fn held_by(word: &str) -> Option<Held> {
-    match word {
-        "yes" => Some(Held::Yes),
-        "no" => Some(Held::No),
+fn parse_held_status(status: &str) -> Option<LeaseStatus> {
+    match status {
+        "yes" => Some(LeaseStatus::Held),
+        "no" => Some(LeaseStatus::Lost),
         _ => None,
     }
 }

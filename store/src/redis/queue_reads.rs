@@ -5,13 +5,13 @@ use std::time::Duration;
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::act::{DueWebhooks, QueueNumbers, RawDeadLetter, TrimRule, Trimmed};
 use crate::error::{Result, StoreError, StoreErrorKind};
-use crate::options::COMMIT_DEADLINE;
-use crate::packed::parse_version;
+use crate::ops::{DueWebhooks, QueueStats, RawDeadLetter, RetentionPolicy, TrimStats};
+use crate::options::COMMIT_TIMEOUT;
+use crate::record_format::parse_version;
 
-use super::answer::Answer;
-use super::queue::event;
+use super::queue::read_event_id;
+use super::reply::Reply;
 use super::{Arguments, Redis, scripts};
 
 impl Redis {
@@ -21,96 +21,96 @@ impl Redis {
 
     pub(crate) async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
         let arguments = Arguments::default().number(skip).number(limit);
-        let mut answer = self.act(&scripts::DUE_WEBHOOKS, COMMIT_DEADLINE, arguments).await?;
-        let next_in_ms: Option<u64> = answer.next()?;
+        let mut reply = self.run_script(&scripts::DUE_WEBHOOKS, COMMIT_TIMEOUT, arguments).await?;
+        let next_in_ms: Option<u64> = reply.next()?;
         let mut webhooks = Vec::new();
-        while !answer.is_empty() {
-            let text: String = answer.next()?;
-            webhooks.push(WebhookId::parse(&text).map_err(|error| StoreErrorKind::Corrupt.with(error))?);
+        while !reply.is_empty() {
+            let webhook_id: String = reply.next()?;
+            webhooks.push(WebhookId::parse(&webhook_id).map_err(|error| StoreErrorKind::Corrupt.with(error))?);
         }
         Ok(DueWebhooks { webhooks, next_in: next_in_ms.map(Duration::from_millis) })
     }
 
     pub(crate) async fn attempts(&self, webhook: WebhookId, limit: u32) -> Result<Vec<Vec<u8>>> {
         let arguments = Arguments::default().text(webhook.as_str()).number(limit);
-        self.act(&scripts::ATTEMPTS, COMMIT_DEADLINE, arguments).await?.next()
+        self.run_script(&scripts::ATTEMPTS, COMMIT_TIMEOUT, arguments).await?.next()
     }
 
     pub(crate) async fn dead_letters(&self, webhook: WebhookId, limit: u32) -> Result<Vec<RawDeadLetter>> {
         let arguments = Arguments::default().text(webhook.as_str()).number(limit);
-        let mut answer = self.act(&scripts::DEAD_LETTERS, COMMIT_DEADLINE, arguments).await?;
+        let mut reply = self.run_script(&scripts::DEAD_LETTERS, COMMIT_TIMEOUT, arguments).await?;
         let mut letters = Vec::new();
-        while !answer.is_empty() {
-            letters.push(dead_letter(&mut answer)?);
+        while !reply.is_empty() {
+            letters.push(read_dead_letter(&mut reply)?);
         }
         Ok(letters)
     }
 
     pub(crate) async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
         let arguments = Arguments::default().number(limit);
-        let stored: Vec<Vec<u8>> = self.act(&scripts::QUARANTINE, COMMIT_DEADLINE, arguments).await?.next()?;
-        stored.iter().map(|bytes| quarantined(bytes).ok_or_else(unreadable)?).collect()
+        let stored: Vec<Vec<u8>> = self.run_script(&scripts::QUARANTINE, COMMIT_TIMEOUT, arguments).await?.next()?;
+        stored.iter().map(|bytes| parse_quarantined(bytes).ok_or_else(corrupt_letter)?).collect()
     }
 
-    pub(crate) async fn queue_numbers(&self) -> Result<QueueNumbers> {
-        let mut answer = self.act(&scripts::QUEUE_NUMBERS, COMMIT_DEADLINE, Arguments::default()).await?;
-        Ok(QueueNumbers {
-            pending: answer.next()?,
-            leased: answer.next()?,
-            dead: answer.next()?,
-            quarantined: answer.next()?,
-            oldest_due: answer.next().map(Duration::from_millis)?,
-            not_fanned_out: answer.next()?,
-            dead_dropped: answer.next()?,
+    pub(crate) async fn queue_stats(&self) -> Result<QueueStats> {
+        let mut reply = self.run_script(&scripts::QUEUE_NUMBERS, COMMIT_TIMEOUT, Arguments::default()).await?;
+        Ok(QueueStats {
+            pending: reply.next()?,
+            leased: reply.next()?,
+            dead_letters: reply.next()?,
+            quarantined: reply.next()?,
+            max_overdue: reply.next().map(Duration::from_millis)?,
+            fan_out_backlog: reply.next()?,
+            dead_letters_dropped: reply.next()?,
         })
     }
 
-    pub(crate) async fn trim(&self, rule: TrimRule) -> Result<Trimmed> {
+    pub(crate) async fn trim(&self, rule: RetentionPolicy) -> Result<TrimStats> {
         let arguments = Arguments::default()
             .ms(rule.max_age)
             .number(rule.max_entries)
-            .ms(rule.max_sealed_age)
-            .ms(rule.max_dead_age)
+            .ms(rule.max_sealed_secret_age)
+            .ms(rule.max_dead_letter_age)
             .number(rule.batch);
-        let mut answer = self.act(&scripts::TRIM, COMMIT_DEADLINE, arguments).await?;
-        Ok(Trimmed {
-            entries: answer.next()?,
-            sealed: answer.next()?,
-            dead: answer.next()?,
-            trimmed_through: answer.version()?,
+        let mut reply = self.run_script(&scripts::TRIM, COMMIT_TIMEOUT, arguments).await?;
+        Ok(TrimStats {
+            entries: reply.next()?,
+            sealed_secrets: reply.next()?,
+            dead_letters: reply.next()?,
+            trimmed_through: reply.version()?,
         })
     }
 }
 
-fn dead_letter(answer: &mut Answer) -> Result<RawDeadLetter> {
-    let event = event(answer)?;
-    let letter: Vec<u8> = answer.next()?;
-    let sealed = answer.next()?;
+fn read_dead_letter(reply: &mut Reply) -> Result<RawDeadLetter> {
+    let event_id = read_event_id(reply)?;
+    let letter: Vec<u8> = reply.next()?;
+    let sealed = reply.next()?;
     let mut lines = letter.splitn(4, |byte| *byte == b'\n');
-    let mut line = || lines.next().ok_or_else(unreadable);
-    let (died_ms, attempts_made, reason) = (line()?, line()?, line()?);
+    let mut next_line = || lines.next().ok_or_else(corrupt_letter);
+    let (died_ms, attempts_made, reason) = (next_line()?, next_line()?, next_line()?);
     Ok(RawDeadLetter {
-        event,
-        died_at: Timestamp::from_ms(number(died_ms)?),
-        attempts_made: u32::try_from(number(attempts_made)?).unwrap_or(u32::MAX),
+        event: event_id,
+        died_at: Timestamp::from_ms(parse_number(died_ms)?),
+        attempts_made: u32::try_from(parse_number(attempts_made)?).unwrap_or(u32::MAX),
         reason: String::from_utf8_lossy(reason).into_owned(),
-        body: line()?.to_vec(),
+        body: next_line()?.to_vec(),
         sealed,
     })
 }
 
 /// Takes `version\nreason\nbytes` apart.
-fn quarantined(stored: &[u8]) -> Option<Result<(Version, Vec<u8>, String)>> {
+fn parse_quarantined(stored: &[u8]) -> Option<Result<(Version, Vec<u8>, String)>> {
     let mut lines = stored.splitn(3, |byte| *byte == b'\n');
     let (version, reason, bytes) = (lines.next()?, lines.next()?, lines.next()?);
     let version = parse_version(std::str::from_utf8(version).ok()?);
     Some(version.map(|version| (version, bytes.to_vec(), String::from_utf8_lossy(reason).into_owned())))
 }
 
-fn number(line: &[u8]) -> Result<u64> {
-    std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or_else(unreadable)
+fn parse_number(line: &[u8]) -> Result<u64> {
+    std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or_else(corrupt_letter)
 }
 
-fn unreadable() -> StoreError {
+fn corrupt_letter() -> StoreError {
     StoreErrorKind::Corrupt.with("a dead letter or a quarantined entry cannot be read")
 }

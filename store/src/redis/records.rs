@@ -7,135 +7,135 @@ use gatepost_domain::id::AccountId;
 use gatepost_domain::time::Version;
 use tokio::time::Instant;
 
-use crate::act::{
-    CommitAnswer, IndexName, Loosens, Order, RawCommit, RawRecord, RawSwap, RawWrite, RecordName, Standing, Swapped,
-    Urgency,
-};
-use crate::change::MOMENT_DIGITS;
-use crate::counts::AccountResource;
+use crate::account_resources::AccountResource;
+use crate::change::TIMESTAMP_DIGITS;
 use crate::error::{Result, StoreErrorKind};
 use crate::format::LaterFormat;
-use crate::options::COMMIT_DEADLINE;
-use crate::packed::{pack_image, version_text};
+use crate::ops::{
+    CommitOutcome, DisablesChecksum, ExpectedResponse, IndexName, RawCommit, RawRecord, RawResponseSwap, RawWrite,
+    RecordName, SortOrder, SwapOutcome, Urgency,
+};
+use crate::options::COMMIT_TIMEOUT;
+use crate::record_format::{encode_record_body, format_version};
 
-use super::answer::Answer;
-use super::edge::fence_text;
-use super::link::RunId;
+use super::gateway_ops::propagation_text;
+use super::master_connection::RunId;
+use super::reply::Reply;
 use super::{Arguments, Redis, scripts};
 
 impl Redis {
-    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<std::result::Result<CommitAnswer, LaterFormat>> {
-        let (commit, until) = (Arc::new(commit), Instant::now() + COMMIT_DEADLINE);
-        if commit.urgency == Urgency::ShutsOff {
-            self.inner.remembered.intend(Arc::clone(&commit));
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<std::result::Result<CommitOutcome, LaterFormat>> {
+        let (commit, until) = (Arc::new(commit), Instant::now() + COMMIT_TIMEOUT);
+        if commit.urgency == Urgency::Revocation {
+            self.inner.unreplicated_log.record_intent(Arc::clone(&commit));
         }
-        let (written, run) = self.write(&commit).await?;
-        match &written {
-            Ok(CommitAnswer::Committed(version) | CommitAnswer::Repeated(version)) => {
+        let (outcome, run) = self.write_unlogged(&commit).await?;
+        match &outcome {
+            Ok(CommitOutcome::Committed(version) | CommitOutcome::AlreadyCommitted(version)) => {
                 self.acknowledge(commit, *version, &run, until).await?;
             }
             Ok(
-                CommitAnswer::Stale
-                | CommitAnswer::DigestTaken
-                | CommitAnswer::StreamFull
-                | CommitAnswer::OverBound(..),
+                CommitOutcome::VersionConflict
+                | CommitOutcome::DigestTaken
+                | CommitOutcome::StreamFull
+                | CommitOutcome::AccountLimitExceeded(..),
             )
             | Err(LaterFormat(_)) => {
-                self.inner.remembered.refused(&commit.event);
+                self.inner.unreplicated_log.forget_intent(&commit.event);
             }
         }
-        Ok(written)
+        Ok(outcome)
     }
 
     /// Commits without waiting for replicas, and tells which run has done so.
-    pub(super) async fn write(
+    pub(super) async fn write_unlogged(
         &self,
         commit: &RawCommit,
-    ) -> Result<(std::result::Result<CommitAnswer, LaterFormat>, RunId)> {
-        let (script, max_waiting) = match commit.urgency {
+    ) -> Result<(std::result::Result<CommitOutcome, LaterFormat>, RunId)> {
+        let (script, max_undelivered) = match commit.urgency {
             Urgency::Ordinary => (&scripts::COMMIT, self.inner.max_entries.to_string()),
-            Urgency::ShutsOff => (&scripts::COMMIT_SHUTTING_OFF, String::new()),
+            Urgency::Revocation => (&scripts::COMMIT_URGENT, String::new()),
         };
-        let mut answer = self.act(script, COMMIT_DEADLINE, arguments(commit, &max_waiting)).await?;
-        let ended = match answer.word.as_str() {
-            "committed" => CommitAnswer::Committed(answer.version()?),
-            "repeated" => CommitAnswer::Repeated(answer.version()?),
-            "stale" => CommitAnswer::Stale,
-            "digest-taken" => CommitAnswer::DigestTaken,
-            "stream-full" => CommitAnswer::StreamFull,
-            "over-bound" => over_bound(&mut answer)?,
-            "later-format" => return Ok((Err(LaterFormat(answer.next()?)), answer.run)),
-            _ => return answer.unknown(),
+        let mut reply = self.run_script(script, COMMIT_TIMEOUT, commit_arguments(commit, &max_undelivered)).await?;
+        let outcome = match reply.status.as_str() {
+            "committed" => CommitOutcome::Committed(reply.version()?),
+            "repeated" => CommitOutcome::AlreadyCommitted(reply.version()?),
+            "stale" => CommitOutcome::VersionConflict,
+            "digest-taken" => CommitOutcome::DigestTaken,
+            "stream-full" => CommitOutcome::StreamFull,
+            "over-bound" => parse_over_bound(&mut reply)?,
+            "later-format" => return Ok((Err(LaterFormat(reply.next()?)), reply.run)),
+            _ => return reply.unexpected_status(),
         };
-        Ok((Ok(ended), answer.run))
+        Ok((Ok(outcome), reply.run))
     }
 
     /// Remembers a commit and waits until it may be acknowledged. What shuts something off is remembered before: once
     /// it stands, a repeated request only asks whether it does.
     async fn acknowledge(&self, commit: Arc<RawCommit>, version: Version, run: &RunId, until: Instant) -> Result<()> {
-        if commit.urgency == Urgency::ShutsOff {
-            self.inner.remembered.commit(Arc::clone(&commit), version);
-            self.acknowledged_by(run);
+        if commit.urgency == Urgency::Revocation {
+            self.inner.unreplicated_log.record_commit(Arc::clone(&commit), version);
+            self.replay_unless_master(run);
         }
         self.inner.connections.confirm(run, until).await?;
         if commit.urgency == Urgency::Ordinary {
-            self.inner.remembered.commit(commit, version);
+            self.inner.unreplicated_log.record_commit(commit, version);
         }
-        self.acknowledged_by(run);
+        self.replay_unless_master(run);
         Ok(())
     }
 
     pub(crate) async fn records(&self, names: Vec<RecordName>) -> Result<Vec<Option<RawRecord>>> {
         let count = names.len();
         let arguments = names.into_iter().fold(Arguments::default(), |arguments, name| arguments.bytes(name.0));
-        let mut answer = self.act(&scripts::RECORDS, COMMIT_DEADLINE, arguments).await?;
-        (0..count).map(|_| answer.record()).collect()
+        let mut reply = self.run_script(&scripts::RECORDS, COMMIT_TIMEOUT, arguments).await?;
+        (0..count).map(|_| reply.record()).collect()
     }
 
-    pub(crate) async fn receipt(&self, name: String) -> Result<Option<Vec<u8>>> {
-        self.act(&scripts::RECEIPT, COMMIT_DEADLINE, Arguments::default().bytes(name)).await?.next()
+    pub(crate) async fn stored_response(&self, name: String) -> Result<Option<Vec<u8>>> {
+        self.run_script(&scripts::STORED_RESPONSE, COMMIT_TIMEOUT, Arguments::default().bytes(name)).await?.next()
     }
 
-    pub(crate) async fn swap_receipt(&self, swap: RawSwap) -> Result<Swapped> {
-        let until = Instant::now() + COMMIT_DEADLINE;
-        let (expect, bytes) = match swap.expect {
-            Standing::Any => ("any", Vec::new()),
-            Standing::Nothing => ("nothing", Vec::new()),
-            Standing::Same(bytes) => ("same", bytes),
+    pub(crate) async fn swap_response(&self, swap: RawResponseSwap) -> Result<SwapOutcome> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        let (expect, bytes) = match swap.expected {
+            ExpectedResponse::Any => ("any", Vec::new()),
+            ExpectedResponse::Absent => ("nothing", Vec::new()),
+            ExpectedResponse::Exactly(bytes) => ("same", bytes),
         };
-        let (what, sealed, kept) = match swap.new {
-            Some(receipt) => ("put", receipt.sealed, receipt.kept),
+        let (action, sealed, retention) = match swap.new {
+            Some(receipt) => ("put", receipt.sealed, receipt.ttl),
             None => ("remove", Vec::new(), Duration::ZERO),
         };
         let arguments = Arguments::default().bytes(swap.name).text(expect).bytes(bytes);
-        let arguments = arguments.text(what).bytes(sealed).ms(kept);
-        let mut answer = self.act(&scripts::SWAP_RECEIPT, COMMIT_DEADLINE, arguments).await?;
-        self.inner.connections.confirm(&answer.run, until).await?;
-        match answer.word.as_str() {
-            "yes" => Ok(Swapped::Yes),
-            "no" => Ok(Swapped::No(answer.next()?)),
-            _ => answer.unknown(),
+        let arguments = arguments.text(action).bytes(sealed).ms(retention);
+        let mut reply = self.run_script(&scripts::SWAP_STORED_RESPONSE, COMMIT_TIMEOUT, arguments).await?;
+        self.inner.connections.confirm(&reply.run, until).await?;
+        match reply.status.as_str() {
+            "yes" => Ok(SwapOutcome::Swapped),
+            "no" => Ok(SwapOutcome::Conflict(reply.next()?)),
+            _ => reply.unexpected_status(),
         }
     }
 
     pub(crate) async fn list(
         &self,
         index: IndexName,
-        order: Order,
+        order: SortOrder,
         after: String,
         limit: u32,
     ) -> Result<Vec<(String, RawRecord)>> {
         let order = match order {
-            Order::OldestFirst => "oldest-first",
-            Order::NewestFirst => "newest-first",
+            SortOrder::OldestFirst => "oldest-first",
+            SortOrder::NewestFirst => "newest-first",
         };
         let arguments = Arguments::default().bytes(index.0).text(order).bytes(after);
-        let arguments = arguments.number(limit).number(MOMENT_DIGITS);
-        let mut answer = self.act(&scripts::LIST, COMMIT_DEADLINE, arguments).await?;
+        let arguments = arguments.number(limit).number(TIMESTAMP_DIGITS);
+        let mut reply = self.run_script(&scripts::LIST, COMMIT_TIMEOUT, arguments).await?;
         let mut listed = Vec::new();
-        while !answer.is_empty() {
-            let member: String = answer.next()?;
-            let record = answer.record()?;
+        while !reply.is_empty() {
+            let member: String = reply.next()?;
+            let record = reply.record()?;
             let record = record.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{member} has no record")))?;
             listed.push((member, record));
         }
@@ -143,23 +143,23 @@ impl Redis {
     }
 }
 
-fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
-    let (scope, scope_data) = crate::packed::scope_parts(&commit.told.scope);
+fn commit_arguments(commit: &RawCommit, max_undelivered: &str) -> Arguments {
+    let (invalidation, invalidation_data) = crate::record_format::encode_invalidation(&commit.payload.invalidation);
     let mut arguments = Arguments::default()
         .text(commit.event.as_str())
-        .text(max_waiting)
+        .text(max_undelivered)
         .bytes(commit.format.map(|format| format.to_string()).unwrap_or_default())
-        .number(u64::from(commit.loosens_checksum == Loosens::Yes))
+        .number(u64::from(commit.disables_checksum == DisablesChecksum::Yes))
         .bytes(commit.sealed.clone().unwrap_or_default())
-        .text(commit.told.action.as_str())
-        .text(scope)
-        .bytes(scope_data)
-        .text(fence_text(commit.told.fence))
-        .bytes(commit.told.head.clone())
-        .bytes(commit.told.image.clone())
+        .text(commit.payload.action.as_str())
+        .text(invalidation)
+        .bytes(invalidation_data)
+        .text(propagation_text(commit.payload.propagation))
+        .bytes(commit.payload.metadata.clone())
+        .bytes(commit.payload.image.clone())
         .text(commit.account.as_ref().map_or("", AccountId::as_str));
     for resource in AccountResource::ALL {
-        let bound = commit.bounds.and_then(|bounds| bounds.of(resource));
+        let bound = commit.limits.and_then(|bounds| bounds.limit_of(resource));
         arguments = arguments.bytes(bound.map(|bound| bound.to_string()).unwrap_or_default());
     }
     arguments = arguments.number(commit.writes.len() as u64);
@@ -180,27 +180,27 @@ fn arguments(commit: &RawCommit, max_waiting: &str) -> Arguments {
             arguments = arguments.text(&index.0).text(member);
         }
     }
-    arguments = arguments.number(commit.receipts.len() as u64);
-    for receipt in &commit.receipts {
-        arguments = arguments.text(&receipt.name).ms(receipt.kept).bytes(receipt.sealed.clone());
+    arguments = arguments.number(commit.stored_responses.len() as u64);
+    for receipt in &commit.stored_responses {
+        arguments = arguments.text(&receipt.name).ms(receipt.ttl).bytes(receipt.sealed.clone());
     }
     arguments
 }
 
-fn over_bound(answer: &mut Answer) -> Result<CommitAnswer> {
-    let (resource, bound): (String, String) = (answer.next()?, answer.next()?);
-    let known = AccountResource::parse(&resource).zip(bound.parse().ok());
-    let (known, bound) =
-        known.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{resource} {bound} is no bound")))?;
-    Ok(CommitAnswer::OverBound(known, bound))
+fn parse_over_bound(reply: &mut Reply) -> Result<CommitOutcome> {
+    let (resource, bound): (String, String) = (reply.next()?, reply.next()?);
+    let parsed = AccountResource::parse(&resource).zip(bound.parse().ok());
+    let (kind, bound) =
+        parsed.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{resource} {bound} is no bound")))?;
+    Ok(CommitOutcome::AccountLimitExceeded(kind, bound))
 }
 
 fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -> Arguments {
     arguments
         .text(&write.name.0)
-        .bytes(write.expect.map(version_text).unwrap_or_default())
-        .bytes(write.new.as_ref().map(|image| pack_image(&commit.event, image)).unwrap_or_default())
-        .text(&write.entry.index.0)
-        .text(&write.entry.member)
-        .bytes(write.entry.delta.to_string())
+        .bytes(write.expected_version.map(format_version).unwrap_or_default())
+        .bytes(write.new.as_ref().map(|image| encode_record_body(&commit.event, image)).unwrap_or_default())
+        .text(&write.index_entry.index.0)
+        .text(&write.index_entry.member)
+        .bytes(write.index_entry.delta.to_string())
 }

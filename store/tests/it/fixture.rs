@@ -10,11 +10,11 @@ use gatepost_domain::record::{
     Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
 };
 use gatepost_domain::time::{Clock, Timestamp, Version};
-use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
+use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
-    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Versioned,
-    Write, os_rng,
+    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
+    UnsafeRedis, Versioned, os_rng,
 };
 pub(crate) use gatepost_test_support::records::account;
 use gatepost_test_support::records::{self, project, stamps};
@@ -24,10 +24,10 @@ use tempfile::TempDir;
 /// The access control list that operators are given. Every store on Redis is tested under it.
 pub(crate) const ACL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/redis/gatepost.acl"));
 /// The user in it, and the password that operators replace.
-const CREDENTIALS: &str = "gatepost:CHANGE-ME";
+const ACL_CREDENTIALS: &str = "gatepost:CHANGE-ME";
 
 /// The list for stores in other namespaces than the one that it names.
-pub(crate) fn acl_of(namespaces: &[&str]) -> String {
+pub(crate) fn acl_for(namespaces: &[&str]) -> String {
     let patterns = namespaces.iter().map(|name| format!("~{{{name}}}:* ~{{{name}:*")).collect::<Vec<_>>().join(" ");
     let acl = ACL.replace("~{gp}:* ~{gp:*", &patterns);
     assert_ne!(acl, ACL);
@@ -35,7 +35,7 @@ pub(crate) fn acl_of(namespaces: &[&str]) -> String {
 }
 
 /// A place for a store, and what keeps it alive.
-pub(crate) struct Place {
+pub(crate) struct TestBackend {
     pub options: StoreOptions,
     pub master: MasterKey,
     _directory: Option<TempDir>,
@@ -47,60 +47,60 @@ pub(crate) struct Fixture {
     pub store: Store,
     pub account: Versioned<Account>,
     pub project: Versioned<Project>,
-    pub skew: Skew,
-    pub place: Place,
+    pub skew: ClockSkew,
+    pub backend: TestBackend,
 }
 
-impl Place {
+impl TestBackend {
     pub(crate) fn memory() -> Self {
-        Self::at(StoreUrl::Memory, None, None)
+        Self::with_url(StoreUrl::Memory, None, None)
     }
 
     pub(crate) fn disk() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = StoreUrl::Embedded(directory.path().join("data"));
-        Self::at(url, Some(directory), None)
+        Self::with_url(url, Some(directory), None)
     }
 
     pub(crate) fn redis() -> Self {
-        Self::on(RedisServer::start_guarded(ACL))
+        Self::on_server(RedisServer::start_with_acl(ACL))
     }
 
     /// On a server that was started with the list.
-    pub(crate) fn on(redis: RedisServer) -> Self {
-        Self::at(guarded(&redis.url()), None, Some(redis))
+    pub(crate) fn on_server(redis: RedisServer) -> Self {
+        Self::with_url(with_credentials(&redis.url()), None, Some(redis))
     }
 
     /// On servers that were started with the list for this namespace.
     pub(crate) fn sentinel(set: &SentinelSet, case: &str) -> Self {
-        let place = Self::at(guarded(&set.url()), None, None);
-        place.confirmed_in(case, 2)
+        let backend = Self::with_url(with_credentials(&set.url()), None, None);
+        backend.with_replicas(case, 2)
     }
 
     /// On servers that were started with the list for this namespace.
     pub(crate) fn cluster(cluster: &RedisCluster, case: &str) -> Self {
-        let place = Self::at(guarded(&cluster.url()), None, None);
-        place.confirmed_in(case, 1)
+        let backend = Self::with_url(with_credentials(&cluster.url()), None, None);
+        backend.with_replicas(case, 1)
     }
 
     /// In a namespace, and with so many replicas that must confirm writes.
-    fn confirmed_in(mut self, namespace: &str, replicas: u32) -> Self {
+    fn with_replicas(mut self, namespace: &str, replicas: u32) -> Self {
         self.options.namespace = namespace.to_owned();
-        self.options.replicas = Replicas { count: replicas, wait: Duration::from_secs(5) };
+        self.options.replicas = Replicas { count: replicas, timeout: Duration::from_secs(5) };
         self
     }
 
-    fn at(url: StoreUrl, directory: Option<TempDir>, redis: Option<RedisServer>) -> Self {
+    fn with_url(url: StoreUrl, directory: Option<TempDir>, redis: Option<RedisServer>) -> Self {
         let options = StoreOptions {
             url,
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,
             write_format: Format::LATEST,
-            max_entries: 1000,
-            account_bounds: AccountBounds::DEFAULT,
+            max_fan_out_backlog: 1000,
+            account_limits: AccountLimits::DEFAULT,
             clock: Arc::new(SystemClock),
-            skew: Skew::default(),
+            clock_skew: ClockSkew::default(),
         };
         Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, redis }
     }
@@ -114,25 +114,25 @@ impl Place {
     pub(crate) async fn fixture(self) -> Fixture {
         let store = Store::open_or_create(&self.options, &self.master).await.unwrap();
         let account = account("first");
-        commit(&store, Action::AccountCreated, vec![Write::create(account.clone())], None).await;
+        commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
         let account = store.account(&account.id).await.unwrap().unwrap();
         let project = project(&account.record.id);
-        commit(&store, Action::ProjectCreated, vec![Write::create(project.clone())], None).await;
+        commit(&store, Action::ProjectCreated, vec![RecordWrite::create(project.clone())], None).await;
         let project = store.project(&project.id).await.unwrap().unwrap();
-        Fixture { store, account, project, skew: self.options.skew.clone(), place: self }
+        Fixture { store, account, project, skew: self.options.clock_skew.clone(), backend: self }
     }
 }
 
 /// The store's URL, for the user of the list.
-fn guarded(url: &str) -> StoreUrl {
-    StoreUrl::parse(&url.replacen("://", &format!("://{CREDENTIALS}@"), 1)).unwrap()
+fn with_credentials(url: &str) -> StoreUrl {
+    StoreUrl::parse(&url.replacen("://", &format!("://{ACL_CREDENTIALS}@"), 1)).unwrap()
 }
 
 impl Fixture {
     /// Makes an active key and answers it with its value.
     pub(crate) async fn key(&self) -> (Versioned<ApiKey>, Secret) {
         let (key, secret) = api_key(&self.store, &self.project.record);
-        commit(&self.store, Action::ApiKeyCreated, vec![Write::create(key.clone())], Some(secret.clone())).await;
+        commit(&self.store, Action::ApiKeyCreated, vec![RecordWrite::create(key.clone())], Some(secret.clone())).await;
         (self.reload(&key.id).await, secret)
     }
 
@@ -148,8 +148,8 @@ impl Fixture {
 
     /// Shuts a key off.
     pub(crate) async fn revoke(&self, key: Versioned<ApiKey>) -> Version {
-        let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
-        commit(&self.store, Action::ApiKeyDeleted, vec![Write::replace(key, off)], None).await
+        let revoked = ApiKey { status: Status::Inactive, ..key.record.clone() };
+        commit(&self.store, Action::ApiKeyDeleted, vec![RecordWrite::replace(key, revoked)], None).await
     }
 
     /// Makes a webhook for all topics of the project.
@@ -167,25 +167,32 @@ impl Fixture {
             custom_headers: vec![],
             status: WebhookStatus::Live,
             status_changed_at: None,
-            made_by: Role::Admin,
+            url_set_by: Role::Admin,
             old_secrets: vec![],
             static_token: None,
             stamps: stamps(),
         };
-        commit(&self.store, Action::WebhookCreated, vec![Write::create(webhook.clone())], None).await;
+        commit(&self.store, Action::WebhookCreated, vec![RecordWrite::create(webhook.clone())], None).await;
         webhook
     }
 }
 
 /// Commits and insists that it was written now.
-pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Version {
+pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) -> Version {
     let answer = store.commit(&change(action, writes, secret)).await.unwrap();
-    let CommitAnswer::Committed(version) = answer else { panic!("{answer:?}") };
+    let CommitOutcome::Committed(version) = answer else { panic!("{answer:?}") };
     version
 }
 
-pub(crate) fn change(action: Action, writes: Vec<Write>, secret: Option<Secret>) -> Change {
-    Change { event: EventId::generate(&mut os_rng()), action, actor: Actor::Operator, writes, secret, receipt: None }
+pub(crate) fn change(action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) -> Change {
+    Change {
+        event: EventId::generate(&mut os_rng()),
+        action,
+        actor: Actor::Operator,
+        writes,
+        secret,
+        stored_response: None,
+    }
 }
 
 /// A key that is in no store yet, with its value.

@@ -6,10 +6,10 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::{UserSecret, Webhook, WebhookUrl};
 use gatepost_domain::time::Version;
-use gatepost_store::act::Heartbeat;
-use gatepost_store::{Format, Store, StoreErrorKind, UpgradeRefused, Versioned, Write, os_rng};
+use gatepost_store::ops::Heartbeat;
+use gatepost_store::{Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
 
-use crate::fixture::{Fixture, Place, commit};
+use crate::fixture::{Fixture, TestBackend, commit};
 
 /// What stands in path, query and header of the webhooks here.
 const SECRET: &str = "hunter2";
@@ -22,17 +22,17 @@ async fn secret_webhook(test: &Fixture) -> Webhook {
         custom_headers: vec![("X-Token".to_owned(), UserSecret::new(SECRET))],
         ..found.record.clone()
     };
-    commit(&test.store, Action::WebhookUpdated, vec![Write::replace(found, webhook.clone())], None).await;
+    commit(&test.store, Action::WebhookUpdated, vec![RecordWrite::replace(found, webhook.clone())], None).await;
     webhook
 }
 
 fn is_clear(webhook: &Webhook) -> bool {
-    let mut secrets = std::iter::once(&webhook.url.whole).chain(webhook.custom_headers.iter().map(|(_, value)| value));
-    secrets.all(|secret| matches!(secret, UserSecret::Clear(_)))
+    let mut secrets = std::iter::once(&webhook.url.full).chain(webhook.custom_headers.iter().map(|(_, value)| value));
+    secrets.all(|secret| matches!(secret, UserSecret::Plaintext(_)))
 }
 
 /// URL and headers as those who send see them.
-fn opened(store: &Store, webhook: &Webhook) -> (String, Vec<(String, String)>) {
+fn unsealed(store: &Store, webhook: &Webhook) -> (String, Vec<(String, String)>) {
     let headers = store.open_webhook_headers(webhook).unwrap().into_iter();
     let headers = headers.map(|(name, value)| (name, value.expose().to_owned()));
     (store.open_webhook_url(webhook).unwrap().expose().to_owned(), headers.collect())
@@ -44,25 +44,25 @@ async fn read(test: &Fixture, webhook: &Webhook) -> Versioned<Webhook> {
 
 /// The stream holds no secret, whatever the format.
 async fn check_stream(test: &Fixture) {
-    let entries = test.store.feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
-    let told: Vec<_> = entries.into_iter().map(|entry| entry.told.unwrap()).collect();
-    assert!(!format!("{told:?}").contains(SECRET));
-    let urls = told.iter().filter_map(|told| match &told.new {
+    let entries = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+    let audit_entries: Vec<_> = entries.into_iter().map(|entry| entry.audit.unwrap()).collect();
+    assert!(!format!("{audit_entries:?}").contains(SECRET));
+    let urls = audit_entries.iter().filter_map(|audit_entry| match &audit_entry.new {
         Some(gatepost_domain::record::Record::Webhook(webhook)) => Some(webhook.url.masked.as_str()),
         _ => None,
     });
     assert!(urls.into_iter().any(|url| url == "https://example.com:8443/…"));
 }
 
-pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut place: Place) {
-    place.options.write_format = Format::FIRST;
-    let test = place.fixture().await;
+pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut backend: TestBackend) {
+    backend.options.write_format = Format::FIRST;
+    let test = backend.fixture().await;
     let webhook = secret_webhook(&test).await;
-    let as_given = opened(&test.store, &webhook);
-    assert!(as_given.0.contains(SECRET) && as_given.1 == [("X-Token".to_owned(), SECRET.to_owned())]);
+    let plain = unsealed(&test.store, &webhook);
+    assert!(plain.0.contains(SECRET) && plain.1 == [("X-Token".to_owned(), SECRET.to_owned())]);
     let before = read(&test, &webhook).await;
     assert!(is_clear(&before.record), "as v0.1.0 reads it");
-    assert_eq!(opened(&test.store, &before.record), as_given);
+    assert_eq!(unsealed(&test.store, &before.record), plain);
 
     let done = test.store.upgrade(Format::FIRST, |_| {}).await.unwrap();
     assert_eq!((done.checked, done.rewritten), (0, 0), "there is nothing to seal in it");
@@ -70,7 +70,7 @@ pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut place:
     assert_eq!((done.checked, done.rewritten, done.unreadable), (1, 1, 0));
     let after = read(&test, &webhook).await;
     assert!(!is_clear(&after.record) && after.version > before.version);
-    assert_eq!(opened(&test.store, &after.record), as_given);
+    assert_eq!(unsealed(&test.store, &after.record), plain);
     assert_eq!(after.record.stamps, before.record.stamps, "nobody has changed it");
     assert_eq!(test.store.upgrade(Format::LATEST, |_| {}).await.unwrap().rewritten, 0);
     assert_eq!(test.store.read_format().await.unwrap(), Format::LATEST);
@@ -81,57 +81,57 @@ pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut place:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_has_not_heard_of_a_later_format_writes_it_all_the_same() {
-    let mut place = Place::redis();
-    place.options.write_format = Format::FIRST;
-    let test = place.fixture().await;
-    let other = Store::open(&test.place.options, &test.place.master).await.unwrap();
+async fn a_process_unaware_of_a_later_format_still_writes_it() {
+    let mut backend = TestBackend::redis();
+    backend.options.write_format = Format::FIRST;
+    let test = backend.fixture().await;
+    let other = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
     other.upgrade(Format::LATEST, |_| {}).await.unwrap();
     assert_eq!(test.store.format(), Format::FIRST);
     let webhook = secret_webhook(&test).await;
     assert!(!is_clear(&read(&test, &webhook).await.record));
     assert_eq!(test.store.format(), Format::LATEST);
-    let redis = test.place.redis.as_ref().unwrap();
-    let raw = redis.ask(&["get", &format!("{{gp}}:record:{}", webhook.id)]);
+    let redis = test.backend.redis.as_ref().unwrap();
+    let raw = redis.redis_cli(&["get", &format!("{{gp}}:record:{}", webhook.id)]);
     assert!(raw.contains("https://example.com:8443/…") && !raw.contains(SECRET), "{raw}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_format_is_never_lowered() {
-    let test = Place::redis().fixture().await;
-    let mut options = test.place.options.clone();
+    let test = TestBackend::redis().fixture().await;
+    let mut options = test.backend.options.clone();
     options.write_format = Format::FIRST;
-    let refused = Store::open(&options, &test.place.master).await.unwrap_err();
+    let refused = Store::open(&options, &test.backend.master).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
     assert!(refused.to_string().contains("store.write_format is 1, but the store is in format 2"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_only_later_programs_read_is_refused_at_start_and_while_running() {
-    let test = Place::redis().fixture().await;
-    let redis = test.place.redis.as_ref().unwrap();
-    redis.ask(&["hset", "{gp}:meta", "format", "4", "min_reader", "3"]);
+async fn a_store_with_a_later_min_reader_is_refused_at_start_and_at_run_time() {
+    let test = TestBackend::redis().fixture().await;
+    let redis = test.backend.redis.as_ref().unwrap();
+    redis.redis_cli(&["hset", "{gp}:meta", "format", "4", "min_reader", "3"]);
     for refused in [
-        Store::open(&test.place.options, &test.place.master).await.unwrap_err(),
+        Store::open(&test.backend.options, &test.backend.master).await.unwrap_err(),
         test.store.last_position().await.unwrap_err(),
     ] {
         assert_eq!(refused.kind(), StoreErrorKind::Refused);
         assert!(refused.to_string().contains("needs a program that reads format 3 or later"), "{refused}");
     }
-    redis.ask(&["hset", "{gp}:meta", "min_reader", "2"]);
-    let store = Store::open(&test.place.options, &test.place.master).await.unwrap();
+    redis.redis_cli(&["hset", "{gp}:meta", "min_reader", "2"]);
+    let store = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
     assert_eq!(store.format(), Format::LATEST, "a later format that we can read");
     let webhook = secret_webhook(&test).await;
     assert!(!is_clear(&read(&test, &webhook).await.record));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_knows_no_formats_finds_a_sentence() {
-    let mut place = Place::redis();
-    place.options.write_format = Format::FIRST;
-    let test = place.fixture().await;
-    let redis = test.place.redis.as_ref().unwrap();
-    let meta = |field: &str| redis.ask(&["hget", "{gp}:meta", field]);
+async fn a_program_without_formats_finds_an_upgrade_message() {
+    let mut backend = TestBackend::redis();
+    backend.options.write_format = Format::FIRST;
+    let test = backend.fixture().await;
+    let redis = test.backend.redis.as_ref().unwrap();
+    let meta = |field: &str| redis.redis_cli(&["hget", "{gp}:meta", field]);
     let (id, envelope) = (meta("id"), meta("envelope"));
     assert_eq!((id.as_str(), meta("format").as_str()), (test.store.id().as_str(), ""));
     test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
@@ -142,26 +142,26 @@ async fn a_program_that_knows_no_formats_finds_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_is_not_raised_while_gateways_run_that_cannot_read_it() {
-    let mut place = Place::redis();
-    place.options.write_format = Format::FIRST;
-    let test = place.fixture().await;
-    let beat = Heartbeat {
+async fn upgrade_is_refused_while_old_gateways_run() {
+    let mut backend = TestBackend::redis();
+    backend.options.write_format = Format::FIRST;
+    let test = backend.fixture().await;
+    let heartbeat = Heartbeat {
         gateway: GatewayId::generate(&mut os_rng()),
         cursor: Version::ZERO,
         cursor_event: None,
-        refuses_within: Duration::from_secs(60),
+        valid_for: Duration::from_secs(60),
     };
-    test.store.heartbeat(beat.clone()).await.unwrap();
-    let redis = test.place.redis.as_ref().unwrap();
+    test.store.heartbeat(heartbeat.clone()).await.unwrap();
+    let redis = test.backend.redis.as_ref().unwrap();
     // As v0.1.0 registers itself.
-    assert_eq!(redis.ask(&["hdel", "{gp}:gateway-reads", beat.gateway.as_str()]), "1");
+    assert_eq!(redis.redis_cli(&["hdel", "{gp}:gateway-reads", heartbeat.gateway.as_str()]), "1");
     let refused = test.store.upgrade(Format::LATEST, |_| {}).await.unwrap_err();
-    let UpgradeRefused::OldGateways { gateways, .. } = &refused else { panic!("{refused}") };
-    assert_eq!(gateways, std::slice::from_ref(&beat.gateway));
+    let UpgradeError::OutdatedGateways { gateways, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(gateways, std::slice::from_ref(&heartbeat.gateway));
     assert_eq!(test.store.read_format().await.unwrap(), Format::FIRST);
-    test.store.heartbeat(beat.clone()).await.unwrap();
+    test.store.heartbeat(heartbeat.clone()).await.unwrap();
     test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
-    test.store.sign_off(&beat.gateway).await.unwrap();
-    assert_eq!(redis.ask(&["hlen", "{gp}:gateway-reads"]), "0");
+    test.store.deregister_gateway(&heartbeat.gateway).await.unwrap();
+    assert_eq!(redis.redis_cli(&["hlen", "{gp}:gateway-reads"]), "0");
 }

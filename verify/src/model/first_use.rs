@@ -7,7 +7,7 @@
 use super::explore::{Model, explore};
 
 /// Faults that happen at most in one walk.
-const FAULTS: u8 = 2;
+const MAX_FAULTS: u8 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Claim {
@@ -20,25 +20,25 @@ enum Claim {
 struct Gateway {
     claim: Option<Claim>,
     /// Its cache says that the key was used.
-    knows: bool,
+    has_cached_use: bool,
     /// A request has passed.
     has_passed: bool,
     /// The claim waits to be tried again.
     is_pending: bool,
     /// It was answered, and remembers what: also where another one had won, or it won unheard itself before.
-    remembers: bool,
+    has_logged_claim: bool,
     /// Another run of the store has answered: what is remembered is to be looked after.
-    is_to_repeat: bool,
+    must_replay: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct World {
+struct State {
     /// Whether acknowledged claims are repeated after a failover.
-    repeats: bool,
+    replays: bool,
     is_used: bool,
     /// Entries in the stream as it now is.
-    entries: u8,
-    has_lost: bool,
+    stream_entries: u8,
+    has_failed_over: bool,
     faults: u8,
     gateways: [Gateway; 2],
 }
@@ -50,50 +50,52 @@ enum Step {
     /// The store performs the claim.
     Perform(usize),
     /// The store performs it, and its answer is lost.
-    PerformUnheard(usize),
+    PerformReplyLost(usize),
     /// The store is away.
     Fail(usize),
     /// The gateway takes the answer, or that there is none, and the request passes.
-    Take(usize),
+    Receive(usize),
     /// A new master knows nothing of the use.
     FailOver,
     /// A gateway looks after what it remembers.
-    Repeat(usize),
+    Replay(usize),
 }
 
-impl World {
-    fn new(repeats: bool) -> Self {
+impl State {
+    fn new(replays: bool) -> Self {
         let gateways = [Gateway::default(); 2];
-        Self { repeats, is_used: false, entries: 0, has_lost: false, faults: FAULTS, gateways }
+        Self { replays, is_used: false, stream_entries: 0, has_failed_over: false, faults: MAX_FAULTS, gateways }
     }
 
     fn perform(&mut self) {
         if !self.is_used {
             self.is_used = true;
-            self.entries += 1;
+            self.stream_entries += 1;
         }
     }
 }
 
-impl Model for World {
+impl Model for State {
     type Step = Step;
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (number, gateway) in self.gateways.iter().enumerate() {
+        for (index, gateway) in self.gateways.iter().enumerate() {
             match gateway.claim {
-                None if gateway.is_pending || !gateway.has_passed && !gateway.knows => steps.push(Step::Send(number)),
+                None if gateway.is_pending || !gateway.has_passed && !gateway.has_cached_use => {
+                    steps.push(Step::Send(index))
+                }
                 None => {}
                 Some(Claim::Sent) => {
-                    steps.push(Step::Perform(number));
+                    steps.push(Step::Perform(index));
                     if self.faults > 0 {
-                        steps.extend([Step::PerformUnheard(number), Step::Fail(number)]);
+                        steps.extend([Step::PerformReplyLost(index), Step::Fail(index)]);
                     }
                 }
-                Some(Claim::Answered | Claim::Failed) => steps.push(Step::Take(number)),
+                Some(Claim::Answered | Claim::Failed) => steps.push(Step::Receive(index)),
             }
-            if gateway.is_to_repeat {
-                steps.push(Step::Repeat(number));
+            if gateway.must_replay {
+                steps.push(Step::Replay(index));
             }
         }
         if self.faults > 0 {
@@ -102,59 +104,59 @@ impl Model for World {
         steps
     }
 
-    fn take(&self, step: Step) -> Result<Self, String> {
-        let mut world = *self;
+    fn apply(&self, step: Step) -> Result<Self, String> {
+        let mut state = *self;
         match step {
-            Step::Send(number) => world.gateways[number].claim = Some(Claim::Sent),
-            Step::Perform(number) => {
-                world.perform();
-                world.gateways[number].claim = Some(Claim::Answered);
+            Step::Send(index) => state.gateways[index].claim = Some(Claim::Sent),
+            Step::Perform(index) => {
+                state.perform();
+                state.gateways[index].claim = Some(Claim::Answered);
             }
-            Step::PerformUnheard(number) => {
-                world.faults -= 1;
-                world.perform();
-                world.gateways[number].claim = Some(Claim::Failed);
+            Step::PerformReplyLost(index) => {
+                state.faults -= 1;
+                state.perform();
+                state.gateways[index].claim = Some(Claim::Failed);
             }
-            Step::Fail(number) => {
-                world.faults -= 1;
-                world.gateways[number].claim = Some(Claim::Failed);
+            Step::Fail(index) => {
+                state.faults -= 1;
+                state.gateways[index].claim = Some(Claim::Failed);
             }
-            Step::Take(number) => {
-                let gateway = &mut world.gateways[number];
+            Step::Receive(index) => {
+                let gateway = &mut state.gateways[index];
                 gateway.has_passed = true;
                 match gateway.claim.take() {
                     Some(Claim::Answered) => {
-                        gateway.knows = true;
+                        gateway.has_cached_use = true;
                         gateway.is_pending = false;
-                        gateway.remembers = true;
+                        gateway.has_logged_claim = true;
                         // An answer of a run that is gone already is looked after at once.
-                        gateway.is_to_repeat |= self.has_lost && self.repeats;
+                        gateway.must_replay |= self.has_failed_over && self.replays;
                     }
                     Some(Claim::Failed) => gateway.is_pending = true,
                     Some(Claim::Sent) | None => {}
                 }
             }
             Step::FailOver => {
-                world.faults -= 1;
-                (world.is_used, world.entries, world.has_lost) = (false, 0, true);
-                for gateway in &mut world.gateways {
-                    gateway.is_to_repeat = gateway.remembers && self.repeats;
+                state.faults -= 1;
+                (state.is_used, state.stream_entries, state.has_failed_over) = (false, 0, true);
+                for gateway in &mut state.gateways {
+                    gateway.must_replay = gateway.has_logged_claim && self.replays;
                 }
             }
-            Step::Repeat(number) => {
-                world.perform();
-                world.gateways[number].is_to_repeat = false;
+            Step::Replay(index) => {
+                state.perform();
+                state.gateways[index].must_replay = false;
             }
         }
-        if world.entries > 1 {
+        if state.stream_entries > 1 {
             return Err("the stream has the first use twice".to_owned());
         }
-        Ok(world)
+        Ok(state)
     }
 
     fn check_end(&self) -> Result<(), String> {
         let has_passed = self.gateways.iter().any(|gateway| gateway.has_passed);
-        if has_passed && self.entries != 1 {
+        if has_passed && self.stream_entries != 1 {
             return Err("a request passed, and nobody is told of the first use".to_owned());
         }
         Ok(())
@@ -162,12 +164,13 @@ impl Model for World {
 }
 
 #[test]
-fn a_first_use_is_told_of_once_whatever_is_lost() {
-    let states = explore(World::new(true)).unwrap_or_else(|broken| panic!("{}: {:?}", broken.what, broken.steps));
+fn first_use_is_reported_once_whatever_is_lost() {
+    let states =
+        explore(State::new(true)).unwrap_or_else(|violation| panic!("{}: {:?}", violation.property, violation.steps));
     assert!(states > 100, "only {states} states were walked");
 }
 
 #[test]
-fn without_repetition_a_failover_loses_it() {
-    assert!(explore(World::new(false)).is_err());
+fn without_replay_a_failover_loses_the_first_use() {
+    assert!(explore(State::new(false)).is_err());
 }

@@ -10,13 +10,14 @@ use gatepost_domain::key::{Env, Secret};
 use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::{Clock, Version};
-use gatepost_store::act::CommitAnswer;
 use gatepost_store::clock::SystemClock;
+use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
-    AccountBounds, Change, Format, MasterKey, Replicas, Skew, Store, StoreOptions, StoreUrl, UnsafeRedis, Write, os_rng,
+    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
+    UnsafeRedis, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
-use gatepost_verify::{Feed, Meters, Source, Verdict, Verifier, VerifyOptions, WhenStoreIsDown};
+use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
 
 /// Where requests come from.
@@ -31,7 +32,7 @@ pub(crate) struct Fixture {
     master: MasterKey,
     project: Project,
     registry: Registry,
-    feed: Feed,
+    replica_sync: ReplicaSync,
 }
 
 pub(crate) fn options() -> VerifyOptions {
@@ -48,18 +49,18 @@ impl Fixture {
     pub(crate) async fn start(options: VerifyOptions) -> Self {
         let redis = RedisServer::start();
         let port = redis.port();
-        Self::on(redis, port, Replicas::NONE, Arc::new(SystemClock), options).await
+        Self::start_on(redis, port, Replicas::NONE, Arc::new(SystemClock), options).await
     }
 
     /// One whose limits go on like that while the store is away.
-    pub(crate) async fn when_store_is_down(when: WhenStoreIsDown) -> Self {
+    pub(crate) async fn with_outage_policy(policy: OutagePolicy) -> Self {
         let fixture = Self::start(options()).await;
-        let feed = fixture.another(when).await;
-        Self { feed, ..fixture }
+        let replica_sync = fixture.start_gateway(policy).await;
+        Self { replica_sync, ..fixture }
     }
 
     /// The same by another clock, with replicas, and where the verifier reaches Redis at another port.
-    pub(crate) async fn on(
+    pub(crate) async fn start_on(
         redis: RedisServer,
         port: u16,
         replicas: Replicas,
@@ -72,41 +73,43 @@ impl Fixture {
             unsafe_redis: UnsafeRedis::Refused,
             replicas,
             write_format: Format::LATEST,
-            max_entries: 1000,
-            account_bounds: AccountBounds::DEFAULT,
+            max_fan_out_backlog: 1000,
+            account_limits: AccountLimits::DEFAULT,
             clock: Arc::clone(&clock),
-            skew: Skew::default(),
+            clock_skew: ClockSkew::default(),
         };
         let master = MasterKey::generate(&mut os_rng());
         let store = Store::open_or_create(&store_options, &master).await.unwrap();
         let project = project(&store).await;
         let registry = Registry::new();
-        let meters = Meters::start(store.clone(), Arc::clone(&clock), WhenStoreIsDown::Local, &registry).unwrap();
-        let feed = gatepost_verify::start(store.clone(), clock, &options, meters, &registry).await.unwrap();
-        Self { redis, store, options: store_options, master, project, registry, feed }
+        let rate_limiter =
+            RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
+        let replica_sync =
+            gatepost_verify::start(store.clone(), clock, &options, rate_limiter, &registry).await.unwrap();
+        Self { redis, store, options: store_options, master, project, registry, replica_sync }
     }
 
     /// Another gateway on the same store.
-    pub(crate) async fn second(&self) -> Feed {
-        self.another(WhenStoreIsDown::Local).await
+    pub(crate) async fn start_second_gateway(&self) -> ReplicaSync {
+        self.start_gateway(OutagePolicy::Local).await
     }
 
-    async fn another(&self, when: WhenStoreIsDown) -> Feed {
+    async fn start_gateway(&self, policy: OutagePolicy) -> ReplicaSync {
         let (clock, registry) = (Arc::new(SystemClock), Registry::new());
-        let meters = Meters::start(self.store.clone(), clock.clone(), when, &registry).unwrap();
-        gatepost_verify::start(self.store.clone(), clock, &options(), meters, &registry).await.unwrap()
+        let rate_limiter = RateLimiter::start(self.store.clone(), clock.clone(), policy, &registry).unwrap();
+        gatepost_verify::start(self.store.clone(), clock, &options(), rate_limiter, &registry).await.unwrap()
     }
 
     pub(crate) fn verifier(&self) -> Arc<Verifier> {
-        self.feed.verifier()
+        self.replica_sync.verifier()
     }
 
     pub(crate) async fn check(&self, credential: &str) -> Verdict {
-        check(&self.feed, credential).await
+        check(&self.replica_sync, credential).await
     }
 
     /// The same on a route for keys of env `test`.
-    pub(crate) async fn check_for_tests(&self, credential: &str) -> Verdict {
+    pub(crate) async fn check_on_test_route(&self, credential: &str) -> Verdict {
         self.verifier().check(credential, &requirement(Env::Test), &RequestFacts::default()).await
     }
 
@@ -119,11 +122,11 @@ impl Fixture {
 
     pub(crate) async fn key(&self) -> (KeyId, String) {
         let secret = records::secret();
-        (self.make(&secret).await, secret.expose().to_owned())
+        (self.create(&secret).await, secret.expose().to_owned())
     }
 
     pub(crate) async fn key_of(&self, value: &str) -> KeyId {
-        self.make(&Secret::new(value.to_owned())).await
+        self.create(&Secret::new(value.to_owned())).await
     }
 
     /// The value of a key that a process made which has ended since.
@@ -131,7 +134,7 @@ impl Fixture {
         let store = Store::open(&self.options, &self.master).await.unwrap();
         let secret = records::secret();
         let key = records::api_key(&self.project, &secret, |value| store.digest(value));
-        commit(&store, Action::ApiKeyCreated, Write::create(key)).await;
+        commit(&store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         secret.expose().to_owned()
     }
 
@@ -142,14 +145,14 @@ impl Fixture {
             rate_limit: Some(RateLimit { limit, window }),
             ..records::api_key(&self.project, &secret, |value| self.store.digest(value))
         };
-        commit(&self.store, Action::ApiKeyCreated, Write::create(key)).await;
+        commit(&self.store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         secret.expose().to_owned()
     }
 
-    async fn make(&self, secret: &Secret) -> KeyId {
+    async fn create(&self, secret: &Secret) -> KeyId {
         let key = records::api_key(&self.project, secret, |value| self.store.digest(value));
         let id = key.id.clone();
-        commit(&self.store, Action::ApiKeyCreated, Write::create(key)).await;
+        commit(&self.store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         id
     }
 
@@ -160,27 +163,27 @@ impl Fixture {
         let store = Store::open(&options, &self.master).await.unwrap();
         let key = store.api_key(id).await.unwrap().unwrap();
         let renamed = ApiKey { name: "renamed".to_owned(), ..key.record.clone() };
-        commit(&store, Action::ApiKeyUpdated, Write::replace(key, renamed)).await;
+        commit(&store, Action::ApiKeyUpdated, RecordWrite::replace(key, renamed)).await;
     }
 
     pub(crate) async fn revoke(&self, id: &KeyId) {
         let key = self.store.api_key(id).await.unwrap().unwrap();
-        let off = ApiKey { status: Status::Inactive, ..key.record.clone() };
-        commit(&self.store, Action::ApiKeyDeleted, Write::replace(key, off)).await;
+        let revoked = ApiKey { status: Status::Inactive, ..key.record.clone() };
+        commit(&self.store, Action::ApiKeyDeleted, RecordWrite::replace(key, revoked)).await;
     }
 
     /// Waits until something is so.
-    pub(crate) async fn until(&self, is_so: impl AsyncFn(&Self) -> bool) {
+    pub(crate) async fn wait_until(&self, condition: impl AsyncFn(&Self) -> bool) {
         let waiting = async {
-            while !is_so(self).await {
+            while !condition(self).await {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "it never came to be so");
     }
 
-    pub(crate) async fn until_metric(&self, name: &str, value: f64) {
-        self.until(async |fixture| (fixture.metric(name) - value).abs() < f64::EPSILON).await;
+    pub(crate) async fn wait_for_metric(&self, name: &str, value: f64) {
+        self.wait_until(async |fixture| (fixture.metric(name) - value).abs() < f64::EPSILON).await;
     }
 
     pub(crate) fn first_uses(&self) -> u64 {
@@ -188,10 +191,15 @@ impl Fixture {
     }
 
     /// The address of the last first use, if it was told.
-    pub(crate) async fn first_use_came_from(&self) -> Option<IpAddr> {
-        let entries = self.store.feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
-        let told = entries.into_iter().filter_map(|entry| entry.told.ok());
-        told.filter(|told| told.action == Action::ApiKeyFirstUsed).last().unwrap().head.address
+    pub(crate) async fn first_use_client(&self) -> Option<IpAddr> {
+        let entries = self.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+        let audit_entries = entries.into_iter().filter_map(|entry| entry.audit.ok());
+        audit_entries
+            .filter(|audit_entry| audit_entry.action == Action::ApiKeyFirstUsed)
+            .last()
+            .unwrap()
+            .metadata
+            .address
     }
 
     fn metric(&self, name: &str) -> f64 {
@@ -203,13 +211,13 @@ impl Fixture {
 }
 
 /// The verdict of a gateway on a route for live keys.
-pub(crate) async fn check(feed: &Feed, credential: &str) -> Verdict {
+pub(crate) async fn check(replica_sync: &ReplicaSync, credential: &str) -> Verdict {
     let request = RequestFacts { client: Some(CLIENT), ..RequestFacts::default() };
-    feed.verifier().check(credential, &live(), &request).await
+    replica_sync.verifier().check(credential, &live_requirement(), &request).await
 }
 
 /// What a route for live keys asks.
-pub(crate) fn live() -> Requirement {
+pub(crate) fn live_requirement() -> Requirement {
     requirement(Env::Live)
 }
 
@@ -220,13 +228,14 @@ pub(crate) fn requirement(env: Env) -> Requirement {
 async fn project(store: &Store) -> Project {
     let account = records::account("account");
     let project = records::project(&account.id);
-    commit(store, Action::AccountCreated, Write::create(account)).await;
-    commit(store, Action::ProjectCreated, Write::create(project.clone())).await;
+    commit(store, Action::AccountCreated, RecordWrite::create(account)).await;
+    commit(store, Action::ProjectCreated, RecordWrite::create(project.clone())).await;
     project
 }
 
-async fn commit(store: &Store, action: Action, write: Write) {
+async fn commit(store: &Store, action: Action, write: RecordWrite) {
     let event = EventId::generate(&mut os_rng());
-    let change = Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None, receipt: None };
-    assert!(matches!(store.commit(&change).await.unwrap(), CommitAnswer::Committed(_)));
+    let change =
+        Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None, stored_response: None };
+    assert!(matches!(store.commit(&change).await.unwrap(), CommitOutcome::Committed(_)));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::permit::{Denial, RequestFacts};
-use gatepost_verify::{Unavailable, Verdict, WhenStoreIsDown};
+use gatepost_verify::{OutagePolicy, Unavailable, Verdict};
 use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, check};
@@ -15,19 +15,19 @@ const LONG: Duration = Duration::from_secs(3600);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_under_load_pass_exactly_the_limit() {
     let fixture = Fixture::start(crate::fixture::options()).await;
-    let second = Arc::new(fixture.second().await);
+    let second = Arc::new(fixture.start_second_gateway().await);
     let key = fixture.limited_key(200, LONG).await;
     let mut requests = JoinSet::new();
     for number in 0..600 {
         let (key, second, first) = (key.clone(), Arc::clone(&second), fixture.verifier());
         requests.spawn(async move {
             let verdict = match number % 2 {
-                0 => first.check(&key, &crate::fixture::live(), &RequestFacts::default()).await,
+                0 => first.check(&key, &crate::fixture::live_requirement(), &RequestFacts::default()).await,
                 _ => check(&second, &key).await,
             };
             match verdict {
-                Verdict::Permitted(admission) => Some(admission.reading.unwrap().reset_s()),
-                Verdict::Denied { denial: Denial::RateLimited, reading: Some(_), .. } => None,
+                Verdict::Permitted(admission) => Some(admission.limit_status.unwrap().reset_s()),
+                Verdict::Denied { denial: Denial::RateLimited, limit_status: Some(_), .. } => None,
                 verdict @ (Verdict::Denied { .. } | Verdict::Unavailable(_)) => panic!("{verdict:?}"),
             }
         });
@@ -40,16 +40,16 @@ async fn two_gateways_under_load_pass_exactly_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_idle_gateway_holds_comes_back() {
+async fn leases_of_an_idle_gateway_are_returned() {
     let fixture = Fixture::start(crate::fixture::options()).await;
-    let second = fixture.second().await;
+    let second = fixture.start_second_gateway().await;
     let key = fixture.limited_key(100, LONG).await;
     for _ in 0..10 {
         assert!(matches!(check(&second, &key).await, Verdict::Permitted(_)));
     }
     let passed = std::cell::Cell::new(0);
     fixture
-        .until(async |fixture| {
+        .wait_until(async |fixture| {
             while matches!(fixture.check(&key).await, Verdict::Permitted(_)) {
                 passed.set(passed.get() + 1);
             }
@@ -61,25 +61,25 @@ async fn what_an_idle_gateway_holds_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_gateway_gives_back_what_it_holds() {
+async fn stopped_gateway_returns_its_leases() {
     let fixture = Fixture::start(crate::fixture::options()).await;
-    let second = fixture.second().await;
+    let second = fixture.start_second_gateway().await;
     let key = fixture.limited_key(10_000, LONG).await;
     for _ in 0..100 {
         assert!(matches!(check(&second, &key).await, Verdict::Permitted(_)));
     }
     second.stop().await.unwrap();
     let Verdict::Permitted(admission) = fixture.check(&key).await else { panic!("refused") };
-    assert_eq!(admission.reading.unwrap().consumed(), 101);
+    assert_eq!(admission.limit_status.unwrap().used(), 101);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_store_is_away_limits_go_on_as_configured() {
-    for when in [WhenStoreIsDown::Open, WhenStoreIsDown::Closed, WhenStoreIsDown::Local] {
-        let mut fixture = Fixture::when_store_is_down(when).await;
+async fn during_an_outage_limits_follow_the_outage_policy() {
+    for policy in [OutagePolicy::Open, OutagePolicy::Closed, OutagePolicy::Local] {
+        let mut fixture = Fixture::with_outage_policy(policy).await;
         let (limited, (_, free)) = (fixture.limited_key(5, LONG).await, fixture.key().await);
         for key in [&limited, &limited, &free] {
-            assert!(matches!(fixture.check(key).await, Verdict::Permitted(_)), "{when:?}");
+            assert!(matches!(fixture.check(key).await, Verdict::Permitted(_)), "{policy:?}");
         }
         fixture.redis.kill();
         let mut outcomes = Vec::new();
@@ -90,21 +90,21 @@ async fn while_the_store_is_away_limits_go_on_as_configured() {
                 Verdict::Unavailable(Unavailable::Store) => "unavailable",
                 verdict @ (Verdict::Denied { .. } | Verdict::Unavailable(_)) => panic!("{verdict:?}"),
             });
-            assert!(matches!(fixture.check(&free).await, Verdict::Permitted(_)), "{when:?}");
+            assert!(matches!(fixture.check(&free).await, Verdict::Permitted(_)), "{policy:?}");
         }
-        let expected = match when {
-            WhenStoreIsDown::Open => ["passes"; 6],
-            WhenStoreIsDown::Closed => ["unavailable"; 6],
+        let expected = match policy {
+            OutagePolicy::Open => ["passes"; 6],
+            OutagePolicy::Closed => ["unavailable"; 6],
             // Two of five were used before.
-            WhenStoreIsDown::Local => ["passes", "passes", "passes", "too many", "too many", "too many"],
+            OutagePolicy::Local => ["passes", "passes", "passes", "too many", "too many", "too many"],
         };
-        assert_eq!(outcomes, expected, "{when:?}");
+        assert_eq!(outcomes, expected, "{policy:?}");
         fixture.redis.resume();
         // From then on the store's window counts again, in which two were used.
         fixture
-            .until(async |fixture| {
+            .wait_until(async |fixture| {
                 let verdict = fixture.check(&limited).await;
-                matches!(verdict, Verdict::Permitted(admission) if admission.reading.is_some_and(|it| it.remaining < 5))
+                matches!(verdict, Verdict::Permitted(admission) if admission.limit_status.is_some_and(|it| it.remaining < 5))
             })
             .await;
     }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod cache_outage_table;
 mod fixture;
 mod limits;
-mod table;
 mod wrong_keys;
 
 use std::time::Duration;
@@ -15,26 +15,26 @@ use gatepost_verify::{Liveness, Source, Unavailable, Verdict};
 use fixture::{CLIENT, Fixture, options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_looked_up_once_then_comes_from_the_cache_until_it_is_shut_off() {
+async fn key_is_fetched_once_then_served_from_cache_until_revoked() {
     let fixture = Fixture::start(options()).await;
     let (key, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
     assert_eq!(fixture.source(&secret).await, Source::Cache);
-    assert_eq!((fixture.first_uses(), fixture.first_use_came_from().await), (1, Some(CLIENT)));
+    assert_eq!((fixture.first_uses(), fixture.first_use_client().await), (1, Some(CLIENT)));
     assert!(matches!(fixture.check("no-such-key").await, Verdict::Denied { source: Source::Store, .. }));
     assert!(matches!(fixture.check("no-such-key").await, Verdict::Denied { source: Source::Negative, .. }));
     fixture.revoke(&key).await;
-    fixture.until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Denied { .. })).await;
+    fixture.wait_until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Denied { .. })).await;
     let verdict = fixture.check(&secret).await;
     assert!(matches!(verdict, Verdict::Denied { denial: Denial::Inactive, source: Source::Cache, .. }), "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_that_was_asked_for_before_it_was_made_works_when_it_is() {
+async fn value_requested_before_its_creation_is_valid_afterwards() {
     let fixture = Fixture::start(options()).await;
     assert!(matches!(fixture.check("chosen-value").await, Verdict::Denied { denial: Denial::Unknown, .. }));
     fixture.key_of("chosen-value").await;
-    fixture.until(async |fixture| matches!(fixture.check("chosen-value").await, Verdict::Permitted(_))).await;
+    fixture.wait_until(async |fixture| matches!(fixture.check("chosen-value").await, Verdict::Permitted(_))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +42,7 @@ async fn a_first_use_while_the_store_is_away_passes_and_is_claimed_later() {
     let mut fixture = Fixture::start(options()).await;
     let (_, secret) = fixture.key().await;
     // A route of another env: the key is cached, and is not used.
-    let verdict = fixture.check_for_tests(&secret).await;
+    let verdict = fixture.check_on_test_route(&secret).await;
     assert!(matches!(verdict, Verdict::Denied { denial: Denial::WrongEnv, .. }), "{verdict:?}");
     fixture.redis.kill();
     for _ in 0..3 {
@@ -50,32 +50,32 @@ async fn a_first_use_while_the_store_is_away_passes_and_is_claimed_later() {
     }
     assert_eq!(fixture.first_uses(), 0);
     fixture.redis.resume();
-    fixture.until(async |fixture| fixture.first_uses() == 1).await;
+    fixture.wait_until(async |fixture| fixture.first_uses() == 1).await;
     assert!(matches!(fixture.check(&secret).await, Verdict::Permitted(_)));
-    assert_eq!((fixture.first_uses(), fixture.first_use_came_from().await), (1, Some(CLIENT)));
+    assert_eq!((fixture.first_uses(), fixture.first_use_client().await), (1, Some(CLIENT)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_max_stale_nothing_is_accepted_once_the_store_is_away() {
+async fn without_max_stale_nothing_is_accepted_during_an_outage() {
     let mut fixture = Fixture::start(gatepost_verify::VerifyOptions { max_stale: Duration::ZERO, ..options() }).await;
     let (_, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
     fixture.redis.kill();
-    fixture.until(async |fixture| fixture.verifier().liveness() == Liveness::Expired).await;
+    fixture.wait_until(async |fixture| fixture.verifier().liveness() == Liveness::Expired).await;
     assert!(matches!(fixture.check(&secret).await, Verdict::Unavailable(Unavailable::Store)));
     fixture.redis.resume();
-    fixture.until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Permitted(_))).await;
+    fixture.wait_until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Permitted(_))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn beyond_the_bound_of_look_ups_a_request_is_told_to_come_back() {
+async fn beyond_max_lookups_a_request_is_unavailable() {
     let fixture = Fixture::start(gatepost_verify::VerifyOptions { max_lookups: 0, ..options() }).await;
     let (_, secret) = fixture.key().await;
     assert!(matches!(fixture.check(&secret).await, Verdict::Unavailable(Unavailable::Busy)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_that_was_rewound_begins_the_cache_anew() {
+async fn rewound_history_clears_the_cache() {
     let mut fixture = Fixture::start(options()).await;
     let (_, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
@@ -84,26 +84,26 @@ async fn a_history_that_was_rewound_begins_the_cache_anew() {
     assert_eq!(fixture.source(&phantom).await, Source::Store);
     assert_eq!(fixture.source(&phantom).await, Source::Cache);
     let last = fixture.store.last_position().await.unwrap();
-    fixture.until_metric("gatepost_live", 1.0).await;
+    fixture.wait_for_metric("gatepost_live", 1.0).await;
     fixture.redis.restore(&saved);
-    fixture.until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
+    fixture.wait_until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
     // The new history goes on at once, at higher positions, as if nothing had been lost.
     fixture.key().await;
-    fixture.until(async |fixture| matches!(fixture.check(&phantom).await, Verdict::Denied { .. })).await;
+    fixture.wait_until(async |fixture| matches!(fixture.check(&phantom).await, Verdict::Denied { .. })).await;
     // The other entry is from the history that was lost, so the store is asked again.
-    fixture.until(async |fixture| fixture.source(&secret).await == Source::Store).await;
-    fixture.until(async |fixture| fixture.verifier().liveness() == Liveness::Live).await;
+    fixture.wait_until(async |fixture| fixture.source(&secret).await == Source::Store).await;
+    fixture.wait_until(async |fixture| fixture.verifier().liveness() == Liveness::Live).await;
     let (key, secret) = fixture.key().await;
     assert!(matches!(fixture.check(&secret).await, Verdict::Permitted(_)));
     fixture.revoke(&key).await;
-    fixture.until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Denied { .. })).await;
+    fixture.wait_until(async |fixture| matches!(fixture.check(&secret).await, Verdict::Denied { .. })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_is_known_while_it_runs() {
+async fn gateway_is_registered_while_it_runs() {
     let fixture = Fixture::start(options()).await;
     assert_eq!(fixture.store.gateways().await.unwrap().len(), 1);
-    let second = fixture.second().await;
+    let second = fixture.start_second_gateway().await;
     assert_eq!(fixture.store.gateways().await.unwrap().len(), 2);
     second.stop().await.unwrap();
     assert_eq!(fixture.store.gateways().await.unwrap().len(), 1);

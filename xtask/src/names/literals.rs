@@ -72,7 +72,7 @@ fn without_arguments(text: &str) -> String {
         shown.push_str(before);
         shown.push('{');
         rest = after.split_once('}').map_or(after, |(argument, after)| {
-            let is_path = argument.contains(char::is_uppercase) || text.starts_with('/');
+            let is_path = text.starts_with('/') && !argument.contains(char::is_uppercase);
             if is_path {
                 shown.push_str(argument);
             }

@@ -5,53 +5,53 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_store::Versioned;
-use gatepost_store::act::Order;
+use gatepost_store::ops::SortOrder;
 use gatepost_wire::ApiKeyBody;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use crate::ControlPlane;
-use crate::api::extract::Query;
+use crate::api::extractors::QueryParams;
 use crate::api::paging;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::api_keys::{KeyFilter, KeyList, Wanted};
-use crate::use_cases::lists::{PART, Part, Selection};
-use crate::use_cases::long_answer::LongAnswer;
+use crate::use_cases::api_keys::{KeyFilter, KeyList, NullableFilter};
+use crate::use_cases::lists::{ListPage, PAGE_SIZE, Selection};
+use crate::use_cases::long_response::LongResponse;
 
 /// The answer to a request for a list.
-pub(super) async fn answer(control_plane: ControlPlane, caller: Caller, query: &Query) -> Result<Response> {
-    let (range, filter) = (paging::range(query)?, filter(query)?);
-    let list = control_plane.key_list(&caller, query.name("projectId").as_deref(), Order::OldestFirst).await?;
-    let position = control_plane.position_of(&list.name, range.after.as_deref())?;
-    let answer = LongAnswer::new(control_plane, caller, list.named.clone());
-    if range.limit.is_some() {
-        let part = selected(answer, &list, &filter, Selection::new(&range, position)).await?;
-        return Ok(paging::page(query, part).into_response());
+pub(super) async fn respond(control_plane: ControlPlane, caller: Caller, query: &QueryParams) -> Result<Response> {
+    let (page_request, filter) = (paging::parse_page_request(query)?, parse_filter(query)?);
+    let list = control_plane.key_list(&caller, query.non_null("projectId").as_deref(), SortOrder::OldestFirst).await?;
+    let position = control_plane.decode_cursor(&list.name, page_request.after.as_deref())?;
+    let response = LongResponse::new(control_plane, caller, list.requested_project.clone());
+    if page_request.limit.is_some() {
+        let page = read_page(response, &list, &filter, Selection::new(&page_request, position)).await?;
+        return Ok(paging::page_response(query, page).into_response());
     }
-    whole(Rest { answer, list, filter, position: Some(position), to_skip: range.offset }).await
+    stream_all(KeyStream { response, list, filter, position: Some(position), to_skip: page_request.offset }).await
 }
 
 /// The keys of one page. They are read before the answer begins, for its headers say whether there are more.
-async fn selected(
-    mut answer: LongAnswer,
+async fn read_page(
+    mut response: LongResponse,
     list: &KeyList,
     filter: &KeyFilter,
     mut selection: Selection<ApiKey>,
-) -> Result<Part<ApiKeyBody>> {
-    while let Some((position, size)) = selection.wants() {
-        answer.check().await?;
-        let _turn = answer.control_plane.list_turn(&answer.caller).await?;
-        let page = answer.control_plane.keys_page(list, &position, size).await?;
-        selection.take(page, |key| filter.wants(key));
+) -> Result<ListPage<ApiKeyBody>> {
+    while let Some((position, size)) = selection.next_read() {
+        response.reauthorize().await?;
+        let _turn = response.control_plane.acquire_list_permit(&response.caller).await?;
+        let page = response.control_plane.keys_page(list, &position, size).await?;
+        selection.add_page(page, |key| filter.matches(key));
     }
-    let part = answer.control_plane.part(&list.name, selection)?;
-    let _turn = answer.control_plane.list_turn(&answer.caller).await?;
-    Ok(Part { items: bodies(&answer.control_plane, &part.items).await?, next: part.next })
+    let page = response.control_plane.list_page(&list.name, selection)?;
+    let _turn = response.control_plane.acquire_list_permit(&response.caller).await?;
+    Ok(ListPage { items: key_bodies(&response.control_plane, &page.items).await?, next: page.next })
 }
 
 /// Keys as they stand in lists.
-pub(super) async fn bodies(control_plane: &ControlPlane, keys: &[Versioned<ApiKey>]) -> Result<Vec<ApiKeyBody>> {
+pub(super) async fn key_bodies(control_plane: &ControlPlane, keys: &[Versioned<ApiKey>]) -> Result<Vec<ApiKeyBody>> {
     let last_uses = control_plane.last_uses(keys).await?;
     let body = |(key, last_use): (&Versioned<ApiKey>, _)| {
         ApiKeyBody::new(&key.record, key.record.id.as_str(), key.first_used_at).with_last_use(last_use)
@@ -60,8 +60,8 @@ pub(super) async fn bodies(control_plane: &ControlPlane, keys: &[Versioned<ApiKe
 }
 
 /// What is left of a list that is streamed.
-struct Rest {
-    answer: LongAnswer,
+struct KeyStream {
+    response: LongResponse,
     list: KeyList,
     filter: KeyFilter,
     /// None at the end.
@@ -69,14 +69,14 @@ struct Rest {
     to_skip: usize,
 }
 
-async fn whole(mut rest: Rest) -> Result<Response> {
+async fn stream_all(mut keys: KeyStream) -> Result<Response> {
     // The first page before the status: a store that is down is a 503 and no half of a list.
-    let first = rest.page().await?;
-    let pages = stream::unfold(Some(rest), |rest| async {
-        let mut rest = rest?;
-        match rest.page().await {
+    let first = keys.next_page().await?;
+    let pages = stream::unfold(Some(keys), |keys| async {
+        let mut keys = keys?;
+        match keys.next_page().await {
             Ok(None) => None,
-            Ok(Some(page)) => Some((Ok(page), Some(rest))),
+            Ok(Some(page)) => Some((Ok(page), Some(keys))),
             Err(failure) => {
                 tracing::warn!(%failure, "a list was cut off");
                 Some((Err(failure), None))
@@ -84,13 +84,15 @@ async fn whole(mut rest: Rest) -> Result<Response> {
         }
     });
     let pages = stream::iter(first.map(Ok)).chain(pages);
-    let mut response = Response::new(Body::from_stream(array(pages)));
+    let mut response = Response::new(Body::from_stream(json_array(pages)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 /// Pages of items as one JSON array.
-fn array(pages: impl stream::Stream<Item = Result<Vec<String>>> + Send) -> impl stream::Stream<Item = Result<Bytes>> {
+fn json_array(
+    pages: impl stream::Stream<Item = Result<Vec<String>>> + Send,
+) -> impl stream::Stream<Item = Result<Bytes>> {
     let mut is_first = true;
     let items = pages.map(move |page| {
         page.map(|page| {
@@ -108,22 +110,22 @@ fn array(pages: impl stream::Stream<Item = Result<Vec<String>>> + Send) -> impl 
     bracket("[").chain(items).chain(bracket("]"))
 }
 
-impl Rest {
+impl KeyStream {
     /// The next keys that are wanted, each as JSON; none at the end.
-    async fn page(&mut self) -> Result<Option<Vec<String>>> {
+    async fn next_page(&mut self) -> Result<Option<Vec<String>>> {
         while let Some(position) = self.position.take() {
-            self.answer.check().await?;
-            let LongAnswer { control_plane, caller, .. } = &self.answer;
-            let _turn = control_plane.list_turn(caller).await?;
-            let page = control_plane.keys_page(&self.list, &position, PART).await?;
+            self.response.reauthorize().await?;
+            let LongResponse { control_plane, caller, .. } = &self.response;
+            let _turn = control_plane.acquire_list_permit(caller).await?;
+            let page = control_plane.keys_page(&self.list, &position, PAGE_SIZE).await?;
             self.position = page.next;
-            let wanted = page.items.into_iter().filter(|key| self.filter.wants(&key.record));
-            let mut wanted: Vec<Versioned<ApiKey>> = wanted.collect();
-            let skipped = self.to_skip.min(wanted.len());
+            let matching = page.items.into_iter().filter(|key| self.filter.matches(&key.record));
+            let mut matching: Vec<Versioned<ApiKey>> = matching.collect();
+            let skipped = self.to_skip.min(matching.len());
             self.to_skip -= skipped;
-            wanted.drain(..skipped);
-            if !wanted.is_empty() {
-                let bodies = bodies(control_plane, &wanted).await?;
+            matching.drain(..skipped);
+            if !matching.is_empty() {
+                let bodies = key_bodies(control_plane, &matching).await?;
                 let json = |body: &ApiKeyBody| serde_json::to_string(body).expect("a body is a struct with text keys");
                 return Ok(Some(bodies.iter().map(json).collect()));
             }
@@ -132,13 +134,14 @@ impl Rest {
     }
 }
 
-fn filter(query: &Query) -> Result<KeyFilter> {
-    let wanted =
-        |name: &str| query.text(name).map(|text| if text == "null" { Wanted::Null } else { Wanted::Text(text) });
+fn parse_filter(query: &QueryParams) -> Result<KeyFilter> {
+    let nullable = |name: &str| {
+        query.text(name).map(|text| if text == "null" { NullableFilter::Null } else { NullableFilter::Text(text) })
+    };
     Ok(KeyFilter {
         name: query.text("name"),
-        custom_account_id: wanted("customAccountId"),
-        custom_user_id: wanted("customUserId"),
-        status: query.choice("isActive", Status::Active, Status::Inactive)?,
+        custom_account_id: nullable("customAccountId"),
+        custom_user_id: nullable("customUserId"),
+        status: query.boolean("isActive", Status::Active, Status::Inactive)?,
     })
 }

@@ -7,12 +7,12 @@ use gatepost_wire::ApiKeyBody;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::list::bodies;
+use super::list::key_bodies;
 use crate::ControlPlane;
-use crate::api::body::JsonBody;
+use crate::api::request_body::JsonBody;
 use crate::caller::Caller;
 use crate::failure::Result;
-use crate::use_cases::api_keys::Search;
+use crate::use_cases::api_keys::SearchRequest;
 use crate::use_cases::lists::Rest;
 
 /// What is searched for.
@@ -47,9 +47,14 @@ pub(crate) struct FoundApiKeys {
     has_more: bool,
 }
 
-impl From<SearchApiKeys> for Search {
-    fn from(asked: SearchApiKeys) -> Self {
-        Self { query: asked.query.map(Secret::new), project: asked.project_id, after: asked.after, limit: asked.limit }
+impl From<SearchApiKeys> for SearchRequest {
+    fn from(request: SearchApiKeys) -> Self {
+        Self {
+            query: request.query.map(Secret::new),
+            project: request.project_id,
+            after: request.after,
+            limit: request.limit,
+        }
     }
 }
 
@@ -63,12 +68,12 @@ impl From<SearchApiKeys> for Search {
 pub(in crate::api) async fn search(
     State(control_plane): State<ControlPlane>,
     caller: Caller,
-    JsonBody(asked): JsonBody<SearchApiKeys>,
+    JsonBody(request): JsonBody<SearchApiKeys>,
 ) -> Result<Json<FoundApiKeys>> {
-    let found = control_plane.clone().search_api_keys(caller, asked.into()).await?;
+    let results = control_plane.clone().search_api_keys(caller, request.into()).await?;
     Ok(Json(FoundApiKeys {
-        api_keys: bodies(&control_plane, &found.keys).await?,
-        next: found.next,
-        has_more: found.rest == Rest::More,
+        api_keys: key_bodies(&control_plane, &results.keys).await?,
+        next: results.next,
+        has_more: results.rest == Rest::More,
     }))
 }

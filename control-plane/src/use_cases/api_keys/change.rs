@@ -2,53 +2,53 @@
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
-use gatepost_domain::key::{self, Secret, Shape};
+use gatepost_domain::key::{self, KeyFormat, Secret};
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
 use gatepost_domain::time::{Timestamp, Version};
-use gatepost_store::act::CursorState;
-use gatepost_store::{Change, Receipt, Versioned, Write, os_rng};
+use gatepost_store::ops::CursorState;
+use gatepost_store::{Change, RecordWrite, StoredResponse, Versioned, os_rng};
 
-use super::{KeyFields, KeyName, chosen};
+use super::{KeyFields, KeyRef, parse_chosen_value};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
-use crate::use_cases::copies::{must_stay, next_status};
-use crate::use_cases::given::Given;
+use crate::use_cases::patch::Patch;
+use crate::use_cases::update_rules::{check_unchanged, next_status};
 
 /// A key after a change.
 #[derive(Debug)]
-pub(crate) struct Changed {
+pub(crate) struct CommittedKey {
     pub(crate) key: ApiKey,
     pub(crate) first_used_at: Option<Timestamp>,
     /// The version at which it is so.
     pub(crate) version: Version,
     /// What stands in the answer's `key`.
-    pub(crate) shown: String,
+    pub(crate) echoed_key: String,
 }
 
-impl Changed {
-    pub(super) fn new(found: &Versioned<ApiKey>, key: ApiKey, version: Version, shown: &str) -> Self {
-        Self { key, first_used_at: found.first_used_at, version, shown: shown.to_owned() }
+impl CommittedKey {
+    pub(super) fn new(found: &Versioned<ApiKey>, key: ApiKey, version: Version, echoed_key: &str) -> Self {
+        Self { key, first_used_at: found.first_used_at, version, echoed_key: echoed_key.to_owned() }
     }
 }
 
 /// What a use case makes of a key that was read.
-pub(super) enum Next {
+pub(super) enum Transition {
     /// It is so already.
-    Same,
+    Unchanged,
     /// This.
-    Changed(Box<Changes>),
+    Changed(Box<PendingChange>),
 }
 
 /// A key as it shall be.
-pub(super) struct Changes {
+pub(super) struct PendingChange {
     pub(super) action: Action,
     pub(super) key: ApiKey,
     /// Its new value, if it gets one.
     pub(super) value: Option<Secret>,
     /// What a repeated request shall be answered.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) stored_response: Option<StoredResponse>,
 }
 
 /// A change of a key as a caller asks for it, perhaps as a copy of the whole key.
@@ -64,13 +64,13 @@ pub(crate) struct KeyChange {
 }
 
 impl KeyChange {
-    fn check_fixed(&self, key: &ApiKey) -> Result<()> {
-        must_stay("projectId", self.project.as_deref(), key.project.as_str())?;
-        must_stay("accountId", self.account.as_deref(), key.account.as_str())?;
-        must_stay("env", self.env.as_deref(), key.env.as_str())
+    fn check_immutable_fields(&self, key: &ApiKey) -> Result<()> {
+        check_unchanged("projectId", self.project.as_deref(), key.project.as_str())?;
+        check_unchanged("accountId", self.account.as_deref(), key.account.as_str())?;
+        check_unchanged("env", self.env.as_deref(), key.env.as_str())
     }
 
-    fn is_of_status_alone(&self) -> bool {
+    fn changes_status_only(&self) -> bool {
         self.status.is_some() && self.fields == KeyFields::default()
     }
 }
@@ -78,98 +78,103 @@ impl KeyChange {
 impl ControlPlane {
     /// Changes what was given. A new `key` is a new value: the old one is refused at once. What revokes the key does so
     /// by the same change as all the rest.
-    pub(crate) async fn update_api_key(&self, caller: &Caller, name: &KeyName, change: &KeyChange) -> Result<Changed> {
+    pub(crate) async fn update_api_key(
+        &self,
+        caller: &Caller,
+        name: &KeyRef,
+        change: &KeyChange,
+    ) -> Result<CommittedKey> {
         self.change_api_key(caller, name, |found| {
-            change.check_fixed(found)?;
-            let way_back =
+            change.check_immutable_fields(found)?;
+            let reactivation_hint =
                 || format!("the key was revoked; PATCH /api-keys/{}/reactivate lets it be used again", found.id);
-            let status = next_status(found.status, change.status, way_back)?;
-            if change.is_of_status_alone() && status == found.status {
-                return Ok(Next::Same);
+            let status = next_status(found.status, change.status, reactivation_hint)?;
+            if change.changes_status_only() && status == found.status {
+                return Ok(Transition::Unchanged);
             }
             let mut key = ApiKey { status, ..found.clone() };
             change.fields.clone().apply(&mut key)?;
-            let value = self.new_value(found, name, change)?;
+            let value = self.parse_new_value(found, name, change)?;
             if let Some(value) = &value {
                 key.digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
                 key.mask = key::mask(value.expose());
             }
             let action = if status == found.status { Action::ApiKeyUpdated } else { Action::ApiKeyDeleted };
-            Ok(Next::Changed(Box::new(Changes { action, key, value, receipt: None })))
+            Ok(Transition::Changed(Box::new(PendingChange { action, key, value, stored_response: None })))
         })
         .await
     }
 
     /// Lets a key be used again. Its first use stays what it was.
-    pub(crate) async fn reactivate_api_key(&self, caller: &Caller, name: &KeyName) -> Result<Changed> {
-        let on = |found: &ApiKey| Ok(with_status(found, Status::Active, Action::ApiKeyUpdated));
-        self.change_api_key(caller, name, on).await
+    pub(crate) async fn reactivate_api_key(&self, caller: &Caller, name: &KeyRef) -> Result<CommittedKey> {
+        let reactivated = |found: &ApiKey| Ok(with_status(found, Status::Active, Action::ApiKeyUpdated));
+        self.change_api_key(caller, name, reactivated).await
     }
 
     /// Shuts a key off. Answers the version at which it is off, also if it was before.
-    pub(crate) async fn deactivate_api_key(&self, caller: &Caller, name: &KeyName) -> Result<Version> {
-        let off = |found: &ApiKey| Ok(with_status(found, Status::Inactive, Action::ApiKeyDeleted));
-        self.change_api_key(caller, name, off).await.map(|changed| changed.version)
+    pub(crate) async fn deactivate_api_key(&self, caller: &Caller, name: &KeyRef) -> Result<Version> {
+        let deactivated = |found: &ApiKey| Ok(with_status(found, Status::Inactive, Action::ApiKeyDeleted));
+        self.change_api_key(caller, name, deactivated).await.map(|changed| changed.version)
     }
 
     /// Reads a key, changes it and writes it, again while others are faster.
     pub(super) async fn change_api_key(
         &self,
         caller: &Caller,
-        name: &KeyName,
-        next: impl Fn(&ApiKey) -> Result<Next>,
-    ) -> Result<Changed> {
-        caller.may_write()?;
+        name: &KeyRef,
+        transition: impl Fn(&ApiKey) -> Result<Transition>,
+    ) -> Result<CommittedKey> {
+        caller.require_write()?;
         for _ in 0..MAX_TRIES {
             let found = self.api_key(caller, name).await?;
-            let changes = match next(&found.record)? {
-                Next::Changed(changes) => *changes,
+            let pending = match transition(&found.record)? {
+                Transition::Changed(pending) => *pending,
                 // A repeated request must not rely on what a new master of the store has lost.
-                Next::Same => match self.store.confirm(found.version, &found.event).await?.state {
+                Transition::Unchanged => match self.store.confirm(found.version, &found.event).await?.state {
                     CursorState::Present | CursorState::Trimmed => {
-                        return Ok(Changed::new(&found, found.record.clone(), found.version, name.shown()));
+                        return Ok(CommittedKey::new(&found, found.record.clone(), found.version, name.echoed_key()));
                     }
-                    CursorState::Foreign => continue,
+                    CursorState::Diverged => continue,
                 },
             };
-            if changes.action != Action::ApiKeyDeleted {
+            if pending.action != Action::ApiKeyDeleted {
                 self.refuse_if_deleted(&found.record.project).await?;
             }
-            let shown = changes.value.as_ref().map_or(name.shown(), Secret::expose).to_owned();
-            let (change, key) = self.change_of(caller, &found, changes);
+            let echoed_key = pending.value.as_ref().map_or(name.echoed_key(), Secret::expose).to_owned();
+            let (change, key) = self.build_change(caller, &found, pending);
             if let Committed::At(version) = self.commit_change(change).await? {
-                return Ok(Changed::new(&found, key, version, &shown));
+                return Ok(CommittedKey::new(&found, key, version, &echoed_key));
             }
         }
         Err(too_contended())
     }
 
-    fn change_of(&self, caller: &Caller, found: &Versioned<ApiKey>, changes: Changes) -> (Change, ApiKey) {
+    fn build_change(&self, caller: &Caller, found: &Versioned<ApiKey>, pending: PendingChange) -> (Change, ApiKey) {
         let now = self.now();
-        let mut key = ApiKey { stamps: found.record.stamps.touched(now, caller.actor()), ..changes.key };
-        key.digests.retain(|value| !value.has_ended(now));
+        let mut key = ApiKey { stamps: found.record.stamps.updated(now, caller.actor()), ..pending.key };
+        key.digests.retain(|value| !value.has_expired(now));
         let change = Change {
             event: EventId::generate(&mut os_rng()),
-            action: changes.action,
+            action: pending.action,
             actor: caller.actor(),
-            writes: vec![Write::replace(found.clone(), key.clone())],
-            secret: changes.value,
-            receipt: changes.receipt,
+            writes: vec![RecordWrite::replace(found.clone(), key.clone())],
+            secret: pending.value,
+            stored_response: pending.stored_response,
         };
         (change, key)
     }
 
     /// The value that a key shall get; none if it keeps its own.
-    fn new_value(&self, key: &ApiKey, name: &KeyName, change: &KeyChange) -> Result<Option<Secret>> {
+    fn parse_new_value(&self, key: &ApiKey, name: &KeyRef, change: &KeyChange) -> Result<Option<Secret>> {
         let text = match &change.fields.key {
-            Given::Absent => return Ok(None),
-            Given::Null => return Err(Failure::invalid("key: a key is never without a value")),
-            Given::Value(text) => text,
+            Patch::Absent => return Ok(None),
+            Patch::Null => return Err(Failure::invalid("key: a key is never without a value")),
+            Patch::Value(text) => text,
         };
-        if is_read(key, name, text, change.mask.as_deref()) {
+        if is_unedited_value(key, name, text, change.mask.as_deref()) {
             return Ok(None);
         }
-        let value = chosen(text)?;
+        let value = parse_chosen_value(text)?;
         let digest = self.store.digest(value.expose());
         let is_current = key.digests.first().is_some_and(|current| current.digest == digest);
         Ok((!is_current).then_some(value))
@@ -179,16 +184,16 @@ impl ControlPlane {
 /// Whether a `key` is what was read with the rest of a copy: the id or the value by which the path names the key, or a
 /// value that the copy's own mask is of, drawn or of a key that has another one now. A key that was rotated since keeps
 /// its new value then.
-fn is_read(key: &ApiKey, name: &KeyName, text: &str, mask: Option<&str>) -> bool {
-    let was_replaced = || key::shape(text) == Shape::Generated || mask != Some(key.mask.as_str());
+fn is_unedited_value(key: &ApiKey, name: &KeyRef, text: &str, mask: Option<&str>) -> bool {
+    let was_replaced = || key::key_format(text) == KeyFormat::Generated || mask != Some(key.mask.as_str());
     let is_masked = || mask == Some(key::mask(text).as_str()) && was_replaced();
-    text == key.id.as_str() || text == name.shown() || is_masked()
+    text == key.id.as_str() || text == name.echoed_key() || is_masked()
 }
 
-fn with_status(found: &ApiKey, status: Status, action: Action) -> Next {
+fn with_status(found: &ApiKey, status: Status, action: Action) -> Transition {
     if found.status == status {
-        return Next::Same;
+        return Transition::Unchanged;
     }
     let key = ApiKey { status, ..found.clone() };
-    Next::Changed(Box::new(Changes { action, key, value: None, receipt: None }))
+    Transition::Changed(Box::new(PendingChange { action, key, value: None, stored_response: None }))
 }

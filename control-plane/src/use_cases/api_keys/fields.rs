@@ -12,9 +12,9 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
-use crate::use_cases::copies::of_two_names;
-use crate::use_cases::given::Given;
+use crate::use_cases::patch::Patch;
 use crate::use_cases::text;
+use crate::use_cases::update_rules::merge_aliases;
 
 /// Bytes of a key's metadata.
 const MAX_METADATA_BYTES: usize = 16 * 1024;
@@ -30,21 +30,21 @@ const MAX_PERMISSIONS: usize = 100;
 /// The members of a key that its maker may choose and change.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) struct KeyFields {
-    pub(crate) name: Given<String>,
-    pub(crate) key: Given<String>,
-    pub(crate) metadata: Given<Value>,
-    pub(crate) custom_account_id: Given<String>,
-    pub(crate) custom_user_id: Given<String>,
-    pub(crate) expiry: Given<String>,
+    pub(crate) name: Patch<String>,
+    pub(crate) key: Patch<String>,
+    pub(crate) metadata: Patch<Value>,
+    pub(crate) custom_account_id: Patch<String>,
+    pub(crate) custom_user_id: Patch<String>,
+    pub(crate) expiry: Patch<String>,
     /// The same under the name that answers have.
-    pub(crate) expires_at: Given<String>,
-    pub(crate) rate_limit: Given<RateLimitFields>,
+    pub(crate) expires_at: Patch<String>,
+    pub(crate) rate_limit: Patch<RateLimitFields>,
     /// The same where some clients send it.
     pub(crate) flat_limit: FlatLimit,
-    pub(crate) quota: Given<QuotaFields>,
-    pub(crate) permissions: Given<Vec<String>>,
-    pub(crate) allowed_domains: Given<Vec<String>>,
-    pub(crate) allowed_ips: Given<Vec<String>>,
+    pub(crate) quota: Patch<QuotaFields>,
+    pub(crate) permissions: Patch<Vec<String>>,
+    pub(crate) allowed_domains: Patch<Vec<String>>,
+    pub(crate) allowed_ips: Patch<Vec<String>>,
 }
 
 /// A rate limit as a caller says it.
@@ -58,9 +58,9 @@ pub(crate) struct RateLimitFields {
 /// A rate limit as some clients send it: its parts stand beside the other members.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct FlatLimit {
-    pub(crate) limit: Given<u64>,
+    pub(crate) limit: Patch<u64>,
     /// Seconds.
-    pub(crate) window_s: Given<f64>,
+    pub(crate) window_s: Patch<f64>,
 }
 
 /// A quota as a caller says it.
@@ -74,31 +74,31 @@ impl KeyFields {
     /// Changes a key, all but its value.
     pub(super) fn apply(self, key: &mut ApiKey) -> Result<()> {
         match self.name {
-            Given::Absent => {}
-            Given::Null => return Err(Failure::invalid("name: must not be empty")),
-            Given::Value(name) => key.name = text::name(Some(name))?,
+            Patch::Absent => {}
+            Patch::Null => return Err(Failure::invalid("name: must not be empty")),
+            Patch::Value(name) => key.name = text::parse_name(Some(name))?,
         }
-        self.metadata.set_or_default(&mut key.metadata, metadata)?;
-        self.custom_account_id.set(&mut key.custom_account_id, |id| text::checked("customAccountId", id))?;
-        self.custom_user_id.set(&mut key.custom_user_id, |id| text::checked("customUserId", id))?;
+        self.metadata.apply_or_default(&mut key.metadata, parse_metadata)?;
+        self.custom_account_id.apply_to(&mut key.custom_account_id, |id| text::check_text("customAccountId", id))?;
+        self.custom_user_id.apply_to(&mut key.custom_user_id, |id| text::check_text("customUserId", id))?;
         let expiry = [
-            self.expiry.try_map(|text| text::moment("expiry", &text))?,
-            self.expires_at.try_map(|text| text::moment("expiresAt", &text))?,
+            self.expiry.try_map(|text| text::parse_timestamp("expiry", &text))?,
+            self.expires_at.try_map(|text| text::parse_timestamp("expiresAt", &text))?,
         ];
-        key.expires_at = of_two_names(["expiry", "expiresAt"], expiry, key.expires_at)?;
-        let limits = [self.rate_limit.try_map(rate_limit)?, self.flat_limit.over(key.rate_limit)?];
-        let limit = of_two_names(["rateLimitConfigs", "rateLimit and rateLimitTtl"], limits, key.rate_limit)?;
+        key.expires_at = merge_aliases(["expiry", "expiresAt"], expiry, key.expires_at)?;
+        let limits = [self.rate_limit.try_map(parse_rate_limit)?, self.flat_limit.merge_with(key.rate_limit)?];
+        let limit = merge_aliases(["rateLimitConfigs", "rateLimit and rateLimitTtl"], limits, key.rate_limit)?;
         key.set_rate_limit(limit);
         let mut new_quota = key.quota;
-        self.quota.set(&mut new_quota, quota)?;
+        self.quota.apply_to(&mut new_quota, parse_quota)?;
         key.set_quota(new_quota);
-        self.permissions.set_or_default(&mut key.permissions, permissions)?;
-        self.allowed_domains.set_or_default(&mut key.allowed_domains, allowed_domains)?;
-        self.allowed_ips.set_or_default(&mut key.allowed_ips, allowed_ips)
+        self.permissions.apply_or_default(&mut key.permissions, parse_permissions)?;
+        self.allowed_domains.apply_or_default(&mut key.allowed_domains, parse_allowed_domains)?;
+        self.allowed_ips.apply_or_default(&mut key.allowed_ips, parse_allowed_ips)
     }
 }
 
-fn metadata(value: Value) -> Result<Metadata> {
+fn parse_metadata(value: Value) -> Result<Metadata> {
     // Stored as one line: a line end inside it would end the record's line.
     let text = value.to_string();
     if text.len() > MAX_METADATA_BYTES {
@@ -109,46 +109,46 @@ fn metadata(value: Value) -> Result<Metadata> {
 
 impl FlatLimit {
     /// The rate limit that the parts make with those of the one that the key has.
-    fn over(self, own: Option<RateLimit>) -> Result<Given<RateLimit>> {
+    fn merge_with(self, current: Option<RateLimit>) -> Result<Patch<RateLimit>> {
         let (limit, window_s) = match (self.limit, self.window_s) {
-            (Given::Absent, Given::Absent) => return Ok(Given::Absent),
-            (Given::Absent | Given::Null, Given::Null) | (Given::Null, Given::Absent) => return Ok(Given::Null),
-            (Given::Value(limit), Given::Value(window_s)) => (Some(limit), Some(window_s)),
-            (Given::Value(limit), Given::Absent) => (Some(limit), own.map(|own| own.window.as_secs_f64())),
-            (Given::Absent, Given::Value(window_s)) => (own.map(|own| own.limit), Some(window_s)),
-            (Given::Value(limit), Given::Null) => (Some(limit), None),
-            (Given::Null, Given::Value(window_s)) => (None, Some(window_s)),
+            (Patch::Absent, Patch::Absent) => return Ok(Patch::Absent),
+            (Patch::Absent | Patch::Null, Patch::Null) | (Patch::Null, Patch::Absent) => return Ok(Patch::Null),
+            (Patch::Value(limit), Patch::Value(window_s)) => (Some(limit), Some(window_s)),
+            (Patch::Value(limit), Patch::Absent) => (Some(limit), current.map(|own| own.window.as_secs_f64())),
+            (Patch::Absent, Patch::Value(window_s)) => (current.map(|own| own.limit), Some(window_s)),
+            (Patch::Value(limit), Patch::Null) => (Some(limit), None),
+            (Patch::Null, Patch::Value(window_s)) => (None, Some(window_s)),
         };
-        rate_limit(RateLimitFields { limit, window_s }).map(Given::Value)
+        parse_rate_limit(RateLimitFields { limit, window_s }).map(Patch::Value)
     }
 }
 
-fn rate_limit(fields: RateLimitFields) -> Result<RateLimit> {
+fn parse_rate_limit(fields: RateLimitFields) -> Result<RateLimit> {
     let window_s = fields.window_s.filter(|window_s| (1.0..=MAX_WINDOW_S).contains(window_s)).ok_or_else(|| {
         Failure::invalid(format!("rateLimitTtl: must be a number of seconds from 1 to {MAX_WINDOW_S}"))
     })?;
     Ok(RateLimit {
-        limit: limit("rateLimit", fields.limit)?,
+        limit: parse_limit("rateLimit", fields.limit)?,
         window: Duration::from_millis(Duration::from_secs_f64(window_s).as_millis() as u64),
     })
 }
 
-fn quota(fields: QuotaFields) -> Result<Quota> {
+fn parse_quota(fields: QuotaFields) -> Result<Quota> {
     let period = fields.period.as_deref().and_then(Period::parse);
     let period = period.ok_or_else(|| Failure::invalid("quota.period: must be day or month"))?;
-    Ok(Quota { limit: limit("quota.limit", fields.limit)?, period })
+    Ok(Quota { limit: parse_limit("quota.limit", fields.limit)?, period })
 }
 
-fn limit(field: &str, limit: Option<u64>) -> Result<u64> {
+fn parse_limit(field: &str, limit: Option<u64>) -> Result<u64> {
     limit
         .filter(|limit| (1..=MAX_LIMIT).contains(limit))
         .ok_or_else(|| Failure::invalid(format!("{field}: must be a whole number from 1 to {MAX_LIMIT}")))
 }
 
-fn allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
-    check_count("allowedDomains", texts.len())?;
+fn parse_allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
+    check_lock_count("allowedDomains", texts.len())?;
     let parsed = texts.iter().map(|text| {
-        origin::domain(&in_ascii(text)).ok_or_else(|| {
+        origin::normalize_domain(&to_ascii_domain(text)).ok_or_else(|| {
             Failure::invalid(format!(
                 "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for those below it"
             ))
@@ -158,7 +158,7 @@ fn allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
 }
 
 /// A domain as browsers send it (RFC 5891): `exämple.com` is `xn--exmple-cua.com`. What is no domain stays as it is.
-fn in_ascii(text: &str) -> Cow<'_, str> {
+fn to_ascii_domain(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
@@ -173,8 +173,8 @@ fn in_ascii(text: &str) -> Cow<'_, str> {
 }
 
 /// Networks, or single addresses.
-fn allowed_ips(texts: Vec<String>) -> Result<Vec<IpNet>> {
-    check_count("allowedIps", texts.len())?;
+fn parse_allowed_ips(texts: Vec<String>) -> Result<Vec<IpNet>> {
+    check_lock_count("allowedIps", texts.len())?;
     let parsed = texts.iter().map(|text| {
         let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
         let network = text.parse::<IpNet>().map(|network| network.trunc());
@@ -185,14 +185,14 @@ fn allowed_ips(texts: Vec<String>) -> Result<Vec<IpNet>> {
     Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
 }
 
-fn check_count(field: &str, count: usize) -> Result<()> {
+fn check_lock_count(field: &str, count: usize) -> Result<()> {
     if count > MAX_LOCKS {
         return Err(Failure::invalid(format!("{field}: has more than {MAX_LOCKS}")));
     }
     Ok(())
 }
 
-fn permissions(names: Vec<String>) -> Result<Vec<String>> {
+fn parse_permissions(names: Vec<String>) -> Result<Vec<String>> {
     if names.len() > MAX_PERMISSIONS {
         return Err(Failure::invalid(format!("permissions: has more than {MAX_PERMISSIONS}")));
     }
@@ -200,6 +200,6 @@ fn permissions(names: Vec<String>) -> Result<Vec<String>> {
         return Err(Failure::invalid("permissions: must not hold an empty one"));
     }
     let checked: BTreeSet<String> =
-        names.into_iter().map(|name| text::checked("permissions", name)).collect::<Result<_>>()?;
+        names.into_iter().map(|name| text::check_text("permissions", name)).collect::<Result<_>>()?;
     Ok(checked.into_iter().collect())
 }

@@ -3,7 +3,7 @@
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_store::Page;
-use gatepost_store::act::Order;
+use gatepost_store::ops::SortOrder;
 
 use crate::ControlPlane;
 use crate::caller::Caller;
@@ -13,30 +13,30 @@ use crate::failure::Result;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyFilter {
     pub(crate) name: Option<String>,
-    pub(crate) custom_account_id: Option<Wanted>,
-    pub(crate) custom_user_id: Option<Wanted>,
+    pub(crate) custom_account_id: Option<NullableFilter>,
+    pub(crate) custom_user_id: Option<NullableFilter>,
     pub(crate) status: Option<Status>,
 }
 
 /// What a filter wants of a member that may be null.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum NullableFilter {
     Null,
     Text(String),
 }
 
 impl KeyFilter {
     /// Whether a key is wanted. Names are compared without case, as clients expect.
-    pub(crate) fn wants(&self, key: &ApiKey) -> bool {
-        let matches = |wanted: &Option<Wanted>, value: &Option<String>| match wanted {
+    pub(crate) fn matches(&self, key: &ApiKey) -> bool {
+        let field_matches = |filter: &Option<NullableFilter>, value: &Option<String>| match filter {
             None => true,
-            Some(Wanted::Null) => value.is_none(),
-            Some(Wanted::Text(text)) => value.as_deref() == Some(text),
+            Some(NullableFilter::Null) => value.is_none(),
+            Some(NullableFilter::Text(text)) => value.as_deref() == Some(text),
         };
         self.name.as_deref().is_none_or(|name| name.to_lowercase() == key.name.to_lowercase())
             && self.status.is_none_or(|status| status == key.status)
-            && matches(&self.custom_account_id, &key.custom_account_id)
-            && matches(&self.custom_user_id, &key.custom_user_id)
+            && field_matches(&self.custom_account_id, &key.custom_account_id)
+            && field_matches(&self.custom_user_id, &key.custom_user_id)
     }
 }
 
@@ -46,30 +46,30 @@ pub(crate) struct KeyList {
     /// What its cursors are bound to.
     pub(crate) name: String,
     /// The only project, if a request names one.
-    pub(crate) named: Option<ProjectId>,
-    order: Order,
+    pub(crate) requested_project: Option<ProjectId>,
+    order: SortOrder,
     /// In the order of the list, each with its position among the projects of the account; of one alone it is empty.
     projects: Vec<(String, ProjectId)>,
 }
 
 impl KeyList {
     /// Whether the list has keys of a project.
-    pub(crate) fn has(&self, project: &ProjectId) -> bool {
+    pub(crate) fn contains_project(&self, project: &ProjectId) -> bool {
         self.projects.iter().any(|(_, listed)| listed == project)
     }
 
     /// Returns where the project stands at a position, or if it is gone the one that comes after it.
-    fn place_of(&self, project: &str) -> usize {
+    fn project_index(&self, project: &str) -> usize {
         self.projects.partition_point(|(position, _)| match self.order {
-            Order::OldestFirst => position.as_str() < project,
-            Order::NewestFirst => !project.is_empty() && position.as_str() > project,
+            SortOrder::OldestFirst => position.as_str() < project,
+            SortOrder::NewestFirst => !project.is_empty() && position.as_str() > project,
         })
     }
 }
 
 impl ControlPlane {
     /// The list of keys of the project that is named, else of the caller's own, else of all of the account.
-    pub(crate) async fn key_list(&self, caller: &Caller, named: Option<&str>, order: Order) -> Result<KeyList> {
+    pub(crate) async fn key_list(&self, caller: &Caller, named: Option<&str>, order: SortOrder) -> Result<KeyList> {
         let named = match named {
             Some(named) => Some(self.project(caller, named).await?.record.id),
             None => None,
@@ -78,32 +78,32 @@ impl ControlPlane {
         let mut projects = match &only {
             Some(only) => vec![(String::new(), only.clone())],
             None => {
-                let _turn = self.list_turn(caller).await?;
+                let _turn = self.acquire_list_permit(caller).await?;
                 let projects = self.projects_by_position(caller).await?;
                 projects.into_iter().map(|(at, found)| (at, found.id)).collect()
             }
         };
-        if order == Order::NewestFirst {
+        if order == SortOrder::NewestFirst {
             projects.reverse();
         }
         let name = format!("api-keys/{}/{}", caller.account, only.as_ref().map_or("", ProjectId::as_str));
-        Ok(KeyList { name, named, order, projects })
+        Ok(KeyList { name, requested_project: named, order, projects })
     }
 
     /// Keys of a list after a position: of one project at most, so a page may be empty and not the last.
     pub(crate) async fn keys_page(&self, list: &KeyList, position: &str, limit: u32) -> Result<Page<ApiKey>> {
         let (at, after) = position.split_once(' ').unwrap_or_default();
-        let place = list.place_of(at);
-        let Some((project_at, project)) = list.projects.get(place) else {
+        let index = list.project_index(at);
+        let Some((project_at, project)) = list.projects.get(index) else {
             return Ok(Page { items: Vec::new(), positions: Vec::new(), next: None });
         };
         let after = if project_at == at { after } else { "" };
         let page = match list.order {
-            Order::OldestFirst => self.store.api_keys(project, after, limit).await?,
-            Order::NewestFirst => self.store.newest_api_keys(project, after, limit).await?,
+            SortOrder::OldestFirst => self.store.api_keys(project, after, limit).await?,
+            SortOrder::NewestFirst => self.store.newest_api_keys(project, after, limit).await?,
         };
         let of_key = |position: String| format!("{project_at} {position}");
-        let next_project = list.projects.get(place + 1).map(|(position, _)| format!("{position} "));
+        let next_project = list.projects.get(index + 1).map(|(position, _)| format!("{position} "));
         Ok(Page {
             items: page.items,
             positions: page.positions.into_iter().map(of_key).collect(),
@@ -116,24 +116,24 @@ impl ControlPlane {
 mod tests {
     use super::*;
 
-    fn list(order: Order, positions: &[&str]) -> KeyList {
+    fn list(order: SortOrder, positions: &[&str]) -> KeyList {
         let project = ProjectId::parse("prj_00a").unwrap();
         let projects = positions.iter().map(|position| ((*position).to_owned(), project.clone())).collect();
-        KeyList { name: String::new(), named: None, order, projects }
+        KeyList { name: String::new(), requested_project: None, order, projects }
     }
 
     #[test]
-    fn a_list_goes_on_behind_a_project_that_is_gone() {
-        let oldest_first = list(Order::OldestFirst, &["1", "3", "5"]);
-        for (position, place) in [("", 0), ("1", 0), ("2", 1), ("3", 1), ("6", 3)] {
-            assert_eq!(oldest_first.place_of(position), place, "{position}");
+    fn list_resumes_after_a_removed_project() {
+        let oldest_first = list(SortOrder::OldestFirst, &["1", "3", "5"]);
+        for (position, index) in [("", 0), ("1", 0), ("2", 1), ("3", 1), ("6", 3)] {
+            assert_eq!(oldest_first.project_index(position), index, "{position}");
         }
-        let newest_first = list(Order::NewestFirst, &["5", "3", "1"]);
-        for (position, place) in [("", 0), ("5", 0), ("4", 1), ("3", 1), ("0", 3)] {
-            assert_eq!(newest_first.place_of(position), place, "{position}");
+        let newest_first = list(SortOrder::NewestFirst, &["5", "3", "1"]);
+        for (position, index) in [("", 0), ("5", 0), ("4", 1), ("3", 1), ("0", 3)] {
+            assert_eq!(newest_first.project_index(position), index, "{position}");
         }
-        for order in [Order::OldestFirst, Order::NewestFirst] {
-            assert_eq!(list(order, &[""]).place_of(""), 0);
+        for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
+            assert_eq!(list(order, &[""]).project_index(""), 0);
         }
     }
 }

@@ -10,12 +10,12 @@ use gatepost_domain::id::KeyId;
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
-use gatepost_store::{Receipt, os_rng};
+use gatepost_store::{StoredResponse, os_rng};
 
-use super::KeyName;
-use super::change::{Changed, Changes, Next};
+use super::KeyRef;
+use super::change::{CommittedKey, PendingChange, Transition};
 use crate::ControlPlane;
-use crate::caller::{Caller, Sight};
+use crate::caller::{Caller, Visibility};
 use crate::failure::{Failure, Result};
 
 /// The longest that an old value may be accepted, in seconds: 90 days.
@@ -23,32 +23,32 @@ pub(crate) const MAX_OVERLAP_S: u64 = 90 * 24 * 3600;
 /// Old values that are accepted at a time; of more, the oldest is refused at once.
 const MAX_OLD_VALUES: usize = 4;
 /// For how long a repeated rotation gets the same answer.
-const ANSWER_KEPT: Duration = Duration::from_secs(600);
+const RESPONSE_TTL: Duration = Duration::from_secs(600);
 
 impl ControlPlane {
     /// Gives a key a new value. The old one is refused at once, or after `overlap_s` seconds.
-    pub(crate) async fn rotate_api_key(&self, caller: &Caller, name: &KeyName, overlap_s: u64) -> Result<Changed> {
-        caller.may_write()?;
+    pub(crate) async fn rotate_api_key(&self, caller: &Caller, name: &KeyRef, overlap_s: u64) -> Result<CommittedKey> {
+        caller.require_write()?;
         if overlap_s > MAX_OVERLAP_S {
             return Err(Failure::invalid(format!("overlapSeconds: must be a number from 0 to {MAX_OVERLAP_S}")));
         }
-        if let KeyName::Value(old) = name
-            && let Some(changed) = self.rotated_before(caller, old).await?
+        if let KeyRef::Value(old) = name
+            && let Some(changed) = self.replay_rotation(caller, old).await?
         {
             return Ok(changed);
         }
         let overlap = Duration::from_secs(overlap_s);
-        self.change_api_key(caller, name, |found| self.rotated(found, name, overlap)).await
+        self.change_api_key(caller, name, |found| self.plan_rotation(found, name, overlap)).await
     }
 
-    fn rotated(&self, found: &ApiKey, name: &KeyName, overlap: Duration) -> Result<Next> {
+    fn plan_rotation(&self, found: &ApiKey, name: &KeyRef, overlap: Duration) -> Result<Transition> {
         if found.status == Status::Inactive {
             return Err(Failure::refused(ErrorCode::Conflict, "the key is shut off; reactivate it first"));
         }
         let [current, old @ ..] = found.digests.as_slice() else {
             return Err(Failure::refused(ErrorCode::Conflict, "the key has no value"));
         };
-        if matches!(name, KeyName::Value(value) if self.store.digest(value.expose()) != current.digest) {
+        if matches!(name, KeyRef::Value(value) if self.store.digest(value.expose()) != current.digest) {
             let detail = "this value was replaced before; name the key by its current value or by its id";
             return Err(Failure::refused(ErrorCode::Conflict, detail));
         }
@@ -59,39 +59,44 @@ impl ControlPlane {
             digests.push(KeyDigest { until: Some(now.plus(overlap)), replaced_at: Some(now), ..*current });
             digests.extend(old.iter().take(MAX_OLD_VALUES - 1));
         }
-        let receipt = receipt(current, found, &value);
+        let stored_response = rotation_response(current, found, &value);
         let key = ApiKey { mask: key::mask(value.expose()), digests, ..found.clone() };
         let action = Action::ApiKeyUpdated;
-        Ok(Next::Changed(Box::new(Changes { action, key, value: Some(value), receipt: Some(receipt) })))
+        Ok(Transition::Changed(Box::new(PendingChange {
+            action,
+            key,
+            value: Some(value),
+            stored_response: Some(stored_response),
+        })))
     }
 
     /// The answer to the rotation that has replaced this value, as long as it is kept and nothing has replaced the
     /// new value since.
-    async fn rotated_before(&self, caller: &Caller, old: &Secret) -> Result<Option<Changed>> {
-        let name = receipt_name(&KeyDigest::current(self.store.digest(old.expose())));
-        let Some(answer) = self.store.receipt(&name).await? else { return Ok(None) };
-        let Some((id, value)) = answer.expose().split_once(' ') else { return Ok(None) };
+    async fn replay_rotation(&self, caller: &Caller, old: &Secret) -> Result<Option<CommittedKey>> {
+        let name = rotation_response_name(&KeyDigest::current(self.store.digest(old.expose())));
+        let Some(stored) = self.store.stored_response(&name).await? else { return Ok(None) };
+        let Some((id, value)) = stored.expose().split_once(' ') else { return Ok(None) };
         let Ok(id) = KeyId::parse(id) else { return Ok(None) };
         let Some(found) = self.store.api_key(&id).await? else { return Ok(None) };
         let digest = self.store.digest(value);
         let is_current = found.record.digests.first().is_some_and(|current| current.digest == digest);
-        let sight = caller.sees(&found.record.account, &found.record.project);
-        if sight == Sight::Hidden || !is_current {
+        let visibility = caller.visibility(&found.record.account, &found.record.project);
+        if visibility == Visibility::Hidden || !is_current {
             return Ok(None);
         }
-        Ok(Some(Changed::new(&found, found.record.clone(), found.version, value)))
+        Ok(Some(CommittedKey::new(&found, found.record.clone(), found.version, value)))
     }
 }
 
 /// Neither an id nor a value holds a space.
-fn receipt(current: &KeyDigest, key: &ApiKey, value: &Secret) -> Receipt {
-    Receipt {
-        name: receipt_name(current),
-        answer: Secret::new(format!("{} {}", key.id, value.expose())),
-        kept: ANSWER_KEPT,
+fn rotation_response(current: &KeyDigest, key: &ApiKey, value: &Secret) -> StoredResponse {
+    StoredResponse {
+        name: rotation_response_name(current),
+        response: Secret::new(format!("{} {}", key.id, value.expose())),
+        ttl: RESPONSE_TTL,
     }
 }
 
-fn receipt_name(old: &KeyDigest) -> String {
+fn rotation_response_name(old: &KeyDigest) -> String {
     format!("rotation:{}", old.digest.to_hex())
 }

@@ -4,25 +4,25 @@ use gatepost_domain::id::KeyId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
-use gatepost_store::act::Order;
-use gatepost_store::{Settled, Versioned};
+use gatepost_store::ops::SortOrder;
+use gatepost_store::{Recovery, Versioned};
 
-use super::{KeyList, KeyName};
+use super::{KeyList, KeyRef};
 use crate::ControlPlane;
-use crate::api::not_settled;
+use crate::api::recovery_problem;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 use crate::use_cases::lists::{Rest, Selection};
-use crate::use_cases::long_answer::LongAnswer;
+use crate::use_cases::long_response::LongResponse;
 
 /// Keys that one answer has at most, and how many it has unless it was asked for others.
-pub(crate) const MAX_FOUND: usize = 1000;
-pub(crate) const DEFAULT_FOUND: usize = 100;
+pub(crate) const MAX_RESULTS: usize = 1000;
+pub(crate) const DEFAULT_RESULTS: usize = 100;
 /// Characters of a query.
 pub(crate) const MAX_QUERY_CHARS: usize = 512;
 
 /// What is searched for, and how much of it an answer shall have.
-pub(crate) struct Search {
+pub(crate) struct SearchRequest {
     /// It may be the value of a key.
     pub(crate) query: Option<Secret>,
     pub(crate) project: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Search {
 }
 
 /// Keys that were found, and how to go on.
-pub(crate) struct Found {
+pub(crate) struct SearchResults {
     pub(crate) keys: Vec<Versioned<ApiKey>>,
     pub(crate) next: String,
     pub(crate) rest: Rest,
@@ -39,75 +39,75 @@ pub(crate) struct Found {
 
 /// A query, in the forms in which it is compared.
 struct Needle {
-    folded: String,
+    case_folded: String,
     /// A mask has an ellipsis where people may type dots.
     mask: String,
 }
 
 impl Needle {
     fn new(query: &str) -> Self {
-        Self { folded: folded(query), mask: query.replace("...", "…") }
+        Self { case_folded: fold_case(query), mask: query.replace("...", "…") }
     }
 
     /// Whether a key is found by its name or an id of its customer, of which the query may be a part, or by its mask.
-    fn is_in(&self, key: &ApiKey) -> bool {
+    fn matches(&self, key: &ApiKey) -> bool {
         let texts = [Some(&key.name), key.custom_account_id.as_ref(), key.custom_user_id.as_ref()];
         let head = key.mask.split('…').next().unwrap_or_default();
-        texts.into_iter().flatten().any(|text| folded(text).contains(&self.folded))
+        texts.into_iter().flatten().any(|text| fold_case(text).contains(&self.case_folded))
             || self.mask == key.mask
             || self.mask == head
     }
 }
 
 /// A text without case: `ß` is `ss`, and a sigma at the end of a word is one like others.
-fn folded(text: &str) -> String {
+fn fold_case(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 impl ControlPlane {
     /// Searches the keys of a project, or of all that the caller sees, the newest first. The key that the query names
     /// by its id or a value comes before them.
-    pub(crate) async fn search_api_keys(self, caller: Caller, search: Search) -> Result<Found> {
-        let query = query(search.query)?;
-        let limit = search.limit.unwrap_or(DEFAULT_FOUND);
-        if !(1..=MAX_FOUND).contains(&limit) {
-            return Err(Failure::invalid(format!("limit: must be a number from 1 to {MAX_FOUND}")));
+    pub(crate) async fn search_api_keys(self, caller: Caller, request: SearchRequest) -> Result<SearchResults> {
+        let query = parse_query(request.query)?;
+        let limit = request.limit.unwrap_or(DEFAULT_RESULTS);
+        if !(1..=MAX_RESULTS).contains(&limit) {
+            return Err(Failure::invalid(format!("limit: must be a number from 1 to {MAX_RESULTS}")));
         }
-        let list = self.key_list(&caller, search.project.as_deref(), Order::NewestFirst).await?;
+        let list = self.key_list(&caller, request.project.as_deref(), SortOrder::NewestFirst).await?;
         // What was searched for is a part of where the search goes on, by its digest: it may be a value.
         let name = format!("search/{}/{}", list.name, self.store.digest(query.expose()).to_hex());
-        let place = self.position_of(&name, search.after.as_deref())?;
+        let cursor = self.decode_cursor(&name, request.after.as_deref())?;
         // A cursor keeps the key that was named, for another may be named by the query meanwhile.
-        let (position, named, first) = match place.split_once('\n') {
+        let (position, named, first) = match cursor.split_once('\n') {
             Some((position, named)) => (position.to_owned(), named.to_owned(), None),
             None => {
-                let first = self.key_named(&caller, &list, &query).await?;
+                let first = self.find_exact(&caller, &list, &query).await?;
                 (String::new(), first.as_ref().map_or(String::new(), |key| key.record.id.to_string()), first)
             }
         };
-        let (needle, left) = (Needle::new(query.expose()), limit - usize::from(first.is_some()));
-        let mut selection = Selection::bounded(left, position);
-        let mut answer = LongAnswer::new(self, caller, list.named.clone());
-        while let Some((position, size)) = selection.wants() {
-            answer.check().await?;
-            let _turn = answer.control_plane.list_turn(&answer.caller).await?;
-            let page = answer.control_plane.keys_page(&list, &position, size).await?;
-            selection.take(page, |key| key.id.as_str() != named && needle.is_in(key));
+        let (needle, remaining) = (Needle::new(query.expose()), limit - usize::from(first.is_some()));
+        let mut selection = Selection::bounded(remaining, position);
+        let mut response = LongResponse::new(self, caller, list.requested_project.clone());
+        while let Some((position, size)) = selection.next_read() {
+            response.reauthorize().await?;
+            let _turn = response.control_plane.acquire_list_permit(&response.caller).await?;
+            let page = response.control_plane.keys_page(&list, &position, size).await?;
+            selection.add_page(page, |key| key.id.as_str() != named && needle.matches(key));
         }
-        let (found, position, rest) = selection.end();
-        let next = answer.control_plane.store.seal_cursor(&name, &format!("{position}\n{named}"))?;
+        let (found, position, rest) = selection.finish();
+        let next = response.control_plane.store.seal_cursor(&name, &format!("{position}\n{named}"))?;
         let keys: Vec<Versioned<ApiKey>> = first.into_iter().chain(found).collect();
-        if keys.is_empty() && answer.control_plane.store.settled() == Settled::No {
-            return Err(Failure::Refused(not_settled()));
+        if keys.is_empty() && response.control_plane.store.recovery() == Recovery::InProgress {
+            return Err(Failure::Refused(recovery_problem()));
         }
-        Ok(Found { keys, next, rest })
+        Ok(SearchResults { keys, next, rest })
     }
 
     /// The key of a list that a query names as a path does; none if there is none.
-    async fn key_named(&self, caller: &Caller, list: &KeyList, query: &Secret) -> Result<Option<Versioned<ApiKey>>> {
-        let name = KeyId::parse(query.expose()).map_or_else(|_| KeyName::Value(query.clone()), KeyName::Id);
+    async fn find_exact(&self, caller: &Caller, list: &KeyList, query: &Secret) -> Result<Option<Versioned<ApiKey>>> {
+        let name = KeyId::parse(query.expose()).map_or_else(|_| KeyRef::Value(query.clone()), KeyRef::Id);
         match self.api_key(caller, &name).await {
-            Ok(found) => Ok(Some(found).filter(|found| list.has(&found.record.project))),
+            Ok(found) => Ok(Some(found).filter(|found| list.contains_project(&found.record.project))),
             Err(Failure::Refused(problem)) if problem.code == ErrorCode::InvalidClientKey => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -115,9 +115,9 @@ impl ControlPlane {
 }
 
 /// A query without the space around it, which is pasted with it easily.
-fn query(given: Option<Secret>) -> Result<Secret> {
-    let given = given.ok_or_else(|| Failure::invalid("query: is missing"))?;
-    let query = given.expose().trim();
+fn parse_query(requested: Option<Secret>) -> Result<Secret> {
+    let requested = requested.ok_or_else(|| Failure::invalid("query: is missing"))?;
+    let query = requested.expose().trim();
     match query.chars().count() {
         0 => Err(Failure::invalid("query: must not be empty")),
         1..=MAX_QUERY_CHARS => Ok(Secret::new(query.to_owned())),
@@ -139,8 +139,8 @@ mod tests {
             ("ſize", "SIZE"),
             ("日本", "本"),
         ] {
-            assert!(folded(text).contains(&folded(part)), "{part} in {text}");
+            assert!(fold_case(text).contains(&fold_case(part)), "{part} in {text}");
         }
-        assert!(!folded("Jane").contains(&folded("Jäne")));
+        assert!(!fold_case("Jane").contains(&fold_case("Jäne")));
     }
 }

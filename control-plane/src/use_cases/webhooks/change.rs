@@ -9,16 +9,16 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{OldSecret, Role, Status, Webhook, WebhookUrl};
-use gatepost_store::Write;
+use gatepost_store::RecordWrite;
 
-use super::{AskedToken, ToldWebhook, asked, new_secret};
+use super::{RevealedWebhook, TokenRequest, new_secret, validate};
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::commit::{Committed, MAX_TRIES, too_contended};
 use crate::failure::{Failure, Result};
-use crate::use_cases::copies::must_stay;
-use crate::use_cases::given::Given;
+use crate::use_cases::patch::Patch;
 use crate::use_cases::text;
+use crate::use_cases::update_rules::check_unchanged;
 
 /// For how long requests are signed with the old secret too, unless something else is asked for.
 const DEFAULT_OVERLAP_S: u64 = 24 * 3600;
@@ -35,7 +35,7 @@ pub(crate) struct WebhookChange {
     pub(crate) account: Option<String>,
     pub(crate) name: Option<String>,
     /// Null for the whole account.
-    pub(crate) project: Given<String>,
+    pub(crate) project: Patch<String>,
     pub(crate) url: Option<String>,
     pub(crate) topics: Option<Vec<String>>,
     pub(crate) method: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct WebhookChange {
 }
 
 /// A new place of a webhook; what is absent stays as it is.
-struct NewPlace {
+struct NewDestination {
     url: Option<WebhookUrl>,
     project: Option<Option<ProjectId>>,
 }
@@ -55,93 +55,104 @@ struct NewPlace {
 impl ControlPlane {
     /// Changes a webhook, perhaps by a copy of the whole webhook: what that repeats is not judged again. A static token
     /// that is set now is told, once.
-    pub(crate) async fn update_webhook(&self, caller: &Caller, id: &str, change: WebhookChange) -> Result<ToldWebhook> {
-        caller.may_write()?;
+    pub(crate) async fn update_webhook(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: WebhookChange,
+    ) -> Result<RevealedWebhook> {
+        caller.require_write()?;
         let found = self.webhook(caller, id).await?;
-        must_stay("accountId", change.account.as_deref(), found.record.account.as_str())?;
+        check_unchanged("accountId", change.account.as_deref(), found.record.account.as_str())?;
         if change.activity == Some(Status::Inactive) {
             let removed = self.delete_webhook(caller, id).await?;
-            return Ok(ToldWebhook { activity: Status::Inactive, ..ToldWebhook::of(removed) });
+            return Ok(RevealedWebhook { activity: Status::Inactive, ..RevealedWebhook::without_secrets(removed) });
         }
-        let place = self.place_of_change(caller, &change, &found.record).await?;
+        let destination = self.check_new_destination(caller, &change, &found.record).await?;
         for _ in 0..MAX_TRIES {
             let found = self.webhook(caller, id).await?;
-            let mut told = self.changed(&found.record, &change)?;
-            if let Some(url) = &place.url {
-                told.webhook.url = url.clone();
+            let mut revealed = self.apply_change(&found.record, &change)?;
+            if let Some(url) = &destination.url {
+                revealed.webhook.url = url.clone();
             }
-            if let Some(project) = &place.project {
-                told.webhook.project = project.clone();
+            if let Some(project) = &destination.project {
+                revealed.webhook.project = project.clone();
             }
-            if told.webhook.status != found.record.status {
-                told.webhook.status_changed_at = Some(self.now());
+            if revealed.webhook.status != found.record.status {
+                revealed.webhook.status_changed_at = Some(self.now());
             }
-            told.webhook.made_by = who_chose(caller, &found.record, &told.webhook);
-            if told.webhook == found.record {
-                return Ok(told);
+            revealed.webhook.url_set_by = destination_chosen_by(caller, &found.record, &revealed.webhook);
+            if revealed.webhook == found.record {
+                return Ok(revealed);
             }
-            told.webhook.stamps = found.record.stamps.touched(self.now(), caller.actor());
-            let writes = vec![Write::replace(found, told.webhook.clone())];
+            revealed.webhook.stamps = found.record.stamps.updated(self.now(), caller.actor());
+            let writes = vec![RecordWrite::replace(found, revealed.webhook.clone())];
             if let Committed::At(_) = self.commit(Action::WebhookUpdated, &caller.actor(), writes, None).await? {
-                return Ok(told);
+                return Ok(revealed);
             }
         }
         Err(too_contended())
     }
 
     /// Judges where a change wants events sent, and of which project.
-    async fn place_of_change(&self, caller: &Caller, change: &WebhookChange, webhook: &Webhook) -> Result<NewPlace> {
+    async fn check_new_destination(
+        &self,
+        caller: &Caller,
+        change: &WebhookChange,
+        webhook: &Webhook,
+    ) -> Result<NewDestination> {
         let url = match change.url.as_deref() {
-            Some(url) => self.new_url(webhook, url).await?,
+            Some(url) => self.parse_new_url(webhook, url).await?,
             None => None,
         };
-        let own = webhook.project.as_ref().map(ProjectId::as_str);
+        let current = webhook.project.as_ref().map(ProjectId::as_str);
         let project = match &change.project {
-            Given::Absent => None,
-            Given::Null => Some(self.project_of_change(caller, None, webhook).await?),
-            Given::Value(named) if Some(named.as_str()) == own => None,
-            Given::Value(named) => Some(self.project_of_change(caller, Some(named), webhook).await?),
+            Patch::Absent => None,
+            Patch::Null => Some(self.check_new_project(caller, None, webhook).await?),
+            Patch::Value(named) if Some(named.as_str()) == current => None,
+            Patch::Value(named) => Some(self.check_new_project(caller, Some(named), webhook).await?),
         };
-        Ok(NewPlace { url, project })
+        Ok(NewDestination { url, project })
     }
 
-    fn changed(&self, old: &Webhook, change: &WebhookChange) -> Result<ToldWebhook> {
+    fn apply_change(&self, old: &Webhook, change: &WebhookChange) -> Result<RevealedWebhook> {
         let mut webhook = old.clone();
         if let Some(name) = &change.name {
-            webhook.name = text::name(Some(name.clone()))?;
+            webhook.name = text::parse_name(Some(name.clone()))?;
         }
         if let Some(topics) = &change.topics {
-            webhook.topics = asked::topics(topics)?;
+            webhook.topics = validate::parse_topics(topics)?;
         }
         if let Some(method) = &change.method {
-            webhook.method = asked::method(Some(method))?;
+            webhook.method = validate::parse_method(Some(method))?;
         }
         if let Some(headers) = &change.headers {
-            webhook.custom_headers = self.new_headers(old, headers.clone())?;
+            webhook.custom_headers = self.merge_headers(old, headers.clone())?;
         }
         if let Some(status) = &change.status {
-            webhook.status = asked::status(status)?;
+            webhook.status = validate::parse_status(status)?;
         }
         let mut static_token = None;
-        if let Some(asked) = self.asked_token(old, change)? {
-            (webhook.static_token, static_token) = self.static_token(&old.id, old.static_token.clone(), asked)?;
+        if let Some(request) = self.token_request(old, change)? {
+            (webhook.static_token, static_token) =
+                self.resolve_static_token(&old.id, old.static_token.clone(), request)?;
         }
-        Ok(ToldWebhook { static_token, ..ToldWebhook::of(webhook) })
+        Ok(RevealedWebhook { static_token, ..RevealedWebhook::without_secrets(webhook) })
     }
 
     /// Returns what a change asks of the static token. The token that the webhook has is no new one.
-    fn asked_token(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<AskedToken>> {
-        let own = match (&change.token, &old.static_token) {
+    fn token_request(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<TokenRequest>> {
+        let stored = match (&change.token, &old.static_token) {
             (Some(_), Some(sealed)) => Some(self.store.open_static_token(&old.id, sealed)?),
             (Some(_), None) | (None, _) => None,
         };
-        let is_own = |token: &String| own.as_ref().is_some_and(|own| own.expose() == token);
+        let is_own = |token: &String| stored.as_ref().is_some_and(|own| own.expose() == token);
         let token = change.token.as_ref().filter(|token| !is_own(token));
-        asked::token(change.is_token_sent, token.cloned())
+        validate::token_request(change.is_token_sent, token.cloned())
     }
 
     /// Another project for a webhook, or none: then it gets the events of the whole account.
-    async fn project_of_change(
+    async fn check_new_project(
         &self,
         caller: &Caller,
         named: Option<&str>,
@@ -150,12 +161,12 @@ impl ControlPlane {
         let project = match named {
             Some(named) => Some(self.active_project(caller, Some(named)).await?.id),
             None => {
-                caller.sees_account()?;
+                caller.require_account_scope()?;
                 None
             }
         };
         if webhook.project != project {
-            self.check_room(caller, project.as_ref()).await?;
+            self.check_webhook_limit(caller, project.as_ref()).await?;
         }
         Ok(project)
     }
@@ -167,8 +178,8 @@ impl ControlPlane {
         caller: &Caller,
         id: &str,
         overlap_s: Option<u64>,
-    ) -> Result<ToldWebhook> {
-        caller.may_write()?;
+    ) -> Result<RevealedWebhook> {
+        caller.require_write()?;
         let overlap_s = overlap_s.unwrap_or(DEFAULT_OVERLAP_S);
         if overlap_s > MAX_OVERLAP_S {
             return Err(Failure::invalid(format!("overlapSeconds: must be at most {MAX_OVERLAP_S}")));
@@ -179,13 +190,13 @@ impl ControlPlane {
             let rotated = Webhook {
                 secret: self.store.seal_webhook_secret(&found.record.id, secret.as_slice())?,
                 old_secrets: self.old_secrets(&found.record, Duration::from_secs(overlap_s))?,
-                stamps: found.record.stamps.touched(self.now(), caller.actor()),
+                stamps: found.record.stamps.updated(self.now(), caller.actor()),
                 ..found.record.clone()
             };
-            let writes = vec![Write::replace(found, rotated.clone())];
+            let writes = vec![RecordWrite::replace(found, rotated.clone())];
             if let Committed::At(_) = self.commit(Action::WebhookUpdated, &caller.actor(), writes, None).await? {
                 let secret = Some(Secret::new(sign::secret_text(secret.as_slice())));
-                return Ok(ToldWebhook { secret, ..ToldWebhook::of(rotated) });
+                return Ok(RevealedWebhook { secret, ..RevealedWebhook::without_secrets(rotated) });
             }
         }
         Err(too_contended())
@@ -207,7 +218,7 @@ impl ControlPlane {
 }
 
 /// Only an admin chooses where keys in clear are sent: whoever else changes that makes the webhook their own.
-fn who_chose(caller: &Caller, old: &Webhook, new: &Webhook) -> Role {
-    let is_same_place = old.url == new.url && old.project == new.project;
-    if is_same_place || caller.role == Role::Admin { old.made_by } else { caller.role }
+fn destination_chosen_by(caller: &Caller, old: &Webhook, new: &Webhook) -> Role {
+    let is_same_destination = old.url == new.url && old.project == new.project;
+    if is_same_destination || caller.role == Role::Admin { old.url_set_by } else { caller.role }
 }

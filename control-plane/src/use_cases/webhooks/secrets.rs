@@ -7,7 +7,7 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Role, UserSecret, Webhook, WebhookUrl};
 use gatepost_wire::{MASKED_VALUE, WebhookBody};
 
-use super::asked;
+use super::validate;
 use crate::ControlPlane;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -17,12 +17,12 @@ impl ControlPlane {
     pub(crate) fn webhook_body(&self, caller: &Caller, webhook: &Webhook) -> Result<WebhookBody> {
         match caller.role {
             Role::Viewer => Ok(WebhookBody::new(webhook)),
-            Role::User | Role::Admin => self.whole_webhook_body(webhook),
+            Role::User | Role::Admin => self.unmasked_webhook_body(webhook),
         }
     }
 
     /// A webhook with its URL and the values of its headers.
-    pub(crate) fn whole_webhook_body(&self, webhook: &Webhook) -> Result<WebhookBody> {
+    pub(crate) fn unmasked_webhook_body(&self, webhook: &Webhook) -> Result<WebhookBody> {
         let shown = |secret: &Secret| secret.expose().to_owned();
         let headers = self.store.open_webhook_headers(webhook)?;
         Ok(WebhookBody {
@@ -33,7 +33,7 @@ impl ControlPlane {
     }
 
     /// The URL that a webhook shall get; none if it keeps its own, which may also be sent back masked.
-    pub(super) async fn new_url(&self, webhook: &Webhook, text: &str) -> Result<Option<WebhookUrl>> {
+    pub(super) async fn parse_new_url(&self, webhook: &Webhook, text: &str) -> Result<Option<WebhookUrl>> {
         if text == webhook.url.masked {
             return Ok(None);
         }
@@ -42,30 +42,30 @@ impl ControlPlane {
         if url::Url::parse(text).is_ok_and(|url| url.as_str() == stored.expose()) {
             return Ok(None);
         }
-        Ok(Some(WebhookUrl::new(self.checked_url(text).await?)))
+        Ok(Some(WebhookUrl::new(self.check_url(text).await?)))
     }
 
     /// The headers that a webhook shall have in the place of those before. A masked value stands for the stored one.
-    pub(super) fn new_headers(
+    pub(super) fn merge_headers(
         &self,
         webhook: &Webhook,
-        given: BTreeMap<String, String>,
+        requested: BTreeMap<String, String>,
     ) -> Result<Vec<(String, UserSecret)>> {
         let stored = self.store.open_webhook_headers(webhook)?;
-        let of_name = |wanted: &str| {
-            let place = stored.iter().position(|(name, _)| name.eq_ignore_ascii_case(wanted));
-            place.map(|place| (&stored[place].1, &webhook.custom_headers[place].1))
+        let stored_header = |name: &str| {
+            let index = stored.iter().position(|(stored_name, _)| stored_name.eq_ignore_ascii_case(name));
+            index.map(|index| (&stored[index].1, &webhook.custom_headers[index].1))
         };
-        let whole = given.into_iter().map(|(name, value)| {
-            let value = match of_name(&name) {
+        let unmasked = requested.into_iter().map(|(name, value)| {
+            let value = match stored_header(&name) {
                 Some((stored, _)) if value == MASKED_VALUE => stored.expose().to_owned(),
                 _ => value,
             };
             (name, value)
         });
-        let checked = asked::changed_headers(whole.collect(), &stored)?.into_iter().map(|(name, value)| {
-            let kept = of_name(&name).filter(|(stored, _)| stored.expose() == value.expose());
-            let value = kept.map_or(UserSecret::Clear(value), |(_, stored)| stored.clone());
+        let checked = validate::parse_changed_headers(unmasked.collect(), &stored)?.into_iter().map(|(name, value)| {
+            let unchanged = stored_header(&name).filter(|(stored, _)| stored.expose() == value.expose());
+            let value = unchanged.map_or(UserSecret::Plaintext(value), |(_, stored)| stored.clone());
             (name, value)
         });
         Ok(checked.collect())

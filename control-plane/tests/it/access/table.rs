@@ -2,9 +2,9 @@
 
 /// Who calls. The columns of the table, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallerKind {
     /// Without an access key.
-    Nobody,
+    Anonymous,
     /// With one that was shut off.
     Revoked,
     Admin,
@@ -15,29 +15,29 @@ pub(crate) enum Kind {
     ProjectUser,
     ProjectViewer,
     /// An admin of another project of the account.
-    Neighbour,
+    OtherProjectAdmin,
     /// An admin of another account.
-    Stranger,
+    OtherAccountAdmin,
     /// An admin of the store's first account, which is another one as well.
     Operator,
 }
 
-pub(crate) const KINDS: [Kind; 11] = [
-    Kind::Nobody,
-    Kind::Revoked,
-    Kind::Admin,
-    Kind::User,
-    Kind::Viewer,
-    Kind::ProjectAdmin,
-    Kind::ProjectUser,
-    Kind::ProjectViewer,
-    Kind::Neighbour,
-    Kind::Stranger,
-    Kind::Operator,
+pub(crate) const CALLER_KINDS: [CallerKind; 11] = [
+    CallerKind::Anonymous,
+    CallerKind::Revoked,
+    CallerKind::Admin,
+    CallerKind::User,
+    CallerKind::Viewer,
+    CallerKind::ProjectAdmin,
+    CallerKind::ProjectUser,
+    CallerKind::ProjectViewer,
+    CallerKind::OtherProjectAdmin,
+    CallerKind::OtherAccountAdmin,
+    CallerKind::Operator,
 ];
 
 /// The status that each kind gets.
-pub(crate) type Statuses = [u16; KINDS.len()];
+pub(crate) type Statuses = [u16; CALLER_KINDS.len()];
 
 /// An endpoint. In the path, `{id}` and `{key}` name the resource of the kind that the path begins with; in the body,
 /// ACCOUNT, PROJECT and KEY stand for those of the world.

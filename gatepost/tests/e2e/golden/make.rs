@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use gatepost_test_support::{Origin, RedisServer};
+use gatepost_test_support::{MockServer, RedisServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{MANIFEST, directory, patch};
 use crate::admin::Admin;
-use crate::process::{Gatepost, UNCONFIGURED, command_of};
-use crate::release::{LAST, program};
-use crate::site::{DEADLINE, ask};
+use crate::process::{EMPTY_DIRECTORY, Gatepost, command_of};
+use crate::release::{LAST_RELEASE, program};
+use crate::test_cluster::{DEADLINE, get_status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn golden_stores_are_made() {
@@ -19,12 +19,12 @@ async fn golden_stores_are_made() {
 }
 
 async fn make_embedded() {
-    let (target, working) = (directory(LAST, "embedded"), tempfile::tempdir().unwrap());
-    let upstream = Origin::start();
+    let (target, working) = (directory(LAST_RELEASE, "embedded"), tempfile::tempdir().unwrap());
+    let upstream = MockServer::start();
     let access_key = create_access_key(working.path(), "embedded:./gatepost-data", "admin");
     let viewer = create_access_key(working.path(), "embedded:./gatepost-data", "viewer");
     let arguments = ["up", "--upstream", &upstream.url()];
-    let mut up = Gatepost::start_program(&program(LAST), working.path(), &arguments, &[]).await;
+    let mut up = Gatepost::start_program(&program(LAST_RELEASE), working.path(), &arguments, &[]).await;
     let manifest = fill(&up, &access_key, &viewer).await;
     assert_eq!(up.terminate(), Some(0));
     std::fs::create_dir_all(&target).unwrap();
@@ -33,22 +33,22 @@ async fn make_embedded() {
 }
 
 async fn make_on_redis() {
-    let (target, redis, upstream) = (directory(LAST, "redis"), RedisServer::start(), Origin::start());
-    let access_key = create_access_key(Path::new(UNCONFIGURED), &redis.url(), "admin");
-    let viewer = create_access_key(Path::new(UNCONFIGURED), &redis.url(), "viewer");
+    let (target, redis, upstream) = (directory(LAST_RELEASE, "redis"), RedisServer::start(), MockServer::start());
+    let access_key = create_access_key(Path::new(EMPTY_DIRECTORY), &redis.url(), "admin");
+    let viewer = create_access_key(Path::new(EMPTY_DIRECTORY), &redis.url(), "viewer");
     let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];
-    let mut up = Gatepost::start_program(&program(LAST), Path::new(UNCONFIGURED), &arguments, &[]).await;
+    let mut up = Gatepost::start_program(&program(LAST_RELEASE), Path::new(EMPTY_DIRECTORY), &arguments, &[]).await;
     let manifest = fill(&up, &access_key, &viewer).await;
     assert_eq!(up.terminate(), Some(0));
     std::fs::create_dir_all(&target).unwrap();
-    assert_eq!(redis.ask(&["save"]), "OK");
+    assert_eq!(redis.redis_cli(&["save"]), "OK");
     std::fs::copy(redis.directory().join("dump.rdb"), target.join("dump.rdb")).unwrap();
     write(&target, &manifest);
 }
 
 fn create_access_key(directory: &Path, store: &str, role: &str) -> String {
     let arguments = ["access-key", "create", "--store", store, "--role", role, "--output", "json"];
-    let output = command_of(&program(LAST), directory, &arguments).output().unwrap();
+    let output = command_of(&program(LAST_RELEASE), directory, &arguments).output().unwrap();
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     printed["key"].as_str().unwrap().to_owned()
 }
@@ -61,9 +61,9 @@ fn write(target: &Path, manifest: &Value) {
 /// Fills a store through the admin API and the gateway, and describes what is in it then.
 async fn fill(up: &Gatepost, access_key: &str, viewer: &str) -> Value {
     let admin = Admin::new(up.admin.unwrap(), access_key);
-    let project = admin.project().await;
+    let project = admin.create_project().await;
     let test_project = admin.post("/projects", json!({"name": "test", "env": "test"})).await;
-    let ended = admin.project().await;
+    let deleted_project = admin.create_project().await;
     let nobody = "http://127.0.0.1:9/path-secret?token=query-secret";
     let hook = json!({
         "name": "hook", "url": nobody, "customHeaders": {"X-Golden": "header-secret"},
@@ -91,15 +91,15 @@ async fn fill(up: &Gatepost, access_key: &str, viewer: &str) -> Value {
         ("renamed", json!({}), 200),
         ("rotated", json!({}), 200),
     ] {
-        keys.insert(name.to_owned(), key(&admin, &project, members, status).await);
+        keys.insert(name.to_owned(), create_key(&admin, &project, members, status).await);
     }
     let test_id = test_project["id"].as_str().unwrap();
-    keys.insert("of test".to_owned(), key(&admin, test_id, json!({}), 403).await);
-    keys.insert("of ended project".to_owned(), key(&admin, &ended, json!({}), 401).await);
-    change(&admin, &ended, &mut keys).await;
+    keys.insert("of test".to_owned(), create_key(&admin, test_id, json!({}), 403).await);
+    keys.insert("of ended project".to_owned(), create_key(&admin, &deleted_project, json!({}), 401).await);
+    apply_changes(&admin, &deleted_project, &mut keys).await;
     for key in keys.values() {
         if key["name"] != "unused" {
-            ask(&up.url("/x"), key["key"].as_str().unwrap()).await;
+            get_status(&up.url("/x"), key["key"].as_str().unwrap()).await;
         }
     }
     await_flush(&admin, &project).await;
@@ -109,7 +109,7 @@ async fn fill(up: &Gatepost, access_key: &str, viewer: &str) -> Value {
     })
 }
 
-async fn key(admin: &Admin, project: &str, members: Value, status: u16) -> Value {
+async fn create_key(admin: &Admin, project: &str, members: Value, status: u16) -> Value {
     let mut body = json!({"name": "golden", "projectId": project});
     body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let made = admin.post("/api-keys", body).await;
@@ -117,16 +117,16 @@ async fn key(admin: &Admin, project: &str, members: Value, status: u16) -> Value
 }
 
 /// Changes after which a store holds more than creations.
-async fn change(admin: &Admin, ended: &str, keys: &mut serde_json::Map<String, Value>) {
+async fn apply_changes(admin: &Admin, deleted_project: &str, keys: &mut serde_json::Map<String, Value>) {
     let path =
         |keys: &serde_json::Map<String, Value>, name: &str| format!("/api-keys/{}", keys[name]["id"].as_str().unwrap());
-    admin.delete_key(keys["revoked"]["key"].as_str().unwrap()).await;
+    admin.revoke_key(keys["revoked"]["key"].as_str().unwrap()).await;
     patch(admin, &path(keys, "renamed"), json!({"key": "a-golden-value-that-replaced-another"})).await;
     keys["renamed"]["key"] = json!("a-golden-value-that-replaced-another");
     let rotated = admin.post(&format!("{}/rotate", path(keys, "rotated")), json!({"overlapSeconds": 7_776_000})).await;
     keys["rotated"]["key"] = rotated["key"].clone();
-    let answer = admin.send(Method::DELETE, &format!("/projects/{ended}"), String::new()).await;
-    assert_eq!(answer.status(), 200);
+    let response = admin.send(Method::DELETE, &format!("/projects/{deleted_project}"), String::new()).await;
+    assert_eq!(response.status(), 200);
 }
 
 /// Waits until uses were added to the store.

@@ -1,0 +1,69 @@
+//! Changes that come as a copy of the whole resource: what they repeat changes nothing and never fails, and what cannot
+//! be changed is refused where they name something else.
+
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::Status;
+
+use crate::failure::{Failure, Result};
+use crate::request_context;
+use crate::use_cases::patch::Patch;
+
+/// Returns the status that `isActive` stands for.
+pub(crate) fn status_of(is_active: bool) -> Status {
+    if is_active { Status::Active } else { Status::Inactive }
+}
+
+/// Refuses, or ignores where a request prefers that, a change of a member that is fixed for the life of a resource.
+pub(super) fn check_unchanged(member: &str, requested: Option<&str>, current: &str) -> Result<()> {
+    match requested {
+        Some(requested) if requested != current => {
+            let failure = || Failure::invalid(format!("{member}: cannot be changed; it is {current}"));
+            request_context::refuse_or_ignore(vec![member.to_owned()], failure)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns the status of a record after a change. A copy never revives what was revoked after it was read: `reactivation_hint`
+/// says what does.
+pub(super) fn next_status(
+    current: Status,
+    requested: Option<Status>,
+    reactivation_hint: impl FnOnce() -> String,
+) -> Result<Status> {
+    match (current, requested) {
+        (current, None) => Ok(current),
+        (Status::Active, Some(requested)) => Ok(requested),
+        (Status::Inactive, Some(Status::Inactive)) => Ok(Status::Inactive),
+        (Status::Inactive, Some(Status::Active)) => {
+            Err(Failure::refused(ErrorCode::Conflict, format!("isActive: {}", reactivation_hint())))
+        }
+    }
+}
+
+/// Returns the value after a change of a member that has two names. Of the two, the one that differs from the record
+/// counts, so that either can be edited in a copy.
+///
+/// # Errors
+/// If both differ from the record and from each other.
+pub(super) fn merge_aliases<T: PartialEq>(
+    names: [&str; 2],
+    requested: [Patch<T>; 2],
+    current: Option<T>,
+) -> Result<Option<T>> {
+    let [first, second] = requested.map(|requested| match requested {
+        Patch::Absent => None,
+        Patch::Null => Some(None),
+        Patch::Value(value) => Some(Some(value)),
+    });
+    let differs = |requested: &Option<T>| *requested != current;
+    match (first.filter(differs), second.filter(differs)) {
+        (None, None) => Ok(current),
+        (Some(one), None) | (None, Some(one)) => Ok(one),
+        (Some(one), Some(other)) if one == other => Ok(one),
+        (Some(_), Some(_)) => {
+            let [first, second] = names;
+            Err(Failure::invalid(format!("{first}: is another than {second}, and neither is what the key has")))
+        }
+    }
+}

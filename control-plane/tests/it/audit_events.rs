@@ -1,0 +1,154 @@
+//! `/events` and `/events/stream`.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use gatepost_domain::record::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fixture::{Caller, Fixture, code, text};
+
+fn event_types(response: &Value) -> Vec<&str> {
+    response["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn events_have_actor_action_and_address_and_no_secret() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let made = caller.create_key(&project, json!({})).await;
+    let value = text(&made, "key");
+    caller.patch(&format!("/api-keys/{value}"), json!({"name": "new"})).await;
+    caller.send(Method::POST, &format!("/api-keys/auth/{value}"), None).await;
+    caller.delete(&format!("/api-keys/{value}")).await;
+    let (status, page) = caller.get("/events").await;
+    assert_eq!(status, 200);
+    let expected = [
+        "account.created",
+        "project.created",
+        "api-key.created",
+        "api-key.updated",
+        "api-key.firstUsed",
+        "api-key.deleted",
+    ];
+    assert_eq!(event_types(&page), expected);
+    assert_eq!((&page["hasMore"], &page["continues"]), (&json!(false), &json!("yes")));
+    let text_of_all = page.to_string();
+    assert!(!text_of_all.contains(&value) && !text_of_all.contains(&caller.access_key));
+    let events = page["events"].as_array().unwrap();
+    // It was made with the account, in one change.
+    let (_, access_keys) = caller.get("/access-keys").await;
+    let access_key = &access_keys[0]["id"];
+    assert_eq!(events[0]["actor"], json!({"type": "OPERATOR", "id": null, "address": null}));
+    for event in &events[1..4] {
+        assert_eq!(event["actor"], json!({"type": "ACCESS_KEY", "id": access_key, "address": "127.0.0.1"}));
+    }
+    assert_eq!(events[4]["actor"]["type"], "API_KEY");
+    let (old, new) = (&events[3]["previous"], &events[3]["data"]);
+    assert_eq!((&old["name"], &new["name"], &new["key"]), (&json!("k"), &json!("new"), &made["id"]));
+    assert_eq!(events[5]["data"]["isActive"], false);
+}
+
+#[tokio::test]
+async fn pages_filters_and_tenants() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Viewer).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let other_account = fixture.caller("b", None, Role::Admin).await;
+    let (project, other) = (admin.create_project().await, admin.create_project().await);
+    for number in 0..5 {
+        admin.create_key(&project, json!({"name": format!("k{number}")})).await;
+    }
+    admin.create_key(&other, json!({})).await;
+    let mut seen = Vec::new();
+    let mut after = "0".to_owned();
+    loop {
+        let (_, page) = caller.get(&format!("/events?after={after}&limit=2&type=api-key.created")).await;
+        seen.extend(page["events"].as_array().unwrap().clone());
+        after = text(&page, "next");
+        if page["hasMore"] == false {
+            break;
+        }
+        assert_eq!(page["continues"], "yes");
+    }
+    assert_eq!(seen.len(), 6);
+    let count = async |caller: &Caller<'_>, query: &str| {
+        caller.get(&format!("/events{query}")).await.1["events"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&caller, &format!("?projectId={project}")).await, 6);
+    assert_eq!(count(&other_account, "?type=api-key.created").await, 0);
+    let of_project = fixture.caller("a", Some(&other), Role::Viewer).await;
+    assert_eq!(
+        event_types(&of_project.get("/events").await.1),
+        ["project.created", "api-key.created", "access-key.created"]
+    );
+    assert_eq!(other_account.get(&format!("/events?projectId={project}")).await.0, 404);
+    for query in ["type=nothing", "after=x", "limit=x"] {
+        let (status, problem) = caller.get(&format!("/events?{query}")).await;
+        assert_eq!((status, code(&problem)), (400, "validation"), "{query}");
+    }
+    let (_, unknown) = caller.get("/events?after=12345").await;
+    assert_eq!(unknown["continues"], "unknown");
+}
+
+/// Reads a stream until it has had so many events, or ends.
+async fn read(response: reqwest::Response, count: usize) -> Vec<(String, Value)> {
+    let mut text = String::new();
+    let mut body = response.bytes_stream();
+    let reading = async {
+        while text.matches("data:").count() < count || !text.ends_with("\n\n") {
+            let Some(chunk) = body.next().await else { break };
+            text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the stream told too little");
+    let field = |event: &str, name: &str| {
+        event.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+    };
+    let events = text.split("\n\n").filter_map(|event| Some((field(event, "id:")?, field(event, "data:")?)));
+    events.map(|(id, data)| (id, serde_json::from_str(&data).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_stream_sends_events_and_resumes_where_it_was_cut_off() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let live = caller.request(Method::GET, "/events/stream").send().await.unwrap();
+    assert_eq!(live.headers()["content-type"], "text/event-stream");
+    for _ in 0..2 {
+        caller.create_key(&project, json!({})).await;
+    }
+    let events = read(live, 2).await;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].0, text(&events[0].1, "cursor"));
+    caller.create_key(&project, json!({})).await;
+    let resumed = caller.request(Method::GET, "/events/stream").header("last-event-id", &events[0].0);
+    let resumed = read(resumed.send().await.unwrap(), 2).await;
+    assert_eq!(resumed.len(), 2);
+    assert_eq!(resumed[0], events[1]);
+    let refused = fixture.request(Method::GET, "/events/stream").send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_end_at_a_stop() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let response = caller.request(Method::GET, "/events/stream").send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        open.push(response);
+    }
+    let (status, problem) = caller.get("/events/stream").await;
+    assert_eq!((status, code(&problem)), (503, "overloaded"));
+    let address = fixture.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!(address.status(), 200);
+    fixture.stop(Duration::from_secs(60)).await;
+    for response in open {
+        assert_eq!(read(response, 1).await, []);
+    }
+}

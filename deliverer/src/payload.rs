@@ -1,0 +1,104 @@
+//! Bodies of webhook requests, and who may see a key's value in them.
+
+use gatepost_domain::id::ProjectId;
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::{Role, Webhook};
+use gatepost_store::Event;
+use url::Url;
+
+use crate::options::PrivateNetworks;
+
+/// The body of an event for one webhook.
+pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
+    let body = gatepost_wire::event_body(
+        &event.id,
+        event.action,
+        event.at,
+        &event.metadata.account,
+        event.metadata.project.as_ref(),
+        &event.record,
+        secret.map(Secret::expose),
+    );
+    serde_json::to_vec(&body).expect("a body is a struct with text keys")
+}
+
+/// Whether a webhook may see values in clear: one that an admin made, in the scope of the
+/// event's project, and over https.
+pub(crate) fn may_see_values(
+    webhook: &Webhook,
+    url: &Url,
+    project: Option<&ProjectId>,
+    private_networks: PrivateNetworks,
+) -> SeesValues {
+    let is_secure_transport = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
+    let is_in_scope = webhook.project.is_none() || webhook.project.as_ref() == project;
+    if webhook.url_set_by == Role::Admin && is_in_scope && is_secure_transport {
+        SeesValues::Yes
+    } else {
+        SeesValues::No
+    }
+}
+
+/// Whether a receiver sees a key's value or its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeesValues {
+    Yes,
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_domain::id::{AccountId, WebhookId};
+    use gatepost_domain::record::{Actor, Sealed, Stamps, WebhookStatus, WebhookUrl};
+    use gatepost_domain::time::Timestamp;
+
+    fn project(text: &str) -> ProjectId {
+        ProjectId::parse(text).unwrap()
+    }
+
+    fn webhook(made_by: Role, project: Option<ProjectId>) -> Webhook {
+        Webhook {
+            id: WebhookId::parse("wh_00w").unwrap(),
+            account: AccountId::parse("acc_00a").unwrap(),
+            project,
+            name: "w".to_owned(),
+            url: WebhookUrl::new(""),
+            topics: vec![],
+            method: "POST".to_owned(),
+            custom_headers: vec![],
+            status: WebhookStatus::Live,
+            status_changed_at: None,
+            url_set_by: made_by,
+            secret: Sealed(vec![]),
+            old_secrets: vec![],
+            static_token: None,
+            stamps: Stamps::new(Timestamp::from_ms(1), Actor::Operator),
+        }
+    }
+
+    #[test]
+    fn key_values_are_shown_only_to_admin_webhooks_in_scope_over_secure_transport() {
+        let own = project("prj_00own");
+        for made_by in [Role::Admin, Role::User, Role::Viewer] {
+            for (scope, is_in_scope) in [(None, true), (Some(own.clone()), true), (Some(project("prj_00x")), false)] {
+                for (url, private_networks, is_secure_transport) in [
+                    ("https://example.com/", PrivateNetworks::Refused, true),
+                    ("https://example.com/", PrivateNetworks::Allowed, true),
+                    ("http://example.com/", PrivateNetworks::Allowed, true),
+                    ("http://example.com/", PrivateNetworks::Refused, false),
+                ] {
+                    let seen = may_see_values(
+                        &webhook(made_by, scope.clone()),
+                        &Url::parse(url).unwrap(),
+                        Some(&own),
+                        private_networks,
+                    );
+                    let is_seen = made_by == Role::Admin && is_in_scope && is_secure_transport;
+                    let expected = if is_seen { SeesValues::Yes } else { SeesValues::No };
+                    assert_eq!(seen, expected, "{made_by:?} {scope:?} {url} {private_networks:?}");
+                }
+            }
+        }
+    }
+}

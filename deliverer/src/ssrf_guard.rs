@@ -1,0 +1,149 @@
+//! The address guard: no path to a socket in a private network, neither by a literal host nor by a name.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::address::{AddressClass, classify_host, classify_ip, host_literal};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::Url;
+
+use crate::options::PrivateNetworks;
+
+/// How long resolving a name may take.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why an address is refused, for the one who set it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookUrlError {
+    /// No such scheme here.
+    #[error("url: the scheme must be https (http only with webhooks.allow_private_networks)")]
+    Scheme,
+    /// It would be logged and shown.
+    #[error("url: it must not hold a user name or a password")]
+    Credentials,
+    /// There is nowhere to send to.
+    #[error("url: it lacks a host")]
+    NoHost,
+    /// The host is, or leads to, an address that is not public.
+    #[error("url: {0} is in a private network (webhooks.allow_private_networks allows that for development)")]
+    Private(String),
+}
+
+/// Judges addresses.
+#[derive(Debug, Clone, Copy)]
+pub struct SsrfGuard {
+    private_networks: PrivateNetworks,
+}
+
+impl SsrfGuard {
+    /// A guard with these permissions.
+    pub fn new(private_networks: PrivateNetworks) -> Self {
+        Self { private_networks }
+    }
+
+    /// Judges a URL by its text. A name is judged when it is resolved.
+    pub fn check(self, url: &Url) -> Result<(), WebhookUrlError> {
+        match (url.scheme(), self.private_networks) {
+            ("https", _) | ("http", PrivateNetworks::Allowed) => {}
+            _ => return Err(WebhookUrlError::Scheme),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(WebhookUrlError::Credentials);
+        }
+        let host = url.host_str().ok_or(WebhookUrlError::NoHost)?;
+        match (self.private_networks, classify_host(host)) {
+            (PrivateNetworks::Refused, Some(AddressClass::Private)) => Err(WebhookUrlError::Private(host.to_owned())),
+            (PrivateNetworks::Refused | PrivateNetworks::Allowed, _) => Ok(()),
+        }
+    }
+
+    /// Judges a URL and what its name resolves to now. A name that does not resolve passes: it may
+    /// do so later, and is judged again whenever something is sent.
+    pub async fn check_resolved(self, url: &Url) -> Result<(), WebhookUrlError> {
+        self.check(url)?;
+        let Some(host) = url.host_str().filter(|host| host_literal(host).is_none()) else { return Ok(()) };
+        let addresses = resolve(host.to_owned()).await.unwrap_or_default();
+        match addresses.iter().find(|address| !self.allows(address.ip())) {
+            Some(_) => Err(WebhookUrlError::Private(host.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn allows(self, ip: IpAddr) -> bool {
+        self.private_networks == PrivateNetworks::Allowed || classify_ip(ip) == AddressClass::Public
+    }
+}
+
+/// Resolves names for the client that sends, and leaves out what the guard does not admit. What it
+/// answers is what is connected to, so an answer of DNS cannot change in between.
+#[derive(Debug)]
+pub(crate) struct GuardedResolver(pub(crate) SsrfGuard);
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.0;
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let addresses = resolve(host.clone()).await?;
+            let allowed: Vec<SocketAddr> = addresses.into_iter().filter(|address| guard.allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(Arc::new(WebhookUrlError::Private(host)).into());
+            }
+            let allowed: Addrs = Box::new(allowed.into_iter());
+            Ok(allowed)
+        })
+    }
+}
+
+async fn resolve(host: String) -> std::io::Result<Vec<SocketAddr>> {
+    let lookup = tokio::net::lookup_host((host, 0));
+    Ok(tokio::time::timeout(RESOLVE_DEADLINE, lookup).await??.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, private_networks: PrivateNetworks) -> Result<(), WebhookUrlError> {
+        SsrfGuard::new(private_networks).check(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn only_public_https_passes() {
+        assert_eq!(check("https://example.com/hook", PrivateNetworks::Refused), Ok(()));
+        assert_eq!(check("https://93.184.215.14/", PrivateNetworks::Refused), Ok(()));
+        assert_eq!(check("http://example.com/", PrivateNetworks::Refused), Err(WebhookUrlError::Scheme));
+        assert_eq!(check("ftp://example.com/", PrivateNetworks::Allowed), Err(WebhookUrlError::Scheme));
+        assert_eq!(check("https://u:p@example.com/", PrivateNetworks::Allowed), Err(WebhookUrlError::Credentials));
+        for host in [
+            "127.0.0.1",
+            "0x7f.1",
+            "2130706433",
+            "localhost",
+            "a.localhost",
+            "10.0.0.1",
+            "169.254.169.254",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[fd00::1]",
+            "0.0.0.0",
+            "100.64.0.1",
+            "192.168.1.1",
+            "[fe80::1]",
+            "[64:ff9b::7f00:1]",
+        ] {
+            let url = format!("https://{host}/");
+            assert!(matches!(check(&url, PrivateNetworks::Refused), Err(WebhookUrlError::Private(_))), "{url}");
+            assert_eq!(check(&url, PrivateNetworks::Allowed), Ok(()), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn host_name_resolving_to_a_private_network_is_refused() {
+        let resolver = GuardedResolver(SsrfGuard::new(PrivateNetworks::Refused));
+        assert!(resolver.resolve("localhost".parse().unwrap()).await.is_err());
+        let resolver = GuardedResolver(SsrfGuard::new(PrivateNetworks::Allowed));
+        assert!(resolver.resolve("localhost".parse().unwrap()).await.is_ok());
+    }
+}

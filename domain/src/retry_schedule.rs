@@ -1,0 +1,198 @@
+//! The delivery schedule: what follows one attempt to send a webhook.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+/// The waits between one attempt and the next, at least. The first attempt is made at once.
+const RETRY_DELAYS: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * MINUTE),
+    Duration::from_secs(30 * MINUTE),
+    Duration::from_secs(2 * HOUR),
+    Duration::from_secs(5 * HOUR),
+    Duration::from_secs(10 * HOUR),
+    Duration::from_secs(14 * HOUR),
+    Duration::from_secs(20 * HOUR),
+    Duration::from_secs(24 * HOUR),
+];
+
+/// How often a delivery is attempted.
+pub const MAX_ATTEMPTS: u32 = RETRY_DELAYS.len() as u32 + 1;
+
+/// The longest wait that a receiver may ask for; a longer one is cut to it.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
+
+/// A wait grows by up to one part in this many, so that failures of one moment do not return as one.
+const JITTER_DIVISOR: u64 = 5;
+
+/// Which attempt of a delivery it is, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(u32);
+
+impl Attempt {
+    /// The one that is made at once.
+    pub const FIRST: Self = Self(1);
+
+    /// Reads a stored number. There is no attempt 0.
+    pub fn new(number: u32) -> Option<Self> {
+        (number > 0).then_some(Self(number))
+    }
+
+    /// The number, from 1.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The attempt after this one, whether the schedule has it or not.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The receiver answered 2xx.
+    Delivered,
+    /// Another answer, or none in time.
+    Failed {
+        /// How long the receiver asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The receiver answered 410: it wants no further attempt.
+    Gone,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// The delivery has arrived.
+    Done,
+    /// Another attempt, after this long.
+    Retry(Duration),
+    /// The schedule has ended; the delivery goes into the dead letters.
+    DeadLetter,
+}
+
+/// Decides what follows an attempt.
+pub fn next_step(attempt: Attempt, outcome: &AttemptOutcome, rng: &mut impl Rng) -> NextStep {
+    let retry_after = match outcome {
+        AttemptOutcome::Delivered => return NextStep::Done,
+        AttemptOutcome::Gone => return NextStep::DeadLetter,
+        AttemptOutcome::Failed { retry_after } => retry_after.unwrap_or_default(),
+    };
+    let Some(delay) = base_delay(attempt) else { return NextStep::DeadLetter };
+    let delay = delay.max(retry_after.min(MAX_RETRY_AFTER));
+    NextStep::Retry(delay + jitter(delay, rng))
+}
+
+/// The least wait after this attempt; none after the last.
+fn base_delay(attempt: Attempt) -> Option<Duration> {
+    let index = usize::try_from(attempt.0.checked_sub(1)?).ok()?;
+    RETRY_DELAYS.get(index).copied()
+}
+
+/// Only ever lengthens a wait, so that what a receiver asked for is kept.
+fn jitter(delay: Duration, rng: &mut impl Rng) -> Duration {
+    let max_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) / JITTER_DIVISOR;
+    Duration::from_millis(rng.random_range(0..=max_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    const FAILED: AttemptOutcome = AttemptOutcome::Failed { retry_after: None };
+
+    fn next_step_after(number: u32, outcome: AttemptOutcome, seed: u64) -> NextStep {
+        next_step(Attempt::new(number).unwrap(), &outcome, &mut StdRng::seed_from_u64(seed))
+    }
+
+    fn retry_delay(number: u32, retry_after: Option<Duration>, seed: u64) -> Duration {
+        match next_step_after(number, AttemptOutcome::Failed { retry_after }, seed) {
+            NextStep::Retry(wait) => wait,
+            other @ (NextStep::Done | NextStep::DeadLetter) => panic!("attempt {number} is followed by {other:?}"),
+        }
+    }
+
+    /// Words and numbers of the promise, apart from the table that implements it.
+    const EXPECTED_DELAYS_S: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+
+    #[test]
+    fn there_are_ten_attempts_and_then_none() {
+        assert_eq!(MAX_ATTEMPTS, 10);
+        let mut attempt = Attempt::FIRST;
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut failures = 0;
+        loop {
+            failures += 1;
+            match next_step(attempt, &FAILED, &mut rng) {
+                NextStep::Retry(_) => attempt = attempt.next(),
+                NextStep::DeadLetter => break,
+                NextStep::Done => panic!("a failure is not done"),
+            }
+        }
+        assert_eq!(failures, 10);
+    }
+
+    #[test]
+    fn there_is_no_attempt_zero() {
+        assert_eq!(Attempt::new(0), None);
+        assert_eq!(Attempt::new(1), Some(Attempt::FIRST));
+    }
+
+    #[test]
+    fn jitter_spreads_over_the_whole_fifth() {
+        let delays: Vec<u128> = (0..2_000).map(|seed| retry_delay(1, None, seed).as_millis()).collect();
+        assert!(delays.iter().any(|ms| *ms < 5_050) && delays.iter().any(|ms| *ms > 5_950), "{delays:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_final_outcome_ends_the_delivery_at_any_attempt(number in 1..=u32::MAX, seed: u64) {
+            prop_assert_eq!(next_step_after(number, AttemptOutcome::Delivered, seed), NextStep::Done);
+            prop_assert_eq!(next_step_after(number, AttemptOutcome::Gone, seed), NextStep::DeadLetter);
+        }
+
+        #[test]
+        fn the_tenth_failure_is_dead(number in 10..=u32::MAX, retry_after_s: Option<u64>, seed: u64) {
+            let retry_after = retry_after_s.map(Duration::from_secs);
+            prop_assert_eq!(next_step_after(number, AttemptOutcome::Failed { retry_after }, seed), NextStep::DeadLetter);
+        }
+
+        #[test]
+        fn a_retry_is_never_early_and_at_most_a_fifth_late(
+            number in 1..=9_u32, retry_after_s in prop::option::of(0..400_000_u64), seed: u64,
+        ) {
+            let retry_after = retry_after_s.map(Duration::from_secs);
+            let base = Duration::from_secs(EXPECTED_DELAYS_S[number as usize - 1]);
+            let least = base.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
+            let delay = retry_delay(number, retry_after, seed);
+            prop_assert!(delay >= least);
+            prop_assert!(delay * 5 <= least * 6);
+        }
+
+        #[test]
+        fn delays_grow_from_attempt_to_attempt(number in 1..=8_u32, seed: u64, other_seed: u64) {
+            // 20 h and a fifth may exceed 24 h by itself, hence bounds with the same luck.
+            prop_assert!(retry_delay(number, None, seed) < retry_delay(number + 1, None, seed));
+            if number < 6 {
+                prop_assert!(retry_delay(number, None, seed) < retry_delay(number + 1, None, other_seed));
+            }
+        }
+
+        #[test]
+        fn a_longer_retry_after_never_shortens_the_delay(number in 1..=9_u32, seed: u64, less: u64, more: u64) {
+            let (less, more) = (less.min(more), less.max(more));
+            let delays = [None, Some(less), Some(more)].map(|s| retry_delay(number, s.map(Duration::from_secs), seed));
+            prop_assert!(delays.is_sorted());
+        }
+    }
+}

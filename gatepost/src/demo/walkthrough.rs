@@ -1,0 +1,188 @@
+//! The demo's story: a key's life, told as it happens. Every line was checked before it is printed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use gatepost_control_plane::CreatedAccessKey;
+use gatepost_deliverer::sign;
+use gatepost_domain::id::EventId;
+use gatepost_domain::time::Timestamp;
+use http::Request;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::receiver::Receiver;
+
+/// How long a request of the demo may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a revoked key may still pass before the demo calls it a failure.
+const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(5);
+
+/// Where everything listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) gateway: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) upstream: SocketAddr,
+    pub(crate) receiver: SocketAddr,
+}
+
+/// The story and who is in it.
+pub(crate) struct Walkthrough {
+    addresses: Addresses,
+    access_key: CreatedAccessKey,
+    receiver: Receiver,
+    client: Client,
+}
+
+impl Walkthrough {
+    pub(crate) fn new(addresses: Addresses, access_key: CreatedAccessKey, receiver: Receiver) -> anyhow::Result<Self> {
+        let client = Client::builder().no_proxy().timeout(DEADLINE).build()?;
+        Ok(Self { addresses, access_key, receiver, client })
+    }
+
+    /// Tells it. The first thing that is not as it should be ends it.
+    pub(crate) async fn run(&self) -> anyhow::Result<()> {
+        print("Gatepost demo: gateway, control plane and deliverer in this process, on a temporary store.\n")?;
+        let project = self.post("/projects", &json!({"name": "demo", "env": "live"})).await?;
+        print(&format!("1. project {} was made", text_member(&project, "id")?))?;
+        let webhook = self.make_webhook().await?;
+        let input = json!({
+            "name": "Jane's key", "projectId": text_member(&project, "id")?, "customAccountId": "customer-42",
+        });
+        let key = self.post("/api-keys", &input).await?;
+        let value = text_member(&key, "key")?;
+        print(&format!("3. API key {} was made: {value}", text_member(&key, "id")?))?;
+        self.check_requests(value).await?;
+        self.check_webhooks(text_member(&webhook, "secret")?, text_member(&key, "id")?).await?;
+        self.check_revocation(value).await
+    }
+
+    /// Tells how to go on.
+    pub(crate) fn print_next_steps(&self) -> anyhow::Result<()> {
+        let Addresses { gateway, admin, ops, upstream, receiver } = self.addresses;
+        print(&format!(
+            "\nStill running, until Ctrl-C:\n  gateway    http://{gateway}\n  admin API  http://{admin}  (x-api-key: {})\n  \
+             metrics    http://{ops}/metrics\n  sample API http://{upstream}\n  receiver   http://{receiver}\n\nMake a key, \
+             then use it:\n  curl -s http://{admin}/api-keys -H 'x-api-key: {}' -d '{{\"name\": \"mine\", \"projectId\": \
+             \"…\"}}'\n  curl -s http://{gateway}/anything -H 'Authorization: Bearer …'",
+            self.access_key.secret.expose(),
+            self.access_key.secret.expose(),
+        ))
+    }
+
+    async fn make_webhook(&self) -> anyhow::Result<Value> {
+        let input = json!({
+            "name": "demo", "url": format!("http://{}/hook", self.addresses.receiver), "httpMethod": "POST",
+            "topics": ["api-key.created", "api-key.firstUsed", "api-key.deleted"],
+        });
+        let webhook = self.post("/webhooks", &input).await?;
+        print(&format!("2. webhook {} was made for {}", text_member(&webhook, "id")?, text_member(&webhook, "url")?))?;
+        Ok(webhook)
+    }
+
+    async fn check_requests(&self, key: &str) -> anyhow::Result<()> {
+        let refused = self.client.get(self.gateway_url()).send().await?;
+        ensure!(refused.status() == StatusCode::UNAUTHORIZED, "without a key the answer was {}", refused.status());
+        print(&format!("4. a request without a key: {}", refused.status()))?;
+        let passed = self.get_with_key(key).await?;
+        ensure!(passed.status() == StatusCode::OK, "with the key the answer was {}", passed.status());
+        let seen: Value = serde_json::from_slice(&passed.bytes().await?)?;
+        print("5. with the key: 200 OK; the sample API saw:")?;
+        for name in ["x-gatepost-key-id", "x-gatepost-project-id", "x-gatepost-env", "x-gatepost-custom-account-id"] {
+            print(&format!("     {name}: {}", text_member(&seen["headers"], name)?))?;
+        }
+        ensure!(seen["headers"].get("authorization").is_none(), "the sample API saw the key");
+        print("     and no credential")?;
+        for _ in 0..10 {
+            ensure!(self.get_with_key(key).await?.status() == StatusCode::OK, "a later request was refused");
+        }
+        let ops = format!("http://{}/metrics", self.addresses.ops);
+        let metrics = self.client.get(ops).send().await?.text().await?;
+        ensure!(metrics.contains("gatepost_first_use_total 1\n"), "the first use was not detected once");
+        print("6. ten more requests with the key: 200 OK; its first use was detected once")?;
+        Ok(())
+    }
+
+    /// Waits for both events, in whichever order they come.
+    async fn check_webhooks(&self, secret: &str, key_id: &str) -> anyhow::Result<()> {
+        let mut missing = vec!["api-key.created", "api-key.firstUsed"];
+        while !missing.is_empty() {
+            let request = self.receiver.next().await?;
+            verify(secret, &request)?;
+            let body: Value = serde_json::from_slice(request.body())?;
+            let kind = text_member(&body, "type")?;
+            ensure!(text_member(&body["data"], "id")? == key_id, "a webhook speaks of another key");
+            let Some(index) = missing.iter().position(|topic| *topic == kind) else { bail!("{kind} came twice") };
+            missing.remove(index);
+            print(&format!("7. webhook received and its signature verified: {kind} ({})", text_member(&body, "id")?))?;
+        }
+        Ok(())
+    }
+
+    async fn check_revocation(&self, key: &str) -> anyhow::Result<()> {
+        let path = format!("http://{}/api-keys/{key}", self.addresses.admin);
+        let deleted = self.client.delete(path).header("x-api-key", self.access_key.secret.expose()).send().await?;
+        ensure!(deleted.status() == StatusCode::OK, "revoking was answered {}", deleted.status());
+        let answered_at = Instant::now();
+        loop {
+            let status = self.get_with_key(key).await?.status();
+            let after = answered_at.elapsed();
+            match status {
+                StatusCode::UNAUTHORIZED => {
+                    print(&format!(
+                        "8. the key was revoked; refused {:.1} ms after that was answered",
+                        after.as_secs_f64() * 1e3
+                    ))?;
+                    return Ok(());
+                }
+                StatusCode::OK if after < MAX_REVOCATION_DELAY => {}
+                other => bail!("the revoked key was answered {other} after {} ms", after.as_millis()),
+            }
+        }
+    }
+
+    async fn get_with_key(&self, key: &str) -> anyhow::Result<Response> {
+        Ok(self.client.get(self.gateway_url()).bearer_auth(key).send().await?)
+    }
+
+    fn gateway_url(&self) -> String {
+        format!("http://{}/hello", self.addresses.gateway)
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.client.post(format!("http://{}{path}", self.addresses.admin));
+        let request = request.header("x-api-key", self.access_key.secret.expose()).body(body.to_string());
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status == StatusCode::CREATED, "{path} was answered {status}: {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// Verifies a signature as a receiver does, from the secret in its text form.
+fn verify(secret: &str, request: &Request<Bytes>) -> anyhow::Result<()> {
+    let header = |name: &str| -> anyhow::Result<&str> {
+        Ok(request.headers().get(name).with_context(|| format!("a webhook without {name}"))?.to_str()?)
+    };
+    let secret = STANDARD.decode(secret.trim_start_matches("whsec_"))?;
+    let at = Timestamp::from_ms(header("webhook-timestamp")?.parse::<u64>()? * 1000);
+    let expected = sign::signature(&secret, &EventId::parse(header("webhook-id")?)?, at, request.body());
+    ensure!(header("webhook-signature")? == expected, "a webhook's signature is wrong");
+    Ok(())
+}
+
+fn text_member<'a>(value: &'a Value, member: &str) -> anyhow::Result<&'a str> {
+    value[member].as_str().with_context(|| format!("an answer lacks {member}"))
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    crate::output::print_line(line)
+}

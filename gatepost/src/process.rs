@@ -1,0 +1,243 @@
+//! The parts of a process: each is started from the configuration and stopped in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gatepost_control_plane::{ControlPlane, ControlPlaneServer, ListenOptions};
+use gatepost_deliverer::options::MAX_PENDING;
+use gatepost_deliverer::{Deliverer, DelivererOptions};
+use gatepost_domain::time::Clock;
+use gatepost_gateway::{Gateway, GatewayOptions, Limits};
+use gatepost_ops::{OpsServer, Readiness};
+use gatepost_runtime::{Task, supervise};
+use gatepost_store::Store;
+use gatepost_verify::{RateLimiter, ReplicaSync, VerifyOptions};
+use prometheus::Registry;
+
+use crate::commands::UsageError;
+use crate::config::Config;
+use crate::probes::{self, StoreOutage, StoreProbe};
+use crate::signals::Signals;
+use crate::store::{self, StoreInit};
+use crate::{log, master_key, open_files_limit};
+
+/// Values that are no key are cached apart, this many for each key.
+const NEGATIVE_CACHE_DIVISOR: u64 = 10;
+/// Look-ups in flight at a time.
+const MAX_LOOKUPS: usize = 1000;
+/// How long the admin API's requests may take to end at a stop.
+const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every process has.
+pub(crate) struct Process {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) registry: Registry,
+    pub(crate) readiness: Readiness,
+    rate_limiter: RateLimiter,
+    ops: OpsServer,
+}
+
+/// Why a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum ExitReason {
+    Signal,
+    RepeatedPanics(Task),
+}
+
+impl ExitReason {
+    /// How the command ends after the drain.
+    pub(crate) fn into_result(self) -> anyhow::Result<()> {
+        match self {
+            ExitReason::Signal => Ok(()),
+            ExitReason::RepeatedPanics(task) => {
+                anyhow::bail!("the task {} panicked three times in a minute", task.as_str())
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Starts what every process has: log, store, operations pages. None if a signal has ended the wait for the store.
+    pub(crate) async fn start(
+        signals: &mut Signals,
+        config: Config,
+        init: StoreInit,
+        outage: StoreOutage,
+    ) -> anyhow::Result<Option<Self>> {
+        let (registry, readiness) = (Registry::new(), Readiness::default());
+        log::init(&config.log_filter, &registry)?;
+        gatepost_runtime::register_metrics(&registry)?;
+        readiness.set("process", Err("starting".to_owned()));
+        let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone()).await?;
+        let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
+        let master = master_key::find_or_create(&config.store)?;
+        let opening = store::open_with_retry(&config, &clock, &master, init, &readiness);
+        let store = tokio::select! {
+            opened = opening => opened?,
+            () = signals.wait_for_stop() => {
+                tracing::info!("stopped before the store answered");
+                return Ok(None);
+            }
+        };
+        let warnings = [config.warnings.clone(), store.warnings().await?].concat();
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        readiness.warn("settings", warnings);
+        let probe = Arc::new(StoreProbe::new(store.clone(), readiness.clone(), outage, &config, &registry)?);
+        supervise(Task::StoreProbe, move || Arc::clone(&probe).run());
+        let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
+        Ok(Some(Self { config, store, clock, registry, readiness, rate_limiter, ops }))
+    }
+
+    /// Where the operations pages are.
+    pub(crate) fn ops_address(&self) -> SocketAddr {
+        self.ops.address()
+    }
+
+    /// Tells that everything is started.
+    pub(crate) fn mark_started(&self) {
+        self.readiness.set("process", Ok(()));
+        tracing::info!(
+            store = %self.config.store.url,
+            ops = %self.ops.address(),
+            version = env!("CARGO_PKG_VERSION"),
+            "started"
+        );
+    }
+
+    /// Waits, with everything started, for a signal, or for a task that panics again and again.
+    pub(crate) async fn run(&self, signals: &mut Signals) -> ExitReason {
+        self.mark_started();
+        let ended = tokio::select! {
+            () = signals.wait_for_stop() => ExitReason::Signal,
+            task = gatepost_runtime::wait_for_crash_loop() => ExitReason::RepeatedPanics(task),
+        };
+        tracing::info!("draining");
+        self.readiness.drain();
+        ended
+    }
+
+    /// Starts the gateway's part.
+    pub(crate) async fn start_gateway(&self) -> anyhow::Result<GatewayHandle> {
+        let config = &self.config.gateway;
+        let (max_connections, hint) = open_files_limit::max_connections(config.limits.max_connections);
+        if let Some(hint) = hint {
+            tracing::warn!("{hint}");
+        }
+        if config.upstreams.is_empty() {
+            return Err(UsageError::anyhow(
+                "there is no upstream: say --upstream http://HOST:PORT, or write [gateway.upstream.app]",
+            ));
+        }
+        let listener = gatepost_gateway::bind(config.listen)?;
+        let options = VerifyOptions {
+            cache_capacity: config.cache_capacity,
+            negative_capacity: config.cache_capacity / NEGATIVE_CACHE_DIVISOR,
+            max_stale: config.max_stale,
+            max_lookups: MAX_LOOKUPS,
+            max_wrong_keys_a_minute: config.max_wrong_keys_a_minute,
+        };
+        let (store, clock, rate_limiter) = (self.store.clone(), Arc::clone(&self.clock), self.rate_limiter.clone());
+        let replica_sync = gatepost_verify::start(store, clock, &options, rate_limiter, &self.registry)
+            .await
+            .context("cannot follow the store")?;
+        let gateway_options = GatewayOptions {
+            routes: config.routes.clone(),
+            upstreams: config.upstreams.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            strip: config.strip,
+            pass_headers: config.pass_headers.clone(),
+            limits: Limits { max_connections, ..config.limits.clone() },
+        };
+        let clock = Arc::clone(&self.clock);
+        let gateway =
+            match Gateway::start(listener, gateway_options, replica_sync.verifier(), clock, &self.registry).await {
+                Ok(gateway) => gateway,
+                Err(error) => {
+                    deregister(replica_sync).await;
+                    return Err(error.into());
+                }
+            };
+        let (verifier, readiness) = (replica_sync.verifier(), self.readiness.clone());
+        supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
+        tracing::info!(address = %gateway.address(), "the gateway listens");
+        Ok(GatewayHandle { gateway, replica_sync, drain_timeout: config.drain_timeout })
+    }
+
+    /// The use cases over this process' store.
+    pub(crate) fn build_use_cases(&self) -> anyhow::Result<ControlPlane> {
+        let clock = Arc::clone(&self.clock);
+        let rate_limiter = self.rate_limiter.clone();
+        let use_cases =
+            ControlPlane::new(self.store.clone(), clock, self.config.private_networks, rate_limiter, &self.registry)?;
+        let config = &self.config.control_plane;
+        Ok(use_cases
+            .with_auth_failures_per_minute(config.wrong_access_keys_a_minute)
+            .with_unknown_members(config.unknown_members))
+    }
+
+    /// Starts the admin API.
+    pub(crate) async fn start_control_plane(&self, use_cases: ControlPlane) -> anyhow::Result<ControlPlaneServer> {
+        let config = &self.config.control_plane;
+        let options = ListenOptions {
+            listen: config.listen,
+            hosts: config.hosts.clone(),
+            is_behind_proxy: config.is_behind_proxy,
+        };
+        let server = ControlPlaneServer::start(options, use_cases, &self.registry).await?;
+        tracing::info!(address = %server.address(), "the admin API listens");
+        Ok(server)
+    }
+
+    /// Starts the deliverer.
+    pub(crate) fn start_deliverer(&self) -> anyhow::Result<Deliverer> {
+        let options = DelivererOptions {
+            private_networks: self.config.private_networks,
+            retention: self.config.retention,
+            max_pending: MAX_PENDING,
+        };
+        Ok(Deliverer::start(self.store.clone(), Arc::clone(&self.clock), options, &self.registry)?)
+    }
+
+    /// Ends what every process has.
+    pub(crate) async fn stop(self) {
+        self.rate_limiter.stop().await;
+        self.ops.stop();
+        tracing::info!("stopped");
+    }
+}
+
+/// A gateway with the feed behind it.
+pub(crate) struct GatewayHandle {
+    pub(crate) gateway: Gateway,
+    replica_sync: ReplicaSync,
+    drain_timeout: Duration,
+}
+
+impl GatewayHandle {
+    /// Drains, then signs off.
+    pub(crate) async fn stop(self) {
+        let aborted = self.gateway.stop(self.drain_timeout).await;
+        if aborted > 0 {
+            tracing::warn!(requests = aborted, "requests took too long to end and were cut off");
+        }
+        deregister(self.replica_sync).await;
+    }
+}
+
+async fn deregister(replica_sync: ReplicaSync) {
+    if let Err(error) = replica_sync.stop().await {
+        tracing::warn!(%error, "cannot sign off; the store forgets this gateway when it must be refusing");
+    }
+}
+
+/// Ends an admin API within its time.
+pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
+    server.stop(ADMIN_DRAIN_TIMEOUT).await;
+}

@@ -1,0 +1,77 @@
+//! Projects and accounts that are shut off while their keys are used.
+
+use gatepost_test_support::MockServer;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::admin::{Admin, client};
+use crate::test_cluster::{DEADLINE, TestCluster, get_status};
+use crate::webhooks;
+
+/// Keys of a project that is shut off.
+const KEY_COUNT: usize = 20;
+
+/// Shuts something off, and answers how many of how many gateways refuse its keys.
+async fn fenced_delete(admin: &Admin, path: &str) -> String {
+    let request = client().request(Method::DELETE, format!("http://{}{path}", admin.address));
+    let response = request.header("x-api-key", &admin.access_key).header("prefer", "wait=20").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let reached = response.headers()["gatepost-propagated"].to_str().unwrap().to_owned();
+    assert_eq!(response.text().await.unwrap(), "true");
+    reached
+}
+
+async fn get_statuses(cluster: &TestCluster, keys: &[String]) -> Vec<StatusCode> {
+    let mut statuses = Vec::new();
+    for gateway in &cluster.gateways {
+        for key in keys {
+            statuses.push(get_status(&gateway.url("/x"), key).await);
+        }
+    }
+    statuses.dedup();
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_gateway_accepts_a_key_of_a_project_once_its_deletion_was_answered() {
+    let cluster = TestCluster::start(2).await;
+    let (project, other) = (cluster.admin.create_project().await, cluster.admin.create_project().await);
+    let mut keys = Vec::new();
+    for _ in 0..KEY_COUNT {
+        keys.push(cluster.admin.create_api_key(&project).await.0);
+    }
+    let other_keys = [cluster.admin.create_api_key(&other).await.0];
+    assert_eq!(get_statuses(&cluster, &keys).await, [200]);
+    assert_eq!(get_statuses(&cluster, &other_keys).await, [200]);
+    assert_eq!(fenced_delete(&cluster.admin, &format!("/projects/{project}")).await, "2/2");
+    assert_eq!(get_statuses(&cluster, &keys).await, [401]);
+    assert_eq!(get_statuses(&cluster, &other_keys).await, [200]);
+    assert_eq!(fenced_delete(&cluster.admin, &format!("/projects/{project}")).await, "2/2", "to repeat it is safe");
+
+    let response = cluster.admin.send(Method::GET, "/accounts", String::new()).await;
+    let accounts: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    let path = format!("/accounts/{}", accounts[0]["id"].as_str().unwrap());
+    assert_eq!(fenced_delete(&cluster.admin, &path).await, "2/2");
+    assert_eq!(get_statuses(&cluster, &other_keys).await, [401]);
+    assert_eq!(cluster.admin.send(Method::GET, "/accounts", String::new()).await.status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_signed_with_the_old_secret_too_until_its_overlap_is_over() {
+    let cluster = TestCluster::start(0).await;
+    let receiver = MockServer::start();
+    let topics = ["api-key.created"];
+    let made = cluster.admin.post("/webhooks", json!({"name": "w", "url": receiver.url(), "topics": topics})).await;
+    let old = made["secret"].as_str().unwrap();
+    let path = format!("/webhooks/{}/rotate-secret", made["id"].as_str().unwrap());
+    let response = cluster.admin.send(Method::POST, &path, String::new()).await;
+    let rotated: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    let new = rotated["secret"].as_str().unwrap();
+    assert_ne!(old, new);
+    let project = cluster.admin.create_project().await;
+    cluster.admin.create_api_key(&project).await;
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+    let received = receiver.take_requests();
+    webhooks::verify(old, &received);
+    webhooks::verify(new, &received);
+}

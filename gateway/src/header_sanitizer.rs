@@ -1,0 +1,88 @@
+//! Takes away from a request what its sender must not say: credentials, what only the gateway or a trusted proxy may
+//! tell, and what goes round the route. Names are compared folded.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gatepost_domain::header_name::is_normalized;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+
+use crate::client_ip::PeerTrust;
+use crate::credential::bearer;
+use crate::header_rules::{self, HeaderCategory, StripMode};
+use crate::pass_header::PassHeader;
+use crate::route::Route;
+
+/// Names that are taken away by one look at all of them.
+const REMOVE_BATCH: usize = 4;
+
+/// Takes header fields away by `gateway.strip` and `gateway.pass_headers`.
+#[derive(Debug)]
+pub(crate) struct HeaderSanitizer {
+    mode: StripMode,
+    pass_headers: Vec<PassHeader>,
+    /// Whether it was logged that an identity of a trusted proxy is taken away.
+    has_warned: AtomicBool,
+}
+
+impl HeaderSanitizer {
+    pub(crate) fn new(mode: StripMode, pass_headers: Vec<PassHeader>) -> Self {
+        Self { mode, pass_headers, has_warned: AtomicBool::new(false) }
+    }
+
+    /// Takes away what a request must not carry upstream.
+    pub(crate) fn sanitize(&self, headers: &mut HeaderMap, route: &Route, trust: PeerTrust) {
+        let is_forbidden = |headers: &HeaderMap, name: &HeaderName| {
+            is_credential(headers, route, name) || self.is_forbidden(name.as_str(), trust)
+        };
+        // There are few, and a list of them would be an allocation for each request.
+        loop {
+            let mut found = [const { None }; REMOVE_BATCH];
+            let forbidden = headers.keys().filter(|name| is_forbidden(headers, name));
+            for (slot, name) in found.iter_mut().zip(forbidden) {
+                *slot = Some(name.clone());
+            }
+            let is_last = found[REMOVE_BATCH - 1].is_none();
+            for name in found.into_iter().flatten() {
+                headers.remove(&name);
+                if trust == PeerTrust::Trusted {
+                    self.warn_once(name.as_str());
+                }
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn is_forbidden(&self, name: &str, trust: PeerTrust) -> bool {
+        match header_rules::category(name, self.mode) {
+            None => false,
+            Some(HeaderCategory::Gateway | HeaderCategory::Routing) => true,
+            Some(HeaderCategory::Framing) => !is_normalized(name),
+            Some(HeaderCategory::Address) => trust == PeerTrust::Untrusted || !is_normalized(name),
+            Some(HeaderCategory::Identity) => {
+                trust == PeerTrust::Untrusted || !self.pass_headers.iter().any(|passed| passed.matches(name))
+            }
+        }
+    }
+
+    /// Logs the first identity that a trusted proxy has set and the upstream does not get.
+    fn warn_once(&self, name: &str) {
+        let is_identity = header_rules::category(name, self.mode) == Some(HeaderCategory::Identity);
+        if is_identity && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                header = name,
+                "an identity header of a trusted proxy is removed; name it in gateway.pass_headers to pass it"
+            );
+        }
+    }
+}
+
+/// Returns whether a field is a place of the route's credential. `Authorization` of another scheme than `Bearer` is
+/// not.
+fn is_credential(headers: &HeaderMap, route: &Route, name: &HeaderName) -> bool {
+    let is_named = route.credential_headers.iter().any(|header| header.matches(name.as_str()));
+    let is_bearer = || headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).is_some());
+    is_named && (*name != AUTHORIZATION || is_bearer())
+}

@@ -1,0 +1,122 @@
+//! Answers that the gateway gives itself. Only here are problems written to clients.
+
+use bytes::Bytes;
+use gatepost_domain::permit::{Denial, DenialClass};
+use gatepost_domain::problem::{self, ErrorCode, Problem};
+use gatepost_domain::window::Period;
+use gatepost_verify::Unavailable;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::context::{AuthOutcome, Context};
+use crate::upstream_headers::REQUEST_ID;
+
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
+/// What a route takes that names no methods.
+const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// Seconds after which a client may try again.
+const RETRY_AFTER_S: &str = "1";
+
+/// The problem of a denial. It does not tell why a key is refused.
+pub(crate) fn denial_code(denial: Denial) -> ErrorCode {
+    match (denial.class(), denial) {
+        (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
+        (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
+        (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
+        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
+        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
+        (DenialClass::TooMany, _) => ErrorCode::RateLimited,
+        (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
+        (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
+    }
+}
+
+/// The problem of an answer that cannot be had.
+pub(crate) fn unavailable_code(unavailable: Unavailable) -> ErrorCode {
+    match unavailable {
+        Unavailable::Store => ErrorCode::StoreUnavailable,
+        Unavailable::Busy => ErrorCode::Overloaded,
+    }
+}
+
+/// Answers with a problem. The connection ends with it where a body may follow that nobody reads, or
+/// where the framing of what follows is not to be trusted.
+pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context: &Context) -> pingora::Result<()> {
+    if code.status() == 400 || code.status() > 500 || !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
+    let body = Bytes::from(Problem::from(code).with_request_id(context.request_id.as_str()).to_json());
+    let mut header = ResponseHeader::build(code.status(), Some(10))?;
+    header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
+    header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    header.insert_header(REQUEST_ID, context.request_id.header())?;
+    if let Some((name, value)) = status_header(code, context) {
+        header.insert_header(name, value)?;
+    }
+    if code.status() != 401 {
+        // A refusal does not tell why, so not that the value was replaced either.
+        add_key_use_headers(&mut header, context)?;
+    }
+    if code.status() == 429 {
+        header.insert_header(RETRY_AFTER, retry_after_s(context).to_string())?;
+    }
+    if session.req_header().method == Method::HEAD {
+        return session.write_response_header(Box::new(header), true).await;
+    }
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
+/// Answers what the gateway takes as a whole (RFC 9110 section 9.3.7). What each route takes depends on its path.
+pub(crate) async fn send_server_options(session: &mut Session, context: &Context) -> pingora::Result<()> {
+    if !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
+    let mut header = ResponseHeader::build(StatusCode::OK, Some(3))?;
+    header.insert_header(ALLOW, ALL_METHODS)?;
+    header.insert_header(CONTENT_LENGTH, "0")?;
+    header.insert_header(REQUEST_ID, context.request_id.header())?;
+    session.write_response_header(Box::new(header), true).await
+}
+
+/// Tells the client about the use of its key.
+pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
+    if let Some(sunset) = context.facts.as_ref().and_then(|facts| facts.sunset()) {
+        response.insert_header(DEPRECATION, sunset.deprecation_header())?;
+        response.insert_header(SUNSET, sunset.sunset_header())?;
+    }
+    if let Some(limit_status) = &context.limit_status {
+        response.insert_header(RATE_LIMIT, limit_status.limit.to_string())?;
+        response.insert_header(RATE_REMAINING, limit_status.remaining.to_string())?;
+        response.insert_header(RATE_RESET, limit_status.reset_s().to_string())?;
+        response.insert_header(RATE_CONSUMED, limit_status.used().to_string())?;
+    }
+    Ok(())
+}
+
+/// After how many seconds a request may pass that was one too many.
+fn retry_after_s(context: &Context) -> u64 {
+    match (context.outcome, &context.limit_status) {
+        (AuthOutcome::Denied(Denial::TooManyWrongKeys { retry_after_s }), _) => u64::from(retry_after_s),
+        (_, Some(limit_status)) => limit_status.retry_after_s(),
+        (_, None) => 1,
+    }
+}
+
+/// The header that belongs to a status.
+fn status_header(code: ErrorCode, context: &Context) -> Option<(HeaderName, HeaderValue)> {
+    match code.status() {
+        401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost\""))),
+        405 => Some((ALLOW, context.allow.clone().unwrap_or(HeaderValue::from_static(ALL_METHODS)))),
+        503 => Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S))),
+        _ => None,
+    }
+}

@@ -1,0 +1,187 @@
+//! Finds where a request ends among the bytes that come, so that the next one on its connection is read apart from it.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+/// Finds the empty line that ends a header, also if it comes in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderEndScanner {
+    /// How much of the end was seen, up to the last byte so far.
+    matched: usize,
+}
+
+const END: &[u8; 4] = b"\r\n\r\n";
+/// Made once, for to make it costs as much as to search a header.
+static FIND_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
+
+impl HeaderEndScanner {
+    /// Returns how many of these bytes belong to the header, if it ends among them.
+    pub(crate) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.matched == 0 {
+            if let Some(at) = FIND_END.find(bytes) {
+                return Some(at + END.len());
+            }
+            let rest = &bytes[bytes.len().saturating_sub(END.len())..];
+            self.scan(rest);
+            return None;
+        }
+        match self.scan(bytes) {
+            Some(end) => {
+                self.matched = 0;
+                Some(end)
+            }
+            None => None,
+        }
+    }
+
+    fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.matched = match (*byte == END[self.matched], *byte) {
+                (true, _) => self.matched + 1,
+                (false, b'\r') => 1,
+                (false, _) => 0,
+            };
+            if self.matched == END.len() {
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+}
+
+/// The rest of a request after its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// So many bytes.
+    Length(u64),
+    /// Chunks and trailers.
+    Chunked(ChunkState),
+    /// All that comes, for it is no request any more.
+    Tunnel,
+}
+
+/// How far a chunked body has come (RFC 9112 section 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChunkState {
+    /// In the digits of a size.
+    Size(u64),
+    /// Behind the digits, until the line ends.
+    Extension(u64),
+    /// So many bytes of data and of the line end after it are to come.
+    Data(u64),
+    /// In a line of the trailers that has so many characters.
+    Trailer(usize),
+    End,
+}
+
+impl BodyFraming {
+    pub(crate) const EMPTY: Self = Self::Length(0);
+    pub(crate) const CHUNKED: Self = Self::Chunked(ChunkState::Size(0));
+
+    pub(crate) fn is_complete(self) -> bool {
+        matches!(self, Self::Length(0) | Self::Chunked(ChunkState::End))
+    }
+
+    /// Takes what belongs to the body of these bytes, and returns how many that are.
+    pub(crate) fn consume(&mut self, bytes: &[u8]) -> usize {
+        match self {
+            BodyFraming::Tunnel => bytes.len(),
+            BodyFraming::Length(left) => {
+                let taken = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= taken as u64;
+                taken
+            }
+            BodyFraming::Chunked(chunk) => consume_chunks(chunk, bytes),
+        }
+    }
+}
+
+/// It only has to find the end that the parser finds. What is malformed the parser refuses, and the connection with it.
+fn consume_chunks(chunk: &mut ChunkState, bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let (Some(byte), false) = (bytes.get(at), *chunk == ChunkState::End) {
+        if let ChunkState::Data(left) = *chunk {
+            let rest = (bytes.len() - at) as u64;
+            let taken = left.min(rest);
+            *chunk = if taken == left { ChunkState::Size(0) } else { ChunkState::Data(left - taken) };
+            at += taken as usize;
+            continue;
+        }
+        *chunk = chunk.advance(*byte);
+        at += 1;
+    }
+    at
+}
+
+impl ChunkState {
+    /// The line end after the data of a chunk.
+    const LINE_END_BYTES: u64 = 2;
+
+    fn advance(self, byte: u8) -> Self {
+        match (self, byte) {
+            (ChunkState::Size(0) | ChunkState::Extension(0), b'\n') => ChunkState::Trailer(0),
+            (ChunkState::Size(size) | ChunkState::Extension(size), b'\n') => {
+                ChunkState::Data(size.saturating_add(Self::LINE_END_BYTES))
+            }
+            (ChunkState::Size(size), _) => match char::from(byte).to_digit(16) {
+                Some(digit) => ChunkState::Size(size.saturating_mul(16).saturating_add(digit.into())),
+                None => ChunkState::Extension(size),
+            },
+            (ChunkState::Extension(size), _) => ChunkState::Extension(size),
+            (ChunkState::Trailer(0), b'\n') => ChunkState::End,
+            (ChunkState::Trailer(_), b'\n') => ChunkState::Trailer(0),
+            (ChunkState::Trailer(length), b'\r') => ChunkState::Trailer(length),
+            (ChunkState::Trailer(length), _) => ChunkState::Trailer(length + 1),
+            (ChunkState::Data(_) | ChunkState::End, _) => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_header_is_found_in_whatever_pieces_it_comes() {
+        let text = b"GET / HTTP/1.1\r\nA: b\r\r\n\r\nnext\r\n\r\n";
+        let end = text.len() - b"next\r\n\r\n".len();
+        assert_eq!(HeaderEndScanner::default().find(text), Some(end));
+        for first in 1..end {
+            for second in first..end {
+                let mut header = HeaderEndScanner::default();
+                assert_eq!(header.find(&text[..first]), None, "{first}");
+                assert_eq!(header.find(&text[first..second]), None, "{first} {second}");
+                assert_eq!(header.find(&text[second..]), Some(end - second), "{first} {second}");
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(body: BodyFraming, text: &str, length: usize) {
+        for piece in 1..=text.len() {
+            let (mut body, mut taken) = (body, 0);
+            for bytes in text.as_bytes().chunks(piece) {
+                taken += body.consume(bytes);
+            }
+            assert_eq!((taken, body.is_complete()), (length, true), "{text:?} in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_found_in_whatever_pieces_it_comes() {
+        check(BodyFraming::EMPTY, "next", 0);
+        check(BodyFraming::Length(3), "abcnext", 3);
+        check(BodyFraming::CHUNKED, "0\r\n\r\nnext", 5);
+        check(BodyFraming::CHUNKED, "3\r\nabc\r\nA;x=\"y\"\r\n0\r\n\r\n45678\r\n00\r\nT: 1\r\nU:\r\n\r\n0\r\n\r\n", 45);
+        let mut tunnel = BodyFraming::Tunnel;
+        assert_eq!((tunnel.consume(b"abc"), tunnel.is_complete()), (3, false));
+    }
+
+    #[test]
+    fn chunk_size_saturates() {
+        let mut body = BodyFraming::CHUNKED;
+        let text = b"ffffffffffffffffffff\r\n0\r\n\r\n";
+        assert_eq!((body.consume(text), body.is_complete()), (text.len(), false));
+    }
+}

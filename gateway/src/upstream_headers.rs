@@ -1,0 +1,101 @@
+//! Headers that tell the upstream whose request it is, put in the place of those that were taken away.
+
+use gatepost_domain::permit::KeyFacts;
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use pingora::http::RequestHeader;
+
+use crate::client_ip::{PeerIp, PeerTrust};
+use crate::context::Context;
+use crate::header_sanitizer::HeaderSanitizer;
+use crate::route::Route;
+
+const KEY_ID: HeaderName = HeaderName::from_static("x-gatepost-key-id");
+const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
+const ENV: HeaderName = HeaderName::from_static("x-gatepost-env");
+const CUSTOM_ACCOUNT_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-account-id");
+const CUSTOM_USER_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-user-id");
+/// The id under which a request stands in the access log.
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Fields that are added at most.
+const MAX_ADDED: usize = 9;
+
+/// All but visible ASCII, and the escape itself, so that decoding gives back what was encoded.
+const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+
+/// What the upstream sees of whose request it is, and nothing that the client says of that.
+pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, sanitizer: &HeaderSanitizer, context: &Context) {
+    edit_headers(request, |headers| {
+        sanitizer.sanitize(headers, route, context.peer_trust);
+        if let Some(facts) = &context.facts {
+            add_key_headers(headers, facts);
+        }
+        add_forwarded_headers(headers, context);
+    });
+}
+
+/// Edits the fields of a request, whose names go upstream in lower case then: Pingora would keep each name in the case
+/// in which it came, which costs more than all that is edited here.
+fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
+    let (empty_parts, ()) = http::Request::new(()).into_parts();
+    let mut parts = http::request::Parts::from(std::mem::replace(request, RequestHeader::from(empty_parts)));
+    parts.headers.reserve(MAX_ADDED);
+    edit(&mut parts.headers);
+    *request = RequestHeader::from(parts);
+}
+
+/// Tells whose request it is.
+fn add_key_headers(headers: &mut HeaderMap, facts: &KeyFacts) {
+    headers.insert(KEY_ID, header_value(facts.key.as_str()));
+    headers.insert(PROJECT_ID, header_value(facts.project.as_str()));
+    headers.insert(ENV, HeaderValue::from_static(facts.env.as_str()));
+    if let Some(id) = &facts.custom_account_id {
+        headers.insert(CUSTOM_ACCOUNT_ID, percent_encoded(id));
+    }
+    if let Some(id) = &facts.custom_user_id {
+        headers.insert(CUSTOM_USER_ID, percent_encoded(id));
+    }
+}
+
+/// Tells where the request came from. Of an untrusted peer nothing is left that says so.
+fn add_forwarded_headers(headers: &mut HeaderMap, context: &Context) {
+    let is_trusted_value =
+        |headers: &HeaderMap, name| context.peer_trust == PeerTrust::Trusted && headers.contains_key(name);
+    headers.insert(REQUEST_ID_NAME, context.request_id.header());
+    if let Some(peer) = &context.peer_ip {
+        let forwarded_for =
+            if is_trusted_value(headers, FORWARDED_FOR) { appended_forwarded_for(headers, peer) } else { None };
+        headers.insert(FORWARDED_FOR, forwarded_for.unwrap_or_else(|| peer.header()));
+    }
+    if !is_trusted_value(headers, FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !is_trusted_value(headers, FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST)
+    {
+        let host = host.clone();
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// What trusted proxies said before, and the nearest of them.
+fn appended_forwarded_for(headers: &HeaderMap, nearest: &PeerIp) -> Option<HeaderValue> {
+    let mut values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).peekable();
+    values.peek()?;
+    let all: Vec<&str> = values.chain([nearest.as_str()]).collect();
+    HeaderValue::try_from(all.join(", ")).ok()
+}
+
+/// Ids are letters, digits and underscores.
+fn header_value(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn percent_encoded(text: &str) -> HeaderValue {
+    header_value(&utf8_percent_encode(text, OUTSIDE_VISIBLE_ASCII).to_string())
+}

@@ -1,0 +1,88 @@
+//! The stored form of a record and of a scope, the same on both backends.
+//!
+//! A record is six lines: version, event id, owner, usable until (ms), public JSON, private JSON.
+
+use gatepost_domain::change::Invalidation;
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, ProjectId};
+use gatepost_domain::time::{Timestamp, Version};
+
+use crate::error::{Result, StoreErrorKind};
+use crate::ops::{Image, RawRecord};
+
+/// A version as it stands in text: `ms-sequence`, the form of a Redis stream id.
+pub(crate) fn format_version(version: Version) -> String {
+    let (ms, sequence) = version.parts();
+    format!("{ms}-{sequence}")
+}
+
+/// Reads what [`format_version`] writes.
+pub(crate) fn parse_version(text: &str) -> Result<Version> {
+    let parts = text.split_once('-').and_then(|(ms, sequence)| Some((ms.parse().ok()?, sequence.parse().ok()?)));
+    let (ms, sequence) = parts.ok_or_else(|| corrupt(format!("{text:?} is no version")))?;
+    Ok(Version::from_parts(ms, sequence))
+}
+
+/// The bytes of a record, all but its version, which the store's clock decides.
+pub(crate) fn encode_record_body(event: &EventId, image: &Image) -> Vec<u8> {
+    let head = format!("{event}\n{}\n{}\n", image.parent, image.usable_until.as_ms());
+    [head.as_bytes(), &image.public, b"\n", &image.private].concat()
+}
+
+/// The bytes of a record.
+pub(crate) fn encode_record(version: Version, event: &EventId, image: &Image) -> Vec<u8> {
+    [format_version(version).as_bytes(), b"\n", &encode_record_body(event, image)].concat()
+}
+
+/// A record from its bytes.
+pub(crate) fn decode_record(bytes: &[u8], first_used_at: Option<Timestamp>) -> Result<RawRecord> {
+    let mut lines = bytes.splitn(6, |byte| *byte == b'\n');
+    let mut line = || lines.next().ok_or_else(|| corrupt("a record has too few lines".to_owned()));
+    let (version, event, parent, usable_until) = (line()?, line()?, line()?, line()?);
+    let (public, private) = (line()?.to_vec(), line()?.to_vec());
+    let usable_until = text(usable_until)?.parse().map_err(|_| corrupt("a record has no moment".to_owned()))?;
+    Ok(RawRecord {
+        version: parse_version(text(version)?)?,
+        event: EventId::parse(text(event)?).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
+        image: Image {
+            parent: text(parent)?.to_owned(),
+            usable_until: Timestamp::from_ms(usable_until),
+            public,
+            private,
+        },
+        first_used_at,
+    })
+}
+
+/// A scope as its kind and its data: digests one after the other, or a project's id.
+pub(crate) fn encode_invalidation(invalidation: &Invalidation) -> (&'static str, Vec<u8>) {
+    match invalidation {
+        Invalidation::None => ("none", Vec::new()),
+        Invalidation::Digests(digests) => ("digests", digests.iter().flat_map(|digest| *digest.as_bytes()).collect()),
+        Invalidation::Project(project) => ("project", project.as_str().as_bytes().to_vec()),
+        Invalidation::All => ("all", Vec::new()),
+    }
+}
+
+/// Reads what [`encode_invalidation`] writes; none if it cannot be read, and then all floors must be lifted.
+pub(crate) fn decode_invalidation(kind: &str, data: &[u8]) -> Option<Invalidation> {
+    match kind {
+        "none" => Some(Invalidation::None),
+        "digests" => {
+            let (digests, rest) = data.as_chunks::<32>();
+            let digests = digests.iter().map(|bytes| Digest::from_bytes(*bytes)).collect();
+            rest.is_empty().then_some(Invalidation::Digests(digests))
+        }
+        "project" => std::str::from_utf8(data).ok().and_then(|id| ProjectId::parse(id).ok()).map(Invalidation::Project),
+        "all" => Some(Invalidation::All),
+        _ => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| StoreErrorKind::Corrupt.with(error))
+}
+
+fn corrupt(what: String) -> crate::error::StoreError {
+    StoreErrorKind::Corrupt.with(what)
+}

@@ -1,0 +1,37 @@
+//! Counting what accounts have, on Redis. Commits do so themselves.
+
+use gatepost_domain::id::AccountId;
+use tokio::time::Instant;
+
+use crate::change::TIMESTAMP_DIGITS;
+use crate::error::Result;
+use crate::ops::IndexName;
+use crate::options::COMMIT_TIMEOUT;
+
+use super::{Arguments, Redis, scripts};
+
+impl Redis {
+    pub(crate) async fn begin_counting(&self) -> Result<bool> {
+        self.set_counting("begin").await
+    }
+
+    pub(crate) async fn end_counting(&self) -> Result<()> {
+        self.set_counting("end").await.map(drop)
+    }
+
+    async fn set_counting(&self, action: &str) -> Result<bool> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        let mut reply = self.run_script(&scripts::COUNTING, COMMIT_TIMEOUT, Arguments::default().text(action)).await?;
+        self.inner.connections.confirm(&reply.run, until).await?;
+        reply.next()
+    }
+
+    pub(crate) async fn count_page(&self, account: AccountId, index: IndexName, limit: u32) -> Result<u64> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        let arguments =
+            Arguments::default().text(account.as_str()).bytes(index.0).number(limit).number(TIMESTAMP_DIGITS);
+        let mut reply = self.run_script(&scripts::COUNT_PAGE, COMMIT_TIMEOUT, arguments).await?;
+        self.inner.connections.confirm(&reply.run, until).await?;
+        reply.next()
+    }
+}

@@ -1,0 +1,226 @@
+//! Look-ups, claims, feed and heartbeats on Redis.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gatepost_domain::change::{Action, Invalidation, Propagation};
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, GatewayId};
+use gatepost_domain::time::Version;
+use redis::Value;
+use tokio::time::Instant;
+
+use crate::change::{accounts_index, checksum_mode};
+use crate::error::{Result, StoreErrorKind};
+use crate::ops::{
+    CursorCheck, CursorState, EntryPayload, FirstUseOutcome, Heartbeat, HeartbeatReply, RawEntry, RawFeed,
+    RawFirstUseClaim, RawLookup, RecordName, RegisteredGateway, Undecodable,
+};
+use crate::options::{CLAIM_TIMEOUT, COMMIT_TIMEOUT, HEARTBEAT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FEED_WAIT};
+use crate::record_format::{decode_invalidation, decode_record, format_version, parse_version};
+
+use super::master_connection::RunId;
+use super::reply::Reply;
+use super::{Arguments, Redis, scripts};
+
+/// The format of entries that this version writes.
+const ENTRY_FORMAT: &[u8] = b"1";
+
+/// An entry as Redis answers it: id and fields.
+type StoredEntry = (String, HashMap<String, Vec<u8>>);
+
+impl Redis {
+    pub(crate) async fn lookup(&self, digest: Digest) -> Result<RawLookup> {
+        let arguments = Arguments::default().bytes(digest.as_bytes().to_vec()).bytes(accounts_index().0);
+        let mut reply = self.run_script(&scripts::LOOKUP, LOOKUP_TIMEOUT, arguments).await?;
+        let (as_of, accounts) = (reply.version()?, reply.next()?);
+        let name: Option<String> = reply.next()?;
+        let Some(name) = name else { return Ok(RawLookup { as_of, accounts, found: None }) };
+        let record = reply.record()?;
+        let owner: Option<Vec<u8>> = reply.next()?;
+        let owner = owner.map(|bytes| decode_record(&bytes, None)).transpose()?;
+        Ok(RawLookup { as_of, accounts, found: record.map(|record| (RecordName(name), record, owner)) })
+    }
+
+    pub(crate) async fn claim_first_use(&self, claim: RawFirstUseClaim) -> Result<FirstUseOutcome> {
+        let (outcome, run) = self.claim_unlogged(&claim).await?;
+        let version = match outcome {
+            FirstUseOutcome::Won(version) => Some(version),
+            FirstUseOutcome::AlreadyUsed(_) => None,
+            FirstUseOutcome::NotActive => return Ok(outcome),
+        };
+        self.inner.unreplicated_log.record_claim(claim, version);
+        self.replay_unless_master(&run);
+        Ok(outcome)
+    }
+
+    /// Claims without remembering it, and tells which run has done so.
+    pub(super) async fn claim_unlogged(&self, claim: &RawFirstUseClaim) -> Result<(FirstUseOutcome, RunId)> {
+        let until = Instant::now() + CLAIM_TIMEOUT;
+        let arguments = Arguments::default()
+            .text(claim.key.as_str())
+            .bytes(claim.digest.as_bytes().to_vec())
+            .text(claim.event.as_str())
+            .text(Action::ApiKeyFirstUsed.as_str())
+            .bytes(claim.metadata.clone());
+        let mut reply = self.run_script(&scripts::CLAIM_FIRST_USE, CLAIM_TIMEOUT, arguments).await?;
+        let outcome = match reply.status.as_str() {
+            "won" => FirstUseOutcome::Won(reply.version()?),
+            "already" => FirstUseOutcome::AlreadyUsed(reply.timestamp()?),
+            "not-active" => return Ok((FirstUseOutcome::NotActive, reply.run)),
+            _ => return reply.unexpected_status(),
+        };
+        self.inner.connections.confirm(&reply.run, until).await?;
+        Ok((outcome, reply.run))
+    }
+
+    /// Blocks on a connection of its own until there is more, then reads under the store's id.
+    pub(crate) async fn feed(
+        &self,
+        cursor: Version,
+        event: Option<EventId>,
+        limit: u32,
+        wait: Duration,
+    ) -> Result<RawFeed> {
+        let feed = self.read_feed(cursor, event.as_ref(), limit).await?;
+        if !feed.entries.is_empty() || wait.is_zero() {
+            return Ok(feed);
+        }
+        let wait = wait.min(MAX_FEED_WAIT);
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(1).arg("BLOCK").arg(wait.as_millis().max(1).to_string());
+        command.arg("STREAMS").arg(format!("{{{}}}:stream", self.inner.namespace)).arg(format_version(cursor));
+        let has_more = self.inner.connections.run_blocking_command(&command, wait).await? != Value::Nil;
+        if has_more { self.read_feed(cursor, event.as_ref(), limit).await } else { Ok(feed) }
+    }
+
+    async fn read_feed(&self, cursor: Version, event: Option<&EventId>, limit: u32) -> Result<RawFeed> {
+        let event = event.map_or("", EventId::as_str);
+        let arguments = Arguments::default().bytes(format_version(cursor)).text(event).number(limit);
+        let mut reply = self.run_script(&scripts::FEED, COMMIT_TIMEOUT, arguments).await?;
+        let cursor = read_cursor_status(&mut reply)?;
+        let stored_entries: Vec<StoredEntry> = reply.next()?;
+        Ok(RawFeed {
+            cursor_check: cursor,
+            entries: stored_entries.into_iter().map(parse_entry).collect::<Result<_>>()?,
+        })
+    }
+
+    pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
+        let until = Instant::now() + HEARTBEAT_TIMEOUT;
+        let arguments = Arguments::default()
+            .text(heartbeat.gateway.as_str())
+            .bytes(format_version(heartbeat.cursor))
+            .text(heartbeat.cursor_event.as_ref().map_or("", EventId::as_str))
+            .ms(heartbeat.valid_for)
+            .bytes(accounts_index().0);
+        let mut reply = self.run_script(&scripts::HEARTBEAT, HEARTBEAT_TIMEOUT, arguments).await?;
+        // A master that has lost its replicas may have been replaced: it must keep nobody live.
+        self.inner.connections.confirm(&reply.run, until).await?;
+        Ok(HeartbeatReply {
+            cursor_check: read_cursor_status(&mut reply)?,
+            accounts: reply.next()?,
+            checksum: checksum_mode(reply.next::<u64>()? > 0),
+        })
+    }
+
+    pub(crate) async fn confirm(&self, version: Version, event: EventId) -> Result<CursorCheck> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        let mut reply = self.fetch_cursor_status(version, Some(&event)).await?;
+        self.inner.connections.confirm(&reply.run, until).await?;
+        read_cursor_status(&mut reply)
+    }
+
+    pub(crate) async fn check_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<CursorCheck> {
+        read_cursor_status(&mut self.fetch_cursor_status(cursor, event.as_ref()).await?)
+    }
+
+    async fn fetch_cursor_status(&self, cursor: Version, event: Option<&EventId>) -> Result<Reply> {
+        let arguments = Arguments::default().bytes(format_version(cursor)).text(event.map_or("", EventId::as_str));
+        self.run_script(&scripts::CHECK_CURSOR, COMMIT_TIMEOUT, arguments).await
+    }
+
+    pub(crate) async fn deregister_gateway(&self, gateway: GatewayId) -> Result<()> {
+        let arguments = Arguments::default().text(gateway.as_str());
+        self.run_script(&scripts::SIGN_OFF, COMMIT_TIMEOUT, arguments).await.map(drop)
+    }
+
+    pub(crate) async fn gateways(&self) -> Result<Vec<RegisteredGateway>> {
+        let mut reply = self.run_script(&scripts::GATEWAYS, COMMIT_TIMEOUT, Arguments::default()).await?;
+        let mut gateways = Vec::new();
+        while !reply.is_empty() {
+            let id: String = reply.next()?;
+            let id = GatewayId::parse(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+            let (cursor, refuses_at) = (reply.version()?, reply.timestamp()?);
+            gateways.push(RegisteredGateway { id, cursor, lease_expires_at: refuses_at, max_format: reply.next()? });
+        }
+        Ok(gateways)
+    }
+
+    pub(crate) async fn last_position(&self) -> Result<Version> {
+        self.position("last").await
+    }
+
+    pub(super) async fn position(&self, field: &str) -> Result<Version> {
+        let mut reply = self.run_script(&scripts::POSITION, COMMIT_TIMEOUT, Arguments::default().text(field)).await?;
+        reply.version()
+    }
+}
+
+/// A fence flag as it stands in the stream.
+pub(super) fn propagation_text(propagation: Propagation) -> &'static str {
+    match propagation {
+        Propagation::Fenced => "1",
+        Propagation::Relaxed => "0",
+    }
+}
+
+fn read_cursor_status(reply: &mut Reply) -> Result<CursorCheck> {
+    let state = match reply.next::<String>()?.as_str() {
+        "present" => CursorState::Present,
+        "trimmed" => CursorState::Trimmed,
+        "foreign" => CursorState::Diverged,
+        other => return Err(StoreErrorKind::Corrupt.with(format!("a cursor is {other:?}"))),
+    };
+    Ok(CursorCheck { state, last: reply.version()?, trimmed_through: reply.version()? })
+}
+
+fn parse_entry((id, mut fields): StoredEntry) -> Result<RawEntry> {
+    let text = |name: &str| fields.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let event = text("e").and_then(|event| EventId::parse(event).ok());
+    let invalidation = text("s").zip(fields.get("d")).and_then(|(kind, data)| decode_invalidation(kind, data));
+    let action = text("a").and_then(Action::parse);
+    let propagation = if text("f") == Some("1") { Propagation::Fenced } else { Propagation::Relaxed };
+    let reason = if fields.get("v").map(Vec::as_slice) != Some(ENTRY_FORMAT) {
+        Some("the entry has another format than this program reads")
+    } else if invalidation.is_none() {
+        Some("its scope cannot be read")
+    } else if action.is_none() {
+        Some("its action is not known")
+    } else {
+        None
+    };
+    let payload = match (reason, invalidation, action) {
+        (None, Some(scope), Some(action)) => Ok(EntryPayload {
+            action,
+            invalidation: scope,
+            propagation,
+            metadata: fields.remove("h").unwrap_or_default(),
+            image: fields.remove("i").unwrap_or_default(),
+        }),
+        (reason, scope, _) => Err(Undecodable {
+            invalidation: scope.unwrap_or(Invalidation::All),
+            bytes: join_fields(&fields),
+            reason: reason.unwrap_or("it cannot be read").to_owned(),
+        }),
+    };
+    Ok(RawEntry { version: parse_version(&id)?, event, payload })
+}
+
+/// All fields of an entry, one line each, for the quarantine.
+fn join_fields(fields: &HashMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut names: Vec<&String> = fields.keys().collect();
+    names.sort_unstable();
+    let lines = names.into_iter().map(|name| [name.as_bytes(), b"=", &fields[name]].concat());
+    lines.collect::<Vec<_>>().join(&b'\n')
+}

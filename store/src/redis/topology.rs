@@ -1,0 +1,178 @@
+//! Finding the server that holds the store: the one server, the master that sentinels name, or the master
+//! of the store's slot in a cluster.
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, TlsMode, Value, cmd,
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::options::CONNECT_TIMEOUT;
+use crate::url::RedisUrl;
+
+/// After this long without an acknowledgement a connection is given up, so that a silent network ends it
+/// as a closed one does.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the master is found.
+pub(super) struct Topology {
+    mode: TopologyMode,
+    /// The one that was found last.
+    last_master: Mutex<Option<ConnectionInfo>>,
+}
+
+enum TopologyMode {
+    Standalone(ConnectionInfo),
+    Sentinel { sentinels: Vec<ConnectionInfo>, master: String, server: ConnectionInfo },
+    Cluster { servers: Vec<ConnectionInfo>, tag: String },
+}
+
+impl Topology {
+    /// `namespace` is the hash tag of the store's keys, which decides their slot in a cluster.
+    pub(super) fn new(url: &RedisUrl, namespace: &str) -> RedisResult<Self> {
+        let parse_all =
+            |urls: &[String]| urls.iter().map(|url| parse_connection_info(url)).collect::<RedisResult<Vec<_>>>();
+        let mode = match url {
+            RedisUrl::Standalone(url) => TopologyMode::Standalone(parse_connection_info(url)?),
+            RedisUrl::Sentinel { sentinels, master, server } => TopologyMode::Sentinel {
+                sentinels: parse_all(sentinels)?,
+                master: master.clone(),
+                server: parse_connection_info(server)?,
+            },
+            RedisUrl::Cluster(servers) => {
+                TopologyMode::Cluster { servers: parse_all(servers)?, tag: format!("{{{namespace}}}") }
+            }
+        };
+        Ok(Self { mode, last_master: Mutex::default() })
+    }
+
+    /// The user of Redis that the connections are for.
+    pub(super) fn user(&self) -> &str {
+        let server = match &self.mode {
+            TopologyMode::Standalone(server) | TopologyMode::Sentinel { server, .. } => Some(server),
+            TopologyMode::Cluster { servers, .. } => servers.first(),
+        };
+        server.and_then(|server| server.redis_settings().username()).unwrap_or("default")
+    }
+
+    /// Connects to the master as it is known now. Who only believes to be one is noticed by its writes.
+    pub(super) async fn connect_to_current(&self) -> RedisResult<MultiplexedConnection> {
+        let (connection, info) = self.discover().await?;
+        *self.lock_last_master() = Some(info);
+        Ok(connection)
+    }
+
+    /// Connects to the master that was found last.
+    pub(super) async fn connect_to_last(&self) -> RedisResult<MultiplexedConnection> {
+        let info = self.lock_last_master().clone();
+        match info {
+            Some(info) => open(info).await,
+            None => self.connect_to_current().await,
+        }
+    }
+
+    async fn discover(&self) -> RedisResult<(MultiplexedConnection, ConnectionInfo)> {
+        match &self.mode {
+            TopologyMode::Standalone(info) => Ok((open(info.clone()).await?, info.clone())),
+            TopologyMode::Sentinel { sentinels, master, server } => {
+                let mut sentinel = Sentinel::build(sentinels.clone())?;
+                let client = sentinel.async_master_for(master, Some(&sentinel_node_info(server))).await?;
+                let info = client.get_connection_info().clone();
+                Ok((open(info.clone()).await?, info))
+            }
+            TopologyMode::Cluster { servers, tag } => {
+                let mut queries: FuturesUnordered<_> =
+                    servers.iter().map(|server| find_slot_master(server, tag)).collect();
+                let mut last_error = no_reply_error();
+                while let Some(result) = queries.next().await {
+                    match result {
+                        Ok(info) => return Ok(info),
+                        Err(error) => last_error = error,
+                    }
+                }
+                Err(last_error)
+            }
+        }
+    }
+
+    fn lock_last_master(&self) -> MutexGuard<'_, Option<ConnectionInfo>> {
+        self.last_master.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a connection whose answers we wait for ourselves.
+async fn open(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
+    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Asks one server of a cluster who holds a slot, and connects to that one if it agrees.
+async fn find_slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<(MultiplexedConnection, ConnectionInfo)> {
+    let mut node = open(server.clone()).await?;
+    let slot: u16 = cmd("CLUSTER").arg("KEYSLOT").arg(tag).query_async(&mut node).await?;
+    let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut node).await?;
+    for range in ranges {
+        let mut range = range.into_iter();
+        let mut next_slot = || range.next().map_or(Ok(u16::MAX), redis::from_redis_value::<u16>);
+        if !(next_slot()?..=next_slot()?).contains(&slot) {
+            continue;
+        }
+        let master_node: Vec<Value> = redis::from_redis_value(range.next().unwrap_or(Value::Nil))?;
+        let info = resolve_node(server, master_node)?;
+        let mut connection = open(info.clone()).await?;
+        let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+        let role: String = redis::from_redis_value(role.into_iter().next().unwrap_or(Value::Nil))?;
+        return match role.as_str() {
+            "master" => Ok((connection, info)),
+            _ => Err((ErrorKind::Client, "the slot's server is no master any more").into()),
+        };
+    }
+    Err((ErrorKind::Client, "no server of the cluster holds the store's slot").into())
+}
+
+/// How to connect to a server that another one has named: host, port, and more that is of no interest.
+fn resolve_node(queried: &ConnectionInfo, node: Vec<Value>) -> RedisResult<ConnectionInfo> {
+    let mut node = node.into_iter();
+    let host: Option<String> = redis::from_redis_value(node.next().unwrap_or(Value::Nil))?;
+    let port: u16 = redis::from_redis_value(node.next().unwrap_or(Value::Nil))?;
+    let (own_host, tls) = match queried.addr() {
+        ConnectionAddr::Tcp(host, _) => (host, None),
+        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => (host, Some((*insecure, tls_params.clone()))),
+        ConnectionAddr::Unix(_) | _ => {
+            return Err((ErrorKind::InvalidClientConfig, "a cluster is reached by TCP").into());
+        }
+    };
+    // A server that does not know its own name leaves it empty: it is the one that was asked.
+    let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| own_host.clone());
+    Ok(queried.clone().set_addr(match tls {
+        None => ConnectionAddr::Tcp(host, port),
+        Some((insecure, tls_params)) => ConnectionAddr::TcpTls { host, port, insecure, tls_params },
+    }))
+}
+
+/// What servers need that sentinels name.
+fn sentinel_node_info(server: &ConnectionInfo) -> SentinelNodeConnectionInfo {
+    let node = SentinelNodeConnectionInfo::default()
+        .set_redis_connection_info(server.redis_settings().clone())
+        .set_tcp_settings(server.tcp_settings().clone());
+    match server.addr() {
+        ConnectionAddr::TcpTls { insecure: false, .. } => node.set_tls_mode(TlsMode::Secure),
+        ConnectionAddr::TcpTls { insecure: true, .. } => node.set_tls_mode(TlsMode::Insecure),
+        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) | _ => node,
+    }
+}
+
+/// How to connect to the server of a URL.
+pub(super) fn parse_connection_info(url: &str) -> RedisResult<ConnectionInfo> {
+    let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(TCP_USER_TIMEOUT);
+    Ok(url.into_connection_info()?.set_tcp_settings(tcp))
+}
+
+fn no_reply_error() -> RedisError {
+    (ErrorKind::Client, "no server of the cluster answered").into()
+}

@@ -1,0 +1,273 @@
+//! An HTTP/1.1 server that records the very bytes that it gets: a sample upstream, a webhook receiver.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedRequest {
+    /// Request line and header, with all line ends.
+    pub head: String,
+    /// The body, taken out of its framing.
+    pub body: Vec<u8>,
+    /// What followed the last chunk of a chunked body, with all line ends but the last.
+    pub trailers: String,
+    /// Which connection it came on: the first is 0.
+    pub connection: usize,
+}
+
+impl RecordedRequest {
+    /// The values of a header, in order.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
+    /// The first line.
+    pub fn request_line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+}
+
+/// What is answered to a request.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Further fields of its header.
+    pub headers: Vec<(&'static str, String)>,
+    /// How long it takes.
+    pub delay: Duration,
+    /// What it waits for as well.
+    pub gate: Option<Gate>,
+    /// The bytes that are sent in the place of an answer of the fields above.
+    pub raw: Option<Vec<u8>>,
+    /// What happens to the connection.
+    pub after: AfterReply,
+}
+
+impl Reply {
+    /// An answer of these very bytes.
+    pub fn raw(bytes: impl Into<Vec<u8>>, after: AfterReply) -> Self {
+        Self { raw: Some(bytes.into()), after, ..Self::default() }
+    }
+}
+
+/// What happens to a connection after an answer.
+#[derive(Clone, Default)]
+pub enum AfterReply {
+    /// The next request is read.
+    #[default]
+    KeepAlive,
+    /// It is closed.
+    Close,
+    /// Something else takes it over.
+    HandOver(Arc<dyn Fn(TcpStream) + Send + Sync>),
+}
+
+impl fmt::Debug for AfterReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AfterReply::KeepAlive => "GoOn",
+            AfterReply::Close => "Close",
+            AfterReply::HandOver(_) => "HandOver",
+        })
+    }
+}
+
+/// Holds answers back until it is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// Lets all answers go, those that wait and those to come.
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let is_open = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Its guard says nothing further.
+        drop(self.0.1.wait_while(is_open, |is_open| !*is_open));
+    }
+}
+
+/// What is answered to the n-th request.
+type Script = Box<dyn FnMut(usize) -> Reply + Send>;
+
+struct State {
+    recorded: VecDeque<RecordedRequest>,
+    request_count: usize,
+    script: Script,
+}
+
+/// A running server. Its threads end with the process.
+#[derive(Clone)]
+pub struct MockServer {
+    address: SocketAddr,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl MockServer {
+    /// Starts one that answers 200 to everything.
+    pub fn start() -> Self {
+        Self::with_statuses(|_| (200, Duration::ZERO))
+    }
+
+    /// Starts one that answers the n-th request with a status, after a delay.
+    pub fn with_statuses(mut script: impl FnMut(usize) -> (u16, Duration) + Send + 'static) -> Self {
+        Self::with_script(move |number| {
+            let (status, delay) = script(number);
+            Reply { status, delay, ..Reply::default() }
+        })
+    }
+
+    /// Starts one that holds all answers back until a gate is opened.
+    pub fn with_gate(gate: &Gate) -> Self {
+        let gate = gate.clone();
+        Self::with_script(move |_| Reply { status: 200, gate: Some(gate.clone()), ..Reply::default() })
+    }
+
+    /// Starts one that answers by a script.
+    ///
+    /// # Panics
+    /// If the machine has no free port.
+    pub fn with_script(script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let state = State { recorded: VecDeque::new(), request_count: 0, script: Box::new(script) };
+        let server = Self { address, shared: Arc::new((Mutex::new(state), Condvar::new())) };
+        let server_handle = server.clone();
+        thread::spawn(move || {
+            for (connection, stream) in listener.incoming().flatten().enumerate() {
+                let server = server_handle.clone();
+                thread::spawn(move || server.serve_connection(stream, connection));
+            }
+        });
+        server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Takes what was recorded so far.
+    pub fn take_requests(&self) -> Vec<RecordedRequest> {
+        self.lock().recorded.drain(..).collect()
+    }
+
+    /// How many requests there were.
+    pub fn request_count(&self) -> usize {
+        self.lock().request_count
+    }
+
+    /// Waits until there were so many requests, or for `deadline`; answers how many there were.
+    pub fn await_count(&self, count: usize, deadline: Duration) -> usize {
+        let state = self.shared.1.wait_timeout_while(self.lock(), deadline, |state| state.request_count < count);
+        state.unwrap_or_else(PoisonError::into_inner).0.request_count
+    }
+
+    fn serve_connection(&self, stream: TcpStream, connection: usize) {
+        let Ok(mut writer) = stream.try_clone() else { return };
+        let mut reader = BufReader::new(stream);
+        while let Some(recorded) = read_request(&mut reader, connection) {
+            let is_head = recorded.head.starts_with("HEAD ");
+            let reply = self.record_and_reply(recorded);
+            thread::sleep(reply.delay);
+            if let Some(gate) = &reply.gate {
+                gate.wait();
+            }
+            let response = reply.raw.unwrap_or_else(|| build_response(reply.status, &reply.headers, is_head));
+            if writer.write_all(&response).is_err() {
+                return;
+            }
+            match reply.after {
+                AfterReply::KeepAlive => {}
+                AfterReply::Close => return,
+                AfterReply::HandOver(take_over) => return take_over(writer),
+            }
+        }
+    }
+
+    fn record_and_reply(&self, recorded: RecordedRequest) -> Reply {
+        let mut state = self.lock();
+        state.recorded.push_back(recorded);
+        let number = state.request_count;
+        state.request_count += 1;
+        let reply = (state.script)(number);
+        drop(state);
+        self.shared.1.notify_all();
+        reply
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn build_response(status: u16, headers: &[(&'static str, String)], is_head: bool) -> Vec<u8> {
+    let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let body = if is_head { "" } else { "origin" };
+    format!("HTTP/1.1 {status} Status\r\ncontent-length: 6\r\nx-origin: yes\r\n{fields}\r\n{body}").into_bytes()
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<RecordedRequest> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let recorded = RecordedRequest { head, body: Vec::new(), trailers: String::new(), connection };
+    if !recorded.header("transfer-encoding").is_empty() {
+        let (body, trailers) = read_chunks(reader)?;
+        return Some(RecordedRequest { body, trailers, ..recorded });
+    }
+    let length = recorded.header("content-length").first().and_then(|text| text.parse().ok()).unwrap_or(0);
+    Some(RecordedRequest { body: read_exact(reader, length)?, ..recorded })
+}
+
+fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<(Vec<u8>, String)> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        if length == 0 {
+            return Some((body, read_trailers(reader)?));
+        }
+        body.extend(read_exact(reader, length)?);
+        reader.read_line(&mut String::new()).ok()?;
+    }
+}
+
+fn read_trailers(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut trailers = String::new();
+    loop {
+        let start = trailers.len();
+        reader.read_line(&mut trailers).ok()?;
+        if trailers[start..].trim().is_empty() {
+            trailers.truncate(start);
+            return Some(trailers);
+        }
+    }
+}
+
+fn read_exact(reader: &mut BufReader<TcpStream>, length: usize) -> Option<Vec<u8>> {
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(body)
+}

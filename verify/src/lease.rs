@@ -1,0 +1,147 @@
+//! Liveness: whether this gateway may trust its cache.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use gatepost_domain::time::{Uptime, Version};
+
+/// How long after a heartbeat was sent its answer keeps the gateway live.
+pub(crate) const LIVE_FOR: Duration = Duration::from_secs(2);
+/// How far two clocks of the store may be apart: the one that took a heartbeat and the one, after a
+/// failover, by which its promise ends.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
+/// Heartbeats that wait for the feed to reach their position; older ones are forgotten.
+const MAX_PENDING_HEARTBEATS: usize = 16;
+
+/// Judged for each request on a clock that counts suspension, not by a flag that someone has to clear.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// When the newest heartbeat whose position the feed has reached was sent; 0 for never.
+    renewed_at_ms: AtomicU64,
+    pending_heartbeats: Mutex<VecDeque<(Uptime, Version)>>,
+    /// Set when the gateway has signed off: nobody waits for it any more.
+    has_ended: AtomicBool,
+    max_stale: Duration,
+}
+
+/// How far the cache may be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// Entirely.
+    Live,
+    /// Only where the store does not answer.
+    Stale,
+    /// Not at all.
+    Expired,
+}
+
+impl Lease {
+    pub(crate) fn new(max_stale: Duration) -> Self {
+        Self {
+            renewed_at_ms: AtomicU64::new(0),
+            pending_heartbeats: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+            max_stale,
+        }
+    }
+
+    /// Judges the gateway now.
+    pub(crate) fn liveness(&self, now: Uptime) -> Liveness {
+        let renewed_at = Uptime::from_ms(self.renewed_at_ms.load(Ordering::Acquire));
+        let age = now.since(renewed_at);
+        if self.has_ended.load(Ordering::Acquire) {
+            Liveness::Expired
+        } else if age <= LIVE_FOR {
+            Liveness::Live
+        } else if age <= LIVE_FOR + self.max_stale {
+            Liveness::Stale
+        } else {
+            Liveness::Expired
+        }
+    }
+
+    /// Ends it for good: before the gateway signs off.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    /// Within what time of a heartbeat the cache is surely used no more, unless another one follows.
+    pub(crate) fn valid_for(&self) -> Duration {
+        LIVE_FOR + self.max_stale + MAX_CLOCK_SKEW
+    }
+
+    /// Takes a heartbeat's answer: sent at `sent`, the store was at `last`.
+    pub(crate) fn renew(&self, sent: Uptime, last: Version, cursor: Version) {
+        let mut pending_heartbeats = self.lock();
+        if pending_heartbeats.len() == MAX_PENDING_HEARTBEATS {
+            pending_heartbeats.pop_front();
+        }
+        pending_heartbeats.push_back((sent, last));
+        drop(pending_heartbeats);
+        self.confirm_through(cursor);
+    }
+
+    /// Tells that the feed has reached `cursor`.
+    pub(crate) fn confirm_through(&self, cursor: Version) {
+        let mut pending_heartbeats = self.lock();
+        while let Some((sent, _)) = pending_heartbeats.front().copied().filter(|(_, last)| *last <= cursor) {
+            pending_heartbeats.pop_front();
+            self.renewed_at_ms.fetch_max(sent.as_ms(), Ordering::AcqRel);
+        }
+    }
+
+    /// Forgets heartbeats of a history that was rewound.
+    pub(crate) fn discard_pending(&self) {
+        self.lock().clear();
+    }
+
+    /// How long ago the gateway was last known to be live.
+    pub(crate) fn age(&self, now: Uptime) -> Duration {
+        now.since(Uptime::from_ms(self.renewed_at_ms.load(Ordering::Acquire)))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Uptime, Version)>> {
+        self.pending_heartbeats.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Uptime {
+        Uptime::from_ms(ms)
+    }
+
+    #[test]
+    fn a_gateway_is_live_only_when_its_feed_has_reached_what_a_recent_heartbeat_saw() {
+        let lease = Lease::new(Duration::from_secs(60));
+        let seen = Version::from_u64(7);
+        assert_eq!(lease.liveness(at(1_000_000)), Liveness::Expired);
+        lease.renew(at(1_000_000), seen, Version::from_u64(6));
+        assert_eq!(lease.liveness(at(1_000_000)), Liveness::Expired);
+        lease.confirm_through(seen);
+        assert_eq!(lease.liveness(at(1_002_000)), Liveness::Live);
+        assert_eq!(lease.liveness(at(1_002_001)), Liveness::Stale);
+        assert_eq!(lease.liveness(at(1_062_000)), Liveness::Stale);
+        assert_eq!(lease.liveness(at(1_062_001)), Liveness::Expired);
+    }
+
+    #[test]
+    fn signed_off_gateway_is_never_live_again() {
+        let lease = Lease::new(Duration::from_secs(60));
+        lease.renew(at(1_000_000), Version::ZERO, Version::ZERO);
+        lease.end();
+        assert_eq!(lease.liveness(at(1_000_000)), Liveness::Expired);
+    }
+
+    #[test]
+    fn without_max_stale_nothing_is_served_stale() {
+        let lease = Lease::new(Duration::ZERO);
+        lease.renew(at(1_000_000), Version::ZERO, Version::ZERO);
+        assert_eq!(lease.liveness(at(1_002_000)), Liveness::Live);
+        assert_eq!(lease.liveness(at(1_002_001)), Liveness::Expired);
+    }
+}

@@ -1,0 +1,277 @@
+//! The fence: after a fenced revocation was answered, no request that arrives at any gateway is accepted.
+//!
+//! Two gateways: one that is asked, step by step, and another one that the answer waits for as well. One of
+//! them may be cut off together with an old copy of the store. A gateway that stops for a while is one whose
+//! steps are not taken while the time goes on. Versions are two: before the revocation and after it.
+
+use super::explore::{Model, explore};
+
+/// Ticks for which a heartbeat lets a gateway accept, counted from when it was sent.
+const LEASE: u8 = 2;
+/// The last tick that is walked.
+const MAX_TICKS: u8 = 4;
+
+/// What the protocol rests on. Each must be needed: without it the property is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Assumptions {
+    /// A heartbeat keeps a gateway live only if replicas have it.
+    heartbeat_is_replicated: bool,
+    /// An expired gateway refuses, whatever its copy of the store says.
+    expired_refuses: bool,
+    /// A gateway that has not applied the change counts until its promise has passed.
+    waits_for_lease: bool,
+    /// Answers are judged by the floor that a request read on arrival.
+    watermarks: bool,
+}
+
+const ALL_ASSUMPTIONS: Assumptions =
+    Assumptions { heartbeat_is_replicated: true, expired_refuses: true, waits_for_lease: true, watermarks: true };
+
+/// What the store knows of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct RegisteredGateway {
+    has_applied: bool,
+    lease_ends_at: u8,
+}
+
+/// Whether an answer is as of before the revocation or after it, which is what it says of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum KeyVersion {
+    Before,
+    After,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Heartbeat {
+    Sent { at: u8, has_applied: bool },
+    Answered { at: u8, last: KeyVersion },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Gateway {
+    has_applied: bool,
+    live_at: u8,
+    heartbeat: Option<Heartbeat>,
+    /// It has read the revocation, and not yet applied it.
+    is_reading: bool,
+    cache: KeyVersion,
+    fetch: Option<KeyVersion>,
+    request: Option<Request>,
+}
+
+/// A request that came after the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Request {
+    /// The floor that it read.
+    watermark: KeyVersion,
+    /// Whether the gateway was expired.
+    is_expired: bool,
+}
+
+/// Which gateway is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Side {
+    Observed,
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct State {
+    assumptions: Assumptions,
+    partitioned: Side,
+    now: u8,
+    is_revoked: bool,
+    is_acknowledged: bool,
+    observed: RegisteredGateway,
+    other: RegisteredGateway,
+    /// Whether the old copy has the revocation, once there is one.
+    stale_replica: Option<bool>,
+    gateway: Gateway,
+    other_has_applied: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Tick,
+    Revoke,
+    Acknowledge,
+    Partition,
+    HeartbeatSent,
+    HeartbeatStored,
+    HeartbeatReceived,
+    FeedRead,
+    FeedApplied,
+    Fetched,
+    CacheFilled,
+    RequestArrived,
+    CacheHit,
+    JoinFetch,
+    OtherHeartbeat,
+    OtherApplied,
+}
+
+impl State {
+    fn new(assumptions: Assumptions, partitioned: Side) -> Self {
+        let gateway = Gateway {
+            has_applied: false,
+            live_at: 0,
+            heartbeat: None,
+            is_reading: false,
+            cache: KeyVersion::Before,
+            fetch: None,
+            request: None,
+        };
+        let registered = RegisteredGateway { has_applied: false, lease_ends_at: LEASE };
+        Self {
+            assumptions,
+            partitioned,
+            now: 0,
+            is_revoked: false,
+            is_acknowledged: false,
+            observed: registered,
+            other: registered,
+            stale_replica: None,
+            gateway,
+            other_has_applied: false,
+        }
+    }
+
+    fn is_partitioned(&self, side: Side) -> bool {
+        self.stale_replica.is_some() && self.partitioned == side
+    }
+
+    /// What the copy has that a gateway reaches.
+    fn version_at(&self, side: Side) -> KeyVersion {
+        let is_revoked = if self.is_partitioned(side) { self.stale_replica == Some(true) } else { self.is_revoked };
+        if is_revoked { KeyVersion::After } else { KeyVersion::Before }
+    }
+
+    /// Whether every gateway has applied the revocation or must be refusing.
+    fn may_acknowledge(&self) -> bool {
+        let is_safe = |gateway: RegisteredGateway| {
+            gateway.has_applied || !self.assumptions.waits_for_lease || gateway.lease_ends_at <= self.now
+        };
+        self.is_revoked && !self.is_acknowledged && is_safe(self.observed) && is_safe(self.other)
+    }
+
+    fn store_heartbeat(&mut self) {
+        let Some(Heartbeat::Sent { at, has_applied }) = self.gateway.heartbeat else { return };
+        let is_partitioned = self.is_partitioned(Side::Observed);
+        if !is_partitioned {
+            self.observed = RegisteredGateway { has_applied, lease_ends_at: self.now + LEASE };
+        }
+        let answered_heartbeat = Heartbeat::Answered { at, last: self.version_at(Side::Observed) };
+        self.gateway.heartbeat =
+            (!is_partitioned || !self.assumptions.heartbeat_is_replicated).then_some(answered_heartbeat);
+    }
+
+    /// A heartbeat counts once the feed has reached the position that it was answered.
+    fn may_receive_heartbeat(&self) -> bool {
+        match self.gateway.heartbeat {
+            Some(Heartbeat::Answered { last, .. }) => last == KeyVersion::Before || self.gateway.has_applied,
+            Some(Heartbeat::Sent { .. }) | None => false,
+        }
+    }
+
+    fn end_request(&mut self, version: KeyVersion) -> Result<(), String> {
+        let Some(Request { watermark, is_expired }) = self.gateway.request.take() else { return Ok(()) };
+        let is_fresh = !self.assumptions.watermarks || watermark == KeyVersion::Before || version == KeyVersion::After;
+        let is_refused = is_expired && self.assumptions.expired_refuses;
+        if is_fresh && !is_refused && version == KeyVersion::Before {
+            return Err("the key was accepted after the answer".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Model for State {
+    type Step = Step;
+
+    fn steps(&self) -> Vec<Step> {
+        let gateway = &self.gateway;
+        let possible = [
+            (self.now < MAX_TICKS, Step::Tick),
+            (!self.is_revoked, Step::Revoke),
+            (self.may_acknowledge(), Step::Acknowledge),
+            (self.stale_replica.is_none(), Step::Partition),
+            (gateway.heartbeat.is_none(), Step::HeartbeatSent),
+            (matches!(gateway.heartbeat, Some(Heartbeat::Sent { .. })), Step::HeartbeatStored),
+            (self.may_receive_heartbeat(), Step::HeartbeatReceived),
+            (
+                !gateway.is_reading && !gateway.has_applied && self.version_at(Side::Observed) == KeyVersion::After,
+                Step::FeedRead,
+            ),
+            (gateway.is_reading, Step::FeedApplied),
+            (gateway.fetch.is_none(), Step::Fetched),
+            (gateway.fetch.is_some(), Step::CacheFilled),
+            // What came before the answer may be accepted.
+            (self.is_acknowledged && gateway.request.is_none(), Step::RequestArrived),
+            (gateway.request.is_some(), Step::CacheHit),
+            (gateway.request.is_some() && gateway.fetch.is_some(), Step::JoinFetch),
+            (!self.is_partitioned(Side::Other), Step::OtherHeartbeat),
+            (self.version_at(Side::Other) == KeyVersion::After, Step::OtherApplied),
+        ];
+        possible.into_iter().filter_map(|(is_possible, step)| is_possible.then_some(step)).collect()
+    }
+
+    fn apply(&self, step: Step) -> Result<Self, String> {
+        let mut state = *self;
+        let gateway = &mut state.gateway;
+        match step {
+            Step::Tick => state.now += 1,
+            Step::Revoke => state.is_revoked = true,
+            Step::Acknowledge => state.is_acknowledged = true,
+            Step::Partition => state.stale_replica = Some(self.is_revoked),
+            Step::HeartbeatSent => {
+                gateway.heartbeat = Some(Heartbeat::Sent { at: self.now, has_applied: gateway.has_applied })
+            }
+            Step::HeartbeatStored => state.store_heartbeat(),
+            Step::HeartbeatReceived => {
+                if let Some(Heartbeat::Answered { at, .. }) = gateway.heartbeat.take() {
+                    gateway.live_at = gateway.live_at.max(at);
+                }
+            }
+            Step::FeedRead => gateway.is_reading = true,
+            Step::FeedApplied => (gateway.is_reading, gateway.has_applied) = (false, true),
+            Step::Fetched => gateway.fetch = Some(self.version_at(Side::Observed)),
+            Step::CacheFilled => gateway.cache = gateway.fetch.take().unwrap_or(gateway.cache),
+            Step::RequestArrived => {
+                let watermark = if gateway.has_applied { KeyVersion::After } else { KeyVersion::Before };
+                gateway.request = Some(Request { watermark, is_expired: gateway.live_at + LEASE <= self.now });
+            }
+            Step::CacheHit => state.end_request(self.gateway.cache)?,
+            Step::JoinFetch => state.end_request(self.gateway.fetch.unwrap_or(KeyVersion::After))?,
+            Step::OtherHeartbeat => {
+                state.other =
+                    RegisteredGateway { has_applied: self.other_has_applied, lease_ends_at: self.now + LEASE };
+            }
+            Step::OtherApplied => state.other_has_applied = true,
+        }
+        Ok(state)
+    }
+
+    fn check_end(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_request_is_accepted_after_a_fenced_revocation_is_acknowledged() {
+    for partitioned in [Side::Observed, Side::Other] {
+        let result = explore(State::new(ALL_ASSUMPTIONS, partitioned));
+        let states = result.unwrap_or_else(|violation| panic!("{}: {:?}", violation.property, violation.steps));
+        assert!(states > 10_000, "only {states} states were walked");
+    }
+}
+
+#[test]
+fn every_assumption_is_needed() {
+    for assumptions in [
+        Assumptions { heartbeat_is_replicated: false, ..ALL_ASSUMPTIONS },
+        Assumptions { expired_refuses: false, ..ALL_ASSUMPTIONS },
+        Assumptions { waits_for_lease: false, ..ALL_ASSUMPTIONS },
+        Assumptions { watermarks: false, ..ALL_ASSUMPTIONS },
+    ] {
+        assert!(explore(State::new(assumptions, Side::Observed)).is_err(), "{assumptions:?}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What was shut off lately: keys that a new master of the store may give out as usable once more.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gatepost_domain::change::{Invalidation, Propagation};
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::ProjectId;
+use gatepost_domain::record::{Record, Status};
+use gatepost_store::StreamEntry;
+
+/// Values, and projects, that are remembered; the oldest is forgotten first.
+const MAX_REVOCATIONS: usize = 10_000;
+
+/// The values and projects that this gateway has heard to be shut off, and not to be in use again.
+#[derive(Debug, Default)]
+pub(crate) struct RecentRevocations {
+    digests: Mutex<RecentSet<Digest>>,
+    projects: Mutex<RecentSet<ProjectId>>,
+}
+
+#[derive(Debug)]
+struct RecentSet<T> {
+    members: HashSet<T>,
+    insertion_order: VecDeque<T>,
+}
+
+impl RecentRevocations {
+    /// Hears of a change.
+    pub(crate) fn record(&self, entry: &StreamEntry) {
+        let Ok(audit_entry) = &entry.audit else { return };
+        let status = match &audit_entry.new {
+            Some(Record::ApiKey(key)) => key.status,
+            Some(Record::Project(project)) => project.status,
+            Some(Record::Account(_) | Record::AccessKey(_) | Record::Webhook(_)) | None => return,
+        };
+        if audit_entry.propagation == Propagation::Relaxed {
+            return;
+        }
+        match &audit_entry.invalidation {
+            Invalidation::Digests(digests) => {
+                digests.iter().for_each(|digest| lock(&self.digests).update(digest, status))
+            }
+            Invalidation::Project(project) => lock(&self.projects).update(project, status),
+            Invalidation::None | Invalidation::All => {}
+        }
+    }
+
+    /// Whether a value, or its project, is among them.
+    pub(crate) fn is_revoked(&self, digest: &Digest, project: &ProjectId) -> Status {
+        let is_revoked = lock(&self.digests).members.contains(digest) || lock(&self.projects).members.contains(project);
+        if is_revoked { Status::Inactive } else { Status::Active }
+    }
+}
+
+impl<T> Default for RecentSet<T> {
+    fn default() -> Self {
+        Self { members: HashSet::new(), insertion_order: VecDeque::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> RecentSet<T> {
+    fn update(&mut self, member: &T, status: Status) {
+        match status {
+            Status::Active => {
+                if self.members.remove(member) {
+                    self.insertion_order.retain(|other| other != member);
+                }
+            }
+            Status::Inactive => {
+                if self.members.insert(member.clone()) {
+                    self.insertion_order.push_back(member.clone());
+                }
+            }
+        }
+        if self.insertion_order.len() > MAX_REVOCATIONS
+            && let Some(oldest) = self.insertion_order.pop_front()
+        {
+            self.members.remove(&oldest);
+        }
+    }
+}
+
+fn lock<T>(set: &Mutex<RecentSet<T>>) -> MutexGuard<'_, RecentSet<T>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,117 @@
+//! Fetching keys: from the cache while they are fresh, else from the store, once for all who wait.
+
+use std::sync::Arc;
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::record::Status;
+use gatepost_domain::time::Uptime;
+use gatepost_store::{Recovery, Replication};
+
+use super::Verifier;
+use crate::cache::CacheEntry;
+use crate::lease::Liveness;
+use crate::single_flight::FetchResult;
+use crate::verdict::{Source, Unavailable};
+use crate::watermarks::{Counts, RequestSnapshot};
+
+/// A look-up is begun anew this often when the one that was joined began before the request arrived.
+const MAX_FETCHES_PER_REQUEST: usize = 3;
+
+impl Verifier {
+    pub(super) async fn resolve(
+        self: &Arc<Self>,
+        digest: &Digest,
+        cached: Option<CacheEntry>,
+        snapshot: RequestSnapshot,
+        now: Uptime,
+    ) -> Result<(CacheEntry, Source), Unavailable> {
+        let liveness = self.lease.liveness(now);
+        if liveness == Liveness::Expired && self.store.replication() == Replication::Replicated {
+            return Err(Unavailable::Store);
+        }
+        match (cached, liveness) {
+            // A first use of a key that is otherwise a hit.
+            (Some(cache_entry @ CacheEntry::Key(_)), Liveness::Live) => Ok((cache_entry, Source::Cache)),
+            (Some(CacheEntry::Key(entry)), Liveness::Stale) => {
+                let Ok(_permit) = self.stale_check_permits.try_acquire() else {
+                    return Ok((CacheEntry::Key(entry), Source::Cache));
+                };
+                let cache_entry = self.fetch(*digest, snapshot, now).await;
+                let cache_entry =
+                    cache_entry.and_then(|cache_entry| self.reject_if_untrusted(digest, cache_entry, liveness));
+                Ok(cache_entry
+                    .map_or((CacheEntry::Key(entry), Source::Cache), |cache_entry| (cache_entry, Source::Store)))
+            }
+            (Some(_) | None, Liveness::Live | Liveness::Stale | Liveness::Expired) => {
+                let cache_entry = self.fetch(*digest, snapshot, now).await?;
+                Ok((self.reject_if_untrusted(digest, cache_entry, liveness)?, Source::Store))
+            }
+        }
+    }
+
+    /// A master that was cut off does not know the keys that were made since, and one that is new may have lost some:
+    /// that it has none is no answer. Nor is that there is one which this gateway has heard to be shut off.
+    fn reject_if_untrusted(&self, digest: &Digest, cache_entry: CacheEntry, liveness: Liveness) -> FetchResult {
+        if matches!(cache_entry, CacheEntry::Key(_)) {
+            return if self.may_be_resurrected(digest, &cache_entry) {
+                Err(Unavailable::Store)
+            } else {
+                Ok(cache_entry)
+            };
+        }
+        match (liveness, self.store.replication(), self.store.recovery()) {
+            (Liveness::Stale | Liveness::Expired, Replication::Replicated, _) | (_, _, Recovery::InProgress) => {
+                Err(Unavailable::Store)
+            }
+            (Liveness::Live, _, Recovery::Complete) | (_, Replication::Single, Recovery::Complete) => Ok(cache_entry),
+        }
+    }
+
+    /// Whether a key may be usable only because a new master has lost that it was shut off.
+    fn may_be_resurrected(&self, digest: &Digest, cache_entry: &CacheEntry) -> bool {
+        let CacheEntry::Key(entry) = cache_entry else { return false };
+        self.store.recovery() == Recovery::InProgress
+            && (entry.facts.status, entry.facts.project_status) == (Status::Active, Status::Active)
+            && self.recent_revocations.is_revoked(digest, &entry.facts.project) == Status::Inactive
+    }
+
+    /// A cached answer that counts for this request.
+    pub(super) fn fresh_cache_entry(&self, digest: &Digest, snapshot: RequestSnapshot) -> Option<CacheEntry> {
+        let cache_entry = self.caches.get(digest)?;
+        let is_fresh =
+            self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) == Counts::Yes;
+        (is_fresh && !self.may_be_resurrected(digest, &cache_entry)).then_some(cache_entry)
+    }
+
+    /// An answer of the store that counts for this request. One that was joined may have begun before
+    /// a change that this request must see; the next one cannot.
+    async fn fetch(self: &Arc<Self>, digest: Digest, snapshot: RequestSnapshot, now: Uptime) -> FetchResult {
+        for _ in 0..MAX_FETCHES_PER_REQUEST {
+            let cache_entry =
+                self.single_flight.join_or_start(digest, || Arc::clone(self).fetch_from_store(digest, now)).await?;
+            if self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) == Counts::Yes {
+                return Ok(cache_entry);
+            }
+        }
+        Err(Unavailable::Store)
+    }
+
+    async fn fetch_from_store(self: Arc<Self>, digest: Digest, now: Uptime) -> FetchResult {
+        let epoch = self.watermarks.epoch();
+        match self.store.lookup(&digest).await {
+            Ok(mut lookup) => {
+                if let Some(found) = &mut lookup.found {
+                    self.id_interner.intern(&mut found.facts);
+                }
+                let cache_entry = CacheEntry::new(lookup, epoch, now, &self.rate_limiter);
+                self.caches.insert(digest, &cache_entry);
+                Ok(cache_entry)
+            }
+            Err(error) => {
+                self.metrics.count_store_error(&error);
+                tracing::debug!(%error, "look-up failed");
+                Err(Unavailable::Store)
+            }
+        }
+    }
+}
