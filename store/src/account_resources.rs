@@ -1,8 +1,8 @@
-//! What accounts have, counted with every commit, and how much of it each may have.
+//! Resources of accounts: counted with every commit, and limited per account.
 //!
-//! A store counts once every program that writes to it does: from [`Format::SEALED_WEBHOOKS`](crate::Format) on. What was there
-//! before is counted once, page by page, while commits go on: a record is in the counts once its place in its index
-//! has been passed.
+//! A store counts once all programs that write to it do, from [`Format::SEALED_WEBHOOKS`](crate::Format) on. Existing
+//! records are then counted once, page by page, while commits continue: a commit counts a record if the backfill has
+//! already passed the record's position in its index.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccountId;
@@ -14,25 +14,25 @@ use crate::ops::{IndexName, Urgency};
 use crate::records::MAX_PAGE;
 use crate::store::Store;
 
-/// How much every account may have. Over a bound nothing more is made; what is there already stays, and can be changed
-/// and shut off.
+/// Limits that apply to every account. At a limit nothing more can be created; existing records stay, and can be
+/// changed and revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountLimits {
-    /// API keys, revoked ones among them until they are purged.
+    /// API keys, including revoked ones until they are purged.
     pub api_keys: u64,
-    /// Projects that were not deleted.
+    /// Projects that are not deleted.
     pub projects: u64,
-    /// Access keys that were not revoked.
+    /// Access keys that are not revoked.
     pub access_keys: u64,
-    /// Bytes of all records of the account; 0 for no bound. Changes of what is there may take a quarter more.
+    /// Bytes of all records of the account; 0 for no limit. Updates of existing records may exceed it by a quarter.
     pub bytes: u64,
 }
 
 impl AccountLimits {
-    /// What holds unless something else is configured.
+    /// The limits that apply unless others are configured.
     pub const DEFAULT: Self = Self { api_keys: 10_000_000, projects: 10_000, access_keys: 10_000, bytes: 0 };
 
-    /// The bound of a resource; none if there is none.
+    /// Returns the limit of a resource; `None` if it has none.
     pub(crate) fn limit_of(&self, resource: AccountResource) -> Option<u64> {
         match resource {
             AccountResource::ApiKeys => Some(self.api_keys),
@@ -43,8 +43,8 @@ impl AccountLimits {
     }
 }
 
-/// The bounds that a commit must keep. None for what shuts something off, and for access keys that the operator makes:
-/// they are the way back in.
+/// Returns the limits that a commit must keep. `None` for revocations, and for access keys that the operator creates:
+/// with those the operator regains access to a full account.
 pub(crate) fn limits_for(change: &Change, configured: AccountLimits) -> Option<AccountLimits> {
     let is_recovery_key = change.action == Action::AccessKeyCreated && change.actor == Actor::Operator;
     if change.urgency() == Urgency::Revocation || is_recovery_key {
@@ -55,24 +55,24 @@ pub(crate) fn limits_for(change: &Change, configured: AccountLimits) -> Option<A
     Some(AccountLimits { bytes: configured.bytes.saturating_add(extra), ..configured })
 }
 
-/// What an account has a number of.
+/// A limited resource of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountResource {
-    /// API keys.
+    /// Number of API keys.
     ApiKeys,
-    /// Projects.
+    /// Number of projects.
     Projects,
-    /// Access keys.
+    /// Number of access keys.
     AccessKeys,
     /// Bytes of records.
     Bytes,
 }
 
 impl AccountResource {
-    /// All of them.
+    /// All resources.
     pub const ALL: [Self; 4] = [Self::ApiKeys, Self::Projects, Self::AccessKeys, Self::Bytes];
 
-    /// Its name in the store; for records, what the names of their indexes begin with.
+    /// Returns the name in the store. For records it is also the prefix of the names of their indexes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKeys => "api-keys",
@@ -82,18 +82,18 @@ impl AccountResource {
         }
     }
 
-    /// The resource of a name that [`AccountResource::as_str`] gives.
+    /// Parses a name returned by [`AccountResource::as_str`].
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.as_str() == name)
     }
 }
 
-/// The entry of a record in the index that lists it, and what a write of the record does to the counts.
+/// Entry of a record in the index that lists it, and the change of the count that a write causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
     pub(crate) index: IndexName,
     pub(crate) member: String,
-    /// Added to the number of resources of its kind: -1, 0 or 1.
+    /// Change of the number of resources of the record's kind: -1, 0 or 1.
     pub(crate) delta: i64,
 }
 
@@ -104,7 +104,7 @@ impl IndexEntry {
     }
 }
 
-/// What a record adds to the number of its kind.
+/// Returns 1 if a record counts towards the limit of its kind, otherwise 0.
 fn resource_count(record: Option<&Record>) -> i64 {
     let is_counted = match record {
         None | Some(Record::Account(_) | Record::Webhook(_)) => false,
@@ -115,14 +115,14 @@ fn resource_count(record: Option<&Record>) -> i64 {
     i64::from(is_counted)
 }
 
-/// The indexes that begin with a record, by the kind of the index that lists it: whatever stands in them was made
-/// after it.
+/// Indexes that start to exist with a record, by the kind of the index that lists the record. Everything in them is
+/// created after the record.
 pub(crate) const CHILD_INDEXES: [(&str, &[&str]); 2] =
     [("accounts", &["projects", "access-keys", "webhooks"]), ("projects", &["api-keys"])];
 
 impl Store {
-    /// Counts what was in the store before it counted; `progress` is told how many records were. What was cut off is
-    /// gone on with where it ended.
+    /// Counts the records that existed before the store started counting. Calls `progress` with the number of records
+    /// counted so far. If it was interrupted, it resumes where it stopped.
     pub(crate) async fn backfill_counts(&self, mut progress: impl FnMut(u64) + Send) -> Result<()> {
         if !self.backend.begin_counting().await? {
             return Ok(());

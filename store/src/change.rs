@@ -1,4 +1,4 @@
-//! A change before it is written: records as pairs of images, and what follows from them.
+//! A change before it is written: pairs of old and new records, and what is derived from them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,23 +15,23 @@ use crate::ops::{DisablesChecksum, IndexName, Urgency};
 use crate::schema::UnknownFields;
 use crate::stored_response::StoredResponse;
 
-/// A record as read from the store.
+/// A record with its version, as read from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The record.
     pub record: T,
-    /// Its version: the position of the last change that wrote it. Also its ETag.
+    /// Position of the last change that wrote the record. Also its ETag.
     pub version: Version,
-    /// The event id of that change.
+    /// Event id of that change.
     pub event: EventId,
-    /// When the record, a key, was first used.
+    /// Time of first use, for keys.
     pub first_used_at: Option<Timestamp>,
-    /// Fields that this version of the program does not know, to be written back.
+    /// Fields that this version of the program does not know; they are written back unchanged.
     pub unknown: UnknownFields,
 }
 
 impl<T> Versioned<T> {
-    /// The same with another view of the record.
+    /// Replaces the record with a view of it.
     pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Versioned<U> {
         Versioned {
             record: view(self.record),
@@ -43,27 +43,27 @@ impl<T> Versioned<T> {
     }
 }
 
-/// One record's old and new image. The old one proves, by its version, what the new one is based on.
+/// The old and new state of one record. The version of the old one is the precondition of the write.
 #[derive(Debug, Clone)]
 pub struct RecordWrite {
-    /// What was read; absent for a new record.
+    /// Record as read; `None` for a new record.
     pub old: Option<Versioned<Record>>,
-    /// What shall be; absent to remove the record.
+    /// New record; `None` removes it.
     pub new: Option<Record>,
 }
 
 impl RecordWrite {
-    /// A new record.
+    /// Creates a record.
     pub fn create(new: impl Into<Record>) -> Self {
         Self { old: None, new: Some(new.into()) }
     }
 
-    /// A record in the place of the one that was read.
+    /// Replaces the record that was read.
     pub fn replace<T: Into<Record>>(old: Versioned<T>, new: T) -> Self {
         Self { old: Some(old.map(Into::into)), new: Some(new.into()) }
     }
 
-    /// The end of a record.
+    /// Removes the record that was read.
     pub fn remove<T: Into<Record>>(old: Versioned<T>) -> Self {
         Self { old: Some(old.map(Into::into)), new: None }
     }
@@ -73,36 +73,36 @@ impl RecordWrite {
     }
 }
 
-/// A write of state and stream.
+/// A change of one or more records, committed together with one stream entry.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// Chosen by the caller, so that a repeated commit is known.
+    /// Event id, chosen by the caller, so that a retried commit is recognised.
     pub event: EventId,
-    /// What it does.
+    /// Kind of change.
     pub action: Action,
-    /// Who does it.
+    /// Who makes the change.
     pub actor: Actor,
-    /// The records, the subject of the change first.
+    /// Record writes, the subject of the change first.
     pub writes: Vec<RecordWrite>,
-    /// The plaintext that the event's deliveries carry.
+    /// Plaintext secret for the event's deliveries.
     pub secret: Option<Secret>,
-    /// What a repeated request shall be answered again.
+    /// Response to store for a retried request.
     pub stored_response: Option<StoredResponse>,
 }
 
-/// What is known of the request that asks for a change.
+/// The request that a change comes from.
 #[derive(Debug, Clone, Default)]
 pub struct CommitContext {
-    /// From where it came; absent for the operator's commands.
+    /// Address of the client; `None` for operator commands.
     pub client_ip: Option<IpAddr>,
-    /// What it shall be answered again if it is repeated.
+    /// Response to store for a retry of the request.
     pub stored_response: Option<StoredResponse>,
-    /// Whether values of our shape may have a wrong checksum from now on, for values that are not known in clear.
+    /// Set when key values are imported as digests, some of which may have a wrong checksum.
     pub disables_checksum: DisablesChecksum,
 }
 
 impl Change {
-    /// The account in whose feed the change belongs.
+    /// Returns the account that the change belongs to.
     pub fn account(&self) -> Option<AccountId> {
         self.subject().map(|record| match record {
             Record::Account(account) => account.id.clone(),
@@ -113,7 +113,7 @@ impl Change {
         })
     }
 
-    /// The project in whose feed the change belongs.
+    /// Returns the project that the change belongs to, if any.
     pub(crate) fn project(&self) -> Option<ProjectId> {
         self.subject().and_then(|record| match record {
             Record::Account(_) => None,
@@ -128,8 +128,8 @@ impl Change {
         self.writes.first().and_then(|write| write.new.as_ref().or(write.old.as_ref().map(|old| &old.record)))
     }
 
-    /// What caches must forget: all values that any image of a key has, so that a negative entry of a
-    /// new value goes as well; everything when the number of accounts changes.
+    /// Returns the cache entries to invalidate: all values in both states of a key, so that a negative entry of a new
+    /// value is removed as well; all entries when the number of accounts changes.
     pub(crate) fn invalidation(&self) -> Invalidation {
         if self.action == Action::AccountCreated {
             return Invalidation::All;
@@ -142,7 +142,7 @@ impl Change {
         if digests.is_empty() { Invalidation::None } else { Invalidation::Digests(digests.into_iter().collect()) }
     }
 
-    /// Whether the change may shut a key off.
+    /// Returns `Fenced` if the change may revoke a key.
     pub(crate) fn propagation(&self) -> Propagation {
         match self.action {
             Action::ApiKeyUpdated | Action::ApiKeyDeleted | Action::ProjectDeleted => Propagation::Fenced,
@@ -165,7 +165,7 @@ impl Change {
         }
     }
 
-    /// Whatever shuts something off goes on when the stream is full.
+    /// Returns the priority of the commit. Revocations are accepted when the store is full.
     pub(crate) fn urgency(&self) -> Urgency {
         match self.action {
             Action::AccountDeleted
@@ -190,7 +190,7 @@ impl Change {
         }
     }
 
-    /// A chosen value of our shape with a wrong checksum ends the strict checksum for good.
+    /// Returns `Yes` if the secret is a custom value in Gatepost's key format with a wrong checksum.
     pub(crate) fn disables_checksum(&self) -> DisablesChecksum {
         let has_wrong_checksum =
             |secret: &Secret| gatepost_domain::key::key_format(secret.expose()) == KeyFormat::WrongChecksum;
@@ -198,12 +198,12 @@ impl Change {
     }
 }
 
-/// What a store's own flag says to those who judge values by their checksum.
+/// Returns the checksum policy for the store's `loose-checksum` flag.
 pub(crate) fn checksum_mode(loose: bool) -> ChecksumPolicy {
     if loose { ChecksumPolicy::Lenient } else { ChecksumPolicy::Strict }
 }
 
-/// The values that lead to a record.
+/// Returns the digests that map to a record.
 pub(crate) fn digests_of(record: &Record) -> Vec<Digest> {
     match record {
         Record::AccessKey(key) => vec![key.digest],
@@ -220,7 +220,7 @@ fn api_key_digests(record: &Record) -> impl Iterator<Item = Digest> {
     values.iter().map(|value| value.digest)
 }
 
-/// The project whose keys a write shuts off or lets in again. Gateways know nothing else of a project.
+/// Returns the project whose status a write changes. Gateways cache nothing else of a project.
 fn project_of_status_change(write: &RecordWrite) -> Option<ProjectId> {
     match (write.old.as_ref().map(|old| &old.record), &write.new) {
         (Some(Record::Project(old)), Some(Record::Project(new))) if old.status != new.status => Some(new.id.clone()),
@@ -228,7 +228,7 @@ fn project_of_status_change(write: &RecordWrite) -> Option<ProjectId> {
     }
 }
 
-/// The index that lists a record, and the record's member in it.
+/// Returns the index that lists a record, and the record's member in it.
 pub(crate) fn index_of(record: &Record) -> (IndexName, String) {
     match record {
         Record::Account(account) => (accounts_index(), index_member(&account.stamps, account.id.as_str())),
@@ -243,7 +243,7 @@ pub(crate) fn index_of(record: &Record) -> (IndexName, String) {
     }
 }
 
-/// Digits of a member that stand for the moment of creation.
+/// Number of leading characters of an index member that encode the creation time.
 pub(crate) const TIMESTAMP_DIGITS: u32 = 9;
 
 fn index_member(stamps: &Stamps, name: &str) -> String {
@@ -253,27 +253,22 @@ fn index_member(stamps: &Stamps, name: &str) -> String {
     text
 }
 
-/// All accounts.
 pub(crate) fn accounts_index() -> IndexName {
     IndexName("accounts".to_owned())
 }
 
-/// The projects of an account.
 pub(crate) fn projects_index(account: &AccountId) -> IndexName {
     IndexName(format!("projects:{account}"))
 }
 
-/// The API keys of a project.
 pub(crate) fn api_keys_index(project: &ProjectId) -> IndexName {
     IndexName(format!("api-keys:{project}"))
 }
 
-/// The access keys of an account.
 pub(crate) fn access_keys_index(account: &AccountId) -> IndexName {
     IndexName(format!("access-keys:{account}"))
 }
 
-/// The webhooks of an account.
 pub(crate) fn webhooks_index(account: &AccountId) -> IndexName {
     IndexName(format!("webhooks:{account}"))
 }

@@ -1,11 +1,11 @@
-//! The clocks of shells: the machine's, and one that tests move by hand.
+//! Clock implementations: the system clock, and a manual one for tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 
-/// The machine's clocks.
+/// The system's wall clock and boot-time clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests: it stands until it is moved.
+/// Clock for tests. It does not advance on its own.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now_ms: AtomicU64,
@@ -31,12 +31,12 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// Returns a clock that shows `now`.
     pub fn at(now: Timestamp) -> Self {
         Self { now_ms: AtomicU64::new(now.as_ms()), uptime_ms: AtomicU64::new(1_000_000) }
     }
 
-    /// Moves both clocks forward.
+    /// Advances wall time and uptime by `ms` milliseconds.
     pub fn advance_ms(&self, ms: u64) {
         self.now_ms.fetch_add(ms, Ordering::SeqCst);
         self.uptime_ms.fetch_add(ms, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The embedded backend: redb, in one process, on disk or in memory. What was acknowledged is on disk.
+//! The embedded backend: redb, in one process, on disk or in memory. Acknowledged writes are on disk.
 
 mod account_counts;
 mod backup;
@@ -42,9 +42,9 @@ use disk_space::DiskSpace;
 use tables::META;
 use writer::Writer;
 
-/// The file in the store's directory.
+/// Name of the database file in the store's directory.
 const DATABASE_FILE: &str = "gatepost.redb";
-/// Pages that redb keeps in memory, in bytes.
+/// Size of redb's page cache in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
 /// An embedded store. Clones share it.
@@ -54,7 +54,7 @@ pub(crate) struct Embedded {
 }
 
 struct Inner {
-    // Before the database: the writer's last acts need it.
+    // Dropped before the database, which the writer's last operations need.
     writer: Writer,
     database: Arc<Database>,
     disk_space: DiskSpace,
@@ -62,7 +62,7 @@ struct Inner {
     skew: ClockSkew,
     max_entries: u64,
     last_position: watch::Sender<Version>,
-    /// Gateways live in this process, so they need not outlive it.
+    /// Registered gateways: they run in this process, so the list need not outlive it.
     gateways: Mutex<HashMap<GatewayId, RegisteredGateway>>,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in a directory, which is made if it is not there, or in memory.
+    /// Opens the store in a directory, which is created if missing, or in memory.
     pub(crate) async fn open_or_create(path: Option<&Path>, options: &StoreOptions) -> Result<Self> {
         let (disk_space, path) = (DiskSpace::new(path), path.map(Path::to_path_buf));
         let database = Arc::new(read_blocking(move || open_database(path.as_deref())).await?);
@@ -88,35 +88,39 @@ impl Embedded {
             gateways: Mutex::default(),
         };
         let store = Self { inner: Arc::new(inner) };
-        // However long that takes: nobody can do without.
+        // Without a deadline: no operation can run before it.
         store.inner.writer.perform(create_tables).await?;
         store.inner.last_position.send_replace(store.last_position().await?);
         Ok(store)
     }
 
     pub(crate) async fn open(&self) -> Result<Option<StoreHeader>> {
-        read_head(&self.read()?)
+        read_header(&self.read()?)
     }
 
-    pub(crate) async fn create(&self, head: StoreHeader) -> Result<StoreHeader> {
+    pub(crate) async fn create(&self, header: StoreHeader) -> Result<StoreHeader> {
         self.perform(move |transaction| {
             let mut meta = transaction.open_table(META).map_err(store_error)?;
             if meta.get("id").map_err(store_error)?.is_some() {
                 return Ok(());
             }
-            if head.format > Format::FIRST.number() {
+            if header.format > Format::FIRST.number() {
                 account_counts::mark_complete(&mut meta)?;
             }
-            put_head(&mut meta, &head)
+            put_header(&mut meta, &header)
         })
         .await?;
-        self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))
+        self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store is missing right after its creation"))
     }
 
-    pub(crate) async fn raise_format(&self, head: StoreHeader) -> Result<()> {
+    pub(crate) async fn raise_format(&self, header: StoreHeader) -> Result<()> {
         self.perform(move |transaction| {
             let mut meta = transaction.open_table(META).map_err(store_error)?;
-            if read_number(&meta, "format")? < u64::from(head.format) { put_head(&mut meta, &head) } else { Ok(()) }
+            if read_number(&meta, "format")? < u64::from(header.format) {
+                put_header(&mut meta, &header)
+            } else {
+                Ok(())
+            }
         })
         .await
     }
@@ -128,7 +132,7 @@ impl Embedded {
         }
     }
 
-    /// What was acknowledged is on disk.
+    /// Returns zeros: acknowledged writes are on disk, so none is ever replayed.
     pub(crate) async fn replay_stats(&self) -> Result<ReplayStats> {
         Ok(ReplayStats::default())
     }
@@ -141,7 +145,7 @@ impl Embedded {
         self.inner.database.begin_read().map_err(store_error)
     }
 
-    /// Performs a write, see [`Writer::perform`], within the deadline of most acts.
+    /// Performs a write, see [`Writer::perform`], within 5 s.
     async fn perform<T, F>(&self, op: F) -> Result<T>
     where
         T: Send + 'static,
@@ -150,7 +154,7 @@ impl Embedded {
         self.perform_within(COMMIT_TIMEOUT, op).await
     }
 
-    /// The same with a deadline of its own. An act that is answered too late may still be performed.
+    /// Performs a write within a deadline. A write that misses it may still be applied.
     async fn perform_within<T, F>(&self, deadline: Duration, op: F) -> Result<T>
     where
         T: Send + 'static,
@@ -159,11 +163,11 @@ impl Embedded {
         self.inner.disk_space.check_for_urgent()?;
         let result = tokio::time::timeout(deadline, self.inner.writer.perform(op)).await;
         result.unwrap_or_else(|_| {
-            Err(StoreErrorKind::Unavailable.with(format!("the disk did not answer within {} ms", deadline.as_millis())))
+            Err(StoreErrorKind::Unavailable.with(format!("the disk did not reply within {} ms", deadline.as_millis())))
         })
     }
 
-    /// Tells readers of the feed that there is more.
+    /// Wakes readers of the feed.
     fn publish_position(&self, version: Version) {
         self.inner.last_position.send_if_modified(|last| {
             let is_new = *last < version;
@@ -172,17 +176,17 @@ impl Embedded {
         });
     }
 
-    /// The store's clock.
+    /// Returns the time of the store's clock.
     fn now(&self) -> Timestamp {
         let ms = self.inner.clock.now().as_ms();
         Timestamp::from_ms(ms.saturating_add_signed(self.inner.skew.ms()))
     }
 }
 
-/// Reads on a thread of its own, where that may take long.
+/// Runs a read that may take long on a blocking thread.
 async fn read_blocking<T: Send + 'static>(operation: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let result = gatepost_runtime::run_blocking(Task::StoreRead, operation).await;
-    result.unwrap_or_else(|Panicked| Err(StoreErrorKind::Unavailable.with("a read of the store panicked")))
+    result.unwrap_or_else(|Panicked| Err(StoreErrorKind::Unavailable.with("a store read panicked")))
 }
 
 fn open_database(path: Option<&Path>) -> Result<Database> {
@@ -207,13 +211,15 @@ fn make_directory(directory: &Path) -> Result<()> {
     let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
     created.map_err(|error| {
-        let text =
-            format!("cannot make the directory {}: {error}; --store embedded:PATH names another", absolute.display());
+        let text = format!(
+            "cannot create the directory {}: {error}; choose another with --store embedded:PATH",
+            absolute.display()
+        );
         StoreErrorKind::Refused.with(text)
     })
 }
 
-/// The file is for its owner alone, also one that an older version of the program has made.
+/// Restricts the file to its owner, including one that an older version of the program created.
 fn make_private(file: &Path) -> Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let refused = |error: std::io::Error| StoreErrorKind::Refused.with(format!("{}: {error}", file.display()));
@@ -222,7 +228,7 @@ fn make_private(file: &Path) -> Result<()> {
     opened.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(refused)
 }
 
-/// Makes the tables that are missing, unless only a later program can read the store.
+/// Creates missing tables, unless only later programs can read the store.
 fn create_tables(transaction: &WriteTransaction) -> Result<()> {
     let min_reader = read_number(&transaction.open_table(META).map_err(store_error)?, "min_reader")?;
     if min_reader > u64::from(Format::LATEST.number()) {
@@ -237,14 +243,14 @@ fn create_tables(transaction: &WriteTransaction) -> Result<()> {
     migrations::backfill_dead_letter_counts(transaction)
 }
 
-fn read_head(transaction: &ReadTransaction) -> Result<Option<StoreHeader>> {
+fn read_header(transaction: &ReadTransaction) -> Result<Option<StoreHeader>> {
     let meta = transaction.open_table(META).map_err(store_error)?;
     let read_field = |name: &str| -> Result<Option<Vec<u8>>> {
         Ok(meta.get(name).map_err(store_error)?.map(|bytes| bytes.value().to_vec()))
     };
     let Some(id) = read_field("store_id")?.or(read_field("id")?) else { return Ok(None) };
     let id = std::str::from_utf8(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-    // The first format has no numbers.
+    // The first format has no format numbers.
     let read_format = |name: &str| -> Result<u32> {
         let number = read_number(&meta, name)?.max(u64::from(Format::FIRST.number()));
         u32::try_from(number).map_err(|error| StoreErrorKind::Corrupt.with(error))
@@ -258,18 +264,18 @@ fn read_head(transaction: &ReadTransaction) -> Result<Option<StoreHeader>> {
     }))
 }
 
-fn put_head(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, head: &StoreHeader) -> Result<()> {
-    for (name, value) in store_header::text_fields(head) {
+fn put_header(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, header: &StoreHeader) -> Result<()> {
+    for (name, value) in store_header::text_fields(header) {
         meta.insert(name, value.as_slice()).map_err(store_error)?;
     }
-    if head.format > Format::FIRST.number() {
-        set_number(meta, "format", u64::from(head.format))?;
-        set_number(meta, "min_reader", u64::from(head.min_reader))?;
+    if header.format > Format::FIRST.number() {
+        set_number(meta, "format", u64::from(header.format))?;
+        set_number(meta, "min_reader", u64::from(header.min_reader))?;
     }
     Ok(())
 }
 
-/// A number of the meta table; 0 if it was never set.
+/// Reads a number from the meta table; 0 if it was never set.
 fn read_number(meta: &impl ReadableTable<&'static str, &'static [u8]>, name: &str) -> Result<u64> {
     let bytes = meta.get(name).map_err(store_error)?;
     Ok(bytes.and_then(|bytes| bytes.value().try_into().ok()).map_or(0, u64::from_be_bytes))
@@ -280,7 +286,7 @@ fn set_number(meta: &mut redb::Table<'_, &'static str, &'static [u8]>, name: &st
     Ok(())
 }
 
-/// What redb's failures mean to callers.
+/// Maps an error of redb to the store's error kinds.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library's kinds are open, and most mean an outage")]
 fn store_error(error: impl Into<redb::Error>) -> StoreError {
     let error = error.into();

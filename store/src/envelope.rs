@@ -1,4 +1,4 @@
-//! The envelope: pepper and data key, random, stored sealed under the operator's master key.
+//! The envelope: a random pepper and data key, stored encrypted with the operator's master key.
 
 use std::fmt;
 
@@ -18,29 +18,33 @@ use crate::error::{Result, StoreErrorKind};
 
 const NONCE_BYTES: usize = 24;
 
-/// The operator's key: 32 random bytes, written as base64.
+/// The operator's master key: 32 random bytes, written as base64.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// Why a text is no master key.
+/// The text is not a master key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a master key is the base64 of 32 random bytes; make one with: head -c 32 /dev/urandom | base64")]
+#[error("a master key is the base64 of 32 random bytes; generate one with: head -c 32 /dev/urandom | base64")]
 pub struct ParseMasterKeyError;
 
 impl MasterKey {
-    /// Draws a new one.
+    /// Generates a key.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         Self(Zeroizing::new(random_bytes(rng)))
     }
 
-    /// Reads base64.
+    /// Parses a key from base64.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseMasterKeyError`] if the text is not the base64 of 32 bytes.
     pub fn parse(text: &str) -> std::result::Result<Self, ParseMasterKeyError> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| ParseMasterKeyError)?);
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| ParseMasterKeyError)?;
         Ok(Self(Zeroizing::new(bytes)))
     }
 
-    /// Writes base64, for the operator's file.
+    /// Returns the key as base64, for the operator's file.
     pub fn to_base64(&self) -> Secret {
         Secret::new(STANDARD.encode(*self.0))
     }
@@ -60,7 +64,7 @@ struct StoredEnvelope {
     data_key: String,
 }
 
-/// The opened envelope: digests keys, seals and opens secrets.
+/// An opened envelope: computes digests of keys, and seals and opens secrets.
 pub(crate) struct Envelope {
     pepper: Pepper,
     data_cipher: XChaCha20Poly1305,
@@ -73,7 +77,7 @@ impl fmt::Debug for Envelope {
 }
 
 impl Envelope {
-    /// Draws pepper and data key for a new store, and seals them.
+    /// Generates pepper and data key for a new store, and returns them sealed.
     pub(crate) fn create(store: &StoreId, master_key: &MasterKey, rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
         let cipher = cipher(&master_key.0);
         let mut sealed = |purpose: &str| -> Result<String> {
@@ -84,7 +88,7 @@ impl Envelope {
         serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
     }
 
-    /// Opens a stored envelope. A wrong master key shows here, and nowhere else.
+    /// Opens a stored envelope. Only here is a wrong master key detected.
     pub(crate) fn open(store: &StoreId, master_key: &MasterKey, stored: &[u8]) -> Result<Self> {
         let stored: StoredEnvelope =
             serde_json::from_slice(stored).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
@@ -100,17 +104,18 @@ impl Envelope {
         Ok(Self { pepper: Pepper::new(&pepper), data_cipher: self::cipher(&data_key) })
     }
 
-    /// The pepper under which keys are digested.
+    /// Returns the pepper used for key digests.
     pub(crate) fn pepper(&self) -> &Pepper {
         &self.pepper
     }
 
-    /// Seals a secret so that it opens only for the same owner.
+    /// Seals a secret; it opens only with the same associated data.
     pub(crate) fn seal(&self, aad: &str, secret: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed> {
         seal(&self.data_cipher, aad, secret, rng).map(Sealed)
     }
 
-    /// Seals a text for an owner, each time alike: the nonce is a digest of both, which differs for other texts.
+    /// Seals a text so that equal inputs give equal output: the nonce is a digest of associated data and text, so it
+    /// differs for other inputs.
     pub(crate) fn seal_deterministic(&self, aad: &str, text: &str) -> Result<Sealed> {
         let digest = self.pepper.digest(&format!("{aad}\n{text}"));
         let mut nonce = [0; NONCE_BYTES];
@@ -118,18 +123,18 @@ impl Envelope {
         seal_with_nonce(&self.data_cipher, nonce, aad, text.as_bytes()).map(Sealed)
     }
 
-    /// Opens what was sealed for this owner.
+    /// Opens a secret sealed with the same associated data.
     pub(crate) fn unseal(&self, aad: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
         open(&self.data_cipher, aad, &sealed.0)
-            .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("the sealed secret of {aad} does not open")))
+            .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("the sealed secret of {aad} cannot be decrypted")))
     }
 }
 
 fn wrong_master_key() -> crate::error::StoreError {
     StoreErrorKind::Refused.with(
-        "the master key does not open this store: give the one with which the store was made \
+        "the master key does not open this store: use the one with which the store was created \
          (GATEPOST_MASTER_KEY or store.master_key_file); \
-         for a new store make one with: head -c 32 /dev/urandom | base64",
+         for a new store, generate one with: head -c 32 /dev/urandom | base64",
     )
 }
 
@@ -149,7 +154,7 @@ fn seal_with_nonce(cipher: &XChaCha20Poly1305, nonce: [u8; NONCE_BYTES], aad: &s
     let payload = Payload { msg: secret, aad: aad.as_bytes() };
     let body = cipher
         .encrypt(&XNonce::from(nonce), payload)
-        .map_err(|_| StoreErrorKind::Corrupt.with("a secret is too long to seal"))?;
+        .map_err(|_| StoreErrorKind::Corrupt.with("a secret is too long to encrypt"))?;
     Ok([nonce.as_slice(), &body].concat())
 }
 
@@ -173,7 +178,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     #[test]
-    fn only_the_right_master_key_and_store_open_an_envelope() {
+    fn envelope_opens_only_with_its_master_key_and_store() {
         let mut rng = StdRng::seed_from_u64(1);
         let (master, other) = (MasterKey::generate(&mut rng), MasterKey::generate(&mut rng));
         let (store, foreign) = (StoreId::generate(&mut rng), StoreId::generate(&mut rng));
@@ -194,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_key_survives_base64() {
+    fn master_key_round_trips_through_base64() {
         let master = MasterKey::generate(&mut StdRng::seed_from_u64(1));
         assert_eq!(*MasterKey::parse(master.to_base64().expose()).unwrap().0, *master.0);
         assert!(MasterKey::parse("c2hvcnQ=").is_err());

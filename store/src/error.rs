@@ -1,27 +1,29 @@
-//! Failures of the store: a small closed kind to branch on, a source to print.
+//! Store errors: a small closed kind to branch on, and a source to print.
 
 use std::error::Error;
 use std::fmt;
 
-/// What kind of failure it was.
+/// The kind of a store error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StoreErrorKind {
-    /// The store cannot be reached, or did not answer in time. Safe to try again.
+    /// The store is unreachable or did not reply within the deadline. Retrying is safe unless the method says
+    /// otherwise; a write may have been applied.
     Unavailable,
-    /// Behind the address is no store, or another one than before: an outage, not an absence.
+    /// The address serves no store, or another one than before. Treat it as an outage, not as "not found".
     WrongStore,
-    /// It was written, but too few replicas have it: the loss of the master may undo it. Safe to try again.
+    /// The write was applied, but too few replicas have confirmed it: a failover may lose it. Retrying is safe.
     Unconfirmed,
-    /// The store takes no ordinary writes now: memory, disk or the stream is full.
+    /// The store accepts no ordinary writes at the moment: memory or disk is full.
     Full,
-    /// Something that we stored cannot be read.
+    /// A stored value or a reply cannot be decoded.
     Corrupt,
-    /// The store's settings, version or master key are not acceptable.
+    /// The store's settings, format or master key, or the permissions of the Redis user, are not acceptable.
+    /// Retrying does not help.
     Refused,
 }
 
 impl StoreErrorKind {
-    /// Its label in metrics.
+    /// Returns the value of the `kind` label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             StoreErrorKind::Unavailable => "unavailable",
@@ -33,13 +35,13 @@ impl StoreErrorKind {
         }
     }
 
-    /// A failure of this kind with what caused it.
+    /// Returns an error of this kind with its cause.
     pub fn with(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
         StoreError { kind: self, source: source.into() }
     }
 }
 
-/// A failure of the store. A refusal that belongs to an act's normal answers is not one.
+/// An error of the store. Expected outcomes such as a version conflict are return values, not errors.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -47,12 +49,12 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// The kind, to branch on.
+    /// Returns the kind, to branch on.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// What caused it, for a sentence that names the kind by itself.
+    /// Returns the cause alone, for a message that names the kind itself.
     pub(crate) fn cause(&self) -> &(dyn Error + Send + Sync) {
         self.source.as_ref()
     }
@@ -66,10 +68,10 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // It is in our own text already.
+        // Display already prints the source itself.
         self.source.source()
     }
 }
 
-/// What every act answers.
+/// Result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;

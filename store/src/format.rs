@@ -1,34 +1,34 @@
-//! Formats of a store: which shapes stand in it, and which programs can read them.
+//! Store formats: which schema version a store is written in, and which programs can read it.
 //!
-//! A release reads a new shape before any release writes it, so that neighbouring releases can run side by side on one
-//! store. What is written says the store itself, in the fields `format` and `min_reader` of its meta data;
-//! `gatepost store upgrade` raises them when all processes can read the later format.
+//! A release reads a new schema before any release writes it, so that neighbouring releases can share one store. The
+//! store records its format in the fields `format` and `min_reader` of its metadata. `gatepost store upgrade` raises
+//! them when all processes can read the later format.
 
 use std::fmt;
 
-/// The format of a store.
+/// Format number of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Format(u32);
 
 impl Format {
-    /// What v0.1.0 reads and writes. Stores of this format have no number.
+    /// The format of v0.1.0. Stores in this format have no number.
     pub const FIRST: Self = Self(1);
-    /// URLs and custom headers of webhooks are sealed.
+    /// URLs and custom headers of webhooks are sealed, and account resources are counted.
     pub const SEALED_WEBHOOKS: Self = Self(2);
-    /// The latest that this program reads and writes.
+    /// The latest format that this program reads and writes.
     pub const LATEST: Self = Self::SEALED_WEBHOOKS;
 
-    /// A format that this program can write; none of another number.
+    /// Returns the format with this number; `None` if this program cannot write it.
     pub fn new(number: u32) -> Option<Self> {
         (Self::FIRST.0..=Self::LATEST.0).contains(&number).then_some(Self(number))
     }
 
-    /// As it stands in the store.
+    /// Returns the number, as stored.
     pub fn number(self) -> u32 {
         self.0
     }
 
-    /// The latest format that this program can write in a store of this number.
+    /// Returns the latest format that this program can write into a store with this format number.
     pub(crate) fn writable(number: u32) -> Self {
         Self(number.clamp(Self::FIRST.0, Self::LATEST.0))
     }
@@ -40,11 +40,11 @@ impl fmt::Display for Format {
     }
 }
 
-/// The store is in a later format than the one in which something was to be written.
+/// The store is in a later format than the data to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaterFormat(pub(crate) u32);
 
-/// The sentence with which a store that only later programs can read is refused.
+/// Returns the error message for a store that only later programs can read.
 pub(crate) fn unsupported_format_message(min_reader: u32) -> String {
     format!(
         "the store needs a program that reads format {min_reader} or later; gatepost {} reads up to {}: install the \
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn scripts_know_the_latest_readable_format() {
-        let constant = format!("local READS = {} --", Format::LATEST);
+        let constant = format!("local MAX_FORMAT = {} --", Format::LATEST);
         assert!(include_str!("redis/lua/common.lua").contains(&constant));
     }
 }

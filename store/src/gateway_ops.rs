@@ -1,4 +1,4 @@
-//! What gateways do: look up, claim first uses, read the feed, send heartbeats.
+//! Store operations of gateways: lookups, first-use claims, reading the feed, heartbeats.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,37 +18,45 @@ use crate::schema;
 use crate::store::Store;
 use crate::stream_entry::{self, StreamEntry};
 
-/// The answer of a look-up.
+/// Result of a lookup.
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    /// The store's last position at that moment: the answer counts for a request whose floors are
-    /// not above it.
+    /// Last stream position at the time of the lookup. The result is fresh for a request whose invalidation watermarks
+    /// are not above it.
     pub as_of: Version,
-    /// The key; absent if no API key has this value.
+    /// The key; `None` if no API key has this value.
     pub found: Option<FoundKey>,
 }
 
-/// A key that a look-up found.
+/// A key found by a lookup.
 #[derive(Debug, Clone)]
 pub struct FoundKey {
-    /// Its record.
+    /// Record of the key.
     pub key: ApiKey,
-    /// What the rule and the identity headers need.
+    /// The facts needed for the authorization decision and the upstream headers.
     pub facts: KeyFacts,
-    /// When the key was first used.
+    /// Time of the key's first use.
     pub first_used_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// What a key value leads to, in one round trip. Deadline 1 s.
+    /// Looks up the key with this digest, in one round trip. Deadline 1 s.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn lookup(&self, digest: &Digest) -> Result<Lookup> {
         let raw = self.backend.lookup(*digest).await?;
         let as_of = raw.as_of;
         Ok(Lookup { as_of, found: found_key(raw, digest)? })
     }
 
-    /// Claims the first use of a key with the value that was presented, from the address it came from. Deadline
-    /// 500 ms. However often it is repeated, the event has one id.
+    /// Claims the first use of a key, with the presented value and the client's address. Deadline 500 ms. A retry is
+    /// safe: the event id is derived from the key, so there is one event per key.
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn claim_first_use(
         &self,
         facts: &KeyFacts,
@@ -72,12 +80,21 @@ impl Store {
         self.backend.claim_first_use(claim).await
     }
 
-    /// Up to `limit` entries after `after`; waits up to `wait` (≤ 500 ms) for the first.
+    /// Reads up to `limit` entries after `after`. Waits up to `wait` (at most 500 ms) for the first.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn read_feed(&self, after: Version, limit: u32, wait: Duration) -> Result<Vec<StreamEntry>> {
         self.read_feed_checked(after, None, limit, wait).await.map(|(entries, _)| entries)
     }
 
-    /// The same for who must know whether they continue what was read up to the cursor.
+    /// Like [`Store::read_feed`], and also returns whether the entries continue what was read up to `cursor`, whose
+    /// event id is `event`.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn read_feed_checked(
         &self,
         cursor: Version,
@@ -89,36 +106,58 @@ impl Store {
         Ok((raw.entries.into_iter().map(stream_entry::decode).collect(), raw.cursor_check))
     }
 
-    /// A gateway's sign of life.
+    /// Registers a gateway or renews its lease. Deadline 2 s: a later reply does not renew the lease.
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         self.backend.heartbeat(heartbeat).await
     }
 
-    /// Forgets a gateway after its last request.
+    /// Removes a gateway after its last request.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn deregister_gateway(&self, gateway: &GatewayId) -> Result<()> {
         self.backend.deregister_gateway(gateway.clone()).await
     }
 
-    /// Gateways that may still answer from their caches.
+    /// Returns the gateways that may still serve from their caches.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`]: on Redis, expired gateways are removed.
     pub async fn gateways(&self) -> Result<Vec<RegisteredGateway>> {
         self.backend.gateways().await
     }
 
-    /// The last position of the stream.
+    /// Returns the last position of the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn last_position(&self) -> Result<Version> {
         self.backend.last_position().await
     }
 
-    /// Whether an acknowledged change still stands; fails with [`StoreErrorKind::Unconfirmed`] while too few
-    /// replicas have it. For who repeats a request that has nothing left to write.
+    /// Checks whether an acknowledged change is still present, and waits until the required replicas have it. For a
+    /// retried request that has nothing left to write.
     ///
-    /// [`StoreErrorKind::Unconfirmed`]: crate::StoreErrorKind::Unconfirmed
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn confirm(&self, version: Version, event: &EventId) -> Result<CursorCheck> {
         self.backend.confirm(version, event.clone()).await
     }
 
-    /// Whether the entry at a cursor is still there, with the same event id if that is given. Asked
-    /// after a feed, it tells whether what was read continues what was read before.
+    /// Checks whether the entry at a cursor is still present, with the same event id if one is given. After a feed
+    /// read, it shows whether the new entries continue those read before.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn check_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<CursorCheck> {
         self.backend.check_cursor(cursor, event).await
     }
@@ -134,9 +173,9 @@ fn found_key(raw: RawLookup, digest: &Digest) -> Result<Option<FoundKey>> {
     Ok(KeyFacts::from_record(&key, digest, project, tenancy).map(|facts| FoundKey { key, facts, first_used_at }))
 }
 
-/// A key whose project cannot be found may not be used.
+/// Returns the status of a key's project. A key whose project does not exist is inactive.
 fn project_status(name: &str, parent: Option<RawRecord>) -> Result<Status> {
-    let Some(owner) = parent else { return Ok(Status::Inactive) };
-    let (record, _): (Record, _) = schema::decode(name, &owner.image.public, Some(&owner.image.private))?;
+    let Some(parent) = parent else { return Ok(Status::Inactive) };
+    let (record, _): (Record, _) = schema::decode(name, &parent.image.public, Some(&parent.image.private))?;
     Ok(as_project(record).map_or(Status::Inactive, |project| project.status))
 }

@@ -1,5 +1,5 @@
-//! Golden files of the stored shapes. A snapshot, once released, is never edited: what an older
-//! program wrote must still be read. A new shape gets a new case beside the old one.
+//! Golden tests of the stored schemas. A snapshot, once released, is never edited: data written by an older program
+//! must still be readable. A new schema gets a new case in addition to the old one.
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ fn webhook() -> Webhook {
     }
 }
 
-/// Shapes that came later, beside those that they came after.
+/// Schemas added later, in addition to the older ones.
 fn later_records() -> Vec<(&'static str, Record)> {
     let replaced = KeyDigest { digest: Digest::from_bytes([2; 32]), until: Some(at(500)), replaced_at: Some(at(100)) };
     let rotated = ApiKey { digests: vec![KeyDigest::current(Digest::from_bytes([1; 32])), replaced], ..api_key() };

@@ -1,6 +1,7 @@
-//! Records, stream, queues and meters: Redis and embedded backends behind one set of atomic acts.
+//! Storage for records, the change stream, delivery queues, rate limit windows and usage, on Redis or embedded.
 //!
-//! [`Store`] is the typed front. Below it two backends perform the acts of [`ops`] on opaque bytes.
+//! Start with [`Store`]: its methods take and return typed records. Underneath, two backends run the atomic
+//! operations of [`ops`] on opaque bytes.
 
 mod account_resources;
 mod backend;

@@ -1,5 +1,5 @@
-//! The acts that both backends perform, each atomic, on opaque bytes. What must happen together is
-//! one act; a backend compares and applies, and decides nothing.
+//! Operations that both backends implement, each atomic, on opaque bytes. What must happen together is one operation.
+//! Backends compare and apply; they make no policy decisions.
 
 mod queue;
 mod usage;
@@ -22,325 +22,324 @@ pub use queue::{
 
 pub use usage::{RawUsage, UsageGrouping};
 
-/// The name of a record: its id, whose prefix names its kind.
+/// Name of a record: its id, whose prefix encodes the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordName(pub String);
 
-/// An ordered set of records. Members begin with the moment of creation, so order is creation.
+/// Name of an index, an ordered set of records. Members start with the creation time, so they sort by creation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexName(pub String);
 
 /// The order in which the members of an index are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortOrder {
-    /// In order of creation.
+    /// By creation time, ascending.
     OldestFirst,
-    /// The other way round.
+    /// By creation time, descending.
     NewestFirst,
 }
 
-/// The bytes of a record.
+/// Encoded content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// The record that this one depends on: a key's project. Empty if none.
+    /// Name of the record that this one depends on: a key's project, for example. Empty if there is none.
     pub parent: String,
-    /// Until when the record counts: 0 if it was shut off, [`Timestamp::MAX`] if it does not expire.
-    /// The first-use act compares it with the store's clock.
+    /// Expiry time: 0 if the record is revoked or inactive, [`Timestamp::MAX`] if it does not expire. A first-use claim
+    /// compares it with the store's clock.
     pub usable_until: Timestamp,
-    /// What the stream may show: one line of JSON without secrets.
+    /// Public part, which the stream may show: one line of JSON without secrets.
     pub public: Vec<u8>,
-    /// What it may not: one line of JSON with digests and sealed secrets.
+    /// Private part: one line of JSON with digests and sealed secrets.
     pub private: Vec<u8>,
 }
 
-/// A record as it stands.
+/// A record as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawRecord {
-    /// Its version: the position of the last change that wrote it.
+    /// Position of the last change that wrote the record.
     pub version: Version,
-    /// The event id of that change.
+    /// Event id of that change.
     pub event: EventId,
-    /// Its bytes.
+    /// Encoded content.
     pub image: Image,
-    /// When the record, a key, was first used.
+    /// Time of first use, for keys.
     pub first_used_at: Option<Timestamp>,
 }
 
-/// What a commit expects of a record and puts in its place.
+/// The write of one record in a commit, with the expected current version.
 #[derive(Debug, Clone)]
 pub struct RawWrite {
-    /// Which record.
+    /// Name of the record.
     pub name: RecordName,
-    /// The version that the writer saw; absent if it saw no record.
+    /// Version that the writer read; `None` if there was no record.
     pub expected_version: Option<Version>,
-    /// The event id of that version, by which it is known where it had to be written again.
+    /// Event id of that version. After a failover it identifies the version even if a replay gave it another position.
     pub expected_event: Option<EventId>,
-    /// What it shall be; absent to remove it.
+    /// New content; `None` removes the record.
     pub new: Option<Image>,
-    /// Its entry in an index, by which it is counted.
+    /// Entry in the index that lists the record; it determines what is counted for the account.
     pub(crate) index_entry: IndexEntry,
 }
 
-/// One write of state and stream.
+/// An atomic write of records, indexes and one stream entry.
 #[derive(Debug, Clone)]
 pub struct RawCommit {
-    /// The event's id, chosen by the caller. If the first write's record already carries it, the
-    /// commit was made before: it answers the same version and writes nothing.
+    /// Event id, chosen by the caller. If the first record already carries it, the commit was applied before: it
+    /// returns the same version and writes nothing.
     pub event: EventId,
-    /// Records, at least one.
+    /// Record writes, at least one.
     pub writes: Vec<RawWrite>,
-    /// Key values that shall lead to a record. One that leads to another record is a conflict.
+    /// Key digests to map to a record. A digest that maps to another record is a conflict.
     pub digests_set: Vec<(Digest, RecordName)>,
-    /// Key values that shall lead nowhere.
+    /// Key digests to remove.
     pub digests_drop: Vec<Digest>,
-    /// Members to add.
+    /// Index members to add.
     pub index_set: Vec<(IndexName, String)>,
-    /// Members to remove.
+    /// Index members to remove.
     pub index_drop: Vec<(IndexName, String)>,
-    /// Whose records they are.
+    /// Account that owns the records.
     pub account: Option<AccountId>,
-    /// How much the account may have then; none if nothing is refused for that.
+    /// Limits of the account that this commit must keep; `None` if it is exempt.
     pub(crate) limits: Option<AccountLimits>,
-    /// What the stream tells.
+    /// Content of the stream entry.
     pub payload: EntryPayload,
-    /// A secret that the event's deliveries carry, sealed and bound to the event id.
+    /// Secret for the event's deliveries, sealed for the event id.
     pub sealed: Option<Vec<u8>>,
-    /// Answers that repeated requests shall get again.
+    /// Responses to store for retried requests.
     pub stored_responses: Vec<RawStoredResponse>,
-    /// Whether the commit may be refused when the stream is at its cap.
+    /// Whether the commit is refused when the fan-out backlog is at its limit.
     pub urgency: Urgency,
-    /// Whether values of our shape may have a wrong checksum from now on.
+    /// Whether values in Gatepost's key format may have a wrong checksum from now on.
     pub disables_checksum: DisablesChecksum,
-    /// The format in which the records are: where the store is in a later one, nothing is written. None for what must
-    /// be written in any case.
+    /// Format of the encoded records. If the store is in a later format, nothing is written. `None` writes in any case.
     pub format: Option<Format>,
 }
 
-/// An answer that is kept for a while under a name.
+/// A response that is stored under a name for a limited time.
 #[derive(Debug, Clone)]
 pub struct RawStoredResponse {
-    /// What the repeated request will ask for.
+    /// Name under which a retry finds it.
     pub name: String,
-    /// The answer, sealed and bound to the name.
+    /// The response, sealed for the name.
     pub sealed: Vec<u8>,
-    /// For how long.
+    /// Retention time.
     pub ttl: Duration,
 }
 
-/// A receipt that shall be put, taken away or claimed.
+/// A conditional write, removal or claim of a stored response.
 #[derive(Debug, Clone)]
 pub struct RawResponseSwap {
-    /// Its name.
+    /// Name of the response.
     pub name: String,
-    /// What must stand there.
+    /// Condition on what is stored under the name.
     pub expected: ExpectedResponse,
-    /// What shall, and for how long; absent for nothing.
+    /// Response to store; `None` removes the current one.
     pub new: Option<RawStoredResponse>,
 }
 
-/// What must stand under a receipt's name.
+/// Condition of a [`RawResponseSwap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedResponse {
-    /// Anything or nothing.
+    /// No condition.
     Any,
-    /// Nothing, or what does not count any more.
+    /// Nothing is stored, or it has expired.
     Absent,
-    /// These bytes.
+    /// Exactly these bytes are stored.
     Exactly(Vec<u8>),
 }
 
-/// How a swap ended.
+/// Result of a [`RawResponseSwap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SwapOutcome {
-    /// It was done.
+    /// The swap was applied.
     Swapped,
-    /// Something else stands there: these bytes, or nothing.
+    /// The condition does not hold: these bytes are stored, or nothing.
     Conflict(Option<Vec<u8>>),
 }
 
-/// Whether a write waits when the store is full.
+/// Priority of a write when the store is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// It is refused then.
+    /// Refused when the store is full.
     Ordinary,
-    /// It shuts something off: it goes on.
+    /// Revokes or deactivates something: accepted even when the store is full.
     Revocation,
 }
 
-/// Whether a commit ends the store's strict checksum for good.
+/// Whether a commit permanently ends strict checksum validation for the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DisablesChecksum {
-    /// No.
+    /// Checksum validation is unchanged.
     #[default]
     No,
-    /// Yes.
+    /// Keys with a wrong checksum are looked up from now on.
     Yes,
 }
 
-/// The fields of a stream entry, apart from its position.
+/// The fields of a stream entry, except its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryPayload {
-    /// What the change did.
+    /// Kind of change.
     pub action: Action,
-    /// What it makes worthless in caches.
+    /// Cache entries that the change invalidates.
     pub invalidation: Invalidation,
-    /// Whether an answer may have to wait for every gateway.
+    /// Whether the response may have to wait until every gateway has applied the change.
     pub propagation: Propagation,
-    /// Who, where, and the old public image: one line of JSON.
+    /// Actor, origin and old public image: one line of JSON.
     pub metadata: Vec<u8>,
-    /// The new public image: one line of JSON, empty if the record was removed.
+    /// New public image: one line of JSON, empty if the record was removed.
     pub image: Vec<u8>,
 }
 
-/// How a commit ended.
+/// Result of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// Written now.
+    /// Applied now, at this position.
     Committed(Version),
-    /// Written before, by the same event id.
+    /// Applied before, with the same event id, at this position.
     AlreadyCommitted(Version),
-    /// A record is not at the expected version.
+    /// A record is not at the expected version. Nothing was written.
     VersionConflict,
-    /// A key value belongs to another record.
+    /// A key digest maps to another record. Nothing was written.
     DigestTaken,
-    /// The stream is at its cap and the deliverer is behind.
+    /// The fan-out backlog is at its limit. Nothing was written.
     StreamFull,
-    /// The account would have more of this than it may have, which is so much.
+    /// The account would exceed its limit of this resource, which is the given number. Nothing was written.
     AccountLimitExceeded(AccountResource, u64),
 }
 
-/// An entry as read. Where fields cannot be understood, what can is still there.
+/// A stream entry as read. If it cannot be decoded, the readable parts are present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawEntry {
-    /// Its position.
+    /// Position in the stream.
     pub version: Version,
-    /// Its event id, if that can be read.
+    /// Event id, if it is readable.
     pub event: Option<EventId>,
-    /// What it tells: the bytes as they are if it cannot be decoded.
+    /// Fields of the entry, or its raw bytes if they cannot be decoded.
     pub payload: Result<EntryPayload, Undecodable>,
 }
 
-/// An entry that this version of the program cannot read.
+/// A stream entry that this version of the program cannot decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecodable {
-    /// Its scope, or [`Invalidation::All`] if even that cannot be read.
+    /// Its invalidation, or [`Invalidation::All`] if that is not readable either.
     pub invalidation: Invalidation,
-    /// Its fields as they are.
+    /// Raw fields.
     pub bytes: Vec<u8>,
-    /// What is wrong with it.
+    /// Reason for humans.
     pub reason: String,
 }
 
-/// What a key value leads to.
+/// Result of looking up a key digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawLookup {
-    /// The last position at the moment of the look-up: the answer is as of then.
+    /// Last stream position at the time of the lookup: the result reflects all changes up to it.
     pub as_of: Version,
     /// Number of accounts.
     pub accounts: u64,
-    /// The record and its owner; absent if the value leads nowhere.
+    /// Name of the record, the record, and its parent record if that exists; `None` if no record has this digest.
     pub found: Option<(RecordName, RawRecord, Option<RawRecord>)>,
 }
 
-/// A key's first use.
+/// A claim of a key's first use.
 #[derive(Debug, Clone)]
 pub struct RawFirstUseClaim {
-    /// The key.
+    /// Id of the key.
     pub key: KeyId,
-    /// The value that was presented: it must still lead to the key.
+    /// Digest of the presented value, which must still map to the key.
     pub digest: Digest,
-    /// The event's id, derived from the key's.
+    /// Event id, derived from the key's id.
     pub event: EventId,
-    /// Who and where, for the stream entry.
+    /// Actor and origin, for the stream entry.
     pub metadata: Vec<u8>,
 }
 
-/// How a claim ended.
+/// Result of a first-use claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstUseOutcome {
-    /// This was the first use; the change stands at this position.
+    /// This was the first use; the change is at this position.
     Won(Version),
-    /// The key was used before, at this moment.
+    /// The key was used before, at this time.
     AlreadyUsed(Timestamp),
-    /// The key or its project may not be used, or the value does not lead to it any more.
+    /// The key or its project is not active, or the value no longer maps to the key.
     NotActive,
 }
 
-/// A gateway's sign of life.
+/// A heartbeat, with which a gateway renews its lease.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
-    /// Which gateway.
+    /// Id of the gateway.
     pub gateway: GatewayId,
-    /// Up to where it has applied the stream.
+    /// Position up to which it has applied the stream.
     pub cursor: Version,
-    /// The event id at the cursor, if it has read that entry.
+    /// Event id at the cursor, if the gateway has read that entry.
     pub cursor_event: Option<EventId>,
-    /// After this long without a further heartbeat it refuses everything from its cache.
+    /// Lease duration: how long after this heartbeat the gateway may still serve from its cache.
     pub valid_for: Duration,
 }
 
-/// The store's answer to a heartbeat.
+/// Reply to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatReply {
-    /// What became of the gateway's cursor.
+    /// State of the gateway's cursor.
     pub cursor_check: CursorCheck,
     /// Number of accounts.
     pub accounts: u64,
-    /// Whether values of our shape must have a right checksum.
+    /// Whether values in Gatepost's key format need a correct checksum.
     pub checksum: gatepost_domain::key::ChecksumPolicy,
 }
 
-/// What became of the entry at a cursor.
+/// State of the entry at a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CursorState {
-    /// It is there with the same event id, or the cursor is at the start.
+    /// The entry is present with the same event id, or the cursor is at the start.
     Present,
-    /// It was trimmed.
+    /// The entry was trimmed.
     Trimmed,
-    /// It is another one, or lies beyond the last position: history was rewound.
+    /// Another entry is there, or the cursor is beyond the last position: history was rewound.
     Diverged,
 }
 
-/// What the store says of a reader's cursor.
+/// Result of checking a reader's cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CursorCheck {
-    /// What became of its entry.
+    /// State of the entry at the cursor.
     pub state: CursorState,
-    /// The last position.
+    /// Last position of the stream.
     pub last: Version,
-    /// Entries up to here are gone from the stream.
+    /// Position through which entries were trimmed.
     pub trimmed_through: Version,
 }
 
-/// What a reader of the stream is told.
+/// Result of reading the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFeed {
-    /// What became of its cursor: whether the entries continue what it has read.
+    /// State of the cursor: whether the entries continue what the reader has read.
     pub cursor_check: CursorCheck,
-    /// What comes after the cursor.
+    /// Entries after the cursor.
     pub entries: Vec<RawEntry>,
 }
 
-/// A gateway that the store knows of.
+/// A gateway that is registered with the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredGateway {
-    /// Which.
+    /// Id of the gateway.
     pub id: GatewayId,
-    /// Up to where it has applied the stream.
+    /// Position up to which it has applied the stream.
     pub cursor: Version,
-    /// The moment from which it refuses everything unless it is heard from again.
+    /// Time at which the gateway stops serving from its cache unless it renews its lease.
     pub lease_expires_at: Timestamp,
-    /// The latest format that it can read.
+    /// Latest format that it can read.
     pub max_format: u32,
 }
 
-/// How often this process found that a new master of Redis had lost what was acknowledged, and how that ended.
+/// Counts of acknowledged changes that a new master of Redis had lost, by outcome, in this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReplayStats {
-    /// It was written again under the same event id.
+    /// Replayed under the same event id.
     pub replayed: u64,
-    /// Others had changed the same record in the meantime: it stays lost.
+    /// Not replayed because others had changed the same record since; they stay lost.
     pub conflicts: u64,
-    /// It could not be repeated for so long that it was given up.
+    /// Given up after too many failed attempts to replay them in time.
     pub too_old: u64,
 }

@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! Options for opening a store, and the deadlines of its operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,99 +10,99 @@ use crate::account_resources::AccountLimits;
 use crate::format::Format;
 use crate::url::StoreUrl;
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Where it is.
+    /// Backend and address.
     pub url: StoreUrl,
-    /// The hash tag of all its keys on Redis, so that several stores can share one.
+    /// Hash tag of all keys of this store on Redis, so that several stores can share one server.
     pub namespace: String,
-    /// Whether unsafe Redis settings are only warned of.
+    /// What to do about Redis settings that can lose acknowledged writes.
     pub unsafe_redis: UnsafeRedis,
-    /// Replicas that must have a write before it counts.
+    /// Replicas that must confirm a write before it is acknowledged.
     pub replicas: Replicas,
-    /// The format in which a new store is made, and to which `gatepost store upgrade` raises an old one.
+    /// Format of a store that is created, and the one to which `gatepost store upgrade` raises an existing store.
     pub write_format: Format,
-    /// Entries that may wait for the fan-out before ordinary writes are refused.
+    /// Maximum number of stream entries that wait for the fan-out. At this limit ordinary writes are refused.
     pub max_fan_out_backlog: u64,
-    /// How much each account may have.
+    /// Maximum resources of each account.
     pub account_limits: AccountLimits,
-    /// The process clock, for the embedded backend.
+    /// Process clock, used by the embedded backend.
     pub clock: Arc<dyn Clock>,
-    /// What is added to the store's clock: nothing outside tests.
+    /// Offset added to the store's clock: zero outside tests.
     pub clock_skew: ClockSkew,
 }
 
-/// How many replicas of a Redis must have a commit, a claim of first use or a heartbeat before it counts,
-/// so that the loss of the master does not undo it.
+/// Replicas of a Redis that must confirm a commit, a first-use claim or a heartbeat before it is acknowledged, so that
+/// a failover does not lose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas {
-    /// How many; 0 to wait for none.
+    /// Number of replicas; 0 does not wait for any.
     pub count: u32,
-    /// How long to wait for them.
+    /// Maximum time to wait for them.
     pub timeout: Duration,
 }
 
 impl Replicas {
-    /// Waits for none.
+    /// No confirmation by replicas.
     pub const NONE: Self = Self { count: 0, timeout: Duration::ZERO };
 }
 
-/// Whether what a store answers may be an old copy of what it was.
+/// Number of copies of the data that can serve reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replication {
-    /// There is one: what it answers is so.
+    /// One copy: reads are never stale.
     Single,
-    /// There are several: one that was cut off still answers reads, and does not know that it is old.
+    /// Several copies: a partitioned one still serves reads and does not know that it is stale.
     Replicated,
 }
 
-/// Whether what was acknowledged stands, as far as this process can know.
+/// State of the recovery after a failover of Redis, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// It does.
+    /// All acknowledged changes are present.
     Complete,
-    /// Another run of a server has become the master of Redis a while ago. What it has lost may not have been
-    /// repeated yet: that something is not there is no answer.
+    /// Another server run has become the master recently. Acknowledged changes that it lacks may not have been replayed
+    /// yet: "not found" is not reliable.
     InProgress,
 }
 
-/// What happens at start when Redis is set up so that it may lose what it acknowledged.
+/// Policy for Redis settings that can lose acknowledged writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnsafeRedis {
-    /// The start is refused with the reason.
+    /// Startup fails with the reason.
     Refused,
-    /// It is warned of.
+    /// Startup logs a warning.
     Allowed,
 }
 
-/// What is added to the store's clock, so that tests can move it.
+/// Offset added to the store's clock, so that tests can move it.
 #[derive(Debug, Clone, Default)]
 pub struct ClockSkew(Arc<AtomicI64>);
 
 impl ClockSkew {
-    /// Moves the store's clock, for this process.
+    /// Moves the store's clock by `ms` milliseconds, for this process only.
     pub fn add(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Milliseconds to add.
+    /// Returns the offset in milliseconds.
     pub fn ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// For how long uses are kept by the hour: 90 days.
+/// Retention of hourly usage: 90 days.
 pub const USAGE_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long a look-up may take.
+/// Deadline of a lookup.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a claim of first use may take.
+/// Deadline of a first-use claim and of rate limit operations.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a heartbeat may take: one that is answered later keeps nobody live.
+/// Deadline of a heartbeat. A later reply does not renew the gateway's lease.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a commit, and any other act, may take.
+/// Deadline of a commit and of every other operation.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a feed may wait for the first entry.
+/// Maximum time that a feed read waits for the first entry.
 pub const MAX_FEED_WAIT: Duration = Duration::from_millis(500);
-/// How long connecting may take.
+/// Deadline for connecting.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

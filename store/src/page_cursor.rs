@@ -1,5 +1,5 @@
-//! Cursors of lists: positions that clients hand back. They are sealed, for a position may name a record that its
-//! client does not see, and nobody else can make one.
+//! Page cursors: list positions that clients send back. They are sealed, because a position may name a record that the
+//! client cannot see, and so that clients cannot forge one.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,16 +9,16 @@ use crate::error::Result;
 use crate::store::Store;
 
 impl Store {
-    /// Seals a position in a list as a text that is safe in a URL. The same position is always the same text.
+    /// Seals a list position as URL-safe text. The same position always gives the same text.
     ///
     /// # Errors
-    /// If the position is too long to seal.
+    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if the position is too long to encrypt.
     pub fn seal_cursor(&self, list: &str, position: &str) -> Result<String> {
         let sealed = self.envelope.seal_deterministic(&cursor_aad(list), position)?;
         Ok(URL_SAFE_NO_PAD.encode(sealed.0))
     }
 
-    /// Opens a cursor of a list; none if it is not one of this list and this store.
+    /// Opens a list cursor; `None` if it does not belong to this list and this store.
     pub fn open_cursor(&self, list: &str, cursor: &str) -> Option<String> {
         let sealed = Sealed(URL_SAFE_NO_PAD.decode(cursor).ok()?);
         let position = self.envelope.unseal(&cursor_aad(list), &sealed).ok()?;
@@ -26,7 +26,7 @@ impl Store {
     }
 }
 
-/// To what a cursor is bound, so that it opens as nothing else.
+/// Associated data that binds a cursor to its list.
 fn cursor_aad(list: &str) -> String {
     format!("cursor/{list}")
 }

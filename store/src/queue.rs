@@ -1,4 +1,4 @@
-//! What the deliverer does: fan out, lease, settle, and look after dead letters.
+//! Store operations of the deliverer: fan-out, leases, settling, dead letters.
 
 use std::time::Duration;
 
@@ -20,76 +20,76 @@ use crate::stream_entry::{self, AuditEntry, ChangeMetadata};
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
 pub struct FanOutStep {
-    /// Where the cursor must be.
+    /// Expected position of the fan-out cursor.
     pub expected_cursor: Version,
-    /// Where it goes.
+    /// New position of the fan-out cursor.
     pub new_cursor: Version,
-    /// How many entries lie in between.
+    /// Number of entries between both.
     pub entry_count: u64,
-    /// The events among them.
+    /// Events between both.
     pub events: Vec<FanOutEvent>,
     /// Entries that could not be decoded: position, bytes, reason.
     pub quarantined: Vec<(Version, Vec<u8>, String)>,
-    /// Pending deliveries that a webhook may have.
+    /// Maximum pending deliveries per webhook; beyond it the oldest becomes a dead letter.
     pub max_pending: u64,
-    /// Dead letters that a webhook may have.
+    /// Maximum dead letters per webhook; beyond it the oldest are dropped.
     pub max_dead_letters: u64,
 }
 
-/// One event and the webhooks that asked for it.
+/// An event and its subscribed webhooks.
 #[derive(Debug, Clone)]
 pub struct FanOutEvent {
-    /// The event's id.
+    /// Event id.
     pub event: EventId,
-    /// Its position.
+    /// Position of the entry.
     pub version: Version,
-    /// What the entry tells.
+    /// Decoded entry.
     pub audit: AuditEntry,
-    /// Who gets it; empty if nobody does.
+    /// Subscribed webhooks; empty if there are none.
     pub webhooks: Vec<WebhookId>,
 }
 
 /// An event as its deliveries need it, independent of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its id: `webhook-id`.
+    /// Event id, sent as `webhook-id`.
     pub id: EventId,
-    /// What happened.
+    /// Kind of change.
     pub action: Action,
-    /// When, on the store's clock.
+    /// Time of the change, on the store's clock.
     pub at: Timestamp,
-    /// Who and where.
+    /// Actor and origin.
     pub metadata: ChangeMetadata,
-    /// The record after the change, or as it was when it was removed.
+    /// The record after the change, or its last state if it was removed.
     pub record: Record,
 }
 
-/// A delivery in a worker's hands.
+/// A delivery leased by a worker.
 #[derive(Debug, Clone)]
 pub struct LeasedDelivery {
-    /// The event's id.
+    /// Event id.
     pub event_id: EventId,
-    /// The event, or why it cannot be read.
+    /// The event, or the reason why it cannot be decoded.
     pub event: std::result::Result<Event, String>,
     sealed: Option<Vec<u8>>,
-    /// How many attempts were made before.
+    /// Number of previous attempts.
     pub attempts_made: u32,
-    /// When the delivery was made.
+    /// Creation time of the delivery.
     pub created_at: Timestamp,
 }
 
-/// A delivery whose schedule has ended.
+/// A delivery that was given up.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The event's id.
+    /// Event id.
     pub event_id: EventId,
-    /// The event, or why it cannot be read.
+    /// The event, or the reason why it cannot be decoded.
     pub event: std::result::Result<Event, String>,
-    /// How many attempts were made.
+    /// Number of attempts.
     pub attempts_made: u32,
-    /// When it was given up.
+    /// Time at which it was given up.
     pub died_at: Timestamp,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
@@ -104,12 +104,21 @@ struct StoredEvent<'a> {
 }
 
 impl Store {
-    /// Where the fan-out stands.
+    /// Returns the position of the fan-out cursor.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn fan_out_cursor(&self) -> Result<Version> {
         self.backend.fan_out_cursor().await
     }
 
-    /// Moves the fan-out cursor and makes the deliveries, or nothing.
+    /// Moves the fan-out cursor and creates the deliveries, or does nothing. A retry of an applied step returns
+    /// [`FanOutOutcome::Conflict`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn fan_out(&self, step: FanOutStep) -> Result<FanOutOutcome> {
         let events = step.events.iter().map(encode_event).collect::<Result<_>>()?;
         let raw = RawFanOut {
@@ -124,12 +133,20 @@ impl Store {
         self.backend.fan_out(raw).await
     }
 
-    /// Which queues have something due: up to `limit` after the first `skip`.
+    /// Returns webhooks with due deliveries: up to `limit`, after the first `skip`.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
         self.backend.due_webhooks(skip, limit).await
     }
 
-    /// Takes due deliveries of one webhook into a worker's hands.
+    /// Leases due deliveries of one webhook. If the reply is lost, they are due again when the lease expires.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<LeasedDelivery>> {
         let raw = self.backend.lease_deliveries(request).await?;
         Ok(raw
@@ -144,12 +161,20 @@ impl Store {
             .collect())
     }
 
-    /// The plaintext that an event carries, opened only while its body is built.
+    /// Opens the secret that an event carries. Call it only while the request body is built.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this event.
     pub fn open_secret(&self, leased: &LeasedDelivery) -> Result<Option<Secret>> {
         leased.sealed.clone().map(|sealed| self.open_event_secret(&leased.event_id, sealed)).transpose()
     }
 
-    /// Prolongs a lease.
+    /// Extends a lease to `lease_duration` from now.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn extend_lease(
         &self,
         webhook: &WebhookId,
@@ -160,23 +185,36 @@ impl Store {
         self.backend.extend_lease(webhook.clone(), event.clone(), token.clone(), lease_duration).await
     }
 
-    /// Ends deliveries or gives them back, each for itself, in one act.
+    /// Finishes, retries or releases deliveries in one operation, each independently. Returns one status per
+    /// settlement, in their order. A retry of an applied settlement returns [`LeaseStatus::Lost`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
         let count = settlements.len();
         let statuses = self.backend.settle(settlements).await?;
         if statuses.len() == count {
             Ok(statuses)
         } else {
-            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements have {} answers", statuses.len())))
+            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements got {} statuses", statuses.len())))
         }
     }
 
-    /// The latest attempts of a webhook, newest first, each one line of JSON.
+    /// Returns the latest attempts of a webhook, newest first, each as one line of JSON.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn attempts(&self, webhook: &WebhookId, limit: u32) -> Result<Vec<Vec<u8>>> {
         self.backend.attempts(webhook.clone(), limit).await
     }
 
-    /// Dead letters of a webhook, oldest first.
+    /// Returns dead letters of a webhook, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn dead_letters(&self, webhook: &WebhookId, limit: u32) -> Result<Vec<DeadLetter>> {
         let raw = self.backend.dead_letters(webhook.clone(), limit).await?;
         Ok(raw
@@ -191,22 +229,39 @@ impl Store {
             .collect())
     }
 
-    /// Puts a dead letter back into its queue with a fresh schedule.
+    /// Moves a dead letter back into its queue with a fresh schedule. Returns [`LeaseStatus::Lost`] if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn resend(&self, webhook: &WebhookId, event: &EventId) -> Result<LeaseStatus> {
         self.backend.resend(webhook.clone(), event.clone()).await
     }
 
-    /// Removes what a removed webhook left, a bounded part per call; answers how much it removed, 0 at the end.
+    /// Removes queue, attempts and dead letters of a removed webhook, at most 1000 deliveries and 1000 dead letters per
+    /// call. Returns how many it removed, 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn drop_queue(&self, webhook: &WebhookId) -> Result<u64> {
         self.backend.drop_queue(webhook.clone()).await
     }
 
-    /// Entries in quarantine: position, bytes, reason.
+    /// Returns entries in quarantine: position, bytes, reason.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
         self.backend.quarantine(limit).await
     }
 
-    /// Numbers about the queues.
+    /// Returns queue metrics.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn queue_stats(&self) -> Result<QueueStats> {
         self.backend.queue_stats().await
     }
@@ -218,7 +273,7 @@ fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
         if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
     };
     let metadata = line(&event.audit.metadata_line)?;
-    let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry without a head"))?;
+    let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry has no metadata"))?;
     let image = line(&event.audit.image_line)?;
     let stored = StoredEvent {
         action: event.audit.action.as_str().to_owned(),
@@ -237,7 +292,8 @@ fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
         stored.image.map(|image| stream_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
     let record =
         new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
-    let action = Action::parse(&stored.action)
-        .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has the action {:?}", stored.action)))?;
+    let action = Action::parse(&stored.action).ok_or_else(|| {
+        StoreErrorKind::Corrupt.with(format!("event {id} has the unknown action {:?}", stored.action))
+    })?;
     Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).timestamp(), metadata, record })
 }

@@ -1,4 +1,4 @@
-//! A change that shuts something off, made anew from its record as it stands.
+//! Rebasing a lost revocation onto the current record.
 
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Stamps, Status};
 
@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::ops::{RawCommit, RawRecord};
 use crate::{records, schema, stream_entry};
 
-/// The lost change over a record that others have changed since: all that they gave it is shut off too. None where
-/// it is off already.
+/// Rebases a lost revocation onto a record that others have changed since, so that their changes are revoked as well.
+/// `None` if the record is already revoked.
 pub(crate) fn rebase_revocation(lost: &RawCommit, current: &RawRecord) -> Result<Option<RawCommit>> {
     let Some(write) = lost.writes.first() else { return Ok(None) };
     let decode = |public: &[u8], private: &[u8]| schema::decode(&write.name.0, public, Some(private));
@@ -42,7 +42,7 @@ pub(crate) fn rebase_revocation(lost: &RawCommit, current: &RawRecord) -> Result
     records::encode_commit(&change, metadata.address, records::SealedParts::default()).map(Some)
 }
 
-/// The record shut off; none if it is, or if it is of a kind that is removed instead.
+/// Returns the record deactivated; `None` if it already is, or if records of its kind are removed instead.
 fn deactivated(record: &Record, change_stamps: &Stamps) -> Option<Record> {
     let touched = |stamps: &Stamps| stamps.updated(change_stamps.updated_at, change_stamps.updated_by.clone());
     let status = Status::Inactive;

@@ -1,6 +1,6 @@
-//! The stored form of a record and of a scope, the same on both backends.
+//! Stored encoding of records and invalidations, the same on both backends.
 //!
-//! A record is six lines: version, event id, owner, usable until (ms), public JSON, private JSON.
+//! A record is six lines: version, event id, parent, expiry time in ms, public JSON, private JSON.
 
 use gatepost_domain::change::Invalidation;
 use gatepost_domain::digest::Digest;
@@ -10,37 +10,37 @@ use gatepost_domain::time::{Timestamp, Version};
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{Image, RawRecord};
 
-/// A version as it stands in text: `ms-sequence`, the form of a Redis stream id.
+/// Formats a version as `ms-sequence`, like a Redis stream id.
 pub(crate) fn format_version(version: Version) -> String {
     let (ms, sequence) = version.parts();
     format!("{ms}-{sequence}")
 }
 
-/// Reads what [`format_version`] writes.
+/// Parses the output of [`format_version`].
 pub(crate) fn parse_version(text: &str) -> Result<Version> {
     let parts = text.split_once('-').and_then(|(ms, sequence)| Some((ms.parse().ok()?, sequence.parse().ok()?)));
-    let (ms, sequence) = parts.ok_or_else(|| corrupt(format!("{text:?} is no version")))?;
+    let (ms, sequence) = parts.ok_or_else(|| corrupt(format!("{text:?} is not a version")))?;
     Ok(Version::from_parts(ms, sequence))
 }
 
-/// The bytes of a record, all but its version, which the store's clock decides.
+/// Encodes a record without its version, which the store's clock decides.
 pub(crate) fn encode_record_body(event: &EventId, image: &Image) -> Vec<u8> {
     let head = format!("{event}\n{}\n{}\n", image.parent, image.usable_until.as_ms());
     [head.as_bytes(), &image.public, b"\n", &image.private].concat()
 }
 
-/// The bytes of a record.
 pub(crate) fn encode_record(version: Version, event: &EventId, image: &Image) -> Vec<u8> {
     [format_version(version).as_bytes(), b"\n", &encode_record_body(event, image)].concat()
 }
 
-/// A record from its bytes.
+/// Decodes a record.
 pub(crate) fn decode_record(bytes: &[u8], first_used_at: Option<Timestamp>) -> Result<RawRecord> {
     let mut lines = bytes.splitn(6, |byte| *byte == b'\n');
-    let mut line = || lines.next().ok_or_else(|| corrupt("a record has too few lines".to_owned()));
+    let mut line = || lines.next().ok_or_else(|| corrupt("a stored record has too few lines".to_owned()));
     let (version, event, parent, usable_until) = (line()?, line()?, line()?, line()?);
     let (public, private) = (line()?.to_vec(), line()?.to_vec());
-    let usable_until = text(usable_until)?.parse().map_err(|_| corrupt("a record has no moment".to_owned()))?;
+    let usable_until =
+        text(usable_until)?.parse().map_err(|_| corrupt("a stored record has a bad expiry time".to_owned()))?;
     Ok(RawRecord {
         version: parse_version(text(version)?)?,
         event: EventId::parse(text(event)?).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
@@ -54,7 +54,7 @@ pub(crate) fn decode_record(bytes: &[u8], first_used_at: Option<Timestamp>) -> R
     })
 }
 
-/// A scope as its kind and its data: digests one after the other, or a project's id.
+/// Encodes an invalidation as kind and data: concatenated digests, or a project id.
 pub(crate) fn encode_invalidation(invalidation: &Invalidation) -> (&'static str, Vec<u8>) {
     match invalidation {
         Invalidation::None => ("none", Vec::new()),
@@ -64,7 +64,7 @@ pub(crate) fn encode_invalidation(invalidation: &Invalidation) -> (&'static str,
     }
 }
 
-/// Reads what [`encode_invalidation`] writes; none if it cannot be read, and then all floors must be lifted.
+/// Decodes the output of [`encode_invalidation`]. `None` if it is unknown; then everything must be invalidated.
 pub(crate) fn decode_invalidation(kind: &str, data: &[u8]) -> Option<Invalidation> {
     match kind {
         "none" => Some(Invalidation::None),

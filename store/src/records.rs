@@ -12,48 +12,57 @@ use crate::change::{self, Change, CommitContext, RecordWrite, TIMESTAMP_DIGITS, 
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{Format, LaterFormat};
 use crate::ops::{
-    CommitOutcome, DisablesChecksum, EntryPayload as RawTold, IndexName, RawCommit, RawRecord, RawStoredResponse,
-    RawWrite, RecordName, SortOrder,
+    CommitOutcome, DisablesChecksum, EntryPayload, IndexName, RawCommit, RawRecord, RawStoredResponse, RawWrite,
+    RecordName, SortOrder,
 };
 use crate::schema;
 use crate::store::Store;
 use crate::stream_entry;
 
-/// The most records that one page of a list has.
+/// Maximum number of records on a page of a list.
 pub const MAX_PAGE: u32 = 1000;
 
-/// One page of a list, with what to ask for to get the next one.
+/// One page of a list, with the position from which to request the next.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The records, in the order that was asked for.
+    /// The records, in the requested order.
     pub items: Vec<Versioned<T>>,
-    /// Where each of them stands in the list, in the same order: any may be asked for as `after`.
+    /// The list position of each record, in the same order. Each is valid as `after`.
     pub positions: Vec<String>,
-    /// The position of the last one; absent if this page ends the list.
+    /// Position of the last record; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// One page of a list in which each record was read by itself.
+/// One page of a list in which each record is decoded separately.
 #[derive(Debug)]
 pub struct LenientPage<T> {
-    /// The records by name, in order of creation; one that cannot be decoded is a failure of its own.
+    /// The records by name, in order of creation; a record that cannot be decoded is an error of its own.
     pub items: Vec<(String, Result<Versioned<T>>)>,
-    /// The position of the last one; absent if this page ends the list.
+    /// Position of the last record; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl Store {
-    /// Writes a change: its records and its stream entry, or nothing.
+    /// Commits a change: writes its records and its stream entry, or nothing. A retry with the same event id is safe:
+    /// it returns [`CommitOutcome::AlreadyCommitted`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn commit(&self, change: &Change) -> Result<CommitOutcome> {
         self.commit_with_context(change, &CommitContext::default()).await
     }
 
-    /// The same for a change that a request of a client asks for.
+    /// Like [`Store::commit`], for a change that a client requested.
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn commit_with_context(&self, change: &Change, context: &CommitContext) -> Result<CommitOutcome> {
         let responses = change.stored_response.iter().chain(&context.stored_response);
         let sealed = SealedParts {
             secret: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
-            stored_responses: responses.map(|receipt| self.seal_response(receipt)).collect::<Result<_>>()?,
+            stored_responses: responses.map(|response| self.seal_response(response)).collect::<Result<_>>()?,
         };
         let mut format = Some(self.format());
         loop {
@@ -65,7 +74,7 @@ impl Store {
                 raw.disables_checksum = DisablesChecksum::Yes;
             }
             match self.backend.commit(raw).await? {
-                // What is configured, and not what is left for changes beyond it.
+                // Report the configured limit, not the higher one that applies to updates.
                 Ok(CommitOutcome::AccountLimitExceeded(resource, limit)) => {
                     return Ok(CommitOutcome::AccountLimitExceeded(
                         resource,
@@ -75,7 +84,7 @@ impl Store {
                 Ok(outcome) => return Ok(outcome),
                 Err(LaterFormat(number)) => {
                     self.observe_format(number);
-                    // A store of a format later than ours, which we may write all the same, gets our latest.
+                    // If the store's format is later than ours and we may still write it, use our latest.
                     format = Format::new(number);
                 }
             }
@@ -83,36 +92,64 @@ impl Store {
     }
 
     /// Reads an account.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn account(&self, id: &AccountId) -> Result<Option<Versioned<Account>>> {
         self.record(id.as_str(), as_account).await
     }
 
     /// Reads a project.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn project(&self, id: &ProjectId) -> Result<Option<Versioned<Project>>> {
         self.record(id.as_str(), as_project).await
     }
 
     /// Reads an API key by its id.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn api_key(&self, id: &KeyId) -> Result<Option<Versioned<ApiKey>>> {
         self.record(id.as_str(), as_api_key).await
     }
 
-    /// Reads an API key by one of its values.
+    /// Reads an API key by one of its values. Deadline 1 s.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn api_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<ApiKey>>> {
         self.record_by_digest(digest, as_api_key).await
     }
 
     /// Reads an access key by its id.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn access_key(&self, id: &AccessKeyId) -> Result<Option<Versioned<AccessKey>>> {
         self.record(id.as_str(), as_access_key).await
     }
 
-    /// Reads an access key by its value.
+    /// Reads an access key by its value. Deadline 1 s.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn access_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<AccessKey>>> {
         self.record_by_digest(digest, as_access_key).await
     }
 
-    /// Reads an access key by its value, and whether its account counts, in one round trip.
+    /// Reads an access key by its value together with the status of its account, in one round trip. Deadline 1 s.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn access_key_with_account_status(&self, digest: &Digest) -> Result<Option<(AccessKey, Status)>> {
         let Some((name, raw, parent)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
         let (record, _) = schema::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
@@ -123,41 +160,75 @@ impl Store {
     }
 
     /// Reads a webhook.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn webhook(&self, id: &WebhookId) -> Result<Option<Versioned<Webhook>>> {
         self.record(id.as_str(), as_webhook).await
     }
 
-    /// Lists accounts. `after` is a page's `next`, or empty; `limit` at most [`MAX_PAGE`].
+    /// Lists accounts by creation time. `after` is a position of an earlier page, or empty; `limit` is clamped to 1 to
+    /// [`MAX_PAGE`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn accounts(&self, after: &str, limit: u32) -> Result<Page<Account>> {
         self.list(change::accounts_index(), SortOrder::OldestFirst, after, limit, as_account).await
     }
 
-    /// Lists the projects of an account.
+    /// Lists the projects of an account, like [`Store::accounts`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn projects(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Project>> {
         self.list(change::projects_index(account), SortOrder::OldestFirst, after, limit, as_project).await
     }
 
-    /// Lists the API keys of a project.
+    /// Lists the API keys of a project, like [`Store::accounts`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
         self.list(change::api_keys_index(project), SortOrder::OldestFirst, after, limit, as_api_key).await
     }
 
-    /// Lists the API keys of a project, the newest first.
+    /// Lists the API keys of a project, like [`Store::accounts`] but newest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn newest_api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
         self.list(change::api_keys_index(project), SortOrder::NewestFirst, after, limit, as_api_key).await
     }
 
-    /// Lists the access keys of an account.
+    /// Lists the access keys of an account, like [`Store::accounts`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn access_keys(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<AccessKey>> {
         self.list(change::access_keys_index(account), SortOrder::OldestFirst, after, limit, as_access_key).await
     }
 
-    /// Lists the webhooks of an account.
+    /// Lists the webhooks of an account, like [`Store::accounts`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn webhooks(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Webhook>> {
         self.list(change::webhooks_index(account), SortOrder::OldestFirst, after, limit, as_webhook).await
     }
 
-    /// Lists the webhooks of an account like [`Store::webhooks`]; one that cannot be read does not hide the others.
+    /// Lists the webhooks of an account, like [`Store::webhooks`], but a webhook that cannot be decoded does not fail
+    /// the page.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn webhooks_lenient(&self, account: &AccountId, after: &str, limit: u32) -> Result<LenientPage<Webhook>> {
         let (raw, next) = self.read_list(change::webhooks_index(account), SortOrder::OldestFirst, after, limit).await?;
         let item = |(member, raw): (String, RawRecord)| {
@@ -205,7 +276,7 @@ impl Store {
         Ok(page)
     }
 
-    /// Reads members of an index with their records, and where the next ones begin.
+    /// Reads members of an index with their records, and the position of the next page.
     async fn read_list(
         &self,
         index: IndexName,
@@ -220,19 +291,19 @@ impl Store {
     }
 }
 
-/// The name of the record that a member of an index stands for.
+/// Returns the record name in an index member.
 fn name_of_member(member: &str) -> &str {
     &member[TIMESTAMP_DIGITS as usize..]
 }
 
-/// What of a change only the envelope can write.
+/// The parts of a commit that must be encrypted.
 #[derive(Clone, Default)]
 pub(crate) struct SealedParts {
     secret: Option<Vec<u8>>,
     stored_responses: Vec<RawStoredResponse>,
 }
 
-/// A change as the backends apply it.
+/// Encodes a change as the backends apply it.
 pub(crate) fn encode_commit(change: &Change, address: Option<IpAddr>, sealed: SealedParts) -> Result<RawCommit> {
     let mut raw = RawCommit {
         event: change.event.clone(),
@@ -256,14 +327,14 @@ pub(crate) fn encode_commit(change: &Change, address: Option<IpAddr>, sealed: Se
     Ok(raw)
 }
 
-fn entry_payload(change: &Change, address: Option<IpAddr>) -> Result<RawTold> {
+fn entry_payload(change: &Change, address: Option<IpAddr>) -> Result<EntryPayload> {
     let first = change.writes.first();
     let new = first.and_then(|write| write.new.as_ref());
     let image = match new {
         Some(record) => schema::encode_for_stream(record)?,
         None => Vec::new(),
     };
-    Ok(RawTold {
+    Ok(EntryPayload {
         action: change.action,
         invalidation: change.invalidation(),
         propagation: change.propagation(),
@@ -298,8 +369,8 @@ fn add_write(raw: &mut RawCommit, write: &RecordWrite) -> Result<()> {
 
 fn decode_as<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> Result<Versioned<T>> {
     let (record, unknown) = schema::decode(name, &raw.image.public, Some(&raw.image.private))?;
-    let record =
-        view(record).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{name} is a record of another kind")))?;
+    let record = view(record)
+        .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{name} is not a record of the expected kind")))?;
     Ok(Versioned { record, version: raw.version, event: raw.event, first_used_at: raw.first_used_at, unknown })
 }
 
@@ -314,4 +385,7 @@ macro_rules! views {
     )*};
 }
 
-views!(as_account -> Account, as_project -> Project, as_api_key -> ApiKey, as_access_key -> AccessKey, as_webhook -> Webhook);
+views!(
+    as_account -> Account, as_project -> Project, as_api_key -> ApiKey, as_access_key -> AccessKey,
+    as_webhook -> Webhook
+);

@@ -1,4 +1,4 @@
-//! The Redis backend. Every act is one script on one shard; all keys share the namespace's hash tag.
+//! The Redis backend. Every operation is one script on one shard; all keys share the namespace's hash tag.
 
 mod account_counts;
 mod acl_errors;
@@ -51,9 +51,9 @@ struct Inner {
     warnings: Vec<String>,
     replication: Replication,
     unreplicated_log: UnreplicatedLog,
-    /// The number of the run of the master with which all has come to rest.
+    /// Number of the master run for which recovery is complete.
     recovered_run: AtomicU64,
-    /// Known once the store was opened; every act compares it.
+    /// Set once the store is opened; every operation compares it.
     id: OnceLock<StoreId>,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Connects and checks version and settings. Fails within the connect deadline.
+    /// Connects and checks server version and settings. Deadlines: 3 s to connect, 5 s for the check.
     pub(crate) async fn connect(url: &RedisUrl, options: &StoreOptions) -> Result<Self> {
         let connections = Connections::open(url, &options.namespace, options.replicas).await?;
         let warnings = settings::check(&connections, url, options.unsafe_redis).await?;
@@ -101,37 +101,38 @@ impl Redis {
 
     pub(crate) async fn open(&self) -> Result<Option<StoreHeader>> {
         let mut command = ::redis::cmd("HMGET");
-        command.arg(self.meta_key()).arg(HEAD_FIELDS.as_slice());
-        let head = parse_head(self.inner.connections.run_command(&command, COMMIT_TIMEOUT).await?)?;
-        if let Some(head) = &head {
-            self.check_store_id(head)?;
+        command.arg(self.meta_key()).arg(HEADER_FIELDS.as_slice());
+        let header = parse_header(self.inner.connections.run_command(&command, COMMIT_TIMEOUT).await?)?;
+        if let Some(header) = &header {
+            self.check_store_id(header)?;
         }
-        Ok(head)
+        Ok(header)
     }
 
-    pub(crate) async fn create(&self, head: StoreHeader) -> Result<StoreHeader> {
+    pub(crate) async fn create(&self, header: StoreHeader) -> Result<StoreHeader> {
         let until = Instant::now() + COMMIT_TIMEOUT;
         let mut invocation = scripts::CREATE.prepare_invoke();
-        invocation.key(self.meta_key()).arg(HEAD_FIELDS.as_slice());
-        for (name, value) in encode_head(&head) {
+        invocation.key(self.meta_key()).arg(HEADER_FIELDS.as_slice());
+        for (name, value) in encode_header(&header) {
             invocation.arg(name).arg(value);
         }
-        if head.format > Format::FIRST.number() {
-            // Nothing is left to count.
+        if header.format > Format::FIRST.number() {
+            // A new store has nothing left to count.
             invocation.arg("counted").arg(1);
         }
         let (reply, run) = self.inner.connections.run_script(&invocation, COMMIT_TIMEOUT).await?;
         self.inner.connections.confirm(&run, until).await?;
-        let head = parse_head(reply)?;
-        let head = head.ok_or_else(|| StoreErrorKind::Corrupt.with("the store that was just made is not there"))?;
-        self.check_store_id(&head)?;
-        Ok(head)
+        let header = parse_header(reply)?;
+        let header =
+            header.ok_or_else(|| StoreErrorKind::Corrupt.with("the store is missing right after its creation"))?;
+        self.check_store_id(&header)?;
+        Ok(header)
     }
 
-    pub(crate) async fn raise_format(&self, head: StoreHeader) -> Result<()> {
+    pub(crate) async fn raise_format(&self, header: StoreHeader) -> Result<()> {
         let until = Instant::now() + COMMIT_TIMEOUT;
-        let mut arguments = Arguments::default().number(head.format);
-        for (name, value) in encode_head(&head) {
+        let mut arguments = Arguments::default().number(header.format);
+        for (name, value) in encode_header(&header) {
             arguments = arguments.text(name).bytes(value);
         }
         let reply = self.run_script(&scripts::RAISE_FORMAT, COMMIT_TIMEOUT, arguments).await?;
@@ -151,19 +152,19 @@ impl Redis {
     }
 
     pub(crate) async fn backup(&self, _: PathBuf) -> Result<u64> {
-        Err(StoreErrorKind::Refused.with("a store on Redis is backed up with Redis: copy its RDB or append-only files"))
+        Err(StoreErrorKind::Refused.with("back up Redis itself: copy its RDB or append-only files"))
     }
 
     pub(crate) async fn replay_stats(&self) -> Result<ReplayStats> {
         Ok(self.inner.unreplicated_log.replay_stats())
     }
 
-    fn check_store_id(&self, head: &StoreHeader) -> Result<()> {
-        let known = self.inner.id.get_or_init(|| head.id.clone());
-        if *known == head.id { Ok(()) } else { Err(reply::wrong_store()) }
+    fn check_store_id(&self, header: &StoreHeader) -> Result<()> {
+        let known = self.inner.id.get_or_init(|| header.id.clone());
+        if *known == header.id { Ok(()) } else { Err(reply::wrong_store()) }
     }
 
-    /// Runs a script with the store's id and skew before its own arguments.
+    /// Runs a script with the store id and the clock offset prepended to its arguments.
     async fn run_script(&self, script: &Script, deadline: Duration, arguments: Arguments) -> Result<Reply> {
         let id = self.inner.id.get().map_or("", StoreId::as_str);
         let mut invocation = script.prepare_invoke();
@@ -179,7 +180,7 @@ impl Redis {
     }
 }
 
-/// A script's arguments, in order.
+/// Arguments of a script, in order.
 #[derive(Default)]
 struct Arguments(Vec<Vec<u8>>);
 
@@ -202,27 +203,28 @@ impl Arguments {
     }
 }
 
-/// The fields of a head, in the order in which [`parse_head`] reads them.
-const HEAD_FIELDS: [&str; 7] =
+/// Fields of the store header, in the order in which [`parse_header`] reads them.
+const HEADER_FIELDS: [&str; 7] =
     ["store_id", "sealed_envelope", "id", "envelope", "loose-checksum", "format", "min_reader"];
 
-/// The fields that make a head; the first format has no number.
-fn encode_head(head: &StoreHeader) -> Vec<(&'static str, Vec<u8>)> {
-    let mut fields = store_header::text_fields(head);
-    if head.format > Format::FIRST.number() {
-        fields.push(("format", head.format.to_string().into_bytes()));
-        fields.push(("min_reader", head.min_reader.to_string().into_bytes()));
+/// Encodes a header as fields; the first format has no number.
+fn encode_header(header: &StoreHeader) -> Vec<(&'static str, Vec<u8>)> {
+    let mut fields = store_header::text_fields(header);
+    if header.format > Format::FIRST.number() {
+        fields.push(("format", header.format.to_string().into_bytes()));
+        fields.push(("min_reader", header.min_reader.to_string().into_bytes()));
     }
     fields
 }
 
-fn parse_head(value: ::redis::Value) -> Result<Option<StoreHeader>> {
+fn parse_header(value: ::redis::Value) -> Result<Option<StoreHeader>> {
     type Texts = (Option<String>, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
     type Numbers = (Option<u64>, Option<u32>, Option<u32>);
     let corrupt = |error| StoreErrorKind::Corrupt.with(error);
     let values: Vec<::redis::Value> = ::redis::from_redis_value(value).map_err(corrupt)?;
-    let (texts, numbers) =
-        values.split_at_checked(4).ok_or_else(|| StoreErrorKind::Corrupt.with("a head too short"))?;
+    let (texts, numbers) = values
+        .split_at_checked(4)
+        .ok_or_else(|| StoreErrorKind::Corrupt.with("the store header has too few fields"))?;
     let list = |values: &[::redis::Value]| ::redis::Value::Array(values.to_vec());
     let (store_id, sealed_envelope, id, envelope): Texts = ::redis::from_redis_value(list(texts)).map_err(corrupt)?;
     let (has_loose_checksum, format, min_reader): Numbers =

@@ -1,7 +1,7 @@
-//! Stored shapes of records: what stands in the store, apart from what rules work on.
+//! Stored schemas of records, separate from the domain types.
 //!
-//! A record is two lines of JSON, a public one that the stream repeats and a private one with digests
-//! and sealed secrets. Fields that this version does not know are kept and written back.
+//! A record is two lines of JSON: a public one that the stream repeats, and a private one with digests and sealed
+//! secrets. Fields that this version does not know are retained and written back.
 
 mod access_key;
 mod account;
@@ -28,7 +28,7 @@ pub struct UnknownFields {
 }
 
 impl UnknownFields {
-    /// The same with one more public field, as a newer version of the program would write it.
+    /// Returns a copy with one more public field, as a newer version of the program would write it.
     #[must_use]
     pub fn with_public(&self, name: &str, value: impl Into<Value>) -> Self {
         let mut unknown = self.clone();
@@ -37,7 +37,7 @@ impl UnknownFields {
     }
 }
 
-/// The name under which a record is stored.
+/// Returns the name under which a record is stored.
 pub(crate) fn record_name(record: &Record) -> RecordName {
     RecordName(match record {
         Record::Account(account) => account.id.to_string(),
@@ -48,7 +48,7 @@ pub(crate) fn record_name(record: &Record) -> RecordName {
     })
 }
 
-/// The bytes of a record, with the unknown fields of the image that it replaces.
+/// Encodes a record, with the unknown fields of the image that it replaces.
 pub(crate) fn encode(record: &Record, unknown: &UnknownFields) -> Result<Image> {
     match record {
         Record::Account(account) => {
@@ -74,7 +74,7 @@ pub(crate) fn encode(record: &Record, unknown: &UnknownFields) -> Result<Image> 
     }
 }
 
-/// The public line of a record as the stream repeats it. It holds no secret, in whatever format the record is stored.
+/// Encodes the public line of a record for the stream. It contains no secrets, whatever the store's format.
 pub(crate) fn encode_for_stream(record: &Record) -> Result<Vec<u8>> {
     let masked = match record {
         Record::Webhook(webhook) => Record::Webhook(webhook::mask_user_secrets(webhook)),
@@ -83,8 +83,7 @@ pub(crate) fn encode_for_stream(record: &Record) -> Result<Vec<u8>> {
     encode(&masked, &UnknownFields::default()).map(|image| image.public)
 }
 
-/// A record from its bytes. Without the private line, as in the stream, digests and sealed secrets
-/// are empty.
+/// Decodes a record. Without the private line, as in the stream, digests and sealed secrets are empty.
 pub(crate) fn decode(name: &str, public: &[u8], private: Option<&[u8]>) -> Result<(Record, UnknownFields)> {
     let has_prefix = |prefix: &str| name.starts_with(prefix);
     let private = private.unwrap_or(b"{}");
@@ -99,7 +98,7 @@ pub(crate) fn decode(name: &str, public: &[u8], private: Option<&[u8]>) -> Resul
     } else if has_prefix(WebhookId::PREFIX) {
         decode_lines(public, private, webhook::decode)
     } else {
-        Err(StoreErrorKind::Corrupt.with(format!("{name} is the name of no known kind of record")))
+        Err(StoreErrorKind::Corrupt.with(format!("{name} is not the name of a known kind of record")))
     }
 }
 
@@ -132,7 +131,7 @@ fn encode_line(known: impl Serialize, unknown: &Map<String, Value>) -> Result<Ve
     serde_json::to_vec(&value).map_err(corrupt)
 }
 
-/// A shape with the fields that it does not know.
+/// A schema with the fields that it does not know.
 #[derive(serde::Deserialize)]
 struct WithUnknown<T> {
     #[serde(flatten)]

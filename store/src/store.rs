@@ -1,4 +1,4 @@
-//! The store's front: opening, creating, sealing.
+//! The `Store` type: opening and creating a store, sealing secrets, rate limit allowances, trimming.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,12 +26,21 @@ use crate::redis::Redis;
 use crate::store_header::StoreHeader;
 use crate::url::StoreUrl;
 
-/// The operating system's randomness: every id, key and nonce comes from it.
+/// Returns the operating system's random number generator, the source of all ids, keys and nonces.
 pub fn os_rng() -> impl CryptoRng {
     UnwrapErr(SysRng)
 }
 
 /// An open store. Clones share connections.
+///
+/// # Errors
+///
+/// Every operation can fail with [`StoreErrorKind::Unavailable`] (unreachable, or no reply within the deadline: 5 s
+/// unless the method states another one), [`StoreErrorKind::WrongStore`] (another store, or none, at the address),
+/// [`StoreErrorKind::Corrupt`] (a value cannot be decoded) and [`StoreErrorKind::Refused`] (the store's format is too
+/// new, or Redis denies a command). Writes can also fail with [`StoreErrorKind::Full`], and confirmed writes, which
+/// wait for replicas, with [`StoreErrorKind::Unconfirmed`]. A write that fails with `Unavailable` or `Unconfirmed` may
+/// have been applied; each method says if retrying it is not safe. The embedded backend has no deadline for reads.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) backend: Backend,
@@ -39,24 +48,33 @@ pub struct Store {
     id: StoreId,
     checksum: ChecksumPolicy,
     pub(crate) account_limits: AccountLimits,
-    /// The number of the format of the store, as last heard of.
+    /// The store's format number, as last read.
     format: Arc<AtomicU32>,
 }
 
 impl Store {
-    /// Opens a store that exists. A place without one is [`StoreErrorKind::WrongStore`], and a master
-    /// key that does not open it is [`StoreErrorKind::Refused`].
+    /// Opens an existing store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::WrongStore`] if there is no store at the address; [`StoreErrorKind::Refused`] if the master
+    /// key does not open it, its format cannot be read or written as configured, or Redis is unsafely configured;
+    /// [`StoreErrorKind::Unavailable`] if the server does not reply, after at most 3 s for connecting.
     pub async fn open(options: &StoreOptions, master_key: &MasterKey) -> Result<Self> {
         let backend = open_backend(options).await?;
         let header = backend.open().await?.ok_or_else(|| {
             StoreErrorKind::WrongStore
-                .with(format!("there is no store at {}: make one with: gatepost access-key create", options.url))
+                .with(format!("there is no store at {}: create one with: gatepost access-key create", options.url))
         })?;
         Self::unlock(backend, header, options, master_key)
     }
 
-    /// Opens the store, and creates it where there is none. Gateways and restarted control planes do
-    /// not call this: an emptied Redis must not become a new store by itself.
+    /// Opens the store, and creates it if there is none. Gateways and restarted control planes must not call this:
+    /// an emptied Redis must not silently become a new store.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::open`] except `WrongStore`; those of a confirmed write if the store is created.
     pub async fn open_or_create(options: &StoreOptions, master_key: &MasterKey) -> Result<Self> {
         let backend = open_backend(options).await?;
         let header = match backend.open().await? {
@@ -87,12 +105,16 @@ impl Store {
         })
     }
 
-    /// The format in which this process writes.
+    /// Returns the format in which this process writes.
     pub fn format(&self) -> Format {
         Format::writable(self.format.load(Ordering::Relaxed))
     }
 
-    /// Asks the store for its format: another process may have raised it.
+    /// Reads the store's format, which another process may have raised.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn read_format(&self) -> Result<Format> {
         if let Some(header) = self.backend.open().await? {
             self.observe_format(header.format);
@@ -100,23 +122,23 @@ impl Store {
         Ok(self.format())
     }
 
-    /// Takes note of the number of a later format.
+    /// Records the number of a later format.
     pub(crate) fn observe_format(&self, number: u32) {
         self.format.fetch_max(number, Ordering::Relaxed);
     }
 
-    /// Which store this is.
+    /// Returns the store's id.
     pub fn id(&self) -> &StoreId {
         &self.id
     }
 
-    /// Whether values of our shape had to have a right checksum when the store was opened; each
-    /// heartbeat tells it anew.
+    /// Returns whether a value in Gatepost's key format needed a correct checksum when the store was opened. Heartbeats
+    /// report the current policy.
     pub fn checksum_at_open(&self) -> ChecksumPolicy {
         self.checksum
     }
 
-    /// Whether what this store answers may be old; who is not live must not rely on it then.
+    /// Returns whether reads can be stale. A gateway that is not live must not rely on them in that case.
     pub fn replication(&self) -> Replication {
         match &self.backend {
             Backend::Embedded(_) => Replication::Single,
@@ -124,7 +146,7 @@ impl Store {
         }
     }
 
-    /// Whether an absence that this store has just answered can be relied on.
+    /// Returns whether a "not found" that this store has just returned is reliable.
     pub fn recovery(&self) -> Recovery {
         match &self.backend {
             Backend::Embedded(_) => Recovery::Complete,
@@ -132,53 +154,87 @@ impl Store {
         }
     }
 
-    /// Settings that are allowed but unwise, as sentences for the operator.
+    /// Returns warnings for the operator about settings that are allowed but unwise, one sentence each.
+    ///
+    /// # Errors
+    ///
+    /// None at present: the settings are read when the store is opened.
     pub async fn warnings(&self) -> Result<Vec<String>> {
         self.backend.warnings().await
     }
 
-    /// Copies an embedded store as it stands at one moment into a new file, and answers its bytes. The master key
-    /// is not in it. A file that is there is left alone and is [`StoreErrorKind::Refused`].
+    /// Copies a consistent snapshot of an embedded store into a new file and returns the file's size in bytes. The
+    /// master key is not part of it. No deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Refused`] if the file exists or cannot be created, and for a store on Redis; otherwise those
+    /// of a read, see [`Store`].
     pub async fn backup(&self, file: &Path) -> Result<u64> {
         self.backend.backup(file.to_path_buf()).await
     }
 
-    /// Why ordinary writes are refused now for want of memory or disk, as a sentence; none if they are not.
+    /// Returns why ordinary writes are refused at the moment, as a sentence about memory or disk; `None` if they are
+    /// accepted.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn full_reason(&self) -> Result<Option<String>> {
         self.backend.full_reason().await
     }
 
-    /// How often this process found that a new master of Redis had lost what was acknowledged.
+    /// Returns how many acknowledged changes this process replayed, or failed to replay, after failovers of Redis.
+    ///
+    /// # Errors
+    ///
+    /// None at present: the counters are kept in memory.
     pub async fn replay_stats(&self) -> Result<ReplayStats> {
         self.backend.replay_stats().await
     }
 
-    /// The digest under which a key's value is found.
+    /// Returns the digest under which a key value is stored.
     pub fn digest(&self, plain: &str) -> Digest {
         self.envelope.pepper().digest(plain)
     }
 
-    /// The pepper, for those who digest on the request path.
+    /// Returns the pepper, for callers that compute digests on the request path.
     pub fn pepper(&self) -> &Pepper {
         self.envelope.pepper()
     }
 
     /// Seals a webhook's signing secret.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if the secret is too long to encrypt.
     pub fn seal_webhook_secret(&self, webhook: &WebhookId, secret: &[u8]) -> Result<Sealed> {
         self.envelope.seal(webhook.as_str(), secret, &mut os_rng())
     }
 
     /// Opens a webhook's signing secret.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this webhook.
     pub fn open_webhook_secret(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
         self.envelope.unseal(webhook.as_str(), sealed)
     }
 
-    /// Seals what a webhook sends as `theauthapi-signature`. It does not open as a signing secret.
+    /// Seals a webhook's `theauthapi-signature` token. It cannot be opened as a signing secret.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if the token is too long to encrypt.
     pub fn seal_static_token(&self, webhook: &WebhookId, token: &Secret) -> Result<Sealed> {
         self.envelope.seal(&static_token_aad(webhook), token.expose().as_bytes(), &mut os_rng())
     }
 
-    /// Opens what a webhook sends as `theauthapi-signature`.
+    /// Opens a webhook's `theauthapi-signature` token.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this webhook.
     pub fn open_static_token(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Secret> {
         secret_from_utf8(&self.envelope.unseal(&static_token_aad(webhook), sealed)?)
     }
@@ -192,23 +248,37 @@ impl Store {
         secret_from_utf8(&self.envelope.unseal(event.as_str(), &Sealed(sealed))?)
     }
 
-    /// Leases up to `want` requests of a limit to one gateway. Deadline 500 ms.
-    pub async fn lease_allowance(&self, meter: &str, limit: Limit, requested: u64) -> Result<LeaseGrant> {
-        self.backend.lease_allowance(meter.to_owned(), limit, requested).await
+    /// Leases up to `requested` requests of a limit to one gateway. Deadline on Redis: 500 ms. If the reply is lost,
+    /// the leased requests are unusable until the window ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`]; on Redis never `WrongStore`, because rate limits do not compare the store id.
+    pub async fn lease_allowance(&self, name: &str, limit: Limit, requested: u64) -> Result<LeaseGrant> {
+        self.backend.lease_allowance(name.to_owned(), limit, requested).await
     }
 
-    /// Gives back what was leased and not used. Do not repeat it when its answer is lost.
-    pub async fn return_allowance(&self, meter: &str, unused: UnusedLease) -> Result<()> {
-        self.backend.return_allowance(meter.to_owned(), unused).await
+    /// Returns unused requests of a lease. Does nothing if the window has ended. Deadline on Redis: 500 ms.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::lease_allowance`]. Do not retry: the same requests would be returned twice.
+    pub async fn return_allowance(&self, name: &str, unused: UnusedLease) -> Result<()> {
+        self.backend.return_allowance(name.to_owned(), unused).await
     }
 
-    /// Removes what is too old, never past the fan-out cursor.
+    /// Removes expired data, never stream entries past the fan-out cursor. Each call removes at most `rule.batch` of
+    /// each kind.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`].
     pub async fn trim(&self, rule: RetentionPolicy) -> Result<TrimStats> {
         self.backend.trim(rule).await
     }
 }
 
-/// To whom a static token is bound.
+/// Associated data that binds a static token to its webhook.
 fn static_token_aad(webhook: &WebhookId) -> String {
     format!("{webhook}/static-token")
 }

@@ -1,31 +1,32 @@
-//! What a store says of itself, and how that is written in its format.
+//! The store header: identity, envelope and format, and how it is written in each format.
 
 use gatepost_domain::id::StoreId;
 
 use crate::format::Format;
 
-/// What a store knows of itself.
+/// The store's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoreHeader {
-    /// Which store it is.
+    /// The store's id.
     pub(crate) id: StoreId,
     /// The sealed pepper and data key.
     pub(crate) envelope: Vec<u8>,
-    /// The number of the format in which it is written.
+    /// Number of the format in which the store is written.
     pub(crate) format: u32,
-    /// The least format that a program must be able to read.
+    /// Lowest format number that a program must be able to read to use the store.
     pub(crate) min_reader: u32,
-    /// Whether values of our shape must have a right checksum.
+    /// Whether values in Gatepost's key format need a correct checksum.
     pub(crate) checksum: gatepost_domain::key::ChecksumPolicy,
 }
 
-/// What v0.1.0, which knows no formats, finds in the place of a store's id and envelope from format 2 on. It refuses to
-/// start with the sentence, and each operation of a process that still runs fails as on another store.
+/// Decoy for v0.1.0, which does not know formats: from format 2 on it finds this instead of the store's id, and
+/// [`DECOY_ENVELOPE`] instead of the envelope. It refuses to start and prints the sentence in the envelope; in a
+/// process that still runs, each operation fails as on another store.
 const DECOY_ID: &str = "st_00thisStoreNeedsGatepost02OrLater";
-/// See [`DECOY_ID`]; JSON, as an envelope is.
+/// See [`DECOY_ID`]; JSON, like an envelope.
 const DECOY_ENVELOPE: &str = "\"this store is in a later format: it needs gatepost 0.2 or later\"";
 
-/// The parts of a head that are texts, by the names of their fields.
+/// Returns the text fields of a header by field name.
 pub(crate) fn text_fields(header: &StoreHeader) -> Vec<(&'static str, Vec<u8>)> {
     let (id, envelope) = (header.id.as_str().as_bytes().to_vec(), header.envelope.clone());
     if header.format == Format::FIRST.number() {

@@ -1,4 +1,4 @@
-//! Receipts: answers that are kept for a while, sealed, so that a repeated request gets the same one again.
+//! Stored responses: sealed HTTP responses that a retried request with the same idempotency key receives again.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use crate::error::{Result, StoreErrorKind};
 use crate::ops::{ExpectedResponse, RawResponseSwap, RawStoredResponse, SwapOutcome};
 use crate::store::{Store, os_rng};
 
-/// An answer to be kept with a change.
+/// A response to store, alone or together with a change.
 #[derive(Debug, Clone)]
 pub struct StoredResponse {
-    /// What a repeated request will ask for. It stands in clear.
+    /// Name under which a retry finds it, stored in plaintext.
     pub name: String,
-    /// The answer.
+    /// The response.
     pub response: Secret,
-    /// For how long it is kept.
+    /// Retention time.
     pub ttl: Duration,
 }
 
-/// Whether a receipt's name was free.
+/// Result of claiming a response name.
 #[derive(Debug)]
 pub enum ResponseClaim {
-    /// It was: the answer can be put there.
+    /// The name was free: the caller can store a response under it.
     Claimed(ResponseClaimToken),
-    /// This stands there.
+    /// The name is taken by this response.
     Taken(Secret),
 }
 
-/// What was claimed.
+/// Proof of a claim, needed to release it.
 #[derive(Debug, Clone)]
 pub struct ResponseClaimToken {
     name: String,
@@ -37,13 +37,22 @@ pub struct ResponseClaimToken {
 }
 
 impl Store {
-    /// The answer that was kept under a name; none if there is none or its time has passed.
+    /// Returns the response stored under a name; `None` if there is none or it has expired.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn stored_response(&self, name: &str) -> Result<Option<Secret>> {
         let Some(sealed) = self.backend.stored_response(name.to_owned()).await? else { return Ok(None) };
         self.open_response(name, Some(sealed)).map(Some)
     }
 
-    /// Claims a name for who will put an answer there, unless it is taken.
+    /// Claims a name with a placeholder response, unless the name is taken. If the reply is lost, the claim stays until
+    /// its TTL ends, and a retry returns [`ResponseClaim::Taken`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn claim_response(&self, response: &StoredResponse) -> Result<ResponseClaim> {
         let raw = self.seal_response(response)?;
         let token = ResponseClaimToken { name: response.name.clone(), sealed: raw.sealed.clone() };
@@ -54,14 +63,22 @@ impl Store {
         }
     }
 
-    /// Keeps an answer, in the place of whatever stands under its name.
+    /// Stores a response and replaces any that has the same name.
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn put_response(&self, response: &StoredResponse) -> Result<()> {
         let raw = self.seal_response(response)?;
         let swap = RawResponseSwap { name: response.name.clone(), expected: ExpectedResponse::Any, new: Some(raw) };
         self.backend.swap_response(swap).await.map(drop)
     }
 
-    /// Gives a claimed name back, unless an answer was put there.
+    /// Releases a claimed name, unless a response was stored under it.
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`Store`].
     pub async fn release_response_claim(&self, claim: &ResponseClaimToken) -> Result<()> {
         let expect = ExpectedResponse::Exactly(claim.sealed.clone());
         let swap = RawResponseSwap { name: claim.name.clone(), expected: expect, new: None };
@@ -84,7 +101,7 @@ impl Store {
     }
 }
 
-/// What a receipt is bound to, so that it opens under no other name and as nothing else.
+/// Associated data that binds a response to its name, so that it opens under no other name and as nothing else.
 fn stored_response_aad(name: &str) -> String {
     format!("receipt/{name}")
 }

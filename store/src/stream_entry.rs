@@ -1,4 +1,4 @@
-//! Entries of the stream as readers see them: who, when, what, old and new image without secrets.
+//! Stream entries as readers see them: actor, origin, time, old and new record without secrets.
 
 use std::net::IpAddr;
 
@@ -11,52 +11,52 @@ use serde_json::value::RawValue;
 
 use crate::change::Change;
 use crate::error::{Result, StoreErrorKind};
-use crate::ops::{EntryPayload as RawTold, RawEntry, Undecodable};
+use crate::ops::{EntryPayload, RawEntry, Undecodable};
 use crate::schema::{self, stored_fields};
 
-/// A change as it stands in the stream. Its records carry neither digests nor sealed secrets.
+/// An entry of the change stream. Its records contain neither digests nor sealed secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEntry {
-    /// Its position.
+    /// Position in the stream.
     pub version: Version,
-    /// Its event id, if that can be read.
+    /// Event id, if it is readable.
     pub event: Option<EventId>,
-    /// What it tells.
+    /// Decoded entry.
     pub audit: std::result::Result<AuditEntry, Undecodable>,
 }
 
-/// What an entry tells.
+/// Decoded content of a stream entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// What the change did.
+    /// Kind of change.
     pub action: Action,
-    /// What it makes worthless in caches.
+    /// Cache entries that the change invalidates.
     pub invalidation: Invalidation,
-    /// Whether an answer may have to wait for every gateway.
+    /// Whether the response may have to wait until every gateway has applied the change.
     pub propagation: Propagation,
-    /// Who and where.
+    /// Actor, origin and subject.
     pub metadata: ChangeMetadata,
-    /// The record before.
+    /// The record before the change, if it existed.
     pub old: Option<Record>,
-    /// The record after.
+    /// The record after the change, unless it was removed.
     pub new: Option<Record>,
-    /// What a delivery's body is built from: one line of JSON, for [`crate::FanOutEvent`].
+    /// Metadata and image, each one line of JSON, from which [`crate::FanOutEvent`] builds the delivery body.
     pub(crate) metadata_line: Vec<u8>,
     pub(crate) image_line: Vec<u8>,
 }
 
-/// Who made a change, and where.
+/// Actor, origin and subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeMetadata {
-    /// Who.
+    /// Who made the change.
     pub actor: Actor,
-    /// From where, if a client asked for the change.
+    /// Address of the client, if a client requested the change.
     pub address: Option<IpAddr>,
-    /// In which account.
+    /// Account of the subject.
     pub account: AccountId,
-    /// In which project, if in one.
+    /// Project of the subject, if it belongs to one.
     pub project: Option<ProjectId>,
-    /// The name of the record that changed: its id.
+    /// Name of the changed record: its id.
     pub subject: String,
 }
 
@@ -73,9 +73,9 @@ struct StoredMetadata {
     old: Option<Box<RawValue>>,
 }
 
-/// The head of a change as one line of JSON.
+/// Encodes the metadata of a change as one line of JSON.
 pub(crate) fn encode_metadata(change: &Change, address: Option<IpAddr>) -> Result<Vec<u8>> {
-    let account = change.account().ok_or_else(|| corrupt("a change without a record"))?;
+    let account = change.account().ok_or_else(|| corrupt("a change has no record"))?;
     let subject = change.writes.first().and_then(|write| write.new.as_ref().or(write.old.as_ref().map(|o| &o.record)));
     let old = change.writes.first().and_then(|write| write.old.as_ref());
     let stored = StoredMetadata {
@@ -89,7 +89,7 @@ pub(crate) fn encode_metadata(change: &Change, address: Option<IpAddr>) -> Resul
     serde_json::to_vec(&stored).map_err(corrupt)
 }
 
-/// The head of a first use, which has no old image.
+/// Encodes the metadata of a first use, which has no old record.
 pub(crate) fn encode_first_use_metadata(
     actor: &Actor,
     address: Option<IpAddr>,
@@ -112,19 +112,19 @@ fn encode_raw_image(record: &Record) -> Result<Box<RawValue>> {
     serde_json::from_slice(&schema::encode_for_stream(record)?).map_err(corrupt)
 }
 
-/// An entry from its fields. What cannot be read becomes undecodable; its scope still counts.
+/// Decodes an entry. If its content cannot be decoded, the invalidation still applies.
 pub(crate) fn decode(raw: RawEntry) -> StreamEntry {
-    let decoded = raw.payload.and_then(|told| {
-        decode_payload(&told).map_err(|error| Undecodable {
-            invalidation: told.invalidation.clone(),
-            bytes: [told.metadata.as_slice(), b"\n", &told.image].concat(),
+    let decoded = raw.payload.and_then(|payload| {
+        decode_payload(&payload).map_err(|error| Undecodable {
+            invalidation: payload.invalidation.clone(),
+            bytes: [payload.metadata.as_slice(), b"\n", &payload.image].concat(),
             reason: error.to_string(),
         })
     });
     StreamEntry { version: raw.version, event: raw.event, audit: decoded }
 }
 
-fn decode_payload(payload: &RawTold) -> Result<AuditEntry> {
+fn decode_payload(payload: &EntryPayload) -> Result<AuditEntry> {
     let (metadata, old) = decode_metadata(&payload.metadata)?;
     let new = decode_image(&metadata.subject, &payload.image)?;
     Ok(AuditEntry {
@@ -139,7 +139,7 @@ fn decode_payload(payload: &RawTold) -> Result<AuditEntry> {
     })
 }
 
-/// Reads a head line and the old record in it.
+/// Decodes a metadata line and the old record in it.
 pub(crate) fn decode_metadata(line: &[u8]) -> Result<(ChangeMetadata, Option<Record>)> {
     let stored: StoredMetadata = serde_json::from_slice(line).map_err(corrupt)?;
     let metadata = ChangeMetadata {
@@ -156,7 +156,7 @@ pub(crate) fn decode_metadata(line: &[u8]) -> Result<(ChangeMetadata, Option<Rec
     Ok((metadata, old))
 }
 
-/// Reads an image line; none if it is empty.
+/// Decodes an image line; `None` if it is empty.
 pub(crate) fn decode_image(name: &str, line: &[u8]) -> Result<Option<Record>> {
     if line.is_empty() {
         return Ok(None);

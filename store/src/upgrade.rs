@@ -1,4 +1,4 @@
-//! Raising the format of a store, bringing old records into it, and counting what accounts have.
+//! Upgrading a store: raising its format, rewriting old records, and counting account resources.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use crate::store::{Store, os_rng};
 use crate::store_header::StoreHeader;
 use crate::user_secrets::has_plaintext_secrets;
 
-/// Records that are rewritten a second at most, so that others find the store free.
+/// Maximum rewrites per second, so that the upgrade does not slow down other users of the store.
 const REWRITES_PER_SECOND: u32 = 200;
-/// Ids that are named of webhooks that cannot be read.
+/// Maximum number of ids reported for webhooks that cannot be decoded.
 const MAX_UNREADABLE_IDS: usize = 100;
-/// How often one record is read again because somebody else has changed it at the same moment.
+/// Maximum attempts to rewrite a record that others change concurrently.
 const MAX_TRIES: u32 = 5;
 
-/// How far an upgrade has come.
+/// Progress of an upgrade.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreUpgrade {
-    /// Webhooks that were looked at.
+    /// Webhooks checked.
     pub checked: u64,
-    /// Webhooks that were rewritten.
+    /// Webhooks rewritten.
     pub rewritten: u64,
-    /// Webhooks that cannot be read, and are left as they are.
+    /// Webhooks that cannot be decoded; they are left as they are.
     pub unreadable: u64,
-    /// The ids of the first 100 of them.
+    /// Ids of the first 100 of them.
     pub unreadable_ids: Vec<String>,
-    /// Records that were counted for their accounts.
+    /// Records counted towards the limits of their accounts.
     pub counted: u64,
 }
 
@@ -46,35 +46,36 @@ impl StoreUpgrade {
     }
 }
 
-/// Why a store is not upgraded.
+/// Why a store cannot be upgraded.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
-    /// Gateways that cannot read the later format still run.
+    /// Running gateways cannot read the later format.
     #[error(
         "{} of the running gateways cannot read format {to} ({}): upgrade or stop them first", gateways.len(),
         gateways.iter().map(GatewayId::as_str).collect::<Vec<_>>().join(", ")
     )]
     OutdatedGateways {
-        /// The format that was asked for.
+        /// The requested format.
         to: Format,
-        /// Which.
+        /// Ids of these gateways.
         gateways: Vec<GatewayId>,
     },
-    /// The store does not answer as it should.
+    /// A store operation failed.
     #[error(transparent)]
     Store(#[from] crate::error::StoreError),
 }
 
 impl Store {
-    /// Raises the format in which all processes write, rewrites the records of earlier ones, at most 200 a second, and
-    /// counts what accounts have.
-    /// `progress` is called after each page. What was cut off is done by calling it again.
+    /// Raises the format in which all processes write, rewrites records of earlier formats, at most 200 per second, and
+    /// counts account resources. Calls `progress` after each page. An interrupted upgrade resumes when it is called
+    /// again.
     ///
-    /// Processes that cannot read the format stop to work from then on: it must be raised only when none is left.
+    /// Processes that cannot read the new format stop working: raise it only when none is left.
     ///
     /// # Errors
     ///
-    /// [`UpgradeError::OutdatedGateways`] while gateways run that are known not to read the format.
+    /// [`UpgradeError::OutdatedGateways`] while gateways run that are known not to read the format; otherwise those of
+    /// a confirmed write, see [`Store`]. The deadlines apply to each operation, not to the whole upgrade.
     pub async fn upgrade(
         &self,
         to: Format,
@@ -122,7 +123,7 @@ impl Store {
             return Err(UpgradeError::OutdatedGateways { to, gateways: outdated });
         }
         let Some(header) = self.backend.open().await? else {
-            return Err(crate::error::StoreErrorKind::WrongStore.with("the store is gone").into());
+            return Err(crate::error::StoreErrorKind::WrongStore.with("the address no longer serves a store").into());
         };
         self.backend.raise_format(StoreHeader { format: to.number(), min_reader: to.number(), ..header }).await?;
         self.observe_format(to.number());
@@ -156,7 +157,7 @@ impl Store {
         }
     }
 
-    /// Writes a webhook as it is, which seals it. Returns whether this call did so.
+    /// Rewrites a webhook unchanged, which seals its secrets. Returns whether this call did so.
     async fn rewrite(&self, found: Versioned<Webhook>) -> Result<bool> {
         let id = found.record.id.clone();
         let mut found = Some(found);

@@ -1,38 +1,38 @@
-//! Store URLs: which backend, and where.
+//! Store URLs: backend and address.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a store is. Printing it never shows credentials.
+/// Backend and address of a store. Display and Debug never print credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// In this process, in a directory.
     Embedded(PathBuf),
-    /// In this process, in memory, gone at its end.
+    /// In this process, in memory; lost when the process ends.
     Memory,
     /// On Redis.
     Redis(RedisUrl),
 }
 
-/// Where a Redis is: URLs for the client library, each of one server.
+/// Address of a Redis: URLs for the client library, each of one server.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RedisUrl {
-    /// One server.
+    /// A single server.
     Standalone(String),
-    /// A master that sentinels name.
+    /// A master monitored by Sentinel.
     Sentinel {
-        /// The sentinels.
+        /// URLs of the sentinels.
         sentinels: Vec<String>,
-        /// The name of the master.
+        /// Name of the master.
         master: String,
-        /// How to connect to any of the servers; its host is of no meaning.
+        /// Connection settings for all servers; the host is a placeholder.
         server: String,
     },
-    /// A cluster: some of its servers.
+    /// A cluster: URLs of some of its servers.
     Cluster(Vec<String>),
 }
 
-/// Why a text is no store URL.
+/// The text is not a store URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0}; use embedded:PATH, embedded::memory:, redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER, \
@@ -41,14 +41,18 @@ pub enum RedisUrl {
 pub struct ParseStoreUrlError(String);
 
 impl StoreUrl {
-    /// Reads a store URL.
+    /// Parses a store URL.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseStoreUrlError`] with the reason and the supported forms. It does not contain credentials.
     pub fn parse(text: &str) -> Result<Self, ParseStoreUrlError> {
         if text == "embedded::memory:" {
             return Ok(Self::Memory);
         }
         if let Some(path) = text.strip_prefix("embedded:") {
             return if path.is_empty() {
-                Err(ParseStoreUrlError("embedded: lacks a path".to_owned()))
+                Err(ParseStoreUrlError("embedded: needs a path".to_owned()))
             } else {
                 Ok(Self::Embedded(PathBuf::from(path)))
             };
@@ -76,7 +80,7 @@ impl RedisUrl {
     }
 }
 
-/// The parts of a URL that names several servers: `[user:password@]host:port,host:port[/path]`.
+/// Parts of a URL with several servers: `[user:password@]host:port,host:port[/path]`.
 struct Servers<'a> {
     tls: &'a str,
     credentials: &'a str,
@@ -90,15 +94,15 @@ impl<'a> Servers<'a> {
         let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
         if hosts.iter().any(|host| host.is_empty()) {
-            return Err(ParseStoreUrlError("the URL lacks a host".to_owned()));
+            return Err(ParseStoreUrlError("the URL has no host".to_owned()));
         }
         Ok(Self { tls, credentials, hosts, path })
     }
 
-    /// Credentials are those of the servers: sentinels are asked without.
+    /// The credentials are those of the servers; sentinels are queried without credentials.
     fn sentinel(self) -> Result<RedisUrl, ParseStoreUrlError> {
         if self.path.is_empty() || self.path.contains(['/', '?', '#']) {
-            return Err(ParseStoreUrlError("the URL lacks the name of the master".to_owned()));
+            return Err(ParseStoreUrlError("the URL does not name the master: add /MASTER".to_owned()));
         }
         let urls =
             self.hosts.iter().map(|host| check_server_url(&format!("{}://{}", self.tls, with_port(host, 26379))));
@@ -111,7 +115,7 @@ impl<'a> Servers<'a> {
 
     fn cluster(self) -> Result<RedisUrl, ParseStoreUrlError> {
         if !self.path.is_empty() {
-            return Err(ParseStoreUrlError("a cluster has one database, without a name".to_owned()));
+            return Err(ParseStoreUrlError("a cluster has only one database: remove the path".to_owned()));
         }
         self.hosts.iter().map(|host| self.server_url(host)).collect::<Result<_, _>>().map(RedisUrl::Cluster)
     }
@@ -124,7 +128,7 @@ impl<'a> Servers<'a> {
     }
 }
 
-/// The URL of one server that stands alone: the path is the number of its database.
+/// Checks the URL of a single server, whose path is the number of a database.
 fn check_standalone_url(text: &str) -> Result<String, ParseStoreUrlError> {
     let url = check_server_url(text)?;
     let parsed = ::url::Url::parse(text).map_err(|error| ParseStoreUrlError(format!("not a URL: {error}")))?;
@@ -132,27 +136,26 @@ fn check_standalone_url(text: &str) -> Result<String, ParseStoreUrlError> {
     if database.is_empty() || database.parse::<u16>().is_ok() {
         return Ok(url);
     }
-    Err(ParseStoreUrlError("the path is no number of a database, such as /0; in a password / is %2F".to_owned()))
+    Err(ParseStoreUrlError("the path must be a database number such as /0; write / in a password as %2F".to_owned()))
 }
 
-/// The URL of one server, checked.
+/// Checks the URL of one server.
 fn check_server_url(text: &str) -> Result<String, ParseStoreUrlError> {
     let parsed = ::url::Url::parse(text).map_err(|error| ParseStoreUrlError(format!("not a URL: {error}")))?;
     if parsed.host().is_none() {
-        return Err(ParseStoreUrlError("the URL lacks a host".to_owned()));
+        return Err(ParseStoreUrlError("the URL has no host".to_owned()));
     }
-    // The client library leaves out what it does not know.
+    // The client library silently ignores unknown parameters.
     if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| name != "protocol") {
-        // After an @ that is not escaped, it may be a password.
+        // After an unescaped @ it may be part of a password.
         let shown = if text.contains('@') { String::new() } else { format!(" {name}") };
         return Err(ParseStoreUrlError(format!(
-            "the parameter{shown} is not known; the database is the path: redis://HOST:PORT/1; in a password ? is %3F"
+            "the parameter{shown} is not known; the path is the database: redis://HOST:PORT/1; write ? in a password \
+                         as %3F"
         )));
     }
     if parsed.fragment().is_some() {
-        return Err(ParseStoreUrlError(
-            "what follows # means nothing in a store URL; in a password # is %23".to_owned(),
-        ));
+        return Err(ParseStoreUrlError("a store URL has no fragment (#); write # in a password as %23".to_owned()));
     }
     Ok(text.to_owned())
 }
@@ -197,7 +200,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// A URL without its credentials.
+/// Returns a URL without its credentials.
 fn redact(text: &str) -> String {
     let Ok(mut parsed) = ::url::Url::parse(text) else { return "***".to_owned() };
     if !parsed.username().is_empty() && parsed.set_username("***").is_err() {
@@ -269,7 +272,7 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
         }
-        // A delimiter in a password that is not escaped.
+        // An unescaped delimiter in a password.
         for scheme in ["redis", "rediss", "redis+sentinel", "redis+cluster"] {
             for delimiter in ["#", "/", "?", "@", ":", "%", "12#", "12/", "12?", "12?x="] {
                 let text = format!("{scheme}://app:{delimiter}hunter2@a:1/0");

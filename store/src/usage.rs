@@ -1,4 +1,4 @@
-//! Usage of keys: counted by the hour of the store's clock, and when each key was last used.
+//! Usage of keys: counts per hour of the store's clock, and the time of each key's last use.
 
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
@@ -8,27 +8,35 @@ use crate::error::{Result, StoreErrorKind};
 use crate::ops::{RawUsage, UsageGrouping};
 use crate::store::Store;
 
-/// Uses of a key, or of all keys of a project, in an hour.
+/// Number of uses of a key, or of all keys of a project, in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourUsage {
-    /// When the hour began.
+    /// Start of the hour.
     pub hour: Timestamp,
-    /// Which key; absent for all of the project.
+    /// The key; `None` for the whole project.
     pub key: Option<KeyId>,
-    /// How many.
+    /// Number of uses.
     pub count: u64,
 }
 
 impl Store {
-    /// Adds uses of a project's keys to the current hour, and notes that they were used now. Where the answer is
-    /// lost it may have been done: to repeat it may count twice, not to repeat it may count none.
+    /// Adds uses of a project's keys to the current hour and sets their last use to now.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`Store`]. After an error the uses may have been added, in part on Redis, which takes 100
+    /// keys at a time: a retry may count them twice, no retry may lose them.
     pub async fn add_usage(&self, project: &ProjectId, usage: &[(KeyId, u64)]) -> Result<()> {
         let usage = usage.iter().map(|(key, count)| (key.to_string(), *count)).collect();
         self.backend.add_usage(project.to_string(), usage).await
     }
 
-    /// Uses in the hours that begin from `from` on and before `to`, oldest first; what is older than
-    /// [`crate::options::USAGE_RETENTION`] is gone.
+    /// Returns the uses in the hours that start at or after `from` and before `to`, oldest first. Hours older than
+    /// [`crate::options::USAGE_RETENTION`] are gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn usage(
         &self,
         project: &ProjectId,
@@ -41,7 +49,11 @@ impl Store {
         raw.into_iter().map(hour_usage).collect()
     }
 
-    /// When keys of a project were last used, in their order; a use is noted within a second.
+    /// Returns when keys of a project were last used, in the order of `keys`. Gateways report a use within a second.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`Store`].
     pub async fn last_used(&self, project: &ProjectId, keys: &[&KeyId]) -> Result<Vec<Option<Timestamp>>> {
         self.backend.last_used(project.to_string(), keys.iter().map(ToString::to_string).collect()).await
     }

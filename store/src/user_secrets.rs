@@ -1,4 +1,4 @@
-//! Secrets that users give to webhooks: sealed when they are written, opened for those who send.
+//! Secrets that users configure on webhooks: sealed when written, opened when a delivery is sent.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,20 @@ use crate::format::Format;
 use crate::store::{Store, os_rng, secret_from_utf8};
 
 impl Store {
-    /// The whole URL of a webhook.
+    /// Returns the full URL of a webhook.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if it does not decrypt for this webhook.
     pub fn open_webhook_url(&self, webhook: &Webhook) -> Result<Secret> {
         self.open_user_secret(&url_aad(&webhook.id), &webhook.url.full)
     }
 
-    /// The headers that a webhook's receiver wants, with their values.
+    /// Returns the custom headers of a webhook with their values.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if a value does not decrypt for this webhook.
     pub fn open_webhook_headers(&self, webhook: &Webhook) -> Result<Vec<(String, Secret)>> {
         let opened = webhook.custom_headers.iter().map(|(name, value)| {
             let value = self.open_user_secret(&header_aad(&webhook.id, name), value)?;
@@ -52,7 +60,7 @@ impl Store {
         Ok(sealed)
     }
 
-    /// A change as it is written in a format.
+    /// Returns the change as it is written in `format`: webhook secrets are sealed from format 2 on.
     pub(crate) fn seal_for_format<'a>(&self, change: &'a Change, format: Format) -> Result<Cow<'a, Change>> {
         if format < Format::SEALED_WEBHOOKS || !change.writes.iter().any(writes_plaintext_secrets) {
             return Ok(Cow::Borrowed(change));
@@ -74,18 +82,18 @@ fn writes_plaintext_secrets(write: &RecordWrite) -> bool {
     }
 }
 
-/// Whether a webhook holds secrets in clear, as v0.1.0 wrote it.
+/// Returns whether a webhook contains plaintext secrets, as v0.1.0 wrote them.
 pub(crate) fn has_plaintext_secrets(webhook: &Webhook) -> bool {
     let mut secrets = std::iter::once(&webhook.url.full).chain(webhook.custom_headers.iter().map(|(_, value)| value));
     secrets.any(|secret| matches!(secret, UserSecret::Plaintext(_)))
 }
 
-/// To whom a URL is bound.
+/// Associated data that binds a URL to its webhook.
 fn url_aad(webhook: &WebhookId) -> String {
     format!("{webhook}/url")
 }
 
-/// To whom a header's value is bound.
+/// Associated data that binds a header value to its webhook and header name.
 fn header_aad(webhook: &WebhookId, name: &str) -> String {
     format!("{webhook}/header/{}", name.to_ascii_lowercase())
 }

@@ -1,4 +1,4 @@
-//! Counting what accounts have, in the embedded store.
+//! Counts of account resources in the embedded store.
 
 use std::ops::Bound;
 
@@ -14,13 +14,13 @@ use crate::error::Result;
 use crate::ops::{CommitOutcome, Image, IndexName, RawCommit, RecordName};
 use crate::record_format::{decode_record, encode_record_body};
 
-/// The field of the meta table that says whether the store counts. It has no number in one that does not.
+/// Field of the meta table with the counting state. Absent in a store that does not count.
 const COUNTED: &str = "counted";
-/// What was there before is being counted.
+/// Existing records are being counted.
 const IN_PROGRESS: u64 = 1;
-/// Everything is counted.
+/// All records are counted.
 const COMPLETE: u64 = 2;
-/// Comes after every member.
+/// Sorts after every member.
 const AFTER_ALL_MEMBERS: &str = "~";
 
 impl Embedded {
@@ -50,17 +50,17 @@ impl Embedded {
     }
 }
 
-/// Marks a store that is made now: nothing is left to count in it.
+/// Marks a new store as completely counted.
 pub(super) fn mark_complete(meta: &mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<()> {
     set_number(meta, COUNTED, COMPLETE)
 }
 
-/// How far the store is with counting: [`IN_PROGRESS`], [`COMPLETE`], or a number of neither in a store that does not count.
+/// Returns the counting state: [`IN_PROGRESS`], [`COMPLETE`], or 0 in a store that does not count.
 fn counting_state(transaction: &WriteTransaction) -> Result<u64> {
     read_number(&transaction.open_table(META).map_err(store_error)?, COUNTED)
 }
 
-/// What a commit adds to the counts of its account.
+/// Changes of an account's counts by one commit.
 pub(super) struct CountDelta {
     state: u64,
     sums: [(AccountResource, i64); AccountResource::ALL.len()],
@@ -78,7 +78,7 @@ impl CountDelta {
     }
 }
 
-/// What a commit adds; `before` are the records as they stand, in the order of its writes.
+/// Returns how a commit changes the counts; `current_records` are in the order of its writes.
 pub(super) fn count_delta(
     transaction: &WriteTransaction,
     commit: &RawCommit,
@@ -102,7 +102,7 @@ pub(super) fn count_delta(
     Ok(changes)
 }
 
-/// The refusal of a commit after which the account would have too much.
+/// Returns the outcome for a commit that would exceed a limit of its account.
 pub(super) fn check_bounds(
     transaction: &WriteTransaction,
     commit: &RawCommit,
@@ -111,17 +111,17 @@ pub(super) fn check_bounds(
     let Some(account) = &commit.account else { return Ok(None) };
     let counts = transaction.open_table(COUNTS).map_err(store_error)?;
     for (resource, delta) in changes.sums.into_iter().filter(|(_, delta)| *delta > 0) {
-        let Some(bound) = commit.limits.and_then(|bounds| bounds.limit_of(resource)) else { continue };
+        let Some(limit) = commit.limits.and_then(|limits| limits.limit_of(resource)) else { continue };
         let current_count =
             counts.get((account.as_str(), resource.as_str())).map_err(store_error)?.map_or(0, |count| count.value());
-        if current_count.saturating_add_signed(delta) > bound {
-            return Ok(Some(CommitOutcome::AccountLimitExceeded(resource, bound)));
+        if current_count.saturating_add_signed(delta) > limit {
+            return Ok(Some(CommitOutcome::AccountLimitExceeded(resource, limit)));
         }
     }
     Ok(None)
 }
 
-/// Writes what a commit adds.
+/// Applies the changes to the account's counts.
 pub(super) fn apply(transaction: &WriteTransaction, commit: &RawCommit, changes: &CountDelta) -> Result<()> {
     if let Some(account) = &commit.account {
         add_to_account(transaction, account, changes)?;
@@ -162,7 +162,7 @@ fn index_kind(index: &IndexName) -> &str {
     index.0.split(':').next().unwrap_or_default()
 }
 
-/// The bytes of a record, without its version.
+/// Returns the size of a record in bytes, without its version.
 fn record_size(event: &EventId, image: &Image) -> i64 {
     i64::try_from(encode_record_body(event, image).len()).unwrap_or(i64::MAX)
 }

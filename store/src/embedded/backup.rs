@@ -1,4 +1,4 @@
-//! A copy of the store as it stands at one moment, made while it is used.
+//! Consistent snapshot of the store in a new file, taken while the store is in use.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +17,7 @@ impl Embedded {
     }
 }
 
-/// Answers the bytes of the copy. One that was not finished is removed.
+/// Copies the database and returns the size of the copy in bytes. An incomplete copy is removed.
 fn copy(from: &ReadTransaction, file: &Path) -> Result<u64> {
     let to_refused = |error: std::io::Error| StoreErrorKind::Refused.with(format!("{}: {error}", file.display()));
     let target =

@@ -1,4 +1,4 @@
-//! Dead letters and the ends of queues in the embedded store.
+//! Dead letters in the embedded store, and dropping of queues.
 
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
@@ -12,12 +12,12 @@ use super::{Embedded, read_number, sealed, set_number, store_error};
 use crate::error::Result;
 use crate::ops::{DROP_QUEUE_BATCH, LeaseStatus};
 
-/// Why and when a delivery was given up, and how many may be.
+/// How a delivery was given up, and how many dead letters its webhook may have.
 pub(super) struct Death<'a> {
     pub(super) attempts_made: u32,
     pub(super) reason: &'a str,
     pub(super) at: Timestamp,
-    /// Dead letters that the webhook may have.
+    /// Maximum dead letters of the webhook.
     pub(super) max_dead: u64,
 }
 
@@ -32,8 +32,8 @@ impl Embedded {
     }
 }
 
-/// Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again. Of too many the
-/// oldest goes.
+/// Writes a dead letter with a copy of the event's body and secret, so that it can be resent. Beyond the maximum, the
+/// oldest is dropped.
 pub(super) fn move_to_dead_letters(
     transaction: &WriteTransaction,
     webhook: &str,
@@ -82,7 +82,6 @@ pub(super) fn set_dead_letter_count(transaction: &WriteTransaction, webhook: &st
     Ok(())
 }
 
-/// Removes a dead letter.
 pub(super) fn remove(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
     let died_ms = {
         let mut dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
@@ -101,7 +100,6 @@ pub(super) fn remove(transaction: &WriteTransaction, webhook: &str, event: &str)
     Ok(())
 }
 
-/// Erases the secret of a dead letter.
 pub(super) fn erase_secret(transaction: &WriteTransaction, died_ms: u64, webhook: &str, event: &str) -> Result<()> {
     let mut dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
     let letter = dead.get((webhook, event)).map_err(store_error)?.map(|letter| {
@@ -128,7 +126,7 @@ fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Times
     let deliveries_left = events.get(event).map_err(store_error)?.map_or(0, |stored| stored.value().0);
     events.insert(event, (deliveries_left + 1, body.as_slice())).map_err(store_error)?;
     if let Some(secret) = secret {
-        // It is no younger than the letter.
+        // The secret's age stays that of the letter.
         sealed::put(transaction, event, died_ms, &secret)?;
     }
     drop(events);
@@ -154,13 +152,13 @@ fn drop_queue(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
     Ok((pending.len() + dead.len()) as u64)
 }
 
-/// What a removed webhook leaves.
+/// The tables to clear for a removed webhook.
 enum QueueTable {
     Deliveries,
     DeadLetters,
 }
 
-/// Events of a webhook's deliveries or dead letters, a bounded number.
+/// Returns events of a webhook's deliveries or dead letters, at most [`DROP_QUEUE_BATCH`].
 fn event_ids(transaction: &WriteTransaction, source: QueueTable, webhook: &str) -> Result<Vec<String>> {
     let mut event_ids = Vec::new();
     macro_rules! collect {

@@ -1,4 +1,4 @@
-//! The state of deliveries in the embedded store, and the tables that follow from it.
+//! State of deliveries in the embedded store, and the tables derived from it.
 
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, Table, WriteTransaction};
@@ -7,7 +7,7 @@ use super::tables::{DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LEASE
 use super::{read_number, sealed, set_number, store_error};
 use crate::error::Result;
 
-/// A delivery's state.
+/// State of a delivery.
 #[derive(Debug, Clone)]
 pub(super) struct Delivery {
     pub(super) attempts_made: u32,
@@ -17,7 +17,7 @@ pub(super) struct Delivery {
     pub(super) available_ms: u64,
 }
 
-/// Puts a new delivery into a queue, available at once.
+/// Adds a new delivery to a queue, due at once.
 pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<()> {
     let ms = now.as_ms();
     transaction
@@ -31,7 +31,7 @@ pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str
     set_pending_count(transaction, webhook, count + 1)
 }
 
-/// Writes down that a delivery was made after all others.
+/// Assigns the next creation sequence number to a delivery.
 pub(super) fn assign_sequence(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
     let mut meta = transaction.open_table(META).map_err(store_error)?;
     let sequence = read_number(&meta, "made")? + 1;
@@ -49,10 +49,10 @@ pub(super) fn assign_sequence(transaction: &WriteTransaction, webhook: &str, eve
     Ok(())
 }
 
-/// The delivery that was made first, whenever it is due.
+/// Returns the event of the delivery created first, whenever it is due.
 pub(super) fn oldest_event(transaction: &WriteTransaction, webhook: &str) -> Result<Option<String>> {
-    let made = transaction.open_table(DELIVERY_ORDER).map_err(store_error)?;
-    let first = made.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.next();
+    let order = transaction.open_table(DELIVERY_ORDER).map_err(store_error)?;
+    let first = order.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.next();
     Ok(first.transpose().map_err(store_error)?.map(|(key, _)| key.value().2.to_owned()))
 }
 
@@ -65,7 +65,7 @@ pub(super) fn read_delivery(transaction: &WriteTransaction, webhook: &str, event
     }))
 }
 
-/// Puts a delivery into another state.
+/// Replaces the state of a delivery.
 pub(super) fn update_delivery(
     transaction: &WriteTransaction,
     webhook: &str,
@@ -85,7 +85,7 @@ pub(super) fn update_delivery(
     Ok(())
 }
 
-/// Ends a delivery. The event's last one to end erases its body and its secret.
+/// Finishes a delivery. The last delivery of an event to finish erases its body and secret.
 pub(super) fn finish_delivery(
     transaction: &WriteTransaction,
     webhook: &str,
@@ -96,7 +96,7 @@ pub(super) fn finish_delivery(
     transaction.open_table(DELIVERIES).map_err(store_error)?.remove((webhook, event)).map_err(store_error)?;
     let sequence = {
         let mut sequences = transaction.open_table(DELIVERY_SEQUENCE).map_err(store_error)?;
-        sequences.remove((webhook, event)).map_err(store_error)?.map(|made| made.value())
+        sequences.remove((webhook, event)).map_err(store_error)?.map(|sequence| sequence.value())
     };
     if let Some(sequence) = sequence {
         transaction

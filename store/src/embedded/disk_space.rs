@@ -1,15 +1,16 @@
-//! Room on the disk: writes are refused before it is full, for a file that could not grow fails for good.
+//! Disk space check: writes are refused before the disk is full, because a database file that cannot grow fails
+//! permanently.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, StoreErrorKind};
 
-/// Bytes that must be free for an ordinary change.
+/// Free bytes required for an ordinary change.
 const MIN_FREE_FOR_ORDINARY: u64 = 32 << 20;
-/// Bytes that must be free for whatever shuts something off, first uses and the deliverer's work.
+/// Free bytes required for revocations, first uses and the deliverer's operations.
 const MIN_FREE: u64 = 8 << 20;
 
-/// The disk under a store; none for one in memory.
+/// Disk of a store; `None` for a store in memory.
 #[derive(Debug)]
 pub(super) struct DiskSpace(Option<PathBuf>);
 
@@ -34,7 +35,7 @@ impl DiskSpace {
             return Ok(());
         }
         let (free, needed) = (free >> 20, needed >> 20);
-        let message = format!("{free} MiB are free on the disk of {}, {needed} MiB must be", directory.display());
+        let message = format!("{free} MiB are free on the disk of {}, {needed} MiB are required", directory.display());
         Err(StoreErrorKind::Full.with(message))
     }
 }

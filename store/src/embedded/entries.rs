@@ -1,4 +1,4 @@
-//! The stream of the embedded store: how entries are written and read.
+//! Stream entries of the embedded store: encoding, decoding, appending.
 
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::id::EventId;
@@ -12,8 +12,8 @@ use crate::error::{Result, StoreErrorKind};
 use crate::ops::{EntryPayload, RawEntry, Undecodable};
 use crate::record_format::{decode_invalidation, encode_invalidation};
 
-/// An entry as stored. Scope and fence stand apart from the images: a process that cannot read an
-/// image still applies them.
+/// A stream entry as stored. Invalidation and propagation are separate from the images: a process that cannot decode
+/// an image still applies them.
 #[derive(Serialize, Deserialize)]
 struct StoredEntry {
     v: u8,
@@ -34,10 +34,10 @@ struct StoredInvalidation {
     scope_data: Vec<u8>,
 }
 
-/// The format that this version writes.
+/// Format number of the stream entries that this version writes.
 const ENTRY_FORMAT: u8 = 1;
 
-/// Appends an entry and answers its position.
+/// Appends an entry and returns its position.
 pub(super) fn append(
     transaction: &WriteTransaction,
     event: &EventId,
@@ -70,7 +70,7 @@ fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>> {
     serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 
-/// Reads an entry. What cannot be understood is undecodable, with its scope as far as that is known.
+/// Decodes an entry. If that fails, the result contains its invalidation as far as it is readable.
 pub(super) fn decode(version: Version, bytes: &[u8]) -> RawEntry {
     let stored: Option<StoredInvalidation> = serde_json::from_slice(bytes).ok();
     let event = stored.as_ref().and_then(|stored| EventId::parse(stored.event.as_deref()?).ok());
@@ -90,15 +90,16 @@ fn decode_payload(bytes: &[u8]) -> std::result::Result<EntryPayload, String> {
         return Err(format!("the entry has format {}, this program reads {ENTRY_FORMAT}", stored.v));
     }
     Ok(EntryPayload {
-        action: Action::parse(&stored.action).ok_or_else(|| format!("no such action: {}", stored.action))?,
-        invalidation: decode_invalidation(&stored.scope, &stored.scope_data).ok_or("its scope cannot be read")?,
+        action: Action::parse(&stored.action).ok_or_else(|| format!("unknown action: {}", stored.action))?,
+        invalidation: decode_invalidation(&stored.scope, &stored.scope_data)
+            .ok_or("its invalidation cannot be decoded")?,
         propagation: if stored.fence { Propagation::Fenced } else { Propagation::Relaxed },
         metadata: stored.head.into_bytes(),
         image: stored.image.into_bytes(),
     })
 }
 
-/// The event id of the entry at a position, if that can be read; none if there is no such entry.
+/// Returns the event id of the entry at a position; `Some(None)` if it is unreadable, `None` if there is no entry.
 pub(super) fn event_at(
     stream: &impl ReadableTable<u64, &'static [u8]>,
     version: Version,
@@ -117,7 +118,7 @@ mod tests {
     use gatepost_domain::digest::Digest;
 
     #[test]
-    fn stored_entry_format_is_stable_and_reads_back() {
+    fn stored_entry_format_is_stable_and_decodes() {
         let event = EventId::parse("evt_00event").unwrap();
         let payload = EntryPayload {
             action: Action::ApiKeyDeleted,

@@ -1,4 +1,4 @@
-//! Look-ups, claims, feed and heartbeats in the embedded store.
+//! Lookups, first-use claims, feed and heartbeats in the embedded store.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ use crate::options::{CLAIM_TIMEOUT, HEARTBEAT_TIMEOUT, MAX_FEED_WAIT};
 use crate::record_format::decode_record;
 
 impl Embedded {
-    /// Reads a few pages that are mostly in memory, so it runs where it is called.
+    /// Runs on the caller's thread, because it reads only a few pages that are mostly in memory.
     pub(crate) async fn lookup(&self, digest: Digest) -> Result<RawLookup> {
         let transaction = self.read()?;
         let meta = transaction.open_table(META).map_err(store_error)?;
@@ -60,12 +60,12 @@ impl Embedded {
         if !feed.entries.is_empty() || wait.is_zero() {
             return Ok(feed);
         }
-        // That nothing came in time is no failure.
+        // A timeout is not an error: the second read then returns no entries.
         drop(tokio::time::timeout(wait.min(MAX_FEED_WAIT), last.wait_for(|last| *last > cursor)).await);
         read_feed(&self.read()?, cursor, event.as_ref(), limit)
     }
 
-    /// A write, so that a store that cannot write cannot answer.
+    /// Performs a write, so that the heartbeat fails on a store that cannot write.
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         let now = self.now();
         self.perform_within(HEARTBEAT_TIMEOUT, move |transaction| {
@@ -73,13 +73,13 @@ impl Embedded {
             set_number(&mut meta, "heartbeat", now.as_ms())
         })
         .await?;
-        let known = RegisteredGateway {
+        let registered = RegisteredGateway {
             id: heartbeat.gateway.clone(),
             cursor: heartbeat.cursor,
             lease_expires_at: now.plus(heartbeat.valid_for),
             max_format: Format::LATEST.number(),
         };
-        self.lock_gateways().insert(heartbeat.gateway.clone(), known);
+        self.lock_gateways().insert(heartbeat.gateway.clone(), registered);
         heartbeat_reply(&self.read()?, &heartbeat)
     }
 
@@ -91,7 +91,7 @@ impl Embedded {
     pub(crate) async fn gateways(&self) -> Result<Vec<RegisteredGateway>> {
         let now = self.now();
         let mut gateways = self.lock_gateways();
-        gateways.retain(|_, known| now < known.lease_expires_at);
+        gateways.retain(|_, gateway| now < gateway.lease_expires_at);
         Ok(gateways.values().cloned().collect())
     }
 
@@ -122,8 +122,8 @@ type FoundRecord = (RecordName, RawRecord, Option<RawRecord>);
 
 fn resolve(transaction: &ReadTransaction, name: String) -> Result<Option<FoundRecord>> {
     let Some(key) = read_record(transaction, &name)? else { return Ok(None) };
-    let owner = read_record(transaction, &key.image.parent)?;
-    Ok(Some((RecordName(name), key, owner)))
+    let parent = read_record(transaction, &key.image.parent)?;
+    Ok(Some((RecordName(name), key, parent)))
 }
 
 fn count_accounts(transaction: &ReadTransaction) -> Result<u64> {
@@ -160,7 +160,7 @@ fn claim_first_use(
     Ok(FirstUseOutcome::Won(version))
 }
 
-/// The key's public image, if the value leads to it and it and its project may be used.
+/// Returns the key's public image if the value maps to the key, and the key and its project are active.
 fn claimable_image(
     transaction: &WriteTransaction,
     claim: &RawFirstUseClaim,
@@ -176,8 +176,8 @@ fn claimable_image(
         records.get(name).map_err(store_error)?.map(|bytes| decode_record(bytes.value(), None)).transpose()
     };
     let Some(key) = read(claim.key.as_str())?.filter(|key| now < key.image.usable_until) else { return Ok(None) };
-    let owner = read(&key.image.parent)?.filter(|owner| now < owner.image.usable_until);
-    Ok(owner.map(|_| key.image.public))
+    let parent = read(&key.image.parent)?.filter(|parent| now < parent.image.usable_until);
+    Ok(parent.map(|_| key.image.public))
 }
 
 fn heartbeat_reply(transaction: &ReadTransaction, heartbeat: &Heartbeat) -> Result<HeartbeatReply> {

@@ -1,4 +1,4 @@
-//! What an older version of the program did not write down, made up for when the store is opened.
+//! Backfills, when a store is opened, of data that older versions of the program did not write.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::tables::{DEAD_COUNTS, DEAD_LETTERS, DELIVERIES, DELIVERY_ORDER};
 use super::{dead_letters, deliveries, store_error};
 use crate::error::Result;
 
-/// Numbers deliveries by the moments at which they were made.
+/// Numbers deliveries by creation time.
 pub(super) fn backfill_delivery_sequence(transaction: &WriteTransaction) -> Result<()> {
     if !transaction.open_table(DELIVERY_ORDER).map_err(store_error)?.is_empty().map_err(store_error)? {
         return Ok(());

@@ -104,7 +104,7 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
     Ok(FanOutOutcome::Applied { overflowed })
 }
 
-/// Moves the oldest deliveries of a queue that is too long into the dead letters.
+/// Moves the oldest deliveries of a queue over its limit to the dead letters.
 fn trim_overflow(transaction: &WriteTransaction, webhook: &str, step: &RawFanOut, now: Timestamp) -> Result<u64> {
     let mut overflowed = 0;
     while pending_count(transaction, webhook)? > step.max_pending {
@@ -159,7 +159,7 @@ fn lease_due(
     Ok(leased)
 }
 
-/// The ends of this webhook's leases that hold now, earliest first.
+/// Returns the ends of this webhook's active leases, earliest first.
 fn active_lease_ends(transaction: &WriteTransaction, webhook: &str, now: Timestamp) -> Result<Vec<u64>> {
     let mut table = transaction.open_table(LEASED).map_err(store_error)?;
     table.retain_in((webhook, 0, "")..(webhook, now.as_ms() + 1, ""), |_, ()| false).map_err(store_error)?;
@@ -191,7 +191,7 @@ fn read_leased(transaction: &WriteTransaction, event: &str, delivery: &Delivery)
     }))
 }
 
-/// The delivery, if this token holds its lease now.
+/// Returns the delivery if this token holds its lease now.
 fn held_delivery(
     transaction: &WriteTransaction,
     webhook: &str,

@@ -93,7 +93,7 @@ impl Embedded {
     }
 }
 
-/// From when each webhook has something to lease: its first delivery, or the end of its cap.
+/// Returns from when each webhook has deliveries to lease, in ms: the due time of its first one, or the end of its cap.
 fn available_from(transaction: &ReadTransaction) -> Result<Vec<(u64, String)>> {
     let queue = transaction.open_table(QUEUE).map_err(store_error)?;
     let capped = transaction.open_table(CAPPED).map_err(store_error)?;

@@ -24,8 +24,8 @@ impl Embedded {
         }
         let outcome = self
             .perform(move |transaction| match check_commit(transaction, &commit, max_entries)? {
-                CommitCheck::Finished(answer) => Ok(answer),
-                CommitCheck::Proceed(added) => apply_commit(transaction, &commit, &added, now).map(Ok),
+                CommitCheck::Finished(result) => Ok(result),
+                CommitCheck::Proceed(delta) => apply_commit(transaction, &commit, &delta, now).map(Ok),
             })
             .await?;
         if let Ok(CommitOutcome::Committed(version)) = outcome {
@@ -51,22 +51,22 @@ impl Embedded {
     }
 }
 
-/// Greater than any member of an index, which begins with a digit of base 62.
+/// Sorts after every member of an index, which starts with a base 62 digit.
 const LAST_MEMBER: &str = "~";
 
-/// How a commit ended.
+/// Outcome of a commit, or the store's format if it is later than that of the records.
 type CommitResult = std::result::Result<CommitOutcome, LaterFormat>;
 
-/// What a check of a commit says.
+/// Result of checking a commit.
 enum CommitCheck {
-    /// It was made before, or must be refused.
+    /// It was applied before, or must be refused.
     Finished(CommitResult),
-    /// It may be written, and adds this to the counts.
+    /// It may be applied, and changes the counts by this.
     Proceed(account_counts::CountDelta),
 }
 
 fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries: u64) -> Result<CommitCheck> {
-    let finished = |answer| Ok(CommitCheck::Finished(Ok(answer)));
+    let finished = |outcome| Ok(CommitCheck::Finished(Ok(outcome)));
     let records = transaction.open_table(RECORDS).map_err(store_error)?;
     let (mut is_stale, mut current_records) = (false, Vec::with_capacity(commit.writes.len()));
     for (position, write) in commit.writes.iter().enumerate() {
@@ -88,7 +88,7 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
     }
     let meta = transaction.open_table(META).map_err(store_error)?;
     let format = u32::try_from(read_number(&meta, "format")?).unwrap_or(u32::MAX);
-    if commit.format.is_some_and(|of_records| of_records.number() < format) {
+    if commit.format.is_some_and(|record_format| record_format.number() < format) {
         return Ok(CommitCheck::Finished(Err(LaterFormat(format))));
     }
     if is_stale {
@@ -97,7 +97,7 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
     let digests = transaction.open_table(DIGESTS).map_err(store_error)?;
     for (digest, name) in &commit.digests_set {
         let existing = digests.get(digest.as_bytes()).map_err(store_error)?;
-        if existing.is_some_and(|owner| owner.value() != name.0) {
+        if existing.is_some_and(|holder| holder.value() != name.0) {
             return finished(CommitOutcome::DigestTaken);
         }
     }
@@ -113,7 +113,7 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
     Ok(CommitCheck::Proceed(delta))
 }
 
-/// Where a record was removed by this event, as long as that is known.
+/// Returns the position at which this event removed the record, while the removal is still stored.
 fn removal_version(transaction: &WriteTransaction, name: &RecordName, event: &EventId) -> Result<Option<Version>> {
     let removed = transaction.open_table(REMOVED).map_err(store_error)?;
     let Some(removal) = removed.get(name.0.as_str()).map_err(store_error)? else { return Ok(None) };
@@ -147,8 +147,8 @@ fn apply_commit(
     if let Some(secret) = &commit.sealed {
         sealed::put(transaction, commit.event.as_str(), now.as_ms(), secret)?;
     }
-    for receipt in &commit.stored_responses {
-        stored_responses::store_response(transaction, receipt, now)?;
+    for response in &commit.stored_responses {
+        stored_responses::store_response(transaction, response, now)?;
     }
     if commit.disables_checksum == DisablesChecksum::Yes {
         set_number(&mut transaction.open_table(META).map_err(store_error)?, "loose_checksum", 1)?;

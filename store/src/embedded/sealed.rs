@@ -6,7 +6,7 @@ use super::store_error;
 use super::tables::{SEALED, SEALED_AGES};
 use crate::error::Result;
 
-/// Keeps an event's sealed secret, which gets no younger where it is kept already.
+/// Stores an event's sealed secret. If one is stored already, it and its age are unchanged.
 pub(super) fn put(transaction: &WriteTransaction, event: &str, ms: u64, sealed: &[u8]) -> Result<()> {
     if get(transaction, event)?.is_some() {
         return Ok(());
@@ -16,13 +16,11 @@ pub(super) fn put(transaction: &WriteTransaction, event: &str, ms: u64, sealed: 
     Ok(())
 }
 
-/// Reads an event's sealed secret.
 pub(super) fn get(transaction: &WriteTransaction, event: &str) -> Result<Option<Vec<u8>>> {
     let table = transaction.open_table(SEALED).map_err(store_error)?;
     Ok(table.get(event).map_err(store_error)?.map(|sealed| sealed.value().1.to_vec()))
 }
 
-/// Erases an event's sealed secret.
 pub(super) fn erase(transaction: &WriteTransaction, event: &str) -> Result<()> {
     let mut table = transaction.open_table(SEALED).map_err(store_error)?;
     let ms = table.remove(event).map_err(store_error)?.map(|sealed| sealed.value().0);

@@ -1,4 +1,4 @@
-//! Receipts in the embedded store.
+//! Stored responses in the embedded store.
 
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
@@ -38,28 +38,28 @@ fn apply_swap(transaction: &WriteTransaction, swap: &RawResponseSwap, now: Times
         return Ok(SwapOutcome::Conflict(current));
     }
     match &swap.new {
-        Some(receipt) => store_response(transaction, receipt, now)?,
+        Some(response) => store_response(transaction, response, now)?,
         None => remove(transaction, &swap.name)?,
     }
     Ok(SwapOutcome::Swapped)
 }
 
-/// Keeps an answer, in the place of one of the same name.
+/// Stores a response and replaces one with the same name.
 pub(super) fn store_response(
     transaction: &WriteTransaction,
-    receipt: &RawStoredResponse,
+    response: &RawStoredResponse,
     now: Timestamp,
 ) -> Result<()> {
-    remove(transaction, &receipt.name)?;
-    let until_ms = now.plus(receipt.ttl).as_ms();
+    remove(transaction, &response.name)?;
+    let until_ms = now.plus(response.ttl).as_ms();
     let mut table = transaction.open_table(STORED_RESPONSES).map_err(store_error)?;
-    table.insert(receipt.name.as_str(), (until_ms, receipt.sealed.as_slice())).map_err(store_error)?;
+    table.insert(response.name.as_str(), (until_ms, response.sealed.as_slice())).map_err(store_error)?;
     let mut ages = transaction.open_table(STORED_RESPONSE_EXPIRY).map_err(store_error)?;
-    ages.insert((until_ms, receipt.name.as_str()), ()).map_err(store_error)?;
+    ages.insert((until_ms, response.name.as_str()), ()).map_err(store_error)?;
     Ok(())
 }
 
-/// Erases answers whose time has passed, and tells how many.
+/// Erases expired responses and returns how many.
 pub(super) fn trim_expired(transaction: &WriteTransaction, batch: u32, now: Timestamp) -> Result<u64> {
     let ages = transaction.open_table(STORED_RESPONSE_EXPIRY).map_err(store_error)?;
     let mut expired = Vec::new();

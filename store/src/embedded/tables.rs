@@ -1,4 +1,4 @@
-//! The embedded store's tables and stored shapes, all of them.
+//! All tables of the embedded store and their stored types.
 
 use redb::TableDefinition;
 
@@ -43,13 +43,13 @@ macro_rules! all {
 }
 pub(super) use all;
 
-/// Single values: `id`, `envelope` (in the first format; later ones have `store_id` and `sealed_envelope`, and decoys in
-/// these), `format`, `min_reader`, `last`, `trimmed`, `fan_out`, `entries`, `fanned`, `made`, `dead_dropped`,
-/// `heartbeat`, `loose_checksum`, `counted`. Numbers are 8 bytes, big end first.
+/// Single values: `id`, `envelope` (in the first format; later formats use `store_id` and `sealed_envelope`, and have
+/// decoys in `id` and `envelope`), `format`, `min_reader`, `last`, `trimmed`, `fan_out`, `entries`, `fanned`, `made`,
+/// `dead_dropped`, `heartbeat`, `loose_checksum`, `counted`. Numbers are 8 bytes, big-endian.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-/// Record name → record (see `packed`).
+/// Record name → record (see `record_format`).
 pub(super) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
-/// Key id → moment of first use in ms.
+/// Key id → time of first use in ms.
 pub(super) const FIRST_USE: TableDefinition<'_, &str, u64> = TableDefinition::new("first_use");
 /// Digest → record name.
 pub(super) const DIGESTS: TableDefinition<'_, &[u8; 32], &str> = TableDefinition::new("digests");
@@ -57,64 +57,62 @@ pub(super) const DIGESTS: TableDefinition<'_, &[u8; 32], &str> = TableDefinition
 pub(super) const INDEX: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("index");
 /// Position → entry (see `entries`).
 pub(super) const STREAM: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stream");
-/// Event id → (moment in ms, sealed secret).
+/// Event id → (time in ms, sealed secret).
 pub(super) const SEALED: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("sealed");
-/// (Moment, event) of every sealed secret, for trimming.
+/// (Time in ms, event) of every sealed secret, for trimming.
 pub(super) const SEALED_AGES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("sealed_ages");
-/// Receipt → (moment until which it counts in ms, sealed answer).
+/// Response name → (expiry time in ms, sealed response).
 pub(super) const STORED_RESPONSES: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("receipts");
-/// (Moment until which it counts, receipt), for trimming.
+/// (Expiry time in ms, response name), for trimming.
 pub(super) const STORED_RESPONSE_EXPIRY: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("receipt_ages");
-/// Event id → (deliveries that have not ended, body).
+/// Event id → (unfinished deliveries, body).
 pub(super) const EVENTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("events");
-/// A delivery's state.
+/// Value of [`DELIVERIES`].
 type DeliveryState<'a> = (u32, &'a str, u64, u64, u64);
-/// A dead letter.
+/// Value of [`DEAD_LETTERS`].
 type DeadLetterState<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
 
-/// (Webhook, event) → (attempts made, lease token or empty, lease end in ms, moment of creation in ms,
-/// moment from which it is available in ms).
+/// (Webhook, event) → (attempts made, lease token or empty, lease end in ms, creation time in ms, due time in ms).
 pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), DeliveryState<'static>> =
     TableDefinition::new("deliveries");
-/// (Webhook, number, event): deliveries in the order in which they were made.
+/// (Webhook, sequence, event): deliveries in the order of their creation.
 pub(super) const DELIVERY_ORDER: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("made");
-/// (Webhook, event) → number.
+/// (Webhook, event) → sequence.
 pub(super) const DELIVERY_SEQUENCE: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("made_as");
-/// Name of a record that was removed lately → (event, position) of its removal.
+/// Name of a recently removed record → (event, position) of its removal.
 pub(super) const REMOVED: TableDefinition<'_, &str, (&str, u64)> = TableDefinition::new("removed");
-/// (Webhook, moment from which it is available, event). A leased delivery is available at the end of
-/// its lease.
+/// (Webhook, due time in ms, event). A leased delivery is due at the end of its lease.
 pub(super) const QUEUE: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("queue");
-/// (Webhook, lease end, event).
+/// (Webhook, lease end in ms, event).
 pub(super) const LEASED: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("leased");
-/// Webhook → its deliveries.
+/// Webhook → number of its deliveries.
 pub(super) const PENDING_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("pending");
-/// Webhook → moment until which it is at its in-flight cap.
+/// Webhook → time in ms until which it is at its in-flight cap.
 pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("capped");
 /// (Webhook, number) → attempt as one line of JSON.
 pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
-/// (Webhook, event) → (moment of death in ms, attempts made, reason, body, sealed secret).
+/// (Webhook, event) → (time of death in ms, attempts made, reason, body, sealed secret).
 pub(super) const DEAD_LETTERS: TableDefinition<'_, (&str, &str), DeadLetterState<'static>> =
     TableDefinition::new("dead");
-/// Webhook → its dead letters.
+/// Webhook → number of its dead letters.
 pub(super) const DEAD_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("dead_counts");
-/// (Webhook, moment of death, event).
+/// (Webhook, time of death in ms, event).
 pub(super) const DEAD_BY_TIME: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("dead_by_time");
-/// (Moment of death, webhook, event), for trimming.
+/// (Time of death in ms, webhook, event), for trimming.
 pub(super) const DEAD_AGES: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("dead_ages");
-/// (Moment of death, webhook, event) of dead letters that still have their secret.
+/// (Time of death in ms, webhook, event) of dead letters that still have their secret.
 pub(super) const DEAD_SEALED: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("dead_sealed");
 /// Position → (bytes, reason).
 pub(super) const QUARANTINE: TableDefinition<'_, u64, (&[u8], &str)> = TableDefinition::new("quarantine");
-/// Meter → (end of window in ms, leased in it).
+/// Window name → (end of the window in ms, leased requests).
 pub(super) const WINDOWS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("windows");
-/// Meter → (generation of the limit, limit, length in ms or 0) of its window.
+/// Window name → (generation of the limit, limit, length in ms or 0).
 pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64, u64)> = TableDefinition::new("window_limits");
-/// (Hour since the epoch, project, key) → uses.
+/// (Hours since the epoch, project, key) → uses.
 pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
-/// Key → moment of its last use in ms.
+/// Key → time of its last use in ms.
 pub(super) const LAST_USED: TableDefinition<'_, &str, u64> = TableDefinition::new("last_used");
-/// (Account, kind) → how many it has, or bytes of its records.
+/// (Account, resource) → count, or bytes of records.
 pub(super) const COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("counts");
-/// Index → member through which it was counted.
+/// Index → member through which it is counted.
 pub(super) const COUNTING_PROGRESS: TableDefinition<'_, &str, &str> = TableDefinition::new("counting");

@@ -10,7 +10,7 @@ use super::{Embedded, dead_letters, read_number, sealed, set_number, store_error
 use crate::error::Result;
 use crate::ops::{RetentionPolicy, TrimStats};
 
-/// For how long it is known by which event a record was removed.
+/// How long the event id of a record's removal is retained.
 const REMOVED_RETENTION: Duration = Duration::from_secs(600);
 
 impl Embedded {
@@ -20,8 +20,8 @@ impl Embedded {
             trim_removed(transaction, now)?;
             let (entries, trimmed_through) = trim_stream(transaction, &rule, now)?;
             let (sealed_in_dead, dead) = trim_dead(transaction, &rule, now)?;
-            let receipts = stored_responses::trim_expired(transaction, rule.batch, now)?;
-            let sealed = sealed_in_dead + trim_sealed(transaction, &rule, now)? + receipts;
+            let responses = stored_responses::trim_expired(transaction, rule.batch, now)?;
+            let sealed = sealed_in_dead + trim_sealed(transaction, &rule, now)? + responses;
             usage::trim(transaction, rule.batch, now)?;
             Ok(TrimStats { entries, sealed_secrets: sealed, dead_letters: dead, trimmed_through })
         })
@@ -52,7 +52,7 @@ fn trim_stream(transaction: &WriteTransaction, rule: &RetentionPolicy, now: Time
     Ok((expired.len() as u64, Version::from_u64(read_number(&meta, "trimmed")?)))
 }
 
-/// A commit whose answer was lost is repeated soon or never.
+/// Trims removal markers. A commit whose reply was lost is retried soon or never.
 fn trim_removed(transaction: &WriteTransaction, now: Timestamp) -> Result<()> {
     let mut removed = transaction.open_table(REMOVED).map_err(store_error)?;
     let is_recent =
@@ -91,7 +91,7 @@ fn trim_dead(transaction: &WriteTransaction, rule: &RetentionPolicy, now: Timest
     Ok((secrets_expired.len() as u64, removed.len() as u64))
 }
 
-/// Letters of a table that are older than `max_age`, oldest first.
+/// Returns rows of a table that are older than `max_age`, oldest first.
 fn older_than(
     transaction: &WriteTransaction,
     table: TableDefinition<'_, (u64, &'static str, &'static str), ()>,

@@ -34,13 +34,13 @@ impl Embedded {
     pub(crate) async fn usage(
         &self,
         project: String,
-        scope: UsageGrouping,
+        grouping: UsageGrouping,
         from: u64,
         to: u64,
     ) -> Result<Vec<RawUsage>> {
         let (store, current) = (self.clone(), self.now().as_ms() / HOUR_MS);
         let hours = from.max(first_retained_hour(current))..to.min(current + 1);
-        read_blocking(move || read_usage(&store.read()?, &project, scope, hours)).await
+        read_blocking(move || read_usage(&store.read()?, &project, grouping, hours)).await
     }
 
     pub(crate) async fn last_used(&self, _project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
@@ -52,7 +52,7 @@ impl Embedded {
     }
 }
 
-/// The first hour that is kept.
+/// Returns the first hour within the retention.
 fn first_retained_hour(current: u64) -> u64 {
     current.saturating_sub(USAGE_RETENTION.as_secs() / 3600)
 }
@@ -60,7 +60,7 @@ fn first_retained_hour(current: u64) -> u64 {
 fn read_usage(
     transaction: &ReadTransaction,
     project: &str,
-    scope: UsageGrouping,
+    grouping: UsageGrouping,
     hours: Range<u64>,
 ) -> Result<Vec<RawUsage>> {
     let table = transaction.open_table(USAGE).map_err(store_error)?;
@@ -72,7 +72,7 @@ fn read_usage(
             if (row_hour, row_project) != (hour, project) {
                 break;
             }
-            let key = match scope {
+            let key = match grouping {
                 UsageGrouping::Project => String::new(),
                 UsageGrouping::Keys => key.to_owned(),
             };
@@ -82,7 +82,7 @@ fn read_usage(
     Ok(found.into_iter().map(|((hour, key), count)| RawUsage { hour, key, count }).collect())
 }
 
-/// Removes hours that are too old.
+/// Removes hours past the retention.
 pub(super) fn trim(transaction: &WriteTransaction, batch: u32, now: Timestamp) -> Result<()> {
     let first_hour = first_retained_hour(now.as_ms() / HOUR_MS);
     let mut table = transaction.open_table(USAGE).map_err(store_error)?;

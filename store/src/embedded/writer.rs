@@ -1,4 +1,4 @@
-//! The one writer: acts that arrive together share one durable transaction.
+//! The single writer: operations that arrive together share one durable transaction.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,17 +10,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::store_error;
 use crate::error::{Result, StoreErrorKind};
 
-/// Acts that may wait for the writer; beyond, callers wait.
+/// Capacity of the writer's queue; when it is full, callers wait.
 const QUEUE_CAPACITY: usize = 1024;
-/// Acts of one transaction.
+/// Maximum operations per transaction.
 const MAX_BATCH: usize = 256;
 
-/// An act that waits for its transaction.
+/// An operation that waits for its transaction.
 trait Job: Send {
-    /// Performs the act. It may be performed again, in another transaction, if this one fails.
+    /// Performs the operation. It may be performed again in another transaction if this one fails.
     fn perform(&mut self, transaction: &WriteTransaction) -> Result<()>;
 
-    /// Tells the caller how its transaction ended.
+    /// Reports to the caller how the transaction ended.
     fn complete(self: Box<Self>, outcome: Result<()>);
 }
 
@@ -47,12 +47,12 @@ impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T> + Send> Job for PendingOp
 
     fn complete(self: Box<Self>, outcome: Result<()>) {
         let PendingOp { result, caller, .. } = *self;
-        // The caller may have gone; what was written stays written.
+        // The caller may be gone; what was written stays written.
         drop(caller.send(outcome.and_then(|()| result.ok_or_else(stopped_error))));
     }
 }
 
-/// The writer's thread. Dropping it lets the acts that wait finish.
+/// The writer's thread. Dropping it waits for the queued operations to finish.
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
@@ -60,7 +60,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
     pub(super) fn start(database: Arc<Database>) -> Result<Self> {
         let (jobs, mut receiver) = mpsc::channel(QUEUE_CAPACITY);
         let mut batch = Vec::with_capacity(MAX_BATCH);
@@ -69,7 +68,7 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Performs an act. It is answered only when it is on disk. One that fails leaves nothing behind.
+    /// Performs an operation and returns once it is on disk. A failed operation leaves nothing behind.
     pub(super) async fn perform<T, F>(&self, op: F) -> Result<T>
     where
         T: Send + 'static,
@@ -88,7 +87,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the writer was already logged.
+            // A panic of the writer has been logged.
             drop(thread.join());
         }
     }
@@ -99,11 +98,11 @@ fn stopped_error() -> crate::error::StoreError {
 }
 
 fn panicked_error() -> crate::error::StoreError {
-    StoreErrorKind::Unavailable.with("a write of the store panicked")
+    StoreErrorKind::Unavailable.with("a store write panicked")
 }
 
 fn run(database: &Database, receiver: &mut mpsc::Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>) {
-    // What a run before has left, which has panicked.
+    // Jobs left by a previous run of this thread, which panicked.
     batch.drain(..).for_each(|job| job.complete(Err(panicked_error())));
     while receiver.blocking_recv_many(batch, MAX_BATCH) > 0 {
         fail_point(Task::StoreWriter);
@@ -111,7 +110,7 @@ fn run(database: &Database, receiver: &mut mpsc::Receiver<Box<dyn Job>>, batch: 
             batch.drain(..).for_each(|job| job.complete(Ok(())));
             continue;
         }
-        // One act that fails must not take the others with it: each gets a transaction of its own.
+        // One failing operation must not fail the others: each gets its own transaction.
         for mut job in batch.drain(..) {
             let outcome = write_batch(database, std::slice::from_mut(&mut job));
             job.complete(outcome);

@@ -1,199 +1,199 @@
-//! The acts of the deliverer: fan-out, leases, dead letters, trimming.
+//! Queue operations of the deliverer: fan-out, leases, dead letters, trimming.
 
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 
-/// Attempts that are remembered of a webhook.
+/// Delivery attempts stored per webhook; the oldest are dropped.
 pub const MAX_STORED_ATTEMPTS: u64 = 1000;
-/// Dead letters that a webhook may have; beyond, the oldest go.
+/// Dead letters per webhook; beyond this number the oldest are dropped.
 pub const MAX_DEAD_LETTERS: u64 = 10_000;
-/// Entries that the quarantine holds; beyond, the oldest go.
+/// Entries in quarantine; beyond this number the oldest are dropped.
 pub const MAX_QUARANTINED: u64 = 10_000;
-/// Deliveries, and dead letters, that one call of `drop_queue` removes.
+/// Maximum number of deliveries, and of dead letters, that one call of `drop_queue` removes.
 pub const DROP_QUEUE_BATCH: u32 = 1000;
 
-/// One event to be delivered.
+/// An event to deliver.
 #[derive(Debug, Clone)]
 pub struct RawEvent {
-    /// Its id.
+    /// Event id.
     pub event: EventId,
-    /// What the body is built from: one line of JSON.
+    /// Data from which the request body is built: one line of JSON.
     pub body: Vec<u8>,
-    /// The webhooks that asked for it; empty if none did, and then its sealed secret is erased.
+    /// Subscribed webhooks; if empty, the event's sealed secret is erased.
     pub webhooks: Vec<WebhookId>,
 }
 
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
 pub struct RawFanOut {
-    /// Where the fan-out cursor must be.
+    /// Expected position of the fan-out cursor.
     pub expected_cursor: Version,
-    /// Where it goes.
+    /// New position of the fan-out cursor.
     pub new_cursor: Version,
-    /// How many entries lie in between, whether they are events or not.
+    /// Number of entries between both, whether they are events or not.
     pub entry_count: u64,
-    /// The events in between.
+    /// Events between both.
     pub events: Vec<RawEvent>,
     /// Entries that could not be decoded, for the quarantine: position, bytes, reason.
     pub quarantined: Vec<(Version, Vec<u8>, String)>,
-    /// Pending deliveries that a webhook may have; beyond, its oldest becomes a dead letter.
+    /// Maximum pending deliveries per webhook; beyond it the oldest becomes a dead letter.
     pub max_pending: u64,
-    /// Dead letters that a webhook may have; beyond, the oldest go.
+    /// Maximum dead letters per webhook; beyond it the oldest are dropped.
     pub max_dead_letters: u64,
 }
 
-/// How a step of the fan-out ended.
+/// Result of a fan-out step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FanOutOutcome {
-    /// The cursor moved and the deliveries are there; so many were pushed into the dead letters.
+    /// The cursor moved and the deliveries were created.
     Applied {
-        /// Deliveries that fell out of full queues.
+        /// Number of deliveries that full queues moved to the dead letters.
         overflowed: u64,
     },
-    /// The cursor was elsewhere: another deliverer was faster. Nothing was written.
+    /// The cursor was elsewhere, because another deliverer was faster. Nothing was written.
     Conflict,
 }
 
-/// A webhook whose queue has something due.
+/// Webhooks with due deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueWebhooks {
-    /// Webhooks with due deliveries, longest due first.
+    /// Webhooks with due deliveries, longest overdue first.
     pub webhooks: Vec<WebhookId>,
-    /// How long until the next one that is not yet due; absent if there is none.
+    /// Time until the next webhook becomes due; `None` if there is none.
     pub next_in: Option<Duration>,
 }
 
-/// What a worker wants.
+/// A worker's request to lease deliveries.
 #[derive(Debug, Clone)]
 pub struct DeliveryLeaseRequest {
-    /// From which queue.
+    /// Queue to lease from.
     pub webhook: WebhookId,
-    /// What names the lease: drawn anew for every request.
+    /// Lease token, generated for each request.
     pub token: LeaseToken,
-    /// How many at most.
+    /// Maximum number of deliveries to lease.
     pub max_deliveries: u32,
-    /// How many of this webhook may be leased at a time, by all workers together.
+    /// Maximum number of this webhook's deliveries leased at the same time, by all workers together.
     pub in_flight_cap: u32,
-    /// How long the lease holds unless it is extended.
+    /// Lease duration unless it is extended.
     pub lease_duration: Duration,
 }
 
-/// A delivery in a worker's hands.
+/// A delivery leased by a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawLeasedDelivery {
-    /// The event.
+    /// Event id.
     pub event: EventId,
-    /// What the body is built from.
+    /// Data from which the request body is built: one line of JSON.
     pub body: Vec<u8>,
-    /// The event's sealed secret, if it has one that was not yet erased.
+    /// The event's sealed secret, if it has one that was not erased.
     pub sealed: Option<Vec<u8>>,
-    /// How many attempts were made before.
+    /// Number of previous attempts.
     pub attempts_made: u32,
-    /// When the delivery was made.
+    /// Creation time of the delivery.
     pub created_at: Timestamp,
 }
 
-/// A delivery's end or next step.
+/// What happens to a delivery after the worker is done with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// Delivered.
+    /// Delivered: the delivery is finished.
     Delivered,
-    /// Failed; again after this long.
+    /// Attempt failed: retry after this delay.
     Retry(Duration),
-    /// Failed for good, for this reason: into the dead letters.
+    /// Attempt failed for good, for this reason: move to the dead letters.
     DeadLetter(String),
-    /// The webhook is gone.
+    /// The webhook no longer exists: drop the delivery.
     Dropped,
-    /// Not tried: again after this long, without counting an attempt.
+    /// Not attempted: make it due again after this delay without counting an attempt.
     Defer(Duration),
 }
 
-/// What a worker reports.
+/// A worker's report about a leased delivery.
 #[derive(Debug, Clone)]
 pub struct RawSettlement {
-    /// Whose delivery.
+    /// Webhook of the delivery.
     pub webhook: WebhookId,
-    /// Of which event.
+    /// Event of the delivery.
     pub event: EventId,
-    /// The lease under which it was held.
+    /// Token of the lease.
     pub token: LeaseToken,
-    /// What becomes of it.
+    /// What happens to the delivery.
     pub disposition: Disposition,
-    /// What to remember of the attempt: one line of JSON; absent if none was made.
+    /// Attempt to store: one line of JSON; `None` if there was no attempt.
     pub attempt: Option<Vec<u8>>,
 }
 
 /// Whether the caller still held the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseStatus {
-    /// It did, and the act was done.
+    /// It held the lease, and the operation was applied.
     Held,
-    /// Another worker may hold the delivery now, or it has ended. Nothing was written.
+    /// Another worker may hold the delivery now, or it is finished. Nothing was written.
     Lost,
 }
 
-/// A delivery whose schedule has ended.
+/// A delivery that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawDeadLetter {
-    /// The event.
+    /// Event id.
     pub event: EventId,
-    /// What the body is built from.
+    /// Data from which the request body is built: one line of JSON.
     pub body: Vec<u8>,
-    /// The event's sealed secret, kept for a while so that it can be sent again.
+    /// The event's sealed secret, retained for a while so that the delivery can be resent.
     pub sealed: Option<Vec<u8>>,
-    /// How many attempts were made.
+    /// Number of attempts.
     pub attempts_made: u32,
-    /// When it was given up.
+    /// Time at which it was given up.
     pub died_at: Timestamp,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
-/// Numbers about the queues.
+/// Queue metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueStats {
-    /// Deliveries waiting for their time.
+    /// Deliveries that wait for their time.
     pub pending: u64,
-    /// Deliveries in workers' hands.
+    /// Leased deliveries.
     pub leased: u64,
     /// Dead letters.
     pub dead_letters: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
-    /// How long the longest due delivery has been due.
+    /// How long the most overdue delivery has been due.
     pub max_overdue: Duration,
     /// Entries after the fan-out cursor.
     pub fan_out_backlog: u64,
-    /// Dead letters that were dropped, in the store's life, because their webhook had too many.
+    /// Dead letters dropped over the lifetime of the store because their webhook had too many.
     pub dead_letters_dropped: u64,
 }
 
-/// What trimming may remove.
+/// Retention limits for trimming.
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionPolicy {
-    /// Entries older than this.
+    /// Maximum age of stream entries.
     pub max_age: Duration,
-    /// Oldest entries beyond this many.
+    /// Maximum number of stream entries.
     pub max_entries: u64,
-    /// Sealed secrets older than this, in events and in dead letters.
+    /// Maximum age of sealed secrets, in events and in dead letters.
     pub max_sealed_secret_age: Duration,
-    /// Dead letters older than this.
+    /// Maximum age of dead letters.
     pub max_dead_letter_age: Duration,
-    /// How many of each kind one call removes at most.
+    /// Maximum number of items of each kind that one call removes.
     pub batch: u32,
 }
 
-/// What trimming removed.
+/// Result of trimming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrimStats {
-    /// Entries.
+    /// Stream entries removed.
     pub entries: u64,
-    /// Sealed secrets, of events and of answers that were kept; Redis removes the latter by itself.
+    /// Sealed secrets removed, of events and of stored responses. Redis expires stored responses itself, uncounted.
     pub sealed_secrets: u64,
-    /// Dead letters.
+    /// Dead letters removed.
     pub dead_letters: u64,
-    /// Where the stream now begins.
+    /// Position through which stream entries are gone.
     pub trimmed_through: Version,
 }

@@ -1,21 +1,21 @@
-//! The acts about usage.
+//! Types of the usage operations.
 
-/// Whose uses are read.
+/// Grouping of usage rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsageGrouping {
-    /// Those of all keys of a project together.
+    /// One row for all keys of a project together.
     Project,
-    /// Those of each key.
+    /// One row per key.
     Keys,
 }
 
-/// Uses in an hour.
+/// Uses in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawUsage {
-    /// Which hour since the epoch.
+    /// Hours since the epoch.
     pub hour: u64,
-    /// Which key; empty for all together.
+    /// Key id; empty for all keys together.
     pub key: String,
-    /// How many.
+    /// Number of uses.
     pub count: u64,
 }

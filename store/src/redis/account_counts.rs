@@ -1,4 +1,4 @@
-//! Counting what accounts have, on Redis. Commits do so themselves.
+//! Backfill of account resource counts on Redis. Commits update the counts themselves.
 
 use gatepost_domain::id::AccountId;
 use tokio::time::Instant;

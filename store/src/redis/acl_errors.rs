@@ -1,32 +1,32 @@
-//! Refusals by Redis's access control list, as sentences that name user and command.
+//! Denials by Redis's access control list, as messages that name user and command.
 
 use redis::{RedisError, ServerError};
 
 use super::scripts;
 
-/// Code of a command that its sender may not run.
+/// Error code for a command that the user may not run.
 const NO_PERMISSION_CODE: &str = "NOPERM";
-/// What Redis says of a command that a script calls: from 7.2 on and in Valkey, and in 7.0.
+/// Redis's messages for a command called by a script: of Redis 7.2 and later and Valkey, and of Redis 7.0.
 const SCRIPT_DENIALS: [&str; 2] = ["ACL failure in script: ", "The user executing the script can't "];
-/// The part of a refusal that names the command.
+/// Text before the command's name in a denial.
 const COMMAND_PREFIX: &str = "run the '";
-/// The same in a script on 7.0, which does not name it.
+/// The same for a script on Redis 7.0, which does not name the command.
 const UNNAMED_COMMAND: &str = "can't run this command";
 
-/// A sentence for the operator if an error is a refusal by the access control list.
+/// Returns a message for the operator if the error is a denial by the access control list.
 pub(super) fn denial_message(error: &RedisError, user: &str) -> Option<String> {
     let detail = acl_denial(error)?;
     let denial = match (denied_command(&detail), detail.contains("access")) {
         (Some(command), _) => format!("may not run the command {}", command.to_lowercase()),
         (None, true) => "may not access a key or channel of the store".to_owned(),
-        (None, false) => format!("is refused ({detail})"),
+        (None, false) => format!("was denied ({detail})"),
     };
     Some(format!(
-        "the Redis user {user} {denial}: its access control list must allow all that deploy/redis/gatepost.acl allows"
+        "the Redis user {user} {denial}: its access control list must allow everything in deploy/redis/gatepost.acl"
     ))
 }
 
-/// What Redis says, if it is such a refusal.
+/// Returns the text of the denial, if the error is one.
 fn acl_denial(error: &RedisError) -> Option<String> {
     let denial_of = |error: &ServerError| {
         let detail = error.details().unwrap_or_default();
@@ -37,7 +37,7 @@ fn acl_denial(error: &RedisError) -> Option<String> {
     errors.iter().find_map(|(_, error)| denial_of(error))
 }
 
-/// The command that a refusal is about.
+/// Returns the denied command.
 fn denied_command(detail: &str) -> Option<&str> {
     if let Some((_, rest)) = detail.split_once(COMMAND_PREFIX) {
         return rest.split_once('\'').map(|(command, _)| command);

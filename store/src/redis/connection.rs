@@ -1,4 +1,4 @@
-//! Connections: one for acts, one for each reader that may block, one for each wait for replicas.
+//! Connections of a process: one for operations, one for each blocking reader, one for each wait for replicas.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,39 +17,40 @@ use super::master_connection::{MasterConnection, MasterDiscovery, RunId, connect
 use super::scripts;
 use super::topology::{Topology, parse_connection_info};
 
-/// Waits for replicas at a time, each on a connection of its own; further ones wait for their turn.
+/// Maximum concurrent waits for replicas, each on its own connection; further ones queue.
 const MAX_CONCURRENT_CONFIRMS: usize = 32;
-/// How long the key of confirmations lives after it was last written: 100 years, so that it is there when memory is
-/// full and no key can be made.
+/// TTL of the confirm key after each write: 100 years, so that the key exists when memory is full and no key can be
+/// created.
 const CONFIRM_KEY_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// What is left of a deadline for the answer of a wait.
+/// Part of a deadline reserved for receiving the reply of WAIT.
 const WAIT_REPLY_MARGIN: Duration = Duration::from_millis(50);
-/// How often a meter's command is tried on a cluster whose slots move.
+/// Retries of a rate limit command on a cluster whose slots move.
 const CLUSTER_RETRIES: u32 = 2;
 
-/// The connections of one process.
+/// All connections of one process.
 pub(super) struct Connections {
     topology: Arc<Topology>,
-    /// The key that is written before replicas are waited for.
+    /// Key written before waiting for replicas.
     confirm_key: String,
     ops: MasterConnection,
-    /// Links on which nobody waits now. There are never more than readers of the feed and [`MAX_CONCURRENT_CONFIRMS`].
+    /// Connections that nobody uses at the moment: never more than blocking feed readers plus
+    /// [`MAX_CONCURRENT_CONFIRMS`].
     idle: Mutex<Vec<MasterConnection>>,
     confirm_permits: Semaphore,
     rate_limits: RateLimitConnection,
     replicas: Replicas,
 }
 
-/// Where meters are.
+/// Connection for rate limits.
 enum RateLimitConnection {
-    /// Beside the records.
+    /// The connection of the records.
     Shared,
-    /// Spread over a cluster by their own tags.
+    /// A cluster client: rate limits are spread over the cluster by their own hash tags.
     Cluster(Box<ClusterConnection>),
 }
 
 impl Connections {
-    /// Connects. A failure names the address, without credentials.
+    /// Connects. Errors name the address without credentials. Deadline 3 s.
     pub(super) async fn open(url: &RedisUrl, namespace: &str, replicas: Replicas) -> Result<Self> {
         let to_refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{url}: {error}"));
         let topology = Arc::new(Topology::new(url, namespace).map_err(to_refused)?);
@@ -59,7 +60,7 @@ impl Connections {
             RateLimitConnection::open(url, topology.user()).await
         };
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| {
-            Err(StoreErrorKind::Unavailable.with(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())))
+            Err(StoreErrorKind::Unavailable.with(format!("no reply within {} s", CONNECT_TIMEOUT.as_secs())))
         });
         let rate_limits = opened.map_err(|error| {
             let verb = if error.kind() == StoreErrorKind::Refused { "cannot use" } else { "cannot reach" };
@@ -76,23 +77,23 @@ impl Connections {
         })
     }
 
-    /// Told whenever another run of a server became the master.
+    /// Notifies of every change of the master's run.
     pub(super) fn subscribe_runs(&self) -> watch::Receiver<Option<RunId>> {
         self.ops.subscribe_runs()
     }
 
-    /// Counts the runs that acts were sent to.
+    /// Returns the number of master runs that operations were sent to.
     pub(super) fn run_count(&self) -> u64 {
         self.ops.run_count()
     }
 
-    /// Sends a command on the connection for acts.
+    /// Sends a command on the shared connection.
     pub(super) async fn run_command(&self, command: &Cmd, deadline: Duration) -> Result<Value> {
         let reply = self.ops.send_shared(deadline, async |connection| command.query_async(connection).await).await;
         reply.map(|(value, _)| value)
     }
 
-    /// Runs a script; one that Redis does not know is loaded first. Answers also which run has run it.
+    /// Runs a script, loading it first if the server does not know it. Also returns the run that executed it.
     pub(super) async fn run_script(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -101,63 +102,65 @@ impl Connections {
         self.ops.send_shared(deadline, async |connection| invocation.invoke_async(connection).await).await
     }
 
-    /// Sends a command that may block for `wait`.
+    /// Sends a command that may block for `wait`, on its own connection. Deadline: `wait` plus 1 s.
     pub(super) async fn run_blocking_command(&self, command: &Cmd, wait: Duration) -> Result<Value> {
-        let link = self.take_idle();
-        let reply =
-            link.send_exclusive(wait + LOOKUP_TIMEOUT, async |connection| command.query_async(connection).await).await;
+        let master = self.take_idle();
+        let reply = master
+            .send_exclusive(wait + LOOKUP_TIMEOUT, async |connection| command.query_async(connection).await)
+            .await;
         let (value, run) = reply?;
-        self.return_idle(link, &run);
+        self.return_idle(master, &run);
         Ok(value)
     }
 
-    /// Waits until as many replicas as configured have all that this run has written so far, at most until then.
+    /// Waits until the configured number of replicas have everything that this run has written so far, at most until
+    /// `until`.
     pub(super) async fn confirm(&self, run: &RunId, until: Instant) -> Result<()> {
         if self.replicas.count == 0 {
             return Ok(());
         }
         let confirmed = tokio::time::timeout_at(until, self.confirm_with_permit(run, until)).await;
-        confirmed.unwrap_or_else(|_| Err(StoreErrorKind::Unconfirmed.with("no replica has confirmed it in time")))
+        confirmed.unwrap_or_else(|_| Err(StoreErrorKind::Unconfirmed.with("too few replicas confirmed it in time")))
     }
 
     async fn confirm_with_permit(&self, run: &RunId, until: Instant) -> Result<()> {
         let Ok(_permit) = self.confirm_permits.acquire().await else {
-            return Err(StoreErrorKind::Unconfirmed.with("the store is being closed"));
+            return Err(StoreErrorKind::Unconfirmed.with("the store is closing"));
         };
         let confirmed_by = match self.count_confirming_replicas(self.take_idle(), run, until).await {
             Ok(reached) => reached,
-            // An idle link may still lead to a server that is no master any more.
-            Err(_) => self.count_confirming_replicas(self.new_link(), run, until).await?,
+            // The idle connection may lead to a server that is no longer the master.
+            Err(_) => self.count_confirming_replicas(self.new_connection(), run, until).await?,
         };
         let count = self.replicas.count;
         if confirmed_by < count {
-            return Err(StoreErrorKind::Unconfirmed.with(format!("{confirmed_by} of {count} replicas have it")));
+            return Err(StoreErrorKind::Unconfirmed.with(format!("{confirmed_by} of {count} replicas confirmed it")));
         }
         Ok(())
     }
 
-    /// How many replicas have what this run of the master has written so far. Fails where the link leads to another
-    /// run.
-    async fn count_confirming_replicas(&self, link: MasterConnection, run: &RunId, until: Instant) -> Result<u32> {
-        let mut confirmed_by = self.write_and_wait(&link, run, until).await?;
+    /// Returns how many replicas have everything that this run of the master has written so far. Fails if the
+    /// connection leads to another run.
+    async fn count_confirming_replicas(&self, master: MasterConnection, run: &RunId, until: Instant) -> Result<u32> {
+        let mut confirmed_by = self.write_and_wait(&master, run, until).await?;
         if confirmed_by.is_none() {
             let mut create_key = scripts::CONFIRM.prepare_invoke();
             create_key.key(&self.confirm_key);
-            let created =
-                link.send_exclusive(COMMIT_TIMEOUT, async |connection| create_key.invoke_async(connection).await).await;
+            let created = master
+                .send_exclusive(COMMIT_TIMEOUT, async |connection| create_key.invoke_async(connection).await)
+                .await;
             created.map_err(to_unconfirmed)?;
-            confirmed_by = self.write_and_wait(&link, run, until).await?;
+            confirmed_by = self.write_and_wait(&master, run, until).await?;
         }
-        self.return_idle(link, run);
-        confirmed_by
-            .ok_or_else(|| StoreErrorKind::Unconfirmed.with("the key of confirmations is removed again and again"))
+        self.return_idle(master, run);
+        confirmed_by.ok_or_else(|| StoreErrorKind::Unconfirmed.with("the confirm key is deleted repeatedly"))
     }
 
-    /// WAIT covers what its own connection has written, and of other connections what was written before that. Where
-    /// a connection has written nothing, most servers answer at once. So the key of confirmations is written first,
-    /// in the same pipeline: by PEXPIRE, which Redis takes also when its memory is full. `None` where there is no such
-    /// key, so that nothing was written and WAIT says nothing.
-    async fn write_and_wait(&self, link: &MasterConnection, run: &RunId, until: Instant) -> Result<Option<u32>> {
+    /// WAIT covers the writes of its own connection, and all writes of other connections that precede them. For a
+    /// connection that has written nothing, most servers reply at once. So the confirm key is written first, in the
+    /// same pipeline, by PEXPIRE, which Redis accepts even when memory is full. Returns `None` if the key does not
+    /// exist: then nothing was written and the reply of WAIT is meaningless.
+    async fn write_and_wait(&self, master: &MasterConnection, run: &RunId, until: Instant) -> Result<Option<u32>> {
         let left = until.saturating_duration_since(Instant::now());
         let wait = self.replicas.timeout.min(left.saturating_sub(WAIT_REPLY_MARGIN)).max(Duration::from_millis(1));
         let mut commands = redis::pipe();
@@ -165,17 +168,17 @@ impl Connections {
         commands.cmd("WAIT").arg(self.replicas.count).arg(ms(wait));
         let run_pipeline =
             async |connection: &mut redis::aio::MultiplexedConnection| commands.query_async(connection).await;
-        let reply = link.send_exclusive(wait + LOOKUP_TIMEOUT, run_pipeline).await;
+        let reply = master.send_exclusive(wait + LOOKUP_TIMEOUT, run_pipeline).await;
         let (reply, confirming_run) = reply.map_err(to_unconfirmed)?;
         if confirming_run != *run {
-            return Err(StoreErrorKind::Unconfirmed.with("another server became the master"));
+            return Err(StoreErrorKind::Unconfirmed.with("another server has become the master"));
         }
         let (has_written, confirmed_by): (bool, u32) =
             redis::from_redis_value(reply).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         Ok(has_written.then_some(confirmed_by))
     }
 
-    /// Sends a meter's command to where that meter is.
+    /// Sends a rate limit command to the server that holds its keys.
     pub(super) async fn run_rate_limit_command(&self, command: &Cmd, deadline: Duration) -> Result<Value> {
         match &self.rate_limits {
             RateLimitConnection::Shared => self.run_command(command, deadline).await,
@@ -185,7 +188,7 @@ impl Connections {
         }
     }
 
-    /// The same for a script.
+    /// Like [`Connections::run_rate_limit_command`], for a script.
     pub(super) async fn run_rate_limit_script(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -207,23 +210,23 @@ impl Connections {
         match tokio::time::timeout(deadline, operation).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(store_error(&error, self.topology.user())),
-            Err(_) => Err(StoreErrorKind::Unavailable.with(format!("no answer within {} ms", deadline.as_millis()))),
+            Err(_) => Err(StoreErrorKind::Unavailable.with(format!("no reply within {} ms", deadline.as_millis()))),
         }
     }
 
-    /// Keeps a link for later, unless it leads to another run than acts do.
-    fn return_idle(&self, link: MasterConnection, run: &RunId) {
+    /// Stores a connection for reuse, unless it leads to another run than the one used for operations.
+    fn return_idle(&self, master: MasterConnection, run: &RunId) {
         if self.ops.subscribe_runs().borrow().as_ref() == Some(run) {
-            self.lock_idle().push(link);
+            self.lock_idle().push(master);
         }
     }
 
     fn take_idle(&self) -> MasterConnection {
         let idle = self.lock_idle().pop();
-        idle.unwrap_or_else(|| self.new_link())
+        idle.unwrap_or_else(|| self.new_connection())
     }
 
-    fn new_link(&self) -> MasterConnection {
+    fn new_connection(&self) -> MasterConnection {
         MasterConnection::new(Arc::clone(&self.topology), MasterDiscovery::ReuseLast)
     }
 
@@ -252,7 +255,8 @@ impl RateLimitConnection {
     }
 }
 
-/// Why something that was written is not confirmed. That Redis refuses the command is for the operator to change.
+/// Maps the error of a confirmation. The write itself was applied, so it is unconfirmed; only a command that Redis
+/// denies is reported as such, because the operator must fix it.
 fn to_unconfirmed(error: StoreError) -> StoreError {
     match error.kind() {
         StoreErrorKind::Refused => error,

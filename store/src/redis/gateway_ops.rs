@@ -1,4 +1,4 @@
-//! Look-ups, claims, feed and heartbeats on Redis.
+//! Lookups, first-use claims, feed and heartbeats on Redis.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use super::master_connection::RunId;
 use super::reply::Reply;
 use super::{Arguments, Redis, scripts};
 
-/// The format of entries that this version writes.
+/// Format number of the stream entries that this version writes.
 const ENTRY_FORMAT: &[u8] = b"1";
 
-/// An entry as Redis answers it: id and fields.
+/// An entry as Redis returns it: id and fields.
 type StoredEntry = (String, HashMap<String, Vec<u8>>);
 
 impl Redis {
@@ -37,9 +37,9 @@ impl Redis {
         let name: Option<String> = reply.next()?;
         let Some(name) = name else { return Ok(RawLookup { as_of, accounts, found: None }) };
         let record = reply.record()?;
-        let owner: Option<Vec<u8>> = reply.next()?;
-        let owner = owner.map(|bytes| decode_record(&bytes, None)).transpose()?;
-        Ok(RawLookup { as_of, accounts, found: record.map(|record| (RecordName(name), record, owner)) })
+        let parent: Option<Vec<u8>> = reply.next()?;
+        let parent = parent.map(|bytes| decode_record(&bytes, None)).transpose()?;
+        Ok(RawLookup { as_of, accounts, found: record.map(|record| (RecordName(name), record, parent)) })
     }
 
     pub(crate) async fn claim_first_use(&self, claim: RawFirstUseClaim) -> Result<FirstUseOutcome> {
@@ -54,7 +54,7 @@ impl Redis {
         Ok(outcome)
     }
 
-    /// Claims without remembering it, and tells which run has done so.
+    /// Claims without logging the claim. Also returns the run that executed it.
     pub(super) async fn claim_unlogged(&self, claim: &RawFirstUseClaim) -> Result<(FirstUseOutcome, RunId)> {
         let until = Instant::now() + CLAIM_TIMEOUT;
         let arguments = Arguments::default()
@@ -74,7 +74,8 @@ impl Redis {
         Ok((outcome, reply.run))
     }
 
-    /// Blocks on a connection of its own until there is more, then reads under the store's id.
+    /// Blocks on a connection of its own until there are new entries, then reads them with a script, which checks the
+    /// store id.
     pub(crate) async fn feed(
         &self,
         cursor: Version,
@@ -115,7 +116,7 @@ impl Redis {
             .ms(heartbeat.valid_for)
             .bytes(accounts_index().0);
         let mut reply = self.run_script(&scripts::HEARTBEAT, HEARTBEAT_TIMEOUT, arguments).await?;
-        // A master that has lost its replicas may have been replaced: it must keep nobody live.
+        // A master without its replicas may have been replaced: it must not renew any lease.
         self.inner.connections.confirm(&reply.run, until).await?;
         Ok(HeartbeatReply {
             cursor_check: read_cursor_status(&mut reply)?,
@@ -151,8 +152,8 @@ impl Redis {
         while !reply.is_empty() {
             let id: String = reply.next()?;
             let id = GatewayId::parse(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-            let (cursor, refuses_at) = (reply.version()?, reply.timestamp()?);
-            gateways.push(RegisteredGateway { id, cursor, lease_expires_at: refuses_at, max_format: reply.next()? });
+            let (cursor, lease_expires_at) = (reply.version()?, reply.timestamp()?);
+            gateways.push(RegisteredGateway { id, cursor, lease_expires_at, max_format: reply.next()? });
         }
         Ok(gateways)
     }
@@ -167,7 +168,7 @@ impl Redis {
     }
 }
 
-/// A fence flag as it stands in the stream.
+/// Encodes a propagation as the flag stored in the stream.
 pub(super) fn propagation_text(propagation: Propagation) -> &'static str {
     match propagation {
         Propagation::Fenced => "1",
@@ -180,7 +181,7 @@ fn read_cursor_status(reply: &mut Reply) -> Result<CursorCheck> {
         "present" => CursorState::Present,
         "trimmed" => CursorState::Trimmed,
         "foreign" => CursorState::Diverged,
-        other => return Err(StoreErrorKind::Corrupt.with(format!("a cursor is {other:?}"))),
+        other => return Err(StoreErrorKind::Corrupt.with(format!("unexpected cursor state {other:?}"))),
     };
     Ok(CursorCheck { state, last: reply.version()?, trimmed_through: reply.version()? })
 }
@@ -192,11 +193,11 @@ fn parse_entry((id, mut fields): StoredEntry) -> Result<RawEntry> {
     let action = text("a").and_then(Action::parse);
     let propagation = if text("f") == Some("1") { Propagation::Fenced } else { Propagation::Relaxed };
     let reason = if fields.get("v").map(Vec::as_slice) != Some(ENTRY_FORMAT) {
-        Some("the entry has another format than this program reads")
+        Some("the entry has a format that this program cannot read")
     } else if invalidation.is_none() {
-        Some("its scope cannot be read")
+        Some("its invalidation cannot be decoded")
     } else if action.is_none() {
-        Some("its action is not known")
+        Some("its action is unknown")
     } else {
         None
     };
@@ -211,13 +212,13 @@ fn parse_entry((id, mut fields): StoredEntry) -> Result<RawEntry> {
         (reason, scope, _) => Err(Undecodable {
             invalidation: scope.unwrap_or(Invalidation::All),
             bytes: join_fields(&fields),
-            reason: reason.unwrap_or("it cannot be read").to_owned(),
+            reason: reason.unwrap_or("it cannot be decoded").to_owned(),
         }),
     };
     Ok(RawEntry { version: parse_version(&id)?, event, payload })
 }
 
-/// All fields of an entry, one line each, for the quarantine.
+/// Joins all fields of an entry, one line each, for the quarantine.
 fn join_fields(fields: &HashMap<String, Vec<u8>>) -> Vec<u8> {
     let mut names: Vec<&String> = fields.keys().collect();
     names.sort_unstable();

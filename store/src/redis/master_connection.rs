@@ -1,4 +1,4 @@
-//! A connection to the store's master that comes back by itself, also when another server is the master.
+//! A connection to the store's master that reconnects by itself, also to another server after a failover.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,57 +17,56 @@ use crate::options::CONNECT_TIMEOUT;
 use super::acl_errors;
 use super::topology::Topology;
 
-/// A shared connection on which nothing was answered for so long, while something was waited for, is replaced,
-/// and who waits is told: the answer would come too late for all others.
+/// Maximum time without any reply on a shared connection while requests wait. After it the connection is replaced and
+/// the waiting requests fail: their replies would come too late.
 const MAX_UNANSWERED: Duration = Duration::from_secs(2);
 
-/// How long a failure to connect keeps all from trying again.
+/// Delay before the failure of a connection attempt is reported; until then nobody starts another attempt.
 const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
-/// Which run of which server answered.
+/// Id of one run of a server process, which changes when it restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunId(Arc<str>);
 
 impl RunId {
-    /// The one in a server's description of itself. Without it nobody would notice another master.
+    /// Parses the id from INFO. It is required: without it a failover would go unnoticed.
     fn parse(info: &str) -> RedisResult<Self> {
         let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::trim);
         let run = run.filter(|run| !run.is_empty());
-        run.map(|run| Self(run.into())).ok_or_else(|| {
-            (ErrorKind::Client, "the server does not say which run of it answers (run_id of INFO server)").into()
-        })
+        run.map(|run| Self(run.into()))
+            .ok_or_else(|| (ErrorKind::Client, "the server does not report a run id (run_id in INFO server)").into())
     }
 }
 
-/// How a link finds its server.
+/// How a connection finds its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MasterDiscovery {
-    /// It asks who is the master.
+    /// Discovers the current master.
     Discover,
-    /// It takes the server that the link for acts has found.
+    /// Uses the server that the connection for operations discovered last.
     ReuseLast,
 }
 
-/// One connection. What is sent on it at the same time is answered in order.
+/// One connection, pipelined: replies arrive in the order of the requests.
 pub(super) struct MasterConnection {
     topology: Arc<Topology>,
     discovery: MasterDiscovery,
     state: Mutex<State>,
-    /// The run that was connected to last.
+    /// Run connected to last.
     run: watch::Sender<Option<RunId>>,
-    /// How often it was another one than before.
+    /// Number of times that the run changed.
     run_count: AtomicU64,
 }
 
 struct State {
     opening: Opening,
-    /// Counts openings: who loses a connection must not lose the next one.
+    /// Counts connection attempts, so that a failed request discards only the connection it was sent on.
     generation: u64,
-    /// When something was answered last; not known while the connection is being opened.
+    /// Time of the last reply; `None` while the connection is being opened.
     last_reply_at: Option<Instant>,
 }
 
-/// Whether a connection was given up.
+/// Whether a connection was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Replaced {
     Yes,
@@ -78,7 +77,7 @@ type Opened = std::result::Result<(MultiplexedConnection, RunId), Arc<RedisError
 type Opening = Option<Shared<BoxFuture<'static, Opened>>>;
 
 impl MasterConnection {
-    /// A link that connects when it is first used.
+    /// Returns a connection that is opened on first use.
     pub(super) fn new(topology: Arc<Topology>, discovery: MasterDiscovery) -> Self {
         let state = State { opening: None, generation: 0, last_reply_at: None };
         Self {
@@ -90,17 +89,17 @@ impl MasterConnection {
         }
     }
 
-    /// Told whenever a connection was made: to which run.
+    /// Notifies of every connection to another run.
     pub(super) fn subscribe_runs(&self) -> watch::Receiver<Option<RunId>> {
         self.run.subscribe()
     }
 
-    /// Counts the runs that were connected to. It rises before anything is sent to the next one.
+    /// Returns the number of runs connected to. It increases before anything is sent to the next one.
     pub(super) fn run_count(&self) -> u64 {
         self.run_count.load(Ordering::Acquire)
     }
 
-    /// Sends a command and waits for its answer, at most so long, connecting included.
+    /// Sends a command and waits for its reply within `deadline`, which includes connecting.
     pub(super) async fn send_shared<F>(&self, deadline: Duration, command: F) -> Result<(Value, RunId)>
     where
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
@@ -122,7 +121,7 @@ impl MasterConnection {
         Err(timeout_error(started_at.elapsed()))
     }
 
-    /// The same for a command that may block, on a link that nobody else uses.
+    /// Like [`MasterConnection::send_shared`], for a command that may block, on a connection without other users.
     pub(super) async fn send_exclusive<F>(&self, deadline: Duration, command: F) -> Result<(Value, RunId)>
     where
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
@@ -169,7 +168,7 @@ impl MasterConnection {
         }
     }
 
-    /// The connection, or its making, in which everybody joins.
+    /// Returns the connection attempt, which all concurrent callers share.
     fn join_opening(&self) -> (u64, Shared<BoxFuture<'static, Opened>>) {
         let mut state = self.lock();
         if let Some(opening) = &state.opening {
@@ -205,7 +204,7 @@ impl MasterConnection {
 }
 
 fn timeout_error(waited: Duration) -> StoreError {
-    StoreErrorKind::Unavailable.with(format!("no answer within {} ms", waited.as_millis()))
+    StoreErrorKind::Unavailable.with(format!("no reply within {} ms", waited.as_millis()))
 }
 
 async fn open(topology: Arc<Topology>, discovery: MasterDiscovery) -> Opened {
@@ -227,7 +226,7 @@ async fn open(topology: Arc<Topology>, discovery: MasterDiscovery) -> Opened {
     Err(Arc::new(error))
 }
 
-/// Whether the connection is of no use any more: it is broken, or it leads to a server that is no master.
+/// Returns whether the connection is unusable: it is broken, or its server is not a master any more.
 fn must_reconnect(error: &RedisError) -> bool {
     let is_not_master = matches!(
         error.kind(),
@@ -244,8 +243,8 @@ fn must_reconnect(error: &RedisError) -> bool {
         || matches!(error.code(), Some("NOREPLICAS" | "UNBLOCKED"))
 }
 
-/// An error while connecting. Nothing of ours was read yet: what the server answers then is about its own settings, such
-/// as how many databases it has.
+/// Maps an error while connecting. No stored data was read yet, so an error reply is about the server's settings, such
+/// as its number of databases, and not about corrupt data.
 pub(super) fn connect_error(error: &RedisError, user: &str) -> StoreError {
     let store_error = store_error(error, user);
     if store_error.kind() == StoreErrorKind::Corrupt {
@@ -255,7 +254,7 @@ pub(super) fn connect_error(error: &RedisError, user: &str) -> StoreError {
     }
 }
 
-/// An error of the server or of the way to it, met as a user of Redis.
+/// Maps an error of the server or the network, for a connection as `user`.
 pub(super) fn store_error(error: &RedisError, user: &str) -> StoreError {
     match acl_errors::denial_message(error, user) {
         Some(message) => StoreErrorKind::Refused.with(message),
@@ -268,7 +267,7 @@ fn classify(error: &RedisError) -> StoreErrorKind {
         (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
         (_, Some("NOAUTH" | "WRONGPASS")) => StoreErrorKind::Refused,
         (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
-        // A slot that is on its way to another server: no script of ours can run. There is no code for it.
+        // The slot is moving to another server, so no script can run. Redis has no error code for this.
         (ErrorKind::Server(ServerErrorKind::ResponseError), _)
             if error.detail().is_some_and(|detail| detail.contains("non local key")) =>
         {

@@ -68,7 +68,7 @@ impl Redis {
             let status: String = reply.next()?;
             outcomes.push(
                 parse_held_status(&status)
-                    .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling answered {status}")))?,
+                    .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling returned the status {status}")))?,
             );
         }
         Ok(outcomes)
@@ -121,7 +121,7 @@ fn fan_out_arguments(step: RawFanOut) -> Arguments {
     arguments
 }
 
-/// The next value as an event id.
+/// Reads the next value as an event id.
 pub(super) fn read_event_id(reply: &mut Reply) -> Result<EventId> {
     let event_id: String = reply.next()?;
     EventId::parse(&event_id).map_err(|error| StoreErrorKind::Corrupt.with(error))

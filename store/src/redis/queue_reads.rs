@@ -1,4 +1,4 @@
-//! Reading the queues on Redis, and trimming.
+//! Reading and trimming the queues on Redis.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ fn read_dead_letter(reply: &mut Reply) -> Result<RawDeadLetter> {
     })
 }
 
-/// Takes `version\nreason\nbytes` apart.
+/// Splits `version\nreason\nbytes`.
 fn parse_quarantined(stored: &[u8]) -> Option<Result<(Version, Vec<u8>, String)>> {
     let mut lines = stored.splitn(3, |byte| *byte == b'\n');
     let (version, reason, bytes) = (lines.next()?, lines.next()?, lines.next()?);
@@ -112,5 +112,5 @@ fn parse_number(line: &[u8]) -> Result<u64> {
 }
 
 fn corrupt_letter() -> StoreError {
-    StoreErrorKind::Corrupt.with("a dead letter or a quarantined entry cannot be read")
+    StoreErrorKind::Corrupt.with("a dead letter or a quarantined entry cannot be decoded")
 }

@@ -1,5 +1,5 @@
-//! Rate windows and counters on Redis. Each has a hash tag of its own, so that they spread over a
-//! Cluster; they compare no store id, for they tell nothing about keys.
+//! Rate limit windows and usage counters on Redis. Each has its own hash tag, so that they spread over a cluster. They
+//! do not compare the store id, because they reveal nothing about keys.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::options::{CLAIM_TIMEOUT, COMMIT_TIMEOUT, USAGE_RETENTION};
 
 use super::{Redis, scripts};
 
-/// The last part of the name of a project's hours; the scripts name other keys from it.
+/// Suffix of the key that lists a project's hours; the scripts derive other keys from it.
 const USAGE_HOURS: &str = "usage-hours";
-/// Keys whose uses are added by one script: while it runs, nobody else is answered.
+/// Maximum number of keys whose uses one script adds: while a script runs, Redis serves nobody else.
 const MAX_KEYS_PER_SCRIPT: usize = 100;
 
 impl Redis {
-    pub(crate) async fn lease_allowance(&self, meter: String, limit: Limit, want: u64) -> Result<LeaseGrant> {
+    pub(crate) async fn lease_allowance(&self, name: String, limit: Limit, requested: u64) -> Result<LeaseGrant> {
         let mut invocation = scripts::LEASE_ALLOWANCE.prepare_invoke();
-        invocation.key(self.meter_key("window", &meter));
-        invocation.arg(self.inner.skew.ms()).arg(limit.max_requests).arg(want).arg(limit.generation);
+        invocation.key(self.tagged_key("window", &name));
+        invocation.arg(self.inner.skew.ms()).arg(limit.max_requests).arg(requested).arg(limit.generation);
         invocation.arg(u64::try_from(limit.window_kind.max_length().as_millis()).unwrap_or(u64::MAX));
         match limit.window_kind {
             WindowKind::FromFirstUse(length) => {
@@ -42,9 +42,9 @@ impl Redis {
         })
     }
 
-    pub(crate) async fn return_allowance(&self, meter: String, unused: UnusedLease) -> Result<()> {
+    pub(crate) async fn return_allowance(&self, name: String, unused: UnusedLease) -> Result<()> {
         let mut invocation = scripts::RETURN_ALLOWANCE.prepare_invoke();
-        invocation.key(self.meter_key("window", &meter));
+        invocation.key(self.tagged_key("window", &name));
         invocation.arg(self.inner.skew.ms()).arg(unused.generation).arg(unused.reset.as_ms()).arg(unused.count);
         self.inner.connections.run_rate_limit_script(&invocation, CLAIM_TIMEOUT).await.map(drop)
     }
@@ -52,7 +52,7 @@ impl Redis {
     pub(crate) async fn add_usage(&self, project: String, usage: Vec<(String, u64)>) -> Result<()> {
         for part in usage.chunks(MAX_KEYS_PER_SCRIPT) {
             let mut invocation = scripts::ADD_USAGE.prepare_invoke();
-            invocation.key(self.meter_key(USAGE_HOURS, &project));
+            invocation.key(self.tagged_key(USAGE_HOURS, &project));
             invocation.arg(self.inner.skew.ms()).arg(USAGE_RETENTION.as_secs() / 3600);
             for (key, count) in part {
                 invocation.arg(key).arg(*count);
@@ -65,13 +65,13 @@ impl Redis {
     pub(crate) async fn usage(
         &self,
         project: String,
-        scope: UsageGrouping,
+        grouping: UsageGrouping,
         from: u64,
         to: u64,
     ) -> Result<Vec<RawUsage>> {
         let mut invocation = scripts::USAGE.prepare_invoke();
-        invocation.key(self.meter_key(USAGE_HOURS, &project)).arg(from).arg(to);
-        invocation.arg(match scope {
+        invocation.key(self.tagged_key(USAGE_HOURS, &project)).arg(from).arg(to);
+        invocation.arg(match grouping {
             UsageGrouping::Project => "project",
             UsageGrouping::Keys => "keys",
         });
@@ -85,15 +85,15 @@ impl Redis {
             return Ok(Vec::new());
         }
         let mut command = redis::cmd("HMGET");
-        command.arg(self.meter_key("last-used", &project)).arg(&keys);
+        command.arg(self.tagged_key("last-used", &project)).arg(&keys);
         let value = self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await?;
         let timestamps: Vec<Option<u64>> =
             redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         Ok(timestamps.into_iter().map(|ms| ms.map(Timestamp::from_ms)).collect())
     }
 
-    fn meter_key(&self, kind: &str, meter: &str) -> String {
-        format!("{{{}:{meter}}}:{kind}", self.inner.namespace)
+    fn tagged_key(&self, kind: &str, name: &str) -> String {
+        format!("{{{}:{name}}}:{kind}", self.inner.namespace)
     }
 }
 

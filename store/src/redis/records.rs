@@ -47,7 +47,7 @@ impl Redis {
         Ok(outcome)
     }
 
-    /// Commits without waiting for replicas, and tells which run has done so.
+    /// Commits without waiting for replicas. Also returns the run that executed it.
     pub(super) async fn write_unlogged(
         &self,
         commit: &RawCommit,
@@ -70,8 +70,8 @@ impl Redis {
         Ok((Ok(outcome), reply.run))
     }
 
-    /// Remembers a commit and waits until it may be acknowledged. What shuts something off is remembered before: once
-    /// it stands, a repeated request only asks whether it does.
+    /// Logs a commit and waits until it may be acknowledged. A revocation is logged before the wait: once it is
+    /// applied, a retried request only checks that it is present.
     async fn acknowledge(&self, commit: Arc<RawCommit>, version: Version, run: &RunId, until: Instant) -> Result<()> {
         if commit.urgency == Urgency::Revocation {
             self.inner.unreplicated_log.record_commit(Arc::clone(&commit), version);
@@ -104,7 +104,7 @@ impl Redis {
             ExpectedResponse::Exactly(bytes) => ("same", bytes),
         };
         let (action, sealed, retention) = match swap.new {
-            Some(receipt) => ("put", receipt.sealed, receipt.ttl),
+            Some(response) => ("put", response.sealed, response.ttl),
             None => ("remove", Vec::new(), Duration::ZERO),
         };
         let arguments = Arguments::default().bytes(swap.name).text(expect).bytes(bytes);
@@ -159,8 +159,8 @@ fn commit_arguments(commit: &RawCommit, max_undelivered: &str) -> Arguments {
         .bytes(commit.payload.image.clone())
         .text(commit.account.as_ref().map_or("", AccountId::as_str));
     for resource in AccountResource::ALL {
-        let bound = commit.limits.and_then(|bounds| bounds.limit_of(resource));
-        arguments = arguments.bytes(bound.map(|bound| bound.to_string()).unwrap_or_default());
+        let limit = commit.limits.and_then(|limits| limits.limit_of(resource));
+        arguments = arguments.bytes(limit.map(|limit| limit.to_string()).unwrap_or_default());
     }
     arguments = arguments.number(commit.writes.len() as u64);
     for write in &commit.writes {
@@ -181,18 +181,18 @@ fn commit_arguments(commit: &RawCommit, max_undelivered: &str) -> Arguments {
         }
     }
     arguments = arguments.number(commit.stored_responses.len() as u64);
-    for receipt in &commit.stored_responses {
-        arguments = arguments.text(&receipt.name).ms(receipt.ttl).bytes(receipt.sealed.clone());
+    for response in &commit.stored_responses {
+        arguments = arguments.text(&response.name).ms(response.ttl).bytes(response.sealed.clone());
     }
     arguments
 }
 
 fn parse_over_bound(reply: &mut Reply) -> Result<CommitOutcome> {
-    let (resource, bound): (String, String) = (reply.next()?, reply.next()?);
-    let parsed = AccountResource::parse(&resource).zip(bound.parse().ok());
-    let (kind, bound) =
-        parsed.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{resource} {bound} is no bound")))?;
-    Ok(CommitOutcome::AccountLimitExceeded(kind, bound))
+    let (resource, limit): (String, String) = (reply.next()?, reply.next()?);
+    let parsed = AccountResource::parse(&resource).zip(limit.parse().ok());
+    let (resource, limit) =
+        parsed.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{resource} {limit} is not an account limit")))?;
+    Ok(CommitOutcome::AccountLimitExceeded(resource, limit))
 }
 
 fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -> Arguments {

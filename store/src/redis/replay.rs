@@ -1,4 +1,4 @@
-//! Repeating what a new master of Redis has lost, and telling when all has come to rest.
+//! Replay of acknowledged operations that a new master of Redis has lost, and detection of the end of recovery.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -19,49 +19,50 @@ use super::master_connection::RunId;
 use super::unreplicated_log::{LoggedOp, Op};
 use super::{Arguments, Inner, Redis, scripts};
 
-/// Between two tries, and how often it is looked whether another run has become the master.
+/// Interval between replay attempts, and between checks for another master.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long after the last sign of unrest the store is settled: other processes must have noticed, and repeated.
+/// Time from the last sign of instability to the end of recovery: other processes must notice the failover and replay
+/// within it.
 const RECOVERY_GRACE: Duration = Duration::from_secs(5);
-/// How often a change is made anew while others write the same record.
+/// Maximum rebases of a change while others write the same record.
 const MAX_REBASES: u32 = 4;
 
-/// How far this process has come with the run that is the master.
+/// Recovery progress of this process for the current master run.
 struct RecoveryProgress {
-    /// The number of the run that was seen last.
+    /// Number of the run seen last.
     run: u64,
-    /// The last sign of unrest.
+    /// Time of the last sign of instability.
     last_unstable_at: Instant,
 }
 
-/// How a repetition ended.
+/// Result of replaying one operation.
 enum ReplayOutcome {
-    /// It was not lost.
+    /// The operation was not lost.
     NotLost,
-    /// It was, and stands now at this position, as this act.
+    /// It was lost, and has been replayed at this position as this operation.
     Replayed(Version, Op),
-    /// Others came before it.
+    /// Others have changed the record since.
     Superseded,
-    /// Nobody was told of it, or it is told by what stands.
+    /// It was never acknowledged, or the current record already covers it.
     Unneeded,
-    /// What it is about is not there: whoever made that must repeat it first.
+    /// The record does not exist: the process that created it must replay that first.
     MissingDependency,
 }
 
-/// Whether anything could not be repeated that should be.
+/// Whether a pass over the replay queue was blocked by errors.
 #[derive(PartialEq, Eq)]
 enum ReplayPass {
     Complete,
     Blocked,
 }
 
-/// On what a change is to be made anew.
+/// Result of rebasing a lost change.
 enum Rebase {
     Onto(Box<RawCommit>),
     Impossible(ReplayOutcome),
 }
 
-/// Repeats what is lost whenever another run of a server has become the master, until the store is dropped.
+/// Starts the task that replays lost operations after each failover. It ends when the store is dropped.
 pub(super) fn start(redis: &Redis) {
     let inner = Arc::downgrade(&redis.inner);
     supervise(Task::FailoverReplay, move || run_until_dropped(Weak::clone(&inner)));
@@ -77,10 +78,11 @@ async fn run_until_dropped(inner: Weak<Inner>) {
     let mut progress = RecoveryProgress { run, last_unstable_at: Instant::now() };
     while let Some(inner) = inner.upgrade() {
         let redis = Redis { inner };
+        let log = &redis.inner.unreplicated_log;
         tokio::select! {
             changed = runs.changed() => if changed.is_err() { return },
-            () = redis.inner.unreplicated_log.acknowledged_by_old_master.notified() => redis.inner.unreplicated_log.enqueue_all(),
-            // Also so that this task does not keep the store from being dropped.
+            () = log.acknowledged_by_old_master.notified() => log.enqueue_all(),
+            // The timeout also releases the store regularly, so that this task does not prevent its drop.
             () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
         redis.advance_recovery(&mut progress).await;
@@ -88,13 +90,13 @@ async fn run_until_dropped(inner: Weak<Inner>) {
 }
 
 impl Redis {
-    /// Whether what this process and others have had acknowledged stands again.
+    /// Returns whether the acknowledged operations of this and other processes are present again.
     pub(crate) fn recovery(&self) -> Recovery {
         let is_complete = self.inner.connections.run_count() == self.inner.recovered_run();
         if is_complete { Recovery::Complete } else { Recovery::InProgress }
     }
 
-    /// Sees to it that what a run has acknowledged is looked after if it is not the master any more.
+    /// Schedules a replay if the run that acknowledged an operation is no longer the master.
     pub(super) fn replay_unless_master(&self, run: &RunId) {
         if self.inner.connections.subscribe_runs().borrow().as_ref() != Some(run) {
             self.inner.unreplicated_log.acknowledged_by_old_master.notify_one();
@@ -111,7 +113,7 @@ impl Redis {
         if self.recovery() == Recovery::Complete {
             return;
         }
-        // While nothing can be written, others cannot repeat either.
+        // While nothing can be written, other processes cannot replay either.
         if pass == ReplayPass::Blocked || self.check_writable().await.is_err() {
             progress.last_unstable_at = Instant::now();
         }
@@ -129,7 +131,7 @@ impl Redis {
         let mut queued = log.take_replay_queue().into_iter();
         let (mut unfinished, mut blocked_records) = (Vec::new(), HashSet::new());
         while let Some(logged) = queued.next() {
-            // What was done later to the same record would be done to another one now.
+            // A later change of the same record must not be replayed before the blocked one.
             if logged.op.record_names().into_iter().any(|name| blocked_records.contains(name)) {
                 unfinished.push(logged);
                 continue;
@@ -138,7 +140,7 @@ impl Redis {
                 Ok(ReplayOutcome::MissingDependency) => unfinished.push(logged),
                 Ok(outcome) => self.record_outcome(logged, outcome),
                 Err(error) => {
-                    tracing::warn!(%error, event = logged.op.event().as_str(), "what may be lost cannot be repeated now");
+                    tracing::warn!(%error, event = logged.op.event().as_str(), "replay failed, retrying in 1 s");
                     blocked_records.extend(logged.op.record_names().into_iter().map(str::to_owned));
                     unfinished.push(logged);
                     if is_store_wide(&error) {
@@ -189,7 +191,7 @@ impl Redis {
             };
             let until = Instant::now() + COMMIT_TIMEOUT;
             let (result, run) = self.write_unlogged(&commit).await?;
-            // In whatever format it was: `gatepost store upgrade` finds it again.
+            // A store in a later format also accepts it; `gatepost store upgrade` then finds and rewrites the record.
             let Ok(outcome) = result else { return Ok(ReplayOutcome::MissingDependency) };
             match outcome {
                 CommitOutcome::Committed(version) | CommitOutcome::AlreadyCommitted(version) => {
@@ -209,7 +211,7 @@ impl Redis {
     async fn replay_claim(&self, claim: &RawFirstUseClaim, version: Option<Version>) -> Result<ReplayOutcome> {
         match self.claim_unlogged(claim).await?.0 {
             FirstUseOutcome::Won(version) => Ok(ReplayOutcome::Replayed(version, Op::Claim(claim.clone()))),
-            // It came second, and the first is still there.
+            // It was not the first claim, and the first one is still present.
             FirstUseOutcome::AlreadyUsed(_) if version.is_none() => Ok(ReplayOutcome::Unneeded),
             FirstUseOutcome::AlreadyUsed(_) => Ok(ReplayOutcome::Superseded),
             FirstUseOutcome::NotActive => {
@@ -221,7 +223,7 @@ impl Redis {
     }
 }
 
-/// Whether an error says nothing about the one change: the next one would meet it too.
+/// Returns whether the error concerns the whole store, so that the next operation would fail as well.
 fn is_store_wide(error: &StoreError) -> bool {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::WrongStore => true,
@@ -229,8 +231,8 @@ fn is_store_wide(error: &StoreError) -> bool {
     }
 }
 
-/// The same change over what is there now. Only one that shuts something off goes before what came in between,
-/// and that only if somebody may rely on it.
+/// Rebases a lost change onto the current records. Only revocations override later writes, and only if this process
+/// received their position, so that somebody may rely on them.
 fn rebase(lost: &RawCommit, version: Option<Version>, current: &[Option<RawRecord>]) -> Result<Rebase> {
     let is_same = |(write, record): (&RawWrite, &Option<RawRecord>)| {
         record.as_ref().map(|record| &record.event) == write.expected_event.as_ref()

@@ -1,4 +1,4 @@
-//! Reading a script's answer: a word, then values in order.
+//! Parsing of script replies: a status, then values in order.
 
 use std::collections::VecDeque;
 
@@ -12,18 +12,18 @@ use crate::record_format::{decode_record, parse_version};
 
 use super::master_connection::RunId;
 
-/// The rest of an answer, read from the front.
+/// A reply, whose remaining values are read in order.
 #[derive(Debug)]
 pub(super) struct Reply {
-    /// Its first value: what happened.
+    /// First value: the outcome.
     pub(super) status: String,
-    /// Which run of which server answered.
+    /// The run of the server that replied.
     pub(super) run: RunId,
     rest: VecDeque<Value>,
 }
 
 impl Reply {
-    /// Takes an answer apart; that the store is another one is a failure of every act.
+    /// Parses a reply. A wrong store or an unreadable format is an error for every operation.
     pub(super) fn parse((value, run): (Value, RunId)) -> Result<Self> {
         let values: Vec<Value> = convert(value)?;
         let mut rest = VecDeque::from(values);
@@ -36,42 +36,41 @@ impl Reply {
         }
     }
 
-    /// Whether everything was read.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The next value.
+    /// Returns the next value; a missing one is read as nil.
     pub(super) fn next<T: FromRedisValue>(&mut self) -> Result<T> {
         convert(self.rest.pop_front().unwrap_or(Value::Nil))
     }
 
-    /// The next value as a position.
+    /// Returns the next value as a position.
     pub(super) fn version(&mut self) -> Result<Version> {
         parse_version(&self.next::<String>()?)
     }
 
-    /// The next value as a moment.
+    /// Returns the next value as a timestamp.
     pub(super) fn timestamp(&mut self) -> Result<Timestamp> {
         self.next().map(Timestamp::from_ms)
     }
 
-    /// The next two values as a record, if there is one, and its first use.
+    /// Returns the next two values as a record, if there is one, and its first use.
     pub(super) fn record(&mut self) -> Result<Option<RawRecord>> {
         let bytes: Option<Vec<u8>> = self.next()?;
         let first_use: Option<u64> = self.next()?;
         bytes.map(|bytes| decode_record(&bytes, first_use.map(Timestamp::from_ms))).transpose()
     }
 
-    /// An answer whose word this version does not know.
+    /// Returns the error for a status that this version does not know.
     pub(super) fn unexpected_status<T>(&self) -> Result<T> {
-        Err(StoreErrorKind::Corrupt.with(format!("a script answered {:?}", self.status)))
+        Err(StoreErrorKind::Corrupt.with(format!("a script returned the unexpected status {:?}", self.status)))
     }
 }
 
-/// The failure of every act on a store that was emptied or exchanged.
+/// Returns the error of every operation on a store that was emptied or replaced.
 pub(super) fn wrong_store() -> StoreError {
-    StoreErrorKind::WrongStore.with("there is another store at this address, or none; it may have been emptied")
+    StoreErrorKind::WrongStore.with("another store, or none, is at this address; Redis may have been emptied")
 }
 
 fn convert<T: FromRedisValue>(value: Value) -> Result<T> {

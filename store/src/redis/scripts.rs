@@ -1,13 +1,13 @@
-//! The scripts. What a script is for, and its arguments and answers, stands at its head.
+//! The Lua scripts. The header of each script describes its purpose, arguments and reply.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-/// What calls a command in a script.
+/// Start of a command call in a script.
 const COMMAND_CALL: &str = "redis.call(";
 
-/// `flags` is what follows `#!lua` in the script's first line; files are joined in order.
+/// Defines the scripts. `flags` follows `#!lua` in the first line of the script; the files are concatenated in order.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $flags:literal, [$($file:literal),+];)*) => {
         $($(#[$doc])*
@@ -22,12 +22,13 @@ macro_rules! scripts {
     };
 }
 
-/// The command that a script calls at a line, where both are known. Redis 7.0 reports a refused command only so.
+/// Returns the command that a script calls at a line, if both are known. Redis 7.0 identifies a denied command only by
+/// hash and line.
 pub(super) fn command_at_line(hash: &str, line: usize) -> Option<&'static str> {
     let (_, text) = ALL.iter().find(|(script, _)| script.get_hash() == hash)?;
-    // A call that is written over several lines may be reported at any of them.
+    // Redis may report a call that spans several lines at any of them.
     let calls = text.lines().take(line).filter_map(|line| Some(line.split_once(COMMAND_CALL)?.1));
-    // One whose command is a variable is not known.
+    // The name is unknown if it is a variable.
     calls.last()?.strip_prefix('\'')?.split_once('\'').map(|(command, _)| command)
 }
 
@@ -35,23 +36,23 @@ scripts! {
     CREATE = "", ["create"];
     RAISE_FORMAT = " flags=allow-oom", ["common", "raise_format"];
     CONFIRM = " flags=allow-oom", ["confirm"];
-    COMMIT = "", ["common", "append", "receipts", "counts", "commit"];
-    /// The same for what shuts something off: it goes on when memory is full.
-    COMMIT_URGENT = " flags=allow-oom", ["common", "append", "receipts", "counts", "commit"];
-    COUNTING = " flags=allow-oom", ["common", "counts", "counting"];
-    COUNT_PAGE = " flags=allow-oom", ["common", "counts", "count_page"];
+    COMMIT = "", ["common", "append", "stored_responses", "account_counts", "commit"];
+    /// Like `COMMIT`, for revocations: also runs when memory is full.
+    COMMIT_URGENT = " flags=allow-oom", ["common", "append", "stored_responses", "account_counts", "commit"];
+    COUNTING = " flags=allow-oom", ["common", "account_counts", "set_counting"];
+    COUNT_PAGE = " flags=allow-oom", ["common", "account_counts", "count_page"];
     RECORDS = " flags=no-writes", ["common", "records"];
-    STORED_RESPONSE = " flags=no-writes", ["common", "receipts", "receipt"];
-    SWAP_STORED_RESPONSE = "", ["common", "receipts", "swap_receipt"];
+    STORED_RESPONSE = " flags=no-writes", ["common", "stored_responses", "stored_response"];
+    SWAP_STORED_RESPONSE = "", ["common", "stored_responses", "swap_stored_response"];
     LIST = " flags=no-writes", ["common", "list"];
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
     FEED = " flags=no-writes", ["common", "cursor", "feed"];
     HEARTBEAT = " flags=allow-oom", ["common", "cursor", "heartbeat"];
-    CHECK_CURSOR = " flags=no-writes", ["common", "cursor", "judge_cursor"];
+    CHECK_CURSOR = " flags=no-writes", ["common", "cursor", "check_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
     GATEWAYS = " flags=allow-oom", ["common", "gateways"];
-    CHECK_WRITABLE = " flags=allow-oom", ["common", "probe_writing"];
+    CHECK_WRITABLE = " flags=allow-oom", ["common", "check_writable"];
     POSITION = " flags=no-writes", ["common", "position"];
     RETURN_ALLOWANCE = " flags=allow-oom", ["return_allowance"];
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
@@ -76,14 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn command_of_a_line_is_the_last_call_up_to_it() {
+    fn command_at_line_is_the_last_call_up_to_it() {
         let hash = CONFIRM.get_hash();
         let commands = [1, 4, 5, 6].map(|line| command_at_line(hash, line));
         assert_eq!(commands, [None, None, Some("SET"), Some("SET")]);
         assert_eq!(command_at_line("another", 5), None);
         let (script, text) = ALL.iter().find(|(_, text)| text.contains("redis.call(command")).unwrap();
         let line = text.lines().position(|line| line.contains("redis.call(command")).unwrap();
-        assert_eq!(command_at_line(script.get_hash(), line + 1), None, "another call stands before it");
+        assert_eq!(command_at_line(script.get_hash(), line + 1), None, "the command is a variable");
         assert!(command_at_line(script.get_hash(), line).is_some());
     }
 }

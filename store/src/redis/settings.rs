@@ -1,4 +1,4 @@
-//! Version and settings of a Redis: what may lose acknowledged writes is refused or warned of.
+//! Checks of the server's version and settings: those that can lose acknowledged writes are refused or warned about.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,29 @@ use crate::url::RedisUrl;
 
 use super::connection::Connections;
 
-/// The oldest major version of Redis, and of Valkey, that has all we use: script flags.
+/// Lowest supported major version of Redis and of Valkey: script flags need it.
 const MIN_MAJOR: u32 = 7;
 
-/// Percent of `maxmemory` from which Redis counts as full: at the limit it frees and refuses in turn.
+/// Percentage of `maxmemory` at which Redis counts as full. At the limit it alternates between freeing and refusing.
 const FULL_PERCENT: u64 = 95;
 
-/// Refuses what must not be, and answers warnings for the rest.
+/// Returns the warnings; fails if there are faults that are not allowed.
 pub(super) async fn check(connections: &Connections, url: &RedisUrl, unsafe_redis: UnsafeRedis) -> Result<Vec<String>> {
     let info = connections.run_command(&redis::cmd("INFO"), COMMIT_TIMEOUT).await?;
     let text: String = redis::from_redis_value(info).map_err(|error| StoreErrorKind::Refused.with(error))?;
     let info = parse_info(&text);
     let server = Server::from_info(&info);
-    tracing::info!(server = server.name, version = server.version, "connected to the server of the store");
+    tracing::info!(server = server.name, version = server.version, "connected to the store's server");
     let (faults, warnings) = check_info(&info, url);
     match unsafe_redis {
         UnsafeRedis::Allowed => Ok([faults, warnings].concat()),
         UnsafeRedis::Refused if faults.is_empty() => Ok(warnings),
-        UnsafeRedis::Refused => Err(StoreErrorKind::Refused.with(format!(
-            "{}; change it, or set store.allow_unsafe_redis = true to run all the same",
-            faults.join("; ")
-        ))),
+        UnsafeRedis::Refused => Err(StoreErrorKind::Refused
+            .with(format!("{}; change it, or set store.allow_unsafe_redis = true to start anyway", faults.join("; ")))),
     }
 }
 
-/// Why Redis refuses ordinary writes now; none if it does not.
+/// Returns why Redis refuses ordinary writes at the moment; `None` if it accepts them.
 pub(super) async fn full_reason(connections: &Connections) -> Result<Option<String>> {
     let memory = connections.run_command(redis::cmd("INFO").arg("memory"), COMMIT_TIMEOUT).await?;
     let text: String = redis::from_redis_value(memory).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
@@ -41,14 +39,14 @@ pub(super) async fn full_reason(connections: &Connections) -> Result<Option<Stri
     let bytes = |name: &str| info.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let (used, max) = (bytes("used_memory"), bytes("maxmemory"));
     let is_full = max > 0 && used >= max.saturating_mul(FULL_PERCENT) / 100;
-    Ok(is_full.then(|| format!("Redis uses {used} bytes of its maxmemory {max}, where it refuses what is new")))
+    Ok(is_full.then(|| format!("Redis uses {used} of {max} bytes of maxmemory and refuses new data")))
 }
 
 fn parse_info(info: &str) -> HashMap<&str, &str> {
     info.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect()
 }
 
-/// The server, by what it says of itself.
+/// Name and version of the server, as it reports them.
 #[derive(Debug, PartialEq, Eq)]
 struct Server<'a> {
     name: &'static str,
@@ -56,7 +54,7 @@ struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// Every Valkey also claims to be Redis 7.2.4, for clients that know no other.
+    /// Valkey also reports itself as Redis 7.2.4 for compatibility, so its own version takes precedence.
     fn from_info(info: &HashMap<&'a str, &'a str>) -> Self {
         match info.get("valkey_version") {
             Some(version) => Self { name: "Valkey", version },
@@ -69,29 +67,28 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Faults and warnings.
+/// Returns faults and warnings.
 fn check_info(info: &HashMap<&str, &str>, url: &RedisUrl) -> (Vec<String>, Vec<String>) {
     let value = |name: &str| info.get(name).copied().unwrap_or_default();
     let mut faults = Vec::new();
     let server = Server::from_info(info);
     if server.major().is_none_or(|major| major < MIN_MAJOR) {
-        faults.push(format!("{} has version {:?}, {MIN_MAJOR}.0 or later is needed", server.name, server.version));
+        faults.push(format!("{} has version {:?}, {MIN_MAJOR}.0 or later is required", server.name, server.version));
     }
     let policy = value("maxmemory_policy");
     if value("maxmemory") != "0" && policy != "noeviction" {
-        faults.push(format!("Redis may evict keys: maxmemory-policy is {policy}, noeviction is needed"));
+        faults.push(format!("Redis may evict keys: maxmemory-policy is {policy}, but noeviction is required"));
     }
-    // It stands there only where min-replicas-to-write is above 0.
+    // Redis reports this field only if min-replicas-to-write is above 0.
     if matches!(url, RedisUrl::Sentinel { .. }) && !info.contains_key("min_slaves_good_slaves") {
-        let fault = "min-replicas-to-write is 0: a master that was cut off would go on to acknowledge writes that are \
-                     lost when it comes back; at least 1 is needed with Sentinel";
+        let fault = "min-replicas-to-write is 0: a partitioned master would go on to acknowledge writes that are \
+                             lost when it rejoins; Sentinel requires at least 1";
         faults.push(fault.to_owned());
     }
     let mut warnings = Vec::new();
     if value("aof_enabled") != "1" {
         warnings.push(
-            "Redis has no append-only file (appendonly no): writes that were acknowledged are lost when it stops"
-                .to_owned(),
+            "Redis has no append-only file (appendonly no): acknowledged writes are lost when it stops".to_owned(),
         );
     }
     (faults, warnings)
@@ -118,11 +115,11 @@ mod tests {
         assert_eq!(Server::from_info(&parse_info(text)), Server { name: "Valkey", version: "9.1.2" });
         let old = text.replace("9.1.2", "6.0.0");
         let (faults, _) = check_info(&parse_info(&old), &RedisUrl::Standalone(String::new()));
-        assert_eq!(faults[0], "Valkey has version \"6.0.0\", 7.0 or later is needed");
+        assert_eq!(faults[0], "Valkey has version \"6.0.0\", 7.0 or later is required");
     }
 
     #[test]
-    fn old_versions_and_eviction_are_faults_and_a_missing_file_a_warning() {
+    fn old_versions_and_eviction_are_faults_and_a_missing_append_only_file_is_a_warning() {
         let good = "redis_version:7.0.15\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
         assert_eq!(fault_counts(good), (0, 0));
         assert_eq!(fault_counts(&good.replace("7.0.15", "6.2.1")), (1, 0));

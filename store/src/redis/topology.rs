@@ -1,5 +1,5 @@
-//! Finding the server that holds the store: the one server, the master that sentinels name, or the master
-//! of the store's slot in a cluster.
+//! Discovery of the server that holds the store: the single server, the master that sentinels report, or the master of
+//! the store's slot in a cluster.
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
@@ -15,14 +15,14 @@ use std::time::Duration;
 use crate::options::CONNECT_TIMEOUT;
 use crate::url::RedisUrl;
 
-/// After this long without an acknowledgement a connection is given up, so that a silent network ends it
-/// as a closed one does.
+/// Time without an acknowledgement after which TCP gives up a connection, so that a silent network failure ends it like
+/// a closed connection.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the master is found.
+/// Server topology, and the master in it.
 pub(super) struct Topology {
     mode: TopologyMode,
-    /// The one that was found last.
+    /// The master discovered last.
     last_master: Mutex<Option<ConnectionInfo>>,
 }
 
@@ -33,7 +33,7 @@ enum TopologyMode {
 }
 
 impl Topology {
-    /// `namespace` is the hash tag of the store's keys, which decides their slot in a cluster.
+    /// Parses the URLs. `namespace` is the hash tag of the store's keys, which determines their slot in a cluster.
     pub(super) fn new(url: &RedisUrl, namespace: &str) -> RedisResult<Self> {
         let parse_all =
             |urls: &[String]| urls.iter().map(|url| parse_connection_info(url)).collect::<RedisResult<Vec<_>>>();
@@ -51,7 +51,7 @@ impl Topology {
         Ok(Self { mode, last_master: Mutex::default() })
     }
 
-    /// The user of Redis that the connections are for.
+    /// Returns the Redis user of the connections.
     pub(super) fn user(&self) -> &str {
         let server = match &self.mode {
             TopologyMode::Standalone(server) | TopologyMode::Sentinel { server, .. } => Some(server),
@@ -60,14 +60,14 @@ impl Topology {
         server.and_then(|server| server.redis_settings().username()).unwrap_or("default")
     }
 
-    /// Connects to the master as it is known now. Who only believes to be one is noticed by its writes.
+    /// Connects to the master that the topology reports now. A stale master is detected by its failing writes.
     pub(super) async fn connect_to_current(&self) -> RedisResult<MultiplexedConnection> {
         let (connection, info) = self.discover().await?;
         *self.lock_last_master() = Some(info);
         Ok(connection)
     }
 
-    /// Connects to the master that was found last.
+    /// Connects to the master discovered last.
     pub(super) async fn connect_to_last(&self) -> RedisResult<MultiplexedConnection> {
         let info = self.lock_last_master().clone();
         match info {
@@ -105,13 +105,13 @@ impl Topology {
     }
 }
 
-/// Opens a connection whose answers we wait for ourselves.
+/// Opens a connection without a response timeout; callers apply their own deadlines.
 async fn open(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
     Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// Asks one server of a cluster who holds a slot, and connects to that one if it agrees.
+/// Asks one server of a cluster for the master of the slot, and connects to it if its role is confirmed.
 async fn find_slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<(MultiplexedConnection, ConnectionInfo)> {
     let mut node = open(server.clone()).await?;
     let slot: u16 = cmd("CLUSTER").arg("KEYSLOT").arg(tag).query_async(&mut node).await?;
@@ -129,13 +129,13 @@ async fn find_slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<(Mu
         let role: String = redis::from_redis_value(role.into_iter().next().unwrap_or(Value::Nil))?;
         return match role.as_str() {
             "master" => Ok((connection, info)),
-            _ => Err((ErrorKind::Client, "the slot's server is no master any more").into()),
+            _ => Err((ErrorKind::Client, "the server of the store's slot is no longer a master").into()),
         };
     }
-    Err((ErrorKind::Client, "no server of the cluster holds the store's slot").into())
+    Err((ErrorKind::Client, "no server of the cluster serves the store's slot").into())
 }
 
-/// How to connect to a server that another one has named: host, port, and more that is of no interest.
+/// Returns how to connect to a cluster node that `queried` reported as host, port and further fields.
 fn resolve_node(queried: &ConnectionInfo, node: Vec<Value>) -> RedisResult<ConnectionInfo> {
     let mut node = node.into_iter();
     let host: Option<String> = redis::from_redis_value(node.next().unwrap_or(Value::Nil))?;
@@ -144,10 +144,10 @@ fn resolve_node(queried: &ConnectionInfo, node: Vec<Value>) -> RedisResult<Conne
         ConnectionAddr::Tcp(host, _) => (host, None),
         ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => (host, Some((*insecure, tls_params.clone()))),
         ConnectionAddr::Unix(_) | _ => {
-            return Err((ErrorKind::InvalidClientConfig, "a cluster is reached by TCP").into());
+            return Err((ErrorKind::InvalidClientConfig, "a cluster requires TCP connections").into());
         }
     };
-    // A server that does not know its own name leaves it empty: it is the one that was asked.
+    // A server that does not know its own name leaves it empty: it is the queried one.
     let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| own_host.clone());
     Ok(queried.clone().set_addr(match tls {
         None => ConnectionAddr::Tcp(host, port),
@@ -155,7 +155,7 @@ fn resolve_node(queried: &ConnectionInfo, node: Vec<Value>) -> RedisResult<Conne
     }))
 }
 
-/// What servers need that sentinels name.
+/// Returns the connection settings for servers that sentinels report.
 fn sentinel_node_info(server: &ConnectionInfo) -> SentinelNodeConnectionInfo {
     let node = SentinelNodeConnectionInfo::default()
         .set_redis_connection_info(server.redis_settings().clone())
@@ -167,12 +167,12 @@ fn sentinel_node_info(server: &ConnectionInfo) -> SentinelNodeConnectionInfo {
     }
 }
 
-/// How to connect to the server of a URL.
+/// Parses the URL of one server.
 pub(super) fn parse_connection_info(url: &str) -> RedisResult<ConnectionInfo> {
     let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(TCP_USER_TIMEOUT);
     Ok(url.into_connection_info()?.set_tcp_settings(tcp))
 }
 
 fn no_reply_error() -> RedisError {
-    (ErrorKind::Client, "no server of the cluster answered").into()
+    (ErrorKind::Client, "no server of the cluster replied").into()
 }

@@ -1,4 +1,4 @@
-//! What this process has had acknowledged lately, and what of it waits to be repeated.
+//! Log of recently acknowledged operations of this process, and queue of those to replay after a failover.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +12,15 @@ use tokio::time::Instant;
 
 use crate::ops::{RawCommit, RawFirstUseClaim, ReplayStats, Urgency};
 
-/// Ordinary changes and claims that are remembered; the oldest is forgotten first.
+/// Maximum number of logged ordinary changes and claims; the oldest are dropped first.
 const MAX_ORDINARY: usize = 500;
-/// Changes that shut something off, apart, so that no other pushes one out.
+/// Maximum number of logged revocations. They have their own ring, so that ordinary operations cannot evict them.
 const MAX_URGENT: usize = 500;
-/// For how long they are. What a replica or a file has not got by then, it will not get.
+/// Retention of logged operations. What a replica or a file does not have by then, it will not get.
 const RETENTION: Duration = Duration::from_secs(300);
-/// For how long it is tried to repeat one.
+/// Maximum time during which a replay is retried.
 const MAX_REPLAY_TIME: Duration = Duration::from_secs(300);
-/// What may wait to be repeated: the rings of two failovers, one soon after the other.
+/// Maximum length of the replay queue: the rings of two failovers in quick succession.
 const MAX_REPLAY_QUEUE: usize = 2 * (MAX_ORDINARY + MAX_URGENT);
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) struct UnreplicatedLog {
     replayed: AtomicU64,
     conflicts: AtomicU64,
     expired: AtomicU64,
-    /// Rung where something was acknowledged by a run that is not the master any more.
+    /// Signals that an operation was acknowledged by a run that is no longer the master.
     pub(super) acknowledged_by_old_master: Notify,
 }
 
@@ -37,17 +37,17 @@ pub(super) struct UnreplicatedLog {
 struct State {
     ordinary: VecDeque<LoggedOp>,
     urgent: VecDeque<LoggedOp>,
-    /// What a new master may lack, in the order in which it is to be repeated.
+    /// Operations that a new master may lack, in replay order.
     replay_queue: Vec<LoggedOp>,
 }
 
-/// One act.
+/// A logged operation.
 #[derive(Clone)]
 pub(super) struct LoggedOp {
     pub(super) op: Op,
-    /// The position at which it stood; not known where its answer was lost, and of a claim that came second.
+    /// Position of the operation; `None` if its reply was lost, or for a claim that was not the first.
     pub(super) version: Option<Version>,
-    /// Since when it is remembered, and then, since when it waits.
+    /// Time of logging and, once in the replay queue, of queueing.
     logged_at: Instant,
 }
 
@@ -65,7 +65,7 @@ impl Op {
         }
     }
 
-    /// The names of the records that it is about.
+    /// Returns the names of the affected records.
     pub(super) fn record_names(&self) -> Vec<&str> {
         match self {
             Op::Commit(commit) => commit.writes.iter().map(|write| write.name.0.as_str()).collect(),
@@ -82,20 +82,20 @@ impl Op {
 }
 
 impl UnreplicatedLog {
-    /// Remembers what is about to shut something off: its answer may be lost, and a repeated request then finds
-    /// nothing left to write.
+    /// Logs a revocation before it is sent: its reply may be lost, and a retried request then finds nothing left to
+    /// write.
     pub(super) fn record_intent(&self, commit: Arc<RawCommit>) {
         let mut state = self.lock();
         state.urgent.retain(|logged| *logged.op.event() != commit.event);
         state.push(LoggedOp { op: Op::Commit(commit), version: None, logged_at: Instant::now() });
     }
 
-    /// Forgets what was intended and then refused.
+    /// Removes the intent of a revocation that was refused.
     pub(super) fn forget_intent(&self, event: &EventId) {
         self.lock().urgent.retain(|logged| logged.version.is_some() || logged.op.event() != event);
     }
 
-    /// Remembers a change that stands at this position.
+    /// Logs a change committed at this position.
     pub(super) fn record_commit(&self, commit: Arc<RawCommit>, version: Version) {
         let mut state = self.lock();
         if commit.urgency == Urgency::Revocation {
@@ -104,30 +104,30 @@ impl UnreplicatedLog {
         state.push(LoggedOp { op: Op::Commit(commit), version: Some(version), logged_at: Instant::now() });
     }
 
-    /// Remembers a claim, also one that came second: it may have been the first, unheard.
+    /// Logs a claim, even one that was not the first: an earlier one whose reply was lost may have been.
     pub(super) fn record_claim(&self, claim: RawFirstUseClaim, version: Option<Version>) {
         self.lock().push(LoggedOp { op: Op::Claim(claim), version, logged_at: Instant::now() });
     }
 
-    /// Remembers on what stands.
+    /// Logs an operation again that was found to be present.
     pub(super) fn record(&self, logged: LoggedOp) {
         self.lock().push(LoggedOp { logged_at: Instant::now(), ..logged });
     }
 
-    /// Lets all that is not too old wait to be repeated.
+    /// Moves recent entries to the replay queue.
     pub(super) fn enqueue_all(&self) {
         let mut state = self.lock();
         let State { ordinary, urgent, replay_queue } = &mut *state;
         let recent = ordinary.drain(..).chain(urgent.drain(..)).filter(|logged| logged.logged_at.elapsed() < RETENTION);
         replay_queue.extend(recent.map(|logged| LoggedOp { logged_at: Instant::now(), ..logged }));
         sort_for_replay(replay_queue);
-        // What shuts something off stands first, so that it is not what is given up.
+        // Revocations are first in the queue, so that they are the last to be given up.
         let excess = replay_queue.split_off(replay_queue.len().min(MAX_REPLAY_QUEUE));
         drop(state);
-        excess.iter().for_each(|logged| self.give_up(logged, "too much waits"));
+        excess.iter().for_each(|logged| self.give_up(logged, "the replay queue is full"));
     }
 
-    /// Takes out what waits, in order, without what has waited too long.
+    /// Takes the replay queue, in order, and gives up entries that have waited too long.
     pub(super) fn take_replay_queue(&self) -> Vec<LoggedOp> {
         let taken = std::mem::take(&mut self.lock().replay_queue);
         let (recent, expired): (Vec<_>, Vec<_>) =
@@ -136,22 +136,22 @@ impl UnreplicatedLog {
         recent
     }
 
-    /// Lets wait again what could not be repeated.
+    /// Puts operations that could not be replayed back into the queue.
     pub(super) fn requeue(&self, unfinished: Vec<LoggedOp>) {
         self.lock().replay_queue = unfinished;
     }
 
     pub(super) fn count_replayed(&self, op: &Op) {
-        tracing::warn!(event = op.event().as_str(), "the store had lost this change; it was repeated");
+        tracing::warn!(event = op.event().as_str(), "replayed a change that the store had lost");
         self.replayed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_conflict(&self, op: &Op) {
-        tracing::warn!(event = op.event().as_str(), "the store had lost this change, and others came before it");
+        tracing::warn!(event = op.event().as_str(), "a lost change was not replayed: the record has changed since");
         self.conflicts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often something was repeated, and how often that could not be.
+    /// Returns how many operations were replayed, and how many could not be.
     pub(super) fn replay_stats(&self) -> ReplayStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ReplayStats {
@@ -163,7 +163,7 @@ impl UnreplicatedLog {
 
     fn give_up(&self, logged: &LoggedOp, why: &'static str) {
         let event = logged.op.event().as_str();
-        tracing::error!(event, why, "what the store may have lost is not repeated any more");
+        tracing::error!(event, why, "gave up replaying a change that the store may have lost");
         self.expired.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -185,8 +185,8 @@ impl State {
     }
 }
 
-/// What shuts something off comes first, with what was done to the same records before; then the rest, oldest first.
-/// Where the position is not known comes last: its record must be there.
+/// Sorts revocations first, together with earlier operations on the same records; then the rest, oldest first.
+/// Operations without a known position come last, because their record must exist.
 fn sort_for_replay(replay_queue: &mut [LoggedOp]) {
     let urgent_ops = replay_queue.iter().filter(|logged| logged.op.urgency() == Urgency::Revocation);
     let urgent_records: HashSet<String> =

@@ -1,4 +1,4 @@
-//! The stored shape of an access key.
+//! Stored schema of an access key.
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};

@@ -1,4 +1,4 @@
-//! The stored shape of an account.
+//! Stored schema of an account.
 
 use gatepost_domain::id::AccountId;
 use gatepost_domain::record::{Account, Record};

@@ -1,4 +1,4 @@
-//! The stored shape of an API key.
+//! Stored schema of an API key.
 
 use std::time::Duration;
 

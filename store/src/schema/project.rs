@@ -1,4 +1,4 @@
-//! The stored shape of a project.
+//! Stored schema of a project.
 
 use gatepost_domain::id::{AccountId, ProjectId};
 use gatepost_domain::key::Env;

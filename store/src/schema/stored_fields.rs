@@ -1,4 +1,4 @@
-//! Parts that several stored shapes share.
+//! Parts that several stored schemas share.
 
 use gatepost_domain::id::{AccessKeyId, KeyId};
 use gatepost_domain::record::{Actor, Stamps, Status};
@@ -37,7 +37,7 @@ impl StoredStamps {
     }
 }
 
-/// An actor as one word: its id, or `operator`.
+/// Formats an actor as its id, or `operator`.
 pub(crate) fn format_actor(actor: &Actor) -> String {
     match actor {
         Actor::AccessKey(id) => id.to_string(),
@@ -46,7 +46,7 @@ pub(crate) fn format_actor(actor: &Actor) -> String {
     }
 }
 
-/// Reads what [`format_actor`] writes.
+/// Parses the output of [`format_actor`].
 pub(crate) fn parse_actor(text: &str) -> Result<Actor> {
     if text == "operator" {
         return Ok(Actor::Operator);
@@ -80,12 +80,12 @@ pub(super) fn usable_until(status: Status, expires_at: Option<Timestamp>) -> Tim
     }
 }
 
-/// A stored field that has a value which this version does not know.
+/// Returns the error for a stored field with a value that this version does not know.
 pub(crate) fn invalid_field(field: &str, text: &str) -> crate::error::StoreError {
-    StoreErrorKind::Corrupt.with(format!("a stored record has the {field} {text:?}"))
+    StoreErrorKind::Corrupt.with(format!("a stored record has the invalid {field} {text:?}"))
 }
 
-/// Reads an id out of a stored field.
+/// Parses an id in a stored field.
 pub(crate) fn parse_id<T, E>(parse: impl FnOnce(&str) -> std::result::Result<T, E>, text: &str) -> Result<T> {
     parse(text).map_err(|_| invalid_field("id", text))
 }

@@ -1,4 +1,4 @@
-//! The stored shape of a webhook.
+//! Stored schema of a webhook.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,8 +28,8 @@ pub(super) struct Public {
     stamps: StoredStamps,
 }
 
-/// Custom headers are private: people put credentials into them. From format 2 on they and the URL are sealed; in the
-/// first format headers are here in clear, and the public line has the whole URL.
+/// Custom headers are private because users put credentials into them. From format 2 on they and the URL are sealed; in
+/// the first format headers are stored here in plaintext, and the public line has the full URL.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Private {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -94,7 +94,7 @@ pub(super) fn private(webhook: &Webhook) -> Private {
     }
 }
 
-/// The webhook as the stream repeats it.
+/// Returns the webhook as the stream repeats it, without URL path, query and header values.
 pub(super) fn mask_user_secrets(webhook: &Webhook) -> Webhook {
     let mut masked = webhook.clone();
     masked.url.full = UserSecret::omitted();

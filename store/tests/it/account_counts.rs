@@ -1,4 +1,4 @@
-//! What accounts have: counted with every commit, and bounded.
+//! Account resources: counted with every commit, and limited.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccessKeyId;
@@ -25,8 +25,8 @@ async fn create_key(store: &Store, project: &Project) -> CommitOutcome {
     create(store, Action::ApiKeyCreated, api_key(store, project).0).await
 }
 
-fn is_committed(answer: &CommitOutcome) -> bool {
-    matches!(answer, CommitOutcome::Committed(_))
+fn is_committed(outcome: &CommitOutcome) -> bool {
+    matches!(outcome, CommitOutcome::Committed(_))
 }
 
 fn access_key(test: &Fixture) -> AccessKey {
@@ -65,18 +65,18 @@ async fn keys_are_bounded(test: &Fixture) {
     let (first, _) = test.key().await;
     let (last, _) = api_key(store, project);
     let last = change(Action::ApiKeyCreated, vec![RecordWrite::create(last)], None);
-    let CommitOutcome::Committed(version) = store.commit(&last).await.unwrap() else { panic!("it may have two") };
+    let CommitOutcome::Committed(version) = store.commit(&last).await.unwrap() else { panic!("two keys are allowed") };
     assert_eq!(create_key(store, project).await, full);
     assert_eq!(
         store.commit(&last).await.unwrap(),
         CommitOutcome::AlreadyCommitted(version),
-        "this one was made before"
+        "a retry is not a new key"
     );
 
     let renamed = ApiKey { name: "another".to_owned(), ..first.record.clone() };
     commit(store, Action::ApiKeyUpdated, vec![RecordWrite::replace(first.clone(), renamed)], None).await;
     test.revoke(test.reload(&first.record.id).await).await;
-    assert_eq!(create_key(store, project).await, full, "a revoked key is still there");
+    assert_eq!(create_key(store, project).await, full, "a revoked key counts until it is purged");
     let revoked = test.reload(&first.record.id).await;
     commit(store, Action::ApiKeyPurged, vec![RecordWrite::remove(revoked)], None).await;
     assert!(is_committed(&create_key(store, project).await));
@@ -94,7 +94,7 @@ async fn projects_are_bounded(test: &Fixture) {
     commit(store, Action::ProjectDeleted, vec![RecordWrite::replace(found, deleted)], None).await;
     assert!(
         is_committed(&create(store, Action::ProjectCreated, project(account)).await),
-        "a deleted one does not count"
+        "a deleted project does not count"
     );
     assert_eq!(create(store, Action::ProjectCreated, project(account)).await, full);
 }
@@ -112,9 +112,9 @@ async fn access_keys_are_bounded(test: &Fixture) {
     };
     assert!(is_committed(&with_status(Status::Inactive, Action::AccessKeyDeleted).await));
     assert!(is_committed(&create(store, Action::AccessKeyCreated, access_key(test)).await));
-    assert_eq!(with_status(Status::Active, Action::AccessKeyUpdated).await, full, "one that comes back counts too");
+    assert_eq!(with_status(Status::Active, Action::AccessKeyUpdated).await, full, "reactivation counts as well");
     let by_operator = create_by(Actor::Operator, store, Action::AccessKeyCreated, access_key(test)).await;
-    assert!(is_committed(&by_operator), "the way back in");
+    assert!(is_committed(&by_operator), "the operator is exempt");
 }
 
 fn resized(key: &Versioned<ApiKey>, size: usize) -> Record {
@@ -125,18 +125,18 @@ pub(crate) async fn record_bytes_are_bounded_and_updates_may_exceed_by_a_quarter
     backend.options.account_limits = AccountLimits { bytes: 20_000, ..AccountLimits::DEFAULT };
     let test = backend.fixture().await;
     let (key, _) = test.key().await;
-    let mut made = 1;
+    let mut created = 1;
     while is_committed(&create_key(&test.store, &test.project.record).await) {
-        made += 1;
+        created += 1;
     }
-    assert!((20..60).contains(&made), "{made} keys of some hundred bytes");
+    assert!((20..60).contains(&created), "{created} keys of a few hundred bytes");
     let resize = async |size| {
         let found = test.reload(&key.record.id).await;
         let new = resized(&found, size);
         let write = RecordWrite { old: Some(found.map(Record::ApiKey)), new: Some(new) };
         test.store.commit(&change(Action::ApiKeyUpdated, vec![write], None)).await.unwrap()
     };
-    assert!(is_committed(&resize(3000).await), "what is there may still be changed");
+    assert!(is_committed(&resize(3000).await), "existing records may exceed the limit by a quarter");
     assert_eq!(resize(9000).await, CommitOutcome::AccountLimitExceeded(AccountResource::Bytes, 20_000));
     assert!(is_committed(&resize(10).await));
     assert_eq!(
@@ -146,11 +146,11 @@ pub(crate) async fn record_bytes_are_bounded_and_updates_may_exceed_by_a_quarter
     test.revoke(test.reload(&key.record.id).await).await;
 }
 
-/// More than a page, so that the counting is interrupted by what others do.
+/// More than one page, so that commits interleave with the counting.
 const EXISTING_KEYS: usize = 1100;
-/// Of these, removed while it goes on; as many are made.
+/// Keys removed, and as many created, while the counting runs.
 const REPLACED: usize = 100;
-/// Left when it has ended.
+/// Keys that the limit allows afterwards.
 const REMAINING: usize = 5;
 
 pub(crate) async fn existing_records_are_counted_during_commits(mut backend: TestBackend) {
@@ -163,13 +163,13 @@ pub(crate) async fn existing_records_are_counted_during_commits(mut backend: Tes
     for record in [Record::Project(deleted), access_key(&test).into(), access_key(&test).into()] {
         assert!(is_committed(&create(&test.store, Action::ProjectCreated, record).await), "nothing is counted yet");
     }
-    make_keys(&test, EXISTING_KEYS).await;
+    create_keys(&test, EXISTING_KEYS).await;
 
     let (counted, ()) = tokio::join!(test.store.upgrade(Format::LATEST, |_| {}), replace(&test));
-    // A webhook, a project and an access key that were there are the others.
+    // The rest are two projects and two access keys.
     let counted = usize::try_from(counted.unwrap().counted).unwrap();
     assert!((EXISTING_KEYS - REPLACED..=EXISTING_KEYS + REPLACED + 4).contains(&counted), "{counted}");
-    assert_eq!(test.store.upgrade(Format::LATEST, |_| {}).await.unwrap().counted, 0, "once");
+    assert_eq!(test.store.upgrade(Format::LATEST, |_| {}).await.unwrap().counted, 0, "records are counted once");
 
     for _ in 0..REMAINING {
         assert!(is_committed(&create_key(&test.store, &test.project.record).await));
@@ -186,21 +186,21 @@ pub(crate) async fn existing_records_are_counted_during_commits(mut backend: Tes
     assert_eq!(create(&test.store, Action::AccessKeyCreated, access_key(&test)).await, full);
 }
 
-async fn make_keys(test: &Fixture, count: usize) {
-    let mut made = JoinSet::new();
+async fn create_keys(test: &Fixture, count: usize) {
+    let mut commits = JoinSet::new();
     for _ in 0..count {
         let (store, project) = (test.store.clone(), test.project.record.clone());
-        made.spawn(async move { create_key(&store, &project).await });
-        if made.len() == 50 {
-            assert!(is_committed(&made.join_next().await.unwrap().unwrap()));
+        commits.spawn(async move { create_key(&store, &project).await });
+        if commits.len() == 50 {
+            assert!(is_committed(&commits.join_next().await.unwrap().unwrap()));
         }
     }
-    while let Some(answer) = made.join_next().await {
-        assert!(is_committed(&answer.unwrap()));
+    while let Some(outcome) = commits.join_next().await {
+        assert!(is_committed(&outcome.unwrap()));
     }
 }
 
-/// Removes keys all over the index, and makes as many.
+/// Removes keys throughout the index, and creates as many.
 async fn replace(test: &Fixture) {
     let (store, project) = (&test.store, &test.project.record);
     let page = store.api_keys(&project.id, "", 1000).await.unwrap();

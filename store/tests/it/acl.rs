@@ -1,4 +1,4 @@
-//! The store under the access control list that `deploy/redis/gatepost.acl` has for it.
+//! The store with the access control list in `deploy/redis/gatepost.acl`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 
 use crate::fixture::{ACL, Fixture, TestBackend, account, change};
 
-/// What the client library sends for us: scripts by their hash, and those that the server does not know.
+/// Commands that the client library sends itself: to run a script by its hash, and to load a script.
 const LIBRARY_COMMANDS: [&str; 2] = ["evalsha", "script|load"];
-/// Commands that are followed by another word, which counts as a part of their name.
+/// Commands whose name includes a subcommand.
 const CONTAINER_COMMANDS: [&str; 1] = ["cluster"];
 
 #[test]
@@ -27,7 +27,7 @@ fn acl_file_allows_the_commands_that_the_code_sends_and_no_others() {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("lua") => sent.extend(commands_after(&text, &["redis.call('", "call_with('"], '\'')),
             Some("rs") => sent.extend(commands_after(&text, &["cmd(\"", "command(\""], '"')),
-            _ => panic!("{} is no source", file.display()),
+            _ => panic!("{} is not a source file", file.display()),
         }
     }
     let allowed: BTreeSet<String> =
@@ -40,7 +40,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_file()).collect()
 }
 
-/// The commands that stand behind one of some texts.
+/// Returns the commands that follow one of the prefixes.
 fn commands_after(text: &str, prefixes: &[&str], end: char) -> Vec<String> {
     let after = prefixes.iter().flat_map(|prefix| text.split(prefix).skip(1));
     after.map(|rest| command_name(rest, end)).collect()
@@ -56,7 +56,7 @@ fn command_name(rest: &str, end: char) -> String {
     format!("{command}|{}", rest.split('"').next().unwrap().to_lowercase())
 }
 
-/// An act of the store.
+/// An operation of the store.
 #[derive(Debug, Clone, Copy)]
 enum StoreOp {
     Open,
@@ -68,7 +68,7 @@ enum StoreOp {
     Count,
 }
 
-/// A command, and an act that cannot do without it.
+/// A command, and an operation that needs it.
 const REQUIRED: [(&str, StoreOp); 13] = [
     ("ping", StoreOp::Open),
     ("info", StoreOp::Open),
@@ -115,7 +115,7 @@ impl StoreOp {
         }
     }
 
-    /// What the operator reads of an act that is refused.
+    /// Runs the operation, which must be refused, and returns the message for the operator.
     async fn refusal_message(self, test: &Fixture, without: &str) -> String {
         let Err(error) = self.run(test).await else { panic!("{self:?} is not refused without {without}") };
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{self:?}: {error}");
@@ -123,7 +123,7 @@ impl StoreOp {
     }
 }
 
-/// A store whose master has one replica, which must confirm.
+/// A store whose master has one replica, which must confirm writes.
 async fn fixture_with_replica() -> (Fixture, RedisServer) {
     let mut backend = TestBackend::redis();
     let replica = backend.redis.as_ref().unwrap().start_replica();
@@ -133,7 +133,7 @@ async fn fixture_with_replica() -> (Fixture, RedisServer) {
 
 fn acl_message(denial: &str) -> String {
     format!(
-        "the Redis user gatepost {denial}: its access control list must allow all that deploy/redis/gatepost.acl allows"
+        "the Redis user gatepost {denial}: its access control list must allow everything in deploy/redis/gatepost.acl"
     )
 }
 
@@ -205,7 +205,7 @@ async fn sentinel_master_denying_a_command_is_refused_naming_user_and_command() 
 }
 
 impl TestBackend {
-    /// Why no store can be made here.
+    /// Creates a store, which must be refused, and returns the message.
     async fn open_refusal_message(self) -> String {
         let refused = Store::open_or_create(&self.options, &self.master).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Refused, "{refused}");

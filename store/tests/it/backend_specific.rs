@@ -1,4 +1,4 @@
-//! What concerns the place of a store: another store at the address, and several stores on one Redis.
+//! Cases for one backend: another store at the address, several stores on one Redis, stored names, files on disk.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn another_store_at_the_address_fails_every_kind_of_operation() {
     redis.erase();
     redis.resume();
     let store = &test.store;
-    // The first act finds its connection gone; from then on the answer is the other store's.
+    // The first operation finds its connection closed; later ones reach the other store.
     drop(store.last_position().await);
     assert_eq!(store.lookup(&digest).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
     assert_eq!(store.last_position().await.unwrap_err().kind(), StoreErrorKind::WrongStore);
@@ -30,7 +30,7 @@ async fn another_store_at_the_address_fails_every_kind_of_operation() {
     assert_eq!(store.commit(&write).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
     let opened = Store::open(&test.backend.options, &test.backend.master).await;
     assert_eq!(opened.unwrap_err().kind(), StoreErrorKind::WrongStore);
-    // Also when somebody makes a new store there.
+    // The same after somebody has created a new store there.
     let _other = Store::open_or_create(&test.backend.options, &test.backend.master).await.unwrap();
     assert_eq!(store.lookup(&digest).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
 }
@@ -49,7 +49,7 @@ async fn namespaces_on_one_redis_are_isolated() {
     let (key, secret) = test.key().await;
     let digest = key.record.digests[0].digest;
     assert!(other.lookup(&digest).await.unwrap().found.is_none());
-    assert_ne!(other.digest(secret.expose()), digest, "each store has a pepper of its own");
+    assert_ne!(other.digest(secret.expose()), digest, "each store has its own pepper");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,19 +100,19 @@ async fn redis_key_and_field_names_are_stable() {
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
     test.store.claim_first_use(&found.facts, &digest, None).await.unwrap();
     let redis = test.backend.redis.as_ref().unwrap();
-    let ask = |command: &[&str]| redis.redis_cli(command);
-    let names = ask(&["keys", "*"]);
-    // A digest is binary: one with a line end in it is told in two lines.
+    let query = |command: &[&str]| redis.redis_cli(command);
+    let names = query(&["keys", "*"]);
+    // A digest is binary: the name of one that contains a line feed is printed on two lines.
     let names = names.lines().filter(|name| name.starts_with("{gp}:"));
     let mut kinds: Vec<String> = names.map(|name| name.split(':').take(2).collect::<Vec<_>>().join(":")).collect();
     kinds.sort_unstable();
     kinds.dedup();
     insta::assert_snapshot!("redis_keys", kinds.join("\n"));
-    let meta = ask(&["hkeys", "{gp}:meta"]);
+    let meta = query(&["hkeys", "{gp}:meta"]);
     let mut fields: Vec<&str> = meta.lines().collect();
     fields.sort_unstable();
     insta::assert_snapshot!("redis_meta_fields", fields.join("\n"));
-    let entry = ask(&["xrange", "{gp}:stream", "-", "+", "count", "1"]);
+    let entry = query(&["xrange", "{gp}:stream", "-", "+", "count", "1"]);
     let names: Vec<&str> = entry.lines().skip(1).step_by(2).collect();
     insta::assert_snapshot!("redis_entry_fields", names.join("\n"));
 }
@@ -137,8 +137,8 @@ async fn an_entry_without_a_readable_event_id_is_matched_by_position() {
     redis.redis_cli(&["hset", "{gp}:meta", "last", &id]);
     assert_eq!(test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap().last().unwrap().event, None);
     assert_eq!(test.store.check_cursor(version, None).await.unwrap().state, CursorState::Present);
-    let some = EventId::generate(&mut os_rng());
-    assert_eq!(test.store.check_cursor(version, Some(some)).await.unwrap().state, CursorState::Diverged);
+    let other = EventId::generate(&mut os_rng());
+    assert_eq!(test.store.check_cursor(version, Some(other)).await.unwrap().state, CursorState::Diverged);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

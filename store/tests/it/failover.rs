@@ -1,4 +1,4 @@
-//! Redis that loses its master, or its latest writes.
+//! Failovers of Redis, and a Redis that loses its latest writes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use gatepost_test_support::SentinelSet;
 
 use crate::fixture::{Fixture, TestBackend, acl_for, change, commit};
 
-/// How long anything may take here, on a loaded machine.
+/// Maximum time for any condition, on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn rename(store: &Store, key: Versioned<ApiKey>, name: &str) {
@@ -19,14 +19,14 @@ async fn rename(store: &Store, key: Versioned<ApiKey>, name: &str) {
     commit(store, Action::ApiKeyUpdated, vec![RecordWrite::replace(key, renamed)], None).await;
 }
 
-/// Waits until something is so. Meanwhile the store is used: only so a process notices that it changed.
+/// Waits until a condition holds. Uses the store meanwhile, because only then a process notices a failover.
 async fn wait_until(test: &Fixture, is_met: impl AsyncFn(&Fixture) -> bool) {
     let waiting = async {
         while test.store.last_position().await.is_err() || !is_met(test).await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "it never came to be so");
+    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "the condition was not met within the deadline");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +68,7 @@ async fn a_lost_revocation_overrides_later_writes_and_a_lost_rename_does_not() {
     test.revoke(revoked.clone()).await;
     rename(&test.store, named.clone(), "lost").await;
 
-    // Another process is faster than the one that remembers.
+    // Another process writes before the one that replays.
     let other = test.backend.open().await;
     test.backend.redis.as_mut().unwrap().restore(&saved);
     while other.last_position().await.is_err() {}
@@ -93,7 +93,7 @@ async fn unreplicated_writes_are_not_acknowledged() {
     assert_eq!(test.store.commit(&change).await.unwrap_err().kind(), StoreErrorKind::Unconfirmed);
     let current = test.reload(&key.record.id).await;
     let confirmed = test.store.confirm(current.version, &current.event).await;
-    assert_eq!(confirmed.unwrap_err().kind(), StoreErrorKind::Unconfirmed, "a repetition waits for them as well");
+    assert_eq!(confirmed.unwrap_err().kind(), StoreErrorKind::Unconfirmed, "a retry waits for the replicas as well");
     set.servers[1].signal("-CONT");
     wait_until(&test, async |test| test.store.confirm(current.version, &current.event).await.is_ok()).await;
     let confirmed = test.store.confirm(current.version, &current.event).await.unwrap();
@@ -173,7 +173,7 @@ async fn an_unconfirmed_revocation_is_replayed() {
 
     test.backend.redis.as_mut().unwrap().restore(&saved);
     wait_until(&test, async |test| {
-        // Only so the other process notices.
+        // Only then the other process notices the failover.
         drop(unconfirmed.last_position().await);
         let read = test.store.api_key(&key.record.id).await.unwrap();
         read.is_some_and(|read| read.record.status == Status::Inactive)

@@ -1,4 +1,4 @@
-//! Stores to test, and records to put into them.
+//! Test backends, and fixtures with records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use gatepost_test_support::records::{self, project, stamps};
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 use tempfile::TempDir;
 
-/// The access control list that operators are given. Every store on Redis is tested under it.
+/// The access control list shipped to operators. Every store on Redis is tested with it.
 pub(crate) const ACL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/redis/gatepost.acl"));
-/// The user in it, and the password that operators replace.
+/// User and placeholder password in the list.
 const ACL_CREDENTIALS: &str = "gatepost:CHANGE-ME";
 
-/// The list for stores in other namespaces than the one that it names.
+/// Returns the list for other namespaces.
 pub(crate) fn acl_for(namespaces: &[&str]) -> String {
     let patterns = namespaces.iter().map(|name| format!("~{{{name}}}:* ~{{{name}:*")).collect::<Vec<_>>().join(" ");
     let acl = ACL.replace("~{gp}:* ~{gp:*", &patterns);
@@ -34,7 +34,7 @@ pub(crate) fn acl_for(namespaces: &[&str]) -> String {
     acl
 }
 
-/// A place for a store, and what keeps it alive.
+/// A backend to test, with its options and the resources it needs.
 pub(crate) struct TestBackend {
     pub options: StoreOptions,
     pub master: MasterKey,
@@ -42,7 +42,7 @@ pub(crate) struct TestBackend {
     pub redis: Option<RedisServer>,
 }
 
-/// Where the records of one test are.
+/// A store with one account and one project.
 pub(crate) struct Fixture {
     pub store: Store,
     pub account: Versioned<Account>,
@@ -66,24 +66,24 @@ impl TestBackend {
         Self::on_server(RedisServer::start_with_acl(ACL))
     }
 
-    /// On a server that was started with the list.
+    /// Uses a server that was started with the list.
     pub(crate) fn on_server(redis: RedisServer) -> Self {
         Self::with_url(with_credentials(&redis.url()), None, Some(redis))
     }
 
-    /// On servers that were started with the list for this namespace.
+    /// Uses servers that were started with the list for this namespace.
     pub(crate) fn sentinel(set: &SentinelSet, case: &str) -> Self {
         let backend = Self::with_url(with_credentials(&set.url()), None, None);
         backend.with_replicas(case, 2)
     }
 
-    /// On servers that were started with the list for this namespace.
+    /// Uses servers that were started with the list for this namespace.
     pub(crate) fn cluster(cluster: &RedisCluster, case: &str) -> Self {
         let backend = Self::with_url(with_credentials(&cluster.url()), None, None);
         backend.with_replicas(case, 1)
     }
 
-    /// In a namespace, and with so many replicas that must confirm writes.
+    /// Sets the namespace and the number of replicas that must confirm writes.
     fn with_replicas(mut self, namespace: &str, replicas: u32) -> Self {
         self.options.namespace = namespace.to_owned();
         self.options.replicas = Replicas { count: replicas, timeout: Duration::from_secs(5) };
@@ -105,12 +105,12 @@ impl TestBackend {
         Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, redis }
     }
 
-    /// The store, opened once more as another process would.
+    /// Opens the store once more, as another process would.
     pub(crate) async fn open(&self) -> Store {
         Store::open(&self.options, &self.master).await.unwrap()
     }
 
-    /// A store with one account and one project.
+    /// Creates a store with one account and one project.
     pub(crate) async fn fixture(self) -> Fixture {
         let store = Store::open_or_create(&self.options, &self.master).await.unwrap();
         let account = account("first");
@@ -123,36 +123,36 @@ impl TestBackend {
     }
 }
 
-/// The store's URL, for the user of the list.
+/// Returns the store's URL with the credentials of the list's user.
 fn with_credentials(url: &str) -> StoreUrl {
     StoreUrl::parse(&url.replacen("://", &format!("://{ACL_CREDENTIALS}@"), 1)).unwrap()
 }
 
 impl Fixture {
-    /// Makes an active key and answers it with its value.
+    /// Creates an active key and returns it with its value.
     pub(crate) async fn key(&self) -> (Versioned<ApiKey>, Secret) {
         let (key, secret) = api_key(&self.store, &self.project.record);
         commit(&self.store, Action::ApiKeyCreated, vec![RecordWrite::create(key.clone())], Some(secret.clone())).await;
         (self.reload(&key.id).await, secret)
     }
 
-    /// The store's clock, as near as this process knows it.
+    /// Returns the time of the store's clock, as near as this process knows it.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_ms(SystemClock.now().as_ms().saturating_add_signed(self.skew.ms()))
     }
 
-    /// Reads a key anew.
+    /// Reads the current state of a key.
     pub(crate) async fn reload(&self, id: &KeyId) -> Versioned<ApiKey> {
         self.store.api_key(id).await.unwrap().unwrap()
     }
 
-    /// Shuts a key off.
+    /// Revokes a key.
     pub(crate) async fn revoke(&self, key: Versioned<ApiKey>) -> Version {
         let revoked = ApiKey { status: Status::Inactive, ..key.record.clone() };
         commit(&self.store, Action::ApiKeyDeleted, vec![RecordWrite::replace(key, revoked)], None).await
     }
 
-    /// Makes a webhook for all topics of the project.
+    /// Creates a webhook for all topics of the account.
     pub(crate) async fn webhook(&self) -> Webhook {
         let id = WebhookId::generate(&mut os_rng());
         let webhook = Webhook {
@@ -177,10 +177,10 @@ impl Fixture {
     }
 }
 
-/// Commits and insists that it was written now.
+/// Commits a change, which must be applied now.
 pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) -> Version {
-    let answer = store.commit(&change(action, writes, secret)).await.unwrap();
-    let CommitOutcome::Committed(version) = answer else { panic!("{answer:?}") };
+    let outcome = store.commit(&change(action, writes, secret)).await.unwrap();
+    let CommitOutcome::Committed(version) = outcome else { panic!("{outcome:?}") };
     version
 }
 
@@ -195,13 +195,13 @@ pub(crate) fn change(action: Action, writes: Vec<RecordWrite>, secret: Option<Se
     }
 }
 
-/// A key that is in no store yet, with its value.
+/// Returns a new key that is not stored yet, with its value.
 pub(crate) fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
     let secret = records::secret();
     (records::api_key(project, &secret, |value| store.digest(value)), secret)
 }
 
-/// The record of a change's entry.
+/// Returns the key's record with another name.
 pub(crate) fn renamed(key: &Versioned<ApiKey>, name: &str) -> Record {
     Record::ApiKey(ApiKey { name: name.to_owned(), ..key.record.clone() })
 }

@@ -1,4 +1,4 @@
-//! Formats of a store: what stands in it in clear, who may open it, and how it is raised.
+//! Store formats: what is stored in plaintext, which programs may open a store, and how its format is raised.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use gatepost_store::{Format, RecordWrite, Store, StoreErrorKind, UpgradeError, V
 
 use crate::fixture::{Fixture, TestBackend, commit};
 
-/// What stands in path, query and header of the webhooks here.
+/// Secret in path, query and header of the webhooks.
 const SECRET: &str = "hunter2";
 
 async fn secret_webhook(test: &Fixture) -> Webhook {
@@ -31,7 +31,7 @@ fn is_clear(webhook: &Webhook) -> bool {
     secrets.all(|secret| matches!(secret, UserSecret::Plaintext(_)))
 }
 
-/// URL and headers as those who send see them.
+/// Returns URL and headers as the deliverer sees them.
 fn unsealed(store: &Store, webhook: &Webhook) -> (String, Vec<(String, String)>) {
     let headers = store.open_webhook_headers(webhook).unwrap().into_iter();
     let headers = headers.map(|(name, value)| (name, value.expose().to_owned()));
@@ -42,7 +42,7 @@ async fn read(test: &Fixture, webhook: &Webhook) -> Versioned<Webhook> {
     test.store.webhook(&webhook.id).await.unwrap().unwrap()
 }
 
-/// The stream holds no secret, whatever the format.
+/// Checks that the stream contains no secret, whatever the format.
 async fn check_stream(test: &Fixture) {
     let entries = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
     let audit_entries: Vec<_> = entries.into_iter().map(|entry| entry.audit.unwrap()).collect();
@@ -61,17 +61,17 @@ pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut backen
     let plain = unsealed(&test.store, &webhook);
     assert!(plain.0.contains(SECRET) && plain.1 == [("X-Token".to_owned(), SECRET.to_owned())]);
     let before = read(&test, &webhook).await;
-    assert!(is_clear(&before.record), "as v0.1.0 reads it");
+    assert!(is_clear(&before.record), "v0.1.0 must be able to read it");
     assert_eq!(unsealed(&test.store, &before.record), plain);
 
     let done = test.store.upgrade(Format::FIRST, |_| {}).await.unwrap();
-    assert_eq!((done.checked, done.rewritten), (0, 0), "there is nothing to seal in it");
+    assert_eq!((done.checked, done.rewritten), (0, 0), "the first format seals nothing");
     let done = test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
     assert_eq!((done.checked, done.rewritten, done.unreadable), (1, 1, 0));
     let after = read(&test, &webhook).await;
     assert!(!is_clear(&after.record) && after.version > before.version);
     assert_eq!(unsealed(&test.store, &after.record), plain);
-    assert_eq!(after.record.stamps, before.record.stamps, "nobody has changed it");
+    assert_eq!(after.record.stamps, before.record.stamps, "the rewrite must not look like an update");
     assert_eq!(test.store.upgrade(Format::LATEST, |_| {}).await.unwrap().rewritten, 0);
     assert_eq!(test.store.read_format().await.unwrap(), Format::LATEST);
 
@@ -120,7 +120,7 @@ async fn a_store_with_a_later_min_reader_is_refused_at_start_and_at_run_time() {
     }
     redis.redis_cli(&["hset", "{gp}:meta", "min_reader", "2"]);
     let store = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
-    assert_eq!(store.format(), Format::LATEST, "a later format that we can read");
+    assert_eq!(store.format(), Format::LATEST, "a later format that this program can still read");
     let webhook = secret_webhook(&test).await;
     assert!(!is_clear(&read(&test, &webhook).await.record));
 }
@@ -136,7 +136,7 @@ async fn a_program_without_formats_finds_an_upgrade_message() {
     assert_eq!((id.as_str(), meta("format").as_str()), (test.store.id().as_str(), ""));
     test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
     assert_eq!((meta("store_id"), meta("sealed_envelope")), (id.clone(), envelope));
-    assert_ne!(meta("id"), id, "each operation of it fails as on another store");
+    assert_ne!(meta("id"), id, "v0.1.0 must fail each operation as on another store");
     assert_eq!(meta("envelope"), "\"this store is in a later format: it needs gatepost 0.2 or later\"");
     assert_eq!((meta("format"), meta("min_reader")), ("2".to_owned(), "2".to_owned()));
 }
@@ -154,7 +154,7 @@ async fn upgrade_is_refused_while_old_gateways_run() {
     };
     test.store.heartbeat(heartbeat.clone()).await.unwrap();
     let redis = test.backend.redis.as_ref().unwrap();
-    // As v0.1.0 registers itself.
+    // Registers like v0.1.0.
     assert_eq!(redis.redis_cli(&["hdel", "{gp}:gateway-reads", heartbeat.gateway.as_str()]), "1");
     let refused = test.store.upgrade(Format::LATEST, |_| {}).await.unwrap_err();
     let UpgradeError::OutdatedGateways { gateways, .. } = &refused else { panic!("{refused}") };

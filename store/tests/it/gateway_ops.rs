@@ -1,4 +1,4 @@
-//! What gateways do.
+//! Operations of gateways.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(crate) async fn a_lookup_returns_key_and_project(backend: TestBackend) {
     assert_eq!(found(&test, &digest).await.facts.status, Status::Inactive);
 }
 
-/// Claims as a gateway does: again while the claim is not confirmed.
+/// Claims like a gateway: retries while the claim is unconfirmed.
 async fn claim_until_confirmed(store: &Store, facts: &KeyFacts, digest: &Digest) -> FirstUseOutcome {
     loop {
         match store.claim_first_use(facts, digest, None).await {
@@ -83,7 +83,7 @@ pub(crate) async fn sixty_four_racing_claims_have_one_winner(backend: TestBacken
     let won = outcomes.iter().filter(|claim| matches!(claim, FirstUseOutcome::Won(_))).count();
     let already = outcomes.iter().filter(|claim| matches!(claim, FirstUseOutcome::AlreadyUsed(_))).count();
     assert_eq!(won + already, 64);
-    // Where replicas must confirm, the winner may have had to repeat its claim, and then came second to itself.
+    // If replicas must confirm, the winner may have had to retry, and then came second to its own claim.
     let is_confirmed = test.backend.options.replicas.count > 0;
     assert!(won == 1 || is_confirmed && won == 0, "{won} winners");
 
@@ -117,7 +117,7 @@ pub(crate) async fn a_claim_of_an_inactive_or_rotated_key_is_refused(backend: Te
     assert_eq!(
         test.store.claim_first_use(&facts, &digest, None).await.unwrap(),
         FirstUseOutcome::NotActive,
-        "its project is off"
+        "its project is inactive"
     );
     assert_eq!(test.reload(&other.record.id).await.first_used_at, None);
 }
@@ -130,7 +130,7 @@ pub(crate) async fn a_commit_preserves_first_use(backend: TestBackend) {
     let FirstUseOutcome::Won(won) = test.store.claim_first_use(&facts, &digest, None).await.unwrap() else {
         panic!("not won")
     };
-    // The commit is based on an image that was read before the claim.
+    // The commit is based on a record that was read before the claim.
     let write = RecordWrite { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, "new")) };
     commit(&test.store, Action::ApiKeyUpdated, vec![write], None).await;
     let read = test.reload(&key.record.id).await;
@@ -199,8 +199,8 @@ pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestB
     let gateway = GatewayId::generate(&mut os_rng());
     let heartbeat = |cursor: Version, cursor_event: Option<EventId>| {
         let (store, gateway) = (test.store.clone(), gateway.clone());
-        let refuses_within = Duration::from_secs(62);
-        async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, valid_for: refuses_within }).await.unwrap() }
+        let valid_for = Duration::from_secs(62);
+        async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, valid_for }).await.unwrap() }
     };
     let reply = heartbeat(last.version, last.event.clone()).await;
     assert_eq!((reply.cursor_check.last, reply.cursor_check.state), (key.version, CursorState::Present));
@@ -243,7 +243,7 @@ pub(crate) async fn gateways_are_listed_until_sign_off_or_lease_expiry(backend: 
     assert_eq!(known().await, vec![]);
 }
 
-pub(crate) async fn a_foreign_or_trimmed_cursor_is_reported(backend: TestBackend) {
+pub(crate) async fn a_diverged_or_trimmed_cursor_is_reported(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.webhook().await;
     let (key, _) = test.key().await;

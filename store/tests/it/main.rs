@@ -1,7 +1,6 @@
-//! The conformance suite of the store: each case runs on every backend. A case is the documentation
-//! of an act.
+//! Conformance suite of the store: each case runs on every backend. A case documents an operation.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod account_counts;
 mod acl;
@@ -18,7 +17,7 @@ mod trim;
 use fixture::{TestBackend, acl_for};
 use gatepost_test_support::{RedisCluster, SentinelSet};
 
-/// One test for each case and backend.
+/// Defines one test for each case and backend.
 macro_rules! conformance {
     ($($area:ident :: $case:ident),* $(,)?) => {
         mod memory {
@@ -34,17 +33,17 @@ macro_rules! conformance {
             async fn $case() { super::$area::$case(super::TestBackend::redis()).await; })*
         }
 
-        /// A namespace for each case.
+        /// One namespace per case.
         const NAMESPACES: &[&str] = &[$(stringify!($case)),*];
 
-        /// All cases one after the other, each in a namespace of its own.
+        /// Runs all cases one after the other, each in its own namespace.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn the_suite_runs_on_sentinel() {
             let set = SentinelSet::start_with_acl(&acl_for(NAMESPACES));
             $(Box::pin($area::$case(TestBackend::sentinel(&set, stringify!($case)))).await;)*
         }
 
-        /// All cases one after the other, each in a namespace of its own and hence on any of the masters.
+        /// Runs all cases one after the other, each in its own namespace and hence on any of the masters.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn the_suite_runs_on_a_cluster() {
             let cluster = RedisCluster::start_with_acl(&acl_for(NAMESPACES));
@@ -83,7 +82,7 @@ conformance! {
     gateway_ops::the_feed_waits_for_the_next_change,
     gateway_ops::a_heartbeat_returns_position_and_cursor_state,
     gateway_ops::gateways_are_listed_until_sign_off_or_lease_expiry,
-    gateway_ops::a_foreign_or_trimmed_cursor_is_reported,
+        gateway_ops::a_diverged_or_trimmed_cursor_is_reported,
     format::secrets_of_webhooks_are_sealed_from_format_two_on,
     account_counts::account_counts_are_bounded,
     account_counts::record_bytes_are_bounded_and_updates_may_exceed_by_a_quarter,
@@ -96,14 +95,14 @@ conformance! {
     rate_limits::a_clock_stepping_back_ends_its_windows,
     rate_limits::calendar_windows_end_with_their_period,
     rate_limits::usage_is_summed_by_hour_and_kept_for_its_retention,
-    queue::racing_fan_outs_happen_once,
+    queue::racing_fan_outs_are_applied_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
     queue::only_the_lease_holder_settles,
     queue::settlements_in_one_operation_are_independent,
     queue::an_extended_lease_is_held,
     queue::a_retry_is_leased_again_when_due,
     queue::the_in_flight_cap_is_enforced,
-    queue::the_last_delivery_to_end_erases_the_secret,
+    queue::the_last_delivery_to_finish_erases_the_secret,
     queue::a_dead_letter_can_be_resent,
     queue::a_full_queue_dead_letters_its_oldest,
     queue::a_full_queue_dead_letters_the_first_created_even_if_it_awaits_a_retry,

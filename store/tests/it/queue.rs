@@ -1,4 +1,4 @@
-//! What the deliverer does.
+//! Operations of the deliverer.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LEASE: Duration = Duration::from_secs(30);
 const NO_WAIT: Duration = Duration::ZERO;
 
 impl Fixture {
-    /// A step of the fan-out over all that is new, for one webhook.
+    /// Returns a step of the fan-out over all new entries, for one webhook.
     async fn fan_out_step(&self, webhook: &WebhookId, max_pending: u64) -> FanOutStep {
         let expected = self.store.fan_out_cursor().await.unwrap();
         let entries = self.store.read_feed(expected, 1000, NO_WAIT).await.unwrap();
@@ -69,7 +69,7 @@ impl Fixture {
         self.store.settle(vec![settle]).await.unwrap()[0]
     }
 
-    /// One webhook with one delivery pending, which carries a secret.
+    /// Creates one webhook with one pending delivery, which carries a secret.
     async fn one_delivery(&self) -> Webhook {
         let webhook = self.webhook().await;
         self.key().await;
@@ -78,7 +78,7 @@ impl Fixture {
     }
 }
 
-pub(crate) async fn racing_fan_outs_happen_once(backend: TestBackend) {
+pub(crate) async fn racing_fan_outs_are_applied_once(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.webhook().await;
     for _ in 0..3 {
@@ -132,10 +132,10 @@ pub(crate) async fn only_the_lease_holder_settles(backend: TestBackend) {
     assert_eq!(
         test.settle(&webhook, event, &old, Disposition::Delivered).await,
         LeaseStatus::Lost,
-        "another holds it now"
+        "another worker holds the lease now"
     );
     assert_eq!(test.settle(&webhook, event, &new, Disposition::Delivered).await, LeaseStatus::Held);
-    assert_eq!(test.settle(&webhook, event, &new, Disposition::Delivered).await, LeaseStatus::Lost, "it has ended");
+    assert_eq!(test.settle(&webhook, event, &new, Disposition::Delivered).await, LeaseStatus::Lost, "it is finished");
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead_letters), (0, 0, 0));
     assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), vec![br#"{"status":200}"#.to_vec()]);
@@ -206,7 +206,7 @@ pub(crate) async fn a_retry_is_leased_again_when_due(backend: TestBackend) {
     let wait = Disposition::Defer(Duration::ZERO);
     assert_eq!(test.settle(&webhook, event, &token, wait).await, LeaseStatus::Held);
     let (_, leased) = test.lease(&webhook, 1).await;
-    assert_eq!(leased[0].attempts_made, 1, "waiting counts no attempt");
+    assert_eq!(leased[0].attempts_made, 1, "a deferral counts no attempt");
 }
 
 pub(crate) async fn the_in_flight_cap_is_enforced(backend: TestBackend) {
@@ -220,7 +220,7 @@ pub(crate) async fn the_in_flight_cap_is_enforced(backend: TestBackend) {
     let (_, second) = test.lease(&webhook, 3).await;
     let (_, third) = test.lease(&webhook, 3).await;
     assert_eq!((first.len(), second.len(), third.len()), (3, 1, 0));
-    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![], "at its cap it is not due");
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![], "a webhook at its cap is not due");
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (6, 4));
     test.settle(&webhook, &first[0].event_id, &token, Disposition::Delivered).await;
@@ -228,7 +228,7 @@ pub(crate) async fn the_in_flight_cap_is_enforced(backend: TestBackend) {
     assert_eq!(test.lease(&webhook, 3).await.1.len(), 1);
 }
 
-pub(crate) async fn the_last_delivery_to_end_erases_the_secret(backend: TestBackend) {
+pub(crate) async fn the_last_delivery_to_finish_erases_the_secret(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhooks = [test.webhook().await, test.webhook().await];
     test.key().await;
@@ -238,11 +238,11 @@ pub(crate) async fn the_last_delivery_to_end_erases_the_secret(backend: TestBack
     let (first_token, first) = test.lease(&webhooks[0], 1).await;
     test.settle(&webhooks[0], &first[0].event_id, &first_token, Disposition::Delivered).await;
     let (token, leased) = test.lease(&webhooks[1], 1).await;
-    assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "one delivery is still to come");
+    assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "one delivery is unfinished");
     test.settle(&webhooks[1], &leased[0].event_id, &token, Disposition::Dropped).await;
     assert_eq!(test.store.queue_stats().await.unwrap().pending, 0);
     test.skew.add(8 * 86_400_000);
-    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "it was erased before");
+    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "it is already erased");
 }
 
 pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
@@ -264,7 +264,7 @@ pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
     assert_eq!(
         test.store.resend(&webhook.id, &event).await.unwrap(),
         LeaseStatus::Lost,
-        "it is no dead letter any more"
+        "it is no longer a dead letter"
     );
     let (token, again) = test.lease(&webhook, 1).await;
     assert_eq!((again[0].event_id.clone(), again[0].attempts_made), (event.clone(), 0));
@@ -367,7 +367,7 @@ pub(crate) async fn an_event_without_subscribers_keeps_no_secret(backend: TestBa
     step.events.iter_mut().for_each(|event| event.webhooks.clear());
     test.store.fan_out(step).await.unwrap();
     test.skew.add(8 * 86_400_000);
-    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "it was erased before");
+    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "it is already erased");
 }
 
 pub(crate) async fn a_queue_is_dropped_even_while_a_lease_is_held(backend: TestBackend) {
@@ -393,9 +393,9 @@ pub(crate) async fn a_dead_letter_is_resent_while_another_webhook_has_the_same_e
     assert_eq!(test.store.resend(&webhooks[0].id, &event).await.unwrap(), LeaseStatus::Held);
     for webhook in &webhooks {
         let (token, leased) = test.lease(webhook, 1).await;
-        assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "both still need it");
+        assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "both deliveries still need it");
         assert_eq!(test.settle(webhook, &event, &token, Disposition::Delivered).await, LeaseStatus::Held);
     }
     test.skew.add(8 * 86_400_000);
-    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "the last one has erased it");
+    assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "the last delivery has erased it");
 }

@@ -1,4 +1,4 @@
-//! Allowances and counters.
+//! Rate limit allowances and usage counters.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::fixture::TestBackend;
 
 const LENGTH: Duration = Duration::from_secs(3600);
 
-/// A limit of `count` requests an hour.
+/// Returns a limit of `count` requests per hour.
 fn hourly(count: u64) -> Limit {
     Limit { max_requests: count, window_kind: WindowKind::FromFirstUse(LENGTH), generation: 0 }
 }
@@ -26,9 +26,9 @@ pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(backend: Tes
         let store = test.store.clone();
         gateways.spawn(async move {
             let mut granted: HashMap<_, u64> = HashMap::new();
-            for want in 1..=30 {
-                let allowance = store.lease_allowance("key_1", hourly(1000), want).await.unwrap();
-                assert!(allowance.granted <= want);
+            for requested in 1..=30 {
+                let allowance = store.lease_allowance("key_1", hourly(1000), requested).await.unwrap();
+                assert!(allowance.granted <= requested);
                 *granted.entry(allowance.reset).or_default() += allowance.granted;
             }
             granted
@@ -40,12 +40,13 @@ pub(crate) async fn racing_gateways_never_lease_more_than_the_limit(backend: Tes
             *total.entry(window).or_default() += count;
         }
     }
-    assert_eq!(total.into_values().collect::<Vec<_>>(), vec![1000], "8 × 465 were wanted in one window");
+    assert_eq!(total.into_values().collect::<Vec<_>>(), vec![1000], "8 × 465 were requested in one window");
 }
 
 pub(crate) async fn a_window_starts_with_the_first_lease(backend: TestBackend) {
     let test = backend.fixture().await;
-    let lease = async |meter: &str, want: u64| test.store.lease_allowance(meter, hourly(10), want).await.unwrap();
+    let lease =
+        async |name: &str, requested: u64| test.store.lease_allowance(name, hourly(10), requested).await.unwrap();
     let first = lease("key_1", 4).await;
     assert_eq!((first.granted, first.left_for_others), (4, 6));
     assert!(first.resets_in <= LENGTH && first.resets_in > LENGTH - Duration::from_secs(60));
@@ -58,17 +59,17 @@ pub(crate) async fn a_window_starts_with_the_first_lease(backend: TestBackend) {
     let next = lease("key_1", 1).await;
     assert_eq!((next.granted, next.left_for_others), (1, 9));
     assert!(next.reset > first.reset);
-    assert_eq!(lease("key_2", 10).await.granted, 10, "meters are apart");
+    assert_eq!(lease("key_2", 10).await.granted, 10, "each limit has its own window");
 }
 
-async fn leased(store: &Store, meter: &str, span: WindowKind, want: u64) -> (u64, u64, Timestamp) {
-    let limit = Limit { max_requests: 10, window_kind: span, generation: 0 };
-    let allowance = store.lease_allowance(meter, limit, want).await.unwrap();
+async fn leased(store: &Store, name: &str, window_kind: WindowKind, requested: u64) -> (u64, u64, Timestamp) {
+    let limit = Limit { max_requests: 10, window_kind, generation: 0 };
+    let allowance = store.lease_allowance(name, limit, requested).await.unwrap();
     (allowance.granted, allowance.left_for_others, allowance.reset)
 }
 
-async fn return_allowance(store: &Store, meter: &str, reset: Timestamp, count: u64) {
-    store.return_allowance(meter, UnusedLease { generation: 0, reset, count }).await.unwrap();
+async fn return_allowance(store: &Store, name: &str, reset: Timestamp, count: u64) {
+    store.return_allowance(name, UnusedLease { generation: 0, reset, count }).await.unwrap();
 }
 
 pub(crate) async fn returned_allowance_can_be_leased_again_only_in_its_window(backend: TestBackend) {
@@ -85,7 +86,7 @@ pub(crate) async fn returned_allowance_can_be_leased_again_only_in_its_window(ba
     let (_, _, next) = leased(store, "key_1", window, 10).await;
     return_allowance(store, "key_1", reset, 3).await;
     assert_eq!(leased(store, "key_1", window, 10).await, (0, 0, next));
-    // What cannot have been leased is not given.
+    // A window never grants more than its limit, whatever is returned.
     return_allowance(store, "key_1", next, 1000).await;
     assert_eq!(leased(store, "key_1", window, 100).await, (10, 0, next));
 }
@@ -93,14 +94,14 @@ pub(crate) async fn returned_allowance_can_be_leased_again_only_in_its_window(ba
 pub(crate) async fn a_later_generation_of_a_limit_starts_a_window_at_zero(backend: TestBackend) {
     let test = backend.fixture().await;
     let day = Period::Day.window_kind(test.now());
-    for (meter, first, second) in [
+    for (name, first, second) in [
         ("other length", WindowKind::FromFirstUse(LENGTH), WindowKind::FromFirstUse(LENGTH / 2)),
         ("set again", WindowKind::FromFirstUse(LENGTH), WindowKind::FromFirstUse(LENGTH)),
         ("quota set again", day, day),
     ] {
-        let lease = async |count: u64, span: WindowKind, generation: Generation, want: u64| -> LeaseGrant {
+        let lease = async |count: u64, span: WindowKind, generation: Generation, requested: u64| -> LeaseGrant {
             test.store
-                .lease_allowance(meter, Limit { max_requests: count, window_kind: span, generation }, want)
+                .lease_allowance(name, Limit { max_requests: count, window_kind: span, generation }, requested)
                 .await
                 .unwrap()
         };
@@ -109,58 +110,58 @@ pub(crate) async fn a_later_generation_of_a_limit_starts_a_window_at_zero(backen
         assert_eq!(
             (lowered.granted, lowered.left_for_others, lowered.reset),
             (0, 0, old.reset),
-            "{meter}: the number alone"
+            "{name}: only the number changes"
         );
         let raised = lease(12, first, 0, 1).await;
         assert_eq!(
             (raised.granted, raised.left_for_others, raised.reset),
             (1, 1, old.reset),
-            "{meter}: the number alone"
+            "{name}: only the number changes"
         );
 
         let new = lease(3, second, 1, 2).await;
-        assert_eq!((new.granted, new.left_for_others), (2, 1), "{meter}");
+        assert_eq!((new.granted, new.left_for_others), (2, 1), "{name}");
         let unused = UnusedLease { generation: 0, reset: old.reset, count: 10 };
-        test.store.return_allowance(meter, unused).await.unwrap();
+        test.store.return_allowance(name, unused).await.unwrap();
         let stale = lease(10, first, 0, 5).await;
         assert_eq!(
             (stale.granted, stale.left_for_others, stale.reset),
             (1, 0, new.reset),
-            "{meter}: held to the newest limit"
+            "{name}: the newest limit applies"
         );
         let last = lease(3, second, 1, 1).await;
-        assert_eq!((last.granted, last.left_for_others, last.reset), (0, 0, new.reset), "{meter}");
+        assert_eq!((last.granted, last.left_for_others, last.reset), (0, 0, new.reset), "{name}");
     }
 }
 
 pub(crate) async fn a_gateway_unaware_of_a_later_generation_starts_windows_of_it(backend: TestBackend) {
     let test = backend.fixture().await;
-    for (meter, old, new) in [("shorter", LENGTH, LENGTH / 2), ("longer", LENGTH, LENGTH * 3)] {
-        let lease = async |count: u64, length: Duration, generation: Generation, want: u64| {
+    for (name, old, new) in [("shorter", LENGTH, LENGTH / 2), ("longer", LENGTH, LENGTH * 3)] {
+        let lease = async |count: u64, length: Duration, generation: Generation, requested: u64| {
             let limit = Limit { max_requests: count, window_kind: WindowKind::FromFirstUse(length), generation };
-            test.store.lease_allowance(meter, limit, want).await.unwrap()
+            test.store.lease_allowance(name, limit, requested).await.unwrap()
         };
         lease(10, old, 1, 10).await;
         let first = lease(3, new, 2, 3).await;
         test.skew.add(i64::try_from(new.as_millis()).unwrap() + 1);
         let unaware = lease(10, old, 1, 2).await;
-        assert_eq!((unaware.granted, unaware.left_for_others), (2, 1), "{meter}");
-        assert!(unaware.reset > first.reset && unaware.resets_in <= new, "{meter}");
+        assert_eq!((unaware.granted, unaware.left_for_others), (2, 1), "{name}");
+        assert!(unaware.reset > first.reset && unaware.resets_in <= new, "{name}");
         let aware = lease(3, new, 2, 3).await;
-        assert_eq!((aware.granted, aware.left_for_others, aware.reset), (1, 0, unaware.reset), "{meter}");
+        assert_eq!((aware.granted, aware.left_for_others, aware.reset), (1, 0, unaware.reset), "{name}");
     }
 }
 
 pub(crate) async fn a_clock_stepping_back_ends_its_windows(backend: TestBackend) {
     const DAY_MS: i64 = 86_400_000;
     let test = backend.fixture().await;
-    for (meter, quota_period) in [("rate", None), ("quota", Some(Period::Day))] {
+    for (name, quota_period) in [("rate", None), ("quota", Some(Period::Day))] {
         let span = || quota_period.map_or(hourly(10).window_kind, |period| period.window_kind(test.now()));
-        let (granted, _, ahead) = leased(&test.store, meter, span(), 10).await;
+        let (granted, _, ahead) = leased(&test.store, name, span(), 10).await;
         assert_eq!(granted, 10);
         test.skew.add(-DAY_MS);
-        let (granted, left, reset) = leased(&test.store, meter, span(), 1).await;
-        assert_eq!((granted, left, reset < ahead), (1, 9, true), "{meter}");
+        let (granted, left, reset) = leased(&test.store, name, span(), 1).await;
+        assert_eq!((granted, left, reset < ahead), (1, 9, true), "{name}");
         test.skew.add(DAY_MS);
     }
 }
@@ -168,15 +169,15 @@ pub(crate) async fn a_clock_stepping_back_ends_its_windows(backend: TestBackend)
 pub(crate) async fn calendar_windows_end_with_their_period(backend: TestBackend) {
     let test = backend.fixture().await;
     for (period, days) in [(Period::Day, 1), (Period::Month, 31)] {
-        let meter = period.as_str();
+        let name = period.as_str();
         let span = || period.window_kind(test.now());
-        let (granted, left, reset) = leased(&test.store, meter, span(), 4).await;
+        let (granted, left, reset) = leased(&test.store, name, span(), 4).await;
         assert_eq!((granted, left), (4, 6));
         assert!(reset.as_ms() % 86_400_000 == 0 && reset.since(test.now()) <= Duration::from_secs(days * 86_400));
-        assert_eq!(leased(&test.store, meter, span(), 10).await, (6, 0, reset));
+        assert_eq!(leased(&test.store, name, span(), 10).await, (6, 0, reset));
         let until_then = i64::try_from(reset.since(test.now()).as_millis()).unwrap();
         test.skew.add(until_then + 1000);
-        let (granted, _, next) = leased(&test.store, meter, span(), 10).await;
+        let (granted, _, next) = leased(&test.store, name, span(), 10).await;
         assert_eq!((granted, next > reset), (10, true));
         test.skew.add(-until_then - 1000);
     }

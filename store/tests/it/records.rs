@@ -102,7 +102,7 @@ pub(crate) async fn a_stored_response_is_kept_with_its_change_until_it_expires(b
     assert_eq!(stored().await.as_deref(), Some("first"));
     assert!(test.store.stored_response("other").await.unwrap().is_none());
 
-    // What is refused keeps nothing.
+    // A refused commit stores no response.
     let write = RecordWrite { old: Some(key.clone().map(Into::into)), new: Some(renamed(&key, "newer")) };
     let mut stale = change(Action::ApiKeyUpdated, vec![write], None);
     stale.stored_response = Some(response("second"));
@@ -134,7 +134,7 @@ pub(crate) async fn an_idempotency_slot_is_claimed_once_and_released_only_while_
     test.store.release_response_claim(&mark).await.unwrap();
     assert_eq!(claim().await.unwrap_err(), "answered");
     test.skew.add(600_001);
-    // A claim whose maker has died is free after its time, and its maker cannot give back what is another's.
+    // A claim whose owner has died is free after its TTL, and its owner cannot release the claim of another.
     let late = claim().await.unwrap();
     test.skew.add(60_001);
     claim().await.unwrap();
@@ -184,7 +184,7 @@ pub(crate) async fn a_rotated_key_value_is_no_longer_found(backend: TestBackend)
     invalidated.sort_unstable();
     let mut both = vec![old, new];
     both.sort_unstable();
-    assert_eq!(invalidated, both, "both values must leave every cache");
+    assert_eq!(invalidated, both, "both values must be invalidated in every cache");
 }
 
 pub(crate) async fn a_removed_record_is_gone_from_its_list(backend: TestBackend) {
@@ -226,7 +226,7 @@ pub(crate) async fn newest_first_is_the_same_list_reversed(backend: TestBackend)
         let page = test.store.newest_api_keys(project, &after, 10).await.unwrap();
         assert!(page.next.is_none() || page.next.as_ref() == page.positions.last());
         seen.extend(page.items.into_iter().map(|item| item.record.id));
-        // What is made meanwhile comes before all that is listed.
+        // Records created meanwhile sort before everything that is listed.
         test.key().await;
         let Some(next) = page.next else { break };
         after = next;
@@ -277,7 +277,7 @@ pub(crate) async fn a_wrong_master_key_is_refused(backend: TestBackend) {
     let (key, _) = test.key().await;
     drop(test.store);
     if options.url == gatepost_store::StoreUrl::Memory {
-        return; // Nothing is left to open.
+        return; // An in-memory store is gone.
     }
     let wrong = MasterKey::generate(&mut os_rng());
     let refusal = Store::open(&options, &wrong).await.unwrap_err();
@@ -348,7 +348,7 @@ pub(crate) async fn a_deleted_project_deactivates_its_keys_with_one_change(backe
     assert_eq!(
         invalidations,
         [Invalidation::None, Invalidation::Project(renamed.id)],
-        "a new name changes nothing for gateways"
+        "a new name does not affect gateways"
     );
     assert_eq!(entries[1].version, deleted);
     let digest = test.store.digest(secret.expose());
@@ -368,7 +368,7 @@ pub(crate) async fn a_retried_removal_returns_the_same_version(backend: TestBack
     assert_eq!(
         test.store.commit(&other).await.unwrap(),
         CommitOutcome::VersionConflict,
-        "this one has removed nothing"
+        "another event did not remove it"
     );
     assert_eq!(test.store.last_position().await.unwrap(), version);
 }

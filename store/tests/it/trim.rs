@@ -1,4 +1,4 @@
-//! Trimming, and what goes on when the stream is full.
+//! Trimming, and what is still accepted when the stream is full.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) async fn trimming_stops_at_the_fan_out_cursor(backend: TestBackend) {
         test.key().await;
     }
     let trimmed = test.store.trim(rule(2)).await.unwrap();
-    assert_eq!((trimmed.entries, trimmed.trimmed_through), (0, Version::ZERO), "nothing was fanned out yet");
+    assert_eq!((trimmed.entries, trimmed.trimmed_through), (0, Version::ZERO), "nothing is fanned out yet");
     test.fan_out(&webhook).await;
     let all = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
     let trimmed = test.store.trim(rule(2)).await.unwrap();
@@ -49,7 +49,7 @@ pub(crate) async fn trimming_stops_at_the_fan_out_cursor(backend: TestBackend) {
     assert_eq!(by_age.entries, 2);
     let left = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
     assert_eq!(left.iter().map(|entry| entry.version).collect::<Vec<_>>(), vec![new.version]);
-    assert_eq!(test.store.queue_stats().await.unwrap().pending, 5, "trimming costs no delivery");
+    assert_eq!(test.store.queue_stats().await.unwrap().pending, 5, "trimming keeps deliveries");
 }
 
 pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut backend: TestBackend) {
@@ -87,7 +87,7 @@ pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut backend: Test
     test.store.fan_out(step).await.unwrap();
     assert!(
         matches!(test.store.commit(&create).await.unwrap(), CommitOutcome::Committed(_)),
-        "the deliverer caught up"
+        "the deliverer has caught up"
     );
 }
 

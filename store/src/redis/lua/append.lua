@@ -1,8 +1,8 @@
--- Appends an entry to the stream and answers its position. A full millisecond carries into the next.
+-- Appends an entry to the stream and returns its position. A full millisecond carries into the next.
 local MAX_SEQUENCE = 1048575
 
-local function append(now, event, told)
-  local ms, sequence = parts(position('last'))
+local function append(now, event, payload)
+  local ms, sequence = split_version(meta_position('last'))
   if now > ms then
     ms, sequence = now, 0
   elseif sequence < MAX_SEQUENCE then
@@ -10,9 +10,9 @@ local function append(now, event, told)
   else
     ms, sequence = ms + 1, 0
   end
-  local version = integer(ms) .. '-' .. integer(sequence)
-  redis.call('XADD', STREAM, version, 'v', '1', 'e', event, 'a', told.action, 's', told.scope,
-    'd', told.scope_data, 'f', told.fence, 'h', told.head, 'i', told.image)
+  local version = format_integer(ms) .. '-' .. format_integer(sequence)
+  redis.call('XADD', STREAM, version, 'v', '1', 'e', event, 'a', payload.action, 's', payload.scope,
+    'd', payload.scope_data, 'f', payload.fence, 'h', payload.head, 'i', payload.image)
   redis.call('HSET', META, 'last', version)
   redis.call('HINCRBY', META, 'entries', 1)
   return version

@@ -1,7 +1,7 @@
--- What became of the entry at a reader's cursor.
--- Answers present, trimmed or foreign, the last position, the trimmed position.
-local function judge_cursor(cursor, event)
-  local last, trimmed = position('last'), position('trimmed')
+-- Checks the entry at a reader's cursor.
+-- Returns 'present', 'trimmed' or 'foreign', the last position, the trimmed position.
+local function check_cursor(cursor, event)
+  local last, trimmed = meta_position('last'), meta_position('trimmed')
   local state = 'foreign'
   if cursor == '0-0' then
     state = 'present'
@@ -11,12 +11,12 @@ local function judge_cursor(cursor, event)
     state = 'trimmed'
   else
     local entry = redis.call('XRANGE', STREAM, cursor, cursor)[1]
-    -- Who could not read the event id of an entry judges by its position alone.
+    -- A reader that could not decode the entry's event id compares the position alone.
     if entry and event == '' then
       state = 'present'
     end
-    for at = 1, entry and #entry[2] or 0, 2 do
-      if entry[2][at] == 'e' and entry[2][at + 1] == event then
+    for i = 1, entry and #entry[2] or 0, 2 do
+      if entry[2][i] == 'e' and entry[2][i + 1] == event then
         state = 'present'
       end
     end

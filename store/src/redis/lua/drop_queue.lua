@@ -1,13 +1,13 @@
--- Removes a bounded part of what a removed webhook left. ARGV: webhook, most.
+-- Removes a bounded part of what a removed webhook left. ARGV: webhook, max.
 -- Returns 'ok' and how many deliveries and dead letters it removed.
-local webhook, most = argument(), tonumber(argument())
-local events = redis.call('ZRANGE', queue_key(webhook), 0, most - 1)
+local webhook, max = next_argument(), tonumber(next_argument())
+local events = redis.call('ZRANGE', queue_key(webhook), 0, max - 1)
 finish(webhook, events)
 local removed = #events
-for _, event in ipairs(redis.call('ZRANGE', dead_times_key(webhook), 0, most - 1)) do
+for _, event in ipairs(redis.call('ZRANGE', dead_times_key(webhook), 0, max - 1)) do
   remove_dead(webhook, event)
   removed = removed + 1
 end
 redis.call('DEL', attempts_key(webhook))
-refresh(webhook)
+update_ready(webhook)
 return {'ok', removed}

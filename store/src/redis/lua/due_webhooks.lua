@@ -1,9 +1,9 @@
--- Which queues have something due. ARGV: how many to skip, limit.
--- Returns 'ok', ms until the next one that is not due or nil, then webhooks, longest due first.
-local skip, limit, now = argument(), argument(), now_ms()
-local next_one = redis.call('ZRANGEBYSCORE', READY, '(' .. integer(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-local answer = {'ok', next_one[2] and tonumber(next_one[2]) - now or false}
-for _, webhook in ipairs(redis.call('ZRANGEBYSCORE', READY, '-inf', integer(now), 'LIMIT', skip, limit)) do
-  answer[#answer + 1] = webhook
+-- Lists webhooks with due deliveries. ARGV: how many to skip, limit.
+-- Returns 'ok', ms until the next webhook becomes due or nil, then webhooks, longest overdue first.
+local skip, limit, now = next_argument(), next_argument(), now_ms()
+local next_one = redis.call('ZRANGEBYSCORE', READY, '(' .. format_integer(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+local reply = {'ok', next_one[2] and tonumber(next_one[2]) - now or false}
+for _, webhook in ipairs(redis.call('ZRANGEBYSCORE', READY, '-inf', format_integer(now), 'LIMIT', skip, limit)) do
+  reply[#reply + 1] = webhook
 end
-return answer
+return reply

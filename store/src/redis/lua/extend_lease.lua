@@ -1,11 +1,11 @@
--- Prolongs a lease. ARGV: webhook, event, token, ms of the lease. Returns 'yes' or 'no'.
-local webhook, event, token, now = argument(), argument(), argument(), now_ms()
-local state = held(webhook, event, token, now)
+-- Extends a lease. ARGV: webhook, event, token, ms of the lease. Returns 'yes' or 'no'.
+local webhook, event, token, now = next_argument(), next_argument(), next_argument(), now_ms()
+local state = held_delivery(webhook, event, token, now)
 if not state then
   return {'no'}
 end
-state.lease_end = now + argument()
+state.lease_end = now + next_argument()
 state.available = state.lease_end
-put(webhook, {state})
-refresh(webhook)
+write_deliveries(webhook, {state})
+update_ready(webhook)
 return {'yes'}

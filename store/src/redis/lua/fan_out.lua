@@ -1,12 +1,13 @@
--- Moves the fan-out cursor and makes the deliveries, or nothing.
--- ARGV: expected and new position, entries in between, deliveries and dead letters that a webhook may have,
---   entries that the quarantine may have,
---   number of events, then of each: event, body, number of webhooks, webhooks;
+-- Moves the fan-out cursor and creates the deliveries, or does nothing.
+-- ARGV: expected and new position, entries in between, maximum deliveries and dead letters per webhook,
+--   maximum entries in quarantine,
+--   number of events, then for each: event, body, number of webhooks, webhooks;
 --   number of quarantined entries, then each as 'version\nreason\nbytes'.
--- Returns 'moved' with the number of deliveries that fell out of full queues, or 'lost'.
-local expected, new, entries = argument(), argument(), argument()
-local max_pending, max_dead, max_quarantined = tonumber(argument()), tonumber(argument()), tonumber(argument())
-if position('fan-out') ~= expected then
+-- Returns 'moved' with the number of deliveries that full queues moved to the dead letters, or 'lost'.
+local expected, new, entries = next_argument(), next_argument(), next_argument()
+local max_pending, max_dead = tonumber(next_argument()), tonumber(next_argument())
+local max_quarantined = tonumber(next_argument())
+if meta_position('fan-out') ~= expected then
   return {'lost'}
 end
 local now = now_ms()
@@ -14,40 +15,40 @@ redis.call('HSET', META, 'fan-out', new)
 redis.call('HINCRBY', META, 'fanned', entries)
 
 local overflowed = 0
-local function overflow(webhook)
+local function trim_overflow(webhook)
   while redis.call('HLEN', delivery_key(webhook)) > max_pending do
-    local event = oldest(webhook)
-    bury(webhook, event, delivery(webhook, event).attempts, 'the queue was full', now, max_dead)
+    local event = oldest_event(webhook)
+    move_to_dead_letters(webhook, event, read_delivery(webhook, event).attempts, 'the queue was full', now, max_dead)
     finish(webhook, {event})
     overflowed = overflowed + 1
   end
 end
 
-local bodies, left, unwanted, of_webhook = {}, {}, {}, {}
-for _ = 1, tonumber(argument()) do
-  local event, body, webhooks = argument(), argument(), tonumber(argument())
+local bodies, deliveries_left, unsubscribed, events_by_webhook = {}, {}, {}, {}
+for _ = 1, tonumber(next_argument()) do
+  local event, body, webhooks = next_argument(), next_argument(), tonumber(next_argument())
   if webhooks == 0 then
-    push(unwanted, event)
+    push(unsubscribed, event)
   else
     push(bodies, event, body)
-    push(left, event, webhooks)
+    push(deliveries_left, event, webhooks)
   end
   for _ = 1, webhooks do
-    local webhook = argument()
-    of_webhook[webhook] = of_webhook[webhook] or {}
-    push(of_webhook[webhook], event)
+    local webhook = next_argument()
+    events_by_webhook[webhook] = events_by_webhook[webhook] or {}
+    push(events_by_webhook[webhook], event)
   end
 end
-erase_secrets(unwanted)
+erase_secrets(unsubscribed)
 call_with('HSET', EVENTS, bodies)
-call_with('HSET', EVENTS_LEFT, left)
-for webhook, events in pairs(of_webhook) do
+call_with('HSET', DELIVERIES_LEFT, deliveries_left)
+for webhook, events in pairs(events_by_webhook) do
   enqueue(webhook, events, now)
-  overflow(webhook)
-  refresh(webhook)
+  trim_overflow(webhook)
+  update_ready(webhook)
 end
-for _ = 1, tonumber(argument()) do
-  redis.call('RPUSH', QUARANTINE, argument())
+for _ = 1, tonumber(next_argument()) do
+  redis.call('RPUSH', QUARANTINE, next_argument())
 end
 redis.call('LTRIM', QUARANTINE, -max_quarantined, -1)
 return {'moved', overflowed}

@@ -1,21 +1,21 @@
--- Gateways that may still answer from their caches; the others are forgotten.
--- Returns 'ok', then gateway, cursor, ms at which it refuses, latest format that it can read.
-local now, answer = now_ms(), {'ok'}
-local known = redis.call('HGETALL', GATEWAYS)
-for at = 1, #known, 2 do
-  local gateway = known[at]
-  local cursor, refuses_at = string.match(known[at + 1], '^(%S+) (%d+)$')
-  if tonumber(refuses_at) <= now then
+-- Lists the gateways that may still serve from their caches, and removes the others.
+-- Returns 'ok', then gateway, cursor, lease expiry in ms, latest format that it can read.
+local now, reply = now_ms(), {'ok'}
+local stored = redis.call('HGETALL', GATEWAYS)
+for i = 1, #stored, 2 do
+  local gateway = stored[i]
+  local cursor, lease_expires_ms = string.match(stored[i + 1], '^(%S+) (%d+)$')
+  if tonumber(lease_expires_ms) <= now then
     redis.call('HDEL', GATEWAYS, gateway)
   else
-    answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = gateway, cursor, refuses_at
-    answer[#answer + 1] = redis.call('HGET', GATEWAY_READS, gateway) or '1'
+    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = gateway, cursor, lease_expires_ms
+    reply[#reply + 1] = redis.call('HGET', GATEWAY_FORMATS, gateway) or '1'
   end
 end
-local reads = redis.call('HGETALL', GATEWAY_READS)
-for at = 1, #reads, 2 do
-  if not redis.call('HGET', GATEWAYS, reads[at]) then
-    redis.call('HDEL', GATEWAY_READS, reads[at])
+local formats = redis.call('HGETALL', GATEWAY_FORMATS)
+for i = 1, #formats, 2 do
+  if not redis.call('HGET', GATEWAYS, formats[i]) then
+    redis.call('HDEL', GATEWAY_FORMATS, formats[i])
   end
 end
-return answer
+return reply

@@ -1,30 +1,31 @@
--- Takes due deliveries of one webhook into a worker's hands. An expired lease counts as due.
--- ARGV: webhook, token, most, in-flight cap, ms of the lease.
+-- Leases due deliveries of one webhook. Deliveries with an expired lease are due.
+-- ARGV: webhook, token, max, in-flight cap, ms of the lease.
 -- Returns 'ok', then event, body, sealed secret or nil, attempts made, ms of creation.
-local webhook, token, most, cap = argument(), argument(), tonumber(argument()), tonumber(argument())
+local webhook, token, max, cap = next_argument(), next_argument(), tonumber(next_argument()), tonumber(next_argument())
 local now = now_ms()
-local lease_end = now + argument()
-redis.call('ZREMRANGEBYSCORE', held_key(webhook), '-inf', integer(now))
-local earliest = tonumber(redis.call('ZRANGE', held_key(webhook), 0, 0, 'WITHSCORES')[2] or lease_end)
-local free = math.max(cap - redis.call('ZCARD', held_key(webhook)), 0)
-local answer, taken = {'ok'}, {}
-local due = redis.call('ZRANGEBYSCORE', queue_key(webhook), '-inf', integer(now), 'LIMIT', 0, math.min(free, most))
+local lease_end = now + next_argument()
+redis.call('ZREMRANGEBYSCORE', leases_key(webhook), '-inf', format_integer(now))
+local earliest = tonumber(redis.call('ZRANGE', leases_key(webhook), 0, 0, 'WITHSCORES')[2] or lease_end)
+local free = math.max(cap - redis.call('ZCARD', leases_key(webhook)), 0)
+local reply, leased = {'ok'}, {}
+local count = math.min(free, max)
+local due = redis.call('ZRANGEBYSCORE', queue_key(webhook), '-inf', format_integer(now), 'LIMIT', 0, count)
 if #due > 0 then
   local states = redis.call('HMGET', delivery_key(webhook), unpack(due))
   local bodies = redis.call('HMGET', EVENTS, unpack(due))
   local secrets = redis.call('HMGET', SEALED, unpack(due))
-  for place, event in ipairs(due) do
-    local state = parsed(event, states[place])
-    push(answer, event, bodies[place] or '')
-    push(answer, secrets[place])
-    push(answer, state.attempts, state.created)
+  for i, event in ipairs(due) do
+    local state = parse_delivery(event, states[i])
+    push(reply, event, bodies[i] or '')
+    push(reply, secrets[i])
+    push(reply, state.attempts, state.created)
     state.token, state.lease_end, state.available = token, lease_end, lease_end
-    push(taken, state)
+    push(leased, state)
   end
-  put(webhook, taken)
+  write_deliveries(webhook, leased)
 end
-if #taken == free then
-  redis.call('HSET', CAPPED, webhook, integer(math.min(earliest, lease_end)))
+if #leased == free then
+  redis.call('HSET', CAPPED_UNTIL, webhook, format_integer(math.min(earliest, lease_end)))
 end
-refresh(webhook)
-return answer
+update_ready(webhook)
+return reply

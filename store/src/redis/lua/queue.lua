@@ -1,10 +1,10 @@
--- What all acts on queues share.
+-- Functions shared by all operations on queues.
 -- A delivery's state is 'attempts lease_end_ms created_ms available_ms token'.
--- Made before creation was written down: so many of a queue's first are looked through for one that was.
-local MAX_UNNUMBERED = 1000
+-- Deliveries of early versions have no sequence number. Up to this many of a queue are searched for one.
+local MAX_UNSEQUENCED = 1000
 
--- A delivery out of its state, or nil without one.
-local function parsed(event, state)
+-- Parses a delivery's state; nil without one.
+local function parse_delivery(event, state)
   if not state then
     return nil
   end
@@ -16,83 +16,83 @@ local function parsed(event, state)
   }
 end
 
-local function delivery(webhook, event)
-  return parsed(event, redis.call('HGET', delivery_key(webhook), event))
+local function read_delivery(webhook, event)
+  return parse_delivery(event, redis.call('HGET', delivery_key(webhook), event))
 end
 
-local function push(list, value, other)
-  list[#list + 1] = value
-  if other ~= nil then
-    list[#list + 1] = other
+local function push(list, first, second)
+  list[#list + 1] = first
+  if second ~= nil then
+    list[#list + 1] = second
   end
 end
 
--- A command with any number of arguments; without any there is nothing to do.
+-- Calls a command with a list of arguments; does nothing if the list is empty.
 local function call_with(command, key, arguments)
   if #arguments > 0 then
     redis.call(command, key, unpack(arguments))
   end
 end
 
--- From when a webhook has something to lease: its first delivery, or the end of its cap.
-local function refresh(webhook)
+-- Updates from when a webhook has deliveries to lease: the due time of its first one, or the end of its cap.
+local function update_ready(webhook)
   local first = redis.call('ZRANGE', queue_key(webhook), 0, 0, 'WITHSCORES')
   if not first[1] then
     redis.call('ZREM', READY, webhook)
-    redis.call('HDEL', CAPPED, webhook)
+    redis.call('HDEL', CAPPED_UNTIL, webhook)
     return
   end
-  local capped = tonumber(redis.call('HGET', CAPPED, webhook) or 0)
+  local capped = tonumber(redis.call('HGET', CAPPED_UNTIL, webhook) or 0)
   redis.call('ZADD', READY, math.max(tonumber(first[2]), capped), webhook)
 end
 
--- Writes deliveries of one webhook, each leased or free.
-local function put(webhook, deliveries)
-  local states, due, held, leased, free, unleased = {}, {}, {}, {}, {}, {}
-  for _, one in ipairs(deliveries) do
-    local member = webhook .. ' ' .. one.event
-    push(states, one.event, string.format('%.0f %.0f %.0f %.0f %s',
-      one.attempts, one.lease_end, one.created, one.available, one.token))
-    push(due, one.available, one.event)
-    if one.token == '' then
-      push(free, one.event)
+-- Writes deliveries of one webhook, leased or not.
+local function write_deliveries(webhook, deliveries)
+  local states, queue_rows, lease_rows, leased, free, unleased = {}, {}, {}, {}, {}, {}
+  for _, delivery in ipairs(deliveries) do
+    local member = webhook .. ' ' .. delivery.event
+    push(states, delivery.event, string.format('%.0f %.0f %.0f %.0f %s',
+      delivery.attempts, delivery.lease_end, delivery.created, delivery.available, delivery.token))
+    push(queue_rows, delivery.available, delivery.event)
+    if delivery.token == '' then
+      push(free, delivery.event)
       push(unleased, member)
     else
-      push(held, one.lease_end, one.event)
-      push(leased, one.lease_end, member)
+      push(lease_rows, delivery.lease_end, delivery.event)
+      push(leased, delivery.lease_end, member)
     end
   end
   call_with('HSET', delivery_key(webhook), states)
-  call_with('ZADD', queue_key(webhook), due)
-  call_with('ZREM', held_key(webhook), free)
+  call_with('ZADD', queue_key(webhook), queue_rows)
+  call_with('ZREM', leases_key(webhook), free)
   call_with('ZREM', LEASED, unleased)
-  call_with('ZADD', held_key(webhook), held)
+  call_with('ZADD', leases_key(webhook), lease_rows)
   call_with('ZADD', LEASED, leased)
 end
 
--- Makes deliveries of one webhook, in this order.
+-- Creates deliveries of one webhook, in this order.
 local function enqueue(webhook, events, now)
-  local made = redis.call('HINCRBY', META, 'made', #events) - #events
-  local deliveries, numbers = {}, {}
-  for place, event in ipairs(events) do
-    deliveries[place] = {event = event, attempts = 0, lease_end = 0, created = now, available = now, token = ''}
-    push(numbers, made + place, event)
+  local first_sequence = redis.call('HINCRBY', META, 'made', #events) - #events
+  local deliveries, sequence_rows = {}, {}
+  for i, event in ipairs(events) do
+    deliveries[i] = {event = event, attempts = 0, lease_end = 0, created = now, available = now, token = ''}
+    push(sequence_rows, first_sequence + i, event)
   end
-  put(webhook, deliveries)
-  redis.call('ZADD', made_key(webhook), unpack(numbers))
+  write_deliveries(webhook, deliveries)
+  redis.call('ZADD', sequence_key(webhook), unpack(sequence_rows))
   redis.call('HINCRBY', META, 'deliveries', #events)
 end
 
--- The delivery that was made first, whenever it is due.
-local function oldest(webhook)
-  if redis.call('ZCARD', made_key(webhook)) < redis.call('HLEN', delivery_key(webhook)) then
-    for _, event in ipairs(redis.call('ZRANGE', queue_key(webhook), 0, MAX_UNNUMBERED - 1)) do
-      if not redis.call('ZSCORE', made_key(webhook), event) then
+-- Returns the delivery created first, whenever it is due.
+local function oldest_event(webhook)
+  if redis.call('ZCARD', sequence_key(webhook)) < redis.call('HLEN', delivery_key(webhook)) then
+    for _, event in ipairs(redis.call('ZRANGE', queue_key(webhook), 0, MAX_UNSEQUENCED - 1)) do
+      if not redis.call('ZSCORE', sequence_key(webhook), event) then
         return event
       end
     end
   end
-  return redis.call('ZRANGE', made_key(webhook), 0, 0)[1]
+  return redis.call('ZRANGE', sequence_key(webhook), 0, 0)[1]
 end
 
 local function erase_secrets(events)
@@ -100,27 +100,27 @@ local function erase_secrets(events)
   call_with('ZREM', SEALED_AGES, events)
 end
 
--- Ends deliveries of one webhook. An event's last one to end erases its body and its secret.
+-- Finishes deliveries of one webhook. The last delivery of an event to finish erases its body and secret.
 local function finish(webhook, events)
   if #events == 0 then
     return
   end
-  local members, over = {}, {}
+  local members, finished = {}, {}
   for _, event in ipairs(events) do
     push(members, webhook .. ' ' .. event)
-    if redis.call('HINCRBY', EVENTS_LEFT, event, -1) <= 0 then
-      push(over, event)
+    if redis.call('HINCRBY', DELIVERIES_LEFT, event, -1) <= 0 then
+      push(finished, event)
     end
   end
   call_with('HDEL', delivery_key(webhook), events)
   call_with('ZREM', queue_key(webhook), events)
-  call_with('ZREM', made_key(webhook), events)
-  call_with('ZREM', held_key(webhook), events)
+  call_with('ZREM', sequence_key(webhook), events)
+  call_with('ZREM', leases_key(webhook), events)
   call_with('ZREM', LEASED, members)
   redis.call('HINCRBY', META, 'deliveries', -#events)
-  call_with('HDEL', EVENTS_LEFT, over)
-  call_with('HDEL', EVENTS, over)
-  erase_secrets(over)
+  call_with('HDEL', DELIVERIES_LEFT, finished)
+  call_with('HDEL', EVENTS, finished)
+  erase_secrets(finished)
 end
 
 local function erase_dead_secret(webhook, event)
@@ -135,9 +135,9 @@ local function remove_dead(webhook, event)
   erase_dead_secret(webhook, event)
 end
 
--- Writes a dead letter, with a copy of the event's body and secret, so that it can be sent again. Of too many the
--- oldest goes, for these acts go on when memory is full.
-local function bury(webhook, event, attempts, reason, now, max_dead)
+-- Writes a dead letter with a copy of the event's body and secret, so that it can be resent. Beyond the maximum the
+-- oldest is dropped, because this script also runs when memory is full.
+local function move_to_dead_letters(webhook, event, attempts, reason, now, max_dead)
   local body = redis.call('HGET', EVENTS, event) or ''
   local secret = redis.call('HGET', SEALED, event)
   local letter = string.format('%.0f\n%.0f\n%s\n', now, attempts, (string.gsub(reason, '\n', ' ')))
@@ -154,9 +154,9 @@ local function bury(webhook, event, attempts, reason, now, max_dead)
   end
 end
 
--- The delivery, if this token holds its lease now.
-local function held(webhook, event, token, now)
-  local state = delivery(webhook, event)
+-- Returns the delivery if this token holds its lease now.
+local function held_delivery(webhook, event, token, now)
+  local state = read_delivery(webhook, event)
   if state and state.token == token and now < state.lease_end then
     return state
   end

@@ -1,10 +1,11 @@
--- Numbers for metrics.
--- Returns 'ok', pending, leased, dead, quarantined, ms that the longest due has been due, not fanned out,
---   dead letters that were dropped because there were too many.
+-- Computes queue metrics.
+-- Returns 'ok', pending, leased, dead, quarantined, ms for which the most overdue delivery has been due, entries not
+--   fanned out, dead letters dropped because there were too many.
 local now = now_ms()
-local leased = redis.call('ZCOUNT', LEASED, '(' .. integer(now), '+inf')
-local oldest = redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2]
+local leased = redis.call('ZCOUNT', LEASED, '(' .. format_integer(now), '+inf')
+local oldest_due = redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2]
 return {
-  'ok', number('deliveries') - leased, leased, redis.call('ZCARD', DEAD_AGES), redis.call('LLEN', QUARANTINE),
-  oldest and math.max(now - oldest, 0) or 0, number('entries') - number('fanned'), number('dead-dropped'),
+  'ok', meta_number('deliveries') - leased, leased, redis.call('ZCARD', DEAD_AGES), redis.call('LLEN', QUARANTINE),
+  oldest_due and math.max(now - oldest_due, 0) or 0, meta_number('entries') - meta_number('fanned'),
+  meta_number('dead-dropped'),
 }

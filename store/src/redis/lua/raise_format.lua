@@ -1,10 +1,10 @@
--- Raises the format of the store; one that is as late is left alone.
+-- Raises the store's format; does nothing if it is at least as late.
 -- ARGV: the format, then fields of the meta hash and their values. Returns 'ok'.
-local format, fields = tonumber(argument()), {}
-while argument_at < #ARGV do
-  fields[#fields + 1] = argument()
+local format, fields = tonumber(next_argument()), {}
+while argument_index < #ARGV do
+  fields[#fields + 1] = next_argument()
 end
-if number('format') < format then
+if meta_number('format') < format then
   redis.call('HSET', META, unpack(fields))
 end
 return {'ok'}

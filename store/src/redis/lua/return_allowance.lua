@@ -1,5 +1,5 @@
--- Gives back what was leased in a window and not used; nothing if that window is over.
--- KEYS[1] the window. ARGV: ms to add to the clock, generation of the limit, ms of the window's end, how much.
+-- Returns unused requests of a lease; does nothing if the window has ended.
+-- KEYS[1] the window. ARGV: ms to add to the clock, generation of the limit, ms of the window's end, count.
 -- Returns nothing.
 local skew_ms, generation, reset, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')

@@ -1,5 +1,5 @@
--- Forgets a gateway. ARGV: gateway. Returns 'ok'.
-local gateway = argument()
+-- Removes a gateway. ARGV: gateway. Returns 'ok'.
+local gateway = next_argument()
 redis.call('HDEL', GATEWAYS, gateway)
-redis.call('HDEL', GATEWAY_READS, gateway)
+redis.call('HDEL', GATEWAY_FORMATS, gateway)
 return {'ok'}
