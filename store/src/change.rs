@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use gatepost_domain::base62;
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
-use gatepost_domain::key::{ChecksumPolicy, KeyFormat, Secret};
-use gatepost_domain::record::{Actor, Record, Stamps};
+use gatepost_domain::key::{KeyFormat, Secret};
+use gatepost_domain::record::{Actor, Record};
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::ops::{DisablesChecksum, IndexName, Urgency};
+use crate::account_resources::AccountLimits;
+use crate::ops::{DisablesChecksum, Urgency};
 use crate::schema::UnknownFields;
-use crate::stored_response::StoredResponse;
 
 /// A record with its version, as read from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,17 @@ pub struct Change {
     pub secret: Option<Secret>,
     /// Response to store for a retried request.
     pub stored_response: Option<StoredResponse>,
+}
+
+/// A response to store, alone or together with a change.
+#[derive(Debug, Clone)]
+pub struct StoredResponse {
+    /// Name under which a retry finds it, stored in plaintext.
+    pub name: String,
+    /// The response.
+    pub response: Secret,
+    /// Retention time.
+    pub ttl: Duration,
 }
 
 /// The request that a change comes from.
@@ -190,17 +201,24 @@ impl Change {
         }
     }
 
+    /// Returns the limits that a commit must keep. `None` for revocations, and for access keys that the operator creates:
+    /// with those the operator regains access to a full account.
+    pub(crate) fn account_limits(&self, configured: AccountLimits) -> Option<AccountLimits> {
+        let is_recovery_key = self.action == Action::AccessKeyCreated && self.actor == Actor::Operator;
+        if self.urgency() == Urgency::Revocation || is_recovery_key {
+            return None;
+        }
+        let creates = self.writes.iter().any(|write| write.old.is_none());
+        let extra = if creates { 0 } else { configured.bytes / 4 };
+        Some(AccountLimits { bytes: configured.bytes.saturating_add(extra), ..configured })
+    }
+
     /// Returns `Yes` if the secret is a custom value in Gatepost's key format with a wrong checksum.
     pub(crate) fn disables_checksum(&self) -> DisablesChecksum {
         let has_wrong_checksum =
             |secret: &Secret| gatepost_domain::key::key_format(secret.expose()) == KeyFormat::WrongChecksum;
         if self.secret.as_ref().is_some_and(has_wrong_checksum) { DisablesChecksum::Yes } else { DisablesChecksum::No }
     }
-}
-
-/// Returns the checksum policy for the store's `loose-checksum` flag.
-pub(crate) fn checksum_mode(loose: bool) -> ChecksumPolicy {
-    if loose { ChecksumPolicy::Lenient } else { ChecksumPolicy::Strict }
 }
 
 /// Returns the digests that map to a record.
@@ -226,49 +244,4 @@ fn project_of_status_change(write: &RecordWrite) -> Option<ProjectId> {
         (Some(Record::Project(old)), Some(Record::Project(new))) if old.status != new.status => Some(new.id.clone()),
         _ => None,
     }
-}
-
-/// Returns the index that lists a record, and the record's member in it.
-pub(crate) fn index_of(record: &Record) -> (IndexName, String) {
-    match record {
-        Record::Account(account) => (accounts_index(), index_member(&account.stamps, account.id.as_str())),
-        Record::Project(project) => {
-            (projects_index(&project.account), index_member(&project.stamps, project.id.as_str()))
-        }
-        Record::ApiKey(key) => (api_keys_index(&key.project), index_member(&key.stamps, key.id.as_str())),
-        Record::AccessKey(key) => (access_keys_index(&key.account), index_member(&key.stamps, key.id.as_str())),
-        Record::Webhook(webhook) => {
-            (webhooks_index(&webhook.account), index_member(&webhook.stamps, webhook.id.as_str()))
-        }
-    }
-}
-
-/// Number of leading characters of an index member that encode the creation time.
-pub(crate) const TIMESTAMP_DIGITS: u32 = 9;
-
-fn index_member(stamps: &Stamps, name: &str) -> String {
-    let mut text = String::with_capacity(TIMESTAMP_DIGITS as usize + name.len());
-    base62::push_number(&mut text, stamps.created_at.as_ms(), TIMESTAMP_DIGITS);
-    text.push_str(name);
-    text
-}
-
-pub(crate) fn accounts_index() -> IndexName {
-    IndexName("accounts".to_owned())
-}
-
-pub(crate) fn projects_index(account: &AccountId) -> IndexName {
-    IndexName(format!("projects:{account}"))
-}
-
-pub(crate) fn api_keys_index(project: &ProjectId) -> IndexName {
-    IndexName(format!("api-keys:{project}"))
-}
-
-pub(crate) fn access_keys_index(account: &AccountId) -> IndexName {
-    IndexName(format!("access-keys:{account}"))
-}
-
-pub(crate) fn webhooks_index(account: &AccountId) -> IndexName {
-    IndexName(format!("webhooks:{account}"))
 }

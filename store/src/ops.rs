@@ -11,8 +11,10 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, GatewayId, KeyId};
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::account_resources::{AccountLimits, AccountResource, IndexEntry};
+use crate::account_resources::{AccountLimits, AccountResource};
 use crate::format::Format;
+use crate::index::IndexEntry;
+pub use crate::index::IndexName;
 
 pub use queue::{
     DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
@@ -25,10 +27,6 @@ pub use usage::{RawUsage, UsageGrouping};
 /// Name of a record: its id, whose prefix encodes the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordName(pub String);
-
-/// Name of an index, an ordered set of records. Members start with the creation time, so they sort by creation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IndexName(pub String);
 
 /// The order in which the members of an index are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,3 +341,7 @@ pub struct ReplayStats {
     /// Given up after too many failed attempts to replay them in time.
     pub too_old: u64,
 }
+
+/// Rebases a lost revocation onto the current record; `None` if the record is already revoked. Handed to a backend that
+/// replays commits, which does not decode records itself.
+pub(crate) type RebaseRevocation = fn(&RawCommit, &RawRecord) -> crate::error::Result<Option<RawCommit>>;

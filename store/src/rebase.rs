@@ -3,9 +3,10 @@
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Stamps, Status};
 
 use crate::change::{Change, RecordWrite, Versioned};
+use crate::commit_encoding::{SealedParts, encode_commit};
 use crate::error::Result;
 use crate::ops::{RawCommit, RawRecord};
-use crate::{records, schema, stream_entry};
+use crate::{schema, stream_entry};
 
 /// Rebases a lost revocation onto a record that others have changed since, so that their changes are revoked as well.
 /// `None` if the record is already revoked.
@@ -39,7 +40,7 @@ pub(crate) fn rebase_revocation(lost: &RawCommit, current: &RawRecord) -> Result
         secret: None,
         stored_response: None,
     };
-    records::encode_commit(&change, metadata.address, records::SealedParts::default()).map(Some)
+    encode_commit(&change, metadata.address, SealedParts::default()).map(Some)
 }
 
 /// Returns the record deactivated; `None` if it already is, or if records of its kind are removed instead.

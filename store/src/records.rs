@@ -1,23 +1,17 @@
 //! Reading, listing and committing records.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
-use crate::account_resources::{self, IndexEntry};
-use crate::change::{self, Change, CommitContext, RecordWrite, TIMESTAMP_DIGITS, Versioned, digests_of, index_of};
+use crate::change::{Change, CommitContext, Versioned};
+use crate::commit_encoding::{SealedParts, encode_commit};
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{Format, LaterFormat};
-use crate::ops::{
-    CommitOutcome, DisablesChecksum, EntryPayload, IndexName, RawCommit, RawRecord, RawStoredResponse, RawWrite,
-    RecordName, SortOrder,
-};
+use crate::index::{self, IndexName, TIMESTAMP_DIGITS};
+use crate::ops::{CommitOutcome, DisablesChecksum, RawRecord, RecordName, SortOrder};
 use crate::schema;
 use crate::store::Store;
-use crate::stream_entry;
 
 /// Maximum number of records on a page of a list.
 pub const MAX_PAGE: u32 = 1000;
@@ -69,7 +63,7 @@ impl Store {
             let sealed_change = self.seal_for_format(change, format.unwrap_or(Format::LATEST))?;
             let mut raw = encode_commit(&sealed_change, context.client_ip, sealed.clone())?;
             raw.format = format;
-            raw.limits = account_resources::limits_for(change, self.account_limits);
+            raw.limits = change.account_limits(self.account_limits);
             if context.disables_checksum == DisablesChecksum::Yes {
                 raw.disables_checksum = DisablesChecksum::Yes;
             }
@@ -175,7 +169,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn accounts(&self, after: &str, limit: u32) -> Result<Page<Account>> {
-        self.list(change::accounts_index(), SortOrder::OldestFirst, after, limit, as_account).await
+        self.list(index::accounts_index(), SortOrder::OldestFirst, after, limit, as_account).await
     }
 
     /// Lists the projects of an account, like [`Store::accounts`].
@@ -184,7 +178,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn projects(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Project>> {
-        self.list(change::projects_index(account), SortOrder::OldestFirst, after, limit, as_project).await
+        self.list(index::projects_index(account), SortOrder::OldestFirst, after, limit, as_project).await
     }
 
     /// Lists the API keys of a project, like [`Store::accounts`].
@@ -193,7 +187,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
-        self.list(change::api_keys_index(project), SortOrder::OldestFirst, after, limit, as_api_key).await
+        self.list(index::api_keys_index(project), SortOrder::OldestFirst, after, limit, as_api_key).await
     }
 
     /// Lists the API keys of a project, like [`Store::accounts`] but newest first.
@@ -202,7 +196,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn newest_api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
-        self.list(change::api_keys_index(project), SortOrder::NewestFirst, after, limit, as_api_key).await
+        self.list(index::api_keys_index(project), SortOrder::NewestFirst, after, limit, as_api_key).await
     }
 
     /// Lists the access keys of an account, like [`Store::accounts`].
@@ -211,7 +205,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn access_keys(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<AccessKey>> {
-        self.list(change::access_keys_index(account), SortOrder::OldestFirst, after, limit, as_access_key).await
+        self.list(index::access_keys_index(account), SortOrder::OldestFirst, after, limit, as_access_key).await
     }
 
     /// Lists the webhooks of an account, like [`Store::accounts`].
@@ -220,7 +214,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn webhooks(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Webhook>> {
-        self.list(change::webhooks_index(account), SortOrder::OldestFirst, after, limit, as_webhook).await
+        self.list(index::webhooks_index(account), SortOrder::OldestFirst, after, limit, as_webhook).await
     }
 
     /// Lists the webhooks of an account, like [`Store::webhooks`], but a webhook that cannot be decoded does not fail
@@ -230,7 +224,7 @@ impl Store {
     ///
     /// Those of a read, see [`Store`].
     pub async fn webhooks_lenient(&self, account: &AccountId, after: &str, limit: u32) -> Result<LenientPage<Webhook>> {
-        let (raw, next) = self.read_list(change::webhooks_index(account), SortOrder::OldestFirst, after, limit).await?;
+        let (raw, next) = self.read_list(index::webhooks_index(account), SortOrder::OldestFirst, after, limit).await?;
         let item = |(member, raw): (String, RawRecord)| {
             let name = name_of_member(&member);
             (name.to_owned(), decode_as(name, raw, as_webhook))
@@ -294,77 +288,6 @@ impl Store {
 /// Returns the record name in an index member.
 fn name_of_member(member: &str) -> &str {
     &member[TIMESTAMP_DIGITS as usize..]
-}
-
-/// The parts of a commit that must be encrypted.
-#[derive(Clone, Default)]
-pub(crate) struct SealedParts {
-    secret: Option<Vec<u8>>,
-    stored_responses: Vec<RawStoredResponse>,
-}
-
-/// Encodes a change as the backends apply it.
-pub(crate) fn encode_commit(change: &Change, address: Option<IpAddr>, sealed: SealedParts) -> Result<RawCommit> {
-    let mut raw = RawCommit {
-        event: change.event.clone(),
-        writes: Vec::with_capacity(change.writes.len()),
-        digests_set: Vec::new(),
-        digests_drop: Vec::new(),
-        index_set: Vec::new(),
-        index_drop: Vec::new(),
-        account: change.account(),
-        limits: None,
-        payload: entry_payload(change, address)?,
-        sealed: sealed.secret,
-        stored_responses: sealed.stored_responses,
-        urgency: change.urgency(),
-        disables_checksum: change.disables_checksum(),
-        format: None,
-    };
-    for write in &change.writes {
-        add_write(&mut raw, write)?;
-    }
-    Ok(raw)
-}
-
-fn entry_payload(change: &Change, address: Option<IpAddr>) -> Result<EntryPayload> {
-    let first = change.writes.first();
-    let new = first.and_then(|write| write.new.as_ref());
-    let image = match new {
-        Some(record) => schema::encode_for_stream(record)?,
-        None => Vec::new(),
-    };
-    Ok(EntryPayload {
-        action: change.action,
-        invalidation: change.invalidation(),
-        propagation: change.propagation(),
-        metadata: stream_entry::encode_metadata(change, address)?,
-        image,
-    })
-}
-
-fn add_write(raw: &mut RawCommit, write: &RecordWrite) -> Result<()> {
-    let old = write.old.as_ref().map(|old| &old.record);
-    let Some(subject) = write.new.as_ref().or(old) else { return Ok(()) };
-    let name = schema::record_name(subject);
-    let digests = |record: Option<&Record>| record.map(digests_of).unwrap_or_default().into_iter().collect();
-    let (before, after): (BTreeSet<Digest>, BTreeSet<Digest>) = (digests(old), digests(write.new.as_ref()));
-    raw.digests_set.extend(after.difference(&before).map(|digest| (*digest, name.clone())));
-    raw.digests_drop.extend(before.difference(&after));
-    let (old_member, new_member) = (old.map(index_of), write.new.as_ref().map(index_of));
-    if old_member != new_member {
-        raw.index_drop.extend(old_member);
-        raw.index_set.extend(new_member);
-    }
-    let unknown = write.old.as_ref().map(|old| old.unknown.clone()).unwrap_or_default();
-    raw.writes.push(RawWrite {
-        name,
-        expected_version: write.old.as_ref().map(|old| old.version),
-        expected_event: write.old.as_ref().map(|old| old.event.clone()),
-        new: write.new.as_ref().map(|record| schema::encode(record, &unknown)).transpose()?,
-        index_entry: IndexEntry::of_write(subject, old, write.new.as_ref()),
-    });
-    Ok(())
 }
 
 fn decode_as<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> Result<Versioned<T>> {

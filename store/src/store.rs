@@ -22,6 +22,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::format::{self, Format};
 use crate::ops::{ReplayStats, RetentionPolicy, TrimStats};
 use crate::options::{Recovery, Replication, StoreOptions};
+use crate::rebase::rebase_revocation;
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
 use crate::url::StoreUrl;
@@ -292,7 +293,7 @@ async fn open_backend(options: &StoreOptions) -> Result<Backend> {
     Ok(match &options.url {
         StoreUrl::Embedded(path) => Backend::Embedded(Embedded::open_or_create(Some(path), options).await?),
         StoreUrl::Memory => Backend::Embedded(Embedded::open_or_create(None, options).await?),
-        StoreUrl::Redis(url) => Backend::Redis(Redis::connect(url, options).await?),
+        StoreUrl::Redis(url) => Backend::Redis(Redis::connect(url, options, rebase_revocation).await?),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The store header: identity, envelope and format, and how it is written in each format.
 
 use gatepost_domain::id::StoreId;
+use gatepost_domain::key::ChecksumPolicy;
 
 use crate::format::Format;
 
@@ -16,7 +17,7 @@ pub(crate) struct StoreHeader {
     /// Lowest format number that a program must be able to read to use the store.
     pub(crate) min_reader: u32,
     /// Whether values in Gatepost's key format need a correct checksum.
-    pub(crate) checksum: gatepost_domain::key::ChecksumPolicy,
+    pub(crate) checksum: ChecksumPolicy,
 }
 
 /// Decoy for v0.1.0, which does not know formats: from format 2 on it finds this instead of the store's id, and
@@ -25,6 +26,11 @@ pub(crate) struct StoreHeader {
 const DECOY_ID: &str = "st_00thisStoreNeedsGatepost02OrLater";
 /// See [`DECOY_ID`]; JSON, like an envelope.
 const DECOY_ENVELOPE: &str = "\"this store is in a later format: it needs gatepost 0.2 or later\"";
+
+/// Returns the checksum policy for the store's `loose-checksum` flag.
+pub(crate) fn checksum_mode(loose: bool) -> ChecksumPolicy {
+    if loose { ChecksumPolicy::Lenient } else { ChecksumPolicy::Strict }
+}
 
 /// Returns the text fields of a header by field name.
 pub(crate) fn text_fields(header: &StoreHeader) -> Vec<(&'static str, Vec<u8>)> {

@@ -1,24 +1,12 @@
 //! Stored responses: sealed HTTP responses that a retried request with the same idempotency key receives again.
 
-use std::time::Duration;
-
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::Sealed;
 
+use crate::change::StoredResponse;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{ExpectedResponse, RawResponseSwap, RawStoredResponse, SwapOutcome};
 use crate::store::{Store, os_rng};
-
-/// A response to store, alone or together with a change.
-#[derive(Debug, Clone)]
-pub struct StoredResponse {
-    /// Name under which a retry finds it, stored in plaintext.
-    pub name: String,
-    /// The response.
-    pub response: Secret,
-    /// Retention time.
-    pub ttl: Duration,
-}
 
 /// Result of claiming a response name.
 #[derive(Debug)]

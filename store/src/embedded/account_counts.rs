@@ -6,11 +6,14 @@ use gatepost_domain::id::{AccountId, EventId};
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
+use super::database::Embedded;
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
 use super::tables::{COUNTING_PROGRESS, COUNTS, INDEX, META, RECORDS};
-use super::{Embedded, read_number, set_number, store_error};
-use crate::account_resources::{AccountResource, CHILD_INDEXES, IndexEntry};
-use crate::change::TIMESTAMP_DIGITS;
+use crate::account_resources::AccountResource;
 use crate::error::Result;
+use crate::index::TIMESTAMP_DIGITS;
+use crate::index::{CHILD_INDEXES, IndexEntry};
 use crate::ops::{CommitOutcome, Image, IndexName, RawCommit, RecordName};
 use crate::record_format::{decode_record, encode_record_body};
 

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, ReadTransaction, ReadableTable, WriteTransaction};
 
-use super::{Embedded, read_blocking, store_error, tables};
+use super::database::{Embedded, read_blocking};
+use super::errors::store_error;
+use super::tables;
 use crate::error::{Result, StoreErrorKind};
 
 impl Embedded {

@@ -4,11 +4,14 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
+use super::database::Embedded;
 use super::deliveries::{enqueue, finish_delivery, read_delivery};
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
+use super::sealed;
 use super::tables::{
     ATTEMPTS, CAPPED, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_LETTERS, DEAD_SEALED, DELIVERIES, EVENTS, META,
 };
-use super::{Embedded, read_number, sealed, set_number, store_error};
 use crate::error::Result;
 use crate::ops::{DROP_QUEUE_BATCH, LeaseStatus};
 

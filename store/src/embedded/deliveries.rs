@@ -3,8 +3,10 @@
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
+use super::sealed;
 use super::tables::{DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LEASED, META, PENDING_COUNTS, QUEUE};
-use super::{read_number, sealed, set_number, store_error};
 use crate::error::Result;
 
 /// State of a delivery.

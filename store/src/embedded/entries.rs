@@ -6,8 +6,9 @@ use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
 use super::tables::{META, STREAM};
-use super::{read_number, set_number, store_error};
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{EntryPayload, RawEntry, Undecodable};
 use crate::record_format::{decode_invalidation, encode_invalidation};

@@ -10,18 +10,22 @@ use gatepost_domain::id::{EventId, GatewayId};
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
+use super::database::Embedded;
+use super::entries;
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
 use super::records::read_record;
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, STREAM};
-use super::{Embedded, entries, read_number, set_number, store_error};
-use crate::change::{accounts_index, checksum_mode};
 use crate::error::Result;
 use crate::format::Format;
+use crate::index::accounts_index;
 use crate::ops::{
     CursorCheck, CursorState, EntryPayload, FirstUseOutcome, Heartbeat, HeartbeatReply, RawFeed, RawFirstUseClaim,
     RawLookup, RawRecord, RecordName, RegisteredGateway,
 };
 use crate::options::{CLAIM_TIMEOUT, HEARTBEAT_TIMEOUT, MAX_FEED_WAIT};
 use crate::record_format::decode_record;
+use crate::store_header::checksum_mode;
 
 impl Embedded {
     /// Runs on the caller's thread, because it reads only a few pages that are mostly in memory.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+use super::errors::store_error;
 use super::tables::{DEAD_COUNTS, DEAD_LETTERS, DELIVERIES, DELIVERY_ORDER};
-use super::{dead_letters, deliveries, store_error};
+use super::{dead_letters, deliveries};
 use crate::error::Result;
 
 /// Numbers deliveries by creation time.

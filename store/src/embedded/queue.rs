@@ -6,12 +6,15 @@ use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+use super::database::Embedded;
 use super::dead_letters::{self, Death};
 use super::deliveries::{
     Delivery, enqueue, finish_delivery, oldest_event, pending_count, read_delivery, update_delivery,
 };
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
+use super::sealed;
 use super::tables::{ATTEMPTS, CAPPED, EVENTS, LEASED, META, QUARANTINE, QUEUE};
-use super::{Embedded, read_number, sealed, set_number, store_error};
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS, MAX_QUARANTINED,

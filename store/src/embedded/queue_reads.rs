@@ -6,8 +6,10 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
+use super::database::Embedded;
+use super::errors::store_error;
+use super::meta::read_number;
 use super::tables::{ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, LEASED, META, QUARANTINE, QUEUE};
-use super::{Embedded, read_number, store_error};
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{DueWebhooks, QueueStats, RawDeadLetter};
 

@@ -6,8 +6,9 @@ use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{self, CounterWindow, LeaseGrant, Limit, UnusedLease};
 use redb::{ReadableTable, WriteTransaction};
 
+use super::database::Embedded;
+use super::errors::store_error;
 use super::tables::{WINDOW_LIMITS, WINDOWS};
-use super::{Embedded, store_error};
 use crate::error::Result;
 
 impl Embedded {

@@ -6,13 +6,14 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
+use super::database::{Embedded, read_blocking};
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, REMOVED};
-use super::{
-    Embedded, account_counts, entries, read_blocking, read_number, sealed, set_number, store_error, stored_responses,
-};
-use crate::change::TIMESTAMP_DIGITS;
+use super::{account_counts, entries, sealed, stored_responses};
 use crate::error::Result;
 use crate::format::LaterFormat;
+use crate::index::TIMESTAMP_DIGITS;
 use crate::ops::{CommitOutcome, DisablesChecksum, IndexName, RawCommit, RawRecord, RecordName, SortOrder, Urgency};
 use crate::record_format::{decode_record, encode_record};
 

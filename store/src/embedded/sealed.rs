@@ -2,7 +2,7 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::store_error;
+use super::errors::store_error;
 use super::tables::{SEALED, SEALED_AGES};
 use crate::error::Result;
 

@@ -3,8 +3,9 @@
 use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
+use super::database::Embedded;
+use super::errors::store_error;
 use super::tables::{STORED_RESPONSE_EXPIRY, STORED_RESPONSES};
-use super::{Embedded, store_error};
 use crate::error::Result;
 use crate::ops::{ExpectedResponse, RawResponseSwap, RawStoredResponse, SwapOutcome};
 

@@ -5,8 +5,11 @@ use std::time::Duration;
 use gatepost_domain::time::{Timestamp, Version};
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
+use super::database::Embedded;
+use super::errors::store_error;
+use super::meta::{read_number, set_number};
 use super::tables::{DEAD_AGES, DEAD_SEALED, META, REMOVED, SEALED_AGES, STREAM};
-use super::{Embedded, dead_letters, read_number, sealed, set_number, store_error, stored_responses, usage};
+use super::{dead_letters, sealed, stored_responses, usage};
 use crate::error::Result;
 use crate::ops::{RetentionPolicy, TrimStats};
 

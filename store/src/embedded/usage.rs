@@ -7,8 +7,9 @@ use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
+use super::database::{Embedded, read_blocking};
+use super::errors::store_error;
 use super::tables::{LAST_USED, USAGE};
-use super::{Embedded, read_blocking, store_error};
 use crate::error::Result;
 use crate::ops::{RawUsage, UsageGrouping};
 use crate::options::USAGE_RETENTION;

@@ -7,7 +7,7 @@ use gatepost_runtime::{Task, catch_sync, fail_point, supervise_thread};
 use redb::{Database, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::store_error;
+use super::errors::store_error;
 use crate::error::{Result, StoreErrorKind};
 
 /// Capacity of the writer's queue; when it is full, callers wait.

@@ -3,12 +3,13 @@
 use gatepost_domain::id::AccountId;
 use tokio::time::Instant;
 
-use crate::change::TIMESTAMP_DIGITS;
 use crate::error::Result;
+use crate::index::TIMESTAMP_DIGITS;
 use crate::ops::IndexName;
 use crate::options::COMMIT_TIMEOUT;
 
-use super::{Arguments, Redis, scripts};
+use super::client::{Arguments, Redis};
+use super::scripts;
 
 impl Redis {
     pub(crate) async fn begin_counting(&self) -> Result<bool> {

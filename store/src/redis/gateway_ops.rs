@@ -10,18 +10,20 @@ use gatepost_domain::time::Version;
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::change::{accounts_index, checksum_mode};
 use crate::error::{Result, StoreErrorKind};
+use crate::index::accounts_index;
 use crate::ops::{
     CursorCheck, CursorState, EntryPayload, FirstUseOutcome, Heartbeat, HeartbeatReply, RawEntry, RawFeed,
     RawFirstUseClaim, RawLookup, RecordName, RegisteredGateway, Undecodable,
 };
 use crate::options::{CLAIM_TIMEOUT, COMMIT_TIMEOUT, HEARTBEAT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FEED_WAIT};
 use crate::record_format::{decode_invalidation, decode_record, format_version, parse_version};
+use crate::store_header::checksum_mode;
 
+use super::client::{Arguments, Redis};
 use super::master_connection::RunId;
 use super::reply::Reply;
-use super::{Arguments, Redis, scripts};
+use super::scripts;
 
 /// Format number of the stream entries that this version writes.
 const ENTRY_FORMAT: &[u8] = b"1";

@@ -13,8 +13,9 @@ use crate::ops::{MAX_DEAD_LETTERS, MAX_QUARANTINED, MAX_STORED_ATTEMPTS};
 use crate::options::COMMIT_TIMEOUT;
 use crate::record_format::format_version;
 
+use super::client::{Arguments, Redis};
 use super::reply::Reply;
-use super::{Arguments, Redis, scripts};
+use super::scripts;
 
 impl Redis {
     pub(crate) async fn fan_out(&self, step: RawFanOut) -> Result<FanOutOutcome> {

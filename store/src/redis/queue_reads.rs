@@ -10,9 +10,10 @@ use crate::ops::{DueWebhooks, QueueStats, RawDeadLetter, RetentionPolicy, TrimSt
 use crate::options::COMMIT_TIMEOUT;
 use crate::record_format::parse_version;
 
+use super::client::{Arguments, Redis};
 use super::queue::read_event_id;
 use super::reply::Reply;
-use super::{Arguments, Redis, scripts};
+use super::scripts;
 
 impl Redis {
     pub(crate) async fn fan_out_cursor(&self) -> Result<Version> {

@@ -10,7 +10,8 @@ use crate::error::{Result, StoreErrorKind};
 use crate::ops::{RawUsage, UsageGrouping};
 use crate::options::{CLAIM_TIMEOUT, COMMIT_TIMEOUT, USAGE_RETENTION};
 
-use super::{Redis, scripts};
+use super::client::Redis;
+use super::scripts;
 
 /// Suffix of the key that lists a project's hours; the scripts derive other keys from it.
 const USAGE_HOURS: &str = "usage-hours";

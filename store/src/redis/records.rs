@@ -8,9 +8,9 @@ use gatepost_domain::time::Version;
 use tokio::time::Instant;
 
 use crate::account_resources::AccountResource;
-use crate::change::TIMESTAMP_DIGITS;
 use crate::error::{Result, StoreErrorKind};
 use crate::format::LaterFormat;
+use crate::index::TIMESTAMP_DIGITS;
 use crate::ops::{
     CommitOutcome, DisablesChecksum, ExpectedResponse, IndexName, RawCommit, RawRecord, RawResponseSwap, RawWrite,
     RecordName, SortOrder, SwapOutcome, Urgency,
@@ -18,10 +18,11 @@ use crate::ops::{
 use crate::options::COMMIT_TIMEOUT;
 use crate::record_format::{encode_record_body, format_version};
 
+use super::client::{Arguments, Redis};
 use super::gateway_ops::propagation_text;
 use super::master_connection::RunId;
 use super::reply::Reply;
-use super::{Arguments, Redis, scripts};
+use super::scripts;
 
 impl Redis {
     pub(crate) async fn commit(&self, commit: RawCommit) -> Result<std::result::Result<CommitOutcome, LaterFormat>> {

@@ -10,14 +10,15 @@ use tokio::time::Instant;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::ops::{
-    CommitOutcome, CursorState, FirstUseOutcome, RawCommit, RawFirstUseClaim, RawRecord, RawWrite, RecordName, Urgency,
+    CommitOutcome, CursorState, FirstUseOutcome, RawCommit, RawFirstUseClaim, RawRecord, RawWrite, RebaseRevocation,
+    RecordName, Urgency,
 };
 use crate::options::{COMMIT_TIMEOUT, LOOKUP_TIMEOUT, Recovery};
-use crate::rebase;
 
+use super::client::{Arguments, Inner, Redis};
 use super::master_connection::RunId;
+use super::scripts;
 use super::unreplicated_log::{LoggedOp, Op};
-use super::{Arguments, Inner, Redis, scripts};
 
 /// Interval between replay attempts, and between checks for another master.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -185,7 +186,7 @@ impl Redis {
         for _ in 0..MAX_REBASES {
             let names = lost.writes.iter().map(|write| write.name.clone()).collect();
             let current = self.records(names).await?;
-            let commit = match rebase(lost, version, &current)? {
+            let commit = match rebase(lost, version, &current, self.inner.rebase_revocation)? {
                 Rebase::Onto(commit) => *commit,
                 Rebase::Impossible(outcome) => return Ok(outcome),
             };
@@ -233,7 +234,12 @@ fn is_store_wide(error: &StoreError) -> bool {
 
 /// Rebases a lost change onto the current records. Only revocations override later writes, and only if this process
 /// received their position, so that somebody may rely on them.
-fn rebase(lost: &RawCommit, version: Option<Version>, current: &[Option<RawRecord>]) -> Result<Rebase> {
+fn rebase(
+    lost: &RawCommit,
+    version: Option<Version>,
+    current: &[Option<RawRecord>],
+    rebase_revocation: RebaseRevocation,
+) -> Result<Rebase> {
     let is_same = |(write, record): (&RawWrite, &Option<RawRecord>)| {
         record.as_ref().map(|record| &record.event) == write.expected_event.as_ref()
     };
@@ -257,7 +263,7 @@ fn rebase(lost: &RawCommit, version: Option<Version>, current: &[Option<RawRecor
         (Urgency::Revocation, None, _) => Ok(Rebase::Impossible(ReplayOutcome::Unneeded)),
         (Urgency::Revocation | Urgency::Ordinary, _, None) => Ok(Rebase::Impossible(ReplayOutcome::MissingDependency)),
         (Urgency::Revocation, Some(_), Some(record)) => {
-            let rebased = rebase::rebase_revocation(lost, record)?;
+            let rebased = rebase_revocation(lost, record)?;
             Ok(rebased.map_or(Rebase::Impossible(ReplayOutcome::Superseded), |rebased| Rebase::Onto(Box::new(rebased))))
         }
         (Urgency::Ordinary, _, Some(_)) => Ok(Rebase::Impossible(ReplayOutcome::Superseded)),

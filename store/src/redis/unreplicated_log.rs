@@ -202,7 +202,7 @@ mod tests {
     use gatepost_domain::change::{Action, Invalidation, Propagation};
 
     use super::*;
-    use crate::account_resources::IndexEntry;
+    use crate::index::IndexEntry;
     use crate::ops::{DisablesChecksum, EntryPayload, IndexName, RawWrite, RecordName};
 
     fn change(event: &str, record: &str, urgency: Urgency) -> Arc<RawCommit> {
