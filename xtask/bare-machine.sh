@@ -1,8 +1,8 @@
 #!/bin/sh
-# Tries ./demo and ./test in a fresh Debian root that has Rust and nothing else.
-#   bare-machine.sh SUITE     such as bookworm; needs root, mmdebstrap, unshare and a Rust of rustup; leaves nothing
-# The root gets this tree, the toolchain in use, and the certificates that this machine trusts. First a plain user
-# tries, who may install nothing, then root.
+# Tests ./demo and ./test in a fresh Debian root with only Rust installed.
+#   bare-machine.sh SUITE     such as bookworm; needs root, mmdebstrap, unshare and a Rust of rustup; cleans up
+# This tree, the current toolchain and this machine's trusted certificates are copied into the root. The test first runs
+# as an ordinary user, who cannot install packages, then as root.
 set -eu
 suite=$1
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# What programs in the root need to reach the network as this machine does.
+# Environment with which programs in the root reach the network.
 network=''
 for name in http_proxy https_proxy no_proxy; do
     value=$(printenv "$name" || true)
@@ -26,7 +26,7 @@ for name in http_proxy https_proxy no_proxy; do
 done
 if [ -n "${SSL_CERT_FILE:-}" ]; then network="$network SSL_CERT_FILE=/opt/trusted.crt CARGO_HTTP_CAINFO=/opt/trusted.crt"; fi
 
-# Runs a shell command in the root, as a user and in its copy of the tree: within USER HOME COMMAND.
+# Runs a shell command in the root, as a user and in the user's copy of the tree: within USER HOME COMMAND.
 within() {
     # shellcheck disable=SC2086,SC2016 # several variables; the inner shell expands its own parameters
     unshare --mount --pid --fork sh -c '
@@ -37,7 +37,7 @@ within() {
         setpriv --reuid "$1" --regid "$1" --init-groups sh -c "cd $2 && cd gatepost 2>/dev/null; $3"
 }
 
-say "making the root"
+say "creating the root"
 mmdebstrap --quiet --variant=minbase "$suite" "$root"
 if [ -n "${SSL_CERT_FILE:-}" ]; then cp "$SSL_CERT_FILE" "$root/opt/trusted.crt"; fi
 chroot "$root" useradd --create-home guest
@@ -51,20 +51,20 @@ git ls-files -z --cached --others --exclude-standard | tar --create --null --fil
 chroot "$root" chown -R guest:guest /home/guest
 within guest /home/guest "rustup --quiet default $toolchain"
 
-say "a plain user is told what to type"
-answer=0
-told=$(within guest /home/guest './demo --exit' 2>&1) || answer=$?
-echo "$told"
-[ "$answer" = 2 ] || fail "./demo ended with $answer, not 2"
+say "an ordinary user gets the command to run"
+status=0
+output=$(within guest /home/guest './demo --exit' 2>&1) || status=$?
+echo "$output"
+[ "$status" = 2 ] || fail "./demo exited with $status, not 2"
 [ ! -e "$home/gatepost/target" ] || fail "something was compiled"
-echo "$told" | grep -q "apt-get install -y build-essential cmake curl ca-certificates'\$" || fail "no line to type"
+echo "$output" | grep -q "apt-get install -y build-essential cmake curl ca-certificates'\$" || fail "the command to run is missing"
 
 mv "$home/.cargo" "$home/.rustup" "$home/gatepost" "$root/root/"
 chown -R 0:0 "$root/root"
 say "root runs the demo"
-within root /root './demo --exit' || fail "./demo --exit ended with $?"
-say "root begins the tests"
-within root /root './test --only tidy' || fail "./test --only tidy ended with $?"
-within root /root './test --only install' || fail "./test --only install ended with $?"
-within root /root './test --only fmt' || fail "./test --only fmt ended with $?"
+within root /root './demo --exit' || fail "./demo --exit exited with $?"
+say "root runs some steps of the tests"
+within root /root './test --only tidy' || fail "./test --only tidy exited with $?"
+within root /root './test --only install' || fail "./test --only install exited with $?"
+within root /root './test --only fmt' || fail "./test --only fmt exited with $?"
 say "passed"

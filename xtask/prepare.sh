@@ -1,8 +1,9 @@
 #!/bin/sh
-# Sees that this machine has what a build needs before anything compiles, then hands over to cargo xtask.
-#   prepare.sh demo|test [ARGUMENT]...   what ./demo and ./test call
-#   prepare.sh only SCOPE                only looks for the needs of one scope of needs.txt, and installs them
-# What is missing is installed by apt-get where root or sudo allows it. Otherwise: the line to type, and exit code 2.
+# Checks that this machine has everything that a build needs, before anything compiles, then runs cargo xtask.
+#   prepare.sh demo|test [ARGUMENT]...   called by ./demo and ./test
+#   prepare.sh only SCOPE                only checks and installs the packages of a scope of needs.txt
+# Installs missing packages with apt-get as root or with sudo. If that is not possible, prints the command to run, and
+# exits with 2.
 set -eu
 cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
@@ -13,8 +14,8 @@ case "$*" in
     *) scopes=build wanted_mb=2000 ;;
 esac
 
-# Sets `packages` and `missing`: what to install, and a line about each program that is not there.
-look() {
+# Sets `packages` and `missing`: the packages to install, and a line for each missing program.
+check_packages() {
     packages='' missing=''
     while read -r scope package check; do
         case " $scopes " in *" $scope "*) ;; *) continue ;; esac
@@ -24,7 +25,7 @@ look() {
     done <xtask/needs.txt
 }
 
-refuse() {
+fail() {
     printf '%b' "$1\n" >&2
     exit 2
 }
@@ -35,11 +36,11 @@ if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || { line="su -c 'apt-get install -y" end="'"; }
 fi
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >/dev/null; }
-look
+check_packages
 if [ -n "$packages" ] && command -v apt-get >/dev/null && $as_root true 2>/dev/null; then
     echo "prepare: installing$packages" >&2
-    # shellcheck disable=SC2086 # several words
-    if apt update && apt install -y --no-install-recommends $packages; then look; fi
+    # shellcheck disable=SC2086 # several packages
+    if apt update && apt install -y --no-install-recommends $packages; then check_packages; fi
 fi
 line=${packages:+$line$packages$end}
 
@@ -51,10 +52,10 @@ if [ "$(echo "${found:-0.0}" | cut -d. -f2)" -lt "${wanted#1.}" ]; then
     command -v rustup >/dev/null && rust="rustup toolchain install $wanted && rustup override set $wanted"
     line="${line:+$line && }$rust"
 fi
-[ -z "$missing" ] || refuse "Missing:\n${missing}Type this, then repeat the command (Debian's names):\n  $line"
+[ -z "$missing" ] || fail "Missing:\n${missing}Run this (Debian package names), then repeat the command:\n  $line"
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target"
 free_mb=$((($(df -Pk "$target" | awk 'END { print $4 }') + $(du -sk "$target" | cut -f1)) / 1024))
-[ "$free_mb" -ge "$wanted_mb" ] || refuse "The build takes $wanted_mb MB of disk, and $free_mb MB are free in $target."
+[ "$free_mb" -ge "$wanted_mb" ] || fail "The build takes $wanted_mb MB of disk, and $free_mb MB are free in $target."
 [ "$1" = only ] || exec cargo xtask "$@"

@@ -1,17 +1,17 @@
-//! What a cache hit allocates, step by step. Each one that is not zero is justified in `docs/performance.md`.
+//! Allocations of each step of a cache hit. Each number above zero is justified in `docs/performance.md`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use allocation_counter::measure;
 use futures::FutureExt;
 
 use super::{Fixture, STEPS};
 
-/// How often each step allocates.
+/// Expected number of allocations of each step.
 const EXPECTED: [u64; STEPS.len()] = [0, 0, 0, 0, 0, 0, 0, 0, 4, 10, 0, 0];
-/// Hits before the first that is counted, so that the key's limit is leased for all that follow.
+/// Number of hits before the first measured one, so that the limit of the key is leased for all that follow.
 const WARM_UP_HITS: usize = 1000;
-/// It is counted so often, and the least counts: a buffer that many requests share may grow in one of them.
+/// Number of measurements, of which the minimum counts: a buffer that requests share may grow in one of them.
 const RUNS: usize = 16;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Runs one step of the hot path so and so often, for callgrind to count. Without arguments it tells the steps.
+//! Runs one step of the hot path a number of times, for callgrind to count. Without arguments, lists the steps.
 
 #[cfg(test)]
 mod allocations;
@@ -48,7 +48,7 @@ const STEPS: [&str; 12] = [
     "metrics",
 ];
 
-/// A clock that stands still, so that the gateway stays live however slow it is run.
+/// Clock that does not advance, so that the gateway stays live however slowly it runs.
 #[derive(Debug)]
 struct FixedClock;
 
@@ -62,7 +62,7 @@ impl Clock for FixedClock {
     }
 }
 
-/// What the steps work on.
+/// Data and objects that the steps use.
 struct Fixture {
     store: Store,
     facts: Arc<KeyFacts>,
@@ -81,7 +81,7 @@ async fn main() -> anyhow::Result<()> {
         print_line(&STEPS.join("\n"));
         return Ok(());
     };
-    let times: u64 = arguments.next().context("say how often")?.parse()?;
+    let times: u64 = arguments.next().context("the second argument is the number of runs")?.parse()?;
     let fixture = Fixture::start().await?;
     for _ in 0..times {
         fixture.run(&step).await?;
@@ -109,14 +109,14 @@ impl Fixture {
             "header copy and edits" => self.steps.edit_headers(),
             "key text" => drop(black_box(key::check_api_key(black_box(&self.value), ChecksumPolicy::Strict))),
             "metrics" => self.steps.record_metrics(),
-            _ => bail!("there is no step {step}"),
+            _ => bail!("unknown step {step}"),
         }
         Ok(())
     }
 
     async fn hit(&self, value: &str) {
         let verdict = self.verifier.check(black_box(value), &self.requirement, &RequestFacts::default()).await;
-        assert!(matches!(black_box(verdict), Verdict::Permitted(_)), "a valid key was not permitted");
+        assert!(matches!(black_box(verdict), Verdict::Permitted(_)), "a valid key was rejected");
     }
 
     async fn start() -> anyhow::Result<Self> {
@@ -148,7 +148,7 @@ impl Fixture {
         let steps = RequestBench::new(route(), PATH, &fields, Arc::clone(&facts));
         let (verifier, limited) = (replica_sync.verifier(), limited.expose().to_owned());
         let fixture = Self { store, facts, value, limited, requirement, verifier, steps, _replica_sync: replica_sync };
-        // The first use, and the first slice.
+        // Claims the first use, and leases tokens of the limited key.
         fixture.hit(&fixture.value).await;
         fixture.hit(&fixture.limited).await;
         Ok(fixture)
@@ -209,7 +209,7 @@ async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a program")]
+#[expect(clippy::print_stdout, reason = "the output of the program")]
 fn print_line(text: &str) {
     println!("{text}");
 }

@@ -1,4 +1,5 @@
-//! The least proxy that Pingora makes: everything passes to one upstream. Same profile and allocator as the product.
+//! Minimal Pingora proxy, which forwards everything to one upstream. Built with the same profile and allocator as
+//! Gatepost.
 
 use std::net::SocketAddr;
 
@@ -13,19 +14,19 @@ use pingora::server::configuration::ServerConf;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Idle connections kept to the upstream, as many as the product keeps.
+/// Size of the pool of idle upstream connections, the same as Gatepost's.
 const UPSTREAM_POOL: usize = 1024;
 
 #[derive(Debug, Parser)]
 #[command(name = "plain-pingora")]
 struct Options {
-    /// Where it listens
+    /// Address to listen on
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where everything goes
+    /// Address of the upstream
     #[arg(long, value_name = "ADDRESS")]
     upstream: SocketAddr,
-    /// Worker threads
+    /// Number of worker threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
 }
@@ -50,7 +51,7 @@ fn main() {
     let conf = ServerConf {
         threads: options.threads,
         upstream_keepalive_pool_size: UPSTREAM_POOL,
-        // A signal ends it at once.
+        // Signals end the process without a drain.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()

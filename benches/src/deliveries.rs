@@ -1,4 +1,4 @@
-//! `deliveries`: the deliverer in every situation that matters, with receivers in this process.
+//! `deliveries`: benchmarks of the deliverer, with receivers in this process.
 
 mod backlog;
 mod hanging;
@@ -21,10 +21,9 @@ use crate::scenarios::Findings;
 use crate::store_fixture::StoreFixture;
 use receiver::WebhookReceiver;
 
-/// Options of `deliveries`.
 #[derive(Debug, Args)]
 pub(crate) struct DeliveryOptions {
-    /// Only this one
+    /// Benchmark to run [default: all]
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Fewer deliveries
@@ -32,16 +31,16 @@ pub(crate) struct DeliveryOptions {
     quick: bool,
 }
 
-/// How much is measured.
+/// Size of the benchmarks.
 #[derive(Debug, Clone, Copy)]
 struct DeliveryParams {
-    /// Deliveries of a throughput.
+    /// Number of deliveries to measure throughput.
     deliveries: usize,
-    /// How long events are made at a rate.
+    /// Duration of a constant event rate.
     duration: Duration,
-    /// Events that are told one by one.
+    /// Number of events that are created one at a time.
     single_events: usize,
-    /// Deliveries that are due at once.
+    /// Number of deliveries that are due at once.
     due_deliveries: usize,
 }
 
@@ -61,17 +60,17 @@ const FULL: DeliveryParams = DeliveryParams {
 type DeliveryScenario = fn(DeliveryParams) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
 
 const SCENARIOS: &[(&str, DeliveryScenario)] = &[
-    ("throughput", |extent| Box::pin(throughput::run(extent))),
-    ("responsive", |extent| Box::pin(responsive::run(extent))),
-    ("hanging", |extent| Box::pin(hanging::run(extent))),
-    ("backlog", |extent| Box::pin(backlog::run(extent))),
+    ("throughput", |params| Box::pin(throughput::run(params))),
+    ("responsive", |params| Box::pin(responsive::run(params))),
+    ("hanging", |params| Box::pin(hanging::run(params))),
+    ("backlog", |params| Box::pin(backlog::run(params))),
 ];
 
-/// Runs all parts, or the one that was named.
+/// Runs all benchmarks, or the named one.
 pub(crate) async fn run(options: &DeliveryOptions) -> anyhow::Result<()> {
     let selected: Vec<_> =
         SCENARIOS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();
-    anyhow::ensure!(!selected.is_empty(), "there is no such part; there are throughput, responsive, hanging, backlog");
+    anyhow::ensure!(!selected.is_empty(), "unknown benchmark; choose one of throughput, responsive, hanging, backlog");
     for (name, scenario) in selected {
         let monitor = NoiseMonitor::start();
         let findings = scenario(if options.quick { QUICK } else { FULL }).await?;
@@ -87,7 +86,7 @@ pub(crate) async fn run(options: &DeliveryOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A store, receivers, and later a deliverer.
+/// Store and receiver of webhooks, on which a deliverer can be started.
 struct DelivererFixture {
     directory: TempDir,
     store_fixture: StoreFixture,
@@ -95,7 +94,7 @@ struct DelivererFixture {
 }
 
 impl DelivererFixture {
-    /// With so many webhooks that ask for created keys, at paths `/0`, `/1` and so on.
+    /// Starts a fixture with webhooks for created keys, whose paths are `/0`, `/1` and so on.
     async fn start(webhooks: usize) -> anyhow::Result<Self> {
         let fixture = Self {
             directory: tempfile::tempdir()?,
@@ -125,13 +124,12 @@ impl DelivererFixture {
         })
     }
 
-    /// Processor time so far: of the deliverer, of Redis.
+    /// Returns the CPU time so far of the deliverer and of Redis.
     fn cpu_times(&self, deliverer: &GatepostProcess) -> anyhow::Result<(Duration, Duration)> {
         Ok((deliverer.process.cpu_time(), machine::process_cpu_time(self.store_fixture.redis_pid()?)))
     }
 
-    /// Makes events at a constant rate, each when it is due whatever the others do. Answers nothing: who wants to
-    /// know asks the receiver.
+    /// Creates events at a constant rate, each at its time, independent of the duration of the others.
     async fn create_events_at_rate(&self, rate: f64, duration: Duration) -> anyhow::Result<()> {
         let started_at = Instant::now();
         let count = (duration.as_secs_f64() * rate) as u64;
@@ -143,7 +141,7 @@ impl DelivererFixture {
         Ok(())
     }
 
-    /// Makes one event, and tells the receiver of it.
+    /// Creates an event, and records its time at the receiver.
     async fn create_event(&self) -> anyhow::Result<()> {
         let sent_at = Instant::now();
         let created = self.store_fixture.create_keys_with_records(1).await?;
@@ -152,7 +150,7 @@ impl DelivererFixture {
     }
 }
 
-/// A table of latencies, in ms.
+/// Returns an empty table of latencies in ms.
 fn latency_table(first_column: &str) -> Table {
     Table::with_columns(&[first_column, "deliveries", "p50", "p99", "greatest"])
 }

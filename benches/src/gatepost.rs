@@ -1,4 +1,4 @@
-//! The program itself, as it is shipped, on a Redis of its own.
+//! Processes of Gatepost, built as for packages, on their own Redis.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,28 +11,27 @@ use serde_json::Value;
 use crate::machine::Core;
 use crate::process::Process;
 
-/// The base64 of 32 bytes.
+/// Master key of the benchmarks: the base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// What a process tells when everything is started.
+/// Log message of a process that has started.
 const STARTED_MESSAGE: &str = "started";
 
-/// A running process of the program.
 #[derive(Debug)]
 pub(crate) struct GatepostProcess {
     pub(crate) process: Process,
-    /// Where the gateway listens, if there is one.
+    /// Address of the gateway, if the process has one.
     pub(crate) gateway: Option<SocketAddr>,
-    /// From its start until it was ready.
+    /// Time from the start until the process was ready.
     pub(crate) ready_after: Duration,
 }
 
-/// How it is started.
+/// Options of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct StartOptions<'a> {
     pub(crate) directory: &'a Path,
-    /// Of its log, and so one of a kind.
+    /// Name of the log file, which must be unique in the directory.
     pub(crate) name: &'a str,
-    /// Such as `gateway --upstream …`.
+    /// Arguments such as `gateway --upstream …`.
     pub(crate) arguments: Vec<String>,
     pub(crate) store: String,
     pub(crate) core: Core,
@@ -40,7 +39,7 @@ pub(crate) struct StartOptions<'a> {
 }
 
 impl GatepostProcess {
-    /// Starts one, and waits until it has told that it is ready.
+    /// Starts a process, and waits until it has logged that it is ready.
     pub(crate) fn start(options: StartOptions<'_>) -> anyhow::Result<Self> {
         let mut command = options.core.command(&built_program("gatepost")?.display().to_string());
         command.args(&options.arguments).args(["--store", &options.store]);
@@ -60,7 +59,7 @@ impl GatepostProcess {
     }
 }
 
-/// The addresses that a process tells while it starts, by message.
+/// Returns the addresses that a process logs at its start, by log message.
 fn parse_addresses(log: &str) -> HashMap<String, SocketAddr> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let address = |line: &Value| {
@@ -70,19 +69,19 @@ fn parse_addresses(log: &str) -> HashMap<String, SocketAddr> {
     lines.filter_map(|line| address(&line)).collect()
 }
 
-/// A program that was built with this one.
+/// Returns the path of a program that was built together with this one.
 pub(crate) fn built_program(name: &str) -> anyhow::Result<PathBuf> {
     built_program_in(&executable_directory()?, name)
 }
 
-/// Where this program is.
+/// Returns the directory of this program.
 pub(crate) fn executable_directory() -> anyhow::Result<PathBuf> {
-    let mut path = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut path = std::env::current_exe().context("cannot find the path of this program")?;
     path.pop();
     Ok(path)
 }
 
-/// A program that was built into a directory.
+/// Returns the path of a program that was built into a directory.
 pub(crate) fn built_program_in(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let program = directory.join(name);
     if !program.exists() {
@@ -91,13 +90,13 @@ pub(crate) fn built_program_in(directory: &Path, name: &str) -> anyhow::Result<P
     Ok(program)
 }
 
-/// A program of a Python package that `cargo xtask bench` has installed.
+/// Returns the path of a program from a Python package that `cargo xtask bench` has installed.
 pub(crate) fn find_python_peer(name: &str) -> Option<PathBuf> {
     let program = results_directory().ok()?.join("venv").join("bin").join(name);
     program.exists().then_some(program)
 }
 
-/// Where results are written, in the workspace that `cargo xtask bench` runs this in.
+/// Returns the directory of results, in the workspace in which `cargo xtask bench` runs.
 pub(crate) fn results_directory() -> anyhow::Result<PathBuf> {
-    Ok(std::env::current_dir().context("cannot tell where this is run")?.join("target/bench"))
+    Ok(std::env::current_dir().context("cannot find the working directory")?.join("target/bench"))
 }

@@ -1,4 +1,4 @@
-//! What every benchmark of a gateway needs: a directory, an upstream, a store with keys.
+//! Fixture of all benchmarks of the gateway: an upstream and a store with keys.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::peers::{self, Peer, PeerConfig};
 use crate::store_fixture::StoreFixture;
 use crate::upstream::Upstream;
 
-/// All of it; gone when dropped.
+/// Running fixture, which is removed when dropped.
 pub(crate) struct GatewayFixture {
     pub(crate) store_fixture: StoreFixture,
     pub(crate) keys: Arc<Vec<String>>,
@@ -19,7 +19,7 @@ pub(crate) struct GatewayFixture {
 }
 
 impl GatewayFixture {
-    /// Starts it, with keys that were never used.
+    /// Starts the fixture, with keys that were never used.
     pub(crate) async fn start(keys: usize) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let store_fixture = StoreFixture::start().await?;
@@ -29,12 +29,12 @@ impl GatewayFixture {
         Ok(Self { store_fixture, keys, upstream, directory })
     }
 
-    /// What peers are started with.
+    /// Returns the options of the peers.
     pub(crate) fn peer_config(&self) -> PeerConfig<'_> {
         PeerConfig { directory: self.directory.path(), upstream: self.upstream.address, keys: &self.keys }
     }
 
-    /// Starts a gateway on the store. The name is that of its log.
+    /// Starts a gateway on the store. The name is that of its log file.
     pub(crate) fn gateway(
         &self,
         name: &str,

@@ -1,6 +1,6 @@
-//! Load: one thread, many connections that stay open, and requests that name keys in turn or at random. Either every
-//! connection asks as soon as it was answered, or requests are due at a constant rate and their latency counts from
-//! when they were due, so that an answer that comes late delays none that it should not.
+//! Load generator: one thread, many keep-alive connections, and requests with keys in turn or at random. In a closed
+//! loop, each connection sends a request as soon as it has received a response. At a constant rate, the latency of a
+//! request counts from the time at which it is due, so that a late response does not hide the delay of others.
 
 mod connection;
 mod requests;
@@ -19,80 +19,78 @@ pub(crate) use requests::{Keys, Requests, UnknownKeys};
 
 use crate::machine::Core;
 
-/// The longest latency that is told apart, in µs.
+/// Maximum of recorded latencies in µs.
 const MAX_LATENCY_US: u64 = 120_000_000;
-/// How often the clock is looked at when nothing happens.
+/// Maximum wait for events until the clock is checked.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(50);
-/// How often an answer may be lost before the run is given up.
+/// Maximum number of aborted requests until a run fails.
 const MAX_ABORTED: u64 = 1000;
 
-/// How fast requests are sent.
+/// Model of the load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LoadModel {
-    /// As fast as they are answered.
+    /// Each connection sends a request as soon as it has received a response.
     ClosedLoop,
-    /// So many a second, whatever the answers.
+    /// A number of requests per second, independent of the responses.
     ConstantRate(f64),
 }
 
-/// When it ends.
+/// End of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StopAfter {
-    /// After a time.
+    /// Duration of the run.
     Elapsed(Duration),
-    /// After so many answers.
+    /// Number of responses.
     Responses(u64),
 }
 
-/// What to do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoadConfig {
     pub(crate) target: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) load_model: LoadModel,
     pub(crate) stop_after: StopAfter,
-    /// Where the generator runs.
+    /// Core of the load generator.
     pub(crate) core: Core,
 }
 
-/// What came of it.
 #[derive(Debug)]
 pub(crate) struct LoadResult {
-    /// Answers by their status.
+    /// Number of responses by status.
     pub(crate) by_status: Vec<(u16, u64)>,
-    /// Requests whose connection ended before the answer.
+    /// Number of requests whose connection ended before the response.
     pub(crate) aborted: u64,
     pub(crate) elapsed: Duration,
-    /// In µs.
+    /// Latencies in µs.
     pub(crate) latency: Histogram<u64>,
 }
 
 impl LoadResult {
-    /// Answers in all.
+    /// Returns the number of responses.
     pub(crate) fn responses(&self) -> u64 {
         self.by_status.iter().map(|(_, count)| count).sum()
     }
 
-    /// Answers of one status.
+    /// Returns the number of responses with a status.
     pub(crate) fn count_with_status(&self, status: u16) -> u64 {
         self.by_status.iter().filter(|(code, _)| *code == status).map(|(_, count)| count).sum()
     }
 
-    /// Answers a second.
+    /// Returns the number of responses per second.
     pub(crate) fn rate(&self) -> f64 {
         self.responses() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// An error if any answer was another one.
+    /// Fails if any response has another status, or if there is none.
     pub(crate) fn expect_only(&self, statuses: &[u16]) -> anyhow::Result<()> {
         if self.responses() == 0 || self.by_status.iter().any(|(status, _)| !statuses.contains(status)) {
-            bail!("expected only {statuses:?}, got {:?}, and {} connections broke", self.by_status, self.aborted);
+            bail!("expected only {statuses:?}, got {:?}, and {} aborted connections", self.by_status, self.aborted);
         }
         Ok(())
     }
 }
 
-/// Runs a load on a thread of its own.
+/// Runs a load in its own thread.
 pub(crate) fn run(config: LoadConfig, requests: &mut Requests) -> anyhow::Result<LoadResult> {
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
@@ -168,7 +166,7 @@ impl<'a> LoadRun<'a> {
         }
     }
 
-    /// When a request is due, as the time since the beginning.
+    /// Returns when a request is due, as the time since the start.
     fn due_at(&self, number: u64) -> Duration {
         match self.config.load_model {
             LoadModel::ClosedLoop => Duration::ZERO,
@@ -176,7 +174,7 @@ impl<'a> LoadRun<'a> {
         }
     }
 
-    /// Until the next request is due, if a connection is free for it.
+    /// Returns the time until the next request is due, if a connection is free.
     fn time_until_due(&self) -> Duration {
         if self.free.is_empty() || self.has_sent_all() {
             return IDLE_TIMEOUT;
@@ -223,10 +221,10 @@ impl<'a> LoadRun<'a> {
             ExchangeState::Closed => {
                 self.reopen(number)?;
                 if !self.free.contains(&number) {
-                    // A connection that was closed while it was idle costs a request nothing: it is sent anew.
+                    // Closing an idle connection aborts no request. Otherwise the request is sent again.
                     self.aborted += 1;
                     if self.aborted > MAX_ABORTED {
-                        bail!("connections break again and again");
+                        bail!("too many connections were closed before the response");
                     }
                     self.sent -= 1;
                     self.free.push(number);

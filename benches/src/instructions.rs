@@ -1,5 +1,6 @@
-//! Instructions of the hot path, counted by callgrind: the same on every run, however busy the machine is. The whole
-//! gateway beside a plain Pingora, and each step of a request alone. A committed baseline says what they were.
+//! Instructions of the hot path, counted by callgrind, which are the same in every run, however busy the machine is:
+//! for the whole gateway next to plain Pingora, and for each step of a request. They are compared with a committed
+//! baseline.
 
 mod baseline;
 mod callgrind;
@@ -15,21 +16,20 @@ use crate::gatepost::executable_directory;
 use crate::report::{Table, print_line};
 use baseline::{Baseline, Counts};
 
-/// Options of `cargo xtask bench instructions`.
 #[derive(Debug, Args)]
 pub(crate) struct InstructionOptions {
-    /// Make what was counted the baseline
+    /// Write the counts as the new baseline
     #[arg(long)]
     accept: bool,
-    /// Count each step alone, not whole programs, which take minutes to build
+    /// Only count each step, not whole programs, which take minutes to build
     #[arg(long, conflicts_with = "accept")]
     steps: bool,
-    /// Where the programs to count are [default: where this one is]
+    /// Directory of the programs to count [default: the directory of this one]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
 }
 
-/// Counts, and fails where a count has left the baseline.
+/// Counts instructions, and fails if a count differs from the baseline.
 pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
     callgrind::check_installed()?;
     let directory = tempfile::tempdir()?;
@@ -52,7 +52,7 @@ pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
     }
     print_line(&table.to_markdown());
     if let Some(ratio) = whole_programs::ratio(&counts) {
-        print_line(&format!("the gateway is {ratio:.3} times a plain Pingora"));
+        print_line(&format!("the gateway executes {ratio:.3} times the instructions of plain Pingora"));
     }
     if options.accept {
         return Baseline::write(counts);
@@ -60,7 +60,7 @@ pub(crate) async fn run(options: &InstructionOptions) -> anyhow::Result<()> {
     let changed: Vec<String> = rows.iter().filter(|row| row.exceeds_tolerance()).map(|row| row.name.clone()).collect();
     if !changed.is_empty() {
         bail!(
-            "{} left the baseline: if that is meant, run cargo xtask bench instructions --accept",
+            "{} differ from the baseline: if that is intended, run cargo xtask bench instructions --accept",
             changed.join(", ")
         );
     }

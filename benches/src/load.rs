@@ -1,4 +1,4 @@
-//! `load`: every peer with the same requests, in rounds of random order, by processor time.
+//! `load`: all peers with the same requests, in rounds of random order, compared by CPU time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,20 @@ use crate::rounds::{self, Case, Figures, Plan};
 use crate::statistics::{MedianRange, Ratio};
 use crate::store_fixture;
 
-/// Keys that every peer accepts.
+/// Number of keys that every peer accepts.
 const KEYS: usize = 10_000;
-/// To whom everybody is compared.
+/// Peer with which all others are compared.
 const BASELINE_PEER: &str = "nginx plain";
 
-/// Options of `load`.
 #[derive(Debug, Args)]
 pub(crate) struct LoadOptions {
-    /// Fewer and shorter rounds: under two minutes in all
+    /// Run fewer and shorter rounds, in less than two minutes
     #[arg(long)]
     quick: bool,
-    /// Rounds [default: 15, or 5 with --quick]
+    /// Number of rounds [default: 15, or 5 with --quick]
     #[arg(long)]
     rounds: Option<usize>,
-    /// The order of the rounds comes from it [default: another one each time]
+    /// Seed for the order of the rounds [default: random]
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -43,7 +42,6 @@ struct LoadReport<'a> {
     peers: Vec<(&'a str, &'a Figures)>,
 }
 
-/// Runs it.
 pub(crate) async fn run(options: &LoadOptions) -> anyhow::Result<()> {
     let plan = Plan {
         rounds: options.rounds.unwrap_or(if options.quick { 5 } else { 15 }),
@@ -54,7 +52,7 @@ pub(crate) async fn run(options: &LoadOptions) -> anyhow::Result<()> {
     let fixture = GatewayFixture::start(KEYS).await?;
     let (mut cases, left_out) = start_peers(&fixture)?;
     for (name, reason) in &left_out {
-        print_line(&format!("left out: {name}: {reason}"));
+        print_line(&format!("skipped: {name}: {reason}"));
     }
     let monitor = NoiseMonitor::start();
     rounds::measure(&mut cases, plan)?;
@@ -71,7 +69,7 @@ pub(crate) async fn run(options: &LoadOptions) -> anyhow::Result<()> {
 
 type SkippedPeers = Vec<(&'static str, String)>;
 
-/// Starts the peers, insists that each does what it shall, and sends every key once through each.
+/// Starts the peers, checks that each authenticates as expected, and sends every key once through each.
 fn start_peers(fixture: &GatewayFixture) -> anyhow::Result<(Vec<Case>, SkippedPeers)> {
     let (mut peers, mut left_out) = (Vec::new(), Vec::new());
     for result in peers::start_all(&fixture.peer_config()) {

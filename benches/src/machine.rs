@@ -1,4 +1,4 @@
-//! Cores, and the processor time and memory of processes, as /proc tells them.
+//! Cores, and CPU time and memory of processes from /proc.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Ticks of /proc in a second: what Linux shows to programs on every machine.
+/// Ticks per second in /proc, which are the same on all Linux systems.
 const TICKS_A_SECOND: u64 = 100;
 
-/// Where something runs.
+/// Core on which something runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Core {
-    /// What is measured.
+    /// The measured proxy.
     Proxy,
-    /// Load generator, upstream and store.
+    /// The load generator, the upstream and the store.
     Load,
-    /// Wherever the system puts it.
+    /// Any core that the system chooses.
     Any,
 }
 
@@ -31,17 +31,17 @@ impl Core {
         }
     }
 
-    /// The calling thread runs there from now on.
+    /// Pins the calling thread to the core.
     pub(crate) fn pin_thread(self) -> anyhow::Result<()> {
         let mut cores = CpuSet::new();
         match self.number() {
             Some(number) => cores.set(number),
             None => (0..core_count()).for_each(|number| cores.set(number)),
         }
-        sched_setaffinity(None, &cores).context("cannot choose a core")
+        sched_setaffinity(None, &cores).context("cannot pin the thread to a core")
     }
 
-    /// A command that runs there.
+    /// Returns a command that runs on the core.
     pub(crate) fn command(self, program: &str) -> Command {
         match self.number() {
             None => Command::new(program),
@@ -53,23 +53,23 @@ impl Core {
         }
     }
 
-    /// Moves a running process with all its threads.
+    /// Pins a running process with all its threads to the core.
     pub(crate) fn pin_process(self, pid: u32) -> anyhow::Result<()> {
         let cores = self.number().map_or_else(|| format!("0-{}", core_count() - 1), |number| number.to_string());
         let arguments = ["--all-tasks", "--cpu-list", "--pid", &cores, &pid.to_string()];
         let output = Command::new("taskset").args(arguments).output().context("cannot run taskset")?;
-        anyhow::ensure!(output.status.success(), "cannot move process {pid} to core {cores}");
+        anyhow::ensure!(output.status.success(), "cannot pin process {pid} to core {cores}");
         Ok(())
     }
 }
 
-/// Cores of this machine.
+/// Returns the number of cores of this machine.
 pub(crate) fn core_count() -> usize {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
-/// What it is, for reports.
+/// Returns a description of the machine for reports.
 pub(crate) fn description() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -77,14 +77,14 @@ pub(crate) fn description() -> String {
     format!("{} cores, {model}", core_count())
 }
 
-/// User and system time of a process and all that it has started.
+/// Returns the user and system time of a process and its descendants.
 pub(crate) fn process_cpu_time(pid: u32) -> Duration {
     let stats = read_stats();
     let ticks = process_tree(pid, &stats).iter().filter_map(|pid| stats.get(pid)).map(|stat| stat.ticks).sum::<u64>();
     Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
 }
 
-/// Resident memory of a process, in bytes.
+/// Returns the resident memory of a process in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -105,7 +105,7 @@ fn read_stats() -> HashMap<u32, Stat> {
 
 fn read_stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in brackets, may hold anything.
+    // The name, in parentheses, may contain any character.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Stat { parent: fields.get(1)?.parse().ok()?, ticks })
@@ -121,7 +121,7 @@ fn process_tree(root: u32, stats: &HashMap<u32, Stat>) -> Vec<u32> {
     found
 }
 
-/// What all cores did up to a moment: how a run was disturbed is seen from two of these.
+/// CPU time of all cores since boot. The difference of two snapshots shows how much a run was disturbed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CpuSnapshot {
     busy: u64,
@@ -129,17 +129,17 @@ pub(crate) struct CpuSnapshot {
 }
 
 impl CpuSnapshot {
-    /// Now.
+    /// Takes a snapshot.
     pub(crate) fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
         let fields: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-        let of = |index: usize| fields.get(index).copied().unwrap_or_default();
+        let ticks = |index: usize| fields.get(index).copied().unwrap_or_default();
         // user, nice, system, idle, iowait, irq, softirq, steal
-        Self { busy: of(0) + of(1) + of(2) + of(5) + of(6), stolen: of(7) }
+        Self { busy: ticks(0) + ticks(1) + ticks(2) + ticks(5) + ticks(6), stolen: ticks(7) }
     }
 
-    /// Core seconds since then: busy, and taken away by the host.
+    /// Returns the core seconds since an earlier snapshot: busy, and stolen by the host.
     pub(crate) fn since(self, earlier: Self) -> (f64, f64) {
         let seconds = |ticks: u64| ticks as f64 / TICKS_A_SECOND as f64;
         (seconds(self.busy - earlier.busy), seconds(self.stolen - earlier.stolen))

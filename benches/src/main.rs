@@ -1,5 +1,5 @@
-//! Benchmarks: what the program costs beside its peers, in every situation that matters. `cargo xtask bench` builds
-//! it and starts it.
+//! Benchmarks: the cost of Gatepost next to its peers, in all relevant situations. `cargo xtask bench` builds and runs
+//! them.
 
 mod deliveries;
 mod gatepost;
@@ -33,20 +33,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Instructions of the hot path, beside a committed baseline
+    /// Count the instructions of the hot path and compare them with a committed baseline
     Instructions(instructions::InstructionOptions),
-    /// Every peer with the same requests, by processor time
+    /// Measure the CPU time of all peers with the same requests
     Load(load::LoadOptions),
-    /// The gateway in every situation that matters
+    /// Measure the gateway in all relevant situations
     Scenarios(scenarios::ScenarioOptions),
-    /// The deliverer in every situation that matters
+    /// Measure the deliverer in all relevant situations
     Deliveries(deliveries::DeliveryOptions),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // Redis is asked without TLS, but its client wants a provider all the same.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    // Redis is used without TLS, but its client requires a cryptography provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match Cli::parse().command {
         Command::Instructions(options) => instructions::run(&options).await,
         Command::Load(options) => load::run(&options).await,

@@ -1,4 +1,4 @@
-//! Proxies that are measured beside each other, each before the same upstream.
+//! Proxies that are compared with each other, all with the same upstream.
 
 mod caddy;
 mod envoy;
@@ -19,56 +19,56 @@ use crate::machine::{self, Core};
 use crate::process::Process;
 pub(crate) use nginx::user_directive as nginx_user;
 
-/// The program itself.
+/// Name of Gatepost in reports.
 pub(crate) const GATEPOST: &str = "Gatepost";
 
-/// Whether a proxy asks for a key.
+/// Authentication of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyCheck {
     Required,
     Absent,
 }
 
-/// A proxy that runs.
+/// Running proxy.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) key_check: KeyCheck,
     pub(crate) address: SocketAddr,
-    /// From its start until it told that it was ready, where that was measured.
+    /// Time from the start until the peer was ready, if it was measured.
     pub(crate) ready_after: Option<Duration>,
     process: Process,
 }
 
 impl Peer {
-    /// One that listens already.
+    /// Returns a peer that already listens.
     pub(crate) fn new(name: &'static str, key_check: KeyCheck, address: SocketAddr, process: Process) -> Self {
         Self { name, key_check, address, ready_after: None, process }
     }
 
-    /// Its processor time so far.
+    /// Returns the CPU time so far.
     pub(crate) fn cpu_time(&self) -> Duration {
         self.process.cpu_time()
     }
 
-    /// Its resident memory, in bytes.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         machine::resident_bytes(self.process.pid())
     }
 
-    /// Empties its log.
+    /// Truncates the log.
     pub(crate) fn truncate_log(&self) -> anyhow::Result<()> {
         self.process.truncate_log()
     }
 }
 
-/// What a peer is started with.
+/// Options of a peer.
 pub(crate) struct PeerConfig<'a> {
-    /// Where its files go.
+    /// Directory of its files.
     pub(crate) directory: &'a Path,
-    /// Where requests go.
+    /// Address of the upstream.
     pub(crate) upstream: SocketAddr,
-    /// The keys that it shall accept.
+    /// Keys that it must accept.
     pub(crate) keys: &'a [String],
 }
 
@@ -78,10 +78,10 @@ impl PeerConfig<'_> {
     }
 }
 
-/// A peer, or why it is left out.
+/// Started peer, or its name and why it is skipped.
 pub(crate) type StartResult = Result<Peer, (&'static str, String)>;
 
-/// Starts every peer that this machine has.
+/// Starts every peer that is installed.
 pub(crate) fn start_all(config: &PeerConfig<'_>) -> Vec<StartResult> {
     type StartPeer = fn(&PeerConfig<'_>) -> anyhow::Result<Peer>;
     let starters: [(&str, StartPeer); 6] = [
@@ -95,24 +95,23 @@ pub(crate) fn start_all(config: &PeerConfig<'_>) -> Vec<StartResult> {
     starters.iter().map(|(name, starter)| starter(config).map_err(|error| (*name, format!("{error:#}")))).collect()
 }
 
-/// Starts nginx, without authentication.
+/// Starts nginx without authentication.
 pub(crate) fn start_nginx(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
     nginx::plain(config)
 }
 
-/// Starts plain Pingora.
 pub(crate) fn start_pingora(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
     pingora::start(config)
 }
 
-/// The program itself as a peer.
+/// Returns a running gateway as a peer.
 pub(crate) fn gatepost_peer(gateway: GatepostProcess) -> anyhow::Result<Peer> {
-    let address = gateway.gateway.context("it is no gateway")?;
+    let address = gateway.gateway.context("the process has no gateway")?;
     let ready_after = Some(gateway.ready_after);
     Ok(Peer { ready_after, ..Peer::new(GATEPOST, KeyCheck::Required, address, gateway.process) })
 }
 
-/// Insists that a peer answers valid keys, and refuses others if it asks for a key.
+/// Checks that a peer accepts valid keys, and rejects unknown keys if it requires a key.
 pub(crate) fn check_authentication(peer: &Peer, keys: &Keys, unknown_key: &str) -> anyhow::Result<()> {
     let send_one = |keys: Keys| {
         let (load_model, stop_after) = (LoadModel::ClosedLoop, StopAfter::Responses(1));

@@ -1,9 +1,9 @@
-//! Bars with their ranges, as SVG that can be read on light and on dark pages.
+//! Bar charts with ranges as SVG, for light and dark pages.
 
 use svg::Document;
 use svg::node::element::{Line, Rectangle, Style, Text};
 
-/// Sizes, in px.
+/// Sizes in px.
 const WIDTH: f64 = 760.0;
 const LABELS: f64 = 230.0;
 const VALUES: f64 = 90.0;
@@ -14,24 +14,23 @@ const STYLE: &str = "text { font: 13px sans-serif; fill: #57606a } .title { font
                      .bar { fill: #8ea8c3 } .own { fill: #d4652f } line { stroke: #57606a; stroke-width: 1.5 } \
                      @media (prefers-color-scheme: dark) { text { fill: #c9d1d9 } line { stroke: #c9d1d9 } }";
 
-/// Whose bar it is.
+/// Owner of a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BarOwner {
     Gatepost,
     Peer,
 }
 
-/// One bar.
 #[derive(Debug, Clone)]
 pub(crate) struct Bar {
     pub(crate) label: String,
     pub(crate) value: f64,
-    /// The least and the greatest that were measured.
+    /// Minimum and maximum of the measurements.
     pub(crate) range: Option<(f64, f64)>,
     pub(crate) owner: BarOwner,
 }
 
-/// Draws bars, one below the other.
+/// Draws bars below each other.
 pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
     let greatest = bars.iter().map(|bar| bar.range.map_or(bar.value, |(_, max)| max.max(bar.value)));
     let scale = (WIDTH - LABELS - VALUES) / greatest.fold(f64::MIN_POSITIVE, f64::max);

@@ -1,4 +1,4 @@
-//! Processes that are measured, or that something is measured with: each with a log of its own, gone when dropped.
+//! Processes of the benchmarks, each with its own log, killed when dropped.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpStream};
@@ -10,12 +10,12 @@ use anyhow::{Context, bail};
 
 use crate::machine;
 
-/// How often a starting process is asked, 20 ms apart, before it is given up.
+/// Number of attempts until a start fails.
 const MAX_TRIES: u32 = 1500;
-/// Between two of these.
+/// Interval between two attempts.
 const TRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A running process.
+/// Running process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -23,10 +23,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts one that writes what it has to say into a file of that name.
+    /// Starts a process whose output is written to files of the given name.
     pub(crate) fn start(mut command: Command, directory: &Path, name: &str) -> anyhow::Result<Self> {
         let log = directory.join(format!("{name}.log"));
-        // To append, so that the file can be emptied while it is written.
+        // In append mode, so that the file can be truncated while it is written.
         let open = || OpenOptions::new().create(true).append(true).open(&log);
         let (stdout, stderr) = (File::create(directory.join(format!("{name}.out")))?, open()?);
         let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
@@ -34,68 +34,66 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Its id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// User and system time, with that of all that it has started.
+    /// Returns the user and system time, including its descendants.
     pub(crate) fn cpu_time(&self) -> Duration {
         machine::process_cpu_time(self.pid())
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Empties its log, so that an access log does not fill the disk.
+    /// Truncates the log, so that an access log does not fill the disk.
     pub(crate) fn truncate_log(&self) -> anyhow::Result<()> {
         Ok(OpenOptions::new().write(true).open(&self.log)?.set_len(0)?)
     }
 
-    /// Waits until it listens there.
+    /// Waits until the process listens on an address.
     pub(crate) fn await_listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         self.await_condition(|| TcpStream::connect(address).is_ok())
     }
 
-    /// Waits until something is so, for as long as it runs.
+    /// Waits until a condition is met. Fails if the process exits.
     pub(crate) fn await_condition(&mut self, mut is_met: impl FnMut() -> bool) -> anyhow::Result<()> {
         for _ in 0..MAX_TRIES {
             if is_met() {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended ({status}): {}", self.log());
+                bail!("the process exited ({status}): {}", self.log());
             }
             std::thread::sleep(TRY_INTERVAL);
         }
-        bail!("it never was ready: {}", self.log())
+        bail!("the process did not get ready: {}", self.log())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Asked first, so that it ends what it has started; it may have ended before.
-        drop(signal(self.pid(), "-TERM"));
+        // SIGTERM first, so that the process can stop its children. It may have exited already.
+        let _ = signal(self.pid(), "-TERM");
         for _ in 0..50 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(TRY_INTERVAL);
         }
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// Sends a signal.
 pub(crate) fn signal(pid: u32, signal: &str) -> anyhow::Result<()> {
     Command::new("kill").args([signal, &pid.to_string()]).stderr(Stdio::null()).status().context("cannot run kill")?;
     Ok(())
 }
 
-/// Whether a program can be found.
+/// Finds a program in the usual directories.
 pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let directories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
     directories.iter().map(|directory| Path::new(directory).join(program)).find(|path| path.exists())

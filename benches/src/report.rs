@@ -1,4 +1,4 @@
-//! What is told: tables in Markdown on the terminal, everything as JSON in a file, and the noise beside it.
+//! Output: Markdown tables on the terminal, JSON files with all results, and the noise of the machine.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,24 +12,23 @@ use serde::Serialize;
 use crate::gatepost::results_directory;
 use crate::machine::{self, CpuSnapshot};
 
-/// A table of text.
+/// Table of strings.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// One with these columns.
+    /// Returns an empty table with the given column names.
     pub(crate) fn with_columns(columns: &[&str]) -> Self {
         Self { rows: vec![columns.iter().map(|&column| column.to_owned()).collect()] }
     }
 
-    /// Adds a row.
     pub(crate) fn add_row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
-    /// In Markdown.
+    /// Returns the table as Markdown.
     pub(crate) fn to_markdown(&self) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);
         let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
@@ -49,7 +48,7 @@ impl Table {
     }
 }
 
-/// How a run was disturbed: by other processes, and by the host.
+/// Disturbance of a run by other processes and by the host.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Noise {
     machine: String,
@@ -58,7 +57,7 @@ pub(crate) struct Noise {
     stolen_core_seconds: f64,
 }
 
-/// Watches a run.
+/// Monitor of the noise during a run.
 #[derive(Debug)]
 pub(crate) struct NoiseMonitor {
     started_at: tokio::time::Instant,
@@ -66,12 +65,12 @@ pub(crate) struct NoiseMonitor {
 }
 
 impl NoiseMonitor {
-    /// From now on.
+    /// Starts monitoring.
     pub(crate) fn start() -> Self {
         Self { started_at: tokio::time::Instant::now(), cpu_at_start: CpuSnapshot::now() }
     }
 
-    /// Until now.
+    /// Returns the noise since the start.
     pub(crate) fn noise(&self) -> Noise {
         let (busy, stolen) = CpuSnapshot::now().since(self.cpu_at_start);
         Noise {
@@ -84,7 +83,7 @@ impl NoiseMonitor {
 }
 
 impl Noise {
-    /// As a sentence.
+    /// Returns the noise as one line.
     pub(crate) fn summary(&self) -> String {
         let capacity = self.seconds * machine::core_count() as f64;
         format!(
@@ -97,12 +96,12 @@ impl Noise {
     }
 }
 
-/// Writes a result as JSON, and answers where.
+/// Writes a result as JSON, and returns the path of the file.
 pub(crate) fn write_json(name: &str, result: &impl Serialize) -> anyhow::Result<PathBuf> {
     write_file(&format!("{name}.json"), &serde_json::to_string_pretty(result)?)
 }
 
-/// Writes a file among the results.
+/// Writes a file to the directory of results, and returns its path.
 pub(crate) fn write_file(name: &str, text: &str) -> anyhow::Result<PathBuf> {
     let directory = results_directory()?;
     fs::create_dir_all(&directory)?;
@@ -111,7 +110,7 @@ pub(crate) fn write_file(name: &str, text: &str) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-/// A bar for so many steps.
+/// Returns a progress bar for a number of steps.
 pub(crate) fn progress_bar(steps: usize) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} (about {eta} left) {msg}");
@@ -122,8 +121,8 @@ pub(crate) fn progress_bar(steps: usize) -> ProgressBar {
     bar
 }
 
-/// Tells a line, or several.
-#[expect(clippy::print_stdout, reason = "results are for the one who sits there")]
+/// Prints one or several lines to standard output.
+#[expect(clippy::print_stdout, reason = "the results are the output of the program")]
 pub(crate) fn print_line(text: &str) {
     println!("{text}");
 }

@@ -1,5 +1,5 @@
-//! Cases that are measured one after the other, again and again in random order, so that what disturbs the machine
-//! disturbs them alike, and each is compared with the others of its round.
+//! Cases that are measured in rounds, each round in random order, so that noise affects all of them alike, and each
+//! case is compared with the others of the same round.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +18,12 @@ use crate::peers::Peer;
 use crate::report::{self, Table};
 use crate::statistics::{MedianRange, Ratio};
 
-/// Connections that stay open.
+/// Number of keep-alive connections.
 const CONNECTIONS: usize = 64;
-/// Before a case is measured, so that its connections stand and its caches are warm.
+/// Time before a measurement in which connections are opened and caches get warm.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// How often, how long, in which order.
+/// Number and duration of rounds, and seed of their order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
@@ -31,41 +31,41 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// Something to measure.
+/// Measured case.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) peer: Arc<Peer>,
     pub(crate) requests: Requests,
-    /// Statuses that it may answer.
+    /// Allowed statuses of responses.
     pub(crate) expected_statuses: &'static [u16],
     pub(crate) load_model: LoadModel,
-    /// Where the load comes from.
+    /// Core of the load generator.
     pub(crate) core: Core,
     pub(crate) connections: usize,
-    /// What goes on beside it, switched on while it is measured.
+    /// Switch of background changes, which is on during the measurement.
     pub(crate) background_changes: Option<Arc<AtomicBool>>,
     pub(crate) figures: Figures,
 }
 
-/// What was measured, one of each for each round.
+/// Measurements of a case, one per round.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Figures {
     pub(crate) cpu_us: Vec<f64>,
     pub(crate) rate: Vec<f64>,
-    /// Of all rounds, in µs.
+    /// Latencies of all rounds in µs.
     #[serde(skip)]
     pub(crate) latency: Option<Histogram<u64>>,
 }
 
 impl Figures {
-    /// A quantile of all latencies, in ms.
+    /// Returns a quantile of all latencies in ms.
     pub(crate) fn latency_ms(&self, quantile: f64) -> f64 {
         self.latency.as_ref().map_or(0.0, |latency| latency.value_at_quantile(quantile) as f64 / 1000.0)
     }
 }
 
 impl Case {
-    /// One that asks as fast as it is answered, and expects 200.
+    /// Returns a case with a closed loop of requests, which expects 200.
     pub(crate) fn new(name: impl Into<String>, peer: &Arc<Peer>, requests: Requests) -> Self {
         Self {
             name: name.into(),
@@ -80,7 +80,7 @@ impl Case {
         }
     }
 
-    /// Sends requests until then.
+    /// Sends requests until a duration or number of responses is reached.
     pub(crate) fn send_requests(&mut self, stop_after: StopAfter) -> anyhow::Result<LoadResult> {
         let (connections, load_model, core) = (self.connections, self.load_model, self.core);
         let load = LoadConfig { target: self.peer.address, connections, load_model, stop_after, core };
@@ -94,8 +94,8 @@ impl Case {
         if let Some(background_changes) = &self.background_changes {
             background_changes.store(true, Ordering::SeqCst);
         }
-        // Large bodies take longer than this: that nothing is answered is no fault here.
-        drop(self.send_requests(StopAfter::Elapsed(WARM_UP)));
+        // Large bodies may take longer than the warm-up, so that it may get no response.
+        let _ = self.send_requests(StopAfter::Elapsed(WARM_UP));
         let before = self.peer.cpu_time();
         let result = self.send_requests(StopAfter::Elapsed(duration))?;
         let cpu_time = self.peer.cpu_time().saturating_sub(before);
@@ -111,13 +111,12 @@ impl Case {
         Ok(())
     }
 
-    /// The median of processor times, with its range.
+    /// Returns the median and range of the CPU times.
     pub(crate) fn cpu(&self) -> MedianRange {
         MedianRange::from_values(&self.figures.cpu_us)
     }
 }
 
-/// Measures cases in rounds.
 pub(crate) fn measure(cases: &mut [Case], plan: Plan) -> anyhow::Result<()> {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let bar = report::progress_bar(plan.rounds * cases.len());
@@ -134,7 +133,7 @@ pub(crate) fn measure(cases: &mut [Case], plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Processor time of all cases, each in parts of the first.
+/// Returns a table of the CPU time of all cases, relative to the first.
 pub(crate) fn table(cases: &[Case]) -> Table {
     let Some(base) = cases.first() else { return Table::default() };
     let of_base = format!("in parts of \"{}\" [95 %]", base.name);

@@ -1,4 +1,4 @@
-//! `scenarios`: the gateway in every situation that matters, one at a time.
+//! `scenarios`: benchmarks of the gateway in all relevant situations, one at a time.
 
 mod bodies;
 mod churn;
@@ -21,40 +21,39 @@ use crate::report::{self, NoiseMonitor, Table, print_line};
 use crate::rounds::{Case, Plan};
 use crate::store_fixture;
 
-/// Options of `scenarios`.
 #[derive(Debug, Args)]
 pub(crate) struct ScenarioOptions {
-    /// Only this one
+    /// Scenario to run [default: all]
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Fewer and shorter rounds, fewer keys
+    /// Run fewer and shorter rounds with fewer keys
     #[arg(long)]
     quick: bool,
-    /// The order of the rounds comes from it [default: another one each time]
+    /// Seed for the order of the rounds [default: random]
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// How much is measured.
+/// Size of the scenarios.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScenarioParams {
     pub(crate) plan: Plan,
-    /// As many keys as a large installation has.
+    /// Number of keys of a large installation.
     pub(crate) many_keys: usize,
-    /// Repetitions of what is measured one by one.
+    /// Number of repetitions of sequential measurements.
     pub(crate) repetitions: usize,
 }
 
-/// What a scenario found.
+/// Result of a scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Each with its title.
+    /// Tables with their titles.
     pub(crate) tables: Vec<(String, Table)>,
     pub(crate) json: Value,
 }
 
 impl Findings {
-    /// One table, and the figures of its cases.
+    /// Returns one table with the figures of its cases.
     pub(crate) fn of_cases(title: &str, table: Table, cases: &[Case]) -> Self {
         let figures = cases.iter().map(|case| (case.name.clone(), serde_json::json!(case.figures)));
         Self { tables: vec![(title.to_owned(), table)], json: Value::Object(figures.collect()) }
@@ -63,28 +62,27 @@ impl Findings {
 
 type Scenario = fn(ScenarioParams) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
 
-/// Later ones (TLS, HTTP/2, limited keys) join here.
 const SCENARIOS: &[(&str, Scenario)] = &[
-    ("resident", |extent| Box::pin(resident::run(extent))),
-    ("strangers", |extent| Box::pin(unknown_keys::run(extent))),
-    ("first", |extent| Box::pin(first::run(extent))),
-    ("growth", |extent| Box::pin(growth::run(extent))),
-    ("churn", |extent| Box::pin(churn::run(extent))),
-    ("pause", |extent| Box::pin(pause::run(extent))),
-    ("bodies", |extent| Box::pin(bodies::run(extent))),
-    ("latency", |extent| Box::pin(latency::run(extent))),
-    ("revocation", |extent| Box::pin(revocation::run(extent))),
-    ("confirmed", |extent| Box::pin(confirmed::run(extent))),
-    ("threads", |extent| Box::pin(threads::run(extent))),
+    ("resident", |params| Box::pin(resident::run(params))),
+    ("strangers", |params| Box::pin(unknown_keys::run(params))),
+    ("first", |params| Box::pin(first::run(params))),
+    ("growth", |params| Box::pin(growth::run(params))),
+    ("churn", |params| Box::pin(churn::run(params))),
+    ("pause", |params| Box::pin(pause::run(params))),
+    ("bodies", |params| Box::pin(bodies::run(params))),
+    ("latency", |params| Box::pin(latency::run(params))),
+    ("revocation", |params| Box::pin(revocation::run(params))),
+    ("confirmed", |params| Box::pin(confirmed::run(params))),
+    ("threads", |params| Box::pin(threads::run(params))),
 ];
 
-/// Runs all of them, or the one that was named.
+/// Runs all scenarios, or the named one.
 pub(crate) async fn run(options: &ScenarioOptions) -> anyhow::Result<()> {
     let selected: Vec<_> =
         SCENARIOS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();
     if selected.is_empty() {
         let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
-        anyhow::bail!("there is no such scenario; there are {}", names.join(", "));
+        anyhow::bail!("unknown scenario; choose one of {}", names.join(", "));
     }
     let seed = options.seed.unwrap_or_else(store_fixture::random_seed);
     print_line(&format!("seed {seed}"));

@@ -1,15 +1,15 @@
-//! Medians, and how far they can be trusted.
+//! Medians and confidence intervals.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
-/// Resamples of a bootstrap.
+/// Number of bootstrap resamples.
 const RESAMPLES: usize = 10_000;
-/// The share of them outside the interval, on each side.
+/// Share of resamples outside the interval on each side.
 const TAIL: f64 = 0.025;
 
-/// A figure with the range of what was measured.
+/// Median with the range of the measurements.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct MedianRange {
     pub(crate) median: f64,
@@ -18,7 +18,7 @@ pub(crate) struct MedianRange {
 }
 
 impl MedianRange {
-    /// Of at least one value.
+    /// Computes median and range of at least one value.
     pub(crate) fn from_values(values: &[f64]) -> Self {
         let min = values.iter().copied().fold(f64::INFINITY, f64::min);
         let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -26,7 +26,7 @@ impl MedianRange {
     }
 }
 
-/// The median of ratios of values that were measured in the same round, with its 95 % interval.
+/// Median of the ratios of values from the same round, with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -35,10 +35,10 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// `values` in parts of `base`, round by round.
+    /// Computes the ratio of `values` to `base`, round by round.
     pub(crate) fn paired(values: &[f64], base: &[f64]) -> Self {
         let ratios: Vec<f64> = values.iter().zip(base).map(|(value, base)| value / base).collect();
-        // Always the same, so that the same measurements give the same table.
+        // A fixed seed, so that the same measurements result in the same table.
         let mut rng = StdRng::seed_from_u64(1);
         let mut medians: Vec<f64> = (0..RESAMPLES).map(|_| median(&resample(&ratios, &mut rng))).collect();
         medians.sort_by(f64::total_cmp);
@@ -57,7 +57,6 @@ fn resample(values: &[f64], rng: &mut StdRng) -> Vec<f64> {
     (0..values.len()).map(|_| values[rng.random_range(0..values.len())]).collect()
 }
 
-/// The value in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! A Redis with a store in it, and keys that are made through the store's own acts.
+//! Redis with a store, in which keys are created through store operations.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use rand::Rng as _;
 use crate::gatepost::MASTER_KEY;
 use crate::machine::Core;
 
-/// Commits in flight while a store is filled.
+/// Maximum number of concurrent commits while a store is filled.
 const COMMITS_IN_FLIGHT: usize = 256;
-/// How often a change is sent while Redis does not answer in time.
+/// Maximum number of attempts of a commit while Redis is unavailable.
 const MAX_TRIES: u32 = 10;
-/// Entries that may wait for the fan-out: more than any benchmark makes.
+/// Maximum number of entries that wait for fan-out, more than any benchmark creates.
 const MAX_ENTRIES: u64 = 5_000_000;
 
-/// A store with one account and one project.
+/// Store with one account and one project.
 pub(crate) struct StoreFixture {
     pub(crate) redis: RedisServer,
     pub(crate) store: Store,
@@ -35,17 +35,17 @@ pub(crate) struct StoreFixture {
     account: Account,
 }
 
-/// A key as it stands in the store, with its value.
+/// Key in the store, with its value.
 #[derive(Debug, Clone)]
 pub(crate) struct CreatedKey {
     pub(crate) record: ApiKey,
     pub(crate) value: String,
-    /// That it was made.
+    /// Event of its creation.
     pub(crate) event: EventId,
 }
 
 impl StoreFixture {
-    /// Starts a Redis, on the core of the load, and makes a store.
+    /// Starts a Redis and creates a store.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let redis = RedisServer::start();
         let store = open_store(&redis, Replicas::NONE).await?;
@@ -56,25 +56,25 @@ impl StoreFixture {
         Ok(Self { redis, store, project, account })
     }
 
-    /// Puts Redis where its work disturbs no proxy.
+    /// Pins Redis to the core of the load, where it does not disturb the proxy.
     pub(crate) fn pin_to_load_core(&self) -> anyhow::Result<()> {
         Core::Load.pin_process(self.redis_pid()?)
     }
 
-    /// The process of Redis.
+    /// Returns the process id of Redis.
     pub(crate) fn redis_pid(&self) -> anyhow::Result<u32> {
         let info = self.redis.redis_cli(&["info", "server"]);
         let line = info.lines().find_map(|line| line.strip_prefix("process_id:"));
-        line.and_then(|pid| pid.trim().parse().ok()).context("Redis tells no process id")
+        line.and_then(|pid| pid.trim().parse().ok()).context("Redis reports no process id")
     }
 
-    /// Makes keys, each with an event as the admin API makes it, and answers their values.
+    /// Creates keys, each with an event as in the admin API, and returns their values.
     pub(crate) async fn create_keys(&self, count: usize) -> anyhow::Result<Vec<String>> {
         let created = self.create_keys_with_records(count).await?;
         Ok(created.into_iter().map(|key| key.value).collect())
     }
 
-    /// The same with their records.
+    /// Creates keys, and returns them with their records.
     pub(crate) async fn create_keys_with_records(&self, count: usize) -> anyhow::Result<Vec<CreatedKey>> {
         let creations = (0..count).map(|_| self.create_key());
         stream::iter(creations).buffered(COMMITS_IN_FLIGHT).try_collect().await
@@ -84,12 +84,12 @@ impl StoreFixture {
         self.create_key_in(&self.store).await
     }
 
-    /// The same store once more, whose changes wait for replicas.
+    /// Opens the same store again, with changes that wait for replicas.
     pub(crate) async fn open_store(&self, replicas: Replicas) -> anyhow::Result<Store> {
         open_store(&self.redis, replicas).await
     }
 
-    /// Makes a key through one of the stores of this site.
+    /// Creates a key through another instance of the store.
     pub(crate) async fn create_key_in(&self, store: &Store) -> anyhow::Result<CreatedKey> {
         let secret = records::secret();
         let record = records::api_key(&self.project, &secret, |value| store.digest(value));
@@ -99,7 +99,7 @@ impl StoreFixture {
         Ok(CreatedKey { record, value, event })
     }
 
-    /// Changes a key's name: an event, and a look-up for every gateway that has it cached.
+    /// Changes the name of a key, which creates an event, and a fetch by every gateway that has cached it.
     pub(crate) async fn rename(&self, key: &ApiKey, name: String) -> anyhow::Result<()> {
         let old = self.read(key).await?;
         let new = ApiKey { name, ..old.record.clone() };
@@ -107,7 +107,6 @@ impl StoreFixture {
         Ok(())
     }
 
-    /// Shuts a key off.
     pub(crate) async fn revoke(&self, key: &ApiKey) -> anyhow::Result<()> {
         let old = self.read(key).await?;
         let new = ApiKey { status: Status::Inactive, ..old.record.clone() };
@@ -116,10 +115,10 @@ impl StoreFixture {
     }
 
     async fn read(&self, key: &ApiKey) -> anyhow::Result<Versioned<ApiKey>> {
-        self.store.api_key(&key.id).await?.context("a key of ours is not in the store")
+        self.store.api_key(&key.id).await?.context("a created key is not in the store")
     }
 
-    /// Makes a webhook for the topics at a URL.
+    /// Creates a webhook with a URL and topics.
     pub(crate) async fn create_webhook(&self, url: String, topics: Vec<Topic>) -> anyhow::Result<()> {
         let id = WebhookId::generate(&mut os_rng());
         let webhook = Webhook {
@@ -174,28 +173,28 @@ async fn commit(
         | CommitOutcome::DigestTaken
         | CommitOutcome::StreamFull
         | CommitOutcome::AccountLimitExceeded(..)) => {
-            bail!("a change was not written: {other:?}")
+            bail!("a commit failed: {other:?}")
         }
     }
 }
 
-/// Sends a change until it is answered: its event id makes repeating harmless.
+/// Retries a commit while the store is unavailable. The event id makes it idempotent.
 async fn commit_with_retries(store: &Store, change: &Change) -> anyhow::Result<CommitOutcome> {
-    let mut tries = 1;
+    let mut attempts = 1;
     loop {
         match store.commit(change).await {
-            Err(error) if error.kind() == StoreErrorKind::Unavailable && tries < MAX_TRIES => tries += 1,
+            Err(error) if error.kind() == StoreErrorKind::Unavailable && attempts < MAX_TRIES => attempts += 1,
             result => return Ok(result?),
         }
     }
 }
 
-/// Values of the right shape that no key has.
+/// Returns generated keys that do not exist.
 pub(crate) fn unknown_keys(count: usize) -> Vec<String> {
     (0..count).map(|_| records::secret().expose().to_owned()).collect()
 }
 
-/// A seed that is another one each time.
+/// Returns a random seed.
 pub(crate) fn random_seed() -> u64 {
     os_rng().next_u64()
 }

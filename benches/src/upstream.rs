@@ -1,4 +1,4 @@
-//! The upstream of every proxy: an nginx that answers at once, on the core of the load.
+//! Upstream of all proxies: an nginx that responds at once, on the core of the load.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,10 +9,9 @@ use gatepost_test_support::free_port;
 use crate::machine::Core;
 use crate::process::Process;
 
-/// Sizes of bodies that it answers with, in bytes, by their path.
+/// Paths and sizes in bytes of the response bodies.
 pub(crate) const BODIES: [(&str, usize); 3] = [("/1k", 1 << 10), ("/100k", 100 << 10), ("/10m", 10 << 20)];
 
-/// A running upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
@@ -20,7 +19,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Starts one with its files in a directory.
+    /// Starts an upstream with its files in a directory.
     pub(crate) fn start(directory: &Path) -> anyhow::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let home = directory.join("upstream");

@@ -1,4 +1,5 @@
-//! Settling: what ends at about the same time is settled in one act of the store.
+//! Settlement of deliveries: attempts that end at about the same time are settled in one operation of the
+//! store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +13,23 @@ use tokio::time::Instant;
 use crate::lease::LeaseDeadline;
 use crate::options::MAX_CONCURRENT_SENDS;
 
-/// Settlements in one act.
+/// Maximum number of settlements per operation.
 const MAX_BATCH: usize = 64;
-/// While an act goes on, what ends gathers for the next; a store that hangs holds it up no longer than this.
+/// Maximum time that a running operation delays the next batch. Attempts that end meanwhile are gathered for
+/// it.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
-/// How long to wait between two tries while the store does not answer.
+/// Delay between two tries while the store does not respond.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A settlement, and who waits for it.
+/// A settlement with the sender of its reply.
 type PendingAck = (RawSettlement, oneshot::Sender<Result<LeaseStatus>>);
 
-/// Settles for all workers of a process.
+/// Settles deliveries for all workers of a process. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(crate) struct AckBatcher(mpsc::Sender<PendingAck>);
 
 impl AckBatcher {
-    /// Starts it; it ends when no clone is left.
+    /// Starts the batcher. It ends when the last clone is dropped.
     pub(crate) fn start(store: Store) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT_SENDS);
         let receiver = Arc::new(Mutex::new(receiver));
@@ -35,39 +37,46 @@ impl AckBatcher {
         Self(sender)
     }
 
-    /// Settles, also through an outage that ends before the lease does: what is not settled is sent a second time.
+    /// Settles a delivery, and retries while the lease lasts if the store does not respond. If that fails, the
+    /// delivery is sent a second time.
     pub(crate) async fn settle_with_retry(&self, settlement: RawSettlement, deadline: &LeaseDeadline) {
         loop {
             match self.enqueue(settlement.clone()).await {
                 Some(Ok(LeaseStatus::Held)) => return,
                 Some(Ok(LeaseStatus::Lost)) => break,
-                Some(Err(error)) => tracing::warn!(%error, event = settlement.event.as_str(), "settling waits"),
-                None => return, // The process ends: the lease runs out.
+                Some(Err(error)) => {
+                    tracing::warn!(%error, event = settlement.event.as_str(), "settling a delivery failed, retrying in 1 s")
+                }
+                None => return, // The process is ending. The lease runs out and another process sends the delivery.
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
             if deadline.instant() <= Instant::now() {
                 break;
             }
         }
-        tracing::warn!(event = settlement.event.as_str(), "a lease ran out before its delivery was settled");
+        tracing::warn!(
+            event = settlement.event.as_str(),
+            "settling failed: the lease has ended, the delivery is sent again"
+        );
     }
 
     async fn enqueue(&self, settlement: RawSettlement) -> Option<Result<LeaseStatus>> {
         let (reply_sender, reply) = oneshot::channel();
         self.0.send((settlement, reply_sender)).await.ok()?;
-        let panicked = |_| Err(StoreErrorKind::Unavailable.with("what settles has ended"));
+        let panicked = |_| Err(StoreErrorKind::Unavailable.with("the ack batcher has stopped"));
         Some(reply.await.unwrap_or_else(panicked))
     }
 }
 
-/// One run at a time: the next one finds the lock free where a panic has ended the one before.
+/// Runs one batcher at a time. After a panic the restarted run waits here until the previous one has released
+/// the lock.
 async fn run(store: Store, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
     let mut receiver = receiver.lock().await;
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let settling = spawn(Task::Settlement, settle_batch(store.clone(), batch.split_off(0)));
-        // It goes on if it takes longer.
-        drop(tokio::time::timeout(BATCH_WAIT, settling).await);
+        // An operation that takes longer continues in its task.
+        let _ = tokio::time::timeout(BATCH_WAIT, settling).await;
     }
 }
 
@@ -82,7 +91,7 @@ async fn settle_batch(store: Store, batch: Vec<PendingAck>) {
         }
     };
     for (reply_sender, held) in reply_senders.into_iter().zip(held) {
-        // Whoever no longer waits has been cut off by a stop.
-        drop(reply_sender.send(held));
+        // A receiver that is gone belongs to an attempt that a stop has cancelled.
+        let _ = reply_sender.send(held);
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered of an attempt: one line of JSON, without bodies, headers or secrets.
+//! Record of an attempt: one line of JSON, without bodies, headers or secrets.
 
 use gatepost_domain::id::EventId;
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome};
@@ -18,7 +18,7 @@ struct AttemptRecord<'a> {
     duration_ms: u64,
 }
 
-/// The line of an attempt.
+/// Returns the record of an attempt as a line of JSON.
 pub(crate) fn to_json_line(event: &EventId, attempt: Attempt, sent: &SendResult) -> Vec<u8> {
     let record = AttemptRecord {
         event_id: event.as_str(),
@@ -32,7 +32,7 @@ pub(crate) fn to_json_line(event: &EventId, attempt: Attempt, sent: &SendResult)
     serde_json::to_vec(&record).expect("a line is a struct with text keys")
 }
 
-/// The label of an outcome in lines and metrics.
+/// Returns the label of an outcome in attempt records and metrics.
 pub(crate) fn outcome_label(outcome: &AttemptOutcome) -> &'static str {
     match outcome {
         AttemptOutcome::Delivered => "delivered",

@@ -1,4 +1,4 @@
-//! What the tasks of a deliverer share.
+//! Context shared by the tasks of a deliverer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::options::DelivererOptions;
 use crate::send::Sender;
 
-/// What all tasks share.
+/// Shared state and configuration of all tasks.
 #[derive(Clone)]
 pub(crate) struct DelivererContext {
     pub(crate) store: Store,
@@ -20,14 +20,14 @@ pub(crate) struct DelivererContext {
     pub(crate) sender: Sender,
     pub(crate) ack_batcher: AckBatcher,
     pub(crate) metrics: Metrics,
-    /// Wakes the work loop: something became due, or a place became free.
+    /// Wakes the dispatcher: a delivery became due or a send slot became free.
     pub(crate) wake: Arc<Notify>,
     pub(crate) scheduler: FairScheduler,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
-/// Waits until the deliverer is stopped, or for `span`.
+/// Sleeps for `duration`, or until the deliverer is stopped.
 pub(crate) async fn sleep_unless_stopped(stopped: &mut watch::Receiver<bool>, duration: Duration) {
-    // Whether it ended by time or by the stop is seen in `stopped`.
-    drop(tokio::time::timeout(duration, stopped.wait_for(|stopped| *stopped)).await);
+    // The caller reads from `stopped` whether the deliverer was stopped.
+    let _ = tokio::time::timeout(duration, stopped.wait_for(|stopped| *stopped)).await;
 }

@@ -1,4 +1,4 @@
-//! A deliverer's tasks, from start to stop.
+//! The deliverer's tasks, from start to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::context::DelivererContext;
 use crate::fair_scheduler::FairScheduler;
 use crate::metrics::Metrics;
 use crate::options::{DelivererOptions, STOP_GRACE};
-use crate::send::Sender;
+use crate::send::{LoadCertificatesError, Sender};
 use crate::ssrf_guard::SsrfGuard;
 use crate::{dispatcher, fan_out, housekeeping};
 
-/// How long settling, and what the tasks are about, may take at a stop.
+/// Time that settling and ending the tasks may take at a stop, in addition to [`STOP_GRACE`].
 const ACK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A running deliverer.
@@ -30,28 +30,35 @@ pub struct Deliverer {
     scheduler: FairScheduler,
 }
 
-/// Why a deliverer did not start.
+/// Why a deliverer could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start the deliverer: {0}")]
-pub struct StartError(Box<dyn std::error::Error + Send + Sync>);
+#[error("cannot start the deliverer")]
+pub enum StartError {
+    /// The CA certificates cannot be loaded.
+    Certificates(#[from] LoadCertificatesError),
+    /// Its metrics are already registered.
+    Metrics(#[from] prometheus::Error),
+}
 
 impl Deliverer {
-    /// Starts fan-out, work and housekeeping. Several deliverers may run on one store.
+    /// Starts fan-out, dispatcher and housekeeping. Several deliverers may run on one store.
+    ///
+    /// # Errors
+    /// Fails if the CA certificates of the system cannot be loaded, or if the metrics are already registered.
     pub fn start(
         store: Store,
         clock: Arc<dyn Clock>,
         options: DelivererOptions,
         registry: &Registry,
     ) -> Result<Self, StartError> {
-        let start_error = |error: Box<dyn std::error::Error + Send + Sync>| StartError(error);
         let guard = SsrfGuard::new(options.private_networks);
         let (stop, stopped) = watch::channel(false);
         let context = DelivererContext {
             ack_batcher: AckBatcher::start(store.clone()),
             store,
             options,
-            sender: Sender::new(guard, clock).map_err(|error| start_error(error.into()))?,
-            metrics: Metrics::register(registry).map_err(|error| start_error(error.into()))?,
+            sender: Sender::new(guard, clock)?,
+            metrics: Metrics::register(registry)?,
             wake: Arc::default(),
             scheduler: FairScheduler::new(),
             stopped,
@@ -65,14 +72,15 @@ impl Deliverer {
         Ok(Self { stop, tasks, scheduler })
     }
 
-    /// Takes no further delivery, waits a while for those that are being sent, and gives the others back.
+    /// Stops leasing, waits up to 5 s for deliveries that are being sent, and releases the others, due at once.
+    /// Returns after at most 10 s.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let drain = async {
             while self.tasks.join_next().await.is_some() {}
             self.scheduler.wait_until_idle().await;
         };
-        // What cannot be given back comes back when its lease ends.
-        drop(tokio::time::timeout(STOP_GRACE + ACK_DEADLINE, drain).await);
+        // Deliveries that could not be released become due again when their leases end.
+        let _ = tokio::time::timeout(STOP_GRACE + ACK_DEADLINE, drain).await;
     }
 }

@@ -1,9 +1,8 @@
-//! One delivery in a worker's hands: build, sign, send, settle.
+//! One leased delivery: build the request, sign, send, settle.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, next_step};
 use gatepost_domain::time::Timestamp;
@@ -15,18 +14,18 @@ use crate::attempt;
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
 use crate::options::{PAUSED_RECHECK_INTERVAL, STOP_GRACE};
-use crate::payload::{self, SeesValues};
+use crate::payload;
 use crate::send::{Message, SendResult, SigningSecret};
 
-/// How a delivery goes on, and what is remembered.
+/// Result of a delivery: how it continues, and the record of the attempt.
 struct DeliveryResult {
     step: Disposition,
     attempt: Option<Vec<u8>>,
-    /// Its label in metrics; none if nothing was tried and nothing has ended.
+    /// Label in metrics. `None` if nothing was attempted and the delivery continues.
     outcome: Option<&'static str>,
 }
 
-/// Delivers, or gives the delivery back.
+/// Attempts a leased delivery and settles it, or releases it if the deliverer stops.
 pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>) {
     let delivering = async {
         let result = tokio::select! {
@@ -35,26 +34,30 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
         };
         match result {
             Ok(result) => settle(&context, &lease, result).await,
-            // Waiting would make it no better.
+            // A retry would fail in the same way.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                tracing::error!(%error, webhook = lease.webhook.as_str(), "a delivery cannot be made");
+                tracing::error!(%error, webhook = lease.webhook.as_str(), "delivery failed and becomes a dead letter");
                 settle(&context, &lease, DeliveryResult::without_attempt(Disposition::DeadLetter(error.to_string())))
                     .await;
             }
             Err(error) => {
-                tracing::warn!(%error, webhook = lease.webhook.as_str(), "a delivery waits for its lease to end");
+                tracing::warn!(
+                    %error,
+                    webhook = lease.webhook.as_str(),
+                    "delivery failed, retrying when its lease ends (30 s)"
+                );
             }
         }
     };
     lease.extend_while(&context.store, delivering).await;
 }
 
-/// Settles a delivery whose task has panicked as a failed attempt: it is tried again on its schedule.
+/// Settles a delivery whose task has panicked as a failed attempt, which is retried on its schedule.
 pub(crate) async fn fail(context: DelivererContext, lease: Arc<DeliveryLease>) {
     let sent = SendResult {
         outcome: AttemptOutcome::Failed { retry_after: None },
         status: None,
-        error: Some("an internal error".to_owned()),
+        error: Some("internal error".to_owned()),
         started_at: context.sender.now(),
         elapsed: Duration::ZERO,
     };
@@ -75,10 +78,10 @@ async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: Deliv
     context.ack_batcher.settle_with_retry(settlement, &lease.deadline).await;
 }
 
-/// Waits until a stop, and for what is granted after it.
+/// Waits for a stop and the grace period after it.
 async fn wait_for_stop_deadline(context: &DelivererContext) {
-    // The sender is gone only when the deliverer is: that is a stop too.
-    drop(context.stopped.clone().wait_for(|stopped| *stopped).await);
+    // A dropped sender means that the deliverer is gone, which is a stop too.
+    let _ = context.stopped.clone().wait_for(|stopped| *stopped).await;
     tokio::time::sleep(STOP_GRACE).await;
 }
 
@@ -109,18 +112,16 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
         Err(reason) => return without_attempt(Disposition::DeadLetter(reason.clone())),
     };
     let Ok(url) = Url::parse(context.store.open_webhook_url(webhook)?.expose()) else {
-        return without_attempt(Disposition::DeadLetter("its URL cannot be read".to_owned()));
+        return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));
     };
-    let secret =
-        match payload::may_see_values(webhook, &url, event.metadata.project.as_ref(), context.options.private_networks)
-        {
-            SeesValues::Yes => context.store.open_secret(leased)?,
-            SeesValues::No => None,
-        };
+    let may_see_values =
+        payload::may_see_values(webhook, &url, event.metadata.project.as_ref(), context.options.private_networks);
+    let secret = if may_see_values { context.store.open_secret(leased)? } else { None };
     let body = payload::build(event, secret.as_ref());
     drop(secret);
     let sent = send(context, webhook, &url, leased, body).await?;
-    record_metrics(context, &webhook.id, &sent, event.at);
+    context.scheduler.record_duration(&webhook.id, sent.elapsed);
+    record_metrics(context, &sent, event.at);
     Ok(result_of_attempt(leased, &sent))
 }
 
@@ -147,7 +148,7 @@ async fn send(
     Ok(context.sender.send(message).await)
 }
 
-/// The secret, and those before it that have not run out yet.
+/// Returns the current signing secret and the replaced ones that have not expired.
 fn secrets(context: &DelivererContext, webhook: &Webhook) -> Result<Vec<SigningSecret>> {
     let now = context.sender.now();
     let old = webhook.old_secrets.iter().filter(|old| now < old.until).map(|old| &old.secret);
@@ -173,8 +174,7 @@ fn result_of_attempt(leased: &LeasedDelivery, sent: &SendResult) -> DeliveryResu
     }
 }
 
-fn record_metrics(context: &DelivererContext, webhook: &WebhookId, sent: &SendResult, event_at: Timestamp) {
-    context.scheduler.record_duration(webhook, sent.elapsed);
+fn record_metrics(context: &DelivererContext, sent: &SendResult, event_at: Timestamp) {
     context.metrics.delivery_duration_s.observe(sent.elapsed.as_secs_f64());
     if sent.error.is_none() {
         let since = sent.started_at.since(event_at) + sent.elapsed;

@@ -1,4 +1,4 @@
-//! Work: due deliveries are leased, a bounded number at a time, and sent side by side.
+//! Dispatcher: leases due deliveries, up to a maximum, and sends them concurrently.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::fair_scheduler::{Grant, SendSlot, Tenant};
 use crate::lease::{DeliveryLease, LeaseDeadline, WebhookSnapshot};
 use crate::options::{IN_FLIGHT_CAP, LEASE_DURATION};
 
-/// Webhooks that one round looks at.
+/// Maximum number of webhooks per round.
 const MAX_WEBHOOKS_PER_ROUND: u32 = 256;
-/// Webhooks whose owner is remembered. Beyond, they are read anew.
+/// Maximum number of webhooks whose tenant is cached. Beyond that the cache is cleared.
 const MAX_CACHED_TENANTS: usize = 100_000;
-/// Other deliverers may make something due without our knowing, so the queues are asked this often.
+/// Interval at which the queues are polled: another deliverer may have made something due.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How long to wait after a failure of the store.
+/// Delay before the next round after a failure of the store.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// Works until the deliverer is stopped.
+/// Dispatches deliveries until the deliverer is stopped.
 pub(crate) async fn run(context: DelivererContext) {
     let mut stopped = context.stopped.clone();
     let mut dispatcher =
@@ -41,27 +41,27 @@ pub(crate) async fn run(context: DelivererContext) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "deliveries wait");
+                tracing::warn!(%error, "leasing deliveries failed, retrying in 500 ms");
                 sleep_unless_stopped(&mut stopped, PAUSE_AFTER_FAILURE).await;
             }
         }
     }
 }
 
-/// When the next round begins.
+/// When the next round starts.
 enum NextRound {
     Now,
     After(Duration),
 }
 
-/// Rounds go through all due webhooks, so that those which get no place now do not hide the others.
+/// Runs rounds over all due webhooks, so that webhooks without a free slot do not hide the others.
 struct Dispatcher {
     context: DelivererContext,
-    /// A webhook never changes its owner.
+    /// Cached tenants. A webhook never changes its tenant.
     tenants: HashMap<WebhookId, Tenant>,
-    /// Due webhooks that got nothing in the rounds since the one that began with the longest due.
+    /// Due webhooks that got no slot since the last round that started with the longest overdue one.
     skipped_webhooks: u32,
-    /// What those rounds have leased.
+    /// Deliveries leased in those rounds.
     leased_count: usize,
 }
 
@@ -96,7 +96,7 @@ impl Dispatcher {
         }
     }
 
-    /// Whose webhook it is.
+    /// Returns the tenant of a webhook. Deleted and undecodable webhooks share the default tenant.
     async fn tenant_of(&mut self, webhook: &WebhookId) -> Result<Tenant> {
         if let Some(tenant) = self.tenants.get(webhook) {
             return Ok(tenant.clone());
@@ -104,7 +104,7 @@ impl Dispatcher {
         let tenant = match self.context.store.webhook(webhook).await {
             Ok(Some(found)) => Tenant::from(&found.record),
             Ok(None) => return Ok(Tenant::default()),
-            // Its deliveries will tell.
+            // The attempt reports it.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(Tenant::default()),
             Err(error) => return Err(error),
         };
@@ -116,7 +116,7 @@ impl Dispatcher {
     }
 }
 
-/// Leases for places that are there, so that nothing is leased that would only wait here.
+/// Leases as many deliveries as there are slots, so that no leased delivery waits here, and spawns them.
 async fn lease_and_deliver(context: &DelivererContext, webhook: WebhookId, grant: Grant) -> Result<usize> {
     let token = LeaseToken::generate(&mut os_rng());
     let request = DeliveryLeaseRequest {
@@ -126,9 +126,10 @@ async fn lease_and_deliver(context: &DelivererContext, webhook: WebhookId, grant
         in_flight_cap: grant.in_flight_cap,
         lease_duration: LEASE_DURATION,
     };
-    // Taken before the lease is asked for, which cannot end earlier.
+    // Taken before the lease is requested, so the real lease ends later.
     let deadline = Instant::now() + LEASE_DURATION;
-    // What is leased is sent at once, so the webhook is read anew with the lease, for all of them.
+    // Leased deliveries are sent at once, so the webhook is read once, together with the lease, for all of
+    // them.
     let (leased, webhook_snapshot) =
         tokio::join!(context.store.lease_deliveries(request), read_webhook(context, &webhook));
     let (leased, webhook_snapshot) = (leased?, webhook_snapshot?);
@@ -163,7 +164,7 @@ async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result
     }
 }
 
-/// A place, until a delivery has ended. Then the work loop is woken.
+/// Send slot of a delivery. When the delivery has ended, the slot is freed and then the dispatcher is woken.
 struct SlotGuard {
     slot: Option<SendSlot>,
     context: DelivererContext,

@@ -1,4 +1,4 @@
-//! Who gets a place to send from: webhooks whose receivers hold their requests must not hold all places.
+//! Fair allocation of send slots: webhooks with slow receivers must not occupy all of them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -11,12 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::options::{IN_FLIGHT_CAP, MAX_CONCURRENT_SENDS, SLOW_AFTER};
 
-/// Deliveries of a webhook that are sent at a time until its receiver has answered one quickly.
+/// Concurrent deliveries of a webhook until its receiver has responded quickly once.
 const INITIAL_CONCURRENCY: u32 = 1;
-/// Webhooks that are remembered as quick. Beyond, all must prove themselves anew.
+/// Maximum number of webhooks recorded as fast. Beyond that all are forgotten.
 const MAX_FAST_WEBHOOKS: usize = 100_000;
 
-/// Whose webhook it is. Of one that cannot be read it is not known, and all of them share.
+/// Owner of a webhook: account and project. Webhooks that cannot be decoded share one tenant without either.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Tenant {
     account: Option<AccountId>,
@@ -29,10 +29,11 @@ impl From<&Webhook> for Tenant {
     }
 }
 
-/// The places of one process. Clones share them.
+/// Send slots of one process. Clones share them.
 ///
-/// An account gets a place while it holds fewer than are free, and a project of it while it holds fewer than the
-/// account could still get. So one who wants much gets a third of all, and several leave something for who comes new.
+/// An account gets a slot while it holds fewer than are free, and a project while it holds fewer than its
+/// account could still get. So a greedy account gets at most a third of all slots, and a newcomer finds a slot
+/// even next to several greedy ones.
 #[derive(Debug, Clone)]
 pub(crate) struct FairScheduler {
     slots: Arc<Semaphore>,
@@ -46,7 +47,7 @@ struct Usage {
     fast_webhooks: HashSet<WebhookId>,
 }
 
-/// A place, free again when dropped.
+/// A send slot, freed when dropped.
 #[derive(Debug)]
 pub(crate) struct SendSlot {
     tenant: Tenant,
@@ -54,33 +55,33 @@ pub(crate) struct SendSlot {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Places for deliveries of one webhook.
+/// Send slots for deliveries of one webhook.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) slots: Vec<SendSlot>,
-    /// How many of the webhook's deliveries may be sent at a time, by all processes together.
+    /// Maximum number of concurrent deliveries of the webhook, over all processes.
     pub(crate) in_flight_cap: u32,
 }
 
 impl FairScheduler {
-    /// All places, free.
+    /// Creates a scheduler with [`MAX_CONCURRENT_SENDS`] free slots.
     pub(crate) fn new() -> Self {
         Self { slots: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)), state: Arc::default() }
     }
 
-    /// How many are free.
+    /// Returns the number of free slots.
     pub(crate) fn free_slots(&self) -> usize {
         self.slots.available_permits()
     }
 
-    /// Waits until all are free.
+    /// Waits until all slots are free.
     pub(crate) async fn wait_until_idle(&self) {
         let all = u32::try_from(MAX_CONCURRENT_SENDS).unwrap_or(u32::MAX);
-        // It fails only when the semaphore is closed, which nobody does.
-        drop(self.slots.acquire_many(all).await);
+        // Fails only if the semaphore is closed, which never happens.
+        let _ = self.slots.acquire_many(all).await;
     }
 
-    /// The places that a webhook may have now, at most its cap.
+    /// Grants the slots that a webhook may have now, up to its cap.
     pub(crate) fn grant(&self, webhook: &WebhookId, tenant: &Tenant) -> Grant {
         let in_flight_cap =
             if self.lock().fast_webhooks.contains(webhook) { IN_FLIGHT_CAP } else { INITIAL_CONCURRENCY };
@@ -107,7 +108,7 @@ impl FairScheduler {
         Some(SendSlot { tenant: tenant.clone(), scheduler: self.clone(), _permit: permit })
     }
 
-    /// Remembers how long a receiver took to answer, or not to.
+    /// Records how long an attempt took, whether the receiver responded or not.
     pub(crate) fn record_duration(&self, webhook: &WebhookId, elapsed: Duration) {
         let mut state = self.lock();
         if elapsed >= SLOW_AFTER {
@@ -156,7 +157,7 @@ mod tests {
         }
     }
 
-    /// What an owner gets who takes all that it can, by webhooks that are not known to be quick.
+    /// Takes all slots that a tenant can get with webhooks that are not known to be fast.
     fn take_all_slots(scheduler: &FairScheduler, tenant: &Tenant) -> Vec<SendSlot> {
         let webhook = WebhookId::parse("wh_00w").unwrap();
         let mut slots = Vec::new();
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn new_tenant_gets_a_slot_beside_greedy_ones() {
+    fn new_tenant_gets_a_slot_next_to_greedy_ones() {
         let scheduler = FairScheduler::new();
         let mut held = Vec::new();
         for account in 0..6 {

@@ -1,4 +1,4 @@
-//! Fan-out: entries of the stream become deliveries, exactly once, also with several deliverers.
+//! Fan-out: turns entries of the stream into deliveries, exactly once, even with several deliverers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use gatepost_store::{AuditEntry, FanOutEvent, FanOutStep, MAX_PAGE, Result, Stor
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
 
-/// Entries of one step.
+/// Maximum number of entries per step.
 const BATCH: u32 = 100;
-/// How long the feed waits for an entry before it is asked again.
+/// Maximum time that a read of the stream waits for an entry.
 const FEED_WAIT: Duration = Duration::from_millis(500);
-/// How long to wait after a failure of the store.
+/// Delay before the next step after a failure of the store.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// The webhooks of the accounts that a batch speaks of.
+/// Webhooks of the accounts that occur in a batch.
 type Webhooks = HashMap<AccountId, Vec<Versioned<Webhook>>>;
 
-/// Fans out until the deliverer is stopped.
+/// Fans out events until the deliverer is stopped.
 pub(crate) async fn run(context: DelivererContext) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         if let Err(error) = fan_out_batch(&context).await {
-            tracing::warn!(%error, "fan-out waits");
+            tracing::warn!(%error, "fan-out failed, retrying in 500 ms");
             sleep_unless_stopped(&mut stopped, PAUSE_AFTER_FAILURE).await;
         }
     }
@@ -40,7 +40,7 @@ async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
     let new = last.version;
     let webhooks = load_webhooks(context, &entries).await?;
     drop_queues_of_removed(&context.store, &entries).await?;
-    let fan_out = FanOutStep { max_pending: context.options.max_pending, ..plan(expected, new, entries, &webhooks) };
+    let fan_out = plan(expected, new, entries, &webhooks, context.options.max_pending);
     let quarantined = fan_out.quarantined.len() as u64;
     match context.store.fan_out(fan_out).await? {
         FanOutOutcome::Applied { overflowed } => {
@@ -48,20 +48,21 @@ async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
             context.metrics.quarantined.inc_by(quarantined);
             context.wake.notify_one();
         }
-        // Another deliverer was faster, and has done the same.
+        // Another deliverer has fanned out the same entries.
         FanOutOutcome::Conflict => {}
     }
     Ok(())
 }
 
-/// Drops what removed webhooks have left, before the cursor moves: the process that has removed one may have died.
+/// Drops the queues of deleted webhooks before the cursor moves: the process that deleted one may have died
+/// before it did.
 async fn drop_queues_of_removed(store: &Store, entries: &[StreamEntry]) -> Result<()> {
     for audit_entry in entries.iter().filter_map(|entry| entry.audit.as_ref().ok()) {
         if audit_entry.action != Action::WebhookDeleted {
             continue;
         }
         let Ok(webhook) = WebhookId::parse(&audit_entry.metadata.subject) else { continue };
-        // One whose removal was lost stands again, with its queue.
+        // If the deletion was lost, the webhook still exists and keeps its queue.
         if store.webhook(&webhook).await?.is_none() {
             while store.drop_queue(&webhook).await? > 0 {}
         }
@@ -69,7 +70,7 @@ async fn drop_queues_of_removed(store: &Store, entries: &[StreamEntry]) -> Resul
     Ok(())
 }
 
-/// Reads the webhooks after the entries, so that none that an entry precedes is missed.
+/// Reads the webhooks after the entries, so that no webhook that was created before an entry is missed.
 async fn load_webhooks(context: &DelivererContext, entries: &[StreamEntry]) -> Result<Webhooks> {
     let mut webhooks = Webhooks::new();
     for audit_entry in entries.iter().filter_map(|entry| entry.audit.as_ref().ok()) {
@@ -82,7 +83,8 @@ async fn load_webhooks(context: &DelivererContext, entries: &[StreamEntry]) -> R
     Ok(webhooks)
 }
 
-/// One that cannot be decoded must not hold up the others: it is left out and counted.
+/// Reads the webhooks of an account. One that cannot be decoded is skipped and counted, so that it does not
+/// block the others.
 async fn load_account_webhooks(context: &DelivererContext, account: &AccountId) -> Result<Vec<Versioned<Webhook>>> {
     let mut webhooks = Vec::new();
     let mut after = String::new();
@@ -92,7 +94,7 @@ async fn load_account_webhooks(context: &DelivererContext, account: &AccountId) 
             match webhook {
                 Ok(webhook) => webhooks.push(webhook),
                 Err(error) => {
-                    tracing::error!(%error, webhook = name, "a webhook cannot be read and is told of nothing");
+                    tracing::error!(%error, webhook = name, "a webhook cannot be decoded and receives no events");
                     context.metrics.unreadable.inc();
                 }
             }
@@ -104,15 +106,20 @@ async fn load_account_webhooks(context: &DelivererContext, account: &AccountId) 
     }
 }
 
-/// The bound of the queues is not its concern.
-fn plan(expected: Version, new: Version, entries: Vec<StreamEntry>, webhooks: &Webhooks) -> FanOutStep {
+fn plan(
+    expected: Version,
+    new: Version,
+    entries: Vec<StreamEntry>,
+    webhooks: &Webhooks,
+    max_pending: u64,
+) -> FanOutStep {
     let mut fan_out = FanOutStep {
         expected_cursor: expected,
         new_cursor: new,
         entry_count: entries.len() as u64,
         events: Vec::new(),
         quarantined: Vec::new(),
-        max_pending: u64::MAX,
+        max_pending,
         max_dead_letters: MAX_DEAD_LETTERS,
     };
     for entry in entries {
@@ -128,7 +135,7 @@ fn plan(expected: Version, new: Version, entries: Vec<StreamEntry>, webhooks: &W
                 });
             }
             (Ok(_), None) => {
-                fan_out.quarantined.push((entry.version, Vec::new(), "it has no event id".to_owned()));
+                fan_out.quarantined.push((entry.version, Vec::new(), "the entry has no event id".to_owned()));
             }
             (Err(undecodable), _) => {
                 fan_out.quarantined.push((entry.version, undecodable.bytes, undecodable.reason));
@@ -138,7 +145,7 @@ fn plan(expected: Version, new: Version, entries: Vec<StreamEntry>, webhooks: &W
     fan_out
 }
 
-/// The webhooks that asked for an event and were live when it happened.
+/// Returns the webhooks that subscribe to an event and were live when it happened.
 fn subscribers(webhooks: &Webhooks, audit_entry: &AuditEntry, topic: Topic, version: Version) -> Vec<WebhookId> {
     let of_account = webhooks.get(&audit_entry.metadata.account).map(Vec::as_slice).unwrap_or_default();
     let is_subscribed = |webhook: &&Versioned<Webhook>| {
@@ -150,8 +157,9 @@ fn subscribers(webhooks: &Webhooks, audit_entry: &AuditEntry, topic: Topic, vers
     of_account.iter().filter(is_subscribed).map(|webhook| webhook.record.id.clone()).collect()
 }
 
-/// What status a webhook had at an event; none if it was made later. One that was changed after the event stands at a
-/// later position than what the event met, so the moments of its making and of its last pause or end of it decide.
+/// Returns the status of a webhook at the time of an event, or `None` if the webhook was created later. A
+/// webhook that was changed after the event has a later version than the event saw, so the times of its
+/// creation and of its last status change decide.
 fn status_at(webhook: &Versioned<Webhook>, version: Version) -> Option<WebhookStatus> {
     let record = &webhook.record;
     if webhook.version < version {
@@ -174,7 +182,7 @@ mod tests {
     use gatepost_domain::record::{Actor, Role, Sealed, Stamps, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
-    /// A webhook that was made at 100 ms and stands at a version of so many ms.
+    /// A webhook created at 100 ms, with a version of `version_ms`.
     fn webhook(version_ms: u64, status: WebhookStatus, status_changed_at_ms: Option<u64>) -> Versioned<Webhook> {
         let record = Webhook {
             id: WebhookId::parse("wh_00w").unwrap(),

@@ -1,4 +1,4 @@
-//! Housekeeping: trims what is old and measures the queues.
+//! Housekeeping: trims old data and measures the queues.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use tokio::sync::watch;
 use crate::context::{DelivererContext, sleep_unless_stopped};
 use crate::options::{MAX_DEAD_AGE, MAX_SEALED_AGE};
 
-/// How often.
+/// Time between two runs.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(5);
-/// What one call of `trim` removes of each kind at most.
+/// Maximum number of items of each kind that one call of `trim` removes.
 const TRIM_BATCH: u32 = 1000;
 
-/// Keeps house until the deliverer is stopped.
+/// Runs housekeeping until the deliverer is stopped.
 pub(crate) async fn run(context: DelivererContext) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         if let Err(error) = trim_and_measure(&context, &stopped).await {
-            tracing::warn!(%error, "housekeeping waits");
+            tracing::warn!(%error, "housekeeping failed, retrying in 5 s");
         }
         sleep_unless_stopped(&mut stopped, HOUSEKEEPING_INTERVAL).await;
     }

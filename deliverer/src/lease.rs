@@ -1,4 +1,4 @@
-//! A delivery that a worker holds, for as long as it prolongs its lease.
+//! Lease of a delivery, which a worker extends while it sends.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,26 +11,26 @@ use tokio::time::Instant;
 
 use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
 
-/// The webhook of a delivery, as it was when the delivery was leased.
+/// The webhook of a delivery as read when the delivery was leased.
 #[derive(Debug, Clone)]
 pub(crate) enum WebhookSnapshot {
     Found(Arc<Webhook>),
     Deleted,
-    /// It cannot be decoded, for this reason.
+    /// The webhook cannot be decoded, for this reason.
     Unreadable(String),
 }
 
-/// A delivery that is held.
+/// A leased delivery.
 pub(crate) struct DeliveryLease {
     pub(crate) webhook: WebhookId,
     pub(crate) webhook_snapshot: WebhookSnapshot,
     pub(crate) token: LeaseToken,
     pub(crate) leased: LeasedDelivery,
-    /// Until when it surely holds.
+    /// Time until which the lease is certainly held.
     pub(crate) deadline: LeaseDeadline,
 }
 
-/// The end of a lease, which moves while it is prolonged.
+/// End of a lease. It moves when the lease is extended.
 #[derive(Debug)]
 pub(crate) struct LeaseDeadline(Mutex<Instant>);
 
@@ -49,13 +49,13 @@ impl LeaseDeadline {
 }
 
 impl DeliveryLease {
-    /// Prolongs it for as long as something takes.
+    /// Runs a future, and extends the lease every 10 s until it completes.
     pub(crate) async fn extend_while<T>(&self, store: &Store, future: impl Future<Output = T>) -> T {
         let extend_forever = async || -> Infallible {
             loop {
                 tokio::time::sleep(LEASE_EXTEND_INTERVAL).await;
                 let deadline = Instant::now() + LEASE_DURATION;
-                // One that is lost is noticed when the delivery is settled.
+                // A lost lease is detected when the delivery is settled.
                 let held = store.extend_lease(&self.webhook, &self.leased.event_id, &self.token, LEASE_DURATION).await;
                 if matches!(held, Ok(LeaseStatus::Held)) {
                     *self.deadline.lock() = deadline;

@@ -1,5 +1,5 @@
-//! The deliverer: reads the stream after the fan-out cursor, puts events into the queues of the
-//! webhooks that asked for them, and sends them, signed, on their schedule.
+//! The deliverer: reads the stream after the fan-out cursor, puts events into the queues of the subscribed
+//! webhooks, and sends them, signed, on their retry schedule. Start with [`Deliverer::start`].
 
 mod ack_batcher;
 mod attempt;

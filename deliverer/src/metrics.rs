@@ -1,15 +1,15 @@
-//! What a deliverer tells.
+//! Metrics of a deliverer.
 
 use gatepost_store::ops::QueueStats;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-/// Seconds of an attempt.
+/// Buckets for the duration of an attempt, in seconds.
 const ATTEMPT_BUCKETS_S: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0];
-/// Seconds from an event to its delivery.
+/// Buckets for the time from an event to its delivery, in seconds.
 const EVENT_BUCKETS_S: &[f64] =
     &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
 
-/// The metrics of a deliverer.
+/// Metrics of a deliverer, registered once.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     pub(crate) deliveries: IntCounterVec,
@@ -33,32 +33,35 @@ impl Metrics {
             deliveries: IntCounterVec::new(
                 Opts::new(
                     "gatepost_deliveries_total",
-                    "Attempts by outcome: failed ones are repeated, gone and dead ones are not; dropped ones had no webhook.",
+                    "Attempts by outcome: failed ones are retried, gone and dead ones not; dropped ones had no webhook.",
                 ),
                 &["outcome"],
             )?,
             delivery_duration_s: histogram(
                 "gatepost_delivery_duration_seconds",
-                "How long attempts took.",
+                "Duration of attempts in seconds.",
                 ATTEMPT_BUCKETS_S,
             )?,
             event_to_delivery_s: histogram(
                 "gatepost_event_to_delivery_seconds",
-                "From an event to its delivery.",
+                "Seconds from an event to its delivery.",
                 EVENT_BUCKETS_S,
             )?,
-            quarantined: IntCounter::new("gatepost_quarantined_total", "Entries that could not be decoded.")?,
-            overflowed: IntCounter::new("gatepost_overflowed_total", "Deliveries that fell out of full queues.")?,
+            quarantined: IntCounter::new("gatepost_quarantined_total", "Stream entries that could not be decoded.")?,
+            overflowed: IntCounter::new(
+                "gatepost_overflowed_total",
+                "Deliveries that became dead letters because their queue was full.",
+            )?,
             unreadable: IntCounter::new(
                 "gatepost_unreadable_webhooks_total",
-                "Webhooks that could not be decoded when events were put into queues: they are told of none.",
+                "Webhooks that could not be decoded during fan-out and received no events.",
             )?,
             queue: IntGaugeVec::new(Opts::new("gatepost_delivery_queue", "Deliveries by state."), &["state"])?,
-            oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "How long the longest due delivery is due.")?,
-            dead_letters: IntGauge::new("gatepost_dead_letters", "Deliveries whose schedule has ended.")?,
+            oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "Age in seconds of the longest overdue delivery.")?,
+            dead_letters: IntGauge::new("gatepost_dead_letters", "Dead letters in the store.")?,
             dead_dropped: IntGauge::new(
                 "gatepost_dead_letters_dropped",
-                "Dead letters that were dropped, in the store's life, because their webhook had too many.",
+                "Dead letters dropped since the store was created because their webhook had too many.",
             )?,
         };
         metrics.register_all(registry)?;

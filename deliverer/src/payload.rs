@@ -1,4 +1,4 @@
-//! Bodies of webhook requests, and who may see a key's value in them.
+//! Bodies of webhook requests, and the rule who may see key values in them.
 
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Secret;
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::options::PrivateNetworks;
 
-/// The body of an event for one webhook.
+/// Returns the body of an event for one webhook.
 pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
     let body = gatepost_wire::event_body(
         &event.id,
@@ -22,28 +22,17 @@ pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
     serde_json::to_vec(&body).expect("a body is a struct with text keys")
 }
 
-/// Whether a webhook may see values in clear: one that an admin made, in the scope of the
-/// event's project, and over https.
+/// Returns whether a webhook may receive key values in plaintext: an admin set its URL, the project of the
+/// event is in its scope, and the URL is https (or private networks are allowed).
 pub(crate) fn may_see_values(
     webhook: &Webhook,
     url: &Url,
     project: Option<&ProjectId>,
     private_networks: PrivateNetworks,
-) -> SeesValues {
+) -> bool {
     let is_secure_transport = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
     let is_in_scope = webhook.project.is_none() || webhook.project.as_ref() == project;
-    if webhook.url_set_by == Role::Admin && is_in_scope && is_secure_transport {
-        SeesValues::Yes
-    } else {
-        SeesValues::No
-    }
-}
-
-/// Whether a receiver sees a key's value or its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SeesValues {
-    Yes,
-    No,
+    webhook.url_set_by == Role::Admin && is_in_scope && is_secure_transport
 }
 
 #[cfg(test)]
@@ -88,15 +77,14 @@ mod tests {
                     ("http://example.com/", PrivateNetworks::Allowed, true),
                     ("http://example.com/", PrivateNetworks::Refused, false),
                 ] {
-                    let seen = may_see_values(
+                    let may_see = may_see_values(
                         &webhook(made_by, scope.clone()),
                         &Url::parse(url).unwrap(),
                         Some(&own),
                         private_networks,
                     );
-                    let is_seen = made_by == Role::Admin && is_in_scope && is_secure_transport;
-                    let expected = if is_seen { SeesValues::Yes } else { SeesValues::No };
-                    assert_eq!(seen, expected, "{made_by:?} {scope:?} {url} {private_networks:?}");
+                    let expected = made_by == Role::Admin && is_in_scope && is_secure_transport;
+                    assert_eq!(may_see, expected, "{made_by:?} {scope:?} {url} {private_networks:?}");
                 }
             }
         }

@@ -1,10 +1,11 @@
-//! `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
+//! The `Retry-After` header: seconds or an HTTP date (RFC 9110 section 10.2.3).
 
 use std::time::Duration;
 
 use gatepost_domain::time::Timestamp;
 
-/// How long a receiver asks us to wait; none if it cannot be read.
+/// Returns the delay that a receiver requests, or `None` if the value cannot be parsed. A date in the past is
+/// zero.
 pub(crate) fn parse(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));

@@ -1,4 +1,4 @@
-//! One HTTP try of a delivery, under one deadline.
+//! One HTTP attempt of a delivery, under one deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::options::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_RESPONSE_BYTES};
 use crate::ssrf_guard::{GuardedResolver, SsrfGuard};
 use crate::{retry_after, sign};
 
-/// Names of headers that are ours, or HTTP's.
+/// Header names that Gatepost or HTTP sets.
 const RESERVED_HEADERS: &[&str] = &[
     "accept-encoding",
     "connection",
@@ -39,51 +39,53 @@ const RESERVED_HEADERS: &[&str] = &[
     "webhook-timestamp",
 ];
 
-/// Returns whether a webhook's own headers must not have a name: a receiver could read it as one of ours, or of HTTP's.
+/// Returns whether a webhook's custom headers must not use a name because a receiver could read it as a header
+/// of Gatepost or HTTP.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED_HEADERS.iter().any(|reserved| normalizes_to(name, reserved))
 }
 
-/// What is sent. It holds values in clear, so it is not printed.
+/// A request to send. It contains secrets in plaintext, so it implements no `Debug`.
 pub struct Message<'a> {
-    /// Where to.
+    /// URL of the receiver.
     pub url: &'a Url,
-    /// How.
+    /// HTTP method.
     pub method: &'a str,
-    /// The webhook's own headers.
+    /// Custom headers of the webhook. Reserved names are skipped.
     pub headers: &'a [(String, Secret)],
-    /// `webhook-id`.
+    /// Event id, sent as `webhook-id`.
     pub id: &'a EventId,
-    /// The body.
+    /// Request body.
     pub body: Vec<u8>,
-    /// What signs it: each of these. Without any it carries no signature.
+    /// Signing secrets, one signature each. Without any the request is unsigned.
     pub secrets: &'a [SigningSecret],
-    /// What is sent as `theauthapi-signature`, as the receivers of the hosted product want it.
+    /// Token sent as `theauthapi-signature`, as receivers of the hosted product expect.
     pub static_token: Option<&'a Secret>,
 }
 
-/// A signing secret in clear, wiped when dropped.
+/// A signing secret in plaintext, wiped from memory when dropped.
 pub type SigningSecret = Zeroizing<Vec<u8>>;
 
-/// The opt-in header of the hosted product. It proves nothing of the body and is not the signing secret.
+/// Opt-in header of the hosted product. It does not authenticate the body and is not derived from the signing
+/// secret.
 const STATIC_TOKEN: &str = "theauthapi-signature";
 
-/// How a try ended.
+/// Result of an attempt.
 #[derive(Debug)]
 pub struct SendResult {
-    /// What the schedule makes of it.
+    /// Outcome for the retry schedule.
     pub outcome: AttemptOutcome,
-    /// The answer's status; absent if there was none.
+    /// Status of the response. `None` if there was none.
     pub status: Option<u16>,
-    /// What went wrong; absent if it was delivered.
+    /// What failed. `None` if the message was delivered.
     pub error: Option<String>,
-    /// When it began.
+    /// Time at which the attempt started.
     pub started_at: Timestamp,
-    /// How long it took.
+    /// Duration of the attempt.
     pub elapsed: Duration,
 }
 
-/// Why a sender cannot be made.
+/// Error for CA certificates that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the CA certificates that https webhooks are checked against cannot be loaded ({0}): install the bundle of the \
@@ -100,11 +102,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender whose every connection the guard admits: it follows no redirect and uses no proxy.
+    /// Creates a sender whose connections are all checked by the guard. It follows no redirects and uses no
+    /// proxy.
     ///
     /// # Errors
     ///
-    /// Where the certificates of the system cannot be loaded.
+    /// Fails if the CA certificates of the system cannot be loaded.
     pub fn new(guard: SsrfGuard, clock: Arc<dyn Clock>) -> Result<Self, LoadCertificatesError> {
         let client = Client::builder()
             .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
@@ -120,12 +123,13 @@ impl Sender {
         Ok(Self { client, guard, clock })
     }
 
-    /// The moment by which messages are signed.
+    /// Returns the current time, with which messages are signed.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Signs and sends a message, once.
+    /// Signs a message and sends it once. Takes at most [`ATTEMPT_DEADLINE`], including up to 1 s to read the body of
+    /// the response.
     pub async fn send(&self, message: Message<'_>) -> SendResult {
         let (at, started) = (self.clock.now(), Instant::now());
         let result = self.send_request(message, at).await;
@@ -148,7 +152,7 @@ impl Sender {
             .headers(request_headers(&message, at)?)
             .body(message.body)
             .send();
-        // The client's own deadline covers this too; it is here so that none can be forgotten.
+        // The client has the same deadline; repeated here so that it cannot be lost.
         let mut response = tokio::time::timeout(ATTEMPT_DEADLINE, request)
             .await
             .map_err(|_| timeout_message())?
@@ -160,9 +164,9 @@ impl Sender {
 
 fn request_headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    // A webhook of 0.1.0 may have names that are reserved since.
+    // A webhook of v0.1.0 may have headers that were reserved later.
     for (name, value) in message.headers.iter().filter(|(name, _)| !is_reserved(name)) {
-        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
+        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is not a header name"))?;
         headers.append(name, value.expose().parse().map_err(|_| "a header value is not valid".to_owned())?);
     }
     let signature = sign::signatures(message.secrets, message.id, at, &message.body);
@@ -181,7 +185,7 @@ fn request_headers(message: &Message<'_>, at: Timestamp) -> Result<HeaderMap, St
     Ok(headers)
 }
 
-/// Reads the beginning of an answer, so that the connection can be used again where it is short.
+/// Reads the start of a response, so that the connection can be reused if the response is short.
 async fn drain_response(response: &mut Response) {
     let drain = async {
         let mut read_bytes = 0;
@@ -192,8 +196,8 @@ async fn drain_response(response: &mut Response) {
             }
         }
     };
-    // The status is what counts: a body that does not end changes nothing.
-    drop(tokio::time::timeout(Duration::from_secs(1), drain).await);
+    // Only the status matters: a body that does not end changes nothing.
+    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
 }
 
 fn result_from_response(response: &Response, at: Timestamp, elapsed: Duration) -> SendResult {
@@ -206,7 +210,8 @@ fn result_from_response(response: &Response, at: Timestamp, elapsed: Duration) -
         let retry_after_header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         AttemptOutcome::Failed { retry_after: retry_after_header.and_then(|text| retry_after::parse(text, at)) }
     };
-    let error = (outcome != AttemptOutcome::Delivered).then(|| format!("the receiver answered {}", status.as_u16()));
+    let error =
+        (outcome != AttemptOutcome::Delivered).then(|| format!("the receiver responded with {}", status.as_u16()));
     SendResult { outcome, status: Some(status.as_u16()), error, started_at: at, elapsed }
 }
 
@@ -220,8 +225,8 @@ fn describe_error(error: reqwest::Error) -> String {
     root_cause(error)
 }
 
-/// The innermost cause says most, and none of them holds a header or a body. An error without one would tell its URL,
-/// in which there may be a secret.
+/// Returns the innermost cause, which is the most specific. No cause contains a header or a body. The URL is
+/// removed because it may contain a secret.
 fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
@@ -232,5 +237,5 @@ fn root_cause(error: reqwest::Error) -> String {
 }
 
 fn timeout_message() -> String {
-    format!("no answer within {} s", ATTEMPT_DEADLINE.as_secs())
+    format!("no response within {} s", ATTEMPT_DEADLINE.as_secs())
 }

@@ -7,21 +7,21 @@ use gatepost_domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How a signing secret begins where people see it.
+/// Prefix of a signing secret in text form.
 const SECRET_PREFIX: &str = "whsec_";
 
-/// A signing secret as its receiver gets it.
+/// Returns the text form of a signing secret, as its receiver gets it.
 pub fn secret_text(secret: &[u8]) -> String {
     format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
 }
 
-/// A whole `webhook-signature`: a signature by each secret, with one space between them.
+/// Returns the value of the `webhook-signature` header: one signature per secret, separated by a space.
 pub fn signatures<S: AsRef<[u8]>>(secrets: &[S], id: &EventId, at: Timestamp, body: &[u8]) -> String {
     let signatures: Vec<String> = secrets.iter().map(|secret| signature(secret.as_ref(), id, at, body)).collect();
     signatures.join(" ")
 }
 
-/// One signature.
+/// Returns one signature: `v1,` and the HMAC in base 64.
 pub fn signature(secret: &[u8], id: &EventId, at: Timestamp, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes any key length");
     mac.update(format!("{id}.{}.", at.as_seconds()).as_bytes());

@@ -1,4 +1,4 @@
-//! The address guard: no path to a socket in a private network, neither by a literal host nor by a name.
+//! The SSRF guard: no connection to a private network, whether by an address or by a name that resolves to one.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,39 +10,42 @@ use url::Url;
 
 use crate::options::PrivateNetworks;
 
-/// How long resolving a name may take.
+/// Maximum duration of a DNS lookup.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Why an address is refused, for the one who set it.
+/// Why the URL of a webhook is rejected. The messages are for the user who set it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookUrlError {
-    /// No such scheme here.
+    /// The scheme is not allowed.
     #[error("url: the scheme must be https (http only with webhooks.allow_private_networks)")]
     Scheme,
-    /// It would be logged and shown.
-    #[error("url: it must not hold a user name or a password")]
+    /// The URL contains credentials, which would be logged and shown.
+    #[error("url: must not contain a user name or a password")]
     Credentials,
-    /// There is nowhere to send to.
-    #[error("url: it lacks a host")]
+    /// The URL has no host.
+    #[error("url: the host is missing")]
     NoHost,
-    /// The host is, or leads to, an address that is not public.
+    /// The host is, or resolves to, an address that is not public.
     #[error("url: {0} is in a private network (webhooks.allow_private_networks allows that for development)")]
     Private(String),
 }
 
-/// Judges addresses.
+/// Checks URLs and addresses before a connection is made.
 #[derive(Debug, Clone, Copy)]
 pub struct SsrfGuard {
     private_networks: PrivateNetworks,
 }
 
 impl SsrfGuard {
-    /// A guard with these permissions.
+    /// Creates a guard that rejects or allows private networks.
     pub fn new(private_networks: PrivateNetworks) -> Self {
         Self { private_networks }
     }
 
-    /// Judges a URL by its text. A name is judged when it is resolved.
+    /// Checks the text of a URL. A name is checked when it is resolved.
+    ///
+    /// # Errors
+    /// Returns the reason why the URL is rejected.
     pub fn check(self, url: &Url) -> Result<(), WebhookUrlError> {
         match (url.scheme(), self.private_networks) {
             ("https", _) | ("http", PrivateNetworks::Allowed) => {}
@@ -58,8 +61,11 @@ impl SsrfGuard {
         }
     }
 
-    /// Judges a URL and what its name resolves to now. A name that does not resolve passes: it may
-    /// do so later, and is judged again whenever something is sent.
+    /// Checks a URL and the addresses that its name resolves to now. A name that does not resolve is accepted:
+    /// it may resolve later, and is checked again with every attempt. Takes at most 5 s.
+    ///
+    /// # Errors
+    /// Returns the reason why the URL is rejected.
     pub async fn check_resolved(self, url: &Url) -> Result<(), WebhookUrlError> {
         self.check(url)?;
         let Some(host) = url.host_str().filter(|host| host_literal(host).is_none()) else { return Ok(()) };
@@ -75,8 +81,8 @@ impl SsrfGuard {
     }
 }
 
-/// Resolves names for the client that sends, and leaves out what the guard does not admit. What it
-/// answers is what is connected to, so an answer of DNS cannot change in between.
+/// DNS resolver of the HTTP client that omits addresses the guard rejects. The client connects to the addresses
+/// that it returns, so DNS cannot change between check and connection.
 #[derive(Debug)]
 pub(crate) struct GuardedResolver(pub(crate) SsrfGuard);
 

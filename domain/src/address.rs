@@ -1,19 +1,19 @@
-//! The address guard: which hosts a webhook may reach.
+//! Classification of addresses for the SSRF guard: which hosts a webhook may reach.
 //!
-//! It fails closed: of IPv6 only the global unicast block counts as public, and of that only what no
-//! registry sets aside. Judge the host of a URL with [`classify_host`], and every address right before a
-//! socket connects to it with [`classify_ip`]: a name may resolve differently each time.
+//! It fails closed: in IPv6 only the global unicast block is public, minus everything that a registry reserves.
+//! Check the host of a URL with [`classify_host`], and check every address with [`classify_ip`] right before a
+//! socket connects to it, because a name may resolve differently each time.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Who can be behind an address.
+/// Reachability class of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressClass {
     /// A host on the internet.
     Public,
-    /// This machine, its networks, or nobody.
+    /// This machine, its networks, or an address that nobody can have.
     Private,
 }
 
@@ -25,13 +25,13 @@ const fn v6(first: u16, second: u16, prefix_len: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix_len)
 }
 
-/// All else of IPv4 is public.
+/// IPv4 networks that are not public. All other IPv4 addresses are.
 const PRIVATE_V4: [Ipv4Net; 16] = [
     v4(0, 0, 0, 0, 8),        // this network
     v4(10, 0, 0, 0, 8),       // private use
     v4(100, 64, 0, 0, 10),    // shared by carriers; some clouds keep their metadata here
     v4(127, 0, 0, 0, 8),      // loopback
-    v4(168, 63, 129, 16, 32), // the platform address of Azure, which looks public
+    v4(168, 63, 129, 16, 32), // platform address of Azure, which looks public
     v4(169, 254, 0, 0, 16),   // link-local, cloud metadata
     v4(172, 16, 0, 0, 12),    // private use
     v4(192, 0, 0, 0, 24),     // protocol assignments
@@ -45,11 +45,11 @@ const PRIVATE_V4: [Ipv4Net; 16] = [
     v4(240, 0, 0, 0, 4),      // reserved, and broadcast
 ];
 
-/// Global unicast. It leaves out loopback, IPv4-compatible, NAT64, discard, SRv6, unique local,
-/// link-local, site-local and multicast addresses.
+/// Global unicast. It excludes loopback, IPv4-compatible, NAT64, discard, SRv6, unique local, link-local,
+/// site-local and multicast addresses.
 const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 3);
 
-/// What is not public in [`PUBLIC_V6`].
+/// Networks in [`PUBLIC_V6`] that are not public.
 const PRIVATE_V6: [Ipv6Net; 5] = [
     v6(0x2001, 0, 23),      // protocol assignments: Teredo, benchmarks, both ORCHID blocks
     v6(0x2001, 0x0db8, 32), // documentation
@@ -58,7 +58,7 @@ const PRIVATE_V6: [Ipv6Net; 5] = [
     v6(0x3fff, 0, 20),      // documentation
 ];
 
-/// Judges an address. One of IPv4 that is written as IPv6 (`::ffff:127.0.0.1`) is judged as IPv4.
+/// Classifies an address. IPv4-mapped IPv6 addresses (`::ffff:127.0.0.1`) are classified as IPv4.
 pub fn classify_ip(ip: IpAddr) -> AddressClass {
     match ip.to_canonical() {
         IpAddr::V4(ip) if PRIVATE_V4.iter().any(|net| net.contains(&ip)) => AddressClass::Private,
@@ -70,21 +70,21 @@ pub fn classify_ip(ip: IpAddr) -> AddressClass {
     }
 }
 
-/// Judges the host of a URL as far as that is possible without resolving it; none is a name to
-/// resolve. `localhost` and the names below it are private whatever they resolve to.
+/// Classifies the host of a URL as far as that is possible without resolving it. Returns `None` for a name that
+/// must be resolved. `localhost` and names below it are private regardless of what they resolve to.
 pub fn classify_host(host: &str) -> Option<AddressClass> {
     if let Some(ip) = host_literal(host) {
         return Some(classify_ip(ip));
     }
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    // Nothing with a colon or a bracket is a name, so a literal that cannot be read is refused.
+    // A name has no colon or bracket, so an address literal that cannot be parsed is private.
     let is_invalid_name = name.is_empty() || name.contains(['[', ']', ':']);
     let is_localhost = name == "localhost" || name.ends_with(".localhost");
     (is_invalid_name || is_localhost).then_some(AddressClass::Private)
 }
 
-/// Reads a host that is an address, in every spelling that some resolver takes for one: also with
-/// brackets, a zone, a dot at the end, and the short, octal and hexadecimal forms of IPv4.
+/// Parses a host that is an IP address, in every spelling that some resolver accepts: also with brackets, a
+/// zone, a trailing dot, and the short, octal and hexadecimal forms of IPv4.
 pub fn host_literal(host: &str) -> Option<IpAddr> {
     let unbracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     let (address, _zone) = unbracketed.split_once('%').unwrap_or((unbracketed, ""));
@@ -94,7 +94,7 @@ pub fn host_literal(host: &str) -> Option<IpAddr> {
     ipv4_literal(host.strip_suffix('.').unwrap_or(host)).map(IpAddr::V4)
 }
 
-/// The reading of `inet_aton`: one to four numbers, of which the last fills the remaining bytes.
+/// Parses IPv4 like `inet_aton`: one to four numbers, the last of which fills the remaining bytes.
 fn ipv4_literal(text: &str) -> Option<Ipv4Addr> {
     let parts = text.split('.').map(ipv4_number).collect::<Option<Vec<u32>>>()?;
     let (last, bytes) = parts.split_last()?;
@@ -117,7 +117,7 @@ fn ipv4_number(text: &str) -> Option<u32> {
         (None, Some(digits)) => (digits, 8),
         (None, None) => (text, 10),
     };
-    // from_str_radix alone would take a sign.
+    // from_str_radix alone would accept a sign.
     digits.chars().all(|digit| digit.is_digit(radix)).then(|| u32::from_str_radix(digits, radix).ok())?
 }
 
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_an_address_is_read() {
+    fn every_spelling_of_an_address_is_parsed() {
         for (host, address) in [
             ("127.0.0.1", "127.0.0.1"),
             ("127.0.0.1.", "127.0.0.1"),
@@ -363,7 +363,7 @@ mod tests {
         }
 
         #[test]
-        fn all_spellings_of_one_address_are_that_address(ip: Ipv4Addr) {
+        fn all_spellings_of_an_address_parse_to_it(ip: Ipv4Addr) {
             let [a, b, c, d] = ip.octets();
             let number = u32::from(ip);
             for host in [

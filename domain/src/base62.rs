@@ -1,14 +1,14 @@
-//! Base 62 text, the alphabet of generated keys and ids.
+//! Base 62 text: the alphabet of generated keys and ids.
 
 use rand::CryptoRng;
 
 /// The alphabet in ascending ASCII order, so that encoded numbers of one length sort as numbers.
 pub const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The digits that any u64 needs at most.
+/// Maximum number of digits of a `u64`.
 const MAX_DIGITS: usize = 11;
 
-/// The largest multiple of 62 below 256: bytes from here on would favour the first digits.
+/// Largest multiple of 62 below 256. Bytes from here on are skipped because they would favour the first digits.
 const UNBIASED_BYTES: u8 = 248;
 
 /// Appends `count` uniformly random digits, 5.95 bits each.
@@ -24,13 +24,13 @@ pub fn push_random(text: &mut String, count: usize, rng: &mut impl CryptoRng) {
     }
 }
 
-/// Appends `number` as exactly `width` digits, at most 11, most significant first; higher digits are cut off.
+/// Appends `number` as exactly `width` digits (at most 11), most significant first. Higher digits are dropped.
 pub fn push_number(text: &mut String, number: u64, width: u32) {
     let digits = digits::<MAX_DIGITS>(number);
     text.extend(digits.iter().skip(MAX_DIGITS - width as usize).map(|digit| char::from(*digit)));
 }
 
-/// `number` as exactly `N` digits, most significant first; higher digits are cut off.
+/// Returns `number` as exactly `N` digits, most significant first. Higher digits are dropped.
 pub fn digits<const N: usize>(number: u64) -> [u8; N] {
     let mut digits = [ALPHABET[0]; N];
     let mut rest = number;
@@ -41,9 +41,9 @@ pub fn digits<const N: usize>(number: u64) -> [u8; N] {
     digits
 }
 
-/// Answers whether all of `text` is in the alphabet.
+/// Returns whether every character of `text` is in the alphabet.
 pub fn is_base62(text: &str) -> bool {
-    // All of them, not up to the first other one: so it is done for many at a time.
+    // No short circuit: without it the compiler can vectorise the loop.
     text.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_alphanumeric())
 }
 

@@ -1,4 +1,4 @@
-//! Changes: the immutable records of every write, and the subset of them that webhooks may ask for.
+//! Changes: the immutable records of every write, and the subset of them that webhooks can subscribe to.
 
 use crate::digest::Digest;
 use crate::id::ProjectId;
@@ -10,38 +10,38 @@ macro_rules! string_enum {
         pub enum $name { $($(#[$vdoc])* $variant),* }
 
         impl $name {
-            /// Every one of them.
+            /// All variants, in declaration order.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
 
-            /// Its name everywhere outside.
+            /// Returns the name used in the API, in events and in stored records.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text),* }
             }
 
-            /// Reads what `as_str` writes.
+            /// Parses a name as written by [`as_str`](Self::as_str).
             pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == text)
+                Self::ALL.iter().copied().find(|value| value.as_str() == text)
             }
         }
     };
 }
 
 string_enum! {
-    /// The names under which webhooks ask for events.
+    /// Event names that webhooks can subscribe to.
     Topic {
-        /// A key was made.
+        /// A key was created.
         ApiKeyCreated = "api-key.created",
-        /// A key was shut off.
+        /// A key was revoked.
         ApiKeyDeleted = "api-key.deleted",
         /// A key was changed, renamed, rotated or reactivated.
         ApiKeyUpdated = "api-key.updated",
         /// A key was used for the first time.
         ApiKeyFirstUsed = "api-key.firstUsed",
-        /// An access key was made.
+        /// An access key was created.
         AccessKeyCreated = "access-key.created",
         /// An access key was changed.
         AccessKeyUpdated = "access-key.updated",
-        /// An access key was shut off.
+        /// An access key was revoked.
         AccessKeyDeleted = "access-key.deleted",
         /// A project was changed.
         ProjectUpdated = "project.updated",
@@ -49,41 +49,41 @@ string_enum! {
 }
 
 string_enum! {
-    /// What a change did.
+    /// Kind of write that a change records.
     Action {
-        /// An account was made.
+        /// An account was created.
         AccountCreated = "account.created",
         /// An account was changed.
         AccountUpdated = "account.updated",
-        /// An account was shut off, after all its projects.
+        /// An account was deactivated, after all its projects.
         AccountDeleted = "account.deleted",
-        /// A project was made.
+        /// A project was created.
         ProjectCreated = "project.created",
         /// A project was changed.
         ProjectUpdated = "project.updated",
-        /// A project and all its keys were shut off.
+        /// A project was deactivated, and its keys with it.
         ProjectDeleted = "project.deleted",
-        /// A key was made.
+        /// A key was created.
         ApiKeyCreated = "api-key.created",
-        /// A key was brought in from elsewhere, without telling webhooks.
+        /// A key was imported without notifying webhooks.
         ApiKeyImported = "api-key.imported",
-        /// A key that was shut off was removed for good.
+        /// A revoked key was removed permanently.
         ApiKeyPurged = "api-key.purged",
         /// A key was changed.
         ApiKeyUpdated = "api-key.updated",
-        /// A key was shut off.
+        /// A key was revoked.
         ApiKeyDeleted = "api-key.deleted",
         /// A key was used for the first time.
         ApiKeyFirstUsed = "api-key.firstUsed",
-        /// An access key was made.
+        /// An access key was created.
         AccessKeyCreated = "access-key.created",
         /// An access key was changed.
         AccessKeyUpdated = "access-key.updated",
-        /// An access key was shut off.
+        /// An access key was revoked.
         AccessKeyDeleted = "access-key.deleted",
-        /// An access key that was shut off was removed for good.
+        /// A revoked access key was removed permanently.
         AccessKeyPurged = "access-key.purged",
-        /// A webhook was made.
+        /// A webhook was created.
         WebhookCreated = "webhook.created",
         /// A webhook was changed.
         WebhookUpdated = "webhook.updated",
@@ -93,32 +93,32 @@ string_enum! {
 }
 
 impl Action {
-    /// The topic of the event that this change is, if it is one. There is no topic of its own for a deleted
-    /// project: webhooks see it as one that was changed and is no longer active.
+    /// Returns the topic under which webhooks receive this change, if any. A deleted project has no topic of
+    /// its own: webhooks receive it as an updated project with `isActive: false`.
     pub fn topic(self) -> Option<Topic> {
         if self == Action::ProjectDeleted { Some(Topic::ProjectUpdated) } else { Topic::parse(self.as_str()) }
     }
 }
 
-/// Which cached entries and look-ups a change makes worthless.
+/// Cached keys and fetches in flight that a change invalidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invalidation {
-    /// None: nothing that a gateway caches has changed.
+    /// Nothing that a gateway caches has changed.
     None,
-    /// Those of these key values.
+    /// The entries of these key values.
     Digests(Vec<Digest>),
-    /// Those of this project's keys.
+    /// The entries of all keys of this project.
     Project(ProjectId),
-    /// All.
+    /// All entries.
     All,
 }
 
-/// Whether a change may shut a key off, so that an answer may have to wait for every gateway.
+/// Whether the response to a change waits until every gateway has applied it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
-    /// It may.
+    /// The change may revoke a key, so the response may have to wait for all gateways.
     Fenced,
-    /// It cannot.
+    /// The change cannot revoke a key, so nothing waits.
     Relaxed,
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_topic_is_the_topic_of_the_action_of_its_name() {
+    fn every_topic_belongs_to_the_action_of_the_same_name() {
         for topic in Topic::ALL {
             let action = Action::parse(topic.as_str()).unwrap();
             assert_eq!(action.topic(), Some(*topic));

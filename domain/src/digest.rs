@@ -1,4 +1,4 @@
-//! What stands for a key at rest: `HMAC-SHA256(pepper, SHA-256(key))`.
+//! Digests of keys, the only form in which keys are stored: `HMAC-SHA256(pepper, SHA-256(key))`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -6,11 +6,11 @@ use std::hash::{Hash, Hasher};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 
-/// The digest of one key value. Knowing it does not let anyone call the API.
+/// Digest of one key value. It cannot be used to call the API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
-/// Its prefix alone, which nobody can choose who does not know the pepper.
+/// Hashes the prefix only: without the pepper nobody can choose prefixes that collide.
 impl Hash for Digest {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.prefix());
@@ -18,29 +18,30 @@ impl Hash for Digest {
 }
 
 impl Digest {
-    /// From its 32 bytes.
+    /// Wraps the 32 bytes of a digest.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its 32 bytes.
+    /// Returns the 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Its first eight bytes as a number, for stripes and hash tables: they are uniform.
+    /// Returns the first eight bytes as a number. They are uniformly distributed, so stripes and hash tables
+    /// can use them directly.
     pub fn prefix(&self) -> u64 {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.0[..8]);
         u64::from_be_bytes(bytes)
     }
 
-    /// 64 lower-case hexadecimal digits.
+    /// Returns the digest as 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Reads what [`Digest::to_hex`] writes.
+    /// Parses the output of [`Digest::to_hex`].
     pub fn from_hex(text: &str) -> Option<Self> {
         if text.len() != 64 || !text.is_ascii() {
             return None;
@@ -59,25 +60,26 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The secret that makes a stolen table of digests useless; it never leaves the process in clear.
+/// Secret key of the digests: without it a stolen table of digests is useless. It never leaves the process in
+/// plaintext.
 #[derive(Clone)]
 pub struct Pepper {
     mac: Hmac<Sha256>,
 }
 
 impl Pepper {
-    /// From 32 secret bytes.
+    /// Creates a pepper from 32 secret bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
         let mac = Hmac::new_from_slice(secret).expect("HMAC takes any key length");
         Self { mac }
     }
 
-    /// The digest under which a key's value is stored and looked up.
+    /// Returns the digest under which a key value is stored and looked up.
     pub fn digest(&self, plain: &str) -> Digest {
         self.digest_of_sha256(&Sha256::digest(plain.as_bytes()).into())
     }
 
-    /// The same digest from the SHA-256 of a value, which is all that an import may have.
+    /// Returns the same digest from the SHA-256 of a value. An import may have only the hash.
     pub fn digest_of_sha256(&self, sha256: &[u8; 32]) -> Digest {
         let mut mac = self.mac.clone();
         mac.update(sha256);

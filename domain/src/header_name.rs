@@ -1,9 +1,10 @@
-//! Header names as CGI, FastCGI and PHP read them: every character that is no letter or digit becomes the same one.
+//! Header names as CGI, FastCGI and PHP read them: every character that is not a letter or digit becomes the
+//! same one.
 //!
-//! Folding decides what is taken away from a request or refused in a configuration. It never decides what is believed:
-//! a credential counts under its exact name only.
+//! Normalized names decide only which headers are removed from a request or rejected in a configuration. They
+//! never decide what is trusted: a credential is accepted under its exact header name only.
 
-/// Every byte as it is folded: letters in lower case, digits as they are, `-` for anything else.
+/// Normalized form of every byte: letters in lower case, digits unchanged, `-` for everything else.
 const NORMALIZED: [u8; 256] = normalized_bytes();
 
 const fn normalized_bytes() -> [u8; 256] {
@@ -20,34 +21,34 @@ const fn normalized_bytes() -> [u8; 256] {
     table
 }
 
-/// A header name in folded form.
+/// A header name in normalized form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalizedHeaderName(Box<str>);
 
 impl NormalizedHeaderName {
-    /// Folds a name.
+    /// Normalizes a name.
     pub fn new(name: &str) -> Self {
         Self(name.bytes().map(|byte| char::from(normalize_byte(byte))).collect())
     }
 
-    /// Returns whether a name folds to this one.
+    /// Returns whether `name` normalizes to this name.
     pub fn matches(&self, name: &str) -> bool {
         normalizes_to(name, &self.0)
     }
 }
 
-/// Returns whether a name folds to one that is in folded form already.
+/// Returns whether `name` normalizes to `normalized`, which must be in normalized form.
 pub fn normalizes_to(name: &str, normalized: &str) -> bool {
     name.len() == normalized.len() && has_normalized_prefix(name, normalized)
 }
 
-/// Returns whether a name begins with something that folds to a prefix in folded form.
+/// Returns whether the normalized form of `name` starts with `prefix`, which must be in normalized form.
 pub fn has_normalized_prefix(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len()
         && name.bytes().zip(prefix.bytes()).all(|(byte, expected)| normalize_byte(byte) == expected)
 }
 
-/// Returns whether folding leaves a name as it is.
+/// Returns whether normalizing leaves `name` unchanged.
 pub fn is_normalized(name: &str) -> bool {
     name.bytes().all(|byte| normalize_byte(byte) == byte)
 }

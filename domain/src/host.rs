@@ -1,11 +1,11 @@
-//! The authority of a request: one strict form (RFC 3986 section 3.2 without user information).
+//! The authority of a request in one strict form (RFC 3986 section 3.2 without user information).
 
 use std::net::Ipv6Addr;
 
 use memchr::memchr;
 
-/// The host of `host[:port]` without its port, and without the dot that may end a full name; none if the text is no
-/// plain authority.
+/// Returns the host of `host[:port]` without the port and without the trailing dot of a fully qualified name,
+/// or `None` if the text is not a plain authority.
 pub fn parse_host(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -19,7 +19,7 @@ pub fn parse_host(authority: &str) -> Option<&str> {
     (is_port && is_host(host)).then_some(host)
 }
 
-/// Whether two hosts are one, in whatever case or spelling.
+/// Returns whether two hosts are equal, ignoring case and different spellings of an IPv6 address.
 pub fn is_same_host(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other) || ipv6(one).is_some_and(|address| ipv6(other) == Some(address))
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_authorities_have_a_host() {
+    fn only_plain_authorities_are_parsed() {
         assert_eq!(parse_host("example.com"), Some("example.com"));
         assert_eq!(parse_host("example.com:8080"), Some("example.com"));
         assert_eq!(parse_host("example.com.:8080"), Some("example.com"));

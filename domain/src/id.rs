@@ -9,16 +9,16 @@ use sha2::{Digest as _, Sha256};
 use crate::base62;
 use crate::digest::Digest;
 
-/// The only cell that exists today; ids and generated keys carry it so that more can come.
+/// The only cell that exists today. Ids and generated keys carry it so that more cells can be added.
 pub const CELL: &str = "00";
 
-/// Random digits of an id: 131 bits.
+/// Random digits of an id (131 bits).
 const RANDOM_DIGITS: usize = 22;
 
-/// Bytes that any id may have at most.
+/// Maximum length of an id in bytes.
 pub const MAX_ID_BYTES: usize = 64;
 
-/// A text that is not an id of the wanted kind.
+/// Error for a text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of the form {prefix}…")]
 pub struct ParseIdError {
@@ -48,20 +48,24 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// What every id of this kind starts with.
+            /// Prefix of every id of this kind.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Draws a new id.
+            /// Generates a random id.
             pub fn generate(rng: &mut impl CryptoRng) -> Self {
                 Self(generate($prefix, rng))
             }
 
-            /// Reads an id that came from outside.
+            /// Parses an id from untrusted input.
+            ///
+            /// # Errors
+            /// Fails if the prefix is another one, if the rest is empty or not base 62, or if the text is
+            /// longer than [`MAX_ID_BYTES`].
             pub fn parse(text: &str) -> Result<Self, ParseIdError> {
                 parse($prefix, text).map(Self)
             }
 
-            /// The id as it is written everywhere.
+            /// Returns the id as text, prefix included.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -81,42 +85,42 @@ macro_rules! id {
     };
 }
 
-id!(/// An account, the top tenant.
+id!(/// Id of an account, the top-level tenant.
     AccountId, "acc_");
-id!(/// A project of an account.
+id!(/// Id of a project.
     ProjectId, "prj_");
-id!(/// An API key, for its whole life, whatever its value is.
+id!(/// Id of an API key. It stays the same when the key is rotated.
     KeyId, "key_");
-id!(/// An access key of the admin API.
+id!(/// Id of an access key of the admin API.
     AccessKeyId, "ak_");
-id!(/// A webhook.
+id!(/// Id of a webhook.
     WebhookId, "wh_");
-id!(/// One event, for ever: `webhook-id` of every delivery and retry.
+id!(/// Id of an event, sent as `webhook-id` with every delivery and retry.
     EventId, "evt_");
-id!(/// One run of a gateway process.
+id!(/// Id of one run of a gateway process.
     GatewayId, "gw_");
-id!(/// A store: another one behind the same address is an outage, not an absence of keys.
+id!(/// Id of a store. A different store behind the same address is an outage, not an empty store.
     StoreId, "st_");
-id!(/// The lease of a delivery: only its holder may settle.
+id!(/// Token of a delivery lease: only its holder can settle the delivery.
     LeaseToken, "lt_");
 
 impl AccountId {
-    /// The id of an account that an operator makes under a name: those who do so at the same time claim the same id,
-    /// and only one of them gets it.
+    /// Derives the id of an account that an operator creates by name. Concurrent creations claim the same id,
+    /// so only one succeeds.
     pub fn from_name(name: &str) -> Self {
         Self(derive_from_hash(Self::PREFIX, &Sha256::digest(name.as_bytes()).into()))
     }
 }
 
 impl KeyId {
-    /// The id of a key that is brought in from elsewhere: of one value always the same, so that nothing is brought in
-    /// twice.
+    /// Derives the id of an imported key from its digest. The same value always gets the same id, so a repeated
+    /// import creates no duplicates.
     pub fn from_digest(digest: &Digest) -> Self {
         Self(derive_from_hash(Self::PREFIX, digest.as_bytes()))
     }
 }
 
-/// As many digits as random ones, out of the first half of a hash.
+/// Derives [`RANDOM_DIGITS`] digits from the first half of a hash.
 fn derive_from_hash(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
     let mut text = format!("{prefix}{CELL}");
     for half in hash.as_chunks::<8>().0.iter().take(2) {
@@ -126,14 +130,14 @@ fn derive_from_hash(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
 }
 
 impl EventId {
-    /// The event id of a key's coming in from elsewhere, however often that is repeated.
+    /// Returns the event id of a key's import. It is the same however often the import is repeated.
     pub fn for_import(key: &KeyId) -> Self {
         let rest = key.as_str().strip_prefix(KeyId::PREFIX).unwrap_or(key.as_str());
         Self(format!("{}{rest}IM", Self::PREFIX).into())
     }
 
-    /// The one event id of a key's first use, so that however often the claim is repeated,
-    /// receivers see one event (invariant 2).
+    /// Returns the only event id of a key's first use. However often the claim is repeated, receivers see one
+    /// event (invariant 2).
     pub fn for_first_use(key: &KeyId) -> Self {
         let rest = key.as_str().strip_prefix(KeyId::PREFIX).unwrap_or(key.as_str());
         Self(format!("{}{rest}FU", Self::PREFIX).into())
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_and_odd_characters_are_refused() {
+    fn other_kinds_and_invalid_characters_are_rejected() {
         for text in ["", "key_", "prj_00abc", "key_00 a", "key_00/..", &format!("key_{}", "a".repeat(90))] {
             assert!(KeyId::parse(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Key values: generated ones with a checksum, chosen ones within limits, and their masks.
+//! Key values: generated values with a checksum, custom values within limits, and their masks.
 
 use std::fmt;
 
@@ -17,24 +17,24 @@ const STATIC_TOKEN_DIGITS: usize = 43;
 /// Enough base 62 digits for a CRC32.
 const CHECKSUM_DIGITS: usize = 6;
 
-/// Shortest and longest value that anyone may choose, in bytes.
+/// Minimum length of a custom key value in bytes.
 pub const MIN_KEY_BYTES: usize = 8;
-/// A longer credential is refused without a look-up.
+/// Maximum length of a key value in bytes. A longer credential is rejected without a lookup.
 pub const MAX_KEY_BYTES: usize = 512;
-/// A mask shows nothing of a value shorter than this.
+/// Minimum length in bytes of a value of which a mask shows anything.
 const MIN_MASKED_BYTES: usize = 16;
 
-/// Whether keys of a project are for real traffic.
+/// Environment of a project's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Env {
-    /// Real traffic; values start with `live_`.
+    /// Production traffic; key values start with `live_`.
     Live,
-    /// Trials; values start with `test_`.
+    /// Testing; key values start with `test_`.
     Test,
 }
 
 impl Env {
-    /// As it stands in the API, in records and in the configuration.
+    /// Returns the name used in the API, in records and in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Env::Live => "live",
@@ -42,23 +42,23 @@ impl Env {
         }
     }
 
-    /// Reads what [`Env::as_str`] writes.
+    /// Parses the output of [`Env::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [Env::Live, Env::Test].into_iter().find(|env| env.as_str() == text)
     }
 }
 
-/// A credential in clear. It is wiped when dropped and does not print.
+/// A credential in plaintext. It is wiped from memory when dropped and its `Debug` output is masked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a secret into care.
+    /// Wraps a plaintext secret.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The secret itself: for answers to its owner, never for a log.
+    /// Returns the plaintext, for responses to its owner. It must never be logged.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -70,17 +70,18 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Draws a new API key value: `live_` or `test_` and 64 base 62 characters.
+/// Generates an API key value: `live_` or `test_` and 64 base 62 characters.
 pub fn generate_api_key(env: Env, rng: &mut impl CryptoRng) -> Secret {
     generate(&format!("{}_", env.as_str()), rng)
 }
 
-/// Draws a new access key value: `live_access_` and 64 base 62 characters.
+/// Generates an access key value: `live_access_` and 64 base 62 characters.
 pub fn generate_access_key(rng: &mut impl CryptoRng) -> Secret {
     generate("live_access_", rng)
 }
 
-/// Draws what a webhook sends as `theauthapi-signature`: `wht_` and 256 bits. It leads to nothing here.
+/// Generates the token that a webhook sends as `theauthapi-signature`: `wht_` and 256 bits. It grants no access
+/// to Gatepost.
 pub fn generate_static_token(rng: &mut impl CryptoRng) -> Secret {
     let mut text = "wht_".to_owned();
     base62::push_random(&mut text, STATIC_TOKEN_DIGITS, rng);
@@ -97,34 +98,37 @@ fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Secret {
     Secret::new(text)
 }
 
-/// Why a value cannot be a key, known without any look-up.
+/// Why a text cannot be a key. Found without a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFormatError {
     /// Shorter than [`MIN_KEY_BYTES`] or longer than [`MAX_KEY_BYTES`].
     #[error("a key has 8 to 512 characters")]
     Length,
-    /// Not visible ASCII, or one of `/ ? # %`, which would break a path.
+    /// Contains something other than visible ASCII, or one of `/ ? # %`, which would break a path.
     #[error("a key has visible ASCII characters without / ? # %")]
     InvalidCharacter,
-    /// It looks like an id or an access key.
+    /// Starts with the prefix of an id or of an access key.
     #[error("a key does not start with key_, live_access_ or test_access_")]
     Reserved,
-    /// It has our shape and its checksum is wrong: mistyped or made up.
+    /// Has the generated format and a wrong checksum: mistyped or made up.
     #[error("the key's checksum is wrong")]
     Checksum,
 }
 
-/// Whether values of our shape must have a right checksum. False for good once a value without one
-/// was accepted into the store.
+/// Whether values in the generated format must have a valid checksum. Lenient for good once the store has
+/// accepted a value without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChecksumPolicy {
-    /// Refuse a wrong one without a look-up.
+    /// Reject a wrong checksum without a lookup.
     Strict,
-    /// Look it up all the same.
+    /// Look the value up regardless of its checksum.
     Lenient,
 }
 
-/// Judges a presented API key by its text alone.
+/// Checks the format of an API key without a lookup.
+///
+/// # Errors
+/// Returns the first rule of [`KeyFormatError`] that the text violates.
 pub fn check_api_key(text: &str, checksum_policy: ChecksumPolicy) -> Result<(), KeyFormatError> {
     if text.len() < MIN_KEY_BYTES || text.len() > MAX_KEY_BYTES {
         return Err(KeyFormatError::Length);
@@ -142,18 +146,18 @@ pub fn check_api_key(text: &str, checksum_policy: ChecksumPolicy) -> Result<(), 
     }
 }
 
-/// How a value relates to the values that we generate.
+/// Format of a value compared with generated values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFormat {
-    /// Our form, right checksum.
+    /// Generated format, valid checksum.
     Generated,
-    /// Our form, wrong checksum.
+    /// Generated format, wrong checksum.
     WrongChecksum,
-    /// Any other form.
+    /// Any other format.
     Custom,
 }
 
-/// Tells generated values from others. Access keys have the same form behind a longer prefix.
+/// Classifies the format of a value. Access keys have the same format behind a longer prefix.
 pub fn key_format(text: &str) -> KeyFormat {
     match generated_body(text) {
         None => KeyFormat::Custom,
@@ -162,7 +166,7 @@ pub fn key_format(text: &str) -> KeyFormat {
     }
 }
 
-/// What follows the prefix of a value of our form.
+/// Returns what follows the prefix of a value in the generated format.
 fn generated_body(text: &str) -> Option<&str> {
     let prefix = text.get(..text.len().checked_sub(BODY_DIGITS)?)?;
     let body = &text[prefix.len()..];
@@ -177,7 +181,7 @@ fn has_valid_checksum(text: &str) -> bool {
     expected == written.as_bytes()
 }
 
-/// What may be shown of a value: at most a quarter of it, nothing of a short one.
+/// Returns a masked form of a value that shows at most a quarter of it, and nothing of a value below 16 bytes.
 pub fn mask(text: &str) -> String {
     if text.len() < MIN_MASKED_BYTES || !text.is_ascii() {
         return "…".to_owned();

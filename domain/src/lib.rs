@@ -1,6 +1,6 @@
-//! Pure rules of Gatepost: ids, keys, digests, paths, permits, changes, schedules, problem codes.
+//! Pure rules of Gatepost: ids, keys, digests, paths, permits, limits, changes, retry schedules, error codes.
 //!
-//! Nothing here does IO, reads a clock or awaits: callers pass the time and the randomness in.
+//! Nothing here does IO, reads a clock or awaits: callers pass in the time and the random number generator.
 
 pub mod address;
 pub mod base62;

@@ -1,9 +1,9 @@
-//! What counts as one client, where something is bounded for each.
+//! The network that identifies a client where something is limited per client.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The address of version 4, or the network of 64 bits that an address of version 6 is in: whoever has one such address
-/// has 2^64 of them. An address of version 4 that is written as one of version 6 is one of version 4.
+/// Returns the IPv4 address, or the /64 network of an IPv6 address: a client with one IPv6 address usually
+/// controls the 2^64 addresses of its network. IPv4-mapped IPv6 addresses are treated as IPv4.
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -20,13 +20,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_network_of_version_6_are_one_client() {
+    fn ipv6_addresses_of_one_network_are_one_client() {
         assert_eq!(client("2001:db8:1:2:3:4:5:6"), client("2001:db8:1:2::"));
         assert_ne!(client("2001:db8:1:2::"), client("2001:db8:1:3::"));
     }
 
     #[test]
-    fn addresses_of_version_4_are_each_a_client_however_they_are_written() {
+    fn every_ipv4_address_is_one_client_in_any_spelling() {
         assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
         assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
     }

@@ -1,15 +1,16 @@
-//! Origins of browsers' requests, and the domains to which a key may be locked.
+//! Origins of browser requests, and the domains that a key can be restricted to.
 //!
-//! A key that is locked to domains is one that a web page holds, for everybody to see. The lock keeps other pages from
-//! using it in their visitors' browsers. It cannot keep programs from it: they say of their origin what they like.
+//! A key that is restricted to domains is one that a web page embeds, visible to everybody. The restriction
+//! keeps other pages from using it in their visitors' browsers. It does not stop other programs, which can send
+//! any `Origin`.
 
-/// Labels that follow `*.` at least: `*.com` would be anybody.
+/// Minimum number of labels after `*.`: `*.com` would match almost everybody.
 const MIN_WILDCARD_LABELS: usize = 2;
-/// Characters of a domain name.
+/// Maximum length of a domain name (RFC 1035).
 const MAX_DOMAIN_CHARS: usize = 253;
 
-/// A domain as it is kept, from what a caller wrote: `example.com`, that host alone, or `*.example.com`, all hosts
-/// below it. Scheme, port and path of a URL are left out: they do not count. None if it is no domain.
+/// Normalizes a domain from user input: `example.com` for that host only, `*.example.com` for all hosts below
+/// it. Scheme, port and path of a URL are ignored. Returns `None` if the text is not a domain.
 pub fn normalize_domain(text: &str) -> Option<String> {
     let (wildcard, host) = match text.trim().strip_prefix("*.") {
         Some(rest) => ("*.", host_from_origin(rest)?),
@@ -24,31 +25,22 @@ pub fn normalize_domain(text: &str) -> Option<String> {
     is_domain.then(|| format!("{wildcard}{}", host.to_ascii_lowercase()))
 }
 
-/// Whether one of the domains, as [`normalize_domain`] writes them, is that of an origin, a referrer or a host.
-pub fn is_allowed(domains: &[String], origin: &str) -> OriginMatch {
-    let Some(host) = host_from_origin(origin) else { return OriginMatch::No };
-    let is_allowed = domains.iter().any(|domain| match domain.strip_prefix('*') {
+/// Returns whether the host of an origin, a referrer or a plain host matches one of `domains`, which are
+/// normalized by [`normalize_domain`].
+pub fn is_allowed(domains: &[String], origin: &str) -> bool {
+    let Some(host) = host_from_origin(origin) else { return false };
+    domains.iter().any(|domain| match domain.strip_prefix('*') {
         None => domain.eq_ignore_ascii_case(host),
         Some(suffix) => {
             let (suffix, host) = (suffix.as_bytes(), host.as_bytes());
-            // The suffix begins with its dot, and something stands before that.
+            // The suffix starts with its dot, so at least one character must precede it.
             host.len() > suffix.len() && host[host.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
         }
-    });
-    if is_allowed { OriginMatch::Yes } else { OriginMatch::No }
+    })
 }
 
-/// Whether an origin is among those of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OriginMatch {
-    /// It is.
-    Yes,
-    /// It is not, or it is no origin.
-    No,
-}
-
-/// The host of `scheme://host:port/path`, or of what is left of that. None for the origin `null` and for whatever
-/// might be read in two ways.
+/// Returns the host of `scheme://host:port/path`, where every part but the host is optional. Returns `None` for
+/// the origin `null` and for any text that parsers could read differently.
 fn host_from_origin(text: &str) -> Option<&str> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
@@ -85,26 +77,26 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_one_host_and_a_wildcard_all_below_it() {
+    fn a_domain_matches_one_host_and_a_wildcard_all_hosts_below_it() {
         let domains = ["example.com".to_owned(), "*.example.org".to_owned()];
         for (origin, expected) in [
-            ("https://example.com", OriginMatch::Yes),
-            ("http://EXAMPLE.com:8080", OriginMatch::Yes),
-            ("https://example.com/page?from=elsewhere", OriginMatch::Yes),
-            ("example.com", OriginMatch::Yes),
-            ("https://app.example.com", OriginMatch::No),
-            ("https://a.example.org", OriginMatch::Yes),
-            ("https://a.b.example.org", OriginMatch::Yes),
-            ("https://example.org", OriginMatch::No),
-            ("https://evilexample.com", OriginMatch::No),
-            ("https://evilexample.org", OriginMatch::No),
-            ("https://example.com.evil.net", OriginMatch::No),
-            ("https://evil.net/?https://example.com", OriginMatch::No),
-            ("https://example.com@evil.net", OriginMatch::No),
-            ("https://evil.net\\example.com", OriginMatch::No),
-            ("https://.example.org", OriginMatch::No),
-            ("null", OriginMatch::No),
-            ("", OriginMatch::No),
+            ("https://example.com", true),
+            ("http://EXAMPLE.com:8080", true),
+            ("https://example.com/page?from=elsewhere", true),
+            ("example.com", true),
+            ("https://app.example.com", false),
+            ("https://a.example.org", true),
+            ("https://a.b.example.org", true),
+            ("https://example.org", false),
+            ("https://evilexample.com", false),
+            ("https://evilexample.org", false),
+            ("https://example.com.evil.net", false),
+            ("https://evil.net/?https://example.com", false),
+            ("https://example.com@evil.net", false),
+            ("https://evil.net\\example.com", false),
+            ("https://.example.org", false),
+            ("null", false),
+            ("", false),
         ] {
             assert_eq!(is_allowed(&domains, origin), expected, "{origin}");
         }

@@ -1,18 +1,18 @@
-//! The canonical path: the one form of a request's path that decides the route and goes upstream.
+//! The canonical path: the one form of a request path that selects the route and is sent upstream.
 //!
 //! Servers disagree about dot segments, encoded slashes, `;` parameters and double encoding, and every
-//! disagreement is a way around a route. What they read differently is refused, never repaired; only
-//! what RFC 3986 section 6.2.2 calls equivalent is brought into one form.
+//! disagreement is a way to bypass a route. Ambiguous paths are rejected, never repaired. Only spellings that
+//! RFC 3986 section 6.2.2 defines as equivalent are normalized.
 
 use std::borrow::Cow;
 
-/// A longer path is refused.
+/// Maximum length of a path in bytes. A longer path is rejected.
 pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
-/// `%` and two hex digits.
+/// Length of an escape: `%` and two hex digits.
 const ESCAPE_BYTES: usize = 3;
 
-/// Why a path has no form that all servers read alike.
+/// Why a path is rejected: servers would not all read it the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum PathError {
     /// Longer than [`MAX_PATH_BYTES`].
@@ -21,19 +21,20 @@ pub enum PathError {
     /// Empty, `*`, or relative.
     #[error("the path does not start with a slash")]
     NotAbsolute,
-    /// Nothing that RFC 3986 allows in a path: a control, a space, a delimiter, a byte outside ASCII.
+    /// A character that RFC 3986 does not allow in a path: a control, a space, a delimiter, a byte outside
+    /// ASCII.
     #[error("the path has a character that must be percent-encoded")]
     InvalidCharacter,
     /// `\` or `%5c`, which some servers read as a slash.
     #[error("the path has a backslash")]
     Backslash,
-    /// `;` or `%3b`: some servers cut a segment there, so that `/admin;x` is `/admin` to them.
+    /// `;` or `%3b`. Some servers cut a segment there, so that `/admin;x` is `/admin` to them.
     #[error("the path has a semicolon")]
     PathParameter,
     /// `//`, which some servers read as one slash.
     #[error("the path has an empty segment")]
     EmptySegment,
-    /// A segment of dots, however encoded; also with spaces, which some file systems cut off.
+    /// A segment of dots, in any encoding; also with spaces, which some file systems strip.
     #[error("the path has a dot segment")]
     DotSegment,
     /// `%` without two hex digits.
@@ -45,20 +46,24 @@ pub enum PathError {
     /// An escape of a control character; `%00` ends the path for some servers.
     #[error("the path has an encoded control character")]
     EncodedControl,
-    /// Escapes that are not UTF-8, such as `%c0%af`, an overlong slash.
+    /// Escapes that do not decode to UTF-8, such as `%c0%af`, an overlong slash.
     #[error("the path has escapes that are not UTF-8")]
     NotUtf8,
-    /// What is an escape again once it is decoded, such as `%252e`.
+    /// An escape that decodes to another escape, such as `%252e`.
     #[error("the path is percent-encoded twice")]
     DoubleEncoding,
 }
 
-/// A path that every server reads alike. It borrows the path as sent where that is canonical already.
+/// A path that every server reads the same way. It borrows the path as sent if that is already canonical.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath<'a>(Cow<'a, str>);
 
 impl<'a> CanonicalPath<'a> {
-    /// Judges the path of a request, without its query.
+    /// Checks and normalizes the path of a request, without its query.
+    ///
+    /// # Errors
+    /// Returns the reason if servers could read the path differently or if it is longer than
+    /// [`MAX_PATH_BYTES`].
     pub fn parse(raw_path: &'a str) -> Result<Self, PathError> {
         if raw_path.len() > MAX_PATH_BYTES {
             return Err(PathError::TooLong);
@@ -72,15 +77,15 @@ impl<'a> CanonicalPath<'a> {
         Ok(Self(canonical))
     }
 
-    /// The path as it goes upstream.
+    /// Returns the path as it is sent upstream.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Answers whether the path lies at or below `prefix`, by whole segments: `/api` holds `/api` and
-    /// `/api/x`, not `/apix`. A slash at the end of the prefix means nothing. Escapes count as what they
-    /// stand for: `/a%3Ab` lies below `/a:b`, for that is what most servers read. The prefix must be
-    /// canonical itself, or it may match nothing.
+    /// Returns whether the path is at or below `prefix`, by whole segments: `/api` includes `/api` and
+    /// `/api/x`, not `/apix`. A trailing slash of the prefix is ignored. Escapes are compared decoded: `/a%3Ab`
+    /// is below `/a:b`, because most servers read it that way. The prefix must be canonical itself; otherwise
+    /// it may match nothing.
     pub fn starts_with_prefix(&self, prefix: &str) -> bool {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if !self.0.contains('%') && !prefix.contains('%') {
@@ -90,13 +95,13 @@ impl<'a> CanonicalPath<'a> {
         unescaped(prefix).all(|byte| path.next() == Some(byte)) && matches!(path.next(), None | Some(b'/'))
     }
 
-    /// Whether the path was in canonical form already.
+    /// Returns whether the path was canonical as sent.
     pub fn is_unchanged(&self) -> bool {
         matches!(self.0, Cow::Borrowed(_))
     }
 }
 
-/// The bytes that a canonical path stands for. No escape in it stands for a slash.
+/// Returns the decoded bytes of a canonical path. None of its escapes decodes to a slash.
 fn unescaped(canonical: &str) -> impl Iterator<Item = u8> {
     let bytes = canonical.as_bytes();
     let mut at = 0;
@@ -113,7 +118,8 @@ fn unescaped(canonical: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The bytes of RFC 3986 `pchar`, the slash between segments, and nothing that is read differently.
+/// Accepts the bytes of RFC 3986 `pchar` and the slash between segments, except those that servers read
+/// differently.
 fn check_byte(byte: u8) -> Result<(), PathError> {
     match byte {
         b'\\' => Err(PathError::Backslash),
@@ -128,13 +134,13 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Brings every escape into its one form; allocates only if one was not in it.
+/// Normalizes every escape. Allocates only if one of them is not canonical.
 fn canonical_escapes(raw_path: &str) -> Result<Cow<'_, str>, PathError> {
     let canonical = match check_escapes(raw_path)? {
         Escapes::Canonical => Cow::Borrowed(raw_path),
         Escapes::Equivalent => Cow::Owned(rewrite_escapes(raw_path)?),
     };
-    // Hex digits are unreserved and stand decoded by now, so `%25%32%65` has become `%252e`.
+    // Hex digits are unreserved and decoded by now, so `%25%32%65` has become `%252e`.
     if canonical.split("%25").skip(1).any(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
     {
         return Err(PathError::DoubleEncoding);
@@ -142,11 +148,11 @@ fn canonical_escapes(raw_path: &str) -> Result<Cow<'_, str>, PathError> {
     Ok(canonical)
 }
 
-/// What a path's escapes look like, all of them being acceptable.
+/// Form of a path's escapes, all of which are acceptable.
 enum Escapes {
-    /// Upper case, and none of an unreserved character.
+    /// Upper case, and no escape of an unreserved character.
     Canonical,
-    /// At least one has another form with the same meaning.
+    /// At least one escape has a canonical form with the same meaning.
     Equivalent,
 }
 
@@ -165,7 +171,7 @@ fn check_escapes(raw_path: &str) -> Result<Escapes, PathError> {
     Ok(escapes)
 }
 
-/// The byte that the escape at `at` stands for.
+/// Decodes the escape at `at`.
 fn escaped_byte(bytes: &[u8], at: usize) -> Result<u8, PathError> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
     match bytes.get(at..at + ESCAPE_BYTES) {
@@ -177,7 +183,7 @@ fn escaped_byte(bytes: &[u8], at: usize) -> Result<u8, PathError> {
     }
 }
 
-/// Judges an escaped ASCII character; answers how many escapes it takes, which is one.
+/// Checks an escaped ASCII character. Returns the number of its escapes, which is one.
 fn check_ascii(byte: u8) -> Result<usize, PathError> {
     match byte {
         b'/' => Err(PathError::EncodedSlash),
@@ -188,7 +194,7 @@ fn check_ascii(byte: u8) -> Result<usize, PathError> {
     }
 }
 
-/// Judges the escaped character beyond ASCII that starts at `at`; answers how many escapes it takes.
+/// Checks the escaped non-ASCII character that starts at `at`. Returns the number of its escapes.
 fn check_character(bytes: &[u8], at: usize) -> Result<usize, PathError> {
     let width = match escaped_byte(bytes, at)? {
         0xC2..=0xDF => 2,
@@ -226,7 +232,7 @@ fn rewrite_escapes(raw_path: &str) -> Result<String, PathError> {
     Ok(canonical)
 }
 
-/// Only the last segment may be empty: `/api/` is a path of its own.
+/// Rejects empty segments, except the last: `/api/` is a path of its own.
 fn check_segments(canonical: &str) -> Result<(), PathError> {
     let mut segments = canonical[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
@@ -240,8 +246,9 @@ fn check_segments(canonical: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Three dots and more are refused too: nobody needs them, and some file systems climb by them. So are
-/// dots before an encoded `?` or `#`: who decodes first ends the path there.
+/// Returns whether a segment consists of dots. Three dots and more are rejected too: nobody needs them, and
+/// some file systems resolve them to a parent directory. So are dots before an encoded `?` or `#`: a server
+/// that decodes first ends the path there.
 fn is_dots(segment: &str) -> bool {
     let mut rest = segment;
     while let Some(shorter) = rest.strip_prefix('.').or_else(|| rest.strip_prefix("%20")) {
@@ -407,7 +414,7 @@ mod tests {
         }
     }
 
-    /// Text that is close to the borders of the rule more often than chance would have it.
+    /// Paths that are close to the limits of the rules more often than random text.
     fn tricky_path() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             3 => "[a-z0-9._~-]{1,3}",
@@ -422,7 +429,7 @@ mod tests {
         prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
     }
 
-    /// Acceptable segments, in forms that need rewriting.
+    /// Acceptable segments in forms that need normalizing.
     fn valid_segment() -> impl Strategy<Value = String> {
         prop::collection::vec(prop::sample::select(vec!["a", "%61", "%7e", "%c3%bc", "Z", "%3f", "x.y"]), 1..4)
             .prop_map(|pieces| pieces.concat())
@@ -446,7 +453,7 @@ mod tests {
         decoded
     }
 
-    /// What the most lenient server would make of it: every encoding undone, every separator a slash.
+    /// Decodes like the most lenient server: every encoding undone, every separator a slash.
     fn decode_fully(path: &str) -> Vec<u8> {
         let mut bytes = path.as_bytes().to_vec();
         loop {

@@ -1,4 +1,4 @@
-//! The authentication rule: why a request may pass, or why not.
+//! The authorization rule: why a request passes or is denied.
 
 use std::net::IpAddr;
 
@@ -7,54 +7,54 @@ use ipnet::IpNet;
 use crate::digest::Digest;
 use crate::id::{AccountId, KeyId, ProjectId};
 use crate::key::Env;
-use crate::origin::{self, OriginMatch};
+use crate::origin;
 use crate::record::{ApiKey, Quota, RateLimit, Status};
 use crate::time::Timestamp;
 use crate::window::{Generations, Period};
 
-/// What a gateway knows of one value of a key: all that the rule and the identity headers need.
+/// What a gateway knows about one value of a key: everything that authorization and the upstream headers need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// The key.
+    /// Id of the key.
     pub key: KeyId,
-    /// Its project.
+    /// Project of the key.
     pub project: ProjectId,
-    /// Its account.
+    /// Account of the project.
     pub account: AccountId,
-    /// Its env.
+    /// Environment of the key.
     pub env: Env,
-    /// Whether the key may be used.
+    /// Status of the key.
     pub status: Status,
-    /// Whether the project's keys may be used.
+    /// Status of the project. An inactive project disables all its keys.
     pub project_status: Status,
-    /// When the key stops to be accepted.
+    /// Expiry time of the key.
     pub expires_at: Option<Timestamp>,
-    /// When this value of it stops to be accepted; absent for the current value.
+    /// Time from which this value is denied. `None` for the current value.
     pub value_until: Option<Timestamp>,
-    /// When another value came in the place of this one; absent for the current value.
+    /// Time at which a new value replaced this one. `None` for the current value.
     pub value_replaced_at: Option<Timestamp>,
-    /// What the key may do.
+    /// Permissions granted to the key.
     pub permissions: Vec<String>,
-    /// The domains whose web pages may use it; empty for all.
+    /// Domains whose web pages may use the key. Empty means all.
     pub allowed_domains: Vec<String>,
-    /// The networks from which it may be used; empty for all.
+    /// Networks from which the key may be used. Empty means all.
     pub allowed_ips: Vec<IpNet>,
-    /// How often it may be used.
+    /// Rate limit of the key.
     pub rate_limit: Option<RateLimit>,
-    /// How often it may be used in a day or a month.
+    /// Daily or monthly quota of the key.
     pub quota: Option<Quota>,
-    /// Which windows these limits count in.
+    /// Generations of the rate limit and the quota, which select their windows.
     pub generations: Generations,
-    /// The caller's own id of the customer.
+    /// The caller's own id for the customer.
     pub custom_account_id: Option<String>,
-    /// The caller's own id of the customer's user.
+    /// The caller's own id for the customer's user.
     pub custom_user_id: Option<String>,
-    /// How many accounts the store holds.
+    /// Whether the store holds more than one account.
     pub tenancy: Tenancy,
 }
 
 impl KeyFacts {
-    /// The facts of the value with this digest; none if the key has no such value any more.
+    /// Builds the facts for the value with this digest. Returns `None` if the key no longer has that value.
     pub fn from_record(key: &ApiKey, digest: &Digest, project_status: Status, tenancy: Tenancy) -> Option<Self> {
         let value = key.digests.iter().find(|value| value.digest == *digest)?;
         Some(Self {
@@ -79,116 +79,117 @@ impl KeyFacts {
         })
     }
 
-    /// What answers to a request with this value say of its end; none for the current value.
+    /// Returns what the `Deprecation` and `Sunset` headers of a response say about this value. `None` for the
+    /// current value.
     pub fn sunset(&self) -> Option<Sunset> {
         let until = self.value_until?;
         Some(Sunset { since: self.value_replaced_at.unwrap_or(until), until })
     }
 }
 
-/// The end of a value that was replaced and is still accepted.
+/// End of life of a value that was replaced and is still accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sunset {
-    /// Since when it should not be used.
+    /// Time since which the value is deprecated.
     pub since: Timestamp,
-    /// From when it is refused.
+    /// Time from which the value is denied.
     pub until: Timestamp,
 }
 
 impl Sunset {
-    /// The value of the header `Deprecation` (RFC 9745).
+    /// Returns the value of the `Deprecation` header (RFC 9745).
     pub fn deprecation_header(&self) -> String {
         format!("@{}", self.since.as_seconds())
     }
 
-    /// The value of the header `Sunset` (RFC 8594).
+    /// Returns the value of the `Sunset` header (RFC 8594).
     pub fn sunset_header(&self) -> String {
         self.until.to_http_date()
     }
 }
 
-/// How many accounts the store holds: with several, a route must name its projects.
+/// Number of accounts in the store. With more than one, a route must list its projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tenancy {
     /// One account.
     Single,
-    /// More than one.
+    /// More than one account.
     Multiple,
 }
 
-/// Which env a key must have.
+/// Environment that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvRule {
-    /// This one.
+    /// Only keys of this environment.
     Only(Env),
-    /// Any.
+    /// Keys of any environment.
     Any,
 }
 
-/// What a route asks of a key.
+/// What a route requires of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// Projects whose keys pass; empty for any project of the only account.
+    /// Projects whose keys are accepted. Empty accepts any project of a single-account store.
     pub projects: Vec<ProjectId>,
-    /// The env that passes.
+    /// Environment that is accepted.
     pub env: EnvRule,
-    /// Permissions that the key must all have.
+    /// Permissions that the key must have, all of them.
     pub permissions: Vec<String>,
 }
 
-/// What is known of a request beside its key.
+/// What is known about a request in addition to its key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestFacts<'a> {
-    /// Where it comes from; absent if that cannot be told.
+    /// Client address. `None` if it cannot be determined.
     pub client: Option<IpAddr>,
-    /// The origin or the referrer that a browser told.
+    /// `Origin` or `Referer` header that the browser sent.
     pub origin: Option<&'a str>,
 }
 
-/// Proof that [`decide`] let a request pass: nothing else makes one.
+/// Proof that [`decide`] allowed a request. Nothing else can create one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit(());
 
-/// Why a request does not pass.
+/// Why a request is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Denial {
-    /// No credential where the route wants one.
+    /// The route requires a credential and there is none.
     Missing,
-    /// Two credentials that differ, or one place repeated.
+    /// The request has two different credentials, or one place, such as a header, twice.
     Ambiguous,
     /// The credential cannot be a key.
     Malformed,
-    /// No such key.
+    /// The key does not exist.
     Unknown,
-    /// The key was shut off, or this value of it was.
+    /// The key, or this value of it, is revoked.
     Inactive,
     /// The key has expired.
     Expired,
-    /// The project was deleted.
+    /// The project is deleted.
     ProjectInactive,
-    /// The route is for keys of other projects.
+    /// The route accepts only keys of other projects.
     ForeignProject,
-    /// The route is for keys of another env.
+    /// The route accepts only keys of another environment.
     WrongEnv,
-    /// The key lacks a permission that the route asks for.
+    /// The key lacks a permission that the route requires.
     MissingPermission,
-    /// The key is locked to domains, and the request comes from a page of none of them.
+    /// The key is restricted to domains, and the request does not come from a page of one of them.
     OriginNotAllowed,
-    /// The key is locked to networks, and the request comes from none of them.
+    /// The key is restricted to networks, and the client address is in none of them.
     AddressNotAllowed,
-    /// The client has sent more wrong keys than it may, and this one is not looked up.
+    /// The client has exceeded its limit of wrong keys, so this key is not looked up.
     TooManyWrongKeys {
-        /// Seconds after which the next one is.
+        /// Seconds until a key of this client is looked up again.
         retry_after_s: u32,
     },
-    /// The key was used as often as its rate limit allows.
+    /// The key has reached its rate limit.
     RateLimited,
-    /// The key was used as often as its quota of a day or a month allows.
+    /// The key has reached its daily or monthly quota.
     QuotaExceeded(Period),
 }
 
 impl Denial {
-    /// Its name in metrics and in the access log; clients do not see it.
+    /// Returns the name used in metrics and in the access log. Clients do not see it.
     pub fn as_str(self) -> &'static str {
         match self {
             Denial::Missing => "missing",
@@ -210,7 +211,7 @@ impl Denial {
         }
     }
 
-    /// Which answer a client gets.
+    /// Returns the class of the response that the client gets.
     pub fn class(self) -> DenialClass {
         match self {
             Denial::Missing
@@ -230,19 +231,23 @@ impl Denial {
     }
 }
 
-/// The answers to a request that does not pass.
+/// Response classes of a denied request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DenialClass {
     /// 401: no valid key.
     Unauthenticated,
-    /// 403: a valid key that may not do this.
+    /// 403: a valid key that is not allowed to make this request.
     Forbidden,
-    /// 429: a valid key that was used too often, or one of too many wrong ones.
+    /// 429: a valid key over its limit, or a client that has sent too many wrong keys.
     TooMany,
 }
 
-/// Judges a key that was found. A key that may not be used at all is refused before anything is said
-/// about the route, so that a 403 is only ever seen by the holder of a valid key.
+/// Decides whether a key that was found may make a request. The key itself is checked before the route, so that
+/// only the holder of a usable key ever sees a 403.
+///
+/// # Errors
+/// Returns the first reason to deny, in this order: the key (401), the route (403), the restrictions of the key
+/// (403). Rate limits and quotas are not checked here.
 pub fn decide(
     facts: &KeyFacts,
     requirement: &Requirement,
@@ -283,15 +288,14 @@ fn check_route(facts: &KeyFacts, requirement: &Requirement) -> Result<(), Denial
     }
 }
 
-/// What cannot be told of a request is not allowed where the key is locked.
+/// Denies a request whose client address or origin is unknown if the key is restricted by it.
 fn check_restrictions(facts: &KeyFacts, request: &RequestFacts<'_>) -> Result<(), Denial> {
     let is_allowed_address =
         || request.client.is_some_and(|client| facts.allowed_ips.iter().any(|network| network.contains(&client)));
     if !facts.allowed_ips.is_empty() && !is_allowed_address() {
         return Err(Denial::AddressNotAllowed);
     }
-    let is_allowed_origin =
-        || request.origin.is_some_and(|origin| origin::is_allowed(&facts.allowed_domains, origin) == OriginMatch::Yes);
+    let is_allowed_origin = || request.origin.is_some_and(|origin| origin::is_allowed(&facts.allowed_domains, origin));
     if !facts.allowed_domains.is_empty() && !is_allowed_origin() {
         return Err(Denial::OriginNotAllowed);
     }

@@ -1,7 +1,7 @@
-//! Problem codes and the one body of every error answer.
+//! Error codes and the response body of every error.
 //!
-//! Only [`ErrorCode`] knows statuses. The body is that of RFC 9457, with the members beside it that the
-//! clients of the hosted product read.
+//! Only [`ErrorCode`] knows HTTP statuses. The body follows RFC 9457, with the additional members that clients
+//! of the hosted product read.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,35 +11,36 @@ use crate::redact::redact;
 /// Media type of [`Problem::to_json`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Writes the closed list once, so that the enum, its list and its facts cannot drift apart.
+/// Declares the closed list once, so that the enum, its list and its attributes cannot diverge.
 macro_rules! error_codes {
     ($($name:ident $code:literal $status:literal $title:literal)*) => {
-        /// Why a request was answered with an error. Codes are part of the API and never change.
+        /// Error code of a response. Codes are part of the API and never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $(#[doc = concat!($title, " (", stringify!($status), ").")] $name,)*
         }
 
         impl ErrorCode {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &[ErrorCode] = &[$(ErrorCode::$name,)*];
 
-            /// The name in bodies, logs and metrics.
+            /// Returns the name used in bodies, logs and metrics.
             pub const fn code(self) -> &'static str {
                 match self { $(ErrorCode::$name => $code,)* }
             }
 
-            /// The HTTP status.
+            /// Returns the HTTP status.
             pub const fn status(self) -> u16 {
                 match self { $(ErrorCode::$name => $status,)* }
             }
 
-            /// The code in words, the same for every occurrence.
+            /// Returns the code in words, the same for every occurrence.
             pub const fn title(self) -> &'static str {
                 match self { $(ErrorCode::$name => $title,)* }
             }
 
-            /// The problem type of RFC 9457. A name and no link, as nobody hosts a page about it.
+            /// Returns the problem type of RFC 9457. It is a URN and not a link because there is no hosted page
+            /// about it.
             pub const fn type_uri(self) -> &'static str {
                 match self { $(ErrorCode::$name => concat!("urn:gatepost:problem:", $code),)* }
             }
@@ -95,7 +96,7 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// The name that HTTP gives to the status.
+    /// Returns the reason phrase that HTTP defines for the status (RFC 9110).
     pub const fn reason_phrase(self) -> &'static str {
         match self.status() {
             400 => "Bad Request",
@@ -124,26 +125,27 @@ impl ErrorCode {
     }
 }
 
-/// One error answer.
+/// One error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Which one.
+    /// Error code.
     pub code: ErrorCode,
-    /// What is wrong with this request, for people; never internal text.
+    /// What is wrong with this request, for people. Never internal text.
     pub detail: Cow<'static, str>,
-    /// The id under which the request stands in the log.
+    /// Id of the request, as logged.
     pub request_id: Option<String>,
 }
 
 impl From<ErrorCode> for Problem {
-    /// Where there is nothing to add, the detail is the title.
+    /// Uses the title as the detail.
     fn from(code: ErrorCode) -> Self {
         Self::new(code, code.title())
     }
 }
 
 impl Problem {
-    /// A problem with its own detail. What in it has the shape of a key is masked: details repeat what was sent.
+    /// Creates a problem with its own detail. Details repeat user input, so everything in the format of a key
+    /// is masked.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = match detail.into() {
             Cow::Owned(text) => Cow::Owned(redact(&text).into_owned()),
@@ -157,8 +159,8 @@ impl Problem {
         Self { request_id: Some(request_id.into()), ..self }
     }
 
-    /// The body: the members of RFC 9457, `code` and `requestId`, and the hosted product's
-    /// `statusCode`, `message` and `error`.
+    /// Returns the JSON body: the members of RFC 9457, `code` and `requestId`, and `statusCode`, `message` and
+    /// `error` as in the hosted product.
     pub fn to_json(&self) -> String {
         let mut json = String::with_capacity(256 + 2 * self.detail.len());
         json.push('{');
@@ -196,7 +198,8 @@ fn push_name(json: &mut String, name: &str) {
     json.push(':');
 }
 
-/// RFC 8259 section 7: quote, backslash and controls must be escaped; all else stands as it is.
+/// Appends a JSON string. RFC 8259 section 7: quote, backslash and control characters must be escaped;
+/// everything else is copied.
 fn push_escaped(json: &mut String, text: &str) {
     json.push('"');
     for character in text.chars() {
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_detail_is_detail_and_message() {
+    fn a_custom_detail_is_detail_and_message() {
         let problem = Problem::new(ErrorCode::Validation, "name: is missing");
         let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
         assert_eq!(
@@ -276,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_back_as_written(
+        fn any_text_round_trips(
             index in 0..ErrorCode::ALL.len(), detail in any::<String>(), controls in "[\\x00-\\x1f\"\\\\\u{7f}\u{2028}]{0,8}",
             request_id in prop::option::of(any::<String>()),
         ) {

@@ -1,17 +1,18 @@
-//! Takes secrets out of texts that go to logs and problem bodies.
+//! Redaction of secrets in texts that go to logs and problem bodies.
 
 use std::borrow::Cow;
 
 use crate::key::{KeyFormat, MIN_KEY_BYTES, key_format};
 
-/// What stands in the place of a secret.
+/// Replacement for a secret.
 pub const MASK: &str = "***";
-/// How values begin that this program generates: API keys, access keys, static tokens and secrets of webhooks.
+/// Prefixes of generated values: API keys, access keys, static tokens and signing secrets of webhooks.
 const PREFIXES: [&str; 6] = ["live_", "test_", "live_access_", "test_access_", "wht_", "whsec_"];
-/// Characters after a prefix that make it a value: fewer than any has, so that one that was cut off is found too.
+/// Minimum number of characters after a prefix that make a value. Generated values have more, so a truncated
+/// one is found too.
 const MIN_BODY_CHARS: usize = 32;
 
-/// Replaces what follows the prefix of each value of our shape, wherever it stands.
+/// Replaces the part after the prefix of every generated value in the text.
 pub fn redact(text: &str) -> Cow<'_, str> {
     if text.len() < MIN_BODY_CHARS {
         return Cow::Borrowed(text);
@@ -30,15 +31,16 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
-/// Replaces each of these secrets, and each value of our shape. A secret that is shorter than any key is left.
+/// Replaces each of these secrets and every generated value. A secret shorter than [`MIN_KEY_BYTES`] is not
+/// replaced.
 pub fn redact_all<'a>(text: &'a str, secrets: impl IntoIterator<Item = &'a str>) -> Cow<'a, str> {
     let mut redacted = Cow::Borrowed(text);
-    // Before the shape, for a secret may hold such a value and more.
+    // Secrets first, because one may contain a generated value and more.
     for secret in secrets {
         if key_format(secret) == KeyFormat::Generated {
             continue;
         }
-        // As it is, and as `{:?}` and JSON write it.
+        // Unquoted, and as `{:?}` and JSON write it.
         let quoted = format!("{secret:?}");
         for form in [secret, quoted.trim_matches('"')] {
             if form.len() >= MIN_KEY_BYTES && redacted.contains(form) {
@@ -49,7 +51,7 @@ pub fn redact_all<'a>(text: &'a str, secrets: impl IntoIterator<Item = &'a str>)
     redact_cow(redacted)
 }
 
-/// The same as [`redact`] of what may be owned already.
+/// Redacts like [`redact`] without copying a text that is already owned.
 pub fn redact_cow(text: Cow<'_, str>) -> Cow<'_, str> {
     let redacted = match redact(&text) {
         Cow::Owned(redacted) => Some(redacted),
@@ -58,7 +60,7 @@ pub fn redact_cow(text: Cow<'_, str>) -> Cow<'_, str> {
     redacted.map_or(text, Cow::Owned)
 }
 
-/// The place of the first value after its prefix.
+/// Returns the start and end of the first value, without its prefix.
 fn find_secret(text: &str) -> Option<(usize, usize)> {
     let mut from = 0;
     while let Some(at) = text[from..].find('_') {
@@ -74,7 +76,7 @@ fn find_secret(text: &str) -> Option<(usize, usize)> {
     None
 }
 
-/// A digit of base 62, or of base 64 in a secret of a webhook.
+/// Returns whether the byte is a digit of base 62, or of base 64 in a webhook's signing secret.
 fn is_body_byte(byte: u8, prefix: &str) -> bool {
     byte.is_ascii_alphanumeric() || (prefix == "whsec_" && matches!(byte, b'+' | b'/' | b'='))
 }
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_text_stays_as_it_is() {
+    fn the_rest_of_a_text_is_unchanged() {
         let key = format!("live_{}", "a".repeat(64));
         assert_eq!(redact(&format!("/v1/{key}/x/{key}x.json")), "/v1/live_***/x/live_***.json");
         assert_eq!(redact(&format!("live_access_{}", "b".repeat(64))), "live_access_***");

@@ -1,4 +1,4 @@
-//! The delivery schedule: what follows one attempt to send a webhook.
+//! The retry schedule of webhook deliveries: what follows an attempt.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The waits between one attempt and the next, at least. The first attempt is made at once.
+/// Minimum delays between one attempt and the next. The first attempt is made immediately.
 const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(5 * MINUTE),
@@ -20,65 +20,67 @@ const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(24 * HOUR),
 ];
 
-/// How often a delivery is attempted.
+/// Maximum number of attempts of a delivery, the first one included.
 pub const MAX_ATTEMPTS: u32 = RETRY_DELAYS.len() as u32 + 1;
 
-/// The longest wait that a receiver may ask for; a longer one is cut to it.
+/// Maximum delay that a receiver can request with `Retry-After`. A longer one is reduced to it.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 
-/// A wait grows by up to one part in this many, so that failures of one moment do not return as one.
+/// Jitter: a delay grows by up to one part in this many, so that deliveries that failed together are not
+/// retried together.
 const JITTER_DIVISOR: u64 = 5;
 
-/// Which attempt of a delivery it is, from 1.
+/// Number of an attempt of a delivery, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(u32);
 
 impl Attempt {
-    /// The one that is made at once.
+    /// The first attempt, which is made immediately.
     pub const FIRST: Self = Self(1);
 
-    /// Reads a stored number. There is no attempt 0.
+    /// Converts a stored number. Returns `None` for 0.
     pub fn new(number: u32) -> Option<Self> {
         (number > 0).then_some(Self(number))
     }
 
-    /// The number, from 1.
+    /// Returns the number, from 1.
     pub fn number(self) -> u32 {
         self.0
     }
 
-    /// The attempt after this one, whether the schedule has it or not.
+    /// Returns the following attempt, even if the schedule has no such attempt.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 }
 
-/// How an attempt ended.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// The receiver answered 2xx.
+    /// The receiver responded with 2xx.
     Delivered,
-    /// Another answer, or none in time.
+    /// Another response, or none before the timeout.
     Failed {
-        /// How long the receiver asked us to wait.
+        /// Delay requested by the receiver (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// The receiver answered 410: it wants no further attempt.
+    /// The receiver responded with 410: it wants no further attempt.
     Gone,
 }
 
-/// What follows.
+/// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// The delivery has arrived.
+    /// The delivery has succeeded.
     Done,
-    /// Another attempt, after this long.
+    /// Another attempt after this delay.
     Retry(Duration),
-    /// The schedule has ended; the delivery goes into the dead letters.
+    /// The schedule is exhausted or the receiver is gone; the delivery becomes a dead letter.
     DeadLetter,
 }
 
-/// Decides what follows an attempt.
+/// Decides what follows an attempt. The delay is the larger of the schedule's and the receiver's (at most
+/// [`MAX_RETRY_AFTER`]), plus up to a fifth of jitter.
 pub fn next_step(attempt: Attempt, outcome: &AttemptOutcome, rng: &mut impl Rng) -> NextStep {
     let retry_after = match outcome {
         AttemptOutcome::Delivered => return NextStep::Done,
@@ -90,13 +92,13 @@ pub fn next_step(attempt: Attempt, outcome: &AttemptOutcome, rng: &mut impl Rng)
     NextStep::Retry(delay + jitter(delay, rng))
 }
 
-/// The least wait after this attempt; none after the last.
+/// Returns the minimum delay after this attempt, or `None` after the last one.
 fn base_delay(attempt: Attempt) -> Option<Duration> {
     let index = usize::try_from(attempt.0.checked_sub(1)?).ok()?;
     RETRY_DELAYS.get(index).copied()
 }
 
-/// Only ever lengthens a wait, so that what a receiver asked for is kept.
+/// Returns the jitter. It only lengthens a delay, so that a `Retry-After` is honoured.
 fn jitter(delay: Duration, rng: &mut impl Rng) -> Duration {
     let max_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) / JITTER_DIVISOR;
     Duration::from_millis(rng.random_range(0..=max_ms))
@@ -122,7 +124,7 @@ mod tests {
         }
     }
 
-    /// Words and numbers of the promise, apart from the table that implements it.
+    /// Documented delays, written independently of the table that implements them.
     const EXPECTED_DELAYS_S: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
         }
 
         #[test]
-        fn the_tenth_failure_is_dead(number in 10..=u32::MAX, retry_after_s: Option<u64>, seed: u64) {
+        fn the_tenth_failure_becomes_a_dead_letter(number in 10..=u32::MAX, retry_after_s: Option<u64>, seed: u64) {
             let retry_after = retry_after_s.map(Duration::from_secs);
             prop_assert_eq!(next_step_after(number, AttemptOutcome::Failed { retry_after }, seed), NextStep::DeadLetter);
         }
@@ -181,7 +183,7 @@ mod tests {
 
         #[test]
         fn delays_grow_from_attempt_to_attempt(number in 1..=8_u32, seed: u64, other_seed: u64) {
-            // 20 h and a fifth may exceed 24 h by itself, hence bounds with the same luck.
+            // 20 h plus a fifth may exceed 24 h by itself, so the last delays are compared with the same seed.
             prop_assert!(retry_delay(number, None, seed) < retry_delay(number + 1, None, seed));
             if number < 6 {
                 prop_assert!(retry_delay(number, None, seed) < retry_delay(number + 1, None, other_seed));

@@ -1,4 +1,4 @@
-//! Moments, and versions, which are moments of the store with a sequence number.
+//! Timestamps, and versions, which are timestamps of the store with a sequence number.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,72 +9,76 @@ use jiff::{SignedDuration, civil};
 
 const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// A moment in milliseconds since the Unix epoch.
+/// Wall time in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
-/// Why a text is no moment.
+/// Error for a text that is not a timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time: use RFC 3339, YYYY-MM-DD or YYYY-MM-DD HH:MM:SS (UTC) after 1970")]
 pub struct ParseTimestampError;
 
 impl Timestamp {
-    /// The latest moment that we write: the end of the year 9999.
+    /// Latest timestamp that is ever written: the end of the year 9999.
     pub const MAX: Timestamp = Timestamp(253_402_300_799_999);
 
-    /// From milliseconds since the epoch, capped at [`Timestamp::MAX`].
+    /// Creates a timestamp from milliseconds since the epoch, capped at [`Timestamp::MAX`].
     pub fn from_ms(ms: u64) -> Self {
         Self(ms.min(Self::MAX.0))
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns milliseconds since the epoch.
     pub fn as_ms(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, as in `webhook-timestamp` and `ratelimit-reset`.
+    /// Returns whole seconds since the epoch, as in `webhook-timestamp` and `ratelimit-reset`.
     pub fn as_seconds(self) -> u64 {
         self.0 / 1000
     }
 
-    /// The moment `span` later, capped at [`Timestamp::MAX`].
+    /// Returns the time `duration` later, capped at [`Timestamp::MAX`].
     pub fn plus(self, duration: Duration) -> Self {
         let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self::from_ms(self.0.saturating_add(ms))
     }
 
-    /// As HTTP writes moments (RFC 9110 section 5.6.7): `Thu, 26 Nov 2026 10:00:00 GMT`.
+    /// Formats as an HTTP date (RFC 9110 section 5.6.7): `Thu, 26 Nov 2026 10:00:00 GMT`.
     pub fn to_http_date(self) -> String {
         let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
         printer.timestamp_to_rfc9110_string(&self.to_jiff()).expect("a year up to 9999 is written in four digits")
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads RFC 3339, `YYYY-MM-DD`, or `YYYY-MM-DD HH:MM:SS`, the last two as UTC.
+    /// Parses RFC 3339, `YYYY-MM-DD`, or `YYYY-MM-DD HH:MM:SS`, the last two as UTC.
+    ///
+    /// # Errors
+    /// Fails if the text has none of these forms or lies before 1970.
     pub fn parse(text: &str) -> Result<Self, ParseTimestampError> {
         let text = text.trim();
         if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
             return Self::from_jiff(timestamp);
         }
-        // Without an offset, or in the last hours of the year 9999, by which people mean never: the library's moments end
-        // before.
+        // No offset, or in the last hours of the year 9999, which people use for "never" and which
+        // `jiff::Timestamp` does not reach.
         let pieces = Pieces::parse(text).map_err(|_| ParseTimestampError)?;
         let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
         Self::from_civil(civil, pieces.to_numeric_offset().map_or(0, |offset| offset.seconds()))
     }
 
-    /// The day in UTC.
+    /// Returns the day in UTC.
     pub(crate) fn date(self) -> civil::Date {
         TimeZone::UTC.to_datetime(self.to_jiff()).date()
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
         let timestamp = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        // The library ends some hours before the year does, so that the end can be told in any time zone.
+        // `jiff::Timestamp` ends some hours before the year 9999 does, so that its maximum exists in every time
+        // zone.
         timestamp.unwrap_or(jiff::Timestamp::MAX)
     }
 
@@ -83,7 +87,7 @@ impl Timestamp {
         EPOCH.checked_add(since_epoch).unwrap_or(civil::DateTime::MAX)
     }
 
-    /// A time of the calendar so many seconds east of UTC.
+    /// Converts a civil time at an offset of `offset_s` seconds east of UTC.
     fn from_civil(civil: civil::DateTime, offset_s: i32) -> Result<Self, ParseTimestampError> {
         let since_epoch = civil.duration_since(EPOCH).as_millis() - i128::from(offset_s) * 1000;
         u64::try_from(since_epoch).map(Self::from_ms).map_err(|_| ParseTimestampError)
@@ -94,15 +98,15 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds and `Z`: `2026-11-23T10:00:00.000Z`.
+/// Formats as RFC 3339 in UTC with milliseconds and `Z`: `2026-11-23T10:00:00.000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}Z", self.to_civil())
     }
 }
 
-/// A position in the stream, which is also the version of every record that the change wrote:
-/// milliseconds of the store's clock and a sequence number, in one number.
+/// Position in the stream, which is also the version of every record that the change wrote: milliseconds of the
+/// store's clock and a sequence number, packed into one number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Version(u64);
 
@@ -110,36 +114,36 @@ pub struct Version(u64);
 pub const SEQUENCE_BITS: u32 = 20;
 
 impl Version {
-    /// Before every change.
+    /// Position before every change.
     pub const ZERO: Version = Version(0);
 
-    /// From its one number.
+    /// Unpacks a version from its number.
     pub fn from_u64(number: u64) -> Self {
         Self(number)
     }
 
-    /// As one number.
+    /// Returns the version as one number.
     pub fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// When the change was made, on the store's clock.
+    /// Returns the time of the change on the store's clock.
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_ms(self.0 >> SEQUENCE_BITS)
     }
 
-    /// The version after `self` at store time `now`: strictly rising even when the clock goes back,
-    /// with carry into the milliseconds when a millisecond is full.
+    /// Returns the version that follows `self` at store time `now`. Versions are strictly increasing even if
+    /// the clock goes back; a full millisecond carries into the next one.
     pub fn next(self, now: Timestamp) -> Self {
         Self((now.as_ms() << SEQUENCE_BITS).max(self.0 + 1))
     }
 
-    /// Milliseconds and sequence number, the two parts of a Redis stream id.
+    /// Returns milliseconds and sequence number, the two parts of a Redis stream id.
     pub fn parts(self) -> (u64, u64) {
         (self.0 >> SEQUENCE_BITS, self.0 & ((1 << SEQUENCE_BITS) - 1))
     }
 
-    /// From the two parts of a Redis stream id.
+    /// Creates a version from the two parts of a Redis stream id.
     pub fn from_parts(ms: u64, sequence: u64) -> Self {
         Self((ms << SEQUENCE_BITS) + sequence)
     }
@@ -158,32 +162,37 @@ impl fmt::Debug for Version {
     }
 }
 
-/// Milliseconds of a clock that only rises and that counts suspension, unlike wall time.
+/// Milliseconds of a monotonic clock that includes suspended time (CLOCK_BOOTTIME).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Uptime(u64);
 
 impl Uptime {
-    /// From milliseconds since some fixed moment of this machine.
+    /// Creates an uptime from milliseconds since a fixed time of this machine.
     pub fn from_ms(ms: u64) -> Self {
         Self(ms)
     }
 
-    /// Milliseconds since that moment.
+    /// Returns milliseconds since a fixed time of this machine.
     pub fn as_ms(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Uptime) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// Returns the time `duration` later, saturating at the maximum.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
-/// Where shells read the time; rules take the time as an argument instead.
+/// Source of time for code with side effects. Pure rules take the time as an argument.
 pub trait Clock: Send + Sync {
-    /// Wall time.
+    /// Returns the wall time.
     fn now(&self) -> Timestamp;
-    /// Time that never goes back and counts suspension.
+    /// Returns the monotonic time, which includes suspended time.
     fn uptime(&self) -> Uptime;
 }
 
@@ -214,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn http_has_dates_of_its_own() {
+    fn http_dates_are_written_as_rfc_9110_says() {
         assert_eq!(Timestamp::from_ms(1_700_000_000_007).to_http_date(), "Tue, 14 Nov 2023 22:13:20 GMT");
         assert_eq!(Timestamp::from_ms(0).to_http_date(), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(Timestamp::MAX.to_http_date(), "Thu, 30 Dec 9999 22:00:00 GMT");
@@ -231,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_rise_when_the_clock_goes_back_and_carry_when_a_millisecond_is_full() {
+    fn versions_increase_when_the_clock_goes_back_and_carry_when_a_millisecond_is_full() {
         let first = Version::ZERO.next(Timestamp::from_ms(1000));
         assert_eq!(first.parts(), (1000, 0));
         assert_eq!(first.next(Timestamp::from_ms(10)).parts(), (1000, 1));

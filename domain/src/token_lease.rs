@@ -1,86 +1,88 @@
-//! What one holder has leased of a limit: what it may let pass without asking, and how much to ask for.
+//! Token leases: how many requests of a limit one holder may grant without the store, and how many to request
+//! next.
 //!
-//! The less is asked for at a time, the less lies unused with a holder that falls idle, and the more often the store
-//! is asked. So a slice is what passes in some milliseconds, never more than a small part of the limit, and less the
-//! nearer the limit is.
+//! Smaller leases leave fewer tokens unused at a holder that becomes idle, and cost more requests to the store.
+//! So a lease covers the requests of about 50 ms, never more than a small part of the limit, and less as the
+//! limit gets closer.
 
 use std::time::Duration;
 
 use crate::time::{Timestamp, Uptime};
 use crate::window::LeaseGrant;
 
-/// A slice is at most this part of its limit.
+/// A lease is at most the limit divided by this.
 const MAX_LIMIT_DIVISOR: u64 = 50;
-/// And at most this part of what is left in the window.
+/// A lease is at most the remaining requests of the window divided by this.
 const MAX_REMAINING_DIVISOR: u64 = 4;
-/// For how long a slice shall last.
+/// Target duration of a lease in milliseconds.
 const TARGET_LEASE_MS: u64 = 50;
-/// How soon the store is asked again where a limit was used up: others may have given back.
+/// Delay before the next request to the store when a limit is exhausted: other holders may have returned
+/// tokens.
 const EXHAUSTED_RETRY_AFTER: Duration = Duration::from_millis(100);
-/// What was not touched for so long is given back.
+/// Idle time after which unused tokens are returned.
 pub const IDLE_AFTER: Duration = Duration::from_millis(200);
 
-/// A holder's part of one limit.
+/// One holder's share of a limit.
 #[derive(Debug, Clone)]
 pub struct TokenLease {
     limit: u64,
     tokens: u64,
-    /// What was left for others when the store was last asked.
+    /// Requests left for other holders as of the last lease.
     left_for_others: u64,
-    /// The end of the window, surely not after it.
+    /// End of the window on the local clock; never later than the real end.
     window_ends_at: Uptime,
     reset: Timestamp,
-    /// How much was last asked for, and when.
+    /// Size and time of the last lease request.
     lease_size: u64,
     leased_at: Uptime,
     retry_at: Uptime,
     last_used_at: Uptime,
 }
 
-/// Whether a request may pass.
+/// Result of taking a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenResult {
-    /// It may, and was counted.
+    /// The request passes and is counted.
     Granted(LimitStatus),
-    /// The limit is used up.
+    /// The limit is exhausted.
     Exhausted(LimitStatus),
-    /// The store must be asked.
+    /// The holder must request a lease from the store first.
     LeaseNeeded,
 }
 
-/// What a client is told of a limit.
+/// State of a limit as reported to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitStatus {
-    /// Requests of a window.
+    /// Maximum number of requests per window.
     pub limit: u64,
-    /// How many are left of them, as of the last lease.
+    /// Remaining requests of the window as of the last lease.
     pub remaining: u64,
-    /// When the window ends.
+    /// End of the window, on the store's clock.
     pub reset: Timestamp,
-    /// How long until then.
+    /// Time until the end of the window.
     pub resets_in: Duration,
 }
 
 impl LimitStatus {
-    /// How many were used.
+    /// Returns the number of requests used in the window.
     pub fn used(&self) -> u64 {
         self.limit.saturating_sub(self.remaining)
     }
 
-    /// The end of the window in whole seconds since the epoch: nothing is refused any more by then. It names the
-    /// window, for none is shorter than a second.
+    /// Returns the end of the window in whole seconds since the epoch, rounded up: nothing is rejected any more
+    /// by then. It identifies the window because no window is shorter than a second.
     pub fn reset_s(&self) -> u64 {
         self.reset.as_ms().div_ceil(1000)
     }
 
-    /// After how many whole seconds it is worth to try again.
+    /// Returns the whole seconds until a retry can succeed, at least 1.
     pub fn retry_after_s(&self) -> u64 {
         u64::try_from(self.resets_in.as_millis()).unwrap_or(u64::MAX).div_ceil(1000).max(1)
     }
 }
 
 impl TokenLease {
-    /// Nothing of a limit.
+    /// Creates an empty lease of a limit.
     pub fn new(limit: u64) -> Self {
         let never = Uptime::from_ms(0);
         Self {
@@ -96,7 +98,7 @@ impl TokenLease {
         }
     }
 
-    /// Tells whether a request may pass, without counting it.
+    /// Returns whether a request may pass, without counting it.
     pub fn peek(&self, now: Uptime) -> TokenResult {
         let is_over = self.window_ends_at <= now;
         if is_over || (self.tokens == 0 && (self.left_for_others > 0 || self.retry_at <= now)) {
@@ -110,7 +112,7 @@ impl TokenLease {
         }
     }
 
-    /// Lets a request pass if it may.
+    /// Counts a request if it may pass.
     pub fn take(&mut self, now: Uptime) -> TokenResult {
         let result = self.peek(now);
         if let TokenResult::Granted(_) = result {
@@ -120,11 +122,12 @@ impl TokenLease {
         result
     }
 
-    /// How much to ask for.
+    /// Decides how many requests to lease next.
     pub fn next_lease_size(&mut self, now: Uptime) -> u64 {
         let lease_age_ms = now.since(self.leased_at).as_millis();
         let lease_age_ms = u64::try_from(lease_age_ms).unwrap_or(u64::MAX).max(1);
-        // What was used up faster than it should last doubles; what lasted longer shrinks to what was used.
+        // A lease that was used up faster than the target doubles; one that lasted longer shrinks to what was
+        // used.
         let target_size = if lease_age_ms <= TARGET_LEASE_MS {
             self.lease_size.saturating_mul(2)
         } else {
@@ -135,7 +138,7 @@ impl TokenLease {
         self.lease_size
     }
 
-    /// Takes the answer to a question that was sent at `sent`.
+    /// Applies the response to a lease request that was sent at `sent_at`.
     pub fn refill(&mut self, grant: &LeaseGrant, sent_at: Uptime) {
         if self.reset != grant.reset || self.window_ends_at <= sent_at {
             self.tokens = 0;
@@ -143,19 +146,20 @@ impl TokenLease {
         self.tokens += grant.granted;
         self.left_for_others = grant.left_for_others;
         self.reset = grant.reset;
-        // The store has answered after it was asked: its window ends later than this, if at all.
-        self.window_ends_at = add_to_uptime(sent_at, grant.resets_in);
+        // The store computed `resets_in` after the request was sent, so its window ends no earlier than this.
+        self.window_ends_at = sent_at.plus(grant.resets_in);
         self.leased_at = sent_at;
         self.last_used_at = sent_at;
-        self.retry_at = add_to_uptime(sent_at, EXHAUSTED_RETRY_AFTER).min(self.window_ends_at);
+        self.retry_at = sent_at.plus(EXHAUSTED_RETRY_AFTER).min(self.window_ends_at);
     }
 
-    /// What has lain unused for a while, with the window to which it is to be given back.
+    /// Takes the tokens if they have been idle for [`IDLE_AFTER`]. Returns the end of their window and their
+    /// number, to be returned to the store.
     pub fn take_idle(&mut self, now: Uptime) -> Option<(Timestamp, u64)> {
         if now.since(self.last_used_at) < IDLE_AFTER { None } else { self.take_all(now) }
     }
 
-    /// All that is held.
+    /// Takes all tokens of the current window. Returns the end of the window and the number of tokens.
     pub fn take_all(&mut self, now: Uptime) -> Option<(Timestamp, u64)> {
         let tokens = std::mem::take(&mut self.tokens);
         if tokens == 0 || self.window_ends_at <= now {
@@ -165,12 +169,13 @@ impl TokenLease {
         Some((self.reset, tokens))
     }
 
-    /// Whether anything is held.
-    pub fn has_unused(&self, now: Uptime) -> Holds {
-        if self.tokens > 0 && now < self.window_ends_at { Holds::Something } else { Holds::Nothing }
+    /// Returns whether there are unused tokens of a current window.
+    pub fn has_unused(&self, now: Uptime) -> bool {
+        self.tokens > 0 && now < self.window_ends_at
     }
 
-    /// Takes another number for the same windows. What was leased under the old one is to be given back.
+    /// Changes the number of requests of the current windows. Returns the end of the window and the tokens
+    /// leased under the old number, to be returned to the store.
     pub fn set_limit(&mut self, limit: u64, now: Uptime) -> Option<(Timestamp, u64)> {
         let unused = self.take_all(now);
         self.left_for_others = (self.left_for_others + limit).saturating_sub(self.limit);
@@ -179,7 +184,8 @@ impl TokenLease {
         unused
     }
 
-    /// What is known of the window: its end and what was used of it; none if it is over.
+    /// Returns the end of the current window and the number of requests used in it, or `None` if the window is
+    /// over.
     pub fn window_usage(&self, now: Uptime) -> Option<(Timestamp, u64)> {
         (now < self.window_ends_at).then(|| (self.reset, self.status(now).used()))
     }
@@ -188,19 +194,6 @@ impl TokenLease {
         let remaining = (self.left_for_others + self.tokens).min(self.limit);
         LimitStatus { limit: self.limit, remaining, reset: self.reset, resets_in: self.window_ends_at.since(now) }
     }
-}
-
-/// Whether a holder has something to give back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holds {
-    /// It has.
-    Something,
-    /// It has not.
-    Nothing,
-}
-
-fn add_to_uptime(uptime: Uptime, duration: Duration) -> Uptime {
-    Uptime::from_ms(uptime.as_ms().saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -212,7 +205,7 @@ mod tests {
     use super::*;
     use crate::window::{CounterWindow, Limit, UnusedLease, WindowKind, lease, return_unused};
 
-    /// A store and its holders, all by one clock.
+    /// A store and its holders, all on one clock.
     struct Simulation {
         limit: u64,
         window_kind: WindowKind,
@@ -271,8 +264,8 @@ mod tests {
         }
         assert_eq!(simulation.granted.len(), 3);
         assert!(simulation.granted.values().all(|count| *count == 1000), "{:?}", simulation.granted);
-        // About 60 for each window's slices, and ten a second while the limit is used up.
-        assert!(simulation.lease_requests < 1000, "the store was asked {} times", simulation.lease_requests);
+        // About 60 leases per window, and ten per second while the limit is exhausted.
+        assert!(simulation.lease_requests < 1000, "{} lease requests", simulation.lease_requests);
     }
 
     #[test]
@@ -298,7 +291,7 @@ mod tests {
         let mut reported = Vec::new();
         for _ in 0..4 {
             simulation.request(0, now.as_ms());
-            let Some((reset, used)) = simulation.holders[0].window_usage(now) else { panic!("nothing is known") };
+            let Some((reset, used)) = simulation.holders[0].window_usage(now) else { panic!("the window is over") };
             reported.push((reset.as_ms(), used));
         }
         assert_eq!(reported, vec![(1_060_000, 1), (1_060_000, 2), (1_060_000, 3), (1_060_000, 3)]);

@@ -1,12 +1,12 @@
-//! Usage: how uses of keys are put together in time.
+//! Usage reports: time buckets over which the uses of keys are summed.
 
 use crate::time::Timestamp;
 use crate::window;
 
-/// Milliseconds of an hour: uses are counted by the hour.
+/// Milliseconds of an hour, the resolution in which uses are counted.
 pub const HOUR_MS: u64 = 3_600_000;
 
-/// What one number of a report covers, in UTC.
+/// Bucket size of a usage report, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
     /// An hour.
@@ -18,7 +18,7 @@ pub enum Grouping {
 }
 
 impl Grouping {
-    /// As it stands in the API.
+    /// Returns the name used in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Grouping::Hour => "hour",
@@ -27,12 +27,12 @@ impl Grouping {
         }
     }
 
-    /// Reads what [`Grouping::as_str`] writes.
+    /// Parses the output of [`Grouping::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [Grouping::Hour, Grouping::Day, Grouping::Month].into_iter().find(|grouping| grouping.as_str() == text)
     }
 
-    /// The beginning of what covers a moment.
+    /// Returns the start of the bucket that contains a time.
     pub fn bucket_start(self, at: Timestamp) -> Timestamp {
         let truncate = |length_ms: u64| Timestamp::from_ms(at.as_ms() / length_ms * length_ms);
         match self {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_begins_on_its_hour_day_or_month() {
+    fn a_bucket_starts_on_its_hour_day_or_month() {
         let at = Timestamp::parse("2026-11-25T13:14:15.016Z").unwrap();
         for (name, start) in [
             ("hour", "2026-11-25T13:00:00.000Z"),

@@ -1,4 +1,4 @@
-//! Windows of rate limits and quotas: what is left of a limit, and what of it is leased to one gateway.
+//! Windows of rate limits and quotas: how much of a limit is left, and how much of it is leased to a gateway.
 
 use std::time::Duration;
 
@@ -10,56 +10,56 @@ use crate::time::Timestamp;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// Counts how often a limit got another window length, or was removed, in a key's life. A window belongs to one
-/// generation: the first lease of a later one starts a new window.
+/// Number of times that a key's limit got a new window length or was removed. A window belongs to one
+/// generation: the first lease of a later generation starts a new window.
 pub type Generation = u32;
 
-/// The generations of a key's limits.
+/// Generations of a key's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generations {
-    /// Of its rate limit.
+    /// Generation of the rate limit.
     pub rate_limit: Generation,
-    /// Of its quota.
+    /// Generation of the quota.
     pub quota: Generation,
 }
 
-/// The state of one meter.
+/// State of one counter: the current window of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CounterWindow {
-    /// The moment at which the window ends.
+    /// End of the window, on the store's clock.
     pub ends_at: Timestamp,
-    /// What was leased in it.
+    /// Requests leased in the window.
     pub leased: u64,
-    /// The generation of the limit that started it.
+    /// Generation of the limit that started the window.
     pub generation: Generation,
-    /// The limit as last known in that generation.
+    /// Limit as last known in that generation.
     pub limit: u64,
-    /// The length of its windows in that generation; none of a calendar.
+    /// Length of the windows in that generation. `None` for calendar windows.
     pub length: Option<Duration>,
 }
 
-/// A limit as the holder of a lease knows it.
+/// A limit as known to the holder of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Requests in a window.
+    /// Maximum number of requests per window.
     pub max_requests: u64,
-    /// When its windows begin and end.
+    /// Start and end of the windows.
     pub window_kind: WindowKind,
-    /// See [`Generation`].
+    /// Generation of the limit, see [`Generation`].
     pub generation: Generation,
 }
 
-/// When the windows of a limit begin and end.
+/// When the windows of a limit start and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
-    /// A window starts with the first consumption after the last one ended, and is so long.
+    /// Windows of this length. One starts with the first use after the previous one ended.
     FromFirstUse(Duration),
-    /// Windows are those of a calendar. The store's clock says which it is: these are the end of the one before, of
-    /// the current one and of the next by the clock of the caller, which may go before or after.
+    /// Calendar windows. The store's clock selects the window. The three times are the ends of the previous,
+    /// the current and the next window by the caller's clock, which may be ahead or behind.
     Calendar([Timestamp; 3]),
 }
 
-/// A part of a calendar, in UTC.
+/// Calendar period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
     /// From midnight to midnight.
@@ -69,7 +69,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// As it stands in the API and in records.
+    /// Returns the name used in the API and in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Period::Day => "day",
@@ -77,12 +77,12 @@ impl Period {
         }
     }
 
-    /// Reads what [`Period::as_str`] writes.
+    /// Parses the output of [`Period::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [Period::Day, Period::Month].into_iter().find(|period| period.as_str() == text)
     }
 
-    /// The windows around a moment.
+    /// Returns the calendar windows around `now`.
     pub fn window_kind(self, now: Timestamp) -> WindowKind {
         match self {
             Period::Day => {
@@ -97,7 +97,7 @@ impl Period {
     }
 }
 
-/// The beginning of the month of a moment, in UTC.
+/// Returns the start of the month that contains a time, in UTC.
 pub fn start_of_month(timestamp: Timestamp) -> Timestamp {
     months_after(timestamp.date().first_of_month(), 0)
 }
@@ -109,18 +109,18 @@ fn months_after(first: civil::Date, months: i64) -> Timestamp {
 }
 
 impl WindowKind {
-    /// When a window ends that begins now.
+    /// Returns the end of a window that starts now.
     fn window_end(self, now: Timestamp) -> Timestamp {
         match self {
             WindowKind::FromFirstUse(length) => now.plus(length),
-            // A clock that is behind by more than a period: better a limit by the day than none.
+            // The caller's clock is behind by more than a period: a window of a day is better than no limit.
             WindowKind::Calendar(ends) => {
                 ends.into_iter().find(|end| now < *end).unwrap_or(now.plus(Duration::from_millis(DAY_MS)))
             }
         }
     }
 
-    /// The length of every window; none of a calendar.
+    /// Returns the length of every window, or `None` for calendar windows.
     pub fn length(self) -> Option<Duration> {
         match self {
             WindowKind::FromFirstUse(length) => Some(length),
@@ -128,7 +128,7 @@ impl WindowKind {
         }
     }
 
-    /// The length of the longest window.
+    /// Returns the length of the longest window.
     pub fn max_length(self) -> Duration {
         match self {
             WindowKind::FromFirstUse(length) => length,
@@ -138,8 +138,8 @@ impl WindowKind {
 }
 
 impl CounterWindow {
-    /// Whether a lease of this limit continues the window. A window that ends later than a whole window from now was
-    /// started by a clock that has since stepped back, and ends at once.
+    /// Returns whether a lease of this limit continues the window. A window that ends more than a full window
+    /// from now was started by a clock that has since stepped back, and is over.
     fn is_current(&self, limit: &Limit, now: Timestamp) -> bool {
         let is_of_later_generation = self.generation > limit.generation;
         let is_plausible =
@@ -148,21 +148,21 @@ impl CounterWindow {
     }
 }
 
-/// A slice of a limit.
+/// Grant of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseGrant {
-    /// How many requests the holder may let pass; 0 if the limit is used up.
+    /// Number of requests that the holder may pass; 0 if the limit is exhausted.
     pub granted: u64,
-    /// How many are left for others in this window.
+    /// Number of requests left for other holders in this window.
     pub left_for_others: u64,
-    /// How long until the window ends.
+    /// Time until the end of the window.
     pub resets_in: Duration,
-    /// When the window ends, on the store's clock.
+    /// End of the window, on the store's clock.
     pub reset: Timestamp,
 }
 
-/// Leases up to `want` requests of a limit. A process that has not yet heard of a later generation is held to the limit
-/// of that one, also where it is the first in a new window.
+/// Leases up to `requested` requests of a limit. A holder that does not know a later generation yet is bound to
+/// the limit of that generation, even if it is the first in a new window.
 pub fn lease(
     before: Option<CounterWindow>,
     limit: Limit,
@@ -203,18 +203,18 @@ fn start_window(before: Option<CounterWindow>, limit: Limit, now: Timestamp) -> 
     }
 }
 
-/// Part of a lease that was not used, with the window from which it was leased.
+/// Unused part of a lease, with the window it was leased from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnusedLease {
-    /// The generation of the limit.
+    /// Generation of the limit.
     pub generation: Generation,
-    /// When the window ends.
+    /// End of the window.
     pub reset: Timestamp,
-    /// How many requests.
+    /// Number of unused requests.
     pub count: u64,
 }
 
-/// Takes back what was leased and not used; none if the window from which it was leased is over.
+/// Returns unused requests to their window. Returns `None` if that window is over.
 pub fn return_unused(before: CounterWindow, unused: UnusedLease, now: Timestamp) -> Option<CounterWindow> {
     let is_current = before.generation == unused.generation && before.ends_at == unused.reset && now < before.ends_at;
     is_current.then(|| CounterWindow { leased: before.leased.saturating_sub(unused.count), ..before })
@@ -246,7 +246,7 @@ mod tests {
                 prop_assert!(*total <= count);
                 prop_assert_eq!(grant.left_for_others, count - *total);
                 prop_assert!(now < grant.reset);
-                // Nobody gives back more than was granted.
+                // No holder returns more than it was granted.
                 let unused = UnusedLease { generation: 0, reset: grant.reset, count: back.min(grant.granted) };
                 *total -= unused.count;
                 window = return_unused(after, unused, now);
@@ -255,8 +255,8 @@ mod tests {
             }
         }
 
-        /// Whatever the order in which processes hear of changes and give back, a window of the newest generation
-        /// never grants more than the newest limit, and nothing of an older window is given back into it.
+        /// In whatever order processes learn of changes and return tokens, a window of the latest generation
+        /// never grants more than the latest limit, and no token of an older window is returned into it.
         #[test]
         fn a_new_generation_starts_at_zero_and_is_exact(
             old_s in 1..120_u64, steps in proptest::collection::vec((0..9_000_u64, any::<bool>(), 1..9_u64, 0..9_u64), 1..80),
@@ -297,13 +297,13 @@ mod tests {
             let (after, grant) = lease(Some(used), limit, 1, later);
             (grant.granted, grant.left_for_others, grant.reset, after.generation)
         };
-        // The number alone keeps the window.
+        // A new number alone keeps the window.
         assert_eq!(leased(rolling(11, 60, 0)), (1, 0, first.reset, 0));
         assert_eq!(leased(rolling(5, 60, 0)), (0, 0, first.reset, 0));
-        // Another length, or the same one set again.
+        // A new length, or the same limit removed and set again.
         assert_eq!(leased(rolling(10, 30, 1)), (1, 9, later.plus(Duration::from_secs(30)), 1));
         assert_eq!(leased(rolling(10, 60, 1)), (1, 9, later.plus(Duration::from_secs(60)), 1));
-        // Who has not heard of it is held to it.
+        // A holder that does not know the later generation is bound to it.
         let (newer, reset) = lease(Some(used), rolling(2, 60, 1), 2, later);
         let (_, refused) = lease(Some(newer), rolling(10, 60, 0), 5, later);
         assert_eq!((refused.granted, refused.left_for_others, refused.reset), (0, 0, reset.reset));
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_a_calendar_end_with_their_day_or_month_in_utc() {
+    fn calendar_windows_end_with_their_day_or_month_in_utc() {
         let end = |period: Period, now: &str| {
             let now = Timestamp::parse(now).unwrap();
             let limit = Limit { max_requests: 1, window_kind: period.window_kind(now), generation: 0 };

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gatepost_domain::record::Role;
 
 use crate::config::Overrides;
 
-/// API keys in front of any HTTP API, and webhooks that tell of them.
+/// API keys in front of any HTTP API, and webhooks about them
 #[derive(Debug, Parser)]
 #[command(name = "gatepost", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -19,28 +20,28 @@ pub(crate) struct Cli {
 /// Options of all commands that read the configuration.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// Configuration file [default: gatepost.toml if it is there]
+    /// Configuration file [default: gatepost.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where keys and events are kept: embedded:PATH or redis://HOST:PORT (see check --print-default)
+    /// Store of keys and events: embedded:PATH or redis://HOST:PORT (see check --print-default)
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
-    /// Where the gateway listens
+    /// Address on which the gateway listens
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Where the admin API listens
+    /// Address on which the admin API listens
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     admin_listen: Option<String>,
-    /// Where /metrics, /livez and /readyz listen
+    /// Address on which /metrics, /livez and /readyz are served
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     ops_listen: Option<String>,
-    /// Your API, where requests with a valid key go
+    /// Your API, which receives the requests with a valid key
     #[arg(long, global = true, value_name = "http://HOST:PORT")]
     upstream: Option<String>,
 }
 
 impl Options {
-    /// What the flags say in place of the configuration.
+    /// Returns the flags that override the configuration.
     pub(crate) fn overrides(&self) -> Overrides {
         let flags = [
             ("--store", "store.url", &self.store),
@@ -56,7 +57,7 @@ impl Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show everything at once, on a temporary store, with a sample API and a sample webhook receiver
+    /// Run a demo of everything on a temporary store, with a sample API and a sample webhook receiver
     Demo(DemoOptions),
     /// Run gateway, control plane and deliverer in one process
     Up,
@@ -68,36 +69,36 @@ pub(crate) enum Command {
     Deliverer,
     /// Manage access keys, the credentials of the admin API
     AccessKey(AccessKeyOptions),
-    /// Bring in keys from a file: the members of a create body, with the value (key) or its SHA-256 (sha256) in hex or
-    /// base64. Repeated, it goes on where it was; nothing is brought in twice
+    /// Import keys from a file. Rows have the members of a create request, and the value (key) or its SHA-256 (sha256)
+    /// in hex or base64. Run it again to resume: no key is imported twice
     Import(ImportOptions),
-    /// Remove keys for good that were shut off long ago
+    /// Permanently remove keys that were deactivated long ago
     Purge(PurgeOptions),
-    /// Manage the store itself
+    /// Manage the store
     Store(StoreCommandOptions),
-    /// Copy an embedded store into a file, also while it is used. The master key is not in the copy
+    /// Copy an embedded store into a file, even while it is in use. The copy does not contain the master key
     Backup(BackupOptions),
-    /// Check what a start needs: configuration, master key, certificates, store, names of upstreams
+    /// Check what a start checks: configuration, master key, certificates, store, upstream host names
     Check(CheckOptions),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// Leave at once instead of waiting for Ctrl-C
+    /// Exit at the end instead of waiting for Ctrl-C
     #[arg(long)]
     pub(crate) exit: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ControlPlaneOptions {
-    /// Leave delivering to processes of `gatepost deliverer`
+    /// Do not deliver webhooks: `gatepost deliverer` processes do
     #[arg(long)]
     pub(crate) no_deliverer: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupOptions {
-    /// The new file
+    /// File to create
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
@@ -110,29 +111,29 @@ pub(crate) struct StoreCommandOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Raise the store to the format of `store.write_format`, and rewrite what earlier releases wrote. Do it when every
-    /// process is of this release: older ones stop working. It can be run again, and goes on where it was cut off
+    /// Upgrade the store to the format of `store.write_format`, and rewrite what earlier releases wrote. Run it after
+    /// all processes have been upgraded: older ones stop working. Run it again to resume after an interruption
     Upgrade,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportOptions {
-    /// What the file is; json is an array or one object a line
+    /// Format of the file; json is an array, or one object per line
     #[arg(long, value_enum)]
     pub(crate) format: ImportFormat,
-    /// The project of keys that name none
+    /// Project of the keys that name none
     #[arg(long, value_name = "ID")]
     pub(crate) project: Option<String>,
-    /// Tell webhooks of each key, as if it were made now
+    /// Notify webhooks of each key, as if it were created now
     #[arg(long)]
     pub(crate) notify: bool,
-    /// Write nothing; tell what would be
+    /// Write nothing; report what would be imported
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Import nothing if a column or member of any row is unknown; otherwise those are left out, and listed
+    /// Import nothing if any row has an unknown column or member; otherwise these are ignored and listed
     #[arg(long)]
     pub(crate) strict: bool,
-    /// The file
+    /// File to import
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
@@ -145,10 +146,10 @@ pub(crate) enum ImportFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct PurgeOptions {
-    /// For how long a key must have been shut off, in days: 90d
+    /// Minimum time since a key was deactivated, in days: 90d
     #[arg(long, value_name = "DAYS", value_parser = parse_days)]
     pub(crate) inactive_for: std::time::Duration,
-    /// Remove nothing; tell what would be
+    /// Remove nothing; report what would be removed
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -161,10 +162,10 @@ fn parse_days(text: &str) -> Result<std::time::Duration, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckOptions {
-    /// Print a file with every key, its meaning and its default
+    /// Print a configuration file with every key, its meaning and its default
     #[arg(long)]
     pub(crate) print_default: bool,
-    /// Leave out what needs a network: the store on Redis, names of upstreams
+    /// Skip what needs a network: the store on Redis, upstream host names
     #[arg(long)]
     pub(crate) offline: bool,
 }
@@ -177,25 +178,25 @@ pub(crate) struct AccessKeyOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessKeyCommand {
-    /// Make an access key and print it, this one time. On an empty store this creates the store
+    /// Create an access key and print it once. On an empty store this also creates the store
     Create(CreateAccessKey),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CreateAccessKey {
-    /// The account by its name or id, made if there is none of that name [default: the only account]
+    /// Account by name or id; created if no account has that name [default: the only account]
     #[arg(long, value_name = "NAME")]
     pub(crate) account_name: Option<String>,
-    /// The only project that it sees [default: all of the account]
+    /// Only project that the key can access [default: all projects of the account]
     #[arg(long, value_name = "ID")]
     pub(crate) project: Option<String>,
-    /// What it may do
+    /// Role of the key
     #[arg(long, value_enum, default_value_t = RoleName::Admin)]
     pub(crate) role: RoleName,
-    /// Its own name
+    /// Name of the key
     #[arg(long, default_value = "command line")]
     pub(crate) name: String,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -205,6 +206,16 @@ pub(crate) enum RoleName {
     Admin,
     User,
     Viewer,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Admin => Self::Admin,
+            RoleName::User => Self::User,
+            RoleName::Viewer => Self::Viewer,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,4 +1,4 @@
-//! The commands.
+//! Subcommands, one module each.
 
 pub(crate) mod access_key;
 pub(crate) mod backup;
@@ -12,29 +12,30 @@ pub(crate) mod purge;
 pub(crate) mod store;
 pub(crate) mod up;
 
+use std::sync::Arc;
+
+use gatepost_control_plane::ControlPlane;
+use gatepost_domain::time::Clock;
 use gatepost_store::StoreUrl;
+use gatepost_store::clock::SystemClock;
+use gatepost_verify::RateLimiter;
+use prometheus::Registry;
 
 use crate::cli::Options;
 use crate::config::{self, Config};
 use crate::output;
+use crate::store::StoreInit;
 
-/// Something was asked for in a wrong way: exit code 2.
+/// Error that exits with code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct UsageError(String);
+pub(crate) struct UsageError(pub(crate) String);
 
-impl UsageError {
-    pub(crate) fn anyhow(message: impl Into<String>) -> anyhow::Error {
-        Self(message.into()).into()
-    }
-}
-
-/// Reads the configuration of a command.
 fn load(options: &Options) -> anyhow::Result<Config> {
     Ok(config::load(options.config.as_deref(), &options.overrides())?)
 }
 
-/// The same for a command that does not log.
+/// Reads the configuration and prints its warnings, for commands that do not log.
 fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;
     for warning in &config.warnings {
@@ -43,14 +44,27 @@ fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The same for a command that is one of several processes, which an embedded store cannot serve.
+/// Reads the configuration of a command that runs as one of several processes, which need a store on Redis.
 fn load_for_shared_store(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;
     match config.store.url {
         StoreUrl::Redis(_) => Ok(config),
-        StoreUrl::Embedded(_) | StoreUrl::Memory => Err(UsageError::anyhow(format!(
-            "the store {} is for one process: run `gatepost up`, or keep keys on Redis with --store redis://HOST:PORT",
+        StoreUrl::Embedded(_) | StoreUrl::Memory => Err(UsageError(format!(
+            "the store {} is for one process: run `gatepost up`, or use Redis with --store redis://HOST:PORT",
             config.store.url
-        ))),
+        ))
+        .into()),
     }
+}
+
+/// Opens the store of a configuration for a command that is not a server, and returns the use cases over it.
+async fn open_use_cases(config: &Config, init: StoreInit) -> anyhow::Result<ControlPlane> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = match init {
+        StoreInit::MustExist => crate::store::open_existing(config, &clock).await?,
+        StoreInit::CreateIfMissing => crate::store::open_or_create(config, &clock).await?,
+    };
+    let registry = Registry::new();
+    let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
+    Ok(ControlPlane::new(store, clock, config.private_networks, rate_limiter, &registry)?)
 }

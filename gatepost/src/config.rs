@@ -1,7 +1,8 @@
-//! The configuration: a file, overridden by the environment, overridden by flags. All faults at once.
+//! Configuration from a file, overridden by the environment, overridden by flags. All errors are reported at once.
 
 mod environment;
 mod gateway;
+mod parsers;
 mod reader;
 mod tree;
 
@@ -13,24 +14,21 @@ use std::time::Duration;
 
 use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::{PrivateNetworks, Retention};
-use gatepost_domain::host::parse_host;
 use gatepost_ops::OpsOptions;
 use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_verify::OutagePolicy;
 
 use environment::Environment;
+pub(crate) use environment::MASTER_KEY_VARIABLE;
 pub(crate) use gateway::GatewayConfig;
+use parsers::{parse_address, parse_listener_name};
 use reader::{ErrorCollector, Section};
 use tree::{Node, Value, ValueSource};
 
-/// The file that is read if it is there and no other is named.
+/// File that is read by default, if it exists.
 const DEFAULT_FILE: &str = "gatepost.toml";
-/// How every variable of ours begins.
-const VARIABLE_PREFIX: &str = "GATEPOST_";
-/// The one variable that is no key of the configuration.
-pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
 
-/// All of it, understood.
+/// Parsed and validated configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) store: StoreConfig,
@@ -42,11 +40,10 @@ pub(crate) struct Config {
     pub(crate) private_networks: PrivateNetworks,
     pub(crate) outage_policy: OutagePolicy,
     pub(crate) log_filter: String,
-    /// What the operator should know of it, although it stops nothing.
+    /// Problems that do not prevent a start.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Where keys and events are kept.
 #[derive(Debug, Clone)]
 pub(crate) struct StoreConfig {
     pub(crate) url: StoreUrl,
@@ -55,11 +52,11 @@ pub(crate) struct StoreConfig {
     pub(crate) unsafe_redis: UnsafeRedis,
     pub(crate) replicas: Replicas,
     pub(crate) write_format: Format,
-    /// How long a start waits for it.
+    /// How long a start waits for the store.
     pub(crate) start_timeout: Duration,
 }
 
-/// The admin API.
+/// Configuration of the admin API.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlPlaneConfig {
     pub(crate) listen: SocketAddr,
@@ -69,11 +66,11 @@ pub(crate) struct ControlPlaneConfig {
     pub(crate) unknown_members: UnknownMembers,
 }
 
-/// What flags say, each with its key.
+/// Flags that override the configuration: flag, configuration key and value of each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides(pub(crate) Vec<(&'static str, &'static str, String)>);
 
-/// Everything that is wrong with a configuration.
+/// All errors of a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct ConfigErrors(Vec<String>);
 
@@ -83,14 +80,14 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// Reads file, environment and flags.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+/// Reads the file, the environment and the flags.
+#[expect(clippy::disallowed_methods, reason = "only the configuration reads the environment")]
 pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let (name, text) = read_file(file)?;
     parse(&name, &text, std::env::vars_os(), overrides)
 }
 
-/// A configuration of overrides alone: neither a file nor the environment changes the demo.
+/// Builds a configuration from overrides only: neither a file nor the environment changes the demo.
 pub(crate) fn from_overrides(overrides: &Overrides) -> Result<Config, ConfigErrors> {
     parse(DEFAULT_FILE, "", std::iter::empty(), overrides)
 }
@@ -109,7 +106,7 @@ fn read_file(file: Option<&Path>) -> Result<(String, String), ConfigErrors> {
     }
 }
 
-/// Understands a file's text under an environment and flags.
+/// Parses the text of a file, and applies the environment and the flags.
 fn parse(
     name: &str,
     text: &str,
@@ -136,7 +133,7 @@ fn parse(
 
 fn unrecognised_variables(names: &[String]) -> Vec<String> {
     let warning = format!(
-        "{}: not read: a key's variable names table and key with two underscores between them, such as \
+        "{}: ignored: the variable of a configuration key joins table and key with two underscores, such as \
          GATEPOST_STORE__URL for url in [store]",
         names.join(", ")
     );
@@ -213,8 +210,8 @@ fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     let is_behind_proxy = section.choice("behind_tls_proxy", false, true, false);
     if !is_behind_proxy && !listen.ip().is_loopback() {
         section.error_here(
-            "listen is not on loopback: access keys would cross the network in clear; put a proxy with TLS in front \
-             and set behind_tls_proxy = true",
+            "listen is not on loopback: access keys would cross the network unencrypted; put a TLS proxy in front and \
+             set behind_tls_proxy = true",
         );
     }
     let hosts = section.list("hosts", Vec::new(), parse_listener_name);
@@ -222,7 +219,7 @@ fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     let unknown_members = section.parsed("unknown_members", UnknownMembers::Refuse, |text| match text {
         "refuse" => Ok(UnknownMembers::Refuse),
         "ignore" => Ok(UnknownMembers::Ignore),
-        _ => Err(format!("must be refuse or ignore, it is {text:?}")),
+        _ => Err(format!("must be refuse or ignore, not {text:?}")),
     });
     section.reject_unknown_keys();
     ControlPlaneConfig {
@@ -241,14 +238,6 @@ fn read_ops(mut section: Section<'_>) -> OpsOptions {
     };
     section.reject_unknown_keys();
     options
-}
-
-/// A name by which a listener is reached.
-fn parse_listener_name(text: &str) -> Result<String, String> {
-    match parse_host(text) {
-        Some(host) if host.len() == text.trim_end_matches('.').len() => Ok(host.to_ascii_lowercase()),
-        Some(_) | None => Err(format!("{text:?} is not a host without port, such as keys.example.com")),
-    }
 }
 
 fn read_retention(mut section: Section<'_>) -> Retention {
@@ -270,7 +259,7 @@ fn read_outage_policy(mut section: Section<'_>) -> OutagePolicy {
         "open" => Ok(OutagePolicy::Open),
         "closed" => Ok(OutagePolicy::Closed),
         "local" => Ok(OutagePolicy::Local),
-        _ => Err(format!("must be open, closed or local, it is {text:?}")),
+        _ => Err(format!("must be open, closed or local, not {text:?}")),
     });
     section.reject_unknown_keys();
     policy
@@ -280,15 +269,10 @@ fn read_log_filter(mut section: Section<'_>) -> String {
     let filter =
         section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
             Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(format!("is no filter: {error}")),
+            Err(error) => Err(format!("is not a filter: {error}")),
         });
     section.reject_unknown_keys();
     filter
-}
-
-/// An address to listen on.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:8080"))
 }
 
 #[cfg(test)]

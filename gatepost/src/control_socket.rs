@@ -1,5 +1,6 @@
-//! A Unix socket in the directory of an embedded store, through which the command line asks the process
-//! that holds the store for access keys and backups. Only the owner of the directory reaches it.
+//! Control socket: a Unix socket in the directory of an embedded store. The command line uses it to send commands to
+//! the process that holds the store, such as creating access keys, imports and backups. Only the owner of the directory
+//! can connect.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -20,22 +21,21 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::import::{self, ImportReport, ImportRequest};
 
-/// The socket's name.
 const SOCKET_FILE_NAME: &str = "control.sock";
-/// Bytes of a path that a socket can have: the address holds 108 with the byte that ends it.
+/// Maximum path length of a socket in bytes: a socket address holds 108, including the terminating zero.
 const MAX_PATH_BYTES: usize = 107;
-/// Bytes of a request or an answer, which are one line.
+/// Maximum size of a request or a response in bytes. Each is one line.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
-/// How long either side waits for the other: a backup of a large store takes a while.
+/// Timeout of either side for the other: a backup of a large store takes a while.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The running process is of another version.
-const UNEXPECTED_RESPONSE: &str = "the running process answered something else";
+/// Error if the running process is of another version.
+const UNEXPECTED_RESPONSE: &str = "the running process returned an unexpected response: it may be of another version";
 
-/// Its account was made beside others.
+/// Value of `account_was` for an account that was created in addition to existing ones.
 pub(crate) const ACCOUNT_ADDED: &str = "added";
 
-/// What is asked for.
+/// Request of the command line.
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
     CreateAccessKey { account_name: Option<String>, project: Option<String>, role: String, name: String },
@@ -57,7 +57,7 @@ enum Response {
     Failed(String),
 }
 
-/// An access key as the command line prints it.
+/// Created access key, as the command line prints it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedAccessKey {
@@ -90,14 +90,14 @@ impl From<gatepost_control_plane::CreatedAccessKey> for CreatedAccessKey {
     }
 }
 
-/// Listens in a store's directory until the process ends. Without the socket everything but the commands that ask
-/// for it works, so that it cannot listen is a warning.
+/// Listens in a store's directory until the process ends. A failure is only logged as a warning, because everything but
+/// the commands that use the socket works without it.
 pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store) {
     let listener = match bind(directory) {
         Ok(listener) => listener,
         Err(error) => {
             let path = directory.join(SOCKET_FILE_NAME);
-            tracing::warn!(%error, path = %path.display(), "access keys and backups cannot be asked for meanwhile");
+            tracing::warn!(%error, path = %path.display(), "listening on the control socket failed");
             return;
         }
     };
@@ -111,11 +111,11 @@ async fn accept(listener: Arc<UnixListener>, control_plane: ControlPlane, store:
             Ok((stream, _)) => {
                 let serving = serve_connection(stream, control_plane.clone(), store.clone());
                 spawn(Task::ControlSocketConnection, async move {
-                    drop(tokio::time::timeout(TIMEOUT, serving).await);
+                    let _ = tokio::time::timeout(TIMEOUT, serving).await;
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the control socket does not accept");
+                tracing::warn!(%error, "accepting on the control socket failed, retrying in 1 s");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -124,7 +124,7 @@ async fn accept(listener: Arc<UnixListener>, control_plane: ControlPlane, store:
 
 fn bind(directory: &Path) -> std::io::Result<UnixListener> {
     let path = directory.join(SOCKET_FILE_NAME);
-    // One that a process left behind when it was killed: the store's own lock tells that it is gone.
+    // A killed process leaves its socket behind. The lock of the store guarantees that the process is gone.
     if path.exists() {
         std::fs::remove_file(&path)?;
     }
@@ -134,7 +134,7 @@ fn bind(directory: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// The socket's path, by way of the open directory where it would be longer than a socket's address can be.
+/// Path of the socket, through the open directory's descriptor if it is longer than a socket address can be.
 struct ShortPath {
     path: PathBuf,
     _directory: File,
@@ -150,7 +150,7 @@ impl ShortPath {
     }
 }
 
-/// Asks the process that holds the store in a directory for an access key; none if there is no such process.
+/// Creates an access key through the process that holds the store. Returns none if there is no such process.
 pub(crate) async fn create_access_key(
     directory: &Path,
     new: &NewAccessKey,
@@ -161,82 +161,83 @@ pub(crate) async fn create_access_key(
         role: new.role.as_str().to_owned(),
         name: new.name.clone(),
     };
-    match send_request(directory, &request).await? {
-        None => Ok(None),
-        Some(Response::Created(printed)) => Ok(Some(printed)),
-        Some(Response::Failed(why)) => bail!(why),
-        Some(_) => bail!(UNEXPECTED_RESPONSE),
-    }
+    let created = |response| if let Response::Created(created) = response { Some(created) } else { None };
+    call(directory, &request, created).await
 }
 
-/// Whether a running process has done what was asked of it.
+/// Result of a command that a running process may execute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delegation {
     Done,
     NoProcess,
 }
 
-/// Asks it to revoke an access key.
+/// Revokes an access key through the process that holds the store.
 pub(crate) async fn revoke_access_key(directory: &Path, id: &str) -> anyhow::Result<Delegation> {
-    match send_request(directory, &Request::RevokeAccessKey { id: id.to_owned() }).await? {
-        None => Ok(Delegation::NoProcess),
-        Some(Response::Revoked) => Ok(Delegation::Done),
-        Some(Response::Failed(why)) => bail!(why),
-        Some(_) => bail!(UNEXPECTED_RESPONSE),
-    }
+    let request = Request::RevokeAccessKey { id: id.to_owned() };
+    let done = |response| matches!(response, Response::Revoked).then_some(Delegation::Done);
+    Ok(call(directory, &request, done).await?.unwrap_or(Delegation::NoProcess))
 }
 
-/// Asks it to bring keys in; none if there is no such process.
+/// Imports keys through the process that holds the store. Returns none if there is no such process.
 pub(crate) async fn import(directory: &Path, request: &ImportRequest) -> anyhow::Result<Option<ImportReport>> {
-    match send_request(directory, &Request::Import(request.clone())).await? {
-        None => Ok(None),
-        Some(Response::Imported(report)) => Ok(Some(report)),
-        Some(Response::Failed(why)) => bail!(why),
-        Some(_) => bail!(UNEXPECTED_RESPONSE),
-    }
+    let report = |response| if let Response::Imported(report) = response { Some(report) } else { None };
+    call(directory, &Request::Import(request.clone()), report).await
 }
 
-/// Asks it to purge keys; none if there is no such process.
+/// Purges keys through the process that holds the store. Returns none if there is no such process.
 pub(crate) async fn purge(
     directory: &Path,
     inactive_for: Duration,
     dry_run: bool,
 ) -> anyhow::Result<Option<PurgeReport>> {
-    match send_request(directory, &Request::Purge { inactive_for_s: inactive_for.as_secs(), dry_run }).await? {
-        None => Ok(None),
-        Some(Response::Purged(purged)) => Ok(Some(purged)),
-        Some(Response::Failed(why)) => bail!(why),
-        Some(_) => bail!(UNEXPECTED_RESPONSE),
-    }
+    let request = Request::Purge { inactive_for_s: inactive_for.as_secs(), dry_run };
+    call(directory, &request, |response| if let Response::Purged(report) = response { Some(report) } else { None })
+        .await
 }
 
-/// Asks it to raise the format of its store; none if there is no such process.
+/// Upgrades the store through the process that holds it. Returns none if there is no such process.
 pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Option<StoreUpgrade>> {
-    match send_request(directory, &Request::UpgradeStore { format: to.number() }).await? {
-        None => Ok(None),
-        Some(Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted }) => {
-            Ok(Some(StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted }))
+    let done = |response| match response {
+        Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted } => {
+            Some(StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted })
         }
-        Some(Response::Failed(why)) => bail!(why),
-        Some(_) => bail!(UNEXPECTED_RESPONSE),
-    }
+        Response::Created(_)
+        | Response::Revoked
+        | Response::BackedUp { .. }
+        | Response::Imported(_)
+        | Response::Purged(_)
+        | Response::Failed(_) => None,
+    };
+    call(directory, &Request::UpgradeStore { format: to.number() }, done).await
 }
 
-/// Asks it for a backup, and answers its bytes; none if there is no such process.
+/// Backs up the store through the process that holds it, and returns the size of the backup in bytes. Returns none if
+/// there is no such process.
 pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Option<u64>> {
-    match send_request(directory, &Request::Backup { file: file.to_path_buf() }).await? {
-        None => Ok(None),
-        Some(Response::BackedUp { bytes }) => Ok(Some(bytes)),
-        Some(Response::Failed(why)) => bail!(why),
-        Some(_) => bail!(UNEXPECTED_RESPONSE),
-    }
+    let bytes = |response| if let Response::BackedUp { bytes } = response { Some(bytes) } else { None };
+    call(directory, &Request::Backup { file: file.to_path_buf() }, bytes).await
 }
 
-/// Whether a process holds the store in a directory.
+/// Returns whether a process holds the store in a directory.
 pub(crate) async fn is_served_by_process(directory: &Path) -> bool {
     match ShortPath::new(directory) {
         Ok(short) => UnixStream::connect(&short.path).await.is_ok(),
         Err(_) => false,
+    }
+}
+
+/// Sends a request to the process that holds the store in a directory, and takes the result from its response.
+/// Returns none if there is no such process.
+async fn call<T>(
+    directory: &Path,
+    request: &Request,
+    result: impl FnOnce(Response) -> Option<T>,
+) -> anyhow::Result<Option<T>> {
+    match send_request(directory, request).await? {
+        None => Ok(None),
+        Some(Response::Failed(why)) => bail!(why),
+        Some(response) => result(response).map(Some).context(UNEXPECTED_RESPONSE),
     }
 }
 
@@ -247,7 +248,10 @@ async fn send_request(directory: &Path, request: &Request) -> anyhow::Result<Opt
         write_line(&mut stream, request).await?;
         read_line::<Response>(&mut stream).await
     };
-    tokio::time::timeout(TIMEOUT, exchange).await.context("the running process did not answer")?.map(Some)
+    tokio::time::timeout(TIMEOUT, exchange)
+        .await
+        .context("the running process did not respond within an hour")?
+        .map(Some)
 }
 
 async fn serve_connection(mut stream: UnixStream, control_plane: ControlPlane, store: Store) {
@@ -258,14 +262,14 @@ async fn serve_connection(mut stream: UnixStream, control_plane: ControlPlane, s
         Err(error) => Response::Failed(error.to_string()),
     };
     if let Err(error) = write_line(&mut stream, &response).await {
-        tracing::debug!(%error, "the control socket's client is gone");
+        tracing::debug!(%error, "writing the response to the control socket failed");
     }
 }
 
 async fn handle_request(request: Request, control_plane: &ControlPlane, store: &Store) -> anyhow::Result<Response> {
     match request {
         Request::CreateAccessKey { account_name, project, role, name } => {
-            let role = Role::parse(&role).context("the role is not known")?;
+            let role = Role::parse(&role).context("unknown role")?;
             let new = NewAccessKey { account_name, project, role, name };
             Ok(Response::Created(control_plane.create_access_key(new).await?.into()))
         }
@@ -274,14 +278,15 @@ async fn handle_request(request: Request, control_plane: &ControlPlane, store: &
             Ok(Response::Revoked)
         }
         Request::UpgradeStore { format } => {
-            let to = Format::new(format).context("the running process does not know this format: restart it first")?;
+            let to =
+                Format::new(format).context("the running process does not support this format: upgrade it first")?;
             let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } =
                 store.upgrade(to, log_upgrade).await?;
             Ok(Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted })
         }
         Request::Backup { file } => Ok(Response::BackedUp { bytes: store.backup(&file).await? }),
-        Request::Import(order) => {
-            Ok(Response::Imported(import::run(control_plane, &order, &ProgressBar::hidden()).await?))
+        Request::Import(request) => {
+            Ok(Response::Imported(import::run(control_plane, &request, &ProgressBar::hidden()).await?))
         }
         Request::Purge { inactive_for_s, dry_run } => {
             let mode = if dry_run { RunMode::DryRun } else { RunMode::Apply };
@@ -292,7 +297,7 @@ async fn handle_request(request: Request, control_plane: &ControlPlane, store: &
 
 fn log_upgrade(done: &StoreUpgrade) {
     let StoreUpgrade { checked, rewritten, counted, .. } = done;
-    tracing::info!(checked, rewritten, counted, "the store is brought into the later format");
+    tracing::info!(checked, rewritten, counted, "upgrading the store");
 }
 
 async fn read_line<T: for<'a> Deserialize<'a>>(stream: &mut UnixStream) -> anyhow::Result<T> {

@@ -1,4 +1,4 @@
-//! The parts of `gatepost demo` that a real installation has outside of Gatepost, and its story.
+//! Parts of `gatepost demo` that are outside of Gatepost in a real installation, and the walkthrough.
 
 pub(crate) mod receiver;
 pub(crate) mod sample_api;

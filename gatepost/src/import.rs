@@ -1,4 +1,4 @@
-//! Bringing keys in from a file: rows are read on a thread of their own, and many are written at a time.
+//! Import of keys from a file: a dedicated thread reads the rows, and many are written concurrently.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -20,17 +20,17 @@ use tokio::sync::mpsc;
 
 use crate::cli::ImportFormat;
 
-/// Keys that are written at a time.
+/// Maximum number of concurrent writes.
 const MAX_IN_FLIGHT: usize = 256;
-/// Rows that are read ahead.
+/// Maximum number of rows that are read ahead.
 const MAX_ROWS_AHEAD: usize = 2048;
-/// Faults that a report tells; of more it tells the number.
+/// Maximum number of errors in a report. All are counted.
 const MAX_REPORTED_ERRORS: usize = 20;
-/// Columns of a CSV file that are texts; others are JSON.
+/// String columns of a CSV file; the others hold JSON.
 const TEXT_COLUMNS: [&str; 9] =
     ["key", "sha256", "name", "projectId", "customAccountId", "customUserId", "expiry", "clientIP", "clientUserAgent"];
 
-/// What is to be brought in.
+/// Import, as the command line sends it to a running process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ImportRequest {
     pub(crate) file: PathBuf,
@@ -40,33 +40,32 @@ pub(crate) struct ImportRequest {
     pub(crate) dry_run: bool,
 }
 
-/// What became of it.
+/// Result of an import.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ImportReport {
     pub(crate) made: u64,
     pub(crate) there: u64,
     pub(crate) refused: u64,
-    /// The first refusals: number of the row, and why.
+    /// First errors: row number and reason.
     pub(crate) faults: Vec<(u64, String)>,
-    /// Columns and members that are not known, each once, with the nearest known one.
+    /// Unknown columns and members, each once, with the most similar known name.
     #[serde(default)]
     pub(crate) unknown: Vec<String>,
 }
 
-/// A part of a file.
 enum FileItem {
-    /// The columns, as a row without values.
+    /// Columns, as a row without values.
     Columns(Value),
-    /// A row and its number.
+    /// Row with its number.
     Row(u64, Value),
-    /// What was no row, and why.
+    /// Row that cannot be parsed: number and reason.
     Unreadable(u64, String),
 }
 
-/// The next part; or why the file cannot be read on.
+/// Next item, or the error that ends the import.
 type ReadResult = anyhow::Result<FileItem>;
 
-/// Brings in all keys of a file.
+/// Imports all keys of a file.
 pub(crate) async fn run(
     use_cases: &ControlPlane,
     request: &ImportRequest,
@@ -91,14 +90,16 @@ pub(crate) async fn run(
     Ok(report)
 }
 
-/// Reads a whole file, and fails if a column or a member of a row is not known.
+/// Reads a whole file, and fails if any column or member of a row is unknown.
 pub(crate) async fn check_unknown_members(request: &ImportRequest) -> anyhow::Result<()> {
     let unknown = UnknownRowMembers::default();
     let mut rows = RowReader::start(request, &ProgressBar::hidden())?;
     while let Some(read) = rows.items.recv().await {
         match read? {
-            // What is wrong with a row otherwise is reported when it is imported.
-            FileItem::Columns(row) | FileItem::Row(_, row) => drop(unknown.record(&row)),
+            // Other errors of a row are reported when it is imported.
+            FileItem::Columns(row) | FileItem::Row(_, row) => {
+                let _ = unknown.record(&row);
+            }
             FileItem::Unreadable(..) => {}
         }
     }
@@ -107,7 +108,7 @@ pub(crate) async fn check_unknown_members(request: &ImportRequest) -> anyhow::Re
     if lines.is_empty() { Ok(()) } else { bail!("nothing was imported:\n{}", lines.join("\n")) }
 }
 
-/// The rows of a file, which a thread of their own reads ahead.
+/// Rows of a file, which a dedicated thread reads ahead.
 struct RowReader {
     items: mpsc::Receiver<ReadResult>,
     reader_task: BoxFuture<'static, Result<(), Panicked>>,
@@ -126,17 +127,17 @@ impl RowReader {
                 ImportFormat::Json => read_json(reader, &rows),
             });
             if let Err(error) = read {
-                // Nobody waits any more where the import has failed.
-                drop(rows.blocking_send(Err(error)));
+                // After a failed import there is no receiver.
+                let _ = rows.blocking_send(Err(error));
             }
         });
         Ok(Self { items, reader_task: reader_task.boxed() })
     }
 
-    /// Waits for the end of the reading.
+    /// Waits for the reader thread.
     async fn join(self) -> anyhow::Result<()> {
         let read = self.reader_task.await;
-        read.map_err(|Panicked| anyhow!("reading the file panicked: run the import again to go on"))
+        read.map_err(|Panicked| anyhow!("reading the file panicked: run the import again to resume"))
     }
 }
 
@@ -160,7 +161,7 @@ async fn import_row(importer: &Importer, read: ReadResult) -> anyhow::Result<Row
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::Validation => {
             Ok(RowOutcome::Refused(number, problem.detail.into_owned()))
         }
-        Err(failure) => bail!("stopped at row {number}: {failure}; run it again to go on"),
+        Err(failure) => bail!("the import failed at row {number}: {failure}; run it again to resume"),
     }
 }
 
@@ -190,9 +191,9 @@ fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadResult>) -> anyhow::Resul
     let parts = (1..).zip(reader.records()).map(|(number, record)| match record {
         Ok(record) => Ok(FileItem::Row(number, row_from_record(&names, &record))),
         Err(error) if error.is_io_error() => Err(error.into()),
-        // What the library says may hold a part of the row.
+        // The error of the library may contain parts of the row.
         Err(_) => {
-            let why = "the row has another number of columns than the first line, or is no text";
+            let why = "the row has a different number of columns than the first line, or is not UTF-8";
             Ok(FileItem::Unreadable(number, why.to_owned()))
         }
     });
@@ -205,7 +206,7 @@ fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadResult>) -> anyhow::Resul
     Ok(())
 }
 
-/// Empty cells are absent members.
+/// Converts a CSV record to a row. Empty cells become missing members.
 fn row_from_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
     let mut row = Map::new();
     for (name, cell) in names.iter().zip(record).filter(|(_, cell)| !cell.is_empty()) {
@@ -250,7 +251,7 @@ fn row_from_json(number: u64, row: &RawValue) -> FileItem {
     }
 }
 
-/// What some programs put before text to say that it is UTF-8 is no part of it.
+/// Skips a UTF-8 byte order mark, which some programs write before the text.
 fn skip_byte_order_mark(reader: &mut impl BufRead) -> std::io::Result<()> {
     if reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
@@ -259,10 +260,10 @@ fn skip_byte_order_mark(reader: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 fn syntax_error(error: &serde_json::Error) -> anyhow::Error {
-    anyhow::anyhow!("the file is no JSON at line {}, column {}", error.line(), error.column())
+    anyhow::anyhow!("invalid JSON at line {}, column {}", error.line(), error.column())
 }
 
-/// How the file stands for a process elsewhere.
+/// Returns the absolute path, for a process with another working directory.
 pub(crate) fn absolute_path(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(file)?)
 }

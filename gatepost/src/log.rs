@@ -1,5 +1,5 @@
-//! Log lines: JSON on standard error, so that what a command prints stays apart. They go through a queue with a bound to
-//! a thread of their own: nobody waits for who reads them.
+//! Log lines: JSON on standard error, so that they do not mix with the output of commands. A bounded queue and a
+//! dedicated thread write them, so that a slow reader never blocks the process.
 
 use std::io;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::redacting_writer::RedactingWriter;
 
-/// Bytes of lines that wait for their writer; beyond, lines are dropped and counted.
+/// Maximum size of queued lines in bytes. Lines that do not fit are dropped and counted.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
 
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -28,7 +28,7 @@ struct Log {
     dropped: IntCounter,
 }
 
-/// Takes the bytes of whole lines.
+/// Writer that queues whole lines.
 struct LogSink;
 
 impl io::Write for LogSink {
@@ -44,19 +44,20 @@ impl io::Write for LogSink {
     }
 }
 
-/// Begins to log, and registers how many lines were dropped. What was begun before goes on.
+/// Starts logging if it is not started, and registers the metric of dropped lines.
 pub(crate) fn init(filter: &str, registry: &Registry) -> anyhow::Result<()> {
     if LOG.get().is_none() {
         let dropped = IntCounter::new(
             "gatepost_log_dropped_total",
-            "Lines of the log that were dropped because standard error took them too slowly or not at all.",
+            "Log lines that were dropped because standard error is slow or blocked.",
         )?;
-        let writer = LogWriter::start(Task::LogWriter, MAX_QUEUED_BYTES, dropped.clone()).context("the log")?;
-        // Somebody else may have been faster.
-        drop(LOG.set(Log { writer, dropped }));
+        let writer = LogWriter::start(Task::LogWriter, MAX_QUEUED_BYTES, dropped.clone())
+            .context("starting the log writer failed")?;
+        // Another thread may have set it concurrently.
+        let _ = LOG.set(Log { writer, dropped });
         let layer = json_layer(filter, || RedactingWriter(LogSink));
-        // That somebody logs already is what we want.
-        drop(tracing_subscriber::registry().with(layer).try_init());
+        // A subscriber that is set already is kept.
+        let _ = tracing_subscriber::registry().with(layer).try_init();
         gatepost_runtime::install_hook();
     }
     if let Some(log) = LOG.get() {
@@ -65,14 +66,15 @@ pub(crate) fn init(filter: &str, registry: &Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until what was logged is written, at most a second. For the end of a process.
+/// Waits at most one second until all lines are written, at the end of a process.
 pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
         log.writer.flush_blocking();
     }
 }
 
-/// Writes the lines that a filter asks for, but of libraries only what cannot hold a header or a body.
+/// Returns a layer that writes the lines that match a filter. From libraries it only writes lines that cannot contain a
+/// header or a body.
 fn json_layer<S, W>(filter: &str, writer: W) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
@@ -83,13 +85,13 @@ where
     let max_level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
     let is_safe =
         filter_fn(move |line| *line.level() <= max_level && is_free_of_secrets(line)).with_max_level_hint(max_level);
-    // Only the outermost of them is asked for its highest level. Unknown, each line that a library could write would be
-    // looked at, some for each request.
+    // Only the outermost filter is asked for its maximum level. Without that hint each line of a library would be
+    // formatted and filtered, some of them for each request.
     layer.and_then(filter).and_then(is_safe)
 }
 
-/// Below errors, libraries print requests, responses and what they carry. Those of Redis carry digests, and its warnings
-/// tell of connections.
+/// Returns whether a line cannot contain secrets. Below the level of errors, libraries log requests, responses and
+/// their contents. The Redis library logs digests of keys, and its warnings are about connections only.
 fn is_free_of_secrets(line: &Metadata<'_>) -> bool {
     let target = line.target();
     let is_from = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
@@ -106,7 +108,6 @@ mod tests {
 
     use super::*;
 
-    /// What was written.
     #[derive(Clone, Default)]
     struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
@@ -130,11 +131,11 @@ mod tests {
 
     #[test]
     fn the_highest_level_of_the_filter_is_known_before_a_line_is_written() {
-        for (filter, most) in
+        for (filter, expected) in
             [("info", LevelFilter::INFO), ("warn,redis=debug", LevelFilter::DEBUG), ("off", LevelFilter::OFF)]
         {
             let subscriber = tracing_subscriber::registry().with(json_layer(filter, io::sink));
-            assert_eq!(tracing::Subscriber::max_level_hint(&subscriber), Some(most), "{filter}");
+            assert_eq!(tracing::Subscriber::max_level_hint(&subscriber), Some(expected), "{filter}");
         }
     }
 

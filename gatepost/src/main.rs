@@ -1,4 +1,4 @@
-//! Gatepost: API keys at the edge, and webhooks that tell of them.
+//! Gatepost: API key verification at the edge, and webhooks about keys.
 
 mod cli;
 mod commands;
@@ -28,9 +28,8 @@ use crate::commands::UsageError;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Something went wrong.
 const EXIT_FAILURE: u8 = 1;
-/// It was asked for in a wrong way. Clap uses the same.
+/// Usage error. Clap exits with the same code.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -68,7 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Check(check) => commands::check::run(&options, &check).await,
         }
     });
-    // Names that are still being resolved must not hold up the end.
+    // DNS lookups that are still running must not delay the exit.
     runtime.shutdown_background();
     result
 }

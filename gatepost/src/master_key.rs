@@ -1,4 +1,4 @@
-//! Where the master key comes from: the environment, a file, or beside an embedded store.
+//! Sources of the master key: the environment, a file, or the directory of an embedded store.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use gatepost_store::{MasterKey, StoreUrl, os_rng};
 use crate::config::{MASTER_KEY_VARIABLE, StoreConfig};
 use crate::private_file;
 
-/// The file beside an embedded store.
+/// Name of the key file next to an embedded store.
 const KEY_FILE_NAME: &str = "master.key";
-/// An embedded store's own file: where it is, there was a master key before.
+/// Name of an embedded store's database. If it exists, there must be a master key.
 pub(crate) const STORE_FILE_NAME: &str = "gatepost.redb";
 
-/// Finds the master key; for a new embedded store it makes one.
+/// Finds the master key, and creates one for a new embedded store.
 pub(crate) fn find_or_create(store: &StoreConfig) -> anyhow::Result<MasterKey> {
     if let Some(key) = from_environment()? {
         return Ok(key);
@@ -26,12 +26,12 @@ pub(crate) fn find_or_create(store: &StoreConfig) -> anyhow::Result<MasterKey> {
         StoreUrl::Embedded(directory) => find_or_create_beside_store(directory),
         StoreUrl::Redis(_) => bail!(
             "a store on Redis needs a master key: set {MASTER_KEY_VARIABLE}, or store.master_key_file to a file that \
-             holds it; make one with: head -c 32 /dev/urandom | base64"
+             holds it; create one with: head -c 32 /dev/urandom | base64"
         ),
     }
 }
 
-/// Finds the master key without making one; none where a start would make one.
+/// Finds the master key without creating one. Returns none where a start would create one.
 pub(crate) fn find_existing(store: &StoreConfig) -> anyhow::Result<Option<MasterKey>> {
     match &store.url {
         StoreUrl::Embedded(directory)
@@ -47,11 +47,11 @@ pub(crate) fn find_existing(store: &StoreConfig) -> anyhow::Result<Option<Master
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the master key is no key of the configuration")]
+#[expect(clippy::disallowed_methods, reason = "the master key is not a configuration key")]
 fn from_environment() -> anyhow::Result<Option<MasterKey>> {
     let Some(text) = std::env::var_os(MASTER_KEY_VARIABLE) else { return Ok(None) };
     let key = text.to_str().map(MasterKey::parse).transpose().context(MASTER_KEY_VARIABLE)?;
-    Ok(Some(key.with_context(|| format!("{MASTER_KEY_VARIABLE} is not text"))?))
+    Ok(Some(key.with_context(|| format!("{MASTER_KEY_VARIABLE} is not UTF-8"))?))
 }
 
 fn read_file(file: &Path) -> anyhow::Result<MasterKey> {
@@ -67,7 +67,7 @@ fn find_or_create_beside_store(directory: &Path) -> anyhow::Result<MasterKey> {
     }
     if directory.join(STORE_FILE_NAME).exists() {
         bail!(
-            "{} is missing, and without it the store in {} cannot be opened: restore it, or set {MASTER_KEY_VARIABLE}",
+            "the store in {1} cannot be opened because {0} is missing: restore the file, or set {MASTER_KEY_VARIABLE}",
             file.display(),
             directory.display()
         );

@@ -1,20 +1,20 @@
-//! How many files and sockets the process may have open.
+//! Limit of open files and sockets.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Beside the connections of clients and upstreams: those of the admin API, of the operations pages and of the store, the
-/// deliveries under way, files.
+/// Files that are reserved for everything but the connections of clients and upstreams: connections of the admin API,
+/// the operations server and the store, deliveries in flight, and files.
 const RESERVED_FILES: u64 = 4000;
 
-/// Takes as many as the system allows: a shell gives a process 1,024 of them at first.
+/// Raises the limit to the maximum that the system allows. Shells start processes with a limit of 1,024.
 pub(crate) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised it stays as it is, and the hint below says so.
+    // If this fails, the limit stays as it is, and the hint of `max_connections` reports it.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// How many of so many connections of clients there are files for, each with one to an upstream, and what to say if it
-/// is not all. The admin API and the operations pages must not go without.
+/// Returns how many of the configured client connections the open file limit allows, and a hint if it is not all. Each
+/// needs a second one to an upstream, and the admin API and the operations server must never run out of files.
 pub(crate) fn max_connections(configured: usize) -> (usize, Option<String>) {
     match getrlimit(Resource::Nofile).current {
         Some(limit) => max_connections_within(limit, configured),
@@ -30,8 +30,9 @@ fn max_connections_within(limit: u64, configured: usize) -> (usize, Option<Strin
         return (configured, None);
     }
     let hint = format!(
-        "this process may open {limit} files: the gateway takes {affordable} connections and not gateway.max_connections = \
-         {configured}, which needs {needed} files; raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower the setting"
+        "this process can open {limit} files: the gateway accepts {affordable} connections instead of \
+         gateway.max_connections = {configured}, which needs {needed} files; raise the hard limit (ulimit -Hn, \
+         LimitNOFILE=) or lower the setting"
     );
     (affordable, Some(hint))
 }
@@ -47,6 +48,6 @@ mod tests {
             let (affordable, hint) = max_connections_within(limit, 50_000);
             assert_eq!((affordable, hint.is_some()), (expected, expected < 50_000), "{limit}");
         }
-        assert_eq!(max_connections_within(64, 10), (10, None), "no more than was asked for");
+        assert_eq!(max_connections_within(64, 10), (10, None), "not more than configured");
     }
 }

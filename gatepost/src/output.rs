@@ -1,5 +1,5 @@
-//! What a command prints. A standard output that takes nothing is an error like others, and one that nobody reads does not
-//! hold up the end of a process.
+//! Output of commands. A standard output that cannot be written is an error like any other, and one that is not read
+//! does not block the exit of a process.
 
 use std::io::{self, Write as _};
 
@@ -9,19 +9,19 @@ use anyhow::Context;
 ///
 /// # Errors
 ///
-/// Where it cannot be written: tell what was done all the same.
+/// If standard output cannot be written. Add the result of the command as context.
 pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     written.context("standard output cannot be written")
 }
 
-/// Prints a line to standard error, if it takes one within a second.
+/// Prints a line to standard error. Gives up after one second if it cannot be written.
 pub(crate) fn print_error_line(text: &str) {
     gatepost_runtime::write_to_stderr(format!("gatepost: {text}\n"));
 }
 
-/// An error and its causes as one sentence. A cause whose text its effect has told already is left out.
+/// Formats an error and its causes in one line. A cause that is already part of the text is omitted.
 pub(crate) fn error_chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
         "" => cause,

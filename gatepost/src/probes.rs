@@ -1,4 +1,4 @@
-//! What a process asks of its parts again and again, for `/readyz` and `/metrics`.
+//! Periodic probes of a process' parts, for `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::config::Config;
 
-/// How often.
+/// Interval between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Percent of `events.max_entries` at which it is warned that nobody reads them.
+/// Percentage of `events.max_entries` above which `/readyz` warns about the fan-out backlog.
 const BACKLOG_WARNING_PERCENT: u64 = 80;
 
-/// What an outage of the store does to a process.
+/// Effect of a store outage on a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreOutage {
-    /// The process can do nothing without it, and is not ready.
+    /// The process cannot work without the store, and is not ready.
     NotReady,
-    /// Its cache goes on for a while and is a dependency of its own, so that the outage is a warning.
+    /// The cache serves known keys for a while and has a probe of its own, so that the outage is a warning only.
     Degraded,
 }
 
-/// Asks the store how it is.
+/// Periodic probe of the store.
 pub(crate) struct StoreProbe {
     store: Store,
     readiness: Readiness,
@@ -54,19 +54,25 @@ impl StoreProbe {
             max_entries: config.retention.max_entries,
             replayed: IntCounter::new(
                 "gatepost_changes_repeated_total",
-                "Acknowledged changes that the store had lost and this process wrote again.",
+                "Acknowledged changes that the store had lost and this process has replayed.",
             )?,
             lost: IntCounter::new(
                 "gatepost_changes_lost_total",
-                "Acknowledged changes that the store had lost and that others came before.",
+                "Acknowledged changes that the store had lost and that were not replayed because of later changes.",
             )?,
             given_up: IntCounter::new(
                 "gatepost_changes_given_up_total",
-                "Acknowledged changes that the store may have lost and that could not be written again in time.",
+                "Acknowledged changes that the store may have lost and that could not be replayed in time.",
             )?,
             not_fanned_out: IntGauge::new("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
-            in_quarantine: IntGauge::new("gatepost_quarantine_entries", "Entries that could not be decoded and wait.")?,
-            full: IntGauge::new("gatepost_store_full", "1 while the store's memory or disk takes no ordinary writes.")?,
+            in_quarantine: IntGauge::new(
+                "gatepost_quarantine_entries",
+                "Entries in quarantine, because they could not be decoded.",
+            )?,
+            full: IntGauge::new(
+                "gatepost_store_full",
+                "1 while the store rejects ordinary writes because memory or disk is full.",
+            )?,
         };
         registry.register(Box::new(probe.replayed.clone()))?;
         registry.register(Box::new(probe.lost.clone()))?;
@@ -77,7 +83,7 @@ impl StoreProbe {
         Ok(probe)
     }
 
-    /// Probes for ever.
+    /// Probes until the process ends.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
             match self.store.queue_stats().await {
@@ -115,21 +121,19 @@ impl StoreProbe {
         let (backlog, max) = (numbers.fan_out_backlog, self.max_entries);
         let is_near_limit = backlog >= max.saturating_mul(BACKLOG_WARNING_PERCENT) / 100;
         let warning = is_near_limit.then(|| {
-            format!(
-                "{backlog} events wait for a deliverer; at {max} the admin API makes nothing new: start a deliverer"
-            )
+            format!("{backlog} events wait for fan-out; at {max} the admin API rejects creates: start a deliverer")
         });
         self.readiness.warn("events", warning.into_iter().collect());
         let quarantined = (numbers.quarantined > 0)
-            .then(|| format!("{} events could not be decoded and are told to nobody", numbers.quarantined));
+            .then(|| format!("{} events could not be decoded and are not delivered", numbers.quarantined));
         self.readiness.warn("quarantine", quarantined.into_iter().collect());
     }
 
     fn report_format(&self, format: Format) {
         let warning = (format < Format::LATEST).then(|| {
             format!(
-                "the store is in format {format}, in which URLs and headers of webhooks stand in clear: run `gatepost \
-                 store upgrade` when no process of an older release is left"
+                "the store is in format {format}, in which URLs and headers of webhooks are not encrypted: run `gatepost \
+                 store upgrade` after all processes have been upgraded"
             )
         });
         self.readiness.warn("format", warning.into_iter().collect());
@@ -147,7 +151,7 @@ impl StoreProbe {
     }
 }
 
-/// Asks the gateway's cache whether it may still be used.
+/// Reports periodically whether the gateway's cache may still be used.
 pub(crate) async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
     loop {
         let state = match verifier.liveness() {

@@ -1,4 +1,4 @@
-//! The parts of a process: each is started from the configuration and stopped in order.
+//! Parts of a process, which are started from the configuration and stopped in order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::signals::Signals;
 use crate::store::{self, StoreInit};
 use crate::{log, master_key, open_files_limit};
 
-/// Values that are no key are cached apart, this many for each key.
+/// Ratio of the capacity of the key cache to that of the cache of unknown keys.
 const NEGATIVE_CACHE_DIVISOR: u64 = 10;
-/// Look-ups in flight at a time.
+/// Maximum number of concurrent fetches from the store.
 const MAX_LOOKUPS: usize = 1000;
-/// How long the admin API's requests may take to end at a stop.
+/// How long a stop waits for the requests of the admin API.
 const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What every process has.
+/// State that every process has.
 pub(crate) struct Process {
     pub(crate) config: Config,
     pub(crate) store: Store,
@@ -41,7 +41,7 @@ pub(crate) struct Process {
     ops: OpsServer,
 }
 
-/// Why a process ends.
+/// Reason for which a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum ExitReason {
@@ -50,7 +50,7 @@ pub(crate) enum ExitReason {
 }
 
 impl ExitReason {
-    /// How the command ends after the drain.
+    /// Returns the result of the command after the drain.
     pub(crate) fn into_result(self) -> anyhow::Result<()> {
         match self {
             ExitReason::Signal => Ok(()),
@@ -62,7 +62,8 @@ impl ExitReason {
 }
 
 impl Process {
-    /// Starts what every process has: log, store, operations pages. None if a signal has ended the wait for the store.
+    /// Starts what every process has: log, store and operations server. Returns none if a signal arrived while it
+    /// waited for the store.
     pub(crate) async fn start(
         signals: &mut Signals,
         config: Config,
@@ -80,7 +81,7 @@ impl Process {
         let store = tokio::select! {
             opened = opening => opened?,
             () = signals.wait_for_stop() => {
-                tracing::info!("stopped before the store answered");
+                tracing::info!("stopped while waiting for the store");
                 return Ok(None);
             }
         };
@@ -95,12 +96,12 @@ impl Process {
         Ok(Some(Self { config, store, clock, registry, readiness, rate_limiter, ops }))
     }
 
-    /// Where the operations pages are.
+    /// Returns the address of the operations server.
     pub(crate) fn ops_address(&self) -> SocketAddr {
         self.ops.address()
     }
 
-    /// Tells that everything is started.
+    /// Reports the process as started.
     pub(crate) fn mark_started(&self) {
         self.readiness.set("process", Ok(()));
         tracing::info!(
@@ -111,7 +112,7 @@ impl Process {
         );
     }
 
-    /// Waits, with everything started, for a signal, or for a task that panics again and again.
+    /// Waits for a signal or for a task that panics repeatedly, then reports the process as draining.
     pub(crate) async fn run(&self, signals: &mut Signals) -> ExitReason {
         self.mark_started();
         let ended = tokio::select! {
@@ -123,7 +124,6 @@ impl Process {
         ended
     }
 
-    /// Starts the gateway's part.
     pub(crate) async fn start_gateway(&self) -> anyhow::Result<GatewayHandle> {
         let config = &self.config.gateway;
         let (max_connections, hint) = open_files_limit::max_connections(config.limits.max_connections);
@@ -131,9 +131,10 @@ impl Process {
             tracing::warn!("{hint}");
         }
         if config.upstreams.is_empty() {
-            return Err(UsageError::anyhow(
-                "there is no upstream: say --upstream http://HOST:PORT, or write [gateway.upstream.app]",
-            ));
+            return Err(UsageError(
+                "no upstream is configured: use --upstream http://HOST:PORT, or [gateway.upstream.app]".to_owned(),
+            )
+            .into());
         }
         let listener = gatepost_gateway::bind(config.listen)?;
         let options = VerifyOptions {
@@ -146,7 +147,7 @@ impl Process {
         let (store, clock, rate_limiter) = (self.store.clone(), Arc::clone(&self.clock), self.rate_limiter.clone());
         let replica_sync = gatepost_verify::start(store, clock, &options, rate_limiter, &self.registry)
             .await
-            .context("cannot follow the store")?;
+            .context("following the changes of the store failed")?;
         let gateway_options = GatewayOptions {
             routes: config.routes.clone(),
             upstreams: config.upstreams.clone(),
@@ -170,7 +171,7 @@ impl Process {
         Ok(GatewayHandle { gateway, replica_sync, drain_timeout: config.drain_timeout })
     }
 
-    /// The use cases over this process' store.
+    /// Builds the use cases over the store of this process.
     pub(crate) fn build_use_cases(&self) -> anyhow::Result<ControlPlane> {
         let clock = Arc::clone(&self.clock);
         let rate_limiter = self.rate_limiter.clone();
@@ -182,7 +183,6 @@ impl Process {
             .with_unknown_members(config.unknown_members))
     }
 
-    /// Starts the admin API.
     pub(crate) async fn start_control_plane(&self, use_cases: ControlPlane) -> anyhow::Result<ControlPlaneServer> {
         let config = &self.config.control_plane;
         let options = ListenOptions {
@@ -195,7 +195,6 @@ impl Process {
         Ok(server)
     }
 
-    /// Starts the deliverer.
     pub(crate) fn start_deliverer(&self) -> anyhow::Result<Deliverer> {
         let options = DelivererOptions {
             private_networks: self.config.private_networks,
@@ -205,7 +204,7 @@ impl Process {
         Ok(Deliverer::start(self.store.clone(), Arc::clone(&self.clock), options, &self.registry)?)
     }
 
-    /// Ends what every process has.
+    /// Stops what every process has.
     pub(crate) async fn stop(self) {
         self.rate_limiter.stop().await;
         self.ops.stop();
@@ -213,7 +212,7 @@ impl Process {
     }
 }
 
-/// A gateway with the feed behind it.
+/// Gateway, with the task that follows the changes of the store.
 pub(crate) struct GatewayHandle {
     pub(crate) gateway: Gateway,
     replica_sync: ReplicaSync,
@@ -221,11 +220,11 @@ pub(crate) struct GatewayHandle {
 }
 
 impl GatewayHandle {
-    /// Drains, then signs off.
+    /// Drains the gateway, then deregisters it from the store.
     pub(crate) async fn stop(self) {
         let aborted = self.gateway.stop(self.drain_timeout).await;
         if aborted > 0 {
-            tracing::warn!(requests = aborted, "requests took too long to end and were cut off");
+            tracing::warn!(requests = aborted, "requests did not end within the drain timeout and were aborted");
         }
         deregister(self.replica_sync).await;
     }
@@ -233,11 +232,11 @@ impl GatewayHandle {
 
 async fn deregister(replica_sync: ReplicaSync) {
     if let Err(error) = replica_sync.stop().await {
-        tracing::warn!(%error, "cannot sign off; the store forgets this gateway when it must be refusing");
+        tracing::warn!(%error, "deregistering failed; the registration expires with the lease of this gateway");
     }
 }
 
-/// Ends an admin API within its time.
+/// Stops the admin API within its drain timeout.
 pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
     server.stop(ADMIN_DRAIN_TIMEOUT).await;
 }

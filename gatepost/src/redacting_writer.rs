@@ -1,10 +1,10 @@
-//! A writer of log lines that masks keys, for lines are also written by libraries and by panics.
+//! Log writer that masks keys, because libraries and panics write to the log too.
 
 use std::io;
 
 use gatepost_domain::redact::redact;
 
-/// Masks what has the shape of a key in each piece that is written. A line is written in one piece.
+/// Masks everything that has the format of a key in each write. A line must be written in one call.
 #[derive(Debug)]
 pub(crate) struct RedactingWriter<W>(pub(crate) W);
 

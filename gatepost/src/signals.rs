@@ -1,13 +1,13 @@
-//! Signals: which end a process, and which it ignores.
+//! Handling of signals.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::log;
 
-/// Another signal while the first one drains.
+/// Exit code after a second signal, which ends the drain.
 const EXIT_SECOND_SIGNAL: i32 = 1;
 
-/// The signals of a process, from the moment at which they were installed.
+/// Handlers of all signals that do not end a process at once.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -18,7 +18,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers. Call it before anything else is started: what comes earlier ends the process at once.
+    /// Installs the handlers. Call it before anything is started: earlier signals end the process at once.
     pub(crate) fn install() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -41,11 +41,11 @@ impl Signals {
                 _ = self.user_1.recv() => "SIGUSR1",
                 _ = self.user_2.recv() => "SIGUSR2",
             };
-            tracing::info!(signal = ignored, "a signal was ignored: SIGTERM, SIGINT and SIGQUIT end the process");
+            tracing::info!(signal = ignored, "signal ignored: SIGTERM, SIGINT and SIGQUIT stop the process");
         }
     }
 
-    /// Waits for something that a signal has begun. Another signal ends the process at once.
+    /// Waits for a shutdown to finish. Another signal ends the process at once.
     pub(crate) async fn drain<T>(&mut self, draining: impl Future<Output = T>) -> T {
         tokio::select! {
             drained = draining => drained,

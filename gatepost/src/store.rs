@@ -1,4 +1,4 @@
-//! Opening the store of a configuration, and waiting for one that is not there yet.
+//! Opening of the configured store, with retries while it is not reachable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,18 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::{master_key, output};
 
-/// Between two tries.
+/// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-/// Between two lines of the log that say so.
+/// Interval between two log lines about failed attempts.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Whether a store that is not there is made.
+/// Behaviour if the store does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreInit {
     CreateIfMissing,
     MustExist,
 }
 
-/// How a store is opened by a configuration.
 fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOptions {
     let store = &config.store;
     StoreOptions {
@@ -40,17 +39,21 @@ fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOptions {
     }
 }
 
-/// Opens a store that must be there, for a command. Where it is not, nothing is made: no directory and no master key.
+/// Opens a store for a command. If it does not exist, neither a directory nor a master key is created.
 pub(crate) async fn open_existing(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
     if let StoreUrl::Embedded(directory) = &config.store.url
         && !directory.join(master_key::STORE_FILE_NAME).exists()
     {
-        bail!("there is no store in {}: gatepost up makes one", directory.display());
+        bail!("there is no store in {}: `gatepost up` creates one", directory.display());
     }
     open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::MustExist).await
 }
 
-/// Opens the store of a configuration.
+/// Opens a store for a command, and creates it and its master key if they do not exist.
+pub(crate) async fn open_or_create(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+    open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::CreateIfMissing).await
+}
+
 pub(crate) async fn open(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -64,12 +67,12 @@ pub(crate) async fn open(
     })
 }
 
-/// Opens the store of a configuration, and waits for one on Redis that does not answer yet, at most for
-/// `store.start_timeout_ms`. The process is alive meanwhile, and not ready.
+/// Opens the configured store, and retries for up to `store.start_timeout_ms` while Redis is not reachable. The process
+/// is live and not ready in the meantime.
 ///
 /// # Errors
 ///
-/// At once where waiting makes it no better: wrong password, wrong store, a server that is too old.
+/// Permanent failures are returned at once: a wrong password, a wrong store, a server that is too old.
 pub(crate) async fn open_with_retry(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -91,13 +94,13 @@ pub(crate) async fn open_with_retry(
         if !is_transient(&error, config) || waited >= config.store.start_timeout {
             return Err(error);
         }
-        readiness.set("store", Err("not there yet".to_owned()));
+        readiness.set("store", Err("not reachable yet".to_owned()));
         if Instant::now() >= log_at {
             let left_s = (config.store.start_timeout - waited).as_secs();
             tracing::warn!(
                 error = output::error_chain(&error),
                 left_s,
-                "the store does not answer yet, and is waited for"
+                "opening the store failed, retrying every 250 ms"
             );
             log_at = Instant::now() + LOG_INTERVAL;
         }

@@ -1,9 +1,9 @@
-//! For whom a connection waits now: for the server, or for its client, and since when.
+//! Activity of a connection: whether it waits for the server or for its client, and since when.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Numbers moments in their order. Clones share it.
+/// Clock that orders events by number. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogicalClock(Arc<AtomicU64>);
 
@@ -13,20 +13,20 @@ impl LogicalClock {
     }
 }
 
-/// What happens on a connection. Only its own task changes it; whoever looks for one to close reads it.
+/// Activity of a connection. Only the connection's own task writes it; the eviction of connections reads it.
 #[derive(Debug)]
 pub(crate) struct Activity {
     clock: LogicalClock,
-    /// The moment since which the client is waited for; 0 while the server is at work.
+    /// Logical time since which the server waits for the client; 0 while the server is busy.
     waiting_since: AtomicU64,
-    /// Whether a request is being answered, up to the end of the response's body.
+    /// Whether a request is being answered, until the end of the response body.
     is_answering: AtomicBool,
-    /// Whether a request's body was left before its end.
+    /// Whether the body of a request was not read to its end.
     has_unread_body: AtomicBool,
 }
 
 impl Activity {
-    /// That of a new connection, whose first request has not come.
+    /// Creates the activity of a new connection, which waits for its first request.
     pub(crate) fn new(clock: &LogicalClock) -> Arc<Self> {
         let activity = Self {
             clock: clock.clone(),
@@ -38,43 +38,44 @@ impl Activity {
         Arc::new(activity)
     }
 
-    /// The moment since which it waits for its client, if it does.
+    /// Returns the logical time since which the server waits for the client, or `None` if the server is busy.
     pub(crate) fn waiting_since(&self) -> Option<u64> {
         Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
-    /// The header of a request has come.
+    /// Records that the header of a request has arrived.
     pub(crate) fn request_started(&self) {
         self.is_answering.store(true, Ordering::Relaxed);
         self.clear_waiting();
     }
 
-    /// The response's body has been handed out whole, or was given up.
+    /// Records that the response body was sent completely, or was given up.
     pub(crate) fn response_ended(&self) {
         self.is_answering.store(false, Ordering::Relaxed);
         self.mark_waiting();
     }
 
-    /// More of the request's body must come, or some of the response must be read.
+    /// Records that the server waits: for more of the request body, or for the client to read the response.
     pub(crate) fn mark_waiting(&self) {
         if self.waiting_since.load(Ordering::Relaxed) == 0 {
             self.waiting_since.store(self.clock.tick(), Ordering::Relaxed);
         }
     }
 
-    /// The client has done what was waited for. Between requests it is waited for the next one.
+    /// Records that the client has read or sent something. Between requests the server still waits for the next
+    /// one.
     pub(crate) fn client_progressed(&self) {
         if self.is_answering.load(Ordering::Relaxed) {
             self.clear_waiting();
         }
     }
 
-    /// A request's body is not read to its end: its rest may still come.
+    /// Records that a request body was not read to its end, so the rest may still arrive.
     pub(crate) fn mark_body_unread(&self) {
         self.has_unread_body.store(true, Ordering::Relaxed);
     }
 
-    /// Whether something may come that nobody reads.
+    /// Returns whether data may arrive that nobody reads.
     pub(crate) fn has_unread_body(&self) -> bool {
         self.has_unread_body.load(Ordering::Relaxed)
     }
@@ -92,7 +93,7 @@ mod tests {
     fn a_connection_waits_for_its_client_unless_the_server_works() {
         let activity = Activity::new(&LogicalClock::default());
         let first = activity.waiting_since();
-        assert!(first.is_some(), "the first request has not come");
+        assert!(first.is_some(), "the first request has not arrived");
         activity.request_started();
         assert_eq!(activity.waiting_since(), None);
         activity.mark_waiting();

@@ -1,4 +1,4 @@
-//! Bodies as they pass: a request's must come in time, and of a response's the end is noted.
+//! Bodies of requests and responses: a request body has a deadline, and the end of a response body is recorded.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use tokio::time::{Instant, Sleep};
 
 use crate::activity::Activity;
 
-/// How long a request's body may take to come, from the end of its header on.
+/// Maximum time for a request body to arrive, counted from the end of the header.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A request's body has not come in time.
+/// Error of a request body that did not arrive in time.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the body took too long to come: it may take {} s", BODY_DEADLINE.as_secs())]
+#[error("the request body did not arrive within {} s", BODY_DEADLINE.as_secs())]
 pub struct BodyTimeout;
 
 impl BodyTimeout {
-    /// Whether this is what an error comes from.
+    /// Returns whether an error was caused by this one.
     pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
         std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
     }
 }
 
-/// A request's body, with its deadline.
+/// A request body with its deadline.
 pub(crate) struct RequestBody {
     inner: Incoming,
     activity: Arc<Activity>,
     deadline: Instant,
-    /// Made when something is waited for: most bodies are there with the header.
+    /// Created only when the body is waited for: most bodies arrive together with the header.
     timer: Option<Pin<Box<Sleep>>>,
     has_ended: bool,
 }
@@ -77,7 +77,7 @@ impl Drop for RequestBody {
     }
 }
 
-/// A response's body. When it is dropped it has been handed out, or was given up.
+/// A response body. It is dropped when it was sent completely or was given up.
 pub(crate) struct ResponseBody {
     inner: Body,
     activity: Arc<Activity>,

@@ -1,9 +1,9 @@
-//! The connections of a server: how many there may be, and which one is closed for a new one.
+//! Connections of a server: their limits, and which one is closed for a new one.
 //!
-//! A new connection always finds a place if any other waits for its client: that one is closed whose client has let the
-//! server wait the longest, among those of the client that has the most. So whoever holds many connections and does
-//! nothing with them loses them, and a probe is answered whatever else happens. Where the server is at work on all of
-//! them, [`OverloadPolicy`] decides.
+//! A new connection always gets a slot if any other connection waits for its client: of the client with the
+//! most connections, the one that has waited longest is closed. So a client that holds many idle connections
+//! loses them, and a probe always gets a response. If the server is busy on all connections, [`OverloadPolicy`]
+//! decides.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,24 +16,24 @@ use tokio::sync::Notify;
 use crate::activity::{Activity, LogicalClock};
 use crate::metrics::{CloseReason, Metrics};
 
-/// How many connections there may be.
+/// Limits on the number of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Caps {
-    /// In all.
+    /// Maximum number in total.
     pub total: usize,
-    /// Of one client: an address of version 4, or a network of 64 bits of version 6.
+    /// Maximum number per client: an IPv4 address or a /64 network of IPv6.
     pub per_client: usize,
-    /// What becomes of a new one while the server is at work on all of them.
+    /// What happens to a new connection while all others are busy.
     pub overload_policy: OverloadPolicy,
 }
 
-/// What becomes of a new connection while the server is at work on all that there may be.
+/// What happens to a new connection while the server is busy on as many as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverloadPolicy {
-    /// It is refused.
+    /// The new connection is rejected with 503.
     Refuse,
-    /// The oldest is closed for it, of the client that has the most: where a probe must be answered whatever the server
-    /// is at work on, and what it is at work on is short and can be asked for again.
+    /// The oldest connection of the client with the most connections is closed. For servers that must always
+    /// respond to probes, and whose requests are short and can be retried.
     CloseOldest,
 }
 
@@ -53,7 +53,7 @@ struct State {
     per_client: HashMap<IpAddr, usize>,
 }
 
-/// An open connection, as the others see it.
+/// An open connection as seen by the others.
 #[derive(Debug)]
 struct OpenConnection {
     client: IpAddr,
@@ -61,7 +61,7 @@ struct OpenConnection {
     evicted: Arc<Notify>,
 }
 
-/// The place of a connection, free again when dropped.
+/// Slot of a connection, freed when dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     id: u64,
@@ -81,7 +81,8 @@ impl Connections {
         })
     }
 
-    /// A place for a new connection. None if the server is at work on all that there may be.
+    /// Acquires a slot for a new connection, and evicts another one if necessary. Returns `None` if the server
+    /// is busy on all of them and the policy is to refuse.
     pub(crate) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionSlot> {
         let client = client_network(address);
         let mut state = self.lock();
@@ -116,7 +117,7 @@ impl Connections {
         }
     }
 
-    /// Counts that a deadline has ended a connection.
+    /// Counts a connection that was closed because of a timeout.
     pub(crate) fn timed_out(&self) {
         self.metrics.record_closed(CloseReason::TimedOut);
     }
@@ -151,7 +152,8 @@ impl State {
         self.per_client.get(&client).copied().unwrap_or(0)
     }
 
-    /// The connection that has waited longest for its client: of one client, or of the one that has the most.
+    /// Returns the connection that has waited longest for its client: of `only_client`, or of the client with
+    /// the most.
     fn longest_waiting(&self, only_client: Option<IpAddr>) -> Option<u64> {
         let open = self.open.iter().filter(|(_, open)| only_client.is_none_or(|client| open.client == client));
         let waiting = open.filter_map(|(id, open)| Some((id, open.client, open.activity.waiting_since()?)));
@@ -159,13 +161,13 @@ impl State {
         longest.map(|(id, ..)| *id)
     }
 
-    /// The oldest connection: of one client, or of the one that has the most.
+    /// Returns the oldest connection: of `only_client`, or of the client with the most.
     fn oldest(&self, only_client: Option<IpAddr>) -> Option<u64> {
         let open = self.open.iter().filter(|(_, open)| only_client.is_none_or(|client| open.client == client));
         open.max_by_key(|(id, open)| (self.count(open.client), Reverse(**id))).map(|(id, _)| *id)
     }
 
-    /// Takes a connection out, and tells it so. One that was taken out before is not there any more.
+    /// Removes a connection and notifies its task. Does nothing if it was removed before.
     fn remove(&mut self, id: u64) {
         let Some(open) = self.open.remove(&id) else { return };
         open.evicted.notify_one();
@@ -178,7 +180,7 @@ impl State {
 }
 
 impl ConnectionSlot {
-    /// Waits until the place is given to another connection.
+    /// Waits until the slot is given to another connection.
     pub(crate) async fn wait_evicted(&self) {
         self.evicted.notified().await;
     }
@@ -218,8 +220,8 @@ mod tests {
         let many: Vec<ConnectionSlot> = (0..3).map(|_| all.acquire(client(2)).unwrap()).collect();
         many[0].activity.request_started();
         let new = all.acquire(client(3)).unwrap();
-        assert!(is_open(&new) && is_open(&few), "the oldest is not of who has the most");
-        assert_eq!(many.iter().map(is_open).collect::<Vec<_>>(), [true, false, true], "the first is being answered");
+        assert!(is_open(&new) && is_open(&few), "the oldest connection is not of the largest client");
+        assert_eq!(many.iter().map(is_open).collect::<Vec<_>>(), [true, false, true], "the first is busy");
     }
 
     #[test]

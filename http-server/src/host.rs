@@ -1,7 +1,7 @@
-//! For whom a request is meant: its `Host` field.
+//! Validation of the `Host` field of a request.
 //!
-//! A page in a browser can have its own name resolve to this machine and so reach what listens on loopback only. Its
-//! requests carry that name, so names that nobody has listed are refused there.
+//! A web page can make its own name resolve to this machine (DNS rebinding) and so reach services that listen
+//! on loopback only. Its requests carry that name, so names that are not listed are rejected there.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,45 +11,45 @@ use http::Version;
 use http::header::HOST;
 use http::request::Parts;
 
-/// The name of this machine for itself (RFC 6761 section 6.3).
+/// Name of the loopback interface (RFC 6761 section 6.3).
 const LOCALHOST: &str = "localhost";
 
-/// Which hosts requests may name.
+/// Hosts that requests may name.
 #[derive(Debug, Clone)]
 pub struct HostRule {
     allowed_hosts: Arc<[String]>,
     unlisted_names: UnlistedNames,
 }
 
-/// What becomes of a name that is not listed. IP addresses and `localhost` are always good.
+/// What happens to a name that is not listed. IP addresses and `localhost` are always allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnlistedNames {
-    /// It is as good as others.
+    /// It is allowed.
     Allow,
-    /// It is refused.
+    /// It is rejected.
     Reject,
 }
 
-/// What is wrong with a request's `Host`.
+/// Why the `Host` of a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// There must be one, and is none (RFC 9112 section 3.2).
+    /// The field is missing although it is required (RFC 9112 section 3.2).
     #[error("the Host field is missing")]
     Missing,
-    /// There are several.
+    /// There is more than one.
     #[error("there is more than one Host field")]
     Multiple,
-    /// It is not a host with or without a port.
+    /// It is not a host with an optional port.
     #[error("the Host field is malformed")]
     Malformed,
-    /// It is a name by which nobody is reached here.
+    /// It is a name that is not listed.
     #[error("this listener does not know the name in the Host field")]
     Unlisted,
 }
 
 impl HostRule {
-    /// The rule of a listener: names are judged if some are listed, or if it can be reached from this machine only and
-    /// no proxy is in front.
+    /// Creates the rule of a listener. Names are checked if some are listed, or if the listener is reachable
+    /// from this machine only and no proxy is in front of it.
     pub fn new(allowed_hosts: Vec<String>, listen: SocketAddr, is_behind_proxy: bool) -> Self {
         let is_loopback_only = listen.ip().is_loopback() && !is_behind_proxy;
         let unlisted_names =
@@ -57,7 +57,11 @@ impl HostRule {
         Self { allowed_hosts: allowed_hosts.into(), unlisted_names }
     }
 
-    /// Judges the form of a request's `Host`, and answers the host; none where none is needed.
+    /// Checks the form of a request's `Host` and returns the host. Returns `None` if it is missing and not
+    /// required (HTTP/1.0).
+    ///
+    /// # Errors
+    /// Fails if the field is missing although it is required, repeated or malformed.
     pub fn parse_host(parts: &Parts) -> Result<Option<&str>, HostError> {
         let mut fields = parts.headers.get_all(HOST).iter();
         let Some(field) = fields.next() else {
@@ -70,7 +74,10 @@ impl HostRule {
         host.map(Some).ok_or(HostError::Malformed)
     }
 
-    /// Judges a request's `Host`, its name included.
+    /// Checks a request's `Host`, including its name.
+    ///
+    /// # Errors
+    /// Returns the reason why the `Host` is rejected.
     pub fn check(&self, parts: &Parts) -> Result<(), HostError> {
         match Self::parse_host(parts)? {
             Some(host) if self.unlisted_names == UnlistedNames::Reject && !self.is_allowed(host) => {

@@ -1,5 +1,5 @@
-//! The HTTP/1.1 server under the admin API and the operations pages: every read and write has a deadline, and whoever
-//! lets it wait cannot keep others out.
+//! The HTTP/1.1 server of the admin API and the operations endpoints: every read and write has a deadline, and
+//! clients that let it wait cannot lock out others.
 
 mod activity;
 mod body;

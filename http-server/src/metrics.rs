@@ -1,13 +1,13 @@
-//! What a server tells of its connections.
+//! Metrics of a listener's connections.
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
-/// Why the server has closed a connection by itself.
+/// Why the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// There were too many, and it had waited longest for its client.
+    /// All slots were taken, and it had waited longest for its client.
     Evicted,
-    /// It was the new one, and all others were being answered.
+    /// It was new, and all others were busy.
     Refused,
     /// Its client took too long.
     TimedOut,
@@ -25,7 +25,7 @@ impl CloseReason {
     }
 }
 
-/// The metrics of one listener.
+/// Metrics of one listener.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     open: IntGauge,
@@ -35,9 +35,9 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(registry: &Registry, listener: &str) -> prometheus::Result<Self> {
         let options = |name: &str, help: &str| Opts::new(name, help).const_label("listener", listener);
-        let open = IntGauge::with_opts(options("gatepost_http_connections", "Open connections of a listener."))?;
+        let open = IntGauge::with_opts(options("gatepost_http_connections", "Open connections."))?;
         let closed = IntCounterVec::new(
-            options("gatepost_http_closed_connections_total", "Connections that the listener closed by itself."),
+            options("gatepost_http_closed_connections_total", "Connections closed by the server, by reason."),
             &["reason"],
         )?;
         registry.register(Box::new(open.clone()))?;

@@ -29,64 +29,64 @@ use crate::connections::{Caps, ConnectionSlot, Connections};
 use crate::metrics::Metrics;
 use crate::stream::TimeoutStream;
 
-/// How long a connection may take for a request's header; also how long it may wait for the next request.
+/// Maximum time for the header of a request to arrive, and maximum idle time between requests.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of a request's header, and of requests that are sent before the first one is answered.
+/// Maximum size of a request header, and of pipelined requests together.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// Bytes that the system holds for a client that does not read them; it takes twice as many.
+/// Send buffer per connection for a client that does not read. Linux allocates twice as much.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
-/// Connections that wait to be accepted.
+/// Maximum number of connections in the accept queue.
 const BACKLOG: u32 = 4096;
-/// How long to wait after the system gave no connection.
+/// Delay after a failed accept.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// The tasks of a server.
+/// Tasks of a server, as labelled in metrics and logs.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerTasks {
-    /// Accepts connections.
+    /// Task that accepts connections.
     pub listener: Task,
-    /// Serves one.
+    /// Task that serves a connection.
     pub connection: Task,
 }
 
-/// What a server is told.
+/// Options of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerOptions<'a> {
-    /// Where it listens.
+    /// Address to listen on.
     pub address: SocketAddr,
-    /// Its name in metrics.
+    /// Label of the listener in metrics.
     pub listener: &'a str,
-    /// How many connections there may be.
+    /// Limits on the number of connections.
     pub caps: Caps,
-    /// What it starts.
+    /// Tasks that the server spawns.
     pub tasks: ServerTasks,
-    /// Where its metrics are told.
+    /// Registry of its metrics.
     pub registry: &'a Registry,
 }
 
-/// A server that listens.
+/// A running server.
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    /// Ends connections at once.
+    /// Closes all connections at once.
     abort: watch::Sender<bool>,
     connections: Arc<Connections>,
     serving: JoinHandle<()>,
 }
 
-/// Why a server does not listen.
+/// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address cannot be had.
-    #[error("cannot listen on {0}: {1}")]
-    Address(SocketAddr, std::io::Error),
-    /// There is another listener of that name.
-    #[error("cannot tell metrics: {0}")]
+    /// The address cannot be bound.
+    #[error("cannot listen on {0}")]
+    Address(SocketAddr, #[source] std::io::Error),
+    /// Another listener has registered metrics with the same label.
+    #[error("cannot register the metrics of the listener")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// What all connections of a server share.
+/// Context shared by all connections of a server.
 #[derive(Clone)]
 struct ConnectionContext<S> {
     app: S,
@@ -97,8 +97,11 @@ struct ConnectionContext<S> {
 }
 
 impl HttpServer {
-    /// Starts to serve an app. Every request tells by whom it was sent, as [`ConnectInfo`]. The body of one that comes
-    /// too late ends with [`BodyTimeout`](crate::BodyTimeout).
+    /// Starts to serve an app. Every request carries the peer's address as [`ConnectInfo`]. A request body that
+    /// arrives too late ends with [`BodyTimeout`](crate::BodyTimeout).
+    ///
+    /// # Errors
+    /// Fails if the address cannot be bound, or if the listener's label is already registered.
     pub async fn start<S>(options: ServerOptions<'_>, app: S) -> Result<Self, StartError>
     where
         S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -117,24 +120,25 @@ impl HttpServer {
         Ok(Self { address, stop, abort, connections, serving })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops to listen, and waits for the requests in flight, or for `deadline`.
+    /// Stops listening, and waits for requests in flight until `deadline` has passed. Then it closes their
+    /// connections.
     pub async fn stop(mut self, deadline: Duration) {
         self.stop.send_replace(true);
         let drained = async {
-            drop((&mut self.serving).await);
+            let _ = (&mut self.serving).await;
             self.connections.all_closed().await;
         };
-        // What has not ended by then is cut off.
-        drop(tokio::time::timeout(deadline, drained).await);
+        // Requests that have not ended by then are cancelled.
+        let _ = tokio::time::timeout(deadline, drained).await;
         self.abort();
     }
 
-    /// Ends it at once.
+    /// Stops listening and closes all connections at once.
     pub fn abort(self) {
         self.serving.abort();
         self.abort.send_replace(true);
@@ -144,7 +148,7 @@ impl HttpServer {
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // What is accepted has it too.
+    // Accepted sockets inherit it.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -164,12 +168,12 @@ where
         match accepted {
             Ok((stream, peer)) => match context.connections.acquire(peer.ip()) {
                 Some(slot) => {
-                    drop(spawn(context.tasks.connection, serve_connection(stream, peer, slot, context.clone())))
+                    spawn(context.tasks.connection, serve_connection(stream, peer, slot, context.clone()));
                 }
                 None => reject_overloaded(stream),
             },
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "accepting a connection failed, retrying in 100 ms");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -186,13 +190,13 @@ where
     tokio::select! {
         ended = serve(stream, peer, activity, context.app, context.stopped) => {
             if let Err(error) = ended {
-                tracing::debug!(%error, "a connection has ended");
+                tracing::debug!(%error, "connection failed");
                 if is_timeout(&error) {
                     context.connections.timed_out();
                 }
             }
         }
-        () = slot.wait_evicted() => tracing::debug!(%peer, "a connection was closed for another one"),
+        () = slot.wait_evicted() => tracing::debug!(%peer, "connection closed for another one"),
         () = wait_until_true(&mut aborted) => {}
     }
 }
@@ -208,8 +212,8 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    // Without it answers are slower, and nothing else.
-    drop(stream.set_nodelay(true));
+    // If it fails, responses are slower and nothing else happens.
+    let _ = stream.set_nodelay(true);
     let stream = TimeoutStream::new(stream, Arc::clone(&activity));
     let response_activity = Arc::clone(&activity);
     let app = app
@@ -221,7 +225,7 @@ where
         })
         .map_response(move |mut response: Response| {
             if response_activity.has_unread_body() {
-                // The client must know that it cannot send another request after this one.
+                // The client must know that it cannot send another request on this connection.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response.map(|body| ResponseBody::new(body, Arc::clone(&response_activity)))
@@ -238,24 +242,27 @@ where
     }
 }
 
-/// Says that there is no place. That it does not arrive is no worse than no answer.
+/// Responds with 503 because all slots are busy. The response is best effort: if it does not arrive, the client
+/// sees a closed connection.
 fn reject_overloaded(stream: TcpStream) {
     let Ok(mut stream) = stream.into_std() else { return };
-    let body = Problem::new(ErrorCode::Overloaded, "this listener serves as many requests as it may").to_json();
+    let body =
+        Problem::new(ErrorCode::Overloaded, "this listener has reached its maximum number of connections: try again")
+            .to_json();
     let kind = problem::CONTENT_TYPE;
     let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: {kind}\r\nretry-after: 1\r\n");
-    drop(write!(stream, "{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+    let _ = write!(stream, "{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
 }
 
-/// Whether a connection has ended because its client took too long.
+/// Returns whether a connection ended because its client took too long.
 fn is_timeout(error: &hyper::Error) -> bool {
     let io_error = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     error.is_timeout() || io_error.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
-    // A sender that is gone means the end as well.
-    drop(flag.wait_for(|flag| *flag).await);
+    // A dropped sender also means the end.
+    let _ = flag.wait_for(|flag| *flag).await;
 }
 
 #[cfg(test)]
@@ -271,7 +278,7 @@ mod tests {
 
     const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
     const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    /// Bytes that no socket's buffers hold.
+    /// More bytes than the buffers of a socket hold.
     const LARGE_BODY_BYTES: usize = 32 << 20;
 
     async fn start(connections: usize) -> HttpServer {
@@ -308,16 +315,16 @@ mod tests {
         stream
     }
 
-    /// All that comes until the connection is closed.
+    /// Returns everything received until the connection is closed.
     async fn read_until_closed(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
-        // That it is reset is an end too.
-        drop(stream.read_to_end(&mut text).await);
+        // A reset is an end too.
+        let _ = stream.read_to_end(&mut text).await;
         String::from_utf8(text).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_header_that_does_not_end_ends_its_connection() {
+    async fn a_header_that_does_not_end_closes_its_connection() {
         let server = start(10).await;
         let began = Instant::now();
         let stream = connect(&server, "GET / HTTP/1.1\r\nhost: x\r\n").await;
@@ -390,8 +397,8 @@ mod tests {
         for lines in ["\r\n".to_owned(), "\r\n".repeat(MAX_HEADER_BYTES)] {
             let began = Instant::now();
             let mut stream = connect(&server, "").await;
-            // It may be closed before all of it was taken.
-            drop(stream.write_all(lines.as_bytes()).await);
+            // The connection may be closed before everything is written.
+            let _ = stream.write_all(lines.as_bytes()).await;
             let response = read_until_closed(stream).await;
             assert!(
                 !response.contains(" 200 ") && began.elapsed() < HEADER_DEADLINE * 2,
@@ -402,7 +409,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn options_of_the_server_are_a_request_like_others_for_the_app() {
+    async fn options_requests_for_the_server_reach_the_app() {
         let server = start(10).await;
         for version in ["1.0", "1.1"] {
             let text = format!("OPTIONS * HTTP/{version}\r\nhost: x\r\nconnection: close\r\n\r\n");

@@ -1,4 +1,5 @@
-//! A connection's stream: what is sent must be taken, and the rest of a body that nobody reads is read away.
+//! The stream of a connection: the client must read what is sent, and the rest of an unread request body is
+//! drained.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -12,22 +13,22 @@ use tokio::time::{Instant, Sleep};
 
 use crate::activity::Activity;
 
-/// How long a client may take nothing of what is sent to it.
+/// Maximum time for which a client may read nothing of a response.
 const WRITE_GRACE: Duration = Duration::from_secs(10);
-/// Bytes that it must take each second beyond that.
+/// Bytes per second that the client must read after that.
 const MIN_WRITE_BYTES_PER_S: u64 = 16 * 1024;
-/// How long the end of a connection waits for the rest of such a body: a socket that is closed with something unread
-/// resets the connection, and the client may lose the response.
+/// Maximum time that closing a connection waits for the rest of an unread request body: closing a socket with
+/// unread data resets the connection, and the client may lose the response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes that are read away then.
+/// Maximum number of bytes drained then.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
-/// A stream whose writes have a deadline.
+/// A TCP stream whose writes have a deadline.
 #[derive(Debug)]
 pub(crate) struct TimeoutStream {
     inner: TcpStream,
     activity: Arc<Activity>,
-    /// What the client has not taken yet, if there is such.
+    /// Set while the client has not read everything that was sent.
     stalled_write: Option<StalledWrite>,
     linger: Option<Linger>,
 }
@@ -64,7 +65,7 @@ impl TimeoutStream {
                 self.activity.mark_waiting();
                 let stalled_write = self.stalled_write.get_or_insert_with(StalledWrite::new);
                 ready!(stalled_write.poll_timeout(context));
-                Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client did not take what was sent to it")))
+                Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client did not read the response")))
             }
         }
     }
@@ -124,7 +125,7 @@ impl AsyncWrite for TimeoutStream {
         self.inner.is_write_vectored()
     }
 
-    /// Called when everything that was to be written has been.
+    /// Called when everything has been written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         self.stalled_write = None;
         Pin::new(&mut self.inner).poll_flush(context)

@@ -1,4 +1,4 @@
-//! `/metrics`, `/livez` and `/readyz` of every process.
+//! The operations endpoints of every process: `/metrics`, `/livez` and `/readyz`.
 
 mod readiness;
 mod server;

@@ -1,4 +1,4 @@
-//! Whether a process may get requests: each thing that it depends on, by name.
+//! Readiness of a process: whether it may receive requests, with the state of each dependency.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gatepost_runtime::TaskHealth;
 use serde::Serialize;
 
-/// Sentences about what is allowed but unwise, or will soon be a failure.
+/// Messages about settings that are allowed but unwise, and about failures to expect.
 pub type Warnings = Vec<String>;
 
-/// What a process knows of its dependencies. Clones share it.
+/// States of a process's dependencies. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<State>>);
 
@@ -20,7 +20,7 @@ struct State {
     is_draining: bool,
 }
 
-/// The body of `/readyz`.
+/// Body of `/readyz`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReadinessReport {
     pub(crate) ready: bool,
@@ -30,18 +30,17 @@ pub(crate) struct ReadinessReport {
 }
 
 impl Readiness {
-    /// Tells how a dependency is: ready, or why not.
+    /// Sets the state of a dependency: ready, or the reason why it is not.
     pub fn set(&self, dependency: &'static str, state: Result<(), String>) {
         self.lock().dependencies.insert(dependency, state);
     }
 
-    /// Tells what the operator should know about something, although it stops nothing, in place of what was told
-    /// about it before.
+    /// Sets the warnings about a subject, which do not affect readiness. Replaces earlier warnings about it.
     pub fn warn(&self, about: &'static str, warnings: Warnings) {
         self.lock().warnings.insert(about, warnings);
     }
 
-    /// From now on the process is not ready, for it is about to end.
+    /// Marks the process as draining: it is not ready any more because it is about to stop.
     pub fn drain(&self) {
         self.lock().is_draining = true;
     }
@@ -59,10 +58,10 @@ impl Readiness {
         let names =
             |tasks: &[TaskHealth]| tasks.iter().map(|health| health.task.as_str()).collect::<Vec<_>>().join(", ");
         if !down.is_empty() {
-            dependencies.insert("tasks", format!("{} panicked, to be started again", names(&down)));
+            dependencies.insert("tasks", format!("{} panicked, restart pending", names(&down)));
         }
         if !up.is_empty() {
-            warnings.push(format!("{} panicked within the last minute and was started again", names(&up)));
+            warnings.push(format!("{} panicked within the last minute and was restarted", names(&up)));
         }
         if state.is_draining {
             dependencies.insert("process", "draining".to_owned());
@@ -84,13 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_ready_when_all_it_depends_on_is_and_it_does_not_drain() {
+    fn a_process_is_ready_when_its_dependencies_are_and_it_is_not_draining() {
         let readiness = Readiness::default();
         assert!(readiness.report().ready);
-        readiness.set("store", Err("no answer".to_owned()));
+        readiness.set("store", Err("no response".to_owned()));
         let report = readiness.report();
         assert!(!report.ready);
-        assert_eq!(report.dependencies["store"], "no answer");
+        assert_eq!(report.dependencies["store"], "no response");
         readiness.set("store", Ok(()));
         assert!(readiness.report().ready);
         readiness.warn("disk", vec!["the disk is nearly full".to_owned()]);

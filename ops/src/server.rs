@@ -1,4 +1,4 @@
-//! The server of the three pages.
+//! The server of the operations endpoints.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,33 +18,35 @@ use tokio::sync::Semaphore;
 
 use crate::readiness::Readiness;
 
-/// Connections at a time.
+/// Limits on connections. When all are busy, the oldest is closed, so that a probe always gets a response.
 const CAPS: Caps = Caps { total: 100, per_client: 50, overload_policy: OverloadPolicy::CloseOldest };
-/// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };
 
-/// Where the pages are, and for which names.
+/// Options of the operations endpoints.
 #[derive(Debug, Clone)]
 pub struct OpsOptions {
-    /// The address.
+    /// Address to listen on.
     pub listen: SocketAddr,
-    /// Names by which it is reached, beside addresses and `localhost`.
+    /// Names accepted in `Host`, in addition to IP addresses and `localhost`.
     pub hosts: Vec<String>,
 }
 
-/// The pages of one process.
+/// The operations endpoints of one process.
 #[derive(Debug)]
 pub struct OpsServer {
     server: HttpServer,
 }
 
 impl OpsServer {
-    /// Starts to serve, before anything else does: a process that is still starting is alive and not ready.
+    /// Starts the server. To be called before anything else starts: a starting process is alive and not ready.
+    ///
+    /// # Errors
+    /// Fails if the address cannot be bound, or if the metrics are already registered.
     pub async fn start(options: OpsOptions, readiness: Readiness, registry: Registry) -> Result<Self, StartError> {
         register_version(&registry);
         let host_rule = HostRule::new(options.hosts, options.listen, false);
         let probes = Router::new()
-            // With OPTIONS too, as proxies check servers unless told otherwise.
+            // OPTIONS too, because some proxies use it for health checks by default.
             .route("/livez", get(alive).options(alive))
             .route("/readyz", get(ready).options(ready))
             .with_state(readiness)
@@ -59,18 +61,18 @@ impl OpsServer {
         Ok(Self { server: HttpServer::start(options, pages.merge(probes)).await? })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Ends it at once: it is the last thing of a process to go.
+    /// Stops at once. To be called last when a process stops.
     pub fn stop(self) {
         self.server.abort();
     }
 }
 
-/// Refuses requests whose `Host` names nobody here.
+/// Rejects requests whose `Host` is not listed.
 async fn check_host(State(host_rule): State<HostRule>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match host_rule.check(&parts) {
@@ -79,7 +81,7 @@ async fn check_host(State(host_rule): State<HostRule>, request: Request, next: N
     }
 }
 
-/// Probes come under whatever name a machine has.
+/// Requires a well-formed `Host` with any name, because probes use whatever name the machine has.
 async fn require_host(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match HostRule::parse_host(&parts) {
@@ -100,11 +102,11 @@ fn reject(error: HostError) -> Response {
 }
 
 async fn metrics(State((registry, gather_permit)): State<(Registry, Arc<Semaphore>)>) -> Response {
-    // One page at a time: whoever asks for many lets only others wait who want the same, no probe.
+    // One response at a time: a client with many requests delays only other requests for metrics, no probes.
     let _turn = gather_permit.acquire().await;
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
-        tracing::error!(%error, "metrics cannot be written");
+        tracing::error!(%error, "encoding the metrics failed");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     ([(http::header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
@@ -121,10 +123,10 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
 }
 
 fn register_version(registry: &Registry) {
-    let options = Opts::new("gatepost_build_info", "Always 1; the label tells the version.")
+    let options = Opts::new("gatepost_build_info", "Always 1; the label is the version.")
         .const_label("version", env!("CARGO_PKG_VERSION"));
     let gauge = IntGauge::with_opts(options).expect("name and label are valid");
     gauge.set(1);
-    // A process that starts its pages twice has told its version before.
-    drop(registry.register(Box::new(gauge)));
+    // Fails if the process has started the server before; the version is registered then.
+    let _ = registry.register(Box::new(gauge));
 }

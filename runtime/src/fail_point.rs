@@ -1,13 +1,13 @@
-//! Fail points: in debug builds, `FAIL_POINTS="sync:1,store-write:2:50"` makes a task panic so often, each time
-//! after it was polled so often (the third number). Builds for users have none.
+//! Fail points: in debug builds, `FAIL_POINTS="sync:1,store-write:2:50"` makes a task panic that many times
+//! (second field), each time after that many polls (third field). Release builds have none.
 
 use crate::task::Task;
 
-/// Panics here if the environment asks for it: in the loop of a thread, and at each poll of a task.
+/// Does nothing: release builds have no fail points.
 #[cfg(not(debug_assertions))]
 pub fn reached(_: Task) {}
 
-/// Panics here if the environment asks for it: in the loop of a thread, and at each poll of a task.
+/// Panics if `FAIL_POINTS` says so. Called in the loop of a thread and at each poll of a task.
 #[cfg(debug_assertions)]
 pub fn reached(task: Task) {
     armed::reached(task);
@@ -20,7 +20,7 @@ mod armed {
 
     use crate::task::{Lifetime, Task};
 
-    /// How often a task that lives as long as the process is polled before it panics: it has begun its work then.
+    /// Polls before a process-lifetime task panics by default: by then it has started its work.
     const POLLS_BEFORE: u32 = 3;
 
     #[derive(Default)]
@@ -46,7 +46,7 @@ mod armed {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a debug build alone reads it")]
+    #[expect(clippy::disallowed_methods, reason = "only debug builds read it")]
     fn read() -> Vec<Point> {
         let text = std::env::var("FAIL_POINTS").unwrap_or_default();
         let points: Vec<Point> = Task::ALL.iter().map(|_| Point::default()).collect();

@@ -1,4 +1,4 @@
-//! How the tasks are that live as long as the process.
+//! Health of the tasks that live as long as the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,37 +8,41 @@ use tokio::time::Instant;
 
 use crate::task::Task;
 
-/// In this time a task may panic [`MAX_PANICS`] times before the process gives up.
+/// Time in which [`MAX_PANICS`] panics of a task are a crash loop.
 pub(crate) const PANIC_WINDOW: Duration = Duration::from_secs(60);
-/// The panic in [`PANIC_WINDOW`] at which it does.
+/// Number of panics in [`PANIC_WINDOW`] that make a crash loop.
 pub(crate) const MAX_PANICS: usize = 3;
 
-/// A task that has panicked lately.
+/// Health of a task that has panicked within the last minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskHealth {
-    /// Which.
+    /// The task.
     pub task: Task,
-    /// Whether it waits to be started again.
+    /// Whether it waits for its restart.
     pub is_down: bool,
 }
 
-struct State {
-    /// Tasks that are down, or that panicked in the last minute, with the moments of their panics.
-    tasks: Vec<(Task, Vec<Instant>, bool)>,
+/// Panics of a task.
+struct TaskPanics {
+    task: Task,
+    panicked_at: Vec<Instant>,
+    is_down: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { tasks: Vec::new() });
+/// Tasks that are down or have panicked within the last minute.
+static TASKS: Mutex<Vec<TaskPanics>> = Mutex::new(Vec::new());
+/// Set to a task when it is in a crash loop.
 static CRASH_LOOP: Mutex<Option<watch::Sender<Option<Task>>>> = Mutex::new(None);
 
-/// Tasks that have panicked in the last minute, or are down.
+/// Returns the tasks that have panicked within the last minute or are down.
 pub fn health() -> Vec<TaskHealth> {
-    let mut state = lock(&STATE);
+    let mut tasks = lock(&TASKS);
     let now = Instant::now();
-    state.tasks.retain(|(_, at, is_down)| *is_down || at.iter().any(|at| now - *at < PANIC_WINDOW));
-    state.tasks.iter().map(|(task, _, is_down)| TaskHealth { task: *task, is_down: *is_down }).collect()
+    tasks.retain(|panics| panics.is_down || panics.panicked_at.iter().any(|at| now - *at < PANIC_WINDOW));
+    tasks.iter().map(|panics| TaskHealth { task: panics.task, is_down: panics.is_down }).collect()
 }
 
-/// Waits until a task has panicked for the third time in a minute: the process shall drain and end.
+/// Waits until a task has panicked for the third time within a minute. The process should drain and exit then.
 pub async fn wait_for_crash_loop() -> Task {
     let mut receiver = crash_loop_sender().subscribe();
     let task = receiver.wait_for(Option::is_some).await.ok().and_then(|task| *task);
@@ -49,20 +53,20 @@ pub async fn wait_for_crash_loop() -> Task {
     }
 }
 
-/// Takes note of a panic, after which the task is down. Returns how many there were in the last minute.
+/// Records a panic and marks the task as down. Returns the number of its panics within the last minute.
 pub(crate) fn mark_down(task: Task) -> usize {
     let now = Instant::now();
     let count = {
-        let mut state = lock(&STATE);
-        let index = state.tasks.iter().position(|(other, _, _)| *other == task).unwrap_or_else(|| {
-            state.tasks.push((task, Vec::new(), true));
-            state.tasks.len() - 1
+        let mut tasks = lock(&TASKS);
+        let index = tasks.iter().position(|panics| panics.task == task).unwrap_or_else(|| {
+            tasks.push(TaskPanics { task, panicked_at: Vec::new(), is_down: true });
+            tasks.len() - 1
         });
-        let (_, panicked_at, is_down) = &mut state.tasks[index];
-        panicked_at.retain(|at| now - *at < PANIC_WINDOW);
-        panicked_at.push(now);
-        *is_down = true;
-        panicked_at.len()
+        let panics = &mut tasks[index];
+        panics.panicked_at.retain(|at| now - *at < PANIC_WINDOW);
+        panics.panicked_at.push(now);
+        panics.is_down = true;
+        panics.panicked_at.len()
     };
     if count >= MAX_PANICS {
         crash_loop_sender().send_replace(Some(task));
@@ -71,8 +75,8 @@ pub(crate) fn mark_down(task: Task) -> usize {
 }
 
 pub(crate) fn mark_up(task: Task) {
-    for (other, _, is_down) in &mut lock(&STATE).tasks {
-        *is_down &= *other != task;
+    for panics in lock(&TASKS).iter_mut().filter(|panics| panics.task == task) {
+        panics.is_down = false;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Tasks and threads of a process: started here and nowhere else, so that a panic ends one thing only. And the writer of
-//! log lines, which waits for nobody.
+//! Tasks and threads of a process, all spawned here, so that a panic ends only one task; and a log writer that
+//! never blocks.
 
 mod fail_point;
 mod health;

@@ -1,5 +1,6 @@
-//! Writing log lines: they are gathered in memory and written to standard error by a thread of their own, many at a time.
-//! Nobody waits for who reads them: what is too much, or cannot be written, is dropped and counted.
+//! Log writer: lines are buffered in memory and written to standard error by a thread of its own, in batches.
+//! No caller waits for the reader of standard error: lines beyond the buffer, or that cannot be written, are
+//! dropped and counted.
 
 use std::io::{self, Write as _};
 use std::sync::mpsc;
@@ -13,12 +14,12 @@ use crate::fail_point;
 use crate::supervise::supervise_thread;
 use crate::task::Task;
 
-/// Between two writes. A crash loses the lines of this time.
+/// Time between two writes. A crash loses the lines of this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a stop waits for the last lines.
+/// Maximum time that a stop waits for the last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes lines. Its thread ends when it is dropped.
+/// Handle of a log writer. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub struct LogWriter {
     shared: Arc<Shared>,
@@ -41,11 +42,11 @@ struct State {
 }
 
 impl LogWriter {
-    /// Starts one that writes to standard error. Beyond so many bytes that wait, lines are dropped.
+    /// Starts a writer to standard error. Lines that would exceed `max_buffered_bytes` are dropped.
     ///
     /// # Errors
     ///
-    /// Where the system gives no thread.
+    /// Fails if the system cannot create a thread.
     pub fn start(task: Task, max_buffered_bytes: usize, dropped: IntCounter) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { task, state: Mutex::default(), has_lines: Condvar::new(), max_buffered_bytes, dropped });
@@ -55,7 +56,7 @@ impl LogWriter {
         Ok(Self { shared })
     }
 
-    /// Takes a line, its end included.
+    /// Buffers a line, which must include its line end. Does not block.
     pub fn push(&self, line: &[u8]) {
         let mut state = self.shared.lock();
         if state.buffer.len() + line.len() > self.shared.max_buffered_bytes {
@@ -70,22 +71,19 @@ impl LogWriter {
         }
     }
 
-    /// Waits until all lines so far are written, at most a second.
+    /// Waits until all lines so far are written, at most 1 s.
     pub async fn flush(&self) {
         let flushed = async {
             while !self.is_idle() {
                 tokio::time::sleep(FLUSH_INTERVAL / 4).await;
             }
         };
-        // What is not written by then nobody reads.
-        drop(tokio::time::timeout(FLUSH_TIMEOUT, flushed).await);
+        // If they are not written by then, nobody reads standard error.
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, flushed).await;
     }
 
-    /// The same for the end of a process, where no runtime is left.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it ends within a second of this machine, whatever a test's clock says"
-    )]
+    /// Waits like [`Self::flush`] without a runtime, for the end of a process.
+    #[expect(clippy::disallowed_methods, reason = "it must end within a real second, even if a test pauses the clock")]
     pub fn flush_blocking(&self) {
         let began = Instant::now();
         while !self.is_idle() && began.elapsed() < FLUSH_TIMEOUT {
@@ -112,13 +110,13 @@ impl Shared {
     }
 }
 
-/// Writes a text to standard error, and gives up after a second: one that nobody reads must not hold up the end of a
-/// process.
+/// Writes a text to standard error, and gives up after 1 s, so that a reader that hangs does not delay the end
+/// of a process.
 pub fn write_to_stderr(text: String) {
     let (done, is_done) = mpsc::sync_channel(1);
     let writing = move || {
-        // There is nobody left to tell.
-        drop(io::stderr().lock().write_all(text.as_bytes()));
+        // A failure cannot be reported anywhere.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(writing).is_ok() {
@@ -129,15 +127,15 @@ pub fn write_to_stderr(text: String) {
 fn write_lines(shared: &Shared, has_failed: &mut bool) {
     let mut lines = Vec::new();
     loop {
-        // Before lines are taken, so that none are lost.
+        // Before lines are taken, so that a panic here loses none.
         fail_point::reached(shared.task);
-        if take_lines(shared, &mut lines) == Batch::Closed {
+        if !take_lines(shared, &mut lines) {
             return;
         }
         let result = write(&lines, *has_failed);
         *has_failed = result.is_err();
         if *has_failed {
-            // Some may have been written; rather too many are counted than too few.
+            // Some lines may have been written; counting too many is better than too few.
             shared.dropped.inc_by(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
         }
         lines.clear();
@@ -146,7 +144,7 @@ fn write_lines(shared: &Shared, has_failed: &mut bool) {
     }
 }
 
-/// Writes whole lines: after a failure the last one may have been cut off, so it is ended first.
+/// Writes whole lines. After a failure the last line may be incomplete, so a line end is written first.
 fn write(lines: &[u8], has_failed: bool) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     if has_failed {
@@ -155,21 +153,16 @@ fn write(lines: &[u8], has_failed: bool) -> io::Result<()> {
     stderr.write_all(lines)
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Batch {
-    Lines,
-    Closed,
-}
-
-fn take_lines(shared: &Shared, lines: &mut Vec<u8>) -> Batch {
+/// Waits for lines and takes them. Returns `false` if the writer is closed and no lines are left.
+fn take_lines(shared: &Shared, lines: &mut Vec<u8>) -> bool {
     let mut state = shared.lock();
     while state.buffer.is_empty() {
         if state.is_closed {
-            return Batch::Closed;
+            return false;
         }
         state = shared.has_lines.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     std::mem::swap(lines, &mut state.buffer);
     state.is_writing = true;
-    Batch::Lines
+    true
 }

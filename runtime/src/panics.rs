@@ -15,13 +15,13 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use crate::fail_point;
 use crate::task::Task;
 
-/// Panics of each task since the process began, in the order of [`Task::ALL`].
+/// Number of panics per task since the process started, in the order of [`Task::ALL`].
 static PANICS: [AtomicU64; Task::ALL.len()] = [const { AtomicU64::new(0) }; Task::ALL.len()];
 
 thread_local! {
-    /// How many catchers are around what this thread runs now.
+    /// Number of [`CatchGuard`]s on this thread. A panic with at least one is reported by its catcher.
     static CATCH_DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// What the hook saw of a panic that a catcher has not reported yet.
+    /// Report of a panic that its catcher has not logged yet.
     static LAST_PANIC: RefCell<Option<PanicReport>> = const { RefCell::new(None) };
 }
 
@@ -31,11 +31,14 @@ struct PanicReport {
     backtrace: Option<String>,
 }
 
-/// A task ended by a panic. It was counted and logged.
+/// Error of a task that panicked. The panic is already counted and logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
 
-/// Runs a future, and ends it alone if it panics.
+/// Runs a future and catches its panic.
+///
+/// # Errors
+/// Fails if the future panics.
 pub async fn catch<F: Future>(task: Task, future: F) -> Result<F::Output, Panicked> {
     let mut future = std::pin::pin!(future);
     let guarded = std::future::poll_fn(|context| {
@@ -46,7 +49,10 @@ pub async fn catch<F: Future>(task: Task, future: F) -> Result<F::Output, Panick
     AssertUnwindSafe(guarded).catch_unwind().await.map_err(|payload| record_panic(task, payload.as_ref()))
 }
 
-/// Runs a closure, and ends it alone if it panics.
+/// Runs a closure and catches its panic.
+///
+/// # Errors
+/// Fails if the closure panics.
 pub fn catch_sync<T>(task: Task, run: impl FnOnce() -> T) -> Result<T, Panicked> {
     let guarded = AssertUnwindSafe(|| {
         let _catching = CatchGuard::enter();
@@ -56,8 +62,8 @@ pub fn catch_sync<T>(task: Task, run: impl FnOnce() -> T) -> Result<T, Panicked>
     std::panic::catch_unwind(guarded).map_err(|payload| record_panic(task, payload.as_ref()))
 }
 
-/// Logs panics by way of the log instead of on standard error, for which a thread could wait for ever. Call it once, at
-/// the start of the process.
+/// Installs a panic hook that logs panics through `tracing` instead of standard error, on which a thread could
+/// block forever. To be called once, at the start of the process.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
         let report = PanicReport::from_hook(info);
@@ -70,11 +76,14 @@ pub fn install_hook() {
 }
 
 /// Registers `gatepost_panics_total{task}`.
+///
+/// # Errors
+/// Fails if the metric is already registered.
 pub fn register_metrics(registry: &Registry) -> prometheus::Result<()> {
     registry.register(Box::new(PanicCollector::new()?))
 }
 
-/// Panics of a task so far.
+/// Returns the number of panics of a task since the process started.
 pub(crate) fn count(task: Task) -> u64 {
     PANICS[task as usize].load(Ordering::Relaxed)
 }
@@ -122,16 +131,16 @@ impl PanicReport {
 
     fn log(self, task: &str) {
         let Self { message, location, backtrace } = self;
-        tracing::error!(task, panic = message, location, backtrace, "a task panicked; please report this fault");
+        tracing::error!(task, panic = message, location, backtrace, "a task panicked: please report this bug");
     }
 }
 
-/// The counters as metrics: they are there before any registry is.
+/// Exports the counters as metrics. They exist before any registry does.
 struct PanicCollector(IntCounterVec, Mutex<()>);
 
 impl PanicCollector {
     fn new() -> prometheus::Result<Self> {
-        let options = Opts::new("gatepost_panics_total", "Panics, by the task that each of them ended.");
+        let options = Opts::new("gatepost_panics_total", "Panics by task.");
         let counters = IntCounterVec::new(options, &["task"])?;
         Ok(Self(counters, Mutex::default()))
     }

@@ -1,11 +1,11 @@
-//! Starting tasks that end by themselves.
+//! Spawning of temporary tasks.
 
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::panics::{Panicked, catch, catch_sync};
 use crate::task::Task;
 
-/// Starts a task.
+/// Spawns a task. Its panic is caught, counted and logged.
 pub fn spawn<F>(task: Task, future: F) -> JoinHandle<Result<F::Output, Panicked>>
 where
     F: Future + Send + 'static,
@@ -14,7 +14,7 @@ where
     tokio::spawn(catch(task, future))
 }
 
-/// Starts a task; what is to follow its panic is done then, by the same task. What it holds is dropped at its end.
+/// Spawns a task. If it panics, `on_panic` runs in the same task. `guard` is dropped when both have ended.
 pub fn spawn_with_fallback<F, R>(task: Task, future: F, on_panic: R, guard: impl Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -22,14 +22,14 @@ where
 {
     tokio::spawn(async move {
         if catch(task, future).await.is_err() {
-            // A panic of this is counted too, and there is nothing further to follow.
+            // A panic of the fallback is counted too; nothing follows it.
             let _ = catch(task, on_panic).await;
         }
         drop(guard);
     });
 }
 
-/// Starts a task in a set, whose end ends it.
+/// Spawns a task in a set. It is aborted when the set is dropped.
 pub fn spawn_on<F>(set: &mut JoinSet<Result<F::Output, Panicked>>, task: Task, future: F)
 where
     F: Future + Send + 'static,
@@ -38,7 +38,8 @@ where
     set.spawn(catch(task, future));
 }
 
-/// Runs what blocks on a thread of its own, from now on. [`Panicked`] also where the runtime ends before it has begun.
+/// Runs blocking code on a thread for blocking tasks, starting at once. Returns [`Panicked`] also if the
+/// runtime shuts down before the code starts.
 pub fn run_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
     task: Task,
     run: F,

@@ -1,4 +1,4 @@
-//! Tasks that live as long as the process: one that panics is started again.
+//! Supervision of tasks that live as long as the process: a task that panics is restarted.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::health;
 use crate::panics::{catch, catch_sync};
 use crate::task::Task;
 
-/// How long a task that has panicked waits before it is started again, the first time in a minute; the double the next.
+/// Delay before the first restart within a minute. It doubles with every further panic in that minute.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// The longest it waits.
+/// Maximum delay before a restart.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// Starts a task, and starts it again after each panic; it ends when it returns.
+/// Spawns a task and restarts it after each panic. It ends when `run` returns without one.
 pub fn supervise<F, R>(task: Task, run: F) -> JoinHandle<()>
 where
     F: FnMut() -> R + Send + 'static,
@@ -22,7 +22,7 @@ where
     tokio::spawn(run_with_restarts(task, run))
 }
 
-/// The same in a set, whose end ends it.
+/// Supervises a task in a set. It is aborted when the set is dropped.
 pub fn supervise_on<F, R>(set: &mut JoinSet<()>, task: Task, run: F)
 where
     F: FnMut() -> R + Send + 'static,
@@ -31,11 +31,11 @@ where
     set.spawn(run_with_restarts(task, run));
 }
 
-/// The same as a thread of the name of the task.
+/// Supervises a thread, named after the task.
 ///
 /// # Errors
 ///
-/// Where the system gives no thread.
+/// Fails if the system cannot create a thread.
 pub fn supervise_thread(
     task: Task,
     mut run: impl FnMut() + Send + 'static,
@@ -53,7 +53,7 @@ where
     F: FnMut() -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    // What makes the future may panic too.
+    // Inside `async`, because a panic while creating the future must be caught too.
     while catch(task, async { run().await }).await.is_err() {
         tokio::time::sleep(backoff(health::mark_down(task))).await;
         health::mark_up(task);

@@ -1,34 +1,34 @@
-//! The closed list of what a process starts.
+//! The closed list of tasks that a process spawns.
 
-/// How long a task lives.
+/// Lifetime of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// As long as the process: after a panic it is started again.
+    /// As long as the process. After a panic the task is restarted.
     Process,
-    /// One connection, request, delivery or operation: a panic ends that one.
+    /// One connection, request, delivery or operation, which a panic ends.
     Temporary,
 }
 
 macro_rules! tasks {
     ($($(#[$doc:meta])* $name:ident = $label:literal, $lifetime:ident;)*) => {
-        /// What a process starts, each with its label in `gatepost_panics_total{task}`.
+        /// A task of the process, with its label in `gatepost_panics_total{task}`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Task {
             $($(#[$doc])* $name,)*
         }
 
         impl Task {
-            /// All of them.
+            /// All tasks.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Its label in metrics, in the log and in `/readyz`.
+            /// Returns the label in metrics, in the log and in `/readyz`.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $label,)*
                 }
             }
 
-            /// How long it lives.
+            /// Returns the lifetime of the task.
             pub fn lifetime(self) -> Lifetime {
                 match self {
                     $(Self::$name => Lifetime::$lifetime,)*
@@ -39,63 +39,63 @@ macro_rules! tasks {
 }
 
 tasks! {
-    /// Accepts connections of clients.
+    /// Accepts client connections of the gateway.
     GatewayListener = "gateway-listener", Process;
-    /// A client's connection.
+    /// Serves a client connection of the gateway.
     GatewayConnection = "gateway-connection", Temporary;
     /// Accepts connections of the admin API.
     AdminListener = "admin-listener", Process;
-    /// A connection of the admin API.
+    /// Serves a connection of the admin API.
     AdminConnection = "admin-connection", Temporary;
     /// Accepts connections of `/metrics`, `/livez` and `/readyz`.
     OpsListener = "ops-listener", Process;
-    /// A connection of these.
+    /// Serves a connection of `/metrics`, `/livez` and `/readyz`.
     OpsConnection = "ops-connection", Temporary;
-    /// Accepts commands on the Unix socket.
+    /// Accepts commands on the control socket (Unix).
     ControlSocket = "control-socket", Process;
-    /// A command on it.
+    /// Executes a command from the control socket.
     ControlSocketConnection = "control-socket-connection", Temporary;
-    /// Reads the stream for a gateway's cache.
+    /// Follows the stream and keeps a gateway's cache up to date.
     Sync = "sync", Process;
     /// Sends a gateway's heartbeats.
     Heartbeat = "heartbeat", Process;
-    /// Repeats claims of first use that the store has not answered.
+    /// Retries pending first-use claims.
     FirstUseSweep = "first-use-sweep", Process;
-    /// Gives back what is leased of limits and not used.
+    /// Returns idle tokens of limits to the store.
     LeaseSweep = "lease-sweep", Process;
-    /// Adds counted uses to the store's.
+    /// Flushes usage to the store.
     UsageSweep = "usage-sweep", Process;
-    /// A fetch of a key from the store.
+    /// Fetches a key from the store.
     Fetch = "fetch", Temporary;
-    /// A lease of a limit.
+    /// Leases tokens of a limit.
     LimitLease = "limit-lease", Temporary;
-    /// The return of a lease.
+    /// Returns tokens of a limit.
     LimitReturn = "limit-return", Temporary;
-    /// An addition of uses.
+    /// Flushes the usage of a project.
     UsageFlush = "usage-flush", Temporary;
-    /// Makes deliveries of events.
+    /// Turns events into deliveries.
     FanOut = "fan-out", Process;
     /// Leases due deliveries and starts them.
     Dispatcher = "dispatcher", Process;
-    /// A delivery.
+    /// Sends a delivery.
     Delivery = "delivery", Temporary;
-    /// Gathers results of deliveries.
+    /// Batches settlements of deliveries.
     Settler = "settler", Process;
-    /// Writes results of deliveries.
+    /// Settles a batch of deliveries.
     Settlement = "settlement", Temporary;
     /// Trims the stream and the queues.
     Housekeeping = "housekeeping", Process;
-    /// Asks the store how it is, for `/readyz`.
+    /// Probes the store for `/readyz`.
     StoreProbe = "store-probe", Process;
-    /// Asks the gateway's cache how it is, for `/readyz`.
+    /// Probes the gateway's cache for `/readyz`.
     CacheProbe = "cache-probe", Process;
-    /// Writes again what a new master of Redis has lost.
+    /// Replays writes that a new Redis master has lost.
     FailoverReplay = "failover-replay", Process;
-    /// Writes the embedded store.
+    /// Writes to the embedded store.
     StoreWriter = "store-writer", Process;
-    /// A write of it.
+    /// Performs a write to the embedded store.
     StoreWrite = "store-write", Temporary;
-    /// A long read of it, or its opening.
+    /// Performs a long read of the embedded store, or opens it.
     StoreRead = "store-read", Temporary;
     /// Reads the file of an import.
     ImportFile = "import-file", Temporary;
@@ -103,9 +103,9 @@ tasks! {
     LogWriter = "log-writer", Process;
     /// Writes the access log.
     AccessLogWriter = "access-log-writer", Process;
-    /// A server of the demo.
+    /// Accepts connections of a demo server.
     DemoServer = "demo-server", Process;
-    /// A connection of it.
+    /// Serves a connection of a demo server.
     DemoConnection = "demo-connection", Temporary;
 }
 

@@ -1,22 +1,22 @@
-//! A Chromium without a window.
+//! Headless Chromium.
 
 use std::process::Command;
 
-/// A page as the browser has it once its scripts are done, and what the browser logged meanwhile.
+/// Page after its scripts have run.
 #[derive(Debug)]
 pub struct Page {
-    /// Its elements, as HTML.
+    /// DOM serialized as HTML.
     pub dom: String,
-    /// Messages of the browser and of the page's console.
+    /// Log of the browser and messages of the page's console.
     pub log: String,
 }
 
-/// Opens a page in a browser that has never been used, with further arguments. It takes no proxy of the machine.
+/// Opens a page in a new browser profile, with additional arguments. Does not use a proxy of the environment.
 ///
 /// # Panics
 /// If Chromium is not installed.
 pub fn browse(url: &str, extra_arguments: &[&str]) -> Page {
-    let profile = tempfile::tempdir().expect("a temporary directory can be made");
+    let profile = tempfile::tempdir().expect("a temporary directory can be created");
     let mut chromium = Command::new("chromium");
     chromium
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"])

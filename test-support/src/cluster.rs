@@ -1,39 +1,39 @@
-//! A Redis Cluster.
+//! Redis Cluster.
 
 use std::process::Command;
 use std::time::Duration;
 
 use crate::{RedisServer, free_port};
 
-/// How often the cluster is asked, 50 ms apart, before it is given up.
+/// Number of attempts, 50 ms apart, until a wait fails.
 const MAX_TRIES: u32 = 400;
 
-/// Three masters, each with a replica, killed when dropped.
+/// Three masters with one replica each, killed when dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
-    /// All servers; who is a master changes.
+    /// All servers. Failovers change which of them are masters.
     pub servers: Vec<RedisServer>,
 }
 
 impl RedisCluster {
-    /// Starts one, and waits until it serves all slots.
+    /// Starts a cluster, and waits until it serves all slots.
     ///
     /// # Panics
-    /// If it does not come together.
+    /// If the cluster does not form.
     pub fn start() -> Self {
         Self::run(None)
     }
 
-    /// Starts one whose servers have an access control list: the lines of an ACL file.
+    /// Starts a cluster whose servers use an access control list, as the lines of an ACL file.
     ///
     /// # Panics
-    /// If it does not come together.
+    /// If the cluster does not form.
     pub fn start_with_acl(acl: &str) -> Self {
         Self::run(Some(acl))
     }
 
-    /// What makes a server one of a cluster, of which it has no part yet. The port of its bus is one of ours: ten thousand
-    /// above its own, where it is by default, outgoing connections have theirs.
+    /// Returns the arguments of a cluster server that has not joined yet. The bus port is set explicitly, because the
+    /// default of port + 10,000 is in the range of outgoing connections.
     pub fn server_arguments() -> Vec<String> {
         let bus = free_port().to_string();
         let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
@@ -56,13 +56,13 @@ impl RedisCluster {
         cluster
     }
 
-    /// The store's URL.
+    /// Returns the store URL.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
         format!("redis+cluster://{}", hosts.join(","))
     }
 
-    /// The place of the server that is the master of a key's slot, as a living one knows it.
+    /// Returns the index of the server that is the master of a key's slot, according to a reachable server.
     pub fn master_of(&self, key: &str) -> Option<usize> {
         self.servers.iter().find_map(|server| {
             let slot: u32 = server.redis_cli(&["cluster", "keyslot", key]).parse().ok()?;
@@ -74,10 +74,10 @@ impl RedisCluster {
         })
     }
 
-    /// Lets the replica of a master take its place, by agreement of both.
+    /// Fails over from a master to its replica, in coordination with the master.
     ///
     /// # Panics
-    /// If there is no such replica, or it does not take it.
+    /// If there is no replica, or it does not become the master.
     pub fn fail_over(&self, master: usize) {
         let own = self.servers[master].redis_cli(&["cluster", "myid"]);
         let is_its_replica = |server: &&RedisServer| {
@@ -94,19 +94,19 @@ impl RedisCluster {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the replica never took the master's place");
+        panic!("the replica did not become the master");
     }
 
-    /// Moves slots from the master of a key to another one, so many at a time, until the key's has moved.
+    /// Moves slots from the master of a key to another master in batches of `count`, until the key's slot has moved.
     ///
     /// # Panics
-    /// If they do not move.
+    /// If moving slots fails.
     pub fn move_slots_of(&self, key: &str, count: u32) {
         let from = self.master_of(key).expect("the slot has a master");
         let is_other_master = |server: &&RedisServer| {
             server.port() != self.servers[from].port() && server.redis_cli(&["role"]).starts_with("master")
         };
-        let to = self.servers.iter().find(is_other_master).expect("there are several masters");
+        let to = self.servers.iter().find(is_other_master).expect("there is another master");
         while self.master_of(key) == Some(from) {
             let moved = Command::new("redis-cli")
                 .args(to.credentials())
@@ -119,10 +119,10 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until all servers say that all slots are served, and every master has a replica in step.
+    /// Waits until all servers report that all slots are served, and every master has a replica in sync.
     ///
     /// # Panics
-    /// If that never comes.
+    /// If the cluster does not become healthy in time.
     pub fn await_slots(&self) {
         let is_healthy = |server: &RedisServer| {
             let info = server.redis_cli(&["cluster", "info"]);
@@ -137,11 +137,11 @@ impl RedisCluster {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the cluster never served all slots: {}", self.servers[0].redis_cli(&["cluster", "nodes"]));
+        panic!("the cluster does not serve all slots: {}", self.servers[0].redis_cli(&["cluster", "nodes"]));
     }
 }
 
-/// Whether a range of slots, `5` or `0-5460`, has a slot.
+/// Returns whether a range of slots, `5` or `0-5460`, contains a slot.
 fn range_contains(range: &str, slot: u32) -> bool {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let bounds = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());

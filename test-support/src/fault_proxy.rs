@@ -1,4 +1,4 @@
-//! A TCP proxy that breaks the network between two processes.
+//! TCP proxy that injects network faults between two processes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,31 +9,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes that are passed on at a time.
+/// Size of a chunk in bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Pieces that are on their way at a time.
+/// Maximum number of delayed chunks per connection and direction.
 const MAX_DELAYED_CHUNKS: usize = 1024;
-/// How long connecting to the target may take.
+/// Timeout for connecting to the target.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the proxy does to what passes.
+/// Fault that the proxy injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// Forwards without a fault.
     None,
-    /// Each piece of what the server sends comes later by so much.
+    /// Delays each chunk from the server.
     Latency(Duration),
-    /// Nothing passes, and nobody is told: it waits for the end of the fault.
+    /// Forwards nothing until the fault is over, and keeps the connections open.
     BlackHole,
-    /// What is sent vanishes, while the connections stay, also after the fault.
+    /// Drops everything and keeps the connections open. Affected connections stay broken after the fault.
     HalfOpen,
-    /// Connections are closed, and new ones are refused.
+    /// Closes connections, and rejects new ones.
     Reset,
-    /// Each connection is closed after so many bytes from the client.
+    /// Closes each connection after the given number of bytes from the client.
     CutAfter(usize),
 }
 
-/// A running proxy. It ends with the test process.
+/// Running proxy, which ends with the test process.
 #[derive(Debug, Clone)]
 pub struct FaultProxy {
     port: u16,
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 impl FaultProxy {
-    /// A proxy in front of a port of the loopback interface.
+    /// Starts a proxy to a port on the loopback interface.
     ///
     /// # Panics
     /// If it cannot listen.
@@ -65,12 +65,12 @@ impl FaultProxy {
         Self { port, shared: fault }
     }
 
-    /// Where it listens.
+    /// Returns the port on which the proxy listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Changes what it does, also to connections that stand.
+    /// Changes the fault, also of existing connections.
     pub fn set_fault(&self, fault: Fault) {
         *self.shared.lock() = fault;
         self.shared.changed.notify_all();
@@ -82,7 +82,7 @@ impl Shared {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fault that now is, once it is none that holds everything up.
+    /// Returns the current fault, after waiting for the end of a black hole.
     fn await_unblocked(&self) -> Fault {
         let fault = self.changed.wait_while(self.lock(), |fault| *fault == Fault::BlackHole);
         *fault.unwrap_or_else(PoisonError::into_inner)
@@ -101,18 +101,18 @@ fn serve(client: TcpStream, target: u16, shared: &Arc<Shared>) {
     pump(client, server, shared, Direction::ToServer);
 }
 
-/// Which way a pump passes on.
+/// Direction in which a pump forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     ToServer,
     ToClient,
 }
 
-/// Passes on until an end or a fault.
+/// Forwards until the connection ends or a fault closes it.
 fn pump(mut from: TcpStream, to: TcpStream, shared: &Shared, direction: Direction) {
     let mut chunk = vec![0; CHUNK_BYTES];
-    // A short time-out, so that a fault reaches connections on which nothing is said.
-    drop(from.set_read_timeout(Some(Duration::from_millis(20))));
+    // A short timeout, so that a fault also affects idle connections.
+    let _ = from.set_read_timeout(Some(Duration::from_millis(20)));
     let delayed = spawn_delayed_writer(&to);
     let (mut sent, mut is_half_open) = (0, false);
     loop {
@@ -141,15 +141,15 @@ fn pump(mut from: TcpStream, to: TcpStream, shared: &Shared, direction: Directio
         }
     }
     if is_half_open {
-        // The other side is never told that this one has gone.
+        // Keeps the sockets open, so that the other side does not see the end of the connection.
         std::mem::forget((from, to));
     } else {
-        drop(from.shutdown(Shutdown::Both));
-        drop(to.shutdown(Shutdown::Both));
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
     }
 }
 
-/// Writes each piece at its moment, in order.
+/// Starts a thread that writes each chunk when it is due, in order.
 fn spawn_delayed_writer(to: &TcpStream) -> SyncSender<(Instant, Vec<u8>)> {
     let (sender, chunks) = sync_channel::<(Instant, Vec<u8>)>(MAX_DELAYED_CHUNKS);
     if let Ok(mut to) = to.try_clone() {

@@ -1,5 +1,5 @@
-//! For tests: real servers, each on a free port, in a directory of its own, gone when dropped; and
-//! records to put into stores.
+//! Support for tests: real servers, each on a free port and in its own directory, killed when dropped; and records for
+//! stores.
 
 mod browser;
 mod cluster;
@@ -21,18 +21,18 @@ pub use sentinel::{MasterPorts, SentinelSet};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Ports below those that the kernel gives to outgoing connections, so that none of them takes the port
-/// of a server that a test has stopped for a while.
+/// Ports below the range of outgoing connections, so that none of these can take the port of a server that a test has
+/// stopped.
 const PORTS: std::ops::Range<u32> = 10_000..32_000;
 
-/// A port of the loopback interface that nobody listens on. No other call in this process answers it.
+/// Returns a port on the loopback interface that is free, and that no other call in this process returns.
 ///
 /// # Panics
 /// If the machine has no free port.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = PORTS.end - PORTS.start;
-    // Test processes that run at the same time begin at different places.
+    // Concurrent test processes start at different ports.
     let start = std::process::id().wrapping_mul(613);
     let candidates = (0..count).map(|_| start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count + PORTS.start);
     let mut ports = candidates.filter_map(|port| u16::try_from(port).ok());

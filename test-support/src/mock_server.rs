@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server that records the very bytes that it gets: a sample upstream, a webhook receiver.
+//! HTTP/1.1 server that records the exact bytes of requests, for use as an upstream or webhook receiver.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,84 +8,84 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A request as it came.
+/// Recorded request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
-    /// Request line and header, with all line ends.
+    /// Request line and header fields, with all line endings.
     pub head: String,
-    /// The body, taken out of its framing.
+    /// Body without its framing.
     pub body: Vec<u8>,
-    /// What followed the last chunk of a chunked body, with all line ends but the last.
+    /// Trailer section of a chunked body, with all line endings but the last.
     pub trailers: String,
-    /// Which connection it came on: the first is 0.
+    /// Number of the connection, starting at 0.
     pub connection: usize,
 }
 
 impl RecordedRequest {
-    /// The values of a header, in order.
+    /// Returns the values of a header field, in order.
     pub fn header(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
-    /// The first line.
+    /// Returns the request line.
     pub fn request_line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
 }
 
-/// What is answered to a request.
+/// Reply to a request.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
-    /// Its status.
+    /// Status code.
     pub status: u16,
-    /// Further fields of its header.
+    /// Additional header fields.
     pub headers: Vec<(&'static str, String)>,
-    /// How long it takes.
+    /// Delay before the reply.
     pub delay: Duration,
-    /// What it waits for as well.
+    /// Gate that must be open before the reply.
     pub gate: Option<Gate>,
-    /// The bytes that are sent in the place of an answer of the fields above.
+    /// Raw bytes to send instead of a reply from the other fields.
     pub raw: Option<Vec<u8>>,
-    /// What happens to the connection.
+    /// What happens to the connection after the reply.
     pub after: AfterReply,
 }
 
 impl Reply {
-    /// An answer of these very bytes.
+    /// Returns a reply of raw bytes.
     pub fn raw(bytes: impl Into<Vec<u8>>, after: AfterReply) -> Self {
         Self { raw: Some(bytes.into()), after, ..Self::default() }
     }
 }
 
-/// What happens to a connection after an answer.
+/// What happens to a connection after a reply.
 #[derive(Clone, Default)]
 pub enum AfterReply {
     /// The next request is read.
     #[default]
     KeepAlive,
-    /// It is closed.
+    /// The connection is closed.
     Close,
-    /// Something else takes it over.
+    /// The connection is handed over to a function.
     HandOver(Arc<dyn Fn(TcpStream) + Send + Sync>),
 }
 
 impl fmt::Debug for AfterReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            AfterReply::KeepAlive => "GoOn",
+            AfterReply::KeepAlive => "KeepAlive",
             AfterReply::Close => "Close",
             AfterReply::HandOver(_) => "HandOver",
         })
     }
 }
 
-/// Holds answers back until it is opened.
+/// Gate that holds replies back until it is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    /// Lets all answers go, those that wait and those to come.
+    /// Releases all replies, waiting and future ones.
     pub fn open(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();
@@ -93,12 +93,11 @@ impl Gate {
 
     fn wait(&self) {
         let is_open = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Its guard says nothing further.
         drop(self.0.1.wait_while(is_open, |is_open| !*is_open));
     }
 }
 
-/// What is answered to the n-th request.
+/// Function from the number of a request, starting at 0, to the reply.
 type Script = Box<dyn FnMut(usize) -> Reply + Send>;
 
 struct State {
@@ -107,7 +106,7 @@ struct State {
     script: Script,
 }
 
-/// A running server. Its threads end with the process.
+/// Running server, whose threads end with the process.
 #[derive(Clone)]
 pub struct MockServer {
     address: SocketAddr,
@@ -115,12 +114,12 @@ pub struct MockServer {
 }
 
 impl MockServer {
-    /// Starts one that answers 200 to everything.
+    /// Starts a server that replies 200 to everything.
     pub fn start() -> Self {
         Self::with_statuses(|_| (200, Duration::ZERO))
     }
 
-    /// Starts one that answers the n-th request with a status, after a delay.
+    /// Starts a server whose replies have the status and delay that the script returns for the number of the request.
     pub fn with_statuses(mut script: impl FnMut(usize) -> (u16, Duration) + Send + 'static) -> Self {
         Self::with_script(move |number| {
             let (status, delay) = script(number);
@@ -128,13 +127,13 @@ impl MockServer {
         })
     }
 
-    /// Starts one that holds all answers back until a gate is opened.
+    /// Starts a server that holds all replies back until a gate is opened.
     pub fn with_gate(gate: &Gate) -> Self {
         let gate = gate.clone();
         Self::with_script(move |_| Reply { status: 200, gate: Some(gate.clone()), ..Reply::default() })
     }
 
-    /// Starts one that answers by a script.
+    /// Starts a server whose replies a script determines.
     ///
     /// # Panics
     /// If the machine has no free port.
@@ -153,27 +152,27 @@ impl MockServer {
         server
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its URL.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Takes what was recorded so far.
+    /// Removes and returns the requests recorded so far.
     pub fn take_requests(&self) -> Vec<RecordedRequest> {
         self.lock().recorded.drain(..).collect()
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests so far.
     pub fn request_count(&self) -> usize {
         self.lock().request_count
     }
 
-    /// Waits until there were so many requests, or for `deadline`; answers how many there were.
+    /// Waits until the server has received a number of requests, or for `deadline`. Returns the number received.
     pub fn await_count(&self, count: usize, deadline: Duration) -> usize {
         let state = self.shared.1.wait_timeout_while(self.lock(), deadline, |state| state.request_count < count);
         state.unwrap_or_else(PoisonError::into_inner).0.request_count

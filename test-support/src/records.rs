@@ -1,4 +1,4 @@
-//! Records to put into stores.
+//! Records for stores.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,18 +16,18 @@ fn rng() -> impl CryptoRng {
     UnwrapErr(SysRng)
 }
 
-/// Stamps whose moments rise, so that the order of creation is known.
+/// Returns stamps with increasing timestamps, so that the order of creation is known.
 pub fn stamps() -> Stamps {
     static NEXT_MS: AtomicU64 = AtomicU64::new(1_700_000_000_000);
     Stamps::new(Timestamp::from_ms(NEXT_MS.fetch_add(1, Ordering::SeqCst)), Actor::Operator)
 }
 
-/// An account.
+/// Returns an account.
 pub fn account(name: &str) -> Account {
     Account { id: AccountId::generate(&mut rng()), name: name.to_owned(), status: Status::Active, stamps: stamps() }
 }
 
-/// A live project of an account.
+/// Returns a live project of an account.
 pub fn project(account: &AccountId) -> Project {
     Project {
         id: ProjectId::generate(&mut rng()),
@@ -39,12 +39,12 @@ pub fn project(account: &AccountId) -> Project {
     }
 }
 
-/// A generated value.
+/// Returns the value of a new API key.
 pub fn secret() -> Secret {
     key::generate_api_key(Env::Live, &mut rng())
 }
 
-/// An active key of a project with a value, which the store's pepper digests.
+/// Returns an active key of a project, with a value that is digested with the pepper of the store.
 pub fn api_key(project: &Project, secret: &Secret, digest: impl FnOnce(&str) -> Digest) -> ApiKey {
     ApiKey {
         id: KeyId::generate(&mut rng()),

@@ -1,4 +1,4 @@
-//! A redis-server process.
+//! redis-server process.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,14 +9,14 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::free_port;
 
-/// Names the program to start in place of `redis-server`: another version of it, or a Valkey.
+/// Environment variable with the program to start instead of `redis-server`: another version, or Valkey.
 const PROGRAM_VARIABLE: &str = "TEST_REDIS_SERVER";
-/// User, and its password, that `redis-cli`, replicas and sentinels are on a server with an access control list.
+/// User and password of `redis-cli`, replicas and sentinels on a server with an access control list.
 pub(crate) const ADMIN: &str = "admin";
-/// How often a starting server is asked, 20 ms apart, before it is given up.
+/// Number of attempts, 20 ms apart, until a wait fails.
 const MAX_TRIES: u32 = 500;
 
-/// A redis-server with an append-only file, killed when dropped.
+/// redis-server with an append-only file, killed when dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
@@ -26,7 +26,7 @@ pub struct RedisServer {
     acl: Option<Acl>,
 }
 
-/// An access control list in a file. Beside its own users it has one that tests manage the server with.
+/// Access control list in a file. It contains an additional user with which tests manage the server.
 #[derive(Debug)]
 struct Acl {
     text: String,
@@ -35,7 +35,7 @@ struct Acl {
 
 impl Acl {
     fn new(text: &str) -> Self {
-        let file = NamedTempFile::new().expect("a temporary file can be made");
+        let file = NamedTempFile::new().expect("a temporary file can be created");
         let lines = format!("{}\nuser {ADMIN} on >{ADMIN} ~* &* +@all\n", text.trim_end());
         std::fs::write(file.path(), lines).expect("our own file can be written");
         Self { text: text.to_owned(), file }
@@ -48,7 +48,7 @@ impl Acl {
 }
 
 impl RedisServer {
-    /// Starts one.
+    /// Starts a server.
     ///
     /// # Panics
     /// If redis-server is not installed or does not start.
@@ -56,7 +56,7 @@ impl RedisServer {
         Self::start_with(&[])
     }
 
-    /// The same with further arguments.
+    /// Starts a server with additional arguments.
     ///
     /// # Panics
     /// If redis-server is not installed or does not start.
@@ -64,7 +64,7 @@ impl RedisServer {
         Self::start_with_acl_and_arguments(None, extra_arguments)
     }
 
-    /// Starts one with an access control list: the lines of an ACL file.
+    /// Starts a server with an access control list, as the lines of an ACL file.
     ///
     /// # Panics
     /// If redis-server is not installed or does not start.
@@ -72,7 +72,7 @@ impl RedisServer {
         Self::start_with_acl_and_arguments(Some(acl), &[])
     }
 
-    /// Starts one with an access control list, if there is one, and further arguments.
+    /// Starts a server with an optional access control list and additional arguments.
     pub(crate) fn start_with_acl_and_arguments(acl: Option<&str>, extra_arguments: &[String]) -> Self {
         Self::run(acl.map(Acl::new), |port, directory| {
             let port = port.to_string();
@@ -82,7 +82,7 @@ impl RedisServer {
         })
     }
 
-    /// Starts one with the records of an RDB file.
+    /// Starts a server with the contents of an RDB file.
     ///
     /// # Panics
     /// If the file cannot be copied, or redis-server does not start.
@@ -93,15 +93,15 @@ impl RedisServer {
             let base_arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"];
             base_arguments.into_iter().map(str::to_owned).chain([directory.display().to_string()]).collect()
         });
-        // With an append-only file from the start it would read that alone.
+        // With appendonly at the start, Redis would only read the append-only file.
         assert_eq!(server.redis_cli(&["config", "set", "appendonly", "yes"]), "OK");
         server
     }
 
-    /// Starts a replica of it, and waits until that is in step.
+    /// Starts a replica of this server, and waits until it is in sync.
     ///
     /// # Panics
-    /// If it never is.
+    /// If the replica does not get in sync.
     pub fn start_replica(&self) -> Self {
         assert_eq!(self.redis_cli(&["config", "set", "repl-diskless-sync-delay", "0"]), "OK");
         let acl = self.acl.as_ref().map(|acl| acl.text.as_str());
@@ -113,16 +113,16 @@ impl RedisServer {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("the replica never was in step");
+        panic!("the replica did not get in sync");
     }
 
-    /// Starts one with arguments that are made of its port and its directory.
+    /// Starts a server whose arguments are computed from its port and directory.
     pub(crate) fn start_configured(arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
         Self::run(None, arguments)
     }
 
     fn run(acl: Option<Acl>, arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let port = free_port();
         let mut arguments = arguments(port, directory.path());
         arguments.extend(acl.iter().flat_map(Acl::arguments));
@@ -131,17 +131,17 @@ impl RedisServer {
         server
     }
 
-    /// Sends its process a signal, such as `-STOP`.
+    /// Sends a signal to the process, such as `-STOP`.
     ///
     /// # Panics
-    /// If it does not run.
+    /// If the process does not run.
     pub fn signal(&self, signal: &str) {
-        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        let pid = self.process.as_ref().expect("the server runs").id().to_string();
         let status = Command::new("kill").args([signal, &pid]).status().expect("kill can be run");
         assert!(status.success(), "{signal} could not be sent");
     }
 
-    /// What it answers to a command, as `redis-cli` prints it.
+    /// Runs a command with `redis-cli`, and returns its output.
     ///
     /// # Panics
     /// If redis-cli is not installed.
@@ -153,7 +153,7 @@ impl RedisServer {
         String::from_utf8_lossy(&output.expect("redis-cli is installed").stdout).trim_end().to_owned()
     }
 
-    /// Arguments with which `redis-cli` may do everything.
+    /// Returns the arguments with which `redis-cli` may run all commands.
     pub(crate) fn credentials(&self) -> &'static [&'static str] {
         match self.acl {
             Some(_) => &["--user", ADMIN, "--pass", ADMIN, "--no-auth-warning"],
@@ -161,29 +161,29 @@ impl RedisServer {
         }
     }
 
-    /// Its URL.
+    /// Returns the store URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where its files are.
+    /// Returns the directory of its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Kills it as a crash would, once what it acknowledged is in its append-only file.
+    /// Kills the server like a crash, after waiting until all acknowledged writes are in the append-only file.
     pub fn kill(&mut self) {
         self.await_aof_written();
         self.kill_process();
     }
 
-    /// Waits until its append-only file is whole: while a background thread syncs it, Redis keeps what is new in memory,
-    /// and acknowledges it all the same.
+    /// Waits until the append-only file is complete. While a background thread syncs the file, Redis buffers new writes
+    /// in memory, and acknowledges them nevertheless.
     fn await_aof_written(&self) {
         let is_written = || {
             let info = self.redis_cli(&["info", "persistence"]);
@@ -201,10 +201,10 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again on the same port with the same files.
+    /// Starts the server again on the same port with the same files.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If the server does not start.
     pub fn resume(&mut self) {
         let process = self.spawn();
         let pid = process.id();
@@ -212,14 +212,14 @@ impl RedisServer {
         self.await_ready(pid);
     }
 
-    /// The same server with further arguments, from its next start on.
+    /// Adds arguments, which apply from the next start.
     #[must_use]
     pub fn with_arguments(mut self, extra_arguments: &[&str]) -> Self {
         self.arguments.extend(extra_arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
-    /// Kills it and starts it again, and does not wait until it has loaded its files.
+    /// Kills the server and starts it again without waiting until it has loaded its files.
     ///
     /// # Panics
     /// If redis-server is not installed.
@@ -228,31 +228,31 @@ impl RedisServer {
         self.process = Some(self.spawn());
     }
 
-    /// Takes its files away, so that it comes back empty.
+    /// Kills the server and removes its files, so that it restarts empty.
     ///
     /// # Panics
     /// If the files cannot be removed.
     pub fn erase(&mut self) {
         self.kill_process();
         std::fs::remove_dir_all(self.directory.path()).expect("our own files can be removed");
-        std::fs::create_dir(self.directory.path()).expect("our own directory can be made anew");
+        std::fs::create_dir(self.directory.path()).expect("our own directory can be created");
     }
 
-    /// Copies what it has on disk, once that is all.
+    /// Copies the files of the server, after waiting until all acknowledged writes are on disk.
     ///
     /// # Panics
     /// If the files cannot be copied.
     pub fn save(&self) -> TempDir {
         self.await_aof_written();
-        let saved = tempfile::tempdir().expect("a temporary directory can be made");
+        let saved = tempfile::tempdir().expect("a temporary directory can be created");
         copy_directory(self.directory.path(), saved.path());
         saved
     }
 
-    /// Puts a copy back, as if everything since had never been written, and starts it again.
+    /// Restores a copy, which discards all writes since then, and starts the server again.
     ///
     /// # Panics
-    /// If the files cannot be copied or it does not start.
+    /// If the files cannot be copied or the server does not start.
     pub fn restore(&mut self, saved: &TempDir) {
         self.erase();
         copy_directory(saved.path(), self.directory.path());
@@ -265,7 +265,7 @@ impl RedisServer {
         command.spawn().expect("the server's program can be started")
     }
 
-    /// Waits until the process that we started answers, and not another one on its port.
+    /// Waits until the started process responds, and not another one on the same port.
     fn await_ready(&self, pid: u32) {
         for _ in 0..MAX_TRIES {
             if self.ready_pid().is_some_and(|ready_pid| ready_pid == pid.to_string()) {
@@ -273,10 +273,10 @@ impl RedisServer {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("redis-server did not answer on port {}", self.port);
+        panic!("redis-server does not respond on port {}", self.port);
     }
 
-    /// None also while it loads its files: it answers then, and knows nothing.
+    /// Returns none while the server loads its files: it responds then, but without data.
     fn ready_pid(&self) -> Option<String> {
         let info = self.redis_cli(&["info"]);
         let is_loading = info.lines().any(|line| line.trim() == "loading:1");
@@ -285,7 +285,7 @@ impl RedisServer {
     }
 }
 
-/// The program to start as a server and as a sentinel.
+/// Returns the program of servers and sentinels.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration that could read it")]
 fn program() -> OsString {
     std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| "redis-server".into())

@@ -1,4 +1,4 @@
-//! An nginx or HAProxy process.
+//! nginx or HAProxy process.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::free_port;
 
-/// How often a starting proxy is asked, 20 ms apart, before it is given up.
+/// Number of attempts, 20 ms apart, until the start fails.
 const MAX_TRIES: u32 = 500;
 
-/// A reverse proxy on the loopback interface, killed when dropped.
+/// Reverse proxy on the loopback interface, killed when dropped.
 #[derive(Debug)]
 pub struct ReverseProxy {
     address: SocketAddr,
@@ -21,7 +21,7 @@ pub struct ReverseProxy {
 }
 
 impl ReverseProxy {
-    /// Starts an nginx that sends all requests to one address, with further directives for them.
+    /// Starts an nginx that proxies all requests to an address, with additional directives.
     ///
     /// # Panics
     /// If nginx is not installed or does not start.
@@ -29,7 +29,7 @@ impl ReverseProxy {
         Self::start("nginx.conf", |listen| nginx_conf(listen, target, directives), nginx)
     }
 
-    /// Starts a HAProxy that reports the state of these backends at `/;csv`.
+    /// Starts an HAProxy that reports the state of the backends at `/;csv`.
     ///
     /// # Panics
     /// If HAProxy is not installed or does not start.
@@ -42,7 +42,7 @@ impl ReverseProxy {
         configuration: impl FnOnce(SocketAddr) -> String,
         command: impl FnOnce(&Path, &Path) -> Command,
     ) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let path = directory.path().join(file);
         std::fs::write(&path, configuration(address)).expect("our own file can be written");
@@ -53,14 +53,14 @@ impl ReverseProxy {
         proxy
     }
 
-    /// Where it listens.
+    /// Returns the address on which the proxy listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     fn await_listening(&mut self) {
         for _ in 0..MAX_TRIES {
-            // Another process may have taken the port meanwhile; then ours has ended.
+            // If another process has taken the port, ours has exited.
             let has_ended = self.process.try_wait().expect("our own child can be waited for").is_some();
             assert!(!has_ended, "the proxy did not start on {}", self.address);
             if TcpStream::connect(self.address).is_ok() {
@@ -74,9 +74,9 @@ impl ReverseProxy {
 
 impl Drop for ReverseProxy {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.process.kill());
-        drop(self.process.wait());
+        // The process may have exited already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -86,7 +86,8 @@ fn nginx(directory: &Path, file: &Path) -> Command {
     command
 }
 
-/// One process only, so that none is left when it is killed. All its files are in its own directory.
+/// Returns a configuration with a single process, so that killing it leaves none behind, and with all files in its own
+/// directory.
 fn nginx_conf(listen: SocketAddr, target: SocketAddr, directives: &str) -> String {
     format!(
         "daemon off; master_process off; pid nginx.pid;

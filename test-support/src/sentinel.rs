@@ -1,4 +1,4 @@
-//! A Redis with replicas and sentinels.
+//! Redis with replicas and sentinels.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,46 +6,46 @@ use std::time::Duration;
 use crate::redis::ADMIN;
 use crate::{FaultProxy, RedisServer};
 
-/// The name under which the sentinels know the master.
+/// Name of the master for the sentinels.
 const MASTER: &str = "main";
-/// Sentinels that must agree that the master is gone, of three.
+/// Number of the three sentinels that must agree that the master is down.
 const QUORUM: u32 = 2;
-/// How often the set is asked, 50 ms apart, before it is given up.
+/// Number of attempts, 50 ms apart, until a wait fails.
 const MAX_TRIES: u32 = 400;
 
-/// By which ports the master is reached.
+/// Ports through which the master is reached.
 #[derive(Debug, Clone, Copy)]
 pub struct MasterPorts {
-    /// By each replica.
+    /// Port for each replica.
     pub replicas: [u16; 2],
-    /// By sentinels, which tell it to clients.
+    /// Port for the sentinels, which announce it to clients.
     pub sentinels: u16,
 }
 
-/// A master, two replicas and three sentinels, killed when dropped.
+/// Master, two replicas and three sentinels, killed when dropped.
 #[derive(Debug)]
 pub struct SentinelSet {
-    /// The first is the master at the start.
+    /// Redis servers. The first is the initial master.
     pub servers: Vec<RedisServer>,
-    /// Those that watch it.
+    /// Sentinels.
     pub sentinels: Vec<RedisServer>,
 }
 
 impl SentinelSet {
-    /// Starts one, and waits until all know each other.
+    /// Starts a set, and waits until all processes know each other.
     pub fn start() -> Self {
         Self::start_with_ports(|master| MasterPorts { replicas: [master; 2], sentinels: master })
     }
 
-    /// Starts one whose servers have an access control list: the lines of an ACL file.
+    /// Starts a set whose servers use an access control list, as the lines of an ACL file.
     pub fn start_with_acl(acl: &str) -> Self {
         Self::run(Some(acl), |master| MasterPorts { replicas: [master; 2], sentinels: master })
     }
 
-    /// The same where the master is reached through other ports, which `ports` makes of its own.
+    /// Starts a set whose master is reached through other ports, which `ports` returns for the port of the master.
     ///
     /// # Panics
-    /// If it does not come together.
+    /// If the set does not get ready.
     pub fn start_with_ports(ports: impl FnOnce(u16) -> MasterPorts) -> Self {
         Self::run(None, ports)
     }
@@ -71,17 +71,17 @@ impl SentinelSet {
         set
     }
 
-    /// The store's URL.
+    /// Returns the store URL.
     pub fn url(&self) -> String {
         let hosts: Vec<String> =
             self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port())).collect();
         format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
     }
 
-    /// Waits until a sentinel names another master than this port, and answers its place among the servers.
+    /// Waits until a sentinel reports a master with another port, and returns its index in `servers`.
     ///
     /// # Panics
-    /// If it never does.
+    /// If there is no failover.
     pub fn await_master_other_than(&self, port: u16) -> usize {
         for _ in 0..MAX_TRIES {
             if let Some(index) = self.master_other_than(port) {
@@ -92,11 +92,12 @@ impl SentinelSet {
         panic!("there was no failover");
     }
 
-    /// The same, and until that has a replica which follows it: before, it acknowledges nothing. Sentinel may take a while
-    /// to give one that was stopped its new master, and may change its mind meanwhile.
+    /// Waits until a sentinel reports a master with another port, and that master has a replica, without which it
+    /// acknowledges no write. Sentinels may take a while to reconfigure a stopped replica, and may choose another
+    /// master in the meantime.
     ///
     /// # Panics
-    /// If it never has.
+    /// If there is no failover, or no replica follows the new master.
     pub fn await_followed_master_other_than(&self, port: u16) -> usize {
         for _ in 0..MAX_TRIES {
             let has_replica =
@@ -115,15 +116,15 @@ impl SentinelSet {
         master_port.filter(|named| *named != port).and_then(|named| self.index_of(named))
     }
 
-    /// Keeps sentinels from making a server the master, from when they have asked it again.
+    /// Prevents the promotion of a server, as soon as the sentinels have refreshed its state.
     pub fn never_promote(&self, index: usize) {
         self.servers[index].redis_cli(&["config", "set", "replica-priority", "0"]);
     }
 
-    /// Lets a replica follow the first server through a proxy, until the sentinels see it after some seconds.
+    /// Makes a replica follow the first server through a proxy. The sentinels revert that after some seconds.
     ///
     /// # Panics
-    /// If it never follows it there.
+    /// If the replica does not connect through the proxy.
     pub fn replicate_through(&self, index: usize, proxy: &FaultProxy) {
         let replica = &self.servers[index];
         replica.redis_cli(&["replicaof", "127.0.0.1", &proxy.port().to_string()]);
@@ -154,11 +155,11 @@ impl SentinelSet {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the sentinels never knew all: {}", self.sentinels[0].redis_cli(&["info", "sentinel"]));
+        panic!("the sentinels do not know all servers: {}", self.sentinels[0].redis_cli(&["info", "sentinel"]));
     }
 }
 
-/// A sentinel writes what it learns into its configuration.
+/// Writes the configuration of a sentinel, which must be a file because the sentinel writes its state into it.
 fn write_sentinel_conf(port: u16, directory: &Path, master: u16, acl: Option<&str>) -> Vec<String> {
     let file = directory.join("sentinel.conf");
     let text = format!(

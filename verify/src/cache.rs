@@ -1,4 +1,4 @@
-//! The two caches of the request path: keys, and values that are no key.
+//! The two caches of the request path: keys, and values that are not keys.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::Uptime;
+use gatepost_limits::{Meter, RateLimiter};
 use gatepost_store::Lookup;
 use moka::policy::EvictionPolicy;
 use moka::sync::{Cache, CacheBuilder};
 
-use crate::rate_limiter::{Meter, RateLimiter};
 use crate::watermarks::Freshness;
 
-/// While the gateway is not live, an entry is checked with the store at most this often.
+/// Minimum time between two rechecks of an entry with the store while the gateway is not live.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A cached key.
@@ -26,56 +26,47 @@ pub(crate) struct CachedKey {
     pub(crate) meter: Arc<Meter>,
     pub(crate) freshness: Freshness,
     is_first_use_claimed: AtomicBool,
-    /// Uptime before which the entry is not checked again while the gateway is not live.
+    /// Uptime in ms before which the entry is not rechecked while the gateway is not live.
     recheck_after_ms: AtomicU64,
-    /// Uptime before which its first use is not claimed again.
+    /// Uptime in ms before which the first use is not claimed again.
     claim_after_ms: AtomicU64,
 }
 
-/// Whether a key's first use is known to be claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FirstUse {
-    Claimed,
-    Unclaimed,
-}
-
 impl CachedKey {
-    pub(crate) fn first_use(&self) -> FirstUse {
-        if self.is_first_use_claimed.load(Ordering::Acquire) { FirstUse::Claimed } else { FirstUse::Unclaimed }
+    pub(crate) fn is_first_use_claimed(&self) -> bool {
+        self.is_first_use_claimed.load(Ordering::Acquire)
     }
 
     pub(crate) fn mark_first_use_claimed(&self) {
         self.is_first_use_claimed.store(true, Ordering::Release);
     }
 
-    /// Takes the turn to check this entry with the store; none if somebody did within the last second.
-    pub(crate) fn try_start_recheck(&self, now: Uptime) -> Option<()> {
-        try_take_turn(&self.recheck_after_ms, now, RECHECK_INTERVAL)
+    /// Starts a recheck with the store. Returns `false` if another request has started one within the last
+    /// second.
+    pub(crate) fn try_start_recheck(&self, now: Uptime) -> bool {
+        let due = self.recheck_after_ms.load(Ordering::Acquire);
+        let next = deadline_ms(now, RECHECK_INTERVAL);
+        due <= now.as_ms()
+            && self.recheck_after_ms.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Whether a claim may be tried now, or failed too recently.
-    pub(crate) fn may_claim(&self, now: Uptime) -> Option<()> {
-        (self.claim_after_ms.load(Ordering::Acquire) <= now.as_ms()).then_some(())
+    /// Returns whether this request should claim the first use: it is unclaimed and no claim has failed within
+    /// the last second.
+    pub(crate) fn should_claim_first_use(&self, now: Uptime) -> bool {
+        !self.is_first_use_claimed() && self.claim_after_ms.load(Ordering::Acquire) <= now.as_ms()
     }
 
-    /// Remembers that a claim failed, so that the next requests do not wait for it.
+    /// Records a failed claim, so that the next requests do not wait for another attempt.
     pub(crate) fn record_claim_failure(&self, now: Uptime) {
         self.claim_after_ms.store(deadline_ms(now, RECHECK_INTERVAL), Ordering::Release);
     }
-}
-
-fn try_take_turn(after_ms: &AtomicU64, now: Uptime, every: Duration) -> Option<()> {
-    let due = after_ms.load(Ordering::Acquire);
-    let next = deadline_ms(now, every);
-    let taken = due <= now.as_ms() && after_ms.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
-    taken.then_some(())
 }
 
 fn deadline_ms(now: Uptime, duration: Duration) -> u64 {
     now.as_ms() + duration.as_millis() as u64
 }
 
-/// What a look-up found, as it is cached.
+/// Result of a lookup as it is cached.
 #[derive(Debug, Clone)]
 pub(crate) enum CacheEntry {
     Key(Arc<CachedKey>),
@@ -113,15 +104,16 @@ impl CacheEntry {
     }
 }
 
-/// Keys, and apart from them, so that made-up values cannot push keys out, values that are no key.
+/// Cache of keys, and a separate cache of values that are not keys, so that made-up values cannot evict keys.
 #[derive(Debug)]
 pub(crate) struct Caches {
     keys: Cache<Digest, Arc<CachedKey>, BuildIdentityHasher>,
-    /// The last ones: by how often they come, made-up values would keep out one that a client sends all the time.
+    /// LRU: a policy by frequency would let a flood of made-up values keep out one that a client sends
+    /// repeatedly.
     absent: Cache<Digest, Freshness, BuildIdentityHasher>,
 }
 
-/// Takes a digest's number for its hash: it is uniform, and nobody can choose it who does not know the pepper.
+/// Uses the digest's prefix as its hash: it is uniform and cannot be chosen without the pepper.
 type BuildIdentityHasher = BuildHasherDefault<IdentityHasher>;
 
 #[derive(Debug, Default)]
@@ -154,8 +146,8 @@ impl Caches {
         self.keys.get(digest).map(CacheEntry::Key).or_else(|| self.absent.get(digest).map(CacheEntry::Absent))
     }
 
-    /// Puts a finished look-up in. A stale one that overwrites a newer one costs a look-up: entries are
-    /// judged when they are used, not when they are put in.
+    /// Inserts the result of a lookup. A stale result that overwrites a newer one only costs another lookup:
+    /// freshness is checked when an entry is used, not when it is inserted.
     pub(crate) fn insert(&self, digest: Digest, cache_entry: &CacheEntry) {
         match cache_entry {
             CacheEntry::Key(entry) => self.keys.insert(digest, Arc::clone(entry)),

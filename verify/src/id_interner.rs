@@ -1,4 +1,4 @@
-//! Ids of projects and accounts: one copy of each for all keys in the cache.
+//! Interner for project and account ids: one copy of each for all cached keys.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,15 +6,16 @@ use std::sync::{Mutex, PoisonError};
 use gatepost_domain::id::{AccountId, ProjectId};
 use gatepost_domain::permit::KeyFacts;
 
-/// Projects that are known. Beyond, all are learned anew, and keys that are cached keep their copies.
+/// Maximum number of interned projects. Beyond that the interner is cleared; cached keys keep the copies they
+/// have.
 const MAX_PROJECTS: usize = 65_536;
 
-/// The projects of keys that were looked up, with their accounts.
+/// Projects of fetched keys, with their accounts.
 #[derive(Debug, Default)]
 pub(crate) struct IdInterner(Mutex<HashMap<ProjectId, AccountId>>);
 
 impl IdInterner {
-    /// Lets a key that was looked up share the ids of its owners with the others.
+    /// Replaces the project and account id of a fetched key with the shared copies.
     pub(crate) fn intern(&self, facts: &mut KeyFacts) {
         let mut interned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match interned.get_key_value(&facts.project) {

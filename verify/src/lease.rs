@@ -1,4 +1,4 @@
-//! Liveness: whether this gateway may trust its cache.
+//! The gateway's lease: whether it may trust its cache.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use gatepost_domain::time::{Uptime, Version};
 
-/// How long after a heartbeat was sent its answer keeps the gateway live.
+/// How long a heartbeat keeps the gateway live, counted from when it was sent.
 pub(crate) const LIVE_FOR: Duration = Duration::from_secs(2);
-/// How far two clocks of the store may be apart: the one that took a heartbeat and the one, after a
-/// failover, by which its promise ends.
+/// Maximum skew between the clock of the store that took a heartbeat and, after a failover, the clock by which
+/// the lease ends.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
-/// Heartbeats that wait for the feed to reach their position; older ones are forgotten.
+/// Maximum number of heartbeats that wait until the feed has reached their position. Beyond that the oldest is
+/// dropped.
 const MAX_PENDING_HEARTBEATS: usize = 16;
 
-/// Judged for each request on a clock that counts suspension, not by a flag that someone has to clear.
+/// Lease of a gateway. It is evaluated for each request on a clock that includes suspended time, so no flag has
+/// to be cleared.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// When the newest heartbeat whose position the feed has reached was sent; 0 for never.
+    /// Uptime at which the latest heartbeat was sent whose position the feed has reached; 0 if there is none.
     renewed_at_ms: AtomicU64,
     pending_heartbeats: Mutex<VecDeque<(Uptime, Version)>>,
-    /// Set when the gateway has signed off: nobody waits for it any more.
+    /// Set when the gateway has deregistered: changes no longer wait for it.
     has_ended: AtomicBool,
     max_stale: Duration,
 }
@@ -29,9 +31,9 @@ pub(crate) struct Lease {
 /// How far the cache may be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Liveness {
-    /// Entirely.
+    /// Completely.
     Live,
-    /// Only where the store does not answer.
+    /// Only while the store does not respond.
     Stale,
     /// Not at all.
     Expired,
@@ -47,7 +49,7 @@ impl Lease {
         }
     }
 
-    /// Judges the gateway now.
+    /// Returns the liveness at `now`.
     pub(crate) fn liveness(&self, now: Uptime) -> Liveness {
         let renewed_at = Uptime::from_ms(self.renewed_at_ms.load(Ordering::Acquire));
         let age = now.since(renewed_at);
@@ -62,17 +64,17 @@ impl Lease {
         }
     }
 
-    /// Ends it for good: before the gateway signs off.
+    /// Ends the lease for good, before the gateway deregisters.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
     }
 
-    /// Within what time of a heartbeat the cache is surely used no more, unless another one follows.
+    /// Upper bound on how long the cache is used after a heartbeat if no other one follows.
     pub(crate) fn valid_for(&self) -> Duration {
         LIVE_FOR + self.max_stale + MAX_CLOCK_SKEW
     }
 
-    /// Takes a heartbeat's answer: sent at `sent`, the store was at `last`.
+    /// Records a heartbeat that was sent at `sent` and whose response says that the store was at `last`.
     pub(crate) fn renew(&self, sent: Uptime, last: Version, cursor: Version) {
         let mut pending_heartbeats = self.lock();
         if pending_heartbeats.len() == MAX_PENDING_HEARTBEATS {
@@ -83,7 +85,7 @@ impl Lease {
         self.confirm_through(cursor);
     }
 
-    /// Tells that the feed has reached `cursor`.
+    /// Confirms heartbeats whose position the feed has reached.
     pub(crate) fn confirm_through(&self, cursor: Version) {
         let mut pending_heartbeats = self.lock();
         while let Some((sent, _)) = pending_heartbeats.front().copied().filter(|(_, last)| *last <= cursor) {
@@ -92,12 +94,12 @@ impl Lease {
         }
     }
 
-    /// Forgets heartbeats of a history that was rewound.
+    /// Drops heartbeats of a history that was rewound.
     pub(crate) fn discard_pending(&self) {
         self.lock().clear();
     }
 
-    /// How long ago the gateway was last known to be live.
+    /// Returns the time since the gateway was last known to be live.
     pub(crate) fn age(&self, now: Uptime) -> Duration {
         now.since(Uptime::from_ms(self.renewed_at_ms.load(Ordering::Acquire)))
     }
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_is_live_only_when_its_feed_has_reached_what_a_recent_heartbeat_saw() {
+    fn gateway_is_live_only_after_its_feed_reaches_the_position_of_a_recent_heartbeat() {
         let lease = Lease::new(Duration::from_secs(60));
         let seen = Version::from_u64(7);
         assert_eq!(lease.liveness(at(1_000_000)), Liveness::Expired);
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_off_gateway_is_never_live_again() {
+    fn deregistered_gateway_is_never_live_again() {
         let lease = Lease::new(Duration::from_secs(60));
         lease.renew(at(1_000_000), Version::ZERO, Version::ZERO);
         lease.end();

@@ -1,13 +1,13 @@
-//! One key's check: look up, decide, meter, first use. The cache of the request path and the feed
-//! that keeps it true.
+//! Verification of keys: lookup, decision, rate limits, first use. Contains the cache of the request path and
+//! the sync task that keeps it up to date.
+//!
+//! Start with [`start`]: it returns a [`ReplicaSync`], whose [`Verifier`] checks the requests.
 
 mod cache;
-mod gcra;
 mod id_interner;
 mod lease;
 mod metrics;
 mod pending_claims;
-mod rate_limiter;
 mod recent_revocations;
 mod replica_sync;
 mod single_flight;
@@ -19,9 +19,8 @@ mod wrong_key_limiter;
 #[cfg(test)]
 mod model;
 
-pub use gcra::Gcra;
+pub use gatepost_limits::{Gcra, LimitDecision, Meter, OutagePolicy, RateLimiter};
 pub use lease::Liveness;
-pub use rate_limiter::{LimitDecision, Meter, OutagePolicy, RateLimiter};
 pub use replica_sync::{ReplicaSync, start};
 pub use verdict::{Admission, Source, Unavailable, Verdict};
 pub use verifier::{Verifier, VerifyOptions};

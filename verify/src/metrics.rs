@@ -1,9 +1,9 @@
-//! What a gateway tells about its cache, its feed and first uses.
+//! Metrics of a gateway's cache, feed and first-use claims.
 
 use gatepost_store::{StoreError, StoreErrorKind};
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-/// The metrics of the check, handles resolved once.
+/// Metrics of the verifier, registered once.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     pub(crate) cache_entries: IntGauge,
@@ -19,30 +19,30 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
-            cache_entries: IntGauge::new("gatepost_key_cache_entries", "Keys in the cache.")?,
-            first_use: IntCounter::new("gatepost_first_use_total", "First uses of keys that this process claimed.")?,
+            cache_entries: IntGauge::new("gatepost_key_cache_entries", "Number of cached keys.")?,
+            first_use: IntCounter::new("gatepost_first_use_total", "First uses of keys claimed by this process.")?,
             pending_claims: IntGauge::new(
                 "gatepost_first_use_pending",
-                "First uses that wait for the store to answer.",
+                "First-use claims that wait for a retry because the store did not respond.",
             )?,
             feed_lag_s: Gauge::new(
                 "gatepost_feed_lag_seconds",
-                "Time since this process was last known to have applied all changes.",
+                "Seconds since this process was last known to have applied all changes.",
             )?,
-            live: IntGauge::new("gatepost_live", "1 while the cache may be trusted, else 0.")?,
+            live: IntGauge::new("gatepost_live", "1 while the gateway is live and trusts its cache, otherwise 0.")?,
             wrong_keys_refused: IntCounter::new(
                 "gatepost_wrong_keys_refused_total",
-                "Keys that were not looked up, as their client had sent too many wrong ones.",
+                "Requests rejected without a lookup because their client had sent too many wrong keys.",
             )?,
             propagation_s: Histogram::with_opts(
                 HistogramOpts::new(
                     "gatepost_change_propagation_seconds",
-                    "Time from a change's commit to its application here, across two clocks.",
+                    "Seconds from the commit of a change to its application here. Subject to clock skew.",
                 )
                 .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0]),
             )?,
             store_errors: IntCounterVec::new(
-                Opts::new("gatepost_store_errors_total", "Failures of the store by kind."),
+                Opts::new("gatepost_store_errors_total", "Failed store operations by kind."),
                 &["kind"],
             )?,
         };

@@ -1,4 +1,4 @@
-//! Models of the protocols, small enough to be walked whole. The code keeps to their steps.
+//! Models of the protocols, small enough for an exhaustive walk. The code follows their steps.
 
 mod explore;
 mod fenced_revocation;

@@ -1,4 +1,5 @@
-//! First uses: claimed before the request goes upstream, and repeated where the store did not answer.
+//! Pending first-use claims: a first use is claimed before the request goes upstream, and retried if the store
+//! did not respond.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,24 +9,24 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::KeyId;
 use gatepost_domain::permit::KeyFacts;
 
-/// Claims that may wait for the store. Beyond, later uses of the key claim it.
+/// Maximum number of pending claims. Beyond that a claim is dropped; the next use of the key claims it.
 pub(crate) const MAX_PENDING: usize = 10_000;
 
-/// A claim that the store did not answer.
+/// A claim to which the store has not responded.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingClaim {
     pub(crate) facts: Arc<KeyFacts>,
     pub(crate) digest: Digest,
-    /// The client's address.
+    /// Client address of the request.
     pub(crate) client: Option<IpAddr>,
 }
 
-/// Claims that wait for the store, by key.
+/// Claims that wait for a retry, by key.
 #[derive(Debug, Default)]
 pub(crate) struct PendingClaims(Mutex<HashMap<KeyId, PendingClaim>>);
 
 impl PendingClaims {
-    /// Remembers a claim, if there is room.
+    /// Adds a claim unless [`MAX_PENDING`] is reached.
     pub(crate) fn push(&self, claim: PendingClaim) {
         let mut pending = self.lock();
         if pending.len() < MAX_PENDING {
@@ -33,12 +34,12 @@ impl PendingClaims {
         }
     }
 
-    /// Forgets a claim that was answered.
+    /// Removes a claim that was processed.
     pub(crate) fn remove(&self, key: &KeyId) {
         self.lock().remove(key);
     }
 
-    /// Up to `max` of them, to be tried again.
+    /// Returns up to `max` claims to retry.
     pub(crate) fn batch(&self, max: usize) -> Vec<PendingClaim> {
         self.lock().values().take(max).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! What was shut off lately: keys that a new master of the store may give out as usable once more.
+//! Recently revoked keys and projects, which a new master of the store may return as active again.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;
@@ -10,10 +10,10 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::record::{Record, Status};
 use gatepost_store::StreamEntry;
 
-/// Values, and projects, that are remembered; the oldest is forgotten first.
+/// Maximum number of values, and of projects. Beyond that the oldest is evicted.
 const MAX_REVOCATIONS: usize = 10_000;
 
-/// The values and projects that this gateway has heard to be shut off, and not to be in use again.
+/// Key values and projects that this gateway knows to be revoked and not reactivated.
 #[derive(Debug, Default)]
 pub(crate) struct RecentRevocations {
     digests: Mutex<RecentSet<Digest>>,
@@ -27,7 +27,7 @@ struct RecentSet<T> {
 }
 
 impl RecentRevocations {
-    /// Hears of a change.
+    /// Records the revocation or reactivation of a change.
     pub(crate) fn record(&self, entry: &StreamEntry) {
         let Ok(audit_entry) = &entry.audit else { return };
         let status = match &audit_entry.new {
@@ -47,10 +47,9 @@ impl RecentRevocations {
         }
     }
 
-    /// Whether a value, or its project, is among them.
-    pub(crate) fn is_revoked(&self, digest: &Digest, project: &ProjectId) -> Status {
-        let is_revoked = lock(&self.digests).members.contains(digest) || lock(&self.projects).members.contains(project);
-        if is_revoked { Status::Inactive } else { Status::Active }
+    /// Returns whether a value or its project is known to be revoked.
+    pub(crate) fn is_revoked(&self, digest: &Digest, project: &ProjectId) -> bool {
+        lock(&self.digests).members.contains(digest) || lock(&self.projects).members.contains(project)
     }
 }
 

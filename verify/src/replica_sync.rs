@@ -1,4 +1,4 @@
-//! The feed: this gateway's reading of the stream, its heartbeat, and the claims that wait.
+//! Replica sync: the reader of the stream, the heartbeat, and the retry of pending first-use claims.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_domain::change::{Invalidation, Propagation};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
+use gatepost_limits::RateLimiter;
 use gatepost_runtime::{Task, supervise_on};
 use gatepost_store::ops::{CursorCheck, CursorState, FirstUseOutcome, Heartbeat};
 use gatepost_store::{Recovery, Result, Store, StoreErrorKind, StreamEntry};
@@ -14,40 +15,39 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::lease::Liveness;
-use crate::rate_limiter::RateLimiter;
 use crate::verifier::{Verifier, VerifyOptions};
 
-/// How often a heartbeat is sent.
+/// Time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// The least time between two heartbeats, also when a change asks to be acknowledged at once.
+/// Minimum time between two heartbeats, even if a change must be acknowledged at once.
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(10);
-/// How long the feed waits for a change before it asks again.
+/// Maximum time that a read of the feed waits for a change.
 const FEED_WAIT: Duration = Duration::from_millis(500);
-/// Entries of one reading.
+/// Maximum number of entries per read.
 const FEED_BATCH: u32 = 1000;
-/// How long to wait after a failure of the store.
+/// Delay before the feed is read again after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
-/// Claims that are tried again in one round.
+/// Maximum number of claims retried per round.
 const MAX_CLAIMS_PER_ROUND: usize = 100;
 
-/// How far this gateway has come, and that somebody waits to hear it.
+/// Progress of this gateway, and a signal to report it.
 #[derive(Debug, Default)]
 struct Progress {
     position: Mutex<StreamPosition>,
-    /// Rung where the next heartbeat shall not wait for its time.
+    /// Notified when the next heartbeat should be sent at once.
     acknowledge: Notify,
 }
 
-/// What the feed and the heartbeat must agree on.
+/// Position shared by the feed and the heartbeat.
 #[derive(Debug, Clone, Default)]
 struct StreamPosition {
     cursor: Version,
     event: Option<EventId>,
-    /// Counts resets: a reading that began before one is thrown away.
+    /// Number of resets. A read that started before the last one is discarded.
     resets: u64,
 }
 
-/// A running verifier with the tasks that keep its cache true.
+/// A running verifier with the tasks that keep its cache up to date.
 #[derive(Debug)]
 pub struct ReplicaSync {
     verifier: Arc<Verifier>,
@@ -55,8 +55,11 @@ pub struct ReplicaSync {
     stop: watch::Sender<()>,
 }
 
-/// Registers a gateway with the store, lifts all floors to the last position, and begins to follow the
-/// stream. Only then may it listen.
+/// Registers a gateway with the store, raises all watermarks to the last position, and starts to follow the
+/// stream. The gateway may accept connections only after that.
+///
+/// # Errors
+/// Fails if the metrics are already registered (`Refused`) or if the first heartbeat fails.
 pub async fn start(
     store: Store,
     clock: Arc<dyn Clock>,
@@ -95,17 +98,20 @@ impl Progress {
 }
 
 impl ReplicaSync {
-    /// What checks keys.
+    /// Returns the verifier, which checks the requests.
     pub fn verifier(&self) -> Arc<Verifier> {
         Arc::clone(&self.verifier)
     }
 
-    /// Ends the reading and signs off. Call it after the last request.
+    /// Stops the sync and deregisters the gateway. To be called after the last request.
+    ///
+    /// # Errors
+    /// Fails if the store does not respond. Changes then wait for this gateway until its lease has ended.
     pub async fn stop(mut self) -> Result<()> {
         self.stop.send_replace(());
         while self.tasks.join_next().await.is_some() {}
         retry_pending_claims(&self.verifier).await;
-        // Connections that are still open are answered by the store from now on.
+        // Requests on connections that are still open go to the store from now on.
         self.verifier.lease.end();
         self.verifier.rate_limiter.stop().await;
         self.verifier.store.deregister_gateway(&self.verifier.gateway).await
@@ -119,7 +125,7 @@ async fn run_until_stopped(mut stopped: watch::Receiver<()>, task: impl Future<O
     }
 }
 
-/// Reads the stream for ever.
+/// Follows the stream forever.
 async fn follow_stream(verifier: Arc<Verifier>, progress: Arc<Progress>) {
     loop {
         let from = progress.lock().clone();
@@ -127,14 +133,14 @@ async fn follow_stream(verifier: Arc<Verifier>, progress: Arc<Progress>) {
             Ok((entries, cursor_status)) => apply_entries(&verifier, &progress, &entries, cursor_status, &from),
             Err(error) => {
                 verifier.metrics.count_store_error(&error);
-                tracing::debug!(%error, "reading the feed failed");
+                tracing::debug!(%error, "reading the feed failed, retrying in 200 ms");
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
     }
 }
 
-/// Lifts the floors of a reading, then moves the cursor.
+/// Raises the watermarks for the entries of a read, then moves the cursor.
 fn apply_entries(
     verifier: &Verifier,
     progress: &Progress,
@@ -147,7 +153,7 @@ fn apply_entries(
         return;
     }
     if is_cursor_lost(from.cursor, cursor_status) {
-        // Between the cursor and these entries lie others that were not read, or that are no more.
+        // Entries between the cursor and this read were missed or no longer exist.
         reset(verifier, &mut position, cursor_status.last);
         progress.acknowledge.notify_one();
         return;
@@ -168,7 +174,7 @@ fn apply_entries(
     }
 }
 
-/// An entry that cannot be read still says what it makes worthless.
+/// Returns what an entry invalidates. That is known even if the rest cannot be decoded.
 fn invalidation_of(entry: &StreamEntry) -> &Invalidation {
     match &entry.audit {
         Ok(audit_entry) => &audit_entry.invalidation,
@@ -176,14 +182,14 @@ fn invalidation_of(entry: &StreamEntry) -> &Invalidation {
     }
 }
 
-/// Somebody may wait for one that cannot be read, too.
+/// Returns how an entry propagates. An undecodable entry counts as fenced because a response may wait for it.
 fn propagation_of(entry: &StreamEntry) -> Propagation {
     entry.audit.as_ref().map_or(Propagation::Fenced, |audit_entry| audit_entry.propagation)
 }
 
 fn reset(verifier: &Verifier, position: &mut StreamPosition, last: Version) {
     if position.cursor > Version::ZERO {
-        tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed: the cache begins anew");
+        tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed, the cache is cleared");
     }
     *position = StreamPosition { cursor: last, event: None, resets: position.resets + 1 };
     verifier.lease.discard_pending();
@@ -202,7 +208,7 @@ async fn send_heartbeats(verifier: Arc<Verifier>, progress: Arc<Progress>) {
         }
         if let Err(error) = send_heartbeat(&verifier, &progress).await {
             verifier.metrics.count_store_error(&error);
-            tracing::debug!(%error, "heartbeat failed");
+            tracing::debug!(%error, "heartbeat failed, retrying in 500 ms");
         }
         was_live = report_liveness(&verifier, was_live);
         tokio::time::sleep(MIN_HEARTBEAT_INTERVAL).await;
@@ -222,7 +228,7 @@ async fn send_heartbeat(verifier: &Verifier, progress: &Progress) -> Result<()> 
     verifier.set_checksum(reply.checksum);
     let mut position = progress.lock();
     if position.resets != from.resets {
-        // It tells of a history that was left behind.
+        // The reply belongs to a history that was reset in the meantime.
         return Ok(());
     }
     if is_cursor_lost(from.cursor, reply.cursor_check) {
@@ -233,8 +239,8 @@ async fn send_heartbeat(verifier: &Verifier, progress: &Progress) -> Result<()> 
     Ok(())
 }
 
-/// Whether the reading at `cursor` cannot be continued. The start of a process counts as well: it has
-/// read nothing and begins at the last position.
+/// Returns whether reading cannot continue at `cursor`. That includes the start of a process, which has read
+/// nothing and starts at the last position.
 fn is_cursor_lost(cursor: Version, cursor_status: CursorCheck) -> bool {
     let is_start = cursor == Version::ZERO && cursor_status.last > Version::ZERO;
     is_start || cursor < cursor_status.trimmed_through || cursor_status.state == CursorState::Diverged
@@ -248,7 +254,7 @@ fn report_liveness(verifier: &Verifier, was_live: bool) -> bool {
     verifier.metrics.cache_entries.set(i64::try_from(verifier.caches.len()).unwrap_or(i64::MAX));
     verifier.metrics.pending_claims.set(i64::try_from(verifier.pending_claims.len()).unwrap_or(i64::MAX));
     if was_live && !is_live {
-        tracing::warn!("not live: the store does not answer, cached keys are accepted until max_stale");
+        tracing::warn!("not live: no heartbeat succeeded for 2 s, cached keys are accepted until max_stale");
     }
     if !was_live && is_live {
         tracing::info!("live again");
@@ -263,21 +269,23 @@ async fn retry_claims_forever(verifier: Arc<Verifier>) {
     }
 }
 
-/// Tries claims that the store did not answer, until it does not answer again.
+/// Retries pending claims until the store fails to respond.
 async fn retry_pending_claims(verifier: &Verifier) {
     for claim in verifier.pending_claims.batch(MAX_CLAIMS_PER_ROUND) {
         match verifier.store.claim_first_use(&claim.facts, &claim.digest, claim.client).await {
-            // The key may be one of those that a new master has lost.
-            Ok(FirstUseOutcome::NotActive) if verifier.store.recovery() == Recovery::InProgress => {}
-            Ok(result) => {
-                if matches!(result, FirstUseOutcome::Won(_)) {
+            Ok(outcome) => {
+                // The key may be one that a new master has lost, so the claim stays pending.
+                if outcome == FirstUseOutcome::NotActive && verifier.store.recovery() == Recovery::InProgress {
+                    continue;
+                }
+                if matches!(outcome, FirstUseOutcome::Won(_)) {
                     verifier.metrics.first_use.inc();
                 }
                 verifier.pending_claims.remove(&claim.facts.key);
             }
             Err(error) => {
                 verifier.metrics.count_store_error(&error);
-                tracing::debug!(%error, "claims of first use wait on");
+                tracing::debug!(%error, "claiming a first use failed, retrying in 1 s");
                 if error.kind() == StoreErrorKind::Unavailable {
                     return;
                 }

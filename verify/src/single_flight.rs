@@ -1,4 +1,4 @@
-//! Look-ups: one at a time for a key value, a bounded number in all.
+//! Fetches in flight: one at a time per key value, and a bounded number in total.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::cache::CacheEntry;
 use crate::verdict::Unavailable;
 
-/// How a look-up ended.
+/// Result of a fetch.
 pub(crate) type FetchResult = Result<CacheEntry, Unavailable>;
 
-/// The look-ups in flight.
+/// Fetches in flight, by key value.
 #[derive(Debug)]
 pub(crate) struct SingleFlight {
     in_flight: Mutex<HashMap<Digest, watch::Receiver<Option<FetchResult>>>>,
@@ -21,13 +21,14 @@ pub(crate) struct SingleFlight {
 }
 
 impl SingleFlight {
-    /// At most so many at a time.
+    /// Allows at most `max` concurrent fetches.
     pub(crate) fn new(max: usize) -> Self {
         Self { in_flight: Mutex::default(), permits: Arc::new(Semaphore::new(max)) }
     }
 
-    /// Joins the look-up of this value, or begins one. It runs as a task of its own: a client that
-    /// goes away takes nobody else's look-up with it.
+    /// Joins the fetch of this value in flight, or starts one. The fetch runs in a task of its own, so that a
+    /// client that disconnects does not cancel it for others. Fails with [`Unavailable::Busy`] if the maximum
+    /// is reached.
     pub(crate) async fn join_or_start<F>(self: &Arc<Self>, digest: Digest, fetch: impl FnOnce() -> F) -> FetchResult
     where
         F: Future<Output = FetchResult> + Send + 'static,
@@ -57,7 +58,7 @@ impl SingleFlight {
         let fetch = fetch();
         spawn(Task::Fetch, async move {
             let result = fetch.await;
-            // Leave the map first: who comes later must begin a look-up of its own.
+            // Removed from the map first: later requests must start a fetch of their own.
             drop(guard);
             drop(permit);
             sender.send_replace(Some(result));
@@ -70,7 +71,7 @@ impl SingleFlight {
     }
 }
 
-/// Takes a look-up off the map, also when its task panics or its runtime ends.
+/// Removes a fetch from the map, even if its task panics or its runtime ends.
 struct FlightGuard {
     single_flight: Arc<SingleFlight>,
     digest: Digest,

@@ -1,58 +1,58 @@
-//! What callers of a check see.
+//! Verdicts: the results of a check.
 
 use std::sync::Arc;
 
 use gatepost_domain::permit::{Denial, KeyFacts, Permit};
 use gatepost_domain::token_lease::LimitStatus;
 
-/// The outcome of a check.
+/// Result of a check.
 #[derive(Debug, Clone)]
 pub enum Verdict {
     /// The request may pass.
     Permitted(Admission),
-    /// It may not. The facts are there if a key was found, for the access log.
+    /// The request is denied. For the access log it has the facts if a key was found.
     Denied {
-        /// Why.
+        /// Reason.
         denial: Denial,
-        /// The key.
+        /// Facts of the key, if one was found.
         facts: Option<Arc<KeyFacts>>,
-        /// Where the answer came from.
+        /// Source of the decision.
         source: Source,
-        /// What the client is told of the limit that is used up, if that is why.
+        /// Status of the exceeded limit, if that is the reason.
         limit_status: Option<LimitStatus>,
     },
-    /// Nothing can be said now: 503.
+    /// No decision is possible now: 503.
     Unavailable(Unavailable),
 }
 
 /// A permitted request.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    /// The proof.
+    /// Proof that the request was checked.
     pub permit: Permit,
-    /// Whose request it is.
+    /// Facts of the key.
     pub facts: Arc<KeyFacts>,
-    /// Where the answer came from.
+    /// Source of the decision.
     pub source: Source,
-    /// What the client is told of the key's limit, if it has one.
+    /// Status of the key's limit to report to the client, if it has one.
     pub limit_status: Option<LimitStatus>,
 }
 
-/// Where an answer came from.
+/// Source of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A cached key.
     Cache,
-    /// A cached absence.
+    /// A cached "not found".
     Negative,
     /// The store.
     Store,
-    /// The credential's text alone.
+    /// The text of the credential alone.
     Text,
 }
 
 impl Source {
-    /// Its label in metrics.
+    /// Returns the label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Source::Cache => "cache",
@@ -63,17 +63,17 @@ impl Source {
     }
 }
 
-/// Why nothing can be said now.
+/// Why no decision is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unavailable {
-    /// The store does not answer, and no cached entry may be used without it.
+    /// The store does not respond, or its reply cannot be trusted, and no cached entry may be used.
     Store,
-    /// Too many look-ups are in flight.
+    /// Too many fetches are in flight.
     Busy,
 }
 
 impl Unavailable {
-    /// Its label in metrics and in the access log.
+    /// Returns the label in metrics and in the access log.
     pub fn as_str(self) -> &'static str {
         match self {
             Unavailable::Store => "store",

@@ -1,4 +1,4 @@
-//! The check of one request's key, from the credential to the verdict.
+//! The check of a request's key, from the credential to the verdict.
 
 mod fetch;
 
@@ -12,39 +12,40 @@ use gatepost_domain::key::{self, ChecksumPolicy};
 use gatepost_domain::permit::{self, Denial, Permit, RequestFacts, Requirement};
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::token_lease::LimitStatus;
+use gatepost_limits::{LimitDecision, RateLimiter};
 use gatepost_store::ops::FirstUseOutcome;
 use gatepost_store::{Recovery, Store, os_rng};
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::cache::{CacheEntry, CachedKey, Caches, FirstUse};
+use crate::cache::{CacheEntry, CachedKey, Caches};
 use crate::id_interner::IdInterner;
 use crate::lease::{Lease, Liveness};
 use crate::metrics::Metrics;
 use crate::pending_claims::{PendingClaim, PendingClaims};
-use crate::rate_limiter::{LimitDecision, RateLimiter};
 use crate::recent_revocations::RecentRevocations;
 use crate::single_flight::SingleFlight;
 use crate::verdict::{Admission, Source, Unavailable, Verdict};
 use crate::watermarks::{InvalidationWatermarks, RequestSnapshot};
 use crate::wrong_key_limiter::WrongKeyLimiter;
 
-/// Limits of a check.
+/// Limits of a verifier.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// Keys that the cache holds, and the number of floors.
+    /// Maximum number of cached keys, and the number of watermark stripes (rounded up to a power of two).
     pub cache_capacity: u64,
-    /// Values that are no key, held apart.
+    /// Maximum number of cached values that are not keys.
     pub negative_capacity: u64,
-    /// How long after the last live moment cached keys are accepted where the store does not answer.
+    /// How long cached keys are accepted after the gateway was last live, while the store does not respond.
     pub max_stale: Duration,
-    /// Look-ups in flight; beyond, 503.
+    /// Maximum number of fetches in flight. Beyond that requests get a 503.
     pub max_lookups: usize,
-    /// Wrong keys that a client may send in a minute; 0 for any number. Beyond, what is not cached is 429 and not looked up.
+    /// Wrong keys per client and minute; 0 for no limit. Beyond that, values that are not cached get a 429
+    /// without a lookup.
     pub max_wrong_keys_a_minute: u32,
 }
 
-/// Checks keys. One for a process; share it by reference or in an `Arc`.
+/// Checks keys. There is one per process, shared in an `Arc`.
 pub struct Verifier {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
@@ -70,14 +71,14 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-/// Entries of a gateway that is not live that are checked with the store at a time. The others are answered from the
-/// cache meanwhile: a store that hangs holds up no more requests than these.
+/// Maximum number of concurrent rechecks with the store while the gateway is stale. Further requests are served
+/// from the cache meanwhile, so a store that hangs delays no more requests than these.
 const MAX_STALE_CHECKS: usize = 8;
-/// First uses that are claimed at a time. Beyond, a request passes and its claim waits.
+/// Maximum number of concurrent first-use claims. Beyond that a request passes and its claim stays pending.
 const MAX_CLAIMS: usize = 1000;
 
 impl Verifier {
-    /// A verifier that has not yet seen the store: [`crate::start`] makes one that has.
+    /// Creates a verifier that has not contacted the store yet. [`crate::start`] creates one that has.
     pub(crate) fn new(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -105,8 +106,8 @@ impl Verifier {
         })
     }
 
-    /// Checks a credential against what a route asks and where the request comes from. On a cache hit it touches neither the store nor
-    /// a lock, and allocates nothing.
+    /// Checks a credential against the requirements of a route and the origin of the request. A cache hit needs
+    /// neither the store nor a lock, and allocates nothing.
     pub async fn check(
         self: &Arc<Self>,
         credential: &str,
@@ -123,16 +124,16 @@ impl Verifier {
         if let Some(verdict) = self.check_cached(&digest, snapshot, check, now) {
             return verdict;
         }
-        // Boxed, so that the future of a hit stays small.
+        // Boxed to keep the future of a cache hit small.
         Box::pin(self.check_with_store(digest, snapshot, check, now)).await
     }
 
-    /// Tells how far the cache may be trusted now.
+    /// Returns how far the cache may be trusted now.
     pub fn liveness(&self) -> Liveness {
         self.lease.liveness(self.clock.uptime())
     }
 
-    /// The verdict from the cache alone, if it can be had.
+    /// Returns the verdict if the cache alone suffices.
     fn check_cached(
         &self,
         digest: &Digest,
@@ -141,18 +142,22 @@ impl Verifier {
         now: Uptime,
     ) -> Option<Verdict> {
         let cache_entry = self.fresh_cache_entry(digest, snapshot)?;
-        let entry = match (cache_entry, self.lease.liveness(now)) {
-            (CacheEntry::Key(entry), Liveness::Live) => entry,
-            (CacheEntry::Key(entry), Liveness::Stale) if entry.try_start_recheck(now).is_none() => entry,
-            (CacheEntry::Absent(_), Liveness::Live) if self.store.recovery() == Recovery::Complete => {
-                return Some(self.deny_wrong_key(Denial::Unknown, check, Source::Negative, now));
-            }
-            (CacheEntry::Key(_) | CacheEntry::Absent(_), Liveness::Live | Liveness::Stale | Liveness::Expired) => {
-                return None;
-            }
+        let liveness = self.lease.liveness(now);
+        let CacheEntry::Key(entry) = cache_entry else {
+            let is_trusted = liveness == Liveness::Live && self.store.recovery() == Recovery::Complete;
+            return is_trusted.then(|| self.deny_wrong_key(Denial::Unknown, check, Source::Negative, now));
         };
+        let is_usable = match liveness {
+            Liveness::Live => true,
+            // Once a second one request rechecks the entry with the store; the others use it meanwhile.
+            Liveness::Stale => !entry.try_start_recheck(now),
+            Liveness::Expired => false,
+        };
+        if !is_usable {
+            return None;
+        }
         match self.decide(&entry, check, Source::Cache) {
-            Ok(permit) if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() => {
+            Ok(permit) if !entry.should_claim_first_use(now) => {
                 let decision = self.rate_limiter.try_allow(&entry.meter, &entry.facts)?;
                 Some(match limit_status_or_verdict(decision, &entry, Source::Cache) {
                     Ok(limit_status) => self.admit(permit, &entry, Source::Cache, limit_status),
@@ -164,8 +169,8 @@ impl Verifier {
         }
     }
 
-    /// The verdict with the store's help: an unknown value, an entry that no longer counts, a gateway
-    /// that is not live, or a first use.
+    /// Returns the verdict with the help of the store: for an unknown value, a stale entry, a gateway that is
+    /// not live, or a first use.
     async fn check_with_store(
         self: &Arc<Self>,
         digest: Digest,
@@ -195,7 +200,7 @@ impl Verifier {
         }
     }
 
-    /// The limits before the first use: a request that is refused is none.
+    /// Applies the limits before it claims the first use: a rejected request is not a use.
     async fn apply_limits_and_claim(
         &self,
         permit: Permit,
@@ -216,7 +221,7 @@ impl Verifier {
         }
     }
 
-    /// The refusal of what is no key.
+    /// Denies a value that is not a key, and counts it for the client.
     fn deny_wrong_key(&self, denial: Denial, check: &CheckRequest<'_>, source: Source, now: Uptime) -> Verdict {
         self.deny_unfetched(self.wrong_key_limiter.record_and_deny(check.request.client, now, denial), source)
     }
@@ -233,10 +238,10 @@ impl Verifier {
         decided.map_err(|denial| deny(denial, Some(entry), source))
     }
 
-    /// Claims the first use before the request goes upstream. Where the store does not answer, the
-    /// request passes and the claim waits.
+    /// Claims the first use before the request goes upstream. If the store does not respond, the request passes
+    /// and the claim stays pending.
     async fn claim_first_use(&self, entry: &CachedKey, claim: PendingClaim, now: Uptime) -> ClaimOutcome {
-        if entry.first_use() == FirstUse::Claimed || entry.may_claim(now).is_none() {
+        if !entry.should_claim_first_use(now) {
             return ClaimOutcome::Proceed;
         }
         let Ok(_permit) = self.claim_permits.try_acquire() else {
@@ -256,7 +261,7 @@ impl Verifier {
         match result {
             FirstUseOutcome::Won(_) => self.metrics.first_use.inc(),
             FirstUseOutcome::AlreadyUsed(_) => {}
-            // The key may be one of those that a new master has lost.
+            // The key may be one that a new master has lost.
             FirstUseOutcome::NotActive if self.store.recovery() == Recovery::InProgress => {
                 return ClaimOutcome::Recovering;
             }
@@ -275,28 +280,29 @@ impl Verifier {
         self.strict_checksum.store(checksum == ChecksumPolicy::Strict, Ordering::Release);
     }
 
-    /// Whether values of our shape must have a right checksum. Who is not live may not have heard that they need not.
+    /// Returns whether values in the generated format must have a valid checksum. A gateway that is not live
+    /// may have missed that checksums became optional.
     fn checksum(&self, now: Uptime) -> ChecksumPolicy {
         let is_strict = self.strict_checksum.load(Ordering::Acquire) && self.lease.liveness(now) == Liveness::Live;
         if is_strict { ChecksumPolicy::Strict } else { ChecksumPolicy::Lenient }
     }
 }
 
-/// What a key is judged against.
+/// Requirements and request that a key is checked against.
 struct CheckRequest<'a> {
     requirement: &'a Requirement,
     request: &'a RequestFacts<'a>,
 }
 
-/// Whether a first use lets a request pass.
+/// Whether a first-use claim lets a request pass.
 enum ClaimOutcome {
     Proceed,
     NotActive,
-    /// The store has a new master and may have lost the key.
+    /// The store has a new master that may have lost the key.
     Recovering,
 }
 
-/// What the client is told of the key's limit where it lets the request pass, else the refusal.
+/// Returns the limit status to report if the limits allow the request, otherwise the verdict.
 fn limit_status_or_verdict(
     decision: LimitDecision,
     entry: &CachedKey,

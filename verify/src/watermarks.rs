@@ -1,8 +1,7 @@
-//! Floors: positions below which look-ups and cached entries no longer count.
+//! Invalidation watermarks: positions below which fetched and cached keys are stale.
 //!
-//! The feed lifts them before it moves its cursor. A request reads them once, on arrival; whatever
-//! answer it then gets, from the cache, from a look-up of its own or from one that it joined, counts
-//! only if it is not older than those floors.
+//! The feed raises them before it moves its cursor. A request reads them once, on arrival. Whatever it uses
+//! then, a cached key, its own fetch or one that it joined, must not be older than these watermarks.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +11,12 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::time::Version;
 
-/// Floors by stripe. A collision of two keys in a stripe costs a look-up, never a wrong answer.
+/// Watermarks by stripe. If two keys share a stripe, that costs a fetch, never a wrong decision.
 #[derive(Debug)]
 pub(crate) struct InvalidationWatermarks {
-    /// Counts rewinds of history: what was learned before one counts never again.
+    /// Number of rewinds of history. Everything learned before a rewind is stale for good.
     epoch: AtomicU64,
-    /// Up to where the stream has been applied: no floor is above it.
+    /// Position up to which the stream has been applied. No watermark is above it.
     cursor: AtomicU64,
     all: AtomicU64,
     digests: Box<[AtomicU64]>,
@@ -25,7 +24,7 @@ pub(crate) struct InvalidationWatermarks {
     hasher: RandomState,
 }
 
-/// What a request reads on arrival.
+/// Watermarks as read by a request on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestSnapshot {
     epoch: u64,
@@ -33,24 +32,17 @@ pub(crate) struct RequestSnapshot {
     watermark: Version,
 }
 
-/// What an answer is as of.
+/// Age of a fetched or cached key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Freshness {
-    /// The rewinds that had happened when the look-up began.
+    /// Epoch when the fetch started.
     pub(crate) epoch: u64,
-    /// The store's last position at the look-up.
+    /// Last position of the store at the fetch.
     pub(crate) version: Version,
 }
 
-/// Whether an answer counts for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Counts {
-    Yes,
-    No,
-}
-
 impl InvalidationWatermarks {
-    /// Floors for a cache of so many entries.
+    /// Creates watermarks for a cache of `capacity` entries.
     pub(crate) fn new(capacity: u64) -> Self {
         let stripes = usize::try_from(capacity.clamp(16, 1 << 26)).unwrap_or(16).next_power_of_two();
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
@@ -64,7 +56,7 @@ impl InvalidationWatermarks {
         }
     }
 
-    /// Reads the floors for a request with this key value.
+    /// Reads the watermarks for a request with this key value.
     pub(crate) fn snapshot(&self, digest: &Digest) -> RequestSnapshot {
         let watermark = self.digest_stripe(digest).load(Ordering::Acquire).max(self.all.load(Ordering::Acquire));
         let cursor = self.cursor();
@@ -72,25 +64,26 @@ impl InvalidationWatermarks {
         RequestSnapshot { epoch: self.epoch(), cursor, watermark: Version::from_u64(watermark) }
     }
 
-    /// Judges an answer for a request. The project is known only with the answer, so its floor is read
-    /// now; a floor above the request's cursor was lifted after arrival and does not bind it.
+    /// Returns whether a fetched or cached key is fresh for a request. The project is known only with the key,
+    /// so its watermark is read now. A watermark above the request's cursor was raised after arrival and does
+    /// not apply.
     pub(crate) fn is_fresh(
         &self,
         snapshot: RequestSnapshot,
         freshness: Freshness,
         project: Option<&ProjectId>,
-    ) -> Counts {
+    ) -> bool {
         if freshness.epoch > snapshot.epoch {
-            // History was rewound after the request arrived, and the look-up began after that.
-            return Counts::Yes;
+            // History was rewound after the request arrived, and the fetch started after that.
+            return true;
         }
         let project_watermark = project.map_or(Version::ZERO, |project| self.project_watermark(project));
         let min_version = snapshot.watermark.max(project_watermark.min(snapshot.cursor));
-        // The epoch after the project's floor: a rewind moves the epoch before it lowers a floor.
-        if freshness.epoch == self.epoch() && freshness.version >= min_version { Counts::Yes } else { Counts::No }
+        // The epoch after the project's watermark: a rewind increments the epoch before it lowers a watermark.
+        freshness.epoch == self.epoch() && freshness.version >= min_version
     }
 
-    /// Lifts the floors that a change touches.
+    /// Raises the watermarks that a change affects.
     pub(crate) fn raise(&self, invalidation: &Invalidation, to: Version) {
         let raise = |watermark: &AtomicU64| {
             watermark.fetch_max(to.as_u64(), Ordering::AcqRel);
@@ -103,14 +96,14 @@ impl InvalidationWatermarks {
         }
     }
 
-    /// Moves the cursor, after the floors of all changes up to it were lifted.
+    /// Moves the cursor. The watermarks of all changes up to `to` must have been raised before.
     pub(crate) fn advance_cursor(&self, to: Version) {
         self.cursor.store(to.as_u64(), Ordering::Release);
     }
 
-    /// Begins anew at `last`: all that was learned before counts no more.
+    /// Starts over at `last`: everything learned before is stale.
     pub(crate) fn reset(&self, last: Version) {
-        // The epoch first: whoever sees a lowered floor must see that old answers count no more.
+        // The epoch first: a reader of a lowered watermark must see that earlier results are stale.
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.all.store(last.as_u64(), Ordering::Release);
         for watermark in self.digests.iter().chain(self.projects.iter()) {
@@ -119,12 +112,12 @@ impl InvalidationWatermarks {
         self.cursor.store(last.as_u64(), Ordering::Release);
     }
 
-    /// How often history was rewound.
+    /// Returns the number of rewinds of history.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Up to where the stream has been applied.
+    /// Returns the position up to which the stream has been applied.
     pub(crate) fn cursor(&self) -> Version {
         Version::from_u64(self.cursor.load(Ordering::Acquire))
     }

@@ -1,4 +1,4 @@
-//! Wrong keys: how many a client may send before nothing that it sends is looked up.
+//! Limit of wrong keys: how many a client may send before its values are no longer looked up.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -6,23 +6,22 @@ use std::time::Duration;
 use gatepost_domain::network::client_network;
 use gatepost_domain::permit::Denial;
 use gatepost_domain::time::Uptime;
-
-use crate::gcra::Gcra;
+use gatepost_limits::Gcra;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Clients that are remembered.
+/// Maximum number of tracked clients.
 const MAX_CLIENTS: u64 = 100_000;
 
-/// Who sent wrong keys lately, by client; nothing where any number may be sent. Keys that are cached pass all the same.
+/// Wrong keys per client; `None` if there is no limit. Cached keys pass even beyond the limit.
 pub(crate) struct WrongKeyLimiter(Option<Gcra<IpAddr>>);
 
 impl WrongKeyLimiter {
-    /// So many a minute; 0 for any number.
+    /// Allows `per_minute` wrong keys per client; 0 for no limit.
     pub(crate) fn new(per_minute: u32) -> Self {
         Self((per_minute > 0).then(|| Gcra::new(MINUTE / per_minute, per_minute, MAX_CLIENTS)))
     }
 
-    /// Refuses a client that has sent too many.
+    /// Denies a client that has sent too many wrong keys.
     pub(crate) fn check(&self, client: Option<IpAddr>, now: Uptime) -> Result<(), Denial> {
         match self.0.as_ref().and_then(|gcra| gcra.wait_time(&client_key(client), now)) {
             None => Ok(()),
@@ -33,7 +32,7 @@ impl WrongKeyLimiter {
         }
     }
 
-    /// Counts a wrong key, and answers how it is refused.
+    /// Counts a wrong key. Returns the denial to use: `denial`, or `TooManyWrongKeys` beyond the limit.
     pub(crate) fn record_and_deny(&self, client: Option<IpAddr>, now: Uptime, denial: Denial) -> Denial {
         if let Err(too_many) = self.check(client, now) {
             return too_many;
@@ -45,7 +44,7 @@ impl WrongKeyLimiter {
     }
 }
 
-/// Clients whose address is not known count as one.
+/// Returns the client's network. All clients with an unknown address share one key.
 fn client_key(client: Option<IpAddr>) -> IpAddr {
     client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client_network)
 }

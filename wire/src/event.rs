@@ -10,28 +10,30 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody, actor_members, rfc3339};
+use crate::key::{AccessKeyBody, ApiKeyBody};
+use crate::members::{actor_members, rfc3339};
+use crate::resource::{AccountBody, ProjectBody, WebhookBody};
 
 /// The body of a webhook request.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventBody {
-    /// The event's id, the same as the header `webhook-id`.
+    /// Event id, the same as the header `webhook-id`.
     pub id: String,
-    /// The topic.
+    /// Topic of the event.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it happened, on the store's clock.
+    /// Time of the change, on the store's clock (RFC 3339).
     pub timestamp: String,
-    /// In which account.
+    /// Account of the resource.
     pub account_id: String,
-    /// In which project; null if in none.
+    /// Project of the resource; null for resources outside projects.
     pub project_id: Option<String>,
     /// The resource after the change.
     pub data: Value,
 }
 
-/// The body of an event. `secret` is the key's value where the receiver may see it.
+/// Builds the body of a webhook request. `secret` is the value of the key, if the receiver may see it.
 pub fn event_body(
     id: &EventId,
     action: Action,
@@ -51,40 +53,41 @@ pub fn event_body(
     }
 }
 
-/// A change, for people: who, when, what, and the resource before and after, without secrets.
+/// A change, for people: who made it, when, what it did, and the resource before and after, without secrets.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeBody {
-    /// Where it stands among all changes: what `after` and `Last-Event-ID` take.
+    /// Position of the change among all changes, accepted by `after` and `Last-Event-ID`.
     #[schema(example = "1860000000000000000")]
     pub cursor: String,
-    /// The event's id, the same as in webhooks.
+    /// Event id, the same as in webhooks.
     #[schema(example = "evt_00aZ3kT9cQmX1pLr7vWn5sYd")]
     pub id: String,
-    /// The topic, for changes that webhooks may ask for; else a name of its own, such as `project.created`.
+    /// Topic, for changes that webhooks can subscribe to; otherwise a name of its own, such as
+    /// `project.created`.
     #[serde(rename = "type")]
     #[schema(example = "api-key.created")]
     pub kind: String,
-    /// When it happened, on the store's clock.
+    /// Time of the change, on the store's clock (RFC 3339).
     #[schema(example = "2026-11-25T10:00:00.000Z")]
     pub timestamp: String,
-    /// In which account.
+    /// Account of the resource.
     pub account_id: String,
-    /// In which project; null if in none.
+    /// Project of the resource; null for resources outside projects.
     pub project_id: Option<String>,
-    /// Who did it.
+    /// Author of the change.
     pub actor: ActorBody,
-    /// The id of the resource that changed.
+    /// Id of the resource that changed.
     pub subject: String,
-    /// The resource after the change, or as it was when it was removed.
+    /// The resource after the change, or as it was before it was removed.
     #[schema(value_type = Object)]
     pub data: Value,
-    /// The resource before the change; null if there was none.
+    /// The resource before the change; null if it is new.
     #[schema(value_type = Option<Object>)]
     pub previous: Option<Value>,
 }
 
-/// Who made a change.
+/// Author of a change.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorBody {
@@ -92,19 +95,19 @@ pub struct ActorBody {
     #[serde(rename = "type")]
     #[schema(example = "ACCESS_KEY")]
     pub kind: String,
-    /// Its id; null for the operator.
+    /// Id of the key or access key; null for the operator.
     pub id: Option<String>,
-    /// From which address it was asked for; null where that is not known.
+    /// Client address of the request; null if unknown.
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
 }
 
-/// The name of a change outside: that of its topic, if it has one.
+/// Returns the public name of a change: its topic if it has one, otherwise its action.
 pub fn event_type(action: Action) -> &'static str {
     action.topic().map_or(action.as_str(), Topic::as_str)
 }
 
-/// A change as people see it. None for one that has no record at all.
+/// Builds the public view of a change, or `None` for a change without a record.
 pub fn change_body(version: Version, id: &EventId, change: &ChangeView<'_>) -> Option<ChangeBody> {
     let at = version.timestamp();
     let (actor_id, actor_type) = actor_members(change.actor);
@@ -127,24 +130,24 @@ pub fn change_body(version: Version, id: &EventId, change: &ChangeView<'_>) -> O
     })
 }
 
-/// What a change tells.
+/// Borrowed parts of a change, the input of [`change_body`].
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeView<'a> {
-    /// What it did.
+    /// Kind of write.
     pub action: Action,
-    /// Who did it.
+    /// Author of the change.
     pub actor: &'a Actor,
-    /// From where.
+    /// Client address of the request.
     pub address: Option<IpAddr>,
-    /// In which account.
+    /// Account of the resource.
     pub account: &'a AccountId,
-    /// In which project.
+    /// Project of the resource, if any.
     pub project: Option<&'a ProjectId>,
-    /// The id of the record that changed.
+    /// Id of the record that changed.
     pub subject: &'a str,
-    /// The record before.
+    /// Record before the change.
     pub old: Option<&'a Record>,
-    /// The record after.
+    /// Record after the change.
     pub new: Option<&'a Record>,
 }
 
@@ -159,8 +162,9 @@ fn resource_json(record: &Record, action: Action, at: Timestamp, secret: Option<
     json.expect("bodies are structs with text keys")
 }
 
-/// A change does not tell whether the key was used before: only a new key surely was not, and at its first use the
-/// moment is known. Otherwise the member is left out, for null would say that it never was.
+/// Returns an API key as JSON. A change does not record whether the key was used before: only a new key surely
+/// was not, and with its first use the time is known. Otherwise `firstUsedAt` is omitted, because null would
+/// mean "never used".
 fn api_key_json(key: &ApiKey, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
     let first_used_at = (action == Action::ApiKeyFirstUsed).then_some(at);
     let body = ApiKeyBody::new(key, secret.unwrap_or(key.id.as_str()), first_used_at);

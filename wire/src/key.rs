@@ -6,104 +6,104 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{actor_members, rfc3339};
+use crate::members::{actor_members, rfc3339};
 
 /// An API key.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyBody {
-    /// The key's id, for its whole life.
+    /// Id of the key. It stays the same when the key is rotated.
     pub id: String,
-    /// The key's value where it may be seen, else its id: both name the key in paths.
+    /// Value of the key where the caller may see it, otherwise its id. Both identify the key in paths.
     pub key: String,
-    /// What may be shown of the value.
+    /// Masked form of the value.
     pub masked_key: String,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// The project that it belongs to.
+    /// Project of the key.
     pub project_id: String,
-    /// The account of its project.
+    /// Account of the project.
     pub account_id: String,
     /// `live` or `test`.
     pub env: String,
-    /// Whether it may be used.
+    /// Whether the key may be used.
     pub is_active: bool,
-    /// Anything its maker attached.
+    /// Any JSON value attached by the creator.
     #[schema(value_type = Value)]
     pub custom_meta_data: Value,
-    /// The caller's own id of the customer.
+    /// The caller's own id for the customer.
     pub custom_account_id: Option<String>,
-    /// The caller's own id of the customer's user.
+    /// The caller's own id for the customer's user.
     pub custom_user_id: Option<String>,
-    /// When it expires.
+    /// Expiry time; null for no expiry.
     pub expires_at: Option<String>,
-    /// The same under the name that clients send it by.
+    /// The same as `expiresAt`, under the name that clients send.
     pub expiry: Option<String>,
-    /// How often it may be used.
+    /// Rate limit of the key.
     pub rate_limit_configs: Option<RateLimitBody>,
-    /// How often it may be used in a day or a month.
+    /// Daily or monthly quota of the key.
     pub quota: Option<QuotaBody>,
-    /// What it may do, for routes that ask.
+    /// Permissions of the key, checked by routes that require some.
     pub permissions: Vec<String>,
-    /// The domains whose web pages may use it; empty for all, and for programs.
+    /// Domains whose web pages may use the key; empty for all, and for other programs.
     pub allowed_domains: Vec<String>,
-    /// The networks from which it may be used; empty for all.
+    /// Networks from which the key may be used; empty for all.
     pub allowed_ips: Vec<String>,
-    /// Where it was made.
+    /// Where the key was created.
     pub creation_context: CreationContextBody,
-    /// When it was first used.
+    /// Time of the first use.
     pub first_used_at: Option<String>,
-    /// When it was last used, to the second; absent if never, and in events.
+    /// Time of the last use, to the second; absent if never used, and in events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<String>,
-    /// By whom it was made.
+    /// Id of the creator.
     pub created_by: Option<String>,
-    /// What `createdBy` is the id of.
+    /// Type of `createdBy`: `ACCESS_KEY` or `API_KEY`.
     pub created_by_type: Option<String>,
-    /// By whom it was last changed.
+    /// Id of the author of the last change.
     pub last_changed_by: Option<String>,
-    /// What `lastChangedBy` is the id of.
+    /// Type of `lastChangedBy`: `ACCESS_KEY` or `API_KEY`.
     pub last_changed_by_type: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: String,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: String,
 }
 
-/// How often a key may be used.
+/// Rate limit of a key.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitBody {
-    /// Requests in a window.
+    /// Maximum number of requests per window.
     pub rate_limit: u64,
     /// Length of the window in seconds.
     pub rate_limit_ttl: f64,
 }
 
-/// How often a key may be used in a day or a month of the calendar, in UTC.
+/// Quota of a key per calendar day or month, in UTC.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QuotaBody {
-    /// Requests in a period.
+    /// Maximum number of requests per period.
     pub limit: u64,
     /// `day` or `month`.
     pub period: String,
 }
 
-/// Where a key was made, as far as its maker told.
+/// Where a key was created, as far as the caller reported it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreationContextBody {
-    /// The end user's address.
+    /// Client address of the end user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<String>,
-    /// The end user's user agent.
+    /// User agent of the end user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_user_agent: Option<String>,
 }
 
 impl ApiKeyBody {
-    /// The key as `shown`, its value or its id, allows.
+    /// Builds the body. `shown` is the value of the key if the receiver may see it, otherwise its id.
     pub fn new(key: &ApiKey, shown: &str, first_used_at: Option<Timestamp>) -> Self {
         let expires_at = key.expires_at.map(rfc3339);
         let (created_by, created_by_type) = actor_members(&key.stamps.created_by);
@@ -146,7 +146,7 @@ impl ApiKeyBody {
 }
 
 impl ApiKeyBody {
-    /// The same with the moment of its last use.
+    /// Adds the time of the last use.
     #[must_use]
     pub fn with_last_use(self, last_used_at: Option<Timestamp>) -> Self {
         Self { last_used_at: last_used_at.map(rfc3339), ..self }
@@ -157,40 +157,40 @@ impl ApiKeyBody {
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessKeyBody {
-    /// The access key's id.
+    /// Id of the access key.
     pub id: String,
-    /// Its value where it may be seen, else its id.
+    /// Value of the access key where the caller may see it, otherwise its id.
     pub key: String,
-    /// What may be shown of the value.
+    /// Masked form of the value.
     pub masked_key: String,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// The account that it acts for.
+    /// Account that it gives access to.
     pub account_id: String,
-    /// The only project that it sees; null for the whole account.
+    /// The only project that it gives access to; null for the whole account.
     pub project_id: Option<String>,
     /// `admin`, `user` or `viewer`.
     pub role: String,
-    /// Whether it may be used.
+    /// Whether the access key may be used.
     pub is_active: bool,
-    /// From when on it may not be used any more; null if there is no such moment.
+    /// Expiry time; null for no expiry.
     pub expires_at: Option<String>,
-    /// By whom it was made.
+    /// Id of the creator.
     pub created_by: Option<String>,
-    /// What `createdBy` is the id of.
+    /// Type of `createdBy`: `ACCESS_KEY` or `API_KEY`.
     pub created_by_type: Option<String>,
-    /// By whom it was last changed.
+    /// Id of the author of the last change.
     pub last_changed_by: Option<String>,
-    /// What `lastChangedBy` is the id of.
+    /// Type of `lastChangedBy`: `ACCESS_KEY` or `API_KEY`.
     pub last_changed_by_type: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: String,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: String,
 }
 
 impl AccessKeyBody {
-    /// The access key as `shown`, its value or its id, allows.
+    /// Builds the body. `shown` is the value of the access key if the receiver may see it, otherwise its id.
     pub fn new(key: &AccessKey, shown: &str) -> Self {
         let (created_by, created_by_type) = actor_members(&key.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor_members(&key.stamps.updated_by);

@@ -6,29 +6,29 @@ use gatepost_domain::record::{Account, Project, Status, Webhook};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{actor_members, rfc3339};
+use crate::members::{actor_members, rfc3339};
 
 /// An account.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountBody {
-    /// Its id.
+    /// Id of the account.
     pub id: String,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// Whether it counts.
+    /// Whether the account is active.
     pub is_active: bool,
-    /// By whom it was made.
+    /// Id of the creator.
     pub created_by: Option<String>,
-    /// What `createdBy` is the id of.
+    /// Type of `createdBy`: `ACCESS_KEY` or `API_KEY`.
     pub created_by_type: Option<String>,
-    /// By whom it was last changed.
+    /// Id of the author of the last change.
     pub last_changed_by: Option<String>,
-    /// What `lastChangedBy` is the id of.
+    /// Type of `lastChangedBy`: `ACCESS_KEY` or `API_KEY`.
     pub last_changed_by_type: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: String,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: String,
 }
 
@@ -54,27 +54,27 @@ impl From<&Account> for AccountBody {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectBody {
-    /// Its id.
+    /// Id of the project.
     pub id: String,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// The account that owns it.
+    /// Account that owns the project.
     pub account_id: String,
-    /// `live` or `test`, fixed for its life.
+    /// `live` or `test`; immutable.
     pub env: String,
     /// Whether its keys may be used.
     pub is_active: bool,
-    /// By whom it was made.
+    /// Id of the creator.
     pub created_by: Option<String>,
-    /// What `createdBy` is the id of.
+    /// Type of `createdBy`: `ACCESS_KEY` or `API_KEY`.
     pub created_by_type: Option<String>,
-    /// By whom it was last changed.
+    /// Id of the author of the last change.
     pub last_changed_by: Option<String>,
-    /// What `lastChangedBy` is the id of.
+    /// Type of `lastChangedBy`: `ACCESS_KEY` or `API_KEY`.
     pub last_changed_by_type: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: String,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: String,
 }
 
@@ -102,52 +102,52 @@ impl From<&Project> for ProjectBody {
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookBody {
-    /// Its id.
+    /// Id of the webhook.
     pub id: String,
-    /// The account whose events it gets.
+    /// Account whose events it receives.
     pub account_id: String,
-    /// The only project whose events it gets; null for the whole account.
+    /// The only project whose events it receives; null for the whole account.
     pub project_id: Option<String>,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// Where events are sent. Viewers see `scheme://host:port/…`.
+    /// URL of the receiver. Viewers see `scheme://host:port/…`.
     pub url: String,
-    /// What it asked for.
+    /// Topics that it subscribes to.
     pub topics: Vec<String>,
-    /// The HTTP method that the receiver wants.
+    /// HTTP method of the requests.
     pub http_method: String,
-    /// Headers that the receiver wants. Viewers see `…` in the place of values.
+    /// Additional headers of the requests. Viewers see `…` in place of the values.
     pub custom_headers: BTreeMap<String, String>,
     /// `live` or `paused`.
     pub status: String,
-    /// Always true: a deleted webhook is gone.
+    /// Always true: deleted webhooks are removed.
     pub is_active: bool,
-    /// The signing secret, only in the answer that made it.
+    /// Signing secret; only in the response that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// Until when requests are signed with an old secret as well; null if they are not.
+    /// Time until which requests are also signed with a replaced secret; null if they are not.
     pub old_secret_until: Option<String>,
     /// Whether a static token is sent as `theauthapi-signature`, as the hosted product does.
     pub theauthapi_signature: bool,
-    /// That token, only in the answer that set it.
+    /// The static token; only in the response that set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub theauthapi_token: Option<String>,
-    /// By whom it was made.
+    /// Id of the creator.
     pub created_by: Option<String>,
-    /// What `createdBy` is the id of.
+    /// Type of `createdBy`: `ACCESS_KEY` or `API_KEY`.
     pub created_by_type: Option<String>,
-    /// By whom it was last changed.
+    /// Id of the author of the last change.
     pub last_changed_by: Option<String>,
-    /// What `lastChangedBy` is the id of.
+    /// Type of `lastChangedBy`: `ACCESS_KEY` or `API_KEY`.
     pub last_changed_by_type: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: String,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: String,
 }
 
 impl WebhookBody {
-    /// The webhook without its secrets, and with the URL and the values of its headers masked.
+    /// Builds the body without secrets: URL and header values are masked.
     pub fn new(webhook: &Webhook) -> Self {
         let (created_by, created_by_type) = actor_members(&webhook.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor_members(&webhook.stamps.updated_by);
@@ -176,7 +176,7 @@ impl WebhookBody {
     }
 }
 
-/// What stands in the place of a header's value. No value can be so: it is not ASCII.
+/// Replacement for the value of a custom header. No real value equals it because it is not ASCII.
 pub const MASKED_VALUE: &str = "…";
 
 fn masked_value() -> String {

@@ -1,6 +1,6 @@
-"""A key's life through the client that openapi-python-client makes of the document.
+"""Lifecycle of a key with the client that openapi-python-client generates from the document.
 
-Argument: the directory in which that client is the package `gatepost_client`. Environment: HOST, ACCESS_KEY.
+Argument: the directory that contains the client as the package `gatepost_client`. Environment: HOST, ACCESS_KEY.
 """
 
 import os
@@ -38,5 +38,5 @@ assert update_api_key.sync(key.id, client=client, body=copy).name == "Joan"
 assert authenticate_api_key.sync(key.key, client=client).name == "Joan"
 
 assert delete_api_key.sync(key.id, client=client) is True
-refused = authenticate_api_key.sync(key.key, client=client)
-assert isinstance(refused, Problem) and refused.code == ProblemCode.INVALID_CLIENT_KEY, refused
+rejected = authenticate_api_key.sync(key.key, client=client)
+assert isinstance(rejected, Problem) and rejected.code == ProblemCode.INVALID_CLIENT_KEY, rejected

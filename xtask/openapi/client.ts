@@ -1,4 +1,4 @@
-// A key's life through the types that openapi-typescript makes of the document, with openapi-fetch.
+// Lifecycle of a key with the types that openapi-typescript generates from the document, and openapi-fetch.
 // Environment: HOST, ACCESS_KEY.
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
@@ -17,9 +17,9 @@ const input: components["schemas"]["CreateApiKey"] = {
   expiry: "2090-01-01",
   rateLimitConfigs: { rateLimit: 100, rateLimitTtl: 60 },
 };
-const made = await client.POST("/api-keys", { body: input });
-assert(made.data, JSON.stringify(made.error));
-const { id, key } = made.data;
+const created = await client.POST("/api-keys", { body: input });
+assert(created.data, JSON.stringify(created.error));
+const { id, key } = created.data;
 
 const listed = await client.GET("/api-keys", { params: { query: { projectId, isActive: true } } });
 assert.deepEqual(listed.data?.map((one) => one.id), [id]);
@@ -32,9 +32,9 @@ assert.equal(used.data?.name, "Joan");
 
 const revoked = await client.DELETE("/api-keys/{key}", { params });
 assert.equal(revoked.data, true);
-const refused = await client.POST("/api-keys/auth/{key}", { params: { path: { key } } });
-assert.equal(refused.error?.code, "invalid-client-key");
+const rejected = await client.POST("/api-keys/auth/{key}", { params: { path: { key } } });
+assert.equal(rejected.error?.code, "invalid-client-key");
 
-// @ts-expect-error: a member that is not known does not compile
+// @ts-expect-error: an unknown member does not compile
 const mistyped: components["schemas"]["CreateApiKey"] = { name: "Jane", expiresAt: "2090-01-01" };
 assert.equal((await client.POST("/api-keys", { body: mistyped })).response.status, 400);

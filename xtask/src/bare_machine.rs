@@ -1,12 +1,12 @@
-//! `./demo` and `./test` on machines that have Rust and nothing else: fresh Debian roots.
+//! Test of `./demo` and `./test` on fresh Debian systems with only Rust installed.
 
-use crate::run::{Presence, check_installed, print_progress, run};
+use crate::run::{print_progress, run, succeeds};
 
-/// Tries them in the root of one Debian release.
+/// Script that tests one Debian release.
 const SCRIPT: &str = "xtask/bare-machine.sh";
 /// Debian 12 and 13.
 const SUITES: &[&str] = &["bookworm", "trixie"];
-/// What the script cannot do without, and how it is seen.
+/// Requirements of the script, and a command that checks each.
 const REQUIREMENTS: &[(&str, &str)] = &[
     ("root", "test \"$(id -u)\" = 0"),
     ("mmdebstrap (apt-get install mmdebstrap)", "mmdebstrap --version"),
@@ -14,13 +14,15 @@ const REQUIREMENTS: &[(&str, &str)] = &[
     ("a Rust of rustup", "rustup --version"),
 ];
 
-/// Runs the script for each release, or says why this machine cannot.
+/// Runs the script for each release, or reports which requirements this machine lacks.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let is_missing = |check: &str| check_installed("sh", &["-c", check]) == Presence::Missing;
-    let missing: Vec<&str> =
-        REQUIREMENTS.iter().filter(|(_, check)| is_missing(check)).map(|(requirement, _)| *requirement).collect();
+    let missing: Vec<&str> = REQUIREMENTS
+        .iter()
+        .filter(|(_, check)| !succeeds("sh", &["-c", check]))
+        .map(|(requirement, _)| *requirement)
+        .collect();
     if !missing.is_empty() {
-        print_progress(&format!("xtask: bare SKIPPED, nothing was tried: this machine lacks {}", missing.join(", ")));
+        print_progress(&format!("xtask: bare SKIPPED: this machine lacks {}", missing.join(", ")));
         return Ok(());
     }
     SUITES.iter().try_for_each(|suite| run("sh", &[SCRIPT, suite]))

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: builds the program, its plain peer and the benchmarks as they are shipped, and runs them.
+//! `cargo xtask bench`: builds the program, plain Pingora and the benchmarks with the dist profile, and runs the
+//! benchmarks.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use crate::dist::{BENCH_PROGRAM, BUILD_ARGUMENTS, PROFILE};
 use crate::run::{root, run};
 use crate::{BenchOptions, dist, install};
 
-/// Builds, and hands the arguments on.
+/// Builds the programs, and passes the arguments on to the benchmarks.
 pub(crate) fn run_bench(options: &BenchOptions) -> anyhow::Result<()> {
     install::peers();
     let programs = if options.guided { dist::build_programs()? } else { build_programs()? };
@@ -14,12 +15,12 @@ pub(crate) fn run_bench(options: &BenchOptions) -> anyhow::Result<()> {
     run(&programs.join(BENCH_PROGRAM).display().to_string(), &arguments)
 }
 
-/// What of the hot path is counted.
+/// Scope of the instruction counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InstructionScope {
-    /// Each step alone.
+    /// Each step separately.
     Steps,
-    /// The whole gateway too. To build it takes minutes.
+    /// The whole gateway too, which takes minutes to build.
     All,
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn check_instructions(scope: InstructionScope) -> anyhow::Result<()> 
         InstructionScope::All => (&["--bin", "hot-path", "--bin", "gatepost", "--bin", "plain-pingora"], &[]),
     };
     run("cargo", &[&["build", "--locked"], BUILD_ARGUMENTS, programs].concat())?;
-    // What counts need not be fast. It is built with the features of the workspace, as all is for the tests.
+    // The counting program need not be fast. It is built with the features of the workspace, like the tests.
     run("cargo", &["build", "--locked", "--workspace", "--bin", BENCH_PROGRAM])?;
     let target = root().join("target");
     let (bench_program, programs) = (target.join("debug").join(BENCH_PROGRAM), target.join(PROFILE));
@@ -38,7 +39,7 @@ pub(crate) fn check_instructions(scope: InstructionScope) -> anyhow::Result<()> 
     run(&bench_program.display().to_string(), &[&arguments, options].concat())
 }
 
-/// Builds, and answers where the programs are.
+/// Builds the programs, and returns their directory.
 fn build_programs() -> anyhow::Result<PathBuf> {
     run("cargo", &[&["build", "--locked"], BUILD_ARGUMENTS].concat())?;
     Ok(root().join("target").join(PROFILE))

@@ -1,30 +1,30 @@
-//! How long builds take, for the one who waits.
+//! Estimates of build times, for progress messages.
 
-/// What a build takes: one part of it on one core after the other, the rest on all cores.
+/// Time of a build: a serial part, and a part that is distributed over all cores.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BuildTime {
-    /// Seconds of what waits for a single crate, such as linking.
+    /// Seconds of serial work, such as linking.
     pub(crate) serial_s: u64,
-    /// Seconds on one core of everything that cores share.
+    /// Core seconds of parallel work.
     pub(crate) parallel_core_s: u64,
 }
 
 impl BuildTime {
-    /// A sentence part such as "about 5 minutes on 2 cores".
+    /// Returns an estimate such as "about 5 minutes on 2 cores".
     pub(crate) fn estimate(self) -> String {
         let cores = cores();
         let minutes = self.seconds_on(cores).div_ceil(60);
         let (minute_word, core_word) = (plural(minutes, "minute"), plural(cores, "core"));
-        format!("about {minutes} {minute_word} on {cores} {core_word}, longer where other work runs")
+        format!("about {minutes} {minute_word} on {cores} {core_word}, longer if the machine is busy")
     }
 
-    /// Seconds on so many cores.
+    /// Returns the seconds on a number of cores.
     fn seconds_on(self, cores: u64) -> u64 {
         self.serial_s + self.parallel_core_s / cores.max(1)
     }
 }
 
-/// Cores that this process may use.
+/// Returns the number of cores that this process may use.
 pub(crate) fn cores() -> u64 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }

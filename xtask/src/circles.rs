@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use crate::run::{root, tell};
+use crate::run::root;
 use crate::sources::program_crates;
 
 use modules::Modules;
@@ -31,16 +31,6 @@ pub(crate) fn check() -> anyhow::Result<()> {
     if found.is_empty() { Ok(()) } else { bail!("files that import each other in a circle:\n{}", found.join("\n")) }
 }
 
-/// Prints the number of imports of each crate.
-pub(crate) fn print() -> anyhow::Result<()> {
-    for (name, folder) in program_crates()? {
-        let (files, graph) = imports(&folder)?;
-        let imports: usize = graph.iter().map(BTreeSet::len).sum();
-        tell(&format!("{name}: {} files, {imports} imports, {} circles", files.len(), circles(&graph).len()));
-    }
-    Ok(())
-}
-
 fn imports(folder: &std::path::Path) -> anyhow::Result<(Vec<PathBuf>, Graph)> {
     let modules = Modules::read(folder)?;
     let graph = paths::imports(&modules);
@@ -58,12 +48,13 @@ fn shown(name: &str, files: &[PathBuf], graph: &Graph, circle: &[usize]) -> Stri
     lines.join("\n")
 }
 
-/// Sets of files that reach each other, of more than one file (Tarjan's algorithm, without recursion).
+/// Returns the sets of more than one file that all reach each other.
 fn circles(graph: &Graph) -> Vec<Vec<usize>> {
     let reachable: Vec<BTreeSet<usize>> = (0..graph.len()).map(|from| reachable(graph, from)).collect();
     let mut circles: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for file in 0..graph.len() {
-        let first = (0..graph.len()).find(|&other| reachable[file].contains(&other) && reachable[other].contains(&file));
+        let first =
+            (0..graph.len()).find(|&other| reachable[file].contains(&other) && reachable[other].contains(&file));
         if let Some(first) = first {
             circles.entry(first).or_default().push(file);
         }

@@ -25,7 +25,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let missing = known.difference(&drawn).map(|(from, to)| format!("  missing: {from} --> {to}"));
     let wrong = drawn.difference(&known).map(|(from, to)| format!("  not a dependency: {from} --> {to}"));
     let faults: Vec<String> = missing.chain(wrong).collect();
-    if faults.is_empty() { Ok(()) } else { bail!("the map of crates in ARCHITECTURE.md differs:\n{}", faults.join("\n")) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        bail!("the map of crates in ARCHITECTURE.md differs:\n{}", faults.join("\n"))
+    }
 }
 
 type Arrows = BTreeSet<(String, String)>;

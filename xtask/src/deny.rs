@@ -1,4 +1,4 @@
-//! What the dependencies are and may be: licences, sources, bans, and known vulnerabilities.
+//! Checks of the dependencies: licences, sources, bans, and known vulnerabilities.
 
 use std::process::Command;
 
@@ -7,27 +7,27 @@ use anyhow::Context;
 use crate::install;
 use crate::run::{print_progress, root, run};
 
-/// Runs all checks of cargo-deny. Advisories are left out, and said to be, where their database cannot be had.
+/// Runs all checks of cargo-deny. If the advisory database is unavailable, advisories are skipped with a message.
 pub(crate) fn check() -> anyhow::Result<()> {
     install::cargo_deny()?;
     run("cargo", &["deny", "--workspace", "check", "bans", "licenses", "sources"])?;
     match fetch_advisory_database()? {
         AdvisoryDatabase::Fetched => run("cargo", &["deny", "--workspace", "check", "advisories"]),
         AdvisoryDatabase::Unavailable(reason) => {
-            print_progress(&format!("xtask: advisories SKIPPED, known vulnerabilities were not looked for: {reason}"));
+            print_progress(&format!("xtask: advisories SKIPPED, known vulnerabilities were not checked: {reason}"));
             Ok(())
         }
     }
 }
 
-/// Whether the database of advisories is here.
+/// State of the advisory database.
 enum AdvisoryDatabase {
     Fetched,
-    /// Why not.
+    /// Reason for which fetching failed.
     Unavailable(String),
 }
 
-/// Fetches it, or updates it.
+/// Fetches or updates the advisory database.
 fn fetch_advisory_database() -> anyhow::Result<AdvisoryDatabase> {
     let arguments = ["deny", "fetch", "db"];
     let output = Command::new("cargo").args(arguments).current_dir(root()).output();
@@ -36,6 +36,6 @@ fn fetch_advisory_database() -> anyhow::Result<AdvisoryDatabase> {
         return Ok(AdvisoryDatabase::Fetched);
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let reason = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no reason was given");
+    let reason = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("unknown reason");
     Ok(AdvisoryDatabase::Unavailable(reason.to_owned()))
 }

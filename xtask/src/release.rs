@@ -1,36 +1,35 @@
-//! Programs of earlier releases, built from their commits, and the stores that they make.
+//! Programs of earlier releases, built from their commits, and golden stores.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::run::{Presence, check_installed, print_progress, root, run, run_with_env};
+use crate::run::{create_empty_directory, print_progress, root, run, run_with_env, succeeds};
 
-/// Where they are kept, below the root.
+/// Directory of the programs, relative to the root.
 const DIRECTORY: &str = "target/releases";
-/// Which there are, by name and commit.
+/// File that lists the releases with name and commit.
 const LIST: &str = "releases.toml";
 
-/// An earlier release.
 #[derive(Debug, PartialEq, Eq)]
 struct Release {
     name: String,
     commit: String,
 }
 
-/// Builds the programs of all earlier releases that are not there yet.
+/// Builds the programs of all earlier releases that are not built yet.
 pub(crate) fn build_all() -> anyhow::Result<()> {
     read_releases()?.iter().try_for_each(|release| build(release).map(drop))
 }
 
-/// Builds the program of one, and prints where it is.
+/// Builds the program of one release, and prints its path.
 pub(crate) fn build_one(name: &str) -> anyhow::Result<()> {
     let program = build(&find_release(name)?)?;
     print_progress(&format!("xtask: {}", program.display()));
     Ok(())
 }
 
-/// Makes the golden stores of a release with its program.
+/// Creates the golden stores of a release with its program.
 pub(crate) fn make_golden(name: &str) -> anyhow::Result<()> {
     build(&find_release(name)?)?;
     run(
@@ -43,7 +42,7 @@ fn find_release(name: &str) -> anyhow::Result<Release> {
     let releases = read_releases()?;
     let names: Vec<String> = releases.iter().map(|release| release.name.clone()).collect();
     let release = releases.into_iter().find(|release| release.name == name);
-    release.with_context(|| format!("there is no release {name}; {LIST} has {}", names.join(", ")))
+    release.with_context(|| format!("unknown release {name}; {LIST} lists {}", names.join(", ")))
 }
 
 fn read_releases() -> anyhow::Result<Vec<Release>> {
@@ -51,7 +50,7 @@ fn read_releases() -> anyhow::Result<Vec<Release>> {
     Ok(parse(&text))
 }
 
-/// The file has nothing but tables of `name` and `commit`, each on a line of its own.
+/// Parses the list. It only contains tables of `name` and `commit`, each on its own line.
 fn parse(text: &str) -> Vec<Release> {
     let value = |table: &str, key: &str| {
         let line = table.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
@@ -67,7 +66,7 @@ fn build(release: &Release) -> anyhow::Result<PathBuf> {
     if program.exists() {
         return Ok(program);
     }
-    print_progress(&format!("xtask: building {} from its commit {}: a few minutes", release.name, release.commit));
+    print_progress(&format!("xtask: building {} from commit {}: a few minutes", release.name, release.commit));
     let source = directory.join("source");
     check_out(release, &source)?;
     let (manifest, target) = (source.join("Cargo.toml"), directory.join("target"));
@@ -81,16 +80,13 @@ fn build(release: &Release) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// Puts the files of a release's commit into a directory.
+/// Writes the files of a release's commit into a directory.
 fn check_out(release: &Release, directory: &Path) -> anyhow::Result<()> {
     let commit = format!("{}^{{commit}}", release.commit);
-    if check_installed("git", &["-C", text(&root())?, "cat-file", "-e", &commit]) == Presence::Missing {
-        bail!("the commit {} of {} is not in this clone: git fetch --unshallow", release.commit, release.name);
+    if !succeeds("git", &["-C", text(&root())?, "cat-file", "-e", &commit]) {
+        bail!("the commit {} of {} is missing in this clone; run: git fetch --unshallow", release.commit, release.name);
     }
-    if directory.exists() {
-        std::fs::remove_dir_all(directory)?;
-    }
-    std::fs::create_dir_all(directory)?;
+    create_empty_directory(directory)?;
     let archive = directory.with_extension("tar");
     run("git", &["archive", "--output", text(&archive)?, &release.commit])?;
     run("tar", &["--extract", "--file", text(&archive)?, "--directory", text(directory)?])?;

@@ -1,22 +1,22 @@
-//! Running programs from the root of the workspace.
+//! Running programs in the root of the workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
-/// Runs a program; one that fails is an error that tells the command.
+/// Runs a program. If it fails, the error contains the command.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     run_with_env(program, arguments, &[])
 }
 
-/// The same with variables of the environment.
+/// Runs a program with environment variables.
 pub(crate) fn run_with_env(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let command_line = format!("{program} {}", arguments.join(" "));
     let status = Command::new(program)
@@ -28,16 +28,21 @@ pub(crate) fn run_with_env(program: &str, arguments: &[&str], environment: &[(&s
     if status.success() { Ok(()) } else { bail!("failed ({status}): {command_line}") }
 }
 
-/// Whether a program is there: it can be started with these arguments and succeeds.
-pub(crate) fn check_installed(program: &str, arguments: &[&str]) -> Presence {
+/// Returns whether a program can be started with these arguments and succeeds, for example because it is installed.
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    match status {
-        Ok(status) if status.success() => Presence::Installed,
-        Ok(_) | Err(_) => Presence::Missing,
-    }
+    status.is_ok_and(|status| status.success())
 }
 
-/// The processes that a process has started, and those that these have started. Linux only.
+/// Removes a directory with its contents, if it exists, and creates it again.
+pub(crate) fn create_empty_directory(directory: &Path) -> anyhow::Result<()> {
+    if directory.exists() {
+        std::fs::remove_dir_all(directory)?;
+    }
+    Ok(std::fs::create_dir_all(directory)?)
+}
+
+/// Returns all descendants of a process. Linux only.
 pub(crate) fn descendants(ancestor: u32) -> Vec<u32> {
     let processes: Vec<(u32, u32)> =
         std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(pid_and_parent).collect();
@@ -51,33 +56,26 @@ pub(crate) fn descendants(ancestor: u32) -> Vec<u32> {
     found
 }
 
-/// A living process of `/proc`, and its parent.
+/// Returns a live process of `/proc` and its parent.
 fn pid_and_parent(entry: std::fs::DirEntry) -> Option<(u32, u32)> {
     let process = entry.file_name().to_str()?.parse().ok()?;
     let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-    // `pid (name) state parent …`, where the name may hold anything.
+    // The format is `pid (name) state parent …`, and the name may contain any character.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let is_alive = fields.next()? != "Z";
     let parent = fields.next()?.parse().ok()?;
     is_alive.then_some((process, parent))
 }
 
-/// Kills processes; those that are gone already are passed over.
+/// Kills processes, and ignores those that have exited.
 pub(crate) fn kill(processes: &[u32]) {
     let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
-    // Of the shell: the program of this name is in a package that may not be installed yet.
+    // The builtin of the shell, because the program `kill` is in a package that may not be installed yet.
     let command = format!("kill -KILL {}", processes.join(" "));
     let _ = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
 }
 
-/// Whether a program is installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    Installed,
-    Missing,
-}
-
-#[expect(clippy::print_stderr, reason = "progress for the one who waits")]
+#[expect(clippy::print_stderr, reason = "progress output")]
 pub(crate) fn print_progress(line: &str) {
     eprintln!("{line}");
 }

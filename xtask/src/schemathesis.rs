@@ -1,4 +1,4 @@
-//! Schemathesis against a running server: requests that are made up from the OpenAPI document, good and bad ones.
+//! Schemathesis with a running server: valid and invalid requests, generated from the OpenAPI document.
 
 use std::process::Command;
 
@@ -6,17 +6,18 @@ use anyhow::bail;
 
 use crate::depth::Depth;
 use crate::gatepost_server::GatepostServer;
-use crate::run::{Presence, check_installed, root, run};
+use crate::run::{root, run, succeeds};
 
-/// Where its Python environment is.
+/// Python environment of Schemathesis.
 const ENVIRONMENT: &str = "target/schemathesis";
-/// Where the server has its store, below target.
+/// Directory of the server, below target.
 const DIRECTORY: &str = "schemathesis-store";
-/// What is installed there.
+/// Packages to install.
 const REQUIREMENTS: &str = "xtask/schemathesis.txt";
-/// The same requests each time.
+/// Fixed seed, so that each run sends the same requests.
 const SEED: &str = "1";
-/// Requests of an operation and phase at most, and seconds of a run: at least 2,000 requests in all.
+/// Returns the maximum number of requests per operation and phase, and the maximum duration in seconds. A run sends at
+/// least 2,000 requests.
 fn limit_arguments(depth: Depth) -> [&'static str; 4] {
     match depth {
         Depth::Quick => ["--max-examples", "10", "--max-time", "60"],
@@ -24,28 +25,28 @@ fn limit_arguments(depth: Depth) -> [&'static str; 4] {
     }
 }
 
-/// Checks that are left out, and why.
+/// Excluded checks, with the reason.
 const EXCLUDED_CHECKS: &[(&str, &str)] = &[
     (
         "positive_data_acceptance",
-        "a request may fit the document and name a key, project or webhook address that is \
-        refused: traps 4, 14 and 29 of the hosted product's clients",
+        "a request may be valid and name a key, project or webhook address that is rejected: \
+        traps 4, 14 and 29 of the hosted product's clients",
     ),
     (
         "negative_data_rejection",
-        "traps 1, 2, 9 and 13: JSON is read whatever its content type says, names of queries that \
-        are not known are ignored, as is a body that is no object where none is taken, what is \
-        read-only is accepted, and absent values arrive as null or undefined",
+        "traps 1, 2, 9 and 13: JSON is parsed regardless of its content type, unknown query parameters \
+        are ignored, as is a body that is not an object where none is expected, read-only members are \
+        accepted, and missing values arrive as null or undefined",
     ),
-    ("use_after_free", "what was shut off stays readable, as in the hosted product: DELETE deactivates"),
+    ("use_after_free", "deleted resources stay readable, as in the hosted product: DELETE deactivates"),
     (
         "object_level_authorization",
-        "needs two accounts; the access table of control-plane has every operation and \
-        eleven kinds of callers",
+        "needs two accounts; the access table of control-plane covers every operation and eleven kinds \
+        of callers",
     ),
 ];
 
-/// Starts a server on a store of its own, and runs Schemathesis against it.
+/// Starts a server on a new store, and runs Schemathesis.
 pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     install()?;
     let server = GatepostServer::start(DIRECTORY)?;
@@ -67,7 +68,7 @@ pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
 
 fn install() -> anyhow::Result<()> {
     let program = root().join(ENVIRONMENT).join("bin/pip").display().to_string();
-    if check_installed(&program, &["--version"]) == Presence::Missing {
+    if !succeeds(&program, &["--version"]) {
         run("python3", &["-m", "venv", "--clear", ENVIRONMENT])?;
     }
     run(&program, &["install", "--quiet", "--disable-pip-version-check", "--requirement", REQUIREMENTS])

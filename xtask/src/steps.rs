@@ -10,7 +10,9 @@ use crate::build_time::{BuildTime, cores};
 use crate::depth::Depth;
 use crate::run::{print_progress, run, run_with_env};
 use crate::time_limit::run_within;
-use crate::{bare_machine, deny, install, names, npm, openapi, redis_versions, release, schemathesis, tidy};
+use crate::{
+    bare_machine, circles, crate_map, deny, install, names, npm, openapi, redis_versions, release, schemathesis, tidy,
+};
 
 /// The cores that limits are for. On fewer, all take as many times longer.
 const REFERENCE_CORES: u64 = 2;
@@ -27,7 +29,8 @@ struct Step {
 
 const STEPS: &[Step] = &[
     Step { name: "install", limit_s: 110, check: install::system },
-    Step { name: "tidy", limit_s: 20, check: tidy::check },
+    Step { name: "tidy", limit_s: 10, check: tidy::check },
+    Step { name: "structure", limit_s: 10, check: structure },
     Step { name: "names", limit_s: 10, check: names::check },
     Step { name: "fmt", limit_s: 20, check: || run("cargo", &["fmt", "--all", "--check"]) },
     Step {
@@ -106,6 +109,12 @@ fn long() -> anyhow::Result<()> {
     // As it is shipped: what is measured here is told to others.
     let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
     run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())
+}
+
+/// Checks that imports have no circles and that the map of crates is right.
+fn structure() -> anyhow::Result<()> {
+    circles::check()?;
+    crate_map::check()
 }
 
 fn docs() -> anyhow::Result<()> {

@@ -9,8 +9,6 @@ use crate::run::root;
 
 /// Lines of a source file, tests apart.
 const MAX_LINES: usize = 400;
-/// Lines of ARCHITECTURE.md.
-const MAX_ARCHITECTURE_LINES: usize = 150;
 
 /// Checks every file that git knows.
 pub(crate) fn check() -> anyhow::Result<()> {
@@ -67,9 +65,6 @@ fn find_violations(file: &Path, text: &str) -> Vec<String> {
                 index + 1
             )
         }));
-    }
-    if file == Path::new("ARCHITECTURE.md") && text.lines().count() > MAX_ARCHITECTURE_LINES {
-        violations.push(format!("{name}: more than {MAX_ARCHITECTURE_LINES} lines"));
     }
     violations
 }

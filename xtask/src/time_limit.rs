@@ -1,4 +1,4 @@
-//! Time limits of steps: a step that hangs is killed, and one that has grown too slow fails.
+//! Time limits of steps: a step that hangs is killed, and a step that is too slow fails.
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -7,11 +7,11 @@ use anyhow::bail;
 
 use crate::run::{descendants, kill};
 
-/// How often what a hanging step has started is looked for and killed, and the pause between.
+/// Number of rounds in which the descendants of a hanging step are killed, and the pause between two.
 const KILL_ROUNDS: u32 = 50;
 const KILL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs a step. At its limit every process that it has started is killed, and it fails.
+/// Runs a step. After its limit, all its descendants are killed and it fails.
 pub(crate) fn run_within(limit: Duration, step: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let (done_sender, done_receiver) = sync_channel::<()>(0);
     let (result, has_timed_out) = std::thread::scope(|scope| {
@@ -28,8 +28,8 @@ pub(crate) fn run_within(limit: Duration, step: impl FnOnce() -> anyhow::Result<
     });
     if has_timed_out {
         bail!(
-            "it took longer than its limit of {} s: make it faster, or raise the limit in xtask/src/steps.rs \
-             (--no-time-limits runs it without)",
+            "the step took longer than its limit of {} s: make it faster, or raise the limit in xtask/src/steps.rs \
+             (--no-time-limits disables the limits)",
             limit.as_secs()
         );
     }
@@ -53,18 +53,18 @@ mod tests {
     use crate::run::run;
 
     #[test]
-    fn step_that_hangs_is_killed_with_all_that_it_started() {
+    fn a_hanging_step_is_killed_with_its_descendants() {
         let limit = Duration::from_millis(200);
         let error = run_within(limit, || run("sh", &["-c", "sleep 1000 & sleep 1000"])).unwrap_err();
-        assert!(error.to_string().starts_with("it took longer than its limit"), "{error}");
+        assert!(error.to_string().starts_with("the step took longer than its limit"), "{error}");
         assert_eq!(descendants(std::process::id()), Vec::<u32>::new());
     }
 
     #[test]
-    fn step_within_its_limit_returns_its_own_result() {
+    fn a_step_within_its_limit_returns_its_result() {
         let limit = Duration::from_secs(600);
         run_within(limit, || Ok(())).unwrap();
-        let error = run_within(limit, || bail!("as it is")).unwrap_err();
-        assert_eq!(error.to_string(), "as it is");
+        let error = run_within(limit, || bail!("its own error")).unwrap_err();
+        assert_eq!(error.to_string(), "its own error");
     }
 }

@@ -1,11 +1,11 @@
-//! The step `deny`, with a `cargo` that answers as cargo-deny does.
+//! Tests of the step `deny`, with a fake `cargo` in place of cargo-deny.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-/// Runs the step where `cargo deny fetch db` and `cargo deny … check … advisories` are these scripts.
+/// Runs the step with scripts as `cargo deny fetch db` and `cargo deny … check … advisories`.
 fn deny(fetch: &str, advisories: &str) -> Output {
     let programs = tempfile::tempdir().unwrap();
     let cargo = programs.path().join("cargo");
@@ -23,13 +23,13 @@ fn unavailable_advisories_are_skipped_with_the_reason() {
     let output = deny(fetch, "exit 1");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{stderr}");
-    let expected = "xtask: advisories SKIPPED, known vulnerabilities were not looked for: fatal: Could not resolve host: \
+    let expected = "xtask: advisories SKIPPED, known vulnerabilities were not checked: fatal: Could not resolve host: \
                     github.com\n";
     assert!(stderr.contains(expected), "{stderr}");
 }
 
 #[test]
-fn finding_fails_the_step() {
+fn an_advisory_fails_the_step() {
     let output = deny("exit 0", "echo 'error[vulnerability]: …' >&2; exit 1");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{stderr}");
@@ -37,7 +37,7 @@ fn finding_fails_the_step() {
 }
 
 #[test]
-fn step_passes_where_nothing_is_found() {
+fn the_step_passes_without_advisories() {
     let output = deny("exit 0", "exit 0");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && !stderr.contains("SKIPPED"), "{stderr}");

@@ -1,6 +1,7 @@
-//! `./demo` and `./test` on machines that lack something: they say what to type before anything compiles.
+//! Tests of `./demo` and `./test` on machines with missing tools: they print the commands to install them before a
+//! build starts.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,19 +9,19 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// What every machine has.
+/// Tools that every machine has.
 const TOOLS: &[&str] = &["awk", "cut", "df", "dirname", "du", "env", "mkdir", "sed", "sh", "tr"];
-/// What the two commands consist of.
+/// Files of the two commands.
 const FILES: &[&str] = &["demo", "test", "Cargo.toml", "xtask/prepare.sh", "xtask/needs.txt"];
 
-/// A copy of the two commands, and the only programs that they find.
+/// Copy of the two commands, with a directory that is their whole PATH.
 struct Machine {
     tree: TempDir,
     programs: TempDir,
 }
 
 impl Machine {
-    /// A plain user's, without sudo and apt-get.
+    /// Returns the machine of an ordinary user, without sudo and apt-get.
     fn bare() -> Self {
         let mut machine = Self { tree: tempfile::tempdir().unwrap(), programs: tempfile::tempdir().unwrap() };
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -36,7 +37,7 @@ impl Machine {
         machine.with("id", "echo 1000")
     }
 
-    /// With a program that is this script.
+    /// Adds a program that consists of a script.
     fn with(self, program: &str, script: &str) -> Self {
         let file = self.programs.path().join(program);
         std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -54,7 +55,7 @@ impl Machine {
         command.output().unwrap()
     }
 
-    /// Runs a command that is to end with 2, and returns what it says. Nothing may have been built.
+    /// Runs a command that must exit with 2, and returns its error output. Checks that nothing was built.
     fn failure_message(&self, command: &str, arguments: &[&str]) -> String {
         let output = self.run(command, arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -64,15 +65,15 @@ impl Machine {
 }
 
 #[test]
-fn bare_machine_gets_one_line_to_type() {
+fn a_bare_machine_gets_one_command_to_run() {
     let message = Machine::bare().failure_message("demo", &[]);
     assert_eq!(
         message,
         "Missing:\n  build-essential: links every Rust program, and builds the C code of dependencies\n  \
          cmake: builds the zlib of the gateway's proxy engine\n  \
-         curl,ca-certificates: downloads by TLS, README's commands\n  \
+         curl,ca-certificates: downloads over TLS, and runs the commands of README\n  \
          Rust 1.95 or later: none is installed\n\
-         Type this, then repeat the command (Debian's names):\n  \
+         Run this (Debian package names), then repeat the command:\n  \
          su -c 'apt-get install -y build-essential cmake curl ca-certificates' && \
          curl -sSf https://sh.rustup.rs | sh -s -- -y --default-toolchain 1.95\n"
     );
@@ -90,13 +91,13 @@ fn tests_also_need_servers_but_a_single_step_does_not() {
 }
 
 #[test]
-fn rustup_users_get_a_line_that_replaces_old_rust() {
+fn rustup_users_get_a_command_that_replaces_old_rust() {
     let machine = Machine::bare().with_build_tools().with("cargo", "echo 'cargo 1.85.1 (d73d2caf9 2024-12-31)'");
     let message = machine.with("rustup", "").failure_message("demo", &["--exit"]);
     assert_eq!(
         message,
         "Missing:\n  Rust 1.95 or later: 1.85.1 is installed\n\
-         Type this, then repeat the command (Debian's names):\n  \
+         Run this (Debian package names), then repeat the command:\n  \
          rustup toolchain install 1.95 && rustup override set 1.95\n"
     );
 }

@@ -1,4 +1,4 @@
-//! What deliveries that are due cost in memory: receivers hang, so that none of them ends.
+//! Memory of pending deliveries: the receivers hang, so that no delivery completes.
 
 use anyhow::bail;
 use serde_json::json;
@@ -10,9 +10,9 @@ use crate::machine;
 use crate::report::Table;
 use crate::scenarios::Findings;
 
-/// Webhooks, of which each may have 200,000 deliveries waiting.
+/// Number of webhooks. Each may have 200,000 pending deliveries.
 const WEBHOOKS: usize = 10;
-/// How long the fan-out may take.
+/// Timeout of the fan-out.
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(600);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -32,7 +32,7 @@ pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
             break numbers.pending + numbers.leased;
         }
         if started_at.elapsed() > FAN_OUT_TIMEOUT {
-            bail!("{} entries are not fanned out", numbers.fan_out_backlog);
+            bail!("the fan-out timed out with {} entries left", numbers.fan_out_backlog);
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     };

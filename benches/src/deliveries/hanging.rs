@@ -1,4 +1,4 @@
-//! One webhook that hangs, beside 20 that answer at once.
+//! One hanging webhook next to 20 healthy ones.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{DelivererFixture, DeliveryParams, latency_table, receiver};
 use crate::scenarios::Findings;
 
 const HEALTHY_WEBHOOKS: usize = 20;
-/// Events a second, each for all webhooks.
+/// Events per second, each for all webhooks.
 const RATE: f64 = 50.0;
 
 pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {

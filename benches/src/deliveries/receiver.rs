@@ -1,4 +1,4 @@
-//! A receiver of webhooks that answers at once, or hangs, and knows when each event was made.
+//! Receiver of webhooks that responds at once, or hangs, and knows when each event was created.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,30 +18,29 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-/// Requests for it are answered only when whoever asks has given up.
+/// Path on which requests hang for longer than the deliverer's timeout.
 pub(super) const HANGING_PATH: &str = "hanging";
-/// How long those take.
+/// Duration of hanging requests.
 const HANG_DURATION: Duration = Duration::from_secs(15);
-/// How often it is looked whether everything came.
+/// Interval between two checks of the number of received deliveries.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// How long nothing may come before it is given up.
+/// Maximum time without a new delivery until a wait fails.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest latency that is told apart, in µs.
+/// Maximum of recorded latencies in µs.
 const MAX_LATENCY_US: u64 = 600_000_000;
 
-/// What came.
+/// Received deliveries.
 #[derive(Debug, Default)]
 struct ReceivedDeliveries {
     count: u64,
     first_at: Option<Instant>,
     last_at: Option<Instant>,
-    /// Receipts by event.
+    /// Times of the deliveries of each event.
     received_at: HashMap<String, Vec<Instant>>,
     sent_at: HashMap<String, Instant>,
 }
 
-/// A running receiver.
 #[derive(Debug, Clone)]
 pub(super) struct WebhookReceiver {
     address: SocketAddr,
@@ -56,12 +55,12 @@ impl WebhookReceiver {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let receiver = receiver_handle.clone();
-                // Receivers of the world do not wait to put small answers together.
-                drop(stream.set_nodelay(true));
+                // Servers usually disable Nagle's algorithm.
+                let _ = stream.set_nodelay(true);
                 let service = service_fn(move |request| receiver.clone().handle(request));
-                // A client that goes away in the middle is no matter.
+                // A client may close the connection at any time.
                 tokio::spawn(async move {
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await)
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
@@ -95,28 +94,28 @@ impl WebhookReceiver {
         self.address
     }
 
-    /// Remembers when an event was made.
+    /// Records when an event was created.
     pub(super) fn record_sent(&self, event: &str, at: Instant) {
         self.lock().sent_at.insert(event.to_owned(), at);
     }
 
-    /// What came so far.
+    /// Returns the number of deliveries so far.
     pub(super) fn count(&self) -> u64 {
         self.lock().count
     }
 
-    /// From the first to the last.
+    /// Returns the time from the first to the last delivery.
     pub(super) fn elapsed(&self) -> Duration {
         let deliveries = self.lock();
         deliveries.last_at.zip(deliveries.first_at).map_or(Duration::ZERO, |(last, first)| last - first)
     }
 
-    /// Forgets everything.
+    /// Removes all records.
     pub(super) fn reset(&self) {
         *self.lock() = ReceivedDeliveries::default();
     }
 
-    /// Waits until so many came.
+    /// Waits until a number of deliveries were received.
     pub(super) async fn await_count(&self, count: u64) -> anyhow::Result<()> {
         let (mut seen, mut since) = (self.count(), Instant::now());
         while seen < count {
@@ -125,13 +124,13 @@ impl WebhookReceiver {
             if now > seen {
                 (seen, since) = (now, Instant::now());
             } else if since.elapsed() > STALL_TIMEOUT {
-                bail!("only {seen} of {count} deliveries came");
+                bail!("only {seen} of {count} deliveries were received");
             }
         }
         Ok(())
     }
 
-    /// From when an event was about to be made until each of its receipts, in µs.
+    /// Returns the latencies in µs from just before the creation of each event to each of its deliveries.
     pub(super) fn latencies(&self) -> anyhow::Result<Histogram<u64>> {
         let deliveries = self.lock();
         let mut latencies = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?;

@@ -1,4 +1,4 @@
-//! How soon an event is received: one by one, and at half of what the deliverer can do.
+//! Latency from an event to its delivery: one at a time, and at half of the maximum rate.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Deliveries a second: all events are there before the deliverer starts.
+//! Deliveries per second. All events exist before the deliverer starts.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{DelivererFixture, DeliveryParams};
 use crate::report::Table;
 use crate::scenarios::Findings;
 
-/// Receivers, one at a time and many.
+/// Numbers of webhooks.
 const WEBHOOKS: [usize; 2] = [1, 100];
 
 pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {

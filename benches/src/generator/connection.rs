@@ -1,4 +1,4 @@
-//! One connection of the load generator: writes a request, reads its answer to the end.
+//! Connection of the load generator, which sends requests and reads their responses.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,32 +10,31 @@ use rustix::event::epoll;
 
 use super::requests::Requests;
 
-/// Header fields of an answer.
+/// Maximum number of header fields in a response.
 const MAX_FIELDS: usize = 100;
-/// Bytes of an answer's header.
+/// Maximum size of a response header in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// How far an exchange has come.
+/// State of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExchangeState {
-    /// More is to come.
+    /// The response is not complete.
     Pending,
-    /// The answer has ended.
+    /// The response is complete.
     Complete { status: u16, latency_from: Duration, closes: bool },
-    /// The other side closed.
+    /// The server has closed the connection.
     Closed,
 }
 
-/// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    /// From when the latency of its request counts; absent while it is idle.
+    /// Time from which the latency of the request counts. None while the connection is idle.
     latency_from: Option<Duration>,
     head: Vec<u8>,
     head_sent: usize,
     body_sent: usize,
-    /// The answer's header, as far as it came in pieces.
+    /// Received part of the response header.
     partial_head: Vec<u8>,
     response: Option<PartialResponse>,
 }
@@ -58,7 +57,7 @@ impl Connection {
         Ok(Self { stream, latency_from: None, head, head_sent: 0, body_sent: 0, partial_head, response: None })
     }
 
-    /// Begins a request.
+    /// Starts a request.
     pub(super) fn send(&mut self, requests: &mut Requests, latency_from: Duration) -> anyhow::Result<()> {
         self.latency_from = Some(latency_from);
         self.head.clear();
@@ -69,7 +68,7 @@ impl Connection {
         self.write(requests)
     }
 
-    /// Does what can be done without waiting.
+    /// Sends and receives as much as possible without blocking.
     pub(super) fn drive(&mut self, requests: &Requests, buffer: &mut [u8]) -> anyhow::Result<ExchangeState> {
         if self.latency_from.is_some() {
             self.write(requests)?;
@@ -104,7 +103,7 @@ impl Connection {
                 Ok(written) => self.body_sent += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // It is closed: reading tells.
+                // The connection is closed, which the next read detects.
                 Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
                     return Ok(());
                 }
@@ -114,7 +113,7 @@ impl Connection {
     }
 
     fn read_response(&mut self, bytes: &[u8]) -> anyhow::Result<Option<ExchangeState>> {
-        let Some(latency_from) = self.latency_from else { bail!("an answer without a request") };
+        let Some(latency_from) = self.latency_from else { bail!("a response without a request") };
         let mut response = match self.response {
             Some(response) => PartialResponse { remaining: response.remaining.saturating_sub(bytes.len()), ..response },
             None if self.partial_head.is_empty() => match parse(bytes)? {
@@ -140,12 +139,12 @@ impl Connection {
     }
 }
 
-/// Reads a header, and how much of the body is still to come.
+/// Parses a response header, and computes the remaining length of the body.
 fn parse(bytes: &[u8]) -> anyhow::Result<Option<PartialResponse>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(end) = response.parse(bytes)? else {
-        anyhow::ensure!(bytes.len() < MAX_HEAD_BYTES, "an answer's header does not end");
+        anyhow::ensure!(bytes.len() < MAX_HEAD_BYTES, "a response header is too long");
         return Ok(None);
     };
     let status = response.code.unwrap_or_default();
@@ -157,6 +156,6 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<PartialResponse>> {
             closes = field.value.eq_ignore_ascii_case(b"close");
         }
     }
-    let Some(length) = length else { bail!("an answer {status} without a length") };
+    let Some(length) = length else { bail!("a response {status} without Content-Length") };
     Ok(Some(PartialResponse { status, closes, remaining: (end + length).saturating_sub(bytes.len()) }))
 }

@@ -1,32 +1,31 @@
-//! What the load generator sends: one request line, and a key that changes from request to request.
+//! Requests of the load generator, which differ in their keys only.
 
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// The share of strangers among requests: one of so many.
+/// One request in this number has an unknown key.
 const UNKNOWN_KEY_EVERY: u64 = 10;
 
-/// Keys of which each request names one.
+/// Keys of the requests.
 #[derive(Debug, Clone)]
 pub(crate) enum Keys {
-    /// One after the other, from the first.
+    /// Each key in turn.
     RoundRobin(Arc<Vec<String>>),
-    /// Any of them.
+    /// Random keys.
     Random(Arc<Vec<String>>),
 }
 
-/// Values that no key has, in one of ten requests.
+/// Unknown keys in one of ten requests.
 #[derive(Debug, Clone)]
 pub(crate) enum UnknownKeys {
-    /// None.
     None,
-    /// One after the other, from the first again when they end.
+    /// Each unknown key in turn.
     RoundRobin(Arc<Vec<String>>),
 }
 
-/// A source of requests.
+/// Generator of requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
     head_prefix: String,
@@ -38,12 +37,12 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// GET requests for a path.
+    /// Returns GET requests for a path.
     pub(crate) fn get(path: &str, keys: Keys) -> Self {
         Self::new(format!("GET {path} HTTP/1.1\r\n"), keys, Vec::new())
     }
 
-    /// POST requests with a body.
+    /// Returns POST requests with a body.
     pub(crate) fn post(path: &str, keys: Keys, body: Vec<u8>) -> Self {
         Self::new(format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len()), keys, body)
     }
@@ -54,17 +53,17 @@ impl Requests {
         Self { head_prefix, keys, unknown_keys: UnknownKeys::None, body: Arc::new(body), rng, written: 0 }
     }
 
-    /// The same with values that no key has.
+    /// Adds unknown keys.
     pub(crate) fn with_unknown_keys(self, unknown_keys: UnknownKeys) -> Self {
         Self { unknown_keys, ..self }
     }
 
-    /// The body of each.
+    /// Returns the body of each request.
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Writes the header of the next one.
+    /// Writes the header of the next request.
     pub(super) fn write_next(&mut self, to: &mut Vec<u8>) {
         self.written += 1;
         to.extend_from_slice(self.head_prefix.as_bytes());

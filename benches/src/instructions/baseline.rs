@@ -1,4 +1,4 @@
-//! The committed baseline, and how far counts are from it.
+//! The committed baseline, and comparisons with it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,19 +6,19 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-/// How far a count may go up or down before somebody must say that it is meant.
+/// Relative difference above which a change must be accepted.
 const TOLERANCE: f64 = 0.03;
-/// Differences below are of tasks in the background, whatever their share.
+/// Absolute difference below which a change is noise of background tasks.
 const MIN_DIFFERENCE: f64 = 60.0;
 
-/// Instructions by what they were counted for.
+/// Instructions by name of the step or program.
 pub(super) type Counts = BTreeMap<String, u64>;
 
-/// What was counted when it was last accepted.
+/// Accepted counts.
 #[derive(Debug)]
 pub(super) struct Baseline(Counts);
 
-/// A count beside the baseline's.
+/// Count next to the baseline's.
 #[derive(Debug)]
 pub(super) struct Comparison {
     pub(super) name: String,
@@ -29,13 +29,13 @@ pub(super) struct Comparison {
 impl Baseline {
     pub(super) fn read() -> anyhow::Result<Self> {
         match fs::read_to_string(path()) {
-            Ok(text) => Ok(Self(serde_json::from_str(&text).context("the baseline cannot be read")?)),
+            Ok(text) => Ok(Self(serde_json::from_str(&text).context("cannot parse the baseline")?)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self(Counts::new())),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Only of some of what is counted.
+    /// Keeps only some of the counts.
     pub(super) fn retain(self, is_retained: impl Fn(&str) -> bool) -> Self {
         Self(self.0.into_iter().filter(|(name, _)| is_retained(name)).collect())
     }
@@ -44,7 +44,7 @@ impl Baseline {
         Ok(fs::write(path(), serde_json::to_string_pretty(&counts)? + "\n")?)
     }
 
-    /// All that was counted now or then.
+    /// Compares all counts that are in the baseline or new.
     pub(super) fn compare(&self, counts: &Counts) -> Vec<Comparison> {
         let mut names: Vec<&String> = self.0.keys().chain(counts.keys()).collect();
         names.sort_unstable();
@@ -59,7 +59,7 @@ impl Baseline {
 }
 
 impl Comparison {
-    /// Whether it is not where it was, or was not counted before or now.
+    /// Returns whether the count differs from the baseline, or is missing in one of both.
     pub(super) fn exceeds_tolerance(&self) -> bool {
         let (Some(current), Some(baseline)) = (self.current, self.baseline) else { return true };
         let difference = (current as f64 - baseline as f64).abs();

@@ -1,4 +1,4 @@
-//! Running a program under callgrind, and reading what it counted.
+//! Programs that run under callgrind, and their counts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Tells what to install where it is missing.
+/// Fails with the command to install valgrind if it is missing.
 pub(super) fn check_installed() -> anyhow::Result<()> {
     let version = Command::new("valgrind").arg("--version").output();
     if version.is_ok_and(|version| version.status.success()) {
@@ -15,7 +15,7 @@ pub(super) fn check_installed() -> anyhow::Result<()> {
     bail!("valgrind is not installed: apt-get install valgrind")
 }
 
-/// A program that callgrind runs.
+/// Program that runs under callgrind.
 #[derive(Debug)]
 pub(super) struct CallgrindRun {
     pub(super) command: Command,
@@ -23,7 +23,7 @@ pub(super) struct CallgrindRun {
 }
 
 impl CallgrindRun {
-    /// One whose counts are written under that name.
+    /// Prepares a run whose counts are written to a file of the given name.
     pub(super) fn new(program: &Path, directory: &Path, name: &str) -> Self {
         let file = directory.join(format!("{name}.callgrind"));
         let mut command = Command::new("valgrind");
@@ -32,7 +32,7 @@ impl CallgrindRun {
         Self { command, file }
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end, and returns the number of instructions.
     pub(super) fn run(mut self) -> anyhow::Result<u64> {
         let output = self.command.output().context("cannot run valgrind")?;
         if !output.status.success() {
@@ -41,10 +41,10 @@ impl CallgrindRun {
         self.instructions()
     }
 
-    /// What was counted, once the program has ended.
+    /// Returns the number of instructions, after the program has exited.
     pub(super) fn instructions(&self) -> anyhow::Result<u64> {
-        let text = fs::read_to_string(&self.file).context("callgrind has written nothing")?;
+        let text = fs::read_to_string(&self.file).context("callgrind wrote no file")?;
         let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-        total.and_then(|total| total.trim().parse().ok()).context("callgrind has counted nothing")
+        total.and_then(|total| total.trim().parse().ok()).context("callgrind wrote no total")
     }
 }

@@ -1,4 +1,4 @@
-//! Each step of a request alone.
+//! Each step of a request separately.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,20 +8,20 @@ use anyhow::Context;
 use super::callgrind::CallgrindRun;
 use crate::gatepost::built_program_in;
 
-/// A step is run so often, and again so often: the difference is free of what a start costs.
+/// Two numbers of runs, whose difference excludes the cost of the start.
 const FEW_RUNS: u64 = 1_000;
 const MANY_RUNS: u64 = 20_000;
 
-/// The program that runs them.
+/// Program that runs the steps.
 const PROGRAM: &str = "hot-path";
 
-/// The steps that there are.
+/// Returns the names of all steps.
 pub(super) fn list_steps(programs: &Path) -> anyhow::Result<Vec<String>> {
     let output = Command::new(built_program_in(programs, PROGRAM)?).output().context("cannot run hot-path")?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-/// Instructions of one run of a step.
+/// Returns the number of instructions of one run of a step.
 pub(super) fn count(step: &str, programs: &Path, directory: &Path) -> anyhow::Result<u64> {
     let run = |times: u64| {
         let mut callgrind =

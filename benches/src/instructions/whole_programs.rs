@@ -1,4 +1,4 @@
-//! Whole programs: what a request costs from its first byte to its line in the access log.
+//! Whole programs: the cost of a request from its first byte to its access log line.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,24 +16,24 @@ use crate::gatepost::{MASTER_KEY, built_program_in};
 use crate::process;
 use crate::store_fixture::StoreFixture;
 
-/// Requests of one run and of another, which then waits for as long as the first took: the difference is free of what a
-/// start, a stop and the tasks in the background cost.
+/// Two numbers of requests, whose difference excludes the costs of start, stop and background tasks. The run with fewer
+/// requests waits until it has lasted as long as the other.
 const FEW_REQUESTS: usize = 500;
 const MANY_REQUESTS: usize = 4_500;
-/// How long a program under callgrind may take until it answers.
+/// Timeout until a program under callgrind accepts connections.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long one answer may take there.
+/// Timeout for one response under callgrind.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 const GATEPOST: &str = "whole gateway";
 const PINGORA: &str = "whole plain Pingora";
-/// Under which both are counted.
+/// Names under which both programs are counted.
 pub(super) const NAMES: [&str; 2] = [GATEPOST, PINGORA];
 
-/// Counts both.
+/// Counts the instructions of both programs per request.
 pub(super) async fn count(programs: &Path, directory: &Path) -> anyhow::Result<Counts> {
     let store_fixture = StoreFixture::start().await?;
-    let key = store_fixture.create_keys(1).await?.pop().context("no key was made")?;
+    let key = store_fixture.create_keys(1).await?.pop().context("no key was created")?;
     let request = format!(
         "GET /v1/items/42?x=1 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\
          Accept-Encoding: gzip\r\nAuthorization: Bearer {key}\r\n\r\n"
@@ -60,7 +60,7 @@ pub(super) async fn count(programs: &Path, directory: &Path) -> anyhow::Result<C
     ]))
 }
 
-/// How much more the gateway does than a plain Pingora, if both were counted.
+/// Returns the ratio of Gatepost's instructions to those of plain Pingora, if both were counted.
 pub(super) fn ratio(counts: &Counts) -> Option<f64> {
     Some(*counts.get(GATEPOST)? as f64 / *counts.get(PINGORA)? as f64)
 }
@@ -74,7 +74,7 @@ fn instructions_per_request(
     let run = |requests: usize, min_duration: Duration| {
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut callgrind = CallgrindRun::new(program, directory, "whole");
-        // So that nothing depends on which worker takes what.
+        // With one worker, the count does not depend on scheduling.
         callgrind.command.env("TOKIO_WORKER_THREADS", "1").stdout(Stdio::null()).stderr(Stdio::null());
         configure(listen, &mut callgrind);
         let mut child = callgrind.command.spawn().context("cannot run valgrind")?;
@@ -89,7 +89,7 @@ fn instructions_per_request(
     Ok(many.saturating_sub(few) / (MANY_REQUESTS - FEW_REQUESTS) as u64)
 }
 
-/// Sends requests one after the other on one connection. Answers how long that took; waits if it was shorter.
+/// Sends sequential requests on one connection, and returns their duration. Waits until `min_duration` has passed.
 fn send_requests(
     target: SocketAddr,
     request: &str,
@@ -104,7 +104,7 @@ fn send_requests(
         let mut response = Vec::new();
         while !response.ends_with(b"\r\n\r\norigin") {
             match stream.read(&mut buffer)? {
-                0 => bail!("it closed after {}", String::from_utf8_lossy(&response)),
+                0 => bail!("the connection was closed after {}", String::from_utf8_lossy(&response)),
                 length => response.extend_from_slice(&buffer[..length]),
             }
         }

@@ -1,4 +1,4 @@
-//! Caddy as a reverse proxy without authentication: it has none for API keys.
+//! Caddy as a reverse proxy without authentication, because it supports no API keys.
 
 use std::fs;
 

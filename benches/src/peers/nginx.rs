@@ -14,7 +14,7 @@ pub(super) const PLAIN: &str = "nginx plain";
 pub(super) const LUA: &str = "nginx, Lua key cache";
 const MODULES: &str = "/usr/share/nginx/modules";
 
-/// Loads every key's SHA-256 into a shared dictionary, once.
+/// Loads the SHA-256 of every key into a shared dictionary.
 const LUA_INIT: &str = r#"
 local ffi = require "ffi"
 ffi.cdef[[unsigned char *SHA256(const unsigned char *d, size_t n, unsigned char *md);]]
@@ -37,7 +37,7 @@ ngx.req.clear_header("x-api-key")
 ngx.req.set_header("x-customer", customer)
 "#;
 
-/// Worker processes of root stay root, so that they can read what the benchmarks write.
+/// Keeps the worker processes of root running as root, so that they can read the files of the benchmarks.
 pub(crate) fn user_directive() -> &'static str {
     if rustix::process::geteuid().is_root() { "user root; " } else { "" }
 }

@@ -1,4 +1,4 @@
-//! Bodies of 1 KiB, 100 KiB and 10 MiB, both ways, beside nginx and plain Pingora.
+//! Bodies of 1 KiB, 100 KiB and 10 MiB in both directions, next to nginx and plain Pingora.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::statistics::Ratio;
 use crate::upstream::BODIES;
 
 const KEYS: usize = 10_000;
-/// Connections, and where bodies are large: what is under way at the end of a round is not counted.
+/// Number of connections, and number for large bodies: requests in flight at the end of a round are not counted.
 const CONNECTIONS: usize = 64;
 const LARGE_BODY_CONNECTIONS: usize = 2;
 const LARGE_BODY_BYTES: usize = 1 << 20;
-/// Long, since a large body takes long, and therefore few.
+/// Rounds are long because large bodies take long, and therefore few.
 const ROUND_DURATION: Duration = Duration::from_secs(3);
 const MAX_ROUNDS: usize = 5;
 
@@ -53,7 +53,7 @@ fn case(peer: &Arc<Peer>, keys: &Keys, direction: &str, path: &str, length: usiz
     case
 }
 
-/// One row for each three cases: they stand in the order in which they were made.
+/// Returns a table with one row per three cases, which are in the order of their creation.
 fn table(cases: &[Case]) -> Table {
     let mut table =
         Table::with_columns(&["body", "nginx µs", "Pingora µs", "Gatepost µs", "Gatepost in parts of Pingora [95 %]"]);

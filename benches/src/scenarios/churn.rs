@@ -1,4 +1,4 @@
-//! 500 changes of keys a second, while the same keys are asked for.
+//! 500 key changes per second, during requests with the same keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,9 +14,9 @@ use crate::rounds::{self, Case};
 use crate::store_fixture::{CreatedKey, StoreFixture};
 
 const KEYS: usize = 10_000;
-/// Changes a second.
+/// Changes per second.
 const CHANGES: u64 = 500;
-/// They are made so many at a time.
+/// Number of concurrent changes.
 const BATCH_SIZE: u64 = 10;
 
 pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
@@ -45,7 +45,7 @@ pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-/// Changes keys at a constant rate while it is switched on.
+/// Changes keys at a constant rate while enabled.
 pub(crate) async fn churn(
     store_fixture: &StoreFixture,
     keys: &[CreatedKey],

@@ -1,4 +1,4 @@
-//! Changes that wait until a replica has them, beside those that do not.
+//! Changes that wait for a replica, next to changes that do not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +17,18 @@ use crate::report::{self, Table};
 use crate::statistics::{MedianRange, Ratio};
 use crate::store_fixture::StoreFixture;
 
-/// Changes under way at a time: one caller, and more than there are connections that wait for replicas.
+/// Numbers of concurrent changes: a single caller, and more than there are connections for waiting.
 const IN_FLIGHT: [usize; 2] = [1, 64];
-/// How long a replica may take.
+/// Timeout for the replica.
 const REPLICA_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Case {
     name: String,
     store: Arc<Store>,
     in_flight: usize,
-    /// Changes a second, one for each round.
+    /// Changes per second, one value per round.
     rates: Vec<f64>,
-    /// Of all rounds, in µs.
+    /// Latencies of all rounds in µs.
     latency: Histogram<u64>,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
     Ok(findings(&cases))
 }
 
-/// Makes keys for a while, so many at a time.
+/// Creates keys for a duration, with the concurrency of the case.
 async fn measure(store_fixture: &Arc<StoreFixture>, case: &mut Case, duration: Duration) -> anyhow::Result<()> {
     let started_at = Instant::now();
     let mut workers = JoinSet::new();

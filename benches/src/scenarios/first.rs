@@ -1,5 +1,5 @@
-//! 10,000 keys that were never used, all at once; then a gateway that starts with an empty cache; then hits. With what
-//! each asks of the store.
+//! 10,000 keys that were never used, all at once; then a gateway with an empty cache; then cache hits. With the number
+//! of store operations.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) async fn run(_params: ScenarioParams) -> anyhow::Result<Findings> {
     Ok(Findings { tables: vec![("Never used, cold, warm".to_owned(), table)], json: json!(results) })
 }
 
-/// Figures of a request, over all of them.
+/// Cost per request, averaged over all requests.
 #[derive(Debug, Serialize)]
 struct RequestCosts {
     took_ms: f64,
@@ -71,13 +71,13 @@ fn request_all_keys(fixture: &GatewayFixture, gateway: &Arc<Peer>) -> anyhow::Re
         p99_ms: ms(0.99),
         cpu_us: per_request((gateway.cpu_time() - before.0).as_secs_f64() * 1e6),
         redis_cpu_us: per_request((redis_cpu()? - before.3).as_secs_f64() * 1e6),
-        // With those of the feed and the heartbeats, which go on whether or not a gateway is asked.
+        // This includes the calls of the change feed and heartbeats, which continue without requests.
         calls: per_request((redis_calls(fixture) - before.1) as f64),
         bytes: per_request((redis_bytes(fixture) - before.2) as f64),
     })
 }
 
-/// Scripts that Redis was asked for: each act is one.
+/// Returns the number of scripts that Redis has executed, which is one per store operation.
 fn redis_calls(fixture: &GatewayFixture) -> u64 {
     let info = fixture.store_fixture.redis.redis_cli(&["info", "commandstats"]);
     let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));

@@ -1,4 +1,4 @@
-//! What keys, changes and gateways cost the store: memory, bytes of the append-only file, calls.
+//! Cost of keys, changes and gateways in the store: memory, bytes of the append-only file, commands.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::machine::{self, Core};
 use crate::report::Table;
 use crate::store_fixture::StoreFixture;
 
-/// Keys that are made, and then changed once each.
+/// Number of keys that are created and then changed once each.
 const KEYS: usize = 20_000;
-/// How long idle gateways are watched.
+/// Duration of the measurement of idle gateways.
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(_params: ScenarioParams) -> anyhow::Result<Findings> {
     let fixture = GatewayFixture::start(0).await?;
     let store_fixture = &fixture.store_fixture;
-    // A rewrite of the file would hide what is appended.
+    // A rewrite of the append-only file would hide its growth.
     store_fixture.redis.redis_cli(&["config", "set", "auto-aof-rewrite-percentage", "0"]);
     let empty = StoreUsage::measure(store_fixture);
     let created = store_fixture.create_keys_with_records(KEYS).await?;

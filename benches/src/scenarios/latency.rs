@@ -1,4 +1,4 @@
-//! Latency at constant rates, counted from when each request was due, beside nginx and plain Pingora.
+//! Latency at constant rates, measured from the time at which each request is due, next to nginx and plain Pingora.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::report::Table;
 use crate::rounds::{self, Case};
 
 const KEYS: usize = 10_000;
-/// Requests a second.
+/// Requests per second.
 const RATES: [f64; 2] = [1000.0, 3000.0];
 
 pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {

@@ -1,4 +1,4 @@
-//! Redis stands still for 5 s while known keys are asked for at a constant rate.
+//! Redis is paused for 5 s during requests with known keys at a constant rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::report::Table;
 use crate::rounds::Case;
 
 const KEYS: usize = 10_000;
-/// Requests a second.
+/// Requests per second.
 const RATE: f64 = 1000.0;
-/// Before the pause, in it, and after it.
+/// Durations before, during and after the pause.
 const BEFORE_PAUSE: Duration = Duration::from_secs(3);
 const PAUSE_DURATION: Duration = Duration::from_secs(5);
 const AFTER_PAUSE: Duration = Duration::from_secs(4);

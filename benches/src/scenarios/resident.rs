@@ -1,4 +1,4 @@
-//! 1, 10,000 and 1,000,000 keys in the cache; and what a key costs in memory, and a start with all of them in the store.
+//! 1, 10,000 and 1,000,000 cached keys; memory per key, and the start time with all of them in the store.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::machine::Core;
 use crate::report::Table;
 use crate::rounds::{self, Case};
 
-/// Room for all keys: by default there is room for a million.
+/// Capacity for all keys. The default is one million.
 const CAPACITY: (&str, &str) = ("GATEPOST_GATEWAY__CACHE_CAPACITY", "1200000");
 
 pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {

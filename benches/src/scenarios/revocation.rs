@@ -1,4 +1,4 @@
-//! From the answer that a key is shut off until the gateway's last acceptance of it.
+//! Time from the response to a revocation until the gateway's last acceptance of the key.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::generator::{self, Keys, LoadConfig, LoadModel, Requests, StopAfter};
 use crate::machine::Core;
 use crate::report::Table;
 
-/// How long it may take before something is wrong.
+/// Maximum time until the scenario fails.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
@@ -48,7 +48,7 @@ pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
     })
 }
 
-/// Asks again and again until it is refused; answers when the last accepted request was answered, 0 if none was.
+/// Sends requests until the key is rejected. Returns the time of the last accepted response, or 0 if there is none.
 fn last_acceptance(load: LoadConfig, requests: &mut Requests, revoked_at: Instant) -> anyhow::Result<Duration> {
     let mut last = Duration::ZERO;
     while revoked_at.elapsed() < TIMEOUT {

@@ -1,4 +1,4 @@
-//! One worker thread and two, both free to run on any core, as load generator and upstream are.
+//! One and two worker threads, which may run on any core, like the load generator and the upstream.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One request of ten names a value that no key has: the same ones again and again, or another one each time.
+//! One of ten requests has an unknown key: always the same ones, or a different one each time.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::rounds::{self, Case};
 use crate::store_fixture;
 
 const KEYS: usize = 10_000;
-/// As few as a broken client tries again and again.
+/// Number of repeated unknown keys, as of a broken client.
 const FEW: usize = 10;
-/// More than a run asks for.
+/// Number of different unknown keys, more than a run sends.
 const MANY: usize = 300_000;
 
 pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
@@ -25,7 +25,7 @@ pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
     ];
     let mut cases = Vec::new();
     for (number, (name, unknown_keys)) in variants.into_iter().enumerate() {
-        // All of them come from one client.
+        // All requests come from one client.
         let unlimited = [("GATEPOST_GATEWAY__MAX_WRONG_KEYS_A_MINUTE", "0".to_owned())];
         let gateway = fixture.gateway(&format!("gateway-{number}"), Core::Proxy, &unlimited)?;
         let mut case = Case::new(name, &gateway, Requests::get("/some/resource", keys.clone()));

@@ -1,11 +1,12 @@
-//! Receivers that never answer hold up nobody else.
+//! Receivers that never respond delay no other project.
 
 use gatepost_domain::record::Webhook;
 use gatepost_test_support::{Gate, MockServer};
 
 use crate::fixture::{DEADLINE, Fixture, only_body};
 
-/// Webhooks that are answered by nobody, and events of each: more deliveries than a process sends at a time.
+/// Number of webhooks whose receivers never respond, and of events: more deliveries than a process sends
+/// concurrently.
 const TARPITS: usize = 70;
 const EVENTS: usize = 10;
 
@@ -22,10 +23,10 @@ async fn seventy_receivers_that_never_answer_do_not_delay_another_project() {
     for _ in 0..EVENTS {
         test.create_key(&project).await;
     }
-    assert!(never.await_count(TARPITS, DEADLINE) >= TARPITS, "each of them is tried");
+    assert!(never.await_count(TARPITS, DEADLINE) >= TARPITS, "each of them is attempted");
     let held = never.request_count();
     let (key, _) = test.create_key(&other).await;
     assert_eq!(only_body(&healthy)["data"]["id"], key.id.as_str());
-    // Had any of them been given up in between, it would have been sent again or another in its place.
-    assert_eq!(never.request_count(), held, "the event waited until an attempt was given up");
+    // An attempt that had timed out in between would have been followed by another request.
+    assert_eq!(never.request_count(), held, "the event waited until an attempt timed out");
 }

@@ -1,4 +1,4 @@
-//! A store in memory, a deliverer on it, and records.
+//! An in-memory store with records, and a deliverer on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use gatepost_test_support::{MockServer, records};
 use prometheus::{Registry, TextEncoder};
 use serde_json::Value;
 
-/// How long what follows from a change may take here, on a loaded machine.
+/// Maximum duration of any wait, for a loaded machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A store with an account and a project, and a running deliverer.
@@ -36,10 +36,10 @@ impl Fixture {
         Self::with_max_pending(1000).await
     }
 
-    /// With so many deliveries that may wait for a webhook.
+    /// Starts a fixture with this maximum of pending deliveries per webhook.
     pub(crate) async fn with_max_pending(max_pending: u64) -> Self {
-        // Another test may have been faster.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        // Another test may have installed it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let skew = ClockSkew::default();
         let options = StoreOptions {
             url: StoreUrl::Memory,
@@ -72,14 +72,14 @@ impl Fixture {
         commit(&self.store, action, writes, secret).await;
     }
 
-    /// Another project of the account.
+    /// Creates another project in the account.
     pub(crate) async fn create_project(&self) -> Project {
         let project = records::project(&self.account.id);
         self.commit(Action::ProjectCreated, vec![RecordWrite::create(project.clone())], None).await;
         project
     }
 
-    /// A webhook of an admin for created and deleted keys of the account, as `change` makes it.
+    /// Creates a webhook of an admin for created and deleted keys of the account, modified by `change`.
     pub(crate) async fn create_webhook(
         &self,
         receiver: &MockServer,
@@ -108,7 +108,7 @@ impl Fixture {
         webhook
     }
 
-    /// Puts something else in the place of a webhook.
+    /// Replaces a webhook.
     pub(crate) async fn replace_webhook(
         &self,
         webhook: &Webhook,
@@ -118,7 +118,7 @@ impl Fixture {
         self.commit(Action::WebhookUpdated, vec![RecordWrite::replace(old, new)], None).await;
     }
 
-    /// Makes a key of a project, with its value.
+    /// Creates a key in a project. Returns it with its value.
     pub(crate) async fn create_key(&self, project: &Project) -> (ApiKey, Secret) {
         let secret = records::secret();
         let key = records::api_key(project, &secret, |value| self.store.digest(value));
@@ -126,12 +126,12 @@ impl Fixture {
         (key, secret)
     }
 
-    /// Lets time pass for the store.
+    /// Advances the store's clock.
     pub(crate) fn advance_clock(&self, duration: Duration) {
         self.skew.add(i64::try_from(duration.as_millis()).unwrap());
     }
 
-    /// Waits until the queues are so.
+    /// Waits until a condition on the queues holds.
     pub(crate) async fn wait_for_queues(&self, condition: impl Fn(&DueWebhooks) -> bool) {
         let waiting = async {
             while !condition(&self.store.due_webhooks(0, 10).await.unwrap()) {
@@ -145,31 +145,31 @@ impl Fixture {
         );
     }
 
-    /// Waits until the next delivery is due after between so many seconds, and none before.
+    /// Waits until no delivery is due and the next one is due in `from_s` to `to_s` seconds.
     pub(crate) async fn wait_for_next_due_in(&self, from_s: u64, to_s: u64) {
         let is_between = |next: Duration| (Duration::from_secs(from_s)..=Duration::from_secs(to_s)).contains(&next);
         self.wait_for_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_some_and(is_between)).await;
     }
 
-    /// Waits until nothing waits to be delivered, and nothing is being sent.
+    /// Waits until no delivery is pending or being sent.
     pub(crate) async fn wait_until_idle(&self) {
         self.wait_for_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_none()).await;
     }
 
-    /// The value of a metric, with its labels.
+    /// Returns the value of a metric, named with its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().to_owned();
         line.parse().unwrap()
     }
 
-    /// How many deliveries had an outcome.
+    /// Returns the number of deliveries with an outcome.
     pub(crate) fn deliveries_with_outcome(&self, outcome: &str) -> f64 {
         self.metric(&format!("gatepost_deliveries_total{{outcome=\"{outcome}\"}}"))
     }
 }
 
-/// The body of the only request that a receiver gets.
+/// Returns the body of the only request that a receiver gets.
 pub(crate) fn only_body(receiver: &MockServer) -> Value {
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
     serde_json::from_slice(&receiver.take_requests()[0].body).unwrap()

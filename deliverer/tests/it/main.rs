@@ -1,4 +1,4 @@
-//! The deliverer on a store in memory, with receivers that record the very bytes that they get.
+//! The deliverer on an in-memory store, with receivers that record the exact bytes of their requests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

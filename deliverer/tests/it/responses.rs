@@ -1,4 +1,4 @@
-//! What becomes of a delivery by what its receiver answers.
+//! Effects of a receiver's response on a delivery.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn retry_after_is_honoured() {
     test.create_webhook(&receiver, |webhook| webhook).await;
     test.create_key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
-    // And up to a fifth more.
+    // Plus up to a fifth of jitter.
     test.wait_for_next_due_in(1780, 2160).await;
     test.advance_clock(Duration::from_secs(2160));
     assert_eq!(receiver.await_count(2, DEADLINE), 2);
@@ -40,7 +40,7 @@ async fn gone_receiver_is_not_retried() {
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
     test.wait_until_idle().await;
     let letters = test.store.dead_letters(&webhook.id, 10).await.unwrap();
-    assert_eq!(letters[0].reason, "the receiver answered 410");
+    assert_eq!(letters[0].reason, "the receiver responded with 410");
     assert_eq!(receiver.request_count(), 1);
     // One attempt is counted once.
     let counts = ["gone", "failed", "dead"].map(|outcome| test.deliveries_with_outcome(outcome));
@@ -77,7 +77,7 @@ async fn due_deliveries_of_a_paused_webhook_wait_until_it_is_resumed() {
     test.replace_webhook(&webhook, set_status(WebhookStatus::Paused)).await;
     test.advance_clock(Duration::from_secs(7));
     test.wait_for_next_due_in(30, 60).await;
-    assert_eq!(receiver.request_count(), 1, "it was sent although it is paused");
+    assert_eq!(receiver.request_count(), 1, "a delivery was sent although the webhook is paused");
     test.replace_webhook(&webhook, set_status(WebhookStatus::Live)).await;
     test.advance_clock(Duration::from_secs(60));
     assert_eq!(receiver.await_count(2, DEADLINE), 2);
@@ -97,7 +97,7 @@ async fn overflowed_deliveries_are_counted_and_become_dead_letters() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, overflow).await.is_ok(), "they did not fall out");
+    assert!(tokio::time::timeout(DEADLINE, overflow).await.is_ok(), "the queue did not overflow");
     let letters = test.store.dead_letters(&webhook.id, 10).await.unwrap();
     assert_eq!(letters.len(), 7);
     assert!(letters.iter().all(|letter| letter.reason == "the queue was full"));

@@ -1,4 +1,4 @@
-//! What cannot be decoded costs its own deliveries and no others.
+//! Undecodable data affects its own deliveries and no others.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use gatepost_test_support::MockServer;
 
 use crate::fixture::{DEADLINE, Fixture, only_body};
 
-/// As no version of the program writes it.
+/// Makes a webhook undecodable for every version of the program.
 fn make_undecodable(webhook: Versioned<Webhook>) -> (Versioned<Webhook>, Webhook) {
     let new = webhook.record.clone();
     let unknown = webhook.unknown.with_public("project", 5);

@@ -1,4 +1,4 @@
-//! What a receiver gets.
+//! Requests as a receiver gets them.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::record::{ApiKey, Role, Status, UserSecret, Webhook};
@@ -42,7 +42,7 @@ async fn webhook_of_another_project_receives_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhooks_own_headers_and_method_are_on_the_wire() {
+async fn custom_headers_and_method_of_a_webhook_are_sent() {
     let test = Fixture::start().await;
     let receiver = MockServer::start();
     let custom_headers = [("X-Tenant", "acme"), ("Authorization", "t")];
@@ -88,7 +88,7 @@ async fn first_used_at_is_sent_only_where_it_is_known() {
     let (key, _) = test.create_key(&test.project).await;
     let created = only_body(&receiver);
     assert_eq!(created["data"]["firstUsedAt"], serde_json::Value::Null);
-    assert!(created["data"].as_object().unwrap().contains_key("firstUsedAt"), "a new key was surely not used");
+    assert!(created["data"].as_object().unwrap().contains_key("firstUsedAt"), "a new key is known to be unused");
     let found = test.store.api_key(&key.id).await.unwrap().unwrap();
     let revoked = ApiKey { status: Status::Inactive, ..key };
     test.commit(Action::ApiKeyDeleted, vec![RecordWrite::replace(found, revoked)], None).await;

@@ -1,12 +1,13 @@
-//! Webhooks, and the secrets in them.
+//! Webhooks and their secrets.
 
+use super::access_key::Role;
+use super::stamps::Stamps;
 use crate::change::Topic;
 use crate::id::{AccountId, ProjectId, WebhookId};
 use crate::key::Secret;
-use crate::record::{Role, Stamps};
 use crate::time::Timestamp;
 
-/// A secret that only the store's envelope can open.
+/// Ciphertext of a secret. Only the store's envelope encryption can open it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(pub Vec<u8>);
 
@@ -16,42 +17,43 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
-/// A secret that a user gave: in clear until the store writes it, sealed when it was read back. Records of v0.1.0 hold it
-/// in clear until `gatepost store upgrade`.
+/// A secret set by a user: plaintext until the store writes it, sealed when read back. Records of v0.1.0 hold
+/// it in plaintext until `gatepost store upgrade`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserSecret {
-    /// As it was given.
+    /// As set by the user.
     Plaintext(Secret),
-    /// As it is stored.
+    /// As stored.
     Sealed(Sealed),
 }
 
 impl UserSecret {
-    /// A secret as it was given.
+    /// Wraps a plaintext secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self::Plaintext(Secret::new(text.into()))
     }
 
-    /// What stands in copies of a record that hold no secrets, such as those in the stream.
+    /// Returns the placeholder for copies of a record without secrets, such as those in the stream.
     pub fn omitted() -> Self {
         Self::Sealed(Sealed(Vec::new()))
     }
 }
 
-/// The address of a webhook. People put credentials into paths, queries and user information.
+/// URL of a webhook. It is treated as a secret because people put credentials into paths, queries and user
+/// information.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookUrl {
-    /// What may be shown: `scheme://host:port/…`.
+    /// Part that may be shown: `scheme://host:port/…`.
     pub masked: String,
-    /// The whole URL.
+    /// The full URL.
     pub full: UserSecret,
 }
 
 impl WebhookUrl {
-    /// The end of every masked URL.
+    /// Last character of every masked URL.
     pub const MASK: char = '…';
 
-    /// An address as it was given, a URL as the parser wrote it.
+    /// Creates the masked and the full form from a URL that was already parsed and normalized.
     pub fn new(full: impl Into<String>) -> Self {
         let full = full.into();
         Self { masked: mask_url(&full), full: UserSecret::new(full) }
@@ -65,16 +67,16 @@ fn mask_url(url: &str) -> String {
     format!("{scheme}://{host}/{}", WebhookUrl::MASK)
 }
 
-/// A signing secret that was replaced, and until when requests are still signed with it as well.
+/// A replaced signing secret with which requests are still signed in addition to the current one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldSecret {
     /// The secret, sealed and bound to the webhook's id.
     pub secret: Sealed,
-    /// The moment from which it is no longer used.
+    /// Time from which it is no longer used.
     pub until: Timestamp,
 }
 
-/// Whether a webhook gets its events.
+/// Whether a webhook receives events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookStatus {
     /// Events are sent.
@@ -84,7 +86,7 @@ pub enum WebhookStatus {
 }
 
 impl WebhookStatus {
-    /// As it stands in the API.
+    /// Returns the name used in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             WebhookStatus::Live => "live",
@@ -92,7 +94,7 @@ impl WebhookStatus {
         }
     }
 
-    /// Reads what [`WebhookStatus::as_str`] writes.
+    /// Parses the output of [`WebhookStatus::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [WebhookStatus::Live, WebhookStatus::Paused].into_iter().find(|s| s.as_str() == text)
     }
@@ -101,35 +103,36 @@ impl WebhookStatus {
 /// A subscription to events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Its id.
+    /// Id of the webhook.
     pub id: WebhookId,
-    /// The account whose events it gets.
+    /// Account whose events it receives.
     pub account: AccountId,
-    /// The only project whose events it gets; absent for the whole account.
+    /// The only project whose events it receives. `None` for the whole account.
     pub project: Option<ProjectId>,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// Where events are sent.
+    /// Receiver of the events.
     pub url: WebhookUrl,
-    /// What it asked for.
+    /// Topics that it subscribes to.
     pub topics: Vec<Topic>,
-    /// The HTTP method that the receiver wants.
+    /// HTTP method of the requests.
     pub method: String,
-    /// Headers that the receiver wants, by name. Values are secrets: people put credentials into them.
+    /// Additional headers of the requests, by name. Values are secrets: people put credentials into them.
     pub custom_headers: Vec<(String, UserSecret)>,
-    /// Whether it gets its events.
+    /// Whether events are sent.
     pub status: WebhookStatus,
-    /// When it was last paused or went on; absent if it has always been as it is.
+    /// Time at which the webhook was last paused or resumed. `None` if its status has never changed.
     pub status_changed_at: Option<Timestamp>,
-    /// The role of the access key that chose where its events go: only an admin's webhook sees keys in clear.
+    /// Role of the access key that set the URL. Only webhooks whose URL an admin set receive key values.
     pub url_set_by: Role,
     /// The signing secret, sealed and bound to the webhook's id.
     pub secret: Sealed,
-    /// Secrets that it had before, the latest first.
+    /// Replaced signing secrets, the latest first.
     pub old_secrets: Vec<OldSecret>,
-    /// What is sent as `theauthapi-signature`, sealed, for receivers of the hosted product; absent if nothing is.
+    /// Token sent as `theauthapi-signature`, sealed, for receivers of the hosted product. `None` if the header
+    /// is not sent.
     pub static_token: Option<Sealed>,
-    /// Who and when.
+    /// Creation and last update.
     pub stamps: Stamps,
 }
 

@@ -1,20 +1,13 @@
 //! `gatepost access-key`: credentials of the admin API.
 
-use std::sync::Arc;
-
-use gatepost_control_plane::{ControlPlane, NewAccessKey};
-use gatepost_domain::record::Role;
-use gatepost_domain::time::Clock;
+use gatepost_control_plane::NewAccessKey;
 use gatepost_store::StoreUrl;
-use gatepost_store::clock::SystemClock;
-use gatepost_verify::RateLimiter;
-use prometheus::Registry;
 
-use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output, RoleName};
+use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output};
 use crate::config::Config;
 use crate::control_socket::{self, ACCOUNT_ADDED, CreatedAccessKey, Delegation};
-use crate::store::{self, StoreInit};
-use crate::{master_key, output};
+use crate::output;
+use crate::store::StoreInit;
 
 pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow::Result<()> {
     match command {
@@ -27,9 +20,9 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
             let Err(error) = print(&created, create.output) else { return Ok(()) };
             let id = &created.id;
             Err(match revoke_unprinted(&config, id).await {
-                Ok(()) => error.context(format!("the access key {id} was revoked again, as nobody saw it")),
+                Ok(()) => error.context(format!("the access key {id} could not be printed and was revoked again")),
                 Err(why) => error.context(format!(
-                    "the access key {id} was made and is active, though nobody saw it: revoke it ({})",
+                    "the access key {id} was created but not printed, and revoking it failed: revoke it ({})",
                     output::error_chain(&why)
                 )),
             })
@@ -37,20 +30,20 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
     }
 }
 
-/// Asks the process that holds an embedded store, else opens the store, which makes one where there is none.
+/// Asks the process that holds an embedded store. Without one, opens the store, and creates it if it is missing.
 async fn create_access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result<CreatedAccessKey> {
     let new = NewAccessKey {
         account_name: create.account_name.clone(),
         project: create.project.clone(),
-        role: role(create.role),
+        role: create.role.into(),
         name: create.name.clone(),
     };
     if let StoreUrl::Embedded(directory) = &config.store.url
-        && let Some(printed) = control_socket::create_access_key(directory, &new).await?
+        && let Some(created) = control_socket::create_access_key(directory, &new).await?
     {
-        return Ok(printed);
+        return Ok(created);
     }
-    Ok(use_cases(config).await?.create_access_key(new).await?.into())
+    Ok(super::open_use_cases(config, StoreInit::CreateIfMissing).await?.create_access_key(new).await?.into())
 }
 
 /// Revokes an access key whose value could not be printed.
@@ -61,31 +54,16 @@ async fn revoke_unprinted(config: &Config, id: &str) -> anyhow::Result<()> {
     };
     match outcome {
         Delegation::Done => Ok(()),
-        Delegation::NoProcess => Ok(use_cases(config).await?.revoke_access_key(id).await?),
-    }
-}
-
-async fn use_cases(config: &Config) -> anyhow::Result<ControlPlane> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let master = master_key::find_or_create(&config.store)?;
-    let store = store::open(config, &clock, &master, StoreInit::CreateIfMissing).await?;
-    let registry = Registry::new();
-    let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
-    Ok(ControlPlane::new(store, clock, config.private_networks, rate_limiter, &registry)?)
-}
-
-fn role(name: RoleName) -> Role {
-    match name {
-        RoleName::Admin => Role::Admin,
-        RoleName::User => Role::User,
-        RoleName::Viewer => Role::Viewer,
+        Delegation::NoProcess => {
+            Ok(super::open_use_cases(config, StoreInit::CreateIfMissing).await?.revoke_access_key(id).await?)
+        }
     }
 }
 
 fn warn_of_account(account: &str) {
     output::print_error_line(&format!(
-        "there was no account of that name, and {account} was made beside the others: gateways now refuse keys on \
-         routes that do not name their projects"
+        "no account had that name, and {account} was created in addition to the existing ones: gateways now reject \
+         keys on routes that do not name their projects"
     ));
 }
 

@@ -1,4 +1,4 @@
-//! `gatepost backup`: a copy of an embedded store.
+//! `gatepost backup`: copies an embedded store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,31 +17,32 @@ use crate::{control_socket, master_key, output};
 pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Result<()> {
     let config = super::load_with_warnings(options)?;
     let StoreUrl::Embedded(directory) = &config.store.url else {
-        return Err(UsageError::anyhow(format!(
-            "{} is no embedded store: back up Redis with its own means, its RDB or append-only files",
+        return Err(UsageError(format!(
+            "{} is not an embedded store: back up Redis with its RDB or append-only files",
             config.store.url
-        )));
+        ))
+        .into());
     };
     let store = directory.join(master_key::STORE_FILE_NAME);
     if !store.exists() {
-        return Err(UsageError::anyhow(format!("there is no store at {}", store.display())));
+        return Err(UsageError(format!("there is no store at {}", store.display())).into());
     }
     let file = std::path::absolute(&backup.file)?;
     let bytes = match control_socket::backup(directory, &file).await? {
         Some(bytes) => bytes,
         None => back_up_directly(&config, &file).await?,
     };
-    report(&store, &file, bytes).with_context(|| format!("{} was written all the same", file.display()))
+    report(&store, &file, bytes).with_context(|| format!("the backup {} was written", file.display()))
 }
 
 /// Copies a store that no process holds.
 async fn back_up_directly(config: &Config, file: &Path) -> anyhow::Result<u64> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = store::open_existing(config, &clock).await?;
-    store.backup(file).await.context("nothing was backed up")
+    store.backup(file).await.context("the backup failed")
 }
 
 fn report(store: &Path, file: &Path, bytes: u64) -> anyhow::Result<()> {
-    output::print_line(&format!("{} ({bytes} bytes) is a copy of {}", file.display(), store.display()))?;
-    output::print_line("to restore it, stop gatepost and put it in that place; the master key is not in it")
+    output::print_line(&format!("{} ({bytes} bytes) is a backup of {}", file.display(), store.display()))?;
+    output::print_line("to restore it, stop gatepost and put the file back there; it does not contain the master key")
 }

@@ -1,4 +1,4 @@
-//! `gatepost check`: judges what a start judges, and reports all faults at once. It changes nothing.
+//! `gatepost check`: checks what a start checks, and reports all errors at once. It changes nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::config::Config;
 use crate::store::{self, StoreInit};
 use crate::{master_key, output, private_file};
 
-/// Every key with its meaning and default.
+/// Reference configuration: every key with its meaning and default.
 const DEFAULT_CONFIG: &str = include_str!("../../gatepost.default.toml");
 
-/// What a check has found.
+/// Result of a check.
 #[derive(Default)]
 struct Findings {
     errors: Vec<String>,
@@ -38,13 +38,13 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     if !check.offline {
         findings.errors.extend(gatepost_gateway::resolution_errors(&config.gateway.upstreams).await);
     } else if !config.gateway.upstreams.is_empty() {
-        findings.notes.push("the names of upstreams were not resolved (--offline)".to_owned());
+        findings.notes.push("upstream host names were not resolved (--offline)".to_owned());
     }
     let routes = config.gateway.routes.len();
     if routes == 0 {
         findings
             .notes
-            .push("there is no route: up and gateway need --upstream, or routes in the configuration".to_owned());
+            .push("no route is configured: `up` and `gateway` need --upstream or configured routes".to_owned());
     }
     for note in &findings.notes {
         output::print_line(note)?;
@@ -52,7 +52,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     if !findings.errors.is_empty() {
         bail!(findings.errors.join("\n"));
     }
-    output::print_line(&format!("nothing is wrong: store {}, routes: {routes}", config.store.url))
+    output::print_line(&format!("no errors: store {}, routes: {routes}", config.store.url))
 }
 
 impl Findings {
@@ -64,17 +64,17 @@ impl Findings {
 async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bool, findings: &mut Findings) {
     match (&config.store.url, master) {
         (StoreUrl::Redis(url), _) if is_offline => {
-            findings.notes.push(format!("the store at {url} was not asked (--offline)"));
+            findings.notes.push(format!("the store at {url} was not checked (--offline)"));
         }
         (StoreUrl::Redis(_), Some(master)) => check_open(config, master, findings).await,
         (StoreUrl::Embedded(directory), _) if !directory.join(master_key::STORE_FILE_NAME).exists() => {
             match private_file::check_writable(directory) {
-                Ok(()) => findings.notes.push(format!("a new store will be made in {}", directory.display())),
+                Ok(()) => findings.notes.push(format!("a new store will be created in {}", directory.display())),
                 Err(error) => findings.errors.push(output::error_chain(&error)),
             }
         }
         (StoreUrl::Embedded(directory), Some(master)) => check_embedded(config, directory, master, findings).await,
-        // A fault of the master key was reported.
+        // An error of the master key is reported already.
         (StoreUrl::Redis(_) | StoreUrl::Embedded(_) | StoreUrl::Memory, _) => {}
     }
 }

@@ -1,4 +1,4 @@
-//! `gatepost control-plane`: the admin API, with a deliverer unless others do that.
+//! `gatepost control-plane`: the admin API, with a deliverer unless `--no-deliverer` is set.
 
 use crate::cli::{ControlPlaneOptions, Options};
 use crate::probes::StoreOutage;

@@ -1,4 +1,4 @@
-//! `gatepost deliverer`: sends webhooks, one of several.
+//! `gatepost deliverer`: one of several processes that send webhooks.
 
 use crate::cli::Options;
 use crate::probes::StoreOutage;

@@ -1,4 +1,4 @@
-//! `gatepost demo`: shows everything at once.
+//! `gatepost demo`: runs everything in one process on a temporary store.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -14,7 +14,7 @@ use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
 use crate::store::StoreInit;
 
-/// The usual ports, taken when they are free.
+/// Default ports, used if they are free.
 const GATEWAY_PORT: u16 = 8080;
 const ADMIN_PORT: u16 = 8081;
 const OPS_PORT: u16 = 9464;
@@ -72,7 +72,7 @@ fn demo_config(store: &str, upstream: SocketAddr) -> anyhow::Result<config::Conf
     Ok(config::from_overrides(&overrides)?)
 }
 
-/// The usual port if nobody has it, else any.
+/// Returns the usual port if it is free, else any port.
 fn usual_or_any_port(port: u16) -> SocketAddr {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match TcpListener::bind(usual) {

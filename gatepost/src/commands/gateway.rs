@@ -1,4 +1,4 @@
-//! `gatepost gateway`: a gateway of several.
+//! `gatepost gateway`: one of several gateways.
 
 use crate::cli::Options;
 use crate::probes::StoreOutage;

@@ -1,11 +1,11 @@
-//! `gatepost purge`: removes keys and access keys that were shut off long ago.
+//! `gatepost purge`: removes keys and access keys that were deactivated long ago.
 
 use anyhow::Context;
 use gatepost_control_plane::RunMode;
 use gatepost_store::StoreUrl;
 
-use super::import::open_use_cases;
 use crate::cli::{Options, PurgeOptions};
+use crate::store::StoreInit;
 use crate::{control_socket, output};
 
 pub(crate) async fn run(options: &Options, arguments: &PurgeOptions) -> anyhow::Result<()> {
@@ -20,7 +20,7 @@ pub(crate) async fn run(options: &Options, arguments: &PurgeOptions) -> anyhow::
         Some(purged) => purged,
         None => {
             let mode = if arguments.dry_run { RunMode::DryRun } else { RunMode::Apply };
-            open_use_cases(&config).await?.purge(arguments.inactive_for, mode).await?
+            super::open_use_cases(&config, StoreInit::MustExist).await?.purge(arguments.inactive_for, mode).await?
         }
     };
     let verb = if arguments.dry_run { "would be removed" } else { "removed" };

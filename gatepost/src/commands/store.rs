@@ -1,4 +1,4 @@
-//! `gatepost store upgrade`: raises the format of the store, and rewrites what earlier releases wrote.
+//! `gatepost store upgrade`: upgrades the format of the store, and rewrites what earlier releases wrote.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn report(config: &Config, done: &StoreUpgrade) -> anyhow::Result<()> {
         "the store is in format {format}: {rewritten} of {checked} webhooks were rewritten, {counted} records counted"
     );
     for id in unreadable_ids {
-        report += &format!("\n{id} cannot be read and was left as it is: delete it, or restore it from a backup");
+        report += &format!("\n{id} cannot be read and was not changed: delete it, or restore it from a backup");
     }
     let unnamed = unreadable.saturating_sub(unreadable_ids.len() as u64);
     if unnamed > 0 {

@@ -17,9 +17,9 @@ use crate::signals::Signals;
 use crate::store::StoreInit;
 use crate::{control_socket, output, private_file};
 
-/// Where the first access key of an embedded store is written.
+/// File with the first access key of an embedded store.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
-/// Where it is kept until it counts.
+/// File of the key until it is committed to the store.
 const PENDING_ACCESS_KEY_FILE: &str = "first-access-key.new";
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
@@ -61,7 +61,7 @@ async fn start_control_plane_and_deliverer(
     Ok((server, process.start_deliverer()?))
 }
 
-/// Makes the first access key of a store that has none.
+/// Creates the first access key of a store that has none.
 async fn ensure_first_access_key(process: &Process, use_cases: &ControlPlane) -> anyhow::Result<()> {
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
         publish_pending_access_key(directory, use_cases).await?;
@@ -75,13 +75,14 @@ async fn ensure_first_access_key(process: &Process, use_cases: &ControlPlane) ->
             print_and_create_access_key(use_cases).await
         }
         StoreUrl::Redis(_) | StoreUrl::Memory => {
-            tracing::warn!("there is no access key yet: make one with `gatepost access-key create`");
+            tracing::warn!("the store has no access key: create one with `gatepost access-key create`");
             Ok(())
         }
     }
 }
 
-/// Keeps the value before it counts, so that no kill in between leaves an access key that nobody knows.
+/// Writes the value to a file before the key is committed, so that a crash never leaves an access key that nobody
+/// knows.
 async fn create_and_write_access_key(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
     let secret = key::generate_access_key(&mut os_rng());
     private_file::create(&directory.join(PENDING_ACCESS_KEY_FILE), &format!("{}\n", secret.expose()))?;
@@ -89,23 +90,23 @@ async fn create_and_write_access_key(directory: &Path, use_cases: &ControlPlane)
     publish_pending_access_key(directory, use_cases).await
 }
 
-/// Tells a value that was kept where everybody looks for it, if it counts; else it is removed.
+/// Moves a pending value to its final file if its key was committed, else removes it.
 async fn publish_pending_access_key(directory: &Path, use_cases: &ControlPlane) -> anyhow::Result<()> {
     let (pending, file) = (directory.join(PENDING_ACCESS_KEY_FILE), directory.join(FIRST_ACCESS_KEY_FILE));
     let Ok(text) = std::fs::read_to_string(&pending) else { return Ok(()) };
     if use_cases.is_access_key(text.trim()).await? {
         private_file::rename(&pending, &file)?;
-        tracing::info!(file = %file.display(), "the first access key was made");
+        tracing::info!(file = %file.display(), "the first access key was created");
     } else {
         std::fs::remove_file(&pending).with_context(|| format!("cannot remove {}", pending.display()))?;
     }
     Ok(())
 }
 
-/// Prints the value before it counts, so that none is made that nobody has seen.
+/// Prints the value before the key is committed, so that there is never an access key that nobody has seen.
 async fn print_and_create_access_key(use_cases: &ControlPlane) -> anyhow::Result<()> {
     let secret = key::generate_access_key(&mut os_rng());
-    output::print_line(&format!("first access key, shown only now: {}", secret.expose()))?;
+    output::print_line(&format!("first access key, shown only once: {}", secret.expose()))?;
     use_cases.create_access_key_from_secret(&secret, &first_access_key_options()).await?;
     Ok(())
 }

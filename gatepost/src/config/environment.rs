@@ -1,18 +1,20 @@
-//! Variables of the environment: which are keys of the configuration, and which only look like it.
+//! Environment variables: configuration keys, and names that only look like them.
 
 use std::ffi::OsString;
 
-use super::{MASTER_KEY_VARIABLE, VARIABLE_PREFIX};
-
-/// What parts the tables and the key in a variable's name.
+/// Prefix of all environment variables of Gatepost.
+const VARIABLE_PREFIX: &str = "GATEPOST_";
+/// Only variable with the prefix that is not a configuration key.
+pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
+/// Separator between the tables and the key in a variable's name.
 const SEPARATOR: &str = "__";
 
-/// All variables whose names begin like ours.
+/// All environment variables with the prefix `GATEPOST_`.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
-    /// Keys: name, path and value of each.
+    /// Configuration keys: variable, path and value of each.
     pub(super) keys: Vec<(String, Vec<String>, String)>,
-    /// Names that are no keys, and that nobody else is known to set: perhaps a typing error.
+    /// Names that are not keys and that no known program sets: perhaps typing errors.
     pub(super) unrecognised_variables: Vec<String>,
     pub(super) errors: Vec<String>,
 }
@@ -41,8 +43,8 @@ impl Environment {
     }
 }
 
-/// Whether it is one of the variables that Kubernetes sets in every pod beside a service whose name begins with
-/// `gatepost`: `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_<NAME>`, `…PORT` and `…PORT_<NUMBER>_<PROTOCOL>…`.
+/// Returns whether Kubernetes sets the variable in every pod because a service's name begins with `gatepost`:
+/// `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_<NAME>`, `…PORT` and `…PORT_<NUMBER>_<PROTOCOL>…`.
 fn is_set_by_kubernetes(name: &str, value: &str) -> bool {
     let is_port = |rest: &str| {
         let mut parts = rest.split('_');
@@ -50,7 +52,7 @@ fn is_set_by_kubernetes(name: &str, value: &str) -> bool {
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         is_number && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
     };
-    // Before these there is nothing, or the rest of the service's name.
+    // Before the suffix there is nothing, or the rest of the service's name.
     let has_suffix = |part: &str| name == part || name.ends_with(&format!("_{part}"));
     has_suffix("SERVICE_HOST")
         || has_suffix("SERVICE_PORT")

@@ -1,4 +1,4 @@
-//! The part of the configuration that is about the gateway.
+//! `[gateway]` section of the configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,16 +11,15 @@ use gatepost_gateway::{Auth, CredentialLocation, Limits, PassHeader, RouteOption
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use super::parse_address;
+use super::parsers::parse_address;
 use super::reader::Section;
 use super::tree::ValueSource;
 
-/// Milliseconds of a day: no wait here is longer.
+/// Maximum of all timeouts in milliseconds: one day.
 const MAX_MS: u64 = 24 * 3600 * 1000;
-/// The upstream of a route that names none, and of `--upstream`.
+/// Upstream of routes that name none, and of `--upstream`.
 const DEFAULT_UPSTREAM: &str = "app";
 
-/// The gateway's part.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
     pub(crate) listen: SocketAddr,
@@ -36,7 +35,6 @@ pub(crate) struct GatewayConfig {
     pub(crate) upstreams: Vec<UpstreamOptions>,
 }
 
-/// Reads it.
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let routes: Vec<LocatedRoute> = section.list_of_sections("route").into_iter().map(read_route).collect();
     let config = GatewayConfig {
@@ -100,7 +98,7 @@ fn read_upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
     named.map(read).collect()
 }
 
-/// A route and where it is written.
+/// Route and its position in the configuration.
 struct LocatedRoute {
     options: RouteOptions,
     source: ValueSource,
@@ -124,19 +122,19 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
         },
     };
     if options.credential.is_empty() && options.auth != Auth::Off {
-        section.error_here("credential must name at least one place where a key may stand");
+        section.error_here("credential must name at least one header");
     }
     section.reject_unknown_keys();
     LocatedRoute { options, source }
 }
 
-/// Without a route, everything goes to the default upstream.
+/// Adds a route of everything to the default upstream if there is none.
 fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayConfig {
     if !config.routes.is_empty() || config.upstreams.is_empty() {
         return config;
     }
     if !config.upstreams.iter().any(|upstream| upstream.name == DEFAULT_UPSTREAM) {
-        section.error_here("there is no route, and no upstream \"app\" to which all requests go without one");
+        section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
     let route = RouteOptions {
         host: None,
@@ -151,25 +149,24 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
 }
 
 fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
-    for LocatedRoute { options, source: origin } in routes {
+    for LocatedRoute { options, source } in routes {
         if !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
             let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let what =
-                format!("upstream {:?} is not there; there is [gateway.upstream.…] for {known}", options.upstream);
-            section.error_at(origin, "route", &what);
+            let what = format!("upstream {:?} does not exist; configured upstreams: {known}", options.upstream);
+            section.add_error(source, "route", &what);
         }
     }
 }
 
-/// Of two routes for the same requests only one could ever be taken. One that names methods goes before one that
-/// takes all of them, so these two are no fault.
+/// Reports pairs of routes that match the same requests, of which only one could ever be used. A route with methods
+/// takes precedence over one without, so such a pair is allowed.
 fn check_overlaps(routes: &[LocatedRoute], section: &Section<'_>) {
     for (number, later) in routes.iter().enumerate() {
         let earlier = routes.iter().take(number).find(|earlier| routes_overlap(&earlier.options, &later.options));
         if let Some(earlier) = earlier {
-            let what = format!("the route at {} takes the same requests: host, path and methods", earlier.source);
-            section.error_at(&later.source, "route", &what);
+            let what = format!("the route at {} matches the same requests (host, path and methods)", earlier.source);
+            section.add_error(&later.source, "route", &what);
         }
     }
 }
@@ -200,12 +197,12 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse().or(address).map_err(|_| format!("{text:?} is not a network, such as 10.0.0.0/8"))
 }
 
-/// `HOST:PORT`, also with `http://` before it.
+/// Parses `HOST:PORT`, optionally with `http://` before it.
 fn parse_server(text: &str) -> Result<String, String> {
     let invalid = || format!("{text:?} is not HOST:PORT, such as 127.0.0.1:3000");
     let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if authority.contains("//") {
-        return Err(format!("{text:?}: only plain http is spoken to upstreams"));
+        return Err(format!("{text:?}: upstreams are reached by plain http only"));
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| invalid())?),
@@ -225,7 +222,7 @@ fn parse_host(text: &str) -> Result<String, String> {
 fn parse_path(text: &str) -> Result<String, String> {
     match CanonicalPath::parse(text) {
         Ok(path) => Ok(path.as_str().to_owned()),
-        Err(refusal) => Err(format!("{text:?} is not a path: {refusal}")),
+        Err(error) => Err(format!("{text:?} is not a path: {error}")),
     }
 }
 
@@ -240,7 +237,7 @@ fn parse_strip(text: &str) -> Result<StripMode, String> {
     match text {
         "default" => Ok(StripMode::Default),
         "ours" => Ok(StripMode::Ours),
-        _ => Err(format!("must be default or ours, it is {text:?}")),
+        _ => Err(format!("must be default or ours, not {text:?}")),
     }
 }
 
@@ -249,7 +246,7 @@ fn parse_auth(text: &str) -> Result<Auth, String> {
         "required" => Ok(Auth::Required),
         "optional" => Ok(Auth::Optional),
         "off" => Ok(Auth::Off),
-        _ => Err(format!("must be required, optional or off, it is {text:?}")),
+        _ => Err(format!("must be required, optional or off, not {text:?}")),
     }
 }
 
@@ -257,7 +254,7 @@ fn parse_env_rule(text: &str) -> Result<EnvRule, String> {
     match (text, Env::parse(text)) {
         ("any", _) => Ok(EnvRule::Any),
         (_, Some(env)) => Ok(EnvRule::Only(env)),
-        (_, None) => Err(format!("must be live, test or any, it is {text:?}")),
+        (_, None) => Err(format!("must be live, test or any, not {text:?}")),
     }
 }
 
@@ -265,6 +262,6 @@ fn parse_credential_place(text: &str) -> Result<CredentialLocation, String> {
     match HeaderName::from_bytes(text.as_bytes()) {
         Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
         Ok(name) => Ok(CredentialLocation::Header(name)),
-        Err(_) => Err(format!("{text:?} is not authorization or the name of a header")),
+        Err(_) => Err(format!("{text:?} is not a header name")),
     }
 }

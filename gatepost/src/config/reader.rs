@@ -1,12 +1,12 @@
-//! Reading a tree of values: every key is asked for by name, every fault is kept, and what nobody
-//! asked for is a fault too.
+//! Typed reading of a tree of values: every key is read by name, every error is collected, and keys that were not read
+//! are errors too.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Node, Value, ValueSource};
 
-/// Faults, in the order in which they were found.
+/// Errors, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct ErrorCollector(RefCell<Vec<String>>);
 
@@ -20,7 +20,7 @@ impl ErrorCollector {
     }
 }
 
-/// A table that is being read.
+/// Table of the configuration that is being read.
 pub(super) struct Section<'a> {
     path: String,
     source: ValueSource,
@@ -30,7 +30,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The outermost table.
+    /// Returns the outermost table.
     pub(super) fn root(node: Node, errors: &'a ErrorCollector) -> Self {
         Self::new(String::new(), node, errors)
     }
@@ -38,28 +38,28 @@ impl<'a> Section<'a> {
     fn new(path: String, node: Node, errors: &'a ErrorCollector) -> Self {
         let kind = node.value.kind();
         let Value::Table(entries) = node.value else {
-            errors.add(&node.source, &path, &format!("must be a table, it is {kind}"));
+            errors.add(&node.source, &path, &format!("must be a table, not {kind}"));
             return Self { path, source: node.source, entries: BTreeMap::new(), known_keys: BTreeSet::new(), errors };
         };
         Self { path, source: node.source, entries, known_keys: BTreeSet::new(), errors }
     }
 
-    /// A table in this one; an empty one if it is missing.
+    /// Returns a table in this one, which is empty if it is missing.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
         let path = self.full_key(key);
         let node = self.take(key).unwrap_or_else(Node::empty);
         Section::new(path, node, self.errors)
     }
 
-    /// All tables in a table, by name.
+    /// Returns all tables in a table, with their names.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<(String, Section<'a>)> {
         let inner = self.section(key);
-        let (path, faults) = (inner.path.clone(), self.errors);
+        let (path, errors) = (inner.path.clone(), self.errors);
         let named = inner.entries.into_iter();
-        named.map(|(name, node)| (name.clone(), Section::new(format!("{path}.{name}"), node, faults))).collect()
+        named.map(|(name, node)| (name.clone(), Section::new(format!("{path}.{name}"), node, errors))).collect()
     }
 
-    /// A list of tables.
+    /// Returns an array of tables.
     pub(super) fn list_of_sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
         let path = self.full_key(key);
         let Some(node) = self.take(key) else { return Vec::new() };
@@ -70,7 +70,7 @@ impl<'a> Section<'a> {
         nodes.into_iter().map(|node| Section::new(path.clone(), node, self.errors)).collect()
     }
 
-    /// A text, read by `parse`, whose error tells what is allowed.
+    /// Returns a string, parsed by `parse`, whose error says what is allowed.
     pub(super) fn parsed<T, E: ToString>(
         &mut self,
         key: &'static str,
@@ -80,7 +80,7 @@ impl<'a> Section<'a> {
         self.optional(key, parse).unwrap_or(default)
     }
 
-    /// The same for a key without a default.
+    /// Returns a string without a default, parsed by `parse`.
     pub(super) fn optional<T, E: ToString>(
         &mut self,
         key: &'static str,
@@ -88,13 +88,13 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         let node = self.take(key)?;
         let (Value::Text(text) | Value::Raw(text)) = &node.value else {
-            self.add_error(&node.source, key, &format!("must be a text, it is {}", node.value.kind()));
+            self.add_error(&node.source, key, &format!("must be a string, not {}", node.value.kind()));
             return None;
         };
         parse(text).map_err(|error| self.add_error(&node.source, key, &error.to_string())).ok()
     }
 
-    /// A whole number in a range.
+    /// Returns an integer in a range.
     pub(super) fn number(&mut self, key: &'static str, default: u64, min: u64, max: u64) -> u64 {
         let Some(node) = self.take(key) else { return default };
         let number = match &node.value {
@@ -111,7 +111,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A choice between two, written as `true` and `false`.
+    /// Returns one of two values, written as `true` and `false`.
     pub(super) fn choice<T>(&mut self, key: &'static str, default: T, yes: T, no: T) -> T {
         let Some(node) = self.take(key) else { return default };
         match &node.value {
@@ -131,7 +131,7 @@ impl<'a> Section<'a> {
         default
     }
 
-    /// A list of texts, each read by `parse`. In the environment they are parted by commas.
+    /// Returns a list of strings, each parsed by `parse`. In the environment they are separated by commas.
     pub(super) fn list<T, E: ToString>(
         &mut self,
         key: &'static str,
@@ -146,15 +146,15 @@ impl<'a> Section<'a> {
             }
             Value::List(nodes) => nodes.into_iter().filter_map(|node| self.list_item(key, node)).collect(),
             Value::Text(_) | Value::Integer(_) | Value::Bool(_) | Value::Table(_) | Value::Unsupported(_) => {
-                self.add_error(&node.source, key, "must be a list of texts");
+                self.add_error(&node.source, key, "must be a list of strings");
                 return default;
             }
         };
         let mut values = Vec::with_capacity(texts.len());
-        for (text, origin) in texts {
+        for (text, source) in texts {
             match parse(&text) {
                 Ok(value) => values.push(value),
-                Err(error) => self.add_error(&origin, key, &error.to_string()),
+                Err(error) => self.add_error(&source, key, &error.to_string()),
             }
         }
         values
@@ -163,33 +163,28 @@ impl<'a> Section<'a> {
     fn list_item(&self, key: &'static str, node: Node) -> Option<(String, ValueSource)> {
         let kind = node.value.kind();
         let Value::Text(text) = node.value else {
-            self.add_error(&node.source, key, &format!("must be a list of texts, it holds {kind}"));
+            self.add_error(&node.source, key, &format!("must be a list of strings, but contains {kind}"));
             return None;
         };
         Some((text, node.source))
     }
 
-    /// Where this table stands.
+    /// Returns the position of this table.
     pub(super) fn source(&self) -> ValueSource {
         self.source.clone()
     }
 
-    /// A fault of a table in this one, for which there is no section any more.
-    pub(super) fn error_at(&self, source: &ValueSource, key: &'static str, what: &str) {
-        self.add_error(source, key, what);
-    }
-
-    /// A fault of this table.
+    /// Records an error of this table.
     pub(super) fn error_here(&self, what: &str) {
         self.errors.add(&self.source, &self.path, what);
     }
 
-    /// Ends the reading: what is left was asked for by nobody.
+    /// Reports all keys that were not read as unknown.
     pub(super) fn reject_unknown_keys(self) {
         for (name, node) in &self.entries {
             let known: Vec<&str> = self.known_keys.iter().copied().collect();
             let key = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            self.errors.add(&node.source, &key, &format!("unknown key; known here are {}", known.join(", ")));
+            self.errors.add(&node.source, &key, &format!("unknown key; known keys are {}", known.join(", ")));
         }
     }
 
@@ -198,7 +193,8 @@ impl<'a> Section<'a> {
         self.entries.remove(key)
     }
 
-    fn add_error(&self, source: &ValueSource, key: &'static str, what: &str) {
+    /// Records an error of a key in this table, or of a table below it.
+    pub(super) fn add_error(&self, source: &ValueSource, key: &'static str, what: &str) {
         self.errors.add(source, &self.full_key(key), what);
     }
 

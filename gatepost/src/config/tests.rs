@@ -1,4 +1,4 @@
-//! The reference file tells the truth.
+//! Tests of the configuration and of its reference file.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ fn parsed(text: &str) -> Result<Config, ConfigErrors> {
     parse("gatepost.toml", text, std::iter::empty(), &Overrides::default())
 }
 
-/// The reference with every key uncommented. Prose does not look like `key = …` or `[table]`.
+/// Returns the reference with every key uncommented. Prose does not look like `key = …` or `[table]`.
 fn uncommented() -> String {
     let is_key = |line: &str| {
         let name = line.split(" = ").next().unwrap_or_default();
@@ -29,7 +29,7 @@ fn every_key_of_the_reference_is_read() {
     let text = uncommented();
     let keys = text.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
     assert!(keys > 30, "only {keys} keys were found in the reference");
-    // A key that nobody reads would be a fault.
+    // A key that is not read would be an error.
     parsed(&text).unwrap();
 }
 
@@ -89,7 +89,7 @@ fn variables_of_others_are_ignored_and_a_typing_error_is_a_warning() {
     let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
     let config = parse("gatepost.toml", "", variables, &Overrides::default()).unwrap();
     assert_eq!(config.warnings.len(), 1);
-    assert!(config.warnings[0].starts_with("GATEPOST_STORE_URL, GATEPOST_PORTS: not read"), "{}", config.warnings[0]);
+    assert!(config.warnings[0].starts_with("GATEPOST_STORE_URL, GATEPOST_PORTS: ignored"), "{}", config.warnings[0]);
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn two_routes_for_the_same_requests_are_an_error_with_both_lines() {
         let text = format!("{upstream}{}{}", route(first), route(second));
         parsed(&text).map_or_else(|errors| errors.to_string(), |_| String::new())
     };
-    let both = "gatepost.toml:6: gateway.route: the route at gatepost.toml:3 takes the same requests";
+    let both = "gatepost.toml:6: gateway.route: the route at gatepost.toml:3 matches the same requests";
     assert!(error("", "").starts_with(both), "{}", error("", ""));
     assert!(error("methods = [\"GET\", \"PUT\"]", "methods = [\"PUT\"]").starts_with(both));
     assert_eq!(error("methods = [\"GET\"]", "methods = [\"PUT\"]"), "");
     assert_eq!(error("methods = [\"GET\"]", ""), "");
     assert_eq!(error("host = \"a.example\"", "host = \"b.example\""), "");
     let nowhere = error("upstream = \"x\"", "methods = [\"GET\"]");
-    assert!(nowhere.starts_with("gatepost.toml:3: gateway.route: upstream \"x\" is not there"), "{nowhere}");
+    assert!(nowhere.starts_with("gatepost.toml:3: gateway.route: upstream \"x\" does not exist"), "{nowhere}");
 }

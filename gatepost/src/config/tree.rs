@@ -1,4 +1,4 @@
-//! A configuration before it is understood: values with the place that each came from.
+//! Tree of unparsed values, each with its source.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Where a value came from.
+/// Origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ValueSource {
-    /// A line of a file.
-    File { name: String, line: usize },
-    /// A variable of the environment.
+    File {
+        name: String,
+        line: usize,
+    },
     Environment(String),
-    /// A flag.
     Flag(&'static str),
-    /// Nowhere: what is missing.
+    /// Nothing: the value is missing.
     Missing,
 }
 
@@ -31,7 +31,6 @@ impl fmt::Display for ValueSource {
     }
 }
 
-/// A value with its origin.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) value: Value,
@@ -41,21 +40,21 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Text(String),
-    /// From the environment or a flag: it becomes what its key wants.
+    /// Value from the environment or a flag: its key determines its type.
     Raw(String),
     Integer(i64),
     Bool(bool),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
-    /// What no key wants: the name of its kind.
+    /// Type that no key has, with its description.
     Unsupported(&'static str),
 }
 
 impl Value {
-    /// What kind of value it is, for faults.
+    /// Returns the type of the value, for error messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Value::Text(_) | Value::Raw(_) => "a text",
+            Value::Text(_) | Value::Raw(_) => "a string",
             Value::Integer(_) => "a number",
             Value::Bool(_) => "true or false",
             Value::List(_) => "a list",
@@ -66,12 +65,11 @@ impl Value {
 }
 
 impl Node {
-    /// A table without entries.
     pub(super) fn empty() -> Self {
         Self { value: Value::Table(BTreeMap::new()), source: ValueSource::Missing }
     }
 
-    /// Reads TOML. A fault of its syntax is told with its line.
+    /// Parses TOML. A syntax error names its line.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
         match DeTable::parse(text) {
             Ok(table) => {
@@ -85,7 +83,7 @@ impl Node {
         }
     }
 
-    /// Puts a value at a path of keys, in the place of what is there.
+    /// Sets the value at a path of keys, and replaces what is there.
     pub(super) fn set(&mut self, path: &[String], value: Node) {
         let Some((first, rest)) = path.split_first() else {
             *self = value;

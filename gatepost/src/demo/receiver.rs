@@ -1,4 +1,4 @@
-//! The sample webhook receiver: it keeps what it gets, for the story to verify.
+//! Sample webhook receiver, which queues its requests for the walkthrough to verify.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::server;
 
-/// Requests that wait to be told of.
+/// Maximum number of requests that wait for the walkthrough.
 const MAX_QUEUED_REQUESTS: usize = 1000;
-/// How long the story waits for a webhook.
+/// Timeout for the next webhook.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A running receiver.
@@ -23,12 +23,11 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Starts it.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let (sender, received) = mpsc::channel(MAX_QUEUED_REQUESTS);
         let address = server::start(move |request| {
-            // What nobody waits for any more need not be kept.
-            drop(sender.try_send(request));
+            // A request that does not fit into the queue is dropped.
+            let _ = sender.try_send(request);
             Response::new(Full::default())
         })
         .await?;
@@ -39,10 +38,11 @@ impl Receiver {
         self.address
     }
 
-    /// The next webhook request.
+    /// Returns the next webhook request.
     pub(crate) async fn next(&self) -> anyhow::Result<Request<Bytes>> {
         let mut received = self.received.lock().await;
-        let next = tokio::time::timeout(DEADLINE, received.recv()).await.context("no webhook came in time")?;
-        next.context("the receiver has ended")
+        let next =
+            tokio::time::timeout(DEADLINE, received.recv()).await.context("no webhook was received within 10 s")?;
+        next.context("the receiver has stopped")
     }
 }

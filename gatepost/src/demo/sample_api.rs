@@ -1,4 +1,4 @@
-//! The sample API behind the gateway: it answers with what it sees.
+//! Sample API behind the gateway, which returns the request as it received it.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 use super::server;
 
-/// Starts it.
 pub(crate) async fn start() -> std::io::Result<SocketAddr> {
     server::start(|request| echo(&request)).await
 }

@@ -1,4 +1,4 @@
-//! A small HTTP server for the demo's outside parts.
+//! Small HTTP server of the sample API and the sample receiver.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// Bytes of a request's body.
+/// Maximum size of a request body in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// Serves on a free port of the loopback interface until the process ends.
@@ -37,8 +37,8 @@ where
         let handler = handler.clone();
         let service = service_fn(move |request| handle(request, handler.clone()));
         spawn(Task::DemoConnection, async move {
-            // A client that goes away in the middle is no matter.
-            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+            // A client may close the connection at any time.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The demo's story: a key's life, told as it happens. Every line was checked before it is printed.
+//! Walkthrough of a key's life. Every line is verified before it is printed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use super::receiver::Receiver;
 
-/// How long a request of the demo may take.
+/// Timeout of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a revoked key may still pass before the demo calls it a failure.
+/// How long a revoked key may still be accepted before the demo fails.
 const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(5);
 
-/// Where everything listens.
+/// Addresses of all parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
     pub(crate) gateway: SocketAddr,
@@ -33,7 +33,6 @@ pub(crate) struct Addresses {
     pub(crate) receiver: SocketAddr,
 }
 
-/// The story and who is in it.
 pub(crate) struct Walkthrough {
     addresses: Addresses,
     access_key: CreatedAccessKey,
@@ -47,52 +46,56 @@ impl Walkthrough {
         Ok(Self { addresses, access_key, receiver, client })
     }
 
-    /// Tells it. The first thing that is not as it should be ends it.
+    /// Runs all steps, and fails at the first unexpected result.
     pub(crate) async fn run(&self) -> anyhow::Result<()> {
         print("Gatepost demo: gateway, control plane and deliverer in this process, on a temporary store.\n")?;
         let project = self.post("/projects", &json!({"name": "demo", "env": "live"})).await?;
-        print(&format!("1. project {} was made", text_member(&project, "id")?))?;
-        let webhook = self.make_webhook().await?;
+        print(&format!("1. project {} was created", text_member(&project, "id")?))?;
+        let webhook = self.create_webhook().await?;
         let input = json!({
             "name": "Jane's key", "projectId": text_member(&project, "id")?, "customAccountId": "customer-42",
         });
         let key = self.post("/api-keys", &input).await?;
         let value = text_member(&key, "key")?;
-        print(&format!("3. API key {} was made: {value}", text_member(&key, "id")?))?;
+        print(&format!("3. API key {} was created: {value}", text_member(&key, "id")?))?;
         self.check_requests(value).await?;
         self.check_webhooks(text_member(&webhook, "secret")?, text_member(&key, "id")?).await?;
         self.check_revocation(value).await
     }
 
-    /// Tells how to go on.
+    /// Prints how to continue while the demo runs.
     pub(crate) fn print_next_steps(&self) -> anyhow::Result<()> {
         let Addresses { gateway, admin, ops, upstream, receiver } = self.addresses;
         print(&format!(
             "\nStill running, until Ctrl-C:\n  gateway    http://{gateway}\n  admin API  http://{admin}  (x-api-key: {})\n  \
-             metrics    http://{ops}/metrics\n  sample API http://{upstream}\n  receiver   http://{receiver}\n\nMake a key, \
-             then use it:\n  curl -s http://{admin}/api-keys -H 'x-api-key: {}' -d '{{\"name\": \"mine\", \"projectId\": \
-             \"…\"}}'\n  curl -s http://{gateway}/anything -H 'Authorization: Bearer …'",
+             metrics    http://{ops}/metrics\n  sample API http://{upstream}\n  receiver   http://{receiver}\n\nCreate a \
+             key, then use it:\n  curl -s http://{admin}/api-keys -H 'x-api-key: {}' -d '{{\"name\": \"mine\", \
+             \"projectId\": \"…\"}}'\n  curl -s http://{gateway}/anything -H 'Authorization: Bearer …'",
             self.access_key.secret.expose(),
             self.access_key.secret.expose(),
         ))
     }
 
-    async fn make_webhook(&self) -> anyhow::Result<Value> {
+    async fn create_webhook(&self) -> anyhow::Result<Value> {
         let input = json!({
             "name": "demo", "url": format!("http://{}/hook", self.addresses.receiver), "httpMethod": "POST",
             "topics": ["api-key.created", "api-key.firstUsed", "api-key.deleted"],
         });
         let webhook = self.post("/webhooks", &input).await?;
-        print(&format!("2. webhook {} was made for {}", text_member(&webhook, "id")?, text_member(&webhook, "url")?))?;
+        print(&format!(
+            "2. webhook {} was created for {}",
+            text_member(&webhook, "id")?,
+            text_member(&webhook, "url")?
+        ))?;
         Ok(webhook)
     }
 
     async fn check_requests(&self, key: &str) -> anyhow::Result<()> {
         let refused = self.client.get(self.gateway_url()).send().await?;
-        ensure!(refused.status() == StatusCode::UNAUTHORIZED, "without a key the answer was {}", refused.status());
+        ensure!(refused.status() == StatusCode::UNAUTHORIZED, "a request without a key returned {}", refused.status());
         print(&format!("4. a request without a key: {}", refused.status()))?;
         let passed = self.get_with_key(key).await?;
-        ensure!(passed.status() == StatusCode::OK, "with the key the answer was {}", passed.status());
+        ensure!(passed.status() == StatusCode::OK, "a request with the key returned {}", passed.status());
         let seen: Value = serde_json::from_slice(&passed.bytes().await?)?;
         print("5. with the key: 200 OK; the sample API saw:")?;
         for name in ["x-gatepost-key-id", "x-gatepost-project-id", "x-gatepost-env", "x-gatepost-custom-account-id"] {
@@ -101,16 +104,16 @@ impl Walkthrough {
         ensure!(seen["headers"].get("authorization").is_none(), "the sample API saw the key");
         print("     and no credential")?;
         for _ in 0..10 {
-            ensure!(self.get_with_key(key).await?.status() == StatusCode::OK, "a later request was refused");
+            ensure!(self.get_with_key(key).await?.status() == StatusCode::OK, "a later request was rejected");
         }
         let ops = format!("http://{}/metrics", self.addresses.ops);
         let metrics = self.client.get(ops).send().await?.text().await?;
-        ensure!(metrics.contains("gatepost_first_use_total 1\n"), "the first use was not detected once");
+        ensure!(metrics.contains("gatepost_first_use_total 1\n"), "the first use was not detected exactly once");
         print("6. ten more requests with the key: 200 OK; its first use was detected once")?;
         Ok(())
     }
 
-    /// Waits for both events, in whichever order they come.
+    /// Waits for both events, in any order.
     async fn check_webhooks(&self, secret: &str, key_id: &str) -> anyhow::Result<()> {
         let mut missing = vec!["api-key.created", "api-key.firstUsed"];
         while !missing.is_empty() {
@@ -118,8 +121,10 @@ impl Walkthrough {
             verify(secret, &request)?;
             let body: Value = serde_json::from_slice(request.body())?;
             let kind = text_member(&body, "type")?;
-            ensure!(text_member(&body["data"], "id")? == key_id, "a webhook speaks of another key");
-            let Some(index) = missing.iter().position(|topic| *topic == kind) else { bail!("{kind} came twice") };
+            ensure!(text_member(&body["data"], "id")? == key_id, "a webhook is about another key");
+            let Some(index) = missing.iter().position(|topic| *topic == kind) else {
+                bail!("{kind} was received twice")
+            };
             missing.remove(index);
             print(&format!("7. webhook received and its signature verified: {kind} ({})", text_member(&body, "id")?))?;
         }
@@ -129,21 +134,21 @@ impl Walkthrough {
     async fn check_revocation(&self, key: &str) -> anyhow::Result<()> {
         let path = format!("http://{}/api-keys/{key}", self.addresses.admin);
         let deleted = self.client.delete(path).header("x-api-key", self.access_key.secret.expose()).send().await?;
-        ensure!(deleted.status() == StatusCode::OK, "revoking was answered {}", deleted.status());
-        let answered_at = Instant::now();
+        ensure!(deleted.status() == StatusCode::OK, "revoking the key returned {}", deleted.status());
+        let revoked_at = Instant::now();
         loop {
             let status = self.get_with_key(key).await?.status();
-            let after = answered_at.elapsed();
+            let after = revoked_at.elapsed();
             match status {
                 StatusCode::UNAUTHORIZED => {
                     print(&format!(
-                        "8. the key was revoked; refused {:.1} ms after that was answered",
+                        "8. the key was revoked, and rejected {:.1} ms after the response",
                         after.as_secs_f64() * 1e3
                     ))?;
                     return Ok(());
                 }
                 StatusCode::OK if after < MAX_REVOCATION_DELAY => {}
-                other => bail!("the revoked key was answered {other} after {} ms", after.as_millis()),
+                other => bail!("the revoked key returned {other} after {} ms", after.as_millis()),
             }
         }
     }
@@ -162,15 +167,15 @@ impl Walkthrough {
         let response = request.send().await?;
         let status = response.status();
         let text = response.text().await?;
-        ensure!(status == StatusCode::CREATED, "{path} was answered {status}: {text}");
+        ensure!(status == StatusCode::CREATED, "{path} returned {status}: {text}");
         Ok(serde_json::from_str(&text)?)
     }
 }
 
-/// Verifies a signature as a receiver does, from the secret in its text form.
+/// Verifies a webhook signature as a receiver does, from the text form of the secret.
 fn verify(secret: &str, request: &Request<Bytes>) -> anyhow::Result<()> {
     let header = |name: &str| -> anyhow::Result<&str> {
-        Ok(request.headers().get(name).with_context(|| format!("a webhook without {name}"))?.to_str()?)
+        Ok(request.headers().get(name).with_context(|| format!("a webhook lacks the header {name}"))?.to_str()?)
     };
     let secret = STANDARD.decode(secret.trim_start_matches("whsec_"))?;
     let at = Timestamp::from_ms(header("webhook-timestamp")?.parse::<u64>()? * 1000);
@@ -180,7 +185,7 @@ fn verify(secret: &str, request: &Request<Bytes>) -> anyhow::Result<()> {
 }
 
 fn text_member<'a>(value: &'a Value, member: &str) -> anyhow::Result<&'a str> {
-    value[member].as_str().with_context(|| format!("an answer lacks {member}"))
+    value[member].as_str().with_context(|| format!("a response lacks {member}"))
 }
 
 fn print(line: &str) -> anyhow::Result<()> {

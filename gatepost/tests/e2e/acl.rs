@@ -1,4 +1,4 @@
-//! A Redis with the access control list of `deploy/redis/gatepost.acl`.
+//! Redis with the access control list of `deploy/redis/gatepost.acl`.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::test_cluster::TestCluster;
 
 const ACL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/redis/gatepost.acl"));
 
-/// The store's URL, for the user of the list.
+/// Returns the store URL with the user of the access control list.
 fn url(redis: &RedisServer) -> String {
     redis.url().replacen("://", "://gatepost:CHANGE-ME@", 1)
 }

@@ -1,4 +1,4 @@
-//! A client of the admin API.
+//! Client of the admin API.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::process::{EMPTY_DIRECTORY, run};
 
-/// The client of one access key.
+/// Client with one access key.
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) address: SocketAddr,
@@ -16,10 +16,10 @@ pub(crate) struct Admin {
     client: Client,
 }
 
-/// A client for anything. No proxy of the machine comes in between.
+/// Returns an HTTP client that does not use a proxy of the environment.
 pub(crate) fn client() -> Client {
-    // Another test may have been faster.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().build().unwrap()
 }
 
@@ -40,13 +40,13 @@ impl Admin {
         self.try_send(method, path, body).await.unwrap()
     }
 
-    /// The same where there may be nobody who answers.
+    /// Sends a request to a server that may not be running.
     pub(crate) async fn try_send(&self, method: Method, path: &str, body: String) -> reqwest::Result<Response> {
         let url = format!("http://{}{path}", self.address);
         self.client.request(method, url).header("x-api-key", &self.access_key).body(body).send().await
     }
 
-    /// The same, answered when every gateway has heard of the change.
+    /// Sends a request whose response waits until every gateway has applied the change.
     pub(crate) async fn send_fenced(&self, method: Method, path: &str, body: String) -> Response {
         let request = self.client.request(method, format!("http://{}{path}", self.address)).body(body);
         request.header("x-api-key", &self.access_key).header("prefer", "wait=20").send().await.unwrap()
@@ -60,26 +60,25 @@ impl Admin {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Makes a project, and answers its id.
+    /// Creates a project and returns its id.
     pub(crate) async fn create_project(&self) -> String {
         let project = self.post("/projects", json!({"name": "p", "env": "live"})).await;
         project["id"].as_str().unwrap().to_owned()
     }
 
-    /// Makes a key, and answers its value and id.
+    /// Creates a key and returns its value and id.
     pub(crate) async fn create_api_key(&self, project: &str) -> (String, String) {
         let key = self.post("/api-keys", json!({"name": "k", "projectId": project})).await;
         (key["key"].as_str().unwrap().to_owned(), key["id"].as_str().unwrap().to_owned())
     }
 
-    /// Makes a webhook for all events of keys, and answers its secret.
+    /// Creates a webhook for key events and returns its secret.
     pub(crate) async fn create_webhook(&self, url: &str) -> String {
         let topics = ["api-key.created", "api-key.firstUsed", "api-key.deleted"];
         let webhook = self.post("/webhooks", json!({"name": "w", "url": url, "topics": topics})).await;
         webhook["secret"].as_str().unwrap().to_owned()
     }
 
-    /// Shuts a key off.
     pub(crate) async fn revoke_key(&self, key: &str) {
         let response = self.send(Method::DELETE, &format!("/api-keys/{key}"), String::new()).await;
         assert_eq!(response.status(), 200);

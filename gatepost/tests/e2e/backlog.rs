@@ -1,5 +1,5 @@
-//! A million events while no deliverer runs: the stream stays inside its cap, keys are accepted as ever, and of what was
-//! written every event is delivered or counted as given up.
+//! A million events without a running deliverer: the stream stays within its limit, keys are still accepted, and every
+//! written event is delivered or counted as dropped.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::admin::{Admin, client, create_access_key};
 use crate::process::Gatepost;
 use crate::test_cluster::get_status;
 
-/// Entries of the stream, all of which wait for a deliverer.
+/// Maximum number of stream entries, all of which wait for a deliverer.
 const MAX_ENTRIES: usize = 1_000_000;
-/// Clients that write at the same time.
+/// Number of concurrent writers.
 const WRITERS: usize = 64;
-/// How long the stream may take to fill, and how long a deliverer may take to empty it.
+/// Maximum time to fill the stream, and for a deliverer to drain it.
 const DEADLINE: Duration = Duration::from_secs(1200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,13 +55,13 @@ async fn a_million_events_wait_inside_the_cap_and_none_is_lost_uncounted() {
     let entries: usize = redis.redis_cli(&["xlen", "{gp}:stream"]).parse().unwrap();
     assert!(entries <= MAX_ENTRIES, "{entries} entries");
     assert!(written > MAX_ENTRIES - 1000, "only {written} were written");
-    // A revocation goes on.
+    // Revocations are still accepted.
     admin.revoke_key(&keys[0].0).await;
     let refusing = async { while get_status(&gateway.url("/x"), &keys[0].0).await != 401 {} };
     assert!(tokio::time::timeout(Duration::from_secs(20), refusing).await.is_ok());
     report(&format!(
-        "{written} events in {:.0} s, {entries} entries; a request with a key took {:.1} ms before, at the most {:.1} ms \
-         while they were written, {:.1} ms at the cap",
+        "{written} events in {:.0} s, {entries} entries; a request with a key took {:.1} ms before, at most {:.1} ms \
+         while they were written, {:.1} ms at the limit",
         began.elapsed().as_secs_f64(),
         to_ms(idle),
         to_ms(waits),
@@ -72,7 +72,7 @@ async fn a_million_events_wait_inside_the_cap_and_none_is_lost_uncounted() {
     await_all(&receiver, &deliverer, written).await;
 }
 
-/// Waits until every event was delivered, or counted as fallen out of the full queue.
+/// Waits until every event was delivered, or counted as dropped from the full queue.
 async fn await_all(receiver: &MockServer, deliverer: &Gatepost, written: usize) {
     let began = Instant::now();
     let received = Mutex::new(HashSet::new());
@@ -90,15 +90,15 @@ async fn await_all(receiver: &MockServer, deliverer: &Gatepost, written: usize) 
     };
     let dropped = tokio::time::timeout(DEADLINE, emptied).await;
     let received = received.into_inner().unwrap().len();
-    let dropped = dropped.unwrap_or_else(|_| panic!("only {received} of {written} came"));
-    assert!(received + dropped >= written, "what was not delivered is counted as fallen out of the full queue");
+    let dropped = dropped.unwrap_or_else(|_| panic!("only {received} of {written} were received"));
+    assert!(received + dropped >= written, "every undelivered event is counted as dropped");
     report(&format!(
-        "{received} delivered and {dropped} given up for the queue's bound, all counted, in {:.0} s",
+        "{received} delivered and {dropped} dropped from the full queue, all counted, in {:.0} s",
         began.elapsed().as_secs_f64()
     ));
 }
 
-/// Changes a key again and again until the stream is full.
+/// Changes a key repeatedly until the stream is full.
 async fn write(admin: &Admin, id: &str, written: &AtomicUsize, is_full: &AtomicBool) {
     for number in 0.. {
         let body = json!({"name": format!("n{number}")}).to_string();
@@ -112,7 +112,7 @@ async fn write(admin: &Admin, id: &str, written: &AtomicUsize, is_full: &AtomicB
     is_full.store(true, Ordering::Relaxed);
 }
 
-/// Uses a key all the while, and answers how long the slowest request took.
+/// Uses a key until the stream is full, and returns the duration of the slowest request.
 async fn slowest_request_until_full(gateway: &Gatepost, key: &str, is_full: &AtomicBool) -> Duration {
     let mut slowest = Duration::ZERO;
     while !is_full.load(Ordering::Relaxed) {
@@ -138,7 +138,7 @@ fn to_ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+#[expect(clippy::print_stderr, reason = "measurements, shown with --nocapture")]
 fn report(line: &str) {
     eprintln!("{line}");
 }

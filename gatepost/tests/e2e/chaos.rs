@@ -1,6 +1,6 @@
-//! A storm of minutes: keys are made, used and shut off over two gateways while processes are killed at random,
-//! Redis restarts, its network breaks, and receivers are slow or fail. Nothing valid is refused, nothing shut off
-//! is accepted, no event is lost, and first uses happen once.
+//! Chaos test of several minutes: clients create, use and revoke keys over two gateways while processes are killed at
+//! random, Redis restarts, its network fails, and receivers are slow or fail. No valid key is rejected, no revoked key
+//! is accepted, no event is lost, and each first use is detected once.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,21 +20,20 @@ use crate::process::{EMPTY_DIRECTORY, Gatepost};
 use crate::secrets;
 use crate::webhooks::{self, Expected};
 
-/// How long the storm lasts.
 const CHAOS_DURATION: Duration = Duration::from_secs(600);
-/// How long everything may take to be delivered after it: leases of 30 s, and the first waits of the schedule.
+/// Maximum time until everything is delivered afterwards: leases of 30 s, and the first delays of the retry schedule.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(180);
-/// Clients that make keys at the same time.
+/// Number of clients that create keys concurrently.
 const CLIENTS: usize = 3;
-/// Deliveries of a webhook that are in flight at a time: a crash may repeat as many.
+/// Maximum number of deliveries of a webhook in flight. A crash may repeat as many.
 const IN_FLIGHT_CAP: usize = 16;
-/// So that a gateway that was killed is not waited for much longer.
+/// Keeps the time short for which revocations wait for a killed gateway.
 const MAX_STALE: (&str, &str) = ("GATEPOST_GATEWAY__MAX_STALE_MS", "8000");
 
-/// Everything that runs.
+/// All running parts.
 struct ChaosCluster {
     redis: RedisServer,
-    /// Between the second gateway and Redis.
+    /// Proxy between the second gateway and Redis.
     proxy: FaultProxy,
     origin: MockServer,
     control_plane: Gatepost,
@@ -43,17 +42,17 @@ struct ChaosCluster {
     logs: Vec<String>,
 }
 
-/// Where clients go now.
+/// Current addresses, which change when a process restarts.
 #[derive(Clone)]
 struct Targets {
     admin: Admin,
     gateways: Vec<String>,
 }
 
-/// What clients were told.
+/// Results that clients have observed.
 #[derive(Default)]
 struct Observations {
-    /// Values of keys whose creation was answered, by id.
+    /// Values of keys whose creation was confirmed, by id.
     created: HashMap<String, String>,
     used: HashSet<String>,
     revoked: HashSet<String>,
@@ -86,7 +85,7 @@ impl ChaosCluster {
         Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &[MAX_STALE]).await
     }
 
-    /// Lets one fault happen and pass; answers whether it may have repeated deliveries.
+    /// Injects one fault and waits until it is over. Returns 1 if it may have repeated deliveries, else 0.
     async fn inject_fault(&mut self, rng: &mut StdRng, targets: &Mutex<Targets>) -> usize {
         let url = self.redis.url();
         match rng.random_range(0..6) {
@@ -130,7 +129,7 @@ impl ChaosCluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn chaos_loses_nothing_refuses_nobody_and_accepts_nothing_revoked() {
+async fn chaos_loses_nothing_rejects_no_valid_key_and_accepts_no_revoked_key() {
     let (mut cluster, targets) = ChaosCluster::start().await;
     let receiver = MockServer::start();
     let slow = MockServer::with_statuses(|_| (200, Duration::from_secs(1)));
@@ -151,22 +150,22 @@ async fn chaos_loses_nothing_refuses_nobody_and_accepts_nothing_revoked() {
     for id in &observed.revoked {
         for gateway in &cluster.gateways {
             let status = crate::test_cluster::get_status(&gateway.url("/x"), &observed.created[id]).await;
-            assert_eq!(status, 401, "{id} was shut off");
+            assert_eq!(status, 401, "{id} was revoked");
         }
     }
     let expected = Expected {
         created: observed.created.keys().cloned().collect(),
-        // A first use that the store could not be told of before the key was shut off is told to nobody.
+        // A first use that could not be recorded before the key was revoked creates no event.
         used: observed.used.difference(&observed.revoked).cloned().collect(),
         deleted: observed.revoked.clone(),
     };
     let received = webhooks::await_all(&receiver, &expected, DELIVERY_DEADLINE).await;
-    // The library accepts only what was sent within five minutes.
+    // The library only accepts messages of the last five minutes.
     webhooks::verify(&secret, &received[received.len().saturating_sub(100)..]);
     let ids: HashSet<String> =
         received.iter().flat_map(|request| request.header("webhook-id")).map(str::to_owned).collect();
     let redelivered = received.len() - ids.len();
-    assert!(redelivered <= crashes * IN_FLIGHT_CAP, "{redelivered} deliveries came twice after {crashes} crashes");
+    assert!(redelivered <= crashes * IN_FLIGHT_CAP, "{redelivered} duplicate deliveries after {crashes} crashes");
     for gateway in &mut cluster.gateways {
         cluster.logs.extend(gateway.log());
     }
@@ -177,8 +176,8 @@ async fn chaos_loses_nothing_refuses_nobody_and_accepts_nothing_revoked() {
     sources.push(("a log".to_owned(), cluster.logs.join("\n").into_bytes()));
     secrets::check_no_secrets(&sources, &sample);
     report(&format!(
-        "a storm of {} s: {crashes} crashes, {} keys made, {} used, {} shut off of which {} fenced, {} events, {redelivered} \
-         of them twice, {} answers 503",
+        "chaos for {} s: {crashes} crashes, {} keys created, {} used, {} revoked of which {} fenced, {} events, \
+         {redelivered} duplicate deliveries, {} responses 503",
         CHAOS_DURATION.as_secs(),
         observed.created.len(),
         observed.used.len(),
@@ -189,10 +188,10 @@ async fn chaos_loses_nothing_refuses_nobody_and_accepts_nothing_revoked() {
     ));
 }
 
-/// Lets faults happen until the end; answers how many crashes there were that may have repeated deliveries.
+/// Injects faults until the deadline, and returns the number of crashes that may have repeated deliveries.
 async fn inject_faults(cluster: &mut ChaosCluster, targets: &Mutex<Targets>, deadline: Instant) -> usize {
     let seed = std::process::id().into();
-    report(&format!("the storm's seed is {seed}"));
+    report(&format!("random seed {seed}"));
     let mut rng = StdRng::seed_from_u64(seed);
     let mut crashes = 0;
     while Instant::now() < deadline {
@@ -202,15 +201,15 @@ async fn inject_faults(cluster: &mut ChaosCluster, targets: &Mutex<Targets>, dea
     crashes
 }
 
-/// Makes one key after the other, uses each over all gateways, and shuts every third one off.
+/// Creates keys in a loop, uses each over all gateways, and revokes every third one.
 async fn churn_keys(targets: &Mutex<Targets>, project: &str, observed: &Mutex<Observations>, deadline: Instant) {
     let client = client();
     let mut number = 0;
     while Instant::now() < deadline {
         let admin = targets.lock().unwrap().admin.clone();
         let input = json!({"name": "storm", "projectId": project}).to_string();
-        let made = admin.try_send(Method::POST, "/api-keys", input).await;
-        let Ok(response) = made else { continue };
+        let created = admin.try_send(Method::POST, "/api-keys", input).await;
+        let Ok(response) = created else { continue };
         if response.status() != StatusCode::CREATED {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -232,18 +231,18 @@ async fn churn_keys(targets: &Mutex<Targets>, project: &str, observed: &Mutex<Ob
 async fn use_valid(client: &Client, targets: &Mutex<Targets>, id: &str, value: &str, observed: &Mutex<Observations>) {
     let gateways = targets.lock().unwrap().gateways.clone();
     for url in gateways {
-        // A gateway may have been killed a moment ago.
+        // A gateway may have just been killed.
         let Ok(response) = client.get(url).header("x-api-key", value).send().await else { continue };
         let mut observed = observed.lock().unwrap();
         match response.status().as_u16() {
             200 => drop(observed.used.insert(id.to_owned())),
             503 => observed.unavailable += 1,
-            other => observed.violations.push(format!("{id} is valid and was answered {other}")),
+            other => observed.violations.push(format!("{id} is valid and got {other}")),
         }
     }
 }
 
-/// Shuts a key off. Where all gateways were reached, none may accept it any more.
+/// Revokes a key. If the change reached all gateways, none may accept the key any more.
 async fn revoke(client: &Client, targets: &Mutex<Targets>, id: &str, value: &str, observed: &Mutex<Observations>) {
     let admin = targets.lock().unwrap().admin.clone();
     let request = client.delete(format!("http://{}/api-keys/{value}", admin.address));
@@ -266,7 +265,7 @@ async fn revoke(client: &Client, targets: &Mutex<Targets>, id: &str, value: &str
     }
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+#[expect(clippy::print_stderr, reason = "measurements, shown with --nocapture")]
 fn report(line: &str) {
     eprintln!("{line}");
 }

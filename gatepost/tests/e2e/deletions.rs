@@ -1,4 +1,4 @@
-//! Projects and accounts that are shut off while their keys are used.
+//! Projects and accounts that are deleted while their keys are used.
 
 use gatepost_test_support::MockServer;
 use reqwest::{Method, StatusCode};
@@ -8,10 +8,10 @@ use crate::admin::{Admin, client};
 use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 use crate::webhooks;
 
-/// Keys of a project that is shut off.
+/// Number of keys of the deleted project.
 const KEY_COUNT: usize = 20;
 
-/// Shuts something off, and answers how many of how many gateways refuse its keys.
+/// Deletes a resource, and returns how many of how many gateways have applied it.
 async fn fenced_delete(admin: &Admin, path: &str) -> String {
     let request = client().request(Method::DELETE, format!("http://{}{path}", admin.address));
     let response = request.header("x-api-key", &admin.access_key).header("prefer", "wait=20").send().await.unwrap();
@@ -33,7 +33,7 @@ async fn get_statuses(cluster: &TestCluster, keys: &[String]) -> Vec<StatusCode>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_gateway_accepts_a_key_of_a_project_once_its_deletion_was_answered() {
+async fn no_gateway_accepts_a_key_of_a_project_after_the_response_to_its_deletion() {
     let cluster = TestCluster::start(2).await;
     let (project, other) = (cluster.admin.create_project().await, cluster.admin.create_project().await);
     let mut keys = Vec::new();
@@ -46,7 +46,7 @@ async fn no_gateway_accepts_a_key_of_a_project_once_its_deletion_was_answered() 
     assert_eq!(fenced_delete(&cluster.admin, &format!("/projects/{project}")).await, "2/2");
     assert_eq!(get_statuses(&cluster, &keys).await, [401]);
     assert_eq!(get_statuses(&cluster, &other_keys).await, [200]);
-    assert_eq!(fenced_delete(&cluster.admin, &format!("/projects/{project}")).await, "2/2", "to repeat it is safe");
+    assert_eq!(fenced_delete(&cluster.admin, &format!("/projects/{project}")).await, "2/2", "deleting again is safe");
 
     let response = cluster.admin.send(Method::GET, "/accounts", String::new()).await;
     let accounts: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
@@ -57,13 +57,13 @@ async fn no_gateway_accepts_a_key_of_a_project_once_its_deletion_was_answered() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_are_signed_with_the_old_secret_too_until_its_overlap_is_over() {
+async fn requests_are_also_signed_with_the_old_secret_during_the_overlap() {
     let cluster = TestCluster::start(0).await;
     let receiver = MockServer::start();
     let topics = ["api-key.created"];
-    let made = cluster.admin.post("/webhooks", json!({"name": "w", "url": receiver.url(), "topics": topics})).await;
-    let old = made["secret"].as_str().unwrap();
-    let path = format!("/webhooks/{}/rotate-secret", made["id"].as_str().unwrap());
+    let created = cluster.admin.post("/webhooks", json!({"name": "w", "url": receiver.url(), "topics": topics})).await;
+    let old = created["secret"].as_str().unwrap();
+    let path = format!("/webhooks/{}/rotate-secret", created["id"].as_str().unwrap());
     let response = cluster.admin.send(Method::POST, &path, String::new()).await;
     let rotated: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     let new = rotated["secret"].as_str().unwrap();

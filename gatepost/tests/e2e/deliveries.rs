@@ -1,4 +1,4 @@
-//! Deliveries through crashes and failures.
+//! Deliveries during crashes and failures.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::test_cluster::{DEADLINE, TestCluster};
 use crate::webhooks;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killing_the_control_plane_in_the_middle_of_deliveries_loses_none() {
+async fn killing_the_control_plane_during_deliveries_loses_none() {
     let mut cluster = TestCluster::start(0).await;
-    // The first are answered; at the kill some are being sent and the others wait.
+    // The first five get a response. At the kill some are in flight and the others are queued.
     let gate = Gate::default();
     let held = gate.clone();
     let receiver = MockServer::with_script(move |number| Reply {
@@ -31,14 +31,19 @@ async fn killing_the_control_plane_in_the_middle_of_deliveries_loses_none() {
     gate.open();
     let before = receiver.take_requests();
     let _again = Gatepost::start_on_store(&cluster.redis.url(), &["control-plane"]).await;
-    // What was being sent comes again when its lease of 30 s has ended.
+    // Deliveries that were in flight are sent again when their lease of 30 s has expired.
     let deadline = Duration::from_secs(60);
     let mut received = before;
     let mut delivered = created_key_ids(&received);
     let mut count = received.len();
     while delivered != created {
         count += 1;
-        assert!(receiver.await_count(count, deadline) >= count, "{} of {} came", delivered.len(), created.len());
+        assert!(
+            receiver.await_count(count, deadline) >= count,
+            "{} of {} were received",
+            delivered.len(),
+            created.len()
+        );
         received.extend(receiver.take_requests());
         count = count.max(received.len());
         delivered = created_key_ids(&received);
@@ -52,7 +57,7 @@ fn created_key_ids(requests: &[gatepost_test_support::RecordedRequest]) -> HashS
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_delivery_is_tried_again_with_the_same_id_and_does_not_delay_others() {
+async fn a_failed_delivery_is_retried_with_the_same_id_and_does_not_delay_others() {
     let cluster = TestCluster::start(0).await;
     let failing = MockServer::with_statuses(|number| (if number == 0 { 500 } else { 200 }, Duration::ZERO));
     let healthy = MockServer::start();
@@ -70,7 +75,7 @@ async fn a_failed_delivery_is_tried_again_with_the_same_id_and_does_not_delay_ot
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_returns_deliveries_at_once() {
     let mut cluster = TestCluster::start(0).await;
-    // The first answer never comes in time.
+    // The first response takes longer than the stop.
     let slow = MockServer::with_statuses(|number| (200, Duration::from_secs(if number == 0 { 14 } else { 0 })));
     cluster.admin.create_webhook(&slow.url()).await;
     let project = cluster.admin.create_project().await;
@@ -78,7 +83,7 @@ async fn a_stop_returns_deliveries_at_once() {
     assert_eq!(slow.await_count(1, DEADLINE), 1);
     assert_eq!(cluster.control_plane.terminate(), Some(0));
     let _again = Gatepost::start_on_store(&cluster.redis.url(), &["control-plane"]).await;
-    assert_eq!(slow.await_count(2, Duration::from_secs(10)), 2, "it waited for the end of its lease");
+    assert_eq!(slow.await_count(2, Duration::from_secs(10)), 2, "the delivery waited until its lease expired");
     let attempts = slow.take_requests();
     assert_eq!(attempts[0].header("webhook-id"), attempts[1].header("webhook-id"));
 }
@@ -93,14 +98,14 @@ async fn a_worker_that_wakes_after_its_lease_acknowledges_nothing() {
     assert_eq!(slow.await_count(1, DEADLINE), 1);
     cluster.control_plane.signal("-STOP");
     let other = Gatepost::start_on_store(&cluster.redis.url(), &["deliverer"]).await;
-    assert_eq!(slow.await_count(2, Duration::from_secs(45)), 2, "nobody took it over");
+    assert_eq!(slow.await_count(2, Duration::from_secs(45)), 2, "no other worker took it over");
     cluster.control_plane.signal("-CONT");
-    let refused = async {
-        while !cluster.control_plane.log().iter().any(|line| line.contains("a lease ran out before its delivery")) {
+    let logged = async {
+        while !cluster.control_plane.log().iter().any(|line| line.contains("settling failed: the lease has ended")) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, refused).await.is_ok(), "{}", cluster.control_plane.log().join("\n"));
+    assert!(tokio::time::timeout(DEADLINE, logged).await.is_ok(), "{}", cluster.control_plane.log().join("\n"));
     assert!(other.metrics().await.contains("gatepost_deliveries_total{outcome=\"delivered\"} 1"));
     let attempts = slow.take_requests();
     assert_eq!(attempts.len(), 2);
@@ -108,7 +113,7 @@ async fn a_worker_that_wakes_after_its_lease_acknowledges_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deliveries_sent_before_an_outage_are_acknowledged_after_it_and_not_sent_again() {
+async fn deliveries_sent_before_an_outage_are_acknowledged_after_it_without_resending() {
     let mut cluster = TestCluster::start(0).await;
     let gate = Gate::default();
     let receiver = MockServer::with_gate(&gate);
@@ -119,14 +124,21 @@ async fn deliveries_sent_before_an_outage_are_acknowledged_after_it_and_not_sent
     cluster.redis.kill();
     gate.open();
     let retried = async {
-        while cluster.control_plane.log().iter().filter(|line| line.contains("settling waits")).count() < 8 {
+        while cluster
+            .control_plane
+            .log()
+            .iter()
+            .filter(|line| line.contains("settling a delivery failed, retrying in 1 s"))
+            .count()
+            < 8
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let tried = tokio::time::timeout(Duration::from_secs(28), retried).await;
-    assert!(tried.is_ok(), "it was given up: {}", cluster.control_plane.log().join("\n"));
+    assert!(tried.is_ok(), "acknowledging was not retried: {}", cluster.control_plane.log().join("\n"));
     cluster.redis.resume();
-    let settled = async {
+    let acknowledged = async {
         loop {
             let metrics = cluster.control_plane.metrics().await;
             let is_none = |state: &str| metrics.contains(&format!("gatepost_delivery_queue{{state=\"{state}\"}} 0"));
@@ -139,6 +151,6 @@ async fn deliveries_sent_before_an_outage_are_acknowledged_after_it_and_not_sent
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, settled).await.is_ok(), "it was not settled");
+    assert!(tokio::time::timeout(DEADLINE, acknowledged).await.is_ok(), "it was not acknowledged");
     assert_eq!(receiver.request_count(), 1);
 }

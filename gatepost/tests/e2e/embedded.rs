@@ -1,4 +1,4 @@
-//! The embedded store: killed while it writes, copied while it is used, on a disk that is full.
+//! The embedded store: killed during writes, copied while in use, and on a full disk.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -16,14 +16,14 @@ use crate::single_process::read_first_access_key;
 use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks::{self, Expected};
 
-/// How often the process is killed.
+/// Number of times that the process is killed.
 const KILLS: u32 = if cfg!(feature = "long") { 200 } else { 6 };
-/// Clients that write at the same time.
+/// Number of concurrent writers.
 const WRITERS: usize = 4;
-/// How long everything may take to be delivered in the end: the leases of the last kill are 30 s.
+/// Maximum time until everything is delivered at the end. The leases of the last kill are 30 s long.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(90);
 
-/// What was acknowledged: keys by id, and those that were shut off.
+/// Acknowledged writes: keys by id, and ids of revoked keys.
 #[derive(Default)]
 struct Acknowledged {
     keys: HashMap<String, String>,
@@ -42,7 +42,7 @@ async fn acknowledged_writes_survive_every_kill() {
     for kill in 0..KILLS {
         let is_over = AtomicBool::new(false);
         let writers = (0..WRITERS).map(|_| write(&admin, &project, &all, &is_over));
-        // The moments of the kills are spread over a write's life.
+        // The delays are chosen so that the kills hit different stages of a write.
         let killing = async {
             tokio::time::sleep(Duration::from_millis(60 + u64::from(kill * 37 % 120))).await;
             up.kill();
@@ -53,19 +53,19 @@ async fn acknowledged_writes_survive_every_kill() {
         admin = Admin::new(up.admin.unwrap(), &admin.access_key);
     }
     let all = all.into_inner().unwrap();
-    assert!(all.keys.len() > KILLS as usize, "only {} keys were made", all.keys.len());
+    assert!(all.keys.len() > KILLS as usize, "only {} keys were created", all.keys.len());
     for id in all.keys.keys() {
         let response = admin.send(Method::GET, &format!("/api-keys/{id}"), String::new()).await;
         assert_eq!(response.status(), 200, "{id}");
         let key: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         assert!(!all.revoked.contains(id) || key["isActive"] == false, "{id} is active again");
     }
-    // The change of every acknowledged write is there as well: it is told of.
+    // The events of all acknowledged writes are delivered too.
     let expected = Expected { created: all.keys.into_keys().collect(), deleted: all.revoked, ..Expected::default() };
     webhooks::await_all(&receiver, &expected, DELIVERY_DEADLINE).await;
 }
 
-/// Makes keys and shuts every second one off, until the process is gone.
+/// Creates keys and revokes every second one, until the process is killed.
 async fn write(admin: &Admin, project: &str, all: &Mutex<Acknowledged>, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let input = json!({"name": "k", "projectId": project}).to_string();
@@ -101,7 +101,7 @@ async fn a_backup_of_a_running_store_can_be_restored() {
     assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
     let (later, _) = admin.create_api_key(&project).await;
     let again = run(directory.path(), &["backup", "copy"]);
-    assert_eq!(again.status.code(), Some(1), "a file that is there is left alone");
+    assert_eq!(again.status.code(), Some(1), "an existing file is not overwritten");
     drop(up);
 
     let restored = tempfile::tempdir().unwrap();
@@ -114,13 +114,13 @@ async fn a_backup_of_a_running_store_can_be_restored() {
     assert_eq!(other_master.status.code(), Some(1));
     let up = Gatepost::start(restored.path(), &["up", "--upstream", &origin.url()]).await;
     assert_eq!(get_status(&up.url("/x"), &key).await, 200);
-    assert_eq!(get_status(&up.url("/x"), &later).await, 401, "it was made after the backup");
+    assert_eq!(get_status(&up.url("/x"), &later).await, 401, "it was created after the backup");
     let admin = Admin::new(up.admin.unwrap(), &admin.access_key);
     admin.revoke_key(&key).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_full_disk_keys_are_accepted_and_writes_refused_until_there_is_space() {
+async fn on_a_full_disk_keys_are_accepted_and_writes_rejected_until_there_is_space() {
     let directory = tempfile::tempdir().unwrap();
     let origin = MockServer::start();
     let up = Gatepost::up_on_small_disk(directory.path(), 64, &origin.url()).await;
@@ -137,26 +137,26 @@ async fn on_a_full_disk_keys_are_accepted_and_writes_refused_until_there_is_spac
     assert_eq!(try_create_key(&admin, &project).await.0, 503);
     assert!(try_create_key(&admin, &project).await.1.contains("disk is full"));
     admin.revoke_key(&keys[3]).await;
-    assert_eq!(get_status(&up.url("/x"), &keys[1]).await, 200, "a first use is still written");
+    assert_eq!(get_status(&up.url("/x"), &keys[1]).await, 200, "a first use is still recorded");
 
     fill_disk(&disk, 0);
     let response = admin.send(Method::DELETE, &format!("/api-keys/{}", keys[0]), String::new()).await;
     assert_eq!(response.status(), 503);
     for key in &keys[0..3] {
-        assert_eq!(get_status(&up.url("/x"), key).await, 200, "cached, used before, never used");
+        assert_eq!(get_status(&up.url("/x"), key).await, 200, "keys that are cached, used, and never used");
     }
     assert_eq!(get_status(&up.url("/x"), &keys[3]).await, 401);
 
     std::fs::remove_file(disk.join("ballast")).unwrap();
     assert_eq!(try_create_key(&admin, &project).await.0, 201);
     let claimed = async { while up.metric("gatepost_first_use_total").await < 3.0 {} };
-    assert!(tokio::time::timeout(DEADLINE, claimed).await.is_ok(), "a first use was forgotten");
+    assert!(tokio::time::timeout(DEADLINE, claimed).await.is_ok(), "a first use was lost");
 }
 
-/// Fills a disk until only so many MiB are free.
+/// Fills a disk until only the given number of MiB is free.
 fn fill_disk(disk: &Path, mib: u64) {
     let ballast = disk.join("ballast");
-    drop(std::fs::remove_file(&ballast));
+    let _ = std::fs::remove_file(&ballast);
     let free = rustix::fs::statvfs(disk).unwrap();
     let fill = (free.f_bavail * free.f_frsize).saturating_sub(mib << 20);
     std::fs::write(ballast, vec![0; usize::try_from(fill).unwrap()]).unwrap();

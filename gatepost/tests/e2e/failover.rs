@@ -1,4 +1,4 @@
-//! Redis with replicas loses its master: what was answered stays true, and nobody valid is refused.
+//! Failovers of Redis with replicas: acknowledged changes survive, and no valid key is rejected.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -17,33 +17,33 @@ use crate::process::{EMPTY_DIRECTORY, Gatepost};
 use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 use crate::webhooks::{self, Expected};
 
-/// How long keys are made, used and shut off before the fault, and after it is over.
+/// How long keys are created, used and revoked before the fault and after it.
 const STEADY_PERIOD: Duration = Duration::from_secs(if cfg!(feature = "long") { 10 } else { 2 });
-/// How long changes are acknowledged that the new master will lack.
+/// How long changes are acknowledged that the new master lacks.
 const LOSS_PERIOD: Duration = Duration::from_secs(2);
-/// How long everything may take to be delivered: a lease that a lost master has taken with it included.
+/// Maximum time until everything is delivered, including leases that were lost with a master.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What was answered, and what was answered wrongly.
+/// Results that clients have observed, including violations.
 #[derive(Default)]
 struct Observations {
-    /// Keys whose creation was answered, by id.
+    /// Keys whose creation was confirmed, by id.
     created: HashMap<String, String>,
-    /// Ids of those that were used with success.
+    /// Ids of keys that were used successfully.
     used: HashSet<String>,
-    /// Ids of those whose revocation was begun.
+    /// Ids of keys whose revocation was requested.
     revocation_requested: HashSet<String>,
-    /// Ids of those whose revocation was answered.
+    /// Ids of keys whose revocation was confirmed.
     revoked: HashSet<String>,
     violations: Vec<String>,
-    /// Valid keys that were answered 503.
+    /// Number of responses 503 to valid keys.
     unavailable: u32,
-    /// The longest time between two writes that were answered.
+    /// Longest time between two confirmed writes.
     longest_write_gap: Duration,
 }
 
-/// Makes, uses and shuts off keys while a fault happens; then everything that was answered must be so. Answers how
-/// many changes the store had lost and got again.
+/// Creates, uses and revokes keys during a fault, and checks afterwards that every confirmed write still holds. Returns
+/// the number of changes that were lost and replayed.
 async fn check_survives<R>(cluster: TestCluster<R>, name: &str, fault: impl AsyncFnOnce(&R)) -> f64 {
     let receiver = MockServer::start();
     let secret = cluster.admin.create_webhook(&receiver.url()).await;
@@ -51,7 +51,7 @@ async fn check_survives<R>(cluster: TestCluster<R>, name: &str, fault: impl Asyn
     let urls: Vec<String> = cluster.gateways.iter().map(|gateway| gateway.url("/x")).collect();
     let (steady, _) = cluster.admin.create_api_key(&project).await;
     let (observed, is_over) = (Arc::new(Mutex::new(Observations::default())), Arc::new(AtomicBool::new(false)));
-    // As tasks of their own: a fault that takes long must not keep requests from being sent.
+    // They run as tasks, so that a long fault does not stop the requests.
     let (admin, all, seen, over) = (cluster.admin.clone(), urls.clone(), Arc::clone(&observed), Arc::clone(&is_over));
     let churn = tokio::spawn(async move { churn_keys(&admin, &all, &project, &seen, &over).await });
     let (seen, over) = (Arc::clone(&observed), Arc::clone(&is_over));
@@ -67,7 +67,7 @@ async fn check_survives<R>(cluster: TestCluster<R>, name: &str, fault: impl Asyn
     check_statuses(&cluster, &observed).await;
     let expected = Expected {
         created: observed.created.keys().cloned().collect(),
-        // A first use that the store could not be told of before the key was shut off is told to nobody.
+        // A first use that could not be recorded before the key was revoked creates no event.
         used: observed.used.difference(&observed.revoked).cloned().collect(),
         deleted: observed.revoked.clone(),
     };
@@ -77,8 +77,8 @@ async fn check_survives<R>(cluster: TestCluster<R>, name: &str, fault: impl Asyn
         replayed += gateway.metric("gatepost_changes_repeated_total").await;
     }
     report(&format!(
-        "{name}: {} keys made, {} used, {} revoked; {} answers 503 to valid keys; {replayed} changes repeated; no \
-         write was answered for {:.1} s",
+        "{name}: {} keys created, {} used, {} revoked; {} responses 503 to valid keys; {replayed} changes replayed; no \
+         confirmed write for {:.1} s",
         observed.created.len(),
         observed.used.len(),
         observed.revoked.len(),
@@ -88,7 +88,7 @@ async fn check_survives<R>(cluster: TestCluster<R>, name: &str, fault: impl Asyn
     replayed
 }
 
-/// One key after the other is made, used over all gateways, and every second one shut off.
+/// Creates keys in a loop, uses each over all gateways, and revokes every second one.
 async fn churn_keys(
     admin: &Admin,
     urls: &[String],
@@ -96,11 +96,11 @@ async fn churn_keys(
     observed: &Mutex<Observations>,
     is_over: &AtomicBool,
 ) {
-    let mut answered_at = Instant::now();
+    let mut confirmed_at = Instant::now();
     let mut written = |observed: &Mutex<Observations>| {
         let mut observed = observed.lock().unwrap();
-        observed.longest_write_gap = observed.longest_write_gap.max(answered_at.elapsed());
-        answered_at = Instant::now();
+        observed.longest_write_gap = observed.longest_write_gap.max(confirmed_at.elapsed());
+        confirmed_at = Instant::now();
     };
     while !is_over.load(Ordering::Relaxed) {
         let input = json!({"name": "k", "projectId": project}).to_string();
@@ -135,7 +135,7 @@ async fn churn_keys(
     }
 }
 
-/// Shuts a key off until all gateways refuse it; `false` if the end came before.
+/// Revokes a key until all gateways have applied it. Returns `false` if the test ends before.
 async fn revoke_everywhere(admin: &Admin, key: &str, is_over: &AtomicBool) -> bool {
     while !is_over.load(Ordering::Relaxed) {
         let reached = try_revoke(admin, key, 1).await;
@@ -150,7 +150,7 @@ async fn revoke_everywhere(admin: &Admin, key: &str, is_over: &AtomicBool) -> bo
     false
 }
 
-/// A key that was used before is asked with all the time.
+/// Sends requests with a key that was used before, until the test ends.
 async fn use_steadily(urls: &[String], key: &str, observed: &Mutex<Observations>, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         for url in urls {
@@ -166,28 +166,28 @@ async fn use_valid(url: &str, key: &str, observed: &Mutex<Observations>) -> u16 
     match status {
         200 => {}
         503 => observed.unavailable += 1,
-        other => observed.violations.push(format!("a valid key was answered {other}")),
+        other => observed.violations.push(format!("a valid key got {other}")),
     }
     status
 }
 
-/// Every key is what its last answer said.
+/// Checks that every key has the state of its last confirmed write.
 async fn check_statuses<R>(cluster: &TestCluster<R>, observed: &Observations) {
     for (id, value) in &observed.created {
         let is_revoked = observed.revoked.contains(id);
         for gateway in 0..cluster.gateways.len() {
             let status = final_status(cluster, gateway, value).await;
-            assert!(!is_revoked || status == 401, "{id} was revoked, and gateway {gateway} answers {status}");
-            // A revocation that was not answered may have happened or not.
+            assert!(!is_revoked || status == 401, "{id} was revoked, but gateway {gateway} returns {status}");
+            // A revocation that was not confirmed may or may not have been applied.
             let is_valid = !observed.revocation_requested.contains(id);
-            assert!(!is_valid || status == 200, "{id} was made, and gateway {gateway} answers {status}");
+            assert!(!is_valid || status == 200, "{id} is valid, but gateway {gateway} returns {status}");
         }
     }
 }
 
-/// What a gateway answers once it can: 503 says nothing about the key.
+/// Returns the first status other than 503, which says nothing about the key.
 async fn final_status<R>(cluster: &TestCluster<R>, gateway: usize, value: &str) -> StatusCode {
-    let asking = async {
+    let polling = async {
         loop {
             match cluster.get_status(gateway, value).await {
                 StatusCode::SERVICE_UNAVAILABLE => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -195,10 +195,10 @@ async fn final_status<R>(cluster: &TestCluster<R>, gateway: usize, value: &str) 
             }
         }
     };
-    tokio::time::timeout(DEADLINE, asking).await.expect("it answers 503 for ever")
+    tokio::time::timeout(DEADLINE, polling).await.expect("the gateway returns 503 forever")
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+#[expect(clippy::print_stderr, reason = "measurements, shown with --nocapture")]
 fn report(line: &str) {
     eprintln!("{line}");
 }
@@ -227,16 +227,16 @@ async fn sentinel_whose_master_pauses_for_six_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinel_whose_new_master_lacks_what_was_acknowledged() {
+async fn sentinel_whose_new_master_lacks_acknowledged_writes() {
     let set = SentinelSet::start();
-    // Also where they look for a master once more, after it goes on.
+    // Also if the sentinels fail over once more after the first replica resumes.
     set.never_promote(1);
     let (url, link) = (set.url(), FaultProxy::start(set.servers[0].port()));
     let replayed =
         check_survives(TestCluster::start_on(set, &[url.as_str(); 3]).await, "Sentinel, writes lost", async |set| {
-            // Only now: after some seconds the sentinels would lead it past the proxy.
+            // Not earlier: after some seconds the sentinels would reconfigure the replica to bypass the proxy.
             set.replicate_through(2, &link);
-            // What is acknowledged from now on only the first replica has, which cannot become the master.
+            // From now on, acknowledged changes only reach the first replica, which cannot become the master.
             link.set_fault(Fault::BlackHole);
             tokio::time::sleep(LOSS_PERIOD).await;
             set.servers[1].signal("-STOP");
@@ -250,7 +250,7 @@ async fn sentinel_whose_new_master_lacks_what_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinel_whose_master_is_cut_off_with_one_gateway_on_its_side() {
+async fn sentinel_whose_master_is_partitioned_with_one_gateway_on_its_side() {
     let mut proxies = Vec::new();
     let set = SentinelSet::start_with_ports(|master| {
         proxies = vec![FaultProxy::start(master), FaultProxy::start(master)];
@@ -272,16 +272,16 @@ async fn sentinel_whose_master_is_cut_off_with_one_gateway_on_its_side() {
         proxy.set_fault(Fault::BlackHole);
     }
     cluster.redis.await_master_other_than(known_as);
-    assert!(cluster.redis.servers[0].redis_cli(&["ping"]).contains("PONG"), "the old master still answers");
-    // On the other side the key is shut off. The answer says that one gateway has not heard of it.
-    let shutting = async { while try_revoke(&cluster.admin, &key, 1).await.as_deref() != Some("1/2") {} };
-    assert!(tokio::time::timeout(DEADLINE, shutting).await.is_ok());
+    assert!(cluster.redis.servers[0].redis_cli(&["ping"]).contains("PONG"), "the old master still responds");
+    // On the other side the key is revoked. The response says that one gateway has not applied it.
+    let revoking = async { while try_revoke(&cluster.admin, &key, 1).await.as_deref() != Some("1/2") {} };
+    assert!(tokio::time::timeout(DEADLINE, revoking).await.is_ok());
     assert_eq!(cluster.get_status(0, &key).await, 401);
     let refusing = async { while try_revoke(&cluster.admin, &key, 30).await.as_deref() != Some("1/1") {} };
     assert!(tokio::time::timeout(DEADLINE, refusing).await.is_ok());
-    assert_eq!(get_status(&cut_off.url("/x"), &key).await, 503, "it must be refusing now");
+    assert_eq!(get_status(&cut_off.url("/x"), &key).await, 503, "its lease has expired");
     let live = cut_off.metric("gatepost_live").await;
-    assert!(live.abs() < f64::EPSILON, "it is not live although its old master answers");
+    assert!(live.abs() < f64::EPSILON, "it is live on the old master");
     cluster.gateways.push(cut_off);
     for proxy in &proxies {
         proxy.set_fault(Fault::None);

@@ -1,4 +1,4 @@
-//! One caller takes all that it can of what callers share: others are answered all the same.
+//! Fair shares: one caller uses as much as it can of a shared resource, and others are still served.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,61 +16,62 @@ use crate::admin::{Admin, client};
 use crate::process::run;
 use crate::test_cluster::{DEADLINE, TestCluster};
 
-/// As many connections as the admin API serves at a time.
+/// Number of connections, as many as the admin API serves at a time.
 const CROWD_SIZE: usize = 1000;
-/// Answers that wait for gateways in a process, and some more.
+/// Maximum number of responses of a process that wait for gateways, and a number above it.
 const MAX_FENCED_WAITS: usize = 500;
 const FENCED_WAITS: usize = 520;
-/// Streams of events that a process serves.
+/// Maximum number of event streams of a process.
 const STREAMS: usize = 64;
-/// Requests of others beside a crowd.
+/// Number of requests of others next to the crowd.
 const REQUESTS: usize = if cfg!(feature = "long") { 2000 } else { 50 };
-/// How long one of them may take.
+/// Timeout of each of these requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes as many open files as the system allows.
+/// Raises the limit of open files to the maximum that the system allows.
 pub(crate) fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }
 
-/// Connections that each have sent this, and then neither send nor read.
+/// Opens connections that each send a text, and then neither send nor read.
 async fn open_crowd(address: SocketAddr, text: &str) -> Vec<TcpStream> {
     raise_open_files_limit();
     let mut crowd = Vec::with_capacity(CROWD_SIZE);
     for _ in 0..CROWD_SIZE {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // It may be closed for a later one at once.
-        drop(stream.write_all(text.as_bytes()).await);
+        // The server may close it at once to make space for a newer one.
+        let _ = stream.write_all(text.as_bytes()).await;
         crowd.push(stream);
     }
     crowd
 }
 
-/// Asks again and again on new connections, and tells how long it took.
+/// Sends requests on new connections, and reports their latency.
 async fn check_all_served(url: &str, access_key: &str, beside: &str) {
     let mut took = Vec::new();
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     for _ in 0..REQUESTS {
         let began = Instant::now();
-        let asking = client.get(url).header("x-api-key", access_key).send();
-        let response = tokio::time::timeout(REQUEST_TIMEOUT, asking).await.expect("it is never answered").unwrap();
+        let sending = client.get(url).header("x-api-key", access_key).send();
+        let response =
+            tokio::time::timeout(REQUEST_TIMEOUT, sending).await.expect("the request gets no response").unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         took.push(began.elapsed());
     }
     took.sort_unstable();
     let [half, most] = [50, 99].map(|percent| took[REQUESTS * percent / 100]);
-    report(&format!("beside {beside}: p50 {half:?}, p99 {most:?}, longest {:?}", took[REQUESTS - 1]));
+    report(&format!("next to {beside}: p50 {half:?}, p99 {most:?}, longest {:?}", took[REQUESTS - 1]));
 }
 
-/// An account of its own.
+/// Creates another account.
 async fn create_account(operator: &Admin) -> (Admin, String) {
-    let made = operator.post("/accounts", json!({"name": "a"})).await;
-    let access_key = made["accessKey"]["key"].as_str().unwrap();
-    (Admin::new(operator.address, access_key), made["id"].as_str().unwrap().to_owned())
+    let created = operator.post("/accounts", json!({"name": "a"})).await;
+    let access_key = created["accessKey"]["key"].as_str().unwrap();
+    (Admin::new(operator.address, access_key), created["id"].as_str().unwrap().to_owned())
 }
 
-/// Opens a stream of events; none if there is no place.
+/// Opens an event stream. Returns none if no slot is free.
 async fn open_stream(admin: &Admin) -> Option<Response> {
     let response = admin.send(Method::GET, "/events/stream", String::new()).await;
     (response.status() == 200).then_some(response)
@@ -81,13 +82,13 @@ async fn read_to_end(mut stream: Response) {
     while let Ok(Some(_)) = stream.chunk().await {}
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+#[expect(clippy::print_stderr, reason = "measurements, shown with --nocapture")]
 pub(crate) fn report(line: &str) {
     eprintln!("{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_never_come_and_responses_that_are_never_read_stop_nobody_else() {
+async fn bodies_that_are_never_sent_and_responses_that_are_never_read_do_not_block_others() {
     let cluster = TestCluster::start(0).await;
     let (admin, operator) = (cluster.control_plane.admin.unwrap(), &cluster.admin);
     let viewer = operator.post("/access-keys", json!({"name": "v", "role": "viewer"})).await;
@@ -115,7 +116,7 @@ async fn bodies_that_never_come_and_responses_that_are_never_read_stop_nobody_el
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_not_write_is_refused_before_its_body_has_come() {
+async fn a_role_that_may_not_write_is_rejected_before_its_body_arrives() {
     let cluster = TestCluster::start(0).await;
     let viewer = cluster.admin.post("/access-keys", json!({"name": "v", "role": "viewer"})).await;
     let mut stream = TcpStream::connect(cluster.control_plane.admin.unwrap()).await.unwrap();
@@ -126,12 +127,12 @@ async fn a_role_that_may_not_write_is_refused_before_its_body_has_come() {
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut response = [0; 12];
     let reading = tokio::io::AsyncReadExt::read_exact(&mut stream, &mut response);
-    tokio::time::timeout(REQUEST_TIMEOUT, reading).await.expect("it waits for the body").unwrap();
+    tokio::time::timeout(REQUEST_TIMEOUT, reading).await.expect("the response waits for the body").unwrap();
     assert_eq!(std::str::from_utf8(&response).unwrap(), "HTTP/1.1 403");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn probes_are_answered_beside_metrics_that_nobody_reads() {
+async fn probes_are_served_next_to_unread_metrics() {
     let cluster = TestCluster::start(0).await;
     let ops = cluster.control_plane.ops;
     let text = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(50);
@@ -143,55 +144,59 @@ async fn probes_are_answered_beside_metrics_that_nobody_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lone_account_has_all_streams_and_gives_them_up_to_the_fair_share_of_others() {
+async fn a_single_account_gets_all_streams_and_yields_the_fair_share_of_others() {
     let cluster = TestCluster::start(0).await;
     let (first, _) = create_account(&cluster.admin).await;
     let mut ended = JoinSet::new();
     for _ in 0..STREAMS {
-        let stream = open_stream(&first).await.expect("it is alone");
+        let stream = open_stream(&first).await.expect("a single account gets all streams");
         ended.spawn(read_to_end(stream));
     }
-    assert!(open_stream(&first).await.is_none(), "there are no more");
+    assert!(open_stream(&first).await.is_none(), "all streams are in use");
     let mut others = Vec::new();
     for _ in 0..3 {
         let (other, _) = create_account(&cluster.admin).await;
         for _ in 0..2 {
-            others.push(open_stream(&other).await.expect("it has less than its share"));
+            others.push(open_stream(&other).await.expect("the account has less than its fair share"));
         }
     }
     for _ in 0..others.len() {
-        tokio::time::timeout(DEADLINE, ended.join_next()).await.expect("it gives a stream back").unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, ended.join_next())
+            .await
+            .expect("the first account yields a stream")
+            .unwrap()
+            .unwrap();
     }
-    assert_eq!(ended.len(), STREAMS - others.len(), "no more than were needed");
-    assert!(open_stream(&first).await.is_none(), "it has more than its share");
+    assert_eq!(ended.len(), STREAMS - others.len(), "only as many as needed are closed");
+    assert!(open_stream(&first).await.is_none(), "it has more than its fair share");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_end_with_their_access_key_or_account() {
     let cluster = TestCluster::start(0).await;
     let (admin, id) = create_account(&cluster.admin).await;
-    let made = admin.post("/access-keys", json!({"name": "s"})).await;
-    let other = Admin::new(admin.address, made["key"].as_str().unwrap());
+    let created = admin.post("/access-keys", json!({"name": "s"})).await;
+    let other = Admin::new(admin.address, created["key"].as_str().unwrap());
     let (of_key, of_account) = (open_stream(&other).await.unwrap(), open_stream(&admin).await.unwrap());
     for (what, path, stream) in [
-        ("the access key", format!("/access-keys/{}", made["id"].as_str().unwrap()), of_key),
+        ("the access key", format!("/access-keys/{}", created["id"].as_str().unwrap()), of_key),
         ("the account", format!("/accounts/{id}"), of_account),
     ] {
         let response = admin.send(Method::DELETE, &path, String::new()).await;
         assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
         let began = Instant::now();
-        tokio::time::timeout(DEADLINE, read_to_end(stream)).await.expect("it goes on");
+        tokio::time::timeout(DEADLINE, read_to_end(stream)).await.expect("the stream does not end");
         report(&format!("{what} was deleted: the stream ended after {:?}", began.elapsed()));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn others_wait_for_gateways_beside_an_account_that_has_all_these_waits() {
+async fn others_can_wait_for_gateways_next_to_an_account_that_uses_all_waits() {
     let cluster = TestCluster::start(1).await;
     let (first, _) = create_account(&cluster.admin).await;
     let project = first.create_project().await;
     let (key, _) = first.create_api_key(&project).await;
-    // It is known and hears nothing.
+    // The gateway is registered, but receives nothing.
     cluster.gateways[0].signal("-STOP");
     let mut waits = JoinSet::new();
     for _ in 0..FENCED_WAITS {
@@ -200,7 +205,7 @@ async fn others_wait_for_gateways_beside_an_account_that_has_all_these_waits() {
     }
     let refused = format!("gatepost_admin_no_place_total{{of=\"waits\"}} {}", FENCED_WAITS - MAX_FENCED_WAITS);
     let refusing = async { while !cluster.control_plane.metrics().await.contains(&refused) {} };
-    tokio::time::timeout(DEADLINE, refusing).await.expect("all places are held");
+    tokio::time::timeout(DEADLINE, refusing).await.expect("all waits are in use");
     let (other, _) = create_account(&cluster.admin).await;
     let project = other.create_project().await;
     let (key, _) = other.create_api_key(&project).await;
@@ -217,7 +222,7 @@ async fn others_wait_for_gateways_beside_an_account_that_has_all_these_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
+async fn a_ping_of_another_account_is_sent_next_to_all_pings_of_two_others() {
     let cluster = TestCluster::start(0).await;
     let gate = Gate::default();
     let (silent, receiver) = (MockServer::with_gate(&gate), MockServer::start());
@@ -229,7 +234,7 @@ async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
             pings.spawn(async move { admin.send(Method::POST, "/webhooks/ping", body).await.status() });
         }
     }
-    assert_eq!(silent.await_count(20, DEADLINE), 20, "all of them are being sent");
+    assert_eq!(silent.await_count(20, DEADLINE), 20, "all of them are in flight");
     let (other, _) = create_account(&cluster.admin).await;
     let body = json!({"url": receiver.url(), "httpMethod": "POST"}).to_string();
     let response =
@@ -242,20 +247,20 @@ async fn a_ping_of_another_account_is_sent_beside_all_that_two_may_send() {
     }
 }
 
-/// Keys of the account whose lists are asked for, and lists at a time.
+/// Number of listed keys of an account, and of concurrent lists.
 const LISTED_KEYS: usize = 20_000;
 const CONCURRENT_LISTS: usize = 40;
 
-/// Asks for the whole list, again and again.
+/// Lists all keys in a loop.
 async fn list_forever(admin: Admin) {
     loop {
         let list = admin.send(Method::GET, "/api-keys", String::new()).await;
-        drop(list.bytes().await);
+        let _ = list.bytes().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn long_lists_of_an_account_hold_up_neither_probes_nor_others() {
+async fn long_lists_of_an_account_delay_neither_probes_nor_others() {
     let cluster = TestCluster::start(1).await;
     let project = cluster.admin.create_project().await;
     let (directory, url) = (tempfile::tempdir().unwrap(), cluster.redis.url());

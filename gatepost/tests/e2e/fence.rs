@@ -1,4 +1,4 @@
-//! Revocations whose answer waits until every gateway refuses the key.
+//! Revocations whose response waits until every gateway rejects the key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use crate::admin::{Admin, client};
 use crate::process::{EMPTY_DIRECTORY, Gatepost};
 use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 
-/// How many keys are shut off under load.
+/// Number of keys that are revoked under load.
 const REVOCATIONS: usize = if cfg!(feature = "long") { 300 } else { 20 };
 
-/// Shuts a key off, and answers how many of how many gateways refuse it.
+/// Revokes a key, and returns how many of how many gateways have applied it.
 pub(crate) async fn revoke(admin: &Admin, key: &str, wait_s: u32) -> String {
     try_revoke(admin, key, wait_s).await.unwrap()
 }
 
-/// The same where the store may be away: `None` for 503.
+/// Revokes a key while the store may be unavailable. Returns `None` for 503.
 pub(crate) async fn try_revoke(admin: &Admin, key: &str, wait_s: u32) -> Option<String> {
     let url = format!("http://{}/api-keys/{key}", admin.address);
     let request = client().request(Method::DELETE, url).header("x-api-key", &admin.access_key);
@@ -36,14 +36,14 @@ pub(crate) async fn try_revoke(admin: &Admin, key: &str, wait_s: u32) -> Option<
     Some(response.headers()["gatepost-propagated"].to_str().unwrap().to_owned())
 }
 
-/// Whether an answer says that all gateways were reached.
+/// Returns whether a change has reached all gateways.
 #[cfg(feature = "long")]
 pub(crate) fn reached_all(headers: &reqwest::header::HeaderMap) -> bool {
     let reached = headers.get("gatepost-propagated").and_then(|reached| reached.to_str().ok());
     reached.and_then(|reached| reached.split_once('/')).is_some_and(|(applied, known)| applied == known)
 }
 
-/// Uses a key without end, and answers when the last request began that was accepted.
+/// Uses a key until stopped, and returns the start of the last accepted request.
 async fn last_accepted_use(url: String, key: String, is_over: Arc<AtomicBool>) -> Option<Instant> {
     let client = client();
     let mut last_accepted = None;
@@ -59,7 +59,7 @@ async fn last_accepted_use(url: String, key: String, is_over: Arc<AtomicBool>) -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_gateway_accepts_a_key_once_its_fenced_revocation_was_answered() {
+async fn no_gateway_accepts_a_key_after_the_response_to_its_fenced_revocation() {
     let cluster = TestCluster::start(3).await;
     let project = cluster.admin.create_project().await;
     let mut waits_ms = Vec::new();
@@ -80,7 +80,7 @@ async fn no_gateway_accepts_a_key_once_its_fenced_revocation_was_answered() {
         }
         is_over.store(true, Ordering::Relaxed);
         for last_accepted in users.join_all().await.into_iter().flatten() {
-            assert!(last_accepted < answered_at, "accepted {:?} after the answer", last_accepted - answered_at);
+            assert!(last_accepted < answered_at, "accepted {:?} after the response", last_accepted - answered_at);
         }
     }
     waits_ms.sort_unstable();
@@ -92,13 +92,13 @@ async fn no_gateway_accepts_a_key_once_its_fenced_revocation_was_answered() {
     ));
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --nocapture")]
+#[expect(clippy::print_stderr, reason = "measurements, shown with --nocapture")]
 fn report(line: &str) {
     eprintln!("{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_gateway_is_awaited_until_its_lease_expires_and_refuses_when_it_wakes() {
+async fn revocations_wait_for_the_lease_of_a_stopped_gateway_which_rejects_the_key_when_it_resumes() {
     let cluster = TestCluster::start(1).await;
     let origin = MockServer::start();
     let redis = cluster.redis.url();
@@ -112,7 +112,7 @@ async fn a_stopped_gateway_is_awaited_until_its_lease_expires_and_refuses_when_i
     stopped.signal("-STOP");
     assert_eq!(revoke(&cluster.admin, &key, 1).await, "1/2");
     assert_eq!(cluster.get_status(0, &key).await, 401);
-    // Its promise is 2 s of liveness, 1 s of staleness and 1 s for clocks. To repeat the request is to wait on.
+    // Its lease is 2 s of liveness, 1 s of staleness and 1 s for clock skew. Repeating the request continues to wait.
     assert_eq!(revoke(&cluster.admin, &key, 30).await, "1/1");
     stopped.signal("-CONT");
     assert_eq!(get_status(&stopped.url("/x"), &key).await, 401);

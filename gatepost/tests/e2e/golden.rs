@@ -1,5 +1,4 @@
-//! Stores that earlier releases made: this program opens, uses and changes them, before and after
-//! `gatepost store upgrade`.
+//! Stores of earlier releases: this version opens, uses and changes them, before and after `gatepost store upgrade`.
 
 #[cfg(feature = "golden")]
 mod make;
@@ -17,10 +16,10 @@ use crate::process::{Gatepost, command};
 use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks;
 
-/// What is in a golden store, beside its files.
+/// Description of the contents of a golden store.
 const MANIFEST: &str = "manifest.json";
 
-/// A golden store in use.
+/// Golden store in use.
 struct GoldenStore {
     directory: TempDir,
     redis: Option<RedisServer>,
@@ -28,7 +27,7 @@ struct GoldenStore {
     upstream: MockServer,
 }
 
-/// Where the golden stores of a release are.
+/// Returns the directory of a golden store.
 fn directory(release: &str, backend: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(release).join(backend)
 }
@@ -67,7 +66,7 @@ impl GoldenStore {
         self.manifest[member].as_str().unwrap()
     }
 
-    /// The keys, each with the status of a request with it.
+    /// Returns all keys, each with the expected status of a request with it.
     fn keys(&self) -> Vec<(String, u16)> {
         let keys = self.manifest["keys"].as_object().unwrap().values();
         keys.map(|key| {
@@ -89,7 +88,7 @@ async fn patch(admin: &Admin, path: &str, body: Value) {
     assert_eq!(status, 200, "{path}: {}", response.text().await.unwrap());
 }
 
-/// All that the store holds can be read.
+/// Checks that everything in the store can be read.
 async fn check_contents(up: &Gatepost, admin: &Admin, store: &GoldenStore) {
     for (key, status) in store.keys() {
         assert_eq!(get_status(&up.url("/x"), &key).await, status, "{key}");
@@ -110,18 +109,18 @@ async fn check_contents(up: &Gatepost, admin: &Admin, store: &GoldenStore) {
     assert_eq!(get(admin, "/access-keys").await.as_array().unwrap().len(), 2);
 }
 
-/// What is changed is reported to the webhook, with the headers that it had before.
+/// Checks that changes are sent to the webhook, with its stored headers.
 async fn check_changes(up: &Gatepost, admin: &Admin, store: &GoldenStore) {
     let receiver = MockServer::start();
     let hook = format!("/webhooks/{}", store.manifest["webhook"]["id"].as_str().unwrap());
     patch(admin, &hook, json!({"url": format!("{}/path-secret", receiver.url())})).await;
     let project = store.text("project");
-    let (made, id) = admin.create_api_key(project).await;
-    assert_eq!(get_status(&up.url("/x"), &made).await, 200);
+    let (key, id) = admin.create_api_key(project).await;
+    assert_eq!(get_status(&up.url("/x"), &key).await, 200);
     patch(admin, &format!("/api-keys/{id}"), json!({"name": "renamed"})).await;
-    admin.revoke_key(&made).await;
+    admin.revoke_key(&key).await;
     let revoked = async {
-        while get_status(&up.url("/x"), &made).await != 401 {
+        while get_status(&up.url("/x"), &key).await != 401 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -136,17 +135,17 @@ async fn check_changes(up: &Gatepost, admin: &Admin, store: &GoldenStore) {
     }
 }
 
-/// What a receiver has got when the events, each a topic and the id of its key, are all there.
+/// Waits until a receiver has all events, each a topic and the id of its key, and returns all received requests.
 async fn await_events(receiver: &MockServer, events: [(&str, &str); 4]) -> Vec<RecordedRequest> {
     let mut missing = events.to_vec();
     let mut received = Vec::new();
     let receiving = async {
         while !missing.is_empty() {
             received.extend(receiver.take_requests());
-            let is_there = |topic: &str, id: &str| {
+            let is_received = |topic: &str, id: &str| {
                 webhooks::bodies_of_topic(&received, topic).iter().any(|body| body["data"]["id"] == id)
             };
-            missing.retain(|(topic, id)| !is_there(topic, id));
+            missing.retain(|(topic, id)| !is_received(topic, id));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

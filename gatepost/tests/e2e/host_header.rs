@@ -1,4 +1,5 @@
-//! `Host`: who is answered by the admin API and the operations pages, and whom DNS rebinding does not let in.
+//! `Host` header: names under which the admin API and the operations server respond, and protection against DNS
+//! rebinding.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -17,12 +18,12 @@ const LISTED: Settings = &[("GATEPOST_CONTROL_PLANE__HOSTS", "keys.example"), ("
 const BEHIND_PROXY: Settings = &[("GATEPOST_CONTROL_PLANE__BEHIND_TLS_PROXY", "true")];
 const BEHIND_PROXY_AND_LISTED: Settings = &[BEHIND_PROXY[0], LISTED[0], LISTED[1]];
 
-/// What a caller reads who used a name that is not listed.
+/// Error for a name that is not listed.
 const ADMIN_REFUSAL: &str = "this listener does not know the name in the Host field: list it in control_plane.hosts, or \
                              set control_plane.behind_tls_proxy = true if a proxy is in front";
 const OPS_REFUSAL: &str = "this listener does not know the name in the Host field: list it in ops.hosts\n";
 
-/// A control plane with a store of its own.
+/// Control plane with its own store.
 struct TestControlPlane {
     process: Gatepost,
     access_key: String,
@@ -58,13 +59,13 @@ impl Gatepost {
     }
 }
 
-/// Answers status and body to a request of these very lines.
+/// Sends a request with the given head, and returns status and body.
 async fn exchange(address: SocketAddr, head: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut response = String::new();
     let reading = stream.read_to_string(&mut response);
-    tokio::time::timeout(DEADLINE, reading).await.expect("it is never answered").unwrap();
+    tokio::time::timeout(DEADLINE, reading).await.expect("the request gets no response").unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
@@ -77,15 +78,15 @@ async fn get_status(address: SocketAddr, path: &str, host: &str) -> u16 {
     get(address, path, host).await.0
 }
 
-/// Expects that a name is refused with the sentence that says what to set.
-async fn check_refused(address: SocketAddr, path: &str, host: &str, refusal: &str) {
+/// Checks that a name is rejected with an error that says which setting is missing.
+async fn check_rejected(address: SocketAddr, path: &str, host: &str, refusal: &str) {
     let (status, body) = get(address, path, host).await;
     let detail = serde_json::from_str::<Value>(&body).map_or(body, |body| body["detail"].as_str().unwrap().to_owned());
     assert_eq!((status, detail.as_str()), (421, refusal), "{path} of {host}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unlisted_names_are_refused_on_loopback() {
+async fn unlisted_names_are_rejected_on_loopback() {
     for (settings, host, admin, ops) in [
         (&[][..], "evil.example", 421, 421),
         (&[], "app.localhost:1234", 200, 200),
@@ -101,7 +102,7 @@ async fn unlisted_names_are_refused_on_loopback() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_well_formed_host_is_needed_on_every_page_but_by_http_1_0() {
+async fn every_page_requires_one_well_formed_host_except_with_http_1_0() {
     let process = TestControlPlane::on_loopback(&[]).await.process;
     let pages = [(process.admin(), "/"), (process.ops, "/metrics"), (process.ops, "/livez"), (process.ops, "/readyz")];
     for (address, path) in pages {
@@ -139,7 +140,7 @@ async fn options_asterisk_and_an_empty_line_are_checked_like_every_request() {
     }
 }
 
-/// A kubelet names the address of the pod, or what `httpHeaders` of the probe says.
+/// A kubelet sends the address of the pod, or the name in `httpHeaders` of the probe.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kubelet_probes_by_address_and_by_any_name() {
     for control_plane in [
@@ -155,33 +156,33 @@ async fn a_kubelet_probes_by_address_and_by_any_name() {
                 assert_eq!(status, 200, "{path} of {host}: {body}");
             }
         }
-        check_refused(ops, "/metrics", "probe.example", OPS_REFUSAL).await;
+        check_rejected(ops, "/metrics", "probe.example", OPS_REFUSAL).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scrape_by_the_address_of_a_pod_is_answered_where_names_are_listed() {
+async fn a_scrape_by_pod_address_is_served_next_to_listed_names() {
     let ops = TestControlPlane::on_all_interfaces(BEHIND_PROXY_AND_LISTED).await.process;
     for host in ["10.1.2.3:9464", "[fd00::1:2]:9464", "keys.example:9464"] {
         let (status, page) = get(ops.ops, "/metrics", host).await;
         assert_eq!(status, 200, "{host}: {page}");
         assert!(page.contains("\ngatepost_build_info{"), "{page}");
     }
-    check_refused(ops.ops, "/metrics", "10.1.2.3.evil.example:9464", OPS_REFUSAL).await;
+    check_rejected(ops.ops, "/metrics", "10.1.2.3.evil.example:9464", OPS_REFUSAL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_of_compose_is_reached_by_its_name_without_a_setting() {
+async fn a_compose_service_is_reachable_by_name_without_a_setting() {
     let process = TestControlPlane::on_all_interfaces(BEHIND_PROXY).await.process;
     assert_eq!(get_status(process.admin(), "/", "gatepost:8082").await, 200);
     assert_eq!(get_status(process.ops, "/metrics", "gatepost:9464").await, 200);
     let alone = TestControlPlane::on_loopback(&[]).await.process;
-    check_refused(alone.admin(), "/", "gatepost:8082", ADMIN_REFUSAL).await;
-    check_refused(alone.ops, "/metrics", "gatepost:9464", OPS_REFUSAL).await;
+    check_rejected(alone.admin(), "/", "gatepost:8082", ADMIN_REFUSAL).await;
+    check_rejected(alone.ops, "/metrics", "gatepost:9464", OPS_REFUSAL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_nginx_that_passes_the_name_on_needs_one_setting_that_the_refusal_names() {
+async fn an_nginx_that_forwards_the_host_needs_one_setting_which_the_error_names() {
     for (settings, host, expected) in [
         (BEHIND_PROXY, "keys.example", 200),
         (LISTED, "keys.example", 200),
@@ -194,14 +195,15 @@ async fn an_nginx_that_passes_the_name_on_needs_one_setting_that_the_refusal_nam
         let (status, body) = exchange(nginx.address(), &request).await;
         assert_eq!(status, expected, "{host} with {settings:?}: {body}");
         if expected == 421 {
-            check_refused(nginx.address(), "/projects", host, ADMIN_REFUSAL).await;
+            check_rejected(nginx.address(), "/projects", host, ADMIN_REFUSAL).await;
         }
     }
 }
 
-/// Answers a server's state, and the status that its last check got, once each server was checked.
+/// Waits until HAProxy has checked all servers, and returns each backend with its state and the status code of its last
+/// check.
 async fn await_health_checks(proxy: &ReverseProxy) -> Vec<(String, String, String)> {
-    let asking = async {
+    let polling = async {
         loop {
             let table = client().get(format!("http://{}/;csv", proxy.address())).send().await.unwrap();
             let table = table.text().await.unwrap();
@@ -209,18 +211,18 @@ async fn await_health_checks(proxy: &ReverseProxy) -> Vec<(String, String, Strin
             let column = |name| lines[0].iter().position(|found| *found == name).unwrap();
             let (state, check, code) = (column("status"), column("check_status"), column("check_code"));
             let servers = || lines.iter().filter(|line| line.get(1) == Some(&"gatepost"));
-            // While a check is under way, its status begins with a star and its code may be 0.
+            // While a check is in progress, its status begins with an asterisk and its code may be 0.
             if servers().all(|line| line[check].starts_with("L7")) {
                 let row = |line: &Vec<&str>| [line[0], line[state], line[code]].map(str::to_owned).into();
                 return servers().map(row).collect();
             }
         }
     };
-    tokio::time::timeout(DEADLINE, asking).await.expect("the servers are checked")
+    tokio::time::timeout(DEADLINE, polling).await.expect("the servers are checked")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_haproxy_finds_servers_up_by_http_1_0_without_a_host() {
+async fn haproxy_checks_succeed_with_http_1_0_without_a_host() {
     let process = TestControlPlane::on_loopback(&[]).await.process;
     let backend = |name: &str, check: &str, server: SocketAddr| {
         format!("backend {name}\n  {check}\n  server gatepost {server} check inter 200ms rise 1 fall 1\n")
@@ -230,7 +232,7 @@ async fn an_haproxy_finds_servers_up_by_http_1_0_without_a_host() {
     let (admin, ops) = (process.admin(), process.ops);
     let proxy = ReverseProxy::haproxy(
         &[
-            // Without a method it is OPTIONS, and without a path `/`.
+            // The default method is OPTIONS and the default path is `/`.
             backend("admin", "option httpchk", admin),
             backend("livez", "option httpchk /livez", ops),
             backend("readyz", "option httpchk GET /readyz", ops),
@@ -254,7 +256,8 @@ async fn an_haproxy_finds_servers_up_by_http_1_0_without_a_host() {
     );
 }
 
-/// Plays a name that is rebound: `/page` comes from whoever owns the name, everything else from one of our listeners.
+/// Starts a server for a rebound name: `/page` is served by the attacker, all other paths are proxied to a listener of
+/// ours.
 fn start_rebinding_server(target: SocketAddr, page: String) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -284,13 +287,13 @@ fn serve_page_or_proxy(mut stream: TcpStream, target: SocketAddr, page: &str) ->
     std::io::copy(&mut &server, &mut &stream).map(drop)
 }
 
-/// A page that shows what it can read at its own origin.
+/// Returns a page that displays what it can read from its own origin.
 fn reading_page(paths: &[&str], access_key: &str) -> String {
     format!(
         "<!doctype html><body><script>
 const read = async path => {{
-  const answer = await fetch(path, {{headers: {{'x-api-key': '{access_key}'}}}});
-  return path + ' ' + answer.status + ' ' + await answer.text();
+  const response = await fetch(path, {{headers: {{'x-api-key': '{access_key}'}}}});
+  return path + ' ' + response.status + ' ' + await response.text();
 }};
 const show = lines => document.body.textContent = 'read:' + lines.join('|') + ':end';
 Promise.all({paths:?}.map(read)).then(show, error => show([error]));
@@ -298,7 +301,7 @@ Promise.all({paths:?}.map(read)).then(show, error => show([error]));
     )
 }
 
-/// Opens such a page under a name in Chromium, and answers what it shows.
+/// Opens the page under a host name in Chromium, and returns its text.
 async fn read_in_browser(host: &str, target: SocketAddr, paths: &[&str], access_key: &str) -> String {
     let port = start_rebinding_server(target, reading_page(paths, access_key)).port();
     let (url, rule) = (format!("http://{host}:{port}/page"), format!("--host-resolver-rules=MAP {host} 127.0.0.1"));
@@ -308,7 +311,7 @@ async fn read_in_browser(host: &str, target: SocketAddr, paths: &[&str], access_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_whose_name_is_rebound_reads_nothing_but_the_refusal() {
+async fn a_page_with_a_rebound_name_reads_nothing_but_the_error() {
     let TestControlPlane { process, access_key, _redis } = TestControlPlane::on_loopback(&[]).await;
     let paths = ["/projects", "/openapi.json"];
     let own = read_in_browser("app.localhost", process.admin(), &paths, &access_key).await;

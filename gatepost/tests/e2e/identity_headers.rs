@@ -1,4 +1,4 @@
-//! Header names that the gateway removes, and the settings for them.
+//! Identity headers that the gateway removes, and the settings for them.
 
 use gatepost_test_support::MockServer;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::single_process::read_first_access_key;
 
 const TRUSTED: (&str, &str) = ("GATEPOST_GATEWAY__TRUSTED_PROXIES", "127.0.0.0/8");
 
-/// Sends a request that carries identities, and returns which of them the upstream saw.
+/// Sends a request with identity headers, and returns which of them the upstream received.
 async fn identities_at_upstream(up: &Gatepost, origin: &MockServer, key: &str) -> Vec<&'static str> {
     let identities = ["remote-user", "x-consumer-id", "x-auth-request-email"];
     let request = client().get(up.url("/x")).header("x-api-key", key);
@@ -25,7 +25,7 @@ fn pass_headers_log_lines(up: &Gatepost) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_identity_that_a_trusted_proxy_loses_is_one_log_line() {
+async fn only_the_first_identity_header_removed_from_a_trusted_proxy_is_logged() {
     let (directory, origin) = (tempfile::tempdir().unwrap(), MockServer::start());
     let arguments = ["up", "--upstream", &origin.url()];
     let mut up = Gatepost::start(directory.path(), &arguments).await;
@@ -33,7 +33,7 @@ async fn the_first_identity_that_a_trusted_proxy_loses_is_one_log_line() {
     let (key, _) = admin.create_api_key(&admin.create_project().await).await;
     assert_eq!(identities_at_upstream(&up, &origin, &key).await, Vec::<&str>::new());
     assert_eq!(up.terminate(), Some(0));
-    assert_eq!(pass_headers_log_lines(&up), Vec::<String>::new(), "a client that makes things up is no news");
+    assert_eq!(pass_headers_log_lines(&up), Vec::<String>::new(), "headers of untrusted clients are not logged");
 
     let mut up = Gatepost::start_with(directory.path(), &arguments, &[TRUSTED]).await;
     for _ in 0..3 {
@@ -57,7 +57,7 @@ async fn the_first_identity_that_a_trusted_proxy_loses_is_one_log_line() {
 }
 
 #[test]
-fn settings_that_name_no_identity_are_errors_with_their_lines() {
+fn settings_without_identity_headers_are_errors_with_their_lines() {
     let directory = tempfile::tempdir().unwrap();
     let text = "[gateway]\nstrip = \"all\"\npass_headers = [\"remote-user\",\n\"remote_user\",\n\"x-gatepost-env\"]\n";
     std::fs::write(directory.path().join("gatepost.toml"), text).unwrap();
@@ -65,7 +65,7 @@ fn settings_that_name_no_identity_are_errors_with_their_lines() {
     assert_eq!(output.status.code(), Some(1));
     let messages = String::from_utf8_lossy(&output.stderr);
     for fault in [
-        "gatepost.toml:2: gateway.strip: must be default or ours, it is \"all\"",
+        "gatepost.toml:2: gateway.strip: must be default or ours, not \"all\"",
         "gatepost.toml:4: gateway.pass_headers: \"remote_user\" is not the name of an identity header",
         "gatepost.toml:5: gateway.pass_headers: \"x-gatepost-env\" is not the name of an identity header",
     ] {

@@ -1,4 +1,4 @@
-//! What connections cost that nothing is done on.
+//! Memory of idle connections.
 
 use std::net::SocketAddr;
 
@@ -12,10 +12,10 @@ use crate::process::Gatepost;
 use crate::single_process::read_first_access_key;
 
 const CONNECTIONS: usize = 2000;
-/// What all of them may take of memory on one port. Where fewer are served, the others were closed.
+/// Maximum memory of all connections to one port. If fewer are open, the others were closed.
 const MAX_GROWTH_KIB: u64 = 96 * 1024;
 
-/// Connections on each of which one request was answered.
+/// Opens connections, each with one completed request.
 async fn open_idle_connections(address: SocketAddr, request: &str) -> Vec<TcpStream> {
     let mut idle = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {

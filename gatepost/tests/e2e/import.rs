@@ -1,4 +1,4 @@
-//! Keys from elsewhere: brought in from files, by value and by hash, and purged.
+//! Import of keys from files, by value and by hash, and purges.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::process::{Gatepost, run};
 use crate::single_process::read_first_access_key;
 use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 
-/// Keys of the measurement.
+/// Number of keys that are measured.
 const KEY_COUNT: usize = if cfg!(feature = "long") { 1_000_000 } else { 2_000 };
 
 fn printed(output: &Output) -> String {
@@ -27,7 +27,7 @@ fn write_file(directory: &Path, name: &str, text: &str) -> PathBuf {
     file
 }
 
-/// Imports a file into a store, and answers the first line that is told.
+/// Imports a file into a store. Returns whether it succeeded, and its output.
 fn import(directory: &Path, store: &str, arguments: &[&str], file: &Path) -> (bool, String) {
     let arguments = [&["import", "--store", store], arguments, &[file.to_str().unwrap()]].concat();
     let output = run(directory, &arguments);
@@ -58,18 +58,18 @@ async fn keys_are_imported_by_value_and_by_hash_once_and_without_webhooks() {
     let csv = write_file(directory.path(), "keys.csv", &csv);
     let arguments = ["--format", "csv", "--project", &project];
     let (is_ok, report) = import(directory.path(), &store, &[&arguments[..], &["--dry-run"]].concat(), &csv);
-    assert!(!is_ok && report.starts_with("5 rows: 3 would be made, 0 there already, 2 refused"), "{report}");
+    assert!(!is_ok && report.starts_with("5 rows: 3 would be created, 0 already existed, 2 rejected"), "{report}");
     assert!(report.contains("row 4: key: ") && report.contains("row 5: projectId: "), "{report}");
-    assert!(!report.contains("another-key"), "a value is told: {report}");
+    assert!(!report.contains("another-key"), "the report contains a value: {report}");
     assert_eq!(cluster.get_status(0, "old-key-by-value").await, 401);
 
     let (_, report) = import(directory.path(), &store, &arguments, &csv);
-    assert!(report.starts_with("5 rows: 3 made, 0 there already, 2 refused"), "{report}");
+    assert!(report.starts_with("5 rows: 3 created, 0 already existed, 2 rejected"), "{report}");
     for key in ["old-key-by-value", "old-key-by-hex", "old-key-by-base64"] {
         cluster.await_status(0, key, 200).await;
     }
     let (_, report) = import(directory.path(), &store, &arguments, &csv);
-    assert!(report.starts_with("5 rows: 0 made, 3 there already, 2 refused"), "{report}");
+    assert!(report.starts_with("5 rows: 0 created, 3 already existed, 2 rejected"), "{report}");
 
     let keys = cluster.admin.send(Method::GET, &format!("/api-keys?projectId={project}"), String::new()).await;
     let keys: Vec<Value> = serde_json::from_str(&keys.text().await.unwrap()).unwrap();
@@ -78,17 +78,18 @@ async fn keys_are_imported_by_value_and_by_hash_once_and_without_webhooks() {
     assert_eq!((&jane["customMetaData"], &jane["customAccountId"]), (&json!({"plan": "gold"}), &json!("c1")));
     assert_eq!(jane["expiresAt"], "2099-01-01T00:00:00.000Z");
 
-    // Only with --notify are webhooks told, of a value that was not there before.
-    let lines = "{\"key\": \"told-key\", \"name\": \"Told\"}\n{\"key\": \"old-key-by-value\", \"name\": \"Jane\"}\n";
+    // Webhooks are notified only with --notify, and only of new values.
+    let lines =
+        "{\"key\": \"notified-key\", \"name\": \"Notified\"}\n{\"key\": \"old-key-by-value\", \"name\": \"Jane\"}\n";
     let lines = write_file(directory.path(), "keys.json", lines);
     let arguments = ["--format", "json", "--project", &project, "--notify"];
     let (is_ok, report) = import(directory.path(), &store, &arguments, &lines);
-    assert!(is_ok && report.starts_with("2 rows: 1 made, 1 there already, 0 refused"), "{report}");
-    assert_eq!(receiver.await_count(4, DEADLINE), 4, "three first uses, and the key that was told of");
+    assert!(is_ok && report.starts_with("2 rows: 1 created, 1 already existed, 0 rejected"), "{report}");
+    assert_eq!(receiver.await_count(4, DEADLINE), 4, "three first uses, and one notification");
     let bodies: Vec<Value> =
         receiver.take_requests().iter().map(|one| serde_json::from_slice(&one.body).unwrap()).collect();
     let created = bodies.iter().find(|body| body["type"] == "api-key.created").unwrap();
-    assert_eq!(created["data"]["key"], "told-key");
+    assert_eq!(created["data"]["key"], "notified-key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,13 +104,13 @@ async fn a_running_process_imports_and_purges_revoked_keys() {
     let store = "embedded:gatepost-data";
     let arguments = ["--format", "json", "--project", &project];
     let (is_ok, report) = import(directory.path(), store, &arguments, &rows);
-    assert!(is_ok && report.starts_with("2 rows: 2 made"), "{report}");
+    assert!(is_ok && report.starts_with("2 rows: 2 created"), "{report}");
     assert_eq!(get_status(&up.url("/x"), "first-key").await, 200);
     admin.revoke_key("first-key").await;
-    // With the mark that some programs put before text.
+    // With the byte order mark that some programs write.
     let marked = write_file(directory.path(), "marked.json", "\u{feff}[{\"key\": \"first-key\", \"name\": \"1\"}]");
     let (is_ok, report) = import(directory.path(), store, &arguments, &marked);
-    assert!(!is_ok && report.starts_with("1 rows: 0 made, 0 there already, 1 refused"), "{report}");
+    assert!(!is_ok && report.starts_with("1 rows: 0 created, 0 already existed, 1 rejected"), "{report}");
     assert!(report.contains("row 1") && report.contains("was revoked"), "{report}");
     let purge = |arguments: &[&str]| {
         let output = run(directory.path(), &[&["purge", "--store", store], arguments].concat());
@@ -121,9 +122,9 @@ async fn a_running_process_imports_and_purges_revoked_keys() {
     assert_eq!(purge(&["--inactive-for", "0d"]), "1 of 2 keys and 0 of 1 access keys removed\n");
     let response = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
     assert_eq!(response.status(), 404);
-    // Brought in again it is a new key, that was never used.
+    // Imported again it is a new key that was never used.
     let (is_ok, report) = import(directory.path(), store, &arguments, &rows);
-    assert!(is_ok && report.starts_with("2 rows: 1 made, 1 there already"), "{report}");
+    assert!(is_ok && report.starts_with("2 rows: 1 created, 1 already existed"), "{report}");
     let response = admin.send(Method::GET, "/api-keys/first-key", String::new()).await;
     let key: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!((&key["firstUsedAt"], &key["isActive"]), (&Value::Null, &json!(true)));
@@ -148,7 +149,7 @@ async fn many_keys_are_imported_fast() {
     };
     let before = used();
     measure(directory.path(), &redis.url(), &project, &csv);
-    println!("redis: {} bytes per key, its entry in the stream included", (used() - before) / KEY_COUNT as u64);
+    println!("redis: {} bytes per key, including its stream entry", (used() - before) / KEY_COUNT as u64);
 
     let data = directory.path().join("gatepost-data");
     let store = "embedded:gatepost-data";
@@ -161,14 +162,14 @@ async fn many_keys_are_imported_fast() {
     println!("embedded: {} bytes of file per key", bytes / KEY_COUNT as u64);
 }
 
-#[expect(clippy::print_stdout, reason = "what was measured is told")]
+#[expect(clippy::print_stdout, reason = "the test reports its measurements")]
 fn measure(directory: &Path, store: &str, project: &str, csv: &Path) {
     let began = tokio::time::Instant::now();
     let (is_ok, report) = import(directory, store, &["--format", "csv", "--project", project], csv);
-    assert!(is_ok && report.starts_with(&format!("{KEY_COUNT} rows: {KEY_COUNT} made")), "{report}");
+    assert!(is_ok && report.starts_with(&format!("{KEY_COUNT} rows: {KEY_COUNT} created")), "{report}");
     let took: Duration = began.elapsed();
     println!(
-        "{store}: {KEY_COUNT} keys in {:.1} s, {:.0} keys a second",
+        "{store}: {KEY_COUNT} keys in {:.1} s, {:.0} keys per second",
         took.as_secs_f64(),
         KEY_COUNT as f64 / took.as_secs_f64()
     );

@@ -1,4 +1,4 @@
-//! One limit over two gateways under load.
+//! One rate limit over two gateways under load.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +13,18 @@ use tokio::time::Instant;
 use crate::admin::client;
 use crate::test_cluster::{DEADLINE, TestCluster};
 
-/// The limit, its window in seconds, and for how long there are requests.
+/// The limit, its window in seconds, and the duration of the load.
 const LIMIT: u64 = if cfg!(feature = "long") { 1000 } else { 400 };
 const WINDOW_S: u64 = if cfg!(feature = "long") { 10 } else { 3 };
 const LOAD_DURATION: Duration = Duration::from_secs(if cfg!(feature = "long") { 42 } else { 10 });
-/// Requests a second, over both gateways.
+/// Requests per second, over both gateways.
 const REQUESTS_PER_SECOND: u64 = 4000;
-/// Requests at a time.
+/// Number of concurrent clients.
 const CLIENTS: u64 = 32;
-/// Of a limit that more than enough requests came for, at least this part was used.
+/// Minimum percentage of the limit that is used if there are more than enough requests.
 const MIN_USED_PERCENT: u64 = 95;
 
-/// What passed, by the end of the window that the answer named, and how many requests there were.
+/// Accepted requests by the end of their window in the response, and the number of all requests.
 #[derive(Default)]
 struct LoadResult {
     passed: Mutex<BTreeMap<u64, u64>>,
@@ -51,20 +51,20 @@ async fn two_gateways_share_one_limit_to_the_request() {
     let passed = result.passed.lock().unwrap().clone();
     let requests = result.requests.load(Ordering::Relaxed);
     println!("{requests} requests in {:?}, passed by window: {passed:?}", began.elapsed());
-    // The last window may not have been asked for to its end.
+    // The last window may be incomplete.
     let whole = passed.len() - 1;
     assert!(whole >= 2, "{passed:?}");
     assert!(passed.values().all(|count| *count <= LIMIT), "{passed:?}");
     assert!(passed.values().take(whole).all(|count| *count >= LIMIT * MIN_USED_PERCENT / 100), "{passed:?}");
 }
 
-/// One client's share of the requests.
+/// Sends one client's share of the requests.
 async fn run_client(result: Arc<LoadResult>, url: String, key: String, number: u64, began: Instant) {
     let client = client();
     let every = Duration::from_micros(1_000_000 * CLIENTS / REQUESTS_PER_SECOND);
     let mut next = began + every / u32::try_from(CLIENTS).unwrap() * u32::try_from(number).unwrap();
     while began.elapsed() < LOAD_DURATION {
-        // The pace of the load, not a wait for anything.
+        // This is the pace of the load, not a wait for a condition.
         tokio::time::sleep_until(next).await;
         next = (next + every).max(Instant::now());
         let response = client.get(&url).header("x-api-key", &key).send().await.unwrap();
@@ -80,22 +80,22 @@ async fn run_client(result: Arc<LoadResult>, url: String, key: String, number: u
     }
 }
 
-/// Answers to a burst of requests over both gateways: how many passed, by the window that they name.
+/// Sends a burst of requests over both gateways, and returns the number of accepted ones by the window in the response.
 async fn send_burst(cluster: &TestCluster, key: &str, requests: usize) -> BTreeMap<u64, u64> {
     let mut passed = BTreeMap::new();
-    let mut asking = JoinSet::new();
+    let mut sending = JoinSet::new();
     for number in 0..requests {
         let request = client().get(cluster.gateways[number % 2].url("/x")).header("x-api-key", key);
-        asking.spawn(async move {
+        sending.spawn(async move {
             let response = request.send().await.unwrap();
             let reset = response.headers()["ratelimit-reset"].to_str().unwrap().parse::<u64>().unwrap();
             (response.status(), reset)
         });
-        while asking.len() >= 16 {
-            count(&mut passed, asking.join_next().await.unwrap().unwrap());
+        while sending.len() >= 16 {
+            count(&mut passed, sending.join_next().await.unwrap().unwrap());
         }
     }
-    asking.join_all().await.into_iter().for_each(|response| count(&mut passed, response));
+    sending.join_all().await.into_iter().for_each(|response| count(&mut passed, response));
     passed
 }
 
@@ -105,14 +105,14 @@ fn count(passed: &mut BTreeMap<u64, u64>, (status, reset): (StatusCode, u64)) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
+async fn a_changed_limit_is_exact_over_all_gateways_after_the_change() {
     let cluster = TestCluster::start(2).await;
     let project = cluster.admin.create_project().await;
     let limits = |limit: u64, ttl: u64| json!({"rateLimitConfigs": {"rateLimit": limit, "rateLimitTtl": ttl}});
     let mut body = json!({"name": "k", "projectId": project});
     body.as_object_mut().unwrap().extend(limits(200, 600).as_object().unwrap().clone());
-    let made = cluster.admin.post("/api-keys", body).await;
-    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let created = cluster.admin.post("/api-keys", body).await;
+    let (key, id) = (created["key"].as_str().unwrap(), created["id"].as_str().unwrap());
     let change = async |limits: serde_json::Value| {
         let path = format!("/api-keys/{id}");
         let response = cluster.admin.send_fenced(Method::PATCH, &path, limits.to_string()).await;
@@ -122,11 +122,11 @@ async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
     assert_eq!(first.values().copied().collect::<Vec<_>>(), vec![150]);
     let window = *first.keys().next().unwrap();
 
-    // The number alone: what was used before counts in the same window.
+    // With only the number changed, earlier requests still count in the same window.
     change(limits(100, 600)).await;
     assert_eq!(send_burst(&cluster, key, 50).await, BTreeMap::from([(window, 0)]));
     change(limits(300, 600)).await;
-    // What a gateway holds of the old number is on its way back for a moment; a burst later it is used.
+    // Gateways return their leases of the old limit asynchronously. Another burst can use them later.
     let mut raised = send_burst(&cluster, key, 400).await;
     let began = Instant::now();
     while raised[&window] < 150 {
@@ -135,7 +135,7 @@ async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
     }
     assert_eq!(raised, BTreeMap::from([(window, 150)]));
 
-    // Another length, and the same limit set again: a window from zero, to the request.
+    // Another window length, and the same limit set again, start a new window, exactly.
     for changes in [vec![limits(120, 300)], vec![json!({"rateLimitConfigs": null}), limits(120, 300)]] {
         for limits in changes {
             change(limits).await;
@@ -156,9 +156,9 @@ async fn a_limit_that_was_changed_is_exact_over_all_gateways_from_then_on() {
 async fn a_restricted_key_works_from_its_networks_and_pages_only() {
     let cluster = TestCluster::start(1).await;
     let project = cluster.admin.create_project().await;
-    let restricted = async |locks: serde_json::Value| {
+    let restricted = async |restrictions: serde_json::Value| {
         let mut body = json!({"name": "k", "projectId": project});
-        body.as_object_mut().unwrap().extend(locks.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(restrictions.as_object().unwrap().clone());
         cluster.admin.post("/api-keys", body).await["key"].as_str().unwrap().to_owned()
     };
     let near = restricted(json!({"allowedIps": ["127.0.0.0/8"]})).await;
@@ -183,15 +183,15 @@ async fn accepted_requests_are_counted_within_seconds() {
     let project = cluster.admin.create_project().await;
     let (key, id) = cluster.admin.create_api_key(&project).await;
     let (never, _) = cluster.admin.create_api_key(&project).await;
-    let off = cluster.admin.send(Method::DELETE, &format!("/api-keys/{never}"), String::new()).await;
-    assert_eq!(off.status(), 200);
+    let revoked = cluster.admin.send(Method::DELETE, &format!("/api-keys/{never}"), String::new()).await;
+    assert_eq!(revoked.status(), 200);
     for number in 0..20 {
         assert_eq!(cluster.get_status(number % 2, &key).await, 200);
         assert_eq!(cluster.get_status(number % 2, &never).await, 401);
     }
     let check = cluster.admin.send(Method::POST, &format!("/api-keys/auth/{key}"), String::new()).await;
     assert_eq!(check.status(), 200);
-    // What a gateway that is stopped has counted is not lost.
+    // The counts of a gateway are flushed when it stops.
     assert_eq!(cluster.gateways[1].terminate(), Some(0));
     let began = Instant::now();
     loop {

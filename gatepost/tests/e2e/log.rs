@@ -1,4 +1,4 @@
-//! The log holds no key, wherever a request carries it and whatever the filter asks for.
+//! The log contains no key, wherever a request carries it and whatever the log filter is.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,35 +14,35 @@ use crate::secrets;
 use crate::single_process::read_first_access_key;
 use crate::test_cluster::DEADLINE;
 
-/// A value of a customer's own choice, with characters that paths may escape.
+/// Custom key value, with characters that may be escaped in paths.
 const CHOSEN: &str = "my~own-key+with=signs!0123456789";
-/// What a customer may write who looks for the reason of something.
+/// Log filter of an operator who debugs a problem.
 const FILTER: &str = "trace,hyper=trace,h2=trace,reqwest=trace,redis=trace,pingora=trace,pingora_core=trace,\
                       pingora_core::protocols::http::v1=trace,pingora_proxy=trace,pingora_pool=trace,log=trace,tower=trace,axum=trace";
 
-/// What a server answers to bytes, up to the end of the connection or of time.
+/// Sends bytes to a server, and returns its response up to the end of the connection or a timeout.
 fn exchange(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    // It may be closed before all of it was taken.
-    drop(stream.write_all(bytes.as_bytes()));
+    // The server may close the connection before it has read everything.
+    let _ = stream.write_all(bytes.as_bytes());
     let mut response = Vec::new();
-    drop(stream.read_to_end(&mut response));
+    let _ = stream.read_to_end(&mut response);
     String::from_utf8_lossy(&response).into_owned()
 }
 
-/// Every character escaped.
+/// Escapes every character.
 fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Everything but letters and digits escaped.
+/// Escapes everything but letters and digits.
 fn symbols_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric();
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Requests to a gateway that carry a key in every place that there is.
+/// Returns requests to a gateway that carry a key in every possible location.
 fn gateway_requests(key: &str) -> Vec<String> {
     let with = |line: &str, rest: &str| {
         format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-API-Key: {key}\r\n{rest}\r\n")
@@ -83,7 +83,7 @@ fn gateway_requests(key: &str) -> Vec<String> {
     requests
 }
 
-/// Requests to the admin API, of which an access key stands in each.
+/// Returns requests to the admin API that carry an access key and a key.
 fn admin_requests(access_key: &str, key: &str) -> Vec<String> {
     let with = |line: &str, rest: &str, body: &str| {
         let length = body.len();
@@ -120,7 +120,7 @@ fn admin_requests(access_key: &str, key: &str) -> Vec<String> {
     requests
 }
 
-/// An upstream whose answers hold a key too, of which each third is malformed and each fifth is none.
+/// Starts an upstream whose responses contain a key. Every third is malformed, and every fifth is missing.
 fn upstream(key: &str) -> MockServer {
     let key = key.to_owned();
     MockServer::with_script(move |number| match (number % 3, number % 5) {
@@ -135,7 +135,7 @@ fn upstream(key: &str) -> MockServer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_and_no_filter_puts_a_key_into_the_log() {
+async fn no_request_and_no_filter_writes_a_key_to_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let (receiver, origin) = (MockServer::start(), upstream(CHOSEN));
     let environment = [("GATEPOST_LOG__FILTER", FILTER)];
@@ -153,9 +153,9 @@ async fn no_request_and_no_filter_puts_a_key_into_the_log() {
         }
         for request in admin_requests(&admin.access_key, key) {
             let response = exchange(up.admin.unwrap(), &request);
-            // What is chosen is known to be a key only where it is presented as one.
+            // A custom value is only recognised as a key where it is presented as one.
             let locations = ["GET /api-keys/".to_owned(), format!("Key: {key}"), format!("Bearer {key}")];
-            let is_known = key != CHOSEN || locations.iter().any(|place| request.contains(place));
+            let is_known = key != CHOSEN || locations.iter().any(|location| request.contains(location));
             let secrets = [admin.access_key.as_str(), key];
             check_problem(&response, &secrets[..if is_known { 2 } else { 1 }], &request);
         }
@@ -164,7 +164,7 @@ async fn no_request_and_no_filter_puts_a_key_into_the_log() {
         let path = format!("/api-keys/{}", symbols_encoded(key));
         assert_eq!(admin.send(Method::DELETE, &path, String::new()).await.status(), 200);
     }
-    // Both were made, used and deleted.
+    // Both keys were created, used and deleted.
     assert_eq!(receiver.await_count(6, DEADLINE), 6);
     assert_eq!(up.terminate(), Some(0));
     let log = up.log().join("\n");
@@ -174,7 +174,7 @@ async fn no_request_and_no_filter_puts_a_key_into_the_log() {
     secrets::check_no_secrets(&sources, &secrets.map(|secret| secret as &str));
 }
 
-/// A problem, and the id that an answer gives to its request, repeat no secret.
+/// Checks that neither a problem response nor the request id in a response contains a secret.
 #[track_caller]
 fn check_problem(response: &str, secrets: &[&str], request: &str) {
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((response, ""));
@@ -182,8 +182,8 @@ fn check_problem(response: &str, secrets: &[&str], request: &str) {
     assert!(!secrets.contains(&id), "{request}: {response}");
     let problem = serde_json::from_str::<Value>(body).ok().filter(|body| body.get("type").is_some());
     let text = problem.map(|problem| problem.to_string()).unwrap_or_default();
-    let is_there = |secret: &&&str| text.contains(**secret);
-    assert_eq!(secrets.iter().find(is_there), None, "{request}: {response}");
+    let is_contained = |secret: &&&str| text.contains(**secret);
+    assert_eq!(secrets.iter().find(is_contained), None, "{request}: {response}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,8 +193,8 @@ async fn only_the_key_in_a_path_is_masked() {
     let admin = Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
     let project = admin.create_project().await;
     let (key, _) = admin.create_api_key(&project).await;
-    let holds_our_shape = format!("acme-live_{}.s3cr3t", "a".repeat(40));
-    for key in [CHOSEN, &holds_our_shape] {
+    let contains_generated_form = format!("acme-live_{}.s3cr3t", "a".repeat(40));
+    for key in [CHOSEN, &contains_generated_form] {
         admin.post("/api-keys", json!({"name": "c", "projectId": project, "key": key})).await;
     }
     let paths = [
@@ -203,7 +203,7 @@ async fn only_the_key_in_a_path_is_masked() {
         (&key, "/v1/live_items/test_suite/my-own".to_owned(), "/v1/live_items/test_suite/my-own"),
         (CHOSEN, format!("/v1/{CHOSEN}/items"), "/v1/***/items"),
         (CHOSEN, format!("/v1/{}/items", percent_encoded(CHOSEN)), "/v1/***/items"),
-        (&holds_our_shape, format!("/v1/{holds_our_shape}/items"), "/v1/***/items"),
+        (&contains_generated_form, format!("/v1/{contains_generated_form}/items"), "/v1/***/items"),
         (&key, format!("/v1/{CHOSEN}"), "/v1/my~own-key+with=signs!0123456789"),
     ];
     for (key, path, _) in &paths {
@@ -220,7 +220,7 @@ async fn only_the_key_in_a_path_is_masked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_line_gives_the_reason_of_a_failed_request() {
+async fn the_access_log_contains_the_reason_of_a_failed_request() {
     let responses = [
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
@@ -252,7 +252,7 @@ async fn a_log_line_gives_the_reason_of_a_failed_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn options_asterisk_is_no_use_of_a_key() {
+async fn options_asterisk_does_not_use_a_key() {
     let origin = MockServer::start();
     let directory = tempfile::tempdir().unwrap();
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;

@@ -1,4 +1,4 @@
-//! A log that cannot be written stops nothing.
+//! A log that cannot be written does not affect anything else.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::process::{EMPTY_DIRECTORY, Gatepost, Stderr, command};
 use crate::single_process::read_first_access_key;
 use crate::test_cluster::{DEADLINE, get_status};
 
-/// Requests whose lines are more than a pipe holds.
+/// Number of requests whose log lines do not fit into a pipe.
 const REQUESTS: usize = 600;
 
 async fn check_everything_works(stderr: Stderr) {
@@ -28,7 +28,7 @@ async fn check_everything_works(stderr: Stderr) {
     for _ in 0..REQUESTS {
         assert_eq!(get_status(&up.url("/x"), &key).await, 200, "{stderr:?}");
     }
-    // A hiccup of the store is logged by many.
+    // Many tasks log during a short outage of the store.
     redis.signal("-STOP");
     await_metric(&up, "gatepost_live", 0.0).await;
     redis.signal("-CONT");
@@ -36,7 +36,7 @@ async fn check_everything_works(stderr: Stderr) {
     let (second, id) = admin.create_api_key(&project).await;
     assert_eq!(get_status(&up.url("/x"), &second).await, 200, "{stderr:?}");
     admin.revoke_key(&id).await;
-    assert_eq!(receiver.await_count(5, DEADLINE), 5, "{stderr:?}: two keys made, both used, one revoked");
+    assert_eq!(receiver.await_count(5, DEADLINE), 5, "{stderr:?}: two keys created, both used, one revoked");
     if stderr != Stderr::NeverRead {
         let dropped = up.metric("gatepost_log_dropped_total").await;
         assert!(dropped > 0.0 && up.metric("gatepost_access_log_dropped_total").await > 0.0, "{stderr:?}");
@@ -59,16 +59,16 @@ async fn everything_works_while_the_disk_of_the_log_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_works_when_the_reader_of_the_log_is_gone() {
+async fn everything_works_after_the_reader_of_the_log_has_exited() {
     check_everything_works(Stderr::ReaderGone).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_works_while_nobody_reads_the_log() {
+async fn everything_works_while_the_log_is_not_read() {
     check_everything_works(Stderr::NeverRead).await;
 }
 
-/// Runs a command whose standard output takes nothing.
+/// Runs a command whose standard output cannot be written.
 fn run_with_full_stdout(directory: &Path, arguments: &[&str]) -> Output {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     command(directory, arguments).stdout(Stdio::from(full)).stderr(Stdio::piped()).output().unwrap()
@@ -104,15 +104,15 @@ async fn an_access_key_that_cannot_be_printed_is_revoked() {
 }
 
 #[test]
-fn a_command_says_what_it_did_where_it_cannot_print_it() {
+fn a_command_that_cannot_print_reports_its_result_in_the_error() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["access-key", "create", "--store", "embedded:./data"];
     assert!(command(directory.path(), &arguments).output().unwrap().status.success());
     std::fs::write(directory.path().join("keys.csv"), "key,name,projectId\n").unwrap();
     for (arguments, done) in [
-        (&["backup", "copy.redb"][..], "was written all the same"),
+        (&["backup", "copy.redb"][..], "copy.redb was written"),
         (&["purge", "--inactive-for", "90d"], "0 of 0 keys and 0 of 1 access keys removed"),
-        (&["import", "--format", "csv", "keys.csv"], "0 rows: 0 made"),
+        (&["import", "--format", "csv", "keys.csv"], "0 rows: 0 created"),
         (&["store", "upgrade"], "the store is in format 2"),
         (&["check", "--print-default"], "standard output cannot be written"),
         (&["check"], "standard output cannot be written"),

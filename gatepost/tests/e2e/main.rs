@@ -1,6 +1,6 @@
-//! The program as its users run it: real processes, real Redis, real HTTP.
+//! End-to-end tests of the program: real processes, real Redis, real HTTP.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod acl;
 mod admin;

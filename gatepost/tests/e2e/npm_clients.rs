@@ -1,4 +1,4 @@
-//! The hosted product's own clients, unmodified from npm, against our admin API on both stores.
+//! The official clients of the hosted product, unmodified from npm, with the admin API on both stores.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::process::Gatepost;
 use crate::single_process::read_first_access_key;
 use crate::test_cluster::TestCluster;
 
-/// The two that npm has: the one that is told to be the latest, and the one that can rotate keys.
+/// Versions on npm: the one tagged as latest, and the one that can rotate keys.
 const CLIENTS: [&str; 2] = ["theauthapi-1.0.11", "theauthapi-1.0.1-2.1"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +29,7 @@ async fn every_method_of_the_official_clients_works_on_redis() {
     check_all(&cluster.admin).await;
 }
 
-/// Lets each client call all its methods with an access key of a user, which is what a new one is by default.
+/// Calls all methods of each client with a key of the user role, which is the default of new access keys.
 async fn check_all(admin: &Admin) {
     let access_key = admin.post("/access-keys", json!({"name": "client"})).await;
     for client in CLIENTS {

@@ -1,5 +1,5 @@
-//! A panic ends one connection, request, delivery or operation; a task that lives as long as the process is started again.
-//! Fail points, which only debug builds have, make each task of the list panic once.
+//! A panic ends one connection, request, delivery or operation. A background task that panics is restarted. Fail
+//! points, which only exist in debug builds, make each task panic once.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,25 +16,25 @@ use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
 use crate::single_process::read_first_access_key;
 use crate::webhooks;
 
-/// How long it may take until every task has panicked: housekeeping comes by every five seconds.
+/// Maximum time until every task has panicked. Housekeeping runs every five seconds.
 const PANIC_DEADLINE: Duration = Duration::from_secs(60);
-/// Tasks of the demo alone.
+/// Tasks that only the demo has.
 const DEMO_TASKS: [Task; 2] = [Task::DemoServer, Task::DemoConnection];
-/// Tasks of the embedded store alone.
+/// Tasks that only the embedded store has.
 const EMBEDDED_TASKS: [Task; 5] =
     [Task::StoreWriter, Task::StoreWrite, Task::StoreRead, Task::ControlSocket, Task::ControlSocketConnection];
-/// Tasks of an import, which the running process does where the store is embedded.
+/// Tasks of an import, which the running process executes if the store is embedded.
 const IMPORT_TASKS: [Task; 1] = [Task::ImportFile];
-/// Tasks of Redis alone.
+/// Tasks that only Redis has.
 const REDIS_TASKS: [Task; 1] = [Task::FailoverReplay];
 
-/// Each of these tasks panics once; those without which nothing starts do so a little later.
+/// Returns fail points that make each task panic once. Tasks that are needed for the start panic a little later.
 fn fail_points(tasks: &[Task]) -> String {
     let later = HashMap::from([
         (Task::StoreWriter, ":60"),
         (Task::StoreWrite, ":60"),
         (Task::StoreRead, ":6"),
-        // It is polled at its start and at its end alone.
+        // It is only polled at its start and at its end.
         (Task::GatewayListener, ":0"),
     ]);
     let point = |task: &Task| format!("{}:1{}", task.as_str(), later.get(task).unwrap_or(&""));
@@ -46,7 +46,7 @@ fn tasks_except(others: &[&[Task]]) -> Vec<Task> {
     Task::ALL.iter().copied().filter(|task| !others.contains(task)).collect()
 }
 
-/// Panics by task.
+/// Returns the number of panics of each task.
 async fn panic_counts(up: &Gatepost) -> HashMap<String, u64> {
     let response = client().get(format!("http://{}/metrics", up.ops)).send().await;
     let Ok(response) = response else { return HashMap::new() };
@@ -56,7 +56,7 @@ async fn panic_counts(up: &Gatepost) -> HashMap<String, u64> {
     counters.map(|(task, count)| (task.to_owned(), count.parse().unwrap())).collect()
 }
 
-/// Does a little of everything; whatever it meets may be the one thing that a panic ends.
+/// Uses every feature once. Any of the operations may be the one that fails because of a panic.
 async fn exercise_everything(up: &Gatepost, admin: &Admin, project: &str, directory: &Path) {
     let limits = json!({"rateLimit": 10_000, "rateLimitTtl": 60});
     let body = json!({"name": "k", "projectId": project, "rateLimitConfigs": limits});
@@ -64,15 +64,15 @@ async fn exercise_everything(up: &Gatepost, admin: &Admin, project: &str, direct
     let text = response.text().await.unwrap_or_default();
     let Ok(key) = serde_json::from_str::<serde_json::Value>(&text) else { return };
     for _ in 0..20 {
-        drop(client().get(up.url("/x")).header("x-api-key", key["key"].as_str().unwrap_or_default()).send().await);
+        let _ = client().get(up.url("/x")).header("x-api-key", key["key"].as_str().unwrap_or_default()).send().await;
     }
-    drop(admin.try_send(Method::GET, "/api-keys", String::new()).await);
+    let _ = admin.try_send(Method::GET, "/api-keys", String::new()).await;
     std::fs::write(directory.join("keys.csv"), "key,name\nan-imported-key,i\n").unwrap();
     let import = ["import", "--format", "csv", "--project", project, "keys.csv"];
-    drop(command(directory, &import).output());
+    let _ = command(directory, &import).output();
 }
 
-/// Works until each of the tasks has panicked, then checks that everything works and each has panicked once.
+/// Waits until each of the tasks has panicked, then checks that everything works and each has panicked once.
 async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &Path, tasks: &[Task]) {
     let admin = Admin::new(up.admin.unwrap(), access_key);
     let receiver = MockServer::start();
@@ -118,7 +118,7 @@ async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &
         assert_eq!(panics[task.as_str()], u64::from(tasks.contains(task)), "{task:?}");
     }
     let logged = up.log().iter().filter(|line| line.contains("a task panicked")).count();
-    assert_eq!(logged, tasks.len(), "each is logged once");
+    assert_eq!(logged, tasks.len(), "each panic is logged once");
     assert_eq!(up.terminate(), Some(0));
 }
 
@@ -145,7 +145,7 @@ async fn each_task_of_a_process_on_redis_panics_alone() {
 }
 
 #[test]
-fn a_server_of_the_demo_that_panics_is_started_again_and_a_connection_is_closed() {
+fn a_demo_server_that_panics_is_restarted_and_a_connection_is_closed() {
     let demo = |task: Task| {
         let mut command = command(Path::new(EMPTY_DIRECTORY), &["demo", "--exit"]);
         command.env("FAIL_POINTS", format!("{}:1:0", task.as_str())).output().unwrap()
@@ -155,7 +155,7 @@ fn a_server_of_the_demo_that_panics_is_started_again_and_a_connection_is_closed(
     let connection = demo(Task::DemoConnection);
     let logged = String::from_utf8_lossy(&connection.stderr).into_owned();
     assert_eq!(logged.matches("a task panicked").count(), 1, "{logged}");
-    assert!(connection.status.code().is_some_and(|code| code < 2), "it ends in order: {logged}");
+    assert!(connection.status.code().is_some_and(|code| code < 2), "it exits normally: {logged}");
     assert!(run(Path::new(EMPTY_DIRECTORY), &["demo", "--exit"]).status.success());
 }
 
@@ -165,7 +165,7 @@ async fn the_third_panic_of_a_task_in_a_minute_ends_the_process_after_a_drain() 
     let environment = [("FAIL_POINTS", "heartbeat:3:12")];
     let mut up = Gatepost::start_with(directory.path(), &["up", "--upstream", &upstream.url()], &environment).await;
     let mut seen = String::new();
-    // Until it ends, `/readyz` says which task it is.
+    // Until the process exits, `/readyz` reports the task.
     while let Ok(response) = client().get(format!("http://{}/readyz", up.ops)).send().await {
         let text = response.text().await.unwrap_or_default();
         if text.contains("heartbeat") {

@@ -1,4 +1,4 @@
-//! Processes of the program, each with ports of its own and its log at hand.
+//! Processes of the program, each with its own ports and a captured log.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -13,63 +13,62 @@ use std::time::Duration;
 use gatepost_test_support::free_port;
 use serde_json::Value;
 
-/// How often a starting process is asked, 20 ms apart, before it is given up.
+/// Number of attempts, 20 ms apart, until a starting process counts as failed.
 const MAX_ATTEMPTS: u32 = 1000;
-/// Where a process listens that tells where that is.
+/// Listens on free ports, which the process logs.
 const ANY_PORTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
-/// The same on every address of the machine.
+/// Listens on free ports on all interfaces.
 const ANY_PORTS_ALL_INTERFACES: [&str; 6] =
     ["--listen", "0.0.0.0:0", "--admin-listen", "0.0.0.0:0", "--ops-listen", "0.0.0.0:0"];
-/// The base64 of 32 bytes.
+/// Master key of the tests: the base64 of 32 bytes.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// A directory without a configuration, in which nothing is written.
+/// Directory without a configuration, in which nothing is written.
 pub(crate) const EMPTY_DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e");
 
-/// A standard error that takes nothing.
+/// Standard error that cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stderr {
-    /// Its disk is full.
+    /// Device without free space.
     Full,
-    /// A pipe whose reader has ended.
+    /// Pipe whose reader has exited.
     ReaderGone,
-    /// A pipe that nobody reads.
+    /// Pipe that is never read.
     NeverRead,
 }
 
-/// A running process, killed when dropped.
+/// Running process, which is killed when dropped.
 pub(crate) struct Gatepost {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     log_reader: Option<JoinHandle<()>>,
-    /// Where the gateway listens, if there is one.
+    /// Address of the gateway, if the process has one.
     pub(crate) gateway: Option<SocketAddr>,
-    /// Where the admin API listens, if it does.
+    /// Address of the admin API, if the process has one.
     pub(crate) admin: Option<SocketAddr>,
-    /// Where the operations pages are.
+    /// Address of the operations server.
     pub(crate) ops: SocketAddr,
 }
 
-/// A command of the program, without the environment of the one who runs the tests.
+/// Returns a command of the program, without the environment of the test run.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     command_of(Path::new(env!("CARGO_BIN_EXE_gatepost")), directory, arguments)
 }
 
-/// The same of another program, such as an earlier release.
+/// Returns a command of another program, such as an earlier release.
 pub(crate) fn command_of(program: &Path, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env_clear().env("GATEPOST_MASTER_KEY", MASTER_KEY);
     command
 }
 
-/// Runs a command to its end.
 pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
     command(directory, arguments).output().unwrap()
 }
 
 impl Gatepost {
-    /// Starts a process on Redis, and waits until it is ready.
+    /// Starts a process on a store, and waits until it is ready.
     pub(crate) async fn start_on_store(url: &str, arguments: &[&str]) -> Self {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", url]).collect();
         Self::start(Path::new(EMPTY_DIRECTORY), &arguments).await
@@ -80,13 +79,13 @@ impl Gatepost {
         Self::start_with(directory, arguments, &[]).await
     }
 
-    /// The same with variables of the environment.
+    /// Starts a process with environment variables, and waits until it is ready.
     pub(crate) async fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_gatepost"));
         Self::start_program(program, directory, arguments, environment).await
     }
 
-    /// The same of another program, such as an earlier release.
+    /// Starts another program, such as an earlier release, and waits until it is ready.
     pub(crate) async fn start_program(
         program: &Path,
         directory: &Path,
@@ -99,7 +98,7 @@ impl Gatepost {
         Self::spawn(command).await
     }
 
-    /// Starts a process that listens on every address, as in a container, and waits until it is ready.
+    /// Starts a process that listens on all interfaces, as in a container, and waits until it is ready.
     pub(crate) async fn start_on_all_interfaces(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS_ALL_INTERFACES).collect();
         let mut command = command(Path::new(EMPTY_DIRECTORY), &arguments);
@@ -107,7 +106,7 @@ impl Gatepost {
         Self::spawn(command).await
     }
 
-    /// Starts a process whose standard error is something else than a pipe that is read, and waits until it is ready.
+    /// Starts a process whose standard error cannot be written, and waits until it is ready.
     pub(crate) async fn start_logging_to(directory: &Path, arguments: &[&str], stderr: Stderr) -> Self {
         let addresses = [(); 3].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let texts = addresses.map(|address| address.to_string());
@@ -130,14 +129,14 @@ impl Gatepost {
         process
     }
 
-    /// Starts a process and does not wait for it. It listens at these addresses, in the order of its options.
+    /// Starts a process without waiting for it. Its operations server listens on the given address.
     pub(crate) fn spawn_without_waiting(mut command: Command, ops: SocketAddr) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (log, log_reader) = collect_lines(child.stderr.take().unwrap());
         Self { child, log, log_reader: Some(log_reader), gateway: None, admin: None, ops }
     }
 
-    /// Waits until it has ended, and returns its exit code; none if a signal has ended it.
+    /// Waits until the process has exited, and returns its exit code. Returns none if a signal killed it.
     pub(crate) fn await_exit(&mut self) -> Option<i32> {
         let code = self.child.wait().unwrap().code();
         if let Some(reader) = self.log_reader.take() {
@@ -146,7 +145,7 @@ impl Gatepost {
         code
     }
 
-    /// Waits until its log has a line with a text.
+    /// Waits until the log has a line that contains a text.
     pub(crate) async fn await_log(&self, text: &str) {
         for _ in 0..MAX_ATTEMPTS {
             if self.log().iter().any(|line| line.contains(text)) {
@@ -157,7 +156,8 @@ impl Gatepost {
         panic!("{text:?} was never logged: {}", self.log().join("\n"));
     }
 
-    /// Runs everything on a disk of its own, of so many MiB, which is mounted at a directory for the process alone.
+    /// Runs `up` on a disk of the given size in MiB, which is mounted at a directory in the process' own mount
+    /// namespace.
     pub(crate) async fn up_on_small_disk(directory: &Path, mib: u32, upstream: &str) -> Self {
         let arguments: Vec<&str> = ["up", "--upstream", upstream].into_iter().chain(ANY_PORTS).collect();
         let program = command(directory, &arguments);
@@ -175,7 +175,7 @@ impl Gatepost {
         Self::spawn(command).await
     }
 
-    /// How the file system looks to the process.
+    /// Returns a path through which a file can be accessed as the process sees it.
     pub(crate) fn path_in_process(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
         root.join(path.strip_prefix("/").unwrap())
@@ -197,7 +197,6 @@ impl Gatepost {
         process
     }
 
-    /// Waits until it is ready.
     pub(crate) async fn await_ready(&self) {
         for _ in 0..MAX_ATTEMPTS {
             let response = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await;
@@ -209,23 +208,23 @@ impl Gatepost {
         panic!("never ready: {}", self.log().join("\n"));
     }
 
-    /// A URL at the gateway.
+    /// Returns a URL of the gateway.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.gateway.unwrap())
     }
 
-    /// What the process has logged so far.
+    /// Returns the log lines so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    /// Forgets what was logged, for processes that run long.
+    /// Clears the log of a long-running process.
     #[cfg(feature = "long")]
     pub(crate) fn clear_log(&self) {
         self.log.lock().unwrap().clear();
     }
 
-    /// Its resident memory.
+    /// Returns the resident memory.
     #[cfg(feature = "long")]
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -233,37 +232,36 @@ impl Gatepost {
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// What stands at `/readyz`.
+    /// Returns status and body of `/readyz`.
     pub(crate) async fn readiness(&self) -> (u16, String) {
         let response = crate::admin::client().get(format!("http://{}/readyz", self.ops)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// What stands at `/metrics`.
+    /// Returns the body of `/metrics`.
     pub(crate) async fn metrics(&self) -> String {
         crate::admin::client().get(format!("http://{}/metrics", self.ops)).send().await.unwrap().text().await.unwrap()
     }
 
-    /// The value of a metric without labels.
+    /// Returns the value of a metric, whose name includes its labels.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().to_owned();
         line.parse().unwrap()
     }
 
-    /// Asks it to stop, and answers its exit code. The log is whole then.
+    /// Sends SIGTERM, and returns the exit code. The log is complete afterwards.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM");
         self.await_exit()
     }
 
-    /// Sends it a signal.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// Kills it as a crash would.
+    /// Kills the process with SIGKILL, like a crash.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -272,13 +270,13 @@ impl Gatepost {
 
 impl Drop for Gatepost {
     fn drop(&mut self) {
-        // One that has ended before is what some tests are about.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // The process may have exited already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// The lines of a log, as they come.
+/// Collects the lines of a log in a thread.
 fn collect_lines(stderr: ChildStderr) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&log);
@@ -290,7 +288,7 @@ fn collect_lines(stderr: ChildStderr) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()
     (log, reader)
 }
 
-/// The addresses that a process tells while it starts, by message.
+/// Returns the addresses that a process logs at its start, by log message.
 async fn addresses(log: &Mutex<Vec<String>>) -> HashMap<String, SocketAddr> {
     for _ in 0..MAX_ATTEMPTS {
         let mut addresses = HashMap::new();

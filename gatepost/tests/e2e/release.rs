@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// The release before this one.
+/// Previous release.
 pub(crate) const LAST_RELEASE: &str = "v0.1.0";
 
-/// The program of a release, as `cargo xtask release NAME` has built it.
+/// Returns the program of a release, which `cargo xtask release NAME` has built.
 pub(crate) fn program(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let program = root.join("target/releases").join(name).join("gatepost");

@@ -1,4 +1,4 @@
-//! No secret is in clear where it does not belong.
+//! No secret is stored, logged or exported in clear text.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::admin::{Admin, client};
 use crate::test_cluster::{DEADLINE, TestCluster};
 
-/// A value that somebody chose, which nothing knows by its shape.
+/// Custom key value without a recognisable format.
 const CHOSEN: &str = "b3-chosen-value-Qx7Lw2Zr9Tn4";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
+async fn files_logs_and_metrics_contain_no_secret() {
     let cluster = TestCluster::start(2).await;
     let receiver = MockServer::start();
     let webhook_secret = cluster.admin.create_webhook(&receiver.url()).await;
@@ -32,7 +32,7 @@ async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
         assert_eq!(count_found(&cluster.admin, &format!("{value}{value}")).await, 0);
     }
     assert_eq!(receiver.await_count(6, DEADLINE), 6);
-    // A snapshot beside the append-only file.
+    // A snapshot in addition to the append-only file.
     assert_eq!(cluster.redis.redis_cli(&["save"]), "OK");
 
     let secrets = [&used, &revoked, CHOSEN, &cluster.admin.access_key, webhook_secret.trim_start_matches("whsec_")];
@@ -44,7 +44,8 @@ async fn neither_files_nor_logs_nor_metrics_hold_a_secret() {
     check_no_secrets(&sources, &secrets.map(|secret| secret as &str));
 }
 
-/// How many keys a search finds. What an idempotency key keeps of requests must not have the query either.
+/// Returns the number of keys that a search finds. The stored response of the idempotency key must not contain the
+/// query either.
 async fn count_found(admin: &Admin, query: &str) -> usize {
     let url = format!("http://{}/api-keys/search", admin.address);
     let request = client().post(url).header("x-api-key", &admin.access_key).header("idempotency-key", "search");
@@ -54,20 +55,20 @@ async fn count_found(admin: &Admin, query: &str) -> usize {
     found["apiKeys"].as_array().unwrap().len()
 }
 
-/// Looks for secrets in places, each a name and what is there.
+/// Checks that no source, each a name and its contents, contains a secret.
 pub(crate) fn check_no_secrets(sources: &[(String, Vec<u8>)], secrets: &[&str]) {
-    assert!(sources.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 10_000, "there is nothing to look at");
+    assert!(sources.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 10_000, "the sources are empty");
     for (source, bytes) in sources {
         for secret in secrets {
-            // The last part of a secret is not in its mask; a shorter piece would be found by chance.
+            // The second half of a secret is not part of its mask. A shorter piece could match by chance.
             let piece = &secret.as_bytes()[secret.len() / 2..];
-            let is_there = bytes.windows(piece.len()).any(|window| window == piece);
-            assert!(!is_there, "{source} holds a secret");
+            let is_found = bytes.windows(piece.len()).any(|window| window == piece);
+            assert!(!is_found, "{source} contains a secret");
         }
     }
 }
 
-/// All files below a directory with what is in them.
+/// Returns all files below a directory with their contents.
 pub(crate) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {

@@ -1,4 +1,4 @@
-//! The program of the last release and this one, side by side on one store.
+//! The previous release and this one on the same store.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use crate::release::{LAST_RELEASE, program};
 use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks;
 
-/// Starts a part of the last release.
+/// Starts a process of the previous release.
 async fn start_last_release(url: &str, arguments: &[&str]) -> Gatepost {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--store", url]).collect();
     Gatepost::start_program(&program(LAST_RELEASE), Path::new(EMPTY_DIRECTORY), &arguments, &[]).await
 }
 
 async fn await_status(gateway: &Gatepost, key: &str, status: u16) {
-    let asking = async {
+    let polling = async {
         while get_status(&gateway.url("/x"), key).await != status {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, asking).await.is_ok(), "never {status}");
+    assert!(tokio::time::timeout(DEADLINE, polling).await.is_ok(), "the status never was {status}");
 }
 
-/// One key's story: made by one control plane, used at both gateways, limited over both, changed and revoked by the
-/// other control plane with every gateway's word.
+/// Checks the lifecycle of a key: created by one control plane, used on both gateways, limited over both, and changed
+/// and revoked by the other control plane with confirmation of every gateway.
 async fn check_key_lifecycle(creator: &Admin, revoker: &Admin, gateways: [&Gatepost; 2], receiver: &MockServer) {
     let project = creator.create_project().await;
     let (key, id) = creator.create_api_key(&project).await;
@@ -56,11 +56,11 @@ async fn check_key_lifecycle(creator: &Admin, revoker: &Admin, gateways: [&Gatep
     let topics = ["api-key.created", "api-key.firstUsed", "api-key.deleted"];
     let mut received = Vec::new();
     let delivered = async {
-        let is_there = |received: &Vec<_>, topic| {
+        let is_received = |received: &Vec<_>, topic| {
             webhooks::bodies_of_topic(received, topic).iter().filter(|body| body["data"]["id"] == id.as_str()).count()
                 == 1
         };
-        while !topics.iter().all(|topic| is_there(&received, topic)) {
+        while !topics.iter().all(|topic| is_received(&received, topic)) {
             received.extend(receiver.take_requests());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -69,7 +69,7 @@ async fn check_key_lifecycle(creator: &Admin, revoker: &Admin, gateways: [&Gatep
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
+async fn the_previous_release_and_this_one_share_a_store_until_the_upgrade() {
     let (redis, origin, receiver) = (RedisServer::start(), MockServer::start(), MockServer::start());
     let url = redis.url();
     let created =
@@ -86,7 +86,7 @@ async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
     for (creator, revoker) in [(&old_admin, &new_admin), (&new_admin, &old_admin), (&new_admin, &new_admin)] {
         check_key_lifecycle(creator, revoker, both, &receiver).await;
     }
-    // What this release writes about a webhook the last one reads: URL and headers in clear.
+    // The previous release can read a webhook that this one wrote: URL and headers are not encrypted.
     let hook = json!({
         "name": "new", "url": "https://example.com/path", "topics": ["api-key.created"], "customHeaders": {"X-New": "b"},
         "status": "paused",
@@ -106,9 +106,9 @@ async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
     let (code, printed) = upgrade();
     assert_eq!(code, Some(0), "{printed}");
 
-    // What is left of the last release writes nothing any more, and starts no more.
-    let refused = old_admin.send(Method::POST, "/projects", json!({"name": "p", "env": "live"}).to_string()).await;
-    assert_eq!(refused.status(), 503);
+    // Remaining processes of the previous release cannot write, and new ones do not start.
+    let rejected = old_admin.send(Method::POST, "/projects", json!({"name": "p", "env": "live"}).to_string()).await;
+    assert_eq!(rejected.status(), 503);
     let arguments = ["gateway", "--upstream", &origin.url(), "--store", &url];
     let output = command_of(&program(LAST_RELEASE), Path::new(EMPTY_DIRECTORY), &arguments).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stderr);
@@ -119,7 +119,7 @@ async fn the_last_release_and_this_one_share_a_store_until_it_is_upgraded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_embedded_store_goes_back_to_the_last_release_until_it_is_upgraded() {
+async fn an_embedded_store_can_be_downgraded_until_the_upgrade() {
     let (directory, origin) = (tempfile::tempdir().unwrap(), MockServer::start());
     let arguments = ["up", "--upstream", &origin.url()];
     let mut up = Gatepost::start_program(&program(LAST_RELEASE), directory.path(), &arguments, &[]).await;

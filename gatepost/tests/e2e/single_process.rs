@@ -1,4 +1,4 @@
-//! One process: the demo, and `up` on an embedded store.
+//! Single processes: the demo, and `up` on an embedded store.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -25,15 +25,15 @@ fn the_demo_shows_every_step() {
         "first use was detected once",
         "signature verified: api-key.created",
         "signature verified: api-key.firstUsed",
-        "the key was revoked; refused",
+        "the key was revoked, and rejected",
     ] {
         assert!(stdout.contains(line), "{line:?} is missing in:\n{stdout}");
     }
-    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "the demo left something behind");
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "the demo left files behind");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn up_survives_a_kill_and_makes_access_keys_while_it_runs() {
+async fn up_survives_a_kill_and_creates_access_keys_while_it_runs() {
     let directory = tempfile::tempdir().unwrap();
     let origin = MockServer::start();
     let arguments = ["up", "--upstream", &origin.url()];
@@ -56,11 +56,11 @@ async fn up_survives_a_kill_and_makes_access_keys_while_it_runs() {
     assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok());
     assert_eq!(get_status(&up.url("/x"), &key).await, 401);
     assert_eq!(up.terminate(), Some(0));
-    assert!(create_access_key(directory.path()).starts_with("live_access_"), "on a store that nobody holds");
+    assert!(create_access_key(directory.path()).starts_with("live_access_"), "without a running process");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_in_flight_ends_before_the_process_does() {
+async fn a_request_in_flight_completes_before_the_process_exits() {
     let directory = tempfile::tempdir().unwrap();
     let slow = MockServer::with_statuses(|_| (200, std::time::Duration::from_secs(2)));
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &slow.url()]).await;
@@ -73,7 +73,7 @@ async fn a_request_in_flight_ends_before_the_process_does() {
     let ready = format!("http://{}/readyz", up.ops);
     let ended = tokio::task::spawn_blocking(move || up.terminate());
     let draining = async { while client().get(&ready).send().await.unwrap().status() != 503 {} };
-    assert!(tokio::time::timeout(DEADLINE, draining).await.is_ok(), "it stayed ready while it drained");
+    assert!(tokio::time::timeout(DEADLINE, draining).await.is_ok(), "it stayed ready during the drain");
     assert_eq!(in_flight.await.unwrap(), 200);
     assert_eq!(ended.await.unwrap(), Some(0));
 }
@@ -101,20 +101,20 @@ async fn an_access_key_left_pending_by_a_kill_is_published_at_the_next_start() {
     let mut up = Gatepost::start(directory.path(), &arguments).await;
     let first = read_first_access_key(directory.path());
     up.kill();
-    // As a kill after the commit leaves it, and then one before it.
+    // Simulates a crash after the commit, and then one before it.
     std::fs::rename(&file, &pending).unwrap();
     let mut up = Gatepost::start(directory.path(), &arguments).await;
     assert_eq!(read_first_access_key(directory.path()), first);
     assert!(!pending.exists());
     up.kill();
-    std::fs::write(&pending, "live_access_that_never_counted\n").unwrap();
+    std::fs::write(&pending, "live_access_that_was_never_committed\n").unwrap();
     let _up = Gatepost::start(directory.path(), &arguments).await;
     assert_eq!(read_first_access_key(directory.path()), first);
     assert!(!pending.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_with_a_long_path_has_its_control_socket_too() {
+async fn the_control_socket_works_in_a_directory_with_a_long_path() {
     let directory = tempfile::tempdir().unwrap();
     let long = directory.path().join("d".repeat(120));
     std::fs::create_dir(&long).unwrap();
@@ -125,5 +125,5 @@ async fn a_directory_with_a_long_path_has_its_control_socket_too() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("live_access_"));
-    assert!(stderr.contains("was made beside the others"), "{stderr}");
+    assert!(stderr.contains("was created in addition to the existing ones"), "{stderr}");
 }

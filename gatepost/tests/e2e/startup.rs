@@ -1,4 +1,4 @@
-//! Starting and stopping: what a start waits for and what it refuses, and that a stop at any moment is an orderly one.
+//! Starting and stopping: failures for which a start waits, failures that end it, and a clean stop at any time.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::admin::{client, create_access_key};
 use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
 use crate::test_cluster::{DEADLINE, TestCluster, get_status};
 
-/// What a process logs while it waits.
-const WAITING_MESSAGE: &str = "is waited for";
+/// Log message of a process that waits for its store.
+const WAITING_MESSAGE: &str = "opening the store failed, retrying";
 
 fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
-/// A gateway's command, with the address of its operations pages.
+/// Returns the command of a gateway, with the address of its operations server.
 fn gateway_command(store: &str, upstream: &str) -> (Command, SocketAddr) {
     let ops = free_address();
     let arguments = ["gateway", "--upstream", upstream, "--store", store, "--listen", "127.0.0.1:0", "--ops-listen"];
@@ -37,13 +37,13 @@ async fn a_stop_at_any_time_deregisters() {
     for number in 0..20 {
         let (command, ops) = gateway_command(&redis.url(), &upstream.url());
         let mut process = Gatepost::spawn_without_waiting(command, ops);
-        // The moments of the stops are spread over a start.
+        // The delays are chosen so that the stops hit different stages of a start.
         tokio::time::sleep(Duration::from_millis(number * 20)).await;
         process.signal("-TERM");
         ended.push(process.await_exit());
         assert_eq!(redis.redis_cli(&["hlen", "{gp}:gateways"]), "0", "after {} ms: {ended:?}", number * 20);
     }
-    // Before the handlers are there the signal itself ends the process, which has registered nowhere.
+    // Without handlers, at the very start, the signal kills the process, which is not registered yet.
     assert!(ended.iter().all(|code| matches!(code, None | Some(0))), "{ended:?}");
     assert!(ended.contains(&Some(0)), "{ended:?}");
 }
@@ -76,7 +76,7 @@ async fn a_second_signal_ends_the_drain() {
     let (key, _) = admin.create_api_key(&admin.create_project().await).await;
     let mut gateway = Gatepost::start_on_store(&redis.url(), &["gateway", "--upstream", &upstream.url()]).await;
     let url = gateway.url("/slow");
-    let asking = tokio::spawn(async move { client().get(url).header("x-api-key", key).send().await });
+    let in_flight = tokio::spawn(async move { client().get(url).header("x-api-key", key).send().await });
     assert_eq!(upstream.await_count(1, DEADLINE), 1);
     gateway.signal("-TERM");
     gateway.await_log("draining").await;
@@ -84,7 +84,7 @@ async fn a_second_signal_ends_the_drain() {
     assert_eq!(gateway.await_exit(), Some(1));
     gateway.await_log("stopped at once by a second signal").await;
     gate.open();
-    assert!(asking.await.unwrap().is_err(), "it was cut off");
+    assert!(in_flight.await.unwrap().is_err(), "it was aborted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,19 +98,19 @@ async fn a_start_waits_for_redis_live_and_not_ready() {
     process.await_log(WAITING_MESSAGE).await;
     assert_eq!(status_of_url(format!("http://{ops}/livez")).await, 200);
     let (code, readiness) = process.readiness().await;
-    assert!(code == 503 && readiness.contains("not there yet"), "{readiness}");
+    assert!(code == 503 && readiness.contains("not reachable yet"), "{readiness}");
     redis.resume();
     process.await_ready().await;
 }
 
-/// Runs a gateway that waits for its store a little longer than one try may take.
+/// Runs a gateway with a start timeout that is slightly longer than the timeout of one attempt.
 fn run_gateway(store: &str) -> (Option<i32>, String) {
     let (mut command, _) = gateway_command(store, "http://127.0.0.1:9");
     let output = command.env("GATEPOST_STORE__START_TIMEOUT_MS", "4000").output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// That the error a process ends with tells no cause twice.
+/// Checks that the final error of a process contains no cause twice.
 fn check_no_cause_is_repeated(log: &str) {
     let error = log.lines().find_map(|line| line.strip_prefix("gatepost: ")).unwrap();
     let parts: Vec<&str> = error.split(": ").collect();
@@ -201,12 +201,12 @@ fn a_check_checks_what_a_start_checks() {
     assert!(code == Some(1) && text.contains("a master key is the base64 of 32 random bytes"), "{text}");
     let (code, text) = check(&["--store", &url, "--upstream", "http://never.invalid:80", "--offline"], &[]);
     assert_eq!(code, Some(0), "{text}");
-    for left_out in ["was not asked (--offline)", "names of upstreams were not resolved (--offline)"] {
+    for left_out in ["was not checked (--offline)", "upstream host names were not resolved (--offline)"] {
         assert!(text.contains(left_out), "{left_out}: {text}");
     }
     create_access_key(&url);
     let (code, text) = check(&["--store", &url, "--upstream", "http://localhost:80"], &[]);
-    assert!(code == Some(0) && text.contains("nothing is wrong"), "{text}");
+    assert!(code == Some(0) && text.contains("no errors"), "{text}");
     let (code, text) = check(&["--store", &url], &[("SSL_CERT_FILE", "/dev/null")]);
     assert!(code == Some(1) && text.contains("SSL_CERT_FILE") && text.contains("ca-certificates"), "{text}");
 }
@@ -220,7 +220,7 @@ async fn a_check_of_an_embedded_store_changes_nothing() {
         (output.status.code(), output_text(&output))
     };
     let (code, text) = check();
-    assert!(code == Some(0) && text.contains("a new store will be made in ./gatepost-data"), "{text}");
+    assert!(code == Some(0) && text.contains("a new store will be created in ./gatepost-data"), "{text}");
     assert!(!directory.path().join("gatepost-data").exists());
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream.url()]).await;
     let output = run(directory.path(), &["check"]);
@@ -242,9 +242,9 @@ fn without_certificates_a_start_names_the_bundle() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_named() {
+fn the_error_names_a_directory_that_cannot_be_created() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("gatepost-data"), "a file is in its place").unwrap();
+    std::fs::write(directory.path().join("gatepost-data"), "a file instead of a directory").unwrap();
     let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
     let arguments = [&["up", "--upstream", "http://127.0.0.1:9"], &listen[..]].concat();
     let path = directory.path().join("gatepost-data").display().to_string();

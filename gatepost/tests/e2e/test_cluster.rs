@@ -1,4 +1,4 @@
-//! Two gateways, a control plane and Redis, each a process of its own.
+//! Test cluster: two gateways, a control plane and Redis, each a process.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::admin::{Admin, client, create_access_key};
 use crate::process::Gatepost;
 use crate::webhooks;
 
-/// How long what follows from a change may take here, on a loaded machine.
+/// Maximum time until a change takes effect, on a loaded machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A whole installation, on a Redis of any kind.
+/// Complete installation, on any kind of Redis.
 pub(crate) struct TestCluster<R = RedisServer> {
     pub(crate) redis: R,
     pub(crate) control_plane: Gatepost,
@@ -31,7 +31,7 @@ impl TestCluster {
 }
 
 impl<R> TestCluster<R> {
-    /// The URLs are those by which the processes reach the store: the control plane, then each gateway.
+    /// Starts a cluster. The URLs are those of the store for the control plane and for each gateway.
     pub(crate) async fn start_on(redis: R, urls: &[&str]) -> Self {
         let origin = MockServer::start();
         let access_key = create_access_key(urls[0]);
@@ -44,19 +44,19 @@ impl<R> TestCluster<R> {
         Self { redis, control_plane, gateways: started, admin }
     }
 
-    /// What a gateway answers to a request with a key.
+    /// Returns the status of a request to a gateway with a key.
     pub(crate) async fn get_status(&self, gateway: usize, key: &str) -> StatusCode {
         get_status(&self.gateways[gateway].url("/x"), key).await
     }
 
-    /// Asks a gateway until it answers so.
+    /// Sends requests to a gateway until it returns the status.
     pub(crate) async fn await_status(&self, gateway: usize, key: &str, status: u16) {
-        let asking = async {
+        let polling = async {
             while self.get_status(gateway, key).await != status {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        assert!(tokio::time::timeout(DEADLINE, asking).await.is_ok(), "gateway {gateway} never answered {status}");
+        assert!(tokio::time::timeout(DEADLINE, polling).await.is_ok(), "gateway {gateway} never returned {status}");
     }
 }
 
@@ -72,10 +72,10 @@ async fn a_key_from_creation_to_revocation_over_two_gateways() {
     let project = cluster.admin.create_project().await;
     let (key, key_id) = cluster.admin.create_api_key(&project).await;
 
-    // 200 requests at once with a key that was never used, over both gateways.
+    // 200 concurrent requests with an unused key, over both gateways.
     let (client, mut requests) = (client(), JoinSet::new());
     for number in 0..200 {
-        // One client for all: to make one takes long enough for a gateway to give up a connection meanwhile.
+        // All requests share one client: creating one takes so long that a gateway could close an idle connection.
         let request = client.get(cluster.gateways[number % 2].url("/x")).header("x-api-key", &key);
         requests.spawn(async move { request.send().await.unwrap().status() });
     }
@@ -133,7 +133,7 @@ async fn promtool_accepts_the_metrics_of_every_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_another_env_is_forbidden_and_an_expired_one_unknown() {
+async fn a_key_of_another_env_is_forbidden_and_an_expired_one_is_rejected() {
     let cluster = TestCluster::start(1).await;
     let test_project = cluster.admin.post("/projects", serde_json::json!({"name": "t", "env": "test"})).await;
     let (key, _) = cluster.admin.create_api_key(test_project["id"].as_str().unwrap()).await;

@@ -1,4 +1,4 @@
-//! Bodies with members that are not known, and copies of resources that are sent back, at real processes.
+//! Bodies with unknown members, and whole resources that are sent back, with real processes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::process::{EMPTY_DIRECTORY, Gatepost, run};
 use crate::single_process::read_first_access_key;
 use crate::test_cluster::{DEADLINE, TestCluster};
 
-/// How many tasks read, modify and write at the same time, and how often each does.
+/// Number of concurrent read-modify-write tasks, and of writes of each.
 const WRITERS: usize = 4;
 const WRITES: usize = 25;
 
@@ -25,7 +25,7 @@ async fn send(admin: &Admin, method: Method, path: &str, prefer: &str, body: &Va
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_members_are_ignored_where_the_operator_says_so() {
+async fn unknown_members_are_ignored_if_the_setting_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let origin = MockServer::start();
     let arguments = ["up", "--upstream", &origin.url()];
@@ -45,15 +45,15 @@ async fn unknown_members_are_ignored_where_the_operator_says_so() {
 }
 
 #[test]
-fn the_setting_is_one_of_two_words() {
+fn the_setting_has_two_values() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("gatepost.toml"), "[control_plane]\nunknown_members = \"drop\"\n").unwrap();
     let output = run(directory.path(), &["check"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && stderr.contains("must be refuse or ignore, it is \"drop\""), "{stderr}");
+    assert!(!output.status.success() && stderr.contains("must be refuse or ignore, not \"drop\""), "{stderr}");
 }
 
-/// Reads a key by one of its names, changes it and sends the whole back; returns the status.
+/// Reads a key by its value or id, changes it and sends the whole resource back. Returns the status.
 async fn read_modify_write(admin: &Admin, name: &str, number: usize) -> u16 {
     let path = format!("/api-keys/{name}");
     let read = admin.send(Method::GET, &path, String::new()).await;
@@ -63,7 +63,7 @@ async fn read_modify_write(admin: &Admin, name: &str, number: usize) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_read_modify_writes_under_load_are_never_refused_as_invalid() {
+async fn a_hundred_read_modify_writes_under_load_are_never_rejected_as_invalid() {
     let cluster = TestCluster::start(2).await;
     let project = cluster.admin.create_project().await;
     let all = json!({
@@ -98,36 +98,36 @@ async fn a_hundred_read_modify_writes_under_load_are_never_refused_as_invalid() 
     let statuses: Vec<u16> = writers.join_all().await.concat();
     is_over.store(true, Ordering::Relaxed);
     users.join_all().await;
-    // Others may be faster again and again, which is a conflict and no fault of the request.
+    // Lost races are conflicts, not errors of the request.
     assert!(statuses.iter().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
     assert!(statuses.iter().filter(|status| **status == 200).count() > WRITERS * WRITES / 2, "{statuses:?}");
     cluster.await_status(0, &value, 200).await;
 }
 
-/// `isActive: false` in a copy is a revocation that can be proven like any other.
+/// `isActive: false` in a whole resource is a revocation that can be confirmed like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_revokes_a_key_at_every_gateway_and_does_not_revive_it() {
+async fn a_whole_resource_revokes_a_key_on_every_gateway_and_does_not_reactivate_it() {
     let cluster = TestCluster::start(2).await;
     let receiver = MockServer::start();
     cluster.admin.create_webhook(&receiver.url()).await;
     let project = cluster.admin.create_project().await;
-    let made = cluster.admin.post("/api-keys", json!({"name": "k", "projectId": project})).await;
-    let path = format!("/api-keys/{}", made["id"].as_str().unwrap());
-    let value = made["key"].as_str().unwrap();
+    let created = cluster.admin.post("/api-keys", json!({"name": "k", "projectId": project})).await;
+    let path = format!("/api-keys/{}", created["id"].as_str().unwrap());
+    let value = created["key"].as_str().unwrap();
     for gateway in 0..2 {
         cluster.await_status(gateway, value, 200).await;
     }
-    let mut revocation = made.clone();
+    let mut revocation = created.clone();
     revocation["isActive"] = json!(false);
     let response = send(&cluster.admin, Method::PATCH, &path, "wait=5", &revocation).await;
     assert_eq!((response.status().as_u16(), response.headers()["gatepost-propagated"].to_str().unwrap()), (200, "2/2"));
     for gateway in 0..2 {
         assert_eq!(cluster.get_status(gateway, value).await, 401);
     }
-    let response = send(&cluster.admin, Method::PATCH, &path, "wait=5", &made).await;
+    let response = send(&cluster.admin, Method::PATCH, &path, "wait=5", &created).await;
     assert_eq!(response.status(), 409);
     assert_eq!(cluster.get_status(0, value).await, 401);
-    assert_eq!(receiver.await_count(3, DEADLINE), 3, "made, used, deleted");
+    assert_eq!(receiver.await_count(3, DEADLINE), 3, "created, used, deleted");
     let bodies: Vec<Value> =
         receiver.take_requests().iter().map(|one| serde_json::from_slice(&one.body).unwrap()).collect();
     assert!(bodies.iter().any(|body| body["type"] == "api-key.deleted"), "{bodies:?}");
@@ -140,7 +140,7 @@ fn import(directory: &Path, arguments: &[&str], file: &str) -> (bool, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_columns_of_an_import_are_listed_once_or_stop_it() {
+async fn unknown_columns_of_an_import_are_listed_once_or_prevent_it() {
     let directory = tempfile::tempdir().unwrap();
     let origin = MockServer::start();
     let mut up = Gatepost::start(directory.path(), &["up", "--upstream", &origin.url()]).await;
@@ -154,8 +154,8 @@ async fn unknown_columns_of_an_import_are_listed_once_or_stop_it() {
     std::fs::write(directory.path().join("keys.json"), json).unwrap();
     let of_csv = ["expiresAt: unknown member; the nearest known one is expiry", "notes: ", "rateLimitConfigs.burst: "];
     let of_json = ["allowedIPs: unknown member; the nearest known one is allowedIps", "notes: "];
-    // By the process that has the store, then by the command itself.
-    for (rows, is_running) in [("0 there already", true), ("2 there already", false)] {
+    // By the running process, then by the command itself.
+    for (rows, is_running) in [("0 already existed", true), ("2 already existed", false)] {
         for (format, file, lines) in [("csv", "keys.csv", &of_csv[..]), ("json", "keys.json", &of_json[..])] {
             let arguments = ["--format", format, "--project", &project];
             let (is_ok, report) = import(directory.path(), &[&arguments[..], &["--strict"]].concat(), file);
@@ -174,12 +174,12 @@ async fn unknown_columns_of_an_import_are_listed_once_or_stop_it() {
     std::fs::write(directory.path().join("good.csv"), "key,name\nfifth-key-value,5\n").unwrap();
     let arguments = ["--format", "csv", "--project", &project, "--strict"];
     let (is_ok, report) = import(directory.path(), &arguments, "good.csv");
-    assert!(is_ok && report.starts_with("1 rows: 1 made"), "{report}");
-    // By position a list would be a rate limit.
+    assert!(is_ok && report.starts_with("1 rows: 1 created"), "{report}");
+    // Deserialized by position, the list would be a rate limit.
     let list = "{\"key\": \"sixth-key-value\", \"name\": \"6\", \"rateLimitConfigs\": [1, 60]}\n";
     std::fs::write(directory.path().join("list.json"), list).unwrap();
     let (is_ok, report) = import(directory.path(), &["--format", "json", "--project", &project], "list.json");
     assert!(!is_ok && report.contains("row 1: rateLimitConfigs: must be an object"), "{report}");
-    // Nothing was written where there is no configuration.
+    // Nothing was written in the directory without a configuration.
     assert!(!Path::new(EMPTY_DIRECTORY).join("gatepost-data").exists());
 }

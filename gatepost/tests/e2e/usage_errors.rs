@@ -1,4 +1,4 @@
-//! What users do wrong, and what they are told.
+//! Usage errors and their messages.
 
 use std::path::Path;
 use std::process::Output;
@@ -25,12 +25,12 @@ fn an_invalid_configuration_reports_all_errors_with_their_lines() {
     let stderr = stderr_text(&output);
     for fault in [
         "gatepost.toml:2: store.url: scheme http is not known; use embedded:PATH",
-        "gatepost.toml:5: gateway.listen: must be a text, it is a number",
+        "gatepost.toml:5: gateway.listen: must be a string, not a number",
         "gatepost.toml:6: gateway.max_stale_ms: must be a whole number from 0 to",
-        "gatepost.toml:7: gateway.listen_on: unknown key; known here are",
+        "gatepost.toml:7: gateway.listen_on: unknown key; known keys are",
         "gatepost.toml:10: gateway.route.path:",
         "gatepost.toml:11: gateway.route.auth: must be required, optional or off",
-        "upstream \"nowhere\" is not there",
+        "upstream \"nowhere\" does not exist",
     ] {
         assert!(stderr.contains(fault), "{fault:?} is missing in:\n{stderr}");
     }
@@ -46,7 +46,7 @@ fn invalid_toml_is_reported_with_its_line() {
 }
 
 #[test]
-fn a_store_that_cannot_be_reached_is_reported_soon() {
+fn an_unreachable_store_is_reported_quickly() {
     let url = format!("redis://user:hunter2@127.0.0.1:{}", free_port());
     let began = Instant::now();
     let mut process =
@@ -78,7 +78,7 @@ fn invalid_commands_and_flags_exit_with_2_and_a_hint() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn invalid_requests_get_the_reason() {
+async fn responses_to_invalid_requests_contain_the_reason() {
     let cluster = TestCluster::start(1).await;
     let project = cluster.admin.create_project().await;
     let cases = [
@@ -112,7 +112,10 @@ async fn invalid_requests_get_the_reason() {
     let name = "gatepost_auth_duration_seconds_count{source=\"store\"}";
     let before = cluster.gateways[0].metric(name).await;
     assert_eq!(cluster.get_status(0, &long).await, 401);
-    assert!((cluster.gateways[0].metric(name).await - before).abs() < f64::EPSILON, "it was looked up");
+    assert!(
+        (cluster.gateways[0].metric(name).await - before).abs() < f64::EPSILON,
+        "the key was fetched from the store"
+    );
     let nobody = crate::admin::Admin::new(cluster.admin.address, "live_access_nobody");
     assert_eq!(nobody.send(Method::GET, "/projects", String::new()).await.status(), 401);
     drop(project);

@@ -1,4 +1,4 @@
-//! Webhook requests as receivers see them, verified by a library that is not ours.
+//! Webhook requests as receivers see them, verified by an independent library.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -10,7 +10,7 @@ use gatepost_test_support::{MockServer, RecordedRequest};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Verifies requests with the `standardwebhooks` library of npm.
+/// Verifies requests with the npm package `standardwebhooks`.
 pub(crate) fn verify(secret: &str, requests: &[RecordedRequest]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm");
     assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only npm");
@@ -24,7 +24,7 @@ pub(crate) fn verify(secret: &str, requests: &[RecordedRequest]) {
         .unwrap();
     node.stdin.take().unwrap().write_all(Value::from(input).to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
-    assert!(output.status.success(), "a signature was not accepted");
+    assert!(output.status.success(), "a signature was rejected");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{} verified", requests.len()));
 }
 
@@ -41,17 +41,17 @@ fn verifier_input(secret: &str, request: &RecordedRequest) -> Value {
     })
 }
 
-/// The body of a webhook request.
+/// Returns the body of a webhook request.
 pub(crate) fn body(request: &RecordedRequest) -> Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 
-/// The bodies of one topic.
+/// Returns the bodies of the requests with a topic.
 pub(crate) fn bodies_of_topic(requests: &[RecordedRequest], topic: &str) -> Vec<Value> {
     requests.iter().map(body).filter(|body| body["type"] == topic).collect()
 }
 
-/// Ids of keys that a receiver must be told of.
+/// Ids of keys for which a receiver must get events.
 #[derive(Default)]
 pub(crate) struct Expected {
     pub(crate) created: HashSet<String>,
@@ -59,7 +59,7 @@ pub(crate) struct Expected {
     pub(crate) deleted: HashSet<String>,
 }
 
-/// Waits until a receiver was told of all, and answers what it got. A first use has one event id.
+/// Waits until a receiver has all events, and returns all its requests. Checks that each first use has one event id.
 pub(crate) async fn await_all(receiver: &MockServer, expected: &Expected, deadline: Duration) -> Vec<RecordedRequest> {
     let mut received: Vec<RecordedRequest> = Vec::new();
     let (mut created, mut deleted) = (HashSet::new(), HashSet::new());
@@ -80,11 +80,11 @@ pub(crate) async fn await_all(receiver: &MockServer, expected: &Expected, deadli
         if missing == 0 {
             break;
         }
-        assert!(Instant::now() < deadline_at, "{missing} events never came");
+        assert!(Instant::now() < deadline_at, "{missing} events are missing");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (key, events) in used {
-        assert_eq!(events.len(), 1, "{key} was first used under several ids");
+        assert_eq!(events.len(), 1, "{key} has first uses with different event ids");
     }
     received
 }

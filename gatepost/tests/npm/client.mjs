@@ -1,6 +1,6 @@
-// Calls every method of a client of the hosted product, as it comes from npm, against an admin API.
-// Arguments: the package. Environment: HOST, ACCESS_KEY (of a user of an account), ACCOUNT_ID.
-// Exits with 1 at the first answer that is not what the client's users expect.
+// Calls every method of a client of the hosted product, unmodified from npm, with an admin API.
+// Argument: the package. Environment: HOST, ACCESS_KEY (of a user of an account), ACCOUNT_ID.
+// Exits with 1 at the first response that differs from what the users of the client expect.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
@@ -10,21 +10,21 @@ const required = createRequire(import.meta.url)(name);
 const TheAuthAPI = required.default ?? required;
 
 const called = new Set();
-const client = watched(new TheAuthAPI(ACCESS_KEY, { host: `${HOST}/`, retryCount: 0 }), "");
-for (const part of ["accounts", "apiKeys", "projects"]) client[part] = watched(client[part], `${part}.`);
+const client = recorded(new TheAuthAPI(ACCESS_KEY, { host: `${HOST}/`, retryCount: 0 }), "");
+for (const part of ["accounts", "apiKeys", "projects"]) client[part] = recorded(client[part], `${part}.`);
 const { accounts, apiKeys, projects } = client;
 
 await accountsAndProjects();
 await keys();
 await changes();
 await copies();
-await oldMethod();
+await deprecatedMethod();
 await refusals();
 assert.deepEqual(methods().filter((method) => !called.has(method)), [], "methods that were not called");
 console.log(`${name}: ${called.size} methods`);
 
-// Remembers which methods were called.
-function watched(target, prefix) {
+// Records the called methods.
+function recorded(target, prefix) {
   return new Proxy(target, {
     get(object, member) {
       const value = object[member];
@@ -34,12 +34,12 @@ function watched(target, prefix) {
   });
 }
 
-// What the package offers. `getKeysFilterEndpoint` is a helper of `getKeys`.
+// Returns all methods of the package. `getKeysFilterEndpoint` is a helper of `getKeys`.
 function methods() {
   const of = (object, prefix) =>
     Object.getOwnPropertyNames(Object.getPrototypeOf(object)).map((member) => prefix + member);
-  const all = [client, accounts, apiKeys, projects].flatMap((object, place) =>
-    of(object, ["", "accounts.", "apiKeys.", "projects."][place]),
+  const all = [client, accounts, apiKeys, projects].flatMap((object, index) =>
+    of(object, ["", "accounts.", "apiKeys.", "projects."][index]),
   );
   return all.filter((method) => !/constructor$|getKeysFilterEndpoint$/.test(method));
 }
@@ -97,20 +97,20 @@ async function lists(project, key) {
   ]) {
     const [listed, ...others] = await apiKeys.getKeys(filter);
     assert.deepEqual([listed.name, others], [key.name, []], JSON.stringify(filter));
-    // What stands in a list names the key everywhere else.
+    // The value in a list identifies the key in all other methods.
     assert.equal((await apiKeys.getKey(listed.key)).name, key.name);
   }
   assert.deepEqual(await apiKeys.getKeys({ projectId: project.id, isActive: false }), []);
 }
 
-async function oldMethod() {
+async function deprecatedMethod() {
   const project = await projects.createProject({ name: "old", accountId: ACCOUNT_ID, env: "live" });
   const key = await apiKeys.createKey({ name: "k", projectId: project.id, customMetaData: { a: 1 }, customUserId: "u" });
   const found = await client.authenticateAPIKey(key.key);
   assert.deepEqual(found, { authenticated: true, customMetaData: { a: 1 }, customAccountId: null, customUserId: "u" });
-  // It swallows errors, and tells them to its callback.
-  const told = await new Promise((resolve) => client.authenticateAPIKey("nope", resolve));
-  assert.match(String(told), /404/);
+  // It does not throw errors, but passes them to its callback.
+  const error = await new Promise((resolve) => client.authenticateAPIKey("nope", resolve));
+  assert.match(String(error), /404/);
   assert.equal(await client.authenticateAPIKey("nope"), undefined);
 }
 
@@ -149,7 +149,7 @@ async function changes() {
   assert.deepEqual([await apiKeys.isValidKey(rotated.key), await apiKeys.isValidKey(key.key)], [true, false]);
 }
 
-// Sends whole objects back, as they were read, listed and made, with one member changed.
+// Sends whole objects back, as they were read, listed and created, with one member changed.
 async function copies() {
   const project = await projects.createProject({ name: "copies", accountId: ACCOUNT_ID, env: "test" });
   const [listed] = (await projects.getProjects(ACCOUNT_ID)).filter((one) => one.id === project.id);
@@ -173,9 +173,9 @@ async function copies() {
     await apiKeys.updateKey(copy.key, { ...updated, expiry: key.expiry });
     assert.equal(await apiKeys.isValidKey(key.key), true);
   }
-  // Revoked elsewhere: a copy that was read before does not revive it.
+  // An object that was read before a revocation does not reactivate the key.
   const before = await apiKeys.getKey(key.key);
   await apiKeys.deleteKey(key.key);
-  await assert.rejects(apiKeys.updateKey(key.key, { ...before, name: "revived" }), (error) => error.statusCode === 409);
+  await assert.rejects(apiKeys.updateKey(key.key, { ...before, name: "reactivated" }), (error) => error.statusCode === 409);
   assert.equal(await apiKeys.isValidKey(key.key), false);
 }

@@ -1,5 +1,5 @@
-// Verifies webhook requests with an implementation that is not ours.
-// Standard input: a JSON array of {secret, headers, body}. Exits with 1 at the first that is not valid.
+// Verifies webhook requests with an independent implementation.
+// Standard input: a JSON array of {secret, headers, body}. Exits with 1 at the first invalid request.
 import { Webhook } from "standardwebhooks";
 
 let input = "";

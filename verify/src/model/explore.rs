@@ -1,32 +1,32 @@
-//! Walks every state that a model can reach.
+//! Explores every state that a model can reach.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// What is walked.
+/// A state machine whose states are explored.
 pub(super) trait Model: Clone + Eq + Hash {
-    /// One step of one of the parties.
+    /// A step of one of the parties.
     type Step: Copy + Debug;
 
-    /// The steps that can be taken now.
+    /// Returns the steps that are possible in this state.
     fn steps(&self) -> Vec<Self::Step>;
 
-    /// The state after a step; an error tells that a property is broken.
+    /// Returns the state after a step, or the violated property.
     fn apply(&self, step: Self::Step) -> Result<Self, String>;
 
-    /// What must be so where no step is left.
+    /// Checks the properties that must hold when no step is left.
     fn check_end(&self) -> Result<(), String>;
 }
 
-/// A broken property, and a shortest way to it.
+/// A violated property with a shortest path to it.
 #[derive(Debug)]
 pub(super) struct Violation<S> {
     pub(super) property: String,
     pub(super) steps: Vec<S>,
 }
 
-/// Walks all states breadth first; answers how many there are.
+/// Explores all states breadth first. Returns their number.
 pub(super) fn explore<M: Model>(start: M) -> Result<usize, Violation<M::Step>> {
     let mut predecessors: HashMap<M, Option<(M, M::Step)>> = HashMap::from([(start.clone(), None)]);
     let mut waiting = VecDeque::from([start]);

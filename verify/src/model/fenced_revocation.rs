@@ -1,40 +1,41 @@
-//! The fence: after a fenced revocation was answered, no request that arrives at any gateway is accepted.
+//! Fenced revocations: once one is acknowledged, no gateway accepts a request with the key.
 //!
-//! Two gateways: one that is asked, step by step, and another one that the answer waits for as well. One of
-//! them may be cut off together with an old copy of the store. A gateway that stops for a while is one whose
-//! steps are not taken while the time goes on. Versions are two: before the revocation and after it.
+//! There are two gateways: the observed one, modelled step by step, and another one that the acknowledgement
+//! waits for as well. One of them may be partitioned together with a stale replica of the store. A gateway that
+//! is paused is one whose steps are not taken while time goes on. There are two versions of the key: before and
+//! after the revocation.
 
 use super::explore::{Model, explore};
 
-/// Ticks for which a heartbeat lets a gateway accept, counted from when it was sent.
+/// Ticks for which a heartbeat keeps a gateway live, counted from when it was sent.
 const LEASE: u8 = 2;
-/// The last tick that is walked.
+/// Last tick of the exploration.
 const MAX_TICKS: u8 = 4;
 
-/// What the protocol rests on. Each must be needed: without it the property is broken.
+/// Assumptions of the protocol. Each is necessary: without it the property is violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Assumptions {
-    /// A heartbeat keeps a gateway live only if replicas have it.
+    /// A heartbeat keeps a gateway live only if it is replicated.
     heartbeat_is_replicated: bool,
-    /// An expired gateway refuses, whatever its copy of the store says.
+    /// An expired gateway rejects requests, whatever its replica of the store returns.
     expired_refuses: bool,
-    /// A gateway that has not applied the change counts until its promise has passed.
+    /// An acknowledgement waits for a gateway that has not applied the change until its lease has ended.
     waits_for_lease: bool,
-    /// Answers are judged by the floor that a request read on arrival.
+    /// Fetched and cached keys are checked against the watermark that the request read on arrival.
     watermarks: bool,
 }
 
 const ALL_ASSUMPTIONS: Assumptions =
     Assumptions { heartbeat_is_replicated: true, expired_refuses: true, waits_for_lease: true, watermarks: true };
 
-/// What the store knows of a gateway.
+/// Registration of a gateway in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RegisteredGateway {
     has_applied: bool,
     lease_ends_at: u8,
 }
 
-/// Whether an answer is as of before the revocation or after it, which is what it says of the key.
+/// Version of a key, before or after its revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum KeyVersion {
     Before,
@@ -52,23 +53,23 @@ struct Gateway {
     has_applied: bool,
     live_at: u8,
     heartbeat: Option<Heartbeat>,
-    /// It has read the revocation, and not yet applied it.
+    /// The gateway has read the revocation and not applied it yet.
     is_reading: bool,
     cache: KeyVersion,
     fetch: Option<KeyVersion>,
     request: Option<Request>,
 }
 
-/// A request that came after the answer.
+/// A request that arrived after the acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Request {
-    /// The floor that it read.
+    /// Watermark that the request read on arrival.
     watermark: KeyVersion,
-    /// Whether the gateway was expired.
+    /// Whether the gateway's lease had expired.
     is_expired: bool,
 }
 
-/// Which gateway is cut off.
+/// Gateway that is partitioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Side {
     Observed,
@@ -84,7 +85,7 @@ struct State {
     is_acknowledged: bool,
     observed: RegisteredGateway,
     other: RegisteredGateway,
-    /// Whether the old copy has the revocation, once there is one.
+    /// Whether the stale replica has the revocation. `None` before the partition.
     stale_replica: Option<bool>,
     gateway: Gateway,
     other_has_applied: bool,
@@ -140,13 +141,14 @@ impl State {
         self.stale_replica.is_some() && self.partitioned == side
     }
 
-    /// What the copy has that a gateway reaches.
+    /// Returns the version at the replica that a gateway reaches.
     fn version_at(&self, side: Side) -> KeyVersion {
         let is_revoked = if self.is_partitioned(side) { self.stale_replica == Some(true) } else { self.is_revoked };
         if is_revoked { KeyVersion::After } else { KeyVersion::Before }
     }
 
-    /// Whether every gateway has applied the revocation or must be refusing.
+    /// Returns whether every gateway has applied the revocation or rejects requests because its lease has
+    /// ended.
     fn may_acknowledge(&self) -> bool {
         let is_safe = |gateway: RegisteredGateway| {
             gateway.has_applied || !self.assumptions.waits_for_lease || gateway.lease_ends_at <= self.now
@@ -165,7 +167,8 @@ impl State {
             (!is_partitioned || !self.assumptions.heartbeat_is_replicated).then_some(answered_heartbeat);
     }
 
-    /// A heartbeat counts once the feed has reached the position that it was answered.
+    /// Returns whether a heartbeat takes effect: its response has arrived and the feed has reached the returned
+    /// position.
     fn may_receive_heartbeat(&self) -> bool {
         match self.gateway.heartbeat {
             Some(Heartbeat::Answered { last, .. }) => last == KeyVersion::Before || self.gateway.has_applied,
@@ -178,7 +181,7 @@ impl State {
         let is_fresh = !self.assumptions.watermarks || watermark == KeyVersion::Before || version == KeyVersion::After;
         let is_refused = is_expired && self.assumptions.expired_refuses;
         if is_fresh && !is_refused && version == KeyVersion::Before {
-            return Err("the key was accepted after the answer".to_owned());
+            return Err("the key was accepted after the acknowledgement".to_owned());
         }
         Ok(())
     }
@@ -204,7 +207,7 @@ impl Model for State {
             (gateway.is_reading, Step::FeedApplied),
             (gateway.fetch.is_none(), Step::Fetched),
             (gateway.fetch.is_some(), Step::CacheFilled),
-            // What came before the answer may be accepted.
+            // Requests that arrive before the acknowledgement may be accepted.
             (self.is_acknowledged && gateway.request.is_none(), Step::RequestArrived),
             (gateway.request.is_some(), Step::CacheHit),
             (gateway.request.is_some() && gateway.fetch.is_some(), Step::JoinFetch),
@@ -260,7 +263,7 @@ fn no_request_is_accepted_after_a_fenced_revocation_is_acknowledged() {
     for partitioned in [Side::Observed, Side::Other] {
         let result = explore(State::new(ALL_ASSUMPTIONS, partitioned));
         let states = result.unwrap_or_else(|violation| panic!("{}: {:?}", violation.property, violation.steps));
-        assert!(states > 10_000, "only {states} states were walked");
+        assert!(states > 10_000, "only {states} states were explored");
     }
 }
 

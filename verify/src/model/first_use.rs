@@ -1,12 +1,12 @@
-//! The claim of a first use: a key that a request passed with is told of, under one event id, although an
-//! answer of the store may be lost, the store may be away, or a failover may lose a claim.
+//! First-use claims: if a request passed with a key, the first use is reported under one event id, although
+//! replies of the store may be lost, the store may be unavailable, or a failover may lose a claim.
 //!
-//! The event id is made of the key's id, so there is only one; what is walked is that the event is there in
+//! The event id is derived from the key's id, so there is only one. The model checks that the event exists in
 //! the end, and that a store that loses nothing has it once.
 
 use super::explore::{Model, explore};
 
-/// Faults that happen at most in one walk.
+/// Maximum number of faults in one run.
 const MAX_FAULTS: u8 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,24 +19,25 @@ enum Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Gateway {
     claim: Option<Claim>,
-    /// Its cache says that the key was used.
+    /// The cached key is marked as used.
     has_cached_use: bool,
     /// A request has passed.
     has_passed: bool,
-    /// The claim waits to be tried again.
+    /// The claim waits for a retry.
     is_pending: bool,
-    /// It was answered, and remembers what: also where another one had won, or it won unheard itself before.
+    /// The claim was acknowledged and is in the unreplicated log, even if another gateway had won it or this
+    /// one had won it before without receiving the reply.
     has_logged_claim: bool,
-    /// Another run of the store has answered: what is remembered is to be looked after.
+    /// A reply came from another run of the store, so the logged claim must be replayed.
     must_replay: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct State {
-    /// Whether acknowledged claims are repeated after a failover.
+    /// Whether acknowledged claims are replayed after a failover.
     replays: bool,
     is_used: bool,
-    /// Entries in the stream as it now is.
+    /// Entries for the first use in the current stream.
     stream_entries: u8,
     has_failed_over: bool,
     faults: u8,
@@ -45,19 +46,19 @@ struct State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// A request with the key arrives at a gateway that does not know of a use, or a pending claim is tried.
+    /// A request arrives at a gateway that does not know of a use, or a pending claim is retried.
     Send(usize),
     /// The store performs the claim.
     Perform(usize),
-    /// The store performs it, and its answer is lost.
+    /// The store performs the claim and its reply is lost.
     PerformReplyLost(usize),
-    /// The store is away.
+    /// The store is unavailable.
     Fail(usize),
-    /// The gateway takes the answer, or that there is none, and the request passes.
+    /// The gateway receives the reply or the failure, and the request passes.
     Receive(usize),
-    /// A new master knows nothing of the use.
+    /// A failover to a new master that does not know of the use.
     FailOver,
-    /// A gateway looks after what it remembers.
+    /// A gateway replays its logged claim.
     Replay(usize),
 }
 
@@ -129,7 +130,7 @@ impl Model for State {
                         gateway.has_cached_use = true;
                         gateway.is_pending = false;
                         gateway.has_logged_claim = true;
-                        // An answer of a run that is gone already is looked after at once.
+                        // A reply of a run that has ended already is replayed at once.
                         gateway.must_replay |= self.has_failed_over && self.replays;
                     }
                     Some(Claim::Failed) => gateway.is_pending = true,
@@ -149,7 +150,7 @@ impl Model for State {
             }
         }
         if state.stream_entries > 1 {
-            return Err("the stream has the first use twice".to_owned());
+            return Err("the stream contains the first use twice".to_owned());
         }
         Ok(state)
     }
@@ -157,7 +158,7 @@ impl Model for State {
     fn check_end(&self) -> Result<(), String> {
         let has_passed = self.gateways.iter().any(|gateway| gateway.has_passed);
         if has_passed && self.stream_entries != 1 {
-            return Err("a request passed, and nobody is told of the first use".to_owned());
+            return Err("a request passed and the first use was not reported".to_owned());
         }
         Ok(())
     }
@@ -167,7 +168,7 @@ impl Model for State {
 fn first_use_is_reported_once_whatever_is_lost() {
     let states =
         explore(State::new(true)).unwrap_or_else(|violation| panic!("{}: {:?}", violation.property, violation.steps));
-    assert!(states > 100, "only {states} states were walked");
+    assert!(states > 100, "only {states} states were explored");
 }
 
 #[test]

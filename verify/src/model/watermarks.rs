@@ -1,41 +1,41 @@
-//! The steps of a check as a small model over the real floors. Every interleaving is walked.
+//! A small model of a check that uses the real watermarks. Every interleaving of its steps is explored.
 //!
-//! The property: a request that arrives after the end of a key was applied here is never accepted,
-//! whatever it gets its answer from: a hit, a look-up of its own, or one that it joined.
+//! The property: a request that arrives after a revocation was applied here is never accepted, whether its key
+//! comes from the cache, from its own fetch or from a fetch that it joined.
 
 use gatepost_domain::change::Invalidation;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::time::Version;
 
-use crate::watermarks::{Counts, Freshness, InvalidationWatermarks, RequestSnapshot};
+use crate::watermarks::{Freshness, InvalidationWatermarks, RequestSnapshot};
 
 /// One step of one of the parties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// The store ends the key.
+    /// The store revokes the key.
     Revoke,
-    /// The store loses its latest changes, and counts on from a lower position.
+    /// The store loses its latest changes and continues from a lower position.
     Rewind,
     /// The feed reads the entries after its cursor.
     FeedRead,
-    /// The feed lifts the floors of what it read, then moves its cursor.
+    /// The feed raises the watermarks for the entries it read, then moves its cursor.
     FeedApply,
-    /// A heartbeat is answered by the store.
+    /// The store responds to a heartbeat.
     HeartbeatSent,
-    /// Its answer is taken: a cursor that is not of this history begins anew.
+    /// The response is received. A cursor that is not part of this history is reset.
     HeartbeatReceived,
-    /// A request arrives and reads its floors.
+    /// A request arrives and reads its watermarks.
     RequestArrived(usize),
-    /// A look-up begins.
+    /// A fetch starts.
     FetchStarted,
-    /// The store answers it.
+    /// The store responds to the fetch.
     FetchAnswered,
-    /// Its answer is put into the cache.
+    /// The fetched key is inserted into the cache.
     CacheFilled,
-    /// The request takes what the look-up brought, its own or one that it joined.
+    /// The request uses the result of the fetch, its own or one that it joined.
     JoinFetch(usize),
-    /// The request takes what is in the cache.
+    /// The request uses the cached key.
     CacheHit(usize),
 }
 
@@ -45,7 +45,7 @@ struct FetchedKey {
     is_active: bool,
 }
 
-/// How the change that ends the key is scoped.
+/// Scope of the change that revokes the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RevocationScope {
     Key,
@@ -93,7 +93,7 @@ impl State {
         }
     }
 
-    /// Takes a step; an error tells that the property is broken.
+    /// Applies a step. Fails if it violates the property.
     fn apply_step(&mut self, step: Step) -> Result<(), String> {
         match step {
             Step::Revoke => {
@@ -156,15 +156,15 @@ impl State {
         let (Some((snapshot, arrived_after_revocation)), Some(fetched)) = (self.requests[request], fetched) else {
             return Ok(());
         };
-        let freshness = self.watermarks.is_fresh(snapshot, fetched.freshness, Some(&self.project));
-        if freshness == Counts::Yes && fetched.is_active && arrived_after_revocation {
-            return Err(format!("request {request} was accepted on {fetched:?} after the end was applied"));
+        let is_fresh = self.watermarks.is_fresh(snapshot, fetched.freshness, Some(&self.project));
+        if is_fresh && fetched.is_active && arrived_after_revocation {
+            return Err(format!("request {request} was accepted on {fetched:?} after the revocation was applied"));
         }
         Ok(())
     }
 }
 
-/// Walks every interleaving of the parties' steps; answers how many there were.
+/// Explores every interleaving of the parties' steps. Returns their number.
 fn explore_interleavings(scope: RevocationScope, parties: &[&[Step]]) -> u64 {
     let mut next = vec![0; parties.len()];
     let mut taken = Vec::new();
@@ -214,7 +214,7 @@ fn no_interleaving_with_a_rewound_history_revives_a_key() {
             explore_interleavings(scope, &[rewound_then_revoked, HEARTBEAT, FEED, FETCH, JOINING_REQUEST]),
             415_800
         );
-        // The end is lost with the history, and comes again at a lower position.
+        // The revocation is lost with the history and repeated at a lower position.
         let revoked_twice: &[Step] = &[Step::Revoke, Step::Rewind, Step::Revoke];
         let two_reads: &[Step] = &[Step::FeedRead, Step::FeedApply, Step::FeedRead, Step::FeedApply];
         assert_eq!(explore_interleavings(scope, &[revoked_twice, HEARTBEAT, two_reads, CACHE_HIT_REQUEST]), 69_300);
@@ -223,7 +223,8 @@ fn no_interleaving_with_a_rewound_history_revives_a_key() {
 
 #[test]
 fn the_model_detects_a_revived_key() {
-    // Without the floors a filled answer would outlive the end: the walk must be able to notice.
+    // Without watermarks a cached key would outlive its revocation. The exploration must be able to detect
+    // that.
     let mut state = State::new(RevocationScope::Key);
     for step in [Step::Revoke, Step::FeedRead, Step::FeedApply, Step::RequestArrived(0)] {
         assert_eq!(state.apply_step(step), Ok(()));

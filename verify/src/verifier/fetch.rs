@@ -1,4 +1,5 @@
-//! Fetching keys: from the cache while they are fresh, else from the store, once for all who wait.
+//! Fetching of keys: from the cache while they are fresh, otherwise from the store, with one fetch for all
+//! requests that wait.
 
 use std::sync::Arc;
 
@@ -12,9 +13,10 @@ use crate::cache::CacheEntry;
 use crate::lease::Liveness;
 use crate::single_flight::FetchResult;
 use crate::verdict::{Source, Unavailable};
-use crate::watermarks::{Counts, RequestSnapshot};
+use crate::watermarks::RequestSnapshot;
 
-/// A look-up is begun anew this often when the one that was joined began before the request arrived.
+/// Maximum number of fetches per request. Another one is needed if a joined fetch started before the request
+/// arrived.
 const MAX_FETCHES_PER_REQUEST: usize = 3;
 
 impl Verifier {
@@ -30,7 +32,7 @@ impl Verifier {
             return Err(Unavailable::Store);
         }
         match (cached, liveness) {
-            // A first use of a key that is otherwise a hit.
+            // The first use of a key that is otherwise a cache hit.
             (Some(cache_entry @ CacheEntry::Key(_)), Liveness::Live) => Ok((cache_entry, Source::Cache)),
             (Some(CacheEntry::Key(entry)), Liveness::Stale) => {
                 let Ok(_permit) = self.stale_check_permits.try_acquire() else {
@@ -49,8 +51,9 @@ impl Verifier {
         }
     }
 
-    /// A master that was cut off does not know the keys that were made since, and one that is new may have lost some:
-    /// that it has none is no answer. Nor is that there is one which this gateway has heard to be shut off.
+    /// Rejects a result that may be outdated. A partitioned master does not know keys created since, and a new
+    /// master may have lost some, so their "not found" cannot be trusted. Neither can an active key that this
+    /// gateway knows to be revoked.
     fn reject_if_untrusted(&self, digest: &Digest, cache_entry: CacheEntry, liveness: Liveness) -> FetchResult {
         if matches!(cache_entry, CacheEntry::Key(_)) {
             return if self.may_be_resurrected(digest, &cache_entry) {
@@ -67,29 +70,28 @@ impl Verifier {
         }
     }
 
-    /// Whether a key may be usable only because a new master has lost that it was shut off.
+    /// Returns whether a key may be active only because a new master has lost its revocation.
     fn may_be_resurrected(&self, digest: &Digest, cache_entry: &CacheEntry) -> bool {
         let CacheEntry::Key(entry) = cache_entry else { return false };
         self.store.recovery() == Recovery::InProgress
             && (entry.facts.status, entry.facts.project_status) == (Status::Active, Status::Active)
-            && self.recent_revocations.is_revoked(digest, &entry.facts.project) == Status::Inactive
+            && self.recent_revocations.is_revoked(digest, &entry.facts.project)
     }
 
-    /// A cached answer that counts for this request.
+    /// Returns the cached entry if it is fresh for this request.
     pub(super) fn fresh_cache_entry(&self, digest: &Digest, snapshot: RequestSnapshot) -> Option<CacheEntry> {
         let cache_entry = self.caches.get(digest)?;
-        let is_fresh =
-            self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) == Counts::Yes;
+        let is_fresh = self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project());
         (is_fresh && !self.may_be_resurrected(digest, &cache_entry)).then_some(cache_entry)
     }
 
-    /// An answer of the store that counts for this request. One that was joined may have begun before
-    /// a change that this request must see; the next one cannot.
+    /// Fetches an entry that is fresh for this request. A joined fetch may have started before a change that
+    /// this request must see; the next one cannot.
     async fn fetch(self: &Arc<Self>, digest: Digest, snapshot: RequestSnapshot, now: Uptime) -> FetchResult {
         for _ in 0..MAX_FETCHES_PER_REQUEST {
             let cache_entry =
                 self.single_flight.join_or_start(digest, || Arc::clone(self).fetch_from_store(digest, now)).await?;
-            if self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) == Counts::Yes {
+            if self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) {
                 return Ok(cache_entry);
             }
         }
@@ -109,7 +111,7 @@ impl Verifier {
             }
             Err(error) => {
                 self.metrics.count_store_error(&error);
-                tracing::debug!(%error, "look-up failed");
+                tracing::debug!(%error, "looking up a key failed");
                 Err(Unavailable::Store)
             }
         }

@@ -1,4 +1,4 @@
-//! The table of ARCHITECTURE: cache state × store state → answer, each cell on a real Redis.
+//! The outage table of ARCHITECTURE.md: cache state × store state → response, each cell on a real Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::fixture::{Fixture, options};
 
 /// Longer than a heartbeat keeps a gateway live.
 const STALE_MS: u64 = 3_000;
-/// Longer than that and `max_stale` together.
+/// Longer than that plus `max_stale`.
 const EXPIRED_MS: u64 = 65_000;
 
-/// A state of the store, and what each state of the cache is answered in it.
+/// A state of the store, with the expected response for each state of the cache.
 struct Scenario {
     name: &'static str,
     fault: fn(&ProxiedVerifier),
@@ -26,7 +26,7 @@ struct Scenario {
     expected: [(&'static str, &'static str); 6],
 }
 
-/// A verifier behind a proxy, by a clock that stands.
+/// A verifier behind a proxy, on a clock that does not advance by itself.
 struct ProxiedVerifier {
     fixture: Fixture,
     proxy: FaultProxy,
@@ -48,7 +48,7 @@ impl ProxiedVerifier {
     }
 }
 
-/// A credential in each state of the cache.
+/// Creates a credential for each state of the cache.
 async fn credentials_by_cache_state(fixture: &Fixture) -> [(&'static str, String); 6] {
     let (_, valid) = fixture.key().await;
     let (changed, below_watermark) = fixture.key().await;
@@ -64,16 +64,17 @@ async fn credentials_by_cache_state(fixture: &Fixture) -> [(&'static str, String
     }
     rename_and_wait_for_sync(fixture, &changed).await;
     [
-        ("valid, counts", valid),
-        ("valid, below a floor", below_watermark),
-        ("inactive, counts", inactive),
-        ("absent, counts", "absent-value".to_owned()),
-        ("nothing", unseen),
+        ("valid, fresh", valid),
+        ("valid, below a watermark", below_watermark),
+        ("inactive, fresh", inactive),
+        ("not found, fresh", "absent-value".to_owned()),
+        ("not cached", unseen),
         ("malformed", "a b".to_owned()),
     ]
 }
 
-/// Changes a key, and waits until the feed has brought that, which a later revocation tells.
+/// Changes a key and waits until the feed has delivered that, which is certain once a later revocation has
+/// arrived.
 async fn rename_and_wait_for_sync(fixture: &Fixture, key: &KeyId) {
     let (marker, secret) = fixture.key().await;
     assert_eq!(fixture.source(&secret).await, Source::Store);
@@ -110,7 +111,7 @@ async fn check(replicas: u32, scenarios: &[Scenario]) {
     }
 }
 
-/// Heartbeats are writes: they fail, while look-ups are answered.
+/// Makes writes fail. Heartbeats are writes, lookups still succeed.
 fn refuse_writes(setup: &ProxiedVerifier) {
     assert_eq!(setup.fixture.redis.redis_cli(&["config", "set", "min-replicas-to-write", "1"]), "OK");
 }
@@ -128,47 +129,47 @@ fn stop_replica(setup: &ProxiedVerifier) {
 }
 
 const FROM_CACHE_ONLY: [(&str, &str); 6] = [
-    ("valid, counts", "200 cached"),
-    ("valid, below a floor", "503"),
-    ("inactive, counts", "401 cached"),
-    ("absent, counts", "503"),
-    ("nothing", "503"),
+    ("valid, fresh", "200 cached"),
+    ("valid, below a watermark", "503"),
+    ("inactive, fresh", "401 cached"),
+    ("not found, fresh", "503"),
+    ("not cached", "503"),
     ("malformed", "401 cached"),
 ];
 
 const ALL_UNAVAILABLE: [(&str, &str); 6] = [
-    ("valid, counts", "503"),
-    ("valid, below a floor", "503"),
-    ("inactive, counts", "503"),
-    ("absent, counts", "503"),
-    ("nothing", "503"),
+    ("valid, fresh", "503"),
+    ("valid, below a watermark", "503"),
+    ("inactive, fresh", "503"),
+    ("not found, fresh", "503"),
+    ("not cached", "503"),
     ("malformed", "401 cached"),
 ];
 
 const FROM_STORE: [(&str, &str); 6] = [
-    ("valid, counts", "200 store"),
-    ("valid, below a floor", "200 store"),
-    ("inactive, counts", "401 store"),
-    ("absent, counts", "401 store"),
-    ("nothing", "200 store"),
+    ("valid, fresh", "200 store"),
+    ("valid, below a watermark", "200 store"),
+    ("inactive, fresh", "401 store"),
+    ("not found, fresh", "401 store"),
+    ("not cached", "200 store"),
     ("malformed", "401 cached"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cell_without_replicas() {
     let live = [
-        ("valid, counts", "200 cached"),
-        ("valid, below a floor", "200 store"),
-        ("inactive, counts", "401 cached"),
-        ("absent, counts", "401 cached"),
-        ("nothing", "200 store"),
+        ("valid, fresh", "200 cached"),
+        ("valid, below a watermark", "200 store"),
+        ("inactive, fresh", "401 cached"),
+        ("not found, fresh", "401 cached"),
+        ("not cached", "200 store"),
         ("malformed", "401 cached"),
     ];
     check(
         0,
         &[
-            Scenario { name: "well", fault: |_| {}, elapsed_ms: 0, expected: live },
-            Scenario { name: "stale and answering", fault: refuse_writes, elapsed_ms: STALE_MS, expected: FROM_STORE },
+            Scenario { name: "healthy", fault: |_| {}, elapsed_ms: 0, expected: live },
+            Scenario { name: "stale and responding", fault: refuse_writes, elapsed_ms: STALE_MS, expected: FROM_STORE },
             Scenario { name: "stale and silent", fault: black_hole, elapsed_ms: STALE_MS, expected: FROM_CACHE_ONLY },
             Scenario {
                 name: "stale and gone",
@@ -177,7 +178,7 @@ async fn every_cell_without_replicas() {
                 expected: FROM_CACHE_ONLY,
             },
             Scenario {
-                name: "expired and answering",
+                name: "expired and responding",
                 fault: refuse_writes,
                 elapsed_ms: EXPIRED_MS,
                 expected: FROM_STORE,
@@ -202,19 +203,19 @@ async fn every_cell_without_replicas() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cell_with_a_replica_that_may_be_stale() {
     let stale = [
-        ("valid, counts", "200 store"),
-        ("valid, below a floor", "200 store"),
-        ("inactive, counts", "401 store"),
-        ("absent, counts", "503"),
-        ("nothing", "200 store"),
+        ("valid, fresh", "200 store"),
+        ("valid, below a watermark", "200 store"),
+        ("inactive, fresh", "401 store"),
+        ("not found, fresh", "503"),
+        ("not cached", "200 store"),
         ("malformed", "401 cached"),
     ];
     check(
         1,
         &[
-            Scenario { name: "stale and answering", fault: stop_replica, elapsed_ms: STALE_MS, expected: stale },
+            Scenario { name: "stale and responding", fault: stop_replica, elapsed_ms: STALE_MS, expected: stale },
             Scenario {
-                name: "expired and answering",
+                name: "expired and responding",
                 fault: stop_replica,
                 elapsed_ms: EXPIRED_MS,
                 expected: ALL_UNAVAILABLE,
@@ -225,7 +226,7 @@ async fn every_cell_with_a_replica_that_may_be_stale() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stale_gateway_asks_the_store_once_a_second_for_each_key() {
+async fn a_stale_gateway_rechecks_each_key_once_a_second() {
     let setup = ProxiedVerifier::start(0).await;
     let (_, key) = setup.fixture.key().await;
     assert_eq!(setup.fixture.source(&key).await, Source::Store);
@@ -240,7 +241,7 @@ async fn a_stale_gateway_asks_the_store_once_a_second_for_each_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_redis_turns_no_hit_into_a_look_up() {
+async fn a_slow_redis_never_turns_a_cache_hit_into_a_lookup() {
     let redis = RedisServer::start();
     let proxy = FaultProxy::start(redis.port());
     let port = proxy.port();
@@ -252,7 +253,7 @@ async fn a_slow_redis_turns_no_hit_into_a_look_up() {
         proxy.set_fault(Fault::Latency(Duration::from_millis(latency_ms)));
         let deadline = Instant::now() + Duration::from_secs(3);
         while Instant::now() < deadline {
-            // Changes that the feed has to bring all the time.
+            // Changes, so that the feed is always busy.
             fixture.rename(&other).await;
             assert_eq!(fixture.source(&key).await, Source::Cache, "with {latency_ms} ms");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! A verifier on a Redis of its own.
+//! A verifier on a Redis server of its own.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
 
-/// Where requests come from.
+/// Client address of the requests.
 pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-/// How long anything may take here, on a loaded machine.
+/// Maximum duration of any wait, for a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fixture {
@@ -52,14 +52,14 @@ impl Fixture {
         Self::start_on(redis, port, Replicas::NONE, Arc::new(SystemClock), options).await
     }
 
-    /// One whose limits go on like that while the store is away.
+    /// Starts a fixture whose verifier follows this outage policy.
     pub(crate) async fn with_outage_policy(policy: OutagePolicy) -> Self {
         let fixture = Self::start(options()).await;
         let replica_sync = fixture.start_gateway(policy).await;
         Self { replica_sync, ..fixture }
     }
 
-    /// The same by another clock, with replicas, and where the verifier reaches Redis at another port.
+    /// Starts a fixture on another clock, with replicas, and with the verifier connected to another port.
     pub(crate) async fn start_on(
         redis: RedisServer,
         port: u16,
@@ -89,7 +89,7 @@ impl Fixture {
         Self { redis, store, options: store_options, master, project, registry, replica_sync }
     }
 
-    /// Another gateway on the same store.
+    /// Starts another gateway on the same store.
     pub(crate) async fn start_second_gateway(&self) -> ReplicaSync {
         self.start_gateway(OutagePolicy::Local).await
     }
@@ -108,12 +108,12 @@ impl Fixture {
         check(&self.replica_sync, credential).await
     }
 
-    /// The same on a route for keys of env `test`.
+    /// Checks a credential on a route for keys of env `test`.
     pub(crate) async fn check_on_test_route(&self, credential: &str) -> Verdict {
         self.verifier().check(credential, &requirement(Env::Test), &RequestFacts::default()).await
     }
 
-    /// Where the permit of a valid key came from.
+    /// Returns the source of the verdict for a valid key.
     pub(crate) async fn source(&self, credential: &str) -> Source {
         let verdict = self.check(credential).await;
         let Verdict::Permitted(admission) = verdict else { panic!("{verdict:?}") };
@@ -129,7 +129,7 @@ impl Fixture {
         self.create(&Secret::new(value.to_owned())).await
     }
 
-    /// The value of a key that a process made which has ended since.
+    /// Returns the value of a key that was created by another process, which has ended since.
     pub(crate) async fn key_of_another_process(&self) -> String {
         let store = Store::open(&self.options, &self.master).await.unwrap();
         let secret = records::secret();
@@ -138,7 +138,7 @@ impl Fixture {
         secret.expose().to_owned()
     }
 
-    /// The value of a key with a limit.
+    /// Returns the value of a key with a rate limit.
     pub(crate) async fn limited_key(&self, limit: u64, window: Duration) -> String {
         let secret = records::secret();
         let key = ApiKey {
@@ -156,7 +156,7 @@ impl Fixture {
         id
     }
 
-    /// Changes a key without shutting it off, as another process that nothing comes between.
+    /// Renames a key from another process, directly on Redis without the proxy.
     pub(crate) async fn rename(&self, id: &KeyId) {
         let url = StoreUrl::parse(&self.redis.url()).unwrap();
         let options = StoreOptions { url, replicas: Replicas::NONE, ..self.options.clone() };
@@ -172,14 +172,14 @@ impl Fixture {
         commit(&self.store, Action::ApiKeyDeleted, RecordWrite::replace(key, revoked)).await;
     }
 
-    /// Waits until something is so.
+    /// Waits until a condition holds.
     pub(crate) async fn wait_until(&self, condition: impl AsyncFn(&Self) -> bool) {
         let waiting = async {
             while !condition(self).await {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "it never came to be so");
+        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "the condition never held");
     }
 
     pub(crate) async fn wait_for_metric(&self, name: &str, value: f64) {
@@ -190,7 +190,7 @@ impl Fixture {
         self.metric("gatepost_first_use_total") as u64
     }
 
-    /// The address of the last first use, if it was told.
+    /// Returns the address of the latest first use, if it was recorded.
     pub(crate) async fn first_use_client(&self) -> Option<IpAddr> {
         let entries = self.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
         let audit_entries = entries.into_iter().filter_map(|entry| entry.audit.ok());
@@ -210,13 +210,13 @@ impl Fixture {
     }
 }
 
-/// The verdict of a gateway on a route for live keys.
+/// Returns the verdict of a gateway on a route for live keys.
 pub(crate) async fn check(replica_sync: &ReplicaSync, credential: &str) -> Verdict {
     let request = RequestFacts { client: Some(CLIENT), ..RequestFacts::default() };
     replica_sync.verifier().check(credential, &live_requirement(), &request).await
 }
 
-/// What a route for live keys asks.
+/// Requirements of a route for live keys.
 pub(crate) fn live_requirement() -> Requirement {
     requirement(Env::Live)
 }

@@ -95,12 +95,12 @@ async fn during_an_outage_limits_follow_the_outage_policy() {
         let expected = match policy {
             OutagePolicy::Open => ["passes"; 6],
             OutagePolicy::Closed => ["unavailable"; 6],
-            // Two of five were used before.
+            // Two of five were used before the outage.
             OutagePolicy::Local => ["passes", "passes", "passes", "too many", "too many", "too many"],
         };
         assert_eq!(outcomes, expected, "{policy:?}");
         fixture.redis.resume();
-        // From then on the store's window counts again, in which two were used.
+        // From here on the store's window is used again, in which two were used.
         fixture
             .wait_until(async |fixture| {
                 let verdict = fixture.check(&limited).await;

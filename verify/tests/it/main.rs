@@ -38,10 +38,10 @@ async fn value_requested_before_its_creation_is_valid_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_use_while_the_store_is_away_passes_and_is_claimed_later() {
+async fn a_first_use_during_an_outage_passes_and_is_claimed_later() {
     let mut fixture = Fixture::start(options()).await;
     let (_, secret) = fixture.key().await;
-    // A route of another env: the key is cached, and is not used.
+    // On a route of another env: the key is cached and not used.
     let verdict = fixture.check_on_test_route(&secret).await;
     assert!(matches!(verdict, Verdict::Denied { denial: Denial::WrongEnv, .. }), "{verdict:?}");
     fixture.redis.kill();
@@ -87,10 +87,10 @@ async fn rewound_history_clears_the_cache() {
     fixture.wait_for_metric("gatepost_live", 1.0).await;
     fixture.redis.restore(&saved);
     fixture.wait_until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
-    // The new history goes on at once, at higher positions, as if nothing had been lost.
+    // The new history continues at higher positions at once, as if nothing had been lost.
     fixture.key().await;
     fixture.wait_until(async |fixture| matches!(fixture.check(&phantom).await, Verdict::Denied { .. })).await;
-    // The other entry is from the history that was lost, so the store is asked again.
+    // The other entry belongs to the lost history, so it is fetched again.
     fixture.wait_until(async |fixture| fixture.source(&secret).await == Source::Store).await;
     fixture.wait_until(async |fixture| fixture.verifier().liveness() == Liveness::Live).await;
     let (key, secret) = fixture.key().await;

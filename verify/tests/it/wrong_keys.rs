@@ -1,4 +1,4 @@
-//! Wrong keys: how many a client may send, and that they are not looked up again and again.
+//! Wrong keys: how many a client may send, and that they are not looked up repeatedly.
 
 use gatepost_domain::key::Env;
 use gatepost_domain::permit::{Denial, RequestFacts};
@@ -7,18 +7,18 @@ use gatepost_verify::{Source, Verdict, VerifyOptions};
 
 use crate::fixture::{Fixture, options, requirement};
 
-/// A fixture whose clients may send so many.
+/// Starts a fixture with this limit per client and minute.
 async fn start_with_limit(max_wrong_keys_a_minute: u32) -> Fixture {
     Fixture::start(VerifyOptions { max_wrong_keys_a_minute, ..options() }).await
 }
 
-/// What a client gets for a value.
+/// Returns the verdict for a value sent by a client.
 async fn check_from(fixture: &Fixture, client: &str, value: &str) -> Verdict {
     let request = RequestFacts { client: client.parse().ok(), ..RequestFacts::default() };
     fixture.verifier().check(value, &requirement(Env::Live), &request).await
 }
 
-/// Why a client is refused, and by what.
+/// Returns the denial and its source.
 async fn refusal(fixture: &Fixture, client: &str, value: &str) -> (Denial, Source) {
     let verdict = check_from(fixture, client, value).await;
     let Verdict::Denied { denial, source, .. } = verdict else { panic!("{verdict:?}") };
@@ -39,7 +39,7 @@ async fn client_with_too_many_wrong_keys_is_not_looked_up_and_cached_keys_pass()
     assert_eq!(refusal(&fixture, client, &unknown).await, (Denial::Unknown, Source::Store));
     assert_eq!(refusal(&fixture, client, &unknown).await, (Denial::Unknown, Source::Negative));
     assert_eq!(refusal(&fixture, client, "no key").await.0, Denial::Malformed);
-    // One every twenty seconds, and its network is the client.
+    // One every twenty seconds, and the client is its network.
     for (value, source) in [
         (unknown_value(), Source::Text),
         (unknown, Source::Negative),
@@ -52,7 +52,7 @@ async fn client_with_too_many_wrong_keys_is_not_looked_up_and_cached_keys_pass()
     }
     assert!(matches!(check_from(&fixture, client, &cached).await, Verdict::Permitted(_)));
     assert!(matches!(check_from(&fixture, "2001:db8:0:1::1", &new).await, Verdict::Permitted(_)), "another client");
-    assert!(matches!(check_from(&fixture, client, &new).await, Verdict::Permitted(_)), "it is cached now");
+    assert!(matches!(check_from(&fixture, client, &new).await, Verdict::Permitted(_)), "it is cached by now");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,6 @@ use crate::sources::{is_for_tests, parse};
 const MAX_RE_EXPORTS: usize = 16;
 
 /// A module, in a file of its own or inside another's.
-#[derive(Debug)]
 pub(super) struct Module {
     /// The place of its file.
     pub(super) file: usize,
@@ -23,7 +22,6 @@ pub(super) struct Module {
 }
 
 /// All modules of a crate. The first is the root.
-#[derive(Debug)]
 pub(super) struct Modules {
     modules: Vec<Module>,
     files: Vec<PathBuf>,

@@ -67,15 +67,19 @@ impl Paths {
                     colons = 0;
                 }
                 TokenTree::Punct(mark) if mark.as_char() == ':' => colons += 1,
-                token => {
+                TokenTree::Ident(name) => {
                     self.end(&mut path);
                     colons = 0;
-                    if let TokenTree::Ident(name) = &token {
-                        path.push(name.to_string());
-                    }
-                    if let TokenTree::Group(group) = token {
-                        self.add_tokens(group.stream());
-                    }
+                    path.push(name.to_string());
+                }
+                TokenTree::Group(group) => {
+                    self.end(&mut path);
+                    colons = 0;
+                    self.add_tokens(group.stream());
+                }
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {
+                    self.end(&mut path);
+                    colons = 0;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Making golden stores with the program of a release: `cargo xtask golden NAME`.
+//! Creates golden stores with the program of a release: `cargo xtask golden NAME`.
 
 use std::path::Path;
 
@@ -58,7 +58,7 @@ fn write(target: &Path, manifest: &Value) {
     std::fs::write(target.join(MANIFEST), text).unwrap();
 }
 
-/// Fills a store through the admin API and the gateway, and describes what is in it then.
+/// Fills a store through the admin API and the gateway, and returns a description of its contents.
 async fn fill(up: &Gatepost, access_key: &str, viewer: &str) -> Value {
     let admin = Admin::new(up.admin.unwrap(), access_key);
     let project = admin.create_project().await;
@@ -112,11 +112,11 @@ async fn fill(up: &Gatepost, access_key: &str, viewer: &str) -> Value {
 async fn create_key(admin: &Admin, project: &str, members: Value, status: u16) -> Value {
     let mut body = json!({"name": "golden", "projectId": project});
     body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    let made = admin.post("/api-keys", body).await;
-    json!({"id": made["id"], "key": made["key"], "status": status, "record": made})
+    let created = admin.post("/api-keys", body).await;
+    json!({"id": created["id"], "key": created["key"], "status": status, "record": created})
 }
 
-/// Changes after which a store holds more than creations.
+/// Applies changes, so that the store contains more than creations.
 async fn apply_changes(admin: &Admin, deleted_project: &str, keys: &mut serde_json::Map<String, Value>) {
     let path =
         |keys: &serde_json::Map<String, Value>, name: &str| format!("/api-keys/{}", keys[name]["id"].as_str().unwrap());
@@ -129,7 +129,7 @@ async fn apply_changes(admin: &Admin, deleted_project: &str, keys: &mut serde_js
     assert_eq!(response.status(), 200);
 }
 
-/// Waits until uses were added to the store.
+/// Waits until the usage counts were flushed to the store.
 async fn await_flush(admin: &Admin, project: &str) {
     let path = format!("/analytics/api-key-totals?projectId={project}&dateGrouping=month");
     let flushed = async {

@@ -1,4 +1,5 @@
-//! A key's life through the client that openapi-generator makes of the document. Environment: HOST, ACCESS_KEY.
+//! Lifecycle of a key with the client that openapi-generator generates from the document. Environment: HOST,
+//! ACCESS_KEY.
 
 use std::error::Error;
 
@@ -38,17 +39,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(used.name, "Joan");
 
     assert!(delete_api_key(&api, &key.id, Some("wait=1"), None, None).await?);
-    let refused = authenticate_api_key(&api, &key.key, None, None, None, None, None).await;
-    let Err(apis::Error::ResponseError(ResponseContent { status, entity: Some(entity), .. })) = refused else {
-        return Err("a revoked key was not refused".into());
+    let rejected = authenticate_api_key(&api, &key.key, None, None, None, None, None).await;
+    let Err(apis::Error::ResponseError(ResponseContent { status, entity: Some(entity), .. })) = rejected else {
+        return Err("a revoked key was accepted".into());
     };
-    // All refusals have one shape, so that the first of the generated cases matches.
-    let AuthenticateApiKeyError::Status400(problem) = entity else { return Err("no problem".into()) };
+    // All error responses have the same schema, so that the first of the generated variants matches.
+    let AuthenticateApiKeyError::Status400(problem) = entity else {
+        return Err("the response is not a problem".into());
+    };
     assert_eq!((status.as_u16(), problem.code), (404, Code::InvalidClientKey));
     Ok(())
 }
 
-/// Returns the whole key with another name, as a body that changes it.
+/// Returns the whole key with another name, as the body of a change.
 fn copy(key: &ApiKeyBody, name: &str) -> serde_json::Result<UpdateApiKey> {
     let copy: UpdateApiKey = serde_json::from_value(serde_json::to_value(key)?)?;
     Ok(UpdateApiKey { name: Some(name.to_owned()), ..copy })

@@ -1,4 +1,4 @@
-//! The meters of all keys that this process has lately seen, one for each key.
+//! Registry of the meters of all keys used recently in this process, one per key.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,34 +9,34 @@ use gatepost_domain::permit::KeyFacts;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::limit_state::LimitStates;
+use crate::limit_state::LimitStates;
 
-/// Meters below which nobody looks for those that are used no more.
+/// Number of meters below which idle ones are not evicted.
 const MIN_METERS_TO_EVICT: usize = 1024;
-/// Words of marks for meters that were used: 64 marks each. Meters beyond share marks.
+/// Number of words of dirty bits, 64 bits each. With more meters than bits, meters share bits.
 const DIRTY_WORDS: usize = 1 << 15;
 
-/// The meter of one key.
+/// Meter of one key: its usage counter and the state of its limits.
 #[derive(Debug)]
 pub struct Meter {
     key: KeyId,
     project: ProjectId,
-    /// Its place in the registry, which names its mark.
+    /// Index in the registry, which selects the dirty bit.
     index: usize,
-    /// Uses since they were last taken away to be added to the store's.
+    /// Uses since the last flush to the store.
     used: AtomicU64,
-    /// Most keys have no limits, and then none of this.
+    /// Limits of the key. Most keys have none and allocate nothing here.
     limits: OnceLock<Box<Limits>>,
 }
 
-/// What only a key with limits needs.
+/// State needed only by keys with limits.
 #[derive(Debug, Default)]
 struct Limits {
     states: Mutex<LimitStates>,
     refilled: Notify,
 }
 
-/// Uses of a key that the store does not know of.
+/// Uses of a key that are not in the store yet.
 #[derive(Debug)]
 pub(super) struct Uses {
     pub(super) meter: Arc<Meter>,
@@ -56,7 +56,7 @@ impl Meter {
         self.limits().states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Rung when the store has answered.
+    /// Returns a future that completes when a lease request has ended.
     pub(super) fn refilled(&self) -> Notified<'_> {
         self.limits().refilled.notified()
     }
@@ -70,11 +70,11 @@ impl Meter {
     }
 }
 
-/// Meters by key. Nobody is asked while a cached key passes: it brings its meter with it.
+/// Meters by key. A request with a cached key does not access the registry: the cached key refers to its meter.
 #[derive(Debug)]
 pub(super) struct MeterRegistry {
     table: Mutex<MeterTable>,
-    /// A bit for each place whose meter was used since it was last looked at.
+    /// One bit per index: whether the meter was used since the last flush.
     dirty_bits: Box<[AtomicU64]>,
 }
 
@@ -83,7 +83,7 @@ struct MeterTable {
     indices: HashMap<KeyId, usize>,
     meters: Vec<Option<Arc<Meter>>>,
     free_indices: Vec<usize>,
-    /// With so many meters, those that nobody uses are forgotten.
+    /// Number of meters at which idle ones are evicted.
     evict_at: usize,
 }
 
@@ -105,27 +105,27 @@ impl MeterRegistry {
         table.insert(facts)
     }
 
-    /// Counts a use: two atomic operations at most, no lock.
+    /// Counts a use. Costs at most two atomic operations and takes no lock.
     pub(super) fn record_use(&self, meter: &Meter) {
         if meter.used.fetch_add(1, Ordering::Relaxed) == 0 {
             self.mark_dirty(meter.index);
         }
     }
 
-    /// Puts uses back that could not be added to the store's.
+    /// Restores uses that could not be flushed to the store.
     pub(super) fn restore(&self, uses: &Uses) {
         uses.meter.used.fetch_add(uses.count, Ordering::Relaxed);
         self.mark_dirty(uses.meter.index);
     }
 
-    /// Takes away all uses since the last time.
+    /// Takes all uses since the last call.
     pub(super) fn drain(&self) -> Vec<Uses> {
         let mut dirty = Vec::new();
         for (word, bits) in self.dirty_bits.iter().enumerate() {
             if bits.load(Ordering::Relaxed) == 0 {
                 continue;
             }
-            // Before the uses: one that comes between is taken now, one that comes later marks anew.
+            // Bits before counters: a use in between is taken now, a later one sets its bit again.
             let bits = bits.swap(0, Ordering::AcqRel);
             dirty.extend((0..64).filter(|bit| bits >> bit & 1 == 1).map(|bit| word * 64 + bit));
         }
@@ -166,7 +166,8 @@ impl MeterTable {
         meter
     }
 
-    /// One that is held by a cached key, a request or the list of those that hold something has more owners.
+    /// Evicts unused meters. A meter that is in use by a cached key, a request or the list of leases has other
+    /// owners.
     fn evict_idle(&mut self) {
         for (index, slot) in self.meters.iter_mut().enumerate() {
             let is_idle =

@@ -1,85 +1,54 @@
-//! Meters: the rate limits and quotas of keys, on slices that are leased from the store, and the count of their uses.
-//!
-//! A request takes from the slice that this process holds, under a lock that is never held across an await. Only who
-//! finds it empty asks the store, one request for all that wait; what lies unused is given back.
-
-mod limit_state;
-mod registry;
-mod sweep;
-mod usage;
+//! Taking tokens for a request, and leasing more of them from the store.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gatepost_domain::permit::{Denial, KeyFacts};
+use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::{Clock, Uptime};
-use gatepost_domain::token_lease::LimitStatus;
 use gatepost_domain::window::LeaseGrant;
 use gatepost_runtime::{Task, spawn};
 use gatepost_store::Store;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
 
-pub use registry::Meter;
+use crate::decision::{LimitDecision, OutagePolicy};
+use crate::limit_state::{LeaseRequest, Listing, NamedUnusedLease, Now, WhenEmpty};
+use crate::registry::{Meter, MeterRegistry};
+use crate::returns::return_leases;
 
-use limit_state::{LeaseRequest, NamedUnusedLease, Now, WhenEmpty};
-use registry::MeterRegistry;
-
-/// How long a request waits for a slice, with all that were before it.
+/// Maximum time that a request waits for a lease, including those requested before it arrived.
 const MAX_LEASE_WAIT: Duration = Duration::from_secs(1);
 
-/// What happens to keys with a limit while the store does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutagePolicy {
-    /// Requests pass.
-    Open,
-    /// They are answered 503.
-    Closed,
-    /// Each process applies the limit alone.
-    Local,
-}
-
-/// Whether the limits of a key let a request pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitDecision {
-    /// They do, and it was counted; with what the client is told, if the key has a limit.
-    Allowed(Option<LimitStatus>),
-    /// A limit is used up.
-    Exceeded(Denial, LimitStatus),
-    /// It cannot be told now.
-    Unavailable,
-}
-
-/// The meters of one process. Clones share them.
+/// Rate limiter and usage counters of one process. Clones share their state.
 #[derive(Clone)]
-pub struct RateLimiter(Arc<Inner>);
+pub struct RateLimiter(pub(crate) Arc<Inner>);
 
-struct Inner {
-    store: Store,
-    clock: Arc<dyn Clock>,
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
     outage_policy: OutagePolicy,
-    registry: MeterRegistry,
-    /// Those that may hold something to give back.
-    meters_with_leases: Mutex<Vec<Arc<Meter>>>,
+    pub(crate) registry: MeterRegistry,
+    /// Meters that may have tokens to return.
+    pub(crate) meters_with_leases: Mutex<Vec<Arc<Meter>>>,
     leases: IntCounterVec,
 }
 
 impl std::fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Meters")
+        f.write_str("RateLimiter")
     }
 }
 
 impl RateLimiter {
-    /// Begins to keep meters. What lies unused is given back until the last clone is dropped.
-    pub fn start(
+    /// Creates a rate limiter whose background tasks have yet to be started.
+    pub(super) fn new(
         store: Store,
         clock: Arc<dyn Clock>,
         outage_policy: OutagePolicy,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let leases = IntCounterVec::new(
-            Opts::new("gatepost_allowance_leases_total", "Slices of limits that were asked for, by how that ended."),
+            Opts::new("gatepost_allowance_leases_total", "Token leases requested from the store, by outcome."),
             &["outcome"],
         )?;
         for outcome in ["granted", "used-up", "failed"] {
@@ -94,27 +63,25 @@ impl RateLimiter {
             meters_with_leases: Mutex::default(),
             leases,
         };
-        let rate_limiter = Self(Arc::new(inner));
-        sweep::start(&rate_limiter);
-        usage::start(&rate_limiter);
-        Ok(rate_limiter)
+        Ok(Self(Arc::new(inner)))
     }
 
-    /// The meter of a key, the same for all its values.
+    /// Returns the meter of a key. All its values share one.
     pub fn meter_for(&self, facts: &KeyFacts) -> Arc<Meter> {
         self.0.registry.meter_for(facts)
     }
 
-    /// Takes one request out of the limits of a key, if that can be told without the store. A key without limits
-    /// costs two comparisons.
-    pub(crate) fn try_allow(&self, meter: &Arc<Meter>, facts: &KeyFacts) -> Option<LimitDecision> {
+    /// Takes a token from each limit of a key if that is possible without the store. A key without limits costs
+    /// two comparisons.
+    pub fn try_allow(&self, meter: &Arc<Meter>, facts: &KeyFacts) -> Option<LimitDecision> {
         if facts.rate_limit.is_none() && facts.quota.is_none() {
             return Some(LimitDecision::Allowed(None));
         }
         self.check(meter, facts, WhenEmpty::GiveUp)
     }
 
-    /// Takes one request out of the limits of a key.
+    /// Takes a token from each limit of a key. Waits up to 1 s for a lease from the store, then returns
+    /// [`LimitDecision::Unavailable`].
     pub async fn allow(&self, meter: &Arc<Meter>, facts: &KeyFacts) -> LimitDecision {
         if facts.rate_limit.is_none() && facts.quota.is_none() {
             return LimitDecision::Allowed(None);
@@ -122,7 +89,7 @@ impl RateLimiter {
         let deadline = Instant::now() + MAX_LEASE_WAIT;
         loop {
             let mut refilled = std::pin::pin!(meter.refilled());
-            // Before the judgement, so that an answer that comes right after it is not missed.
+            // Registered before the check, so that a lease that arrives right after it is not missed.
             refilled.as_mut().enable();
             if let Some(decision) = self.check(meter, facts, WhenEmpty::RequestLease) {
                 return decision;
@@ -133,15 +100,9 @@ impl RateLimiter {
         }
     }
 
-    /// Counts a request that has passed. It takes no lock and allocates nothing.
+    /// Counts a use of a key. Takes no lock and allocates nothing.
     pub fn record_use(&self, meter: &Meter) {
         self.0.registry.record_use(meter);
-    }
-
-    /// Adds to the store all that was counted, and gives back all that is held. Call it after the last request.
-    pub async fn stop(&self) {
-        usage::flush(&self.0).await;
-        sweep::return_all(self).await;
     }
 
     fn check(&self, meter: &Arc<Meter>, facts: &KeyFacts, when_empty: WhenEmpty) -> Option<LimitDecision> {
@@ -161,7 +122,8 @@ impl RateLimiter {
         decision
     }
 
-    /// Asks the store as a task of its own: a client that goes away takes nobody else's slice with it.
+    /// Requests a lease in a task of its own, so that a client that disconnects does not cancel the request
+    /// that others wait for.
     fn request_lease(&self, meter: Arc<Meter>, lease_request: LeaseRequest) {
         let pending_lease = PendingLease {
             rate_limiter: self.clone(),
@@ -173,21 +135,21 @@ impl RateLimiter {
         spawn(Task::LimitLease, pending_lease.run());
     }
 
-    /// Gives back what was leased under a number that was changed since.
+    /// Returns tokens that were leased under a limit that has changed since.
     fn return_unused(&self, unused: [Option<NamedUnusedLease>; 2]) {
         let unused: Vec<NamedUnusedLease> = unused.into_iter().flatten().collect();
         if !unused.is_empty() {
             let inner = Arc::clone(&self.0);
-            spawn(Task::LimitReturn, async move { sweep::return_leases(&inner, unused).await });
+            spawn(Task::LimitReturn, async move { return_leases(&inner.store, unused).await });
         }
     }
 
-    fn lock_meters_with_leases(&self) -> MutexGuard<'_, Vec<Arc<Meter>>> {
+    pub(crate) fn lock_meters_with_leases(&self) -> MutexGuard<'_, Vec<Arc<Meter>>> {
         self.0.meters_with_leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A question to the store. However it ends, by a panic too, those who wait for the answer are told.
+/// A lease request to the store. Waiting requests are notified however it ends, even by a panic.
 struct PendingLease {
     rate_limiter: RateLimiter,
     meter: Arc<Meter>,
@@ -206,7 +168,7 @@ impl PendingLease {
             Ok(allowance) if allowance.granted > 0 => "granted",
             Ok(_) => "used-up",
             Err(error) => {
-                tracing::debug!(%error, "a slice could not be leased");
+                tracing::debug!(%error, "leasing tokens failed, retrying in 1 s");
                 "failed"
             }
         };
@@ -222,7 +184,7 @@ impl Drop for PendingLease {
         let (listing, unused) = meter.lock().complete_lease(meter.key(), lease_request, allowance.as_ref(), times);
         rate_limiter.return_unused([unused, None]);
         meter.notify_refilled();
-        if listing == limit_state::Listing::Added {
+        if listing == Listing::Added {
             rate_limiter.lock_meters_with_leases().push(Arc::clone(meter));
         }
     }

@@ -1,4 +1,5 @@
-//! Uses on their way to the store: counted here, added there at least every second. A crash loses what was not.
+//! Flushing of usage to the store: uses are counted here and added to the store every 500 ms. A crash loses
+//! what is not flushed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -8,15 +9,15 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_runtime::{Task, spawn_on, supervise};
 use tokio::task::JoinSet;
 
-use super::registry::Uses;
-use super::{Inner, RateLimiter};
+use crate::limiter::{Inner, RateLimiter};
+use crate::registry::Uses;
 
-/// How often.
+/// Time between two flushes.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
-/// Projects whose uses are added at a time.
+/// Maximum number of projects flushed concurrently.
 const MAX_CONCURRENT_FLUSHES: usize = 16;
 
-/// Adds uses to the store's until the last owner of the meters has dropped them.
+/// Starts the flushes, which run until the last owner of the rate limiter has dropped it.
 pub(super) fn start(rate_limiter: &RateLimiter) {
     let inner = Arc::downgrade(&rate_limiter.0);
     supervise(Task::UsageSweep, move || flush_until_dropped(Weak::clone(&inner)));
@@ -30,7 +31,7 @@ async fn flush_until_dropped(inner: Weak<Inner>) {
     }
 }
 
-/// Uses that are put back when they are dropped, unless they were added.
+/// Drained uses. When dropped, those not flushed are restored to their meters.
 struct UnflushedUses {
     inner: Arc<Inner>,
     uses: Vec<Uses>,
@@ -42,7 +43,7 @@ impl Drop for UnflushedUses {
     }
 }
 
-/// Adds all that was counted so far. What the store does not take waits for the next time.
+/// Flushes all uses counted so far. A failed flush is retried with the next one.
 pub(super) async fn flush(inner: &Arc<Inner>) {
     let mut by_project: HashMap<ProjectId, UnflushedUses> = HashMap::new();
     for uses in inner.registry.drain() {
@@ -63,6 +64,6 @@ async fn flush_project(inner: Arc<Inner>, project: ProjectId, mut unflushed: Unf
     let usage: Vec<(KeyId, u64)> = unflushed.uses.iter().map(|uses| (uses.meter.key().clone(), uses.count)).collect();
     match inner.store.add_usage(&project, &usage).await {
         Ok(()) => unflushed.uses.clear(),
-        Err(error) => tracing::debug!(%error, "uses wait for the store"),
+        Err(error) => tracing::debug!(%error, "flushing usage failed, retrying in 500 ms"),
     }
 }

@@ -1,4 +1,4 @@
-//! How often somebody may do something, by a virtual schedule: one number for each, in bounded memory.
+//! Rate limiting by GCRA (generic cell rate algorithm): one number per key, in bounded memory.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -9,17 +9,20 @@ use gatepost_domain::time::Uptime;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-/// A pace: so much at once, then one more each `every`. Those whose allowance is whole again are forgotten.
+/// A limiter that allows a burst, then one event per interval. A key is evicted once its full burst is
+/// available again.
 #[derive(Clone)]
 pub struct Gcra<K> {
-    /// Until when what was done so far lasts, in ms of uptime, at one each `every`.
+    /// Theoretical arrival time per key, in ms of uptime: when all events so far are paid for at one per
+    /// interval.
     theoretical_arrival_ms: Cache<K, Arc<AtomicU64>>,
     interval_ms: u64,
     burst_tolerance_ms: u64,
 }
 
 impl<K: Hash + Eq + Send + Sync + 'static> Gcra<K> {
-    /// A pace for at most `capacity` at a time; beyond, those who have not been seen for longest begin anew.
+    /// Creates a limiter for at most `capacity` keys. Beyond that the least recently seen key is evicted and
+    /// starts with a full burst.
     pub fn new(interval: Duration, burst: u32, capacity: u64) -> Self {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -33,7 +36,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Gcra<K> {
         }
     }
 
-    /// How long one has to wait; none if something may be done now.
+    /// Returns how long `key` must wait, or `None` if an event is allowed now.
     pub fn wait_time(&self, key: &K, now: Uptime) -> Option<Duration> {
         let theoretical_arrival_ms = self.theoretical_arrival_ms.get(key)?.load(Ordering::Acquire);
         let allowed_at_ms = (theoretical_arrival_ms + self.interval_ms).saturating_sub(self.burst_tolerance_ms);
@@ -41,20 +44,23 @@ impl<K: Hash + Eq + Send + Sync + 'static> Gcra<K> {
         (wait_ms > 0).then(|| Duration::from_millis(wait_ms))
     }
 
-    /// Counts that something was done.
+    /// Counts one event, whether allowed or not.
     pub fn record(&self, key: K, now: Uptime) {
         self.record_many(key, 1, now);
     }
 
-    /// Counts that something was done so many times.
+    /// Counts `count` events at once, whether allowed or not.
     pub fn record_many(&self, key: K, count: u64, now: Uptime) {
         let theoretical_arrival_ms = self.theoretical_arrival_ms.get_with(key, Arc::default);
         let next_arrival = |arrival_ms: u64| Some(arrival_ms.max(now.as_ms()) + count * self.interval_ms);
-        // The closure always has an answer, so this does not fail.
+        // The closure always returns `Some`, so this cannot fail.
         let _ = theoretical_arrival_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, next_arrival);
     }
 
-    /// Does something, or tells how long to wait.
+    /// Counts an event if it is allowed.
+    ///
+    /// # Errors
+    /// Returns the time to wait if it is not allowed now.
     pub fn try_acquire(&self, key: K, now: Uptime) -> Result<(), Duration> {
         match self.wait_time(&key, now) {
             Some(wait) => Err(wait),
@@ -79,7 +85,7 @@ mod tests {
         }
         assert_eq!(gcra.try_acquire("a", at(1000)), Err(Duration::from_secs(3)));
         assert_eq!(gcra.try_acquire("a", at(3999)), Err(Duration::from_millis(1)));
-        assert_eq!(gcra.try_acquire("b", at(1000)), Ok(()), "others have their own");
+        assert_eq!(gcra.try_acquire("b", at(1000)), Ok(()), "keys are independent");
         assert_eq!(gcra.try_acquire("a", at(4000)), Ok(()));
         assert_eq!(gcra.try_acquire("a", at(4000)), Err(Duration::from_secs(3)));
         for _ in 0..4 {

@@ -1,5 +1,5 @@
-//! One limit of a key as this process sees it: its slice, whether somebody asks for more, and what counts while the
-//! store does not answer.
+//! State of one limit of a key in this process: its token lease, pending lease requests, and the local window
+//! while the store does not respond.
 
 use std::time::Duration;
 
@@ -7,45 +7,45 @@ use gatepost_domain::id::KeyId;
 use gatepost_domain::permit::{Denial, KeyFacts};
 use gatepost_domain::record::{Quota, RateLimit};
 use gatepost_domain::time::{Timestamp, Uptime};
-use gatepost_domain::token_lease::{Holds, LimitStatus, TokenLease, TokenResult};
+use gatepost_domain::token_lease::{LimitStatus, TokenLease, TokenResult};
 use gatepost_domain::window::{self, CounterWindow, Generation, LeaseGrant, Limit, UnusedLease, WindowKind};
 
-use super::{LimitDecision, OutagePolicy};
+use crate::decision::{LimitDecision, OutagePolicy};
 
-/// How soon a store that has not answered is asked again.
+/// Delay before the store is asked again after a failed lease request.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Now, on both clocks.
+/// Current time on both clocks.
 pub(super) struct Now {
     pub(super) uptime: Uptime,
     pub(super) timestamp: Timestamp,
 }
 
-/// Whether a judgement that needs the store asks it.
+/// What a check does if it needs a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenEmpty {
     RequestLease,
     GiveUp,
 }
 
-/// What is measured, and in which windows.
+/// Limit and generation, which together select the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LimitKind {
     Rate(RateLimit, Generation),
     Quota(Quota, Generation),
 }
 
-/// What is to be given back to the store's meter of this name.
+/// Unused tokens with the name of the store's meter that they are returned to.
 pub(super) type NamedUnusedLease = (String, UnusedLease);
 
-/// A question to the store.
+/// A lease request to the store.
 #[derive(Debug)]
 pub(super) struct LeaseRequest {
     pub(super) kind: LimitKind,
     pub(super) tokens: u64,
 }
 
-/// Whether a meter has to be put on the list of those that hold something.
+/// Whether a meter must be added to the list of meters with leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listing {
     Added,
@@ -77,7 +77,7 @@ impl LimitKind {
         }
     }
 
-    /// Whether both count in the same windows, with whatever number.
+    /// Returns whether both use the same windows, regardless of the number of requests.
     fn shares_windows_with(self, other: Self) -> bool {
         match (self, other) {
             (LimitKind::Rate(one, of_one), LimitKind::Rate(two, of_two)) => {
@@ -90,7 +90,8 @@ impl LimitKind {
         }
     }
 
-    /// The name of the store's meter: it follows the key, whatever its value and its limit are.
+    /// Returns the name of the store's meter: `rate:KEY`, `quota-day:KEY` or `quota-month:KEY`. It is
+    /// independent of the key's values and of the limit.
     pub(super) fn meter_name(self, key: &KeyId) -> String {
         match self {
             LimitKind::Rate(..) => format!("rate:{key}"),
@@ -110,7 +111,7 @@ impl LimitKind {
     }
 }
 
-/// The limits of a key.
+/// Limits of a key.
 #[derive(Debug, Default)]
 pub(super) struct LimitStates {
     rate: Option<LimitState>,
@@ -123,13 +124,13 @@ struct LimitState {
     kind: LimitKind,
     lease: TokenLease,
     is_lease_pending: bool,
-    /// While the store does not answer: when it is asked again.
+    /// Time of the next lease request, while the store does not respond.
     retry_at: Option<Uptime>,
-    /// The window that this process keeps alone meanwhile.
+    /// Window that this process keeps on its own while the store does not respond.
     local_window: Option<CounterWindow>,
 }
 
-/// Whether one limit lets a request pass.
+/// Whether a limit allows a request.
 enum Availability {
     Allowed,
     Exceeded(LimitStatus),
@@ -138,8 +139,9 @@ enum Availability {
 }
 
 impl LimitStates {
-    /// Takes the limits of a key as they now are. A limit of other windows begins with nothing; where the number alone
-    /// has changed, what is held is returned, to be given back to the window that goes on.
+    /// Applies the current limits of a key. A limit with other windows starts empty. If only the number of
+    /// requests has changed, the tokens are returned to the caller, to be returned to the window, which
+    /// continues.
     pub(super) fn configure(&mut self, facts: &KeyFacts, now: Uptime) -> [Option<NamedUnusedLease>; 2] {
         let rate = facts.rate_limit.map(|rate| LimitKind::Rate(rate, facts.generations.rate_limit));
         let quota = facts.quota.map(|quota| LimitKind::Quota(quota, facts.generations.quota));
@@ -149,7 +151,7 @@ impl LimitStates {
         ]
     }
 
-    /// Takes one request out of all limits, or out of none; none if the store must be asked.
+    /// Takes one token from each limit, or none at all. Returns `None` if the store must be asked for a lease.
     pub(super) fn take(&mut self, now: &Now, outage_policy: OutagePolicy) -> Option<LimitDecision> {
         let mut needs_lease = false;
         let mut is_down = false;
@@ -168,19 +170,20 @@ impl LimitStates {
             return None;
         }
         let statuses = self.iter_mut().map(|state| state.take(now, outage_policy));
-        // The client is told of the rate limit, if there is one.
+        // The client gets the status of the rate limit, if there is one.
         Some(LimitDecision::Allowed(statuses.fold(None, Option::or)))
     }
 
-    /// What to ask the store now: where a request waits for it, and where it has not answered for a while.
+    /// Returns the lease requests to send: for limits that a request waits for, and for those whose retry is
+    /// due.
     pub(super) fn lease_requests(&mut self, now: &Now, decision: Option<&LimitDecision>) -> [Option<LeaseRequest>; 2] {
         let lease_request =
             |state: &mut Option<LimitState>| state.as_mut().and_then(|state| state.lease_request(now, decision));
         [lease_request(&mut self.rate), lease_request(&mut self.quota)]
     }
 
-    /// Takes the store's answer; none if it has not answered. What was granted under a number that has changed since
-    /// is returned, to be given back.
+    /// Applies the store's response, or `None` if the request failed. Tokens granted under a number of requests
+    /// that has changed since are returned to the caller, to be returned to the store.
     pub(super) fn complete_lease(
         &mut self,
         key: &KeyId,
@@ -198,28 +201,26 @@ impl LimitStates {
                 unused = granted.map(|granted| lease_request.kind.unused_lease(key, (granted.reset, granted.granted)));
             }
         }
-        let holds_some = self.holds(now) == Holds::Something;
-        let is_new = holds_some && !std::mem::replace(&mut self.is_listed, true);
+        let is_new = self.has_leases(now) && !std::mem::replace(&mut self.is_listed, true);
         (if is_new { Listing::Added } else { Listing::Unchanged }, unused)
     }
 
-    /// What has lain unused. Whether the meter stays on the list is told by `holds`.
+    /// Takes the tokens that have been idle. Afterwards `has_leases` tells whether the meter stays on the list.
     pub(super) fn take_idle(&mut self, key: &KeyId, now: Uptime) -> Vec<NamedUnusedLease> {
         let unused = self.take_unused(key, |lease| lease.take_idle(now));
-        self.is_listed = self.holds(now) == Holds::Something;
+        self.is_listed = self.has_leases(now);
         unused
     }
 
-    /// All that is held.
+    /// Takes all tokens.
     pub(super) fn take_all(&mut self, key: &KeyId, now: Uptime) -> Vec<NamedUnusedLease> {
         self.is_listed = false;
         self.take_unused(key, |lease| lease.take_all(now))
     }
 
-    pub(super) fn holds(&mut self, now: Uptime) -> Holds {
-        let holds =
-            self.iter_mut().any(|state| state.is_lease_pending || state.lease.has_unused(now) == Holds::Something);
-        if holds { Holds::Something } else { Holds::Nothing }
+    /// Returns whether a limit has unused tokens or a pending lease request.
+    pub(super) fn has_leases(&mut self, now: Uptime) -> bool {
+        self.iter_mut().any(|state| state.is_lease_pending || state.lease.has_unused(now))
     }
 
     fn take_unused(
@@ -278,7 +279,7 @@ impl LimitState {
         }
     }
 
-    /// Takes a request that passes.
+    /// Takes a token for a request that passes.
     fn take(&mut self, now: &Now, outage_policy: OutagePolicy) -> Option<LimitStatus> {
         if let TokenResult::Granted(status) = self.lease.take(now.uptime) {
             return Some(status);
@@ -320,7 +321,8 @@ impl LimitState {
         }
     }
 
-    /// The limit as this process alone keeps it, from where the store's window stood.
+    /// Takes a token from the window that this process keeps on its own, starting from the last known state of
+    /// the store's window.
     fn lease_locally(&self, now: &Now) -> (CounterWindow, LeaseGrant) {
         let limit = self.kind.limit(now.timestamp);
         let known = || {
