@@ -1,6 +1,7 @@
 //! Whether a request may go on: front, route, credential, verdict.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::ErrorCode;
@@ -10,13 +11,15 @@ use pingora::proxy::Session;
 use tokio::time::Instant;
 
 use crate::client_ip::PeerTrust;
-use crate::context::{AuthOutcome, AuthorizedAs, Context};
+use crate::context::Context;
 use crate::header_guard::{self, RequestLineForm};
 use crate::options::Auth;
+use crate::outcome::{AuthOutcome, AuthorizedAs};
 use crate::proxy::Proxy;
 use crate::request_framing::BodyFraming;
 use crate::request_validation::{Destination, RequestTarget};
-use crate::route::{Route, RouteMatch};
+use crate::route::RouteMatch;
+use crate::snapshot::{Route, Snapshot};
 use crate::{client_ip, credential, local_reply, request_validation};
 
 /// Who answers a request that nothing is wrong with.
@@ -29,28 +32,28 @@ pub(crate) enum HandledBy {
 impl Proxy {
     /// Who answers a request, or the problem to answer with.
     pub(crate) async fn authorize(&self, session: &mut Session, context: &mut Context) -> Result<HandledBy, ErrorCode> {
+        let snapshot = Arc::clone(&context.snapshot);
         if header_guard::mark_header_read() == RequestLineForm::Repaired {
             return Err(ErrorCode::BadRequest);
         }
-        let validated =
-            match request_validation::validate(session.req_header(), &session.to_h1_raw(), self.limits.max_body_bytes)?
-            {
-                Destination::Upstream(request) => request,
-                Destination::Gateway(body) => {
-                    header_guard::set_body_framing(body);
-                    context.target = Some(RequestTarget::asterisk());
-                    context.outcome = AuthOutcome::Anonymous;
-                    return Ok(HandledBy::Gateway);
-                }
-            };
-        let found = self.routes.find(validated.host, &validated.path, &session.req_header().method);
+        let (raw, max_body_bytes) = (session.to_h1_raw(), snapshot.limits.max_body_bytes);
+        let validated = match request_validation::validate(session.req_header(), &raw, max_body_bytes)? {
+            Destination::Upstream(request) => request,
+            Destination::Gateway(body) => {
+                header_guard::set_body_framing(body);
+                context.target = Some(RequestTarget::asterisk());
+                context.outcome = AuthOutcome::Anonymous;
+                return Ok(HandledBy::Gateway);
+            }
+        };
+        let found = snapshot.routes.find(validated.host, &validated.path, &session.req_header().method);
         if validated.body != BodyFraming::EMPTY {
             header_guard::set_body_framing(validated.body);
         }
         context.target = Some(validated.into_target());
         let route = match found {
-            RouteMatch::Matched(index, route) => {
-                context.route_index = Some(index);
+            RouteMatch::Matched(route) => {
+                context.route = Some(Arc::clone(route));
                 route
             }
             RouteMatch::MethodNotAllowed(route) => {
@@ -63,8 +66,8 @@ impl Proxy {
         let client = match context.peer_trust {
             PeerTrust::Untrusted => peer_ip,
             PeerTrust::Trusted => {
-                let client = client_ip::resolve(&session.req_header().headers, peer_ip, &self.trusted_proxies);
-                self.acquire_client_slot(client, context)?;
+                let client = client_ip::resolve(&session.req_header().headers, peer_ip, &snapshot.trusted_proxies);
+                self.acquire_client_slot(client, &snapshot, context)?;
                 client
             }
         };
@@ -73,9 +76,14 @@ impl Proxy {
     }
 
     /// A client behind a trusted proxy has no cap on connections, so on requests.
-    fn acquire_client_slot(&self, client: Option<IpAddr>, context: &mut Context) -> Result<(), ErrorCode> {
+    fn acquire_client_slot(
+        &self,
+        client: Option<IpAddr>,
+        snapshot: &Snapshot,
+        context: &mut Context,
+    ) -> Result<(), ErrorCode> {
         let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        context.client_slot = self.requests_per_client.try_acquire(client, self.limits.max_requests_per_client);
+        context.client_slot = self.requests_per_client.try_acquire(client, snapshot.limits.max_requests_per_client);
         if context.client_slot.is_some() {
             return Ok(());
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gatepost_runtime::{Task, catch};
-use ipnet::IpNet;
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -16,9 +15,9 @@ use crate::client_ip;
 use crate::connector::UpstreamConnector;
 use crate::header_guard;
 use crate::metrics::Metrics;
-use crate::options::Limits;
 use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::proxy::Proxy;
+use crate::snapshot::{CurrentSnapshot, Snapshot};
 
 /// Seconds for which a connection may wait for its first request. The header's deadline is before that.
 const FIRST_KEEPALIVE_S: u64 = 60;
@@ -29,15 +28,14 @@ pub(crate) type App = HttpProxy<Proxy, UpstreamConnector>;
 /// Serves connections, if there may be one more.
 pub(crate) struct ConnectionHandler {
     metrics: Arc<Metrics>,
-    limits: Limits,
-    trusted_proxies: Arc<[IpNet]>,
+    current: CurrentSnapshot,
     open_count: Arc<AtomicUsize>,
     per_client: PerClientLimiter,
 }
 
 impl ConnectionHandler {
-    pub(crate) fn new(metrics: Arc<Metrics>, limits: Limits, trusted_proxies: Arc<[IpNet]>) -> Self {
-        Self { metrics, limits, trusted_proxies, open_count: Arc::default(), per_client: PerClientLimiter::default() }
+    pub(crate) fn new(metrics: Arc<Metrics>, current: CurrentSnapshot) -> Self {
+        Self { metrics, current, open_count: Arc::default(), per_client: PerClientLimiter::default() }
     }
 
     /// Serves a connection until it ends.
@@ -45,28 +43,32 @@ impl ConnectionHandler {
         let digest = stream.get_socket_digest();
         let address =
             digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical()));
-        let Some(_slot) = self.try_acquire_slot(address) else { return };
-        let max_requests = self.limits.max_requests_per_connection;
+        let (header_timeout, max_requests, slot) = {
+            let snapshot = self.current.load();
+            let limits = &snapshot.limits;
+            (limits.header_timeout, limits.max_requests_per_connection, self.try_acquire_slot(address, &snapshot))
+        };
+        let Some(_slot) = slot else { return };
         let serve = |stream| serve_requests(app, stream, shutdown, max_requests);
-        let serving = header_guard::serve_guarded(stream, self.limits.header_timeout, serve);
+        let serving = header_guard::serve_guarded(stream, header_timeout, serve);
         // One that panics is closed; it was counted and logged.
         let _ = catch(Task::GatewayConnection, serving).await;
     }
 
     /// A place for a connection; none if there are too many.
-    fn try_acquire_slot(&self, address: Option<IpAddr>) -> Option<ConnectionSlot> {
+    fn try_acquire_slot(&self, address: Option<IpAddr>, snapshot: &Snapshot) -> Option<ConnectionSlot> {
         let refused = |reason| {
             self.metrics.refused_connections.with_label_values(&[reason]).inc();
             None
         };
         let open = OpenConnection::register(&self.open_count, &self.metrics);
-        if open.open_before >= self.limits.max_connections {
+        if open.open_before >= snapshot.limits.max_connections {
             return refused("too-many");
         }
         // A trusted proxy has the connections of all its clients.
         let client_slot = address
-            .filter(|address| !client_ip::is_trusted(address, &self.trusted_proxies))
-            .map(|address| self.per_client.try_acquire(address, self.limits.max_connections_per_address));
+            .filter(|address| !client_ip::is_trusted(address, &snapshot.trusted_proxies))
+            .map(|address| self.per_client.try_acquire(address, snapshot.limits.max_connections_per_address));
         match client_slot {
             Some(None) => refused("too-many-of-address"),
             Some(client_slot) => Some(ConnectionSlot { _open: open, _client_slot: client_slot }),

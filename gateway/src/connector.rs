@@ -11,7 +11,7 @@ use pingora::protocols::ALPN;
 use pingora::protocols::tls::CustomALPN;
 use pingora::upstreams::peer::Peer;
 
-use crate::options::Limits;
+use crate::snapshot::CurrentSnapshot;
 use crate::upstream_stream::UpstreamStream;
 
 /// The protocol by which a peer is marked. Without TLS it is never on the wire.
@@ -25,12 +25,12 @@ pub(crate) fn checked_protocol() -> ALPN {
 /// Makes connections on which responses are checked.
 pub(crate) struct UpstreamConnector {
     transport: TransportConnector,
-    limits: Limits,
+    current: CurrentSnapshot,
 }
 
 impl UpstreamConnector {
-    pub(crate) fn new(options: ConnectorOptions, limits: Limits) -> Self {
-        Self { transport: TransportConnector::new(Some(options)), limits }
+    pub(crate) fn new(options: ConnectorOptions, current: CurrentSnapshot) -> Self {
+        Self { transport: TransportConnector::new(Some(options)), current }
     }
 }
 
@@ -44,7 +44,7 @@ impl Connector for UpstreamConnector {
     ) -> pingora::Result<(Connection<()>, bool)> {
         let stream = self.transport.new_stream(peer).await?;
         const IS_REUSED: bool = false;
-        Ok((Connection::Stream(Box::new(UpstreamStream::new(stream, &self.limits)?)), IS_REUSED))
+        Ok((Connection::Stream(Box::new(UpstreamStream::new(stream, &self.current.load().limits)?)), IS_REUSED))
     }
 
     /// None: streams are pooled as those of HTTP/1.

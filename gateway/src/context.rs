@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
-use gatepost_domain::permit::{Denial, KeyFacts, Permit};
+use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
-use gatepost_verify::{Source, Unavailable};
+use gatepost_verify::Source;
 use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::client_ip::{PeerIp, PeerTrust};
 use crate::in_flight::InFlightGuard;
+use crate::outcome::{AuthOutcome, AuthorizedAs};
 use crate::per_client_limiter::ClientSlot;
 use crate::request_id::RequestId;
 use crate::request_validation::RequestTarget;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::Server;
 use crate::upstream_stream::RequestedUpgrade;
 
 /// One for each request.
 #[derive(Debug)]
 pub(crate) struct Context {
+    /// Configuration for this request, whatever a reload changes meanwhile.
+    pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) started: Instant,
     pub(crate) request_id: RequestId,
     pub(crate) peer_ip: Option<PeerIp>,
@@ -27,8 +32,7 @@ pub(crate) struct Context {
     pub(crate) client_slot: Option<ClientSlot>,
     /// What goes upstream, once the front has judged it.
     pub(crate) target: Option<RequestTarget>,
-    /// Place of the route in the table.
-    pub(crate) route_index: Option<usize>,
+    pub(crate) route: Option<Arc<Route>>,
     /// Why it may go upstream; without one it does not.
     pub(crate) authorized_as: Option<AuthorizedAs>,
     /// For an answer to a method that no route here takes.
@@ -38,66 +42,12 @@ pub(crate) struct Context {
     /// What the client is told of its key's limit.
     pub(crate) limit_status: Option<LimitStatus>,
     pub(crate) outcome: AuthOutcome,
-    /// Place of the server among those of its upstream.
-    pub(crate) server_index: Option<usize>,
+    pub(crate) server: Option<Arc<Server>>,
     pub(crate) body_bytes: u64,
     pub(crate) requested_upgrade: RequestedUpgrade,
     /// Why the gateway answers itself.
     pub(crate) error_code: Option<ErrorCode>,
     _in_flight: InFlightGuard,
-}
-
-/// Why a request may go upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuthorizedAs {
-    /// Its key may.
-    Key(Permit),
-    /// It has none, where none is needed.
-    Anonymous,
-}
-
-/// How a request ended, as far as authentication goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuthOutcome {
-    /// It ended before that was asked: a bad request, or no route.
-    Rejected,
-    /// A valid key.
-    Permitted,
-    /// No key, where none is needed.
-    Anonymous,
-    /// No valid key, or one that may not do this.
-    Denied(Denial),
-    /// It could not be told.
-    Unavailable(Unavailable),
-}
-
-impl AuthOutcome {
-    /// Every label there is, in the order of [`AuthOutcome::index`].
-    pub(crate) const LABELS: [&'static str; 5] = ["rejected", "permitted", "anonymous", "denied", "unavailable"];
-
-    /// Its label in metrics.
-    pub(crate) fn label(self) -> &'static str {
-        Self::LABELS[self.index()]
-    }
-
-    pub(crate) fn index(self) -> usize {
-        match self {
-            AuthOutcome::Rejected => 0,
-            AuthOutcome::Permitted => 1,
-            AuthOutcome::Anonymous => 2,
-            AuthOutcome::Denied(_) => 3,
-            AuthOutcome::Unavailable(_) => 4,
-        }
-    }
-
-    /// Why, for the access log; empty where there is nothing to say.
-    fn reason(self) -> Option<&'static str> {
-        match self {
-            AuthOutcome::Rejected | AuthOutcome::Permitted | AuthOutcome::Anonymous => None,
-            AuthOutcome::Denied(denial) => Some(denial.as_str()),
-            AuthOutcome::Unavailable(unavailable) => Some(unavailable.as_str()),
-        }
-    }
 }
 
 impl Context {
@@ -106,22 +56,23 @@ impl Context {
         self.outcome.reason().or_else(|| self.error_code.map(ErrorCode::code))
     }
 
-    pub(crate) fn new(request_id: RequestId, in_flight: InFlightGuard) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, request_id: RequestId, in_flight: InFlightGuard) -> Self {
         Self {
+            snapshot,
             started: Instant::now(),
             request_id,
             peer_ip: None,
             peer_trust: PeerTrust::Untrusted,
             client_slot: None,
             target: None,
-            route_index: None,
+            route: None,
             authorized_as: None,
             allow: None,
             facts: None,
             source: None,
             limit_status: None,
             outcome: AuthOutcome::Rejected,
-            server_index: None,
+            server: None,
             body_bytes: 0,
             requested_upgrade: RequestedUpgrade::None,
             error_code: None,

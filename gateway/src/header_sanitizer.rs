@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gatepost_domain::header_name::is_normalized;
+use gatepost_domain::header_name::{NormalizedHeaderName, is_normalized};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
@@ -11,7 +11,6 @@ use crate::client_ip::PeerTrust;
 use crate::credential::bearer;
 use crate::header_rules::{self, HeaderCategory, StripMode};
 use crate::pass_header::PassHeader;
-use crate::route::Route;
 
 /// Names that are taken away by one look at all of them.
 const REMOVE_BATCH: usize = 4;
@@ -31,9 +30,14 @@ impl HeaderSanitizer {
     }
 
     /// Takes away what a request must not carry upstream.
-    pub(crate) fn sanitize(&self, headers: &mut HeaderMap, route: &Route, trust: PeerTrust) {
+    pub(crate) fn sanitize(
+        &self,
+        headers: &mut HeaderMap,
+        credential_headers: &[NormalizedHeaderName],
+        trust: PeerTrust,
+    ) {
         let is_forbidden = |headers: &HeaderMap, name: &HeaderName| {
-            is_credential(headers, route, name) || self.is_forbidden(name.as_str(), trust)
+            is_credential(headers, credential_headers, name) || self.is_forbidden(name.as_str(), trust)
         };
         // There are few, and a list of them would be an allocation for each request.
         loop {
@@ -81,8 +85,8 @@ impl HeaderSanitizer {
 
 /// Returns whether a field is a place of the route's credential. `Authorization` of another scheme than `Bearer` is
 /// not.
-fn is_credential(headers: &HeaderMap, route: &Route, name: &HeaderName) -> bool {
-    let is_named = route.credential_headers.iter().any(|header| header.matches(name.as_str()));
+fn is_credential(headers: &HeaderMap, credential_headers: &[NormalizedHeaderName], name: &HeaderName) -> bool {
+    let is_named = credential_headers.iter().any(|header| header.matches(name.as_str()));
     let is_bearer = || headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).is_some());
     is_named && (*name != AUTHORIZATION || is_bearer())
 }

@@ -10,7 +10,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::context::{AuthOutcome, Context};
+use crate::context::Context;
+use crate::outcome::AuthOutcome;
 use crate::upstream_headers::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");

@@ -1,12 +1,13 @@
 //! What a gateway tells about its requests. Handles are resolved once, so that a request takes no lock.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use gatepost_verify::Source;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::context::AuthOutcome;
+use crate::outcome::AuthOutcome;
 
 /// Seconds. Most answers of the cache take microseconds.
 const BUCKETS_S: &[f64] = &[
@@ -15,15 +16,16 @@ const BUCKETS_S: &[f64] = &[
 ];
 /// Statuses from 100 to 599.
 const STATUSES: usize = 500;
+/// Label of requests without a route.
+const NO_ROUTE: &str = "none";
 const SOURCES: [Source; 4] = [Source::Cache, Source::Negative, Source::Store, Source::Text];
 
 /// The metrics of a gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
-    /// By route, outcome and status. The last route is that of requests without one.
-    request_counters: Box<[OnceLock<IntCounter>]>,
-    routes: Vec<String>,
+    /// Counters of requests without a route.
+    no_route: RouteCounters,
     duration_s: Histogram,
     auth_duration_s: [Histogram; SOURCES.len()],
     auth_checks: Vec<IntCounter>,
@@ -35,8 +37,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn register<'a>(registry: &Registry, routes: impl Iterator<Item = &'a str>) -> prometheus::Result<Self> {
-        let routes: Vec<String> = routes.map(str::to_owned).chain(["none".to_owned()]).collect();
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
             Opts::new("gatepost_requests_total", "Requests by route, outcome and status."),
             &["route", "outcome", "status"],
@@ -75,12 +76,9 @@ impl Metrics {
         )?;
         registry.register(Box::new(refused_requests.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
-        let request_counters =
-            (0..routes.len() * AuthOutcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
         Ok(Self {
+            no_route: RouteCounters::new(&requests, NO_ROUTE),
             requests,
-            request_counters,
-            routes,
             duration_s,
             auth_duration_s: SOURCES.map(|source| auth_duration.with_label_values(&[source.as_str()])),
             auth_checks: auth_counters(&auth),
@@ -91,16 +89,21 @@ impl Metrics {
         })
     }
 
-    /// Counts a request that has ended.
-    pub(crate) fn record_request(&self, route: Option<usize>, outcome: AuthOutcome, status: u16, duration: Duration) {
+    /// Returns the counters of a route. Routes of the same name, also after a reload, count together.
+    pub(crate) fn route_counters(&self, name: &str) -> RouteCounters {
+        RouteCounters::new(&self.requests, name)
+    }
+
+    /// Counts a request that has ended, for its route if it has one.
+    pub(crate) fn record_request(
+        &self,
+        route: Option<&RouteCounters>,
+        outcome: AuthOutcome,
+        status: u16,
+        duration: Duration,
+    ) {
         self.duration_s.observe(duration.as_secs_f64());
-        let route = route.unwrap_or(self.routes.len() - 1);
-        let status_index = usize::from(status.clamp(100, 599) - 100);
-        let index = (route * AuthOutcome::LABELS.len() + outcome.index()) * STATUSES + status_index;
-        let counter = self.request_counters[index].get_or_init(|| {
-            self.requests.with_label_values(&[self.routes[route].as_str(), outcome.label(), &status.to_string()])
-        });
-        counter.inc();
+        route.unwrap_or(&self.no_route).increment(outcome, status);
     }
 
     /// Counts the check of a key.
@@ -108,6 +111,35 @@ impl Metrics {
         let source = SOURCES.iter().position(|one| *one == source).unwrap_or_default();
         self.auth_duration_s[source].observe(duration.as_secs_f64());
         self.auth_checks[outcome.index() * SOURCES.len() + source].inc();
+    }
+}
+
+/// Counters of one route's requests, each resolved with the first request that it counts.
+pub(crate) struct RouteCounters {
+    route: String,
+    requests: IntCounterVec,
+    /// By outcome and status.
+    counters: Box<[OnceLock<IntCounter>]>,
+}
+
+impl RouteCounters {
+    fn new(requests: &IntCounterVec, route: &str) -> Self {
+        let counters = (0..AuthOutcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
+        Self { route: route.to_owned(), requests: requests.clone(), counters }
+    }
+
+    fn increment(&self, outcome: AuthOutcome, status: u16) {
+        let index = outcome.index() * STATUSES + usize::from(status.clamp(100, 599) - 100);
+        let counter = self.counters[index].get_or_init(|| {
+            self.requests.with_label_values(&[self.route.as_str(), outcome.label(), &status.to_string()])
+        });
+        counter.inc();
+    }
+}
+
+impl fmt::Debug for RouteCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteCounters").field("route", &self.route).finish_non_exhaustive()
     }
 }
 

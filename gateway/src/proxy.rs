@@ -13,7 +13,6 @@ use gatepost_runtime::LogWriter;
 use gatepost_verify::Verifier;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{StatusCode, Version};
-use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
@@ -24,17 +23,15 @@ use crate::authorization::HandledBy;
 use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
 use crate::header_guard;
-use crate::header_sanitizer::HeaderSanitizer;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::Limits;
 use crate::per_client_limiter::PerClientLimiter;
 use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
 use crate::request_validation::RequestTarget;
 use crate::response_headers::{self, BodyDelimiter};
-use crate::route::{Route, Routes};
-use crate::upstream::{self, Upstream};
+use crate::snapshot::{CurrentSnapshot, Route};
+use crate::upstream;
 use crate::upstream_stream::{self, RequestedUpgrade};
 use crate::{access_log, client_ip, failure, local_reply, upstream_headers};
 
@@ -45,12 +42,8 @@ const CONTINUE: bool = false;
 /// A gateway's application. Clones share all of it.
 #[derive(Clone)]
 pub(crate) struct Proxy {
-    pub(crate) routes: Arc<Routes>,
-    pub(crate) upstreams: Arc<[Upstream]>,
+    pub(crate) current: CurrentSnapshot,
     pub(crate) verifier: Arc<Verifier>,
-    pub(crate) trusted_proxies: Arc<[IpNet]>,
-    pub(crate) sanitizer: Arc<HeaderSanitizer>,
-    pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: Arc<RequestIds>,
@@ -64,23 +57,24 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(self.request_ids.next(), self.in_flight.enter())
+        Context::new(self.current.load(), self.request_ids.next(), self.in_flight.enter())
     }
 
     /// Bounds the connection, once its first header is there.
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+        let limits = &context.snapshot.limits;
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.limits.keepalive.as_secs()));
+            session.set_keepalive(Some(limits.keepalive.as_secs()));
         }
-        session.set_read_timeout(Some(self.limits.body_timeout));
-        session.set_write_timeout(Some(self.limits.body_timeout));
-        session.set_total_drain_timeout(Some(self.limits.body_timeout));
+        session.set_read_timeout(Some(limits.body_timeout));
+        session.set_write_timeout(Some(limits.body_timeout));
+        session.set_total_drain_timeout(Some(limits.body_timeout));
         if session.req_header().version == Version::HTTP_10 {
             // It knows no interim responses (RFC 9110 section 15.2).
             session.set_ignore_info_resp(true);
         }
         context.peer_ip = peer_address(session).map(PeerIp::new);
-        context.peer_trust = self.peer_trust(context.peer_ip.as_ref());
+        context.peer_trust = peer_trust(context);
         Ok(())
     }
 
@@ -111,7 +105,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         context.body_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if context.body_bytes > self.limits.max_body_bytes {
+        if context.body_bytes > context.snapshot.limits.max_body_bytes {
             return Err(Error::new(ErrorType::HTTPStatus(ErrorCode::BodyTooLarge.status())));
         }
         Ok(())
@@ -121,12 +115,11 @@ impl ProxyHttp for Proxy {
         if context.authorized_as.is_none() {
             return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
         }
-        let route = self.route(context)?;
-        let upstream = &self.upstreams[route.upstream_index];
-        let server = upstream.choose(self.clock.as_ref());
-        context.server_index = Some(server);
+        let server = Arc::clone(route(context)?.backend.upstream.choose(self.clock.as_ref()));
         context.requested_upgrade = requested_upgrade(session.req_header());
-        Ok(Box::new(upstream::http_peer(upstream.address(server), context.requested_upgrade, &self.limits)))
+        let peer = upstream::http_peer(&server, context.requested_upgrade, &context.snapshot.limits);
+        context.server = Some(server);
+        Ok(Box::new(peer))
     }
 
     async fn connected_to_upstream(
@@ -149,10 +142,9 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        let route = self.route(context)?;
-        upstream_headers::rewrite(request, route, &self.sanitizer, context);
+        upstream_headers::rewrite(request, route(context)?, context);
         if session.req_header().version == Version::HTTP_10 {
-            self.convert_to_http11(request, context)?;
+            convert_to_http11(request, context)?;
         }
         if context.requested_upgrade == RequestedUpgrade::Other {
             request.remove_header(&UPGRADE);
@@ -189,8 +181,8 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(server) = context.server_index {
-            self.upstream_for(context).eject(server, self.clock.uptime());
+        if let Some(server) = &context.server {
+            server.ejection.start(self.clock.uptime());
         }
         // Nothing was sent yet, so another server may be asked.
         error.set_retry(true);
@@ -219,7 +211,8 @@ impl ProxyHttp for Proxy {
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let duration = context.started.elapsed();
-        self.metrics.record_request(context.route_index, context.outcome, status, duration);
+        let counters = context.route.as_ref().map(|route| &route.backend.counters);
+        self.metrics.record_request(counters, context.outcome, status, duration);
         if access_log::is_enabled() {
             self.log_access(session, error, context, status, duration);
         }
@@ -235,7 +228,7 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, duration: Duration) {
         let request = session.req_header();
-        let credential_headers = self.routes.credential_headers(context.route_index);
+        let credential_headers = context.snapshot.routes.credential_headers(context.route.as_deref());
         let path = access_log::canonical_path(request.raw_path(), context);
         let reason = match (context.reason(), error) {
             (Some(reason), _) => reason,
@@ -245,43 +238,36 @@ impl Proxy {
         let line = access_log::AccessLogLine {
             method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
             path: &access_log::mask_credentials(path, &request.headers, credential_headers),
-            route: context.route_index.and_then(|index| self.routes.get(index)).map_or("", |route| route.name.as_str()),
+            route: context.route.as_ref().map_or("", |route| route.name.as_str()),
             status,
             reason,
-            upstream: context.server_index.map(|server| self.upstream_for(context).address_text(server)),
+            upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
             bytes_sent: session.body_bytes_sent(),
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             ..access_log::AccessLogLine::from_context(context, self.clock.now())
         };
         line.write(&self.log_writer);
     }
+}
 
-    /// Makes a request of HTTP/1.1 of one of HTTP/1.0, which needs no host and knows no expectations.
-    fn convert_to_http11(&self, request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-        request.remove_header(&EXPECT);
-        if let Some(server) = context.server_index.filter(|_| !request.headers.contains_key(HOST)) {
-            request.insert_header(HOST, self.upstream_for(context).host_header(server))?;
-        }
-        Ok(())
+/// Turns an HTTP/1.0 request, which may have no host and has no expectations, into one of HTTP/1.1.
+fn convert_to_http11(request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    request.remove_header(&EXPECT);
+    if let Some(server) = context.server.as_ref().filter(|_| !request.headers.contains_key(HOST)) {
+        request.insert_header(HOST, server.host.clone())?;
     }
+    Ok(())
+}
 
-    fn route(&self, context: &Context) -> pingora::Result<&Route> {
-        let route = context.route_index.and_then(|index| self.routes.get(index));
-        route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
-    }
+fn route(context: &Context) -> pingora::Result<&Route> {
+    let route = context.route.as_deref();
+    route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
+}
 
-    fn upstream_for(&self, context: &Context) -> &Upstream {
-        let index = context
-            .route_index
-            .and_then(|route_index| self.routes.get(route_index))
-            .map_or(0, |route| route.upstream_index);
-        &self.upstreams[index]
-    }
-
-    fn peer_trust(&self, peer: Option<&PeerIp>) -> PeerTrust {
-        let is_trusted = peer.is_some_and(|client| client_ip::is_trusted(&client.ip, &self.trusted_proxies));
-        if is_trusted { PeerTrust::Trusted } else { PeerTrust::Untrusted }
-    }
+fn peer_trust(context: &Context) -> PeerTrust {
+    let trusted = &context.snapshot.trusted_proxies;
+    let is_trusted = context.peer_ip.as_ref().is_some_and(|peer| client_ip::is_trusted(&peer.ip, trusted));
+    if is_trusted { PeerTrust::Trusted } else { PeerTrust::Untrusted }
 }
 
 /// What a request asks for: a WebSocket, without a body (RFC 6455 section 4.1), is the only switch that goes upstream.

@@ -1,6 +1,7 @@
 //! The table of routes: host, longest path prefix, methods.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::host;
@@ -11,131 +12,120 @@ use http::header::AUTHORIZATION;
 
 use crate::options::{Auth, CredentialLocation, RouteOptions};
 
-/// A route, ready to be asked.
+/// A route with what its caller attaches to it: the gateway attaches the upstream and its counters.
 #[derive(Debug)]
-pub(crate) struct Route {
-    /// Its label in metrics and in the access log.
+pub(crate) struct Route<B> {
+    /// Label in metrics and in the access log: host and path.
     pub(crate) name: String,
     pub(crate) auth: Auth,
     pub(crate) credential: Vec<CredentialLocation>,
     pub(crate) requirement: Requirement,
-    /// Index of its upstream.
-    pub(crate) upstream_index: usize,
-    /// Headers in which this route's credential may stand.
+    /// Headers in which this route's credential may be.
     pub(crate) credential_headers: Vec<NormalizedHeaderName>,
-    /// The methods of all routes with this host and path, for answers to other ones.
+    /// `Allow` of 405: the methods of all routes with this host and path.
     pub(crate) allow: String,
+    pub(crate) backend: B,
     host: Option<String>,
     path: String,
     methods: Vec<Method>,
 }
 
-/// All routes, those with the longest path first, and of equal ones those that name a host.
+/// All routes, in the order in which they are matched.
 #[derive(Debug)]
-pub(crate) struct Routes {
-    routes: Vec<Route>,
-    /// Headers in which any of them looks for a credential.
+pub(crate) struct Routes<B> {
+    routes: Vec<Arc<Route<B>>>,
+    /// Headers in which the credential of any route may be.
     credential_headers: Vec<NormalizedHeaderName>,
 }
 
-/// Where a request goes.
+/// Result of a look-up in the table.
 #[derive(Debug)]
-pub(crate) enum RouteMatch<'a> {
-    /// Here: the route and its place in the table.
-    Matched(usize, &'a Route),
-    /// Nowhere with this method, but here with others.
-    MethodNotAllowed(&'a Route),
-    /// Nowhere.
+pub(crate) enum RouteMatch<'a, B> {
+    Matched(&'a Arc<Route<B>>),
+    /// Host and path match this route, but no route there takes the method.
+    MethodNotAllowed(&'a Route<B>),
     NotFound,
 }
 
-impl Routes {
-    /// Orders the routes. `upstream` tells the index of an upstream's name; the first name that it does
-    /// not know is the error.
-    pub(crate) fn new(
-        options: Vec<RouteOptions>,
-        find_upstream: impl Fn(&str) -> Option<usize>,
-    ) -> Result<Self, String> {
+impl<B> Routes<B> {
+    /// Orders the routes. `backend` makes what is attached to a route from the route's name and its upstream's.
+    ///
+    /// # Errors
+    /// The first error of `backend`.
+    pub(crate) fn new<E>(
+        mut options: Vec<RouteOptions>,
+        mut backend: impl FnMut(&str, &str) -> Result<B, E>,
+    ) -> Result<Self, E> {
+        options.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
+        let allow: Vec<String> = options.iter().map(|route| allowed_methods(&options, route)).collect();
         let mut routes = Vec::with_capacity(options.len());
-        for route in options {
-            let upstream_index = find_upstream(&route.upstream).ok_or_else(|| route.upstream.clone())?;
-            routes.push(Route {
-                credential_headers: route.credential.iter().map(credential_header).collect(),
-                allow: String::new(),
-                name: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path),
-                auth: route.auth,
-                credential: route.credential,
-                requirement: route.requirement,
-                upstream_index,
-                host: route.host,
-                path: route.path,
-                methods: route.methods,
-            });
-        }
-        routes.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
-        for index in 0..routes.len() {
-            let allow = allowed_methods(&routes, &routes[index]);
-            routes[index].allow = allow;
-        }
         let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
-        for name in routes.iter().flat_map(|route| &route.credential_headers) {
-            if !credential_headers.contains(name) {
-                credential_headers.push(name.clone());
-            }
+        for (options, allow) in options.into_iter().zip(allow) {
+            let name = format!("{}{}", options.host.as_deref().unwrap_or(""), options.path);
+            let backend = backend(&name, &options.upstream)?;
+            let route = Route::new(name, options, allow, backend);
+            let is_new = |header: &&NormalizedHeaderName| !credential_headers.contains(header);
+            let new: Vec<_> = route.credential_headers.iter().filter(is_new).cloned().collect();
+            credential_headers.extend(new);
+            routes.push(Arc::new(route));
         }
         Ok(Self { routes, credential_headers })
     }
 
-    /// Finds the route of a request. Host and path decide first: a method that the routes there do not take is
-    /// not looked for under a shorter path, where less may be asked of it.
-    pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> RouteMatch<'_> {
-        let is_match = |route: &Route| {
+    /// Finds the route of a request. Host and path decide first: if the routes there do not take the method, shorter
+    /// paths are not tried, since they may require less.
+    pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> RouteMatch<'_, B> {
+        let is_match = |route: &Arc<Route<B>>| {
             route.host.as_deref().is_none_or(|name| host::is_same_host(name, host))
                 && path.starts_with_prefix(&route.path)
         };
-        let Some(first) = self.routes.iter().position(is_match) else { return RouteMatch::NotFound };
-        let candidates = self
-            .routes
-            .iter()
-            .enumerate()
-            .skip(first)
-            .take_while(|(_, route)| has_same_host_and_path(&self.routes[first], route));
-        for (index, route) in candidates {
-            if route.methods.is_empty() || route.methods.contains(method) {
-                return RouteMatch::Matched(index, route);
-            }
+        let Some(start) = self.routes.iter().position(is_match) else { return RouteMatch::NotFound };
+        let first = &self.routes[start];
+        let mut candidates = self.routes[start..].iter().take_while(|route| first.has_host_and_path_of(route));
+        let takes_method = |route: &&Arc<Route<B>>| route.methods.is_empty() || route.methods.contains(method);
+        match candidates.find(takes_method) {
+            Some(route) => RouteMatch::Matched(route),
+            None => RouteMatch::MethodNotAllowed(first),
         }
-        RouteMatch::MethodNotAllowed(&self.routes[first])
     }
 
-    /// The route at a place that [`Routes::find`] answered.
-    pub(crate) fn get(&self, index: usize) -> Option<&Route> {
-        self.routes.get(index)
-    }
-
-    /// Headers in which a credential may stand: at a place, or of all routes where a request has none.
-    pub(crate) fn credential_headers(&self, index: Option<usize>) -> &[NormalizedHeaderName] {
-        index.and_then(|place| self.get(place)).map_or(&self.credential_headers, |route| &route.credential_headers)
-    }
-
-    /// The names of all routes, by place.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.routes.iter().map(|route| route.name.as_str())
+    /// Returns the headers in which a credential may be: of one route, or of all where a request has no route.
+    pub(crate) fn credential_headers<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a [NormalizedHeaderName] {
+        route.map_or(&self.credential_headers, |route| &route.credential_headers)
     }
 }
 
-/// The longest path first, then who names a host, then routes with the same host and path beside each other.
-fn sort_key(route: &Route) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
+impl<B> Route<B> {
+    fn new(name: String, options: RouteOptions, allow: String, backend: B) -> Self {
+        Self {
+            name,
+            auth: options.auth,
+            credential_headers: options.credential.iter().map(credential_header).collect(),
+            credential: options.credential,
+            requirement: options.requirement,
+            allow,
+            backend,
+            host: options.host,
+            path: options.path,
+            methods: options.methods,
+        }
+    }
+
+    fn has_host_and_path_of(&self, other: &Self) -> bool {
+        self.host == other.host && self.path == other.path
+    }
+}
+
+/// Orders the longest path first, then routes that name a host, then those that name methods. Routes with the same host
+/// and path are adjacent.
+fn sort_key(route: &RouteOptions) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
     let is_any_host = route.host.is_none();
     (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())
 }
 
-fn has_same_host_and_path(one: &Route, other: &Route) -> bool {
-    one.host == other.host && one.path == other.path
-}
-
-fn allowed_methods(routes: &[Route], like: &Route) -> String {
-    let methods = routes.iter().filter(|route| has_same_host_and_path(like, route)).flat_map(|route| &route.methods);
+fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> String {
+    let adjacent = routes.iter().filter(|route| route.host == of.host && route.path == of.path);
+    let methods = adjacent.flat_map(|route| &route.methods);
     methods.map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
@@ -150,6 +140,7 @@ fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
 mod tests {
     use super::*;
     use gatepost_domain::permit::EnvRule;
+    use std::convert::Infallible;
 
     fn route(host: Option<&str>, path: &str, methods: &[Method]) -> RouteOptions {
         RouteOptions {
@@ -163,9 +154,14 @@ mod tests {
         }
     }
 
-    fn check(routes: &Routes, method: Method, host: &str, path: &str, expected: &str) {
+    fn table(routes: Vec<RouteOptions>) -> Routes<()> {
+        let backend = |_: &str, _: &str| Ok::<(), Infallible>(());
+        Routes::new(routes, backend).unwrap()
+    }
+
+    fn check(routes: &Routes<()>, method: Method, host: &str, path: &str, expected: &str) {
         let found = match routes.find(host, &CanonicalPath::parse(path).unwrap(), &method) {
-            RouteMatch::Matched(_, route) => route.name.clone(),
+            RouteMatch::Matched(route) => route.name.clone(),
             RouteMatch::MethodNotAllowed(route) => format!("only {}", route.allow),
             RouteMatch::NotFound => "nothing".to_owned(),
         };
@@ -181,7 +177,7 @@ mod tests {
             route(Some("admin.example.com"), "/", &[]),
             route(None, "/v1/users:export", &[Method::POST]),
         ];
-        let routes = Routes::new(routes, |_| Some(0)).unwrap();
+        let routes = table(routes);
         check(&routes, Method::GET, "a", "/x", "/");
         check(&routes, Method::GET, "a", "/admin/x", "/admin");
         check(&routes, Method::PUT, "a", "/admin", "/admin");
@@ -193,7 +189,7 @@ mod tests {
         check(&routes, Method::GET, "admin.example.com", "/admin", "/admin");
         check(&routes, Method::POST, "a", "/v1/users%3Aexport", "/v1/users:export");
         check(&routes, Method::POST, "a", "/v1/users:exports", "/");
-        let narrow = Routes::new(vec![route(Some("b"), "/", &[])], |_| Some(0)).unwrap();
+        let narrow = table(vec![route(Some("b"), "/", &[])]);
         check(&narrow, Method::GET, "a", "/", "nothing");
     }
 }

@@ -8,8 +8,7 @@ use pingora::http::RequestHeader;
 
 use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
-use crate::header_sanitizer::HeaderSanitizer;
-use crate::route::Route;
+use crate::snapshot::Route;
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-gatepost-key-id");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
@@ -29,9 +28,9 @@ const MAX_ADDED: usize = 9;
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// What the upstream sees of whose request it is, and nothing that the client says of that.
-pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, sanitizer: &HeaderSanitizer, context: &Context) {
+pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, context: &Context) {
     edit_headers(request, |headers| {
-        sanitizer.sanitize(headers, route, context.peer_trust);
+        context.snapshot.sanitizer.sanitize(headers, &route.credential_headers, context.peer_trust);
         if let Some(facts) = &context.facts {
             add_key_headers(headers, facts);
         }

@@ -12,7 +12,7 @@ use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StripMode, UpstreamOptions,
+    Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StartError, StripMode, UpstreamOptions,
 };
 use gatepost_store::clock::SystemClock;
 use gatepost_store::ops::CommitOutcome;
@@ -36,6 +36,8 @@ pub(crate) struct Fixture {
     pub(crate) key_id: String,
     /// An older value of the key, accepted until the year 2100.
     pub(crate) old_key: String,
+    pub(crate) options: GatewayOptions,
+    registry: Registry,
     gateway: Gateway,
     replica_sync: ReplicaSync,
 }
@@ -80,8 +82,26 @@ impl Fixture {
             pass_headers: Vec::new(),
             limits: Limits::default(),
         });
-        let gateway = Gateway::start(listener, options, replica_sync.verifier(), clock, &registry).await.unwrap();
-        Self { origin, address: gateway.address(), key, key_id, old_key, gateway, replica_sync }
+        let verifier = replica_sync.verifier();
+        let gateway = Gateway::start(listener, options.clone(), verifier, clock, &registry).await.unwrap();
+        let address = gateway.address();
+        Self { origin, address, key, key_id, old_key, options, registry, gateway, replica_sync }
+    }
+
+    /// Gives the gateway another configuration.
+    pub(crate) async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
+        self.gateway.reload(options).await
+    }
+
+    /// The requests that were counted: route and status of each series, and its value.
+    pub(crate) fn counted_requests(&self) -> Vec<(String, String, u64)> {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == "gatepost_requests_total").unwrap();
+        let series = family.get_metric().iter().map(|series| {
+            let label = |name| series.get_label().iter().find(|pair| pair.name() == name).unwrap().value().to_owned();
+            (label("route"), label("status"), series.get_counter().get_value() as u64)
+        });
+        series.collect()
     }
 
     /// Stops the gateway, and answers how many requests it had to leave.
@@ -132,7 +152,7 @@ pub(crate) fn read_response(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn route(path: &str, auth: Auth) -> RouteOptions {
+pub(crate) fn route(path: &str, auth: Auth) -> RouteOptions {
     let header = |name| CredentialLocation::Header(HeaderName::from_static(name));
     RouteOptions {
         host: None,
