@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::client_ip::PeerTrust;
 use crate::context::Context;
-use crate::header_guard::{self, RequestLineForm};
+use crate::http1_header;
 use crate::options::Auth;
 use crate::outcome::{AuthOutcome, AuthorizedAs};
 use crate::proxy::Proxy;
@@ -33,22 +33,22 @@ impl Proxy {
     /// Who answers a request, or the problem to answer with.
     pub(crate) async fn authorize(&self, session: &mut Session, context: &mut Context) -> Result<HandledBy, ErrorCode> {
         let snapshot = Arc::clone(&context.snapshot);
-        if header_guard::mark_header_read() == RequestLineForm::Repaired {
-            return Err(ErrorCode::BadRequest);
-        }
+        let state = http1_header::finish(session)?;
         let (raw, max_body_bytes) = (session.to_h1_raw(), snapshot.limits.max_body_bytes);
         let validated = match request_validation::validate(session.req_header(), &raw, max_body_bytes)? {
             Destination::Upstream(request) => request,
             Destination::Gateway(body) => {
-                header_guard::set_body_framing(body);
+                if let Some(state) = state {
+                    state.set_body(body);
+                }
                 context.target = Some(RequestTarget::asterisk());
                 context.outcome = AuthOutcome::Anonymous;
                 return Ok(HandledBy::Gateway);
             }
         };
         let found = snapshot.routes.find(validated.host, &validated.path, &session.req_header().method);
-        if validated.body != BodyFraming::EMPTY {
-            header_guard::set_body_framing(validated.body);
+        if let Some(state) = state.filter(|_| validated.body != BodyFraming::EMPTY) {
+            state.set_body(validated.body);
         }
         context.target = Some(validated.into_target());
         let route = match found {

@@ -13,7 +13,7 @@ use pingora::server::ShutdownWatch;
 
 use crate::client_ip;
 use crate::connector::UpstreamConnector;
-use crate::header_guard;
+use crate::header_guard::GuardedStream;
 use crate::metrics::Metrics;
 use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::proxy::Proxy;
@@ -49,8 +49,8 @@ impl ConnectionHandler {
             (limits.header_timeout, limits.max_requests_per_connection, self.try_acquire_slot(address, &snapshot))
         };
         let Some(_slot) = slot else { return };
-        let serve = |stream| serve_requests(app, stream, shutdown, max_requests);
-        let serving = header_guard::serve_guarded(stream, header_timeout, serve);
+        let stream = Box::new(GuardedStream::new(stream, header_timeout));
+        let serving = serve_requests(app, stream, shutdown, max_requests);
         // One that panics is closed; it was counted and logged.
         let _ = catch(Task::GatewayConnection, serving).await;
     }

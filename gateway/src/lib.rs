@@ -13,6 +13,8 @@ mod failure;
 mod header_guard;
 mod header_rules;
 mod header_sanitizer;
+mod header_state;
+mod http1_header;
 mod in_flight;
 mod local_reply;
 mod metrics;

@@ -22,7 +22,7 @@ use pingora::{Error, ErrorType};
 use crate::authorization::HandledBy;
 use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
-use crate::header_guard;
+use crate::header_state::HeaderState;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::per_client_limiter::PerClientLimiter;
@@ -168,7 +168,9 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on the stream to the upstream says how long both may be silent.
             session.set_read_timeout(None);
-            header_guard::set_body_framing(BodyFraming::Tunnel);
+            if let Some(state) = HeaderState::of(session.digest()) {
+                state.set_body(BodyFraming::Tunnel);
+            }
         }
         response.insert_header(upstream_headers::REQUEST_ID, context.request_id.header())?;
         local_reply::add_key_use_headers(response, context)
@@ -216,7 +218,9 @@ impl ProxyHttp for Proxy {
         if access_log::is_enabled() {
             self.log_access(session, error, context, status, duration);
         }
-        header_guard::expect_next_header();
+        if let Some(state) = HeaderState::of(session.digest()) {
+            state.expect_next_header();
+        }
     }
 
     /// Failures of upstreams and clients stand in the access log, one line for a request.
