@@ -7,14 +7,13 @@ use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::{KeyFormat, MIN_KEY_BYTES, key_format};
 use gatepost_domain::redact::{MASK, redact_cow};
 use gatepost_domain::time::Timestamp;
+use gatepost_edge::credential;
 use gatepost_runtime::LogWriter;
 use http::HeaderMap;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
 use crate::context::Context;
-use crate::credential;
-use crate::request_validation::RequestTarget;
 
 /// The name by which `log.filter` turns these lines off.
 const LOG_TARGET: &str = "gatepost::access";
@@ -58,7 +57,8 @@ struct LineBuffer {
 impl<'a> AccessLogLine<'a> {
     /// The line of a request that has ended, as far as its phases know it.
     pub(crate) fn from_context(context: &'a Context, now: Timestamp) -> Self {
-        let facts = context.facts.as_deref();
+        let check = context.key_check();
+        let facts = check.and_then(|check| check.facts.as_deref());
         Self {
             timestamp: now,
             request_id: context.request_id.as_str(),
@@ -67,11 +67,11 @@ impl<'a> AccessLogLine<'a> {
             path: "",
             route: "",
             status: 0,
-            outcome: context.outcome.label(),
+            outcome: context.outcome().label(),
             reason: "",
             key_id: facts.map(|facts| facts.key.as_str()),
             project_id: facts.map(|facts| facts.project.as_str()),
-            source: context.source.map(|source| source.as_str()),
+            source: check.and_then(|check| check.source).map(|source| source.as_str()),
             upstream: None,
             bytes_sent: 0,
             duration_us: 0,
@@ -84,7 +84,7 @@ impl<'a> AccessLogLine<'a> {
     }
 
     /// Makes the line for nobody, and answers its length in bytes.
-    #[cfg(feature = "steps")]
+    #[cfg(feature = "bench-support")]
     pub(crate) fn render_len(&self) -> usize {
         LINE_BUFFER.with_borrow_mut(|text| text.render(self).len())
     }
@@ -156,14 +156,10 @@ pub(crate) fn is_enabled() -> bool {
     tracing::enabled!(target: LOG_TARGET, tracing::Level::INFO)
 }
 
-/// The canonical path, without its query; empty where the front has refused the request.
+/// Returns the canonical path without its query; empty if the request is not valid.
 pub(crate) fn canonical_path<'a>(raw_target: &'a [u8], context: &'a Context) -> &'a str {
-    let (target, path_bytes) = match &context.target {
-        None => return "",
-        Some(RequestTarget::Unchanged { path_bytes }) => (raw_target, *path_bytes),
-        Some(RequestTarget::Rewritten { target, path_bytes }) => (target.as_bytes(), *path_bytes),
-    };
-    target.get(..path_bytes).and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
+    let target = context.decision.as_ref().and_then(|decision| decision.target.as_ref());
+    target.map_or("", |target| target.path(raw_target))
 }
 
 /// Masks what in a text of the client is a key: of our shape, or in a segment that holds a credential of the request.

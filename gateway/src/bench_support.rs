@@ -4,26 +4,23 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::Timestamp;
-use gatepost_verify::Source;
+use gatepost_edge::bench_support::{self as edge, MetricsBench};
+use gatepost_edge::{AuthOutcome, RequestView, RouteOptions};
 use pingora::http::RequestHeader;
 use prometheus::Registry;
 
 use crate::access_log::AccessLogLine;
-use crate::client_ip::PeerIp;
 use crate::context::Context;
 use crate::header_rules::StripMode;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::{GatewayOptions, Limits, RouteOptions, UpstreamOptions};
-use crate::outcome::AuthOutcome;
+use crate::options::{GatewayOptions, Limits, UpstreamOptions};
+use crate::peer_ip::PeerIp;
 use crate::request_id::RequestIds;
-use crate::request_validation::Destination;
-use crate::route::RouteMatch;
-use crate::snapshot::{Route, Snapshot};
-use crate::{credential, request_validation, upstream_headers};
+use crate::snapshot::Snapshot;
+use crate::{http1_header, upstream_headers};
 
 /// A request that has all that a plain one has, and a gateway with one route.
 #[derive(Debug)]
@@ -31,8 +28,8 @@ pub struct RequestBench {
     request: RequestHeader,
     raw: Vec<u8>,
     context: Context,
+    auth_metrics: MetricsBench,
     metrics: Metrics,
-    route: Arc<Route>,
 }
 
 impl RequestBench {
@@ -47,37 +44,43 @@ impl RequestBench {
             request.append_header(*name, value.as_str()).expect("a field is a field");
             raw.push_str(&format!("{name}: {value}\r\n"));
         }
-        let metrics = Metrics::register(&Registry::new()).expect("nothing is registered yet");
+        let registry = Registry::new();
+        let auth_metrics = MetricsBench::new(&registry);
+        let metrics = Metrics::register(&registry).expect("nothing is registered yet");
         let snapshot = Snapshot::build(options(route), &metrics).await.expect("the upstream is an address");
-        let path = CanonicalPath::parse(path).expect("the path is canonical");
-        let RouteMatch::Matched(route) = snapshot.routes.find("", &path, &request.method) else {
-            panic!("the route matches the path");
-        };
-        let route = Arc::clone(route);
         let mut context = Context::new(Arc::new(snapshot), RequestIds::new().next(), InFlight::default().enter());
         context.peer_ip = Some(PeerIp::new([127, 0, 0, 1].into()));
-        context.outcome = AuthOutcome::Permitted;
-        context.source = Some(Source::Cache);
-        context.facts = Some(facts);
-        context.route = Some(Arc::clone(&route));
-        Self { request, raw: raw.into_bytes(), context, metrics, route }
+        let mut bench = Self { request, raw: raw.into_bytes(), context, auth_metrics, metrics };
+        let view = bench.view();
+        let route = edge::validate_and_route(&bench.context.snapshot.policy, &view).map(Arc::clone);
+        let decision = edge::permitted(route.expect("the route matches the path"), facts);
+        bench.context.decision = Some(decision);
+        bench
     }
 
-    /// The strict front, the canonical path included, and the choice of a route.
+    /// Request validation with the checks of the bytes, and the choice of a route.
     pub fn validate_and_route(&self) {
-        let validated =
-            request_validation::validate(&self.request, &self.raw, self.context.snapshot.limits.max_body_bytes);
-        if let Ok(Destination::Upstream(request)) = black_box(validated) {
-            black_box(matches!(
-                self.context.snapshot.routes.find(request.host, &request.path, &self.request.method),
-                RouteMatch::Matched(..)
-            ));
-        }
+        black_box(edge::validate_and_route(&self.context.snapshot.policy, &self.view()));
     }
 
     /// The search for the credential.
     pub fn find_credential(&self) {
-        black_box(credential::find(&self.request.headers, &self.route.credential).is_ok());
+        if let Some(route) = self.context.route() {
+            black_box(edge::find_credential(route, &self.request.headers));
+        }
+    }
+
+    fn view(&self) -> RequestView<'_> {
+        RequestView {
+            method: &self.request.method,
+            version: self.request.version,
+            target: self.request.raw_path(),
+            authority: None,
+            headers: &self.request.headers,
+            header_bytes: self.raw.len(),
+            body: http1_header::check(&self.request, &self.raw),
+            peer: self.context.peer_ip.as_ref().map(|peer| peer.ip),
+        }
     }
 
     /// A copy of the header, as Pingora makes one for the upstream.
@@ -88,19 +91,17 @@ impl RequestBench {
     /// A copy, of which all is taken away and to which all is added that is for the upstream.
     pub fn edit_headers(&self) {
         let mut request = self.request.clone();
-        upstream_headers::rewrite(&mut request, &self.route, &self.context);
+        if let (Some(decision), Some(route)) = (&self.context.decision, self.context.route()) {
+            upstream_headers::rewrite(&mut request, decision, route, &self.context);
+        }
         black_box(request);
     }
 
     /// What a request adds to the metrics.
     pub fn record_metrics(&self) {
-        self.metrics.record_auth(AuthOutcome::Permitted, Source::Cache, Duration::from_micros(7));
-        self.metrics.record_request(
-            Some(&self.route.backend.counters),
-            AuthOutcome::Permitted,
-            200,
-            Duration::from_micros(300),
-        );
+        self.auth_metrics.record_hit();
+        let counters = self.context.route().map(|route| &route.backend.counters);
+        self.metrics.record_request(counters, AuthOutcome::Permitted, 200, Duration::from_micros(300));
     }
 
     /// Its line in the access log, without the writing.

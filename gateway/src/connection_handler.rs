@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gatepost_edge::{ClientSlot, PerClientLimiter, client_ip};
 use gatepost_runtime::{Task, catch};
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
@@ -11,11 +12,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
-use crate::client_ip;
 use crate::connector::UpstreamConnector;
 use crate::header_guard::GuardedStream;
 use crate::metrics::Metrics;
-use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::proxy::Proxy;
 use crate::snapshot::{CurrentSnapshot, Snapshot};
 
@@ -67,7 +66,7 @@ impl ConnectionHandler {
         }
         // A trusted proxy has the connections of all its clients.
         let client_slot = address
-            .filter(|address| !client_ip::is_trusted(address, &snapshot.trusted_proxies))
+            .filter(|address| !client_ip::is_trusted(address, &snapshot.policy.trusted_proxies))
             .map(|address| self.per_client.try_acquire(address, snapshot.limits.max_connections_per_address));
         match client_slot {
             Some(None) => refused("too-many-of-address"),

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use gatepost_edge::MAX_HEADER_BYTES;
 use pingora::protocols::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,7 +23,6 @@ use tokio::time::{Instant, Sleep};
 use crate::header_state::HeaderState;
 use crate::request_framing::HeaderEndScanner;
 use crate::request_line::{LeadingLineEnds, RequestLineState};
-use crate::request_validation::MAX_HEADER_BYTES;
 
 /// Limit for a header without an end: over the limit of request validation, so that validation can say why it rejects,
 /// with room for the body that may come in the same read.

@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gatepost_domain::header_name::{NormalizedHeaderName, is_normalized};
+use gatepost_edge::PeerTrust;
+use gatepost_edge::credential::bearer;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
-use crate::client_ip::PeerTrust;
-use crate::credential::bearer;
 use crate::header_rules::{self, HeaderCategory, StripMode};
 use crate::pass_header::PassHeader;
 

@@ -1,41 +1,94 @@
-//! End of an HTTP/1 header: the only place where the bytes on the wire decide about a request.
+//! End of an HTTP/1 header, and the checks of its bytes as they came (RFC 9112): the parser behind them tolerates and
+//! repairs what other servers read differently.
 
-use gatepost_domain::problem::ErrorCode;
+use gatepost_edge::{BodyLength, MessageError};
+use http::Version;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use memchr::memchr2;
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::header_state::HeaderState;
 
-/// Ends the header of an HTTP/1 request, and returns the state of its connection. HTTP/2 has none: its decoder delimits
-/// messages, so that there are no lines to check.
-///
-/// # Errors
-/// [`ErrorCode::BadRequest`] if the request line was not in the strict form, or no guard has seen it.
-pub(crate) fn finish(session: &ServerSession) -> Result<Option<&HeaderState>, ErrorCode> {
-    if session.is_http2() {
-        return Ok(None);
-    }
-    let state = HeaderState::of(session.digest()).ok_or(ErrorCode::BadRequest)?;
+/// A request line that no guard has seen, or that was not in the strict form of RFC 9112 section 3.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InvalidRequestLine;
+
+/// Ends the header of an HTTP/1 request, and returns the state of its connection.
+pub(crate) fn finish(session: &ServerSession) -> Result<&HeaderState, InvalidRequestLine> {
+    let state = HeaderState::of(session.digest()).ok_or(InvalidRequestLine)?;
     state.mark_header_read();
-    if state.is_request_line_valid() { Ok(Some(state)) } else { Err(ErrorCode::BadRequest) }
+    if state.is_request_line_valid() { Ok(state) } else { Err(InvalidRequestLine) }
+}
+
+/// Checks the lines and the framing of a header by its bytes.
+pub(crate) fn check(request: &RequestHeader, raw: &[u8]) -> Result<BodyLength, MessageError> {
+    check_lines(raw)?;
+    body_length(request, raw)
+}
+
+/// Every line ends with CR LF, and none begins with a space.
+fn check_lines(raw: &[u8]) -> Result<(), MessageError> {
+    let mut rest = raw;
+    while let Some(first) = rest.first() {
+        let end = memchr2(b'\r', b'\n', rest).ok_or(MessageError::MalformedLine)?;
+        let next = rest[end..].strip_prefix(b"\r\n").ok_or(MessageError::MalformedLine)?;
+        if matches!(first, b' ' | b'\t') {
+            return Err(MessageError::MalformedLine);
+        }
+        rest = next;
+    }
+    Ok(())
+}
+
+/// Requires no `Transfer-Encoding` or exactly `chunked`, no `Content-Length` or one of digits, and never both. Reads
+/// the bytes, since the parser drops a `Content-Length` next to a `Transfer-Encoding`.
+fn body_length(request: &RequestHeader, raw: &[u8]) -> Result<BodyLength, MessageError> {
+    if !request.headers.contains_key(TRANSFER_ENCODING) && !request.headers.contains_key(CONTENT_LENGTH) {
+        return Ok(BodyLength::EMPTY);
+    }
+    let mut encodings = raw_field_values(raw, b"transfer-encoding");
+    let mut lengths = raw_field_values(raw, b"content-length");
+    match (encodings.next(), lengths.next()) {
+        (None, None) => Ok(BodyLength::EMPTY),
+        (Some(_), Some(_)) => Err(MessageError::InvalidFraming),
+        (Some(_), None) if request.version == Version::HTTP_10 => Err(MessageError::InvalidFraming),
+        (Some(encoding), None) if encoding.eq_ignore_ascii_case(b"chunked") && encodings.next().is_none() => {
+            Ok(BodyLength::Unknown)
+        }
+        (Some(_), None) => Err(MessageError::UnsupportedTransferEncoding),
+        (None, Some(length)) if lengths.next().is_none() => {
+            parse_content_length(length).map(BodyLength::Known).ok_or(MessageError::InvalidFraming)
+        }
+        (None, Some(_)) => Err(MessageError::InvalidFraming),
+    }
+}
+
+/// Returns the values of the raw header's fields of one name, which is in lower case.
+fn raw_field_values<'a>(raw: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    raw.split(|byte| *byte == b'\n').skip(1).filter_map(move |line| {
+        let (found, rest) = line.split_at_checked(name.len())?;
+        let value = rest.strip_prefix(b":")?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+    })
+}
+
+/// Parses digits alone.
+pub(crate) fn parse_content_length(text: &[u8]) -> Option<u64> {
+    // 18 digits fit a u64, with room for any sum.
+    let is_plain = (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use pingora::protocols::Digest;
-    use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
     use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 
     use crate::header_guard::GuardedStream;
-
-    /// Preface, SETTINGS, and `GET / ` of `http://a` as one HEADERS frame of HPACK's static table.
-    const HTTP2_REQUEST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
-        \x00\x00\x00\x04\x00\x00\x00\x00\x00\
-        \x00\x00\x06\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x01a";
 
     async fn send(bytes: &[u8]) -> (DuplexStream, DuplexStream) {
         let (mut client, server) = duplex(4096);
@@ -50,7 +103,7 @@ mod tests {
             let mut session =
                 ServerSession::new_http1(Box::new(GuardedStream::new(Box::new(server), Duration::from_secs(60))));
             let _ = session.read_request().await;
-            let is_accepted = tokio::spawn(async move { finish(&session).is_ok_and(|state| state.is_some()) });
+            let is_accepted = tokio::spawn(async move { finish(&session).is_ok() });
             assert_eq!(is_accepted.await.unwrap(), expected, "{line}");
         }
     }
@@ -59,17 +112,6 @@ mod tests {
     async fn http1_request_without_a_guard_is_rejected() {
         let (_client, server) = send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let session = ServerSession::new_http1(Box::new(server));
-        assert_eq!(finish(&session).err(), Some(ErrorCode::BadRequest));
-    }
-
-    #[tokio::test]
-    async fn http2_request_in_a_task_of_its_own_needs_no_guard() {
-        let (_client, server) = send(HTTP2_REQUEST).await;
-        let mut connection = handshake(Box::new(server), None).await.unwrap();
-        let accepted = HttpSession::from_h2_conn(&mut connection, Arc::new(Digest::default())).await.unwrap();
-        let Some(H2Accept::Session(stream)) = accepted else { panic!("no stream was accepted") };
-        let session = ServerSession::new_http2(stream);
-        let is_accepted = tokio::spawn(async move { finish(&session).is_ok_and(|state| state.is_none()) });
-        assert!(is_accepted.await.unwrap());
+        assert_eq!(finish(&session).err(), Some(InvalidRequestLine));
     }
 }

@@ -1,17 +1,15 @@
 //! Answers that the gateway gives itself. Only here are problems written to clients.
 
 use bytes::Bytes;
-use gatepost_domain::permit::{Denial, DenialClass};
+use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
-use gatepost_domain::window::Period;
-use gatepost_verify::Unavailable;
+use gatepost_edge::AuthOutcome;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::outcome::AuthOutcome;
 use crate::upstream_headers::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -24,28 +22,6 @@ const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Seconds after which a client may try again.
 const RETRY_AFTER_S: &str = "1";
-
-/// The problem of a denial. It does not tell why a key is refused.
-pub(crate) fn denial_code(denial: Denial) -> ErrorCode {
-    match (denial.class(), denial) {
-        (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
-        (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
-        (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
-        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
-        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
-        (DenialClass::TooMany, _) => ErrorCode::RateLimited,
-        (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
-        (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
-    }
-}
-
-/// The problem of an answer that cannot be had.
-pub(crate) fn unavailable_code(unavailable: Unavailable) -> ErrorCode {
-    match unavailable {
-        Unavailable::Store => ErrorCode::StoreUnavailable,
-        Unavailable::Busy => ErrorCode::Overloaded,
-    }
-}
 
 /// Answers with a problem. The connection ends with it where a body may follow that nobody reads, or
 /// where the framing of what follows is not to be trusted.
@@ -90,11 +66,11 @@ pub(crate) async fn send_server_options(session: &mut Session, context: &Context
 
 /// Tells the client about the use of its key.
 pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
-    if let Some(sunset) = context.facts.as_ref().and_then(|facts| facts.sunset()) {
+    if let Some(sunset) = context.key_check().and_then(|check| check.facts.as_ref()?.sunset()) {
         response.insert_header(DEPRECATION, sunset.deprecation_header())?;
         response.insert_header(SUNSET, sunset.sunset_header())?;
     }
-    if let Some(limit_status) = &context.limit_status {
+    if let Some(limit_status) = context.limit_status() {
         response.insert_header(RATE_LIMIT, limit_status.limit.to_string())?;
         response.insert_header(RATE_REMAINING, limit_status.remaining.to_string())?;
         response.insert_header(RATE_RESET, limit_status.reset_s().to_string())?;
@@ -105,7 +81,7 @@ pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Conte
 
 /// After how many seconds a request may pass that was one too many.
 fn retry_after_s(context: &Context) -> u64 {
-    match (context.outcome, &context.limit_status) {
+    match (context.outcome(), context.limit_status()) {
         (AuthOutcome::Denied(Denial::TooManyWrongKeys { retry_after_s }), _) => u64::from(retry_after_s),
         (_, Some(limit_status)) => limit_status.retry_after_s(),
         (_, None) => 1,
@@ -116,8 +92,12 @@ fn retry_after_s(context: &Context) -> u64 {
 fn status_header(code: ErrorCode, context: &Context) -> Option<(HeaderName, HeaderValue)> {
     match code.status() {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost\""))),
-        405 => Some((ALLOW, context.allow.clone().unwrap_or(HeaderValue::from_static(ALL_METHODS)))),
+        405 => Some((ALLOW, allow(context).unwrap_or(HeaderValue::from_static(ALL_METHODS)))),
         503 => Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S))),
         _ => None,
     }
+}
+
+fn allow(context: &Context) -> Option<HeaderValue> {
+    HeaderValue::from_str(context.decision.as_ref()?.allow.as_deref()?).ok()
 }

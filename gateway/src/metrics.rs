@@ -4,21 +4,13 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use gatepost_verify::Source;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use gatepost_edge::{AuthOutcome, DURATION_BUCKETS_S};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::outcome::AuthOutcome;
-
-/// Seconds. Most answers of the cache take microseconds.
-const BUCKETS_S: &[f64] = &[
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
 /// Statuses from 100 to 599.
 const STATUSES: usize = 500;
 /// Label of requests without a route.
 const NO_ROUTE: &str = "none";
-const SOURCES: [Source; 4] = [Source::Cache, Source::Negative, Source::Store, Source::Text];
 
 /// The metrics of a gateway.
 #[derive(Debug)]
@@ -27,11 +19,8 @@ pub(crate) struct Metrics {
     /// Counters of requests without a route.
     no_route: RouteCounters,
     duration_s: Histogram,
-    auth_duration_s: [Histogram; SOURCES.len()],
-    auth_checks: Vec<IntCounter>,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
-    pub(crate) refused_requests: IntCounter,
     /// Lines of the access log that nobody took.
     pub(crate) dropped_lines: IntCounter,
 }
@@ -44,16 +33,7 @@ impl Metrics {
         )?;
         let duration_s = Histogram::with_opts(
             HistogramOpts::new("gatepost_request_duration_seconds", "From the end of a request's header to its end.")
-                .buckets(BUCKETS_S.to_vec()),
-        )?;
-        let auth_duration = HistogramVec::new(
-            HistogramOpts::new("gatepost_auth_duration_seconds", "The check of a key, by where its answer came from.")
-                .buckets(BUCKETS_S.to_vec()),
-            &["source"],
-        )?;
-        let auth = IntCounterVec::new(
-            Opts::new("gatepost_auth_total", "Checks of keys by outcome and source."),
-            &["outcome", "source"],
+                .buckets(DURATION_BUCKETS_S.to_vec()),
         )?;
         let connections = IntGauge::new("gatepost_connections", "Open connections of clients.")?;
         let refused_connections = IntCounterVec::new(
@@ -67,24 +47,14 @@ impl Metrics {
         registry.register(Box::new(dropped_lines.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration_s.clone()))?;
-        registry.register(Box::new(auth_duration.clone()))?;
-        registry.register(Box::new(auth.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        let refused_requests = IntCounter::new(
-            "gatepost_refused_requests_total",
-            "Requests of clients behind trusted proxies that had as many in flight as they may.",
-        )?;
-        registry.register(Box::new(refused_requests.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
         Ok(Self {
             no_route: RouteCounters::new(&requests, NO_ROUTE),
             requests,
             duration_s,
-            auth_duration_s: SOURCES.map(|source| auth_duration.with_label_values(&[source.as_str()])),
-            auth_checks: auth_counters(&auth),
             connections,
             refused_connections,
-            refused_requests,
             dropped_lines,
         })
     }
@@ -104,13 +74,6 @@ impl Metrics {
     ) {
         self.duration_s.observe(duration.as_secs_f64());
         route.unwrap_or(&self.no_route).increment(outcome, status);
-    }
-
-    /// Counts the check of a key.
-    pub(crate) fn record_auth(&self, outcome: AuthOutcome, source: Source, duration: Duration) {
-        let source = SOURCES.iter().position(|one| *one == source).unwrap_or_default();
-        self.auth_duration_s[source].observe(duration.as_secs_f64());
-        self.auth_checks[outcome.index() * SOURCES.len() + source].inc();
     }
 }
 
@@ -141,14 +104,4 @@ impl fmt::Debug for RouteCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RouteCounters").field("route", &self.route).finish_non_exhaustive()
     }
-}
-
-fn auth_counters(auth: &IntCounterVec) -> Vec<IntCounter> {
-    let mut counters = Vec::with_capacity(AuthOutcome::LABELS.len() * SOURCES.len());
-    for outcome in AuthOutcome::LABELS {
-        for source in SOURCES {
-            counters.push(auth.with_label_values(&[outcome, source.as_str()]));
-        }
-    }
-    counters
 }

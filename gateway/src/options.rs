@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use gatepost_domain::permit::Requirement;
-use http::{HeaderName, Method};
+use gatepost_edge::RouteOptions;
 use ipnet::IpNet;
 
 use crate::header_rules::StripMode;
@@ -24,45 +23,6 @@ pub struct GatewayOptions {
     pub pass_headers: Vec<PassHeader>,
     /// Bounds.
     pub limits: Limits,
-}
-
-/// A route: which requests it takes, and what it asks of them.
-#[derive(Debug, Clone)]
-pub struct RouteOptions {
-    /// Host without port, lower case; absent for any.
-    pub host: Option<String>,
-    /// Path prefix in canonical form, at the end of a segment.
-    pub path: String,
-    /// Methods; empty for all.
-    pub methods: Vec<Method>,
-    /// Name of the upstream.
-    pub upstream: String,
-    /// Whether a key is asked for.
-    pub auth: Auth,
-    /// Where the key may stand.
-    pub credential: Vec<CredentialLocation>,
-    /// What the key must be.
-    pub requirement: Requirement,
-}
-
-/// Whether a route asks for a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Always.
-    Required,
-    /// A bad key is refused, none passes.
-    Optional,
-    /// Never.
-    Off,
-}
-
-/// A place in which a credential may stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialLocation {
-    /// `Authorization: Bearer …`. Other schemes pass untouched.
-    Authorization,
-    /// A header of its own.
-    Header(HeaderName),
 }
 
 /// Servers behind a name.

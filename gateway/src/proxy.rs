@@ -1,6 +1,5 @@
 //! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
 
-use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
+use gatepost_edge::{Action, Authorizer, Decision, RequestTarget};
 use gatepost_runtime::LogWriter;
-use gatepost_verify::Verifier;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,21 +18,18 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorType};
 
-use crate::authorization::HandledBy;
-use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
 use crate::header_state::HeaderState;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::per_client_limiter::PerClientLimiter;
+use crate::peer_ip::PeerIp;
 use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
-use crate::request_validation::RequestTarget;
 use crate::response_headers::{self, BodyDelimiter};
-use crate::snapshot::{CurrentSnapshot, Route};
+use crate::snapshot::{Backend, CurrentSnapshot, Route};
 use crate::upstream;
 use crate::upstream_stream::{self, RequestedUpgrade};
-use crate::{access_log, client_ip, failure, local_reply, upstream_headers};
+use crate::{access_log, failure, local_reply, request_decision, upstream_headers};
 
 /// The answer of `request_filter`: whether the request was answered there.
 const RESPONSE_SENT: bool = true;
@@ -43,12 +39,11 @@ const CONTINUE: bool = false;
 #[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) current: CurrentSnapshot,
-    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) authorizer: Authorizer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: Arc<RequestIds>,
     pub(crate) in_flight: InFlight,
-    pub(crate) requests_per_client: PerClientLimiter,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -73,21 +68,21 @@ impl ProxyHttp for Proxy {
             // It knows no interim responses (RFC 9110 section 15.2).
             session.set_ignore_info_resp(true);
         }
-        context.peer_ip = peer_address(session).map(PeerIp::new);
-        context.peer_trust = peer_trust(context);
+        context.peer_ip = PeerIp::of(session);
         Ok(())
     }
 
     /// Front, route, credential, verdict.
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        match self.authorize(session, context).await {
-            Ok(HandledBy::Upstream) => Ok(CONTINUE),
-            Ok(HandledBy::Gateway) => {
+        let (policy, peer) = (&context.snapshot.policy, context.peer_ip.as_ref());
+        let decision = request_decision::decide(session, &self.authorizer, policy, peer).await;
+        match context.decision.insert(decision).action {
+            Action::Forward(_) => Ok(CONTINUE),
+            Action::ServerOptions => {
                 local_reply::send_server_options(session, context).await?;
                 Ok(RESPONSE_SENT)
             }
-            Err(code) => {
-                context.error_code = Some(code);
+            Action::Reject(code) => {
                 local_reply::send_problem(session, code, context).await?;
                 Ok(RESPONSE_SENT)
             }
@@ -112,10 +107,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        if context.authorized_as.is_none() {
-            return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
-        }
-        let server = Arc::clone(route(context)?.backend.upstream.choose(self.clock.as_ref()));
+        let upstream = &forwarded(context)?.route.backend.upstream;
+        let server = Arc::clone(upstream.choose(self.clock.as_ref()));
         context.requested_upgrade = requested_upgrade(session.req_header());
         let peer = upstream::http_peer(&server, context.requested_upgrade, &context.snapshot.limits);
         context.server = Some(server);
@@ -142,7 +135,8 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        upstream_headers::rewrite(request, route(context)?, context);
+        let forwarded = forwarded(context)?;
+        upstream_headers::rewrite(request, forwarded.decision, forwarded.route, context);
         if session.req_header().version == Version::HTTP_10 {
             convert_to_http11(request, context)?;
         }
@@ -150,7 +144,7 @@ impl ProxyHttp for Proxy {
             request.remove_header(&UPGRADE);
             request.remove_header(&CONNECTION);
         }
-        if let Some(RequestTarget::Rewritten { target, .. }) = &context.target {
+        if let Some(RequestTarget::Rewritten { target, .. }) = &forwarded.decision.target {
             request.set_raw_path(target.as_bytes())?;
         }
         Ok(())
@@ -213,8 +207,8 @@ impl ProxyHttp for Proxy {
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let duration = context.started.elapsed();
-        let counters = context.route.as_ref().map(|route| &route.backend.counters);
-        self.metrics.record_request(counters, context.outcome, status, duration);
+        let counters = context.route().map(|route| &route.backend.counters);
+        self.metrics.record_request(counters, context.outcome(), status, duration);
         if access_log::is_enabled() {
             self.log_access(session, error, context, status, duration);
         }
@@ -232,7 +226,7 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, duration: Duration) {
         let request = session.req_header();
-        let credential_headers = context.snapshot.routes.credential_headers(context.route.as_deref());
+        let credential_headers = context.snapshot.policy.routes.credential_headers(context.route());
         let path = access_log::canonical_path(request.raw_path(), context);
         let reason = match (context.reason(), error) {
             (Some(reason), _) => reason,
@@ -242,7 +236,7 @@ impl Proxy {
         let line = access_log::AccessLogLine {
             method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
             path: &access_log::mask_credentials(path, &request.headers, credential_headers),
-            route: context.route.as_ref().map_or("", |route| route.name.as_str()),
+            route: context.route().map_or("", |route| route.name.as_str()),
             status,
             reason,
             upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
@@ -263,15 +257,20 @@ fn convert_to_http11(request: &mut RequestHeader, context: &Context) -> pingora:
     Ok(())
 }
 
-fn route(context: &Context) -> pingora::Result<&Route> {
-    let route = context.route.as_deref();
-    route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
+/// A request that may go upstream.
+struct Forwarded<'a> {
+    decision: &'a Decision<Backend>,
+    route: &'a Route,
 }
 
-fn peer_trust(context: &Context) -> PeerTrust {
-    let trusted = &context.snapshot.trusted_proxies;
-    let is_trusted = context.peer_ip.as_ref().is_some_and(|peer| client_ip::is_trusted(&peer.ip, trusted));
-    if is_trusted { PeerTrust::Trusted } else { PeerTrust::Untrusted }
+/// Returns the decision that lets a request go upstream. Phases after it fail closed without one.
+fn forwarded(context: &Context) -> pingora::Result<Forwarded<'_>> {
+    match (&context.decision, context.route()) {
+        (Some(decision), Some(route)) if matches!(decision.action, Action::Forward(_)) => {
+            Ok(Forwarded { decision, route })
+        }
+        (_, _) => Err(Error::explain(ErrorType::InternalError, "the request was not authorized")),
+    }
 }
 
 /// What a request asks for: a WebSocket, without a body (RFC 6455 section 4.1), is the only switch that goes upstream.
@@ -285,8 +284,4 @@ fn requested_upgrade(request: &RequestHeader) -> RequestedUpgrade {
 
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-fn peer_address(session: &Session) -> Option<IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
 }

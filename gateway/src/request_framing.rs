@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use gatepost_edge::BodyLength;
 use memchr::memmem::Finder;
 
 /// Finds the empty line that ends a header, also if it comes in pieces.
@@ -73,6 +74,15 @@ pub(crate) enum ChunkState {
     /// In a line of the trailers that has so many characters.
     Trailer(usize),
     End,
+}
+
+impl From<BodyLength> for BodyFraming {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Known(length) => Self::Length(length),
+            BodyLength::Unknown => Self::CHUNKED,
+        }
+    }
 }
 
 impl BodyFraming {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::time::Clock;
+use gatepost_edge::Authorizer;
 use gatepost_runtime::{LogWriter, Task, supervise};
 use gatepost_verify::Verifier;
 use pingora::apps::HttpServerOptions;
@@ -27,7 +28,6 @@ use crate::connector::UpstreamConnector;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::options::GatewayOptions;
-use crate::per_client_limiter::PerClientLimiter;
 use crate::proxy::Proxy;
 use crate::request_id::RequestIds;
 use crate::snapshot::{CurrentSnapshot, Snapshot};
@@ -89,12 +89,11 @@ impl Gateway {
         let (log_writer, in_flight) = (Arc::new(log_writer), InFlight::default());
         let proxy = Proxy {
             current: current.clone(),
-            verifier,
+            authorizer: Authorizer::new(verifier, registry)?,
             metrics: Arc::clone(&metrics),
             log_writer: Arc::clone(&log_writer),
             request_ids: Arc::new(RequestIds::new()),
             in_flight: in_flight.clone(),
-            requests_per_client: PerClientLimiter::default(),
             clock,
         };
         let (stop, stopped) = watch::channel(false);

@@ -4,22 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
+use gatepost_edge::{Policy, Routes};
 
 use crate::header_sanitizer::HeaderSanitizer;
 use crate::metrics::{Metrics, RouteCounters};
 use crate::options::{GatewayOptions, Limits};
-use crate::route;
 use crate::start_error::StartError;
 use crate::upstream::Upstream;
 
-pub(crate) type Route = route::Route<Backend>;
+pub(crate) type Route = gatepost_edge::Route<Backend>;
 
 /// Routes, upstreams and limits of one configuration.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) routes: route::Routes<Backend>,
-    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) policy: Policy<Backend>,
     pub(crate) sanitizer: HeaderSanitizer,
     pub(crate) limits: Limits,
 }
@@ -46,9 +44,14 @@ impl Snapshot {
             Some(found) => Ok(Backend { upstream: Arc::clone(found), counters: metrics.route_counters(route) }),
             None => Err(StartError::UnknownUpstream(upstream.to_owned())),
         };
-        Ok(Self {
-            routes: route::Routes::new(options.routes, backend)?,
+        let policy = Policy {
+            routes: Routes::new(options.routes, backend)?,
             trusted_proxies: options.trusted_proxies,
+            max_body_bytes: options.limits.max_body_bytes,
+            max_requests_per_client: options.limits.max_requests_per_client,
+        };
+        Ok(Self {
+            policy,
             sanitizer: HeaderSanitizer::new(options.strip, options.pass_headers),
             limits: options.limits,
         })

@@ -1,14 +1,15 @@
 //! Headers that tell the upstream whose request it is, put in the place of those that were taken away.
 
 use gatepost_domain::permit::KeyFacts;
+use gatepost_edge::{Decision, PeerTrust};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
-use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
-use crate::snapshot::Route;
+use crate::peer_ip::PeerIp;
+use crate::snapshot::{Backend, Route};
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-gatepost-key-id");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
@@ -28,13 +29,14 @@ const MAX_ADDED: usize = 9;
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// What the upstream sees of whose request it is, and nothing that the client says of that.
-pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, context: &Context) {
+pub(crate) fn rewrite(request: &mut RequestHeader, decision: &Decision<Backend>, route: &Route, context: &Context) {
+    let trust = decision.peer_trust;
     edit_headers(request, |headers| {
-        context.snapshot.sanitizer.sanitize(headers, &route.credential_headers, context.peer_trust);
-        if let Some(facts) = &context.facts {
+        context.snapshot.sanitizer.sanitize(headers, &route.credential_headers, trust);
+        if let Some(facts) = &decision.key_check.facts {
             add_key_headers(headers, facts);
         }
-        add_forwarded_headers(headers, context);
+        add_forwarded_headers(headers, trust, context);
     });
 }
 
@@ -62,9 +64,8 @@ fn add_key_headers(headers: &mut HeaderMap, facts: &KeyFacts) {
 }
 
 /// Tells where the request came from. Of an untrusted peer nothing is left that says so.
-fn add_forwarded_headers(headers: &mut HeaderMap, context: &Context) {
-    let is_trusted_value =
-        |headers: &HeaderMap, name| context.peer_trust == PeerTrust::Trusted && headers.contains_key(name);
+fn add_forwarded_headers(headers: &mut HeaderMap, trust: PeerTrust, context: &Context) {
+    let is_trusted_value = |headers: &HeaderMap, name| trust == PeerTrust::Trusted && headers.contains_key(name);
     headers.insert(REQUEST_ID_NAME, context.request_id.header());
     if let Some(peer) = &context.peer_ip {
         let forwarded_for =

@@ -10,21 +10,21 @@ use gatepost_domain::permit::Requirement;
 use http::Method;
 use http::header::AUTHORIZATION;
 
-use crate::options::{Auth, CredentialLocation, RouteOptions};
+use crate::route_options::{Auth, CredentialLocation, RouteOptions};
 
 /// A route with what its caller attaches to it: the gateway attaches the upstream and its counters.
 #[derive(Debug)]
-pub(crate) struct Route<B> {
+pub struct Route<B> {
     /// Label in metrics and in the access log: host and path.
-    pub(crate) name: String,
-    pub(crate) auth: Auth,
-    pub(crate) credential: Vec<CredentialLocation>,
-    pub(crate) requirement: Requirement,
+    pub name: String,
+    pub auth: Auth,
+    pub credential: Vec<CredentialLocation>,
+    pub requirement: Requirement,
     /// Headers in which this route's credential may be.
-    pub(crate) credential_headers: Vec<NormalizedHeaderName>,
+    pub credential_headers: Vec<NormalizedHeaderName>,
     /// `Allow` of 405: the methods of all routes with this host and path.
-    pub(crate) allow: String,
-    pub(crate) backend: B,
+    pub allow: Arc<str>,
+    pub backend: B,
     host: Option<String>,
     path: String,
     methods: Vec<Method>,
@@ -32,7 +32,7 @@ pub(crate) struct Route<B> {
 
 /// All routes, in the order in which they are matched.
 #[derive(Debug)]
-pub(crate) struct Routes<B> {
+pub struct Routes<B> {
     routes: Vec<Arc<Route<B>>>,
     /// Headers in which the credential of any route may be.
     credential_headers: Vec<NormalizedHeaderName>,
@@ -52,12 +52,12 @@ impl<B> Routes<B> {
     ///
     /// # Errors
     /// The first error of `backend`.
-    pub(crate) fn new<E>(
+    pub fn new<E>(
         mut options: Vec<RouteOptions>,
         mut backend: impl FnMut(&str, &str) -> Result<B, E>,
     ) -> Result<Self, E> {
         options.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
-        let allow: Vec<String> = options.iter().map(|route| allowed_methods(&options, route)).collect();
+        let allow: Vec<Arc<str>> = options.iter().map(|route| allowed_methods(&options, route)).collect();
         let mut routes = Vec::with_capacity(options.len());
         let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
         for (options, allow) in options.into_iter().zip(allow) {
@@ -90,13 +90,13 @@ impl<B> Routes<B> {
     }
 
     /// Returns the headers in which a credential may be: of one route, or of all where a request has no route.
-    pub(crate) fn credential_headers<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a [NormalizedHeaderName] {
+    pub fn credential_headers<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a [NormalizedHeaderName] {
         route.map_or(&self.credential_headers, |route| &route.credential_headers)
     }
 }
 
 impl<B> Route<B> {
-    fn new(name: String, options: RouteOptions, allow: String, backend: B) -> Self {
+    fn new(name: String, options: RouteOptions, allow: Arc<str>, backend: B) -> Self {
         Self {
             name,
             auth: options.auth,
@@ -123,10 +123,10 @@ fn sort_key(route: &RouteOptions) -> (Reverse<usize>, bool, &str, Option<&str>, 
     (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())
 }
 
-fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> String {
+fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> Arc<str> {
     let adjacent = routes.iter().filter(|route| route.host == of.host && route.path == of.path);
     let methods = adjacent.flat_map(|route| &route.methods);
-    methods.map(Method::as_str).collect::<Vec<_>>().join(", ")
+    methods.map(Method::as_str).collect::<Vec<_>>().join(", ").into()
 }
 
 fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
