@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::time::Duration;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::{KeyFormat, MIN_KEY_BYTES, key_format};
@@ -26,7 +27,18 @@ thread_local! {
     static LINE_BUFFER: RefCell<LineBuffer> = RefCell::new(LineBuffer::default());
 }
 
-/// What is told of a request, in the shape of all other log lines.
+/// Parts of a line that the context does not have.
+#[derive(Debug)]
+pub(crate) struct EndedRequest<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) status: u16,
+    pub(crate) reason: &'a str,
+    pub(crate) bytes_sent: usize,
+    pub(crate) duration: Duration,
+}
+
+/// A line, in the shape of all other log lines.
 #[derive(Debug)]
 pub(crate) struct AccessLogLine<'a> {
     pub(crate) timestamp: Timestamp,
@@ -55,26 +67,26 @@ struct LineBuffer {
 }
 
 impl<'a> AccessLogLine<'a> {
-    /// The line of a request that has ended, as far as its phases know it.
-    pub(crate) fn from_context(context: &'a Context, now: Timestamp) -> Self {
+    /// Returns the line of a request that has ended.
+    pub(crate) fn new(context: &'a Context, ended: EndedRequest<'a>, now: Timestamp) -> Self {
         let check = context.key_check();
         let facts = check.and_then(|check| check.facts.as_deref());
         Self {
             timestamp: now,
             request_id: context.request_id.as_str(),
             client: context.peer_ip.as_ref().map(|client| client.as_str()),
-            method: "",
-            path: "",
-            route: "",
-            status: 0,
+            method: ended.method,
+            path: ended.path,
+            route: context.route().map_or("", |route| route.name.as_str()),
+            status: ended.status,
             outcome: context.outcome().label(),
-            reason: "",
+            reason: ended.reason,
             key_id: facts.map(|facts| facts.key.as_str()),
             project_id: facts.map(|facts| facts.project.as_str()),
             source: check.and_then(|check| check.source).map(|source| source.as_str()),
-            upstream: None,
-            bytes_sent: 0,
-            duration_us: 0,
+            upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
+            bytes_sent: ended.bytes_sent,
+            duration_us: u64::try_from(ended.duration.as_micros()).unwrap_or(u64::MAX),
         }
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::permit::KeyFacts;
-use gatepost_domain::time::Timestamp;
+use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_edge::bench_support::{self as edge, MetricsBench};
 use gatepost_edge::{AuthOutcome, RequestView, RouteOptions};
 use pingora::http::RequestHeader;
 use prometheus::Registry;
 
-use crate::access_log::AccessLogLine;
+use crate::access_log::{AccessLogLine, EndedRequest};
 use crate::context::Context;
 use crate::header_rules::StripMode;
 use crate::in_flight::InFlight;
@@ -54,6 +54,8 @@ impl RequestBench {
         let view = bench.view();
         let route = edge::validate_and_route(&bench.context.snapshot.policy, &view).map(Arc::clone);
         let decision = edge::permitted(route.expect("the route matches the path"), facts);
+        let server = decision.route.as_ref().map(|route| Arc::clone(route.backend.upstream.choose(&NoClock)));
+        bench.context.server = server;
         bench.context.decision = Some(decision);
         bench
     }
@@ -107,11 +109,29 @@ impl RequestBench {
     /// Its line in the access log, without the writing.
     pub fn render_access_log_line(&self) {
         let now = Timestamp::from_ms(1_764_000_000_123);
-        let (method, path, upstream) = ("GET", "/v1/items/42", Some("127.0.0.1:3000"));
-        let base = AccessLogLine::from_context(&self.context, now);
-        let line =
-            AccessLogLine { method, path, route: "/", status: 200, upstream, bytes_sent: 6, duration_us: 300, ..base };
+        let ended = EndedRequest {
+            method: "GET",
+            path: "/v1/items/42",
+            status: 200,
+            reason: "",
+            bytes_sent: 6,
+            duration: Duration::from_micros(300),
+        };
+        let line = AccessLogLine::new(&self.context, ended, now);
         black_box(line.render_len());
+    }
+}
+
+/// A clock that is not read: one server needs no turns.
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(0)
+    }
+
+    fn uptime(&self) -> Uptime {
+        Uptime::from_ms(0)
     }
 }
 

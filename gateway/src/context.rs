@@ -12,7 +12,7 @@ use crate::peer_ip::PeerIp;
 use crate::request_id::RequestId;
 use crate::snapshot::{Backend, Route, Snapshot};
 use crate::upstream::Server;
-use crate::upstream_stream::RequestedUpgrade;
+use crate::upstream_exchange::RequestedUpgrade;
 
 #[derive(Debug)]
 pub(crate) struct Context {

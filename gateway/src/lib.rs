@@ -3,7 +3,9 @@
 mod access_log;
 #[cfg(feature = "bench-support")]
 pub mod bench_support;
+mod checked_protocol;
 mod connection_handler;
+mod connection_limits;
 mod connector;
 mod context;
 mod failure;
@@ -30,6 +32,7 @@ mod server;
 mod snapshot;
 mod start_error;
 mod upstream;
+mod upstream_exchange;
 mod upstream_headers;
 mod upstream_stream;
 

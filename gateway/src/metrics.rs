@@ -1,6 +1,5 @@
 //! What a gateway tells about its requests. Handles are resolved once, so that a request takes no lock.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -78,6 +77,7 @@ impl Metrics {
 }
 
 /// Counters of one route's requests, each resolved with the first request that it counts.
+#[derive(Debug)]
 pub(crate) struct RouteCounters {
     route: String,
     requests: IntCounterVec,
@@ -97,11 +97,5 @@ impl RouteCounters {
             self.requests.with_label_values(&[self.route.as_str(), outcome.label(), &status.to_string()])
         });
         counter.inc();
-    }
-}
-
-impl fmt::Debug for RouteCounters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouteCounters").field("route", &self.route).finish_non_exhaustive()
     }
 }

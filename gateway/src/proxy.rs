@@ -18,6 +18,7 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorType};
 
+use crate::access_log::{AccessLogLine, EndedRequest};
 use crate::context::Context;
 use crate::header_state::HeaderState;
 use crate::in_flight::InFlight;
@@ -28,7 +29,7 @@ use crate::request_id::RequestIds;
 use crate::response_headers::{self, BodyDelimiter};
 use crate::snapshot::{Backend, CurrentSnapshot, Route};
 use crate::upstream;
-use crate::upstream_stream::{self, RequestedUpgrade};
+use crate::upstream_exchange::{self, RequestedUpgrade};
 use crate::{access_log, failure, local_reply, request_decision, upstream_headers};
 
 /// The answer of `request_filter`: whether the request was answered there.
@@ -124,7 +125,7 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        upstream_stream::begin_exchange(digest, context.requested_upgrade);
+        upstream_exchange::begin(digest, context.requested_upgrade);
         Ok(())
     }
 
@@ -233,18 +234,15 @@ impl Proxy {
             (None, Some(error)) => failure::reason(error),
             (None, None) => "",
         };
-        let line = access_log::AccessLogLine {
+        let ended = EndedRequest {
             method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
             path: &access_log::mask_credentials(path, &request.headers, credential_headers),
-            route: context.route().map_or("", |route| route.name.as_str()),
             status,
             reason,
-            upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
             bytes_sent: session.body_bytes_sent(),
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            ..access_log::AccessLogLine::from_context(context, self.clock.now())
+            duration,
         };
-        line.write(&self.log_writer);
+        AccessLogLine::new(context, ended, self.clock.now()).write(&self.log_writer);
     }
 }
 

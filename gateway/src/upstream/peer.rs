@@ -2,9 +2,9 @@
 
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::connector;
+use crate::checked_protocol::checked_protocol;
 use crate::options::Limits;
-use crate::upstream_stream::RequestedUpgrade;
+use crate::upstream_exchange::RequestedUpgrade;
 
 use super::server::Server;
 
@@ -12,7 +12,7 @@ use super::server::Server;
 /// limits the silence.
 pub(crate) fn http_peer(server: &Server, upgrade: RequestedUpgrade, limits: &Limits) -> HttpPeer {
     let mut peer = HttpPeer::new(server.address, false, String::new());
-    peer.options.alpn = connector::checked_protocol();
+    peer.options.alpn = checked_protocol();
     peer.options.connection_timeout = Some(limits.connect_timeout);
     peer.options.total_connection_timeout = Some(limits.connect_timeout);
     peer.options.read_timeout = match upgrade {

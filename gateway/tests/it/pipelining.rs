@@ -106,7 +106,7 @@ async fn rejected_request_is_rejected_when_pipelined_too() {
             let refused = text.replace("KEY", &fixture.key);
             let mut stream = connect(&fixture);
             // It may be closed before all of it was taken.
-            drop(stream.write_all(format!("{first}{refused}{last}").as_bytes()));
+            let _ = stream.write_all(format!("{first}{refused}{last}").as_bytes());
             let statuses: Vec<u16> = (0..3).map(|_| status_of(&read_response(&mut stream))).collect();
             let mut seen: Vec<String> =
                 fixture.origin.take_requests().iter().map(|seen| seen.request_line().to_owned()).collect();

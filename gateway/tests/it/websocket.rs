@@ -65,7 +65,7 @@ fn echo() -> Reply {
         SWITCH,
         AfterReply::HandOver(Arc::new(|stream: TcpStream| {
             let mut writer = stream.try_clone().unwrap();
-            drop(std::io::copy(&mut &stream, &mut writer));
+            let _ = std::io::copy(&mut &stream, &mut writer);
         })),
     )
 }
@@ -156,7 +156,7 @@ fn early_switch_server() -> SocketAddr {
             head.push(byte[0]);
         }
         let mut writer = stream.try_clone().unwrap();
-        drop(std::io::copy(&mut stream, &mut writer));
+        let _ = std::io::copy(&mut stream, &mut writer);
     };
     std::thread::spawn(move || {
         listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(move || serve(stream))))
@@ -191,7 +191,7 @@ async fn a_handshake_has_the_time_outs_of_a_request() {
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
     let mut response = Vec::new();
     // What was there of the body, and then the end.
-    drop(stream.read_to_end(&mut response));
+    let _ = stream.read_to_end(&mut response);
     let response = String::from_utf8(response).unwrap();
     assert!(status_of(&response) == 403 && response.ends_with("\r\n\r\nhel"), "{response}");
 }
