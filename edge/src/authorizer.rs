@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::request_target::RequestTarget;
 use crate::request_validation::{self, Destination};
-use crate::request_view::RequestView;
+use crate::request_view::{BodyLength, RequestView};
 use crate::route::{Route, RouteMatch, Routes};
 use crate::route_options::Auth;
 
@@ -40,6 +40,19 @@ pub struct Authorizer {
     requests_per_client: PerClientLimiter,
 }
 
+/// Result of validation and routing.
+enum Routing<'a, B> {
+    Found(Routed<'a, B>),
+    Decided(Decision<B>),
+}
+
+/// A valid request with a route.
+struct Routed<'a, B> {
+    route: &'a Arc<Route<B>>,
+    target: RequestTarget,
+    body: BodyLength,
+}
+
 /// The client of a request, with its slot if the peer is a trusted proxy.
 struct Client {
     address: Option<IpAddr>,
@@ -55,31 +68,12 @@ impl Authorizer {
         Ok(Self { verifier, metrics, requests_per_client: PerClientLimiter::default() })
     }
 
-    /// Decides on a request. On a cache hit of a plain request it allocates nothing and takes no lock; otherwise it may
-    /// wait for the store, as long as [`Verifier::check`] does.
+    /// Decides on a request. On a cache hit of a plain request it allocates nothing and takes no lock; otherwise it
+    /// may wait for the store, as long as [`Verifier::check`] does.
     pub async fn authorize<B>(&self, policy: &Policy<B>, request: &RequestView<'_>) -> Decision<B> {
-        let validated = match request_validation::validate(request, policy.max_body_bytes) {
-            Ok(Destination::Upstream(validated)) => validated,
-            Ok(Destination::Gateway(body)) => {
-                return Decision {
-                    action: Action::ServerOptions,
-                    key_check: KeyCheck::of(AuthOutcome::Anonymous),
-                    target: Some(RequestTarget::asterisk()),
-                    body,
-                    ..Decision::invalid(ErrorCode::Internal)
-                };
-            }
-            Err(code) => return Decision::invalid(code),
-        };
-        let found = policy.routes.find(validated.host, &validated.resource.path, request.method);
-        let (target, body) = (validated.resource.into_target(), validated.body);
-        let route = match found {
-            RouteMatch::Matched(route) => route,
-            RouteMatch::MethodNotAllowed(route) => {
-                let allow = Some(Arc::clone(&route.allow));
-                return Decision { allow, ..Decision::reject(ErrorCode::MethodNotAllowed, target, body) };
-            }
-            RouteMatch::NotFound => return Decision::reject(ErrorCode::NoRoute, target, body),
+        let Routed { route, target, body } = match route_request(policy, request) {
+            Routing::Found(routed) => routed,
+            Routing::Decided(decision) => return decision,
         };
         let Some(client) = self.identify_client(policy, request) else {
             let route = Some(Arc::clone(route));
@@ -138,6 +132,25 @@ impl Authorizer {
             self.metrics.record_check(key_check.outcome, source, started.elapsed());
         }
         (action, key_check)
+    }
+}
+
+/// Validates a request and finds its route.
+fn route_request<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Routing<'a, B> {
+    let validated = match request_validation::validate(request, policy.max_body_bytes) {
+        Ok(Destination::Upstream(validated)) => validated,
+        Ok(Destination::Gateway(body)) => return Routing::Decided(Decision::server_options(body)),
+        Err(code) => return Routing::Decided(Decision::invalid(code)),
+    };
+    let found = policy.routes.find(validated.host, &validated.resource.path, request.method);
+    let (target, body) = (validated.resource.into_target(), validated.body);
+    match found {
+        RouteMatch::Matched(route) => Routing::Found(Routed { route, target, body }),
+        RouteMatch::MethodNotAllowed(route) => {
+            let allow = Some(Arc::clone(&route.allow));
+            Routing::Decided(Decision { allow, ..Decision::reject(ErrorCode::MethodNotAllowed, target, body) })
+        }
+        RouteMatch::NotFound => Routing::Decided(Decision::reject(ErrorCode::NoRoute, target, body)),
     }
 }
 

@@ -27,8 +27,8 @@ pub fn is_trusted(address: &IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 
-/// Returns the nearest address that is not a trusted proxy's. Only what trusted proxies forward is used. If one of them
-/// forwards something that is not an address, the client is unknown.
+/// Returns the nearest address that is not a trusted proxy's. Only what trusted proxies forward is used. If one of
+/// them forwards something that is not an address, the client is unknown.
 pub(crate) fn resolve(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
     let is_trusted = |address: &IpAddr| is_trusted(address, trusted);
     let mut nearest = peer?.to_canonical();
@@ -53,7 +53,8 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
-/// Returns `Origin`, else `Referer`, which no page can forge. `x-origin-domain` is ignored, since any page can send it.
+/// Returns `Origin`, else `Referer`, which no page can forge. `x-origin-domain` is ignored, since any page can send
+/// it.
 fn origin(headers: &HeaderMap) -> Option<&str> {
     if headers.contains_key(ORIGIN) { single_value(headers, &ORIGIN) } else { single_value(headers, &REFERER) }
 }

@@ -11,8 +11,8 @@ use crate::route_options::CredentialLocation;
 /// Returns the credential of a request, or none if no location has one.
 ///
 /// # Errors
-/// [`Denial::Ambiguous`] if a location occurs twice or two of them differ, [`Denial::Malformed`] if one is empty or not
-/// UTF-8.
+/// [`Denial::Ambiguous`] if a location occurs twice or two of them differ, [`Denial::Malformed`] if one is empty or
+/// not UTF-8.
 pub fn find<'a>(headers: &'a HeaderMap, locations: &[CredentialLocation]) -> Result<Option<&'a str>, Denial> {
     let mut found = None;
     for location in locations {

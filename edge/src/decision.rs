@@ -79,21 +79,30 @@ pub enum AuthOutcome {
 impl<B> Decision<B> {
     /// Rejects a request that is not valid, also for a fault that a caller finds before it can describe the request.
     pub fn invalid(code: ErrorCode) -> Self {
+        Self::without_route(Action::Reject(code), AuthOutcome::Rejected, None, BodyLength::EMPTY)
+    }
+
+    /// Rejects a valid request.
+    pub(crate) fn reject(code: ErrorCode, target: RequestTarget, body: BodyLength) -> Self {
+        Self::without_route(Action::Reject(code), AuthOutcome::Rejected, Some(target), body)
+    }
+
+    /// Responds to `OPTIONS *`, with or without a key.
+    pub(crate) fn server_options(body: BodyLength) -> Self {
+        Self::without_route(Action::ServerOptions, AuthOutcome::Anonymous, Some(RequestTarget::asterisk()), body)
+    }
+
+    fn without_route(action: Action, outcome: AuthOutcome, target: Option<RequestTarget>, body: BodyLength) -> Self {
         Self {
-            action: Action::Reject(code),
-            key_check: KeyCheck::of(AuthOutcome::Rejected),
-            target: None,
-            body: BodyLength::EMPTY,
+            action,
+            key_check: KeyCheck::of(outcome),
+            target,
+            body,
             route: None,
             allow: None,
             peer_trust: PeerTrust::Untrusted,
             client_slot: None,
         }
-    }
-
-    /// Rejects a valid request.
-    pub(crate) fn reject(code: ErrorCode, target: RequestTarget, body: BodyLength) -> Self {
-        Self { target: Some(target), body, ..Self::invalid(code) }
     }
 }
 

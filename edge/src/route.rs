@@ -116,8 +116,8 @@ impl<B> Route<B> {
     }
 }
 
-/// Orders the longest path first, then routes that name a host, then those that name methods. Routes with the same host
-/// and path are adjacent.
+/// Orders the longest path first, then routes that name a host, then those that name methods. Routes with the same
+/// host and path are adjacent.
 fn sort_key(route: &RouteOptions) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
     let is_any_host = route.host.is_none();
     (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())

@@ -1,4 +1,4 @@
-//! One line of JSON for each request. It names the key by its id, and never holds a credential.
+//! Access log: one line of JSON for each request. It names the key by its id, and never contains a credential.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,14 +16,14 @@ use percent_encoding::percent_decode_str;
 
 use crate::context::Context;
 
-/// The name by which `log.filter` turns these lines off.
+/// Target by which `log.filter` turns these lines off.
 const LOG_TARGET: &str = "gatepost::access";
-/// Bytes of `2026-11-23T10:00:00`, and milliseconds of what it stands for.
+/// Length of `2026-11-23T10:00:00`.
 const SECOND_BYTES: usize = 19;
 const MS_PER_SECOND: u64 = 1000;
 
 thread_local! {
-    /// One line is made at a time on a thread.
+    /// Shared by the lines of a thread, which renders one at a time.
     static LINE_BUFFER: RefCell<LineBuffer> = RefCell::new(LineBuffer::default());
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct AccessLogLine<'a> {
     pub(crate) duration_us: u64,
 }
 
-/// The text of a line, and the last second in words: most lines are of the same one as the line before.
+/// Buffer of a line, with the last second as text: most lines share it with the line before.
 #[derive(Debug, Default)]
 struct LineBuffer {
     bytes: Vec<u8>,
@@ -90,12 +90,11 @@ impl<'a> AccessLogLine<'a> {
         }
     }
 
-    /// Hands the line to the one who writes it.
     pub(crate) fn write(&self, writer: &LogWriter) {
         LINE_BUFFER.with_borrow_mut(|text| writer.push(text.render(self)));
     }
 
-    /// Makes the line for nobody, and answers its length in bytes.
+    /// Renders the line without writing it, and returns its length in bytes.
     #[cfg(feature = "bench-support")]
     pub(crate) fn render_len(&self) -> usize {
         LINE_BUFFER.with_borrow_mut(|text| text.render(self).len())
@@ -103,7 +102,7 @@ impl<'a> AccessLogLine<'a> {
 }
 
 impl LineBuffer {
-    /// By hand, for a line costs a request less so than by any library: most of it needs no escape.
+    /// Renders by hand: most of a line needs no escape, which no JSON library knows.
     fn render(&mut self, line: &AccessLogLine<'_>) -> &[u8] {
         self.bytes.clear();
         self.push_timestamp(line.timestamp);
@@ -127,7 +126,7 @@ impl LineBuffer {
         &self.bytes
     }
 
-    /// The same as [`Timestamp`] prints.
+    /// Renders a time as [`Timestamp`] prints it.
     fn push_timestamp(&mut self, timestamp: Timestamp) {
         let second = timestamp.as_ms() / MS_PER_SECOND;
         if second != self.second || self.formatted_second.is_empty() {
@@ -142,7 +141,7 @@ impl LineBuffer {
         self.bytes.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
     }
 
-    /// A text of ours, in which nothing is to be escaped. What begins it ends the text before.
+    /// Appends a value that needs no escape. `before` closes the member before it.
     fn push_unescaped(&mut self, before: &'static str, text: Option<&str>) {
         if let Some(text) = text {
             self.bytes.extend_from_slice(before.as_bytes());
@@ -150,7 +149,7 @@ impl LineBuffer {
         }
     }
 
-    /// A text of somebody else.
+    /// Appends a value from outside.
     fn push_escaped(&mut self, before: &'static str, text: &str) {
         self.bytes.extend_from_slice(before.as_bytes());
         // Writing to memory does not fail.
@@ -163,7 +162,7 @@ impl LineBuffer {
     }
 }
 
-/// Whether anybody wants these lines.
+/// Returns whether the log filter lets these lines through.
 pub(crate) fn is_enabled() -> bool {
     tracing::enabled!(target: LOG_TARGET, tracing::Level::INFO)
 }
@@ -174,7 +173,8 @@ pub(crate) fn canonical_path<'a>(raw_target: &'a [u8], context: &'a Context) -> 
     target.map_or("", |target| target.path(raw_target))
 }
 
-/// Masks what in a text of the client is a key: of our shape, or in a segment that holds a credential of the request.
+/// Masks keys in a text of the client: values of our format, and path segments that contain a credential of the
+/// request.
 pub(crate) fn mask_credentials<'a>(
     text: &'a str,
     headers: &HeaderMap,
@@ -186,12 +186,12 @@ pub(crate) fn mask_credentials<'a>(
     }
     let presented = || credential::presented(headers, credential_headers, longest_segment);
     let is_ours = |key: &&[u8]| std::str::from_utf8(key).is_ok_and(|key| key_format(key) == KeyFormat::Generated);
-    // Before the shape, for a credential may hold such a value and more.
+    // First the credentials of other formats: one of them may contain a value of our format.
     let masked = presented().filter(|key| !is_ours(key)).fold(Cow::Borrowed(text), mask_segments);
     presented().filter(is_ours).fold(redact_cow(masked), mask_segments)
 }
 
-/// Masks the segments of a path that hold a credential once they are decoded.
+/// Masks the segments of a path that contain a credential after percent-decoding.
 fn mask_segments<'a>(path: Cow<'a, str>, credential: &[u8]) -> Cow<'a, str> {
     let contains_credential = |segment: &str| {
         let decoded: Cow<'_, [u8]> = percent_decode_str(segment).into();

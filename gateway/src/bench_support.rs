@@ -1,4 +1,4 @@
-//! The steps of a request one by one, for those who count what each costs. Not part of the program.
+//! Steps of a request one by one, for benchmarks. Not part of the program.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
 use crate::{http1_header, upstream_headers};
 
-/// A request that has all that a plain one has, and a gateway with one route.
+/// A plain request, and a gateway with one route.
 #[derive(Debug)]
 pub struct RequestBench {
     request: RequestHeader,
@@ -33,10 +33,10 @@ pub struct RequestBench {
 }
 
 impl RequestBench {
-    /// For a request with these header fields.
+    /// Prepares a request with these header fields.
     ///
     /// # Panics
-    /// If the header or the route cannot be.
+    /// If the header or the route is not valid.
     pub async fn new(route: RouteOptions, path: &str, fields: &[(&'static str, String)], facts: Arc<KeyFacts>) -> Self {
         let mut request = RequestHeader::build("GET", path.as_bytes(), None).expect("a path is a target");
         let mut raw = format!("GET {path} HTTP/1.1\r\n");
@@ -60,12 +60,12 @@ impl RequestBench {
         bench
     }
 
-    /// Request validation with the checks of the bytes, and the choice of a route.
+    /// Validates the request, with the checks of its bytes, and finds its route.
     pub fn validate_and_route(&self) {
         black_box(edge::validate_and_route(&self.context.snapshot.policy, &self.view()));
     }
 
-    /// The search for the credential.
+    /// Searches for the credential.
     pub fn find_credential(&self) {
         if let Some(route) = self.context.route() {
             black_box(edge::find_credential(route, &self.request.headers));
@@ -85,12 +85,12 @@ impl RequestBench {
         }
     }
 
-    /// A copy of the header, as Pingora makes one for the upstream.
+    /// Copies the header, as Pingora does for the upstream.
     pub fn copy_header(&self) -> RequestHeader {
         self.request.clone()
     }
 
-    /// A copy, of which all is taken away and to which all is added that is for the upstream.
+    /// Copies the header, and edits the copy for the upstream.
     pub fn edit_headers(&self) {
         let mut request = self.request.clone();
         if let (Some(decision), Some(route)) = (&self.context.decision, self.context.route()) {
@@ -99,14 +99,14 @@ impl RequestBench {
         black_box(request);
     }
 
-    /// What a request adds to the metrics.
+    /// Records the metrics of a request.
     pub fn record_metrics(&self) {
         self.auth_metrics.record_hit();
         let counters = self.context.route().map(|route| &route.backend.counters);
         self.metrics.record_request(counters, AuthOutcome::Permitted, 200, Duration::from_micros(300));
     }
 
-    /// Its line in the access log, without the writing.
+    /// Renders the access log line without writing it.
     pub fn render_access_log_line(&self) {
         let now = Timestamp::from_ms(1_764_000_000_123);
         let ended = EndedRequest {

@@ -1,5 +1,5 @@
-//! Connections to upstreams, wrapped so that every response on them is checked. Pingora uses a custom connector only for
-//! peers with a custom protocol (see `checked_protocol`), speaks HTTP/1 on the stream that it gets, and pools it.
+//! Connections to upstreams, wrapped so that every response on them is checked. Pingora uses a custom connector only
+//! for peers with a custom protocol (see `checked_protocol`), speaks HTTP/1 on the stream that it gets, and pools it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Guard of a client's HTTP/1 stream: a header has a deadline, its request line is checked as it comes, and the bytes of
-//! the next request are held back until the current one has its response.
+//! Guard of a client's HTTP/1 stream: a header has a deadline, its request line is checked as it comes, and the bytes
+//! of the next request are held back until the current one has its response.
 //!
 //! Pingora has no deadline for a header, repairs bad request lines before anyone sees them, and ends a connection on
 //! which requests are pipelined.
@@ -81,8 +81,8 @@ impl GuardedStream {
         }
     }
 
-    /// Drops line ends before the request line from a buffer. The parser would drop any number of them, and search all of
-    /// them again with each read. One empty line starts no deadline: the next request may come much later.
+    /// Drops line ends before the request line from a buffer. The parser would drop any number of them, and search all
+    /// of them again with each read. One empty line starts no deadline: the next request may come much later.
     fn drop_line_ends(&mut self, buffer: &mut ReadBuf<'_>, from: usize, count: usize) -> io::Result<()> {
         let left = buffer.filled().len() - count;
         buffer.filled_mut().copy_within(from + count.., from);

@@ -1,4 +1,5 @@
-//! State of the header that is being read on an HTTP/1 connection, shared by its stream and the phases of its requests.
+//! State of the header that is being read on an HTTP/1 connection, shared by its stream and the phases of its
+//! requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +29,8 @@ impl HeaderState {
         }
     }
 
-    /// Returns the digest by which a session's phases find the state. There is no proxy in between: it is the one place
-    /// in a digest for data of one's own.
+    /// Returns the digest by which a session's phases find the state. There is no proxy in between: it is the one
+    /// place in a digest for data of one's own.
     pub(crate) fn digest(self: &Arc<Self>) -> Arc<ProxyDigest> {
         let response = Box::new(ResponseHeader::build(200, Some(0)).expect("200 is a status"));
         Arc::new(ProxyDigest::new(response, Some(Box::new(Arc::clone(self)))))

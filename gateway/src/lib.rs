@@ -1,4 +1,9 @@
-//! The gateway: a Pingora proxy that lets requests pass whose key may, and tells the upstream whose they are.
+//! The gateway: a Pingora proxy that forwards requests whose key permits them, and identifies the key to the upstream.
+//!
+//! [`bind`] and [`Gateway::start`] start one, [`Gateway::reload`] changes its configuration. `gatepost-edge` decides
+//! on requests; this crate is its caller in Pingora's phases.
+
+#![allow(missing_docs, reason = "called by this workspace only: a comment says what a name does not")]
 
 mod access_log;
 #[cfg(feature = "bench-support")]

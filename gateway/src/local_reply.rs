@@ -1,4 +1,4 @@
-//! Answers that the gateway gives itself. Only here are problems written to clients.
+//! Responses of the gateway itself. No other file writes problems to clients.
 
 use bytes::Bytes;
 use gatepost_domain::permit::Denial;
@@ -18,13 +18,13 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
-/// What a route takes that names no methods.
+/// Methods of a route that names none.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-/// Seconds after which a client may try again.
+/// Seconds after which a client may retry a 503.
 const RETRY_AFTER_S: &str = "1";
 
-/// Answers with a problem. The connection ends with it where a body may follow that nobody reads, or
-/// where the framing of what follows is not to be trusted.
+/// Responds with a problem. Closes the connection if nobody would read a body that may follow, or if the framing of
+/// the next bytes cannot be trusted.
 pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context: &Context) -> pingora::Result<()> {
     if code.status() == 400 || code.status() > 500 || !session.is_body_empty() {
         session.set_keepalive(None);
@@ -39,7 +39,7 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
         header.insert_header(name, value)?;
     }
     if code.status() != 401 {
-        // A refusal does not tell why, so not that the value was replaced either.
+        // A 401 does not disclose its cause, so not that the value was replaced either.
         add_key_use_headers(&mut header, context)?;
     }
     if code.status() == 429 {
@@ -52,7 +52,8 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     session.write_response_body(Some(body), true).await
 }
 
-/// Answers what the gateway takes as a whole (RFC 9110 section 9.3.7). What each route takes depends on its path.
+/// Responds to `OPTIONS *` with the methods of the server as a whole (RFC 9110 section 9.3.7). Those of a route depend
+/// on its path.
 pub(crate) async fn send_server_options(session: &mut Session, context: &Context) -> pingora::Result<()> {
     if !session.is_body_empty() {
         session.set_keepalive(None);
@@ -64,7 +65,7 @@ pub(crate) async fn send_server_options(session: &mut Session, context: &Context
     session.write_response_header(Box::new(header), true).await
 }
 
-/// Tells the client about the use of its key.
+/// Adds the state of the key and of its limit for the client.
 pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
     if let Some(sunset) = context.key_check().and_then(|check| check.facts.as_ref()?.sunset()) {
         response.insert_header(DEPRECATION, sunset.deprecation_header())?;
@@ -79,7 +80,7 @@ pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Conte
     Ok(())
 }
 
-/// After how many seconds a request may pass that was one too many.
+/// Returns the seconds after which a rate-limited request may pass.
 fn retry_after_s(context: &Context) -> u64 {
     match (context.outcome(), context.limit_status()) {
         (AuthOutcome::Denied(Denial::TooManyWrongKeys { retry_after_s }), _) => u64::from(retry_after_s),
@@ -88,7 +89,7 @@ fn retry_after_s(context: &Context) -> u64 {
     }
 }
 
-/// The header that belongs to a status.
+/// Returns the header that a status requires.
 fn status_header(code: ErrorCode, context: &Context) -> Option<(HeaderName, HeaderValue)> {
     match code.status() {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost\""))),

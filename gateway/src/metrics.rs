@@ -1,4 +1,4 @@
-//! What a gateway tells about its requests. Handles are resolved once, so that a request takes no lock.
+//! Metrics of connections and requests. Handles are resolved once, so that a request takes no lock.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -6,12 +6,11 @@ use std::time::Duration;
 use gatepost_edge::{AuthOutcome, DURATION_BUCKETS_S};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-/// Statuses from 100 to 599.
+/// Number of statuses from 100 to 599.
 const STATUSES: usize = 500;
 /// Label of requests without a route.
 const NO_ROUTE: &str = "none";
 
-/// The metrics of a gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
@@ -20,7 +19,7 @@ pub(crate) struct Metrics {
     duration_s: Histogram,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
-    /// Lines of the access log that nobody took.
+    /// Access log lines that were dropped because their writer was too slow.
     pub(crate) dropped_lines: IntCounter,
 }
 
@@ -58,12 +57,12 @@ impl Metrics {
         })
     }
 
-    /// Returns the counters of a route. Routes of the same name, also after a reload, count together.
+    /// Returns the counters of a route. Routes of the same name share them, also across reloads.
     pub(crate) fn route_counters(&self, name: &str) -> RouteCounters {
         RouteCounters::new(&self.requests, name)
     }
 
-    /// Counts a request that has ended, for its route if it has one.
+    /// Records a request that has ended, for its route if it has one.
     pub(crate) fn record_request(
         &self,
         route: Option<&RouteCounters>,
@@ -76,7 +75,7 @@ impl Metrics {
     }
 }
 
-/// Counters of one route's requests, each resolved with the first request that it counts.
+/// Counters of one route's requests, each resolved by the first request that it counts.
 #[derive(Debug)]
 pub(crate) struct RouteCounters {
     route: String,

@@ -1,4 +1,4 @@
-//! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
+//! The phases of a request, by Pingora's names and in its order. Each decides; the other files compute.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -32,11 +32,11 @@ use crate::upstream;
 use crate::upstream_exchange::{self, RequestedUpgrade};
 use crate::{access_log, failure, local_reply, request_decision, upstream_headers};
 
-/// The answer of `request_filter`: whether the request was answered there.
+/// Results of `request_filter`.
 const RESPONSE_SENT: bool = true;
 const CONTINUE: bool = false;
 
-/// A gateway's application. Clones share all of it.
+/// Application behind Pingora's phases. Clones share all of it.
 #[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) current: CurrentSnapshot,
@@ -56,7 +56,7 @@ impl ProxyHttp for Proxy {
         Context::new(self.current.load(), self.request_ids.next(), self.in_flight.enter())
     }
 
-    /// Bounds the connection, once its first header is there.
+    /// Sets the limits of the connection.
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
         let limits = &context.snapshot.limits;
         if session.get_keepalive().is_some() {
@@ -66,14 +66,13 @@ impl ProxyHttp for Proxy {
         session.set_write_timeout(Some(limits.body_timeout));
         session.set_total_drain_timeout(Some(limits.body_timeout));
         if session.req_header().version == Version::HTTP_10 {
-            // It knows no interim responses (RFC 9110 section 15.2).
+            // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             session.set_ignore_info_resp(true);
         }
         context.peer_ip = PeerIp::of(session);
         Ok(())
     }
 
-    /// Front, route, credential, verdict.
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let (policy, peer) = (&context.snapshot.policy, context.peer_ip.as_ref());
         let decision = request_decision::decide(session, &self.authorizer, policy, peer).await;
@@ -129,7 +128,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// What the upstream sees. Pingora has taken hop-by-hop fields away before.
+    /// Edits the request for the upstream. Pingora has removed hop-by-hop fields before.
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
@@ -161,7 +160,7 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            // From here on the stream to the upstream says how long both may be silent.
+            // From here on the stream to the upstream limits the silence of both sides.
             session.set_read_timeout(None);
             if let Some(state) = HeaderState::of(session.digest()) {
                 state.set_body(BodyFraming::Tunnel);
@@ -181,7 +180,7 @@ impl ProxyHttp for Proxy {
         if let Some(server) = &context.server {
             server.ejection.start(self.clock.uptime());
         }
-        // Nothing was sent yet, so another server may be asked.
+        // Nothing was sent yet, so another server may be tried.
         error.set_retry(true);
         error
     }
@@ -203,7 +202,7 @@ impl ProxyHttp for Proxy {
             failure::log(error, context.request_id.as_str());
         }
         if !session.is_body_done() {
-            // What follows on this connection is not a header.
+            // The next bytes on this connection are not a header.
             session.set_keepalive(None);
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
@@ -218,7 +217,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    /// Failures of upstreams and clients stand in the access log, one line for a request.
+    /// Suppresses all: a failure of a client or an upstream is in the access log, in the line of its request.
     fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &Error) -> bool {
         true
     }
@@ -271,7 +270,8 @@ fn forwarded(context: &Context) -> pingora::Result<Forwarded<'_>> {
     }
 }
 
-/// What a request asks for: a WebSocket, without a body (RFC 6455 section 4.1), is the only switch that goes upstream.
+/// Returns the protocol switch that a request asks for. Only a WebSocket without a body (RFC 6455 section 4.1) goes
+/// upstream.
 fn requested_upgrade(request: &RequestHeader) -> RequestedUpgrade {
     let Some(protocol) = request.headers.get(UPGRADE) else { return RequestedUpgrade::None };
     let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket") && request.version == Version::HTTP_11;

@@ -1,4 +1,4 @@
-//! Starting and stopping a gateway.
+//! Start, reload and stop of a gateway.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -34,13 +34,13 @@ use crate::snapshot::{CurrentSnapshot, Snapshot};
 use crate::start_error::StartError;
 use crate::upstream::MAX_RETRIES;
 
-/// Tasks that accept connections. More than one spreads them over cores at once.
+/// Tasks that accept connections. More than one spreads a burst over cores.
 const ACCEPTORS: usize = 2;
-/// Bytes of lines of the access log that wait for their writer.
+/// Limit for access log lines that wait for their writer; further ones are dropped.
 const MAX_LOG_BUFFER_BYTES: usize = 8 << 20;
-/// Between two tries to listen again after a panic.
+/// Delay between two tries to bind again after a panic.
 const REBIND_DELAY: Duration = Duration::from_millis(50);
-/// Idle connections kept to upstreams.
+/// Cap on idle connections to upstreams.
 const UPSTREAM_POOL_SIZE: usize = 1024;
 
 /// A gateway that listens.
@@ -70,10 +70,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Gateway {
-    /// Starts to serve on a listener.
+    /// Starts serving on a listener.
     ///
     /// # Errors
-    /// If an upstream has no server, a route names an unknown upstream, or the registry has a gateway's metrics already.
+    /// If an upstream has no server, a route names an unknown upstream, or the registry has a gateway's metrics
+    /// already.
     pub async fn start(
         listener: TcpListener,
         options: GatewayOptions,
@@ -104,8 +105,8 @@ impl Gateway {
         Ok(Self { address, current, metrics, stop, in_flight, log_writer, serving })
     }
 
-    /// Takes another configuration for requests and connections that begin from now on. Requests in flight end under
-    /// the one that they began with. An error changes nothing.
+    /// Replaces the configuration for requests and connections that begin later. Requests in flight keep the one that
+    /// they began with. An error changes nothing.
     ///
     /// # Errors
     /// As those of [`Gateway::start`] that concern the configuration.
@@ -114,17 +115,16 @@ impl Gateway {
         Ok(())
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops to listen, tells connections that wait for a request to close, and waits until nothing is in flight, or
-    /// for `deadline`. Answers how many requests are left: they end with the process.
+    /// Stops listening, closes idle connections, and waits until no request is in flight, `deadline` at most. Returns
+    /// the number of requests that are left: they end with the process.
     pub async fn stop(mut self, deadline: Duration) -> usize {
         self.stop.send_replace(true);
         let drained = async {
-            // Ends once its connections were told to close. A panic of it was counted and logged.
+            // Ends after the idle connections were closed. A panic was counted and logged.
             let _ = (&mut self.serving).await;
             self.in_flight.wait_idle().await;
         };
@@ -141,8 +141,8 @@ fn server_conf() -> ServerConf {
     ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL_SIZE, ..ServerConf::default() }
 }
 
-/// Pingora's service for these connections. That they speak a protocol of their own is the way to serve them ourselves,
-/// and to connect to upstreams ourselves.
+/// Builds Pingora's service. A custom protocol is its hook for serving connections, and connecting to upstreams,
+/// ourselves.
 fn build_service(proxy: Proxy) -> Service<App> {
     let conf = Arc::new(server_conf());
     let connector = UpstreamConnector::new(ConnectorOptions::from_server_conf(&conf), proxy.current.clone());
@@ -161,7 +161,7 @@ fn build_service(proxy: Proxy) -> Service<App> {
     builder.custom(connector, on_connection).build()
 }
 
-/// Stops the acceptors of Pingora, also when the task that waits for them panics.
+/// Guard that stops Pingora's acceptors, also if the task that waits for them panics.
 struct StopAcceptors(watch::Sender<bool>);
 
 impl Drop for StopAcceptors {
@@ -170,8 +170,8 @@ impl Drop for StopAcceptors {
     }
 }
 
-/// Runs Pingora's listening service on this runtime: on the socket that was bound before, or, after a panic, on one that
-/// is bound as soon as the acceptors of the run before have given the address up.
+/// Runs Pingora's listening service on this runtime: on the initial socket or, after a panic, on a new one as soon as
+/// the acceptors of the previous run have released the address.
 async fn serve(
     initial_listener: Option<TcpListener>,
     address: SocketAddr,
@@ -191,7 +191,7 @@ async fn serve(
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     tokio::select! {
-        // Nobody has stopped them. The supervisor counts it and listens again.
+        // Nothing has stopped them. The supervisor counts the panic and runs this again.
         () = &mut serving => panic!("the acceptors have ended"),
         () = stopping => drop(acceptors),
     }
@@ -217,7 +217,7 @@ async fn run_service(
     let mut fds = Fds::new();
     fds.add(address.to_string(), listener.into_raw_fd());
     let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
-    // Requests are read into buffers of their own: one more would take 64 KiB of each connection.
+    // Sessions have read buffers of their own: another one would cost each connection 64 KiB.
     let buffers = L4BufferSettings::default().read(0);
     service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
     service.start_service(Some(fds), shutdown, ACCEPTORS).await;

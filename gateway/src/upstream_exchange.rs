@@ -27,7 +27,7 @@ pub(crate) enum Stage {
     /// The body of a response that refuses a WebSocket.
     HandshakeBody,
     WebSocket,
-    /// None: they could not be told from a response.
+    /// None: they could not be distinguished from a response.
     Unusable,
 }
 
@@ -56,8 +56,8 @@ impl Exchange {
         Self(AtomicU8::new(Stage::Header as u8))
     }
 
-    /// Returns the digest by which [`begin`] finds the exchange. There is no proxy in between: it is the one place in a
-    /// digest for data of one's own.
+    /// Returns the digest by which [`begin`] finds the exchange. There is no proxy in between: it is the one place in
+    /// a digest for data of one's own.
     pub(crate) fn digest(self: &Arc<Self>) -> Arc<ProxyDigest> {
         let response = Box::new(ResponseHeader::build(200, Some(0)).expect("200 is a status"));
         Arc::new(ProxyDigest::new(response, Some(Box::new(Arc::clone(self)))))

@@ -25,16 +25,16 @@ use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, VerifyOptions};
 use http::HeaderName;
 use prometheus::Registry;
 
-/// How long a raw client waits for an answer.
+/// Limit of a raw client for a response.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// All of it, and a key that passes.
+/// Gateway, origin and a valid key.
 pub(crate) struct Fixture {
     pub(crate) origin: MockServer,
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) key_id: String,
-    /// An older value of the key, accepted until the year 2100.
+    /// An older value of the key, valid until the year 2100.
     pub(crate) old_key: String,
     pub(crate) options: GatewayOptions,
     registry: Registry,
@@ -48,12 +48,12 @@ impl Fixture {
         Self::start_with(|options| GatewayOptions { limits, trusted_proxies, ..options }).await
     }
 
-    /// Starts a gateway whose configuration differs from the plain one.
+    /// Starts a gateway with a changed configuration.
     pub(crate) async fn start_with(configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
         Self::start_with_origin(MockServer::start(), configure).await
     }
 
-    /// The same with an upstream of one's own.
+    /// Starts a gateway with a changed configuration in front of an origin.
     pub(crate) async fn start_with_origin(
         origin: MockServer,
         configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
@@ -88,12 +88,11 @@ impl Fixture {
         Self { origin, address, key, key_id, old_key, options, registry, gateway, replica_sync }
     }
 
-    /// Gives the gateway another configuration.
     pub(crate) async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
         self.gateway.reload(options).await
     }
 
-    /// The requests that were counted: route and status of each series, and its value.
+    /// Returns route, status and value of each series of `gatepost_requests_total`.
     pub(crate) fn counted_requests(&self) -> Vec<(String, String, u64)> {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == "gatepost_requests_total").unwrap();
@@ -104,14 +103,14 @@ impl Fixture {
         series.collect()
     }
 
-    /// Stops the gateway, and answers how many requests it had to leave.
+    /// Stops the gateway, and returns the number of requests that were left.
     pub(crate) async fn stop(self, deadline: Duration) -> usize {
         let left = self.gateway.stop(deadline).await;
         self.replica_sync.stop().await.unwrap();
         left
     }
 
-    /// Sends bytes on a connection of their own, and returns all that comes back until it is closed.
+    /// Sends bytes on a new connection, and returns all that comes back until it is closed.
     pub(crate) fn send_until_closed(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -122,8 +121,7 @@ impl Fixture {
         String::from_utf8_lossy(&response).into_owned()
     }
 
-    /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing
-    /// more comes.
+    /// Sends bytes on a new connection, and returns one response.
     pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -132,7 +130,7 @@ impl Fixture {
     }
 }
 
-/// Reads one answer: its header, and as much of its body as it says.
+/// Reads one response: its header, and the body by its length.
 pub(crate) fn read_response(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -145,7 +143,7 @@ pub(crate) fn read_response(stream: &mut TcpStream) -> String {
     let head = String::from_utf8_lossy(&bytes).to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
     let mut body = vec![0; length.unwrap_or(0)];
-    // A HEAD has a length and no body; what matters is in the header.
+    // A response to HEAD has a length and no body.
     if stream.read_exact(&mut body).is_ok() {
         bytes.extend(body);
     }
@@ -180,7 +178,7 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
 
-/// Makes account, project and an active key; answers its value, its id and its old value.
+/// Creates account, project and an active key. Returns the key's value, its id and its old value.
 async fn api_key(store: &Store) -> (String, String, String) {
     let account = records::account("account");
     let project = records::project(&account.id);

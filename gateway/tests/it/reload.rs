@@ -1,4 +1,4 @@
-//! A gateway that gets another configuration while it serves.
+//! Reload of a gateway while it serves.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, read_response, route};
 use crate::raw_requests::status_of;
 use crate::request_line::connect;
 
-/// How long an origin waits for a request.
+/// Limit for a request to reach the origin.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn upstream(name: &str, origin: &MockServer) -> UpstreamOptions {
