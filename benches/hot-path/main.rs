@@ -145,7 +145,7 @@ impl Fixture {
             ("Authorization", format!("Bearer {value}")),
         ];
         let requirement = route().requirement;
-        let steps = RequestBench::new(route(), PATH, &fields, Arc::clone(&facts));
+        let steps = RequestBench::new(route(), PATH, &fields, Arc::clone(&facts)).await;
         let (verifier, limited) = (replica_sync.verifier(), limited.expose().to_owned());
         let fixture = Self { store, facts, value, limited, requirement, verifier, steps, _replica_sync: replica_sync };
         // Claims the first use, and leases tokens of the limited key.

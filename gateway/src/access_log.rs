@@ -1,33 +1,44 @@
-//! One line of JSON for each request. It names the key by its id, and never holds a credential.
+//! Access log: one line of JSON for each request. It names the key by its id, and never contains a credential.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::time::Duration;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::{KeyFormat, MIN_KEY_BYTES, key_format};
 use gatepost_domain::redact::{MASK, redact_cow};
 use gatepost_domain::time::Timestamp;
+use gatepost_edge::credential;
 use gatepost_runtime::LogWriter;
 use http::HeaderMap;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
 use crate::context::Context;
-use crate::credential;
-use crate::request_validation::RequestTarget;
 
-/// The name by which `log.filter` turns these lines off.
+/// Target by which `log.filter` turns these lines off.
 const LOG_TARGET: &str = "gatepost::access";
-/// Bytes of `2026-11-23T10:00:00`, and milliseconds of what it stands for.
+/// Length of `2026-11-23T10:00:00`.
 const SECOND_BYTES: usize = 19;
 const MS_PER_SECOND: u64 = 1000;
 
 thread_local! {
-    /// One line is made at a time on a thread.
+    /// Shared by the lines of a thread, which renders one at a time.
     static LINE_BUFFER: RefCell<LineBuffer> = RefCell::new(LineBuffer::default());
 }
 
-/// What is told of a request, in the shape of all other log lines.
+/// Parts of a line that the context does not have.
+#[derive(Debug)]
+pub(crate) struct EndedRequest<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) status: u16,
+    pub(crate) reason: &'a str,
+    pub(crate) bytes_sent: usize,
+    pub(crate) duration: Duration,
+}
+
+/// A line, in the shape of all other log lines.
 #[derive(Debug)]
 pub(crate) struct AccessLogLine<'a> {
     pub(crate) timestamp: Timestamp,
@@ -47,7 +58,7 @@ pub(crate) struct AccessLogLine<'a> {
     pub(crate) duration_us: u64,
 }
 
-/// The text of a line, and the last second in words: most lines are of the same one as the line before.
+/// Buffer of a line, with the last second as text: most lines share it with the line before.
 #[derive(Debug, Default)]
 struct LineBuffer {
     bytes: Vec<u8>,
@@ -56,42 +67,42 @@ struct LineBuffer {
 }
 
 impl<'a> AccessLogLine<'a> {
-    /// The line of a request that has ended, as far as its phases know it.
-    pub(crate) fn from_context(context: &'a Context, now: Timestamp) -> Self {
-        let facts = context.facts.as_deref();
+    /// Returns the line of a request that has ended.
+    pub(crate) fn new(context: &'a Context, ended: EndedRequest<'a>, now: Timestamp) -> Self {
+        let check = context.key_check();
+        let facts = check.and_then(|check| check.facts.as_deref());
         Self {
             timestamp: now,
             request_id: context.request_id.as_str(),
             client: context.peer_ip.as_ref().map(|client| client.as_str()),
-            method: "",
-            path: "",
-            route: "",
-            status: 0,
-            outcome: context.outcome.label(),
-            reason: "",
+            method: ended.method,
+            path: ended.path,
+            route: context.route().map_or("", |route| route.name.as_str()),
+            status: ended.status,
+            outcome: context.outcome().label(),
+            reason: ended.reason,
             key_id: facts.map(|facts| facts.key.as_str()),
             project_id: facts.map(|facts| facts.project.as_str()),
-            source: context.source.map(|source| source.as_str()),
-            upstream: None,
-            bytes_sent: 0,
-            duration_us: 0,
+            source: check.and_then(|check| check.source).map(|source| source.as_str()),
+            upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
+            bytes_sent: ended.bytes_sent,
+            duration_us: u64::try_from(ended.duration.as_micros()).unwrap_or(u64::MAX),
         }
     }
 
-    /// Hands the line to the one who writes it.
     pub(crate) fn write(&self, writer: &LogWriter) {
         LINE_BUFFER.with_borrow_mut(|text| writer.push(text.render(self)));
     }
 
-    /// Makes the line for nobody, and answers its length in bytes.
-    #[cfg(feature = "steps")]
+    /// Renders the line without writing it, and returns its length in bytes.
+    #[cfg(feature = "bench-support")]
     pub(crate) fn render_len(&self) -> usize {
         LINE_BUFFER.with_borrow_mut(|text| text.render(self).len())
     }
 }
 
 impl LineBuffer {
-    /// By hand, for a line costs a request less so than by any library: most of it needs no escape.
+    /// Renders by hand: most of a line needs no escape, which no JSON library knows.
     fn render(&mut self, line: &AccessLogLine<'_>) -> &[u8] {
         self.bytes.clear();
         self.push_timestamp(line.timestamp);
@@ -115,7 +126,7 @@ impl LineBuffer {
         &self.bytes
     }
 
-    /// The same as [`Timestamp`] prints.
+    /// Renders a time as [`Timestamp`] prints it.
     fn push_timestamp(&mut self, timestamp: Timestamp) {
         let second = timestamp.as_ms() / MS_PER_SECOND;
         if second != self.second || self.formatted_second.is_empty() {
@@ -130,7 +141,7 @@ impl LineBuffer {
         self.bytes.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
     }
 
-    /// A text of ours, in which nothing is to be escaped. What begins it ends the text before.
+    /// Appends a value that needs no escape. `before` closes the member before it.
     fn push_unescaped(&mut self, before: &'static str, text: Option<&str>) {
         if let Some(text) = text {
             self.bytes.extend_from_slice(before.as_bytes());
@@ -138,7 +149,7 @@ impl LineBuffer {
         }
     }
 
-    /// A text of somebody else.
+    /// Appends a value from outside.
     fn push_escaped(&mut self, before: &'static str, text: &str) {
         self.bytes.extend_from_slice(before.as_bytes());
         // Writing to memory does not fail.
@@ -151,22 +162,19 @@ impl LineBuffer {
     }
 }
 
-/// Whether anybody wants these lines.
+/// Returns whether the log filter lets these lines through.
 pub(crate) fn is_enabled() -> bool {
     tracing::enabled!(target: LOG_TARGET, tracing::Level::INFO)
 }
 
-/// The canonical path, without its query; empty where the front has refused the request.
+/// Returns the canonical path without its query; empty if the request is not valid.
 pub(crate) fn canonical_path<'a>(raw_target: &'a [u8], context: &'a Context) -> &'a str {
-    let (target, path_bytes) = match &context.target {
-        None => return "",
-        Some(RequestTarget::Unchanged { path_bytes }) => (raw_target, *path_bytes),
-        Some(RequestTarget::Rewritten { target, path_bytes }) => (target.as_bytes(), *path_bytes),
-    };
-    target.get(..path_bytes).and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
+    let target = context.decision.as_ref().and_then(|decision| decision.target.as_ref());
+    target.map_or("", |target| target.path(raw_target))
 }
 
-/// Masks what in a text of the client is a key: of our shape, or in a segment that holds a credential of the request.
+/// Masks keys in a text of the client: values of our format, and path segments that contain a credential of the
+/// request.
 pub(crate) fn mask_credentials<'a>(
     text: &'a str,
     headers: &HeaderMap,
@@ -178,12 +186,12 @@ pub(crate) fn mask_credentials<'a>(
     }
     let presented = || credential::presented(headers, credential_headers, longest_segment);
     let is_ours = |key: &&[u8]| std::str::from_utf8(key).is_ok_and(|key| key_format(key) == KeyFormat::Generated);
-    // Before the shape, for a credential may hold such a value and more.
+    // First the credentials of other formats: one of them may contain a value of our format.
     let masked = presented().filter(|key| !is_ours(key)).fold(Cow::Borrowed(text), mask_segments);
     presented().filter(is_ours).fold(redact_cow(masked), mask_segments)
 }
 
-/// Masks the segments of a path that hold a credential once they are decoded.
+/// Masks the segments of a path that contain a credential after percent-decoding.
 fn mask_segments<'a>(path: Cow<'a, str>, credential: &[u8]) -> Cow<'a, str> {
     let contains_credential = |segment: &str| {
         let decoded: Cow<'_, [u8]> = percent_decode_str(segment).into();

@@ -1,110 +1,149 @@
-//! The steps of a request one by one, for those who count what each costs. Not part of the program.
+//! Steps of a request one by one, for benchmarks. Not part of the program.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::permit::KeyFacts;
-use gatepost_domain::time::Timestamp;
-use gatepost_verify::Source;
+use gatepost_domain::time::{Clock, Timestamp, Uptime};
+use gatepost_edge::bench_support::{self as edge, MetricsBench};
+use gatepost_edge::{AuthOutcome, RequestView, RouteOptions};
 use pingora::http::RequestHeader;
 use prometheus::Registry;
 
-use crate::access_log::AccessLogLine;
-use crate::client_ip::PeerIp;
-use crate::context::{AuthOutcome, Context};
+use crate::access_log::{AccessLogLine, EndedRequest};
+use crate::context::Context;
 use crate::header_rules::StripMode;
-use crate::header_sanitizer::HeaderSanitizer;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::{Limits, RouteOptions};
+use crate::options::{GatewayOptions, Limits, UpstreamOptions};
+use crate::peer_ip::PeerIp;
 use crate::request_id::RequestIds;
-use crate::request_validation::Destination;
-use crate::route::{RouteMatch, Routes};
-use crate::{credential, request_validation, upstream_headers};
+use crate::snapshot::Snapshot;
+use crate::{http1_header, upstream_headers};
 
-/// A request that has all that a plain one has, and a gateway with one route.
+/// A plain request, and a gateway with one route.
 #[derive(Debug)]
 pub struct RequestBench {
     request: RequestHeader,
     raw: Vec<u8>,
-    routes: Routes,
-    sanitizer: HeaderSanitizer,
     context: Context,
+    auth_metrics: MetricsBench,
     metrics: Metrics,
-    max_body_bytes: u64,
 }
 
 impl RequestBench {
-    /// For a request with these header fields.
+    /// Prepares a request with these header fields.
     ///
     /// # Panics
-    /// If the header or the route cannot be.
-    pub fn new(route: RouteOptions, path: &str, fields: &[(&'static str, String)], facts: Arc<KeyFacts>) -> Self {
+    /// If the header or the route is not valid.
+    pub async fn new(route: RouteOptions, path: &str, fields: &[(&'static str, String)], facts: Arc<KeyFacts>) -> Self {
         let mut request = RequestHeader::build("GET", path.as_bytes(), None).expect("a path is a target");
         let mut raw = format!("GET {path} HTTP/1.1\r\n");
         for (name, value) in fields {
             request.append_header(*name, value.as_str()).expect("a field is a field");
             raw.push_str(&format!("{name}: {value}\r\n"));
         }
-        let routes = Routes::new(vec![route], |_| Some(0)).expect("the upstream is known");
-        let metrics = Metrics::register(&Registry::new(), routes.names()).expect("nothing is registered yet");
-        let mut context = Context::new(RequestIds::new().next(), InFlight::default().enter());
+        let registry = Registry::new();
+        let auth_metrics = MetricsBench::new(&registry);
+        let metrics = Metrics::register(&registry).expect("nothing is registered yet");
+        let snapshot = Snapshot::build(options(route), &metrics).await.expect("the upstream is an address");
+        let mut context = Context::new(Arc::new(snapshot), RequestIds::new().next(), InFlight::default().enter());
         context.peer_ip = Some(PeerIp::new([127, 0, 0, 1].into()));
-        context.outcome = AuthOutcome::Permitted;
-        context.source = Some(Source::Cache);
-        context.facts = Some(facts);
-        context.route_index = Some(0);
-        let sanitizer = HeaderSanitizer::new(StripMode::Default, Vec::new());
-        let max_body_bytes = Limits::default().max_body_bytes;
-        Self { request, raw: raw.into_bytes(), routes, sanitizer, context, metrics, max_body_bytes }
+        let mut bench = Self { request, raw: raw.into_bytes(), context, auth_metrics, metrics };
+        let view = bench.view();
+        let route = edge::validate_and_route(&bench.context.snapshot.policy, &view).map(Arc::clone);
+        let decision = edge::permitted(route.expect("the route matches the path"), facts);
+        let server = decision.route.as_ref().map(|route| Arc::clone(route.backend.upstream.choose(&NoClock)));
+        bench.context.server = server;
+        bench.context.decision = Some(decision);
+        bench
     }
 
-    /// The strict front, the canonical path included, and the choice of a route.
+    /// Validates the request, with the checks of its bytes, and finds its route.
     pub fn validate_and_route(&self) {
-        let validated = request_validation::validate(&self.request, &self.raw, self.max_body_bytes);
-        if let Ok(Destination::Upstream(request)) = black_box(validated) {
-            black_box(matches!(
-                self.routes.find(request.host, &request.path, &self.request.method),
-                RouteMatch::Matched(..)
-            ));
-        }
+        black_box(edge::validate_and_route(&self.context.snapshot.policy, &self.view()));
     }
 
-    /// The search for the credential.
+    /// Searches for the credential.
     pub fn find_credential(&self) {
-        if let Some(route) = self.routes.get(0) {
-            black_box(credential::find(&self.request.headers, &route.credential).is_ok());
+        if let Some(route) = self.context.route() {
+            black_box(edge::find_credential(route, &self.request.headers));
         }
     }
 
-    /// A copy of the header, as Pingora makes one for the upstream.
+    fn view(&self) -> RequestView<'_> {
+        RequestView {
+            method: &self.request.method,
+            version: self.request.version,
+            target: self.request.raw_path(),
+            authority: None,
+            headers: &self.request.headers,
+            header_bytes: self.raw.len(),
+            body: http1_header::check(&self.request, &self.raw),
+            peer: self.context.peer_ip.as_ref().map(|peer| peer.ip),
+        }
+    }
+
+    /// Copies the header, as Pingora does for the upstream.
     pub fn copy_header(&self) -> RequestHeader {
         self.request.clone()
     }
 
-    /// A copy, of which all is taken away and to which all is added that is for the upstream.
+    /// Copies the header, and edits the copy for the upstream.
     pub fn edit_headers(&self) {
         let mut request = self.request.clone();
-        if let Some(route) = self.routes.get(0) {
-            upstream_headers::rewrite(&mut request, route, &self.sanitizer, &self.context);
+        if let (Some(decision), Some(route)) = (&self.context.decision, self.context.route()) {
+            upstream_headers::rewrite(&mut request, decision, route, &self.context);
         }
         black_box(request);
     }
 
-    /// What a request adds to the metrics.
+    /// Records the metrics of a request.
     pub fn record_metrics(&self) {
-        self.metrics.record_auth(AuthOutcome::Permitted, Source::Cache, Duration::from_micros(7));
-        self.metrics.record_request(Some(0), AuthOutcome::Permitted, 200, Duration::from_micros(300));
+        self.auth_metrics.record_hit();
+        let counters = self.context.route().map(|route| &route.backend.counters);
+        self.metrics.record_request(counters, AuthOutcome::Permitted, 200, Duration::from_micros(300));
     }
 
-    /// Its line in the access log, without the writing.
+    /// Renders the access log line without writing it.
     pub fn render_access_log_line(&self) {
         let now = Timestamp::from_ms(1_764_000_000_123);
-        let (method, path, upstream) = ("GET", "/v1/items/42", Some("127.0.0.1:3000"));
-        let base = AccessLogLine::from_context(&self.context, now);
-        let line =
-            AccessLogLine { method, path, route: "/", status: 200, upstream, bytes_sent: 6, duration_us: 300, ..base };
+        let ended = EndedRequest {
+            method: "GET",
+            path: "/v1/items/42",
+            status: 200,
+            reason: "",
+            bytes_sent: 6,
+            duration: Duration::from_micros(300),
+        };
+        let line = AccessLogLine::new(&self.context, ended, now);
         black_box(line.render_len());
+    }
+}
+
+/// A clock that is not read: one server needs no turns.
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(0)
+    }
+
+    fn uptime(&self) -> Uptime {
+        Uptime::from_ms(0)
+    }
+}
+
+/// Options with one route, to an upstream that needs no resolver.
+fn options(route: RouteOptions) -> GatewayOptions {
+    let upstream = UpstreamOptions { name: route.upstream.clone(), servers: vec!["127.0.0.1:3000".to_owned()] };
+    GatewayOptions {
+        routes: vec![route],
+        upstreams: vec![upstream],
+        trusted_proxies: Vec::new(),
+        strip: StripMode::Default,
+        pass_headers: Vec::new(),
+        limits: Limits::default(),
     }
 }

@@ -1,43 +1,36 @@
-//! Connections of clients: how many there may be, and their requests one after the other.
+//! Connections of clients: the requests of each, one after the other.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gatepost_runtime::{Task, catch};
-use ipnet::IpNet;
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
-use crate::client_ip;
+use crate::connection_limits::ConnectionLimits;
 use crate::connector::UpstreamConnector;
-use crate::header_guard;
+use crate::header_guard::GuardedStream;
 use crate::metrics::Metrics;
-use crate::options::Limits;
-use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::proxy::Proxy;
+use crate::snapshot::CurrentSnapshot;
 
-/// Seconds for which a connection may wait for its first request. The header's deadline is before that.
+/// Limit in seconds for the first request of a connection. The header's deadline comes earlier.
 const FIRST_KEEPALIVE_S: u64 = 60;
 
 /// The application that serves the requests of connections.
 pub(crate) type App = HttpProxy<Proxy, UpstreamConnector>;
 
-/// Serves connections, if there may be one more.
+/// Serves connections within their limits.
 pub(crate) struct ConnectionHandler {
-    metrics: Arc<Metrics>,
-    limits: Limits,
-    trusted_proxies: Arc<[IpNet]>,
-    open_count: Arc<AtomicUsize>,
-    per_client: PerClientLimiter,
+    current: CurrentSnapshot,
+    limits: ConnectionLimits,
 }
 
 impl ConnectionHandler {
-    pub(crate) fn new(metrics: Arc<Metrics>, limits: Limits, trusted_proxies: Arc<[IpNet]>) -> Self {
-        Self { metrics, limits, trusted_proxies, open_count: Arc::default(), per_client: PerClientLimiter::default() }
+    pub(crate) fn new(metrics: Arc<Metrics>, current: CurrentSnapshot) -> Self {
+        Self { current, limits: ConnectionLimits::new(metrics) }
     }
 
     /// Serves a connection until it ends.
@@ -45,40 +38,23 @@ impl ConnectionHandler {
         let digest = stream.get_socket_digest();
         let address =
             digest.and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical()));
-        let Some(_slot) = self.try_acquire_slot(address) else { return };
-        let max_requests = self.limits.max_requests_per_connection;
-        let serve = |stream| serve_requests(app, stream, shutdown, max_requests);
-        let serving = header_guard::serve_guarded(stream, self.limits.header_timeout, serve);
-        // One that panics is closed; it was counted and logged.
-        let _ = catch(Task::GatewayConnection, serving).await;
-    }
-
-    /// A place for a connection; none if there are too many.
-    fn try_acquire_slot(&self, address: Option<IpAddr>) -> Option<ConnectionSlot> {
-        let refused = |reason| {
-            self.metrics.refused_connections.with_label_values(&[reason]).inc();
-            None
+        let (header_timeout, max_requests, slot) = {
+            let snapshot = self.current.load();
+            let slot = self.limits.try_acquire(address, &snapshot);
+            (snapshot.limits.header_timeout, snapshot.limits.max_requests_per_connection, slot)
         };
-        let open = OpenConnection::register(&self.open_count, &self.metrics);
-        if open.open_before >= self.limits.max_connections {
-            return refused("too-many");
-        }
-        // A trusted proxy has the connections of all its clients.
-        let client_slot = address
-            .filter(|address| !client_ip::is_trusted(address, &self.trusted_proxies))
-            .map(|address| self.per_client.try_acquire(address, self.limits.max_connections_per_address));
-        match client_slot {
-            Some(None) => refused("too-many-of-address"),
-            Some(client_slot) => Some(ConnectionSlot { _open: open, _client_slot: client_slot }),
-            None => Some(ConnectionSlot { _open: open, _client_slot: None }),
-        }
+        let Some(_slot) = slot else { return };
+        let stream = Box::new(GuardedStream::new(stream, header_timeout));
+        let serving = serve_requests(app, stream, shutdown, max_requests);
+        // A panic closes the connection. It was counted and logged.
+        let _ = catch(Task::GatewayConnection, serving).await;
     }
 }
 
-/// Serves one request after the other, as Pingora does where it has no protocol of one's own to serve.
+/// Serves one request after the other, as Pingora does for connections without a custom protocol.
 async fn serve_requests(app: Arc<App>, stream: Stream, shutdown: ShutdownWatch, max_requests: u32) {
     let mut session = ServerSession::new_http1(stream);
-    // How long it waits for the next request is set with the first one.
+    // The first request sets the limit for the following ones.
     let keepalive = if *shutdown.borrow() { None } else { Some(FIRST_KEEPALIVE_S) };
     session.set_keepalive(keepalive);
     session.set_keepalive_reuses_remaining(Some(max_requests));
@@ -89,34 +65,5 @@ async fn serve_requests(app: Arc<App>, stream: Stream, shutdown: ShutdownWatch, 
             settings.apply_to_session(&mut session);
         }
         reused = app.process_new_http(session, &shutdown).await;
-    }
-}
-
-/// A connection that counts until it is dropped.
-struct ConnectionSlot {
-    _open: OpenConnection,
-    _client_slot: Option<ClientSlot>,
-}
-
-/// One of all connections.
-struct OpenConnection {
-    /// How many there were before.
-    open_before: usize,
-    count: Arc<AtomicUsize>,
-    metrics: Arc<Metrics>,
-}
-
-impl OpenConnection {
-    fn register(count: &Arc<AtomicUsize>, metrics: &Arc<Metrics>) -> Self {
-        metrics.connections.inc();
-        let open_before = count.fetch_add(1, Ordering::AcqRel);
-        Self { open_before, count: Arc::clone(count), metrics: Arc::clone(metrics) }
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::AcqRel);
-        self.metrics.connections.dec();
     }
 }

@@ -1,4 +1,4 @@
-//! Failures between the verdict and the end of a response.
+//! Failures of a request after its authorization.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::response_check::ResponseError;
 
-/// Returns the problem of a failure; none if the client is gone.
+/// Returns the problem of a failure, or none if the client has closed the connection.
 pub(crate) fn error_code(error: &Error) -> Option<ErrorCode> {
     match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(413), _) => Some(ErrorCode::BodyTooLarge),
@@ -23,21 +23,21 @@ pub(crate) fn error_code(error: &Error) -> Option<ErrorCode> {
     }
 }
 
-/// Logs a failure without its context, in which Pingora puts headers as they came.
+/// Logs a failure without its context, into which Pingora puts raw headers.
 pub(crate) fn log(error: &Error, request_id: &str) {
     let (kind, side) = (error.etype().as_str(), error.esource().as_str());
     let fault = error.root_cause().downcast_ref::<io::Error>().map(ToString::to_string);
     tracing::debug!(request_id, kind, side, cause = fault.as_deref(), "a request failed");
 }
 
-/// Why a request failed, for its line in the access log: nothing that a client or an upstream has said.
+/// Returns the cause of a failure for the access log. It contains no text of a client or an upstream.
 pub(crate) fn reason(error: &Error) -> &str {
     let io_error = error.root_cause().downcast_ref::<io::Error>();
     let response_error = io_error.and_then(|error| error.get_ref()?.downcast_ref::<ResponseError>());
     response_error.map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
 }
 
-/// Returns whether a stream to an upstream has ended a silence.
+/// Returns whether the stream to the upstream timed out.
 fn is_timeout(error: &Error) -> bool {
     let io_error = error.root_cause().downcast_ref::<io::Error>();
     io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)

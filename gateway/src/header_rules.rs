@@ -1,21 +1,21 @@
-//! The header names that a client must not send upstream, and a look-up that costs an ordinary name a few instructions.
+//! Table of header names that clients must not send upstream. A name that is not in it costs a few instructions.
 
 use gatepost_domain::header_name::{has_normalized_prefix, normalizes_to};
 
-/// Which header names are taken away from requests, beside the credential's.
+/// Set of header names that are removed from requests, in addition to those of the credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StripMode {
-    /// All that servers take for an address, a method, a path, a host or an identity, if its sender may not say it.
+    /// All names in which servers read an address, a method, a path, a host or an identity.
     Default,
-    /// What the gateway itself tells the upstream and, as before there was a choice, `Forwarded`, `X-Forwarded-*`,
-    /// `X-Real-IP` and the headers that override method and URL.
+    /// The names that the gateway sets itself, `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, and those that override
+    /// method and URL.
     Ours,
 }
 
-/// A name of the list, or all names that begin so.
+/// A listed name, or a prefix of names.
 #[derive(Debug)]
 struct HeaderRule {
-    /// In folded form, without the `*` of the list.
+    /// Normalized, without the `*` of a prefix.
     name: &'static str,
     matching: NameMatch,
     category: HeaderCategory,
@@ -28,29 +28,29 @@ enum NameMatch {
     Prefix,
 }
 
-/// What a server would take such a field for, which decides who may send it.
+/// Meaning of a field to a server, which decides who may send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderCategory {
-    /// A field that the gateway itself adds.
+    /// Set by the gateway itself.
     Gateway,
-    /// A field by which HTTP delimits or routes messages. The proxy engine handles the exact names.
+    /// Delimits or routes messages in HTTP. The proxy engine handles the exact names.
     Framing,
-    /// Where a request came from: believed of trusted proxies.
+    /// Where a request came from. Trusted proxies may send it.
     Address,
-    /// Another method, path or host than the one by which the route was chosen.
+    /// Another method, path or host than those that decided the route.
     Routing,
-    /// Who a proxy has authenticated.
+    /// The user whom a proxy has authenticated.
     Identity,
 }
 
-/// Under which `gateway.strip` a name is taken away.
+/// Values of `gateway.strip` under which a name is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RuleScope {
     AllModes,
     DefaultMode,
 }
 
-/// Returns the kind of the first entry in force that a name folds to.
+/// Returns the category of the first rule of a mode that matches a name in any spelling.
 pub(crate) fn category(name: &str, mode: StripMode) -> Option<HeaderCategory> {
     let bucket = bucket(name.as_bytes());
     if BUCKET_LENGTHS[bucket] & length_bit(name) == 0 {
@@ -61,7 +61,7 @@ pub(crate) fn category(name: &str, mode: StripMode) -> Option<HeaderCategory> {
     entries.find(|rule| rule.matches(name) && rule.applies_in(mode)).map(|listed| listed.category)
 }
 
-/// Returns whether all names that begin with a prefix are of one kind, by one entry.
+/// Returns whether one rule puts all names with a prefix into a category.
 pub(crate) fn covers_prefix(prefix: &str, category: HeaderCategory) -> bool {
     RULES.iter().any(|rule| rule.category == category && rule.matching == NameMatch::Prefix && rule.matches(prefix))
 }
@@ -79,11 +79,11 @@ impl HeaderRule {
     }
 }
 
-/// Names are sorted into buckets by their first character and, where that is an `x`, by their third.
+/// Number of buckets: rules are sorted by the first character of their name, and after an `x` by the third.
 const BUCKETS: usize = 64;
 
-/// The low five bits of a letter are the same in either case. Letters fold to themselves, so no spelling of a listed
-/// name is in another bucket.
+/// Returns the bucket of a name. The low five bits of a letter are the same in both cases, and normalization changes
+/// no letter, so all spellings of a listed name are in one bucket.
 const fn bucket(name: &[u8]) -> usize {
     match name {
         [b'x' | b'X', _, third, ..] => 32 + (*third & 31) as usize,
@@ -92,7 +92,7 @@ const fn bucket(name: &[u8]) -> usize {
     }
 }
 
-/// Places in the list, bucket by bucket, and where each bucket starts.
+/// Indices of the rules bucket by bucket, and the start of each bucket.
 const INDEX: ([u8; RULES.len()], [usize; BUCKETS + 1]) = {
     let mut indices = [0; RULES.len()];
     let mut starts = [0; BUCKETS + 1];
@@ -114,7 +114,7 @@ const INDEX: ([u8; RULES.len()], [usize; BUCKETS + 1]) = {
 static BUCKET_RULES: [u8; RULES.len()] = INDEX.0;
 static BUCKET_STARTS: [usize; BUCKETS + 1] = INDEX.1;
 
-/// The lengths that names of a bucket have: a bit for each, the last one for all longer ones.
+/// Lengths of the names in a bucket: a bit for each length, the last bit for all longer ones.
 static BUCKET_LENGTHS: [u64; BUCKETS] = {
     let mut lengths = [0; BUCKETS];
     let mut index = 0;
@@ -123,7 +123,7 @@ static BUCKET_LENGTHS: [u64; BUCKETS] = {
         let bit = length_bit(rule.name);
         lengths[bucket(rule.name.as_bytes())] |= match rule.matching {
             NameMatch::Exact => bit,
-            // This one and all above it.
+            // This bit and all above it.
             NameMatch::Prefix => !(bit - 1),
         };
         index += 1;
@@ -160,7 +160,7 @@ const fn identity_prefix(name: &'static str) -> HeaderRule {
     prefix(HeaderCategory::Identity, RuleScope::DefaultMode, name)
 }
 
-/// Whole names stand before the prefixes that cover them too.
+/// Exact names come before the prefixes that match them too.
 const RULES: &[HeaderRule] = &[
     prefix(HeaderCategory::Gateway, RuleScope::AllModes, "x-gatepost-"),
     exact(HeaderCategory::Gateway, RuleScope::AllModes, "x-request-id"),

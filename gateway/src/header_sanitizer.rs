@@ -1,27 +1,26 @@
-//! Takes away from a request what its sender must not say: credentials, what only the gateway or a trusted proxy may
-//! tell, and what goes round the route. Names are compared folded.
+//! Removal of request headers that their sender must not set: credentials, headers of the gateway or of trusted
+//! proxies, and headers that bypass the route. Names are compared in normalized form.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gatepost_domain::header_name::is_normalized;
+use gatepost_domain::header_name::{NormalizedHeaderName, is_normalized};
+use gatepost_edge::PeerTrust;
+use gatepost_edge::credential::bearer;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
-use crate::client_ip::PeerTrust;
-use crate::credential::bearer;
 use crate::header_rules::{self, HeaderCategory, StripMode};
 use crate::pass_header::PassHeader;
-use crate::route::Route;
 
-/// Names that are taken away by one look at all of them.
+/// Names that one pass over the headers removes.
 const REMOVE_BATCH: usize = 4;
 
-/// Takes header fields away by `gateway.strip` and `gateway.pass_headers`.
+/// Removes headers by `gateway.strip` and `gateway.pass_headers`.
 #[derive(Debug)]
 pub(crate) struct HeaderSanitizer {
     mode: StripMode,
     pass_headers: Vec<PassHeader>,
-    /// Whether it was logged that an identity of a trusted proxy is taken away.
+    /// Whether the removal of an identity header of a trusted proxy was logged.
     has_warned: AtomicBool,
 }
 
@@ -30,12 +29,17 @@ impl HeaderSanitizer {
         Self { mode, pass_headers, has_warned: AtomicBool::new(false) }
     }
 
-    /// Takes away what a request must not carry upstream.
-    pub(crate) fn sanitize(&self, headers: &mut HeaderMap, route: &Route, trust: PeerTrust) {
+    /// Removes the headers that must not go upstream.
+    pub(crate) fn sanitize(
+        &self,
+        headers: &mut HeaderMap,
+        credential_headers: &[NormalizedHeaderName],
+        trust: PeerTrust,
+    ) {
         let is_forbidden = |headers: &HeaderMap, name: &HeaderName| {
-            is_credential(headers, route, name) || self.is_forbidden(name.as_str(), trust)
+            is_credential(headers, credential_headers, name) || self.is_forbidden(name.as_str(), trust)
         };
-        // There are few, and a list of them would be an allocation for each request.
+        // There are few. A list of all would cost each request an allocation.
         loop {
             let mut found = [const { None }; REMOVE_BATCH];
             let forbidden = headers.keys().filter(|name| is_forbidden(headers, name));
@@ -67,7 +71,7 @@ impl HeaderSanitizer {
         }
     }
 
-    /// Logs the first identity that a trusted proxy has set and the upstream does not get.
+    /// Logs the first removed identity header of a trusted proxy.
     fn warn_once(&self, name: &str) {
         let is_identity = header_rules::category(name, self.mode) == Some(HeaderCategory::Identity);
         if is_identity && !self.has_warned.swap(true, Ordering::Relaxed) {
@@ -79,10 +83,9 @@ impl HeaderSanitizer {
     }
 }
 
-/// Returns whether a field is a place of the route's credential. `Authorization` of another scheme than `Bearer` is
-/// not.
-fn is_credential(headers: &HeaderMap, route: &Route, name: &HeaderName) -> bool {
-    let is_named = route.credential_headers.iter().any(|header| header.matches(name.as_str()));
+/// Returns whether a field may hold the route's credential. `Authorization` with another scheme than `Bearer` may not.
+fn is_credential(headers: &HeaderMap, credential_headers: &[NormalizedHeaderName], name: &HeaderName) -> bool {
+    let is_named = credential_headers.iter().any(|header| header.matches(name.as_str()));
     let is_bearer = || headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).is_some());
     is_named && (*name != AUTHORIZATION || is_bearer())
 }

@@ -1,11 +1,11 @@
-//! Counting requests in flight, so that a drain ends as soon as there are none.
+//! Count of requests in flight, so that a drain ends as soon as there are none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The count of a gateway.
+/// The count of one gateway. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InFlight(Arc<Count>);
 
@@ -15,7 +15,7 @@ struct Count {
     idle: Notify,
 }
 
-/// One request in flight; dropping it ends it.
+/// A request in flight, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard(Arc<Count>);
 
@@ -25,7 +25,7 @@ impl InFlight {
         InFlightGuard(Arc::clone(&self.0))
     }
 
-    /// Waits until there are none.
+    /// Waits until no request is in flight.
     pub(crate) async fn wait_idle(&self) {
         loop {
             let notified = self.0.idle.notified();

@@ -1,39 +1,50 @@
-//! The gateway: a Pingora proxy that lets requests pass whose key may, and tells the upstream whose they are.
+//! The gateway: a Pingora proxy that forwards requests whose key permits them, and identifies the key to the upstream.
+//!
+//! [`bind`] and [`Gateway::start`] start one, [`Gateway::reload`] changes its configuration. `gatepost-edge` decides
+//! on requests; this crate is its caller in Pingora's phases.
+
+#![allow(missing_docs, reason = "called by this workspace only: a comment says what a name does not")]
 
 mod access_log;
-mod authorization;
-#[cfg(feature = "steps")]
+#[cfg(feature = "bench-support")]
 pub mod bench_support;
-mod client_ip;
+mod checked_protocol;
 mod connection_handler;
+mod connection_limits;
 mod connector;
 mod context;
-mod credential;
 mod failure;
 mod header_guard;
 mod header_rules;
 mod header_sanitizer;
+mod header_state;
+mod http1_header;
+mod http2_header;
 mod in_flight;
 mod local_reply;
 mod metrics;
 pub mod options;
 mod pass_header;
-mod per_client_limiter;
+mod peer_ip;
 mod proxy;
+mod request_decision;
 mod request_framing;
 mod request_id;
 mod request_line;
-mod request_validation;
 mod response_check;
 mod response_headers;
-mod route;
 mod server;
+mod snapshot;
+mod start_error;
 mod upstream;
+mod upstream_exchange;
 mod upstream_headers;
 mod upstream_stream;
 
+pub use gatepost_edge::{Auth, CredentialLocation, RouteOptions};
 pub use header_rules::StripMode;
-pub use options::{Auth, CredentialLocation, GatewayOptions, Limits, RouteOptions, UpstreamOptions};
+pub use options::{GatewayOptions, Limits, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
-pub use server::{Gateway, StartError, bind};
-pub use upstream::resolution_errors;
+pub use server::{Gateway, bind};
+pub use start_error::StartError;
+pub use upstream::{ResolveError, resolution_errors};

@@ -1,16 +1,15 @@
-//! Answers that the gateway gives itself. Only here are problems written to clients.
+//! Responses of the gateway itself. No other file writes problems to clients.
 
 use bytes::Bytes;
-use gatepost_domain::permit::{Denial, DenialClass};
+use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
-use gatepost_domain::window::Period;
-use gatepost_verify::Unavailable;
+use gatepost_edge::AuthOutcome;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::context::{AuthOutcome, Context};
+use crate::context::Context;
 use crate::upstream_headers::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -19,35 +18,13 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
-/// What a route takes that names no methods.
+/// Methods of a route that names none.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-/// Seconds after which a client may try again.
+/// Seconds after which a client may retry a 503.
 const RETRY_AFTER_S: &str = "1";
 
-/// The problem of a denial. It does not tell why a key is refused.
-pub(crate) fn denial_code(denial: Denial) -> ErrorCode {
-    match (denial.class(), denial) {
-        (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
-        (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
-        (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
-        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
-        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
-        (DenialClass::TooMany, _) => ErrorCode::RateLimited,
-        (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
-        (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
-    }
-}
-
-/// The problem of an answer that cannot be had.
-pub(crate) fn unavailable_code(unavailable: Unavailable) -> ErrorCode {
-    match unavailable {
-        Unavailable::Store => ErrorCode::StoreUnavailable,
-        Unavailable::Busy => ErrorCode::Overloaded,
-    }
-}
-
-/// Answers with a problem. The connection ends with it where a body may follow that nobody reads, or
-/// where the framing of what follows is not to be trusted.
+/// Responds with a problem. Closes the connection if nobody would read a body that may follow, or if the framing of
+/// the next bytes cannot be trusted.
 pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context: &Context) -> pingora::Result<()> {
     if code.status() == 400 || code.status() > 500 || !session.is_body_empty() {
         session.set_keepalive(None);
@@ -62,7 +39,7 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
         header.insert_header(name, value)?;
     }
     if code.status() != 401 {
-        // A refusal does not tell why, so not that the value was replaced either.
+        // A 401 does not disclose its cause, so not that the value was replaced either.
         add_key_use_headers(&mut header, context)?;
     }
     if code.status() == 429 {
@@ -75,7 +52,8 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     session.write_response_body(Some(body), true).await
 }
 
-/// Answers what the gateway takes as a whole (RFC 9110 section 9.3.7). What each route takes depends on its path.
+/// Responds to `OPTIONS *` with the methods of the server as a whole (RFC 9110 section 9.3.7). Those of a route depend
+/// on its path.
 pub(crate) async fn send_server_options(session: &mut Session, context: &Context) -> pingora::Result<()> {
     if !session.is_body_empty() {
         session.set_keepalive(None);
@@ -87,13 +65,13 @@ pub(crate) async fn send_server_options(session: &mut Session, context: &Context
     session.write_response_header(Box::new(header), true).await
 }
 
-/// Tells the client about the use of its key.
+/// Adds the state of the key and of its limit for the client.
 pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
-    if let Some(sunset) = context.facts.as_ref().and_then(|facts| facts.sunset()) {
+    if let Some(sunset) = context.key_check().and_then(|check| check.facts.as_ref()?.sunset()) {
         response.insert_header(DEPRECATION, sunset.deprecation_header())?;
         response.insert_header(SUNSET, sunset.sunset_header())?;
     }
-    if let Some(limit_status) = &context.limit_status {
+    if let Some(limit_status) = context.limit_status() {
         response.insert_header(RATE_LIMIT, limit_status.limit.to_string())?;
         response.insert_header(RATE_REMAINING, limit_status.remaining.to_string())?;
         response.insert_header(RATE_RESET, limit_status.reset_s().to_string())?;
@@ -102,21 +80,25 @@ pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Conte
     Ok(())
 }
 
-/// After how many seconds a request may pass that was one too many.
+/// Returns the seconds after which a rate-limited request may pass.
 fn retry_after_s(context: &Context) -> u64 {
-    match (context.outcome, &context.limit_status) {
+    match (context.outcome(), context.limit_status()) {
         (AuthOutcome::Denied(Denial::TooManyWrongKeys { retry_after_s }), _) => u64::from(retry_after_s),
         (_, Some(limit_status)) => limit_status.retry_after_s(),
         (_, None) => 1,
     }
 }
 
-/// The header that belongs to a status.
+/// Returns the header that a status requires.
 fn status_header(code: ErrorCode, context: &Context) -> Option<(HeaderName, HeaderValue)> {
     match code.status() {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost\""))),
-        405 => Some((ALLOW, context.allow.clone().unwrap_or(HeaderValue::from_static(ALL_METHODS)))),
+        405 => Some((ALLOW, allow(context).unwrap_or(HeaderValue::from_static(ALL_METHODS)))),
         503 => Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S))),
         _ => None,
     }
+}
+
+fn allow(context: &Context) -> Option<HeaderValue> {
+    HeaderValue::from_str(context.decision.as_ref()?.allow.as_deref()?).ok()
 }

@@ -1,58 +1,37 @@
-//! What a gateway tells about its requests. Handles are resolved once, so that a request takes no lock.
+//! Metrics of connections and requests. Handles are resolved once, so that a request takes no lock.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use gatepost_verify::Source;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use gatepost_edge::{AuthOutcome, DURATION_BUCKETS_S};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::context::AuthOutcome;
-
-/// Seconds. Most answers of the cache take microseconds.
-const BUCKETS_S: &[f64] = &[
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
-/// Statuses from 100 to 599.
+/// Number of statuses from 100 to 599.
 const STATUSES: usize = 500;
-const SOURCES: [Source; 4] = [Source::Cache, Source::Negative, Source::Store, Source::Text];
+/// Label of requests without a route.
+const NO_ROUTE: &str = "none";
 
-/// The metrics of a gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
-    /// By route, outcome and status. The last route is that of requests without one.
-    request_counters: Box<[OnceLock<IntCounter>]>,
-    routes: Vec<String>,
+    /// Counters of requests without a route.
+    no_route: RouteCounters,
     duration_s: Histogram,
-    auth_duration_s: [Histogram; SOURCES.len()],
-    auth_checks: Vec<IntCounter>,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
-    pub(crate) refused_requests: IntCounter,
-    /// Lines of the access log that nobody took.
+    /// Access log lines that were dropped because their writer was too slow.
     pub(crate) dropped_lines: IntCounter,
 }
 
 impl Metrics {
-    pub(crate) fn register<'a>(registry: &Registry, routes: impl Iterator<Item = &'a str>) -> prometheus::Result<Self> {
-        let routes: Vec<String> = routes.map(str::to_owned).chain(["none".to_owned()]).collect();
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
             Opts::new("gatepost_requests_total", "Requests by route, outcome and status."),
             &["route", "outcome", "status"],
         )?;
         let duration_s = Histogram::with_opts(
             HistogramOpts::new("gatepost_request_duration_seconds", "From the end of a request's header to its end.")
-                .buckets(BUCKETS_S.to_vec()),
-        )?;
-        let auth_duration = HistogramVec::new(
-            HistogramOpts::new("gatepost_auth_duration_seconds", "The check of a key, by where its answer came from.")
-                .buckets(BUCKETS_S.to_vec()),
-            &["source"],
-        )?;
-        let auth = IntCounterVec::new(
-            Opts::new("gatepost_auth_total", "Checks of keys by outcome and source."),
-            &["outcome", "source"],
+                .buckets(DURATION_BUCKETS_S.to_vec()),
         )?;
         let connections = IntGauge::new("gatepost_connections", "Open connections of clients.")?;
         let refused_connections = IntCounterVec::new(
@@ -66,57 +45,56 @@ impl Metrics {
         registry.register(Box::new(dropped_lines.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration_s.clone()))?;
-        registry.register(Box::new(auth_duration.clone()))?;
-        registry.register(Box::new(auth.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        let refused_requests = IntCounter::new(
-            "gatepost_refused_requests_total",
-            "Requests of clients behind trusted proxies that had as many in flight as they may.",
-        )?;
-        registry.register(Box::new(refused_requests.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
-        let request_counters =
-            (0..routes.len() * AuthOutcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
         Ok(Self {
+            no_route: RouteCounters::new(&requests, NO_ROUTE),
             requests,
-            request_counters,
-            routes,
             duration_s,
-            auth_duration_s: SOURCES.map(|source| auth_duration.with_label_values(&[source.as_str()])),
-            auth_checks: auth_counters(&auth),
             connections,
             refused_connections,
-            refused_requests,
             dropped_lines,
         })
     }
 
-    /// Counts a request that has ended.
-    pub(crate) fn record_request(&self, route: Option<usize>, outcome: AuthOutcome, status: u16, duration: Duration) {
-        self.duration_s.observe(duration.as_secs_f64());
-        let route = route.unwrap_or(self.routes.len() - 1);
-        let status_index = usize::from(status.clamp(100, 599) - 100);
-        let index = (route * AuthOutcome::LABELS.len() + outcome.index()) * STATUSES + status_index;
-        let counter = self.request_counters[index].get_or_init(|| {
-            self.requests.with_label_values(&[self.routes[route].as_str(), outcome.label(), &status.to_string()])
-        });
-        counter.inc();
+    /// Returns the counters of a route. Routes of the same name share them, also across reloads.
+    pub(crate) fn route_counters(&self, name: &str) -> RouteCounters {
+        RouteCounters::new(&self.requests, name)
     }
 
-    /// Counts the check of a key.
-    pub(crate) fn record_auth(&self, outcome: AuthOutcome, source: Source, duration: Duration) {
-        let source = SOURCES.iter().position(|one| *one == source).unwrap_or_default();
-        self.auth_duration_s[source].observe(duration.as_secs_f64());
-        self.auth_checks[outcome.index() * SOURCES.len() + source].inc();
+    /// Records a request that has ended, for its route if it has one.
+    pub(crate) fn record_request(
+        &self,
+        route: Option<&RouteCounters>,
+        outcome: AuthOutcome,
+        status: u16,
+        duration: Duration,
+    ) {
+        self.duration_s.observe(duration.as_secs_f64());
+        route.unwrap_or(&self.no_route).increment(outcome, status);
     }
 }
 
-fn auth_counters(auth: &IntCounterVec) -> Vec<IntCounter> {
-    let mut counters = Vec::with_capacity(AuthOutcome::LABELS.len() * SOURCES.len());
-    for outcome in AuthOutcome::LABELS {
-        for source in SOURCES {
-            counters.push(auth.with_label_values(&[outcome, source.as_str()]));
-        }
+/// Counters of one route's requests, each resolved by the first request that it counts.
+#[derive(Debug)]
+pub(crate) struct RouteCounters {
+    route: String,
+    requests: IntCounterVec,
+    /// By outcome and status.
+    counters: Box<[OnceLock<IntCounter>]>,
+}
+
+impl RouteCounters {
+    fn new(requests: &IntCounterVec, route: &str) -> Self {
+        let counters = (0..AuthOutcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
+        Self { route: route.to_owned(), requests: requests.clone(), counters }
     }
-    counters
+
+    fn increment(&self, outcome: AuthOutcome, status: u16) {
+        let index = outcome.index() * STATUSES + usize::from(status.clamp(100, 599) - 100);
+        let counter = self.counters[index].get_or_init(|| {
+            self.requests.with_label_values(&[self.route.as_str(), outcome.label(), &status.to_string()])
+        });
+        counter.inc();
+    }
 }

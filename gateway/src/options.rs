@@ -1,105 +1,62 @@
-//! What a gateway is told: routes, upstreams, limits.
+//! Configuration of a gateway: routes, upstreams, limits.
 
 use std::time::Duration;
 
-use gatepost_domain::permit::Requirement;
-use http::{HeaderName, Method};
+use gatepost_edge::RouteOptions;
 use ipnet::IpNet;
 
 use crate::header_rules::StripMode;
 use crate::pass_header::PassHeader;
 
-/// All of it.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
-    /// Routes; the longest matching path prefix wins.
+    /// The longest matching path prefix wins.
     pub routes: Vec<RouteOptions>,
-    /// Upstreams by name.
     pub upstreams: Vec<UpstreamOptions>,
-    /// Networks whose `X-Forwarded-*` counts.
+    /// Networks whose `X-Forwarded-*` is used.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which header names are taken away from requests.
+    /// Header names that are removed from requests.
     pub strip: StripMode,
     /// Identity headers that trusted proxies may pass upstream.
     pub pass_headers: Vec<PassHeader>,
-    /// Bounds.
     pub limits: Limits,
 }
 
-/// A route: which requests it takes, and what it asks of them.
-#[derive(Debug, Clone)]
-pub struct RouteOptions {
-    /// Host without port, lower case; absent for any.
-    pub host: Option<String>,
-    /// Path prefix in canonical form, at the end of a segment.
-    pub path: String,
-    /// Methods; empty for all.
-    pub methods: Vec<Method>,
-    /// Name of the upstream.
-    pub upstream: String,
-    /// Whether a key is asked for.
-    pub auth: Auth,
-    /// Where the key may stand.
-    pub credential: Vec<CredentialLocation>,
-    /// What the key must be.
-    pub requirement: Requirement,
-}
-
-/// Whether a route asks for a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Always.
-    Required,
-    /// A bad key is refused, none passes.
-    Optional,
-    /// Never.
-    Off,
-}
-
-/// A place in which a credential may stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialLocation {
-    /// `Authorization: Bearer …`. Other schemes pass untouched.
-    Authorization,
-    /// A header of its own.
-    Header(HeaderName),
-}
-
-/// Servers behind a name.
+/// Servers behind the name that routes use.
 #[derive(Debug, Clone)]
 pub struct UpstreamOptions {
-    /// The name that routes use.
     pub name: String,
     /// `host:port` of each server.
     pub servers: Vec<String>,
 }
 
-/// Bounds of connections, requests and waits.
+/// Limits of connections, requests and waits.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Open connections in all.
+    /// Cap on open connections; further ones are closed at once.
     pub max_connections: usize,
-    /// Open connections of one client: an address, or a network of 64 bits of version 6. Not of a trusted proxy.
+    /// Cap on open connections of one client, an IPv4 address or an IPv6 /64 network; further ones are closed at once.
+    /// Trusted proxies have no such cap.
     pub max_connections_per_address: usize,
-    /// Requests in flight of one client behind trusted proxies.
+    /// Cap on requests in flight of one client behind trusted proxies; further ones get 429.
     pub max_requests_per_client: usize,
-    /// From the first byte of a header to its last.
+    /// Limit from the first byte of a header to its last; then the connection is closed.
     pub header_timeout: Duration,
-    /// How long a connection may wait for the next request.
+    /// Limit for the next request of a connection.
     pub keepalive: Duration,
-    /// Requests of one connection.
+    /// Cap on the requests of one connection; the response to the last one closes it.
     pub max_requests_per_connection: u32,
-    /// Bytes of a request body.
+    /// Limit for a request body; a longer one gets 413.
     pub max_body_bytes: u64,
-    /// Between two reads or writes of a body.
+    /// Limit between two reads or writes of a body; then the response is 408 or the connection is closed.
     pub body_timeout: Duration,
-    /// Until an upstream connection stands.
+    /// Limit for connecting to an upstream.
     pub connect_timeout: Duration,
-    /// Between two reads of an upstream's answer.
+    /// Limit between two reads of an upstream's response; then the response is 504.
     pub upstream_timeout: Duration,
-    /// How long an idle upstream connection is kept.
+    /// Lifetime of an idle upstream connection.
     pub upstream_idle: Duration,
-    /// How long a WebSocket may be silent in both directions.
+    /// Limit for the silence of a WebSocket in both directions.
     pub websocket_idle: Duration,
 }
 

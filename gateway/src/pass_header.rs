@@ -1,4 +1,4 @@
-//! Names of identity headers that trusted proxies may pass, as `gateway.pass_headers` lists them.
+//! Entries of `gateway.pass_headers`: identity headers that trusted proxies may pass.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use gatepost_domain::header_name::is_normalized;
 
 use crate::header_rules::{self, HeaderCategory, StripMode};
 
-/// An identity name of the list, or all that begin so, which trusted proxies may pass.
+/// Name or prefix of identity headers that trusted proxies may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassHeader(Pattern);
 
@@ -16,7 +16,7 @@ enum Pattern {
     Prefix(String),
 }
 
-/// A name that cannot stand in `gateway.pass_headers`.
+/// An entry that `gateway.pass_headers` cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is not the name of an identity header, such as \"remote-user\" or \"x-auth-request-*\"")]
 pub struct ParsePassHeaderError {
@@ -24,10 +24,10 @@ pub struct ParsePassHeaderError {
 }
 
 impl PassHeader {
-    /// Parses a name, or the beginning of names with a `*` after it, in any case.
+    /// Parses a name, or a prefix of names followed by `*`, in any case.
     ///
     /// # Errors
-    /// If it does not name headers that are taken away as identities, or not as they are spelled there.
+    /// If the name is not one of the identity headers that are removed by default, in the same spelling.
     pub fn parse(text: &str) -> Result<Self, ParsePassHeaderError> {
         let name = text.to_ascii_lowercase();
         let is_identity =
@@ -42,7 +42,8 @@ impl PassHeader {
         Ok(Self(pattern))
     }
 
-    /// Exactly: what only folds to it may come from a client, through a proxy that sets the name itself.
+    /// Returns whether a name is the listed one in its exact spelling. A client may have sent another spelling through
+    /// a proxy that sets the listed one itself.
     pub(crate) fn matches(&self, name: &str) -> bool {
         match &self.0 {
             Pattern::Exact(whole) => name == whole,

@@ -1,6 +1,5 @@
-//! The phases of a request, in Pingora's words and order. Each decides; the other files compute.
+//! The phases of a request, by Pingora's names and in its order. Each decides; the other files compute.
 
-use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,53 +8,43 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
+use gatepost_edge::{Action, Authorizer, Decision, RequestTarget};
 use gatepost_runtime::LogWriter;
-use gatepost_verify::Verifier;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{StatusCode, Version};
-use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorType};
 
-use crate::authorization::HandledBy;
-use crate::client_ip::{PeerIp, PeerTrust};
+use crate::access_log::{AccessLogLine, EndedRequest};
 use crate::context::Context;
-use crate::header_guard;
-use crate::header_sanitizer::HeaderSanitizer;
+use crate::header_state::HeaderState;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::Limits;
-use crate::per_client_limiter::PerClientLimiter;
+use crate::peer_ip::PeerIp;
 use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
-use crate::request_validation::RequestTarget;
 use crate::response_headers::{self, BodyDelimiter};
-use crate::route::{Route, Routes};
-use crate::upstream::{self, Upstream};
-use crate::upstream_stream::{self, RequestedUpgrade};
-use crate::{access_log, client_ip, failure, local_reply, upstream_headers};
+use crate::snapshot::{Backend, CurrentSnapshot, Route};
+use crate::upstream;
+use crate::upstream_exchange::{self, RequestedUpgrade};
+use crate::{access_log, failure, local_reply, request_decision, upstream_headers};
 
-/// The answer of `request_filter`: whether the request was answered there.
+/// Results of `request_filter`.
 const RESPONSE_SENT: bool = true;
 const CONTINUE: bool = false;
 
-/// A gateway's application. Clones share all of it.
+/// Application behind Pingora's phases. Clones share all of it.
 #[derive(Clone)]
 pub(crate) struct Proxy {
-    pub(crate) routes: Arc<Routes>,
-    pub(crate) upstreams: Arc<[Upstream]>,
-    pub(crate) verifier: Arc<Verifier>,
-    pub(crate) trusted_proxies: Arc<[IpNet]>,
-    pub(crate) sanitizer: Arc<HeaderSanitizer>,
-    pub(crate) limits: Limits,
+    pub(crate) current: CurrentSnapshot,
+    pub(crate) authorizer: Authorizer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: Arc<RequestIds>,
     pub(crate) in_flight: InFlight,
-    pub(crate) requests_per_client: PerClientLimiter,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -64,36 +53,36 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(self.request_ids.next(), self.in_flight.enter())
+        Context::new(self.current.load(), self.request_ids.next(), self.in_flight.enter())
     }
 
-    /// Bounds the connection, once its first header is there.
+    /// Sets the limits of the connection.
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+        let limits = &context.snapshot.limits;
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.limits.keepalive.as_secs()));
+            session.set_keepalive(Some(limits.keepalive.as_secs()));
         }
-        session.set_read_timeout(Some(self.limits.body_timeout));
-        session.set_write_timeout(Some(self.limits.body_timeout));
-        session.set_total_drain_timeout(Some(self.limits.body_timeout));
+        session.set_read_timeout(Some(limits.body_timeout));
+        session.set_write_timeout(Some(limits.body_timeout));
+        session.set_total_drain_timeout(Some(limits.body_timeout));
         if session.req_header().version == Version::HTTP_10 {
-            // It knows no interim responses (RFC 9110 section 15.2).
+            // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             session.set_ignore_info_resp(true);
         }
-        context.peer_ip = peer_address(session).map(PeerIp::new);
-        context.peer_trust = self.peer_trust(context.peer_ip.as_ref());
+        context.peer_ip = PeerIp::of(session);
         Ok(())
     }
 
-    /// Front, route, credential, verdict.
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        match self.authorize(session, context).await {
-            Ok(HandledBy::Upstream) => Ok(CONTINUE),
-            Ok(HandledBy::Gateway) => {
+        let (policy, peer) = (&context.snapshot.policy, context.peer_ip.as_ref());
+        let decision = request_decision::decide(session, &self.authorizer, policy, peer).await;
+        match context.decision.insert(decision).action {
+            Action::Forward(_) => Ok(CONTINUE),
+            Action::ServerOptions => {
                 local_reply::send_server_options(session, context).await?;
                 Ok(RESPONSE_SENT)
             }
-            Err(code) => {
-                context.error_code = Some(code);
+            Action::Reject(code) => {
                 local_reply::send_problem(session, code, context).await?;
                 Ok(RESPONSE_SENT)
             }
@@ -111,22 +100,19 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         context.body_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if context.body_bytes > self.limits.max_body_bytes {
+        if context.body_bytes > context.snapshot.limits.max_body_bytes {
             return Err(Error::new(ErrorType::HTTPStatus(ErrorCode::BodyTooLarge.status())));
         }
         Ok(())
     }
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        if context.authorized_as.is_none() {
-            return Err(Error::explain(ErrorType::InternalError, "a request that nothing let pass"));
-        }
-        let route = self.route(context)?;
-        let upstream = &self.upstreams[route.upstream_index];
-        let server = upstream.choose(self.clock.as_ref());
-        context.server_index = Some(server);
+        let upstream = &forwarded(context)?.route.backend.upstream;
+        let server = Arc::clone(upstream.choose(self.clock.as_ref()));
         context.requested_upgrade = requested_upgrade(session.req_header());
-        Ok(Box::new(upstream::http_peer(upstream.address(server), context.requested_upgrade, &self.limits)))
+        let peer = upstream::http_peer(&server, context.requested_upgrade, &context.snapshot.limits);
+        context.server = Some(server);
+        Ok(Box::new(peer))
     }
 
     async fn connected_to_upstream(
@@ -138,27 +124,27 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        upstream_stream::begin_exchange(digest, context.requested_upgrade);
+        upstream_exchange::begin(digest, context.requested_upgrade);
         Ok(())
     }
 
-    /// What the upstream sees. Pingora has taken hop-by-hop fields away before.
+    /// Edits the request for the upstream. Pingora has removed hop-by-hop fields before.
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        let route = self.route(context)?;
-        upstream_headers::rewrite(request, route, &self.sanitizer, context);
+        let forwarded = forwarded(context)?;
+        upstream_headers::rewrite(request, forwarded.decision, forwarded.route, context);
         if session.req_header().version == Version::HTTP_10 {
-            self.convert_to_http11(request, context)?;
+            convert_to_http11(request, context)?;
         }
         if context.requested_upgrade == RequestedUpgrade::Other {
             request.remove_header(&UPGRADE);
             request.remove_header(&CONNECTION);
         }
-        if let Some(RequestTarget::Rewritten { target, .. }) = &context.target {
+        if let Some(RequestTarget::Rewritten { target, .. }) = &forwarded.decision.target {
             request.set_raw_path(target.as_bytes())?;
         }
         Ok(())
@@ -174,9 +160,11 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            // From here on the stream to the upstream says how long both may be silent.
+            // From here on the stream to the upstream limits the silence of both sides.
             session.set_read_timeout(None);
-            header_guard::set_body_framing(BodyFraming::Tunnel);
+            if let Some(state) = HeaderState::of(session.digest()) {
+                state.set_body(BodyFraming::Tunnel);
+            }
         }
         response.insert_header(upstream_headers::REQUEST_ID, context.request_id.header())?;
         local_reply::add_key_use_headers(response, context)
@@ -189,10 +177,10 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(server) = context.server_index {
-            self.upstream_for(context).eject(server, self.clock.uptime());
+        if let Some(server) = &context.server {
+            server.ejection.start(self.clock.uptime());
         }
-        // Nothing was sent yet, so another server may be asked.
+        // Nothing was sent yet, so another server may be tried.
         error.set_retry(true);
         error
     }
@@ -214,19 +202,22 @@ impl ProxyHttp for Proxy {
             failure::log(error, context.request_id.as_str());
         }
         if !session.is_body_done() {
-            // What follows on this connection is not a header.
+            // The next bytes on this connection are not a header.
             session.set_keepalive(None);
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let duration = context.started.elapsed();
-        self.metrics.record_request(context.route_index, context.outcome, status, duration);
+        let counters = context.route().map(|route| &route.backend.counters);
+        self.metrics.record_request(counters, context.outcome(), status, duration);
         if access_log::is_enabled() {
             self.log_access(session, error, context, status, duration);
         }
-        header_guard::expect_next_header();
+        if let Some(state) = HeaderState::of(session.digest()) {
+            state.expect_next_header();
+        }
     }
 
-    /// Failures of upstreams and clients stand in the access log, one line for a request.
+    /// Suppresses all: a failure of a client or an upstream is in the access log, in the line of its request.
     fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &Error) -> bool {
         true
     }
@@ -235,56 +226,52 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, duration: Duration) {
         let request = session.req_header();
-        let credential_headers = self.routes.credential_headers(context.route_index);
+        let credential_headers = context.snapshot.policy.routes.credential_headers(context.route());
         let path = access_log::canonical_path(request.raw_path(), context);
         let reason = match (context.reason(), error) {
             (Some(reason), _) => reason,
             (None, Some(error)) => failure::reason(error),
             (None, None) => "",
         };
-        let line = access_log::AccessLogLine {
+        let ended = EndedRequest {
             method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
             path: &access_log::mask_credentials(path, &request.headers, credential_headers),
-            route: context.route_index.and_then(|index| self.routes.get(index)).map_or("", |route| route.name.as_str()),
             status,
             reason,
-            upstream: context.server_index.map(|server| self.upstream_for(context).address_text(server)),
             bytes_sent: session.body_bytes_sent(),
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            ..access_log::AccessLogLine::from_context(context, self.clock.now())
+            duration,
         };
-        line.write(&self.log_writer);
-    }
-
-    /// Makes a request of HTTP/1.1 of one of HTTP/1.0, which needs no host and knows no expectations.
-    fn convert_to_http11(&self, request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-        request.remove_header(&EXPECT);
-        if let Some(server) = context.server_index.filter(|_| !request.headers.contains_key(HOST)) {
-            request.insert_header(HOST, self.upstream_for(context).host_header(server))?;
-        }
-        Ok(())
-    }
-
-    fn route(&self, context: &Context) -> pingora::Result<&Route> {
-        let route = context.route_index.and_then(|index| self.routes.get(index));
-        route.ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
-    }
-
-    fn upstream_for(&self, context: &Context) -> &Upstream {
-        let index = context
-            .route_index
-            .and_then(|route_index| self.routes.get(route_index))
-            .map_or(0, |route| route.upstream_index);
-        &self.upstreams[index]
-    }
-
-    fn peer_trust(&self, peer: Option<&PeerIp>) -> PeerTrust {
-        let is_trusted = peer.is_some_and(|client| client_ip::is_trusted(&client.ip, &self.trusted_proxies));
-        if is_trusted { PeerTrust::Trusted } else { PeerTrust::Untrusted }
+        AccessLogLine::new(context, ended, self.clock.now()).write(&self.log_writer);
     }
 }
 
-/// What a request asks for: a WebSocket, without a body (RFC 6455 section 4.1), is the only switch that goes upstream.
+/// Turns an HTTP/1.0 request, which may have no host and has no expectations, into one of HTTP/1.1.
+fn convert_to_http11(request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    request.remove_header(&EXPECT);
+    if let Some(server) = context.server.as_ref().filter(|_| !request.headers.contains_key(HOST)) {
+        request.insert_header(HOST, server.host.clone())?;
+    }
+    Ok(())
+}
+
+/// A request that may go upstream.
+struct Forwarded<'a> {
+    decision: &'a Decision<Backend>,
+    route: &'a Route,
+}
+
+/// Returns the decision that lets a request go upstream. Phases after it fail closed without one.
+fn forwarded(context: &Context) -> pingora::Result<Forwarded<'_>> {
+    match (&context.decision, context.route()) {
+        (Some(decision), Some(route)) if matches!(decision.action, Action::Forward(_)) => {
+            Ok(Forwarded { decision, route })
+        }
+        (_, _) => Err(Error::explain(ErrorType::InternalError, "the request was not authorized")),
+    }
+}
+
+/// Returns the protocol switch that a request asks for. Only a WebSocket without a body (RFC 6455 section 4.1) goes
+/// upstream.
 fn requested_upgrade(request: &RequestHeader) -> RequestedUpgrade {
     let Some(protocol) = request.headers.get(UPGRADE) else { return RequestedUpgrade::None };
     let is_websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket") && request.version == Version::HTTP_11;
@@ -295,8 +282,4 @@ fn requested_upgrade(request: &RequestHeader) -> RequestedUpgrade {
 
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-fn peer_address(session: &Session) -> Option<IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
 }

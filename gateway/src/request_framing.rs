@@ -1,22 +1,23 @@
-//! Finds where a request ends among the bytes that come, so that the next one on its connection is read apart from it.
+//! End of an HTTP/1 request in a stream of bytes, so that the next request on the connection is read separately.
 
 use std::sync::LazyLock;
 
+use gatepost_edge::BodyLength;
 use memchr::memmem::Finder;
 
-/// Finds the empty line that ends a header, also if it comes in pieces.
+/// Finds the empty line that ends a header, also across reads.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderEndScanner {
-    /// How much of the end was seen, up to the last byte so far.
+    /// Bytes of the end that were seen, up to the last byte so far.
     matched: usize,
 }
 
 const END: &[u8; 4] = b"\r\n\r\n";
-/// Made once, for to make it costs as much as to search a header.
+/// Built once, since building it costs as much as searching a header.
 static FIND_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
 
 impl HeaderEndScanner {
-    /// Returns how many of these bytes belong to the header, if it ends among them.
+    /// Returns the number of these bytes that belong to the header, if it ends among them.
     pub(crate) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.matched == 0 {
             if let Some(at) = FIND_END.find(bytes) {
@@ -50,29 +51,37 @@ impl HeaderEndScanner {
     }
 }
 
-/// The rest of a request after its header.
+/// Remainder of a request after its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
-    /// So many bytes.
+    /// Remaining bytes.
     Length(u64),
-    /// Chunks and trailers.
     Chunked(ChunkState),
-    /// All that comes, for it is no request any more.
+    /// All further bytes, after a protocol switch.
     Tunnel,
 }
 
-/// How far a chunked body has come (RFC 9112 section 7.1).
+/// Progress of a chunked body (RFC 9112 section 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChunkState {
-    /// In the digits of a size.
+    /// In the digits of a size, with the size so far.
     Size(u64),
-    /// Behind the digits, until the line ends.
+    /// Between the digits and the end of the line.
     Extension(u64),
-    /// So many bytes of data and of the line end after it are to come.
+    /// Remaining bytes of the data and of the line end after it.
     Data(u64),
-    /// In a line of the trailers that has so many characters.
+    /// In a line of the trailers, with its length so far.
     Trailer(usize),
     End,
+}
+
+impl From<BodyLength> for BodyFraming {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Known(length) => Self::Length(length),
+            BodyLength::Unknown => Self::CHUNKED,
+        }
+    }
 }
 
 impl BodyFraming {
@@ -83,7 +92,7 @@ impl BodyFraming {
         matches!(self, Self::Length(0) | Self::Chunked(ChunkState::End))
     }
 
-    /// Takes what belongs to the body of these bytes, and returns how many that are.
+    /// Consumes the bytes that belong to the body, and returns their number.
     pub(crate) fn consume(&mut self, bytes: &[u8]) -> usize {
         match self {
             BodyFraming::Tunnel => bytes.len(),
@@ -97,7 +106,7 @@ impl BodyFraming {
     }
 }
 
-/// It only has to find the end that the parser finds. What is malformed the parser refuses, and the connection with it.
+/// Finds the same end as the parser. The parser rejects a malformed body and closes the connection.
 fn consume_chunks(chunk: &mut ChunkState, bytes: &[u8]) -> usize {
     let mut at = 0;
     while let (Some(byte), false) = (bytes.get(at), *chunk == ChunkState::End) {

@@ -1,4 +1,4 @@
-//! Ids of requests: a random start for each process, then a counter, so that no request waits for chance.
+//! Ids of requests: a random start for each process, then a counter, so that no request waits for randomness.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,14 +9,14 @@ use rand::RngExt;
 /// Digits of 64 bits in base 62.
 const DIGITS: u32 = 11;
 
-/// Gives out ids: `req_` and 22 digits.
+/// Generator of ids: `req_` and 22 digits.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
     start: String,
     next: AtomicU64,
 }
 
-/// One of them, made once and shared by the headers that carry it.
+/// An id, made once and shared by the headers that carry it.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(HeaderValue);
 

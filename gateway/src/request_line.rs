@@ -1,25 +1,25 @@
-//! The request line as it comes, in whatever pieces: whether it has the strict form of RFC 9112 section 3, and the line
-//! ends before it.
+//! Check of a request line and the line ends before it, byte by byte as they come, for the strict form of RFC 9112
+//! section 3.
 
-/// How far a request line was judged.
+/// Progress of the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestLineState {
-    /// It has not begun.
+    /// Before the first byte of the line.
     Pending(LeadingLineEnds),
-    /// So many spaces were seen; a CR ends it.
+    /// With the number of spaces so far. A CR ends the line.
     InProgress { spaces: u8 },
-    /// It has ended, with two spaces and no byte that has no place in it.
+    /// Ended, with two spaces and no invalid byte.
     Valid,
-    /// It is refused, whatever follows.
+    /// Rejected, whatever follows.
     Invalid,
 }
 
-/// The line ends that came before a request line.
+/// Line ends before a request line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeadingLineEnds {
     None,
     Cr,
-    /// One empty line, which RFC 9112 section 2.2 asks to ignore: old clients send it behind the body of a POST.
+    /// One empty line, to be ignored by RFC 9112 section 2.2: old clients send it after the body of a POST.
     OneEmptyLine,
     /// More than one, or one without its CR or its LF.
     Invalid,
@@ -32,7 +32,7 @@ impl RequestLineState {
         matches!(self, RequestLineState::Valid | RequestLineState::Invalid)
     }
 
-    /// Takes the line ends that come before the request line, and returns how many of these bytes they are.
+    /// Consumes the line ends before the request line, and returns their number.
     pub(crate) fn consume_line_ends(&mut self, bytes: &[u8]) -> usize {
         let RequestLineState::Pending(before) = *self else { return 0 };
         let count = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -40,7 +40,7 @@ impl RequestLineState {
         count
     }
 
-    /// Takes what follows them.
+    /// Consumes the bytes after them.
     pub(crate) fn consume(&mut self, bytes: &[u8]) {
         let mut spaces = match *self {
             RequestLineState::Pending(LeadingLineEnds::None | LeadingLineEnds::OneEmptyLine) => 0,
@@ -54,7 +54,7 @@ impl RequestLineState {
             match byte {
                 b'\r' => return *self = if spaces == 2 { RequestLineState::Valid } else { RequestLineState::Invalid },
                 b' ' => spaces = spaces.saturating_add(1),
-                // A fragment has no place in a request, and the parser would drop it unseen.
+                // A request has no fragment (RFC 9112 section 3.2), and the parser would drop one.
                 b'#' => return *self = RequestLineState::Invalid,
                 0x21..=0x7e => {}
                 _ => return *self = RequestLineState::Invalid,
@@ -78,7 +78,7 @@ impl LeadingLineEnds {
 mod tests {
     use super::*;
 
-    /// Judges a text in pieces of every length.
+    /// Checks a text in pieces of every length.
     #[track_caller]
     fn check(text: &str, expected: RequestLineState) {
         for piece in 1..=text.len() {

@@ -1,21 +1,21 @@
-//! Checks the header of an upstream's response as it came (RFC 9112), for the parser behind it forgives and repairs.
+//! Check of the raw header of an upstream's response (RFC 9112): the parser behind it tolerates and repairs faults.
 
 use std::fmt;
 
 use memchr::memchr;
 
-/// A header that was checked.
+/// A valid header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CheckedHeader {
     pub(crate) status: u16,
-    /// Bytes up to the end of the header.
+    /// Size of the header.
     pub(crate) length: usize,
     pub(crate) body: AnnouncedBody,
     pub(crate) version: HttpVersion,
     pub(crate) upgrade: Upgrade,
 }
 
-/// Whether the fields of a header announce a body, of whatever length but 0.
+/// Body that a header announces. A length of 0 announces none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnnouncedBody {
     None,
@@ -23,14 +23,13 @@ pub(crate) enum AnnouncedBody {
     Chunked,
 }
 
-/// The version of HTTP that a response is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HttpVersion {
     Http10,
     Http11,
 }
 
-/// What `Upgrade` says.
+/// Value of `Upgrade`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Upgrade {
     Absent,
@@ -38,7 +37,7 @@ pub(crate) enum Upgrade {
     Other,
 }
 
-/// Why a response cannot be passed on.
+/// Fault for which a response is not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResponseError {
     StatusLine,
@@ -70,7 +69,7 @@ impl fmt::Display for ResponseError {
 
 impl std::error::Error for ResponseError {}
 
-/// Checks a header that the bytes begin with. Returns nothing if its end is not among them.
+/// Checks the header at the start of these bytes. Returns none if its end is not among them.
 pub(crate) fn check(bytes: &[u8]) -> Result<Option<CheckedHeader>, ResponseError> {
     let mut lines = Lines { bytes, at: 0 };
     let status_line = loop {
@@ -94,7 +93,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Option<CheckedHeader>, ResponseError
     Ok(Some(CheckedHeader { status, length: lines.at, body, version, upgrade: framing.upgrade }))
 }
 
-/// Complete lines without their ends.
+/// Iterator over complete lines, without their ends.
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -128,7 +127,7 @@ fn parse_status_line(line: &[u8]) -> Result<(HttpVersion, u16), ResponseError> {
     }
 }
 
-/// What the fields so far say about the body.
+/// Framing by the fields so far.
 #[derive(Debug)]
 struct Framing {
     length: Option<u64>,
@@ -146,14 +145,14 @@ impl Framing {
     fn add(&mut self, line: &[u8]) -> Result<(), ResponseError> {
         match line.first() {
             Some(b' ' | b'\t') => Err(ResponseError::FoldedField),
-            // All others are none of these three fields.
+            // No other field starts like the three that are checked.
             Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U') => self.add_field(line),
             Some(_) | None => Ok(()),
         }
     }
 
     fn add_field(&mut self, line: &[u8]) -> Result<(), ResponseError> {
-        // What is no field at all is refused by the parser.
+        // The parser rejects a line that is not a field.
         let Some(colon) = memchr(b':', line) else { return Ok(()) };
         let (name, value) = (line[..colon].trim_ascii_end(), &line[colon + 1..]);
         if name.eq_ignore_ascii_case(b"content-length") {
@@ -171,7 +170,7 @@ impl Framing {
         Ok(())
     }
 
-    /// Equal lengths are one (RFC 9110 section 8.6).
+    /// Equal lengths are the same as one (RFC 9110 section 8.6).
     fn add_length(&mut self, text: &[u8]) -> Result<(), ResponseError> {
         let length = parse_length(text).ok_or(ResponseError::ContentLength)?;
         if self.length.is_some_and(|other| other != length) {
@@ -192,7 +191,7 @@ impl Framing {
     }
 }
 
-/// Parses a length of digits alone.
+/// Parses a length, which has digits alone.
 pub(crate) fn parse_length(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! Turns the header of an upstream's response into that of a response to the client: one framing, in the client's
-//! version of HTTP, and nothing that is between gateway and upstream alone (RFC 9110 section 7.6.1).
+//! Rewriting of a response's header for the client: one framing, in the client's version of HTTP, without the
+//! hop-by-hop fields of the upstream connection (RFC 9110 section 7.6.1).
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
@@ -10,26 +10,26 @@ use crate::response_check::parse_length;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Where a response's body ends.
+/// Delimiter of a response's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyDelimiter {
-    /// Where its header says.
+    /// The header.
     Framed,
-    /// Where the connection ends.
+    /// The end of the connection.
     ConnectionClose,
 }
 
-/// Which of the fields that need work a response has.
+/// Fields of a response that need work.
 #[derive(Debug, Clone, Copy, Default)]
 struct PresentFields {
     has_length: bool,
-    /// Whether there is more than one length, or a list of them.
+    /// More than one length, or a list.
     has_several_lengths: bool,
     has_encoding: bool,
     has_hop_by_hop: bool,
 }
 
-/// Rewrites the response to a request.
+/// Rewrites the header of the response to a request.
 pub(crate) fn rewrite(response: &mut ResponseHeader, request: &RequestHeader) -> pingora::Result<BodyDelimiter> {
     response.set_version(Version::HTTP_11);
     let present = scan_fields(&response.headers);
@@ -69,12 +69,12 @@ fn scan_fields(headers: &HeaderMap) -> PresentFields {
     present
 }
 
-/// Whether a response ends with its header, so that no field may say where its body ends.
+/// Returns whether a response ends with its header, so that no field may delimit a body.
 fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
-/// Makes one of equal lengths. Others did not pass the check of the header.
+/// Merges lengths into one. They are equal, or the response would not have passed its check.
 fn merge_content_lengths(response: &mut ResponseHeader) -> pingora::Result<()> {
     let first = response.headers.get(CONTENT_LENGTH);
     match first.and_then(|first| first.as_bytes().split(|byte| *byte == b',').next()).and_then(parse_length) {
@@ -93,10 +93,10 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
     }
 }
 
-/// Options of `Connection` that are no fields, or that are handled apart.
+/// Options of `Connection` that are not fields, or that are handled separately.
 const NON_FIELD_OPTIONS: [&[u8]; 5] = [b"close", b"keep-alive", b"upgrade", b"content-length", b"transfer-encoding"];
 
-/// The fields that `Connection` names.
+/// Returns the fields that `Connection` names.
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     let values = headers.get_all(CONNECTION).iter();
     let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(|name| name.trim_ascii());

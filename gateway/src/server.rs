@@ -1,11 +1,13 @@
-//! Starting and stopping a gateway.
+//! Start, reload and stop of a gateway.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::time::Clock;
+use gatepost_edge::Authorizer;
 use gatepost_runtime::{LogWriter, Task, supervise};
 use gatepost_verify::Verifier;
 use pingora::apps::HttpServerOptions;
@@ -23,50 +25,56 @@ use tokio::task::JoinHandle;
 
 use crate::connection_handler::{App, ConnectionHandler};
 use crate::connector::UpstreamConnector;
-use crate::header_sanitizer::HeaderSanitizer;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::{GatewayOptions, Limits};
-use crate::per_client_limiter::PerClientLimiter;
+use crate::options::GatewayOptions;
 use crate::proxy::Proxy;
 use crate::request_id::RequestIds;
-use crate::route::Routes;
-use crate::upstream::{MAX_RETRIES, Upstream};
+use crate::snapshot::{CurrentSnapshot, Snapshot};
+use crate::start_error::StartError;
+use crate::upstream::MAX_RETRIES;
 
-/// Tasks that accept connections. More than one spreads them over cores at once.
+/// Tasks that accept connections. More than one spreads a burst over cores.
 const ACCEPTORS: usize = 2;
-/// Bytes of lines of the access log that wait for their writer.
+/// Limit for access log lines that wait for their writer; further ones are dropped.
 const MAX_LOG_BUFFER_BYTES: usize = 8 << 20;
-/// Between two tries to listen again after a panic.
+/// Delay between two tries to bind again after a panic.
 const REBIND_DELAY: Duration = Duration::from_millis(50);
-/// Idle connections kept to upstreams.
+/// Cap on idle connections to upstreams.
 const UPSTREAM_POOL_SIZE: usize = 1024;
-
-/// Why a gateway did not start.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
 
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
+    current: CurrentSnapshot,
+    metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     in_flight: InFlight,
     log_writer: Arc<LogWriter>,
     serving: JoinHandle<()>,
 }
 
-/// Takes the address, so that a port that is busy is told before anything else starts.
+/// Listens on an address before anything else starts, so that a busy port is reported first.
+///
+/// # Errors
+/// [`StartError::Bind`] with the system's error.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let start_error = |error: std::io::Error| StartError(format!("cannot listen on {address}: {error}"));
-    let listener = TcpListener::bind(address).map_err(start_error)?;
-    listener.set_nonblocking(true).map_err(start_error)?;
+    listen(address).map_err(|source| StartError::Bind { address, source })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
 impl Gateway {
-    /// Starts to serve on a listener.
+    /// Starts serving on a listener.
+    ///
+    /// # Errors
+    /// If an upstream has no server, a route names an unknown upstream, or the registry has a gateway's metrics
+    /// already.
     pub async fn start(
         listener: TcpListener,
         options: GatewayOptions,
@@ -74,86 +82,71 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         registry: &Registry,
     ) -> Result<Self, StartError> {
-        let address = listener.local_addr().map_err(|error| StartError(error.to_string()))?;
-        let in_flight = InFlight::default();
-        let limits = options.limits.clone();
-        let proxy = build_proxy(options, verifier, clock, registry, in_flight.clone()).await?;
-        let (metrics, log_writer) = (Arc::clone(&proxy.metrics), Arc::clone(&proxy.log_writer));
+        let address = listener.local_addr().map_err(StartError::LocalAddress)?;
+        let metrics = Arc::new(Metrics::register(registry)?);
+        let current = CurrentSnapshot::new(Snapshot::build(options, &metrics).await?);
+        let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BUFFER_BYTES, metrics.dropped_lines.clone())
+            .map_err(StartError::AccessLog)?;
+        let (log_writer, in_flight) = (Arc::new(log_writer), InFlight::default());
+        let proxy = Proxy {
+            current: current.clone(),
+            authorizer: Authorizer::new(verifier, registry)?,
+            metrics: Arc::clone(&metrics),
+            log_writer: Arc::clone(&log_writer),
+            request_ids: Arc::new(RequestIds::new()),
+            in_flight: in_flight.clone(),
+            clock,
+        };
         let (stop, stopped) = watch::channel(false);
         let mut initial_listener = Some(listener);
         let serving = supervise(Task::GatewayListener, move || {
-            let service = build_service(proxy.clone(), Arc::clone(&metrics), limits.clone());
-            serve(initial_listener.take(), address, service, stopped.clone())
+            serve(initial_listener.take(), address, build_service(proxy.clone()), stopped.clone())
         });
-        Ok(Self { address, stop, in_flight, log_writer, serving })
+        Ok(Self { address, current, metrics, stop, in_flight, log_writer, serving })
     }
 
-    /// Where it listens.
+    /// Replaces the configuration for requests and connections that begin later. Requests in flight keep the one that
+    /// they began with. An error changes nothing.
+    ///
+    /// # Errors
+    /// As those of [`Gateway::start`] that concern the configuration.
+    pub async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
+        self.current.replace(Snapshot::build(options, &self.metrics).await?);
+        Ok(())
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops to listen, tells connections that wait for a request to close, and waits until nothing is in flight, or
-    /// for `deadline`. Answers how many requests are left: they end with the process.
+    /// Stops listening, closes idle connections, and waits until no request is in flight, `deadline` at most. Returns
+    /// the number of requests that are left: they end with the process.
     pub async fn stop(mut self, deadline: Duration) -> usize {
         self.stop.send_replace(true);
         let drained = async {
-            // It ends when its connections have been told.
-            drop((&mut self.serving).await);
+            // Ends after the idle connections were closed. A panic was counted and logged.
+            let _ = (&mut self.serving).await;
             self.in_flight.wait_idle().await;
         };
-        // Too late is told by the count.
-        drop(tokio::time::timeout(deadline, drained).await);
+        if tokio::time::timeout(deadline, drained).await.is_err() {
+            tracing::debug!("the drain timed out");
+        }
         self.serving.abort();
         self.log_writer.flush().await;
         self.in_flight.count()
     }
 }
 
-async fn build_proxy(
-    options: GatewayOptions,
-    verifier: Arc<Verifier>,
-    clock: Arc<dyn Clock>,
-    registry: &Registry,
-    in_flight: InFlight,
-) -> Result<Proxy, StartError> {
-    let mut upstreams = Vec::with_capacity(options.upstreams.len());
-    for upstream in &options.upstreams {
-        upstreams.push(Upstream::resolve(upstream).await.map_err(StartError)?);
-    }
-    let index = |name: &str| options.upstreams.iter().position(|upstream| upstream.name == name);
-    let routes =
-        Routes::new(options.routes, index).map_err(|name| StartError(format!("there is no upstream {name}")))?;
-    let metrics =
-        Metrics::register(registry, routes.names()).map_err(|error| StartError(format!("metrics: {error}")))?;
-    let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BUFFER_BYTES, metrics.dropped_lines.clone())
-        .map_err(|error| StartError(format!("the access log: {error}")))?;
-    Ok(Proxy {
-        routes: Arc::new(routes),
-        upstreams: upstreams.into(),
-        verifier,
-        trusted_proxies: options.trusted_proxies.into(),
-        sanitizer: Arc::new(HeaderSanitizer::new(options.strip, options.pass_headers)),
-        limits: options.limits,
-        metrics: Arc::new(metrics),
-        log_writer: Arc::new(log_writer),
-        request_ids: Arc::new(RequestIds::new()),
-        in_flight,
-        requests_per_client: PerClientLimiter::default(),
-        clock,
-    })
-}
-
 fn server_conf() -> ServerConf {
     ServerConf { max_retries: MAX_RETRIES, upstream_keepalive_pool_size: UPSTREAM_POOL_SIZE, ..ServerConf::default() }
 }
 
-/// Pingora's service for these connections. That they speak a protocol of their own is the way to serve them ourselves,
-/// and to connect to upstreams ourselves.
-fn build_service(proxy: Proxy, metrics: Arc<Metrics>, limits: Limits) -> Service<App> {
+/// Builds Pingora's service. A custom protocol is its hook for serving connections, and connecting to upstreams,
+/// ourselves.
+fn build_service(proxy: Proxy) -> Service<App> {
     let conf = Arc::new(server_conf());
-    let connector = UpstreamConnector::new(ConnectorOptions::from_server_conf(&conf), limits.clone());
-    let connections = Arc::new(ConnectionHandler::new(metrics, limits, Arc::clone(&proxy.trusted_proxies)));
+    let connector = UpstreamConnector::new(ConnectorOptions::from_server_conf(&conf), proxy.current.clone());
+    let connections = Arc::new(ConnectionHandler::new(Arc::clone(&proxy.metrics), proxy.current.clone()));
     let on_connection: ProcessCustomSession<Proxy, UpstreamConnector> =
         Arc::new(move |app: Arc<App>, stream: Stream, shutdown: &ShutdownWatch| {
             let (connections, shutdown) = (Arc::clone(&connections), shutdown.clone());
@@ -168,7 +161,7 @@ fn build_service(proxy: Proxy, metrics: Arc<Metrics>, limits: Limits) -> Service
     builder.custom(connector, on_connection).build()
 }
 
-/// Stops the acceptors of Pingora, also when the task that waits for them panics.
+/// Guard that stops Pingora's acceptors, also if the task that waits for them panics.
 struct StopAcceptors(watch::Sender<bool>);
 
 impl Drop for StopAcceptors {
@@ -177,8 +170,8 @@ impl Drop for StopAcceptors {
     }
 }
 
-/// Runs Pingora's listening service on this runtime: on the socket that was bound before, or, after a panic, on one that
-/// is bound as soon as the acceptors of the run before have given the address up.
+/// Runs Pingora's listening service on this runtime: on the initial socket or, after a panic, on a new one as soon as
+/// the acceptors of the previous run have released the address.
 async fn serve(
     initial_listener: Option<TcpListener>,
     address: SocketAddr,
@@ -194,11 +187,11 @@ async fn serve(
     let serving = run_service(listener, address, service, shutdown);
     tokio::pin!(serving);
     let stopping = async {
-        // A sender that is gone is a stop as well.
-        drop(stopped.wait_for(|stopped| *stopped).await);
+        // A dropped sender stops as well.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     tokio::select! {
-        // Nobody has stopped them. The supervisor counts it and listens again.
+        // Nothing has stopped them. The supervisor counts the panic and runs this again.
         () = &mut serving => panic!("the acceptors have ended"),
         () = stopping => drop(acceptors),
     }
@@ -207,9 +200,9 @@ async fn serve(
 
 async fn rebind(address: SocketAddr) -> TcpListener {
     loop {
-        match bind(address) {
+        match listen(address) {
             Ok(listener) => return listener,
-            Err(error) => tracing::debug!(%error, "listening again waits"),
+            Err(error) => tracing::debug!(%error, "bind failed, retrying in 50 ms"),
         }
         tokio::time::sleep(REBIND_DELAY).await;
     }
@@ -224,7 +217,7 @@ async fn run_service(
     let mut fds = Fds::new();
     fds.add(address.to_string(), listener.into_raw_fd());
     let fds: ListenFds = Arc::new(parking_lot::Mutex::new(fds));
-    // Requests are read into buffers of their own: one more would take 64 KiB of each connection.
+    // Sessions have read buffers of their own: another one would cost each connection 64 KiB.
     let buffers = L4BufferSettings::default().read(0);
     service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
     service.start_service(Some(fds), shutdown, ACCEPTORS).await;

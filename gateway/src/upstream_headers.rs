@@ -1,46 +1,47 @@
-//! Headers that tell the upstream whose request it is, put in the place of those that were taken away.
+//! Headers that identify the key and the origin of a request to the upstream, in place of those that were removed.
 
 use gatepost_domain::permit::KeyFacts;
+use gatepost_edge::{Decision, PeerTrust};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::RequestHeader;
 
-use crate::client_ip::{PeerIp, PeerTrust};
 use crate::context::Context;
-use crate::header_sanitizer::HeaderSanitizer;
-use crate::route::Route;
+use crate::peer_ip::PeerIp;
+use crate::snapshot::{Backend, Route};
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-gatepost-key-id");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
 const ENV: HeaderName = HeaderName::from_static("x-gatepost-env");
 const CUSTOM_ACCOUNT_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-account-id");
 const CUSTOM_USER_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-user-id");
-/// The id under which a request stands in the access log.
+/// The id of a request in the access log.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Fields that are added at most.
+/// Upper bound of the fields that are added.
 const MAX_ADDED: usize = 9;
 
-/// All but visible ASCII, and the escape itself, so that decoding gives back what was encoded.
+/// Everything but visible ASCII, and the escape itself, so that decoding is the exact inverse.
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
-/// What the upstream sees of whose request it is, and nothing that the client says of that.
-pub(crate) fn rewrite(request: &mut RequestHeader, route: &Route, sanitizer: &HeaderSanitizer, context: &Context) {
+/// Rewrites the identity and origin headers of a request. Nothing that the client says about them remains.
+pub(crate) fn rewrite(request: &mut RequestHeader, decision: &Decision<Backend>, route: &Route, context: &Context) {
+    let trust = decision.peer_trust;
     edit_headers(request, |headers| {
-        sanitizer.sanitize(headers, route, context.peer_trust);
-        if let Some(facts) = &context.facts {
+        context.snapshot.sanitizer.sanitize(headers, &route.credential_headers, trust);
+        if let Some(facts) = &decision.key_check.facts {
             add_key_headers(headers, facts);
         }
-        add_forwarded_headers(headers, context);
+        add_forwarded_headers(headers, trust, context);
     });
 }
 
-/// Edits the fields of a request, whose names go upstream in lower case then: Pingora would keep each name in the case
-/// in which it came, which costs more than all that is edited here.
+/// Edits the fields of a request, whose names go upstream in lower case then: preserving their case in Pingora costs
+/// more than all edits here.
 fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
     let (empty_parts, ()) = http::Request::new(()).into_parts();
     let mut parts = http::request::Parts::from(std::mem::replace(request, RequestHeader::from(empty_parts)));
@@ -49,7 +50,6 @@ fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) 
     *request = RequestHeader::from(parts);
 }
 
-/// Tells whose request it is.
 fn add_key_headers(headers: &mut HeaderMap, facts: &KeyFacts) {
     headers.insert(KEY_ID, header_value(facts.key.as_str()));
     headers.insert(PROJECT_ID, header_value(facts.project.as_str()));
@@ -62,10 +62,9 @@ fn add_key_headers(headers: &mut HeaderMap, facts: &KeyFacts) {
     }
 }
 
-/// Tells where the request came from. Of an untrusted peer nothing is left that says so.
-fn add_forwarded_headers(headers: &mut HeaderMap, context: &Context) {
-    let is_trusted_value =
-        |headers: &HeaderMap, name| context.peer_trust == PeerTrust::Trusted && headers.contains_key(name);
+/// Adds the origin of the request. All that an untrusted peer said about it was removed before.
+fn add_forwarded_headers(headers: &mut HeaderMap, trust: PeerTrust, context: &Context) {
+    let is_trusted_value = |headers: &HeaderMap, name| trust == PeerTrust::Trusted && headers.contains_key(name);
     headers.insert(REQUEST_ID_NAME, context.request_id.header());
     if let Some(peer) = &context.peer_ip {
         let forwarded_for =
@@ -83,7 +82,7 @@ fn add_forwarded_headers(headers: &mut HeaderMap, context: &Context) {
     }
 }
 
-/// What trusted proxies said before, and the nearest of them.
+/// Appends the nearest proxy to what trusted proxies have forwarded.
 fn appended_forwarded_for(headers: &HeaderMap, nearest: &PeerIp) -> Option<HeaderValue> {
     let mut values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).peekable();
     values.peek()?;
@@ -91,7 +90,7 @@ fn appended_forwarded_for(headers: &HeaderMap, nearest: &PeerIp) -> Option<Heade
     HeaderValue::try_from(all.join(", ")).ok()
 }
 
-/// Ids are letters, digits and underscores.
+/// Returns the value of an id, which has letters, digits and underscores only.
 fn header_value(id: &str) -> HeaderValue {
     HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -1,153 +1,60 @@
-//! A stream to an upstream, on which the header of each response is checked as it comes, and on which the silence of a
-//! WebSocket has a limit of its own.
+//! Stream to an upstream that checks the header of each response as it comes, and limits the silence of a WebSocket.
 //!
-//! Pingora drops a `Content-Length` beside a `Transfer-Encoding` before anyone sees it, and has one time-out for all
+//! Pingora drops a `Content-Length` next to a `Transfer-Encoding` before anyone sees it, and has one timeout for all
 //! reads of a connection.
+
+mod delegation;
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::http::ResponseHeader;
+use pingora::protocols::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-    TimingDigest, UniqueID,
-};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::options::Limits;
-use crate::response_check::{self, AnnouncedBody, CheckedHeader, HttpVersion, ResponseError, Upgrade};
+use crate::response_check::{self, ResponseError};
+use crate::upstream_exchange::{Exchange, Stage};
 
-/// A stream to an upstream whose responses are checked.
 pub(crate) struct UpstreamStream {
     stream: Stream,
     exchange: Arc<Exchange>,
     digest: Arc<ProxyDigest>,
-    /// The beginning of a header whose end has not come yet. The parser bounds it.
+    /// Start of a header whose end has not come yet. The parser limits its size.
     header: Vec<u8>,
-    /// How long a server may take to answer a request for a WebSocket.
+    /// Limit for the response to a request for a WebSocket.
     handshake_timeout: Duration,
-    /// How long a WebSocket may be silent.
+    /// Limit for the silence of a WebSocket in both directions.
     websocket_idle: Duration,
-    /// Whether nothing was written since it was last sent.
+    /// Whether nothing was written since the last flush.
     is_flushed: bool,
-    /// Only made for a WebSocket.
+    /// Made only for a WebSocket.
     idle_timer: Option<Pin<Box<Sleep>>>,
     last_active: Instant,
 }
 
-/// How far the exchange of a request and its response has come. The phases of a request share it with the stream.
-#[derive(Debug)]
-struct Exchange(AtomicU8);
-
-/// What is expected of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The header of a response.
-    Header,
-    /// Nothing until the whole request for a WebSocket is sent: Pingora ends one that is answered before.
-    HandshakeRequest,
-    /// The header of a response to it.
-    HandshakeHeader,
-    /// A body, or nothing.
-    Body,
-    /// The body of a response that refuses a WebSocket.
-    HandshakeBody,
-    /// Whatever a WebSocket carries.
-    WebSocket,
-    /// Nothing further: the rest cannot be told from a response.
-    Unusable,
-}
-
-/// What a request asks its upstream for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RequestedUpgrade {
-    None,
-    WebSocket,
-    /// A switch that is not passed on, so a response.
-    Other,
-}
-
-/// Begins a request on the stream that has this digest.
-pub(crate) fn begin_exchange(digest: Option<&Digest>, upgrade: RequestedUpgrade) {
-    let user_data = digest.and_then(|digest| digest.proxy_digest.as_ref()?.user_data.as_ref());
-    if let Some(exchange) = user_data.and_then(|data| data.downcast_ref::<Arc<Exchange>>()) {
-        exchange.set(match upgrade {
-            RequestedUpgrade::None | RequestedUpgrade::Other => Stage::Header,
-            RequestedUpgrade::WebSocket => Stage::HandshakeRequest,
-        });
-    }
-}
-
-impl Exchange {
-    fn set(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Relaxed);
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Stage::Unusable)
-    }
-}
-
-impl Stage {
-    /// In the order of their numbers.
-    const ALL: [Self; 7] = [
-        Self::Header,
-        Self::HandshakeRequest,
-        Self::HandshakeHeader,
-        Self::Body,
-        Self::HandshakeBody,
-        Self::WebSocket,
-        Self::Unusable,
-    ];
-
-    /// What comes after a header. A header of an interim response is followed by another one.
-    fn advance(self, header: CheckedHeader) -> Result<Self, ResponseError> {
-        match (header.status, self) {
-            (101, Stage::HandshakeHeader)
-                if header.version == HttpVersion::Http11 && header.upgrade != Upgrade::Other =>
-            {
-                Ok(Stage::WebSocket)
-            }
-            (101, _) => Err(ResponseError::UnrequestedUpgrade),
-            (100..=199, _) => Ok(self),
-            // They have no body, so whatever comes is no response.
-            (204, _) if header.body != AnnouncedBody::None => Ok(Stage::Unusable),
-            (304, _) if header.body == AnnouncedBody::Chunked => Ok(Stage::Unusable),
-            (_, Stage::HandshakeHeader) => Ok(Stage::HandshakeBody),
-            (_, _) => Ok(Stage::Body),
-        }
-    }
-}
-
 impl UpstreamStream {
-    pub(crate) fn new(stream: Stream, limits: &Limits) -> pingora::Result<Self> {
-        let exchange = Arc::new(Exchange(AtomicU8::new(Stage::Header as u8)));
-        // There is no proxy in between; a digest is what reaches the phases.
-        let response = Box::new(ResponseHeader::build(200, Some(0))?);
-        let digest = Arc::new(ProxyDigest::new(response, Some(Box::new(Arc::clone(&exchange)))));
-        Ok(Self {
+    pub(crate) fn new(stream: Stream, limits: &Limits) -> Self {
+        let exchange = Arc::new(Exchange::new());
+        Self {
             stream,
+            digest: exchange.digest(),
             exchange,
-            digest,
             header: Vec::new(),
             handshake_timeout: limits.upstream_timeout,
             websocket_idle: limits.websocket_idle,
             is_flushed: true,
             idle_timer: None,
             last_active: Instant::now(),
-        })
+        }
     }
 
-    /// Checks bytes that came while a header is expected.
+    /// Checks the bytes of a header, and returns the stage after them.
     fn check_header(&mut self, bytes: &[u8], mut stage: Stage) -> Result<Stage, ResponseError> {
         let gathered;
         let mut rest = if self.header.is_empty() {
@@ -184,7 +91,7 @@ impl UpstreamStream {
         Ok(())
     }
 
-    /// How long nothing may come at this stage; none where Pingora has a time-out.
+    /// Returns the limit for silence at a stage, or none where Pingora has a timeout.
     fn idle_timeout(&self, stage: Stage) -> Option<Duration> {
         match stage {
             Stage::Header | Stage::Body | Stage::Unusable => None,
@@ -215,7 +122,7 @@ impl UpstreamStream {
         }
     }
 
-    /// Notes that bytes go to the upstream, which ends a silence.
+    /// Records that bytes go to the upstream, which ends a silence.
     fn on_write(&mut self) {
         self.is_flushed = false;
         if self.idle_timer.is_some() || self.exchange.stage() == Stage::HandshakeRequest {
@@ -223,7 +130,7 @@ impl UpstreamStream {
         }
     }
 
-    /// Notes that all that was written is sent. The header of a request is, and at its end nothing more is.
+    /// Records that all that was written is sent: a request for a WebSocket is its header alone.
     fn on_flush(&mut self) {
         if std::mem::replace(&mut self.is_flushed, true) && self.exchange.stage() == Stage::HandshakeRequest {
             self.exchange.set(Stage::HandshakeHeader);
@@ -240,12 +147,12 @@ impl AsyncRead for UpstreamStream {
         let this = &mut *self;
         let stage = this.exchange.stage();
         if stage == Stage::Unusable {
-            // As if it were closed, so that it is not used again.
+            // Reads as closed, so that the connection is not used again.
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         if stage == Stage::HandshakeRequest {
-            // What ends this stage is done by the task that reads.
+            // The task that reads also writes and flushes, which ends this stage.
             this.check_idle_timeout(stage, context)?;
             return Poll::Pending;
         }
@@ -293,62 +200,5 @@ impl AsyncWrite for UpstreamStream {
 impl fmt::Debug for UpstreamStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpstreamStream").field("stream", &self.stream).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Shutdown for UpstreamStream {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl UniqueID for UpstreamStream {
-    fn id(&self) -> i32 {
-        self.stream.id()
-    }
-}
-
-impl Ssl for UpstreamStream {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl Peek for UpstreamStream {}
-
-impl GetTimingDigest for UpstreamStream {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for UpstreamStream {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(Arc::clone(&self.digest))
-    }
-}
-
-impl GetSocketDigest for UpstreamStream {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_stage_round_trips() {
-        let exchange = Exchange(AtomicU8::new(0));
-        for stage in Stage::ALL {
-            exchange.set(stage);
-            assert_eq!(exchange.stage(), stage);
-        }
     }
 }

@@ -101,6 +101,13 @@ impl<'ast> Visit<'ast> for Collector<'_> {
         }
     }
 
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        let of_trait = item.trait_.as_ref().and_then(|(path, ..)| path.segments.last());
+        if of_trait.is_none_or(|name| name.ident != "Debug") {
+            visit::visit_item_impl(self, item);
+        }
+    }
+
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
         members::of_struct(item, self.names);
         visit::visit_item_struct(self, item);

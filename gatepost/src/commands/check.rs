@@ -36,7 +36,8 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {
-        findings.errors.extend(gatepost_gateway::resolution_errors(&config.gateway.upstreams).await);
+        let errors = gatepost_gateway::resolution_errors(&config.gateway.upstreams).await;
+        findings.errors.extend(errors.into_iter().map(|error| output::error_chain(&error.into())));
     } else if !config.gateway.upstreams.is_empty() {
         findings.notes.push("upstream host names were not resolved (--offline)".to_owned());
     }

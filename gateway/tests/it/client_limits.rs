@@ -1,4 +1,4 @@
-//! What each client may have of a gateway, directly and behind trusted proxies.
+//! Limits of each client, directly and behind trusted proxies.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,11 +9,11 @@ use gatepost_test_support::{Gate, MockServer};
 
 use crate::fixture::{Fixture, read_response};
 
-/// Wrong keys of a client that are looked up: as many as may come in a minute.
+/// Wrong keys of a client that are fetched in a minute.
 const WRONG_KEYS: usize = 600;
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A request of a client that the peer names.
+/// A request of a client that the peer forwards.
 fn request_from(client: &str, key: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: {client}\r\nx-api-key: {key}\r\n\r\n")
 }
@@ -36,7 +36,7 @@ async fn wrong_keys_of_a_client_are_rate_limited_and_others_are_not() {
         stream.write_all(request_from("2001:db8::1", &format!("wrong-key-{number}")).as_bytes()).unwrap();
         assert!(read_response(&mut stream).starts_with("HTTP/1.1 401 "), "{number}");
     }
-    // Each tenth of a second one more is looked up.
+    // Each tenth of a second, one more is fetched.
     let refused = (0..WRONG_KEYS).find_map(|number| {
         let response = fixture.send(request_from("2001:db8::2", &format!("other-key-{number}")).as_bytes());
         response.starts_with("HTTP/1.1 429 ").then_some(response)

@@ -12,7 +12,7 @@ use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StripMode, UpstreamOptions,
+    Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StartError, StripMode, UpstreamOptions,
 };
 use gatepost_store::clock::SystemClock;
 use gatepost_store::ops::CommitOutcome;
@@ -25,17 +25,19 @@ use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, VerifyOptions};
 use http::HeaderName;
 use prometheus::Registry;
 
-/// How long a raw client waits for an answer.
+/// Limit of a raw client for a response.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// All of it, and a key that passes.
+/// Gateway, origin and a valid key.
 pub(crate) struct Fixture {
     pub(crate) origin: MockServer,
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) key_id: String,
-    /// An older value of the key, accepted until the year 2100.
+    /// An older value of the key, valid until the year 2100.
     pub(crate) old_key: String,
+    pub(crate) options: GatewayOptions,
+    registry: Registry,
     gateway: Gateway,
     replica_sync: ReplicaSync,
 }
@@ -46,12 +48,12 @@ impl Fixture {
         Self::start_with(|options| GatewayOptions { limits, trusted_proxies, ..options }).await
     }
 
-    /// Starts a gateway whose configuration differs from the plain one.
+    /// Starts a gateway with a changed configuration.
     pub(crate) async fn start_with(configure: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
         Self::start_with_origin(MockServer::start(), configure).await
     }
 
-    /// The same with an upstream of one's own.
+    /// Starts a gateway with a changed configuration in front of an origin.
     pub(crate) async fn start_with_origin(
         origin: MockServer,
         configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
@@ -80,18 +82,35 @@ impl Fixture {
             pass_headers: Vec::new(),
             limits: Limits::default(),
         });
-        let gateway = Gateway::start(listener, options, replica_sync.verifier(), clock, &registry).await.unwrap();
-        Self { origin, address: gateway.address(), key, key_id, old_key, gateway, replica_sync }
+        let verifier = replica_sync.verifier();
+        let gateway = Gateway::start(listener, options.clone(), verifier, clock, &registry).await.unwrap();
+        let address = gateway.address();
+        Self { origin, address, key, key_id, old_key, options, registry, gateway, replica_sync }
     }
 
-    /// Stops the gateway, and answers how many requests it had to leave.
+    pub(crate) async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
+        self.gateway.reload(options).await
+    }
+
+    /// Returns route, status and value of each series of `gatepost_requests_total`.
+    pub(crate) fn counted_requests(&self) -> Vec<(String, String, u64)> {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == "gatepost_requests_total").unwrap();
+        let series = family.get_metric().iter().map(|series| {
+            let label = |name| series.get_label().iter().find(|pair| pair.name() == name).unwrap().value().to_owned();
+            (label("route"), label("status"), series.get_counter().get_value() as u64)
+        });
+        series.collect()
+    }
+
+    /// Stops the gateway, and returns the number of requests that were left.
     pub(crate) async fn stop(self, deadline: Duration) -> usize {
         let left = self.gateway.stop(deadline).await;
         self.replica_sync.stop().await.unwrap();
         left
     }
 
-    /// Sends bytes on a connection of their own, and returns all that comes back until it is closed.
+    /// Sends bytes on a new connection, and returns all that comes back until it is closed.
     pub(crate) fn send_until_closed(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -102,8 +121,7 @@ impl Fixture {
         String::from_utf8_lossy(&response).into_owned()
     }
 
-    /// Sends bytes on a connection of their own, and answers what comes back until it ends or nothing
-    /// more comes.
+    /// Sends bytes on a new connection, and returns one response.
     pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -112,7 +130,7 @@ impl Fixture {
     }
 }
 
-/// Reads one answer: its header, and as much of its body as it says.
+/// Reads one response: its header, and the body by its length.
 pub(crate) fn read_response(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -125,14 +143,14 @@ pub(crate) fn read_response(stream: &mut TcpStream) -> String {
     let head = String::from_utf8_lossy(&bytes).to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
     let mut body = vec![0; length.unwrap_or(0)];
-    // A HEAD has a length and no body; what matters is in the header.
+    // A response to HEAD has a length and no body.
     if stream.read_exact(&mut body).is_ok() {
         bytes.extend(body);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn route(path: &str, auth: Auth) -> RouteOptions {
+pub(crate) fn route(path: &str, auth: Auth) -> RouteOptions {
     let header = |name| CredentialLocation::Header(HeaderName::from_static(name));
     RouteOptions {
         host: None,
@@ -160,7 +178,7 @@ async fn store(clock: &Arc<dyn Clock>) -> Store {
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
 
-/// Makes account, project and an active key; answers its value, its id and its old value.
+/// Creates account, project and an active key. Returns the key's value, its id and its old value.
 async fn api_key(store: &Store) -> (String, String, String) {
     let account = records::account("account");
     let project = records::project(&account.id);

@@ -1,4 +1,4 @@
-//! Names of headers that a server could read as one of ours, in every spelling.
+//! Header names that a server could read as one of ours, in every spelling.
 
 use gatepost_gateway::{GatewayOptions, Limits, PassHeader, StripMode};
 use gatepost_test_support::RecordedRequest;
@@ -8,7 +8,7 @@ use crate::raw_requests::status_of;
 
 /// Characters that a name may have and that CGI, FastCGI and PHP read as `_`.
 const UNDERSCORE_EQUIVALENTS: &[char] = &['-', '_', '.', '!', '#', '$', '%', '&', '\'', '*', '+', '^', '`', '|', '~'];
-/// Fields of one request; with its own it stays below the limit.
+/// Fields of one request: with its other fields it stays below the limit.
 const MAX_FIELDS: usize = 90;
 /// A value that must not reach the upstream.
 const FORGED: &str = "forged";
@@ -17,10 +17,11 @@ const FORGED: &str = "forged";
 const GATEWAY_HEADERS: &[&str] =
     &["x-gatepost-key-id", "x-gatepost-env", "x-gatepost-custom-user-id", "x-gatepost-anything", "x-request-id"];
 
-/// Names that HTTP itself frames and routes by, where a server folds them. With `-` they are the proxy engine's.
+/// Names by which HTTP frames and routes messages, if a server normalizes them. With `-` the proxy engine handles
+/// them.
 const FRAMING_HEADERS: &[&str] = &["content-length", "transfer-encoding", "proxy-authorization"];
 
-/// Credential places of the route.
+/// Headers of the route's credential.
 const CREDENTIAL_HEADERS: &[&str] = &["x-api-key"];
 
 /// Where a request came from.
@@ -45,7 +46,7 @@ const ADDRESS_HEADERS: &[&str] = &[
     "wl-proxy-client-ip",
 ];
 
-/// What some servers take for the method, the path or the host.
+/// Headers that some servers read as the method, the path or the host.
 const ROUTING_HEADERS: &[&str] = &[
     "x-original-url",
     "x-rewrite-url",
@@ -64,7 +65,7 @@ const ROUTING_HEADERS: &[&str] = &[
     "proxy",
 ];
 
-/// Who a proxy says the caller is.
+/// Identities from a proxy.
 const IDENTITY_HEADERS: &[&str] = &[
     "remote-user",
     "remote-groups",
@@ -95,7 +96,7 @@ const IDENTITY_HEADERS: &[&str] = &[
     "tailscale-user-login",
 ];
 
-/// Names that are nobody's but the client's, and near misses of ours.
+/// Names that pass: those of the client, and near misses of ours.
 const UNRELATED_HEADERS: &[&str] = &[
     "x-amz-meta-a.b",
     "x_custom",
@@ -134,14 +135,14 @@ const UNRELATED_HEADERS: &[&str] = &[
     "user-agent",
 ];
 
-/// The spellings of a name that fold into it, beside its own.
+/// Returns the other spellings that normalize to a name.
 fn spellings(name: &str) -> Vec<String> {
     let others = UNDERSCORE_EQUIVALENTS.iter().skip(1).map(|other| name.replace('-', &other.to_string()));
     let mixed = name.replacen('-', ".", 1);
     let mut all: Vec<String> = others.chain([mixed.to_uppercase(), mixed]).filter(|other| other != name).collect();
     all.sort();
     all.dedup();
-    // A name without `-` has no other spelling than its own.
+    // A name without `-` has no other spelling.
     all.retain(|spelling| !spelling.eq_ignore_ascii_case(name));
     all
 }
@@ -154,7 +155,7 @@ fn own_spellings(names: &[&str]) -> Vec<String> {
     names.iter().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]).collect()
 }
 
-/// What the upstream saw of requests that carry these names, on routes of every kind.
+/// Returns what the upstream saw of requests with these names, on routes of every kind.
 fn upstream_requests(fixture: &Fixture, names: &[String]) -> Vec<RecordedRequest> {
     let mut seen = Vec::new();
     for fields in names.chunks(MAX_FIELDS) {
@@ -267,7 +268,7 @@ async fn trailers_and_connection_options_do_not_change_upstream_headers() {
     }
 }
 
-/// What a gateway with `strip = "ours"` takes away beside its own names: what it always took away.
+/// Names that `strip = "ours"` removes in addition to those of the gateway.
 const ALWAYS_STRIPPED: &[&str] = &[
     "forwarded",
     "x-real-ip",

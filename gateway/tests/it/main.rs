@@ -9,6 +9,7 @@ mod http_1_0;
 mod limits;
 mod pipelining;
 mod raw_requests;
+mod reload;
 mod request_line;
 mod server_options;
 mod upstream_responses;

@@ -1,4 +1,4 @@
-//! Requests that are sent before the one before is answered.
+//! Requests that are sent before the response to the previous one.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use gatepost_test_support::{Gate, MockServer};
 use crate::fixture::{Fixture, read_response};
 use crate::raw_requests::{self, status_of};
 
-/// How long a client waits for an answer.
+/// Limit of a client for a response.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Requests of all kinds of bodies, each with a path of its own.
+/// Requests with all kinds of bodies, each with its own path.
 fn requests(key: &str) -> Vec<String> {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\napikey: {key}\r\n\r\n");
     let post = |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\napikey: {key}\r\n{rest}");
@@ -36,7 +36,7 @@ fn connect(fixture: &Fixture) -> TcpStream {
     stream
 }
 
-/// Reads one answer, which has no body if it is one to a HEAD.
+/// Reads one response, which has no body if the request is a HEAD.
 fn read_response_to(stream: &mut TcpStream, request: &str) -> String {
     if !request.starts_with("HEAD ") {
         return read_response(stream);
@@ -105,8 +105,8 @@ async fn rejected_request_is_rejected_when_pipelined_too() {
         for first in [&chunked, &with_length] {
             let refused = text.replace("KEY", &fixture.key);
             let mut stream = connect(&fixture);
-            // It may be closed before all of it was taken.
-            drop(stream.write_all(format!("{first}{refused}{last}").as_bytes()));
+            // The gateway may close the connection before it has read all.
+            let _ = stream.write_all(format!("{first}{refused}{last}").as_bytes());
             let statuses: Vec<u16> = (0..3).map(|_| status_of(&read_response(&mut stream))).collect();
             let mut seen: Vec<String> =
                 fixture.origin.take_requests().iter().map(|seen| seen.request_line().to_owned()).collect();

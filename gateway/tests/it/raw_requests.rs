@@ -8,7 +8,7 @@ use gatepost_test_support::RecordedRequest;
 
 use crate::fixture::{Fixture, read_response};
 
-/// A request with a valid key, of which a case changes something.
+/// A request with a valid key, which a case changes.
 fn with_key(line: &str, rest: &str) -> String {
     format!("{line}\r\nHost: a\r\nX-API-Key: KEY\r\n{rest}\r\n")
 }
@@ -31,7 +31,7 @@ fn get_path(path: &str) -> String {
     with_key(&format!("GET {path} HTTP/1.1"), "")
 }
 
-/// A header without `Host`, and the valid key.
+/// A header without `Host`, with the valid key.
 fn without_host(head: &str) -> String {
     format!("{head}\r\nX-API-Key: KEY\r\n\r\n")
 }
@@ -183,7 +183,7 @@ async fn rejection_reveals_nothing_and_closes_if_a_body_could_follow() {
     assert_eq!(body(unknown), body(malformed));
 }
 
-/// What the upstream must see of a request that passes.
+/// A request that passes, and what the upstream must see of it.
 struct AcceptedCase {
     text: &'static str,
     line: &'static str,
@@ -348,7 +348,7 @@ async fn response_for_a_replaced_key_has_deprecation_and_sunset() {
     assert!(!current.contains("deprecation") && !current.contains("sunset"), "{current}");
 }
 
-/// The status of an answer; 0 if there was none.
+/// Returns the status of a response; 0 if there was none.
 pub(crate) fn status_of(response: &str) -> u16 {
     response.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }

@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, read_response};
 use crate::raw_requests::status_of;
 
 const HEADER_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long a client waits for what does not come by itself.
+/// Limit of a client for a response.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) fn connect(fixture: &Fixture) -> TcpStream {
@@ -47,7 +47,7 @@ async fn one_empty_line_before_a_request_is_ignored_and_nothing_else_is() {
             for piece in [usize::MAX, 1] {
                 let mut stream = connect(&fixture);
                 let text = format!("{first}{before}{second}");
-                // It may be closed before all of it was taken.
+                // The gateway may close the connection before it has read all.
                 let _ = text.as_bytes().chunks(piece.min(text.len())).try_for_each(|bytes| stream.write_all(bytes));
                 let mut expected = vec![status];
                 if !first.is_empty() {
@@ -73,7 +73,7 @@ async fn empty_line_after_a_request_starts_no_header_timeout() {
     let mut stream = connect(&fixture);
     stream.write_all(format!("{}\r\n", get("/1", &fixture)).as_bytes()).unwrap();
     assert_eq!(status_of(&read_response(&mut stream)), 200);
-    // As long as a header would be waited for, nothing happens.
+    // Nothing happens within the deadline of a header.
     stream.set_read_timeout(Some(HEADER_TIMEOUT * 3)).unwrap();
     assert!(stream.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -110,7 +110,7 @@ async fn empty_lines_add_to_the_header_size_and_are_scanned_once() {
     let fixture = Fixture::start(Limits::default(), &[]).await;
     let mut stream = connect(&fixture);
     let began = Instant::now();
-    // It is closed before all of it was taken.
+    // The gateway closes the connection before it has read all.
     let _ = stream.write_all("\r\n".repeat(100_000).as_bytes());
     let mut response = Vec::new();
     let _ = stream.read_to_end(&mut response);

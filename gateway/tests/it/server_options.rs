@@ -1,4 +1,4 @@
-//! `OPTIONS *`, which is for the gateway and no upstream.
+//! `OPTIONS *`, which the gateway handles and no upstream sees.
 
 use std::io::Write;
 

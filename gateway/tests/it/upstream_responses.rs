@@ -1,4 +1,4 @@
-//! Answers of upstreams: what is malformed never reaches a client, what reaches it is in the client's version of HTTP.
+//! Responses of upstreams: a malformed one never reaches a client, the others do in the client's version of HTTP.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use gatepost_test_support::{AfterReply, MockServer, Reply};
 use crate::fixture::{Fixture, read_response};
 use crate::raw_requests::status_of;
 
-/// A body that must not be seen where an answer is refused.
+/// A body that must not reach the client if the response is rejected.
 const BODY: &str = "secret";
 
-/// A gateway in front of an upstream that answers with bytes of one's choice.
+/// A gateway in front of an upstream that responds with given bytes.
 struct RawUpstream {
     fixture: Fixture,
     next: Arc<Mutex<Option<Reply>>>,
@@ -30,14 +30,14 @@ impl RawUpstream {
         Self { fixture: Fixture::start_with_origin(origin, |options: GatewayOptions| options).await, next }
     }
 
-    /// What a client gets for a request while the upstream answers so. The connection ends with it.
+    /// Returns what a client gets for a request while the upstream responds so. The connection ends with it.
     fn exchange(&self, request: &str, response: &str, then: AfterReply) -> String {
         *self.next.lock().unwrap() = Some(Reply::raw(response, then));
         let request = request.replace("KEY", &self.fixture.key);
         self.fixture.send_until_closed(request.as_bytes())
     }
 
-    /// On which connections the upstream saw the last request and sees another one.
+    /// Returns the connections on which the upstream saw the last request and sees another one.
     fn connections(&self) -> (Option<usize>, Option<usize>) {
         let last = || self.fixture.origin.take_requests().pop().map(|seen| seen.connection);
         let before = last();
@@ -53,7 +53,7 @@ const GET_HTTP_1_0: &str = "GET / HTTP/1.0\r\nHost: a\r\napikey: KEY\r\n\r\n";
 const HEAD_HTTP_1_0: &str = "HEAD / HTTP/1.0\r\nHost: a\r\napikey: KEY\r\n\r\n";
 const WEBSOCKET: &str = "GET / HTTP/1.1\r\nHost: a\r\napikey: KEY\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-/// An answer with these fields and the body that must not be seen, also in chunks.
+/// A response with these fields and the forbidden body, also in chunks.
 fn fields(fields: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}\r\n{BODY}")
 }
@@ -62,7 +62,7 @@ fn chunked(fields: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}\r\n6\r\n{BODY}\r\n0\r\n\r\n")
 }
 
-/// The header of an answer without what differs each time, in lower case, and its body.
+/// Returns the header of a response without what differs each time, in lower case, and its body.
 fn stable_parts(response: &str) -> (String, &str) {
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((response, ""));
     let is_stable = |line: &&str| !line.starts_with("date: ") && !line.starts_with("x-request-id: ");
@@ -174,7 +174,7 @@ async fn unrequested_protocol_switch_is_a_502() {
     }
 }
 
-/// What a client gets of an answer.
+/// What a client gets of a response.
 struct ResponseCase {
     request: &'static str,
     response: &'static str,
@@ -187,7 +187,7 @@ fn case(request: &'static str, response: &'static str, head: &'static str, body:
     ResponseCase { request, response, then: AfterReply::KeepAlive, head, body }
 }
 
-/// An answer that ends with its connection.
+/// A response that ends with its connection.
 fn closing_case(request: &'static str, response: &'static str, head: &'static str, body: &'static str) -> ResponseCase {
     ResponseCase { request, response, then: AfterReply::Close, head, body }
 }
@@ -217,7 +217,7 @@ fn valid_responses() -> Vec<ResponseCase> {
         case(HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", with_length, ""),
         case(HEAD, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", in_chunks, ""),
         case(HEAD, "HTTP/1.1 200 OK\r\n\r\n", until_closed, ""),
-        // An answer that is longer than it says.
+        // Longer than its length.
         case(GET, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\n", with_length, "hello"),
         case(
             GET_HTTP_1_0,
@@ -266,7 +266,7 @@ async fn response_is_rewritten_to_the_clients_version_with_one_framing() {
         if head != case.head || !is_body || got.contains(BODY) {
             wrong.push(format!("{:?} to {:?}: {head:?} {body:?}", case.response, &case.request[..16]));
         }
-        // Another request gets an answer of its own.
+        // Another request gets its own response.
         assert!(raw.connections().0.is_some(), "{}", case.request);
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
@@ -346,7 +346,7 @@ async fn truncated_body_is_not_completed() {
     ] {
         let got = raw.exchange(GET, response, AfterReply::Close);
         let got_body = stable_parts(&got).1;
-        // As much as came before may be there, and nothing that ends it.
+        // The bytes so far may be there, but no end.
         assert!(got_body.len() <= response.len() && !got_body.ends_with("0\r\n\r\n"), "{response:?}: {got}");
         assert!(got_body.is_empty() || got_body.starts_with(body), "{response:?}: {got}");
     }

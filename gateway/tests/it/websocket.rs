@@ -1,4 +1,4 @@
-//! WebSockets: as long as one side speaks they live, whatever their length and whatever the time-outs of requests.
+//! WebSockets: they live as long as one side sends, whatever their length and the timeouts of requests.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,9 +11,9 @@ use gatepost_test_support::{AfterReply, MockServer, Reply};
 use crate::fixture::{Fixture, read_response};
 use crate::raw_requests::status_of;
 
-/// How long a client waits for bytes.
+/// Limit of a client for bytes.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The time-outs of requests and responses.
+/// Timeouts of requests and responses.
 const TIMEOUT: Duration = Duration::from_millis(300);
 /// Much longer than that, also on a loaded machine.
 const IDLE: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const HANDSHAKE: &str = "GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-/// A gateway whose upstream does so with the first connection, and never answers on others.
+/// Starts a gateway whose upstream does this with the first connection, and never responds on others.
 async fn fixture(limits: Limits, first: Reply) -> Fixture {
     let mut first = Some(first);
     let never =
@@ -41,7 +41,6 @@ fn connect(fixture: &Fixture) -> TcpStream {
     stream
 }
 
-/// Opens the WebSocket.
 fn open(fixture: &Fixture) -> TcpStream {
     let mut stream = connect(fixture);
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
@@ -54,7 +53,7 @@ fn open(fixture: &Fixture) -> TcpStream {
     stream
 }
 
-/// Lets the time-out of a request pass, by one that is never answered.
+/// Waits for the timeout of a request, by one that gets no response.
 fn wait_for_request_timeout(fixture: &Fixture) {
     let response = fixture.send_until_closed(b"GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(status_of(&response), 504, "{response}");
@@ -65,7 +64,7 @@ fn echo() -> Reply {
         SWITCH,
         AfterReply::HandOver(Arc::new(|stream: TcpStream| {
             let mut writer = stream.try_clone().unwrap();
-            drop(std::io::copy(&mut &stream, &mut writer));
+            let _ = std::io::copy(&mut &stream, &mut writer);
         })),
     )
 }
@@ -144,7 +143,7 @@ async fn data_sent_with_the_header_arrives() {
     assert_eq!(read(&mut stream, 10), b"earlyhello");
 }
 
-/// A server that switches before it has read the request, and sends back what follows it.
+/// A server that switches before it has read the request, and echoes what follows.
 fn early_switch_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -156,7 +155,7 @@ fn early_switch_server() -> SocketAddr {
             head.push(byte[0]);
         }
         let mut writer = stream.try_clone().unwrap();
-        drop(std::io::copy(&mut stream, &mut writer));
+        let _ = std::io::copy(&mut stream, &mut writer);
     };
     std::thread::spawn(move || {
         listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(move || serve(stream))))
@@ -190,8 +189,8 @@ async fn a_handshake_has_the_time_outs_of_a_request() {
     let mut stream = connect(&refused);
     stream.write_all(HANDSHAKE.as_bytes()).unwrap();
     let mut response = Vec::new();
-    // What was there of the body, and then the end.
-    drop(stream.read_to_end(&mut response));
+    // The body so far, and then the end.
+    let _ = stream.read_to_end(&mut response);
     let response = String::from_utf8(response).unwrap();
     assert!(status_of(&response) == 403 && response.ends_with("\r\n\r\nhel"), "{response}");
 }

@@ -1,4 +1,4 @@
-//! Credentials in requests: found in the places that a route names, judged by the rule of one.
+//! Credentials in requests: where a route allows them, and one at most.
 
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::MIN_KEY_BYTES;
@@ -6,11 +6,14 @@ use gatepost_domain::permit::Denial;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
-use crate::options::CredentialLocation;
+use crate::route_options::CredentialLocation;
 
-/// The credential of a request; none if no place has one. A place that is there twice, or two places
-/// that differ, are a denial.
-pub(crate) fn find<'a>(headers: &'a HeaderMap, locations: &[CredentialLocation]) -> Result<Option<&'a str>, Denial> {
+/// Returns the credential of a request, or none if no location has one.
+///
+/// # Errors
+/// [`Denial::Ambiguous`] if a location occurs twice or two of them differ, [`Denial::Malformed`] if one is empty or
+/// not UTF-8.
+pub fn find<'a>(headers: &'a HeaderMap, locations: &[CredentialLocation]) -> Result<Option<&'a str>, Denial> {
     let mut found = None;
     for location in locations {
         let Some(credential) = read_location(headers, location)? else { continue };
@@ -32,15 +35,16 @@ fn read_location<'a>(headers: &'a HeaderMap, location: &CredentialLocation) -> R
     if values.next().is_some() {
         return Err(Denial::Ambiguous);
     }
-    match location {
-        CredentialLocation::Authorization if bearer(value.as_bytes()).is_none() => Ok(None),
-        CredentialLocation::Authorization => non_empty_text(bearer(value.as_bytes()).unwrap_or_default()).map(Some),
-        CredentialLocation::Header(_) => non_empty_text(value.as_bytes()).map(Some),
-    }
+    let credential = match location {
+        CredentialLocation::Authorization => bearer(value.as_bytes()),
+        CredentialLocation::Header(_) => Some(value.as_bytes()),
+    };
+    credential.map(non_empty_text).transpose()
 }
 
-/// All values of up to so many bytes that stand where a credential may, believed or not, in any spelling of the place.
-pub(crate) fn presented<'a>(
+/// Returns all values of at most `max_bytes` in headers that may hold a credential, in any spelling of their names.
+/// Whether a value is valid does not matter.
+pub fn presented<'a>(
     headers: &'a HeaderMap,
     names: &'a [NormalizedHeaderName],
     max_bytes: usize,
@@ -51,8 +55,8 @@ pub(crate) fn presented<'a>(
     credentials.filter(move |credential| (MIN_KEY_BYTES..=max_bytes).contains(&credential.len()))
 }
 
-/// What follows `Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
-pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// Returns the token after `Bearer` (RFC 6750 section 2.1; in any case, RFC 9110 section 11.1).
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(6)?;
     let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_none_or(|byte| *byte == b' ');
     is_bearer.then(|| rest.trim_ascii())

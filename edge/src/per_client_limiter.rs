@@ -1,4 +1,4 @@
-//! How many of something each client has now.
+//! Caps on what each client may have at a time, such as connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,23 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::network::client_network;
 
-/// Parts of the table, each with a lock of its own.
+/// Shards of the table, each with its own lock.
 const SHARDS: usize = 16;
 
-/// Counts by client: an address of version 4, or a network of 64 bits of version 6. Clones share them.
+/// Counts by client: an IPv4 address or an IPv6 /64 network. Clones share the counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PerClientLimiter(Arc<[Mutex<HashMap<IpAddr, usize>>; SHARDS]>);
+pub struct PerClientLimiter(Arc<[Mutex<HashMap<IpAddr, usize>>; SHARDS]>);
 
-/// One of a client's; dropping it ends it.
+/// One unit of a client's count, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ClientSlot {
+pub struct ClientSlot {
     client: IpAddr,
     limiter: PerClientLimiter,
 }
 
 impl PerClientLimiter {
-    /// One more of a client; none if it has as many as it may.
-    pub(crate) fn try_acquire(&self, address: IpAddr, max: usize) -> Option<ClientSlot> {
+    /// Adds one for a client, unless it has `max` already.
+    pub fn try_acquire(&self, address: IpAddr, max: usize) -> Option<ClientSlot> {
         let client = client_network(address);
         let mut shard = self.shard(client);
         let count = shard.entry(client).or_insert(0);

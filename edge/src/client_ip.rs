@@ -1,57 +1,34 @@
-//! Where a request comes from: the client's address behind trusted proxies, and the page of a browser.
+//! Origin of a request: the client's address behind trusted proxies, and the page of a browser.
 
 use std::net::IpAddr;
 
 use gatepost_domain::permit::RequestFacts;
+use http::HeaderMap;
 use http::header::{HeaderName, ORIGIN, REFERER};
-use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-/// The proxies through which a request came, the nearest last.
+/// Addresses of the client and the proxies in between, the nearest last.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Whether the peer's word on a request's origin counts.
+/// Whether a peer may say where a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PeerTrust {
+pub enum PeerTrust {
     Trusted,
     Untrusted,
 }
 
-/// The other end of a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct PeerIp {
-    pub(crate) ip: IpAddr,
-    /// Its text, made once for all who tell it.
-    text: HeaderValue,
-}
-
-impl PeerIp {
-    pub(crate) fn new(ip: IpAddr) -> Self {
-        let text = HeaderValue::try_from(ip.to_string()).expect("an address is a header's value");
-        Self { ip, text }
-    }
-
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.text.clone()
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        self.text.to_str().unwrap_or_default()
-    }
-}
-
-/// What the rule is told of a request.
+/// Returns the facts on which the rules of a key depend.
 pub(crate) fn request_facts(headers: &HeaderMap, client: Option<IpAddr>) -> RequestFacts<'_> {
     RequestFacts { client, origin: origin(headers) }
 }
 
-/// Whether an address is a trusted proxy's.
-pub(crate) fn is_trusted(address: &IpAddr, trusted: &[IpNet]) -> bool {
+/// Returns whether an address is a trusted proxy's.
+pub fn is_trusted(address: &IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 
-/// The nearest address that is no trusted proxy's. What a proxy that is not trusted says of others does not count, and
-/// where a trusted one tells something that is no address, none is known.
+/// Returns the nearest address that is not a trusted proxy's. Only what trusted proxies forward is used. If one of
+/// them forwards something that is not an address, the client is unknown.
 pub(crate) fn resolve(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
     let is_trusted = |address: &IpAddr| is_trusted(address, trusted);
     let mut nearest = peer?.to_canonical();
@@ -69,14 +46,15 @@ pub(crate) fn resolve(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNe
     Some(nearest)
 }
 
-/// An address, also with a port; one of version 6 also in brackets.
+/// Parses an address, with or without a port. An IPv6 address may be in brackets.
 fn parse_ip(text: &str) -> Option<IpAddr> {
     let with_port = || text.parse().ok().map(|socket: std::net::SocketAddr| socket.ip());
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
-/// `Origin`, else `Referer`: a page cannot make up either. `x-origin-domain`, which any page can send, does not count.
+/// Returns `Origin`, else `Referer`, which no page can forge. `x-origin-domain` is ignored, since any page can send
+/// it.
 fn origin(headers: &HeaderMap) -> Option<&str> {
     if headers.contains_key(ORIGIN) { single_value(headers, &ORIGIN) } else { single_value(headers, &REFERER) }
 }

@@ -1,0 +1,163 @@
+//! The decision about a request.
+
+use std::sync::Arc;
+
+use gatepost_domain::permit::{Denial, DenialClass, KeyFacts, Permit};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::token_lease::LimitStatus;
+use gatepost_domain::window::Period;
+use gatepost_verify::{Source, Unavailable};
+
+use crate::client_ip::PeerTrust;
+use crate::per_client_limiter::ClientSlot;
+use crate::request_target::RequestTarget;
+use crate::request_view::BodyLength;
+use crate::route::Route;
+
+/// Response to a request, and all that its log line and the request upstream need. `B` is attached to the route.
+#[derive(Debug)]
+pub struct Decision<B> {
+    pub action: Action,
+    pub key_check: KeyCheck,
+    /// None if the request is not valid.
+    pub target: Option<RequestTarget>,
+    /// Length of the body behind the header; empty if the request is not valid.
+    pub body: BodyLength,
+    pub route: Option<Arc<Route<B>>>,
+    /// `Allow` of a 405: the methods of the routes with this host and path. None if no route matters.
+    pub allow: Option<Arc<str>>,
+    /// Whether the peer may say where the request came from.
+    pub peer_trust: PeerTrust,
+    /// Counts the request among those in flight of a client behind a trusted proxy, until it is dropped.
+    pub client_slot: Option<ClientSlot>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Forward(AuthorizedAs),
+    /// Respond to `OPTIONS *`.
+    ServerOptions,
+    Reject(ErrorCode),
+}
+
+/// Authorization of a request that goes upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizedAs {
+    /// The owner of a key that permits the request.
+    Key(Permit),
+    /// Nobody, on a route that requires no key.
+    Anonymous,
+}
+
+/// Result of the check of a request's key.
+#[derive(Debug)]
+pub struct KeyCheck {
+    pub outcome: AuthOutcome,
+    /// The key, if one was found.
+    pub facts: Option<Arc<KeyFacts>>,
+    /// None if no key was checked.
+    pub source: Option<Source>,
+    /// State of the key's limit, for the client.
+    pub limit_status: Option<LimitStatus>,
+}
+
+/// Outcome of a request as far as authentication goes: a label of metrics, a field of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthOutcome {
+    /// Rejected before its key was looked at: not valid, no route, or too many of its client in flight.
+    Rejected,
+    /// A key that permits the request.
+    Permitted,
+    /// No key, where none is required.
+    Anonymous,
+    /// No valid key, or one that does not permit the request.
+    Denied(Denial),
+    /// The key could not be checked.
+    Unavailable(Unavailable),
+}
+
+impl<B> Decision<B> {
+    /// Rejects a request that is not valid, also for a fault that a caller finds before it can describe the request.
+    pub fn invalid(code: ErrorCode) -> Self {
+        Self::without_route(Action::Reject(code), AuthOutcome::Rejected, None, BodyLength::EMPTY)
+    }
+
+    /// Rejects a valid request.
+    pub(crate) fn reject(code: ErrorCode, target: RequestTarget, body: BodyLength) -> Self {
+        Self::without_route(Action::Reject(code), AuthOutcome::Rejected, Some(target), body)
+    }
+
+    /// Responds to `OPTIONS *`, with or without a key.
+    pub(crate) fn server_options(body: BodyLength) -> Self {
+        Self::without_route(Action::ServerOptions, AuthOutcome::Anonymous, Some(RequestTarget::asterisk()), body)
+    }
+
+    fn without_route(action: Action, outcome: AuthOutcome, target: Option<RequestTarget>, body: BodyLength) -> Self {
+        Self {
+            action,
+            key_check: KeyCheck::of(outcome),
+            target,
+            body,
+            route: None,
+            allow: None,
+            peer_trust: PeerTrust::Untrusted,
+            client_slot: None,
+        }
+    }
+}
+
+impl KeyCheck {
+    /// Returns the result without a key.
+    pub(crate) fn of(outcome: AuthOutcome) -> Self {
+        Self { outcome, facts: None, source: None, limit_status: None }
+    }
+}
+
+impl AuthOutcome {
+    /// All labels, in the order of [`AuthOutcome::index`].
+    pub const LABELS: [&'static str; 5] = ["rejected", "permitted", "anonymous", "denied", "unavailable"];
+
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self.index()]
+    }
+
+    pub fn index(self) -> usize {
+        match self {
+            AuthOutcome::Rejected => 0,
+            AuthOutcome::Permitted => 1,
+            AuthOutcome::Anonymous => 2,
+            AuthOutcome::Denied(_) => 3,
+            AuthOutcome::Unavailable(_) => 4,
+        }
+    }
+
+    /// Returns the cause of a refusal, for the access log.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            AuthOutcome::Rejected | AuthOutcome::Permitted | AuthOutcome::Anonymous => None,
+            AuthOutcome::Denied(denial) => Some(denial.as_str()),
+            AuthOutcome::Unavailable(unavailable) => Some(unavailable.as_str()),
+        }
+    }
+}
+
+/// Returns the problem of a denial. It does not disclose why a key is refused.
+pub(crate) fn denial_code(denial: Denial) -> ErrorCode {
+    match (denial.class(), denial) {
+        (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
+        (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
+        (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
+        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
+        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
+        (DenialClass::TooMany, _) => ErrorCode::RateLimited,
+        (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
+        (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
+    }
+}
+
+pub(crate) fn unavailable_code(unavailable: Unavailable) -> ErrorCode {
+    match unavailable {
+        Unavailable::Store => ErrorCode::StoreUnavailable,
+        Unavailable::Busy => ErrorCode::Overloaded,
+    }
+}

@@ -1,0 +1,31 @@
+//! The decision about one request: whether it goes upstream, as whom, and else how to respond.
+//!
+//! A caller describes the request as a [`RequestView`], which borrows all of it, and passes it to
+//! [`Authorizer::authorize`] with the [`Policy`] in force. No proxy engine is known here: the gateway's proxy phases
+//! are one caller, and an endpoint for other proxies can be another.
+
+#![allow(missing_docs, reason = "called by this workspace only: a comment says what a name does not")]
+
+mod authorizer;
+#[cfg(feature = "bench-support")]
+pub mod bench_support;
+pub mod client_ip;
+pub mod credential;
+mod decision;
+mod metrics;
+mod per_client_limiter;
+mod request_target;
+mod request_validation;
+mod request_view;
+mod route;
+mod route_options;
+
+pub use authorizer::{Authorizer, Policy};
+pub use client_ip::PeerTrust;
+pub use decision::{Action, AuthOutcome, AuthorizedAs, Decision, KeyCheck};
+pub use metrics::DURATION_BUCKETS_S;
+pub use per_client_limiter::{ClientSlot, PerClientLimiter};
+pub use request_target::RequestTarget;
+pub use request_view::{BodyLength, MAX_HEADER_BYTES, MessageError, RequestView};
+pub use route::{Route, Routes};
+pub use route_options::{Auth, CredentialLocation, RouteOptions};

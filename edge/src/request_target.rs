@@ -1,0 +1,104 @@
+//! Targets of requests (RFC 9112 section 3.2): as they come, and in the canonical form that goes upstream.
+
+use gatepost_domain::path::{CanonicalPath, PathError};
+use gatepost_domain::problem::ErrorCode;
+use http::Method;
+use memchr::memchr;
+
+/// The target that names the server and no resource (RFC 9112 section 3.2.4).
+const ASTERISK: &str = "*";
+
+/// The resource of a target. Borrows from the header, so that a plain request costs no copy.
+#[derive(Debug)]
+pub(crate) struct Resource<'a> {
+    /// Decides the route and goes upstream.
+    pub(crate) path: CanonicalPath<'a>,
+    /// As the client sent it, without `?`.
+    query: Option<&'a str>,
+    form: TargetForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TargetForm {
+    Origin,
+    Absolute,
+}
+
+/// Target of the request upstream: the canonical path that decided the route, in origin form.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RequestTarget {
+    /// Same as the client's, of which the first `path_bytes` are the path.
+    Unchanged { path_bytes: usize },
+    /// Differs from the client's.
+    Rewritten { target: String, path_bytes: usize },
+}
+
+impl RequestTarget {
+    /// Returns the target of a request for the server itself, which never goes upstream.
+    pub(crate) fn asterisk() -> Self {
+        Self::Rewritten { target: ASTERISK.to_owned(), path_bytes: ASTERISK.len() }
+    }
+
+    /// Returns the canonical path, without its query.
+    pub fn path<'a>(&'a self, client_target: &'a [u8]) -> &'a str {
+        let (target, path_bytes) = match self {
+            RequestTarget::Unchanged { path_bytes } => (client_target, *path_bytes),
+            RequestTarget::Rewritten { target, path_bytes } => (target.as_bytes(), *path_bytes),
+        };
+        target.get(..path_bytes).and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// Parses a target in origin form, or in absolute form with the authority of the request.
+    pub(crate) fn parse(target: &'a [u8], authority: &str) -> Result<Self, ErrorCode> {
+        let target = std::str::from_utf8(target).map_err(|_| ErrorCode::BadPath)?;
+        // Without a stop at the first other byte, so that the compiler tests many at a time.
+        if !target.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic() & (byte != b'#')) {
+            return Err(ErrorCode::BadPath);
+        }
+        let (origin_form, form) = split_form(target, authority)?;
+        let query_at = memchr(b'?', origin_form.as_bytes());
+        let (path, query) =
+            query_at.map_or((origin_form, None), |at| (&origin_form[..at], Some(&origin_form[at + 1..])));
+        Ok(Self { path: CanonicalPath::parse(path).map_err(path_error_code)?, query, form })
+    }
+
+    pub(crate) fn into_target(self) -> RequestTarget {
+        let path_bytes = self.path.as_str().len();
+        if self.form == TargetForm::Origin && self.path.is_unchanged() {
+            return RequestTarget::Unchanged { path_bytes };
+        }
+        let path = self.path.as_str();
+        let target = self.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        RequestTarget::Rewritten { target, path_bytes }
+    }
+}
+
+/// Returns whether a request is `OPTIONS *`, or the same in absolute form: a URI that ends with its authority.
+pub(crate) fn is_server_options(method: &Method, target: &[u8], authority: &str) -> bool {
+    let target = std::str::from_utf8(target).unwrap_or_default();
+    let is_server = without_scheme(target).map_or(target == ASTERISK, |rest| rest.eq_ignore_ascii_case(authority));
+    *method == Method::OPTIONS && is_server
+}
+
+/// Returns the part of a target that is in origin form.
+fn split_form<'a>(target: &'a str, authority: &str) -> Result<(&'a str, TargetForm), ErrorCode> {
+    let Some(absolute) = without_scheme(target) else { return Ok((target, TargetForm::Origin)) };
+    let end = absolute.find(['/', '?']).unwrap_or(absolute.len());
+    if !absolute[..end].eq_ignore_ascii_case(authority) {
+        return Err(ErrorCode::BadHost);
+    }
+    if !absolute[end..].starts_with('/') {
+        return Err(ErrorCode::BadPath);
+    }
+    Ok((&absolute[end..], TargetForm::Absolute))
+}
+
+fn without_scheme(target: &str) -> Option<&str> {
+    target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"))
+}
+
+fn path_error_code(error: PathError) -> ErrorCode {
+    if error == PathError::TooLong { ErrorCode::UriTooLong } else { ErrorCode::BadPath }
+}

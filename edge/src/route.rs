@@ -1,0 +1,195 @@
+//! The table of routes: host, longest path prefix, methods.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use gatepost_domain::header_name::NormalizedHeaderName;
+use gatepost_domain::host;
+use gatepost_domain::path::CanonicalPath;
+use gatepost_domain::permit::Requirement;
+use http::Method;
+use http::header::AUTHORIZATION;
+
+use crate::route_options::{Auth, CredentialLocation, RouteOptions};
+
+/// A route with what its caller attaches to it: the gateway attaches the upstream and its counters.
+#[derive(Debug)]
+pub struct Route<B> {
+    /// Label in metrics and in the access log: host and path.
+    pub name: String,
+    pub auth: Auth,
+    pub credential: Vec<CredentialLocation>,
+    pub requirement: Requirement,
+    /// Headers in which this route's credential may be.
+    pub credential_headers: Vec<NormalizedHeaderName>,
+    /// `Allow` of 405: the methods of all routes with this host and path.
+    pub allow: Arc<str>,
+    pub backend: B,
+    host: Option<String>,
+    path: String,
+    methods: Vec<Method>,
+}
+
+/// All routes, in the order in which they are matched.
+#[derive(Debug)]
+pub struct Routes<B> {
+    routes: Vec<Arc<Route<B>>>,
+    /// Headers in which the credential of any route may be.
+    credential_headers: Vec<NormalizedHeaderName>,
+}
+
+/// Result of a look-up in the table.
+#[derive(Debug)]
+pub(crate) enum RouteMatch<'a, B> {
+    Matched(&'a Arc<Route<B>>),
+    /// Host and path match this route, but no route there takes the method.
+    MethodNotAllowed(&'a Route<B>),
+    NotFound,
+}
+
+impl<B> Routes<B> {
+    /// Orders the routes. `backend` makes what is attached to a route from the route's name and its upstream's.
+    ///
+    /// # Errors
+    /// The first error of `backend`.
+    pub fn new<E>(
+        mut options: Vec<RouteOptions>,
+        mut backend: impl FnMut(&str, &str) -> Result<B, E>,
+    ) -> Result<Self, E> {
+        options.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
+        let allow: Vec<Arc<str>> = options.iter().map(|route| allowed_methods(&options, route)).collect();
+        let mut routes = Vec::with_capacity(options.len());
+        let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
+        for (options, allow) in options.into_iter().zip(allow) {
+            let name = format!("{}{}", options.host.as_deref().unwrap_or(""), options.path);
+            let backend = backend(&name, &options.upstream)?;
+            let route = Route::new(name, options, allow, backend);
+            let is_new = |header: &&NormalizedHeaderName| !credential_headers.contains(header);
+            let new: Vec<_> = route.credential_headers.iter().filter(is_new).cloned().collect();
+            credential_headers.extend(new);
+            routes.push(Arc::new(route));
+        }
+        Ok(Self { routes, credential_headers })
+    }
+
+    /// Finds the route of a request. Host and path decide first: if the routes there do not take the method, shorter
+    /// paths are not tried, since they may require less.
+    pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> RouteMatch<'_, B> {
+        let is_match = |route: &Arc<Route<B>>| {
+            route.host.as_deref().is_none_or(|name| host::is_same_host(name, host))
+                && path.starts_with_prefix(&route.path)
+        };
+        let Some(start) = self.routes.iter().position(is_match) else { return RouteMatch::NotFound };
+        let first = &self.routes[start];
+        let mut candidates = self.routes[start..].iter().take_while(|route| first.has_host_and_path_of(route));
+        let takes_method = |route: &&Arc<Route<B>>| route.methods.is_empty() || route.methods.contains(method);
+        match candidates.find(takes_method) {
+            Some(route) => RouteMatch::Matched(route),
+            None => RouteMatch::MethodNotAllowed(first),
+        }
+    }
+
+    /// Returns the headers in which a credential may be: of one route, or of all where a request has no route.
+    pub fn credential_headers<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a [NormalizedHeaderName] {
+        route.map_or(&self.credential_headers, |route| &route.credential_headers)
+    }
+}
+
+impl<B> Route<B> {
+    fn new(name: String, options: RouteOptions, allow: Arc<str>, backend: B) -> Self {
+        Self {
+            name,
+            auth: options.auth,
+            credential_headers: options.credential.iter().map(credential_header).collect(),
+            credential: options.credential,
+            requirement: options.requirement,
+            allow,
+            backend,
+            host: options.host,
+            path: options.path,
+            methods: options.methods,
+        }
+    }
+
+    fn has_host_and_path_of(&self, other: &Self) -> bool {
+        self.host == other.host && self.path == other.path
+    }
+}
+
+/// Orders the longest path first, then routes that name a host, then those that name methods. Routes with the same
+/// host and path are adjacent.
+fn sort_key(route: &RouteOptions) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
+    let is_any_host = route.host.is_none();
+    (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())
+}
+
+fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> Arc<str> {
+    let adjacent = routes.iter().filter(|route| route.host == of.host && route.path == of.path);
+    let methods = adjacent.flat_map(|route| &route.methods);
+    methods.map(Method::as_str).collect::<Vec<_>>().join(", ").into()
+}
+
+fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
+    NormalizedHeaderName::new(match location {
+        CredentialLocation::Authorization => AUTHORIZATION.as_str(),
+        CredentialLocation::Header(name) => name.as_str(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_domain::permit::EnvRule;
+    use std::convert::Infallible;
+
+    fn route(host: Option<&str>, path: &str, methods: &[Method]) -> RouteOptions {
+        RouteOptions {
+            host: host.map(str::to_owned),
+            path: path.to_owned(),
+            methods: methods.to_vec(),
+            upstream: "app".to_owned(),
+            auth: Auth::Required,
+            credential: vec![],
+            requirement: Requirement { projects: vec![], env: EnvRule::Any, permissions: vec![] },
+        }
+    }
+
+    fn table(routes: Vec<RouteOptions>) -> Routes<()> {
+        let backend = |_: &str, _: &str| Ok::<(), Infallible>(());
+        Routes::new(routes, backend).unwrap()
+    }
+
+    fn check(routes: &Routes<()>, method: Method, host: &str, path: &str, expected: &str) {
+        let found = match routes.find(host, &CanonicalPath::parse(path).unwrap(), &method) {
+            RouteMatch::Matched(route) => route.name.clone(),
+            RouteMatch::MethodNotAllowed(route) => format!("only {}", route.allow),
+            RouteMatch::NotFound => "nothing".to_owned(),
+        };
+        assert_eq!(found, expected, "{method} {host}{path}");
+    }
+
+    #[test]
+    fn host_and_longest_path_decide_before_the_method() {
+        let routes = vec![
+            route(None, "/", &[]),
+            route(None, "/admin", &[Method::GET]),
+            route(None, "/admin", &[Method::PUT]),
+            route(Some("admin.example.com"), "/", &[]),
+            route(None, "/v1/users:export", &[Method::POST]),
+        ];
+        let routes = table(routes);
+        check(&routes, Method::GET, "a", "/x", "/");
+        check(&routes, Method::GET, "a", "/admin/x", "/admin");
+        check(&routes, Method::PUT, "a", "/admin", "/admin");
+        check(&routes, Method::POST, "a", "/admin/x", "only GET, PUT");
+        check(&routes, Method::HEAD, "a", "/admin", "only GET, PUT");
+        check(&routes, Method::GET, "a", "/administration", "/");
+        check(&routes, Method::GET, "admin.example.com", "/x", "admin.example.com/");
+        check(&routes, Method::GET, "ADMIN.example.com", "/x", "admin.example.com/");
+        check(&routes, Method::GET, "admin.example.com", "/admin", "/admin");
+        check(&routes, Method::POST, "a", "/v1/users%3Aexport", "/v1/users:export");
+        check(&routes, Method::POST, "a", "/v1/users:exports", "/");
+        let narrow = table(vec![route(Some("b"), "/", &[])]);
+        check(&narrow, Method::GET, "a", "/", "nothing");
+    }
+}

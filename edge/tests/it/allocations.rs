@@ -1,0 +1,27 @@
+//! A cache hit allocates nothing, from the view of a request to the decision.
+
+use allocation_counter::measure;
+use futures::FutureExt as _;
+use gatepost_edge::Action;
+
+use crate::fixture::{Fixture, Request};
+
+/// The first decision fetches the key. The lowest count matters: a background task may allocate during one of them.
+const DECISIONS: usize = 16;
+
+#[tokio::test]
+async fn cache_hit_allocates_nothing() {
+    let fixture = Fixture::start().await;
+    let bearer = format!("Bearer {}", fixture.key);
+    let request = Request::get("/v1/items/42?x=1", &[("host", "api.example.com:8080"), ("authorization", &bearer)]);
+    let first = fixture.authorizer.authorize(&fixture.policy, &request.view()).await;
+    assert!(matches!(first.action, Action::Forward(_)), "{first:?}");
+    let count = || {
+        let decide = || {
+            let decision = fixture.authorizer.authorize(&fixture.policy, &request.view()).now_or_never().unwrap();
+            assert!(matches!(decision.action, Action::Forward(_)));
+        };
+        measure(decide).count_total
+    };
+    assert_eq!((0..DECISIONS).map(|_| count()).min(), Some(0));
+}

@@ -1,0 +1,151 @@
+//! An authorizer on a store in memory, with one active key.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::EventId;
+use gatepost_domain::key::Env;
+use gatepost_domain::permit::{EnvRule, Requirement};
+use gatepost_domain::record::{Actor, ApiKey, Record, Status};
+use gatepost_domain::time::Clock;
+use gatepost_edge::{Auth, Authorizer, BodyLength, CredentialLocation, Policy, RequestView, RouteOptions, Routes};
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{
+    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
+    UnsafeRedis, os_rng,
+};
+use gatepost_test_support::records;
+use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, VerifyOptions};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use prometheus::Registry;
+
+pub(crate) struct Fixture {
+    pub(crate) authorizer: Authorizer,
+    /// Each route has its own path attached.
+    pub(crate) policy: Policy<String>,
+    pub(crate) key: String,
+    _replica_sync: ReplicaSync,
+}
+
+/// A request with its own parts, of HTTP/1.1 unless a test says otherwise.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) target: &'static str,
+    pub(crate) authority: Option<&'static str>,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Request {
+    pub(crate) fn get(target: &'static str, headers: &[(&'static str, &str)]) -> Self {
+        let field = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        let headers = headers.iter().map(field).collect();
+        Self { method: Method::GET, version: Version::HTTP_11, target, authority: None, headers }
+    }
+
+    pub(crate) fn view(&self) -> RequestView<'_> {
+        RequestView {
+            method: &self.method,
+            version: self.version,
+            target: self.target.as_bytes(),
+            authority: self.authority,
+            headers: &self.headers,
+            header_bytes: 200,
+            body: Ok(BodyLength::EMPTY),
+            peer: Some([192, 0, 2, 1].into()),
+        }
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = store(&clock).await;
+        let key = api_key(&store).await;
+        let registry = Registry::new();
+        let options = VerifyOptions {
+            cache_capacity: 1000,
+            negative_capacity: 100,
+            max_stale: Duration::from_secs(60),
+            max_lookups: 100,
+            max_wrong_keys_a_minute: 600,
+        };
+        let rate_limiter =
+            RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
+        let replica_sync = gatepost_verify::start(store, clock, &options, rate_limiter, &registry).await.unwrap();
+        let authorizer = Authorizer::new(replica_sync.verifier(), &registry).unwrap();
+        Self { authorizer, policy: policy(), key, _replica_sync: replica_sync }
+    }
+}
+
+fn policy() -> Policy<String> {
+    let routes = vec![
+        route("/", Auth::Required, &[]),
+        route("/open", Auth::Off, &[]),
+        route("/maybe", Auth::Optional, &[]),
+        route("/reports", Auth::Required, &[Method::GET, Method::HEAD]),
+    ];
+    let backend = |name: &str, _: &str| Ok::<String, Infallible>(name.to_owned());
+    Policy {
+        routes: Routes::new(routes, backend).unwrap(),
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        max_body_bytes: 1000,
+        max_requests_per_client: 2,
+    }
+}
+
+fn route(path: &str, auth: Auth, methods: &[Method]) -> RouteOptions {
+    RouteOptions {
+        host: None,
+        path: path.to_owned(),
+        methods: methods.to_vec(),
+        upstream: "app".to_owned(),
+        auth,
+        credential: vec![CredentialLocation::Authorization],
+        requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
+    }
+}
+
+async fn store(clock: &Arc<dyn Clock>) -> Store {
+    let options = StoreOptions {
+        url: StoreUrl::Memory,
+        namespace: "gp".to_owned(),
+        unsafe_redis: UnsafeRedis::Refused,
+        replicas: Replicas::NONE,
+        write_format: Format::LATEST,
+        max_fan_out_backlog: 1000,
+        account_limits: AccountLimits::DEFAULT,
+        clock: Arc::clone(clock),
+        clock_skew: ClockSkew::default(),
+    };
+    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
+}
+
+/// Creates account, project and an active key, and returns the key's value.
+async fn api_key(store: &Store) -> String {
+    let account = records::account("account");
+    let project = records::project(&account.id);
+    let secret = records::secret();
+    let key =
+        ApiKey { status: Status::Active, ..records::api_key(&project, &secret, |value: &str| store.digest(value)) };
+    commit(store, Action::AccountCreated, account.into()).await;
+    commit(store, Action::ProjectCreated, project.into()).await;
+    commit(store, Action::ApiKeyCreated, key.into()).await;
+    secret.expose().to_owned()
+}
+
+async fn commit(store: &Store, action: Action, record: Record) {
+    let change = Change {
+        event: EventId::generate(&mut os_rng()),
+        action,
+        actor: Actor::Operator,
+        writes: vec![RecordWrite::create(record)],
+        secret: None,
+        stored_response: None,
+    };
+    store.commit(&change).await.unwrap();
+}

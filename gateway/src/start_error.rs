@@ -1,0 +1,34 @@
+//! Errors of starting and reloading a gateway.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::upstream::ResolveError;
+
+/// A gateway that did not start, or did not take another configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is in use, or not this machine's.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The configured address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The listener has no address.
+    #[error("the listener has no address")]
+    LocalAddress(#[source] io::Error),
+    /// A route names an upstream that is not configured.
+    #[error("there is no upstream {0}")]
+    UnknownUpstream(String),
+    /// An upstream has no server.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The registry has metrics of these names already.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The thread that writes the access log did not start.
+    #[error("cannot start the access log")]
+    AccessLog(#[source] io::Error),
+}

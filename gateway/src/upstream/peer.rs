@@ -1,0 +1,25 @@
+//! Pingora's description of a server.
+
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::checked_protocol::checked_protocol;
+use crate::options::Limits;
+use crate::upstream_exchange::RequestedUpgrade;
+
+use super::server::Server;
+
+/// Returns the peer for a request: plain HTTP/1.1, with a timeout for each wait. Of a WebSocket, the stream itself
+/// limits the silence.
+pub(crate) fn http_peer(server: &Server, upgrade: RequestedUpgrade, limits: &Limits) -> HttpPeer {
+    let mut peer = HttpPeer::new(server.address, false, String::new());
+    peer.options.alpn = checked_protocol();
+    peer.options.connection_timeout = Some(limits.connect_timeout);
+    peer.options.total_connection_timeout = Some(limits.connect_timeout);
+    peer.options.read_timeout = match upgrade {
+        RequestedUpgrade::None | RequestedUpgrade::Other => Some(limits.upstream_timeout),
+        RequestedUpgrade::WebSocket => None,
+    };
+    peer.options.write_timeout = Some(limits.upstream_timeout);
+    peer.options.idle_timeout = Some(limits.upstream_idle);
+    peer
+}
