@@ -22,13 +22,20 @@ pub enum Failure {
 
 impl Failure {
     /// A refusal in its own words.
-    pub(crate) fn refused(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn refused(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Failure::Refused(Problem::new(code, detail))
     }
 
     /// What was sent is not valid: `field: what is wrong`.
-    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::refused(ErrorCode::Validation, detail)
+    }
+
+    /// The refusal of what is not found while the store recovers: a new master may lack recent changes.
+    pub fn store_recovering() -> Self {
+        let detail = "the store has just changed its master, which may lack recent changes; it is safe to repeat the \
+                      request";
+        Failure::refused(ErrorCode::StoreUnavailable, detail)
     }
 }
 
@@ -57,4 +64,4 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// What use cases answer.
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+pub type Result<T> = std::result::Result<T, Failure>;

@@ -35,7 +35,7 @@ struct HeldPermit {
 
 /// A place, free again when dropped.
 #[derive(Debug)]
-pub(crate) struct FairSharePermit {
+pub struct FairSharePermit {
     id: u64,
     account: AccountId,
     preempt: Arc<Notify>,
@@ -107,7 +107,7 @@ impl State {
 
 impl FairSharePermit {
     /// Waits until the place is asked back.
-    pub(crate) async fn preempted(&self) {
+    pub async fn preempted(&self) {
         self.preempt.notified().await;
         // For whoever asks again.
         self.preempt.notify_one();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{AccountOutcome, ControlPlane, NewAccessKey, PurgeReport, RunMode};
+use gatepost_control_plane::{AccountOutcome, ControlPlane, NewAccessKey, PurgeReport, RunMode, Tally};
 use gatepost_domain::record::Role;
 use gatepost_runtime::{Task, spawn, supervise};
 use gatepost_store::{Format, Store, StoreUpgrade};
@@ -52,9 +52,28 @@ enum Response {
     Revoked,
     BackedUp { bytes: u64 },
     Imported(ImportReport),
-    Purged(PurgeReport),
+    Purged { api_keys: PurgedRecords, access_keys: PurgedRecords },
     StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String>, counted: u64 },
     Failed(String),
+}
+
+/// The tally of a purge in one kind of records.
+#[derive(Serialize, Deserialize)]
+struct PurgedRecords {
+    seen: u64,
+    removed: u64,
+}
+
+impl From<Tally> for PurgedRecords {
+    fn from(Tally { seen, removed }: Tally) -> Self {
+        Self { seen, removed }
+    }
+}
+
+impl From<PurgedRecords> for Tally {
+    fn from(PurgedRecords { seen, removed }: PurgedRecords) -> Self {
+        Self { seen, removed }
+    }
 }
 
 /// An access key as the command line prints it.
@@ -204,7 +223,9 @@ pub(crate) async fn purge(
 ) -> anyhow::Result<Option<PurgeReport>> {
     match send_request(directory, &Request::Purge { inactive_for_s: inactive_for.as_secs(), dry_run }).await? {
         None => Ok(None),
-        Some(Response::Purged(purged)) => Ok(Some(purged)),
+        Some(Response::Purged { api_keys, access_keys }) => {
+            Ok(Some(PurgeReport { api_keys: api_keys.into(), access_keys: access_keys.into() }))
+        }
         Some(Response::Failed(why)) => bail!(why),
         Some(_) => bail!(UNEXPECTED_RESPONSE),
     }
@@ -285,7 +306,9 @@ async fn handle_request(request: Request, control_plane: &ControlPlane, store: &
         }
         Request::Purge { inactive_for_s, dry_run } => {
             let mode = if dry_run { RunMode::DryRun } else { RunMode::Apply };
-            Ok(Response::Purged(control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?))
+            let PurgeReport { api_keys, access_keys } =
+                control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
+            Ok(Response::Purged { api_keys: api_keys.into(), access_keys: access_keys.into() })
         }
     }
 }

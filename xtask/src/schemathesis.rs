@@ -40,7 +40,7 @@ const EXCLUDED_CHECKS: &[(&str, &str)] = &[
     ("use_after_free", "what was shut off stays readable, as in the hosted product: DELETE deactivates"),
     (
         "object_level_authorization",
-        "needs two accounts; the access table of control-plane has every operation and \
+        "needs two accounts; the access table of admin has every operation and \
         eleven kinds of callers",
     ),
 ];

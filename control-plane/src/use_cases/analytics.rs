@@ -11,9 +11,9 @@ use gatepost_store::Versioned;
 use gatepost_store::ops::UsageGrouping;
 use gatepost_store::options::USAGE_RETENTION;
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
 /// Numbers of one report.
 const MAX_TOTALS: usize = 100_000;
@@ -22,39 +22,40 @@ const READ_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// What a report shall tell.
 #[derive(Debug)]
-pub(crate) struct UsageReportRequest {
-    pub(crate) project: Option<String>,
-    pub(crate) grouping: Option<String>,
-    pub(crate) from: Option<String>,
-    pub(crate) to: Option<String>,
+pub struct UsageReportRequest {
+    pub project: Option<String>,
+    pub grouping: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
 }
 
 /// Uses in a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Total {
+pub struct Total {
     /// The beginning of the hour, day or month.
-    pub(crate) start: Timestamp,
+    pub start: Timestamp,
     /// Of which key; absent for all of the project.
-    pub(crate) key: Option<KeyId>,
-    pub(crate) count: u64,
+    pub key: Option<KeyId>,
+    pub count: u64,
 }
 
 impl ControlPlane {
     /// Uses of a project's keys, together or each, oldest first. Times without a use are left out.
-    pub(crate) async fn totals(
+    pub async fn totals(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         of: UsageGrouping,
         request: &UsageReportRequest,
     ) -> Result<(ProjectId, Vec<Total>)> {
+        let caller = &context.caller;
         let project = caller.project_or_own(request.project.as_deref())?;
-        let project = self.project(caller, project.as_str()).await?.record.id;
+        let project = self.project(context, project.as_str()).await?.record.id;
         let grouping = parse_grouping(request.grouping.as_deref())?;
         let (from, to) = self.time_range(request)?;
         let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
         let mut at = from;
         while at < to {
-            let _turn = self.acquire_list_permit(caller).await?;
+            let _turn = self.acquire_list_permit(context).await?;
             let until = at.plus(READ_WINDOW).min(to);
             for usage in self.store.usage(&project, of, at, until).await? {
                 let start = grouping.bucket_start(usage.hour);
@@ -72,12 +73,12 @@ impl ControlPlane {
     }
 
     /// When a key was last used.
-    pub(crate) async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
+    pub async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
         Ok(self.store.last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
     }
 
     /// The same of several keys; those of a project that stand together are read together.
-    pub(crate) async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
+    pub async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
         let mut last_uses = Vec::with_capacity(keys.len());
         for of_project in keys.chunk_by(|one, other| one.record.project == other.record.project) {
             let ids: Vec<&KeyId> = of_project.iter().map(|key| &key.record.id).collect();

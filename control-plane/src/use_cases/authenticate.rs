@@ -13,35 +13,36 @@ use gatepost_store::FoundKey;
 use gatepost_store::ops::FirstUseOutcome;
 use gatepost_verify::LimitDecision;
 
-use crate::ControlPlane;
-use crate::caller::{Caller, Visibility};
+use crate::caller::Visibility;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
 /// A key that may be used.
 #[derive(Debug)]
-pub(crate) struct AuthenticatedKey {
-    pub(crate) key: ApiKey,
-    pub(crate) first_used_at: Timestamp,
+pub struct AuthenticatedKey {
+    pub key: ApiKey,
+    pub first_used_at: Timestamp,
     /// When the value that was checked ends, if it was replaced.
-    pub(crate) sunset: Option<Sunset>,
+    pub sunset: Option<Sunset>,
     /// What is told of the key's limit, if it has one.
-    pub(crate) limit_status: Option<LimitStatus>,
+    pub limit_status: Option<LimitStatus>,
 }
 
 /// What the caller told of the end user who presents the key.
 #[derive(Debug, Default)]
-pub(crate) struct EndUser {
+pub struct EndUser {
     /// The origin or the referrer of the end user's page.
-    pub(crate) origin: Option<String>,
+    pub origin: Option<String>,
     /// The end user's address.
-    pub(crate) address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
 }
 
 impl ControlPlane {
     /// Answers the key and when it was first used, or `invalid-client-key` for every reason why not.
-    pub(crate) async fn authenticate_api_key(
+    pub async fn authenticate_api_key(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         value: &str,
         user: &EndUser,
     ) -> Result<AuthenticatedKey> {
@@ -50,7 +51,7 @@ impl ControlPlane {
         }
         let digest = self.store.digest(value);
         let found = self.store.lookup(&digest).await?.found.ok_or(ErrorCode::InvalidClientKey)?;
-        if caller.visibility(&found.facts.account, &found.facts.project) == Visibility::Hidden {
+        if context.caller.visibility(&found.facts.account, &found.facts.project) == Visibility::Hidden {
             return Err(ErrorCode::InvalidClientKey.into());
         }
         self.check_permit(&found, user)?;

@@ -8,14 +8,12 @@ use gatepost_domain::time::Version;
 use gatepost_store::Result as StoreResult;
 use gatepost_store::ops::RegisteredGateway;
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
 /// The longest that an answer waits for gateways.
-pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Answers that wait for gateways at a time in one process.
-pub(crate) const MAX_WAITS: usize = 500;
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
 /// How long one waits for its turn; then it tells what was reached.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait before the gateways are read again: at first, then ever longer up to the second.
@@ -24,22 +22,22 @@ const POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(5), Duration::from_
 /// How many of the known gateways have applied a change. A gateway is known until it has signed off or
 /// must be refusing everything by its own promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PropagationStatus {
-    pub(crate) applied: usize,
-    pub(crate) known: usize,
+pub struct PropagationStatus {
+    pub applied: usize,
+    pub known: usize,
 }
 
 /// A gateway, and for how long the oldest change that it has not applied has stood.
 #[derive(Debug)]
-pub(crate) struct GatewayLag {
-    pub(crate) gateway: RegisteredGateway,
-    pub(crate) lag: Duration,
+pub struct GatewayLag {
+    pub gateway: RegisteredGateway,
+    pub lag: Duration,
 }
 
 impl ControlPlane {
     /// The known gateways.
-    pub(crate) async fn gateways(&self, caller: &Caller) -> Result<Vec<GatewayLag>> {
-        caller.require_account_scope()?;
+    pub async fn gateways(&self, context: &RequestContext) -> Result<Vec<GatewayLag>> {
+        context.caller.require_account_scope()?;
         let mut gateways = Vec::new();
         for gateway in self.store.gateways().await? {
             let next = self.store.read_feed(gateway.cursor, 1, Duration::ZERO).await?;
@@ -51,7 +49,7 @@ impl ControlPlane {
 
     /// Waits until every known gateway has applied a version, at most so long, and tells what was reached. It waits less
     /// long where another account has less than its share of these waits.
-    pub(crate) async fn await_propagation(
+    pub async fn await_propagation(
         &self,
         account: &AccountId,
         version: Version,
@@ -64,7 +62,7 @@ impl ControlPlane {
         };
         let wait = wait.min(MAX_WAIT);
         let waiting = async {
-            let Some(permit) = self.propagation_waits.acquire(account, wait.min(PERMIT_TIMEOUT)).await else {
+            let Some(permit) = self.limits.propagation_waits.acquire(account, wait.min(PERMIT_TIMEOUT)).await else {
                 self.metrics.count_no_permit("waits");
                 return None;
             };

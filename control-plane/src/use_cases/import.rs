@@ -1,7 +1,7 @@
 //! Keys that are brought in from elsewhere, by value or by the SHA-256 of their value.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -13,24 +13,13 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Project, Status};
 use gatepost_store::ops::{CommitOutcome, DisablesChecksum};
 use gatepost_store::{Change, CommitContext, RecordWrite};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::api_keys::NewApiKey;
-use crate::ControlPlane;
-use crate::api::allowed_members;
-use crate::api::api_keys::schemas::CreateApiKey;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
-use crate::members::Members;
 
 /// What stands for the value of a key of which only a hash is known.
 const HIDDEN_MASK: &str = "…";
-
-/// Unknown members that are listed; of more it is said that there are more.
-const MAX_UNKNOWN: usize = 50;
-
-/// The members of a row.
-static MEMBERS: LazyLock<Members> = LazyLock::new(|| allowed_members::<CreateApiKey>().clone().with_any("sha256"));
 
 /// How keys are brought in.
 #[derive(Debug, Clone)]
@@ -75,19 +64,13 @@ pub struct Importer {
     control_plane: ControlPlane,
     options: ImportOptions,
     projects: Mutex<HashMap<String, Project>>,
-    unknown: UnknownRowMembers,
 }
 
-/// Collects the members of rows that are not known, each once, up to 50.
-#[derive(Debug, Default)]
-pub struct UnknownRowMembers(Mutex<BTreeMap<String, String>>);
-
-/// A key as it stands in a file: the members of a create body, and a hash in the place of the value.
-#[derive(Deserialize)]
-struct Row {
-    sha256: Option<String>,
-    #[serde(flatten)]
-    new: CreateApiKey,
+/// A key to import: a key to create, perhaps with a hash instead of the value.
+pub struct ImportRow {
+    pub key: NewApiKey,
+    /// The SHA-256 of the value, in hex or base64.
+    pub sha256: Option<String>,
 }
 
 /// What is known of a key's value.
@@ -99,12 +82,7 @@ enum KeySource {
 impl ControlPlane {
     /// Begins to bring keys in.
     pub fn importer(&self, options: ImportOptions) -> Importer {
-        Importer {
-            control_plane: self.clone(),
-            options,
-            projects: Mutex::default(),
-            unknown: UnknownRowMembers::default(),
-        }
+        Importer { control_plane: self.clone(), options, projects: Mutex::default() }
     }
 }
 
@@ -116,10 +94,8 @@ impl std::fmt::Debug for Importer {
 
 impl Importer {
     /// Brings a key in. Repeated, it does nothing: ids come from the value.
-    pub async fn import(&self, row: Value) -> std::result::Result<ImportOutcome, Failure> {
-        self.unknown.record(&row)?;
-        let row: Row = serde_json::from_value(row).map_err(|_| type_mismatch())?;
-        let new = NewApiKey::from(row.new);
+    pub async fn import(&self, row: ImportRow) -> Result<ImportOutcome> {
+        let new = row.key;
         let source = parse_key_source(new.fields.key.clone().into_option(), row.sha256)?;
         let project = self.project(new.project.as_deref()).await?;
         let store = &self.control_plane.store;
@@ -139,11 +115,6 @@ impl Importer {
                 }
             },
         }
-    }
-
-    /// Returns the members of rows that are not known.
-    pub fn unknown(&self) -> &UnknownRowMembers {
-        &self.unknown
     }
 
     /// Whether there is a key with a value. One that nobody can use is no success: the row would say that it can.
@@ -203,38 +174,6 @@ impl Importer {
         self.projects.lock().unwrap_or_else(PoisonError::into_inner).insert(named.to_owned(), project.clone());
         Ok(project)
     }
-}
-
-impl UnknownRowMembers {
-    /// Notes the members of a row that are not known.
-    ///
-    /// # Errors
-    /// If there is a list in the place of an object.
-    pub fn record(&self, row: &Value) -> std::result::Result<(), Failure> {
-        let unknown = MEMBERS.unknown_in(row).map_err(|list| Failure::invalid(list.to_string()))?;
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for member in unknown {
-            if recorded.len() <= MAX_UNKNOWN {
-                recorded.entry(member.path()).or_insert_with(|| member.to_string());
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns a line for each, with the nearest known member.
-    pub fn lines(&self) -> Vec<String> {
-        let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = (recorded.len() > MAX_UNKNOWN).then(|| "there are more unknown members".to_owned());
-        recorded.values().take(MAX_UNKNOWN).cloned().chain(rest).collect()
-    }
-}
-
-/// Says nothing of what was there: that may be a key.
-fn type_mismatch() -> Failure {
-    Failure::invalid("a member has another type than it has in the body that makes a key")
 }
 
 fn parse_key_source(value: Option<String>, hash: Option<String>) -> Result<KeySource> {

@@ -1,8 +1,6 @@
 //! What all lists have in common: how many are read at a time and for whom, and how a request works through one.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use gatepost_domain::problem::ErrorCode;
@@ -10,26 +8,22 @@ use gatepost_store::{Page, Versioned};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::fair_share::FairSharePermit;
+use crate::request_context::RequestContext;
 
-/// Parts of lists that wait for their turn or have it, in one process.
-pub(crate) const MAX_LIST_READS: usize = 16;
-/// Of these, kept for accounts that read none.
-pub(crate) const RESERVED_LIST_READS: usize = 4;
 /// Records that are read at a time: for so long nobody else has the thread.
-pub(crate) const PAGE_SIZE: u32 = 200;
+pub const PAGE_SIZE: u32 = 200;
 /// How long a list waits for its turn.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Records that a request may ask for at a time. Without `limit` it gets all.
-pub(crate) const MAX_LIMIT: usize = 1000;
+pub const MAX_LIMIT: usize = 1000;
 /// Records that a request may skip.
-pub(crate) const MAX_OFFSET: usize = 100_000_000;
+pub const MAX_OFFSET: usize = 100_000_000;
 /// Records that are searched for one answer that goes on with a cursor: then it ends, whatever it has found.
-pub(crate) const MAX_SEARCHED: usize = 20_000;
+const MAX_SEARCHED: usize = 20_000;
 /// Records of the smallest page: so that a short list is seen to end, whatever a filter leaves of it.
 const MIN_PAGE: usize = 100;
 /// As how many records a page counts that has fewer: to read it costs about as much.
@@ -37,32 +31,32 @@ const MIN_PAGE_COST: usize = 50;
 
 /// Which part of a list a request asks for.
 #[derive(Debug, Default)]
-pub(crate) struct PageRequest {
+pub struct PageRequest {
     /// The cursor after which it begins.
-    pub(crate) after: Option<String>,
+    pub after: Option<String>,
     /// How many are left out.
-    pub(crate) offset: usize,
+    pub offset: usize,
     /// How many it has at most; all if absent.
-    pub(crate) limit: Option<usize>,
+    pub limit: Option<usize>,
 }
 
 /// A part of a list.
 #[derive(Debug)]
-pub(crate) struct ListPage<T> {
-    pub(crate) items: Vec<T>,
+pub struct ListPage<T> {
+    pub items: Vec<T>,
     /// The cursor to go on with; absent if this is the end.
-    pub(crate) next: Option<String>,
+    pub next: Option<String>,
 }
 
 impl<T> ListPage<T> {
-    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> ListPage<U> {
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> ListPage<U> {
         ListPage { items: self.items.into_iter().map(change).collect(), next: self.next }
     }
 }
 
 /// What is taken out of a list, page by page of the store.
 #[derive(Debug)]
-pub(crate) struct Selection<T> {
+pub struct Selection<T> {
     selected: Vec<Versioned<T>>,
     to_skip: usize,
     limit: usize,
@@ -85,7 +79,7 @@ enum State {
 impl<T> Selection<T> {
     /// Begins at a position. Whoever goes on with a cursor knows how to go on: only they are answered before `limit`
     /// is reached.
-    pub(crate) fn new(request: &PageRequest, position: String) -> Self {
+    pub fn new(request: &PageRequest, position: String) -> Self {
         let max_searched = if request.after.is_some() { MAX_SEARCHED } else { usize::MAX };
         let limit = request.limit.unwrap_or(usize::MAX);
         let state = if limit == 0 { State::Ended } else { State::Reading };
@@ -93,14 +87,14 @@ impl<T> Selection<T> {
     }
 
     /// The same for an answer that always says how to go on.
-    pub(crate) fn bounded(limit: usize, position: String) -> Self {
+    pub fn bounded(limit: usize, position: String) -> Self {
         let state = if limit == 0 { State::Truncated } else { State::Reading };
         let max_searched = MAX_SEARCHED;
         Self { selected: Vec::new(), to_skip: 0, limit, position, searched: 0, max_searched, state }
     }
 
     /// Where the next page begins and how many records it should have; none if nothing more is wanted.
-    pub(crate) fn next_read(&self) -> Option<(String, u32)> {
+    pub fn next_read(&self) -> Option<(String, u32)> {
         if self.state != State::Reading {
             return None;
         }
@@ -111,7 +105,7 @@ impl<T> Selection<T> {
     }
 
     /// Takes what is wanted of the page that begins there.
-    pub(crate) fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
+    pub fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
         self.searched += page.items.len().max(MIN_PAGE_COST);
         for (item, position) in page.items.into_iter().zip(page.positions) {
             if matches(&item.record) {
@@ -137,7 +131,7 @@ impl<T> Selection<T> {
     }
 
     /// What was taken, where it ended, and whether there may be more.
-    pub(crate) fn finish(self) -> (Vec<Versioned<T>>, String, Rest) {
+    pub fn finish(self) -> (Vec<Versioned<T>>, String, Rest) {
         let rest = if self.state == State::Truncated { Rest::More } else { Rest::None };
         (self.selected, self.position, rest)
     }
@@ -145,30 +139,24 @@ impl<T> Selection<T> {
 
 /// Whether there may be more of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub enum Rest {
     More,
     None,
 }
 
 /// A turn to read a part of a list, over when dropped.
 #[derive(Debug)]
-pub(crate) struct ListPermit {
+pub struct ListPermit {
     _share: FairSharePermit,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Parts of lists that are worked on at a time: half of the processors at most. However many lists are asked for, the
-/// other half is there for whatever else the process does.
-pub(crate) fn max_list_permits() -> usize {
-    (available_parallelism().map_or(1, NonZero::get) / 2).max(1)
-}
-
 impl ControlPlane {
     /// A turn to read a part of a list and to write it out.
-    pub(crate) async fn acquire_list_permit(&self, caller: &Caller) -> Result<ListPermit> {
+    pub async fn acquire_list_permit(&self, context: &RequestContext) -> Result<ListPermit> {
         let until = Instant::now() + PERMIT_TIMEOUT;
-        if let Some(share) = self.list_reads.acquire(&caller.account, PERMIT_TIMEOUT).await
-            && let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.list_permits).acquire_owned()).await
+        if let Some(share) = self.limits.list_reads.acquire(&context.caller.account, PERMIT_TIMEOUT).await
+            && let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.limits.list_permits).acquire_owned()).await
         {
             return Ok(ListPermit { _share: share, _permit: permit });
         }
@@ -177,9 +165,9 @@ impl ControlPlane {
     }
 
     /// Reads a part of a list of the caller's account in order of creation. A list is named as in paths.
-    pub(crate) async fn read_list<T, F>(
+    pub async fn read_list<T, F>(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         list: &str,
         page_request: &PageRequest,
         page: impl Fn(String, u32) -> F,
@@ -188,17 +176,17 @@ impl ControlPlane {
     where
         F: Future<Output = gatepost_store::Result<Page<T>>>,
     {
-        let list = format!("{list}/{}", caller.account);
+        let list = format!("{list}/{}", context.caller.account);
         let mut selection = Selection::new(page_request, self.decode_cursor(&list, page_request.after.as_deref())?);
         while let Some((position, size)) = selection.next_read() {
-            let _permit = self.acquire_list_permit(caller).await?;
+            let _permit = self.acquire_list_permit(context).await?;
             selection.add_page(page(position, size).await?, &matches);
         }
         self.list_page(&list, selection).map(|part| part.map(|found| found.record))
     }
 
     /// What was selected from a list, with the cursor to go on with.
-    pub(crate) fn list_page<T>(&self, list: &str, selection: Selection<T>) -> Result<ListPage<Versioned<T>>> {
+    pub fn list_page<T>(&self, list: &str, selection: Selection<T>) -> Result<ListPage<Versioned<T>>> {
         let (items, position, rest) = selection.finish();
         let next = match rest {
             Rest::More => Some(self.store.seal_cursor(list, &position)?),
@@ -208,7 +196,7 @@ impl ControlPlane {
     }
 
     /// The position behind a cursor of a list; its start without one.
-    pub(crate) fn decode_cursor(&self, list: &str, after: Option<&str>) -> Result<String> {
+    pub fn decode_cursor(&self, list: &str, after: Option<&str>) -> Result<String> {
         let Some(after) = after else { return Ok(String::new()) };
         let foreign = "after: is no cursor of this list: send one as the answer before gave it, with the same project, or \
                        leave it out to begin anew";

@@ -1,12 +1,10 @@
 //! A member of a body that may be absent, null or there: on a change, absent leaves and null clears.
 
-use serde::{Deserialize, Deserializer};
-
 use crate::failure::Result;
 
 /// What a caller said of one member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Patch<T> {
+pub enum Patch<T> {
     /// Nothing.
     #[default]
     Absent,
@@ -18,7 +16,7 @@ pub(crate) enum Patch<T> {
 
 impl<T> Patch<T> {
     /// The value, where nothing and null mean the same.
-    pub(crate) fn into_option(self) -> Option<T> {
+    pub fn into_option(self) -> Option<T> {
         match self {
             Patch::Absent | Patch::Null => None,
             Patch::Value(value) => Some(value),
@@ -26,7 +24,7 @@ impl<T> Patch<T> {
     }
 
     /// The same of another kind.
-    pub(crate) fn map<U>(self, view: impl FnOnce(T) -> U) -> Patch<U> {
+    pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Patch<U> {
         match self {
             Patch::Absent => Patch::Absent,
             Patch::Null => Patch::Null,
@@ -35,7 +33,7 @@ impl<T> Patch<T> {
     }
 
     /// The same of another kind that not every value is.
-    pub(crate) fn try_map<U>(self, parse: impl FnOnce(T) -> Result<U>) -> Result<Patch<U>> {
+    pub fn try_map<U>(self, parse: impl FnOnce(T) -> Result<U>) -> Result<Patch<U>> {
         Ok(match self {
             Patch::Absent => Patch::Absent,
             Patch::Null => Patch::Null,
@@ -61,11 +59,5 @@ impl<T> Patch<T> {
             Patch::Value(value) => *field = parse(value)?,
         }
         Ok(())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(Patch::Null, Patch::Value))
     }
 }

@@ -5,21 +5,25 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Status;
 
 use crate::failure::{Failure, Result};
-use crate::request_context;
+use crate::request_context::MemberPolicy;
 use crate::use_cases::patch::Patch;
 
 /// Returns the status that `isActive` stands for.
-pub(crate) fn status_of(is_active: bool) -> Status {
+pub fn status_of(is_active: bool) -> Status {
     if is_active { Status::Active } else { Status::Inactive }
 }
 
 /// Refuses, or ignores where a request prefers that, a change of a member that is fixed for the life of a resource.
-pub(super) fn check_unchanged(member: &str, requested: Option<&str>, current: &str) -> Result<()> {
+pub(super) fn check_unchanged(
+    members: &MemberPolicy,
+    member: &str,
+    requested: Option<&str>,
+    current: &str,
+) -> Result<()> {
     match requested {
-        Some(requested) if requested != current => {
-            let failure = || Failure::invalid(format!("{member}: cannot be changed; it is {current}"));
-            request_context::refuse_or_ignore(vec![member.to_owned()], failure)
-        }
+        Some(requested) if requested != current => members.refuse_or_ignore(vec![member.to_owned()], || {
+            Failure::invalid(format!("{member}: cannot be changed; it is {current}"))
+        }),
         Some(_) | None => Ok(()),
     }
 }

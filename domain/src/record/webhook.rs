@@ -27,6 +27,9 @@ pub enum UserSecret {
 }
 
 impl UserSecret {
+    /// What callers see in place of a value that is masked. No header value equals it: it is not ASCII.
+    pub const MASK: &str = "…";
+
     /// A secret as it was given.
     pub fn new(text: impl Into<String>) -> Self {
         Self::Plaintext(Secret::new(text.into()))

@@ -9,7 +9,6 @@ use gatepost_domain::origin;
 use gatepost_domain::record::{ApiKey, Metadata, Quota, RateLimit};
 use gatepost_domain::window::Period;
 use ipnet::IpNet;
-use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::use_cases::patch::Patch;
@@ -29,45 +28,46 @@ const MAX_PERMISSIONS: usize = 100;
 
 /// The members of a key that its maker may choose and change.
 #[derive(Clone, Default, PartialEq)]
-pub(crate) struct KeyFields {
-    pub(crate) name: Patch<String>,
-    pub(crate) key: Patch<String>,
-    pub(crate) metadata: Patch<Value>,
-    pub(crate) custom_account_id: Patch<String>,
-    pub(crate) custom_user_id: Patch<String>,
-    pub(crate) expiry: Patch<String>,
+pub struct KeyFields {
+    pub name: Patch<String>,
+    pub key: Patch<String>,
+    /// JSON on one line: it is stored as part of a line.
+    pub metadata: Patch<String>,
+    pub custom_account_id: Patch<String>,
+    pub custom_user_id: Patch<String>,
+    pub expiry: Patch<String>,
     /// The same under the name that answers have.
-    pub(crate) expires_at: Patch<String>,
-    pub(crate) rate_limit: Patch<RateLimitFields>,
+    pub expires_at: Patch<String>,
+    pub rate_limit: Patch<RateLimitFields>,
     /// The same where some clients send it.
-    pub(crate) flat_limit: FlatLimit,
-    pub(crate) quota: Patch<QuotaFields>,
-    pub(crate) permissions: Patch<Vec<String>>,
-    pub(crate) allowed_domains: Patch<Vec<String>>,
-    pub(crate) allowed_ips: Patch<Vec<String>>,
+    pub flat_limit: FlatLimit,
+    pub quota: Patch<QuotaFields>,
+    pub permissions: Patch<Vec<String>>,
+    pub allowed_domains: Patch<Vec<String>>,
+    pub allowed_ips: Patch<Vec<String>>,
 }
 
 /// A rate limit as a caller says it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct RateLimitFields {
-    pub(crate) limit: Option<u64>,
+pub struct RateLimitFields {
+    pub limit: Option<u64>,
     /// Seconds.
-    pub(crate) window_s: Option<f64>,
+    pub window_s: Option<f64>,
 }
 
 /// A rate limit as some clients send it: its parts stand beside the other members.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct FlatLimit {
-    pub(crate) limit: Patch<u64>,
+pub struct FlatLimit {
+    pub limit: Patch<u64>,
     /// Seconds.
-    pub(crate) window_s: Patch<f64>,
+    pub window_s: Patch<f64>,
 }
 
 /// A quota as a caller says it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct QuotaFields {
-    pub(crate) limit: Option<u64>,
-    pub(crate) period: Option<String>,
+pub struct QuotaFields {
+    pub limit: Option<u64>,
+    pub period: Option<String>,
 }
 
 impl KeyFields {
@@ -98,9 +98,7 @@ impl KeyFields {
     }
 }
 
-fn parse_metadata(value: Value) -> Result<Metadata> {
-    // Stored as one line: a line end inside it would end the record's line.
-    let text = value.to_string();
+fn parse_metadata(text: String) -> Result<Metadata> {
     if text.len() > MAX_METADATA_BYTES {
         return Err(Failure::invalid(format!("customMetaData: has more than {MAX_METADATA_BYTES} bytes")));
     }

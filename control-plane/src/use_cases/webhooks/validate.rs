@@ -2,22 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::send::is_reserved;
+use gatepost_deliverer::send::{is_header_name, is_header_value, is_reserved};
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::WebhookStatus;
-use gatepost_wire::MASKED_VALUE;
-use http::{HeaderName, HeaderValue};
+use gatepost_domain::record::{UserSecret, WebhookStatus};
 
-use super::TokenRequest;
 use crate::failure::{Failure, Result};
 
 /// Headers that a webhook may have.
 const MAX_HEADERS: usize = 20;
 /// Bytes of one header's value.
 const MAX_HEADER_BYTES: usize = 1024;
-/// Fewest and most characters of a static token of one's own choice.
-const STATIC_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=256;
 const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
 
 /// Topics by their names, each once.
@@ -62,16 +57,16 @@ pub(super) fn parse_changed_headers(
     }
     let is_own = |name: &str, value: &str| stored.iter().any(|own| own.0 == name && own.1.expose() == value);
     for (name, value) in headers.iter().filter(|(name, value)| !is_own(name, value)) {
-        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        if !is_header_name(name) {
             return Err(Failure::invalid(format!("customHeaders: {name:?} is no header name")));
         }
         if is_reserved(name) {
             return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
         }
-        if value == MASKED_VALUE {
+        if value == UserSecret::MASK {
             return Err(Failure::invalid(format!("customHeaders: {name} is masked, and no value of it is stored")));
         }
-        if value.len() > MAX_HEADER_BYTES || HeaderValue::from_str(value).is_err() {
+        if value.len() > MAX_HEADER_BYTES || !is_header_value(value) {
             return Err(Failure::invalid(format!("customHeaders: the value of {name} is not valid")));
         }
     }
@@ -81,27 +76,4 @@ pub(super) fn parse_changed_headers(
 /// `live` or `paused`.
 pub(super) fn parse_status(status: &str) -> Result<WebhookStatus> {
     WebhookStatus::parse(status).ok_or_else(|| Failure::invalid("status: must be live or paused"))
-}
-
-/// What a request asks of the static token.
-pub(crate) fn token_request(is_sent: Option<bool>, token: Option<String>) -> Result<Option<TokenRequest>> {
-    match (is_sent, token) {
-        (None, None) => Ok(None),
-        (Some(false), None) => Ok(Some(TokenRequest::Off)),
-        (Some(true), None) => Ok(Some(TokenRequest::On)),
-        (None | Some(true), Some(token)) => Ok(Some(TokenRequest::Chosen(token))),
-        (Some(false), Some(_)) => {
-            Err(Failure::invalid("theauthapiToken: is of no use if theauthapiSignature is false"))
-        }
-    }
-}
-
-/// A static token of one's own choice: visible ASCII, as it becomes a header.
-pub(super) fn parse_static_token(token: String) -> Result<Secret> {
-    let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_visible && STATIC_TOKEN_CHARS.contains(&token.len()) {
-        return Ok(Secret::new(token));
-    }
-    let (min, max) = (STATIC_TOKEN_CHARS.start(), STATIC_TOKEN_CHARS.end());
-    Err(Failure::invalid(format!("theauthapiToken: must be {min} to {max} visible ASCII characters")))
 }
