@@ -124,6 +124,6 @@ pub trait ResponseEncoder: Send + Sync {
 
 impl std::fmt::Debug for Idempotency {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Idempotency").field("slot", &self.slot).finish_non_exhaustive()
+        f.write_str(&self.slot)
     }
 }

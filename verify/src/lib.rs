@@ -1,6 +1,7 @@
 //! One key's check: look up, decide, meter, first use. The cache of the request path and the feed
 //! that keeps it true.
 
+mod authoritative;
 mod cache;
 mod gcra;
 mod id_interner;
@@ -19,6 +20,7 @@ mod wrong_key_limiter;
 #[cfg(test)]
 mod model;
 
+pub use authoritative::{AuthoritativeCheck, AuthoritativeVerdict, AuthorizedKey, check_authoritative};
 pub use gcra::Gcra;
 pub use lease::Liveness;
 pub use rate_limiter::{LimitDecision, Meter, OutagePolicy, RateLimiter};

@@ -1,4 +1,4 @@
-//! Members of bodies that may be absent, null or present.
+//! Members of bodies that may be absent, null or present: `#[serde(default, with = "patch")]`.
 
 use gatepost_control_plane::Patch;
 use serde::{Deserialize, Deserializer};

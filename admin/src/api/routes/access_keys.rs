@@ -39,7 +39,7 @@ pub(crate) struct CreateAccessKey {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateAccessKey {
     /// Its name, of 1 to 256 characters.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
     /// False revokes the access key, as DELETE does. True is a 409 if it is revoked, and nothing else.
@@ -47,7 +47,7 @@ pub(crate) struct UpdateAccessKey {
     /// The account of the access key: another one is a 400.
     account_id: Option<String>,
     /// The project of the access key, null for the whole account: another one is a 400.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     project_id: Patch<String>,
     /// The role of the access key: another one is a 400.
@@ -55,11 +55,11 @@ pub(crate) struct UpdateAccessKey {
     /// The id or the value of the access key: another one is a 400.
     key: Option<String>,
     /// When the access key expires, null for never: another moment is a 400.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expiry: Patch<String>,
     /// The same as `expiry`, as answers have it.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expires_at: Patch<String>,
 }

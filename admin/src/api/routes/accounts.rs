@@ -29,7 +29,7 @@ pub(crate) struct CreateAccount {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateAccount {
     /// Its name, of 1 to 256 characters.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
     /// False deactivates the account, as DELETE does. True changes nothing.

@@ -35,7 +35,7 @@ pub(crate) struct CreateProject {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateProject {
     /// Its name, of 1 to 256 characters.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
     /// False ends the project, as DELETE does. True is a 409 if it was deleted, and nothing else.

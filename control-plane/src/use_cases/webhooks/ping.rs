@@ -8,6 +8,7 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_store::os_rng;
+use serde_json::json;
 
 use super::validate;
 use crate::control_plane::ControlPlane;
@@ -51,9 +52,9 @@ impl ControlPlane {
             return Err(Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again"));
         };
         let id = EventId::generate(&mut os_rng());
-        let body = request
-            .body
-            .unwrap_or_else(|| format!(r#"{{"data":{{}},"id":"{id}","timestamp":"{}","type":"ping"}}"#, self.now()));
+        let body = request.body.unwrap_or_else(|| {
+            json!({"id": id.as_str(), "type": "ping", "timestamp": self.now().to_string(), "data": {}}).to_string()
+        });
         let message = Message {
             url: &url,
             method: &method,

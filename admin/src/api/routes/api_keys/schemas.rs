@@ -15,52 +15,52 @@ use crate::api::patch;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyMembers {
     /// Its value: 8 to 512 visible ASCII characters without `/ ? # %`. A new key gets one drawn by default.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>, example = "a-value-of-my-own")]
     key: Patch<String>,
     /// Anything you want to find again, up to 16 KiB of JSON.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Value, required = false)]
     custom_meta_data: Patch<Value>,
     /// Your own id of the customer. The upstream sees it.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     custom_account_id: Patch<String>,
     /// Your own id of the customer's user. The upstream sees it.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     custom_user_id: Patch<String>,
     /// When it shall expire: RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` (UTC).
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expiry: Patch<String>,
     /// How often it may be used.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<RateLimitMembers>)]
     rate_limit_configs: Patch<RateLimitMembers>,
     /// How often it may be used in a day or a month of the calendar, in UTC.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<QuotaMembers>)]
     quota: Patch<QuotaMembers>,
     /// The same as in `rateLimitConfigs`, for clients that send it here.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<u64>)]
     rate_limit: Patch<u64>,
     /// The same as in `rateLimitConfigs`, for clients that send it here.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<f64>)]
     rate_limit_ttl: Patch<f64>,
     /// What it may do, for routes that ask; up to 100 names.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     permissions: Patch<Vec<String>>,
     /// The domains whose web pages may use it: `example.com` is that host alone, `*.example.com` all below it. The
     /// gateway reads `Origin`, else `Referer`; without either, and from other domains, it answers 403.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     allowed_domains: Patch<Vec<String>>,
     /// The addresses and networks from which it may be used, such as `192.0.2.0/24`.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     allowed_ips: Patch<Vec<String>>,
 }
@@ -150,11 +150,11 @@ impl From<CreateApiKey> for NewApiKey {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateApiKey {
     /// Its name.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
     /// The same as `expiry`, as answers have it. Of the two the one that differs from the key counts.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expires_at: Patch<String>,
     /// False revokes the key, as DELETE does. True is a 409 if it is revoked, and nothing else.

@@ -53,7 +53,7 @@ pub(crate) struct UpdateWebhook {
     /// Its name.
     name: Option<String>,
     /// The only project whose events it gets; null for all of the account.
-    #[serde(default, deserialize_with = "patch::deserialize")]
+    #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     project_id: Patch<String>,
     /// Where events are sent.
