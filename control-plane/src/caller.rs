@@ -1,4 +1,4 @@
-//! Who calls the admin API, and what that caller may do.
+//! Callers and what they may do.
 
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::problem::ErrorCode;
@@ -6,26 +6,24 @@ use gatepost_domain::record::{Actor, Role};
 
 use crate::failure::{Failure, Result};
 
-/// The access key behind a request.
+/// The access key that a request was authenticated with.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Which access key.
     pub access_key: AccessKeyId,
     /// The account that it acts for.
     pub account: AccountId,
     /// The only project that it sees; absent for the whole account.
     pub project: Option<ProjectId>,
-    /// What it may do.
     pub role: Role,
 }
 
 impl Caller {
-    /// As it stands in changes.
+    /// Returns the caller as the actor of a change.
     pub fn actor(&self) -> Actor {
         Actor::AccessKey(self.access_key.clone())
     }
 
-    /// Refuses those who may only read.
+    /// Refuses viewers.
     pub fn require_write(&self) -> Result<()> {
         match self.role {
             Role::Admin | Role::User => Ok(()),
@@ -33,7 +31,7 @@ impl Caller {
         }
     }
 
-    /// Refuses those who may not manage access keys and the account.
+    /// Refuses callers that may not manage access keys and the account.
     pub fn require_admin(&self) -> Result<()> {
         match self.role {
             Role::Admin => Ok(()),
@@ -41,7 +39,7 @@ impl Caller {
         }
     }
 
-    /// Refuses those who see one project only.
+    /// Refuses callers that see one project only.
     pub fn require_account_scope(&self) -> Result<()> {
         match self.project {
             None => Ok(()),
@@ -49,13 +47,13 @@ impl Caller {
         }
     }
 
-    /// Whether a project of an account is in sight. What is not is answered as if it were not there.
+    /// Returns whether the caller sees a project of an account. Hidden resources are reported as not found.
     pub fn visibility(&self, account: &AccountId, project: &ProjectId) -> Visibility {
         let is_visible = self.account == *account && self.project.as_ref().is_none_or(|own| own == project);
         if is_visible { Visibility::Visible } else { Visibility::Hidden }
     }
 
-    /// The same for what may belong to a whole account, which is hidden from those who see one project only.
+    /// Returns the same for a resource that may belong to a whole account: it is hidden from callers that see one project.
     pub fn visibility_in_account(&self, account: &AccountId, project: Option<&ProjectId>) -> Visibility {
         match project {
             Some(project) => self.visibility(account, project),
@@ -64,7 +62,7 @@ impl Caller {
         }
     }
 
-    /// The project that a request means: the one it names, else the caller's own.
+    /// Returns the project that a request names, or the caller's own if it names none.
     pub fn project_or_own(&self, named: Option<&str>) -> Result<ProjectId> {
         let Some(named) = named else {
             return self.project.clone().ok_or_else(|| {
@@ -83,7 +81,7 @@ impl Caller {
     }
 }
 
-/// Whether a caller may know of a resource.
+/// Visibility of a resource to a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
     Visible,

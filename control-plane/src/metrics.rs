@@ -3,7 +3,6 @@
 use gatepost_domain::change::Action;
 use prometheus::{IntCounterVec, Opts, Registry};
 
-/// The metrics of a control plane.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     changes: IntCounterVec,

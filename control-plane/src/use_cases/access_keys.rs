@@ -1,4 +1,4 @@
-//! Access keys, as callers of the admin API manage them.
+//! Access keys, as callers manage them.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
@@ -19,10 +19,10 @@ use crate::failure::{Failure, Result};
 use crate::request_context::{MemberPolicy, RequestContext};
 use crate::update::Edit;
 
-/// What a new access key may do unless something else is asked for: all that the hosted product's clients do.
+/// The role of a new access key by default: it may do all that clients of the hosted product do.
 const DEFAULT_ROLE: Role = Role::User;
 
-/// An access key that a caller asks for.
+/// An access key to create, as a caller requests it.
 #[derive(Debug, Default)]
 pub struct AccessKeyRequest {
     pub name: Option<String>,
@@ -32,7 +32,7 @@ pub struct AccessKeyRequest {
     pub expiry: Option<String>,
 }
 
-/// An access key that shall be.
+/// An access key to create, after validation.
 #[derive(Debug)]
 pub(super) struct AccessKeySpec {
     pub(super) account: AccountId,
@@ -42,7 +42,7 @@ pub(super) struct AccessKeySpec {
     pub(super) expires_at: Option<Timestamp>,
 }
 
-/// A change of an access key as a caller asks for it, perhaps as a copy of the whole access key.
+/// A change of an access key, perhaps as a copy of the whole access key.
 #[derive(Debug, Default)]
 pub struct AccessKeyChange {
     pub name: Patch<String>,
@@ -55,7 +55,7 @@ pub struct AccessKeyChange {
     pub expires_at: Patch<String>,
 }
 
-/// Which access keys of a list are wanted.
+/// The access keys that a list selects.
 #[derive(Debug, Default)]
 pub struct AccessKeyFilter {
     pub account: Option<String>,
@@ -63,7 +63,7 @@ pub struct AccessKeyFilter {
     pub status: Option<Status>,
 }
 
-/// How a path names an access key: by its value, which is then echoed, or by its id.
+/// The name of an access key in a path: its value, which the response repeats, or its id.
 #[derive(Debug, Clone)]
 pub enum AccessKeyRef {
     Value(Secret),
@@ -71,7 +71,7 @@ pub enum AccessKeyRef {
 }
 
 impl AccessKeyRef {
-    /// Reads the last part of a path.
+    /// Parses the last segment of a path.
     pub fn parse(text: &str) -> Self {
         match AccessKeyId::parse(text) {
             Ok(id) => AccessKeyRef::Id(id),
@@ -79,7 +79,7 @@ impl AccessKeyRef {
         }
     }
 
-    /// What stands in the answer's `key`.
+    /// Returns the `key` of the response.
     pub fn echoed_key(&self) -> &str {
         match self {
             AccessKeyRef::Value(secret) => secret.expose(),
@@ -89,7 +89,8 @@ impl AccessKeyRef {
 }
 
 impl ControlPlane {
-    /// Makes an access key that sees no more than its maker, and answers its value: the only time that it is told.
+    /// Creates an access key that sees no more than its creator, and returns it with its value: the only time that the
+    /// value is shown.
     pub async fn create_access_key_for(
         &self,
         context: &RequestContext,
@@ -116,7 +117,7 @@ impl ControlPlane {
         Ok(Created { record, secret })
     }
 
-    /// The moment from which a new access key may not be used any more.
+    /// Parses the expiry of a new access key.
     fn parse_future_expiry(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
         let expires_at = expiry.map(|text| text::parse_timestamp("expiry", &text)).transpose()?;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
@@ -125,13 +126,13 @@ impl ControlPlane {
         Ok(expires_at)
     }
 
-    /// An access key that is not yet in the store, with its value.
+    /// Builds an access key that is not yet in the store, with a generated value.
     pub(super) fn generate_access_key(&self, spec: AccessKeySpec, by: Actor) -> Result<(AccessKey, Secret)> {
         let secret = key::generate_access_key(&mut os_rng());
         Ok((self.access_key_from_secret(&secret, spec, by)?, secret))
     }
 
-    /// The same with a value that was drawn before.
+    /// Builds an access key that is not yet in the store, with a value that was generated before.
     pub(super) fn access_key_from_secret(&self, secret: &Secret, spec: AccessKeySpec, by: Actor) -> Result<AccessKey> {
         Ok(AccessKey {
             id: AccessKeyId::generate(&mut os_rng()),
@@ -147,7 +148,7 @@ impl ControlPlane {
         })
     }
 
-    /// A part of the list of access keys that the caller sees.
+    /// Returns a part of the list of access keys that the caller sees.
     pub async fn access_keys(
         &self,
         context: &RequestContext,

@@ -21,7 +21,7 @@ use crate::update::Edit;
 /// The name of an account's first access key.
 const FIRST_ACCESS_KEY: &str = "first access key";
 
-/// An account with its first access key, whose value is told only now.
+/// A created account with its first access key, whose value is shown only once.
 #[derive(Debug)]
 pub struct NewAccount {
     pub account: Versioned<Account>,
@@ -29,7 +29,7 @@ pub struct NewAccount {
     pub secret: Secret,
 }
 
-/// A change of an account as a caller asks for it, perhaps as a copy of the whole account.
+/// A change of an account, perhaps as a copy of the whole account.
 #[derive(Debug, Default)]
 pub struct AccountChange {
     pub name: Patch<String>,
@@ -40,14 +40,14 @@ pub struct AccountChange {
 #[derive(Debug)]
 pub struct UpdatedAccount {
     pub account: Versioned<Account>,
-    /// The version at which the account and all that was deactivated with it is so.
+    /// The version of the last change that belongs to the update, for responses that wait for gateways.
     pub propagated_at: Version,
 }
 
 impl ControlPlane {
-    /// Makes an account with an access key, without which nobody could act for it. Only admins of the store's
-    /// first account may: they are the operator's, and from the second account on every route of a gateway must
-    /// name its projects.
+    /// Creates an account with an access key, without which nobody could act for it. Only admins of the store's first
+    /// account may do so: it is the operator's, and from the second account on every route of a gateway must name its
+    /// projects.
     pub async fn create_account(&self, context: &RequestContext, name: Option<String>) -> Result<NewAccount> {
         let caller = &context.caller;
         caller.require_admin()?;
@@ -70,7 +70,7 @@ impl ControlPlane {
         Ok(NewAccount { account, access_key, secret })
     }
 
-    /// An account that is not yet in the store.
+    /// Builds an account that is not yet in the store.
     pub(super) fn build_account(&self, name: Option<String>, by: Actor) -> Result<Account> {
         Ok(Account {
             id: AccountId::generate(&mut os_rng()),
@@ -80,7 +80,7 @@ impl ControlPlane {
         })
     }
 
-    /// The caller's account, if it is the one that was named: there is no other for them.
+    /// Returns the caller's account, if it is the named one. Other accounts are hidden.
     pub async fn account(&self, context: &RequestContext, id: &str) -> Result<Versioned<Account>> {
         let caller = &context.caller;
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such account");
@@ -90,7 +90,7 @@ impl ControlPlane {
         self.store.account(&caller.account).await?.ok_or_else(not_found)
     }
 
-    /// A part of the list of accounts that the caller acts for, which has one.
+    /// Returns a part of the list of accounts that the caller acts for: it has one.
     pub async fn accounts(&self, context: &RequestContext, page_request: &PageRequest) -> Result<ListPage<Account>> {
         let caller = &context.caller;
         let found = self.account(context, caller.account.as_str()).await?;
@@ -180,8 +180,8 @@ impl ControlPlane {
     }
 }
 
-/// What is said of a deleted account that shall be active. Nobody can act for it who could read this, unless it was
-/// deleted at this very moment.
+/// Returns the hint for a request that would reactivate a deleted account. Such a request is only authenticated if the
+/// account is deleted while it is processed.
 fn deleted_account_hint() -> String {
     "the account was deleted, for good: only keys and access keys have a /reactivate".to_owned()
 }

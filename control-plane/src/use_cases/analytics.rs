@@ -1,4 +1,4 @@
-//! Usage of keys as reports.
+//! Reports of the usage of keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 
-/// Numbers of one report.
+/// Totals in one report.
 const MAX_TOTALS: usize = 100_000;
-/// How much of the time asked for is read from the store at once.
+/// Part of the time range that is read from the store at once.
 const READ_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// What a report shall tell.
+/// The usage that a report covers.
 #[derive(Debug)]
 pub struct UsageReportRequest {
     pub project: Option<String>,
@@ -29,18 +29,17 @@ pub struct UsageReportRequest {
     pub to: Option<String>,
 }
 
-/// Uses in a time.
+/// Uses in an hour, day or month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Total {
-    /// The beginning of the hour, day or month.
     pub start: Timestamp,
-    /// Of which key; absent for all of the project.
+    /// The key; absent for all keys of the project.
     pub key: Option<KeyId>,
     pub count: u64,
 }
 
 impl ControlPlane {
-    /// Uses of a project's keys, together or each, oldest first. Times without a use are left out.
+    /// Returns the uses of a project's keys, together or each, oldest first. Times without a use are left out.
     pub async fn totals(
         &self,
         context: &RequestContext,
@@ -72,12 +71,12 @@ impl ControlPlane {
         Ok((project, totals.into_values().collect()))
     }
 
-    /// When a key was last used.
+    /// Returns when a key was last used.
     pub async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
         Ok(self.store.last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
     }
 
-    /// The same of several keys; those of a project that stand together are read together.
+    /// Returns when each key was last used. Adjacent keys of one project are read together.
     pub async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
         let mut last_uses = Vec::with_capacity(keys.len());
         for of_project in keys.chunk_by(|one, other| one.record.project == other.record.project) {
@@ -87,7 +86,7 @@ impl ControlPlane {
         Ok(last_uses)
     }
 
-    /// From when to when: by default all that is kept. Hours count whole, by their beginning.
+    /// Parses the time range: by default all that is stored. It consists of whole hours.
     fn time_range(&self, request: &UsageReportRequest) -> Result<(Timestamp, Timestamp)> {
         let parse = |name: &str, text: &Option<String>| match text {
             None => Ok(None),

@@ -1,4 +1,4 @@
-//! Changes, for people: read from the stream as gateways and deliverers read it, as far as the caller sees them.
+//! The changes in the stream, as far as a caller sees them.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::failure::{Failure, Result};
 use crate::fair_share::FairSharePermit;
 use crate::request_context::RequestContext;
 
-/// How long one waits for its turn.
+/// Time that a stream waits for a permit.
 const STREAM_PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Changes that one answer tells at most, and how many it tells unless it was asked for fewer.
+/// Changes in one response, at most and by default.
 pub const MAX_CHANGES: usize = 1000;
 pub const DEFAULT_CHANGES: usize = 100;
-/// Entries of the stream that are read at a time.
+/// Stream entries that are read at a time.
 const ENTRIES_PER_READ: u32 = 200;
-/// Entries that are read for one answer: of what others did, the caller is told nothing but the next cursor.
+/// Stream entries that are read for one response. If all are changes of others, it only has the next cursor.
 const MAX_ENTRIES_READ: usize = 10_000;
 
 /// The changes that a request selects.
@@ -53,14 +53,14 @@ pub struct ChangePage {
     pub rest: Rest,
 }
 
-/// Whether an answer continues what was read up to the cursor.
+/// Continuity of a page with what was read up to the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Continuity {
-    /// Nothing lies in between.
+    /// No change is missing.
     Unbroken,
-    /// Changes after the cursor have been trimmed meanwhile.
+    /// Changes after the cursor have been trimmed.
     Trimmed,
-    /// There is no change at the cursor: it is not one of this store, or the store has lost it.
+    /// There is no change at the cursor: it is not from this store, or the store has lost it.
     Unknown,
 }
 
@@ -88,7 +88,7 @@ impl EventFilter {
 }
 
 impl ControlPlane {
-    /// Changes after a cursor, oldest first.
+    /// Returns changes after a cursor, oldest first.
     pub async fn changes(
         &self,
         context: &RequestContext,
@@ -157,10 +157,10 @@ impl ControlPlane {
     }
 }
 
-/// How long the feed waits for an entry before it is asked again.
+/// Time that a read of the feed waits for an entry.
 const FEED_WAIT: Duration = Duration::from_millis(500);
 
-/// Who begins at the start continues nothing, so nothing is missing for them.
+/// Returns the continuity after a cursor. Readers that begin at the start miss nothing.
 fn continuity(after: Version, cursor_check: CursorCheck) -> Continuity {
     match cursor_check.state {
         _ if after == Version::ZERO => Continuity::Unbroken,

@@ -1,4 +1,4 @@
-//! Keys that are brought in from elsewhere, by value or by the SHA-256 of their value.
+//! Import of keys by value, or by the SHA-256 of their value.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,48 +18,43 @@ use super::api_keys::NewApiKey;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 
-/// What stands for the value of a key of which only a hash is known.
+/// The mask of a key of which only the hash is known.
 const HIDDEN_MASK: &str = "…";
 
-/// How keys are brought in.
 #[derive(Debug, Clone)]
 pub struct ImportOptions {
     /// The project of keys that name none.
     pub project: Option<String>,
-    /// Whether webhooks are told.
     pub notify: Notify,
-    /// Whether anything is written.
     pub mode: RunMode,
 }
 
-/// Whether webhooks are told of keys that are brought in.
+/// Notification of webhooks about imported keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notify {
-    /// They get `api-key.created`.
+    /// Webhooks get `api-key.created`.
     Webhooks,
-    /// They get nothing.
+    /// Webhooks get nothing.
     Nobody,
 }
 
-/// Whether anything is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunMode {
-    /// It is.
     Apply,
-    /// It is only told what would be.
+    /// Nothing is written.
     DryRun,
 }
 
-/// What became of a key.
+/// The outcome for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportOutcome {
-    /// It was made, or would be.
+    /// It was created, or would be.
     Created,
-    /// A key with its value was there before.
+    /// A key with its value existed before.
     AlreadyExists,
 }
 
-/// Brings keys in, one by one, any number at a time.
+/// Imports keys one by one, any number concurrently.
 pub struct Importer {
     control_plane: ControlPlane,
     options: ImportOptions,
@@ -73,14 +68,13 @@ pub struct ImportRow {
     pub sha256: Option<String>,
 }
 
-/// What is known of a key's value.
+/// The known part of a key's value.
 enum KeySource {
     Value(Secret),
     Sha256([u8; 32]),
 }
 
 impl ControlPlane {
-    /// Begins to bring keys in.
     pub fn importer(&self, options: ImportOptions) -> Importer {
         Importer { control_plane: self.clone(), options, projects: Mutex::default() }
     }
@@ -93,7 +87,10 @@ impl std::fmt::Debug for Importer {
 }
 
 impl Importer {
-    /// Brings a key in. Repeated, it does nothing: ids come from the value.
+    /// Imports a key. A repeated import does nothing, as the id is derived from the value.
+    ///
+    /// # Errors
+    /// `validation` if the row is not valid or its key was revoked, and failures of the store.
     pub async fn import(&self, row: ImportRow) -> Result<ImportOutcome> {
         let new = row.key;
         let source = parse_key_source(new.fields.key.clone().into_option(), row.sha256)?;
@@ -117,7 +114,7 @@ impl Importer {
         }
     }
 
-    /// Whether there is a key with a value. One that nobody can use is no success: the row would say that it can.
+    /// Looks for a key with a value. A revoked one is an error: the row asks for a key that can be used.
     async fn check_existing(&self, digest: &Digest) -> Result<ImportOutcome> {
         let Some(found) = self.control_plane.store.api_key_by_digest(digest).await? else {
             return Ok(ImportOutcome::Created);
@@ -158,7 +155,7 @@ impl Importer {
         }
     }
 
-    /// The project of a row, read once.
+    /// Returns the project of a row. Each project is read once.
     async fn project(&self, named: Option<&str>) -> Result<Project> {
         let named = named.or(self.options.project.as_deref());
         let named = named.ok_or_else(|| Failure::invalid("projectId: is missing; --project names one for all"))?;

@@ -1,4 +1,4 @@
-//! Answers that take long: whether their caller may still have them.
+//! Long responses: their callers are authorized again while they last.
 
 use std::time::Duration;
 
@@ -11,25 +11,28 @@ use crate::control_plane::ControlPlane;
 use crate::failure::Result;
 use crate::request_context::RequestContext;
 
-/// How old the last check may be. With the wait for an event it makes less than a second.
+/// Maximum age of the last check. Together with the wait for an event it is less than a second.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(400);
 
-/// The caller of a long answer.
+/// A long response and its caller.
 pub struct LongResponse {
     pub control_plane: ControlPlane,
     pub context: RequestContext,
-    /// The project that it is about, if it is about one.
+    /// The project that the response is limited to.
     project: Option<ProjectId>,
     checked_at: Instant,
 }
 
 impl LongResponse {
-    /// An answer to a caller who has just been admitted.
+    /// Starts a response to a caller that has just been authorized.
     pub fn new(control_plane: ControlPlane, context: RequestContext, project: Option<ProjectId>) -> Self {
         Self { control_plane, context, project, checked_at: Instant::now() }
     }
 
-    /// Asks anew what was asked when the answer began, unless that is but a moment ago.
+    /// Authorizes the caller again, unless the last check was less than 400 ms ago.
+    ///
+    /// # Errors
+    /// `invalid-access-key` if the access key or its account is no longer active, `not-found` if the project is hidden.
     pub async fn reauthorize(&mut self) -> Result<()> {
         if self.checked_at.elapsed() < RECHECK_INTERVAL {
             return Ok(());

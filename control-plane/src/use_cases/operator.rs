@@ -1,4 +1,4 @@
-//! What the operator does on the command line: access keys, and the first account with them.
+//! Commands of the operator: access keys, and the first account with them.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccessKeyId, AccountId, EventId, ProjectId};
@@ -14,52 +14,48 @@ use crate::failure::{Failure, Result};
 use crate::pager::Pager;
 use crate::update::{Edit, retry_while_contended};
 
-/// The account that a store's first access key makes.
+/// The name of the account that is created with the first access key of a store.
 const FIRST_ACCOUNT: &str = "default";
 
-/// An access key that the operator wants.
+/// An access key to create for the operator.
 #[derive(Debug, Clone)]
 pub struct NewAccessKey {
-    /// The account's name or id; made if there is none of that name. Absent for the only account.
+    /// The account's name or id; an account of that name is created if there is none. Absent for the only account.
     pub account_name: Option<String>,
-    /// The only project that it shall see.
+    /// The only project that the access key sees.
     pub project: Option<String>,
-    /// What it shall be allowed.
     pub role: Role,
-    /// Its own name.
+    /// The name of the access key.
     pub name: String,
 }
 
-/// An access key with its value, which is told only now.
+/// A created access key with its value, which is shown only once.
 #[derive(Debug, Clone)]
 pub struct CreatedAccessKey {
-    /// Its record.
     pub access_key: AccessKey,
-    /// Its value.
     pub secret: Secret,
-    /// What was done for it.
     pub account_outcome: AccountOutcome,
 }
 
-/// The account of an access key that the operator has made.
+/// The account of a created access key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountOutcome {
-    /// It was there before.
+    /// It existed before.
     Existing,
-    /// It was made, the first one of the store.
+    /// It was created as the first one of the store.
     First,
-    /// It was made beside others: from now on every route of a gateway must name its projects.
+    /// It was created in addition to others: from now on every route of a gateway must name its projects.
     Added,
 }
 
-/// Where an access key shall belong.
+/// The account that an access key is created in.
 enum AccountLookup {
     Existing(AccountId),
     New(Box<Account>, AccountOutcome),
 }
 
 impl ControlPlane {
-    /// Makes an access key for the operator, and its account where there is none of that name, in one change.
+    /// Creates an access key, and in the same change its account if there is none of that name.
     pub async fn create_access_key(&self, new: NewAccessKey) -> Result<CreatedAccessKey> {
         self.create_access_key_from_secret(&key::generate_access_key(&mut os_rng()), &new).await
     }
@@ -129,13 +125,13 @@ impl ControlPlane {
         Ok(false)
     }
 
-    /// Whether a value is that of an active access key.
+    /// Returns whether a value is that of an active access key.
     pub async fn is_access_key(&self, value: &str) -> Result<bool> {
         let found = self.store.access_key_by_digest(&self.store.digest(value)).await?;
         Ok(found.is_some_and(|found| found.record.status == Status::Active))
     }
 
-    /// The account of a name or an id. Tenants choose their names, so one name may stand for several.
+    /// Finds an account by name or id. Tenants choose their names, so several accounts may have the same one.
     async fn look_up_account(&self, name: Option<&str>) -> Result<AccountLookup> {
         let accounts = self.active_accounts().await?;
         let is_named = |account: &&Account| name.is_none_or(|name| account.name == name || account.id.as_str() == name);
@@ -156,11 +152,11 @@ impl ControlPlane {
         let of_name = AccountId::from_name(name);
         match self.store.account(&of_name).await?.map(|found| found.record) {
             None => account.id = of_name,
-            // Somebody was faster.
+            // Another process was faster.
             Some(made) if made.name == name && made.status == Status::Active => {
                 return Ok(AccountLookup::Existing(made.id));
             }
-            // It was made under this name, and keeps its id under another one or when it is shut off.
+            // The account with this id was renamed or deleted since.
             Some(_) => {}
         }
         let outcome = if accounts.is_empty() { AccountOutcome::First } else { AccountOutcome::Added };

@@ -18,7 +18,7 @@ use crate::pager::Pager;
 use crate::request_context::RequestContext;
 use crate::update::Edit;
 
-/// A project to be made.
+/// A project to create.
 #[derive(Debug)]
 pub struct NewProject {
     pub name: Option<String>,
@@ -26,7 +26,7 @@ pub struct NewProject {
     pub env: Option<String>,
 }
 
-/// A change of a project as a caller asks for it, perhaps as a copy of the whole project.
+/// A change of a project, perhaps as a copy of the whole project.
 #[derive(Debug, Default)]
 pub struct ProjectChange {
     pub name: Patch<String>,
@@ -54,7 +54,7 @@ impl ControlPlane {
         self.create(context, Action::ProjectCreated, project, None, None).await
     }
 
-    /// A part of the list of projects that the caller sees and that were not deleted.
+    /// Returns a part of the list of projects that the caller sees, without deleted ones.
     pub async fn projects(
         &self,
         context: &RequestContext,
@@ -67,7 +67,7 @@ impl ControlPlane {
         self.read_list(context, "projects", page_request, page, |project| is_listed(caller, project)).await
     }
 
-    /// Returns all of them, each with its position in the list.
+    /// Returns all projects of that list, each with its position.
     pub(crate) async fn projects_by_position(&self, caller: &Caller) -> Result<Vec<(String, Project)>> {
         let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
         let all = Pager::new(PAGE_SIZE, page).read_all().await?;
@@ -75,7 +75,10 @@ impl ControlPlane {
         Ok(projects.filter(|(_, project)| is_listed(caller, project)).collect())
     }
 
-    /// A project that the caller sees.
+    /// Reads a project that the caller sees.
+    ///
+    /// # Errors
+    /// `not-found` if there is none.
     pub async fn project(&self, context: &RequestContext, id: &str) -> Result<Versioned<Project>> {
         let caller = &context.caller;
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such project");
@@ -120,8 +123,8 @@ impl ControlPlane {
         self.update(context.into(), || self.project(context, id), edit).await
     }
 
-    /// Deletes a project, and with it all its keys, in one change. The version of the answer is the one at which the
-    /// keys are refused, also if the project was deleted before.
+    /// Deletes a project and all its keys in one change. The returned version is the one from which gateways refuse the
+    /// keys, also if the project was deleted before.
     pub async fn deactivate_project(&self, context: &RequestContext, id: &str) -> Result<Versioned<Project>> {
         let caller = &context.caller;
         caller.require_write()?;
@@ -137,8 +140,7 @@ impl ControlPlane {
         self.update(context.into(), || self.project(context, id), edit).await
     }
 
-    /// Refuses to change what is in a project that was deleted: nothing of it can be used any more. It can still be read,
-    /// revoked and deleted.
+    /// Refuses changes in a deleted project: what is in it can only be read, revoked and deleted.
     pub async fn refuse_if_deleted(&self, project: &ProjectId) -> Result<()> {
         match self.store.project(project).await?.map(|found| found.record.status) {
             Some(Status::Inactive) => Err(project_deleted()),
@@ -146,7 +148,7 @@ impl ControlPlane {
         }
     }
 
-    /// A project in which something can be made.
+    /// Returns the project in which a request creates something.
     pub async fn active_project(&self, context: &RequestContext, named: Option<&str>) -> Result<Project> {
         let caller = &context.caller;
         let id = caller.project_or_own(named)?;

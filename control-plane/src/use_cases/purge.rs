@@ -1,4 +1,4 @@
-//! Removing keys and access keys for good that were shut off long ago.
+//! Purging keys and access keys that have been inactive for long.
 
 use std::time::Duration;
 
@@ -14,21 +14,18 @@ use crate::control_plane::ControlPlane;
 use crate::failure::Result;
 use crate::pager::Pager;
 
-/// What a purge did, or would do.
+/// The outcome of a purge, or of a dry run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PurgeReport {
-    /// API keys.
     pub api_keys: Tally,
-    /// Access keys. In a store that gatepost 0.1 can read they stay.
+    /// In a store that gatepost 0.1 can read, none is removed.
     pub access_keys: Tally,
 }
 
-/// Records of one kind.
+/// A tally of records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that were looked at.
     pub seen: u64,
-    /// Those that were removed.
     pub removed: u64,
 }
 
@@ -45,7 +42,7 @@ enum Removal {
     Retained,
 }
 
-/// Which records go.
+/// The records that a purge removes.
 #[derive(Debug, Clone, Copy)]
 struct PurgeRule {
     inactive_for: Duration,
@@ -85,7 +82,7 @@ impl ControlPlane {
     }
 
     async fn purge_access_keys(&self, account: &AccountId, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
-        // Gatepost 0.1 does not know the change.
+        // Gatepost 0.1 cannot read this change.
         if self.store.read_format().await? < Format::SEALED_WEBHOOKS {
             return Ok(());
         }
@@ -100,7 +97,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// What somebody has changed meanwhile stays.
+    /// Removes a record, unless it has been changed since it was read.
     async fn remove_if_expired<T: Clone + Into<Record>>(
         &self,
         found: Versioned<T>,
@@ -120,7 +117,7 @@ impl ControlPlane {
     }
 }
 
-/// Since when a key cannot be used, by itself or with its project; none if it can.
+/// Returns since when a key has been inactive, by itself or with its project; none if it is active.
 fn inactive_since(key: &ApiKey, project: &Project) -> Option<Timestamp> {
     match (key.status, project.status) {
         (Status::Inactive, _) => Some(key.stamps.updated_at),

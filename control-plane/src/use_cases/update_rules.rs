@@ -1,5 +1,5 @@
-//! Changes that come as a copy of the whole resource: what they repeat changes nothing and never fails, and what cannot
-//! be changed is refused where they name something else.
+//! Rules for changes that are a copy of the whole resource: members that repeat the current value never fail, and other
+//! values of fixed members are refused.
 
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Status;
@@ -8,12 +8,11 @@ use crate::failure::{Failure, Result};
 use crate::request_context::MemberPolicy;
 use crate::use_cases::patch::Patch;
 
-/// Returns the status that `isActive` stands for.
 pub fn status_of(is_active: bool) -> Status {
     if is_active { Status::Active } else { Status::Inactive }
 }
 
-/// Refuses, or ignores where a request prefers that, a change of a member that is fixed for the life of a resource.
+/// Refuses the change of a fixed member, or ignores it if the request prefers that.
 pub(super) fn check_unchanged(
     members: &MemberPolicy,
     member: &str,
@@ -28,8 +27,8 @@ pub(super) fn check_unchanged(
     }
 }
 
-/// Returns the status of a record after a change. A copy never revives what was revoked after it was read: `reactivation_hint`
-/// says what does.
+/// Returns the status of a record after a change. A copy never reactivates a record that was revoked after the copy was
+/// read; `reactivation_hint` says what does.
 pub(super) fn next_status(
     current: Status,
     requested: Option<Status>,
@@ -45,8 +44,8 @@ pub(super) fn next_status(
     }
 }
 
-/// Returns the value after a change of a member that has two names. Of the two, the one that differs from the record
-/// counts, so that either can be edited in a copy.
+/// Returns the value of a member that has two names after a change. The one that differs from the record is used, so that
+/// either can be edited in a copy.
 ///
 /// # Errors
 /// If both differ from the record and from each other.

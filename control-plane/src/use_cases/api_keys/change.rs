@@ -1,4 +1,4 @@
-//! Changing keys: their members, their value, whether they may be used.
+//! Updating keys: their members, value and status.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::key::{self, KeyFormat, Secret};
@@ -23,7 +23,7 @@ pub struct UpdatedKey {
     pub value: Option<Secret>,
 }
 
-/// A change of a key as a caller asks for it, perhaps as a copy of the whole key.
+/// A change of a key, perhaps as a copy of the whole key.
 #[derive(Default)]
 pub struct KeyChange {
     pub fields: KeyFields,
@@ -31,7 +31,7 @@ pub struct KeyChange {
     pub project: Option<String>,
     pub account: Option<String>,
     pub env: Option<String>,
-    /// The mask of the value that a copy was read with.
+    /// The mask of the value at the time when the copy was read.
     pub mask: Option<String>,
 }
 
@@ -83,7 +83,7 @@ impl ControlPlane {
         self.change_api_key(context, name, reactivated).await
     }
 
-    /// Revokes a key. The version of the answer is the one at which the key is refused, also if it was revoked before.
+    /// Revokes a key. The returned version is the one from which gateways refuse the key, also if it was revoked before.
     pub async fn deactivate_api_key(&self, context: &RequestContext, name: &KeyRef) -> Result<UpdatedKey> {
         let deactivated = |found: &ApiKey| Ok(with_status(found, Status::Inactive, Action::ApiKeyDeleted));
         self.change_api_key(context, name, deactivated).await
@@ -111,7 +111,7 @@ impl ControlPlane {
         Ok(UpdatedKey { key, value })
     }
 
-    /// The value that a key shall get; none if it keeps its own.
+    /// Returns the new value of a key; none if it keeps its own.
     fn parse_new_value(&self, key: &ApiKey, name: &KeyRef, change: &KeyChange) -> Result<Option<Secret>> {
         let text = match &change.fields.key {
             Patch::Absent => return Ok(None),
@@ -128,9 +128,9 @@ impl ControlPlane {
     }
 }
 
-/// Whether a `key` is what was read with the rest of a copy: the id or the value by which the path names the key, or a
-/// value that the copy's own mask is of, drawn or of a key that has another one now. A key that was rotated since keeps
-/// its new value then.
+/// Returns whether a `key` was read together with the rest of a copy, and is no new value: it is the id or the value in
+/// the path, or it matches the mask in the copy and was either generated or replaced since. So a key that was rotated
+/// after the copy was read keeps its new value.
 fn is_unedited_value(key: &ApiKey, name: &KeyRef, text: &str, mask: Option<&str>) -> bool {
     let was_replaced = || key::key_format(text) == KeyFormat::Generated || mask != Some(key.mask.as_str());
     let is_masked = || mask == Some(key::mask(text).as_str()) && was_replaced();

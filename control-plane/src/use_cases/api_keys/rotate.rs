@@ -1,7 +1,7 @@
-//! Rotation: a key gets a new value, and the old one is refused at once or some time later.
+//! Rotation: a key gets a new value, and the old one is refused at once or after an overlap.
 //!
-//! A client that has not heard the answer repeats the request with the old value, which may lead nowhere by then. So
-//! the answer is kept, sealed, under the digest of the old value.
+//! A client that lost the response repeats the request with the old value, which may no longer be valid. So the response
+//! is stored, sealed, under the digest of the old value.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 use crate::update::{Edit, Replacement};
 
-/// The longest that an old value may be accepted, in seconds: 90 days.
+/// The longest overlap in seconds: 90 days.
 const MAX_OVERLAP_S: u64 = 90 * 24 * 3600;
-/// Old values that are accepted at a time; of more, the oldest is refused at once.
+/// Old values that are valid at a time; beyond, the oldest one is refused at once.
 const MAX_OLD_VALUES: usize = 4;
-/// For how long a repeated rotation gets the same answer.
+/// Time for which a repeated rotation gets the same response.
 const RESPONSE_TTL: Duration = Duration::from_secs(600);
 
 impl ControlPlane {
@@ -67,8 +67,8 @@ impl ControlPlane {
         Ok(Edit::Replace(Box::new(Replacement { action, record, secret: Some(value), stored_response })))
     }
 
-    /// The answer to the rotation that has replaced this value, as long as it is kept and nothing has replaced the
-    /// new value since.
+    /// Returns the outcome of the rotation that replaced this value, while its response is stored and its new value is
+    /// current.
     async fn replay_rotation(&self, caller: &Caller, old: &Secret) -> Result<Option<UpdatedKey>> {
         let name = rotation_response_name(&KeyDigest::current(self.store.digest(old.expose())));
         let Some(stored) = self.store.stored_response(&name).await? else { return Ok(None) };
@@ -86,7 +86,7 @@ impl ControlPlane {
     }
 }
 
-/// Neither an id nor a value holds a space.
+/// Returns the response to store: id and value, neither of which contains a space.
 fn rotation_response(current: &KeyDigest, key: &ApiKey, value: &Secret) -> StoredResponse {
     StoredResponse {
         name: rotation_response_name(current),

@@ -1,4 +1,4 @@
-//! Search for keys by what people have at hand: a part of a name, an id, a mask, an id of their own, a whole value.
+//! Search for keys by a part of a name or of a customer's id, by id, mask or whole value.
 
 use gatepost_domain::id::KeyId;
 use gatepost_domain::key::Secret;
@@ -15,32 +15,32 @@ use crate::request_context::RequestContext;
 use crate::use_cases::lists::{Rest, Selection};
 use crate::use_cases::long_response::LongResponse;
 
-/// Keys that one answer has at most, and how many it has unless it was asked for others.
+/// Keys in one response, at most and by default.
 const MAX_RESULTS: usize = 1000;
 const DEFAULT_RESULTS: usize = 100;
 /// Characters of a query.
 const MAX_QUERY_CHARS: usize = 512;
 
-/// What is searched for, and how much of it an answer shall have.
+/// A query, and the part of its results that a response shows.
 pub struct SearchRequest {
-    /// It may be the value of a key.
+    /// A secret, as it may be the value of a key.
     pub query: Option<Secret>,
     pub project: Option<String>,
     pub after: Option<String>,
     pub limit: Option<usize>,
 }
 
-/// Keys that were found, and how to go on.
+/// Keys that were found, and the cursor of the next ones.
 pub struct SearchResults {
     pub keys: Vec<Versioned<ApiKey>>,
     pub next: String,
     pub rest: Rest,
 }
 
-/// A query, in the forms in which it is compared.
+/// A query in the forms that are compared.
 struct Needle {
     case_folded: String,
-    /// A mask has an ellipsis where people may type dots.
+    /// With an ellipsis, as masks have, where people may type dots.
     mask: String,
 }
 
@@ -49,7 +49,7 @@ impl Needle {
         Self { case_folded: fold_case(query), mask: query.replace("...", "…") }
     }
 
-    /// Whether a key is found by its name or an id of its customer, of which the query may be a part, or by its mask.
+    /// Returns whether the query is a part of a key's name or of a customer's id, or the mask.
     fn matches(&self, key: &ApiKey) -> bool {
         let texts = [Some(&key.name), key.custom_account_id.as_ref(), key.custom_user_id.as_ref()];
         let head = key.mask.split('…').next().unwrap_or_default();
@@ -59,14 +59,14 @@ impl Needle {
     }
 }
 
-/// A text without case: `ß` is `ss`, and a sigma at the end of a word is one like others.
+/// Folds the case of a text: `ß` becomes `ss`, and a final sigma a normal one.
 fn fold_case(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 impl ControlPlane {
-    /// Searches the keys of a project, or of all that the caller sees, the newest first. The key that the query names
-    /// by its id or a value comes before them.
+    /// Searches the keys of a project, or of all projects that the caller sees, newest first. A key whose id or value is
+    /// the query comes before them.
     pub async fn search_api_keys(self, context: RequestContext, request: SearchRequest) -> Result<SearchResults> {
         let query = parse_query(request.query)?;
         let limit = request.limit.unwrap_or(DEFAULT_RESULTS);
@@ -74,10 +74,10 @@ impl ControlPlane {
             return Err(Failure::invalid(format!("limit: must be a number from 1 to {MAX_RESULTS}")));
         }
         let list = self.key_list(&context, request.project.as_deref(), SortOrder::NewestFirst).await?;
-        // What was searched for is a part of where the search goes on, by its digest: it may be a value.
+        // The cursor is bound to a digest of the query, which may be a value.
         let name = format!("search/{}/{}", list.name, self.store.digest(query.expose()).to_hex());
         let cursor = self.decode_cursor(&name, request.after.as_deref())?;
-        // A cursor keeps the key that was named, for another may be named by the query meanwhile.
+        // The cursor keeps the key that the query named: by now the query may name another one.
         let (position, named, first) = match cursor.split_once('\n') {
             Some((position, named)) => (position.to_owned(), named.to_owned(), None),
             None => {
@@ -103,7 +103,7 @@ impl ControlPlane {
         Ok(SearchResults { keys, next, rest })
     }
 
-    /// The key of a list that a query names as a path does; none if there is none.
+    /// Returns the key of a list whose id or value is the query.
     async fn find_exact(
         &self,
         context: &RequestContext,
@@ -119,7 +119,7 @@ impl ControlPlane {
     }
 }
 
-/// A query without the space around it, which is pasted with it easily.
+/// Validates a query, without the space around it that is easily pasted with it.
 fn parse_query(requested: Option<Secret>) -> Result<Secret> {
     let requested = requested.ok_or_else(|| Failure::invalid("query: is missing"))?;
     let query = requested.expose().trim();

@@ -1,4 +1,4 @@
-//! Webhooks: changed, paused, and their secrets rotated.
+//! Updating webhooks and rotating their signing secrets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::use_cases::patch::Patch;
 use crate::use_cases::text;
 use crate::use_cases::update_rules::check_unchanged;
 
-/// For how long requests are signed with the old secret too, unless something else is asked for.
+/// Time for which requests are also signed with the old secret, by default.
 const DEFAULT_OVERLAP_S: u64 = 24 * 3600;
-/// The longest that may be asked for.
+/// The longest overlap.
 const MAX_OVERLAP_S: u64 = 7 * 24 * 3600;
-/// Old secrets that still sign at a time.
+/// Old secrets that sign at a time.
 const MAX_OLD_SECRETS: usize = 4;
 
-/// What shall change of a webhook; what is absent stays as it is.
+/// A change of a webhook; absent members stay as they are.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookChange {
     /// Inactive removes the webhook, as deleting it does.
@@ -44,7 +44,6 @@ pub struct WebhookChange {
     pub method: Option<String>,
     pub headers: Option<BTreeMap<String, String>>,
     pub status: Option<String>,
-    /// Whether the static token is sent.
     pub is_token_sent: Option<bool>,
     pub token: Option<String>,
 }
@@ -126,7 +125,7 @@ impl ControlPlane {
         Ok((webhook, static_token))
     }
 
-    /// Returns what a change asks of the static token. The token that the webhook has is no new one.
+    /// Returns what a change asks for the static token. The stored token is not a new one.
     fn static_token_change(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<TokenRequest>> {
         let stored = match (&change.token, &old.static_token) {
             (Some(_), Some(sealed)) => Some(self.store.open_static_token(&old.id, sealed)?),

@@ -18,7 +18,7 @@ use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 use crate::use_cases::text;
 
-/// A webhook to be made.
+/// A webhook to create.
 pub struct NewWebhook {
     pub name: Option<String>,
     pub account: Option<String>,
@@ -32,7 +32,7 @@ pub struct NewWebhook {
 }
 
 impl ControlPlane {
-    /// Makes a webhook, and answers it with its signing secret: the only time that it is told.
+    /// Creates a webhook, and returns it with its signing secret: the only time that the secret is shown.
     pub async fn create_webhook(&self, context: &RequestContext, new: NewWebhook) -> Result<RevealedWebhook> {
         let caller = &context.caller;
         caller.require_write()?;

@@ -14,14 +14,14 @@ use crate::use_cases::patch::Patch;
 /// Bytes of a webhook's URL.
 const MAX_URL_BYTES: usize = 2048;
 
-/// A new place of a webhook; what is absent stays as it is.
+/// A new destination; absent parts stay as they are.
 pub(super) struct NewDestination {
     pub(super) url: Option<WebhookUrl>,
     pub(super) project: Option<Option<ProjectId>>,
 }
 
 impl ControlPlane {
-    /// Judges where a change wants events sent, and of which project.
+    /// Validates the destination that a change asks for.
     pub(super) async fn check_new_destination(
         &self,
         context: &RequestContext,
@@ -43,7 +43,7 @@ impl ControlPlane {
         Ok(NewDestination { url, project })
     }
 
-    /// Another project for a webhook, or none: then it gets the events of the whole account.
+    /// Validates another project for a webhook, or none: then it gets the events of the whole account.
     async fn check_new_project(
         &self,
         context: &RequestContext,
@@ -63,7 +63,7 @@ impl ControlPlane {
         Ok(project)
     }
 
-    /// The URL that a webhook shall get; none if it keeps its own, which may also be sent back masked.
+    /// Returns the new URL of a webhook; none if it keeps its own, which may also be sent back masked.
     async fn parse_new_url(&self, webhook: &Webhook, text: &str) -> Result<Option<WebhookUrl>> {
         if text == webhook.url.masked {
             return Ok(None);
@@ -76,7 +76,7 @@ impl ControlPlane {
         Ok(Some(WebhookUrl::new(self.check_url(text).await?)))
     }
 
-    /// A URL that the guard admits now.
+    /// Validates a URL, and resolves it with the SSRF guard.
     pub(super) async fn check_url(&self, text: &str) -> Result<Url> {
         if text.len() > MAX_URL_BYTES {
             return Err(Failure::invalid(format!("url: has more than {MAX_URL_BYTES} bytes")));
@@ -88,7 +88,7 @@ impl ControlPlane {
     }
 }
 
-/// A masked URL is none, except in the place of the one that it masks.
+/// Refuses a masked URL, which is only valid in place of the URL that it masks.
 pub(super) fn refuse_masked_url(text: &str) -> Result<()> {
     if text.contains(WebhookUrl::MASK) {
         return Err(Failure::invalid("url: is masked: send the whole URL, or leave it out to keep the stored one"));
@@ -96,7 +96,8 @@ pub(super) fn refuse_masked_url(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Only an admin chooses where keys in clear are sent: whoever else changes that makes the webhook their own.
+/// Returns the role that chose the destination. Only admins choose where keys are sent in clear: after a change by
+/// another role, the webhook gets ids in place of values.
 pub(super) fn destination_chosen_by(caller: &Caller, old: &Webhook, new: &Webhook) -> Role {
     let is_same_destination = old.url == new.url && old.project == new.project;
     if is_same_destination || caller.role == Role::Admin { old.url_set_by } else { caller.role }

@@ -1,4 +1,4 @@
-//! A request to an address before it is made a webhook, to see whether it would be reached.
+//! Pings: requests to an address before it becomes a webhook, to see whether it can be reached.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 
-/// How long one waits for its turn.
+/// Time that a ping waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// What shall be sent.
+/// A ping to send.
 #[derive(Debug, Default)]
 pub struct PingRequest {
     pub url: Option<String>,
@@ -27,7 +27,7 @@ pub struct PingRequest {
     pub body: Option<String>,
 }
 
-/// How a ping ended. What the receiver answered is not told: it may be a place that the caller could not ask.
+/// The outcome of a ping. It does not show the receiver's response: the caller may not be able to reach the receiver.
 #[derive(Debug)]
 pub struct PingResult {
     pub id: EventId,
@@ -38,7 +38,7 @@ pub struct PingResult {
 }
 
 impl ControlPlane {
-    /// Sends a ping, once. It carries no signature, as there is no secret yet.
+    /// Sends a ping, once and without a signature, as there is no secret yet.
     pub async fn ping(&self, context: &RequestContext, request: PingRequest) -> Result<PingResult> {
         let caller = &context.caller;
         caller.require_write()?;

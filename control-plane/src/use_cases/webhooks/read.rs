@@ -11,10 +11,10 @@ use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 use crate::use_cases::lists::{ListPage, PageRequest};
 
-/// Webhooks of a project, and of an account without a project.
+/// Webhooks of a project, and of an account outside its projects.
 const MAX_WEBHOOKS: usize = 100;
 
-/// Which webhooks of a list are wanted.
+/// The webhooks that a list selects.
 #[derive(Debug, Default)]
 pub struct WebhookFilter {
     pub account: Option<String>,
@@ -23,7 +23,7 @@ pub struct WebhookFilter {
 }
 
 impl ControlPlane {
-    /// A part of the list of webhooks that the caller sees.
+    /// Returns a part of the list of webhooks that the caller sees.
     pub async fn webhooks(
         &self,
         context: &RequestContext,
@@ -45,7 +45,10 @@ impl ControlPlane {
         self.read_list(context, "webhooks", page_request, page, matches).await
     }
 
-    /// A webhook that the caller sees.
+    /// Reads a webhook that the caller sees.
+    ///
+    /// # Errors
+    /// `not-found` if there is none.
     pub async fn webhook(&self, context: &RequestContext, id: &str) -> Result<Versioned<Webhook>> {
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such webhook");
         let id = WebhookId::parse(id).map_err(|_| not_found())?;
@@ -53,7 +56,7 @@ impl ControlPlane {
         found.filter(|found| is_visible(&context.caller, &found.record)).ok_or_else(not_found)
     }
 
-    /// Two requests at the same time may both find the last place: then there is one webhook more.
+    /// Refuses one webhook too many. Two concurrent requests may both pass: then there is one webhook more.
     pub(super) async fn check_webhook_limit(
         &self,
         context: &RequestContext,

@@ -36,7 +36,7 @@ impl ControlPlane {
         Ok(Secret::new(sign::secret_text(&secret)))
     }
 
-    /// The headers that a webhook shall have in the place of those before. A masked value stands for the stored one.
+    /// Returns the headers that replace those of a webhook. A masked value stands for the stored one.
     pub(super) fn merge_headers(
         &self,
         webhook: &Webhook,

@@ -8,21 +8,21 @@ use gatepost_store::os_rng;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 
-/// Fewest and most characters of a static token of one's own choice.
+/// Characters of a static token that a caller chooses.
 const STATIC_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=256;
 
-/// What is asked of the header `theauthapi-signature`.
+/// A request for the header `theauthapi-signature`.
 #[derive(Debug, Clone)]
 pub enum TokenRequest {
-    /// It shall not be sent.
+    /// It is not sent.
     Off,
-    /// It shall be sent: with the token that there is, else with one that is drawn.
+    /// It is sent with the stored token, or with a generated one if none is stored.
     On,
-    /// It shall be sent with this token.
+    /// It is sent with this token.
     Chosen(String),
 }
 
-/// What a request asks of the static token.
+/// Returns what a request asks for; none if it says nothing.
 pub fn token_request(is_sent: Option<bool>, token: Option<String>) -> Result<Option<TokenRequest>> {
     match (is_sent, token) {
         (None, None) => Ok(None),
@@ -35,7 +35,7 @@ pub fn token_request(is_sent: Option<bool>, token: Option<String>) -> Result<Opt
     }
 }
 
-/// A static token of one's own choice: visible ASCII, as it becomes a header.
+/// Validates a chosen token: visible ASCII, as it becomes a header.
 pub(super) fn parse_static_token(token: String) -> Result<Secret> {
     let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
     if is_visible && STATIC_TOKEN_CHARS.contains(&token.len()) {
@@ -46,7 +46,7 @@ pub(super) fn parse_static_token(token: String) -> Result<Secret> {
 }
 
 impl ControlPlane {
-    /// What is stored of a static token, and what is told of it: only one that was set now.
+    /// Returns the token to store, and the token to show: only one that is set now.
     pub(super) fn resolve_static_token(
         &self,
         id: &WebhookId,

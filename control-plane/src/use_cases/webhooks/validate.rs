@@ -1,4 +1,4 @@
-//! What callers ask of a webhook, judged.
+//! Validation of the members of webhooks.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use gatepost_domain::record::{UserSecret, WebhookStatus};
 
 use crate::failure::{Failure, Result};
 
-/// Headers that a webhook may have.
+/// Headers of a webhook.
 const MAX_HEADERS: usize = 20;
 /// Bytes of one header's value.
 const MAX_HEADER_BYTES: usize = 1024;
 const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
 
-/// Topics by their names, each once.
+/// Parses topics, each once.
 pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
     if names.is_empty() {
         return Err(Failure::invalid("topics: at least one is needed"));
@@ -33,7 +33,7 @@ pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
     Ok(topics)
 }
 
-/// An HTTP method, in any case; `POST` by default.
+/// Parses an HTTP method, in any case; `POST` by default.
 pub(super) fn parse_method(method: Option<&str>) -> Result<String> {
     let method = method.unwrap_or("POST").to_uppercase();
     if METHODS.contains(&method.as_str()) {
@@ -42,12 +42,12 @@ pub(super) fn parse_method(method: Option<&str>) -> Result<String> {
     Err(Failure::invalid(format!("httpMethod: must be one of {}", METHODS.join(", "))))
 }
 
-/// Headers that are added to requests: not ours, and not HTTP's.
+/// Validates the headers of a new webhook: none of ours, and none of HTTP's.
 pub(super) fn parse_headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, Secret)>> {
     parse_changed_headers(headers, &[])
 }
 
-/// The same for a webhook that has headers: those that a copy repeats are not judged again.
+/// Validates the headers of an existing webhook: headers that a copy repeats are not checked again.
 pub(super) fn parse_changed_headers(
     headers: BTreeMap<String, String>,
     stored: &[(String, Secret)],
@@ -73,7 +73,7 @@ pub(super) fn parse_changed_headers(
     Ok(headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
 }
 
-/// `live` or `paused`.
+/// Parses `live` or `paused`.
 pub(super) fn parse_status(status: &str) -> Result<WebhookStatus> {
     WebhookStatus::parse(status).ok_or_else(|| Failure::invalid("status: must be live or paused"))
 }
