@@ -69,12 +69,12 @@ pub(crate) fn router(state: ApiState, hosts: HostRule) -> Router {
         .with_state(state)
 }
 
-/// The OpenAPI document, as served at `/openapi.json`.
+/// Returns the OpenAPI document, as served at `/openapi.json`.
 pub fn openapi_json() -> String {
     serde_json::to_string_pretty(&*DOCUMENT).expect("a value can be written")
 }
 
-/// A path with a slash at its end is the same path: clients list at `/api-keys/`.
+/// Removes slashes at the end of a path: some clients list at `/api-keys/`.
 pub(crate) fn trim_trailing_slash<B>(mut request: http::Request<B>) -> http::Request<B> {
     let uri = request.uri();
     let path = uri.path();

@@ -39,10 +39,10 @@ pub fn parse_import_row(row: Value) -> Result<ImportRow, Failure> {
 }
 
 impl UnknownRowMembers {
-    /// Notes the members of a row that are not known.
+    /// Records the unknown members of a row.
     ///
     /// # Errors
-    /// If there is a list in the place of an object.
+    /// If there is a list in place of an object.
     pub fn record(&self, row: &Value) -> Result<(), Failure> {
         let unknown = MEMBERS.unknown_in(row).map_err(|list| Failure::invalid(list.to_string()))?;
         if unknown.is_empty() {
@@ -65,7 +65,7 @@ impl UnknownRowMembers {
     }
 }
 
-/// Says nothing of what was there: that may be a key.
+/// Returns a refusal that does not repeat the value, which may be a key.
 fn type_mismatch() -> Failure {
     Failure::invalid("a member has another type than it has in the body that makes a key")
 }

@@ -1,4 +1,4 @@
-//! The admin API's server, from start to stop.
+//! The server of the admin API.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,35 +18,36 @@ use crate::metrics::Metrics;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 1000;
-/// Connections of one client at a time: more than all long answers together, so that these never keep others of the same
-/// address out. A proxy in front has all connections of its clients.
+/// Connections of one client at a time: more than all long responses together, so that these never block other clients
+/// with the same address. A proxy in front may use all connections.
 const MAX_CONNECTIONS_PER_CLIENT: usize = 800;
-/// What serves them.
 const TASKS: ServerTasks = ServerTasks { listener: Task::AdminListener, connection: Task::AdminConnection };
 
-/// Where an admin API listens, and for whom.
+/// The address of an admin API, and its clients.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
-    /// The address.
     pub listen: SocketAddr,
-    /// Names by which it is reached, beside addresses and `localhost`.
+    /// Host names that clients use, in addition to addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// Whether all clients come through a proxy.
+    /// True if all clients connect through a proxy.
     pub is_behind_proxy: bool,
     /// Handling of unknown members in requests that prefer none.
     pub unknown_members: UnknownMembers,
 }
 
-/// An admin API that listens.
+/// A running admin API.
 #[derive(Debug)]
 pub struct ControlPlaneServer {
     server: HttpServer,
-    /// Ends what would go on for ever: streams of events.
+    /// Ends responses without an end: event streams.
     shutdown: watch::Sender<bool>,
 }
 
 impl ControlPlaneServer {
-    /// Starts to serve.
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, or the registry already has the metrics of an admin API.
     pub async fn start(
         options: ListenOptions,
         control_plane: ControlPlane,
@@ -74,12 +75,11 @@ impl ControlPlaneServer {
         Ok(Self { server: HttpServer::start(options, app).await?, shutdown })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Stops to listen, and waits for the requests in flight, or for `deadline`.
+    /// Stops listening, and waits for requests in flight, at most for `deadline`.
     pub async fn stop(self, deadline: Duration) {
         self.shutdown.send_replace(true);
         self.server.stop(deadline).await;

@@ -1,4 +1,4 @@
-//! What every operation of the OpenAPI document has, added to what its endpoint says: errors, headers, examples.
+//! Completes the OpenAPI document with what all operations have in common: errors, headers, examples.
 
 mod body_schemas;
 mod examples;
@@ -7,13 +7,12 @@ mod list_operations;
 use gatepost_domain::problem::ErrorCode;
 use serde_json::{Map, Value, json};
 
-/// Answers that every operation may give.
+/// Statuses of every operation.
 const ALWAYS: [u16; 3] = [400, 500, 503];
-/// Answers of every operation that asks for an access key.
+/// Statuses of every operation that requires an access key.
 const WITH_ACCESS_KEY: [u16; 3] = [401, 403, 429];
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Completes the document.
 pub(super) fn complete(document: &mut Value) {
     document["components"]["schemas"]["Problem"] = problem_schema();
     document["components"]["headers"] = header_components();
@@ -35,7 +34,7 @@ pub(super) fn complete(document: &mut Value) {
     examples::add(document);
 }
 
-/// A server-sent event, as the tools of OpenAPI read one.
+/// Returns the schema of a server-sent event, in the form that OpenAPI tools read.
 fn event_schema() -> Value {
     json!({
         "type": "object",
@@ -89,7 +88,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
 }
 
-/// Adds what clients write into a query for absent values and booleans: what JavaScript and Python make of them.
+/// Describes the texts that clients send for absent values and booleans: those that JavaScript and Python make of them.
 fn describe_leniency(mut parameter: Value) -> Value {
     let schema = without_null(parameter["schema"].take());
     let note = match schema["type"].as_str() {
@@ -105,7 +104,7 @@ fn describe_leniency(mut parameter: Value) -> Value {
     parameter
 }
 
-/// A parameter that is absent is not sent: there is no null in a query or a header.
+/// Removes null from a type: absent parameters are not sent.
 fn without_null(mut schema: Value) -> Value {
     if let Some(kinds) = schema["type"].as_array() {
         let kind = kinds.iter().find(|kind| **kind != "null").cloned();
@@ -141,7 +140,7 @@ fn complete_response(status: &str, response: &mut Value) {
     }
 }
 
-/// Whether a code is the one that shows what answers with its status look like: the admin API gives it.
+/// Returns whether a code is the example of its status: one that the admin API returns.
 fn is_example_code(code: ErrorCode) -> bool {
     !matches!(code, ErrorCode::BadRequest | ErrorCode::BadPath | ErrorCode::BadHost | ErrorCode::InvalidJson)
         && !matches!(code, ErrorCode::MissingKey | ErrorCode::InvalidKey)
@@ -176,7 +175,7 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
     headers
 }
 
-/// `Prefer` of requests with a body; some wait for gateways as well.
+/// Adds `Prefer` to requests with a body; some also wait for gateways.
 fn add_prefer(parameters: &mut Vec<Value>) {
     let note = "`handling=lenient`: members of the body that are not known are ignored and named in `Gatepost-Ignored`";
     match parameters.iter_mut().find(|parameter| parameter["name"] == "Prefer") {

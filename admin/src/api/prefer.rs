@@ -1,4 +1,4 @@
-//! `Prefer` (RFC 7240): what a client would like, which it gets where we know how.
+//! `Prefer` (RFC 7240): optional wishes of a client.
 
 use gatepost_control_plane::UnknownMembers;
 use http::{HeaderMap, HeaderName};
@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName};
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Returns the value of a preference. Of several the first counts (RFC 7240 section 2).
+/// Returns the value of a preference: the first one if it is repeated (RFC 7240 section 2).
 pub(crate) fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let fields = headers.get_all(PREFER).iter().filter_map(|field| field.to_str().ok());
     let mut values = fields.flat_map(split_preferences).filter_map(|preference| {
@@ -16,7 +16,7 @@ pub(crate) fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a s
     values.next()
 }
 
-/// Returns how a request wants unknown members of its body to be handled; none if it does not say.
+/// Returns the handling of unknown members that a request prefers; none if it does not say.
 pub(crate) fn unknown_members_preference(headers: &HeaderMap) -> Option<UnknownMembers> {
     match preference(headers, "handling")? {
         "lenient" => Some(UnknownMembers::Ignore),

@@ -1,4 +1,4 @@
-//! JSON as it comes in: what could not be kept as it was sent is refused.
+//! Parsing JSON. Values that could not be stored exactly as they were sent are refused.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// What some programs put before text to say that it is UTF-8. It is no part of the JSON (RFC 8259 section 8.1).
+/// The byte order mark that some programs put before UTF-8. It is not part of the JSON (RFC 8259 section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// How names begin to which the JSON library gives a meaning of its own.
+/// The prefix of names to which the JSON library gives a special meaning.
 const PRIVATE_NAME_PREFIX: &str = "$serde_json::private::";
-/// Lists and objects within each other.
+/// Nesting levels of lists and objects.
 const MAX_DEPTH: usize = 100;
 
-/// Leaves out a byte order mark.
+/// Removes a byte order mark.
 pub(crate) fn strip_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// Reads JSON.
+/// Parses JSON.
 ///
 /// # Errors
-/// If it is none; and where it has whole numbers that would lose digits, more than 100 levels, or member names that
-/// mean something to the JSON library.
+/// If the text is not valid JSON, or has integers that would lose digits, more than 100 levels, or member names with a
+/// special meaning to the JSON library.
 pub fn parse(bytes: &[u8]) -> Result<Value, Failure> {
     let raw: &RawValue = serde_json::from_slice(strip_byte_order_mark(bytes)).map_err(|error| parse_failure(&error))?;
     check_value(raw, 0)?;
     serde_json::from_str(raw.get()).map_err(|error| parse_failure(&error))
 }
 
-/// The refusal of what is no JSON, or not of the right kind. The library tells line and column at the end of its message.
+/// Returns the refusal of invalid JSON or of a value with a wrong type. The message ends with line and column.
 pub(crate) fn parse_failure(error: &serde_json::Error) -> Failure {
     let code = match error.classify() {
         Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
@@ -70,12 +70,12 @@ fn check_name(name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fractions are rounded as everybody does who reads JSON; a whole number is an id more often than not.
+/// Refuses integers that would lose digits, as they are often ids. Fractions are rounded, as every JSON parser does.
 fn check_number(text: &str) -> Result<(), Failure> {
     let is_whole = !text.contains(['.', 'e', 'E']);
     if is_whole && text.parse::<u64>().is_err() && text.parse::<i64>().is_err() {
         let digits: String = text.chars().take(40).collect();
-        return Err(Failure::invalid(format!("{digits}: is too large a number to be kept; send it as a string")));
+        return Err(Failure::invalid(format!("{digits}: is too large to be stored exactly; send it as a string")));
     }
     Ok(())
 }

@@ -1,26 +1,25 @@
-//! The members that a JSON body may have, and those in it that are not known.
+//! Known and unknown members of JSON bodies.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Unknown members that an answer names; of more it tells the number.
+/// Unknown members that a response names; beyond, it only has their number.
 pub(crate) const MAX_REPORTED: usize = 20;
-/// Characters of a name that an answer repeats.
+/// Characters of a name that a response repeats.
 const MAX_NAME_CHARS: usize = 64;
 
-/// No members at all.
+/// The members of an empty object.
 pub(crate) static NO_MEMBERS: Members = Members::Known(BTreeMap::new());
 
-/// What a JSON value may hold.
+/// The members that a JSON value may have.
 #[derive(Debug, Clone)]
 pub(crate) enum Members {
-    /// Anything: the value is no object of ours.
+    /// Any: the value is free-form.
     Any,
-    /// These members.
     Known(BTreeMap<String, Members>),
-    /// Any number of values that may hold this.
+    /// The members of each value of a list.
     Each(Box<Members>),
 }
 
@@ -41,23 +40,23 @@ impl SchemaMembers {
     }
 }
 
-/// A member that is not known.
+/// An unknown member.
 #[derive(Debug)]
 pub(crate) struct UnknownMember<'a> {
-    /// The object that it stands in; empty for the body itself.
+    /// The path of its object; empty for the body itself.
     parent: String,
     name: &'a str,
-    /// What could stand there.
+    /// The known members of that object.
     known: &'a BTreeMap<String, Members>,
 }
 
-/// A list where an object belongs, which would be read by the order of its values.
+/// A list in place of an object, which would be parsed by the order of its values.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ArrayForObject(pub(crate) String);
 
 impl Members {
-    /// Reads the members of a schema; `resolve` finds the schema behind a reference. What is read-only may hold anything,
-    /// as it has no effect.
+    /// Returns the members of a schema; `resolve` finds the schema behind a reference. Read-only members may have any value,
+    /// as they have no effect.
     pub(crate) fn of_schema<'a>(schema: &'a Value, resolve: &impl Fn(&str) -> Option<&'a Value>) -> Self {
         if schema["readOnly"] == true {
             return Members::Any;
@@ -78,7 +77,7 @@ impl Members {
         known.next().unwrap_or(Members::Any)
     }
 
-    /// Adds a member that may hold anything.
+    /// Adds a member that may have any value.
     pub(crate) fn with_any(mut self, name: &str) -> Self {
         if let Members::Known(known) = &mut self {
             known.insert(name.to_owned(), Members::Any);
@@ -86,10 +85,10 @@ impl Members {
         self
     }
 
-    /// Returns the members of a value that are not known, in the order of their names.
+    /// Returns the unknown members of a value, in the order of their names.
     ///
     /// # Errors
-    /// If there is a list in the place of an object.
+    /// If there is a list in place of an object.
     pub(crate) fn unknown_in<'a>(&'a self, value: &'a Value) -> Result<Vec<UnknownMember<'a>>, ArrayForObject> {
         let mut unknown = Vec::new();
         self.collect_unknown("", value, &mut unknown)?;
@@ -116,7 +115,7 @@ impl Members {
             (Members::Each(inner), Value::Array(values)) => {
                 values.iter().try_for_each(|value| inner.collect_unknown(path, value, unknown))
             }
-            // What is of another kind altogether is refused by whoever reads it.
+            // Values of another type are refused when the body is deserialized.
             (Members::Known(_) | Members::Each(_) | Members::Any, _) => Ok(()),
         }
     }
@@ -134,7 +133,7 @@ impl std::fmt::Display for ArrayForObject {
 }
 
 impl UnknownMember<'_> {
-    /// Where it stands, as in `rateLimitConfigs.limit`. A long name is cut.
+    /// Returns its path, such as `rateLimitConfigs.limit`. A long name is shortened.
     pub(crate) fn path(&self) -> String {
         match self.name.char_indices().nth(MAX_NAME_CHARS) {
             Some((end, _)) => join_path(&self.parent, &format!("{}…", &self.name[..end])),
@@ -142,8 +141,8 @@ impl UnknownMember<'_> {
         }
     }
 
-    /// Returns the known member that the fewest edits make of this one; none where nothing is known. Case and
-    /// underscores make no difference, so that `allowed_IPs` is nearest to `allowedIps`.
+    /// Returns the known member with the smallest edit distance; none if nothing is known. Case and underscores are ignored,
+    /// so that `allowed_IPs` is nearest to `allowedIps`.
     pub(crate) fn nearest(&self) -> Option<String> {
         let plain = |name: &str| -> String {
             let letters = name.chars().filter(|one| !matches!(one, '_' | '-')).take(MAX_NAME_CHARS);
@@ -165,7 +164,7 @@ impl std::fmt::Display for UnknownMember<'_> {
     }
 }
 
-/// Writes unknown members as the detail of a problem.
+/// Describes unknown members in the detail of a problem.
 pub(crate) fn problem_detail(unknown: &[UnknownMember<'_>]) -> String {
     let named: Vec<String> = unknown.iter().take(MAX_REPORTED).map(UnknownMember::to_string).collect();
     let more = unknown.len().saturating_sub(MAX_REPORTED);

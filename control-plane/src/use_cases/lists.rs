@@ -201,8 +201,8 @@ impl ControlPlane {
     /// Returns the position of a cursor of a list; the start without one.
     pub fn decode_cursor(&self, list: &str, after: Option<&str>) -> Result<String> {
         let Some(after) = after else { return Ok(String::new()) };
-        let foreign = "after: is no cursor of this list: send one as the answer before gave it, with the same project, or \
-                       leave it out to begin anew";
+        let foreign = "after: is no cursor of this list: send one as the previous response had it, with the same project, \
+                       or leave it out to start at the beginning";
         self.store.open_cursor(list, after).ok_or_else(|| Failure::invalid(foreign))
     }
 }

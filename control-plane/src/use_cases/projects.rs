@@ -165,5 +165,5 @@ fn is_listed(caller: &Caller, project: &Project) -> bool {
 }
 
 fn project_deleted() -> Failure {
-    Failure::refused(ErrorCode::Conflict, "the project was deleted, for good: what is in it cannot be changed any more")
+    Failure::refused(ErrorCode::Conflict, "the project was deleted, for good: what is in it can no longer be changed")
 }

@@ -66,7 +66,7 @@ pub(super) fn merge_aliases<T: PartialEq>(
         (Some(one), Some(other)) if one == other => Ok(one),
         (Some(_), Some(_)) => {
             let [first, second] = names;
-            Err(Failure::invalid(format!("{first}: is another than {second}, and neither is what the key has")))
+            Err(Failure::invalid(format!("{first}: differs from {second}, and neither is the current value")))
         }
     }
 }

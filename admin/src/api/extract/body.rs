@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON whatever the content type says, with the members that the OpenAPI document names.
+//! Bodies of requests: JSON, whatever the content type is, with the members that the OpenAPI document names.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
@@ -19,7 +19,7 @@ use crate::http::members::{self, Members, UnknownMember};
 /// Bytes of a request's body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// A body that must be there.
+/// A required body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + ToSchema> FromRequest<ApiState> for JsonBody<T> {
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned + ToSchema> FromRequest<ApiState> for JsonBody<T> {
     }
 }
 
-/// A body that may be left out, as clients do which send a form's content type and no byte.
+/// An optional body: some clients send a form's content type and no bytes.
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ApiState> for OptionalBody<T> {
@@ -48,8 +48,7 @@ impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ApiState> for Optiona
     }
 }
 
-/// The body of a request that takes none. An object's members would be without effect, so they are unknown; what is no
-/// object says nothing that could be missed.
+/// The body of a request that takes none. All members of an object are unknown members; anything else is ignored.
 pub(crate) struct NoBody;
 
 impl FromRequest<ApiState> for NoBody {
@@ -65,7 +64,7 @@ impl FromRequest<ApiState> for NoBody {
     }
 }
 
-/// Reads a body, for handlers and whoever must know it before them.
+/// Reads a body, for handlers and for layers around them.
 pub(crate) async fn read_body(body: Body) -> std::result::Result<Bytes, Failure> {
     if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
         return Err(too_large());
@@ -73,7 +72,7 @@ pub(crate) async fn read_body(body: Body) -> std::result::Result<Bytes, Failure>
     axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| read_failure(&error))
 }
 
-/// Reads a body whose members are known; others are refused or noted.
+/// Parses a body. Unknown members are refused or recorded as ignored.
 fn parse_known<T: DeserializeOwned>(
     bytes: &[u8],
     members: &Members,

@@ -1,4 +1,4 @@
-//! The access key of a request: in the headers that clients of the hosted product use.
+//! The access key of a request, in the headers that clients of the hosted product use.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -15,27 +15,27 @@ use percent_encoding::percent_decode_str;
 use crate::api::respond::problem::{ApiError, Result};
 use crate::api::state::ApiState;
 
-/// In this order: the first one that is there counts, the others may say anything.
+/// In this order: the first header that is present is used, the others are ignored.
 const ACCESS_KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "api_key", "access_key"];
 
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self> {
-        // It may have been found already, before the body was read.
+        // The authorization layer may have authenticated it before the body was read.
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(caller.clone());
         }
         let value = find_access_key(&parts.headers).ok_or(ErrorCode::MissingAccessKey)?;
-        // Where there is no connection, as in a call from within, all calls share one address.
+        // Calls without a connection share one address.
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
         Ok(state.control_plane.authenticate(value, from).await?)
     }
 }
 
-/// Returns all that a request presents as a credential: in the headers above, and as the name of a key in its path.
-/// Neither the log nor a problem repeats it.
+/// Returns everything that a request presents as a credential: in the headers above, and as the name of a key in its
+/// path. Neither log lines nor problems repeat it.
 pub(crate) fn presented_credentials(request: &Request) -> Vec<Secret> {
     let headers = ACCESS_KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
     let headers = headers.chain(request.headers().get_all(AUTHORIZATION)).filter_map(|value| value.to_str().ok());
@@ -43,7 +43,7 @@ pub(crate) fn presented_credentials(request: &Request) -> Vec<Secret> {
     headers.chain(keys_in_path(request)).map(Secret::new).collect()
 }
 
-/// The values of keys among the variable parts of a path. Ids are no secrets.
+/// Returns the values of keys among the variable segments of a path. Ids are not secret.
 fn keys_in_path(request: &Request) -> Vec<String> {
     let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if !["/api-keys/", "/access-keys/"].iter().any(|start| matched.starts_with(start)) {

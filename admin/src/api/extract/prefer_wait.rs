@@ -12,15 +12,15 @@ use crate::api::prefer::{PREFERENCE_APPLIED, preference};
 use crate::api::respond::problem::{ApiError, Result};
 use crate::api::state::ApiState;
 
-/// How many of the known gateways had applied the change when the answer was made: `applied/known`.
+/// The known gateways that had applied the change when the response was sent: `applied/known`.
 const PROPAGATED: HeaderName = HeaderName::from_static("gatepost-propagated");
 
-/// For how long an answer shall wait until all gateways have applied the change (RFC 7240, `wait`).
+/// The time that a response waits until all gateways have applied the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PreferWait(Option<Duration>);
 
 impl PreferWait {
-    /// Waits as preferred, and answers the headers that tell what was reached.
+    /// Waits as preferred, and returns headers that report what was reached.
     pub(crate) async fn wait_for_propagation(
         self,
         control_plane: &ControlPlane,

@@ -1,4 +1,4 @@
-//! Reading paths, headers and queries; queries ignore unknown names, as clients send some.
+//! Paths, headers and queries. Unknown query parameters are ignored, as clients send some.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use http::request::Parts;
 use crate::api::respond::problem::{ApiError, Result};
 use crate::api::state::ApiState;
 
-/// Where callers tell the origin or the referrer of the end user who presents a key.
+/// The origin or the referrer of the end user who presents a key.
 const ORIGIN_DOMAIN: &str = "x-origin-domain";
-/// Where they tell the end user's address.
+/// The address of that end user.
 const ORIGIN_IP: &str = "x-origin-ip";
 
 impl FromRequestParts<ApiState> for EndUser {
@@ -23,31 +23,31 @@ impl FromRequestParts<ApiState> for EndUser {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let address = header(ORIGIN_IP).map(|text| {
             let address = text.trim().parse().map(|address: std::net::IpAddr| address.to_canonical());
-            address.map_err(|_| Failure::invalid(format!("{ORIGIN_IP}: is no address")))
+            address.map_err(|_| Failure::invalid(format!("{ORIGIN_IP}: is not an IP address")))
         });
         Ok(Self { origin: header(ORIGIN_DOMAIN).map(str::to_owned), address: address.transpose()? })
     }
 }
 
-/// A query's members. Names that nobody asks for are ignored, as clients send some.
+/// The parameters of a query.
 pub(crate) struct QueryParams {
-    /// The path and the query as they came.
+    /// The path and the query as they were sent.
     pub(crate) uri: Uri,
     params: HashMap<String, String>,
 }
 
 impl QueryParams {
-    /// A member; the texts that JavaScript makes of an absent value count as absent.
+    /// Returns a parameter. The texts that JavaScript makes of an absent value mean absent.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.params.get(name).filter(|text| !matches!(text.as_str(), "" | "undefined")).cloned()
     }
 
-    /// A member that names something; `null` counts as absent.
+    /// Returns a parameter for which `null` means absent.
     pub(crate) fn non_null(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| text != "null")
     }
 
-    /// A whole number up to `max`.
+    /// Parses a whole number up to `max`.
     pub(crate) fn number(&self, name: &str, max: usize) -> Result<Option<usize>> {
         let Some(text) = self.non_null(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| *number <= max);
@@ -55,7 +55,7 @@ impl QueryParams {
         Ok(Some(number))
     }
 
-    /// `true` or `false`, in any case.
+    /// Parses `true` or `false`, in any case.
     pub(crate) fn boolean<T>(&self, name: &str, yes: T, no: T) -> Result<Option<T>> {
         match self.non_null(name).map(|text| text.to_lowercase()).as_deref() {
             None => Ok(None),
@@ -76,7 +76,7 @@ impl FromRequestParts<ApiState> for QueryParams {
     }
 }
 
-/// The last part of a path.
+/// The last segment of a path.
 pub(crate) struct PathId(pub(crate) String);
 
 impl FromRequestParts<ApiState> for PathId {

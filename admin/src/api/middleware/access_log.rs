@@ -1,4 +1,4 @@
-//! One line and one set of metrics for each admin request. Paths hold keys, so only routes are written.
+//! Access log, metrics and id of each request. Paths contain keys, so only routes are logged.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::metrics::{Metrics, method_label};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Digits of a request id: 64 bits and a bit.
+/// Base-62 digits of a request id: two numbers of 64 bits.
 const ID_DIGITS: usize = 22;
-/// The status in the line of a request whose client did not wait for the answer.
+/// The logged status if the client closed the connection before the response.
 const CLIENT_GONE: u16 = 499;
 
-/// Characters of an id that a client may give.
+/// Characters of an id that a client sends.
 const MAX_ID_CHARS: usize = 128;
 
-/// Gives a request its id, unless the client has, and writes its line when it has ended.
+/// Gives a request its id, unless the client sent one, and logs it when it has ended.
 pub(crate) async fn layer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let presented = credentials::presented_credentials(&request);
     let id = client_request_id(request.headers(), &presented).unwrap_or_else(generate_request_id);
@@ -64,7 +64,7 @@ fn address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 
-/// The client's own id, if it can stand in a log as it is: neither a credential nor with one in it.
+/// Returns the client's own id, if it can be logged: it is no credential and contains none.
 fn client_request_id(headers: &HeaderMap, presented: &[Secret]) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
@@ -72,7 +72,7 @@ fn client_request_id(headers: &HeaderMap, presented: &[Secret]) -> Option<String
     ((1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_sane) && is_safe).then(|| id.to_owned())
 }
 
-/// What is told of a request when it has ended, also if its client hung up before.
+/// The log line and the metrics of a request, written on drop: also if the client closed the connection before.
 struct AccessLogEntry {
     metrics: Arc<Metrics>,
     id: String,

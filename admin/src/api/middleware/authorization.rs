@@ -1,4 +1,4 @@
-//! Who may make a change is judged before its body is read: whoever may not cannot let the server wait for one.
+//! Authorization before the body is read, so that a caller without permission cannot make the server wait for one.
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -9,18 +9,17 @@ use http::Method;
 use crate::api::respond::problem::Result;
 use crate::api::state::ApiState;
 
-/// What an operation asks of its caller's role.
+/// The access that an operation requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequiredAccess {
-    /// Any access key.
     Any,
-    /// One that may write.
+    /// An access key whose role may write.
     Write,
-    /// One that may administer.
+    /// An access key of an admin.
     Admin,
 }
 
-/// Finds the caller of a request that may have a body, and judges its role.
+/// Authenticates the caller of a request that may have a body, and checks its role.
 pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let Some(required) = required_access(&request) else { return next.run(request).await };
     let (mut parts, body) = request.into_parts();
@@ -41,15 +40,15 @@ async fn authorize(state: &ApiState, parts: &mut http::request::Parts, required:
     Ok(())
 }
 
-/// Routes that take a POST and change nothing.
+/// Routes with a POST that changes nothing.
 const READ_ONLY_POSTS: [&str; 1] = ["/api-keys/search"];
 
-/// Whether a request takes a POST and changes nothing: there is nothing to be done once only.
+/// Returns whether a POST changes nothing, and so needs no idempotency key.
 pub(crate) fn is_read_only_post(request: &Request) -> bool {
     request.extensions().get::<MatchedPath>().is_some_and(|route| READ_ONLY_POSTS.contains(&route.as_str()))
 }
 
-/// None for what has no body, and for paths that do not exist.
+/// Returns the access that a request requires; none for requests without a body and for unknown paths.
 fn required_access(request: &Request) -> Option<RequiredAccess> {
     if !matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE | Method::PUT) {
         return None;

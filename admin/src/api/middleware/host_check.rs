@@ -1,4 +1,4 @@
-//! For whom a request is meant.
+//! Check of the `Host` header.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -9,7 +9,7 @@ use gatepost_http_server::{HostError, HostRule};
 
 use crate::api::respond::problem::ApiError;
 
-/// Refuses requests whose `Host` names nobody here.
+/// Refuses requests for other hosts.
 pub(crate) async fn layer(State(hosts): State<HostRule>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match hosts.check(&parts) {

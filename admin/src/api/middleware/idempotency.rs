@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a POST that is repeated with the same key is answered the same, and done once.
+//! `Idempotency-Key`: a POST that is repeated with the same key is processed once, and gets the same response.
 
 mod stored_record;
 
@@ -22,15 +22,15 @@ use crate::http::json;
 use stored_record::{ChangeResponses, ResponseSnapshot, StoredRecord};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Says that an answer was given before.
+/// Marks a replayed response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Characters of a key.
 const MAX_KEY_CHARS: usize = 255;
-/// Bytes of an answer that is kept; of a longer one, what its change has kept is told again.
+/// Bytes of a response that is stored. In place of a longer one, the response that its change stored is replayed.
 const MAX_RESPONSE_BYTES: usize = 128 * 1024;
-/// How long a request with a key may take: shorter than its key is held for it.
+/// Time limit of a request with a key: shorter than the time for which it holds its slot.
 const DEADLINE: Duration = Duration::from_secs(90);
-/// Headers that a repeated answer has as well.
+/// Headers that are stored and replayed.
 const STORED_HEADERS: [&str; 5] = ["content-type", "etag", "location", "gatepost-propagated", "gatepost-ignored"];
 
 /// Replays the stored response to a POST with a known key, and stores the response to one with a new key.
@@ -95,7 +95,7 @@ fn parse_key(headers: &HeaderMap) -> std::result::Result<String, Failure> {
     Err(Failure::invalid(format!("Idempotency-Key: must be one value of 1 to {MAX_KEY_CHARS} visible characters")))
 }
 
-/// Whether a request begins now or was answered before.
+/// The outcome of claiming a slot.
 enum SlotClaim {
     First(ResponseClaimToken),
     Replay(ResponseSnapshot),

@@ -17,9 +17,8 @@ use crate::api::state::ApiState;
 use crate::http::members::MAX_REPORTED;
 use crate::metrics::method_label;
 
-/// The members of a body that were ignored.
 const IGNORED_MEMBERS: HeaderName = HeaderName::from_static("gatepost-ignored");
-/// Characters that stand in [`IGNORED_MEMBERS`] as they are; others are percent-encoded, the comma between names included.
+/// Characters that are not percent-encoded in [`IGNORED_MEMBERS`]. A comma in a name is, as commas separate names.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
 
 /// Names the ignored members in the response, and counts them.

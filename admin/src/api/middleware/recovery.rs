@@ -1,4 +1,4 @@
-//! That a resource is not there is an answer only while the store has lost nothing.
+//! Responses while the store recovers: "not found" is not reliable then.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -10,8 +10,8 @@ use http::StatusCode;
 use crate::api::respond::problem::ApiError;
 use crate::api::state::ApiState;
 
-/// Answers 503 instead of 404 while what a new master of Redis has lost may come back: a client that believed a
-/// key to be gone would not shut it off again.
+/// Responds 503 instead of 404 while changes that a new master of Redis lacks may be replayed: a client that takes a key
+/// for deleted would not revoke it again.
 pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     match (response.status(), state.control_plane.recovery()) {

@@ -1,12 +1,12 @@
-//! Bodies in the OpenAPI document. Those of requests are closed: they have the members that the document names, and no
-//! others. A PATCH takes every member of the answer that it may be a copy of.
+//! Bodies in the OpenAPI document. Schemas of requests are closed: they have no members but those in the document. A
+//! PATCH accepts every member of the response that it may be a copy of.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-/// Bodies of PATCH requests, and the answers that they may be copies of. The answer that makes an account has all that
-/// others have.
+/// Bodies of PATCH requests, and the responses that they may be copies of. The response to creating an account has all
+/// members that other responses with an account have.
 const PATCH_BODIES: [(&str, &str); 5] = [
     ("UpdateAccount", "NewAccountBody"),
     ("UpdateProject", "ProjectBody"),
@@ -16,7 +16,7 @@ const PATCH_BODIES: [(&str, &str); 5] = [
 ];
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Members that clients of The Auth API send and that have no effect, with an example.
+/// Returns members that clients of The Auth API send and that have no effect, with an example.
 fn members_without_effect() -> Vec<(&'static str, &'static str, Value)> {
     let of_copies = PATCH_BODIES.map(|(body, _)| (body, "createdIn", json!(null)));
     let others = [
@@ -31,7 +31,6 @@ fn members_without_effect() -> Vec<(&'static str, &'static str, Value)> {
     of_copies.into_iter().chain(others).collect()
 }
 
-/// Completes the schemas of bodies.
 pub(super) fn complete(document: &mut Value) {
     merge_parts(document);
     add_read_only(document);
@@ -45,7 +44,7 @@ pub(super) fn complete(document: &mut Value) {
     remove_unused(document);
 }
 
-/// Writes what a schema has from others into itself: a closed schema cannot be a part of another one.
+/// Copies the parts of a schema into it: a closed schema cannot be a part of another one.
 fn merge_parts(document: &mut Value) {
     let Some(mut schemas) = document["components"]["schemas"].as_object().cloned() else { return };
     let known = schemas.clone();
@@ -82,7 +81,7 @@ fn add_read_only(document: &mut Value) {
     }
 }
 
-/// A member of an answer where it has no effect (JSON Schema's `readOnly`). What it holds is not looked into.
+/// Returns a member of a response as a member of a request that has no effect (`readOnly`). Its value is not validated.
 fn read_only(member: Value) -> Value {
     let text = member["description"].as_str().unwrap_or_default();
     let description = Value::from(format!("{text} Without effect in a request"));
@@ -95,7 +94,7 @@ fn read_only(member: Value) -> Value {
     member
 }
 
-/// A body that may be left out is not null instead.
+/// Removes null from the schemas of optional bodies.
 fn unwrap_optional(document: &mut Value) {
     for schema in bodies(document) {
         let choices = schema["oneOf"].as_array().into_iter().flatten();
@@ -125,14 +124,14 @@ fn remove_unused(document: &mut Value) {
     }
 }
 
-/// The schemas of all bodies of requests.
+/// Returns the schemas of all bodies of requests.
 fn bodies(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
     operations.filter_map(|operation| operation.pointer_mut("/requestBody/content/application~1json/schema"))
 }
 
-/// The names of all schemas that a value refers to, at any depth.
+/// Returns the names of all schemas that a value refers to, at any depth.
 fn references(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Object(members) => {

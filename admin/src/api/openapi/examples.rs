@@ -1,8 +1,8 @@
-//! Examples of the OpenAPI document: one for each name, so that the same thing looks the same everywhere.
+//! Examples of the OpenAPI document: one for each name, so that the same member looks the same everywhere.
 
 use serde_json::{Map, Value, json};
 
-/// The example of a member or parameter, by its name.
+/// Returns the example of a member or parameter.
 fn example_for(name: &str) -> Option<Value> {
     let text = match name {
         "id" | "key" | "subject" | "apiKeyId" => "key_00aZ3kT9cQmX1pLr7vWn5sYd",
@@ -65,7 +65,7 @@ fn non_text_example(name: &str) -> Option<Value> {
     })
 }
 
-/// Adds them wherever there is none yet.
+/// Adds examples wherever there is none yet.
 pub(super) fn add(document: &mut Value) {
     let schemas = document["components"]["schemas"].as_object_mut();
     for schema in schemas.into_iter().flat_map(|schemas| schemas.values_mut()) {

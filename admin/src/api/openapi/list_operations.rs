@@ -1,4 +1,4 @@
-//! Lists as bare arrays in the OpenAPI document: what asks for a page, and the headers that say where the next one is.
+//! Lists as bare arrays in the OpenAPI document: the parameters of a page, and the headers that name the next one.
 
 use gatepost_control_plane::{MAX_LIMIT, MAX_OFFSET};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Lists as bare arrays: `limit`, `offset` and `after` in a query, and where the next page is in headers.
+//! Lists as bare arrays: `limit`, `offset` and `after` in the query, and the next page in headers.
 
 use axum::Json;
 use gatepost_control_plane::{Failure, ListPage, MAX_LIMIT, MAX_OFFSET, PageRequest};
@@ -11,13 +11,13 @@ use crate::api::respond::problem::Result;
 /// The cursor of the next page.
 const NEXT: HeaderName = HeaderName::from_static("gatepost-next");
 
-/// A page of a list, and the headers that say where the next one is.
+/// A page of a list, with headers that name the next one.
 pub(crate) type PageResponse<T> = (HeaderMap, Json<Vec<T>>);
 
-/// Returns which part of a list a query asks for.
+/// Parses the part of a list that a query selects.
 ///
 /// # Errors
-/// If a number is none or too large, and if there are both an offset and a cursor.
+/// If a number is not valid, and if there are both an offset and a cursor.
 pub(crate) fn parse_page_request(query: &QueryParams) -> Result<PageRequest> {
     let request = PageRequest {
         after: query.non_null("after"),
@@ -31,7 +31,6 @@ pub(crate) fn parse_page_request(query: &QueryParams) -> Result<PageRequest> {
     Ok(request)
 }
 
-/// Returns the answer with a part of a list.
 pub(crate) fn page_response<T>(query: &QueryParams, page: ListPage<T>) -> PageResponse<T> {
     let mut headers = HeaderMap::new();
     if let Some(next) = page.next {
@@ -42,7 +41,7 @@ pub(crate) fn page_response<T>(query: &QueryParams, page: ListPage<T>) -> PageRe
     (headers, Json(page.items))
 }
 
-/// The same path and query with another cursor. What was skipped is not skipped once more.
+/// Returns the same path and query with another cursor, and without the offset.
 fn next_target(uri: &Uri, next: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let params = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());

@@ -1,4 +1,4 @@
-//! Errors as answers. Only here does the admin API write them.
+//! Problems (RFC 9457): all error responses of the admin API are written here.
 
 use std::time::Duration;
 
@@ -77,32 +77,32 @@ pub(crate) fn complete(mut response: Response, head: &RequestHead) -> Response {
 
 fn throttled_response(wait: Duration) -> Response {
     let mut response = to_response(ErrorCode::RateLimited.into());
-    // Rounded up: who comes back by then is not told the same again.
+    // Rounded up, so that a retry after this time is not throttled again.
     let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
     let seconds = HeaderValue::from_str(&seconds).expect("digits make a header");
     response.headers_mut().insert(RETRY_AFTER, seconds);
     response
 }
 
-/// What clients see of a store's failure; the rest stands in the log.
+/// Returns what clients see of a failure of the store; the log has the rest.
 fn from_store_error(error: &StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::WrongStore => {
-            tracing::warn!(%error, "the store did not answer");
+            tracing::warn!(%error, "a request failed: the store is unavailable");
             ErrorCode::StoreUnavailable.into()
         }
         StoreErrorKind::Unconfirmed => {
-            tracing::warn!(%error, "a change is not confirmed");
-            let detail = "the change was committed, but too few replicas of the store have confirmed it; to repeat the \
-                          request is safe";
+            tracing::warn!(%error, "a change was not confirmed by enough replicas");
+            let detail = "the change was committed, but too few replicas of the store have confirmed it; it is safe to \
+                          repeat the request";
             Problem::new(ErrorCode::StoreUnavailable, detail)
         }
         StoreErrorKind::Full => {
-            tracing::warn!(%error, "the store takes no writes");
+            tracing::warn!(%error, "a change failed: the store is full");
             Problem::new(ErrorCode::StoreUnavailable, "the store takes no writes now: its memory or disk is full")
         }
         StoreErrorKind::Corrupt | StoreErrorKind::Refused => {
-            tracing::error!(%error, "the store failed");
+            tracing::error!(%error, "a request failed in the store");
             ErrorCode::Internal.into()
         }
     }

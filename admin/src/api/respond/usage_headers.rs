@@ -1,4 +1,4 @@
-//! Headers that tell about the use of a key, the same as at a gateway.
+//! Headers about the use of a key, the same as at a gateway.
 
 use gatepost_control_plane::AuthenticatedKey;
 use gatepost_domain::token_lease::LimitStatus;
@@ -12,7 +12,7 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining"
 const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
 
-/// What the answer to a check that was passed carries.
+/// Returns the headers of a successful check.
 pub(crate) fn for_authenticated(found: &AuthenticatedKey) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(sunset) = found.sunset {
@@ -25,7 +25,7 @@ pub(crate) fn for_authenticated(found: &AuthenticatedKey) -> HeaderMap {
     headers
 }
 
-/// What the answer to a check carries that came too often.
+/// Adds the headers of a check that exceeded a limit.
 pub(crate) fn add_limit_exceeded(headers: &mut HeaderMap, limit_status: &LimitStatus) {
     add_limit_status(headers, limit_status);
     headers.insert(RETRY_AFTER, header_value(&limit_status.retry_after_s().to_string()));

@@ -1,4 +1,4 @@
-//! `/docs`: the OpenAPI document to browse, with everything it needs from this program.
+//! `/docs`: a page to browse the OpenAPI document. All its files are part of the program.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,13 +16,12 @@ use utoipa_swagger_ui::Config;
 use crate::api::respond::problem;
 use crate::api::state::ApiState;
 
-/// Scripts, styles and calls of this server only, nothing inline, in no frame.
+/// Allows scripts, styles and requests of this server only, nothing inline, and no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const INDEX: &str = include_str!("docs/index.html");
 const START: &str = include_str!("docs/start.js");
 
-/// The pages' routes.
 pub(crate) fn routes() -> Router<ApiState> {
     Router::new()
         .route(
@@ -47,7 +46,7 @@ async fn asset(Path(file): Path<String>) -> Response {
     response
 }
 
-/// Without a copy of what is part of the program.
+/// Converts an asset without copying what is part of the program.
 fn into_bytes(bytes: Cow<'static, [u8]>) -> Bytes {
     match bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),

@@ -23,7 +23,7 @@ use crate::api::extract::query::QueryParams;
 use crate::api::respond::problem::Result;
 use crate::api::state::ApiState;
 
-/// After how long without an event a stream says that it is there.
+/// Time without an event after which a stream sends a comment.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Changes, oldest first.
@@ -132,9 +132,8 @@ enum Batch {
 }
 
 impl EventStream {
-    /// The next events, or the end: at a stop, where the caller may not have them any more, where another account has
-    /// less than its share of streams, and where the store does not answer. A client then comes again with the cursor
-    /// that it has.
+    /// Returns the next events, or the end: when the server stops, when the caller is no longer authorized, when another
+    /// account has less than its share of streams, and when the store fails. A client then reconnects with its cursor.
     async fn next_batch(&mut self) -> Batch {
         if self.response.reauthorize().await.is_err() {
             return Batch::End;
@@ -155,7 +154,7 @@ impl EventStream {
                 )
             }
             Err(failure) => {
-                tracing::warn!(%failure, "a stream of events ends");
+                tracing::warn!(%failure, "reading events failed: the stream ends");
                 Batch::End
             }
         }

@@ -1,4 +1,4 @@
-//! `/auth/authenticate`: how old clients of the hosted product check a key.
+//! `/auth/authenticate`: the check of a key by old clients of the hosted product.
 
 use axum::Json;
 use axum::extract::State;

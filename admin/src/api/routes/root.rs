@@ -1,4 +1,4 @@
-//! `/`: what answers here.
+//! `/`: the name and the version of the program.
 
 use axum::Json;
 use http::header::ALLOW;
@@ -23,7 +23,7 @@ pub(crate) async fn welcome() -> Json<Welcome> {
     Json(Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" })
 }
 
-/// Tells that something answers here: proxies check that with OPTIONS.
+/// Responds to OPTIONS, with which proxies check whether the server is up.
 pub(crate) async fn options() -> (StatusCode, [(HeaderName, &'static str); 1]) {
     (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")])
 }

@@ -148,7 +148,7 @@ fn parse_allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
     let parsed = texts.iter().map(|text| {
         origin::normalize_domain(&to_ascii_domain(text)).ok_or_else(|| {
             Failure::invalid(format!(
-                "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for those below it"
+                "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for its subdomains"
             ))
         })
     });

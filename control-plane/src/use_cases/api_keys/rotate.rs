@@ -45,7 +45,7 @@ impl ControlPlane {
 
     fn plan_rotation(&self, found: &ApiKey, name: &KeyRef, overlap: Duration) -> Result<Edit<ApiKey>> {
         if found.status == Status::Inactive {
-            return Err(Failure::refused(ErrorCode::Conflict, "the key is shut off; reactivate it first"));
+            return Err(Failure::refused(ErrorCode::Conflict, "the key is revoked; reactivate it first"));
         }
         let [current, old @ ..] = found.digests.as_slice() else {
             return Err(Failure::refused(ErrorCode::Conflict, "the key has no value"));

@@ -30,7 +30,7 @@ pub fn token_request(is_sent: Option<bool>, token: Option<String>) -> Result<Opt
         (Some(true), None) => Ok(Some(TokenRequest::On)),
         (None | Some(true), Some(token)) => Ok(Some(TokenRequest::Chosen(token))),
         (Some(false), Some(_)) => {
-            Err(Failure::invalid("theauthapiToken: is of no use if theauthapiSignature is false"))
+            Err(Failure::invalid("theauthapiToken: cannot be set if theauthapiSignature is false"))
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn parse_changed_headers(
     let is_own = |name: &str, value: &str| stored.iter().any(|own| own.0 == name && own.1.expose() == value);
     for (name, value) in headers.iter().filter(|(name, value)| !is_own(name, value)) {
         if !is_header_name(name) {
-            return Err(Failure::invalid(format!("customHeaders: {name:?} is no header name")));
+            return Err(Failure::invalid(format!("customHeaders: {name:?} is not a header name")));
         }
         if is_reserved(name) {
             return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));

@@ -1,4 +1,4 @@
-//! The list of keys: a page where `limit` asks for one, else all, streamed so that the length costs no memory.
+//! The list of keys: one page with `limit`, else all keys, streamed so that memory use does not depend on the length.
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,6 @@ use crate::api::extract::query::QueryParams;
 use crate::api::respond::page;
 use crate::api::respond::problem::Result;
 
-/// The answer to a request for a list.
 pub(super) async fn respond(
     control_plane: ControlPlane,
     context: RequestContext,
@@ -35,7 +34,7 @@ pub(super) async fn respond(
     stream_all(KeyStream { response, list, filter, position: Some(position), to_skip: page_request.offset }).await
 }
 
-/// The keys of one page. They are read before the answer begins, for its headers say whether there are more.
+/// Reads one page, before the response begins: its headers say whether there are more keys.
 async fn read_page(
     mut response: LongResponse,
     list: &KeyList,
@@ -53,7 +52,7 @@ async fn read_page(
     Ok(ListPage { items: key_bodies(&response.control_plane, &page.items).await?, next: page.next })
 }
 
-/// Keys as they stand in lists.
+/// Returns keys in the form of lists.
 pub(super) async fn key_bodies(
     control_plane: &ControlPlane,
     keys: &[Versioned<ApiKey>],
@@ -65,7 +64,7 @@ pub(super) async fn key_bodies(
     Ok(keys.iter().zip(last_uses).map(body).collect())
 }
 
-/// What is left of a list that is streamed.
+/// The rest of a list that is streamed.
 struct KeyStream {
     response: LongResponse,
     list: KeyList,
@@ -76,7 +75,7 @@ struct KeyStream {
 }
 
 async fn stream_all(mut keys: KeyStream) -> Result<Response> {
-    // The first page before the status: a store that is down is a 503 and no half of a list.
+    // The first page is read before the status is sent, so that an unavailable store is a 503 and not half a list.
     let first = keys.next_page().await?;
     let pages = stream::unfold(Some(keys), |keys| async {
         let mut keys = keys?;
@@ -84,7 +83,7 @@ async fn stream_all(mut keys: KeyStream) -> Result<Response> {
             Ok(None) => None,
             Ok(Some(page)) => Some((Ok(page), Some(keys))),
             Err(failure) => {
-                tracing::warn!(%failure, "a list was cut off");
+                tracing::warn!(%failure, "streaming a list failed: the response is cut off");
                 Some((Err(failure), None))
             }
         }
@@ -95,7 +94,7 @@ async fn stream_all(mut keys: KeyStream) -> Result<Response> {
     Ok(response)
 }
 
-/// Pages of items as one JSON array.
+/// Encodes pages of items as one JSON array.
 fn json_array(
     pages: impl stream::Stream<Item = std::result::Result<Vec<String>, Failure>> + Send,
 ) -> impl stream::Stream<Item = std::result::Result<Bytes, Failure>> {
@@ -117,7 +116,7 @@ fn json_array(
 }
 
 impl KeyStream {
-    /// The next keys that are wanted, each as JSON; none at the end.
+    /// Returns the next selected keys, each as JSON; none at the end.
     async fn next_page(&mut self) -> std::result::Result<Option<Vec<String>>, Failure> {
         while let Some(position) = self.position.take() {
             self.response.reauthorize().await?;

@@ -1,4 +1,4 @@
-//! What callers send about keys.
+//! Bodies of requests for keys.
 
 use gatepost_control_plane::{
     FlatLimit, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields, status_of,

@@ -1,4 +1,4 @@
-//! `POST /api-keys/search`: a POST, so that a value which is searched for stands in no path and no log.
+//! `POST /api-keys/search`: a POST, so that a value in a query is in no path and no log.
 
 use axum::Json;
 use axum::extract::State;

@@ -157,9 +157,7 @@ impl TryFrom<PingWebhook> for PingRequest {
 
     fn try_from(request: PingWebhook) -> Result<Self> {
         if request.headers.is_some() && request.custom_headers.is_some() && request.headers != request.custom_headers {
-            return Err(Failure::invalid(
-                "headers: is another than customHeaders, which is the same under another name",
-            ));
+            return Err(Failure::invalid("headers: differs from customHeaders, which is the same under another name"));
         }
         Ok(Self {
             url: request.url,
