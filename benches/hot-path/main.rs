@@ -17,12 +17,13 @@ use gatepost_domain::record::{Actor, ApiKey, RateLimit, Record, Status};
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_gateway::bench_support::RequestBench;
 use gatepost_gateway::{Auth, CredentialLocation, RouteOptions};
+use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite as StoreWrite, Replicas, Store, StoreOptions,
     StoreUrl, UnsafeRedis, os_rng,
 };
 use gatepost_test_support::records;
-use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, Verdict, Verifier, VerifyOptions};
+use gatepost_verify::{ReplicaSync, Verdict, Verifier, VerifyOptions};
 use http::HeaderName;
 #[cfg(not(test))]
 use mimalloc::MiMalloc;

@@ -1,4 +1,4 @@
-//! Guesses at access keys: slowed for each address that they come from.
+//! Brute-force limiter: limits wrong access keys per client address.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,26 +6,25 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::network::client_network;
 use gatepost_domain::time::Uptime;
-use gatepost_verify::Gcra;
+use gatepost_limits::Gcra;
 use moka::sync::Cache;
 
 use crate::failure::{Failure, Result};
 
-/// Wrong access keys that an address may send in a minute, unless something else is configured: all at once, then
-/// evenly.
+/// Wrong access keys that an address may send in a minute by default: all at once, then evenly.
 pub(crate) const FAILURES_PER_MINUTE: u32 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Addresses that are remembered.
+/// Addresses that are tracked.
 const MAX_ADDRESSES: u64 = 100_000;
-/// Right access keys that are remembered.
+/// Valid access keys that are remembered.
 const MAX_KNOWN_GOOD: u64 = 10_000;
-/// For how long one is after its last use.
+/// Time for which a valid access key is remembered after its last use.
 const KNOWN_GOOD_TTL: Duration = Duration::from_secs(3600);
 
-/// Who sent wrong access keys, and which are known to be right.
+/// Addresses that sent wrong access keys, and access keys that are known to be valid.
 pub(crate) struct BruteForceLimiter {
     failures: Gcra<IpAddr>,
-    /// Those go on where others guess from the same address, as all do behind one proxy.
+    /// These keep working while others guess from the same address: behind one proxy all clients share it.
     known_good: Cache<Digest, ()>,
 }
 
@@ -38,7 +37,7 @@ impl BruteForceLimiter {
         }
     }
 
-    /// Refuses an access key without looking it up where too many wrong ones came from.
+    /// Refuses an access key without looking it up if too many wrong ones came from its address.
     pub(crate) fn check(&self, from: IpAddr, digest: &Digest, now: Uptime) -> Result<()> {
         match self.failures.wait_time(&client_network(from), now) {
             Some(wait) if !self.known_good.contains_key(digest) => Err(Failure::Throttled(wait)),

@@ -1,106 +1,60 @@
-//! Who calls the admin API, and what that caller may do.
+//! Callers and what they may do.
 
-use std::net::IpAddr;
-
-use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
-use gatepost_domain::key::{self, KeyFormat};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{AccessKey, Actor, Role, Status};
-use gatepost_store::Recovery;
+use gatepost_domain::record::{Actor, Role};
 
-use crate::ControlPlane;
-use crate::api::recovery_problem;
 use crate::failure::{Failure, Result};
 
-/// The access key behind a request.
+/// The access key that a request was authenticated with.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Which access key.
     pub access_key: AccessKeyId,
     /// The account that it acts for.
     pub account: AccountId,
     /// The only project that it sees; absent for the whole account.
     pub project: Option<ProjectId>,
-    /// What it may do.
     pub role: Role,
 }
 
-impl ControlPlane {
-    /// Finds the caller behind an access key's value, which came from an address.
-    pub(crate) async fn authenticate(&self, value: &str, from: IpAddr) -> Result<Caller> {
-        let (digest, now) = (self.store.digest(value), self.clock.uptime());
-        self.brute_force.check(from, &digest, now)?;
-        match self.find_caller(value, &digest).await? {
-            Some(caller) => {
-                self.brute_force.record_success(digest);
-                Ok(caller)
-            }
-            None => {
-                self.brute_force.record_failure(from, &digest, now);
-                Err(ErrorCode::InvalidAccessKey.into())
-            }
-        }
-    }
-
-    /// Always asks the store, but for what cannot be an access key.
-    async fn find_caller(&self, value: &str, digest: &Digest) -> Result<Option<Caller>> {
-        if !value.starts_with("live_access_") || key::key_format(value) != KeyFormat::Generated {
-            return Ok(None);
-        }
-        let found = self.store.access_key_with_account_status(digest).await?;
-        if found.is_none() && self.store.recovery() == Recovery::InProgress {
-            return Err(Failure::Refused(recovery_problem()));
-        }
-        let now = self.now();
-        let is_usable = |(key, account): &(AccessKey, Status)| key.is_usable(now) && *account == Status::Active;
-        Ok(found.filter(is_usable).map(|(key, _)| Caller {
-            access_key: key.id,
-            account: key.account,
-            project: key.project,
-            role: key.role,
-        }))
-    }
-}
-
 impl Caller {
-    /// As it stands in changes.
-    pub(crate) fn actor(&self) -> Actor {
+    /// Returns the caller as the actor of a change.
+    pub fn actor(&self) -> Actor {
         Actor::AccessKey(self.access_key.clone())
     }
 
-    /// Refuses those who may only read.
-    pub(crate) fn require_write(&self) -> Result<()> {
+    /// Refuses viewers.
+    pub fn require_write(&self) -> Result<()> {
         match self.role {
             Role::Admin | Role::User => Ok(()),
             Role::Viewer => Err(forbidden("this access key may only read: its role is viewer")),
         }
     }
 
-    /// Refuses those who may not manage access keys and the account.
-    pub(crate) fn require_admin(&self) -> Result<()> {
+    /// Refuses callers that may not manage access keys and the account.
+    pub fn require_admin(&self) -> Result<()> {
         match self.role {
             Role::Admin => Ok(()),
             Role::User | Role::Viewer => Err(forbidden("this needs an access key whose role is admin")),
         }
     }
 
-    /// Refuses those who see one project only.
-    pub(crate) fn require_account_scope(&self) -> Result<()> {
+    /// Refuses callers that see one project only.
+    pub fn require_account_scope(&self) -> Result<()> {
         match self.project {
             None => Ok(()),
             Some(_) => Err(forbidden("this access key sees one project; this needs one of the account")),
         }
     }
 
-    /// Whether a project of an account is in sight. What is not is answered as if it were not there.
-    pub(crate) fn visibility(&self, account: &AccountId, project: &ProjectId) -> Visibility {
+    /// Returns whether the caller sees a project of an account. Hidden resources are reported as not found.
+    pub fn visibility(&self, account: &AccountId, project: &ProjectId) -> Visibility {
         let is_visible = self.account == *account && self.project.as_ref().is_none_or(|own| own == project);
         if is_visible { Visibility::Visible } else { Visibility::Hidden }
     }
 
-    /// The same for what may belong to a whole account, which is hidden from those who see one project only.
-    pub(crate) fn visibility_in_account(&self, account: &AccountId, project: Option<&ProjectId>) -> Visibility {
+    /// Returns the same for a resource that may belong to a whole account: it is hidden from callers that see one project.
+    pub fn visibility_in_account(&self, account: &AccountId, project: Option<&ProjectId>) -> Visibility {
         match project {
             Some(project) => self.visibility(account, project),
             None if self.account == *account && self.project.is_none() => Visibility::Visible,
@@ -108,8 +62,8 @@ impl Caller {
         }
     }
 
-    /// The project that a request means: the one it names, else the caller's own.
-    pub(crate) fn project_or_own(&self, named: Option<&str>) -> Result<ProjectId> {
+    /// Returns the project that a request names, or the caller's own if it names none.
+    pub fn project_or_own(&self, named: Option<&str>) -> Result<ProjectId> {
         let Some(named) = named else {
             return self.project.clone().ok_or_else(|| {
                 Failure::invalid("projectId: is missing; an access key of an account must name a project")
@@ -119,7 +73,7 @@ impl Caller {
     }
 
     /// Refuses an account that is not the caller's.
-    pub(crate) fn require_own_account(&self, named: Option<&str>) -> Result<()> {
+    pub fn require_own_account(&self, named: Option<&str>) -> Result<()> {
         match named {
             Some(named) if named != self.account.as_str() => Err(forbidden("Invalid roles for this account")),
             Some(_) | None => Ok(()),
@@ -127,9 +81,9 @@ impl Caller {
     }
 }
 
-/// Whether a caller may know of a resource.
+/// Visibility of a resource to a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Visibility {
+pub enum Visibility {
     Visible,
     Hidden,
 }

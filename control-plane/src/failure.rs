@@ -1,4 +1,4 @@
-//! Why a use case did not do what was asked.
+//! Failures of use cases.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,25 +10,32 @@ use gatepost_store::StoreError;
 /// A refusal that the caller sees, or a failure of the store.
 #[derive(Debug)]
 pub enum Failure {
-    /// What was asked cannot be done.
+    /// The request cannot be done.
     Refused(Problem),
-    /// It was asked too often: nothing was done. It may be asked again after this long.
+    /// Too many requests: nothing was done. The request may be repeated after this time.
     Throttled(Duration),
-    /// A key was used too often.
+    /// A limit of the key that was checked is used up.
     LimitExceeded(Problem, LimitStatus),
-    /// The store did not do it.
+    /// The store failed.
     Store(StoreError),
 }
 
 impl Failure {
-    /// A refusal in its own words.
-    pub(crate) fn refused(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// Returns a refusal with its own detail.
+    pub fn refused(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Failure::Refused(Problem::new(code, detail))
     }
 
-    /// What was sent is not valid: `field: what is wrong`.
-    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+    /// Returns the refusal of an invalid request; the detail reads `field: what is wrong`.
+    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::refused(ErrorCode::Validation, detail)
+    }
+
+    /// Returns the refusal of a lookup that found nothing while the store recovers: a new master may lack recent changes.
+    pub fn store_recovering() -> Self {
+        let detail = "the store has just changed its master, which may lack recent changes; it is safe to repeat the \
+                      request";
+        Failure::refused(ErrorCode::StoreUnavailable, detail)
     }
 }
 
@@ -56,5 +63,4 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What use cases answer.
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+pub type Result<T> = std::result::Result<T, Failure>;

@@ -1,4 +1,4 @@
-//! Places that accounts share: how many of something a process does at a time, and for whom.
+//! Permits that accounts share: how many operations of one kind a process runs at a time, and for whom.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use gatepost_domain::id::AccountId;
 use tokio::sync::Notify;
 
-/// The places of one process. Clones share them.
+/// The permits of one process. Clones share them.
 ///
-/// One account alone may hold all but those that are kept for accounts which hold none. When no place is left, an
-/// account that holds less than an even share is given one, and the account that holds most is asked for one back.
+/// A single account may hold all permits but those that are reserved for accounts without any. When no permit is left,
+/// an account that holds less than an even share gets one, and the account that holds most is preempted.
 #[derive(Debug, Clone)]
 pub(crate) struct FairShare {
     capacity: usize,
@@ -25,7 +25,7 @@ struct State {
     permits: HashMap<AccountId, Vec<HeldPermit>>,
 }
 
-/// A place that is held, as the others see it.
+/// A permit that is held, as other accounts see it.
 #[derive(Debug)]
 struct HeldPermit {
     id: u64,
@@ -33,9 +33,9 @@ struct HeldPermit {
     is_preempted: bool,
 }
 
-/// A place, free again when dropped.
+/// A permit, released when dropped.
 #[derive(Debug)]
-pub(crate) struct FairSharePermit {
+pub struct FairSharePermit {
     id: u64,
     account: AccountId,
     preempt: Arc<Notify>,
@@ -43,13 +43,13 @@ pub(crate) struct FairSharePermit {
 }
 
 impl FairShare {
-    /// So many places, of which some are kept for accounts that hold none: none need be where whoever holds a place gives
-    /// it back when asked.
+    /// Creates `capacity` permits, of which `reserved` are kept for accounts that hold none. Where holders release preempted
+    /// permits at once, none need be reserved.
     pub(crate) fn new(capacity: usize, reserved: usize) -> Self {
         Self { capacity, reserved, state: Arc::default(), released: Arc::default() }
     }
 
-    /// A place for an account, for which it waits so long at most.
+    /// Waits for a permit for an account; none after `timeout`.
     pub(crate) async fn acquire(&self, account: &AccountId, timeout: Duration) -> Option<FairSharePermit> {
         let acquiring = async {
             loop {
@@ -91,7 +91,7 @@ impl State {
         FairSharePermit { id, account: account.clone(), preempt, fair_share: fair_share.clone() }
     }
 
-    /// Asks the account that holds most for its newest place, if it holds more than so many even without it.
+    /// Preempts the newest permit of the account that holds most, if it keeps more than `more_than` without it.
     fn preempt_one(&mut self, more_than: usize) {
         let retained = |held: &Vec<HeldPermit>| held.iter().filter(|held| !held.is_preempted).count();
         let Some(most) = self.permits.values_mut().max_by_key(|held| retained(held)) else { return };
@@ -106,10 +106,10 @@ impl State {
 }
 
 impl FairSharePermit {
-    /// Waits until the place is asked back.
-    pub(crate) async fn preempted(&self) {
+    /// Waits until the permit is preempted: its holder should drop it.
+    pub async fn preempted(&self) {
         self.preempt.notified().await;
-        // For whoever asks again.
+        // So that a second call returns as well.
         self.preempt.notify_one();
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         AccountId::parse(&format!("acc_00{number}")).unwrap()
     }
 
-    /// What an account gets that takes all it can without waiting.
+    /// Acquires all permits that an account gets without waiting.
     fn acquire_all(fair_share: &FairShare, number: u32) -> Vec<FairSharePermit> {
         std::iter::from_fn(|| fair_share.try_acquire(&account(number))).collect()
     }

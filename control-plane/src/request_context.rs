@@ -1,138 +1,129 @@
-//! What is known of the request that is being answered, for use cases and answers alike: so that every endpoint keeps
-//! the habits of the API without words of its own.
+//! Everything that a request brings to a use case, whichever way it came in.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
+use gatepost_store::Change;
 
+use crate::caller::Caller;
 use crate::failure::{Failure, Result};
-use crate::members::UnknownMembers;
-use crate::stored_response::IdempotencySlot;
 
-/// Versions of records that one request may have seen and written; of more, the oldest are forgotten.
-const MAX_VERSIONS: usize = 32;
-
-tokio::task_local! {
-    static CURRENT: Arc<RequestContext>;
-}
-
-/// A request.
-#[derive(Debug)]
-pub(crate) struct RequestContext {
-    /// Its id, in answers and in the log.
-    pub(crate) id: String,
-    /// From where it came.
-    pub(crate) address: Option<IpAddr>,
-    /// What it presents as a credential, which no answer and no log line repeats.
-    pub(crate) presented_credentials: Vec<Secret>,
-    /// On which versions of its resource it insists.
-    pub(crate) precondition: Precondition,
-    /// How members of its body that are not known are handled.
-    pub(crate) unknown_members: UnknownMembers,
-    state: Mutex<RequestState>,
-}
-
-/// What came of it so far.
-#[derive(Debug, Default)]
-struct RequestState {
-    versions: Vec<(String, Version)>,
-    slot: Option<IdempotencySlot>,
-    ignored_members: BTreeSet<String>,
-}
-
-/// `If-Match` of a request that changes a resource.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Precondition {
-    /// None.
-    #[default]
-    None,
-    /// Resources whose id begins so must be at one of these versions.
-    Versions { prefix: &'static str, any_of: Vec<Version> },
+/// A request and its caller.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    pub caller: Caller,
+    /// The address of the client, which the audit trail shows.
+    pub address: Option<IpAddr>,
+    /// The id of the request in responses and logs.
+    pub request_id: String,
+    pub precondition: Precondition,
+    pub members: MemberPolicy,
+    /// Present if the change must leave a response for repeated requests.
+    pub idempotency: Option<Idempotency>,
 }
 
 impl RequestContext {
-    pub(crate) fn new(
-        id: String,
-        presented_credentials: Vec<Secret>,
-        address: Option<IpAddr>,
-        precondition: Precondition,
-        unknown_members: UnknownMembers,
-    ) -> Arc<Self> {
-        Arc::new(Self { id, presented_credentials, address, precondition, unknown_members, state: Mutex::default() })
+    /// Returns the context for a change of another record than the one that the request is about.
+    pub(crate) fn without_precondition(&self) -> Self {
+        Self { precondition: Precondition::None, ..self.clone() }
     }
+}
 
-    /// The version of a record that was last seen or written.
-    pub(crate) fn version_of(&self, id: &str) -> Option<Version> {
-        self.lock_state().versions.iter().rev().find(|(seen, _)| seen == id).map(|(_, version)| *version)
-    }
+/// The versions at which a request may change its subject (`If-Match`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Any version.
+    #[default]
+    None,
+    /// One of these; with an empty list, none.
+    AnyOf(Vec<Version>),
+}
 
-    /// From now on changes keep their answer there.
-    pub(crate) fn set_slot(&self, slot: IdempotencySlot) {
-        self.lock_state().slot = Some(slot);
-    }
-
-    /// Where changes keep their answer.
-    pub(crate) fn slot(&self) -> Option<IdempotencySlot> {
-        self.lock_state().slot.clone()
-    }
-
-    /// The members of the body that were ignored.
-    pub(crate) fn ignored_members(&self) -> BTreeSet<String> {
-        self.lock_state().ignored_members.clone()
-    }
-
-    fn record_version(&self, id: &str, version: Version) {
-        let mut state = self.lock_state();
-        if state.versions.len() >= MAX_VERSIONS {
-            state.versions.remove(0);
+impl Precondition {
+    /// Compares the version of the subject with the precondition.
+    ///
+    /// # Errors
+    /// `precondition-failed` if the subject is at another version.
+    pub fn check(&self, version: Version) -> Result<()> {
+        match self {
+            Precondition::AnyOf(any_of) if !any_of.contains(&version) => {
+                let detail = "the resource is at another version than If-Match names: read it again";
+                Err(Failure::refused(ErrorCode::PreconditionFailed, detail))
+            }
+            Precondition::AnyOf(_) | Precondition::None => Ok(()),
         }
-        state.versions.push((id.to_owned(), version));
-    }
-
-    fn lock_state(&self) -> MutexGuard<'_, RequestState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Answers a request within its scope.
-pub(crate) async fn scope<F: Future>(request: Arc<RequestContext>, handler: F) -> F::Output {
-    CURRENT.scope(request, handler).await
+/// Handling of request members without effect: unknown ones, and changes of members that are fixed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownMembers {
+    /// The request is refused with `validation`.
+    #[default]
+    Refuse,
+    /// The request is processed without them, and the response names them.
+    Ignore,
 }
 
-/// The request that is being answered; none in the operator's commands.
-pub(crate) fn current() -> Option<Arc<RequestContext>> {
-    CURRENT.try_with(Arc::clone).ok()
+/// The handling that one request prefers, and the members that were ignored so far. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MemberPolicy {
+    handling: UnknownMembers,
+    ignored: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// Notes the version of a resource that a use case has read, and refuses it if the request insists on another.
-pub(crate) fn check_version(id: &str, version: Version) -> Result<()> {
-    let Some(request) = current() else { return Ok(()) };
-    request.record_version(id, version);
-    match &request.precondition {
-        Precondition::Versions { prefix, any_of } if id.starts_with(prefix) && !any_of.contains(&version) => {
-            let detail = "the resource is at another version than If-Match names: read it anew";
-            Err(Failure::refused(ErrorCode::PreconditionFailed, detail))
+impl MemberPolicy {
+    pub fn new(handling: UnknownMembers) -> Self {
+        Self { handling, ignored: Arc::default() }
+    }
+
+    /// Records members as ignored where the request prefers that.
+    ///
+    /// # Errors
+    /// `failure` if the request must be refused.
+    pub fn refuse_or_ignore(&self, members: Vec<String>, failure: impl FnOnce() -> Failure) -> Result<()> {
+        match self.handling {
+            UnknownMembers::Refuse => Err(failure()),
+            // An update that is retried finds the same members again.
+            UnknownMembers::Ignore => {
+                self.ignored.lock().unwrap_or_else(PoisonError::into_inner).extend(members);
+                Ok(())
+            }
         }
-        Precondition::Versions { .. } | Precondition::None => Ok(()),
+    }
+
+    /// Returns the members that were ignored so far.
+    pub fn ignored(&self) -> BTreeSet<String> {
+        self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Notes the version at which a record was written.
-pub(crate) fn record_write(id: &str, version: Version) {
-    if let Some(request) = current() {
-        request.record_version(id, version);
-    }
+/// The idempotency slot of a request: where the response to its change is stored for repeated requests.
+#[derive(Clone)]
+pub struct Idempotency {
+    /// The name of the slot.
+    pub slot: String,
+    /// A digest of the request, to recognise another request with the same key.
+    pub request_digest: String,
+    pub encoder: Arc<dyn ResponseEncoder>,
 }
 
-/// Refuses a request for what is wrong with members of its body, or notes that they are ignored, as it prefers.
-pub(crate) fn refuse_or_ignore(members: Vec<String>, failure: impl FnOnce() -> Failure) -> Result<()> {
-    let request = current().filter(|request| request.unknown_members == UnknownMembers::Ignore);
-    let Some(request) = request else { return Err(failure()) };
-    // A change that is tried again finds the same members.
-    request.lock_state().ignored_members.extend(members);
-    Ok(())
+/// Encodes responses to changes, so that a commit stores the response together with the change.
+pub trait ResponseEncoder: Send + Sync {
+    /// Returns the bytes to store in the slot of the request with this digest; none if the change has no response of
+    /// its own.
+    ///
+    /// # Errors
+    /// If a secret that the response shows cannot be opened.
+    fn encode(&self, request_digest: &str, change: &Change) -> Result<Option<Secret>>;
+}
+
+impl std::fmt::Debug for Idempotency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.slot)
+    }
 }

@@ -1,10 +1,12 @@
-//! What can be done, apart from how it is asked for.
+//! What callers can do, apart from how they ask for it.
 
 pub(crate) mod access_keys;
 pub(crate) mod accounts;
 pub(crate) mod analytics;
 pub(crate) mod api_keys;
 pub(crate) mod authenticate;
+mod authenticate_caller;
+pub(crate) mod created;
 pub(crate) mod events;
 pub(crate) mod gateways;
 pub(crate) mod import;
@@ -14,6 +16,7 @@ pub(crate) mod operator;
 pub(crate) mod patch;
 pub(crate) mod projects;
 pub(crate) mod purge;
+mod stored_responses;
 mod text;
 pub(crate) mod update_rules;
 pub(crate) mod webhooks;

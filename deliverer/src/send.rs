@@ -45,6 +45,16 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED_HEADERS.iter().any(|reserved| normalizes_to(name, reserved))
 }
 
+/// Returns whether a text is a header name (RFC 9110).
+pub fn is_header_name(name: &str) -> bool {
+    name.parse::<HeaderName>().is_ok()
+}
+
+/// Returns whether a text is a header value (RFC 9110).
+pub fn is_header_value(value: &str) -> bool {
+    value.parse::<HeaderValue>().is_ok()
+}
+
 /// A request to send. It contains secrets in plaintext, so it implements no `Debug`.
 pub struct Message<'a> {
     /// URL of the receiver.

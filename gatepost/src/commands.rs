@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use gatepost_control_plane::ControlPlane;
 use gatepost_domain::time::Clock;
+use gatepost_limits::RateLimiter;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
-use gatepost_verify::RateLimiter;
 use prometheus::Registry;
 
 use crate::cli::Options;

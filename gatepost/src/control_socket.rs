@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{AccountOutcome, ControlPlane, NewAccessKey, PurgeReport, RunMode};
+use gatepost_control_plane::{AccountOutcome, ControlPlane, NewAccessKey, PurgeReport, RunMode, Tally};
 use gatepost_domain::record::Role;
 use gatepost_runtime::{Task, spawn, supervise};
 use gatepost_store::{Format, Store, StoreUpgrade};
@@ -52,9 +52,28 @@ enum Response {
     Revoked,
     BackedUp { bytes: u64 },
     Imported(ImportReport),
-    Purged(PurgeReport),
+    Purged { api_keys: PurgedRecords, access_keys: PurgedRecords },
     StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String>, counted: u64 },
     Failed(String),
+}
+
+/// Purge counts of one kind of record.
+#[derive(Serialize, Deserialize)]
+struct PurgedRecords {
+    seen: u64,
+    removed: u64,
+}
+
+impl From<Tally> for PurgedRecords {
+    fn from(Tally { seen, removed }: Tally) -> Self {
+        Self { seen, removed }
+    }
+}
+
+impl From<PurgedRecords> for Tally {
+    fn from(PurgedRecords { seen, removed }: PurgedRecords) -> Self {
+        Self { seen, removed }
+    }
 }
 
 /// Created access key, as the command line prints it.
@@ -192,8 +211,18 @@ pub(crate) async fn purge(
     dry_run: bool,
 ) -> anyhow::Result<Option<PurgeReport>> {
     let request = Request::Purge { inactive_for_s: inactive_for.as_secs(), dry_run };
-    call(directory, &request, |response| if let Response::Purged(report) = response { Some(report) } else { None })
-        .await
+    let done = |response| match response {
+        Response::Purged { api_keys, access_keys } => {
+            Some(PurgeReport { api_keys: api_keys.into(), access_keys: access_keys.into() })
+        }
+        Response::Created(_)
+        | Response::Revoked
+        | Response::BackedUp { .. }
+        | Response::Imported(_)
+        | Response::StoreUpgraded { .. }
+        | Response::Failed(_) => None,
+    };
+    call(directory, &request, done).await
 }
 
 /// Upgrades the store through the process that holds it. Returns none if there is no such process.
@@ -206,7 +235,7 @@ pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Opti
         | Response::Revoked
         | Response::BackedUp { .. }
         | Response::Imported(_)
-        | Response::Purged(_)
+        | Response::Purged { .. }
         | Response::Failed(_) => None,
     };
     call(directory, &Request::UpgradeStore { format: to.number() }, done).await
@@ -290,7 +319,9 @@ async fn handle_request(request: Request, control_plane: &ControlPlane, store: &
         }
         Request::Purge { inactive_for_s, dry_run } => {
             let mode = if dry_run { RunMode::DryRun } else { RunMode::Apply };
-            Ok(Response::Purged(control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?))
+            let PurgeReport { api_keys, access_keys } =
+                control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
+            Ok(Response::Purged { api_keys: api_keys.into(), access_keys: access_keys.into() })
         }
     }
 }

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use gatepost_control_plane::{
-    ControlPlane, Failure, ImportOptions, ImportOutcome, Importer, Notify, RunMode, UnknownRowMembers, parse_json,
-};
+use gatepost_admin::{UnknownRowMembers, parse_import_row, parse_json};
+use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, ImportOutcome, Importer, Notify, RunMode};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_runtime::{Panicked, Task};
 use indicatif::ProgressBar;
@@ -76,17 +75,18 @@ pub(crate) async fn run(
         notify: if request.notify { Notify::Webhooks } else { Notify::Nobody },
         mode: if request.dry_run { RunMode::DryRun } else { RunMode::Apply },
     });
+    let unknown = UnknownRowMembers::default();
     let mut rows = RowReader::start(request, bar)?;
     let mut report = ImportReport::default();
     let stream = futures::stream::poll_fn(|context| rows.items.poll_recv(context));
-    let mut outcomes = stream.map(|read| import_row(&importer, read)).buffer_unordered(MAX_IN_FLIGHT);
+    let mut outcomes = stream.map(|read| import_row(&importer, &unknown, read)).buffer_unordered(MAX_IN_FLIGHT);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome?);
     }
     drop(outcomes);
     rows.join().await?;
     report.faults.sort_unstable();
-    report.unknown = importer.unknown().lines();
+    report.unknown = unknown.lines();
     Ok(report)
 }
 
@@ -147,22 +147,27 @@ enum RowOutcome {
     Refused(u64, String),
 }
 
-async fn import_row(importer: &Importer, read: ReadResult) -> anyhow::Result<RowOutcome> {
+async fn import_row(importer: &Importer, unknown: &UnknownRowMembers, read: ReadResult) -> anyhow::Result<RowOutcome> {
     let (number, row) = match read? {
         FileItem::Columns(columns) => {
-            importer.unknown().record(&columns)?;
+            unknown.record(&columns)?;
             return Ok(RowOutcome::Header);
         }
         FileItem::Row(number, row) => (number, row),
         FileItem::Unreadable(number, why) => return Ok(RowOutcome::Refused(number, why)),
     };
-    match importer.import(row).await {
+    match import(importer, unknown, row).await {
         Ok(imported) => Ok(RowOutcome::Done(imported)),
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::Validation => {
             Ok(RowOutcome::Refused(number, problem.detail.into_owned()))
         }
         Err(failure) => bail!("the import failed at row {number}: {failure}; run it again to resume"),
     }
+}
+
+async fn import(importer: &Importer, unknown: &UnknownRowMembers, row: Value) -> Result<ImportOutcome, Failure> {
+    unknown.record(&row)?;
+    importer.import(parse_import_row(row)?).await
 }
 
 impl ImportReport {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gatepost_control_plane::{ControlPlane, ControlPlaneServer, ListenOptions};
+use gatepost_admin::{ControlPlaneServer, ListenOptions};
+use gatepost_control_plane::ControlPlane;
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions, Limits};
+use gatepost_limits::RateLimiter;
 use gatepost_ops::{OpsServer, Readiness};
 use gatepost_runtime::{Task, supervise};
 use gatepost_store::Store;
-use gatepost_verify::{RateLimiter, ReplicaSync, VerifyOptions};
+use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
 use crate::commands::UsageError;
@@ -178,9 +180,7 @@ impl Process {
         let use_cases =
             ControlPlane::new(self.store.clone(), clock, self.config.private_networks, rate_limiter, &self.registry)?;
         let config = &self.config.control_plane;
-        Ok(use_cases
-            .with_auth_failures_per_minute(config.wrong_access_keys_a_minute)
-            .with_unknown_members(config.unknown_members))
+        Ok(use_cases.with_auth_failures_per_minute(config.wrong_access_keys_a_minute))
     }
 
     pub(crate) async fn start_control_plane(&self, use_cases: ControlPlane) -> anyhow::Result<ControlPlaneServer> {
@@ -189,6 +189,7 @@ impl Process {
             listen: config.listen,
             hosts: config.hosts.clone(),
             is_behind_proxy: config.is_behind_proxy,
+            unknown_members: config.unknown_members,
         };
         let server = ControlPlaneServer::start(options, use_cases, &self.registry).await?;
         tracing::info!(address = %server.address(), "the admin API listens");

@@ -61,11 +61,12 @@ mod tests {
     use gatepost_domain::permit::{EnvRule, Requirement};
     use gatepost_domain::time::Clock;
     use gatepost_edge::{Action, Auth, AuthorizedAs, RouteOptions};
+    use gatepost_limits::{OutagePolicy, RateLimiter};
     use gatepost_store::clock::SystemClock;
     use gatepost_store::{
         AccountLimits, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
     };
-    use gatepost_verify::{OutagePolicy, RateLimiter, VerifyOptions};
+    use gatepost_verify::VerifyOptions;
     use pingora::protocols::Digest;
     use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
     use prometheus::Registry;

@@ -3,6 +3,7 @@
 //!
 //! Start with [`start`]: it returns a [`ReplicaSync`], whose [`Verifier`] checks the requests.
 
+mod authoritative;
 mod cache;
 mod id_interner;
 mod lease;
@@ -19,7 +20,7 @@ mod wrong_key_limiter;
 #[cfg(test)]
 mod model;
 
-pub use gatepost_limits::{Gcra, LimitDecision, Meter, OutagePolicy, RateLimiter};
+pub use authoritative::{AuthoritativeCheck, AuthoritativeVerdict, AuthorizedKey, check_authoritative};
 pub use lease::Liveness;
 pub use replica_sync::{ReplicaSync, start};
 pub use verdict::{Admission, Source, Unavailable, Verdict};

@@ -7,4 +7,4 @@ mod resource;
 
 pub use event::{ActorBody, ChangeBody, ChangeView, EventBody, change_body, event_body, event_type};
 pub use key::{AccessKeyBody, ApiKeyBody, CreationContextBody, QuotaBody, RateLimitBody};
-pub use resource::{AccountBody, MASKED_VALUE, ProjectBody, WebhookBody};
+pub use resource::{AccountBody, ProjectBody, WebhookBody};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_domain::record::{Account, Project, Status, Webhook};
+use gatepost_domain::record::{Account, Project, Status, UserSecret, Webhook};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -176,9 +176,6 @@ impl WebhookBody {
     }
 }
 
-/// Replacement for the value of a custom header. No real value equals it because it is not ASCII.
-pub const MASKED_VALUE: &str = "…";
-
 fn masked_value() -> String {
-    MASKED_VALUE.to_owned()
+    UserSecret::MASK.to_owned()
 }

@@ -41,7 +41,7 @@ const EXCLUDED_CHECKS: &[(&str, &str)] = &[
     ("use_after_free", "deleted resources stay readable, as in the hosted product: DELETE deactivates"),
     (
         "object_level_authorization",
-        "needs two accounts; the access table of control-plane covers every operation and eleven kinds \
+        "needs two accounts; the access table of admin covers every operation and eleven kinds \
         of callers",
     ),
 ];

@@ -1,4 +1,4 @@
-//! Access keys, as callers of the admin API manage them.
+//! Access keys, as callers manage them.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
@@ -6,32 +6,33 @@ use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{RecordWrite, Versioned, os_rng};
+use gatepost_store::{Versioned, os_rng};
 
+use super::created::Created;
 use super::lists::{ListPage, PageRequest};
 use super::patch::Patch;
 use super::text;
 use super::update_rules::{check_unchanged, next_status};
-use crate::ControlPlane;
-use crate::caller::{Caller, Visibility};
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use crate::caller::Visibility;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
-use crate::request_context;
+use crate::request_context::{MemberPolicy, RequestContext};
+use crate::update::Edit;
 
-/// What a new access key may do unless something else is asked for: all that the hosted product's clients do.
+/// The role of a new access key by default: it may do all that clients of the hosted product do.
 const DEFAULT_ROLE: Role = Role::User;
 
-/// An access key that a caller asks for.
+/// An access key to create, as a caller requests it.
 #[derive(Debug, Default)]
-pub(crate) struct AccessKeyRequest {
-    pub(crate) name: Option<String>,
-    pub(crate) account: Option<String>,
-    pub(crate) project: Option<String>,
-    pub(crate) role: Option<String>,
-    pub(crate) expiry: Option<String>,
+pub struct AccessKeyRequest {
+    pub name: Option<String>,
+    pub account: Option<String>,
+    pub project: Option<String>,
+    pub role: Option<String>,
+    pub expiry: Option<String>,
 }
 
-/// An access key that shall be.
+/// An access key to create, after validation.
 #[derive(Debug)]
 pub(super) struct AccessKeySpec {
     pub(super) account: AccountId,
@@ -41,45 +42,45 @@ pub(super) struct AccessKeySpec {
     pub(super) expires_at: Option<Timestamp>,
 }
 
-/// A change of an access key as a caller asks for it, perhaps as a copy of the whole access key.
+/// A change of an access key, perhaps as a copy of the whole access key.
 #[derive(Debug, Default)]
-pub(crate) struct AccessKeyChange {
-    pub(crate) name: Patch<String>,
-    pub(crate) status: Option<Status>,
-    pub(crate) account: Option<String>,
-    pub(crate) project: Patch<String>,
-    pub(crate) role: Option<String>,
-    pub(crate) key: Option<String>,
-    pub(crate) expiry: Patch<String>,
-    pub(crate) expires_at: Patch<String>,
+pub struct AccessKeyChange {
+    pub name: Patch<String>,
+    pub status: Option<Status>,
+    pub account: Option<String>,
+    pub project: Patch<String>,
+    pub role: Option<String>,
+    pub key: Option<String>,
+    pub expiry: Patch<String>,
+    pub expires_at: Patch<String>,
 }
 
-/// Which access keys of a list are wanted.
+/// The access keys that a list selects.
 #[derive(Debug, Default)]
-pub(crate) struct AccessKeyFilter {
-    pub(crate) account: Option<String>,
-    pub(crate) project: Option<String>,
-    pub(crate) status: Option<Status>,
+pub struct AccessKeyFilter {
+    pub account: Option<String>,
+    pub project: Option<String>,
+    pub status: Option<Status>,
 }
 
-/// How a path names an access key: by its value, which is then echoed, or by its id.
+/// The name of an access key in a path: its value, which the response repeats, or its id.
 #[derive(Debug, Clone)]
-pub(crate) enum AccessKeyRef {
+pub enum AccessKeyRef {
     Value(Secret),
     Id(AccessKeyId),
 }
 
 impl AccessKeyRef {
-    /// Reads the last part of a path.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Parses the last segment of a path.
+    pub fn parse(text: &str) -> Self {
         match AccessKeyId::parse(text) {
             Ok(id) => AccessKeyRef::Id(id),
             Err(_) => AccessKeyRef::Value(Secret::new(text.to_owned())),
         }
     }
 
-    /// What stands in the answer's `key`.
-    pub(crate) fn echoed_key(&self) -> &str {
+    /// Returns the `key` of the response.
+    pub fn echoed_key(&self) -> &str {
         match self {
             AccessKeyRef::Value(secret) => secret.expose(),
             AccessKeyRef::Id(id) => id.as_str(),
@@ -88,17 +89,19 @@ impl AccessKeyRef {
 }
 
 impl ControlPlane {
-    /// Makes an access key that sees no more than its maker, and answers its value: the only time that it is told.
-    pub(crate) async fn create_access_key_for(
+    /// Creates an access key that sees no more than its creator, and returns it with its value: the only time that the
+    /// value is shown.
+    pub async fn create_access_key_for(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         request: AccessKeyRequest,
-    ) -> Result<(AccessKey, Secret)> {
+    ) -> Result<Created<AccessKey>> {
+        let caller = &context.caller;
         caller.require_admin()?;
         caller.require_own_account(request.account.as_deref())?;
         let project = match (request.project.as_deref(), &caller.project) {
             (None, None) => None,
-            (named, _) => Some(self.active_project(caller, named).await?.id),
+            (named, _) => Some(self.active_project(context, named).await?.id),
         };
         let role = request.role.as_deref().map_or(Some(DEFAULT_ROLE), Role::parse);
         let spec = AccessKeySpec {
@@ -109,14 +112,12 @@ impl ControlPlane {
             expires_at: self.parse_future_expiry(request.expiry)?,
         };
         let (access_key, secret) = self.generate_access_key(spec, caller.actor())?;
-        let writes = vec![RecordWrite::create(access_key.clone())];
-        match self.commit(Action::AccessKeyCreated, &caller.actor(), writes, Some(secret.clone())).await? {
-            Committed::At(_) => Ok((access_key, secret)),
-            Committed::Stale => Err(too_contended()),
-        }
+        let value = Some(secret.clone());
+        let record = self.create(context, Action::AccessKeyCreated, access_key, None, value).await?;
+        Ok(Created { record, secret })
     }
 
-    /// The moment from which a new access key may not be used any more.
+    /// Parses the expiry of a new access key.
     fn parse_future_expiry(&self, expiry: Option<String>) -> Result<Option<Timestamp>> {
         let expires_at = expiry.map(|text| text::parse_timestamp("expiry", &text)).transpose()?;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
@@ -125,13 +126,13 @@ impl ControlPlane {
         Ok(expires_at)
     }
 
-    /// An access key that is not yet in the store, with its value.
+    /// Builds an access key that is not yet in the store, with a generated value.
     pub(super) fn generate_access_key(&self, spec: AccessKeySpec, by: Actor) -> Result<(AccessKey, Secret)> {
         let secret = key::generate_access_key(&mut os_rng());
         Ok((self.access_key_from_secret(&secret, spec, by)?, secret))
     }
 
-    /// The same with a value that was drawn before.
+    /// Builds an access key that is not yet in the store, with a value that was generated before.
     pub(super) fn access_key_from_secret(&self, secret: &Secret, spec: AccessKeySpec, by: Actor) -> Result<AccessKey> {
         Ok(AccessKey {
             id: AccessKeyId::generate(&mut os_rng()),
@@ -147,13 +148,14 @@ impl ControlPlane {
         })
     }
 
-    /// A part of the list of access keys that the caller sees.
-    pub(crate) async fn access_keys(
+    /// Returns a part of the list of access keys that the caller sees.
+    pub async fn access_keys(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         filter: &AccessKeyFilter,
         page_request: &PageRequest,
     ) -> Result<ListPage<AccessKey>> {
+        let caller = &context.caller;
         caller.require_own_account(filter.account.as_deref())?;
         let matches = |key: &AccessKey| {
             caller.visibility_in_account(&key.account, key.project.as_ref()) == Visibility::Visible
@@ -164,19 +166,19 @@ impl ControlPlane {
                     .is_none_or(|project| key.project.as_ref().is_some_and(|own| own.as_str() == project))
         };
         let page = |after: String, limit| async move { self.store.access_keys(&caller.account, &after, limit).await };
-        self.read_list(caller, "access-keys", page_request, page, matches).await
+        self.read_list(context, "access-keys", page_request, page, matches).await
     }
 
-    /// Gives an access key another name, or revokes it as deleting it does. All else is fixed for its life.
-    pub(crate) async fn update_access_key(
+    /// Renames an access key, or revokes it as deleting it does. Its other members are fixed.
+    pub async fn update_access_key(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         name: &AccessKeyRef,
         change: &AccessKeyChange,
-    ) -> Result<AccessKey> {
+    ) -> Result<Versioned<AccessKey>> {
         let new_name = text::parse_changed_name(&change.name, change.status)?;
         let next = |key: &AccessKey| {
-            self.check_immutable_fields(change, name, key)?;
+            self.check_immutable_fields(&context.members, change, name, key)?;
             let reactivation_hint =
                 || format!("the access key was revoked; PATCH /access-keys/{}/reactivate lets it in again", key.id);
             let status = next_status(key.status, change.status, reactivation_hint)?;
@@ -184,90 +186,98 @@ impl ControlPlane {
             let action = if status == key.status { Action::AccessKeyUpdated } else { Action::AccessKeyDeleted };
             Ok((action, AccessKey { name, status, ..key.clone() }))
         };
-        self.change_access_key(caller, name, next).await
+        self.change_access_key(context, name, next).await
     }
 
-    fn check_immutable_fields(&self, change: &AccessKeyChange, name: &AccessKeyRef, key: &AccessKey) -> Result<()> {
-        check_unchanged("accountId", change.account.as_deref(), key.account.as_str())?;
-        check_unchanged("role", change.role.as_deref(), key.role.as_str())?;
+    fn check_immutable_fields(
+        &self,
+        members: &MemberPolicy,
+        change: &AccessKeyChange,
+        name: &AccessKeyRef,
+        key: &AccessKey,
+    ) -> Result<()> {
+        let check =
+            |member: &str, requested: Option<&str>, current: &str| check_unchanged(members, member, requested, current);
+        check("accountId", change.account.as_deref(), key.account.as_str())?;
+        check("role", change.role.as_deref(), key.role.as_str())?;
         for (member, requested) in [("expiry", &change.expiry), ("expiresAt", &change.expires_at)] {
-            check_expiry_unchanged(member, requested, key.expires_at)?;
+            check_expiry_unchanged(members, member, requested, key.expires_at)?;
         }
         match (&change.project, &key.project) {
             (Patch::Absent, _) | (Patch::Null, None) => {}
-            (Patch::Value(requested), Some(own)) => check_unchanged("projectId", Some(requested), own.as_str())?,
-            (Patch::Null, Some(own)) => check_unchanged("projectId", Some("null"), own.as_str())?,
-            (Patch::Value(requested), None) => check_unchanged("projectId", Some(requested), "null")?,
+            (Patch::Value(requested), Some(own)) => check("projectId", Some(requested), own.as_str())?,
+            (Patch::Null, Some(own)) => check("projectId", Some("null"), own.as_str())?,
+            (Patch::Value(requested), None) => check("projectId", Some(requested), "null")?,
         }
         let is_own = |value: &str| {
             value == name.echoed_key() || value == key.id.as_str() || self.store.digest(value) == key.digest
         };
-        check_unchanged("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
+        check("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
     }
 
     /// Revokes an access key.
-    pub(crate) async fn deactivate_access_key(&self, caller: &Caller, name: &AccessKeyRef) -> Result<AccessKey> {
+    pub async fn deactivate_access_key(
+        &self,
+        context: &RequestContext,
+        name: &AccessKeyRef,
+    ) -> Result<Versioned<AccessKey>> {
         let revoked =
             |key: &AccessKey| Ok((Action::AccessKeyDeleted, AccessKey { status: Status::Inactive, ..key.clone() }));
-        self.change_access_key(caller, name, revoked).await
+        self.change_access_key(context, name, revoked).await
     }
 
-    /// Lets an access key in again.
-    pub(crate) async fn reactivate_access_key(&self, caller: &Caller, name: &AccessKeyRef) -> Result<AccessKey> {
+    /// Activates a revoked access key.
+    pub async fn reactivate_access_key(
+        &self,
+        context: &RequestContext,
+        name: &AccessKeyRef,
+    ) -> Result<Versioned<AccessKey>> {
         let reactivated =
             |key: &AccessKey| Ok((Action::AccessKeyUpdated, AccessKey { status: Status::Active, ..key.clone() }));
-        self.change_access_key(caller, name, reactivated).await
+        self.change_access_key(context, name, reactivated).await
     }
 
-    /// Changes an access key; one that is as it shall be already is left alone, and nobody is told.
+    /// Changes an access key. One that is already as requested is not written, and no event is sent.
     async fn change_access_key(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         name: &AccessKeyRef,
-        change: impl Fn(&AccessKey) -> Result<(Action, AccessKey)>,
-    ) -> Result<AccessKey> {
-        caller.require_admin()?;
-        for _ in 0..MAX_TRIES {
-            let found = self.access_key(caller, name).await?;
-            let (action, changed) = change(&found.record)?;
-            if changed == found.record {
-                return Ok(changed);
-            }
-            if let Some(project) = found.record.project.as_ref().filter(|_| action != Action::AccessKeyDeleted) {
-                self.refuse_if_deleted(project).await?;
-            }
-            let stamps = found.record.stamps.updated(self.now(), caller.actor());
-            let changed = AccessKey { stamps, ..changed };
-            let writes = vec![RecordWrite::replace(found, changed.clone())];
-            if let Committed::At(_) = self.commit(action, &caller.actor(), writes, None).await? {
-                return Ok(changed);
-            }
-        }
-        Err(too_contended())
+        next: impl Fn(&AccessKey) -> Result<(Action, AccessKey)>,
+    ) -> Result<Versioned<AccessKey>> {
+        context.caller.require_admin()?;
+        let edit = |found: &AccessKey| {
+            let (action, changed) = next(found)?;
+            Ok(if changed == *found { Edit::Unchanged } else { Edit::replace(action, changed) })
+        };
+        self.update(context.into(), || self.access_key(context, name), edit).await
     }
 
-    async fn access_key(&self, caller: &Caller, name: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
+    async fn access_key(&self, context: &RequestContext, name: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
+        let caller = &context.caller;
         let found = match name {
             AccessKeyRef::Id(id) => self.store.access_key(id).await?,
             AccessKeyRef::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
         };
-        let found = found
+        found
             .filter(|found| {
                 caller.visibility_in_account(&found.record.account, found.record.project.as_ref())
                     == Visibility::Visible
             })
-            .ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such access key"))?;
-        request_context::check_version(found.record.id.as_str(), found.version)?;
-        Ok(found)
+            .ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such access key"))
     }
 }
 
-fn check_expiry_unchanged(member: &str, requested: &Patch<String>, current: Option<Timestamp>) -> Result<()> {
+fn check_expiry_unchanged(
+    members: &MemberPolicy,
+    member: &str,
+    requested: &Patch<String>,
+    current: Option<Timestamp>,
+) -> Result<()> {
     let requested = match requested {
         Patch::Absent => return Ok(()),
         Patch::Null => None,
         Patch::Value(text) => Some(text::parse_timestamp(member, text)?),
     };
     let to_text = |timestamp: Option<Timestamp>| timestamp.map_or("null".to_owned(), |timestamp| timestamp.to_string());
-    check_unchanged(member, Some(&to_text(requested)), &to_text(current))
+    check_unchanged(members, member, Some(&to_text(requested)), &to_text(current))
 }

@@ -13,42 +13,43 @@ use super::lists::{ListPage, PageRequest};
 use super::patch::Patch;
 use super::text;
 use super::update_rules::next_status;
-use crate::ControlPlane;
-use crate::caller::Caller;
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
-use crate::request_context;
+use crate::request_context::RequestContext;
+use crate::update::Edit;
 
 /// The name of an account's first access key.
 const FIRST_ACCESS_KEY: &str = "first access key";
 
-/// An account with its first access key, whose value is told only now.
+/// A created account with its first access key, whose value is shown only once.
 #[derive(Debug)]
-pub(crate) struct NewAccount {
-    pub(crate) account: Account,
-    pub(crate) access_key: AccessKey,
-    pub(crate) secret: Secret,
+pub struct NewAccount {
+    pub account: Versioned<Account>,
+    pub access_key: AccessKey,
+    pub secret: Secret,
 }
 
-/// A change of an account as a caller asks for it, perhaps as a copy of the whole account.
+/// A change of an account, perhaps as a copy of the whole account.
 #[derive(Debug, Default)]
-pub(crate) struct AccountChange {
-    pub(crate) name: Patch<String>,
-    pub(crate) status: Option<Status>,
+pub struct AccountChange {
+    pub name: Patch<String>,
+    pub status: Option<Status>,
 }
 
-/// An account, and the version at which it and all that ended with it is so.
+/// An account after an update.
 #[derive(Debug)]
-pub(crate) struct CommittedAccount {
-    pub(crate) account: Account,
-    pub(crate) version: Version,
+pub struct UpdatedAccount {
+    pub account: Versioned<Account>,
+    /// The version of the last change that belongs to the update, for responses that wait for gateways.
+    pub propagated_at: Version,
 }
 
 impl ControlPlane {
-    /// Makes an account with an access key, without which nobody could act for it. Only admins of the store's
-    /// first account may: they are the operator's, and from the second account on every route of a gateway must
-    /// name its projects.
-    pub(crate) async fn create_account(&self, caller: &Caller, name: Option<String>) -> Result<NewAccount> {
+    /// Creates an account with an access key, without which nobody could act for it. Only admins of the store's first
+    /// account may do so: it is the operator's, and from the second account on every route of a gateway must name its
+    /// projects.
+    pub async fn create_account(&self, context: &RequestContext, name: Option<String>) -> Result<NewAccount> {
+        let caller = &context.caller;
         caller.require_admin()?;
         caller.require_account_scope()?;
         let first = self.store.accounts("", 1).await?.items;
@@ -64,14 +65,12 @@ impl ControlPlane {
             expires_at: None,
         };
         let (access_key, secret) = self.generate_access_key(spec, caller.actor())?;
-        let writes = vec![RecordWrite::create(account.clone()), RecordWrite::create(access_key.clone())];
-        match self.commit(Action::AccountCreated, &caller.actor(), writes, None).await? {
-            Committed::At(_) => Ok(NewAccount { account, access_key, secret }),
-            Committed::Stale => Err(too_contended()),
-        }
+        let further = Some(RecordWrite::create(access_key.clone()));
+        let account = self.create(context, Action::AccountCreated, account, further, None).await?;
+        Ok(NewAccount { account, access_key, secret })
     }
 
-    /// An account that is not yet in the store.
+    /// Builds an account that is not yet in the store.
     pub(super) fn build_account(&self, name: Option<String>, by: Actor) -> Result<Account> {
         Ok(Account {
             id: AccountId::generate(&mut os_rng()),
@@ -81,120 +80,108 @@ impl ControlPlane {
         })
     }
 
-    /// The caller's account, if it is the one that was named: there is no other for them.
-    pub(crate) async fn account(&self, caller: &Caller, id: &str) -> Result<Versioned<Account>> {
+    /// Returns the caller's account, if it is the named one. Other accounts are hidden.
+    pub async fn account(&self, context: &RequestContext, id: &str) -> Result<Versioned<Account>> {
+        let caller = &context.caller;
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such account");
         if id != caller.account.as_str() {
             return Err(not_found());
         }
-        let found = self.store.account(&caller.account).await?.ok_or_else(not_found)?;
-        request_context::check_version(id, found.version)?;
-        Ok(found)
+        self.store.account(&caller.account).await?.ok_or_else(not_found)
     }
 
-    /// A part of the list of accounts that the caller acts for, which has one.
-    pub(crate) async fn accounts(&self, caller: &Caller, page_request: &PageRequest) -> Result<ListPage<Account>> {
-        let found = self.account(caller, caller.account.as_str()).await?;
+    /// Returns a part of the list of accounts that the caller acts for: it has one.
+    pub async fn accounts(&self, context: &RequestContext, page_request: &PageRequest) -> Result<ListPage<Account>> {
+        let caller = &context.caller;
+        let found = self.account(context, caller.account.as_str()).await?;
         let page = |_, _| {
             std::future::ready(Ok(Page { items: vec![found.clone()], positions: vec![String::new()], next: None }))
         };
-        self.read_list(caller, "accounts", page_request, page, |_| true).await
+        self.read_list(context, "accounts", page_request, page, |_| true).await
     }
 
-    /// Gives an account another name, or ends it as deleting it does.
-    pub(crate) async fn update_account(
+    /// Renames an account, or deletes it as [`ControlPlane::deactivate_account`] does.
+    pub async fn update_account(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         id: &str,
         change: &AccountChange,
-    ) -> Result<CommittedAccount> {
+    ) -> Result<UpdatedAccount> {
         let name = text::parse_changed_name(&change.name, change.status)?;
-        let found = self.administrable_account(caller, id).await?;
+        let found = self.administrable_account(context, id).await?;
         next_status(found.record.status, change.status, deleted_account_hint)?;
         if change.status == Some(Status::Inactive) {
-            return self.deactivate_account_and_projects(caller, id, name).await;
+            return self.deactivate_account_and_projects(context, id, name).await;
         }
-        self.change_account(caller, id, |found| {
+        let edit = |found: &Account| {
             next_status(found.status, change.status, deleted_account_hint)?;
-            let renamed = |name: &String| (Action::AccountUpdated, Account { name: name.clone(), ..found.clone() });
-            Ok(name.as_ref().map(renamed))
-        })
-        .await
+            let renamed =
+                |name: &String| Edit::replace(Action::AccountUpdated, Account { name: name.clone(), ..found.clone() });
+            Ok(name.as_ref().map_or(Edit::Unchanged, renamed))
+        };
+        let account = self.change_account(context, id, edit).await?;
+        Ok(UpdatedAccount { propagated_at: account.version, account })
     }
 
-    /// Deactivates an account, for good.
-    pub(crate) async fn deactivate_account(&self, caller: &Caller, id: &str) -> Result<Version> {
-        self.administrable_account(caller, id).await?;
-        self.deactivate_account_and_projects(caller, id, None).await.map(|ended| ended.version)
+    /// Deletes an account, for good.
+    pub async fn deactivate_account(&self, context: &RequestContext, id: &str) -> Result<UpdatedAccount> {
+        self.administrable_account(context, id).await?;
+        self.deactivate_account_and_projects(context, id, None).await
     }
 
-    /// Deactivates an account: first each of its projects, so that webhooks hear of them and whoever repeats a request
-    /// that ended half way goes on with it, then the account, whose access keys are refused from then on. A project
-    /// that somebody made in between is deactivated after it.
+    /// Deactivates first each project, so that webhooks get an event of each and a repeated request resumes where the
+    /// first one ended, then the account, whose access keys are refused from then on. Projects that were created in
+    /// between are deactivated last.
     async fn deactivate_account_and_projects(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         id: &str,
         name: Option<String>,
-    ) -> Result<CommittedAccount> {
-        self.deactivate_projects(caller).await?;
-        let deactivated = self.change_account(caller, id, |found| {
+    ) -> Result<UpdatedAccount> {
+        self.deactivate_projects(context).await?;
+        let edit = |found: &Account| {
             if found.status == Status::Inactive {
-                return Ok(None);
+                return Ok(Edit::Unchanged);
             }
             let name = name.clone().unwrap_or_else(|| found.name.clone());
-            Ok(Some((Action::AccountDeleted, Account { name, status: Status::Inactive, ..found.clone() })))
-        });
-        let deactivated = deactivated.await?;
-        let version = self.deactivate_projects(caller).await?.unwrap_or(deactivated.version);
-        Ok(CommittedAccount { version, ..deactivated })
+            Ok(Edit::replace(Action::AccountDeleted, Account { name, status: Status::Inactive, ..found.clone() }))
+        };
+        let account = self.change_account(context, id, edit).await?;
+        let propagated_at = self.deactivate_projects(context).await?.unwrap_or(account.version);
+        Ok(UpdatedAccount { account, propagated_at })
     }
 
-    /// Reads the caller's account, changes it and writes it, again while others are faster; none leaves it as it is.
     async fn change_account(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         id: &str,
-        change: impl Fn(&Account) -> Result<Option<(Action, Account)>>,
-    ) -> Result<CommittedAccount> {
-        for _ in 0..MAX_TRIES {
-            let found = self.administrable_account(caller, id).await?;
-            let Some((action, changed)) = change(&found.record)? else {
-                match self.confirm_unchanged(&found).await? {
-                    Committed::At(version) => return Ok(CommittedAccount { account: found.record, version }),
-                    Committed::Stale => continue,
-                }
-            };
-            let stamps = found.record.stamps.updated(self.now(), caller.actor());
-            let account = Account { stamps, ..changed };
-            let writes = vec![RecordWrite::replace(found, account.clone())];
-            if let Committed::At(version) = self.commit(action, &caller.actor(), writes, None).await? {
-                return Ok(CommittedAccount { account, version });
-            }
-        }
-        Err(too_contended())
+        edit: impl FnMut(&Account) -> Result<Edit<Account>>,
+    ) -> Result<Versioned<Account>> {
+        self.update(context.into(), || self.administrable_account(context, id), edit).await
     }
 
-    /// Shuts all projects of the caller's account off, and answers the last version; none if there was nothing to do.
-    async fn deactivate_projects(&self, caller: &Caller) -> Result<Option<Version>> {
+    /// Deactivates all projects of the caller's account, and returns the last version; none if there was no project.
+    async fn deactivate_projects(&self, context: &RequestContext) -> Result<Option<Version>> {
+        let context = context.without_precondition();
         let mut last = None;
-        for (_, project) in self.projects_by_position(caller).await? {
-            last = Some(self.deactivate_project(caller, project.id.as_str()).await?);
+        for (_, project) in self.projects_by_position(&context.caller).await? {
+            last = Some(self.deactivate_project(&context, project.id.as_str()).await?.version);
         }
         Ok(last)
     }
 
-    /// The caller's account, for those who may manage it.
-    async fn administrable_account(&self, caller: &Caller, id: &str) -> Result<Versioned<Account>> {
-        let found = self.account(caller, id).await?;
-        caller.require_admin()?;
-        caller.require_account_scope()?;
+    /// Returns the caller's account at a version that the request may change, if the caller may manage it.
+    async fn administrable_account(&self, context: &RequestContext, id: &str) -> Result<Versioned<Account>> {
+        let found = self.account(context, id).await?;
+        context.precondition.check(found.version)?;
+        context.caller.require_admin()?;
+        context.caller.require_account_scope()?;
         Ok(found)
     }
 }
 
-/// What is said of a deleted account that shall be active. Nobody can act for it who could read this, unless it was
-/// deleted at this very moment.
+/// Returns the hint for a request that would reactivate a deleted account. Such a request is only authenticated if the
+/// account is deleted while it is processed.
 fn deleted_account_hint() -> String {
     "the account was deleted, for good: only keys and access keys have a /reactivate".to_owned()
 }

@@ -1,4 +1,4 @@
-//! Usage of keys as reports.
+//! Reports of the usage of keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,50 +11,50 @@ use gatepost_store::Versioned;
 use gatepost_store::ops::UsageGrouping;
 use gatepost_store::options::USAGE_RETENTION;
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
-/// Numbers of one report.
+/// Totals in one report.
 const MAX_TOTALS: usize = 100_000;
-/// How much of the time asked for is read from the store at once.
+/// Part of the time range that is read from the store at once.
 const READ_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// What a report shall tell.
+/// The usage that a report covers.
 #[derive(Debug)]
-pub(crate) struct UsageReportRequest {
-    pub(crate) project: Option<String>,
-    pub(crate) grouping: Option<String>,
-    pub(crate) from: Option<String>,
-    pub(crate) to: Option<String>,
+pub struct UsageReportRequest {
+    pub project: Option<String>,
+    pub grouping: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
 }
 
-/// Uses in a time.
+/// Uses in an hour, day or month.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Total {
-    /// The beginning of the hour, day or month.
-    pub(crate) start: Timestamp,
-    /// Of which key; absent for all of the project.
-    pub(crate) key: Option<KeyId>,
-    pub(crate) count: u64,
+pub struct Total {
+    pub start: Timestamp,
+    /// The key; absent for all keys of the project.
+    pub key: Option<KeyId>,
+    pub count: u64,
 }
 
 impl ControlPlane {
-    /// Uses of a project's keys, together or each, oldest first. Times without a use are left out.
-    pub(crate) async fn totals(
+    /// Returns the uses of a project's keys, together or each, oldest first. Times without a use are left out.
+    pub async fn totals(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         of: UsageGrouping,
         request: &UsageReportRequest,
     ) -> Result<(ProjectId, Vec<Total>)> {
+        let caller = &context.caller;
         let project = caller.project_or_own(request.project.as_deref())?;
-        let project = self.project(caller, project.as_str()).await?.record.id;
+        let project = self.project(context, project.as_str()).await?.record.id;
         let grouping = parse_grouping(request.grouping.as_deref())?;
         let (from, to) = self.time_range(request)?;
         let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
         let mut at = from;
         while at < to {
-            let _turn = self.acquire_list_permit(caller).await?;
+            let _turn = self.acquire_list_permit(context).await?;
             let until = at.plus(READ_WINDOW).min(to);
             for usage in self.store.usage(&project, of, at, until).await? {
                 let start = grouping.bucket_start(usage.hour);
@@ -71,13 +71,13 @@ impl ControlPlane {
         Ok((project, totals.into_values().collect()))
     }
 
-    /// When a key was last used.
-    pub(crate) async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
+    /// Returns when a key was last used.
+    pub async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
         Ok(self.store.last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
     }
 
-    /// The same of several keys; those of a project that stand together are read together.
-    pub(crate) async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
+    /// Returns when each key was last used. Adjacent keys of one project are read together.
+    pub async fn last_uses(&self, keys: &[Versioned<ApiKey>]) -> Result<Vec<Option<Timestamp>>> {
         let mut last_uses = Vec::with_capacity(keys.len());
         for of_project in keys.chunk_by(|one, other| one.record.project == other.record.project) {
             let ids: Vec<&KeyId> = of_project.iter().map(|key| &key.record.id).collect();
@@ -86,7 +86,7 @@ impl ControlPlane {
         Ok(last_uses)
     }
 
-    /// From when to when: by default all that is kept. Hours count whole, by their beginning.
+    /// Parses the time range: by default all that is stored. It consists of whole hours.
     fn time_range(&self, request: &UsageReportRequest) -> Result<(Timestamp, Timestamp)> {
         let parse = |name: &str, text: &Option<String>| match text {
             None => Ok(None),

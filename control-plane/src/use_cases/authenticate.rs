@@ -2,98 +2,99 @@
 
 use std::net::IpAddr;
 
-use gatepost_domain::key::{self, ChecksumPolicy};
-use gatepost_domain::permit::{self, Denial, EnvRule, RequestFacts, Requirement, Sunset, Tenancy};
+use gatepost_domain::permit::{Denial, EnvRule, KeyFacts, RequestFacts, Requirement, Sunset};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_domain::window::Period;
-use gatepost_store::FoundKey;
-use gatepost_store::ops::FirstUseOutcome;
-use gatepost_verify::LimitDecision;
+use gatepost_verify::{AuthoritativeCheck, AuthoritativeVerdict, check_authoritative};
 
-use crate::ControlPlane;
-use crate::caller::{Caller, Visibility};
+use crate::caller::Visibility;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
 /// A key that may be used.
 #[derive(Debug)]
-pub(crate) struct AuthenticatedKey {
-    pub(crate) key: ApiKey,
-    pub(crate) first_used_at: Timestamp,
-    /// When the value that was checked ends, if it was replaced.
-    pub(crate) sunset: Option<Sunset>,
-    /// What is told of the key's limit, if it has one.
-    pub(crate) limit_status: Option<LimitStatus>,
+pub struct AuthenticatedKey {
+    pub key: ApiKey,
+    pub first_used_at: Timestamp,
+    /// The end of the value that was checked, if it was replaced.
+    pub sunset: Option<Sunset>,
+    /// The status of the key's limit, if it has one.
+    pub limit_status: Option<LimitStatus>,
 }
 
-/// What the caller told of the end user who presents the key.
+/// The end user who presents a key, as far as the caller says.
 #[derive(Debug, Default)]
-pub(crate) struct EndUser {
+pub struct EndUser {
     /// The origin or the referrer of the end user's page.
-    pub(crate) origin: Option<String>,
-    /// The end user's address.
-    pub(crate) address: Option<IpAddr>,
+    pub origin: Option<String>,
+    pub address: Option<IpAddr>,
 }
 
 impl ControlPlane {
-    /// Answers the key and when it was first used, or `invalid-client-key` for every reason why not.
-    pub(crate) async fn authenticate_api_key(
+    /// Checks a key, and counts it as used.
+    ///
+    /// # Errors
+    /// `invalid-client-key` for every reason why the key cannot be used at all, the code of the restriction that the end
+    /// user does not meet, and [`Failure::LimitExceeded`].
+    pub async fn authenticate_api_key(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         value: &str,
         user: &EndUser,
     ) -> Result<AuthenticatedKey> {
-        if key::check_api_key(value, ChecksumPolicy::Lenient).is_err() {
-            return Err(ErrorCode::InvalidClientKey.into());
-        }
-        let digest = self.store.digest(value);
-        let found = self.store.lookup(&digest).await?.found.ok_or(ErrorCode::InvalidClientKey)?;
-        if caller.visibility(&found.facts.account, &found.facts.project) == Visibility::Hidden {
-            return Err(ErrorCode::InvalidClientKey.into());
-        }
-        self.check_permit(&found, user)?;
-        let limit_status = self.check_limits(&found).await?;
-        let first_used_at = match found.first_used_at {
-            Some(first_used_at) => first_used_at,
-            None => match self.store.claim_first_use(&found.facts, &digest, user.address).await? {
-                FirstUseOutcome::Won(version) => version.timestamp(),
-                FirstUseOutcome::AlreadyUsed(first_used_at) => first_used_at,
-                FirstUseOutcome::NotActive => return Err(ErrorCode::InvalidClientKey.into()),
-            },
+        let caller = &context.caller;
+        let check = AuthoritativeCheck {
+            credential: value,
+            requirement: &Requirement { projects: Vec::new(), env: EnvRule::Any, permissions: Vec::new() },
+            request: &RequestFacts { client: user.address, origin: user.origin.as_deref() },
+            now: self.now(),
         };
-        self.rate_limiter.record_use(&self.rate_limiter.meter_for(&found.facts));
-        Ok(AuthenticatedKey { sunset: found.facts.sunset(), key: found.key, first_used_at, limit_status })
+        let is_visible = |facts: &KeyFacts| caller.visibility(&facts.account, &facts.project) == Visibility::Visible;
+        let authorized = match check_authoritative(&self.store, &self.rate_limiter, &check, is_visible).await? {
+            AuthoritativeVerdict::Permitted(authorized) => *authorized,
+            AuthoritativeVerdict::Denied(denial) => return Err(denial_code(denial).into()),
+            AuthoritativeVerdict::LimitExceeded(denial, limit_status) => {
+                return Err(Failure::LimitExceeded(limit_code(denial).into(), limit_status));
+            }
+            AuthoritativeVerdict::Unavailable => return Err(ErrorCode::StoreUnavailable.into()),
+        };
+        Ok(AuthenticatedKey {
+            sunset: authorized.found.facts.sunset(),
+            key: authorized.found.key,
+            first_used_at: authorized.first_used_at,
+            limit_status: authorized.limit_status,
+        })
     }
+}
 
-    /// The limits before the first use: what is refused is none.
-    async fn check_limits(&self, found: &FoundKey) -> Result<Option<LimitStatus>> {
-        match self.rate_limiter.allow(&self.rate_limiter.meter_for(&found.facts), &found.facts).await {
-            LimitDecision::Allowed(limit_status) => Ok(limit_status),
-            LimitDecision::Exceeded(Denial::QuotaExceeded(Period::Day), limit_status) => {
-                Err(Failure::LimitExceeded(ErrorCode::DailyQuotaExceeded.into(), limit_status))
-            }
-            LimitDecision::Exceeded(Denial::QuotaExceeded(Period::Month), limit_status) => {
-                Err(Failure::LimitExceeded(ErrorCode::MonthlyQuotaExceeded.into(), limit_status))
-            }
-            LimitDecision::Exceeded(_, limit_status) => {
-                Err(Failure::LimitExceeded(ErrorCode::RateLimited.into(), limit_status))
-            }
-            LimitDecision::Unavailable => Err(ErrorCode::StoreUnavailable.into()),
-        }
+fn denial_code(denial: Denial) -> ErrorCode {
+    match denial {
+        Denial::OriginNotAllowed => ErrorCode::OriginNotAllowed,
+        Denial::AddressNotAllowed => ErrorCode::AddressNotAllowed,
+        Denial::Missing
+        | Denial::Ambiguous
+        | Denial::Malformed
+        | Denial::Unknown
+        | Denial::Inactive
+        | Denial::Expired
+        | Denial::ProjectInactive
+        | Denial::ForeignProject
+        | Denial::WrongEnv
+        | Denial::MissingPermission
+        | Denial::TooManyWrongKeys { .. }
+        | Denial::RateLimited
+        | Denial::QuotaExceeded(_) => ErrorCode::InvalidClientKey,
     }
+}
 
-    fn check_permit(&self, found: &FoundKey, user: &EndUser) -> Result<()> {
-        // The caller's access key has bound the tenant already.
-        let facts = permit::KeyFacts { tenancy: Tenancy::Single, ..found.facts.clone() };
-        let requirement = Requirement { projects: Vec::new(), env: EnvRule::Any, permissions: Vec::new() };
-        let request = RequestFacts { client: user.address, origin: user.origin.as_deref() };
-        match permit::decide(&facts, &requirement, &request, self.now()) {
-            Ok(_) => Ok(()),
-            Err(Denial::OriginNotAllowed) => Err(ErrorCode::OriginNotAllowed.into()),
-            Err(Denial::AddressNotAllowed) => Err(ErrorCode::AddressNotAllowed.into()),
-            Err(_) => Err(ErrorCode::InvalidClientKey.into()),
-        }
+fn limit_code(denial: Denial) -> ErrorCode {
+    let Denial::QuotaExceeded(period) = denial else { return ErrorCode::RateLimited };
+    match period {
+        Period::Day => ErrorCode::DailyQuotaExceeded,
+        Period::Month => ErrorCode::MonthlyQuotaExceeded,
     }
 }

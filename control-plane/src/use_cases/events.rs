@@ -1,105 +1,97 @@
-//! Changes, for people: read from the stream as gateways and deliverers read it, as far as the caller sees them.
+//! The changes in the stream, as far as a caller sees them.
 
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::ProjectId;
+use gatepost_domain::id::{EventId, ProjectId};
+use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
 use gatepost_store::ops::{CursorCheck, CursorState};
-use gatepost_store::{ChangeMetadata, StreamEntry};
-use gatepost_wire::{ChangeBody, ChangeView, change_body, event_type};
+use gatepost_store::{AuditEntry, ChangeMetadata, StreamEntry};
 
-use crate::ControlPlane;
+use super::lists::Rest;
 use crate::caller::{Caller, Visibility};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::fair_share::FairSharePermit;
+use crate::request_context::RequestContext;
 
-/// Streams of events at a time in one process.
-pub(crate) const MAX_STREAMS: usize = 64;
-/// How long one waits for its turn.
-pub(crate) const STREAM_PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Changes that one answer tells at most, and how many it tells unless it was asked for fewer.
-pub(crate) const MAX_CHANGES: usize = 1000;
-pub(crate) const DEFAULT_CHANGES: usize = 100;
-/// Entries of the stream that are read at a time.
+/// Time that a stream waits for a permit.
+const STREAM_PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Changes in one response, at most and by default.
+pub const MAX_CHANGES: usize = 1000;
+pub const DEFAULT_CHANGES: usize = 100;
+/// Stream entries that are read at a time.
 const ENTRIES_PER_READ: u32 = 200;
-/// Entries that are read for one answer: of what others did, the caller is told nothing but the next cursor.
+/// Stream entries that are read for one response. If all are changes of others, it only has the next cursor.
 const MAX_ENTRIES_READ: usize = 10_000;
 
-/// Which changes are wanted.
+/// The changes that a request selects.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct EventFilter {
-    pub(crate) kind: Option<String>,
-    pub(crate) project: Option<ProjectId>,
+pub struct EventFilter {
+    /// Changes of one of these kinds; all if absent.
+    actions: Option<Vec<Action>>,
+    /// Changes in this project; in all that the caller sees if absent.
+    pub project: Option<ProjectId>,
+}
+
+/// A change that a caller sees.
+#[derive(Debug)]
+pub struct VisibleChange {
+    pub version: Version,
+    pub event: EventId,
+    pub audit: AuditEntry,
 }
 
 /// Changes in order, and how to go on.
 #[derive(Debug)]
-pub(crate) struct ChangePage {
-    pub(crate) changes: Vec<ChangeBody>,
-    pub(crate) next: Version,
-    pub(crate) continuity: Continuity,
-    pub(crate) rest: Rest,
+pub struct ChangePage {
+    pub changes: Vec<VisibleChange>,
+    /// The cursor after which the next page begins.
+    pub next: Version,
+    pub continuity: Continuity,
+    pub rest: Rest,
 }
 
-/// Whether an answer continues what was read up to the cursor.
+/// Continuity of a page with what was read up to the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Continuity {
-    /// Nothing lies in between.
+pub enum Continuity {
+    /// No change is missing.
     Unbroken,
-    /// Changes after the cursor have been trimmed meanwhile.
+    /// Changes after the cursor have been trimmed.
     Trimmed,
-    /// There is no change at the cursor: it is not one of this store, or the store has lost it.
+    /// There is no change at the cursor: it is not from this store, or the store has lost it.
     Unknown,
 }
 
-/// Whether there is more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
-    More,
-    None,
-}
-
 impl EventFilter {
-    /// What a request asks for; a project must be in sight.
-    pub(crate) async fn parse(
+    /// # Errors
+    /// `not-found` if the caller does not see the project.
+    pub async fn new(
         control_plane: &ControlPlane,
-        caller: &Caller,
-        kind: Option<String>,
+        context: &RequestContext,
+        actions: Option<Vec<Action>>,
         project: Option<&str>,
     ) -> Result<Self> {
-        if let Some(kind) = &kind
-            && !Action::ALL.iter().any(|action| event_type(*action) == kind || action.as_str() == kind)
-        {
-            let mut known: Vec<&str> = Action::ALL.iter().map(|action| event_type(*action)).collect();
-            known.dedup();
-            return Err(Failure::invalid(format!("type: {kind:?} is not known; known are {}", known.join(", "))));
-        }
         let project = match project {
-            Some(named) => Some(control_plane.project(caller, named).await?.record.id),
+            Some(named) => Some(control_plane.project(context, named).await?.record.id),
             None => None,
         };
-        Ok(Self { kind, project })
+        Ok(Self { actions, project })
     }
 
-    fn matches(&self, caller: &Caller, action: Action, head: &ChangeMetadata) -> Wanted {
-        let is_match = caller.visibility_in_account(&head.account, head.project.as_ref()) == Visibility::Visible
+    fn matches(&self, caller: &Caller, action: Action, head: &ChangeMetadata) -> bool {
+        caller.visibility_in_account(&head.account, head.project.as_ref()) == Visibility::Visible
             && self.project.as_ref().is_none_or(|project| head.project.as_ref() == Some(project))
-            && self.kind.as_deref().is_none_or(|kind| kind == event_type(action) || kind == action.as_str());
-        if is_match { Wanted::Yes } else { Wanted::No }
+            && self.actions.as_ref().is_none_or(|actions| actions.contains(&action))
     }
-}
-
-#[derive(PartialEq, Eq)]
-enum Wanted {
-    Yes,
-    No,
 }
 
 impl ControlPlane {
-    /// Changes after a cursor, oldest first.
-    pub(crate) async fn changes(
+    /// Returns changes after a cursor, oldest first.
+    pub async fn changes(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         filter: &EventFilter,
         after: Version,
         limit: usize,
@@ -108,7 +100,7 @@ impl ControlPlane {
             ChangePage { changes: Vec::new(), next: after, continuity: Continuity::Unbroken, rest: Rest::More };
         let mut read = 0;
         while page.changes.len() < limit && read < MAX_ENTRIES_READ {
-            let _turn = self.acquire_list_permit(caller).await?;
+            let _turn = self.acquire_list_permit(context).await?;
             let (entries, cursor_check) =
                 self.store.read_feed_checked(page.next, None, ENTRIES_PER_READ, Duration::ZERO).await?;
             if read == 0 {
@@ -119,7 +111,7 @@ impl ControlPlane {
             let mut is_full = false;
             for entry in entries {
                 page.next = entry.version;
-                page.changes.extend(visible_change(caller, filter, &entry));
+                page.changes.extend(visible_change(&context.caller, filter, entry));
                 is_full = page.changes.len() >= limit;
                 if is_full {
                     break;
@@ -133,24 +125,42 @@ impl ControlPlane {
         Ok(page)
     }
 
-    /// The next changes for somebody who has read up to a cursor; waits a moment for the first.
-    pub(crate) async fn wait_for_changes(
+    /// Returns the next changes after a cursor, and the cursor that they end at. Waits 500 ms for the first.
+    pub async fn wait_for_changes(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         filter: &EventFilter,
         after: Version,
-    ) -> Result<(Vec<ChangeBody>, Version, Continuity)> {
+    ) -> Result<(Vec<VisibleChange>, Version, Continuity)> {
         let (entries, cursor_check) = self.store.read_feed_checked(after, None, ENTRIES_PER_READ, FEED_WAIT).await?;
         let next = entries.last().map_or(after, |entry| entry.version);
-        let changes = entries.iter().filter_map(|entry| visible_change(caller, filter, entry)).collect();
-        Ok((changes, next, continuity(after, cursor_check)))
+        let visible = entries.into_iter().filter_map(|entry| visible_change(&context.caller, filter, entry));
+        Ok((visible.collect(), next, continuity(after, cursor_check)))
+    }
+
+    /// Returns the cursor of the newest change.
+    pub async fn last_position(&self) -> Result<Version> {
+        Ok(self.store.last_position().await?)
+    }
+
+    /// Waits up to a second for a permit to stream events.
+    ///
+    /// # Errors
+    /// `overloaded` if there is none.
+    pub async fn acquire_event_stream(&self, context: &RequestContext) -> Result<FairSharePermit> {
+        let permit = self.limits.event_streams.acquire(&context.caller.account, STREAM_PERMIT_TIMEOUT).await;
+        permit.ok_or_else(|| {
+            self.metrics.count_no_permit("streams");
+            let detail = "the account already has as many event streams as it may have now";
+            Failure::refused(ErrorCode::Overloaded, detail)
+        })
     }
 }
 
-/// How long the feed waits for an entry before it is asked again.
+/// Time that a read of the feed waits for an entry.
 const FEED_WAIT: Duration = Duration::from_millis(500);
 
-/// Who begins at the start continues nothing, so nothing is missing for them.
+/// Returns the continuity after a cursor. Readers that begin at the start miss nothing.
 fn continuity(after: Version, cursor_check: CursorCheck) -> Continuity {
     match cursor_check.state {
         _ if after == Version::ZERO => Continuity::Unbroken,
@@ -161,21 +171,10 @@ fn continuity(after: Version, cursor_check: CursorCheck) -> Continuity {
     }
 }
 
-/// A change, if the caller sees and wants it. What cannot be decoded is in quarantine.
-fn visible_change(caller: &Caller, filter: &EventFilter, entry: &StreamEntry) -> Option<ChangeBody> {
-    let payload = entry.audit.as_ref().ok()?;
-    if filter.matches(caller, payload.action, &payload.metadata) == Wanted::No {
-        return None;
-    }
-    let view = ChangeView {
-        action: payload.action,
-        actor: &payload.metadata.actor,
-        address: payload.metadata.address,
-        account: &payload.metadata.account,
-        project: payload.metadata.project.as_ref(),
-        subject: &payload.metadata.subject,
-        old: payload.old.as_ref(),
-        new: payload.new.as_ref(),
-    };
-    change_body(entry.version, entry.event.as_ref()?, &view)
+/// Returns the change of an entry if the caller sees it and selects it. Entries that cannot be decoded are in quarantine.
+fn visible_change(caller: &Caller, filter: &EventFilter, entry: StreamEntry) -> Option<VisibleChange> {
+    let (audit, event) = (entry.audit.ok()?, entry.event?);
+    let has_record = audit.old.is_some() || audit.new.is_some();
+    let is_selected = has_record && filter.matches(caller, audit.action, &audit.metadata);
+    is_selected.then_some(VisibleChange { version: entry.version, event, audit })
 }

@@ -1,4 +1,4 @@
-//! Gateways: how far they have come, and waiting until all have applied a change.
+//! Gateways: their lag, and waiting until all have applied a change.
 
 use std::time::Duration;
 
@@ -8,38 +8,35 @@ use gatepost_domain::time::Version;
 use gatepost_store::Result as StoreResult;
 use gatepost_store::ops::RegisteredGateway;
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
-/// The longest that an answer waits for gateways.
-pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Answers that wait for gateways at a time in one process.
-pub(crate) const MAX_WAITS: usize = 500;
-/// How long one waits for its turn; then it tells what was reached.
+/// The longest wait of a response for gateways.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+/// Time that a response waits for a permit; then it reports what was reached.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long to wait before the gateways are read again: at first, then ever longer up to the second.
+/// Pause before gateways are read again: the first one, doubled up to the second one.
 const POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
-/// How many of the known gateways have applied a change. A gateway is known until it has signed off or
-/// must be refusing everything by its own promise.
+/// The number of known gateways that have applied a change. A gateway is known until it signs off or its lease expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PropagationStatus {
-    pub(crate) applied: usize,
-    pub(crate) known: usize,
+pub struct PropagationStatus {
+    pub applied: usize,
+    pub known: usize,
 }
 
-/// A gateway, and for how long the oldest change that it has not applied has stood.
+/// A gateway, and the age of the oldest change that it has not applied.
 #[derive(Debug)]
-pub(crate) struct GatewayLag {
-    pub(crate) gateway: RegisteredGateway,
-    pub(crate) lag: Duration,
+pub struct GatewayLag {
+    pub gateway: RegisteredGateway,
+    pub lag: Duration,
 }
 
 impl ControlPlane {
-    /// The known gateways.
-    pub(crate) async fn gateways(&self, caller: &Caller) -> Result<Vec<GatewayLag>> {
-        caller.require_account_scope()?;
+    /// Returns the known gateways.
+    pub async fn gateways(&self, context: &RequestContext) -> Result<Vec<GatewayLag>> {
+        context.caller.require_account_scope()?;
         let mut gateways = Vec::new();
         for gateway in self.store.gateways().await? {
             let next = self.store.read_feed(gateway.cursor, 1, Duration::ZERO).await?;
@@ -49,22 +46,22 @@ impl ControlPlane {
         Ok(gateways)
     }
 
-    /// Waits until every known gateway has applied a version, at most so long, and tells what was reached. It waits less
-    /// long where another account has less than its share of these waits.
-    pub(crate) async fn await_propagation(
+    /// Waits until every known gateway has applied a version, at most for `wait`, and returns what was reached. The wait ends
+    /// early if another account has less than its share of these waits.
+    pub async fn await_propagation(
         &self,
         account: &AccountId,
         version: Version,
         wait: Duration,
     ) -> Result<PropagationStatus> {
         let unknown = |error| {
-            tracing::warn!(%error, "who has applied a change is not known");
-            let detail = "the change was committed, but who has applied it is not known; to repeat the request is safe";
+            tracing::warn!(%error, "reading the gateways that have applied a change failed");
+            let detail = "the change was committed, but which gateways have applied it is unknown; it is safe to repeat the request";
             Failure::refused(ErrorCode::StoreUnavailable, detail)
         };
         let wait = wait.min(MAX_WAIT);
         let waiting = async {
-            let Some(permit) = self.propagation_waits.acquire(account, wait.min(PERMIT_TIMEOUT)).await else {
+            let Some(permit) = self.limits.propagation_waits.acquire(account, wait.min(PERMIT_TIMEOUT)).await else {
                 self.metrics.count_no_permit("waits");
                 return None;
             };

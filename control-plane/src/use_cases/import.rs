@@ -1,7 +1,7 @@
-//! Keys that are brought in from elsewhere, by value or by the SHA-256 of their value.
+//! Import of keys by value, or by the SHA-256 of their value.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -13,98 +13,70 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Project, Status};
 use gatepost_store::ops::{CommitOutcome, DisablesChecksum};
 use gatepost_store::{Change, CommitContext, RecordWrite};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::api_keys::NewApiKey;
-use crate::ControlPlane;
-use crate::api::allowed_members;
-use crate::api::api_keys::schemas::CreateApiKey;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
-use crate::members::Members;
 
-/// What stands for the value of a key of which only a hash is known.
+/// The mask of a key of which only the hash is known.
 const HIDDEN_MASK: &str = "…";
 
-/// Unknown members that are listed; of more it is said that there are more.
-const MAX_UNKNOWN: usize = 50;
-
-/// The members of a row.
-static MEMBERS: LazyLock<Members> = LazyLock::new(|| allowed_members::<CreateApiKey>().clone().with_any("sha256"));
-
-/// How keys are brought in.
 #[derive(Debug, Clone)]
 pub struct ImportOptions {
     /// The project of keys that name none.
     pub project: Option<String>,
-    /// Whether webhooks are told.
     pub notify: Notify,
-    /// Whether anything is written.
     pub mode: RunMode,
 }
 
-/// Whether webhooks are told of keys that are brought in.
+/// Notification of webhooks about imported keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notify {
-    /// They get `api-key.created`.
+    /// Webhooks get `api-key.created`.
     Webhooks,
-    /// They get nothing.
+    /// Webhooks get nothing.
     Nobody,
 }
 
-/// Whether anything is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunMode {
-    /// It is.
     Apply,
-    /// It is only told what would be.
+    /// Nothing is written.
     DryRun,
 }
 
-/// What became of a key.
+/// The outcome for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportOutcome {
-    /// It was made, or would be.
+    /// It was created, or would be.
     Created,
-    /// A key with its value was there before.
+    /// A key with its value existed before.
     AlreadyExists,
 }
 
-/// Brings keys in, one by one, any number at a time.
+/// Imports keys one by one, any number concurrently.
 pub struct Importer {
     control_plane: ControlPlane,
     options: ImportOptions,
     projects: Mutex<HashMap<String, Project>>,
-    unknown: UnknownRowMembers,
 }
 
-/// Collects the members of rows that are not known, each once, up to 50.
-#[derive(Debug, Default)]
-pub struct UnknownRowMembers(Mutex<BTreeMap<String, String>>);
-
-/// A key as it stands in a file: the members of a create body, and a hash in the place of the value.
-#[derive(Deserialize)]
-struct Row {
-    sha256: Option<String>,
-    #[serde(flatten)]
-    new: CreateApiKey,
+/// A key to import: a key to create, perhaps with a hash instead of the value.
+pub struct ImportRow {
+    pub key: NewApiKey,
+    /// The SHA-256 of the value, in hex or base64.
+    pub sha256: Option<String>,
 }
 
-/// What is known of a key's value.
+/// The known part of a key's value.
 enum KeySource {
     Value(Secret),
     Sha256([u8; 32]),
 }
 
 impl ControlPlane {
-    /// Begins to bring keys in.
     pub fn importer(&self, options: ImportOptions) -> Importer {
-        Importer {
-            control_plane: self.clone(),
-            options,
-            projects: Mutex::default(),
-            unknown: UnknownRowMembers::default(),
-        }
+        Importer { control_plane: self.clone(), options, projects: Mutex::default() }
     }
 }
 
@@ -115,11 +87,12 @@ impl std::fmt::Debug for Importer {
 }
 
 impl Importer {
-    /// Brings a key in. Repeated, it does nothing: ids come from the value.
-    pub async fn import(&self, row: Value) -> std::result::Result<ImportOutcome, Failure> {
-        self.unknown.record(&row)?;
-        let row: Row = serde_json::from_value(row).map_err(|_| type_mismatch())?;
-        let new = NewApiKey::from(row.new);
+    /// Imports a key. A repeated import does nothing, as the id is derived from the value.
+    ///
+    /// # Errors
+    /// `validation` if the row is not valid or its key was revoked, and failures of the store.
+    pub async fn import(&self, row: ImportRow) -> Result<ImportOutcome> {
+        let new = row.key;
         let source = parse_key_source(new.fields.key.clone().into_option(), row.sha256)?;
         let project = self.project(new.project.as_deref()).await?;
         let store = &self.control_plane.store;
@@ -141,12 +114,7 @@ impl Importer {
         }
     }
 
-    /// Returns the members of rows that are not known.
-    pub fn unknown(&self) -> &UnknownRowMembers {
-        &self.unknown
-    }
-
-    /// Whether there is a key with a value. One that nobody can use is no success: the row would say that it can.
+    /// Looks for a key with a value. A revoked one is an error: the row asks for a key that can be used.
     async fn check_existing(&self, digest: &Digest) -> Result<ImportOutcome> {
         let Some(found) = self.control_plane.store.api_key_by_digest(digest).await? else {
             return Ok(ImportOutcome::Created);
@@ -187,7 +155,7 @@ impl Importer {
         }
     }
 
-    /// The project of a row, read once.
+    /// Returns the project of a row. Each project is read once.
     async fn project(&self, named: Option<&str>) -> Result<Project> {
         let named = named.or(self.options.project.as_deref());
         let named = named.ok_or_else(|| Failure::invalid("projectId: is missing; --project names one for all"))?;
@@ -203,38 +171,6 @@ impl Importer {
         self.projects.lock().unwrap_or_else(PoisonError::into_inner).insert(named.to_owned(), project.clone());
         Ok(project)
     }
-}
-
-impl UnknownRowMembers {
-    /// Notes the members of a row that are not known.
-    ///
-    /// # Errors
-    /// If there is a list in the place of an object.
-    pub fn record(&self, row: &Value) -> std::result::Result<(), Failure> {
-        let unknown = MEMBERS.unknown_in(row).map_err(|list| Failure::invalid(list.to_string()))?;
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for member in unknown {
-            if recorded.len() <= MAX_UNKNOWN {
-                recorded.entry(member.path()).or_insert_with(|| member.to_string());
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns a line for each, with the nearest known member.
-    pub fn lines(&self) -> Vec<String> {
-        let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = (recorded.len() > MAX_UNKNOWN).then(|| "there are more unknown members".to_owned());
-        recorded.values().take(MAX_UNKNOWN).cloned().chain(rest).collect()
-    }
-}
-
-/// Says nothing of what was there: that may be a key.
-fn type_mismatch() -> Failure {
-    Failure::invalid("a member has another type than it has in the body that makes a key")
 }
 
 fn parse_key_source(value: Option<String>, hash: Option<String>) -> Result<KeySource> {

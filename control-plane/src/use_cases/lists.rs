@@ -1,8 +1,6 @@
-//! What all lists have in common: how many are read at a time and for whom, and how a request works through one.
+//! Lists: permits to read them, cursors, and the selection of one page.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use gatepost_domain::problem::ErrorCode;
@@ -10,63 +8,59 @@ use gatepost_store::{Page, Versioned};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::fair_share::FairSharePermit;
+use crate::request_context::RequestContext;
 
-/// Parts of lists that wait for their turn or have it, in one process.
-pub(crate) const MAX_LIST_READS: usize = 16;
-/// Of these, kept for accounts that read none.
-pub(crate) const RESERVED_LIST_READS: usize = 4;
-/// Records that are read at a time: for so long nobody else has the thread.
-pub(crate) const PAGE_SIZE: u32 = 200;
-/// How long a list waits for its turn.
+/// Records that are read at a time: decoding them blocks the thread.
+pub const PAGE_SIZE: u32 = 200;
+/// Time that a list waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Records that a request may ask for at a time. Without `limit` it gets all.
-pub(crate) const MAX_LIMIT: usize = 1000;
-/// Records that a request may skip.
-pub(crate) const MAX_OFFSET: usize = 100_000_000;
-/// Records that are searched for one answer that goes on with a cursor: then it ends, whatever it has found.
-pub(crate) const MAX_SEARCHED: usize = 20_000;
-/// Records of the smallest page: so that a short list is seen to end, whatever a filter leaves of it.
+/// The largest `limit` of a request. Without `limit`, a list has no end before its last record.
+pub const MAX_LIMIT: usize = 1000;
+/// The largest `offset` of a request.
+pub const MAX_OFFSET: usize = 100_000_000;
+/// Records that are searched for one page of a client that uses cursors: then the page ends, with whatever was found.
+const MAX_SEARCHED: usize = 20_000;
+/// Records of the smallest read: so the end of a short list is seen, whatever a filter leaves of it.
 const MIN_PAGE: usize = 100;
-/// As how many records a page counts that has fewer: to read it costs about as much.
+/// The least that a read is charged in records: shorter reads cost about as much.
 const MIN_PAGE_COST: usize = 50;
 
-/// Which part of a list a request asks for.
+/// The part of a list that a request selects.
 #[derive(Debug, Default)]
-pub(crate) struct PageRequest {
+pub struct PageRequest {
     /// The cursor after which it begins.
-    pub(crate) after: Option<String>,
-    /// How many are left out.
-    pub(crate) offset: usize,
-    /// How many it has at most; all if absent.
-    pub(crate) limit: Option<usize>,
+    pub after: Option<String>,
+    /// Records to skip.
+    pub offset: usize,
+    /// The number of records at most; all if absent.
+    pub limit: Option<usize>,
 }
 
 /// A part of a list.
 #[derive(Debug)]
-pub(crate) struct ListPage<T> {
-    pub(crate) items: Vec<T>,
-    /// The cursor to go on with; absent if this is the end.
-    pub(crate) next: Option<String>,
+pub struct ListPage<T> {
+    pub items: Vec<T>,
+    /// The cursor of the next part; absent at the end.
+    pub next: Option<String>,
 }
 
 impl<T> ListPage<T> {
-    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> ListPage<U> {
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> ListPage<U> {
         ListPage { items: self.items.into_iter().map(change).collect(), next: self.next }
     }
 }
 
-/// What is taken out of a list, page by page of the store.
+/// The records that are selected from a list, while its pages are read from the store.
 #[derive(Debug)]
-pub(crate) struct Selection<T> {
+pub struct Selection<T> {
     selected: Vec<Versioned<T>>,
     to_skip: usize,
     limit: usize,
-    /// Where the next page begins.
+    /// The position of the next page.
     position: String,
     searched: usize,
     max_searched: usize,
@@ -83,35 +77,35 @@ enum State {
 }
 
 impl<T> Selection<T> {
-    /// Begins at a position. Whoever goes on with a cursor knows how to go on: only they are answered before `limit`
-    /// is reached.
-    pub(crate) fn new(request: &PageRequest, position: String) -> Self {
+    /// Starts at a position. Only a client that sent a cursor gets a part that ends before `limit` is reached: it knows
+    /// how to continue.
+    pub fn new(request: &PageRequest, position: String) -> Self {
         let max_searched = if request.after.is_some() { MAX_SEARCHED } else { usize::MAX };
         let limit = request.limit.unwrap_or(usize::MAX);
         let state = if limit == 0 { State::Ended } else { State::Reading };
         Self { selected: Vec::new(), to_skip: request.offset, limit, position, searched: 0, max_searched, state }
     }
 
-    /// The same for an answer that always says how to go on.
-    pub(crate) fn bounded(limit: usize, position: String) -> Self {
+    /// Starts at a position, for a response that always has a cursor.
+    pub fn bounded(limit: usize, position: String) -> Self {
         let state = if limit == 0 { State::Truncated } else { State::Reading };
         let max_searched = MAX_SEARCHED;
         Self { selected: Vec::new(), to_skip: 0, limit, position, searched: 0, max_searched, state }
     }
 
-    /// Where the next page begins and how many records it should have; none if nothing more is wanted.
-    pub(crate) fn next_read(&self) -> Option<(String, u32)> {
+    /// Returns the position and the size of the next read; none once the selection is complete.
+    pub fn next_read(&self) -> Option<(String, u32)> {
         if self.state != State::Reading {
             return None;
         }
-        // One more than is wanted tells whether there is more. Where a filter lets few pass, whole parts are read.
+        // One record more than needed shows whether there are more. If a filter matches few records, whole pages are read.
         let few = self.to_skip.saturating_add(self.limit - self.selected.len()).saturating_add(1);
         let size = if self.searched == 0 { few.clamp(MIN_PAGE, PAGE_SIZE as usize) } else { PAGE_SIZE as usize };
         Some((self.position.clone(), u32::try_from(size).unwrap_or(PAGE_SIZE)))
     }
 
-    /// Takes what is wanted of the page that begins there.
-    pub(crate) fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
+    /// Selects the matching records of the page that was read.
+    pub fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
         self.searched += page.items.len().max(MIN_PAGE_COST);
         for (item, position) in page.items.into_iter().zip(page.positions) {
             if matches(&item.record) {
@@ -136,39 +130,36 @@ impl<T> Selection<T> {
         }
     }
 
-    /// What was taken, where it ended, and whether there may be more.
-    pub(crate) fn finish(self) -> (Vec<Versioned<T>>, String, Rest) {
+    /// Returns the selected records, the position after them, and whether there may be more.
+    pub fn finish(self) -> (Vec<Versioned<T>>, String, Rest) {
         let rest = if self.state == State::Truncated { Rest::More } else { Rest::None };
         (self.selected, self.position, rest)
     }
 }
 
-/// Whether there may be more of a list.
+/// Rest of a list after the part that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub enum Rest {
     More,
     None,
 }
 
-/// A turn to read a part of a list, over when dropped.
+/// A permit to read a part of a list, released when dropped.
 #[derive(Debug)]
-pub(crate) struct ListPermit {
+pub struct ListPermit {
     _share: FairSharePermit,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Parts of lists that are worked on at a time: half of the processors at most. However many lists are asked for, the
-/// other half is there for whatever else the process does.
-pub(crate) fn max_list_permits() -> usize {
-    (available_parallelism().map_or(1, NonZero::get) / 2).max(1)
-}
-
 impl ControlPlane {
-    /// A turn to read a part of a list and to write it out.
-    pub(crate) async fn acquire_list_permit(&self, caller: &Caller) -> Result<ListPermit> {
+    /// Waits up to 5 s for a permit to read a part of a list and to encode it.
+    ///
+    /// # Errors
+    /// `overloaded` if there is none.
+    pub async fn acquire_list_permit(&self, context: &RequestContext) -> Result<ListPermit> {
         let until = Instant::now() + PERMIT_TIMEOUT;
-        if let Some(share) = self.list_reads.acquire(&caller.account, PERMIT_TIMEOUT).await
-            && let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.list_permits).acquire_owned()).await
+        if let Some(share) = self.limits.list_reads.acquire(&context.caller.account, PERMIT_TIMEOUT).await
+            && let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.limits.list_permits).acquire_owned()).await
         {
             return Ok(ListPermit { _share: share, _permit: permit });
         }
@@ -176,10 +167,10 @@ impl ControlPlane {
         Err(Failure::refused(ErrorCode::Overloaded, "too many lists are being read: try again later"))
     }
 
-    /// Reads a part of a list of the caller's account in order of creation. A list is named as in paths.
-    pub(crate) async fn read_list<T, F>(
+    /// Reads a part of a list of the caller's account in order of creation. `list` is its name in paths.
+    pub async fn read_list<T, F>(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         list: &str,
         page_request: &PageRequest,
         page: impl Fn(String, u32) -> F,
@@ -188,17 +179,17 @@ impl ControlPlane {
     where
         F: Future<Output = gatepost_store::Result<Page<T>>>,
     {
-        let list = format!("{list}/{}", caller.account);
+        let list = format!("{list}/{}", context.caller.account);
         let mut selection = Selection::new(page_request, self.decode_cursor(&list, page_request.after.as_deref())?);
         while let Some((position, size)) = selection.next_read() {
-            let _permit = self.acquire_list_permit(caller).await?;
+            let _permit = self.acquire_list_permit(context).await?;
             selection.add_page(page(position, size).await?, &matches);
         }
         self.list_page(&list, selection).map(|part| part.map(|found| found.record))
     }
 
-    /// What was selected from a list, with the cursor to go on with.
-    pub(crate) fn list_page<T>(&self, list: &str, selection: Selection<T>) -> Result<ListPage<Versioned<T>>> {
+    /// Returns the selected records of a list with the cursor of the next part.
+    pub fn list_page<T>(&self, list: &str, selection: Selection<T>) -> Result<ListPage<Versioned<T>>> {
         let (items, position, rest) = selection.finish();
         let next = match rest {
             Rest::More => Some(self.store.seal_cursor(list, &position)?),
@@ -207,11 +198,11 @@ impl ControlPlane {
         Ok(ListPage { items, next })
     }
 
-    /// The position behind a cursor of a list; its start without one.
-    pub(crate) fn decode_cursor(&self, list: &str, after: Option<&str>) -> Result<String> {
+    /// Returns the position of a cursor of a list; the start without one.
+    pub fn decode_cursor(&self, list: &str, after: Option<&str>) -> Result<String> {
         let Some(after) = after else { return Ok(String::new()) };
-        let foreign = "after: is no cursor of this list: send one as the answer before gave it, with the same project, or \
-                       leave it out to begin anew";
+        let foreign = "after: is no cursor of this list: send one as the previous response had it, with the same project, \
+                       or leave it out to start at the beginning";
         self.store.open_cursor(list, after).ok_or_else(|| Failure::invalid(foreign))
     }
 }
@@ -224,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A page of numbers, each at the position of its own name.
+    /// Returns a page of numbers, each at the position that is its own name.
     fn page(numbers: std::ops::Range<u32>, has_more: bool) -> Page<u32> {
         let item = |record| Versioned {
             record,
@@ -253,7 +244,7 @@ mod tests {
         let mut even = selection(None, 1, Some(2));
         assert_eq!(even.next_read(), Some((String::new(), MIN_PAGE as u32)));
         even.add_page(page(0..8, false), |number| number % 2 == 0);
-        // 5 is not wanted, so it need not be looked at again.
+        // 5 does not match, so it need not be read again.
         assert_eq!(ended(even), (vec![2, 4], "5".to_owned(), Rest::More));
         let mut all = selection(None, 0, Some(8));
         all.add_page(page(0..8, false), |_| true);

@@ -1,4 +1,4 @@
-//! Answers that take long: whether their caller may still have them.
+//! Long responses: their callers are authorized again while they last.
 
 use std::time::Duration;
 
@@ -7,34 +7,37 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Status;
 use tokio::time::Instant;
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::Result;
+use crate::request_context::RequestContext;
 
-/// How old the last check may be. With the wait for an event it makes less than a second.
+/// Maximum age of the last check. Together with the wait for an event it is less than a second.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(400);
 
-/// The caller of a long answer.
-pub(crate) struct LongResponse {
-    pub(crate) control_plane: ControlPlane,
-    pub(crate) caller: Caller,
-    /// The project that it is about, if it is about one.
+/// A long response and its caller.
+pub struct LongResponse {
+    pub control_plane: ControlPlane,
+    pub context: RequestContext,
+    /// The project that the response is limited to.
     project: Option<ProjectId>,
     checked_at: Instant,
 }
 
 impl LongResponse {
-    /// An answer to a caller who has just been admitted.
-    pub(crate) fn new(control_plane: ControlPlane, caller: Caller, project: Option<ProjectId>) -> Self {
-        Self { control_plane, caller, project, checked_at: Instant::now() }
+    /// Starts a response to a caller that has just been authorized.
+    pub fn new(control_plane: ControlPlane, context: RequestContext, project: Option<ProjectId>) -> Self {
+        Self { control_plane, context, project, checked_at: Instant::now() }
     }
 
-    /// Asks anew what was asked when the answer began, unless that is but a moment ago.
-    pub(crate) async fn reauthorize(&mut self) -> Result<()> {
+    /// Authorizes the caller again, unless the last check was less than 400 ms ago.
+    ///
+    /// # Errors
+    /// `invalid-access-key` if the access key or its account is no longer active, `not-found` if the project is hidden.
+    pub async fn reauthorize(&mut self) -> Result<()> {
         if self.checked_at.elapsed() < RECHECK_INTERVAL {
             return Ok(());
         }
-        let (store, caller) = (&self.control_plane.store, &self.caller);
+        let (store, caller) = (&self.control_plane.store, &self.context.caller);
         let access_key = store.access_key(&caller.access_key).await?;
         let now = self.control_plane.now();
         let is_active = access_key.is_some_and(|key| key.record.is_usable(now))
@@ -43,7 +46,7 @@ impl LongResponse {
             return Err(ErrorCode::InvalidAccessKey.into());
         }
         if let Some(project) = &self.project {
-            self.control_plane.project(caller, project.as_str()).await?;
+            self.control_plane.project(&self.context, project.as_str()).await?;
         }
         self.checked_at = Instant::now();
         Ok(())

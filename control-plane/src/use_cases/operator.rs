@@ -1,139 +1,137 @@
-//! What the operator does on the command line: access keys, and the first account with them.
+//! Commands of the operator: access keys, and the first account with them.
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
+use gatepost_domain::id::{AccessKeyId, AccountId, EventId, ProjectId};
 use gatepost_domain::key::{self, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Status};
-use gatepost_store::{MAX_PAGE, RecordWrite, os_rng};
+use gatepost_store::{Change, MAX_PAGE, RecordWrite, os_rng};
 
 use super::access_keys::AccessKeySpec;
-use crate::ControlPlane;
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use crate::commit::{Committed, Initiator};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::pager::Pager;
+use crate::update::{Edit, retry_while_contended};
 
-/// The account that a store's first access key makes.
+/// The name of the account that is created with the first access key of a store.
 const FIRST_ACCOUNT: &str = "default";
 
-/// An access key that the operator wants.
+/// An access key to create for the operator.
 #[derive(Debug, Clone)]
 pub struct NewAccessKey {
-    /// The account's name or id; made if there is none of that name. Absent for the only account.
+    /// The account's name or id; an account of that name is created if there is none. Absent for the only account.
     pub account_name: Option<String>,
-    /// The only project that it shall see.
+    /// The only project that the access key sees.
     pub project: Option<String>,
-    /// What it shall be allowed.
     pub role: Role,
-    /// Its own name.
+    /// The name of the access key.
     pub name: String,
 }
 
-/// An access key with its value, which is told only now.
+/// A created access key with its value, which is shown only once.
 #[derive(Debug, Clone)]
 pub struct CreatedAccessKey {
-    /// Its record.
     pub access_key: AccessKey,
-    /// Its value.
     pub secret: Secret,
-    /// What was done for it.
     pub account_outcome: AccountOutcome,
 }
 
-/// The account of an access key that the operator has made.
+/// The account of a created access key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountOutcome {
-    /// It was there before.
+    /// It existed before.
     Existing,
-    /// It was made, the first one of the store.
+    /// It was created as the first one of the store.
     First,
-    /// It was made beside others: from now on every route of a gateway must name its projects.
+    /// It was created in addition to others: from now on every route of a gateway must name its projects.
     Added,
 }
 
-/// Where an access key shall belong.
+/// The account that an access key is created in.
 enum AccountLookup {
     Existing(AccountId),
     New(Box<Account>, AccountOutcome),
 }
 
 impl ControlPlane {
-    /// Makes an access key for the operator, and its account where there is none of that name, in one change.
-    pub async fn create_access_key(&self, new: NewAccessKey) -> std::result::Result<CreatedAccessKey, Failure> {
+    /// Creates an access key, and in the same change its account if there is none of that name.
+    pub async fn create_access_key(&self, new: NewAccessKey) -> Result<CreatedAccessKey> {
         self.create_access_key_from_secret(&key::generate_access_key(&mut os_rng()), &new).await
     }
 
-    /// The same with a value that was drawn before, so that it can be kept before it counts.
-    pub async fn create_access_key_from_secret(
-        &self,
-        secret: &Secret,
-        new: &NewAccessKey,
-    ) -> std::result::Result<CreatedAccessKey, Failure> {
-        for _ in 0..MAX_TRIES {
-            let lookup = self.look_up_account(new.account_name.as_deref()).await?;
-            let (id, account, account_outcome) = match lookup {
-                AccountLookup::Existing(id) => (id, None, AccountOutcome::Existing),
-                AccountLookup::New(account, outcome) => (account.id.clone(), Some(account), outcome),
-            };
-            let project = self.find_project(new.project.as_deref(), &id).await?;
-            let spec = AccessKeySpec { account: id, project, role: new.role, name: new.name.clone(), expires_at: None };
-            let access_key = self.access_key_from_secret(secret, spec, Actor::Operator)?;
-            let (action, event_secret) = match &account {
-                Some(_) => (Action::AccountCreated, None),
-                None => (Action::AccessKeyCreated, Some(secret.clone())),
-            };
-            let writes = account.into_iter().map(|account| RecordWrite::create(*account));
-            let writes = writes.chain([RecordWrite::create(access_key.clone())]).collect();
-            if let Committed::At(_) = self.commit(action, &Actor::Operator, writes, event_secret).await? {
-                return Ok(CreatedAccessKey { access_key, secret: secret.clone(), account_outcome });
-            }
-        }
-        Err(too_contended())
+    /// Creates an access key with a value that was generated before, so that the caller can save the value first.
+    pub async fn create_access_key_from_secret(&self, secret: &Secret, new: &NewAccessKey) -> Result<CreatedAccessKey> {
+        retry_while_contended(|| self.try_create_access_key(secret, new)).await
     }
 
-    /// Revokes an access key for the operator; one that is revoked already is left alone.
-    pub async fn revoke_access_key(&self, id: &str) -> std::result::Result<(), Failure> {
+    async fn try_create_access_key(&self, secret: &Secret, new: &NewAccessKey) -> Result<Option<CreatedAccessKey>> {
+        let (id, account, account_outcome) = match self.look_up_account(new.account_name.as_deref()).await? {
+            AccountLookup::Existing(id) => (id, None, AccountOutcome::Existing),
+            AccountLookup::New(account, outcome) => (account.id.clone(), Some(account), outcome),
+        };
+        let project = self.find_project(new.project.as_deref(), &id).await?;
+        let spec = AccessKeySpec { account: id, project, role: new.role, name: new.name.clone(), expires_at: None };
+        let access_key = self.access_key_from_secret(secret, spec, Actor::Operator)?;
+        let (action, event_secret) = match &account {
+            Some(_) => (Action::AccountCreated, None),
+            None => (Action::AccessKeyCreated, Some(secret.clone())),
+        };
+        let account = account.into_iter().map(|account| RecordWrite::create(*account));
+        let change = Change {
+            event: EventId::generate(&mut os_rng()),
+            action,
+            actor: Actor::Operator,
+            writes: account.chain([RecordWrite::create(access_key.clone())]).collect(),
+            secret: event_secret,
+            stored_response: None,
+        };
+        Ok(match self.commit(Initiator::Operator, change).await? {
+            Committed::At(_) => Some(CreatedAccessKey { access_key, secret: secret.clone(), account_outcome }),
+            Committed::Stale => None,
+        })
+    }
+
+    /// Revokes an access key, unless it is revoked already.
+    pub async fn revoke_access_key(&self, id: &str) -> Result<()> {
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such access key");
         let id = AccessKeyId::parse(id).map_err(|_| not_found())?;
-        for _ in 0..MAX_TRIES {
-            let found = self.store.access_key(&id).await?.ok_or_else(not_found)?;
-            if found.record.status == Status::Inactive {
-                return Ok(());
-            }
-            let stamps = found.record.stamps.updated(self.now(), Actor::Operator);
-            let revoked = AccessKey { status: Status::Inactive, stamps, ..found.record.clone() };
-            let writes = vec![RecordWrite::replace(found, revoked)];
-            if let Committed::At(_) = self.commit(Action::AccessKeyDeleted, &Actor::Operator, writes, None).await? {
-                return Ok(());
-            }
-        }
-        Err(too_contended())
+        let read = || async { self.store.access_key(&id).await?.ok_or_else(not_found) };
+        let edit = |found: &AccessKey| {
+            Ok(match found.status {
+                Status::Inactive => Edit::Unchanged,
+                Status::Active => {
+                    Edit::replace(Action::AccessKeyDeleted, AccessKey { status: Status::Inactive, ..found.clone() })
+                }
+            })
+        };
+        self.update(Initiator::Operator, read, edit).await.map(drop)
     }
 
-    /// Whether anyone could call the admin API: without an active access key, nobody can.
-    pub async fn has_access_keys(&self) -> std::result::Result<bool, Failure> {
+    /// Returns whether any access key is active: without one, nobody can call the admin API.
+    pub async fn has_access_keys(&self) -> Result<bool> {
         for account in self.active_accounts().await? {
-            let mut after = String::new();
-            loop {
-                let page = self.store.access_keys(&account.id, &after, MAX_PAGE).await?;
+            let read = |after: String, limit| {
+                let account = &account.id;
+                async move { self.store.access_keys(account, &after, limit).await }
+            };
+            let mut pages = Pager::new(MAX_PAGE, read);
+            while let Some(page) = pages.next_page().await? {
                 if page.items.iter().any(|found| found.record.status == Status::Active) {
                     return Ok(true);
-                }
-                match page.next {
-                    Some(next) => after = next,
-                    None => break,
                 }
             }
         }
         Ok(false)
     }
 
-    /// Whether a value is that of an active access key.
-    pub async fn is_access_key(&self, value: &str) -> std::result::Result<bool, Failure> {
+    /// Returns whether a value is that of an active access key.
+    pub async fn is_access_key(&self, value: &str) -> Result<bool> {
         let found = self.store.access_key_by_digest(&self.store.digest(value)).await?;
         Ok(found.is_some_and(|found| found.record.status == Status::Active))
     }
 
-    /// The account of a name or an id. Tenants choose their names, so one name may stand for several.
+    /// Finds an account by name or id. Tenants choose their names, so several accounts may have the same one.
     async fn look_up_account(&self, name: Option<&str>) -> Result<AccountLookup> {
         let accounts = self.active_accounts().await?;
         let is_named = |account: &&Account| name.is_none_or(|name| account.name == name || account.id.as_str() == name);
@@ -154,11 +152,11 @@ impl ControlPlane {
         let of_name = AccountId::from_name(name);
         match self.store.account(&of_name).await?.map(|found| found.record) {
             None => account.id = of_name,
-            // Somebody was faster.
+            // Another process was faster.
             Some(made) if made.name == name && made.status == Status::Active => {
                 return Ok(AccountLookup::Existing(made.id));
             }
-            // It was made under this name, and keeps its id under another one or when it is shut off.
+            // The account with this id was renamed or deleted since.
             Some(_) => {}
         }
         let outcome = if accounts.is_empty() { AccountOutcome::First } else { AccountOutcome::Added };
@@ -166,16 +164,10 @@ impl ControlPlane {
     }
 
     async fn active_accounts(&self) -> Result<Vec<Account>> {
-        let (mut accounts, mut after) = (Vec::new(), String::new());
-        loop {
-            let page = self.store.accounts(&after, MAX_PAGE).await?;
-            let active = page.items.into_iter().map(|found| found.record);
-            accounts.extend(active.filter(|account| account.status == Status::Active));
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(accounts),
-            }
-        }
+        let read = |after: String, limit| async move { self.store.accounts(&after, limit).await };
+        let all = Pager::new(MAX_PAGE, read).read_all().await?;
+        let accounts = all.into_iter().map(|(_, found)| found.record);
+        Ok(accounts.filter(|account| account.status == Status::Active).collect())
     }
 
     async fn find_project(&self, named: Option<&str>, account: &AccountId) -> Result<Option<ProjectId>> {

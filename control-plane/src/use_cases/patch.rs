@@ -1,32 +1,27 @@
-//! A member of a body that may be absent, null or there: on a change, absent leaves and null clears.
-
-use serde::{Deserialize, Deserializer};
+//! Members of a change that may be absent, null or present: absent leaves a value as it is, and null clears it.
 
 use crate::failure::Result;
 
-/// What a caller said of one member.
+/// One member of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Patch<T> {
-    /// Nothing.
+pub enum Patch<T> {
     #[default]
     Absent,
-    /// That there shall be none.
     Null,
-    /// This.
     Value(T),
 }
 
 impl<T> Patch<T> {
-    /// The value, where nothing and null mean the same.
-    pub(crate) fn into_option(self) -> Option<T> {
+    /// Returns the value, where absent and null mean the same.
+    pub fn into_option(self) -> Option<T> {
         match self {
             Patch::Absent | Patch::Null => None,
             Patch::Value(value) => Some(value),
         }
     }
 
-    /// The same of another kind.
-    pub(crate) fn map<U>(self, view: impl FnOnce(T) -> U) -> Patch<U> {
+    /// Converts the value.
+    pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Patch<U> {
         match self {
             Patch::Absent => Patch::Absent,
             Patch::Null => Patch::Null,
@@ -34,8 +29,8 @@ impl<T> Patch<T> {
         }
     }
 
-    /// The same of another kind that not every value is.
-    pub(crate) fn try_map<U>(self, parse: impl FnOnce(T) -> Result<U>) -> Result<Patch<U>> {
+    /// Converts the value, if that succeeds.
+    pub fn try_map<U>(self, parse: impl FnOnce(T) -> Result<U>) -> Result<Patch<U>> {
         Ok(match self {
             Patch::Absent => Patch::Absent,
             Patch::Null => Patch::Null,
@@ -43,7 +38,7 @@ impl<T> Patch<T> {
         })
     }
 
-    /// Changes what stands in a record.
+    /// Applies the change to a field that may be absent.
     pub(super) fn apply_to<U>(self, field: &mut Option<U>, parse: impl FnOnce(T) -> Result<U>) -> Result<()> {
         match self {
             Patch::Absent => {}
@@ -53,7 +48,7 @@ impl<T> Patch<T> {
         Ok(())
     }
 
-    /// The same for a field that is never absent, but has a value that means nothing.
+    /// Applies the change to a field whose default value means absent.
     pub(super) fn apply_or_default<U: Default>(self, field: &mut U, parse: impl FnOnce(T) -> Result<U>) -> Result<()> {
         match self {
             Patch::Absent => {}
@@ -61,11 +56,5 @@ impl<T> Patch<T> {
             Patch::Value(value) => *field = parse(value)?,
         }
         Ok(())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(Patch::Null, Patch::Value))
     }
 }

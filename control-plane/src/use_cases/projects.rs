@@ -5,46 +5,40 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Env;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Project, Stamps, Status};
-use gatepost_domain::time::Version;
-use gatepost_store::{RecordWrite, Versioned, os_rng};
+use gatepost_store::{Versioned, os_rng};
 
 use super::lists::{ListPage, PAGE_SIZE, PageRequest};
 use super::patch::Patch;
 use super::text;
 use super::update_rules::{check_unchanged, next_status};
-use crate::ControlPlane;
 use crate::caller::{Caller, Visibility};
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
-use crate::request_context;
+use crate::pager::Pager;
+use crate::request_context::RequestContext;
+use crate::update::Edit;
 
-/// A project to be made.
+/// A project to create.
 #[derive(Debug)]
-pub(crate) struct NewProject {
-    pub(crate) name: Option<String>,
-    pub(crate) account: Option<String>,
-    pub(crate) env: Option<String>,
+pub struct NewProject {
+    pub name: Option<String>,
+    pub account: Option<String>,
+    pub env: Option<String>,
 }
 
-/// A change of a project as a caller asks for it, perhaps as a copy of the whole project.
+/// A change of a project, perhaps as a copy of the whole project.
 #[derive(Debug, Default)]
-pub(crate) struct ProjectChange {
-    pub(crate) name: Patch<String>,
-    pub(crate) status: Option<Status>,
-    pub(crate) account: Option<String>,
-    pub(crate) env: Option<String>,
-}
-
-/// A project, and the version at which it is so.
-#[derive(Debug)]
-pub(crate) struct CommittedProject {
-    pub(crate) project: Project,
-    pub(crate) version: Version,
+pub struct ProjectChange {
+    pub name: Patch<String>,
+    pub status: Option<Status>,
+    pub account: Option<String>,
+    pub env: Option<String>,
 }
 
 impl ControlPlane {
-    /// Makes a project in the caller's account.
-    pub(crate) async fn create_project(&self, caller: &Caller, new: NewProject) -> Result<Project> {
+    /// Creates a project in the caller's account.
+    pub async fn create_project(&self, context: &RequestContext, new: NewProject) -> Result<Versioned<Project>> {
+        let caller = &context.caller;
         caller.require_write()?;
         caller.require_account_scope()?;
         caller.require_own_account(new.account.as_deref())?;
@@ -57,66 +51,59 @@ impl ControlPlane {
             status: Status::Active,
             stamps: Stamps::new(self.now(), caller.actor()),
         };
-        let writes = vec![RecordWrite::create(project.clone())];
-        match self.commit(Action::ProjectCreated, &caller.actor(), writes, None).await? {
-            Committed::At(_) => Ok(project),
-            Committed::Stale => Err(too_contended()),
-        }
+        self.create(context, Action::ProjectCreated, project, None, None).await
     }
 
-    /// A part of the list of projects that the caller sees and that were not deleted.
-    pub(crate) async fn projects(
+    /// Returns a part of the list of projects that the caller sees, without deleted ones.
+    pub async fn projects(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         account: Option<&str>,
         page_request: &PageRequest,
     ) -> Result<ListPage<Project>> {
+        let caller = &context.caller;
         caller.require_own_account(account)?;
         let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
-        self.read_list(caller, "projects", page_request, page, |project| is_listed(caller, project)).await
+        self.read_list(context, "projects", page_request, page, |project| is_listed(caller, project)).await
     }
 
-    /// All of them, each with its position in the list.
+    /// Returns all projects of that list, each with its position.
     pub(crate) async fn projects_by_position(&self, caller: &Caller) -> Result<Vec<(String, Project)>> {
-        let mut projects = Vec::new();
-        let mut after = String::new();
-        loop {
-            let page = self.store.projects(&caller.account, &after, PAGE_SIZE).await?;
-            let found = page.positions.into_iter().zip(page.items.into_iter().map(|found| found.record));
-            projects.extend(found.filter(|(_, project)| is_listed(caller, project)));
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(projects),
-            }
-        }
+        let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
+        let all = Pager::new(PAGE_SIZE, page).read_all().await?;
+        let projects = all.into_iter().map(|(position, found)| (position, found.record));
+        Ok(projects.filter(|(_, project)| is_listed(caller, project)).collect())
     }
 
-    /// A project that the caller sees.
-    pub(crate) async fn project(&self, caller: &Caller, id: &str) -> Result<Versioned<Project>> {
+    /// Reads a project that the caller sees.
+    ///
+    /// # Errors
+    /// `not-found` if there is none.
+    pub async fn project(&self, context: &RequestContext, id: &str) -> Result<Versioned<Project>> {
+        let caller = &context.caller;
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such project");
         let id = ProjectId::parse(id).map_err(|_| not_found())?;
         let found = self.store.project(&id).await?.ok_or_else(not_found)?;
         match caller.visibility(&found.record.account, &found.record.id) {
-            Visibility::Visible => {
-                request_context::check_version(id.as_str(), found.version)?;
-                Ok(found)
-            }
+            Visibility::Visible => Ok(found),
             Visibility::Hidden => Err(not_found()),
         }
     }
 
-    /// Gives a project another name, or ends it as deleting it does. All else is fixed for its life.
-    pub(crate) async fn update_project(
+    /// Renames a project, or deletes it as [`ControlPlane::deactivate_project`] does. Its other members are fixed.
+    pub async fn update_project(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         id: &str,
         change: &ProjectChange,
-    ) -> Result<CommittedProject> {
+    ) -> Result<Versioned<Project>> {
+        let caller = &context.caller;
         caller.require_write()?;
         let name = text::parse_changed_name(&change.name, change.status)?;
-        self.change_project(caller, id, |found| {
-            check_unchanged("accountId", change.account.as_deref(), found.account.as_str())?;
-            check_unchanged("env", change.env.as_deref(), found.env.as_str())?;
+        let edit = |found: &Project| {
+            let members = &context.members;
+            check_unchanged(members, "accountId", change.account.as_deref(), found.account.as_str())?;
+            check_unchanged(members, "env", change.env.as_deref(), found.env.as_str())?;
             let reactivation_hint =
                 || "the project was deleted, for good: only keys and access keys have a /reactivate".to_owned();
             let status = next_status(found.status, change.status, reactivation_hint)?;
@@ -124,68 +111,48 @@ impl ControlPlane {
                 caller.require_account_scope()?;
             }
             if name.is_none() && status == found.status {
-                return Ok(None);
+                return Ok(Edit::Unchanged);
             }
             if found.status == Status::Inactive && name.as_ref().is_some_and(|name| *name != found.name) {
                 return Err(project_deleted());
             }
             let action = if status == found.status { Action::ProjectUpdated } else { Action::ProjectDeleted };
             let name = name.clone().unwrap_or_else(|| found.name.clone());
-            Ok(Some((action, Project { name, status, ..found.clone() })))
-        })
-        .await
+            Ok(Edit::replace(action, Project { name, status, ..found.clone() }))
+        };
+        self.update(context.into(), || self.project(context, id), edit).await
     }
 
-    /// Shuts a project off, and with it all its keys, by one change. Answers the version at which they are, also
-    /// if they were before.
-    pub(crate) async fn deactivate_project(&self, caller: &Caller, id: &str) -> Result<Version> {
+    /// Deletes a project and all its keys in one change. The returned version is the one from which gateways refuse the
+    /// keys, also if the project was deleted before.
+    pub async fn deactivate_project(&self, context: &RequestContext, id: &str) -> Result<Versioned<Project>> {
+        let caller = &context.caller;
         caller.require_write()?;
-        let deactivated = self.change_project(caller, id, |found| {
+        let edit = |found: &Project| {
             caller.require_account_scope()?;
-            let deactivate = || (Action::ProjectDeleted, Project { status: Status::Inactive, ..found.clone() });
-            Ok((found.status == Status::Active).then(deactivate))
-        });
-        deactivated.await.map(|ended| ended.version)
-    }
-
-    /// Reads a project, changes it and writes it, again while others are faster; none leaves it as it is.
-    async fn change_project(
-        &self,
-        caller: &Caller,
-        id: &str,
-        change: impl Fn(&Project) -> Result<Option<(Action, Project)>>,
-    ) -> Result<CommittedProject> {
-        for _ in 0..MAX_TRIES {
-            let found = self.project(caller, id).await?;
-            let Some((action, changed)) = change(&found.record)? else {
-                match self.confirm_unchanged(&found).await? {
-                    Committed::At(version) => return Ok(CommittedProject { project: found.record, version }),
-                    Committed::Stale => continue,
+            Ok(match found.status {
+                Status::Active => {
+                    Edit::replace(Action::ProjectDeleted, Project { status: Status::Inactive, ..found.clone() })
                 }
-            };
-            let stamps = found.record.stamps.updated(self.now(), caller.actor());
-            let project = Project { stamps, ..changed };
-            let writes = vec![RecordWrite::replace(found, project.clone())];
-            if let Committed::At(version) = self.commit(action, &caller.actor(), writes, None).await? {
-                return Ok(CommittedProject { project, version });
-            }
-        }
-        Err(too_contended())
+                Status::Inactive => Edit::Unchanged,
+            })
+        };
+        self.update(context.into(), || self.project(context, id), edit).await
     }
 
-    /// Refuses to change what is in a project that was deleted: nothing of it can be used any more. It can still be read,
-    /// revoked and deleted.
-    pub(crate) async fn refuse_if_deleted(&self, project: &ProjectId) -> Result<()> {
+    /// Refuses changes in a deleted project: what is in it can only be read, revoked and deleted.
+    pub async fn refuse_if_deleted(&self, project: &ProjectId) -> Result<()> {
         match self.store.project(project).await?.map(|found| found.record.status) {
             Some(Status::Inactive) => Err(project_deleted()),
             Some(Status::Active) | None => Ok(()),
         }
     }
 
-    /// A project in which something can be made.
-    pub(crate) async fn active_project(&self, caller: &Caller, named: Option<&str>) -> Result<Project> {
+    /// Returns the project in which a request creates something.
+    pub async fn active_project(&self, context: &RequestContext, named: Option<&str>) -> Result<Project> {
+        let caller = &context.caller;
         let id = caller.project_or_own(named)?;
-        let project = self.project(caller, id.as_str()).await?.record;
+        let project = self.project(context, id.as_str()).await?.record;
         match project.status {
             Status::Active => Ok(project),
             Status::Inactive => Err(Failure::refused(ErrorCode::NotFound, "the project was deleted")),
@@ -198,5 +165,5 @@ fn is_listed(caller: &Caller, project: &Project) -> bool {
 }
 
 fn project_deleted() -> Failure {
-    Failure::refused(ErrorCode::Conflict, "the project was deleted, for good: what is in it cannot be changed any more")
+    Failure::refused(ErrorCode::Conflict, "the project was deleted, for good: what is in it can no longer be changed")
 }

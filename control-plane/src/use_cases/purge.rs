@@ -1,34 +1,31 @@
-//! Removing keys and access keys for good that were shut off long ago.
+//! Purging keys and access keys that have been inactive for long.
 
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccountId;
-use gatepost_domain::record::{Actor, ApiKey, Project, Record, Status};
+use gatepost_domain::record::{ApiKey, Project, Record, Status};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{Format, MAX_PAGE, RecordWrite, Versioned};
-use serde::{Deserialize, Serialize};
+use gatepost_store::{Format, MAX_PAGE, Versioned};
 
 use super::import::RunMode;
-use crate::ControlPlane;
-use crate::commit::Committed;
-use crate::failure::{Failure, Result};
+use crate::commit::Initiator;
+use crate::control_plane::ControlPlane;
+use crate::failure::Result;
+use crate::pager::Pager;
 
-/// What a purge did, or would do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The outcome of a purge, or of a dry run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PurgeReport {
-    /// API keys.
     pub api_keys: Tally,
-    /// Access keys. In a store that gatepost 0.1 can read they stay.
+    /// In a store that gatepost 0.1 can read, none is removed.
     pub access_keys: Tally,
 }
 
-/// Records of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A tally of records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that were looked at.
     pub seen: u64,
-    /// Those that were removed.
     pub removed: u64,
 }
 
@@ -45,7 +42,7 @@ enum Removal {
     Retained,
 }
 
-/// Which records go.
+/// The records that a purge removes.
 #[derive(Debug, Clone, Copy)]
 struct PurgeRule {
     inactive_for: Duration,
@@ -53,73 +50,55 @@ struct PurgeRule {
 }
 
 impl ControlPlane {
-    /// Removes the keys and access keys of all accounts that were shut off so long ago, also with their project.
-    pub async fn purge(&self, inactive_for: Duration, mode: RunMode) -> std::result::Result<PurgeReport, Failure> {
-        let (rule, mut purged, mut after) = (PurgeRule { inactive_for, mode }, PurgeReport::default(), String::new());
-        loop {
-            let page = self.store.accounts(&after, MAX_PAGE).await?;
+    /// Removes the keys and access keys of all accounts that have been inactive for longer than `inactive_for`, by
+    /// themselves or with their project.
+    pub async fn purge(&self, inactive_for: Duration, mode: RunMode) -> Result<PurgeReport> {
+        let (rule, mut report) = (PurgeRule { inactive_for, mode }, PurgeReport::default());
+        let read = |after: String, limit| async move { self.store.accounts(&after, limit).await };
+        let mut pages = Pager::new(MAX_PAGE, read);
+        while let Some(page) = pages.next_page().await? {
             for account in &page.items {
                 let account = &account.record.id;
-                for project in self.all_projects(account).await? {
-                    self.purge_project(&project, rule, &mut purged.api_keys).await?;
+                let read = |after: String, limit| async move { self.store.projects(account, &after, limit).await };
+                for (_, project) in Pager::new(MAX_PAGE, read).read_all().await? {
+                    self.purge_project(&project.record, rule, &mut report.api_keys).await?;
                 }
-                self.purge_access_keys(account, rule, &mut purged.access_keys).await?;
-            }
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(purged),
+                self.purge_access_keys(account, rule, &mut report.access_keys).await?;
             }
         }
-    }
-
-    async fn all_projects(&self, account: &AccountId) -> Result<Vec<Project>> {
-        let (mut projects, mut after) = (Vec::new(), String::new());
-        loop {
-            let page = self.store.projects(account, &after, MAX_PAGE).await?;
-            projects.extend(page.items.into_iter().map(|found| found.record));
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(projects),
-            }
-        }
+        Ok(report)
     }
 
     async fn purge_project(&self, project: &Project, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
-        let mut after = String::new();
-        loop {
-            let page = self.store.api_keys(&project.id, &after, MAX_PAGE).await?;
+        let read = |after: String, limit| async move { self.store.api_keys(&project.id, &after, limit).await };
+        let mut pages = Pager::new(MAX_PAGE, read);
+        while let Some(page) = pages.next_page().await? {
             for key in page.items {
                 let inactive_since = inactive_since(&key.record, project);
                 tally.add(self.remove_if_expired(key, Action::ApiKeyPurged, inactive_since, rule).await?);
             }
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     async fn purge_access_keys(&self, account: &AccountId, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
-        // Gatepost 0.1 does not know the change.
+        // Gatepost 0.1 cannot read this change.
         if self.store.read_format().await? < Format::SEALED_WEBHOOKS {
             return Ok(());
         }
-        let mut after = String::new();
-        loop {
-            let page = self.store.access_keys(account, &after, MAX_PAGE).await?;
+        let read = |after: String, limit| async move { self.store.access_keys(account, &after, limit).await };
+        let mut pages = Pager::new(MAX_PAGE, read);
+        while let Some(page) = pages.next_page().await? {
             for key in page.items {
                 let inactive_since = (key.record.status == Status::Inactive).then_some(key.record.stamps.updated_at);
                 tally.add(self.remove_if_expired(key, Action::AccessKeyPurged, inactive_since, rule).await?);
             }
-            match page.next {
-                Some(next) => after = next,
-                None => return Ok(()),
-            }
         }
+        Ok(())
     }
 
-    /// What somebody has changed meanwhile stays.
-    async fn remove_if_expired<T: Into<Record>>(
+    /// Removes a record, unless it has been changed since it was read.
+    async fn remove_if_expired<T: Clone + Into<Record>>(
         &self,
         found: Versioned<T>,
         action: Action,
@@ -131,14 +110,14 @@ impl ControlPlane {
             (false, _) => Ok(Removal::Retained),
             (true, RunMode::DryRun) => Ok(Removal::Removed),
             (true, RunMode::Apply) => {
-                let committed = self.commit(action, &Actor::Operator, vec![RecordWrite::remove(found)], None).await?;
-                Ok(if committed == Committed::Stale { Removal::Retained } else { Removal::Removed })
+                let removed = self.remove(Initiator::Operator, found, action).await?;
+                Ok(if removed.is_some() { Removal::Removed } else { Removal::Retained })
             }
         }
     }
 }
 
-/// Since when a key cannot be used, by itself or with its project; none if it can.
+/// Returns since when a key has been inactive, by itself or with its project; none if it is active.
 fn inactive_since(key: &ApiKey, project: &Project) -> Option<Timestamp> {
     match (key.status, project.status) {
         (Status::Inactive, _) => Some(key.stamps.updated_at),

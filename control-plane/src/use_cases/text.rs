@@ -8,10 +8,10 @@ use crate::failure::{Failure, Result};
 
 /// Characters of a name or of a caller's own id.
 pub(super) const MAX_TEXT_CHARS: usize = 256;
-/// Characters that are kept of a user agent.
+/// Characters of a user agent that are stored.
 const MAX_USER_AGENT_CHARS: usize = 1024;
 
-/// A name: not empty, not too long, no control characters.
+/// Validates a name: not empty, at most 256 characters, no control characters.
 pub(super) fn parse_name(text: Option<String>) -> Result<String> {
     let text = text.ok_or_else(|| Failure::invalid("name: is missing"))?;
     if text.trim().is_empty() {
@@ -30,17 +30,17 @@ pub(super) fn parse_changed_name(requested: &Patch<String>, status: Option<Statu
     }
 }
 
-/// A text that may be absent.
+/// Validates a text that may be absent.
 pub(super) fn check_optional_text(field: &str, text: Option<String>) -> Result<Option<String>> {
     text.map(|text| check_text(field, text)).transpose()
 }
 
-/// A text that a browser chose: what is too long is cut, and control characters are left out.
+/// Shortens a text that a browser chose, and removes its control characters.
 pub(super) fn truncate_user_agent(text: Option<String>) -> Option<String> {
     text.map(|text| text.chars().filter(|one| !one.is_control()).take(MAX_USER_AGENT_CHARS).collect())
 }
 
-/// A text: not too long, no control characters.
+/// Validates a text: at most 256 characters, no control characters.
 pub(super) fn check_text(field: &str, text: String) -> Result<String> {
     if text.chars().count() > MAX_TEXT_CHARS {
         return Err(Failure::invalid(format!("{field}: has more than {MAX_TEXT_CHARS} characters")));
@@ -51,7 +51,6 @@ pub(super) fn check_text(field: &str, text: String) -> Result<String> {
     Ok(text)
 }
 
-/// A moment.
 pub(super) fn parse_timestamp(member: &str, text: &str) -> Result<Timestamp> {
     Timestamp::parse(text).map_err(|error| Failure::invalid(format!("{member}: {error}")))
 }

@@ -1,31 +1,34 @@
-//! Changes that come as a copy of the whole resource: what they repeat changes nothing and never fails, and what cannot
-//! be changed is refused where they name something else.
+//! Rules for changes that are a copy of the whole resource: members that repeat the current value never fail, and other
+//! values of fixed members are refused.
 
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Status;
 
 use crate::failure::{Failure, Result};
-use crate::request_context;
+use crate::request_context::MemberPolicy;
 use crate::use_cases::patch::Patch;
 
-/// Returns the status that `isActive` stands for.
-pub(crate) fn status_of(is_active: bool) -> Status {
+pub fn status_of(is_active: bool) -> Status {
     if is_active { Status::Active } else { Status::Inactive }
 }
 
-/// Refuses, or ignores where a request prefers that, a change of a member that is fixed for the life of a resource.
-pub(super) fn check_unchanged(member: &str, requested: Option<&str>, current: &str) -> Result<()> {
+/// Refuses the change of a fixed member, or ignores it if the request prefers that.
+pub(super) fn check_unchanged(
+    members: &MemberPolicy,
+    member: &str,
+    requested: Option<&str>,
+    current: &str,
+) -> Result<()> {
     match requested {
-        Some(requested) if requested != current => {
-            let failure = || Failure::invalid(format!("{member}: cannot be changed; it is {current}"));
-            request_context::refuse_or_ignore(vec![member.to_owned()], failure)
-        }
+        Some(requested) if requested != current => members.refuse_or_ignore(vec![member.to_owned()], || {
+            Failure::invalid(format!("{member}: cannot be changed; it is {current}"))
+        }),
         Some(_) | None => Ok(()),
     }
 }
 
-/// Returns the status of a record after a change. A copy never revives what was revoked after it was read: `reactivation_hint`
-/// says what does.
+/// Returns the status of a record after a change. A copy never reactivates a record that was revoked after the copy was
+/// read; `reactivation_hint` says what does.
 pub(super) fn next_status(
     current: Status,
     requested: Option<Status>,
@@ -41,8 +44,8 @@ pub(super) fn next_status(
     }
 }
 
-/// Returns the value after a change of a member that has two names. Of the two, the one that differs from the record
-/// counts, so that either can be edited in a copy.
+/// Returns the value of a member that has two names after a change. The one that differs from the record is used, so that
+/// either can be edited in a copy.
 ///
 /// # Errors
 /// If both differ from the record and from each other.
@@ -63,7 +66,7 @@ pub(super) fn merge_aliases<T: PartialEq>(
         (Some(one), Some(other)) if one == other => Ok(one),
         (Some(_), Some(_)) => {
             let [first, second] = names;
-            Err(Failure::invalid(format!("{first}: is another than {second}, and neither is what the key has")))
+            Err(Failure::invalid(format!("{first}: differs from {second}, and neither is the current value")))
         }
     }
 }

@@ -28,6 +28,9 @@ pub enum UserSecret {
 }
 
 impl UserSecret {
+    /// Replacement for the value of a custom header. No header value equals it because it is not ASCII.
+    pub const MASK: &str = "…";
+
     /// Wraps a plaintext secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self::Plaintext(Secret::new(text.into()))

@@ -11,13 +11,14 @@ use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Record, Status};
 use gatepost_domain::time::Clock;
 use gatepost_edge::{Auth, Authorizer, BodyLength, CredentialLocation, Policy, RequestView, RouteOptions, Routes};
+use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
     UnsafeRedis, os_rng,
 };
 use gatepost_test_support::records;
-use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, VerifyOptions};
+use gatepost_verify::{ReplicaSync, VerifyOptions};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use prometheus::Registry;
 

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use gatepost_control_plane::{ControlPlane, ControlPlaneServer, NewAccessKey};
+use gatepost_admin::ControlPlaneServer;
+use gatepost_control_plane::{ControlPlane, NewAccessKey};
 use gatepost_deliverer::Deliverer;
 use gatepost_domain::key;
 use gatepost_domain::record::Role;

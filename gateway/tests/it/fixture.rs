@@ -14,6 +14,7 @@ use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
     Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StartError, StripMode, UpstreamOptions,
 };
+use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
@@ -21,7 +22,7 @@ use gatepost_store::{
     StoreUrl, UnsafeRedis, os_rng,
 };
 use gatepost_test_support::{MockServer, records};
-use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, VerifyOptions};
+use gatepost_verify::{ReplicaSync, VerifyOptions};
 use http::HeaderName;
 use prometheus::Registry;
 

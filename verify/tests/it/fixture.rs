@@ -10,6 +10,7 @@ use gatepost_domain::key::{Env, Secret};
 use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::{Clock, Version};
+use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
@@ -17,7 +18,7 @@ use gatepost_store::{
     UnsafeRedis, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
-use gatepost_verify::{OutagePolicy, RateLimiter, ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
+use gatepost_verify::{ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
 
 /// Client address of the requests.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::permit::{Denial, RequestFacts};
-use gatepost_verify::{OutagePolicy, Unavailable, Verdict};
+use gatepost_limits::OutagePolicy;
+use gatepost_verify::{Unavailable, Verdict};
 use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, check};

@@ -1,73 +1,45 @@
-//! Changing keys: their members, their value, whether they may be used.
+//! Updating keys: their members, value and status.
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::EventId;
 use gatepost_domain::key::{self, KeyFormat, Secret};
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
-use gatepost_domain::time::{Timestamp, Version};
-use gatepost_store::ops::CursorState;
-use gatepost_store::{Change, RecordWrite, StoredResponse, Versioned, os_rng};
+use gatepost_store::Versioned;
 
-use super::{KeyFields, KeyRef, parse_chosen_value};
-use crate::ControlPlane;
-use crate::caller::Caller;
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use super::fields::KeyFields;
+use super::key_ref::KeyRef;
+use super::value::parse_chosen_value;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::{MemberPolicy, RequestContext};
+use crate::update::{Edit, Replacement};
 use crate::use_cases::patch::Patch;
 use crate::use_cases::update_rules::{check_unchanged, next_status};
 
-/// A key after a change.
+/// A key after an update.
 #[derive(Debug)]
-pub(crate) struct CommittedKey {
-    pub(crate) key: ApiKey,
-    pub(crate) first_used_at: Option<Timestamp>,
-    /// The version at which it is so.
-    pub(crate) version: Version,
-    /// What stands in the answer's `key`.
-    pub(crate) echoed_key: String,
+pub struct UpdatedKey {
+    pub key: Versioned<ApiKey>,
+    /// The new value, if the key got one: the only time that it is shown.
+    pub value: Option<Secret>,
 }
 
-impl CommittedKey {
-    pub(super) fn new(found: &Versioned<ApiKey>, key: ApiKey, version: Version, echoed_key: &str) -> Self {
-        Self { key, first_used_at: found.first_used_at, version, echoed_key: echoed_key.to_owned() }
-    }
-}
-
-/// What a use case makes of a key that was read.
-pub(super) enum Transition {
-    /// It is so already.
-    Unchanged,
-    /// This.
-    Changed(Box<PendingChange>),
-}
-
-/// A key as it shall be.
-pub(super) struct PendingChange {
-    pub(super) action: Action,
-    pub(super) key: ApiKey,
-    /// Its new value, if it gets one.
-    pub(super) value: Option<Secret>,
-    /// What a repeated request shall be answered.
-    pub(super) stored_response: Option<StoredResponse>,
-}
-
-/// A change of a key as a caller asks for it, perhaps as a copy of the whole key.
+/// A change of a key, perhaps as a copy of the whole key.
 #[derive(Default)]
-pub(crate) struct KeyChange {
-    pub(crate) fields: KeyFields,
-    pub(crate) status: Option<Status>,
-    pub(crate) project: Option<String>,
-    pub(crate) account: Option<String>,
-    pub(crate) env: Option<String>,
-    /// The mask of the value that a copy was read with.
-    pub(crate) mask: Option<String>,
+pub struct KeyChange {
+    pub fields: KeyFields,
+    pub status: Option<Status>,
+    pub project: Option<String>,
+    pub account: Option<String>,
+    pub env: Option<String>,
+    /// The mask of the value at the time when the copy was read.
+    pub mask: Option<String>,
 }
 
 impl KeyChange {
-    fn check_immutable_fields(&self, key: &ApiKey) -> Result<()> {
-        check_unchanged("projectId", self.project.as_deref(), key.project.as_str())?;
-        check_unchanged("accountId", self.account.as_deref(), key.account.as_str())?;
-        check_unchanged("env", self.env.as_deref(), key.env.as_str())
+    fn check_immutable_fields(&self, members: &MemberPolicy, key: &ApiKey) -> Result<()> {
+        check_unchanged(members, "projectId", self.project.as_deref(), key.project.as_str())?;
+        check_unchanged(members, "accountId", self.account.as_deref(), key.account.as_str())?;
+        check_unchanged(members, "env", self.env.as_deref(), key.env.as_str())
     }
 
     fn changes_status_only(&self) -> bool {
@@ -76,95 +48,70 @@ impl KeyChange {
 }
 
 impl ControlPlane {
-    /// Changes what was given. A new `key` is a new value: the old one is refused at once. What revokes the key does so
-    /// by the same change as all the rest.
-    pub(crate) async fn update_api_key(
+    /// Updates the members that are present. A new `key` is a new value, and the old one is refused at once. A change
+    /// that revokes the key is one change with all the rest.
+    pub async fn update_api_key(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         name: &KeyRef,
         change: &KeyChange,
-    ) -> Result<CommittedKey> {
-        self.change_api_key(caller, name, |found| {
-            change.check_immutable_fields(found)?;
+    ) -> Result<UpdatedKey> {
+        self.change_api_key(context, name, |found| {
+            change.check_immutable_fields(&context.members, found)?;
             let reactivation_hint =
                 || format!("the key was revoked; PATCH /api-keys/{}/reactivate lets it be used again", found.id);
             let status = next_status(found.status, change.status, reactivation_hint)?;
             if change.changes_status_only() && status == found.status {
-                return Ok(Transition::Unchanged);
+                return Ok(Edit::Unchanged);
             }
-            let mut key = ApiKey { status, ..found.clone() };
-            change.fields.clone().apply(&mut key)?;
-            let value = self.parse_new_value(found, name, change)?;
-            if let Some(value) = &value {
-                key.digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
-                key.mask = key::mask(value.expose());
+            let mut record = ApiKey { status, ..found.clone() };
+            change.fields.clone().apply(&mut record)?;
+            let secret = self.parse_new_value(found, name, change)?;
+            if let Some(value) = &secret {
+                record.digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
+                record.mask = key::mask(value.expose());
             }
             let action = if status == found.status { Action::ApiKeyUpdated } else { Action::ApiKeyDeleted };
-            Ok(Transition::Changed(Box::new(PendingChange { action, key, value, stored_response: None })))
+            Ok(Edit::Replace(Box::new(Replacement { action, record, secret, stored_response: None })))
         })
         .await
     }
 
-    /// Lets a key be used again. Its first use stays what it was.
-    pub(crate) async fn reactivate_api_key(&self, caller: &Caller, name: &KeyRef) -> Result<CommittedKey> {
+    /// Activates a revoked key. It keeps the time of its first use.
+    pub async fn reactivate_api_key(&self, context: &RequestContext, name: &KeyRef) -> Result<UpdatedKey> {
         let reactivated = |found: &ApiKey| Ok(with_status(found, Status::Active, Action::ApiKeyUpdated));
-        self.change_api_key(caller, name, reactivated).await
+        self.change_api_key(context, name, reactivated).await
     }
 
-    /// Shuts a key off. Answers the version at which it is off, also if it was before.
-    pub(crate) async fn deactivate_api_key(&self, caller: &Caller, name: &KeyRef) -> Result<Version> {
+    /// Revokes a key. The returned version is the one from which gateways refuse the key, also if it was revoked before.
+    pub async fn deactivate_api_key(&self, context: &RequestContext, name: &KeyRef) -> Result<UpdatedKey> {
         let deactivated = |found: &ApiKey| Ok(with_status(found, Status::Inactive, Action::ApiKeyDeleted));
-        self.change_api_key(caller, name, deactivated).await.map(|changed| changed.version)
+        self.change_api_key(context, name, deactivated).await
     }
 
-    /// Reads a key, changes it and writes it, again while others are faster.
+    /// Updates a key. Values that have expired are removed with the change.
     pub(super) async fn change_api_key(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         name: &KeyRef,
-        transition: impl Fn(&ApiKey) -> Result<Transition>,
-    ) -> Result<CommittedKey> {
-        caller.require_write()?;
-        for _ in 0..MAX_TRIES {
-            let found = self.api_key(caller, name).await?;
-            let pending = match transition(&found.record)? {
-                Transition::Changed(pending) => *pending,
-                // A repeated request must not rely on what a new master of the store has lost.
-                Transition::Unchanged => match self.store.confirm(found.version, &found.event).await?.state {
-                    CursorState::Present | CursorState::Trimmed => {
-                        return Ok(CommittedKey::new(&found, found.record.clone(), found.version, name.echoed_key()));
-                    }
-                    CursorState::Diverged => continue,
-                },
-            };
-            if pending.action != Action::ApiKeyDeleted {
-                self.refuse_if_deleted(&found.record.project).await?;
+        edit: impl Fn(&ApiKey) -> Result<Edit<ApiKey>>,
+    ) -> Result<UpdatedKey> {
+        context.caller.require_write()?;
+        let mut value = None;
+        let edit = |found: &ApiKey| {
+            let mut edit = edit(found)?;
+            if let Edit::Replace(new) = &mut edit {
+                let now = self.now();
+                new.record.digests.retain(|value| !value.has_expired(now));
+                value.clone_from(&new.secret);
             }
-            let echoed_key = pending.value.as_ref().map_or(name.echoed_key(), Secret::expose).to_owned();
-            let (change, key) = self.build_change(caller, &found, pending);
-            if let Committed::At(version) = self.commit_change(change).await? {
-                return Ok(CommittedKey::new(&found, key, version, &echoed_key));
-            }
-        }
-        Err(too_contended())
-    }
-
-    fn build_change(&self, caller: &Caller, found: &Versioned<ApiKey>, pending: PendingChange) -> (Change, ApiKey) {
-        let now = self.now();
-        let mut key = ApiKey { stamps: found.record.stamps.updated(now, caller.actor()), ..pending.key };
-        key.digests.retain(|value| !value.has_expired(now));
-        let change = Change {
-            event: EventId::generate(&mut os_rng()),
-            action: pending.action,
-            actor: caller.actor(),
-            writes: vec![RecordWrite::replace(found.clone(), key.clone())],
-            secret: pending.value,
-            stored_response: pending.stored_response,
+            Ok(edit)
         };
-        (change, key)
+        let key = self.update(context.into(), || self.api_key(context, name), edit).await?;
+        Ok(UpdatedKey { key, value })
     }
 
-    /// The value that a key shall get; none if it keeps its own.
+    /// Returns the new value of a key; none if it keeps its own.
     fn parse_new_value(&self, key: &ApiKey, name: &KeyRef, change: &KeyChange) -> Result<Option<Secret>> {
         let text = match &change.fields.key {
             Patch::Absent => return Ok(None),
@@ -181,19 +128,18 @@ impl ControlPlane {
     }
 }
 
-/// Whether a `key` is what was read with the rest of a copy: the id or the value by which the path names the key, or a
-/// value that the copy's own mask is of, drawn or of a key that has another one now. A key that was rotated since keeps
-/// its new value then.
+/// Returns whether a `key` was read together with the rest of a copy, and is no new value: it is the id or the value in
+/// the path, or it matches the mask in the copy and was either generated or replaced since. So a key that was rotated
+/// after the copy was read keeps its new value.
 fn is_unedited_value(key: &ApiKey, name: &KeyRef, text: &str, mask: Option<&str>) -> bool {
     let was_replaced = || key::key_format(text) == KeyFormat::Generated || mask != Some(key.mask.as_str());
     let is_masked = || mask == Some(key::mask(text).as_str()) && was_replaced();
     text == key.id.as_str() || text == name.echoed_key() || is_masked()
 }
 
-fn with_status(found: &ApiKey, status: Status, action: Action) -> Transition {
+fn with_status(found: &ApiKey, status: Status, action: Action) -> Edit<ApiKey> {
     if found.status == status {
-        return Transition::Unchanged;
+        return Edit::Unchanged;
     }
-    let key = ApiKey { status, ..found.clone() };
-    Transition::Changed(Box::new(PendingChange { action, key, value: None, stored_response: None }))
+    Edit::replace(action, ApiKey { status, ..found.clone() })
 }

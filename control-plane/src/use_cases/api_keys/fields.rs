@@ -1,4 +1,4 @@
-//! What callers say of a key, read in one way for making and for changing it.
+//! The members of a key that callers choose, validated alike when a key is created and updated.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -9,7 +9,6 @@ use gatepost_domain::origin;
 use gatepost_domain::record::{ApiKey, Metadata, Quota, RateLimit};
 use gatepost_domain::window::Period;
 use ipnet::IpNet;
-use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::use_cases::patch::Patch;
@@ -18,60 +17,61 @@ use crate::use_cases::update_rules::merge_aliases;
 
 /// Bytes of a key's metadata.
 const MAX_METADATA_BYTES: usize = 16 * 1024;
-/// Requests of a rate limit or a quota.
+/// Maximum requests of a rate limit or a quota.
 const MAX_LIMIT: u64 = 1_000_000_000_000;
-/// Seconds of a rate limit's window: a year. None is shorter than a second, so that whole seconds name a window.
+/// Maximum seconds of a rate limit's window: a year. The minimum is 1 s, so that whole seconds describe a window.
 const MAX_WINDOW_S: f64 = 31_536_000.0;
-/// Domains, and networks, to which a key may be locked.
+/// Domains, and networks, that a key may be restricted to.
 const MAX_LOCKS: usize = 100;
 /// Permissions of a key.
 const MAX_PERMISSIONS: usize = 100;
 
-/// The members of a key that its maker may choose and change.
+/// The members of a key that callers may choose and change.
 #[derive(Clone, Default, PartialEq)]
-pub(crate) struct KeyFields {
-    pub(crate) name: Patch<String>,
-    pub(crate) key: Patch<String>,
-    pub(crate) metadata: Patch<Value>,
-    pub(crate) custom_account_id: Patch<String>,
-    pub(crate) custom_user_id: Patch<String>,
-    pub(crate) expiry: Patch<String>,
-    /// The same under the name that answers have.
-    pub(crate) expires_at: Patch<String>,
-    pub(crate) rate_limit: Patch<RateLimitFields>,
-    /// The same where some clients send it.
-    pub(crate) flat_limit: FlatLimit,
-    pub(crate) quota: Patch<QuotaFields>,
-    pub(crate) permissions: Patch<Vec<String>>,
-    pub(crate) allowed_domains: Patch<Vec<String>>,
-    pub(crate) allowed_ips: Patch<Vec<String>>,
+pub struct KeyFields {
+    pub name: Patch<String>,
+    pub key: Patch<String>,
+    /// JSON on one line: it is stored as part of a line.
+    pub metadata: Patch<String>,
+    pub custom_account_id: Patch<String>,
+    pub custom_user_id: Patch<String>,
+    pub expiry: Patch<String>,
+    /// Alias of `expiry`: the name in responses.
+    pub expires_at: Patch<String>,
+    pub rate_limit: Patch<RateLimitFields>,
+    /// Alias of `rate_limit`, as some clients send it.
+    pub flat_limit: FlatLimit,
+    pub quota: Patch<QuotaFields>,
+    pub permissions: Patch<Vec<String>>,
+    pub allowed_domains: Patch<Vec<String>>,
+    pub allowed_ips: Patch<Vec<String>>,
 }
 
-/// A rate limit as a caller says it.
+/// A rate limit before validation.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct RateLimitFields {
-    pub(crate) limit: Option<u64>,
+pub struct RateLimitFields {
+    pub limit: Option<u64>,
     /// Seconds.
-    pub(crate) window_s: Option<f64>,
+    pub window_s: Option<f64>,
 }
 
-/// A rate limit as some clients send it: its parts stand beside the other members.
+/// A rate limit whose parts are members of the key itself.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct FlatLimit {
-    pub(crate) limit: Patch<u64>,
+pub struct FlatLimit {
+    pub limit: Patch<u64>,
     /// Seconds.
-    pub(crate) window_s: Patch<f64>,
+    pub window_s: Patch<f64>,
 }
 
-/// A quota as a caller says it.
+/// A quota before validation.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct QuotaFields {
-    pub(crate) limit: Option<u64>,
-    pub(crate) period: Option<String>,
+pub struct QuotaFields {
+    pub limit: Option<u64>,
+    pub period: Option<String>,
 }
 
 impl KeyFields {
-    /// Changes a key, all but its value.
+    /// Applies all members to a key but its value.
     pub(super) fn apply(self, key: &mut ApiKey) -> Result<()> {
         match self.name {
             Patch::Absent => {}
@@ -98,9 +98,7 @@ impl KeyFields {
     }
 }
 
-fn parse_metadata(value: Value) -> Result<Metadata> {
-    // Stored as one line: a line end inside it would end the record's line.
-    let text = value.to_string();
+fn parse_metadata(text: String) -> Result<Metadata> {
     if text.len() > MAX_METADATA_BYTES {
         return Err(Failure::invalid(format!("customMetaData: has more than {MAX_METADATA_BYTES} bytes")));
     }
@@ -108,7 +106,7 @@ fn parse_metadata(value: Value) -> Result<Metadata> {
 }
 
 impl FlatLimit {
-    /// The rate limit that the parts make with those of the one that the key has.
+    /// Completes the parts with those of the current rate limit.
     fn merge_with(self, current: Option<RateLimit>) -> Result<Patch<RateLimit>> {
         let (limit, window_s) = match (self.limit, self.window_s) {
             (Patch::Absent, Patch::Absent) => return Ok(Patch::Absent),
@@ -150,14 +148,14 @@ fn parse_allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
     let parsed = texts.iter().map(|text| {
         origin::normalize_domain(&to_ascii_domain(text)).ok_or_else(|| {
             Failure::invalid(format!(
-                "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for those below it"
+                "allowedDomains: {text:?} is no domain such as example.com, or *.example.com for its subdomains"
             ))
         })
     });
     Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
 }
 
-/// A domain as browsers send it (RFC 5891): `exämple.com` is `xn--exmple-cua.com`. What is no domain stays as it is.
+/// Returns a domain as browsers send it (RFC 5891): `exämple.com` is `xn--exmple-cua.com`. Other texts are unchanged.
 fn to_ascii_domain(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -172,7 +170,7 @@ fn to_ascii_domain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Networks, or single addresses.
+/// Validates networks and single addresses.
 fn parse_allowed_ips(texts: Vec<String>) -> Result<Vec<IpNet>> {
     check_lock_count("allowedIps", texts.len())?;
     let parsed = texts.iter().map(|text| {

@@ -1,33 +1,33 @@
-//! Lists of keys: of one project, or of all that the caller sees, one project after the other.
+//! Lists of keys: of one project, or of all projects that the caller sees, one after the other.
 
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_store::Page;
 use gatepost_store::ops::SortOrder;
 
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::Result;
+use crate::request_context::RequestContext;
 
-/// Which keys of a list are wanted.
+/// The keys that a list selects.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KeyFilter {
-    pub(crate) name: Option<String>,
-    pub(crate) custom_account_id: Option<NullableFilter>,
-    pub(crate) custom_user_id: Option<NullableFilter>,
-    pub(crate) status: Option<Status>,
+pub struct KeyFilter {
+    pub name: Option<String>,
+    pub custom_account_id: Option<NullableFilter>,
+    pub custom_user_id: Option<NullableFilter>,
+    pub status: Option<Status>,
 }
 
-/// What a filter wants of a member that may be null.
+/// A filter for a member that may be null.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NullableFilter {
+pub enum NullableFilter {
     Null,
     Text(String),
 }
 
 impl KeyFilter {
-    /// Whether a key is wanted. Names are compared without case, as clients expect.
-    pub(crate) fn matches(&self, key: &ApiKey) -> bool {
+    /// Returns whether a key is selected. Names are compared without case, as clients expect.
+    pub fn matches(&self, key: &ApiKey) -> bool {
         let field_matches = |filter: &Option<NullableFilter>, value: &Option<String>| match filter {
             None => true,
             Some(NullableFilter::Null) => value.is_none(),
@@ -40,25 +40,25 @@ impl KeyFilter {
     }
 }
 
-/// The keys of some projects as one list. A position in it is that of a project and that of one of its keys.
+/// The keys of some projects as one list. A position in it consists of those of a project and of one of its keys.
 #[derive(Debug)]
-pub(crate) struct KeyList {
-    /// What its cursors are bound to.
-    pub(crate) name: String,
-    /// The only project, if a request names one.
-    pub(crate) requested_project: Option<ProjectId>,
+pub struct KeyList {
+    /// The name that its cursors are bound to.
+    pub name: String,
+    /// The project that the request names, if it names one.
+    pub requested_project: Option<ProjectId>,
     order: SortOrder,
-    /// In the order of the list, each with its position among the projects of the account; of one alone it is empty.
+    /// In the order of the list, each with its position among the projects of the account; a single project has none.
     projects: Vec<(String, ProjectId)>,
 }
 
 impl KeyList {
-    /// Whether the list has keys of a project.
-    pub(crate) fn contains_project(&self, project: &ProjectId) -> bool {
+    /// Returns whether the list has keys of a project.
+    pub fn contains_project(&self, project: &ProjectId) -> bool {
         self.projects.iter().any(|(_, listed)| listed == project)
     }
 
-    /// Returns where the project stands at a position, or if it is gone the one that comes after it.
+    /// Returns the index of the project at a position, or of the next one if it was deleted.
     fn project_index(&self, project: &str) -> usize {
         self.projects.partition_point(|(position, _)| match self.order {
             SortOrder::OldestFirst => position.as_str() < project,
@@ -68,17 +68,18 @@ impl KeyList {
 }
 
 impl ControlPlane {
-    /// The list of keys of the project that is named, else of the caller's own, else of all of the account.
-    pub(crate) async fn key_list(&self, caller: &Caller, named: Option<&str>, order: SortOrder) -> Result<KeyList> {
+    /// Returns the list of keys of the named project, else of the caller's own, else of all projects of the account.
+    pub async fn key_list(&self, context: &RequestContext, named: Option<&str>, order: SortOrder) -> Result<KeyList> {
+        let caller = &context.caller;
         let named = match named {
-            Some(named) => Some(self.project(caller, named).await?.record.id),
+            Some(named) => Some(self.project(context, named).await?.record.id),
             None => None,
         };
         let only = named.clone().or_else(|| caller.project.clone());
         let mut projects = match &only {
             Some(only) => vec![(String::new(), only.clone())],
             None => {
-                let _turn = self.acquire_list_permit(caller).await?;
+                let _turn = self.acquire_list_permit(context).await?;
                 let projects = self.projects_by_position(caller).await?;
                 projects.into_iter().map(|(at, found)| (at, found.id)).collect()
             }
@@ -90,8 +91,8 @@ impl ControlPlane {
         Ok(KeyList { name, requested_project: named, order, projects })
     }
 
-    /// Keys of a list after a position: of one project at most, so a page may be empty and not the last.
-    pub(crate) async fn keys_page(&self, list: &KeyList, position: &str, limit: u32) -> Result<Page<ApiKey>> {
+    /// Reads keys after a position. A page has keys of one project only, so it may be empty without being the last.
+    pub async fn keys_page(&self, list: &KeyList, position: &str, limit: u32) -> Result<Page<ApiKey>> {
         let (at, after) = position.split_once(' ').unwrap_or_default();
         let index = list.project_index(at);
         let Some((project_at, project)) = list.projects.get(index) else {

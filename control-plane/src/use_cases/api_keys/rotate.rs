@@ -1,7 +1,7 @@
-//! Rotation: a key gets a new value, and the old one is refused at once or some time later.
+//! Rotation: a key gets a new value, and the old one is refused at once or after an overlap.
 //!
-//! A client that has not heard the answer repeats the request with the old value, which may lead nowhere by then. So
-//! the answer is kept, sealed, under the digest of the old value.
+//! A client that lost the response repeats the request with the old value, which may no longer be valid. So the response
+//! is stored, sealed, under the digest of the old value.
 
 use std::time::Duration;
 
@@ -12,38 +12,40 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
 use gatepost_store::{StoredResponse, os_rng};
 
-use super::KeyRef;
-use super::change::{CommittedKey, PendingChange, Transition};
-use crate::ControlPlane;
+use super::change::UpdatedKey;
+use super::key_ref::KeyRef;
 use crate::caller::{Caller, Visibility};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
+use crate::update::{Edit, Replacement};
 
-/// The longest that an old value may be accepted, in seconds: 90 days.
-pub(crate) const MAX_OVERLAP_S: u64 = 90 * 24 * 3600;
-/// Old values that are accepted at a time; of more, the oldest is refused at once.
+/// The longest overlap in seconds: 90 days.
+const MAX_OVERLAP_S: u64 = 90 * 24 * 3600;
+/// Old values that are valid at a time; beyond, the oldest one is refused at once.
 const MAX_OLD_VALUES: usize = 4;
-/// For how long a repeated rotation gets the same answer.
+/// Time for which a repeated rotation gets the same response.
 const RESPONSE_TTL: Duration = Duration::from_secs(600);
 
 impl ControlPlane {
     /// Gives a key a new value. The old one is refused at once, or after `overlap_s` seconds.
-    pub(crate) async fn rotate_api_key(&self, caller: &Caller, name: &KeyRef, overlap_s: u64) -> Result<CommittedKey> {
-        caller.require_write()?;
+    pub async fn rotate_api_key(&self, context: &RequestContext, name: &KeyRef, overlap_s: u64) -> Result<UpdatedKey> {
+        context.caller.require_write()?;
         if overlap_s > MAX_OVERLAP_S {
             return Err(Failure::invalid(format!("overlapSeconds: must be a number from 0 to {MAX_OVERLAP_S}")));
         }
         if let KeyRef::Value(old) = name
-            && let Some(changed) = self.replay_rotation(caller, old).await?
+            && let Some(rotated) = self.replay_rotation(&context.caller, old).await?
         {
-            return Ok(changed);
+            return Ok(rotated);
         }
         let overlap = Duration::from_secs(overlap_s);
-        self.change_api_key(caller, name, |found| self.plan_rotation(found, name, overlap)).await
+        self.change_api_key(context, name, |found| self.plan_rotation(found, name, overlap)).await
     }
 
-    fn plan_rotation(&self, found: &ApiKey, name: &KeyRef, overlap: Duration) -> Result<Transition> {
+    fn plan_rotation(&self, found: &ApiKey, name: &KeyRef, overlap: Duration) -> Result<Edit<ApiKey>> {
         if found.status == Status::Inactive {
-            return Err(Failure::refused(ErrorCode::Conflict, "the key is shut off; reactivate it first"));
+            return Err(Failure::refused(ErrorCode::Conflict, "the key is revoked; reactivate it first"));
         }
         let [current, old @ ..] = found.digests.as_slice() else {
             return Err(Failure::refused(ErrorCode::Conflict, "the key has no value"));
@@ -60,19 +62,14 @@ impl ControlPlane {
             digests.extend(old.iter().take(MAX_OLD_VALUES - 1));
         }
         let stored_response = rotation_response(current, found, &value);
-        let key = ApiKey { mask: key::mask(value.expose()), digests, ..found.clone() };
-        let action = Action::ApiKeyUpdated;
-        Ok(Transition::Changed(Box::new(PendingChange {
-            action,
-            key,
-            value: Some(value),
-            stored_response: Some(stored_response),
-        })))
+        let record = ApiKey { mask: key::mask(value.expose()), digests, ..found.clone() };
+        let (action, stored_response) = (Action::ApiKeyUpdated, Some(stored_response));
+        Ok(Edit::Replace(Box::new(Replacement { action, record, secret: Some(value), stored_response })))
     }
 
-    /// The answer to the rotation that has replaced this value, as long as it is kept and nothing has replaced the
-    /// new value since.
-    async fn replay_rotation(&self, caller: &Caller, old: &Secret) -> Result<Option<CommittedKey>> {
+    /// Returns the outcome of the rotation that replaced this value, while its response is stored and its new value is
+    /// current.
+    async fn replay_rotation(&self, caller: &Caller, old: &Secret) -> Result<Option<UpdatedKey>> {
         let name = rotation_response_name(&KeyDigest::current(self.store.digest(old.expose())));
         let Some(stored) = self.store.stored_response(&name).await? else { return Ok(None) };
         let Some((id, value)) = stored.expose().split_once(' ') else { return Ok(None) };
@@ -84,11 +81,12 @@ impl ControlPlane {
         if visibility == Visibility::Hidden || !is_current {
             return Ok(None);
         }
-        Ok(Some(CommittedKey::new(&found, found.record.clone(), found.version, value)))
+        let value = Some(Secret::new(value.to_owned()));
+        Ok(Some(UpdatedKey { key: found, value }))
     }
 }
 
-/// Neither an id nor a value holds a space.
+/// Returns the response to store: id and value, neither of which contains a space.
 fn rotation_response(current: &KeyDigest, key: &ApiKey, value: &Secret) -> StoredResponse {
     StoredResponse {
         name: rotation_response_name(current),

@@ -1,4 +1,4 @@
-//! Search for keys by what people have at hand: a part of a name, an id, a mask, an id of their own, a whole value.
+//! Search for keys by a part of a name or of a customer's id, by id, mask or whole value.
 
 use gatepost_domain::id::KeyId;
 use gatepost_domain::key::Secret;
@@ -7,40 +7,40 @@ use gatepost_domain::record::ApiKey;
 use gatepost_store::ops::SortOrder;
 use gatepost_store::{Recovery, Versioned};
 
-use super::{KeyList, KeyRef};
-use crate::ControlPlane;
-use crate::api::recovery_problem;
-use crate::caller::Caller;
+use super::key_ref::KeyRef;
+use super::listing::KeyList;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 use crate::use_cases::lists::{Rest, Selection};
 use crate::use_cases::long_response::LongResponse;
 
-/// Keys that one answer has at most, and how many it has unless it was asked for others.
-pub(crate) const MAX_RESULTS: usize = 1000;
-pub(crate) const DEFAULT_RESULTS: usize = 100;
+/// Keys in one response, at most and by default.
+const MAX_RESULTS: usize = 1000;
+const DEFAULT_RESULTS: usize = 100;
 /// Characters of a query.
-pub(crate) const MAX_QUERY_CHARS: usize = 512;
+const MAX_QUERY_CHARS: usize = 512;
 
-/// What is searched for, and how much of it an answer shall have.
-pub(crate) struct SearchRequest {
-    /// It may be the value of a key.
-    pub(crate) query: Option<Secret>,
-    pub(crate) project: Option<String>,
-    pub(crate) after: Option<String>,
-    pub(crate) limit: Option<usize>,
+/// A query, and the part of its results that a response shows.
+pub struct SearchRequest {
+    /// A secret, as it may be the value of a key.
+    pub query: Option<Secret>,
+    pub project: Option<String>,
+    pub after: Option<String>,
+    pub limit: Option<usize>,
 }
 
-/// Keys that were found, and how to go on.
-pub(crate) struct SearchResults {
-    pub(crate) keys: Vec<Versioned<ApiKey>>,
-    pub(crate) next: String,
-    pub(crate) rest: Rest,
+/// Keys that were found, and the cursor of the next ones.
+pub struct SearchResults {
+    pub keys: Vec<Versioned<ApiKey>>,
+    pub next: String,
+    pub rest: Rest,
 }
 
-/// A query, in the forms in which it is compared.
+/// A query in the forms that are compared.
 struct Needle {
     case_folded: String,
-    /// A mask has an ellipsis where people may type dots.
+    /// With an ellipsis, as masks have, where people may type dots.
     mask: String,
 }
 
@@ -49,7 +49,7 @@ impl Needle {
         Self { case_folded: fold_case(query), mask: query.replace("...", "…") }
     }
 
-    /// Whether a key is found by its name or an id of its customer, of which the query may be a part, or by its mask.
+    /// Returns whether the query is a part of a key's name or of a customer's id, or the mask.
     fn matches(&self, key: &ApiKey) -> bool {
         let texts = [Some(&key.name), key.custom_account_id.as_ref(), key.custom_user_id.as_ref()];
         let head = key.mask.split('…').next().unwrap_or_default();
@@ -59,38 +59,38 @@ impl Needle {
     }
 }
 
-/// A text without case: `ß` is `ss`, and a sigma at the end of a word is one like others.
+/// Folds the case of a text: `ß` becomes `ss`, and a final sigma a normal one.
 fn fold_case(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 impl ControlPlane {
-    /// Searches the keys of a project, or of all that the caller sees, the newest first. The key that the query names
-    /// by its id or a value comes before them.
-    pub(crate) async fn search_api_keys(self, caller: Caller, request: SearchRequest) -> Result<SearchResults> {
+    /// Searches the keys of a project, or of all projects that the caller sees, newest first. A key whose id or value is
+    /// the query comes before them.
+    pub async fn search_api_keys(self, context: RequestContext, request: SearchRequest) -> Result<SearchResults> {
         let query = parse_query(request.query)?;
         let limit = request.limit.unwrap_or(DEFAULT_RESULTS);
         if !(1..=MAX_RESULTS).contains(&limit) {
             return Err(Failure::invalid(format!("limit: must be a number from 1 to {MAX_RESULTS}")));
         }
-        let list = self.key_list(&caller, request.project.as_deref(), SortOrder::NewestFirst).await?;
-        // What was searched for is a part of where the search goes on, by its digest: it may be a value.
+        let list = self.key_list(&context, request.project.as_deref(), SortOrder::NewestFirst).await?;
+        // The cursor is bound to a digest of the query, which may be a value.
         let name = format!("search/{}/{}", list.name, self.store.digest(query.expose()).to_hex());
         let cursor = self.decode_cursor(&name, request.after.as_deref())?;
-        // A cursor keeps the key that was named, for another may be named by the query meanwhile.
+        // The cursor keeps the key that the query named: by now the query may name another one.
         let (position, named, first) = match cursor.split_once('\n') {
             Some((position, named)) => (position.to_owned(), named.to_owned(), None),
             None => {
-                let first = self.find_exact(&caller, &list, &query).await?;
+                let first = self.find_exact(&context, &list, &query).await?;
                 (String::new(), first.as_ref().map_or(String::new(), |key| key.record.id.to_string()), first)
             }
         };
         let (needle, remaining) = (Needle::new(query.expose()), limit - usize::from(first.is_some()));
         let mut selection = Selection::bounded(remaining, position);
-        let mut response = LongResponse::new(self, caller, list.requested_project.clone());
+        let mut response = LongResponse::new(self, context, list.requested_project.clone());
         while let Some((position, size)) = selection.next_read() {
             response.reauthorize().await?;
-            let _turn = response.control_plane.acquire_list_permit(&response.caller).await?;
+            let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
             let page = response.control_plane.keys_page(&list, &position, size).await?;
             selection.add_page(page, |key| key.id.as_str() != named && needle.matches(key));
         }
@@ -98,15 +98,20 @@ impl ControlPlane {
         let next = response.control_plane.store.seal_cursor(&name, &format!("{position}\n{named}"))?;
         let keys: Vec<Versioned<ApiKey>> = first.into_iter().chain(found).collect();
         if keys.is_empty() && response.control_plane.store.recovery() == Recovery::InProgress {
-            return Err(Failure::Refused(recovery_problem()));
+            return Err(Failure::store_recovering());
         }
         Ok(SearchResults { keys, next, rest })
     }
 
-    /// The key of a list that a query names as a path does; none if there is none.
-    async fn find_exact(&self, caller: &Caller, list: &KeyList, query: &Secret) -> Result<Option<Versioned<ApiKey>>> {
+    /// Returns the key of a list whose id or value is the query.
+    async fn find_exact(
+        &self,
+        context: &RequestContext,
+        list: &KeyList,
+        query: &Secret,
+    ) -> Result<Option<Versioned<ApiKey>>> {
         let name = KeyId::parse(query.expose()).map_or_else(|_| KeyRef::Value(query.clone()), KeyRef::Id);
-        match self.api_key(caller, &name).await {
+        match self.api_key(context, &name).await {
             Ok(found) => Ok(Some(found).filter(|found| list.contains_project(&found.record.project))),
             Err(Failure::Refused(problem)) if problem.code == ErrorCode::InvalidClientKey => Ok(None),
             Err(failure) => Err(failure),
@@ -114,7 +119,7 @@ impl ControlPlane {
     }
 }
 
-/// A query without the space around it, which is pasted with it easily.
+/// Validates a query, without the space around it that is easily pasted with it.
 fn parse_query(requested: Option<Secret>) -> Result<Secret> {
     let requested = requested.ok_or_else(|| Failure::invalid("query: is missing"))?;
     let query = requested.expose().trim();

@@ -1,121 +1,106 @@
-//! Webhooks: changed, paused, and their secrets rotated.
+//! Updating webhooks and rotating their signing secrets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gatepost_deliverer::sign;
 use gatepost_domain::change::Action;
-use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{OldSecret, Role, Status, Webhook, WebhookUrl};
-use gatepost_store::RecordWrite;
+use gatepost_domain::record::{OldSecret, Status, Webhook};
 
-use super::{RevealedWebhook, TokenRequest, new_secret, validate};
-use crate::ControlPlane;
+use super::destination::{NewDestination, destination_chosen_by};
+use super::revealed::RevealedWebhook;
+use super::secrets::new_secret;
+use super::static_token::{TokenRequest, token_request};
+use super::validate;
 use crate::caller::Caller;
-use crate::commit::{Committed, MAX_TRIES, too_contended};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
+use crate::update::Edit;
 use crate::use_cases::patch::Patch;
 use crate::use_cases::text;
 use crate::use_cases::update_rules::check_unchanged;
 
-/// For how long requests are signed with the old secret too, unless something else is asked for.
+/// Time for which requests are also signed with the old secret, by default.
 const DEFAULT_OVERLAP_S: u64 = 24 * 3600;
-/// The longest that may be asked for.
+/// The longest overlap.
 const MAX_OVERLAP_S: u64 = 7 * 24 * 3600;
-/// Old secrets that still sign at a time.
+/// Old secrets that sign at a time.
 const MAX_OLD_SECRETS: usize = 4;
 
-/// What shall change of a webhook; what is absent stays as it is.
+/// A change of a webhook; absent members stay as they are.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct WebhookChange {
+pub struct WebhookChange {
     /// Inactive removes the webhook, as deleting it does.
-    pub(crate) activity: Option<Status>,
-    pub(crate) account: Option<String>,
-    pub(crate) name: Option<String>,
+    pub activity: Option<Status>,
+    pub account: Option<String>,
+    pub name: Option<String>,
     /// Null for the whole account.
-    pub(crate) project: Patch<String>,
-    pub(crate) url: Option<String>,
-    pub(crate) topics: Option<Vec<String>>,
-    pub(crate) method: Option<String>,
-    pub(crate) headers: Option<BTreeMap<String, String>>,
-    pub(crate) status: Option<String>,
-    /// Whether the static token is sent.
-    pub(crate) is_token_sent: Option<bool>,
-    pub(crate) token: Option<String>,
-}
-
-/// A new place of a webhook; what is absent stays as it is.
-struct NewDestination {
-    url: Option<WebhookUrl>,
-    project: Option<Option<ProjectId>>,
+    pub project: Patch<String>,
+    pub url: Option<String>,
+    pub topics: Option<Vec<String>>,
+    pub method: Option<String>,
+    pub headers: Option<BTreeMap<String, String>>,
+    pub status: Option<String>,
+    pub is_token_sent: Option<bool>,
+    pub token: Option<String>,
 }
 
 impl ControlPlane {
-    /// Changes a webhook, perhaps by a copy of the whole webhook: what that repeats is not judged again. A static token
-    /// that is set now is told, once.
-    pub(crate) async fn update_webhook(
+    /// Updates a webhook, perhaps with a copy of the whole webhook: what the copy repeats is not validated again. A
+    /// static token that is set now is returned, once.
+    pub async fn update_webhook(
         &self,
-        caller: &Caller,
+        context: &RequestContext,
         id: &str,
         change: WebhookChange,
     ) -> Result<RevealedWebhook> {
-        caller.require_write()?;
-        let found = self.webhook(caller, id).await?;
-        check_unchanged("accountId", change.account.as_deref(), found.record.account.as_str())?;
+        context.caller.require_write()?;
+        let found = self.webhook(context, id).await?;
+        context.precondition.check(found.version)?;
+        let account = found.record.account.as_str();
+        check_unchanged(&context.members, "accountId", change.account.as_deref(), account)?;
         if change.activity == Some(Status::Inactive) {
-            let removed = self.delete_webhook(caller, id).await?;
+            let removed = self.delete_webhook(context, id).await?;
             return Ok(RevealedWebhook { activity: Status::Inactive, ..RevealedWebhook::without_secrets(removed) });
         }
-        let destination = self.check_new_destination(caller, &change, &found.record).await?;
-        for _ in 0..MAX_TRIES {
-            let found = self.webhook(caller, id).await?;
-            let mut revealed = self.apply_change(&found.record, &change)?;
-            if let Some(url) = &destination.url {
-                revealed.webhook.url = url.clone();
-            }
-            if let Some(project) = &destination.project {
-                revealed.webhook.project = project.clone();
-            }
-            if revealed.webhook.status != found.record.status {
-                revealed.webhook.status_changed_at = Some(self.now());
-            }
-            revealed.webhook.url_set_by = destination_chosen_by(caller, &found.record, &revealed.webhook);
-            if revealed.webhook == found.record {
-                return Ok(revealed);
-            }
-            revealed.webhook.stamps = found.record.stamps.updated(self.now(), caller.actor());
-            let writes = vec![RecordWrite::replace(found, revealed.webhook.clone())];
-            if let Committed::At(_) = self.commit(Action::WebhookUpdated, &caller.actor(), writes, None).await? {
-                return Ok(revealed);
-            }
-        }
-        Err(too_contended())
+        let (url, project) = (change.url.as_deref(), &change.project);
+        let destination = self.check_new_destination(context, &found.record, url, project).await?;
+        let mut static_token = None;
+        let edit = |found: &Webhook| {
+            let (webhook, token) = self.apply_change(&context.caller, found, &change, &destination)?;
+            static_token = token;
+            Ok(if webhook == *found { Edit::Unchanged } else { Edit::replace(Action::WebhookUpdated, webhook) })
+        };
+        let webhook = self.update(context.into(), || self.webhook(context, id), edit).await?;
+        Ok(RevealedWebhook { static_token, ..RevealedWebhook::without_secrets(webhook) })
     }
 
-    /// Judges where a change wants events sent, and of which project.
-    async fn check_new_destination(
+    /// Returns the webhook after a change, and the static token that the change sets.
+    fn apply_change(
         &self,
         caller: &Caller,
+        old: &Webhook,
         change: &WebhookChange,
-        webhook: &Webhook,
-    ) -> Result<NewDestination> {
-        let url = match change.url.as_deref() {
-            Some(url) => self.parse_new_url(webhook, url).await?,
-            None => None,
-        };
-        let current = webhook.project.as_ref().map(ProjectId::as_str);
-        let project = match &change.project {
-            Patch::Absent => None,
-            Patch::Null => Some(self.check_new_project(caller, None, webhook).await?),
-            Patch::Value(named) if Some(named.as_str()) == current => None,
-            Patch::Value(named) => Some(self.check_new_project(caller, Some(named), webhook).await?),
-        };
-        Ok(NewDestination { url, project })
+        destination: &NewDestination,
+    ) -> Result<(Webhook, Option<Secret>)> {
+        let (mut webhook, static_token) = self.apply_members(old, change)?;
+        if let Some(url) = &destination.url {
+            webhook.url = url.clone();
+        }
+        if let Some(project) = &destination.project {
+            webhook.project = project.clone();
+        }
+        if webhook.status != old.status {
+            webhook.status_changed_at = Some(self.now());
+        }
+        webhook.url_set_by = destination_chosen_by(caller, old, &webhook);
+        Ok((webhook, static_token))
     }
 
-    fn apply_change(&self, old: &Webhook, change: &WebhookChange) -> Result<RevealedWebhook> {
+    fn apply_members(&self, old: &Webhook, change: &WebhookChange) -> Result<(Webhook, Option<Secret>)> {
         let mut webhook = old.clone();
         if let Some(name) = &change.name {
             webhook.name = text::parse_name(Some(name.clone()))?;
@@ -133,73 +118,50 @@ impl ControlPlane {
             webhook.status = validate::parse_status(status)?;
         }
         let mut static_token = None;
-        if let Some(request) = self.token_request(old, change)? {
+        if let Some(request) = self.static_token_change(old, change)? {
             (webhook.static_token, static_token) =
                 self.resolve_static_token(&old.id, old.static_token.clone(), request)?;
         }
-        Ok(RevealedWebhook { static_token, ..RevealedWebhook::without_secrets(webhook) })
+        Ok((webhook, static_token))
     }
 
-    /// Returns what a change asks of the static token. The token that the webhook has is no new one.
-    fn token_request(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<TokenRequest>> {
+    /// Returns what a change asks for the static token. The stored token is not a new one.
+    fn static_token_change(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<TokenRequest>> {
         let stored = match (&change.token, &old.static_token) {
             (Some(_), Some(sealed)) => Some(self.store.open_static_token(&old.id, sealed)?),
             (Some(_), None) | (None, _) => None,
         };
         let is_own = |token: &String| stored.as_ref().is_some_and(|own| own.expose() == token);
         let token = change.token.as_ref().filter(|token| !is_own(token));
-        validate::token_request(change.is_token_sent, token.cloned())
+        token_request(change.is_token_sent, token.cloned())
     }
 
-    /// Another project for a webhook, or none: then it gets the events of the whole account.
-    async fn check_new_project(
+    /// Generates a new signing secret and returns it, once. Requests are signed with the old one as well until the
+    /// overlap ends; with an overlap of 0 no old secret signs any more.
+    pub async fn rotate_webhook_secret(
         &self,
-        caller: &Caller,
-        named: Option<&str>,
-        webhook: &Webhook,
-    ) -> Result<Option<ProjectId>> {
-        let project = match named {
-            Some(named) => Some(self.active_project(caller, Some(named)).await?.id),
-            None => {
-                caller.require_account_scope()?;
-                None
-            }
-        };
-        if webhook.project != project {
-            self.check_webhook_limit(caller, project.as_ref()).await?;
-        }
-        Ok(project)
-    }
-
-    /// Draws a new signing secret and tells it, once. Requests are signed with the old one as well until the overlap
-    /// is over; with an overlap of 0 no old secret signs any more.
-    pub(crate) async fn rotate_webhook_secret(
-        &self,
-        caller: &Caller,
+        context: &RequestContext,
         id: &str,
         overlap_s: Option<u64>,
     ) -> Result<RevealedWebhook> {
-        caller.require_write()?;
+        context.caller.require_write()?;
         let overlap_s = overlap_s.unwrap_or(DEFAULT_OVERLAP_S);
         if overlap_s > MAX_OVERLAP_S {
             return Err(Failure::invalid(format!("overlapSeconds: must be at most {MAX_OVERLAP_S}")));
         }
-        for _ in 0..MAX_TRIES {
-            let found = self.webhook(caller, id).await?;
-            let secret = new_secret();
+        let mut secret = None;
+        let edit = |found: &Webhook| {
+            let new = new_secret();
             let rotated = Webhook {
-                secret: self.store.seal_webhook_secret(&found.record.id, secret.as_slice())?,
-                old_secrets: self.old_secrets(&found.record, Duration::from_secs(overlap_s))?,
-                stamps: found.record.stamps.updated(self.now(), caller.actor()),
-                ..found.record.clone()
+                secret: self.store.seal_webhook_secret(&found.id, new.as_slice())?,
+                old_secrets: self.old_secrets(found, Duration::from_secs(overlap_s))?,
+                ..found.clone()
             };
-            let writes = vec![RecordWrite::replace(found, rotated.clone())];
-            if let Committed::At(_) = self.commit(Action::WebhookUpdated, &caller.actor(), writes, None).await? {
-                let secret = Some(Secret::new(sign::secret_text(secret.as_slice())));
-                return Ok(RevealedWebhook { secret, ..RevealedWebhook::without_secrets(rotated) });
-            }
-        }
-        Err(too_contended())
+            secret = Some(Secret::new(sign::secret_text(new.as_slice())));
+            Ok(Edit::replace(Action::WebhookUpdated, rotated))
+        };
+        let webhook = self.update(context.into(), || self.webhook(context, id), edit).await?;
+        Ok(RevealedWebhook { secret, ..RevealedWebhook::without_secrets(webhook) })
     }
 
     fn old_secrets(&self, webhook: &Webhook, overlap: Duration) -> Result<Vec<OldSecret>> {
@@ -215,10 +177,4 @@ impl ControlPlane {
         }
         Ok(old)
     }
-}
-
-/// Only an admin chooses where keys in clear are sent: whoever else changes that makes the webhook their own.
-fn destination_chosen_by(caller: &Caller, old: &Webhook, new: &Webhook) -> Role {
-    let is_same_destination = old.url == new.url && old.project == new.project;
-    if is_same_destination || caller.role == Role::Admin { old.url_set_by } else { caller.role }
 }

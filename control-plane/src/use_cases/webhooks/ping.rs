@@ -1,4 +1,4 @@
-//! A request to an address before it is made a webhook, to see whether it would be reached.
+//! Pings: requests to an address before it becomes a webhook, to see whether it can be reached.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,68 +8,59 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_store::os_rng;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::validate;
-use crate::ControlPlane;
-use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
-/// Pings that one process sends at a time.
-pub(crate) const MAX_PINGS: usize = 64;
-/// Of these, kept for accounts that send none.
-pub(crate) const RESERVED_PINGS: usize = 16;
-/// How long one waits for its turn.
+/// Time that a ping waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pings that an account may send at once; a ping can find out what answers where.
-pub(crate) const PING_BURST: u32 = 10;
-/// How long it takes until it may send one more.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(6);
-/// Accounts whose pings are counted at a time.
-pub(crate) const MAX_ACCOUNTS: u64 = 10_000;
-
-/// What shall be sent.
+/// A ping to send.
 #[derive(Debug, Default)]
-pub(crate) struct PingRequest {
-    pub(crate) url: Option<String>,
-    pub(crate) method: Option<String>,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Option<Value>,
+pub struct PingRequest {
+    pub url: Option<String>,
+    pub method: Option<String>,
+    pub headers: BTreeMap<String, String>,
+    /// JSON; by default an event of the type `ping`.
+    pub body: Option<String>,
 }
 
-/// How a ping ended. What the receiver answered is not told: it may be a place that the caller could not ask.
+/// The outcome of a ping. It does not show the receiver's response: the caller may not be able to reach the receiver.
 #[derive(Debug)]
-pub(crate) struct PingResult {
-    pub(crate) id: EventId,
-    pub(crate) outcome: AttemptOutcome,
-    pub(crate) status: Option<u16>,
-    pub(crate) error: Option<String>,
-    pub(crate) took: Duration,
+pub struct PingResult {
+    pub id: EventId,
+    pub outcome: AttemptOutcome,
+    pub status: Option<u16>,
+    pub error: Option<String>,
+    pub took: Duration,
 }
 
 impl ControlPlane {
-    /// Sends a ping, once. It carries no signature, as there is no secret yet.
-    pub(crate) async fn ping(&self, caller: &Caller, request: PingRequest) -> Result<PingResult> {
+    /// Sends a ping, once and without a signature, as there is no secret yet.
+    pub async fn ping(&self, context: &RequestContext, request: PingRequest) -> Result<PingResult> {
+        let caller = &context.caller;
         caller.require_write()?;
         let url = request.url.as_deref().ok_or_else(|| Failure::invalid("url: is missing"))?;
         let method = validate::parse_method(request.method.as_deref())?;
         let headers = validate::parse_headers(request.headers)?;
-        self.ping_limiter.try_acquire(caller.account.clone(), self.clock.uptime()).map_err(Failure::Throttled)?;
+        self.limits.pings.try_acquire(caller.account.clone(), self.clock.uptime()).map_err(Failure::Throttled)?;
         let url = self.check_url(url).await?;
-        let Some(_sending) = self.concurrent_pings.acquire(&caller.account, PERMIT_TIMEOUT).await else {
+        let Some(_sending) = self.limits.concurrent_pings.acquire(&caller.account, PERMIT_TIMEOUT).await else {
             self.metrics.count_no_permit("pings");
             return Err(Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again"));
         };
         let id = EventId::generate(&mut os_rng());
-        let body = request.body.unwrap_or_else(
-            || json!({"id": id.as_str(), "type": "ping", "timestamp": self.now().to_string(), "data": {}}),
-        );
+        let body = request.body.unwrap_or_else(|| {
+            json!({"id": id.as_str(), "type": "ping", "timestamp": self.now().to_string(), "data": {}}).to_string()
+        });
         let message = Message {
             url: &url,
             method: &method,
             headers: &headers,
             id: &id,
-            body: body.to_string().into_bytes(),
+            body: body.into_bytes(),
             secrets: &[],
             static_token: None,
         };

@@ -1,51 +1,42 @@
-//! URL and header values of webhooks, in which people put credentials: what callers see of them, and what a masked value
-//! that is sent back means.
+//! Signing secrets, and the URL and header values of webhooks, in which people put credentials.
 
 use std::collections::BTreeMap;
 
+use gatepost_deliverer::sign;
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Role, UserSecret, Webhook, WebhookUrl};
-use gatepost_wire::{MASKED_VALUE, WebhookBody};
+use gatepost_domain::record::{UserSecret, Webhook};
+use gatepost_store::os_rng;
+use rand::Rng;
+use zeroize::Zeroizing;
 
+use super::revealed::WebhookValues;
 use super::validate;
-use crate::ControlPlane;
-use crate::caller::Caller;
-use crate::failure::{Failure, Result};
+use crate::control_plane::ControlPlane;
+use crate::failure::Result;
+
+/// Bytes of a signing secret.
+const SECRET_BYTES: usize = 32;
 
 impl ControlPlane {
-    /// A webhook as a caller sees it: viewers see masks.
-    pub(crate) fn webhook_body(&self, caller: &Caller, webhook: &Webhook) -> Result<WebhookBody> {
-        match caller.role {
-            Role::Viewer => Ok(WebhookBody::new(webhook)),
-            Role::User | Role::Admin => self.unmasked_webhook_body(webhook),
-        }
-    }
-
-    /// A webhook with its URL and the values of its headers.
-    pub(crate) fn unmasked_webhook_body(&self, webhook: &Webhook) -> Result<WebhookBody> {
-        let shown = |secret: &Secret| secret.expose().to_owned();
+    /// Opens the URL and the header values of a webhook. Viewers must not see them.
+    ///
+    /// # Errors
+    /// If the store's master key does not open them.
+    pub fn webhook_values(&self, webhook: &Webhook) -> Result<WebhookValues> {
         let headers = self.store.open_webhook_headers(webhook)?;
-        Ok(WebhookBody {
-            url: shown(&self.store.open_webhook_url(webhook)?),
-            custom_headers: headers.iter().map(|(name, value)| (name.clone(), shown(value))).collect(),
-            ..WebhookBody::new(webhook)
-        })
+        Ok(WebhookValues { url: self.store.open_webhook_url(webhook)?, headers })
     }
 
-    /// The URL that a webhook shall get; none if it keeps its own, which may also be sent back masked.
-    pub(super) async fn parse_new_url(&self, webhook: &Webhook, text: &str) -> Result<Option<WebhookUrl>> {
-        if text == webhook.url.masked {
-            return Ok(None);
-        }
-        refuse_masked_url(text)?;
-        let stored = self.store.open_webhook_url(webhook)?;
-        if url::Url::parse(text).is_ok_and(|url| url.as_str() == stored.expose()) {
-            return Ok(None);
-        }
-        Ok(Some(WebhookUrl::new(self.check_url(text).await?)))
+    /// Opens the signing secret of a webhook, in the form that receivers configure.
+    ///
+    /// # Errors
+    /// If the store's master key does not open it.
+    pub fn webhook_secret(&self, webhook: &Webhook) -> Result<Secret> {
+        let secret = self.store.open_webhook_secret(&webhook.id, &webhook.secret)?;
+        Ok(Secret::new(sign::secret_text(&secret)))
     }
 
-    /// The headers that a webhook shall have in the place of those before. A masked value stands for the stored one.
+    /// Returns the headers that replace those of a webhook. A masked value stands for the stored one.
     pub(super) fn merge_headers(
         &self,
         webhook: &Webhook,
@@ -58,7 +49,7 @@ impl ControlPlane {
         };
         let unmasked = requested.into_iter().map(|(name, value)| {
             let value = match stored_header(&name) {
-                Some((stored, _)) if value == MASKED_VALUE => stored.expose().to_owned(),
+                Some((stored, _)) if value == UserSecret::MASK => stored.expose().to_owned(),
                 _ => value,
             };
             (name, value)
@@ -72,10 +63,9 @@ impl ControlPlane {
     }
 }
 
-/// A masked URL is none, except in the place of the one that it masks.
-pub(super) fn refuse_masked_url(text: &str) -> Result<()> {
-    if text.contains(WebhookUrl::MASK) {
-        return Err(Failure::invalid("url: is masked: send the whole URL, or leave it out to keep the stored one"));
-    }
-    Ok(())
+/// Generates a signing secret.
+pub(super) fn new_secret() -> Zeroizing<[u8; SECRET_BYTES]> {
+    let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+    os_rng().fill_bytes(secret.as_mut_slice());
+    secret
 }

@@ -1,26 +1,21 @@
-//! What callers ask of a webhook, judged.
+//! Validation of the members of webhooks.
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::send::is_reserved;
+use gatepost_deliverer::send::{is_header_name, is_header_value, is_reserved};
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::WebhookStatus;
-use gatepost_wire::MASKED_VALUE;
-use http::{HeaderName, HeaderValue};
+use gatepost_domain::record::{UserSecret, WebhookStatus};
 
-use super::TokenRequest;
 use crate::failure::{Failure, Result};
 
-/// Headers that a webhook may have.
+/// Headers of a webhook.
 const MAX_HEADERS: usize = 20;
 /// Bytes of one header's value.
 const MAX_HEADER_BYTES: usize = 1024;
-/// Fewest and most characters of a static token of one's own choice.
-const STATIC_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=256;
 const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
 
-/// Topics by their names, each once.
+/// Parses topics, each once.
 pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
     if names.is_empty() {
         return Err(Failure::invalid("topics: at least one is needed"));
@@ -38,7 +33,7 @@ pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
     Ok(topics)
 }
 
-/// An HTTP method, in any case; `POST` by default.
+/// Parses an HTTP method, in any case; `POST` by default.
 pub(super) fn parse_method(method: Option<&str>) -> Result<String> {
     let method = method.unwrap_or("POST").to_uppercase();
     if METHODS.contains(&method.as_str()) {
@@ -47,12 +42,12 @@ pub(super) fn parse_method(method: Option<&str>) -> Result<String> {
     Err(Failure::invalid(format!("httpMethod: must be one of {}", METHODS.join(", "))))
 }
 
-/// Headers that are added to requests: not ours, and not HTTP's.
+/// Validates the headers of a new webhook: none of ours, and none of HTTP's.
 pub(super) fn parse_headers(headers: BTreeMap<String, String>) -> Result<Vec<(String, Secret)>> {
     parse_changed_headers(headers, &[])
 }
 
-/// The same for a webhook that has headers: those that a copy repeats are not judged again.
+/// Validates the headers of an existing webhook: headers that a copy repeats are not checked again.
 pub(super) fn parse_changed_headers(
     headers: BTreeMap<String, String>,
     stored: &[(String, Secret)],
@@ -62,46 +57,23 @@ pub(super) fn parse_changed_headers(
     }
     let is_own = |name: &str, value: &str| stored.iter().any(|own| own.0 == name && own.1.expose() == value);
     for (name, value) in headers.iter().filter(|(name, value)| !is_own(name, value)) {
-        if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            return Err(Failure::invalid(format!("customHeaders: {name:?} is no header name")));
+        if !is_header_name(name) {
+            return Err(Failure::invalid(format!("customHeaders: {name:?} is not a header name")));
         }
         if is_reserved(name) {
             return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
         }
-        if value == MASKED_VALUE {
+        if value == UserSecret::MASK {
             return Err(Failure::invalid(format!("customHeaders: {name} is masked, and no value of it is stored")));
         }
-        if value.len() > MAX_HEADER_BYTES || HeaderValue::from_str(value).is_err() {
+        if value.len() > MAX_HEADER_BYTES || !is_header_value(value) {
             return Err(Failure::invalid(format!("customHeaders: the value of {name} is not valid")));
         }
     }
     Ok(headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
 }
 
-/// `live` or `paused`.
+/// Parses `live` or `paused`.
 pub(super) fn parse_status(status: &str) -> Result<WebhookStatus> {
     WebhookStatus::parse(status).ok_or_else(|| Failure::invalid("status: must be live or paused"))
-}
-
-/// What a request asks of the static token.
-pub(crate) fn token_request(is_sent: Option<bool>, token: Option<String>) -> Result<Option<TokenRequest>> {
-    match (is_sent, token) {
-        (None, None) => Ok(None),
-        (Some(false), None) => Ok(Some(TokenRequest::Off)),
-        (Some(true), None) => Ok(Some(TokenRequest::On)),
-        (None | Some(true), Some(token)) => Ok(Some(TokenRequest::Chosen(token))),
-        (Some(false), Some(_)) => {
-            Err(Failure::invalid("theauthapiToken: is of no use if theauthapiSignature is false"))
-        }
-    }
-}
-
-/// A static token of one's own choice: visible ASCII, as it becomes a header.
-pub(super) fn parse_static_token(token: String) -> Result<Secret> {
-    let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_visible && STATIC_TOKEN_CHARS.contains(&token.len()) {
-        return Ok(Secret::new(token));
-    }
-    let (min, max) = (STATIC_TOKEN_CHARS.start(), STATIC_TOKEN_CHARS.end());
-    Err(Failure::invalid(format!("theauthapiToken: must be {min} to {max} visible ASCII characters")))
 }

@@ -1,0 +1,108 @@
+//! Bodies of requests: JSON, whatever the content type is, with the members that the OpenAPI document names.
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use gatepost_control_plane::{Failure, MemberPolicy};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_http_server::BodyTimeout;
+use http_body_util::LengthLimitError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::api::request_head::RequestHead;
+use crate::api::respond::problem::{ApiError, Result};
+use crate::api::state::ApiState;
+use crate::http::json;
+use crate::http::members::{self, Members, UnknownMember};
+
+/// Bytes of a request's body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A required body.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + ToSchema> FromRequest<ApiState> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self> {
+        let policy = RequestHead::of(request.extensions()).members;
+        let bytes = read_body(request.into_body()).await?;
+        Ok(Self(parse_known(&bytes, state.schema_members.of::<T>(), &policy)?))
+    }
+}
+
+/// An optional body: some clients send a form's content type and no bytes.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ApiState> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self> {
+        let policy = RequestHead::of(request.extensions()).members;
+        let bytes = read_body(request.into_body()).await?;
+        match json::strip_byte_order_mark(&bytes).trim_ascii() {
+            b"" | b"null" => Ok(Self(T::default())),
+            bytes => Ok(Self(parse_known(bytes, state.schema_members.of::<T>(), &policy)?)),
+        }
+    }
+}
+
+/// The body of a request that takes none. All members of an object are unknown members; anything else is ignored.
+pub(crate) struct NoBody;
+
+impl FromRequest<ApiState> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &ApiState) -> Result<Self> {
+        let policy = RequestHead::of(request.extensions()).members;
+        let bytes = read_body(request.into_body()).await?;
+        if let Ok(value @ Value::Object(_)) = json::parse(&bytes) {
+            check_members(&value, &members::NO_MEMBERS, &policy)?;
+        }
+        Ok(NoBody)
+    }
+}
+
+/// Reads a body, for handlers and for layers around them.
+pub(crate) async fn read_body(body: Body) -> std::result::Result<Bytes, Failure> {
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| read_failure(&error))
+}
+
+/// Parses a body. Unknown members are refused or recorded as ignored.
+fn parse_known<T: DeserializeOwned>(
+    bytes: &[u8],
+    members: &Members,
+    policy: &MemberPolicy,
+) -> std::result::Result<T, Failure> {
+    check_members(&json::parse(bytes)?, members, policy)?;
+    serde_json::from_slice(json::strip_byte_order_mark(bytes)).map_err(|error| json::parse_failure(&error))
+}
+
+fn check_members(value: &Value, members: &Members, policy: &MemberPolicy) -> std::result::Result<(), Failure> {
+    let unknown = members.unknown_in(value).map_err(|list| Failure::invalid(list.to_string()))?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names = unknown.iter().map(UnknownMember::path).collect();
+    policy.refuse_or_ignore(names, || Failure::invalid(members::problem_detail(&unknown)))
+}
+
+fn read_failure(error: &axum::Error) -> Failure {
+    if BodyTimeout::is_cause_of(error) {
+        return Failure::refused(ErrorCode::RequestTimeout, BodyTimeout.to_string());
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    if causes.into_iter().any(|cause| cause.is::<LengthLimitError>()) {
+        return too_large();
+    }
+    Failure::refused(ErrorCode::BadRequest, "the body could not be read")
+}
+
+fn too_large() -> Failure {
+    let detail = format!("the body has more than {} KiB", MAX_BODY_BYTES / 1024);
+    Failure::refused(ErrorCode::BodyTooLarge, detail)
+}

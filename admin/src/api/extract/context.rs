@@ -1,0 +1,48 @@
+//! The context of a request: its caller, and what it asks of a change.
+
+use axum::extract::FromRequestParts;
+use gatepost_control_plane::{Caller, Idempotency, Precondition, RequestContext};
+use gatepost_domain::time::Version;
+use http::header::IF_MATCH;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use crate::api::request_head::RequestHead;
+use crate::api::respond::problem::{ApiError, Result};
+use crate::api::state::ApiState;
+
+impl FromRequestParts<ApiState> for RequestContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let head = RequestHead::of(&parts.extensions);
+        Ok(Self {
+            caller,
+            address: head.address,
+            request_id: head.id,
+            precondition: precondition(&parts.method, &parts.headers),
+            members: head.members,
+            idempotency: parts.extensions.get::<Idempotency>().cloned(),
+        })
+    }
+}
+
+/// Returns the versions that `If-Match` names, in a request that changes a resource.
+fn precondition(method: &Method, headers: &HeaderMap) -> Precondition {
+    if !matches!(*method, Method::PATCH | Method::DELETE) {
+        return Precondition::None;
+    }
+    let fields: Vec<&str> = headers.get_all(IF_MATCH).iter().map(|field| field.to_str().unwrap_or_default()).collect();
+    let mut tags = fields.iter().flat_map(|field| field.split(',')).map(str::trim).peekable();
+    // `*` only requires that the resource exists, as every change does.
+    if tags.peek().is_none() || tags.clone().any(|tag| tag == "*") {
+        return Precondition::None;
+    }
+    Precondition::AnyOf(tags.filter_map(parse_etag).collect())
+}
+
+/// Returns the version of an ETag; none for tags that are not ours, which match no version.
+fn parse_etag(tag: &str) -> Option<Version> {
+    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok().map(Version::from_u64)
+}

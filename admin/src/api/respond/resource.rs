@@ -1,0 +1,37 @@
+//! Responses that show one resource.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use gatepost_domain::time::Version;
+use http::header::ETAG;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// A resource at a version, which is its ETag.
+pub(crate) struct Resource<B> {
+    status: StatusCode,
+    headers: HeaderMap,
+    version: Version,
+    body: B,
+}
+
+impl<B> Resource<B> {
+    pub(crate) fn new(version: Version, body: B) -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), version, body }
+    }
+
+    pub(crate) fn created(self) -> Self {
+        Self { status: StatusCode::CREATED, ..self }
+    }
+
+    pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
+    }
+}
+
+impl<B: Serialize> IntoResponse for Resource<B> {
+    fn into_response(self) -> Response {
+        let tag = HeaderValue::from_str(&format!("\"{}\"", self.version)).expect("digits and quotes make a header");
+        (self.status, self.headers, [(ETAG, tag)], Json(self.body)).into_response()
+    }
+}

@@ -1,0 +1,139 @@
+//! `/accounts`.
+
+use axum::Json;
+use axum::extract::State;
+use gatepost_control_plane::{AccountChange, ControlPlane, Patch, RequestContext, status_of};
+use gatepost_wire::{AccessKeyBody, AccountBody};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::extract::body::JsonBody;
+use crate::api::extract::prefer_wait::PreferWait;
+use crate::api::extract::query::{PathId, QueryParams};
+use crate::api::patch;
+use crate::api::respond::page::{self, PageResponse};
+use crate::api::respond::problem::Result;
+use crate::api::respond::resource::Resource;
+
+/// An account to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct CreateAccount {
+    /// Its name, of 1 to 256 characters.
+    #[schema(value_type = String)]
+    name: Option<String>,
+}
+
+/// What of an account shall change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateAccount {
+    /// Its name, of 1 to 256 characters.
+    #[serde(default, with = "patch")]
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
+    /// False deactivates the account, as DELETE does. True changes nothing.
+    is_active: Option<bool>,
+}
+
+impl From<UpdateAccount> for AccountChange {
+    fn from(update: UpdateAccount) -> Self {
+        Self { name: update.name, status: update.is_active.map(status_of) }
+    }
+}
+
+/// An account with its first access key.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NewAccountBody {
+    /// The account.
+    #[serde(flatten)]
+    account: AccountBody,
+    /// An access key of an admin of it. Its value is told only in this answer.
+    access_key: AccessKeyBody,
+}
+
+/// Makes an account, and an access key with which to act for it. Only admins of the store's first account may. From
+/// the second account on, every route of a gateway must name its projects.
+#[utoipa::path(
+    post, path = "/accounts", operation_id = "createAccount", tag = "accounts", request_body = CreateAccount,
+    responses((status = 201, body = NewAccountBody), (status = 400), (status = 401), (status = 403))
+)]
+pub(crate) async fn create(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    JsonBody(new): JsonBody<CreateAccount>,
+) -> Result<Resource<NewAccountBody>> {
+    let created = control_plane.create_account(&context, new.name).await?;
+    let access_key = AccessKeyBody::new(&created.access_key, created.secret.expose());
+    let body = NewAccountBody { account: AccountBody::from(&created.account.record), access_key };
+    Ok(Resource::new(created.account.version, body).created())
+}
+
+/// Lists the accounts that the access key acts for: its own.
+#[utoipa::path(
+    get, path = "/accounts", operation_id = "listAccounts", tag = "accounts",
+    params(
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
+    ),
+    responses((status = 200, body = [AccountBody]), (status = 400), (status = 401))
+)]
+pub(crate) async fn list(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    query: QueryParams,
+) -> Result<PageResponse<AccountBody>> {
+    let accounts = control_plane.accounts(&context, &page::parse_page_request(&query)?).await?;
+    Ok(page::page_response(&query, accounts.map(|account| AccountBody::from(&account))))
+}
+
+/// Reads an account.
+#[utoipa::path(
+    get, path = "/accounts/{id}", operation_id = "getAccount", tag = "accounts", params(("id" = String, Path)),
+    responses((status = 200, body = AccountBody), (status = 401), (status = 404))
+)]
+pub(crate) async fn get(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+) -> Result<Resource<AccountBody>> {
+    let found = control_plane.account(&context, &id).await?;
+    Ok(Resource::new(found.version, AccountBody::from(&found.record)))
+}
+
+/// Gives an account another name. `isActive: false` deactivates it as DELETE does. A copy of the account may be sent back
+/// as it was read.
+#[utoipa::path(
+    patch, path = "/accounts/{id}", operation_id = "updateAccount", tag = "accounts", request_body = UpdateAccount,
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = AccountBody), (status = 400), (status = 401), (status = 403), (status = 404))
+)]
+pub(crate) async fn update(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(id): PathId,
+    JsonBody(change): JsonBody<UpdateAccount>,
+) -> Result<Resource<AccountBody>> {
+    let updated = control_plane.update_account(&context, &id, &change.into()).await?;
+    let headers = wait.wait_for_propagation(&control_plane, &context, updated.propagated_at).await?;
+    let body = AccountBody::from(&updated.account.record);
+    Ok(Resource::new(updated.account.version, body).with_headers(headers))
+}
+
+/// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With
+/// `Prefer: wait=N` the answer comes when every gateway refuses the keys.
+#[utoipa::path(
+    delete, path = "/accounts/{id}", operation_id = "deleteAccount", tag = "accounts",
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(crate) async fn deactivate(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(id): PathId,
+) -> Result<(HeaderMap, Json<bool>)> {
+    let version = control_plane.deactivate_account(&context, &id).await?.propagated_at;
+    Ok((wait.wait_for_propagation(&control_plane, &context, version).await?, Json(true)))
+}

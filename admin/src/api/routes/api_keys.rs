@@ -1,0 +1,216 @@
+//! `/api-keys`.
+
+mod list;
+pub(crate) mod schemas;
+pub(crate) mod search;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use gatepost_control_plane::{ControlPlane, EndUser, KeyRef, RequestContext, UpdatedKey};
+use gatepost_domain::key::Secret;
+use gatepost_wire::ApiKeyBody;
+use http::HeaderMap;
+
+use crate::api::extract::body::{JsonBody, NoBody, OptionalBody};
+use crate::api::extract::prefer_wait::PreferWait;
+use crate::api::extract::query::{PathId, QueryParams};
+use crate::api::respond::problem::Result;
+use crate::api::respond::resource::Resource;
+use crate::api::respond::usage_headers;
+use schemas::{CreateApiKey, RotateApiKey, UpdateApiKey};
+
+/// Makes a key. Its value is told only in this answer.
+#[utoipa::path(
+    post, path = "/api-keys", operation_id = "createApiKey", tag = "api-keys", request_body = CreateApiKey,
+    responses((status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 409))
+)]
+pub(crate) async fn create(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    JsonBody(new): JsonBody<CreateApiKey>,
+) -> Result<Resource<ApiKeyBody>> {
+    let created = control_plane.create_api_key(&context, new.into()).await?;
+    let body = ApiKeyBody::new(&created.record.record, created.secret.expose(), None);
+    Ok(Resource::new(created.record.version, body).created())
+}
+
+/// Lists keys as a bare array, in order of creation: project by project, unless one is named. Their `key` is their id, which names them in paths as the value does.
+#[utoipa::path(
+    get, path = "/api-keys", operation_id = "listApiKeys", tag = "api-keys",
+    params(
+        ("projectId" = Option<String>, Query), ("name" = Option<String>, Query),
+        ("customAccountId" = Option<String>, Query, description = "`null` for keys that have none"),
+        ("customUserId" = Option<String>, Query, description = "`null` for keys that have none"),
+        ("isActive" = Option<bool>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query),
+        ("after" = Option<String>, Query),
+    ),
+    responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
+)]
+pub(crate) async fn list(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    query: QueryParams,
+) -> Result<Response> {
+    list::respond(control_plane, context, &query).await
+}
+
+/// Reads a key by its value or its id. This is no use of it.
+#[utoipa::path(
+    get, path = "/api-keys/{key}", operation_id = "getApiKey", tag = "api-keys", params(("key" = String, Path)),
+    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+)]
+pub(crate) async fn get(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(key): PathId,
+) -> Result<Resource<ApiKeyBody>> {
+    let name = KeyRef::parse(&key);
+    let found = control_plane.api_key(&context, &name).await?;
+    let last_used_at = control_plane.last_use(&found.record).await?;
+    let body = ApiKeyBody::new(&found.record, name.echoed_key(), found.first_used_at);
+    Ok(Resource::new(found.version, body.with_last_use(last_used_at)))
+}
+
+/// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
+/// at once. `isActive: false` revokes the key as DELETE does. A copy of the key may be sent back as it was read.
+#[utoipa::path(
+    patch, path = "/api-keys/{key}", operation_id = "updateApiKey", tag = "api-keys", request_body = UpdateApiKey,
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses(
+        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 409), (status = 503),
+    )
+)]
+pub(crate) async fn update(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(key): PathId,
+    JsonBody(update): JsonBody<UpdateApiKey>,
+) -> Result<Resource<ApiKeyBody>> {
+    let name = KeyRef::parse(&key);
+    let updated = control_plane.update_api_key(&context, &name, &update.into()).await?;
+    updated_response(&control_plane, &context, wait, &name, &updated).await
+}
+
+/// Lets a key be used again that was shut off.
+#[utoipa::path(
+    patch, path = "/api-keys/{key}/reactivate", operation_id = "reactivateApiKey", tag = "api-keys",
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(crate) async fn reactivate(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(key): PathId,
+    _: NoBody,
+) -> Result<Resource<ApiKeyBody>> {
+    let name = KeyRef::parse(&key);
+    let updated = control_plane.reactivate_api_key(&context, &name).await?;
+    updated_response(&control_plane, &context, wait, &name, &updated).await
+}
+
+/// Gives a key a new value, which is told only now; id, history and first use stay. The old value is refused at once,
+/// or after `overlapSeconds`: until then answers to it carry `Deprecation` and `Sunset`. A request that is repeated
+/// with the old value within ten minutes gets the same answer.
+#[utoipa::path(
+    post, path = "/api-keys/{key}/rotate", operation_id = "rotateApiKey", tag = "api-keys", request_body = Option<RotateApiKey>,
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses(
+        (status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 409), (status = 503),
+    )
+)]
+pub(crate) async fn rotate(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(key): PathId,
+    OptionalBody(rotate): OptionalBody<RotateApiKey>,
+) -> Result<Resource<ApiKeyBody>> {
+    let (name, overlap_s) = (KeyRef::parse(&key), rotate.overlap_seconds.unwrap_or(0));
+    let rotated = control_plane.rotate_api_key(&context, &name, overlap_s).await?;
+    Ok(updated_response(&control_plane, &context, wait, &name, &rotated).await?.created())
+}
+
+/// Returns the response with an updated key, once the gateways have applied the change or the wait is over.
+async fn updated_response(
+    control_plane: &ControlPlane,
+    context: &RequestContext,
+    wait: PreferWait,
+    name: &KeyRef,
+    updated: &UpdatedKey,
+) -> Result<Resource<ApiKeyBody>> {
+    let key = &updated.key;
+    let headers = wait.wait_for_propagation(control_plane, context, key.version).await?;
+    let last_used_at = control_plane.last_use(&key.record).await?;
+    let echoed_key = updated.value.as_ref().map_or(name.echoed_key(), Secret::expose);
+    let body = ApiKeyBody::new(&key.record, echoed_key, key.first_used_at).with_last_use(last_used_at);
+    Ok(Resource::new(key.version, body).with_headers(headers))
+}
+
+/// Shuts a key off. It keeps its history. With `Prefer: wait=N` (up to 30 seconds) the answer comes when every
+/// gateway refuses the key, else after that time, and `Gatepost-Propagated: applied/known` tells what was reached.
+#[utoipa::path(
+    delete, path = "/api-keys/{key}", operation_id = "deleteApiKey", tag = "api-keys",
+    params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(crate) async fn deactivate(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(key): PathId,
+) -> Result<(HeaderMap, Json<bool>)> {
+    let version = control_plane.deactivate_api_key(&context, &KeyRef::parse(&key)).await?.key.version;
+    Ok((wait.wait_for_propagation(&control_plane, &context, version).await?, Json(true)))
+}
+
+/// Checks a key and counts it as used. Every reason why it may not be used is the same 404; a key that is locked to
+/// domains or addresses answers 403 unless `x-origin-domain` and `x-origin-ip` tell an end user of theirs.
+#[utoipa::path(
+    post, path = "/api-keys/auth/{key}", operation_id = "authenticateApiKey", tag = "api-keys",
+    params(
+        ("key" = String, Path), ("x-origin-domain" = Option<String>, Header, example = "https://app.example.com"),
+        ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
+    ),
+    responses(
+        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403),
+        (status = 404), (status = 429), (status = 503),
+    )
+)]
+pub(crate) async fn authenticate(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    user: EndUser,
+    PathId(key): PathId,
+    _: NoBody,
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+    let found = control_plane.authenticate_api_key(&context, &key, &user).await?;
+    let headers = usage_headers::for_authenticated(&found);
+    let body = ApiKeyBody::new(&found.key, &key, Some(found.first_used_at));
+    Ok((headers, Json(body.with_last_use(Some(control_plane.now())))))
+}
+
+/// The same for clients that ask with GET.
+#[utoipa::path(
+    get, path = "/api-keys/auth/{key}", operation_id = "authenticateApiKeyByGet", tag = "api-keys",
+    params(
+        ("key" = String, Path), ("x-origin-domain" = Option<String>, Header, example = "https://app.example.com"),
+        ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
+    ),
+    responses(
+        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403),
+        (status = 404), (status = 429), (status = 503),
+    )
+)]
+pub(crate) async fn authenticate_by_get(
+    state: State<ControlPlane>,
+    context: RequestContext,
+    user: EndUser,
+    key: PathId,
+) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+    authenticate(state, context, user, key, NoBody).await
+}

@@ -1,0 +1,222 @@
+//! `/events`: all changes, page by page and as a stream.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::stream::{self, Stream};
+use gatepost_control_plane::{
+    Continuity, ControlPlane, DEFAULT_CHANGES, EventFilter, Failure, FairSharePermit, LongResponse, MAX_CHANGES,
+    RequestContext, Rest, VisibleChange,
+};
+use gatepost_domain::change::Action;
+use gatepost_domain::time::Version;
+use gatepost_wire::{ChangeBody, ChangeView, change_body, event_type};
+use http::HeaderMap;
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use crate::api::extract::query::QueryParams;
+use crate::api::respond::problem::Result;
+use crate::api::state::ApiState;
+
+/// Time without an event after which a stream sends a comment.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Changes, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChangesBody {
+    /// The changes.
+    events: Vec<ChangeBody>,
+    /// What to ask for next as `after`.
+    #[schema(example = "1860000000000000000")]
+    next: String,
+    /// Whether there is more now.
+    has_more: bool,
+    /// `yes`: nothing lies between `after` and these. `trimmed`: changes in between are too old and are gone.
+    /// `unknown`: there is no change at `after`, so it cannot be told.
+    #[schema(example = "yes")]
+    continues: &'static str,
+}
+
+/// Lists changes, oldest first: who did what, when and from where, and the resource before and after, without secrets.
+#[utoipa::path(
+    get, path = "/events", operation_id = "listEvents", tag = "events",
+    params(
+        ("after" = Option<String>, Query, description = "The cursor of the last change that is known; by default the \
+            oldest that is kept comes first", example = "0"),
+        ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),
+        ("projectId" = Option<String>, Query, description = "Only changes of this project"),
+        ("limit" = Option<u32>, Query, description = "How many at most, up to 1,000; by default 100", example = 100),
+    ),
+    responses((status = 200, body = ChangesBody), (status = 400), (status = 401), (status = 404), (status = 503))
+)]
+pub(crate) async fn list(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    query: QueryParams,
+) -> Result<Json<ChangesBody>> {
+    let filter = parse_filter(&control_plane, &context, &query).await?;
+    let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?.unwrap_or_default();
+    let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
+    let page = control_plane.changes(&context, &filter, after, limit).await?;
+    Ok(Json(ChangesBody {
+        events: page.changes.iter().filter_map(body).collect(),
+        next: page.next.to_string(),
+        has_more: page.rest == Rest::More,
+        continues: continuity_text(page.continuity),
+    }))
+}
+
+/// Sends changes as they happen (server-sent events). Each has its cursor as its id, so that a client which was cut
+/// off goes on where it was, by `Last-Event-ID` or `after`; without either it begins now. Where changes in between are
+/// gone, an event named `gap` says so. Comments are sent while nothing happens.
+#[utoipa::path(
+    get, path = "/events/stream", operation_id = "streamEvents", tag = "events",
+    params(
+        ("after" = Option<String>, Query, description = "The cursor of the last change that is known"),
+        ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),
+        ("projectId" = Option<String>, Query, description = "Only changes of this project"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last change that is known"),
+    ),
+    responses(
+        (status = 200, description = "Changes, each the JSON of `ChangeBody`", body = String,
+            content_type = "text/event-stream"),
+        (status = 400), (status = 401), (status = 404), (status = 503)
+    )
+)]
+pub(crate) async fn stream(
+    State(state): State<ApiState>,
+    context: RequestContext,
+    headers: HeaderMap,
+    query: QueryParams,
+) -> Result<Sse<impl Stream<Item = std::result::Result<Event, Infallible>>>> {
+    let ApiState { control_plane, shutdown, .. } = state;
+    let filter = parse_filter(&control_plane, &context, &query).await?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    let after = match (last, query.non_null("after")) {
+        (Some(last), _) => parse_cursor("Last-Event-ID", last)?,
+        (None, Some(after)) => parse_cursor("after", &after)?,
+        (None, None) => control_plane.last_position().await?,
+    };
+    let permit = control_plane.acquire_event_stream(&context).await?;
+    let response = LongResponse::new(control_plane, context, filter.project.clone());
+    let source = EventStream { response, filter, after, shutdown, permit };
+    let batches = stream::unfold(Some(source), |source| async {
+        let mut source = source?;
+        match source.next_batch().await {
+            Batch::Events(events) => Some((stream::iter(events.into_iter().map(Ok)), Some(source))),
+            Batch::End => None,
+        }
+    });
+    let events = futures::StreamExt::flatten(batches);
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat")))
+}
+
+/// A stream that is being sent.
+struct EventStream {
+    response: LongResponse,
+    filter: EventFilter,
+    after: Version,
+    shutdown: watch::Receiver<bool>,
+    permit: FairSharePermit,
+}
+
+enum Batch {
+    Events(Vec<Event>),
+    End,
+}
+
+impl EventStream {
+    /// Returns the next events, or the end: when the server stops, when the caller is no longer authorized, when another
+    /// account has less than its share of streams, and when the store fails. A client then reconnects with its cursor.
+    async fn next_batch(&mut self) -> Batch {
+        if self.response.reauthorize().await.is_err() {
+            return Batch::End;
+        }
+        let LongResponse { control_plane, context, .. } = &self.response;
+        let read = tokio::select! {
+            biased;
+            _ = self.shutdown.wait_for(|stopping| *stopping) => return Batch::End,
+            () = self.permit.preempted() => return Batch::End,
+            read = control_plane.wait_for_changes(context, &self.filter, self.after) => read,
+        };
+        match read {
+            Ok((changes, next, continuity)) => {
+                let gap = (continuity != Continuity::Unbroken && next != self.after).then(|| gap_event(continuity));
+                self.after = next;
+                Batch::Events(
+                    gap.into_iter().chain(changes.iter().filter_map(body).map(|change| sse_event(&change))).collect(),
+                )
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, "reading events failed: the stream ends");
+                Batch::End
+            }
+        }
+    }
+}
+
+fn sse_event(change: &ChangeBody) -> Event {
+    let json = serde_json::to_string(change).expect("a body is a struct with text keys");
+    Event::default().id(&change.cursor).data(json)
+}
+
+fn gap_event(continuity: Continuity) -> Event {
+    Event::default().event("gap").data(format!("{{\"continues\":\"{}\"}}", continuity_text(continuity)))
+}
+
+fn continuity_text(continuity: Continuity) -> &'static str {
+    match continuity {
+        Continuity::Unbroken => "yes",
+        Continuity::Trimmed => "trimmed",
+        Continuity::Unknown => "unknown",
+    }
+}
+
+/// Reads the filter of a query.
+async fn parse_filter(
+    control_plane: &ControlPlane,
+    context: &RequestContext,
+    query: &QueryParams,
+) -> Result<EventFilter> {
+    let actions = query.non_null("type").map(|kind| parse_type(&kind)).transpose()?;
+    Ok(EventFilter::new(control_plane, context, actions, query.non_null("projectId").as_deref()).await?)
+}
+
+/// Returns the actions behind the type of an event: several actions may have one type.
+fn parse_type(kind: &str) -> Result<Vec<Action>> {
+    let is_named = |action: &Action| event_type(*action) == kind || action.as_str() == kind;
+    let actions: Vec<Action> = Action::ALL.iter().copied().filter(is_named).collect();
+    if actions.is_empty() {
+        let mut known: Vec<&str> = Action::ALL.iter().map(|action| event_type(*action)).collect();
+        known.dedup();
+        let detail = format!("type: {kind:?} is not known; known are {}", known.join(", "));
+        return Err(Failure::invalid(detail).into());
+    }
+    Ok(actions)
+}
+
+fn parse_cursor(field: &str, text: &str) -> Result<Version> {
+    let number = text.parse().map_err(|_| Failure::invalid(format!("{field}: must be the cursor of a change")))?;
+    Ok(Version::from_u64(number))
+}
+
+fn body(change: &VisibleChange) -> Option<ChangeBody> {
+    let audit = &change.audit;
+    let view = ChangeView {
+        action: audit.action,
+        actor: &audit.metadata.actor,
+        address: audit.metadata.address,
+        account: &audit.metadata.account,
+        project: audit.metadata.project.as_ref(),
+        subject: &audit.metadata.subject,
+        old: audit.old.as_ref(),
+        new: audit.new.as_ref(),
+    };
+    change_body(change.version, &change.event, &view)
+}

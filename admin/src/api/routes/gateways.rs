@@ -1,0 +1,44 @@
+//! `/gateways`.
+
+use axum::Json;
+use axum::extract::State;
+use gatepost_control_plane::{ControlPlane, GatewayLag, RequestContext};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::respond::problem::Result;
+
+/// A gateway.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GatewayBody {
+    /// Which. A gateway has another id after each start.
+    id: String,
+    /// For how long the oldest change that it has not applied has stood; 0 if it has applied all.
+    lag_ms: u64,
+    /// The moment from which it refuses everything unless it is heard from again.
+    refuses_at: String,
+}
+
+impl From<GatewayLag> for GatewayBody {
+    fn from(GatewayLag { gateway, lag }: GatewayLag) -> Self {
+        Self {
+            id: gateway.id.as_str().to_owned(),
+            lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
+            refuses_at: gateway.lease_expires_at.to_string(),
+        }
+    }
+}
+
+/// Lists the gateways that may still accept keys from their caches, with their lag.
+#[utoipa::path(
+    get, path = "/gateways", operation_id = "listGateways", tag = "gateways",
+    responses((status = 200, body = [GatewayBody]), (status = 401), (status = 403), (status = 503))
+)]
+pub(crate) async fn list(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+) -> Result<Json<Vec<GatewayBody>>> {
+    let gateways = control_plane.gateways(&context).await?;
+    Ok(Json(gateways.into_iter().map(GatewayBody::from).collect()))
+}

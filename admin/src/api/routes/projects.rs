@@ -1,0 +1,137 @@
+//! `/projects`.
+
+use axum::Json;
+use axum::extract::State;
+use gatepost_control_plane::{ControlPlane, NewProject, Patch, ProjectChange, RequestContext, status_of};
+use gatepost_wire::ProjectBody;
+use http::HeaderMap;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::api::extract::body::JsonBody;
+use crate::api::extract::prefer_wait::PreferWait;
+use crate::api::extract::query::{PathId, QueryParams};
+use crate::api::patch;
+use crate::api::respond::page::{self, PageResponse};
+use crate::api::respond::problem::Result;
+use crate::api::respond::resource::Resource;
+
+/// A project to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreateProject {
+    /// Its name.
+    #[schema(value_type = String)]
+    name: Option<String>,
+    /// The account; by default that of the access key.
+    account_id: Option<String>,
+    /// `live` or `test`, fixed for its life.
+    #[schema(value_type = String)]
+    env: Option<String>,
+}
+
+/// What of a project shall change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateProject {
+    /// Its name, of 1 to 256 characters.
+    #[serde(default, with = "patch")]
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
+    /// False ends the project, as DELETE does. True is a 409 if it was deleted, and nothing else.
+    is_active: Option<bool>,
+    /// The account of the project: another one is a 400.
+    account_id: Option<String>,
+    /// The env of the project: another one is a 400.
+    env: Option<String>,
+}
+
+impl From<UpdateProject> for ProjectChange {
+    fn from(update: UpdateProject) -> Self {
+        Self { name: update.name, status: update.is_active.map(status_of), account: update.account_id, env: update.env }
+    }
+}
+
+/// Makes a project.
+#[utoipa::path(
+    post, path = "/projects", operation_id = "createProject", tag = "projects", request_body = CreateProject,
+    responses((status = 201, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 409))
+)]
+pub(crate) async fn create(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    JsonBody(new): JsonBody<CreateProject>,
+) -> Result<Resource<ProjectBody>> {
+    let new = NewProject { name: new.name, account: new.account_id, env: new.env };
+    let project = control_plane.create_project(&context, new).await?;
+    Ok(Resource::new(project.version, ProjectBody::from(&project.record)).created())
+}
+
+/// Lists projects, in order of creation.
+#[utoipa::path(
+    get, path = "/projects", operation_id = "listProjects", tag = "projects",
+    params(
+        ("accountId" = Option<String>, Query),
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
+    ),
+    responses((status = 200, body = [ProjectBody]), (status = 400), (status = 401), (status = 403))
+)]
+pub(crate) async fn list(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    query: QueryParams,
+) -> Result<PageResponse<ProjectBody>> {
+    let page_request = page::parse_page_request(&query)?;
+    let projects = control_plane.projects(&context, query.non_null("accountId").as_deref(), &page_request).await?;
+    Ok(page::page_response(&query, projects.map(|project| ProjectBody::from(&project))))
+}
+
+/// Reads a project.
+#[utoipa::path(
+    get, path = "/projects/{id}", operation_id = "getProject", tag = "projects", params(("id" = String, Path)),
+    responses((status = 200, body = ProjectBody), (status = 401), (status = 404))
+)]
+pub(crate) async fn get(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+) -> Result<Resource<ProjectBody>> {
+    let found = control_plane.project(&context, &id).await?;
+    Ok(Resource::new(found.version, ProjectBody::from(&found.record)))
+}
+
+/// Gives a project another name. `isActive: false` deletes it as DELETE does. A copy of the project may be sent back as it
+/// was read.
+#[utoipa::path(
+    patch, path = "/projects/{id}", operation_id = "updateProject", tag = "projects", request_body = UpdateProject,
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 404))
+)]
+pub(crate) async fn update(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(id): PathId,
+    JsonBody(change): JsonBody<UpdateProject>,
+) -> Result<Resource<ProjectBody>> {
+    let updated = control_plane.update_project(&context, &id, &change.into()).await?;
+    let headers = wait.wait_for_propagation(&control_plane, &context, updated.version).await?;
+    Ok(Resource::new(updated.version, ProjectBody::from(&updated.record)).with_headers(headers))
+}
+
+/// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes
+/// when every gateway refuses them, and `Gatepost-Propagated: applied/known` tells what was reached.
+#[utoipa::path(
+    delete, path = "/projects/{id}", operation_id = "deleteProject", tag = "projects",
+    params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 503))
+)]
+pub(crate) async fn deactivate(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    wait: PreferWait,
+    PathId(id): PathId,
+) -> Result<(HeaderMap, Json<bool>)> {
+    let version = control_plane.deactivate_project(&context, &id).await?.version;
+    Ok((wait.wait_for_propagation(&control_plane, &context, version).await?, Json(true)))
+}

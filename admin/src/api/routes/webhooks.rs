@@ -1,0 +1,147 @@
+//! `/webhooks`.
+
+mod schemas;
+
+use axum::Json;
+use axum::extract::State;
+use gatepost_control_plane::{Caller, ControlPlane, ListPage, RequestContext, WebhookFilter};
+use gatepost_domain::change::Topic;
+use gatepost_wire::WebhookBody;
+
+use crate::api::extract::body::{JsonBody, OptionalBody};
+use crate::api::extract::query::{PathId, QueryParams};
+use crate::api::respond::page::{self, PageResponse};
+use crate::api::respond::problem::Result;
+use crate::api::respond::resource::Resource;
+use crate::api::respond::webhook_body::{revealed_body, webhook_body};
+use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
+
+/// Makes a webhook. Its signing secret is told only in this answer, as is a static token.
+#[utoipa::path(
+    post, path = "/webhooks", operation_id = "createWebhook", tag = "webhooks", request_body = CreateWebhook,
+    responses((status = 201, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 409))
+)]
+pub(crate) async fn create(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    JsonBody(new): JsonBody<CreateWebhook>,
+) -> Result<Resource<WebhookBody>> {
+    let created = control_plane.create_webhook(&context, new.try_into()?).await?;
+    let body = revealed_body(&control_plane, &context, &created)?;
+    Ok(Resource::new(created.webhook.version, body).created())
+}
+
+/// Lists the topics that webhooks may ask for.
+#[utoipa::path(
+    get, path = "/webhooks/topics", operation_id = "listWebhookTopics", tag = "webhooks", responses((status = 200, body = [String]), (status = 401))
+)]
+pub(crate) async fn topics(_: Caller) -> Json<Vec<&'static str>> {
+    Json(Topic::ALL.iter().map(|topic| topic.as_str()).collect())
+}
+
+/// Sends a request, once and without a signature, to see whether a webhook at that address would be reached. An address
+/// that webhooks may not have is a 400; whatever else comes of it is a 200 that tells. An account may send ten at once
+/// and then one every six seconds.
+#[utoipa::path(
+    post, path = "/webhooks/ping", operation_id = "pingWebhook", tag = "webhooks", request_body = PingWebhook,
+    responses((status = 200, body = PingBody), (status = 400), (status = 401), (status = 403), (status = 429))
+)]
+pub(crate) async fn ping(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    JsonBody(request): JsonBody<PingWebhook>,
+) -> Result<Json<PingBody>> {
+    Ok(Json(control_plane.ping(&context, request.try_into()?).await?.into()))
+}
+
+/// Lists webhooks, in order of creation.
+#[utoipa::path(
+    get, path = "/webhooks", operation_id = "listWebhooks", tag = "webhooks",
+    params(
+        ("accountId" = Option<String>, Query), ("projectId" = Option<String>, Query),
+        ("topic" = Option<String>, Query),
+        ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
+    ),
+    responses((status = 200, body = [WebhookBody]), (status = 400), (status = 401), (status = 403))
+)]
+pub(crate) async fn list(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    query: QueryParams,
+) -> Result<PageResponse<WebhookBody>> {
+    let filter = WebhookFilter {
+        account: query.non_null("accountId"),
+        project: query.non_null("projectId"),
+        topic: query.non_null("topic"),
+    };
+    let list = control_plane.webhooks(&context, &filter, &page::parse_page_request(&query)?).await?;
+    let bodies = list.items.iter().map(|webhook| webhook_body(&control_plane, &context, webhook));
+    Ok(page::page_response(
+        &query,
+        ListPage { items: bodies.collect::<gatepost_control_plane::Result<_>>()?, next: list.next },
+    ))
+}
+
+/// Reads a webhook.
+#[utoipa::path(
+    get, path = "/webhooks/{id}", operation_id = "getWebhook", tag = "webhooks", params(("id" = String, Path)),
+    responses((status = 200, body = WebhookBody), (status = 401), (status = 404))
+)]
+pub(crate) async fn get(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+) -> Result<Resource<WebhookBody>> {
+    let found = control_plane.webhook(&context, &id).await?;
+    Ok(Resource::new(found.version, webhook_body(&control_plane, &context, &found.record)?))
+}
+
+/// Changes a webhook; what is left out stays as it is. With `status` it is paused and goes on. A copy of the webhook may
+/// be sent back as it was read. Whoever is no admin and
+/// changes where events go makes the webhook their own: it sees ids in the place of values from then on.
+#[utoipa::path(
+    patch, path = "/webhooks/{id}", operation_id = "updateWebhook", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
+    responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
+)]
+pub(crate) async fn update(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+    JsonBody(change): JsonBody<UpdateWebhook>,
+) -> Result<Resource<WebhookBody>> {
+    let changed = control_plane.update_webhook(&context, &id, change.into()).await?;
+    let body = revealed_body(&control_plane, &context, &changed)?;
+    Ok(Resource::new(changed.webhook.version, body))
+}
+
+/// Draws a new signing secret, which is told only in this answer. Until the overlap is over, requests are signed with
+/// the old one as well.
+#[utoipa::path(
+    post, path = "/webhooks/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "webhooks", params(("id" = String, Path)),
+    request_body = Option<RotateSecret>,
+    responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
+)]
+pub(crate) async fn rotate_secret(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+    OptionalBody(request): OptionalBody<RotateSecret>,
+) -> Result<Resource<WebhookBody>> {
+    let rotated = control_plane.rotate_webhook_secret(&context, &id, request.overlap_seconds).await?;
+    let body = revealed_body(&control_plane, &context, &rotated)?;
+    Ok(Resource::new(rotated.webhook.version, body))
+}
+
+/// Removes a webhook. What waits to be sent to it is dropped.
+#[utoipa::path(
+    delete, path = "/webhooks/{id}", operation_id = "deleteWebhook", tag = "webhooks", params(("id" = String, Path)),
+    responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))
+)]
+pub(crate) async fn delete(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+) -> Result<Json<bool>> {
+    control_plane.delete_webhook(&context, &id).await?;
+    Ok(Json(true))
+}

@@ -1,0 +1,235 @@
+//! Known and unknown members of JSON bodies.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// Unknown members that a response names; beyond, it only has their number.
+pub(crate) const MAX_REPORTED: usize = 20;
+/// Characters of a name that a response repeats.
+const MAX_NAME_CHARS: usize = 64;
+
+/// The members of an empty object.
+pub(crate) static NO_MEMBERS: Members = Members::Known(BTreeMap::new());
+
+/// The members that a JSON value may have.
+#[derive(Debug, Clone)]
+pub(crate) enum Members {
+    /// Any: the value is free-form.
+    Any,
+    Known(BTreeMap<String, Members>),
+    /// The members of each value of a list.
+    Each(Box<Members>),
+}
+
+/// The members of each schema of the OpenAPI document: what it shows and what is accepted cannot differ.
+#[derive(Debug)]
+pub(crate) struct SchemaMembers(BTreeMap<String, Members>);
+
+impl SchemaMembers {
+    pub(crate) fn of_document(document: &Value) -> Self {
+        let resolve = |reference: &str| document.pointer(reference.strip_prefix('#')?);
+        let schemas = document["components"]["schemas"].as_object().into_iter().flatten();
+        Self(schemas.map(|(name, schema)| (name.clone(), Members::of_schema(schema, &resolve))).collect())
+    }
+
+    /// Returns the members that a body of this type may have.
+    pub(crate) fn of<T: ToSchema>(&self) -> &Members {
+        self.0.get(T::name().as_ref()).unwrap_or(&NO_MEMBERS)
+    }
+}
+
+/// An unknown member.
+#[derive(Debug)]
+pub(crate) struct UnknownMember<'a> {
+    /// The path of its object; empty for the body itself.
+    parent: String,
+    name: &'a str,
+    /// The known members of that object.
+    known: &'a BTreeMap<String, Members>,
+}
+
+/// A list in place of an object, which would be parsed by the order of its values.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ArrayForObject(pub(crate) String);
+
+impl Members {
+    /// Returns the members of a schema; `resolve` finds the schema behind a reference. Read-only members may have any value,
+    /// as they have no effect.
+    pub(crate) fn of_schema<'a>(schema: &'a Value, resolve: &impl Fn(&str) -> Option<&'a Value>) -> Self {
+        if schema["readOnly"] == true {
+            return Members::Any;
+        }
+        if let Some(referred) = schema["$ref"].as_str().and_then(resolve) {
+            return Self::of_schema(referred, resolve);
+        }
+        if let Some(properties) = schema["properties"].as_object() {
+            let members = properties.iter().map(|(name, member)| (name.clone(), Self::of_schema(member, resolve)));
+            return Members::Known(members.collect());
+        }
+        if let Some(items) = schema.get("items") {
+            return Members::Each(Box::new(Self::of_schema(items, resolve)));
+        }
+        // An object that may be null as well.
+        let choices = schema["oneOf"].as_array().into_iter().flatten();
+        let mut known = choices.map(|choice| Self::of_schema(choice, resolve)).filter(|members| !members.is_any());
+        known.next().unwrap_or(Members::Any)
+    }
+
+    /// Adds a member that may have any value.
+    pub(crate) fn with_any(mut self, name: &str) -> Self {
+        if let Members::Known(known) = &mut self {
+            known.insert(name.to_owned(), Members::Any);
+        }
+        self
+    }
+
+    /// Returns the unknown members of a value, in the order of their names.
+    ///
+    /// # Errors
+    /// If there is a list in place of an object.
+    pub(crate) fn unknown_in<'a>(&'a self, value: &'a Value) -> Result<Vec<UnknownMember<'a>>, ArrayForObject> {
+        let mut unknown = Vec::new();
+        self.collect_unknown("", value, &mut unknown)?;
+        Ok(unknown)
+    }
+
+    fn collect_unknown<'a>(
+        &'a self,
+        path: &str,
+        value: &'a Value,
+        unknown: &mut Vec<UnknownMember<'a>>,
+    ) -> Result<(), ArrayForObject> {
+        match (self, value) {
+            (Members::Known(known), Value::Object(members)) => {
+                members.iter().try_for_each(|(name, member)| match known.get(name) {
+                    Some(inner) => inner.collect_unknown(&join_path(path, name), member, unknown),
+                    None => {
+                        unknown.push(UnknownMember { parent: path.to_owned(), name, known });
+                        Ok(())
+                    }
+                })
+            }
+            (Members::Known(_), Value::Array(_)) => Err(ArrayForObject(path.to_owned())),
+            (Members::Each(inner), Value::Array(values)) => {
+                values.iter().try_for_each(|value| inner.collect_unknown(path, value, unknown))
+            }
+            // Values of another type are refused when the body is deserialized.
+            (Members::Known(_) | Members::Each(_) | Members::Any, _) => Ok(()),
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        matches!(self, Members::Any)
+    }
+}
+
+impl std::fmt::Display for ArrayForObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = if self.0.is_empty() { "the body" } else { self.0.as_str() };
+        write!(f, "{path}: must be an object, not a list")
+    }
+}
+
+impl UnknownMember<'_> {
+    /// Returns its path, such as `rateLimitConfigs.limit`. A long name is shortened.
+    pub(crate) fn path(&self) -> String {
+        match self.name.char_indices().nth(MAX_NAME_CHARS) {
+            Some((end, _)) => join_path(&self.parent, &format!("{}…", &self.name[..end])),
+            None => join_path(&self.parent, self.name),
+        }
+    }
+
+    /// Returns the known member with the smallest edit distance; none if nothing is known. Case and underscores are ignored,
+    /// so that `allowed_IPs` is nearest to `allowedIps`.
+    pub(crate) fn nearest(&self) -> Option<String> {
+        let plain = |name: &str| -> String {
+            let letters = name.chars().filter(|one| !matches!(one, '_' | '-')).take(MAX_NAME_CHARS);
+            letters.flat_map(char::to_lowercase).collect()
+        };
+        let name = plain(self.name);
+        let known = self.known.keys();
+        let nearest = known.min_by_key(|candidate| strsim::damerau_levenshtein(&name, &plain(candidate)))?;
+        Some(join_path(&self.parent, nearest))
+    }
+}
+
+impl std::fmt::Display for UnknownMember<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.nearest() {
+            Some(nearest) => write!(f, "{}: unknown member; the nearest known one is {nearest}", self.path()),
+            None => write!(f, "{}: unknown member; none is known here", self.path()),
+        }
+    }
+}
+
+/// Describes unknown members in the detail of a problem.
+pub(crate) fn problem_detail(unknown: &[UnknownMember<'_>]) -> String {
+    let named: Vec<String> = unknown.iter().take(MAX_REPORTED).map(UnknownMember::to_string).collect();
+    let more = unknown.len().saturating_sub(MAX_REPORTED);
+    let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
+    format!("{}{rest}", named.join("; "))
+}
+
+fn join_path(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn members() -> Members {
+        let inner = json!({"type": "object", "properties": {"limit": {"type": "integer"}, "period": {}}});
+        let schema = json!({"properties": {
+            "quota": {"oneOf": [{"$ref": "inner"}, {"type": "null"}]},
+            "quotas": {"type": ["array", "null"], "items": {"$ref": "inner"}},
+            "free": {},
+            "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+            "was": {"$ref": "inner", "readOnly": true},
+            "names": {"type": "array", "items": {"type": "string"}},
+        }});
+        Members::of_schema(&schema, &|_| Some(&inner))
+    }
+
+    fn paths(value: &Value) -> Vec<String> {
+        members().unknown_in(value).unwrap().iter().map(UnknownMember::path).collect()
+    }
+
+    #[test]
+    fn members_are_known_at_every_depth() {
+        let known =
+            json!({"quota": {"limit": 1}, "quotas": [{"period": "day"}], "free": {"a": {"b": 1}}, "was": {"x": 1}});
+        assert_eq!(paths(&known), Vec::<String>::new());
+        assert_eq!(paths(&json!({"quota": null, "quotas": null, "names": ["a"]})), Vec::<String>::new());
+        let unknown = json!({"quota": {"limits": 1}, "quotas": [{}, {"x": 1}], "y": 1});
+        assert_eq!(paths(&unknown), ["quota.limits", "quotas.x", "y"]);
+        for (value, path) in [(json!({"quota": [1, "day"]}), "quota"), (json!([]), "")] {
+            assert_eq!(members().unknown_in(&value).unwrap_err(), ArrayForObject(path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_needs_the_fewest_edits() {
+        let known = ["allowedIps", "allowedDomains", "expiry", "key", "permissions"];
+        let known = known.into_iter().map(|name| (name.to_owned(), Members::Any)).collect();
+        let nearest = |name: &str| UnknownMember { parent: String::new(), name, known: &known }.nearest();
+        for (name, expected) in [
+            ("allowedIPs", "allowedIps"),
+            ("allowed_ips", "allowedIps"),
+            ("allowedDomain", "allowedDomains"),
+            ("expiresAt", "expiry"),
+            ("expires", "expiry"),
+            ("permission", "permissions"),
+            ("kye", "key"),
+        ] {
+            assert_eq!(nearest(name).as_deref(), Some(expected), "{name}");
+        }
+        let nowhere = UnknownMember { parent: "a".to_owned(), name: "x", known: &BTreeMap::new() };
+        assert_eq!(nowhere.nearest(), None);
+        let long = UnknownMember { parent: "a".to_owned(), name: &"é".repeat(100), known: &known };
+        assert_eq!(long.path(), format!("a.{}…", "é".repeat(MAX_NAME_CHARS)));
+    }
+}

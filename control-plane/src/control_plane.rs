@@ -1,0 +1,71 @@
+//! The object that all use cases belong to.
+
+use std::sync::Arc;
+
+use gatepost_deliverer::send::Sender;
+use gatepost_deliverer::{PrivateNetworks, SsrfGuard};
+use gatepost_domain::time::{Clock, Timestamp};
+use gatepost_limits::RateLimiter;
+use gatepost_store::{Recovery, Store};
+use prometheus::Registry;
+
+use crate::brute_force::{BruteForceLimiter, FAILURES_PER_MINUTE};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+
+/// All use cases, over one store. Clones share it.
+#[derive(Clone)]
+pub struct ControlPlane {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ssrf_guard: SsrfGuard,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) rate_limiter: RateLimiter,
+    pub(crate) brute_force: Arc<BruteForceLimiter>,
+    pub(crate) sender: Sender,
+    pub(crate) limits: Limits,
+}
+
+/// The reason why the use cases could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the admin API: {0}")]
+pub struct BuildError(Box<dyn std::error::Error + Send + Sync>);
+
+impl ControlPlane {
+    /// # Errors
+    /// If the registry already has the metrics of a control plane, or the HTTP client for webhooks cannot be built.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        private_networks: PrivateNetworks,
+        rate_limiter: RateLimiter,
+        registry: &Registry,
+    ) -> Result<Self, BuildError> {
+        let ssrf_guard = SsrfGuard::new(private_networks);
+        Ok(Self {
+            metrics: Arc::new(Metrics::register(registry).map_err(|error| BuildError(error.into()))?),
+            sender: Sender::new(ssrf_guard, Arc::clone(&clock)).map_err(|error| BuildError(error.into()))?,
+            brute_force: Arc::new(BruteForceLimiter::new(FAILURES_PER_MINUTE)),
+            limits: Limits::new(),
+            store,
+            clock,
+            ssrf_guard,
+            rate_limiter,
+        })
+    }
+
+    /// Sets how many wrong access keys a client address may send in a minute.
+    #[must_use]
+    pub fn with_auth_failures_per_minute(self, failures_per_minute: u32) -> Self {
+        Self { brute_force: Arc::new(BruteForceLimiter::new(failures_per_minute)), ..self }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns whether a new master of the store may still lack changes, so that "not found" is not reliable.
+    pub fn recovery(&self) -> Recovery {
+        self.store.recovery()
+    }
+}
