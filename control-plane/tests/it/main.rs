@@ -1,0 +1,5 @@
+//! The use cases as their callers see them, without HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod request_context;

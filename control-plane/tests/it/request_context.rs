@@ -1,0 +1,120 @@
+//! The context of a request: its address, its precondition, and its idempotency slot.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gatepost_control_plane::{
+    Caller, ControlPlane, EventFilter, Failure, Idempotency, MemberPolicy, NewAccessKey, NewProject, Patch,
+    Precondition, ProjectChange, RequestContext, ResponseEncoder, UnknownMembers,
+};
+use gatepost_deliverer::PrivateNetworks;
+use gatepost_domain::key::Secret;
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::Role;
+use gatepost_domain::time::Version;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::{
+    AccountLimits, Change, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
+};
+use gatepost_verify::{OutagePolicy, RateLimiter};
+use prometheus::Registry;
+
+const ADDRESS: &str = "192.0.2.7";
+
+async fn memory_store() -> Store {
+    let options = StoreOptions {
+        url: StoreUrl::Memory,
+        namespace: "gp".to_owned(),
+        unsafe_redis: UnsafeRedis::Refused,
+        replicas: Replicas::NONE,
+        write_format: Format::LATEST,
+        max_fan_out_backlog: 1_000_000,
+        account_limits: AccountLimits::DEFAULT,
+        clock: Arc::new(SystemClock),
+        clock_skew: ClockSkew::default(),
+    };
+    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
+}
+
+/// Use cases over a store in memory, and the context of a request of an admin.
+async fn start() -> (Store, ControlPlane, RequestContext) {
+    // Another test may have been faster.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let (store, clock, registry) = (memory_store().await, Arc::new(SystemClock), Registry::new());
+    let rate_limiter = RateLimiter::start(store.clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
+    let control_plane =
+        ControlPlane::new(store.clone(), clock, PrivateNetworks::Refused, rate_limiter, &registry).unwrap();
+    let new = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "admin".to_owned() };
+    let access_key = control_plane.create_access_key(new).await.unwrap().access_key;
+    let context = RequestContext {
+        caller: Caller { access_key: access_key.id, account: access_key.account, project: None, role: Role::Admin },
+        address: Some(ADDRESS.parse().unwrap()),
+        request_id: "req_1".to_owned(),
+        precondition: Precondition::None,
+        members: MemberPolicy::new(UnknownMembers::Refuse),
+        idempotency: None,
+    };
+    (store, control_plane, context)
+}
+
+fn project() -> NewProject {
+    NewProject { name: Some("shop".to_owned()), account: None, env: Some("live".to_owned()) }
+}
+
+fn renamed(name: &str) -> ProjectChange {
+    ProjectChange { name: Patch::Value(name.to_owned()), ..ProjectChange::default() }
+}
+
+#[tokio::test]
+async fn a_change_carries_the_address_of_its_request() {
+    let (_, control_plane, context) = start().await;
+    let created = control_plane.create_project(&context, project()).await.unwrap();
+    let changes = control_plane.changes(&context, &EventFilter::default(), Version::ZERO, 100).await.unwrap().changes;
+    let change = changes.into_iter().find(|change| change.version == created.version).unwrap();
+    assert_eq!(change.event, created.event);
+    assert_eq!(change.audit.metadata.address, Some(ADDRESS.parse::<IpAddr>().unwrap()));
+    assert_eq!(change.audit.metadata.actor, context.caller.actor());
+}
+
+#[tokio::test]
+async fn an_update_is_refused_at_another_version_than_its_precondition() {
+    let (_, control_plane, context) = start().await;
+    let created = control_plane.create_project(&context, project()).await.unwrap();
+    let at = |versions: Vec<Version>| RequestContext { precondition: Precondition::AnyOf(versions), ..context.clone() };
+    let update = async |context: &RequestContext, name: &str| {
+        control_plane.update_project(context, created.record.id.as_str(), &renamed(name)).await
+    };
+    let updated = update(&at(vec![Version::ZERO, created.version]), "store").await.unwrap();
+    assert!(updated.version > created.version);
+    for versions in [vec![], vec![created.version]] {
+        let refused = update(&at(versions), "mall").await.unwrap_err();
+        assert!(matches!(refused, Failure::Refused(problem) if problem.code == ErrorCode::PreconditionFailed));
+    }
+    let found = control_plane.project(&context, created.record.id.as_str()).await.unwrap();
+    assert_eq!((found.record.name.as_str(), found.version), ("store", updated.version));
+    // What is already as requested keeps its version.
+    let change = ProjectChange { status: Some(found.record.status), ..ProjectChange::default() };
+    let unchanged = control_plane.update_project(&context, found.record.id.as_str(), &change).await.unwrap();
+    assert_eq!(unchanged.version, updated.version);
+}
+
+/// Encodes a response as the digest of its request and the number of records that were written.
+struct Encoder;
+
+impl ResponseEncoder for Encoder {
+    fn encode(&self, request_digest: &str, change: &Change) -> gatepost_control_plane::Result<Option<Secret>> {
+        Ok(Some(Secret::new(format!("{request_digest}: {}", change.writes.len()))))
+    }
+}
+
+#[tokio::test]
+async fn a_change_stores_the_response_that_its_caller_encodes() {
+    let (store, control_plane, context) = start().await;
+    let slot = control_plane.idempotency_slot(&context.caller, "key-1");
+    let idempotency =
+        Idempotency { slot: slot.clone(), request_digest: "digest".to_owned(), encoder: Arc::new(Encoder) };
+    let context = RequestContext { idempotency: Some(idempotency), ..context };
+    control_plane.create_project(&context, project()).await.unwrap();
+    let stored = store.stored_response(&slot).await.unwrap();
+    assert_eq!(stored.unwrap().expose(), "digest: 1");
+}
