@@ -36,10 +36,13 @@ fn read_location<'a>(headers: &'a HeaderMap, location: &CredentialLocation) -> R
         return Err(Denial::Ambiguous);
     }
     let credential = match location {
-        CredentialLocation::Authorization => bearer(value.as_bytes()),
-        CredentialLocation::Header(_) => Some(value.as_bytes()),
+        CredentialLocation::Authorization => match bearer(value.as_bytes()) {
+            Some(token) => token,
+            None => return Ok(None),
+        },
+        CredentialLocation::Header(_) => value.as_bytes(),
     };
-    credential.map(non_empty_text).transpose()
+    non_empty_text(credential).map(Some)
 }
 
 /// Returns all values of at most `max_bytes` in headers that may hold a credential, in any spelling of their names.

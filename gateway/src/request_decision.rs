@@ -2,6 +2,7 @@
 
 use gatepost_domain::problem::ErrorCode;
 use gatepost_edge::{Authorizer, BodyLength, Decision, MessageError, Policy, RequestView};
+use http::uri::Authority;
 use pingora::protocols::http::ServerSession;
 
 use crate::http1_header;
@@ -43,7 +44,7 @@ fn view<'a>(
         method: &request.method,
         version: request.version,
         target: request.raw_path(),
-        authority: request.uri.authority().map(|authority| authority.as_str()).filter(|_| session.is_http2()),
+        authority: if session.is_http2() { request.uri.authority().map(Authority::as_str) } else { None },
         headers: &request.headers,
         header_bytes,
         body,
