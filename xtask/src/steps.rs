@@ -106,7 +106,7 @@ fn long() -> anyhow::Result<()> {
     // Its own step comes before, unless this one was asked for alone.
     npm::install()?;
     release::build_all()?;
-    // As it is shipped: what is measured here is told to others.
+    // As it is shipped: these figures are published.
     let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
     run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())
 }

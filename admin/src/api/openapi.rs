@@ -1,4 +1,4 @@
-//! Completes the OpenAPI document with what all operations have in common: errors, headers, examples.
+//! Completes the OpenAPI document with the parts that all operations share: errors, headers, examples.
 
 mod body_schemas;
 mod examples;
@@ -18,7 +18,7 @@ pub(super) fn complete(document: &mut Value) {
     document["components"]["headers"] = header_components();
     document["servers"] = json!([
         {"url": "/", "description": "The admin API that serves this document"},
-        {"url": "http://127.0.0.1:8081", "description": "An admin API that listens where it does by default"},
+        {"url": "http://127.0.0.1:8081", "description": "Admin API at its default listen address"},
     ]);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, operations) in paths.iter_mut() {
@@ -40,8 +40,8 @@ fn event_schema() -> Value {
         "type": "object",
         "required": ["data"],
         "properties": {
-            "id": {"type": "string", "description": "The cursor of the change"},
-            "event": {"type": "string", "description": "`gap` where changes in between are gone; else absent"},
+            "id": {"type": "string", "description": "Cursor of the change"},
+            "event": {"type": "string", "description": "`gap` if changes in between are missing; otherwise absent"},
             "data": {"type": "string", "contentMediaType": "application/json", "description": "A `ChangeBody`"},
         },
     })
@@ -57,8 +57,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     operation["parameters"] = Value::Array(parameters);
     list_operations::complete(operation);
     if let Some(body) = operation.get_mut("requestBody") {
-        let description = "JSON, whatever the content type says; up to 64 KiB. Members that are not known are refused, or with \
-            `Prefer: handling=lenient` ignored and named in the answer's `Gatepost-Ignored`. Any user agent is served.";
+        let description = "JSON, regardless of the content type; up to 64 KiB. Unknown members are refused, or with \
+            `Prefer: handling=lenient` ignored and listed in the response header `Gatepost-Ignored`. Any user agent is \
+            accepted.";
         body["description"] = Value::from(description);
     }
     let is_open = operation
@@ -88,12 +89,12 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
 }
 
-/// Describes the texts that clients send for absent values and booleans: those that JavaScript and Python make of them.
+/// Describes the strings that JavaScript and Python clients send for absent values and booleans.
 fn describe_leniency(mut parameter: Value) -> Value {
     let schema = without_null(parameter["schema"].take());
     let note = match schema["type"].as_str() {
-        Some("boolean") => "`True` and `False` are read as well; empty, `null` and `undefined` count as absent",
-        Some("integer") => "Empty, `null` and `undefined` count as absent",
+        Some("boolean") => "`True` and `False` are accepted as well; empty, `null` and `undefined` mean absent",
+        Some("integer") => "Empty, `null` and `undefined` mean absent",
         _ => "",
     };
     if parameter["in"] == "query" && !note.is_empty() {
@@ -153,20 +154,20 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
     };
     let mut headers = vec![parameter(
         "X-Request-Id",
-        "Your own id of the request; what is no id is replaced by one",
+        "Your own id for the request; an invalid id is replaced",
         "order-4711",
         json!({"type": "string"}),
     )];
     match method {
         "post" if path != "/api-keys/search" => headers.push(parameter(
             "Idempotency-Key",
-            "Repeated with the same key within 24 hours, the request is done once and answered the same",
+            "A request repeated with the same key within 24 hours is processed once and gets the same response",
             "5f0c1a52-7d0e-4b6a-9a54-3f1f0a8f8f11",
             json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
         )),
         "patch" | "delete" if path != "/events" => headers.push(parameter(
             "If-Match",
-            "The ETag of the version that may be changed; at another one the answer is 412",
+            "ETag of the version to change; any other current version returns 412",
             "\"1860000000000000000\"",
             json!({"type": "string"}),
         )),
@@ -177,10 +178,10 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
 
 /// Adds `Prefer` to requests with a body; some also wait for gateways.
 fn add_prefer(parameters: &mut Vec<Value>) {
-    let note = "`handling=lenient`: members of the body that are not known are ignored and named in `Gatepost-Ignored`";
+    let note = "`handling=lenient`: unknown members of the body are ignored and listed in `Gatepost-Ignored`";
     match parameters.iter_mut().find(|parameter| parameter["name"] == "Prefer") {
         Some(waiting) => {
-            let both = format!("`wait=N`: the answer waits up to N seconds for all gateways. {note}");
+            let both = format!("`wait=N`: the response waits up to N seconds for all gateways. {note}");
             waiting["description"] = Value::from(both);
         }
         None => parameters.push(json!({
@@ -192,17 +193,17 @@ fn add_prefer(parameters: &mut Vec<Value>) {
 
 fn header_components() -> Value {
     json!({
-        "X-Request-Id": {"description": "The id under which the request stands in the log",
+        "X-Request-Id": {"description": "Id of the request in the log",
             "schema": {"type": "string"}, "example": "req_0a1B2c3D4e5F6g7H8i9J0k"},
-        "ETag": {"description": "The version of the resource, for If-Match", "schema": {"type": "string"},
+        "ETag": {"description": "Version of the resource, for If-Match", "schema": {"type": "string"},
             "example": "\"1860000000000000000\""},
-        "Gatepost-Ignored": {"description": "Members of the body that are not known and were ignored: names parted by \
+        "Gatepost-Ignored": {"description": "Unknown members of the body that were ignored: names separated by \
             commas, percent-encoded, at most 20", "schema": {"type": "string"}, "example": "color, quota.limits"},
-        "Link": {"description": "The next page, with `rel=\"next\"`, where there may be one (RFC 8288)",
+        "Link": {"description": "Next page, with `rel=\"next\"`, if there may be one (RFC 8288)",
             "schema": {"type": "string"}, "example": "</api-keys?limit=100&after=q83v>; rel=\"next\""},
-        "Gatepost-Next": {"description": "What to ask for as `after` to get the next page, where there may be one",
+        "Gatepost-Next": {"description": "Cursor to pass as `after` for the next page, if there may be one",
             "schema": {"type": "string"}, "example": "q83v"},
-        "Retry-After": {"description": "After how many seconds to try again", "schema": {"type": "integer"},
+        "Retry-After": {"description": "Seconds to wait before a retry", "schema": {"type": "integer"},
             "example": 1},
     })
 }
@@ -211,19 +212,19 @@ fn problem_schema() -> Value {
     let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
     json!({
         "type": "object",
-        "description": "Why a request was not done (RFC 9457), with the members that clients of The Auth API read.",
+        "description": "Error of a request (RFC 9457), with the members that clients of The Auth API read.",
         "required": ["type", "title", "status", "detail", "code", "statusCode", "message", "error"],
         "properties": {
-            "type": {"type": "string", "description": "The kind of problem", "example": "urn:gatepost:problem:validation"},
-            "title": {"type": "string", "description": "The same in words", "example": "Validation failed"},
-            "status": {"type": "integer", "description": "The HTTP status", "example": 400},
-            "detail": {"type": "string", "description": "What is wrong with this request", "example": "name: is missing"},
-            "code": {"type": "string", "enum": codes, "description": "The kind, for programs", "example": "validation"},
-            "requestId": {"type": "string", "description": "The id under which the request stands in the log",
+            "type": {"type": "string", "description": "Type of the problem", "example": "urn:gatepost:problem:validation"},
+            "title": {"type": "string", "description": "Short description of the type", "example": "Validation failed"},
+            "status": {"type": "integer", "description": "HTTP status", "example": 400},
+            "detail": {"type": "string", "description": "Cause of the error in this request", "example": "name: is missing"},
+            "code": {"type": "string", "enum": codes, "description": "Machine-readable error code", "example": "validation"},
+            "requestId": {"type": "string", "description": "Id of the request in the log",
                 "example": "req_0a1B2c3D4e5F6g7H8i9J0k"},
             "statusCode": {"type": "integer", "description": "The same as `status`", "example": 400},
             "message": {"type": "string", "description": "The same as `detail`", "example": "name: is missing"},
-            "error": {"type": "string", "description": "HTTP's name of the status", "example": "Bad Request"},
+            "error": {"type": "string", "description": "HTTP reason phrase of the status", "example": "Bad Request"},
         },
     })
 }

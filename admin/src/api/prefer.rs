@@ -1,4 +1,4 @@
-//! `Prefer` (RFC 7240): optional wishes of a client.
+//! `Prefer` (RFC 7240): optional preferences of a client.
 
 use gatepost_control_plane::UnknownMembers;
 use http::{HeaderMap, HeaderName};
@@ -16,7 +16,7 @@ pub(crate) fn preference<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a s
     values.next()
 }
 
-/// Returns the handling of unknown members that a request prefers; none if it does not say.
+/// Returns the handling of unknown members that a request prefers; `None` if it states no preference.
 pub(crate) fn unknown_members_preference(headers: &HeaderMap) -> Option<UnknownMembers> {
     match preference(headers, "handling")? {
         "lenient" => Some(UnknownMembers::Ignore),

@@ -1,4 +1,4 @@
-//! The parts of a request that all layers and handlers know.
+//! Parts of a request that all layers and handlers can read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use axum::http::Extensions;
 use gatepost_control_plane::MemberPolicy;
 use gatepost_domain::key::Secret;
 
-/// What is known of a request before its caller is; an extension of the request.
+/// Data of a request that is known before authentication; an extension of the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequestHead {
     /// The id in the response and in the log.
     pub(crate) id: String,
-    /// What the request presents as credentials: no response and no log line repeats it.
+    /// Credentials that the request presents: no response and no log line repeats them.
     pub(crate) presented_credentials: Arc<[Secret]>,
     /// The address of the client.
     pub(crate) address: Option<IpAddr>,

@@ -1,4 +1,4 @@
-//! What all layers and handlers share.
+//! State that all layers and handlers share.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 pub(crate) struct ApiState {
     pub(crate) control_plane: ControlPlane,
     pub(crate) metrics: Arc<Metrics>,
-    /// Handling of unknown members for requests that prefer none.
+    /// Handling of unknown members for requests without a preference.
     pub(crate) unknown_members: UnknownMembers,
     pub(crate) schema_members: Arc<SchemaMembers>,
     /// True once the server stops: responses without an end must end.

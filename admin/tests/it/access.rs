@@ -255,7 +255,7 @@ async fn guessing_access_keys_is_rate_limited_by_address() {
     assert_eq!(get_projects(elsewhere, "live_access_wrong").await.status(), 401);
     assert_eq!(get_projects(here, &known_caller.access_key).await.status(), 200, "a key that was right before goes on");
     let unknown_caller = fixture.caller("a", None, Role::Viewer).await;
-    assert_eq!(get_projects(here, &unknown_caller.access_key).await.status(), 429, "a right guess is not told");
+    assert_eq!(get_projects(here, &unknown_caller.access_key).await.status(), 429, "a correct guess is not revealed");
     assert_eq!(get_projects(elsewhere, &unknown_caller.access_key).await.status(), 200);
     fixture.advance(Duration::from_secs(wait_s));
     for expected in [401, 429] {

@@ -25,7 +25,7 @@ async fn an_access_key_is_shown_once_and_listed_by_its_id() {
     let mut listed = made.clone();
     listed["key"] = made["id"].clone();
     assert_eq!(list, json!([listed]));
-    assert!(!list.to_string().contains(&value[20..]), "the value is told again");
+    assert!(!list.to_string().contains(&value[20..]), "the value is revealed again");
     let (_, all) = admin.get("/access-keys").await;
     assert_eq!(all.as_array().unwrap().len(), 2);
     let (_, off) = admin.get("/access-keys?isActive=False").await;

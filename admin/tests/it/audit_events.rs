@@ -103,7 +103,7 @@ async fn read(response: reqwest::Response, count: usize) -> Vec<(String, Value)>
             text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the stream told too little");
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the stream sent too little");
     let field = |event: &str, name: &str| {
         event.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
     };

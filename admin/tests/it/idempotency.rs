@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Caller, Fixture, code, text};
 
-/// Posts with a key, and answers status, whether it is told again, and body.
+/// Posts with a key, and returns the status, whether the response is a stored one, and the body.
 async fn post(caller: &Caller<'_>, path: &str, key: &str, body: &Value) -> (u16, bool, Value) {
     let request = caller.request(Method::POST, path).header("idempotency-key", key).body(body.to_string());
     let response = request.send().await.unwrap();
@@ -134,7 +134,7 @@ async fn a_repeat_of_a_request_that_was_committed_but_not_answered_gets_its_resu
     let (status, replayed, response) = post(&caller, &path, "k", &json!({})).await;
     assert_eq!((status, replayed, text(&response, "id")), (201, true, id));
     let used = caller.get(&format!("/api-keys/auth/{}", text(&response, "key"))).await;
-    assert_eq!(used.0, 200, "the value that was told is not the key's");
+    assert_eq!(used.0, 200, "the revealed value is not the key's");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn stored_responses_of_an_account_are_limited_in_total_size() {
     // 10,000 of 2 KiB at once, and these have between 8 and 9 times as much.
     assert!((10_000 / 9..=10_000 / 8).contains(&stored), "{stored}");
     assert_eq!(post(&same, &path, "another", &json!(null)).await.0, 429);
-    assert_eq!(post(&one, &path, "key-0", &json!(null)).await.0, 200, "what is kept is told");
+    assert_eq!(post(&one, &path, "key-0", &json!(null)).await.0, 200, "the stored response is returned");
     let path = format!("/api-keys/auth/{}", text(&others_key, "key"));
     assert_eq!(post(&other, &path, "key-0", &json!(null)).await.0, 200, "others have their own");
     fixture.advance(Duration::from_secs(1));

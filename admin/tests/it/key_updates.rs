@@ -97,7 +97,7 @@ async fn a_renamed_key_keeps_its_first_use_and_its_old_value_is_refused() {
     caller.create_key(&text(&made, "projectId"), json!({"key": "the-old-value"})).await;
 }
 
-/// Trap 6: what a list told as `key` can be sent back.
+/// Trap 6: a `key` from a list can be sent back.
 #[tokio::test]
 async fn a_key_that_is_sent_back_as_it_was_listed_keeps_its_value() {
     let fixture = Fixture::start().await;

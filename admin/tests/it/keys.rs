@@ -34,7 +34,7 @@ async fn a_key_is_shown_once_and_found_by_value_and_by_id() {
     assert_eq!((status, text(&by_id, "key")), (200, id.clone()));
     assert_eq!(caller.get("/api-keys/no-such-key").await.0, 404);
     assert_eq!(by_id["maskedKey"], made["maskedKey"]);
-    assert!(!by_id.to_string().contains(&value[20..]), "the value is told again");
+    assert!(!by_id.to_string().contains(&value[20..]), "the value is revealed again");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ async fn every_resource_can_be_sent_back_as_it_was_returned() {
     assert_eq!(execute(request).await.0, 200, "the value is the same");
 }
 
-/// The same of what was told once when it was made.
+/// The same for values that were revealed once, at creation.
 fn without_volatile_and_one_time_members(made: &Value) -> Value {
     let mut read = without_volatile_members(made);
     read.as_object_mut().unwrap().remove("theauthapiToken");

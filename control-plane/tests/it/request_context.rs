@@ -12,11 +12,11 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Version;
+use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
 };
-use gatepost_verify::{OutagePolicy, RateLimiter};
 use prometheus::Registry;
 
 const ADDRESS: &str = "192.0.2.7";

@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON, whatever the content type is, with the members that the OpenAPI document names.
+//! Request bodies: JSON, regardless of the content type, with the members that the OpenAPI document defines.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
@@ -16,7 +16,7 @@ use crate::api::state::ApiState;
 use crate::http::json;
 use crate::http::members::{self, Members, UnknownMember};
 
-/// Bytes of a request's body.
+/// Maximum size of a request body in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A required body.
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned + ToSchema> FromRequest<ApiState> for JsonBody<T> {
     }
 }
 
-/// An optional body: some clients send a form's content type and no bytes.
+/// An optional body: some clients send the content type of a form and no bytes.
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + ToSchema + Default> FromRequest<ApiState> for OptionalBody<T> {

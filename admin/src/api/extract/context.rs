@@ -1,4 +1,4 @@
-//! The context of a request: its caller, and what it asks of a change.
+//! Context of a request: its caller, precondition and idempotency slot.
 
 use axum::extract::FromRequestParts;
 use gatepost_control_plane::{Caller, Idempotency, Precondition, RequestContext};
@@ -28,7 +28,7 @@ impl FromRequestParts<ApiState> for RequestContext {
     }
 }
 
-/// Returns the versions that `If-Match` names, in a request that changes a resource.
+/// Returns the versions in `If-Match`, for a request that changes a resource.
 fn precondition(method: &Method, headers: &HeaderMap) -> Precondition {
     if !matches!(*method, Method::PATCH | Method::DELETE) {
         return Precondition::None;
@@ -42,7 +42,7 @@ fn precondition(method: &Method, headers: &HeaderMap) -> Precondition {
     Precondition::AnyOf(tags.filter_map(parse_etag).collect())
 }
 
-/// Returns the version of an ETag; none for tags that are not ours, which match no version.
+/// Returns the version of an ETag; `None` for tags of another format, which match no version.
 fn parse_etag(tag: &str) -> Option<Version> {
     tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok().map(Version::from_u64)
 }

@@ -28,10 +28,10 @@ const ID_DIGITS: usize = 22;
 /// The logged status if the client closed the connection before the response.
 const CLIENT_GONE: u16 = 499;
 
-/// Characters of an id that a client sends.
+/// Maximum length of a client-supplied request id, in characters.
 const MAX_ID_CHARS: usize = 128;
 
-/// Gives a request its id, unless the client sent one, and logs it when it has ended.
+/// Assigns a request id, unless the client sent one, and logs the request when it has ended.
 pub(crate) async fn layer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let presented = credentials::presented_credentials(&request);
     let id = client_request_id(request.headers(), &presented).unwrap_or_else(generate_request_id);
@@ -64,7 +64,7 @@ fn address(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 
-/// Returns the client's own id, if it can be logged: it is no credential and contains none.
+/// Returns the client's own id if it is safe to log: it is not a credential and contains none.
 fn client_request_id(headers: &HeaderMap, presented: &[Secret]) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');

@@ -24,9 +24,10 @@ use stored_record::{ChangeResponses, ResponseSnapshot, StoredRecord};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks a replayed response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// Characters of a key.
+/// Maximum length of a key in characters.
 const MAX_KEY_CHARS: usize = 255;
-/// Bytes of a response that is stored. In place of a longer one, the response that its change stored is replayed.
+/// Maximum size of a stored response in bytes. In place of a longer one, the response that its change
+/// stored is replayed.
 const MAX_RESPONSE_BYTES: usize = 128 * 1024;
 /// Time limit of a request with a key: shorter than the time for which it holds its slot.
 const DEADLINE: Duration = Duration::from_secs(90);

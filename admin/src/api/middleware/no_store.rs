@@ -1,4 +1,4 @@
-//! `Cache-Control: no-store` for responses that say nothing else.
+//! `Cache-Control: no-store` for responses without another caching policy.
 
 use axum::extract::Request;
 use axum::middleware::Next;

@@ -10,8 +10,8 @@ use http::StatusCode;
 use crate::api::respond::problem::ApiError;
 use crate::api::state::ApiState;
 
-/// Responds 503 instead of 404 while changes that a new master of Redis lacks may be replayed: a client that takes a key
-/// for deleted would not revoke it again.
+/// Responds 503 instead of 404 while changes that a new master of Redis lacks may be replayed: a client that
+/// believes a key is deleted would not revoke it again.
 pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     match (response.status(), state.control_plane.recovery()) {

@@ -1,5 +1,5 @@
-//! Bodies in the OpenAPI document. Schemas of requests are closed: they have no members but those in the document. A
-//! PATCH accepts every member of the response that it may be a copy of.
+//! Bodies in the OpenAPI document. Request schemas are closed: they allow only the members in the document. A PATCH
+//! also accepts every member of the response that its body may be a copy of.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub(super) fn complete(document: &mut Value) {
     merge_parts(document);
     add_read_only(document);
     for (body, member, example) in members_without_effect() {
-        let description = "Accepted without effect, for clients of The Auth API";
+        let description = "Accepted for compatibility with clients of The Auth API; has no effect";
         document["components"]["schemas"][body]["properties"][member] =
             json!({"description": description, "example": example});
     }
@@ -84,7 +84,7 @@ fn add_read_only(document: &mut Value) {
 /// Returns a member of a response as a member of a request that has no effect (`readOnly`). Its value is not validated.
 fn read_only(member: Value) -> Value {
     let text = member["description"].as_str().unwrap_or_default();
-    let description = Value::from(format!("{text} Without effect in a request"));
+    let description = Value::from(format!("{text} Has no effect in a request"));
     if member.get("$ref").is_some() {
         return json!({"description": description, "readOnly": true, "example": {}});
     }

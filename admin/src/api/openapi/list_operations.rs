@@ -1,4 +1,4 @@
-//! Lists as bare arrays in the OpenAPI document: the parameters of a page, and the headers that name the next one.
+//! Lists as bare arrays in the OpenAPI document: the paging parameters, and the headers that identify the next page.
 
 use gatepost_control_plane::{MAX_LIMIT, MAX_OFFSET};
 use serde_json::{Value, json};
@@ -26,11 +26,11 @@ pub(super) fn complete(operation: &mut Value) {
 
 fn complete_parameter(parameter: &mut Value) {
     let (description, example, bound) = match parameter["name"].as_str() {
-        Some("limit") => ("How many at most; without it, all", json!(100), Some(MAX_LIMIT)),
-        Some("offset") => ("How many are left out at the beginning. Not beside `after`", json!(0), Some(MAX_OFFSET)),
+        Some("limit") => ("Maximum number of items; by default all", json!(100), Some(MAX_LIMIT)),
+        Some("offset") => ("Number of items to skip. Cannot be combined with `after`", json!(0), Some(MAX_OFFSET)),
         Some("after") => (
-            "The `Gatepost-Next` of the page before. With it, a page may have fewer than `limit`, or none, and not be \
-             the last: that is the one without `Gatepost-Next`",
+            "`Gatepost-Next` of the previous page. A page may then contain fewer than `limit` items, or none, without \
+             being the last: only the last page has no `Gatepost-Next`",
             json!("q83v"),
             None,
         ),

@@ -1,4 +1,4 @@
-//! Lists as bare arrays: `limit`, `offset` and `after` in the query, and the next page in headers.
+//! Lists as bare arrays: `limit`, `offset` and `after` in the query, and the cursor of the next page in headers.
 
 use axum::Json;
 use gatepost_control_plane::{Failure, ListPage, MAX_LIMIT, MAX_OFFSET, PageRequest};

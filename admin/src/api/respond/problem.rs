@@ -84,7 +84,7 @@ fn throttled_response(wait: Duration) -> Response {
     response
 }
 
-/// Returns what clients see of a failure of the store; the log has the rest.
+/// Returns the part of a store failure that clients see; the log has the rest.
 fn from_store_error(error: &StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::WrongStore => {

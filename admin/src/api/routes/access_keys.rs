@@ -17,48 +17,48 @@ use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::Resource;
 
-/// An access key to be made.
+/// Access key to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateAccessKey {
-    /// Its name.
+    /// Name of the access key.
     #[schema(value_type = String)]
     name: Option<String>,
-    /// The account; by default that of the access key that asks.
+    /// Account of the access key; by default the account of the calling access key.
     account_id: Option<String>,
-    /// The only project that it shall see; by default the whole account, or the project of the access key that asks.
+    /// The only project that it may access; by default the whole account, or the project of the calling access key.
     project_id: Option<String>,
-    /// `admin`: everything; `user` (the default): all but accounts and access keys; `viewer`: reading.
+    /// `admin`: full access; `user` (the default): everything except accounts and access keys; `viewer`: read-only.
     role: Option<String>,
-    /// A moment in the future from which it may not be used any more.
+    /// Expiry time, in the future. The access key cannot be used from then on.
     expiry: Option<String>,
 }
 
-/// What of an access key shall change.
+/// Changes to an access key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateAccessKey {
-    /// Its name, of 1 to 256 characters.
+    /// Name of the access key, 1 to 256 characters.
     #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
-    /// False revokes the access key, as DELETE does. True is a 409 if it is revoked, and nothing else.
+    /// False revokes the access key, as DELETE does. True returns 409 if it is revoked, and has no effect otherwise.
     is_active: Option<bool>,
-    /// The account of the access key: another one is a 400.
+    /// Account of the access key; a different one returns 400.
     account_id: Option<String>,
-    /// The project of the access key, null for the whole account: another one is a 400.
+    /// Project of the access key, null for the whole account; a different one returns 400.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     project_id: Patch<String>,
-    /// The role of the access key: another one is a 400.
+    /// Role of the access key; a different one returns 400.
     role: Option<String>,
-    /// The id or the value of the access key: another one is a 400.
+    /// Id or value of the access key; a different one returns 400.
     key: Option<String>,
-    /// When the access key expires, null for never: another moment is a 400.
+    /// Expiry time, null for no expiry; a different time returns 400.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expiry: Patch<String>,
-    /// The same as `expiry`, as answers have it.
+    /// The same as `expiry`, under the name that responses use.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expires_at: Patch<String>,
@@ -79,7 +79,7 @@ impl From<UpdateAccessKey> for AccessKeyChange {
     }
 }
 
-/// Makes an access key. Its value is told only in this answer.
+/// Creates an access key. Only this response contains its value.
 #[utoipa::path(
     post, path = "/access-keys", operation_id = "createAccessKey", tag = "access-keys", request_body = CreateAccessKey,
     responses(
@@ -104,7 +104,7 @@ pub(crate) async fn create(
     Ok(Resource::new(created.record.version, body).created())
 }
 
-/// Lists access keys, in order of creation. Their `key` is their id, which names them in paths as the value does.
+/// Lists access keys in order of creation. `key` contains the id, which can be used in paths in place of the value.
 #[utoipa::path(
     get, path = "/access-keys", operation_id = "listAccessKeys", tag = "access-keys",
     params(
@@ -128,8 +128,9 @@ pub(crate) async fn list(
     Ok(page::page_response(&query, keys.map(|key| AccessKeyBody::new(&key, key.id.as_str()))))
 }
 
-/// Gives an access key another name. `isActive: false` revokes it as DELETE does. A copy of the access key may be sent
-/// back as it was listed.
+/// Renames an access key.
+///
+/// `isActive: false` revokes it, as DELETE does. The body may be an unmodified copy of the access key from the list.
 #[utoipa::path(
     patch, path = "/access-keys/{key}", operation_id = "updateAccessKey", tag = "access-keys", params(("key" = String, Path)),
     request_body = UpdateAccessKey,
@@ -146,7 +147,7 @@ pub(crate) async fn update(
     Ok(Resource::new(changed.version, AccessKeyBody::new(&changed.record, name.echoed_key())))
 }
 
-/// Shuts an access key off, at once and everywhere.
+/// Revokes an access key, immediately and everywhere.
 #[utoipa::path(
     delete, path = "/access-keys/{key}", operation_id = "deleteAccessKey", tag = "access-keys", params(("key" = String, Path)),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))
@@ -160,7 +161,7 @@ pub(crate) async fn deactivate(
     Ok(Json(true))
 }
 
-/// Lets an access key in again that was shut off.
+/// Reactivates a revoked access key.
 #[utoipa::path(
     patch, path = "/access-keys/{key}/reactivate", operation_id = "reactivateAccessKey", tag = "access-keys", params(("key" = String, Path)),
     responses((status = 200, body = AccessKeyBody), (status = 401), (status = 403), (status = 404))

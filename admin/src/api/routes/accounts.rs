@@ -16,23 +16,23 @@ use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::Resource;
 
-/// An account to be made.
+/// Account to create.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateAccount {
-    /// Its name, of 1 to 256 characters.
+    /// Name of the account, 1 to 256 characters.
     #[schema(value_type = String)]
     name: Option<String>,
 }
 
-/// What of an account shall change.
+/// Changes to an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateAccount {
-    /// Its name, of 1 to 256 characters.
+    /// Name of the account, 1 to 256 characters.
     #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
-    /// False deactivates the account, as DELETE does. True changes nothing.
+    /// False deactivates the account, as DELETE does. True has no effect.
     is_active: Option<bool>,
 }
 
@@ -49,12 +49,14 @@ pub(crate) struct NewAccountBody {
     /// The account.
     #[serde(flatten)]
     account: AccountBody,
-    /// An access key of an admin of it. Its value is told only in this answer.
+    /// Access key with the role `admin` for the account. Only this response contains its value.
     access_key: AccessKeyBody,
 }
 
-/// Makes an account, and an access key with which to act for it. Only admins of the store's first account may. From
-/// the second account on, every route of a gateway must name its projects.
+/// Creates an account and an access key for it.
+///
+/// Requires an admin of the first account in the store. Once there is a second account, every gateway route must name
+/// its projects.
 #[utoipa::path(
     post, path = "/accounts", operation_id = "createAccount", tag = "accounts", request_body = CreateAccount,
     responses((status = 201, body = NewAccountBody), (status = 400), (status = 401), (status = 403))
@@ -70,7 +72,7 @@ pub(crate) async fn create(
     Ok(Resource::new(created.account.version, body).created())
 }
 
-/// Lists the accounts that the access key acts for: its own.
+/// Lists the accounts that the access key may access: only its own.
 #[utoipa::path(
     get, path = "/accounts", operation_id = "listAccounts", tag = "accounts",
     params(
@@ -87,7 +89,7 @@ pub(crate) async fn list(
     Ok(page::page_response(&query, accounts.map(|account| AccountBody::from(&account))))
 }
 
-/// Reads an account.
+/// Returns an account.
 #[utoipa::path(
     get, path = "/accounts/{id}", operation_id = "getAccount", tag = "accounts", params(("id" = String, Path)),
     responses((status = 200, body = AccountBody), (status = 401), (status = 404))
@@ -101,8 +103,9 @@ pub(crate) async fn get(
     Ok(Resource::new(found.version, AccountBody::from(&found.record)))
 }
 
-/// Gives an account another name. `isActive: false` deactivates it as DELETE does. A copy of the account may be sent back
-/// as it was read.
+/// Renames an account.
+///
+/// `isActive: false` deactivates it, as DELETE does. The body may be an unmodified copy of the account from a response.
 #[utoipa::path(
     patch, path = "/accounts/{id}", operation_id = "updateAccount", tag = "accounts", request_body = UpdateAccount,
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -121,8 +124,10 @@ pub(crate) async fn update(
     Ok(Resource::new(updated.account.version, body).with_headers(headers))
 }
 
-/// Shuts an account off, for good: its projects with all their keys, then its access keys, this one included. With
-/// `Prefer: wait=N` the answer comes when every gateway refuses the keys.
+/// Deactivates an account permanently.
+///
+/// This deactivates its projects with all their keys, then its access keys, including the one that sends the request.
+/// With `Prefer: wait=N` the response is sent once every gateway refuses the keys.
 #[utoipa::path(
     delete, path = "/accounts/{id}", operation_id = "deleteAccount", tag = "accounts",
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),

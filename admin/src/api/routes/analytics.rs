@@ -10,43 +10,44 @@ use utoipa::ToSchema;
 use crate::api::extract::query::QueryParams;
 use crate::api::respond::problem::Result;
 
-/// Uses of all keys of a project in a time.
+/// Number of uses of all keys of a project in one period.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProjectTotal {
-    /// The project.
+    /// Id of the project.
     project_id: String,
-    /// The beginning of the hour, day or month, in UTC.
+    /// Start of the hour, day or month, in UTC.
     #[schema(example = "2026-11-25T00:00:00.000Z")]
     date: String,
-    /// Requests that passed, at gateways and at the check of this API.
+    /// Number of accepted requests, at gateways and at the key check of this API.
     total: u64,
 }
 
-/// Uses of a key in a time.
+/// Number of uses of one key in one period.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApiKeyTotal {
-    /// The id of the key.
+    /// Id of the key.
     api_key_id: String,
-    /// Its project.
+    /// Project of the key.
     project_id: String,
-    /// The beginning of the hour, day or month, in UTC.
+    /// Start of the hour, day or month, in UTC.
     #[schema(example = "2026-11-25T00:00:00.000Z")]
     date: String,
-    /// Requests that passed, at gateways and at the check of this API.
+    /// Number of accepted requests, at gateways and at the key check of this API.
     total: u64,
 }
 
-/// Tells how often a project's keys were used, by the hour, the day or the month, oldest first. Times without a use are
-/// left out. Uses are counted within a second, and kept for 90 days.
+/// Returns the number of uses of a project's keys per hour, day or month, oldest first.
+///
+/// Periods without uses are omitted. A use is counted within one second. Counts are retained for 90 days.
 #[utoipa::path(
     get, path = "/analytics/project-totals", operation_id = "getProjectTotals", tag = "analytics",
     params(
-        ("projectId" = Option<String>, Query, description = "Not needed with an access key of a project."),
+        ("projectId" = Option<String>, Query, description = "Optional with an access key that is limited to a project."),
         ("dateGrouping" = Option<String>, Query, description = "`hour`, `day` (the default) or `month`."),
-        ("from" = Option<String>, Query, description = "The first hour; by default the oldest that is kept."),
-        ("to" = Option<String>, Query, description = "The end; by default now."),
+        ("from" = Option<String>, Query, description = "First hour; by default the oldest one retained."),
+        ("to" = Option<String>, Query, description = "End of the range; by default now."),
     ),
     responses((status = 200, body = [ProjectTotal]), (status = 400), (status = 401), (status = 404))
 )]
@@ -64,15 +65,16 @@ pub(crate) async fn project_totals(
     Ok(Json(totals.into_iter().map(total).collect()))
 }
 
-/// Tells how often each key of a project was used, by the hour, the day or the month, oldest first. Keys are left out in
-/// times in which they were not used. At most 100,000 totals are told at a time.
+/// Returns the number of uses of each key of a project per hour, day or month, oldest first.
+///
+/// A key is omitted from periods in which it was not used. A response contains at most 100,000 totals.
 #[utoipa::path(
     get, path = "/analytics/api-key-totals", operation_id = "getApiKeyTotals", tag = "analytics",
     params(
-        ("projectId" = Option<String>, Query, description = "Not needed with an access key of a project."),
+        ("projectId" = Option<String>, Query, description = "Optional with an access key that is limited to a project."),
         ("dateGrouping" = Option<String>, Query, description = "`hour`, `day` (the default) or `month`."),
-        ("from" = Option<String>, Query, description = "The first hour; by default the oldest that is kept."),
-        ("to" = Option<String>, Query, description = "The end; by default now."),
+        ("from" = Option<String>, Query, description = "First hour; by default the oldest one retained."),
+        ("to" = Option<String>, Query, description = "End of the range; by default now."),
     ),
     responses((status = 200, body = [ApiKeyTotal]), (status = 400), (status = 401), (status = 404))
 )]

@@ -20,7 +20,7 @@ use crate::api::respond::resource::Resource;
 use crate::api::respond::usage_headers;
 use schemas::{CreateApiKey, RotateApiKey, UpdateApiKey};
 
-/// Makes a key. Its value is told only in this answer.
+/// Creates a key. Only this response contains its value.
 #[utoipa::path(
     post, path = "/api-keys", operation_id = "createApiKey", tag = "api-keys", request_body = CreateApiKey,
     responses((status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 409))
@@ -35,13 +35,15 @@ pub(crate) async fn create(
     Ok(Resource::new(created.record.version, body).created())
 }
 
-/// Lists keys as a bare array, in order of creation: project by project, unless one is named. Their `key` is their id, which names them in paths as the value does.
+/// Lists keys as a bare array in order of creation, grouped by project unless `projectId` selects one.
+///
+/// `key` contains the id, which can be used in paths in place of the value.
 #[utoipa::path(
     get, path = "/api-keys", operation_id = "listApiKeys", tag = "api-keys",
     params(
         ("projectId" = Option<String>, Query), ("name" = Option<String>, Query),
-        ("customAccountId" = Option<String>, Query, description = "`null` for keys that have none"),
-        ("customUserId" = Option<String>, Query, description = "`null` for keys that have none"),
+        ("customAccountId" = Option<String>, Query, description = "`null` selects keys without one"),
+        ("customUserId" = Option<String>, Query, description = "`null` selects keys without one"),
         ("isActive" = Option<bool>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query),
         ("after" = Option<String>, Query),
     ),
@@ -55,7 +57,7 @@ pub(crate) async fn list(
     list::respond(control_plane, context, &query).await
 }
 
-/// Reads a key by its value or its id. This is no use of it.
+/// Returns a key by its value or id. This does not count as a use of the key.
 #[utoipa::path(
     get, path = "/api-keys/{key}", operation_id = "getApiKey", tag = "api-keys", params(("key" = String, Path)),
     responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
@@ -72,8 +74,11 @@ pub(crate) async fn get(
     Ok(Resource::new(found.version, body.with_last_use(last_used_at)))
 }
 
-/// Changes a key. What is absent stays as it is, null clears. A new `key` is a new value, and the old one is refused
-/// at once. `isActive: false` revokes the key as DELETE does. A copy of the key may be sent back as it was read.
+/// Updates a key.
+///
+/// Absent members are unchanged; null clears a member. A new `key` replaces the value, and the old value is refused
+/// immediately. `isActive: false` revokes the key, as DELETE does. The body may be an unmodified copy of the key from a
+/// response.
 #[utoipa::path(
     patch, path = "/api-keys/{key}", operation_id = "updateApiKey", tag = "api-keys", request_body = UpdateApiKey,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -94,7 +99,7 @@ pub(crate) async fn update(
     updated_response(&control_plane, &context, wait, &name, &updated).await
 }
 
-/// Lets a key be used again that was shut off.
+/// Reactivates a revoked key.
 #[utoipa::path(
     patch, path = "/api-keys/{key}/reactivate", operation_id = "reactivateApiKey", tag = "api-keys",
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -112,9 +117,11 @@ pub(crate) async fn reactivate(
     updated_response(&control_plane, &context, wait, &name, &updated).await
 }
 
-/// Gives a key a new value, which is told only now; id, history and first use stay. The old value is refused at once,
-/// or after `overlapSeconds`: until then answers to it carry `Deprecation` and `Sunset`. A request that is repeated
-/// with the old value within ten minutes gets the same answer.
+/// Rotates a key: replaces its value. Only this response contains the new value.
+///
+/// The id, history and first use stay the same. The old value is refused immediately, or after `overlapSeconds`; until
+/// then responses to it carry `Deprecation` and `Sunset`. Repeating the request with the old value within ten minutes
+/// returns the same response.
 #[utoipa::path(
     post, path = "/api-keys/{key}/rotate", operation_id = "rotateApiKey", tag = "api-keys", request_body = Option<RotateApiKey>,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -135,7 +142,7 @@ pub(crate) async fn rotate(
     Ok(updated_response(&control_plane, &context, wait, &name, &rotated).await?.created())
 }
 
-/// Returns the response with an updated key, once the gateways have applied the change or the wait is over.
+/// Returns the response with an updated key, once the gateways have applied the change or the wait has timed out.
 async fn updated_response(
     control_plane: &ControlPlane,
     context: &RequestContext,
@@ -151,8 +158,10 @@ async fn updated_response(
     Ok(Resource::new(key.version, body).with_headers(headers))
 }
 
-/// Shuts a key off. It keeps its history. With `Prefer: wait=N` (up to 30 seconds) the answer comes when every
-/// gateway refuses the key, else after that time, and `Gatepost-Propagated: applied/known` tells what was reached.
+/// Revokes a key. Its history is retained.
+///
+/// With `Prefer: wait=N` (up to 30 seconds) the response is sent once every gateway refuses the key, or when the wait
+/// times out. `Gatepost-Propagated: applied/known` reports how many of the known gateways have applied the change.
 #[utoipa::path(
     delete, path = "/api-keys/{key}", operation_id = "deleteApiKey", tag = "api-keys",
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -168,8 +177,10 @@ pub(crate) async fn deactivate(
     Ok((wait.wait_for_propagation(&control_plane, &context, version).await?, Json(true)))
 }
 
-/// Checks a key and counts it as used. Every reason why it may not be used is the same 404; a key that is locked to
-/// domains or addresses answers 403 unless `x-origin-domain` and `x-origin-ip` tell an end user of theirs.
+/// Authenticates a key and counts one use.
+///
+/// A key that cannot be used returns the same 404 for every reason. A key that is restricted to domains or addresses
+/// returns 403 unless `x-origin-domain` and `x-origin-ip` identify an end user that it allows.
 #[utoipa::path(
     post, path = "/api-keys/auth/{key}", operation_id = "authenticateApiKey", tag = "api-keys",
     params(
@@ -194,7 +205,7 @@ pub(crate) async fn authenticate(
     Ok((headers, Json(body.with_last_use(Some(control_plane.now())))))
 }
 
-/// The same for clients that ask with GET.
+/// Authenticates a key and counts one use, for clients that send GET.
 #[utoipa::path(
     get, path = "/api-keys/auth/{key}", operation_id = "authenticateApiKeyByGet", tag = "api-keys",
     params(

@@ -1,4 +1,4 @@
-//! `/docs`: a page to browse the OpenAPI document. All its files are part of the program.
+//! `/docs`: a page to browse the OpenAPI document. All its files are embedded in the binary.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use utoipa_swagger_ui::Config;
 use crate::api::respond::problem;
 use crate::api::state::ApiState;
 
-/// Allows scripts, styles and requests of this server only, nothing inline, and no frame.
+/// Policy that allows scripts, styles and requests of this server only, nothing inline, and no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const INDEX: &str = include_str!("docs/index.html");
@@ -46,7 +46,7 @@ async fn asset(Path(file): Path<String>) -> Response {
     response
 }
 
-/// Converts an asset without copying what is part of the program.
+/// Converts an asset without copying data that is embedded in the binary.
 fn into_bytes(bytes: Cow<'static, [u8]>) -> Bytes {
     match bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),

@@ -32,26 +32,29 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub(crate) struct ChangesBody {
     /// The changes.
     events: Vec<ChangeBody>,
-    /// What to ask for next as `after`.
+    /// Cursor to pass as `after` in the next request.
     #[schema(example = "1860000000000000000")]
     next: String,
-    /// Whether there is more now.
+    /// Whether more changes are available now.
     has_more: bool,
-    /// `yes`: nothing lies between `after` and these. `trimmed`: changes in between are too old and are gone.
-    /// `unknown`: there is no change at `after`, so it cannot be told.
+    /// `yes`: no change is missing between `after` and these. `trimmed`: changes in between were trimmed because of their
+    /// age. `unknown`: there is no change at `after`, so continuity cannot be determined.
     #[schema(example = "yes")]
     continues: &'static str,
 }
 
-/// Lists changes, oldest first: who did what, when and from where, and the resource before and after, without secrets.
+/// Lists changes, oldest first.
+///
+/// Each change contains the actor, action, time and client address, and the resource before and after,
+/// without secrets.
 #[utoipa::path(
     get, path = "/events", operation_id = "listEvents", tag = "events",
     params(
-        ("after" = Option<String>, Query, description = "The cursor of the last change that is known; by default the \
-            oldest that is kept comes first", example = "0"),
-        ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),
+        ("after" = Option<String>, Query, description = "Cursor of the last known change; by default the list starts \
+            at the oldest change retained", example = "0"),
+        ("type" = Option<String>, Query, description = "Only changes of this type", example = "api-key.created"),
         ("projectId" = Option<String>, Query, description = "Only changes of this project"),
-        ("limit" = Option<u32>, Query, description = "How many at most, up to 1,000; by default 100", example = 100),
+        ("limit" = Option<u32>, Query, description = "Maximum number of changes, up to 1,000; by default 100", example = 100),
     ),
     responses((status = 200, body = ChangesBody), (status = 400), (status = 401), (status = 404), (status = 503))
 )]
@@ -72,19 +75,21 @@ pub(crate) async fn list(
     }))
 }
 
-/// Sends changes as they happen (server-sent events). Each has its cursor as its id, so that a client which was cut
-/// off goes on where it was, by `Last-Event-ID` or `after`; without either it begins now. Where changes in between are
-/// gone, an event named `gap` says so. Comments are sent while nothing happens.
+/// Streams changes as they happen (server-sent events).
+///
+/// The id of each event is its cursor, so a client that was disconnected resumes with `Last-Event-ID` or `after`.
+/// Without either, the stream starts at the current time. An event named `gap` reports missing changes. While there are
+/// no changes, comments are sent as heartbeats.
 #[utoipa::path(
     get, path = "/events/stream", operation_id = "streamEvents", tag = "events",
     params(
-        ("after" = Option<String>, Query, description = "The cursor of the last change that is known"),
-        ("type" = Option<String>, Query, description = "Only changes of this name", example = "api-key.created"),
+        ("after" = Option<String>, Query, description = "Cursor of the last known change"),
+        ("type" = Option<String>, Query, description = "Only changes of this type", example = "api-key.created"),
         ("projectId" = Option<String>, Query, description = "Only changes of this project"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last change that is known"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Cursor of the last known change"),
     ),
     responses(
-        (status = 200, description = "Changes, each the JSON of `ChangeBody`", body = String,
+        (status = 200, description = "Changes, each as a `ChangeBody` in JSON", body = String,
             content_type = "text/event-stream"),
         (status = 400), (status = 401), (status = 404), (status = 503)
     )
@@ -117,7 +122,7 @@ pub(crate) async fn stream(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat")))
 }
 
-/// A stream that is being sent.
+/// Event stream in progress.
 struct EventStream {
     response: LongResponse,
     filter: EventFilter,
@@ -132,8 +137,9 @@ enum Batch {
 }
 
 impl EventStream {
-    /// Returns the next events, or the end: when the server stops, when the caller is no longer authorized, when another
-    /// account has less than its share of streams, and when the store fails. A client then reconnects with its cursor.
+    /// Returns the next events. Ends the stream when the server stops, when the caller is no longer authorized, when
+    /// another account has less than its fair share of streams, and when the store fails. A client then reconnects with
+    /// its cursor.
     async fn next_batch(&mut self) -> Batch {
         if self.response.reauthorize().await.is_err() {
             return Batch::End;
@@ -178,7 +184,7 @@ fn continuity_text(continuity: Continuity) -> &'static str {
     }
 }
 
-/// Reads the filter of a query.
+/// Parses the filter of a query.
 async fn parse_filter(
     control_plane: &ControlPlane,
     context: &RequestContext,
@@ -188,7 +194,7 @@ async fn parse_filter(
     Ok(EventFilter::new(control_plane, context, actions, query.non_null("projectId").as_deref()).await?)
 }
 
-/// Returns the actions behind the type of an event: several actions may have one type.
+/// Returns the actions of an event type: several actions may share one type.
 fn parse_type(kind: &str) -> Result<Vec<Action>> {
     let is_named = |action: &Action| event_type(*action) == kind || action.as_str() == kind;
     let actions: Vec<Action> = Action::ALL.iter().copied().filter(is_named).collect();

@@ -12,11 +12,11 @@ use crate::api::respond::problem::Result;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GatewayBody {
-    /// Which. A gateway has another id after each start.
+    /// Id of the gateway. It changes at each start.
     id: String,
-    /// For how long the oldest change that it has not applied has stood; 0 if it has applied all.
+    /// Age of the oldest change that it has not applied, in milliseconds; 0 if it has applied all.
     lag_ms: u64,
-    /// The moment from which it refuses everything unless it is heard from again.
+    /// Time from which it refuses all requests unless it renews its lease.
     refuses_at: String,
 }
 

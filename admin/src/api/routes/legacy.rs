@@ -1,4 +1,4 @@
-//! `/auth/authenticate`: the check of a key by old clients of the hosted product.
+//! `/auth/authenticate`: key authentication for old clients of the hosted product.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,29 +12,29 @@ use crate::api::extract::body::JsonBody;
 use crate::api::respond::problem::Result;
 use crate::api::respond::usage_headers;
 
-/// A key to be checked.
+/// Key to authenticate.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Authenticate {
-    /// Where the key is.
+    /// Credentials that contain the key.
     #[schema(value_type = Credentials)]
     credentials: Option<Credentials>,
 }
 
-/// Where the key is.
+/// Credentials that contain the key.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Credentials {
-    /// Its value.
+    /// Value of the key.
     #[schema(value_type = String)]
     api_key: Option<String>,
 }
 
-/// A key that may be used.
+/// Authenticated key.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Authenticated {
-    /// Always true: what may not be used is a 404.
+    /// Always true: a key that cannot be used returns 404.
     authenticated: bool,
-    /// Anything its maker attached.
+    /// Any JSON value attached by the creator.
     #[schema(value_type = Value)]
     custom_meta_data: Value,
     /// The caller's own id of the customer.
@@ -43,7 +43,7 @@ pub(crate) struct Authenticated {
     custom_user_id: Option<String>,
 }
 
-/// Checks a key and counts it as used, for old clients; new ones use `POST /api-keys/auth/{key}`.
+/// Authenticates a key and counts one use, for old clients. New clients use `POST /api-keys/auth/{key}`.
 #[utoipa::path(
     post, path = "/auth/authenticate", operation_id = "authenticateLegacy", tag = "api-keys", request_body = Authenticate,
     responses((status = 201, body = Authenticated), (status = 400), (status = 401), (status = 404), (status = 429))

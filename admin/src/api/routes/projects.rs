@@ -16,33 +16,34 @@ use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::Resource;
 
-/// A project to be made.
+/// Project to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateProject {
-    /// Its name.
+    /// Name of the project.
     #[schema(value_type = String)]
     name: Option<String>,
-    /// The account; by default that of the access key.
+    /// Account of the project; by default the account of the access key.
     account_id: Option<String>,
-    /// `live` or `test`, fixed for its life.
+    /// `live` or `test`; immutable.
     #[schema(value_type = String)]
     env: Option<String>,
 }
 
-/// What of a project shall change.
+/// Changes to a project.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateProject {
-    /// Its name, of 1 to 256 characters.
+    /// Name of the project, 1 to 256 characters.
     #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
-    /// False ends the project, as DELETE does. True is a 409 if it was deleted, and nothing else.
+    /// False deactivates the project, as DELETE does. True returns 409 if it was deactivated, and has no effect
+    /// otherwise.
     is_active: Option<bool>,
-    /// The account of the project: another one is a 400.
+    /// Account of the project; a different one returns 400.
     account_id: Option<String>,
-    /// The env of the project: another one is a 400.
+    /// Env of the project; a different one returns 400.
     env: Option<String>,
 }
 
@@ -52,7 +53,7 @@ impl From<UpdateProject> for ProjectChange {
     }
 }
 
-/// Makes a project.
+/// Creates a project.
 #[utoipa::path(
     post, path = "/projects", operation_id = "createProject", tag = "projects", request_body = CreateProject,
     responses((status = 201, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 409))
@@ -67,7 +68,7 @@ pub(crate) async fn create(
     Ok(Resource::new(project.version, ProjectBody::from(&project.record)).created())
 }
 
-/// Lists projects, in order of creation.
+/// Lists projects in order of creation.
 #[utoipa::path(
     get, path = "/projects", operation_id = "listProjects", tag = "projects",
     params(
@@ -86,7 +87,7 @@ pub(crate) async fn list(
     Ok(page::page_response(&query, projects.map(|project| ProjectBody::from(&project))))
 }
 
-/// Reads a project.
+/// Returns a project.
 #[utoipa::path(
     get, path = "/projects/{id}", operation_id = "getProject", tag = "projects", params(("id" = String, Path)),
     responses((status = 200, body = ProjectBody), (status = 401), (status = 404))
@@ -100,8 +101,9 @@ pub(crate) async fn get(
     Ok(Resource::new(found.version, ProjectBody::from(&found.record)))
 }
 
-/// Gives a project another name. `isActive: false` deletes it as DELETE does. A copy of the project may be sent back as it
-/// was read.
+/// Renames a project.
+///
+/// `isActive: false` deactivates it, as DELETE does. The body may be an unmodified copy of the project from a response.
 #[utoipa::path(
     patch, path = "/projects/{id}", operation_id = "updateProject", tag = "projects", request_body = UpdateProject,
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
@@ -119,8 +121,10 @@ pub(crate) async fn update(
     Ok(Resource::new(updated.version, ProjectBody::from(&updated.record)).with_headers(headers))
 }
 
-/// Shuts a project off, and all its keys with it, for good. With `Prefer: wait=N` (up to 30 seconds) the answer comes
-/// when every gateway refuses them, and `Gatepost-Propagated: applied/known` tells what was reached.
+/// Deactivates a project and all its keys permanently.
+///
+/// With `Prefer: wait=N` (up to 30 seconds) the response is sent once every gateway refuses the keys, or when the wait
+/// times out. `Gatepost-Propagated: applied/known` reports how many of the known gateways have applied the change.
 #[utoipa::path(
     delete, path = "/projects/{id}", operation_id = "deleteProject", tag = "projects",
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),

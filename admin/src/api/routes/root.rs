@@ -1,4 +1,4 @@
-//! `/`: the name and the version of the program.
+//! `/`: name and version of the server.
 
 use axum::Json;
 use http::header::ALLOW;
@@ -6,18 +6,18 @@ use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What answers here.
+/// Name and version of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Welcome {
     /// A greeting.
     message: &'static str,
-    /// The program's version.
+    /// Version of the server.
     version: &'static str,
-    /// Where the OpenAPI document is.
+    /// Path of the OpenAPI document.
     openapi: &'static str,
 }
 
-/// Tells what answers here. No access key is needed.
+/// Returns the name and version of the server. Requires no access key.
 #[utoipa::path(get, path = "/", operation_id = "getWelcome", tag = "root", security(()), responses((status = 200, body = Welcome)))]
 pub(crate) async fn welcome() -> Json<Welcome> {
     Json(Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" })

@@ -16,7 +16,7 @@ use crate::api::respond::resource::Resource;
 use crate::api::respond::webhook_body::{revealed_body, webhook_body};
 use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
 
-/// Makes a webhook. Its signing secret is told only in this answer, as is a static token.
+/// Creates a webhook. Only this response contains its signing secret and its static token, if any.
 #[utoipa::path(
     post, path = "/webhooks", operation_id = "createWebhook", tag = "webhooks", request_body = CreateWebhook,
     responses((status = 201, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 409))
@@ -31,7 +31,7 @@ pub(crate) async fn create(
     Ok(Resource::new(created.webhook.version, body).created())
 }
 
-/// Lists the topics that webhooks may ask for.
+/// Lists the topics that webhooks can subscribe to.
 #[utoipa::path(
     get, path = "/webhooks/topics", operation_id = "listWebhookTopics", tag = "webhooks", responses((status = 200, body = [String]), (status = 401))
 )]
@@ -39,9 +39,10 @@ pub(crate) async fn topics(_: Caller) -> Json<Vec<&'static str>> {
     Json(Topic::ALL.iter().map(|topic| topic.as_str()).collect())
 }
 
-/// Sends a request, once and without a signature, to see whether a webhook at that address would be reached. An address
-/// that webhooks may not have is a 400; whatever else comes of it is a 200 that tells. An account may send ten at once
-/// and then one every six seconds.
+/// Sends one unsigned request to test whether a webhook at that URL is reachable.
+///
+/// A URL that is not allowed for webhooks returns 400. Every other outcome returns 200 with the result. Rate limit per
+/// account: a burst of ten requests, then one every six seconds.
 #[utoipa::path(
     post, path = "/webhooks/ping", operation_id = "pingWebhook", tag = "webhooks", request_body = PingWebhook,
     responses((status = 200, body = PingBody), (status = 400), (status = 401), (status = 403), (status = 429))
@@ -54,7 +55,7 @@ pub(crate) async fn ping(
     Ok(Json(control_plane.ping(&context, request.try_into()?).await?.into()))
 }
 
-/// Lists webhooks, in order of creation.
+/// Lists webhooks in order of creation.
 #[utoipa::path(
     get, path = "/webhooks", operation_id = "listWebhooks", tag = "webhooks",
     params(
@@ -82,7 +83,7 @@ pub(crate) async fn list(
     ))
 }
 
-/// Reads a webhook.
+/// Returns a webhook.
 #[utoipa::path(
     get, path = "/webhooks/{id}", operation_id = "getWebhook", tag = "webhooks", params(("id" = String, Path)),
     responses((status = 200, body = WebhookBody), (status = 401), (status = 404))
@@ -96,9 +97,11 @@ pub(crate) async fn get(
     Ok(Resource::new(found.version, webhook_body(&control_plane, &context, &found.record)?))
 }
 
-/// Changes a webhook; what is left out stays as it is. With `status` it is paused and goes on. A copy of the webhook may
-/// be sent back as it was read. Whoever is no admin and
-/// changes where events go makes the webhook their own: it sees ids in the place of values from then on.
+/// Updates a webhook. Absent members are unchanged.
+///
+/// `status` pauses and resumes it. The body may be an unmodified copy of the webhook from a response. If a caller who
+/// is not an admin changes the destination, the webhook counts as that caller's own: from then on it receives ids in
+/// place of key values.
 #[utoipa::path(
     patch, path = "/webhooks/{id}", operation_id = "updateWebhook", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
     responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
@@ -114,8 +117,9 @@ pub(crate) async fn update(
     Ok(Resource::new(changed.webhook.version, body))
 }
 
-/// Draws a new signing secret, which is told only in this answer. Until the overlap is over, requests are signed with
-/// the old one as well.
+/// Generates a new signing secret. Only this response contains it.
+///
+/// Until the overlap ends, requests are also signed with the old secret.
 #[utoipa::path(
     post, path = "/webhooks/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "webhooks", params(("id" = String, Path)),
     request_body = Option<RotateSecret>,
@@ -132,7 +136,7 @@ pub(crate) async fn rotate_secret(
     Ok(Resource::new(rotated.webhook.version, body))
 }
 
-/// Removes a webhook. What waits to be sent to it is dropped.
+/// Deletes a webhook and drops its pending deliveries.
 #[utoipa::path(
     delete, path = "/webhooks/{id}", operation_id = "deleteWebhook", tag = "webhooks", params(("id" = String, Path)),
     responses((status = 200, body = bool, content_type = "application/json"), (status = 401), (status = 403), (status = 404))

@@ -1,4 +1,4 @@
-//! Traps in what answers look like, and what must not be told.
+//! Traps in the shape of responses, and in what they must not reveal.
 
 use std::io::Write;
 use std::sync::Mutex;

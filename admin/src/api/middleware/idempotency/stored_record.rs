@@ -37,7 +37,7 @@ impl StoredRecord {
     }
 
     pub(super) fn encode(&self) -> Secret {
-        Secret::new(serde_json::to_string(self).expect("it is made of texts and numbers"))
+        Secret::new(serde_json::to_string(self).expect("it contains only strings and numbers"))
     }
 
     pub(super) fn decode(stored: &Secret) -> serde_json::Result<Self> {
@@ -45,7 +45,7 @@ impl StoredRecord {
     }
 }
 
-/// Encodes the response to a change from its first record, as far as that tells it.
+/// Encodes the response to a change from its first record, as far as the record contains it.
 pub(super) struct ChangeResponses(pub(super) ControlPlane);
 
 impl ResponseEncoder for ChangeResponses {

@@ -1,4 +1,4 @@
-//! The list of keys: one page with `limit`, else all keys, streamed so that memory use does not depend on the length.
+//! List of keys: one page with `limit`, otherwise all keys, streamed so that memory use does not depend on the length.
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
@@ -52,7 +52,7 @@ async fn read_page(
     Ok(ListPage { items: key_bodies(&response.control_plane, &page.items).await?, next: page.next })
 }
 
-/// Returns keys in the form of lists.
+/// Returns the bodies of keys in a list.
 pub(super) async fn key_bodies(
     control_plane: &ControlPlane,
     keys: &[Versioned<ApiKey>],
@@ -64,7 +64,7 @@ pub(super) async fn key_bodies(
     Ok(keys.iter().zip(last_uses).map(body).collect())
 }
 
-/// The rest of a list that is streamed.
+/// Rest of a list that is streamed.
 struct KeyStream {
     response: LongResponse,
     list: KeyList,

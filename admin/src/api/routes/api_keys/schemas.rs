@@ -1,4 +1,4 @@
-//! Bodies of requests for keys.
+//! Request bodies for keys.
 
 use gatepost_control_plane::{
     FlatLimit, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields, status_of,
@@ -10,67 +10,69 @@ use utoipa::ToSchema;
 
 use crate::api::patch;
 
-/// The members of a key that can be chosen and changed.
+/// Members of a key that can be set and changed.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyMembers {
-    /// Its value: 8 to 512 visible ASCII characters without `/ ? # %`. A new key gets one drawn by default.
+    /// Value of the key: 8 to 512 visible ASCII characters without `/ ? # %`. By default a new key gets a
+    /// generated one.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>, example = "a-value-of-my-own")]
     key: Patch<String>,
-    /// Anything you want to find again, up to 16 KiB of JSON.
+    /// Any JSON value for your own use, up to 16 KiB.
     #[serde(default, with = "patch")]
     #[schema(value_type = Value, required = false)]
     custom_meta_data: Patch<Value>,
-    /// Your own id of the customer. The upstream sees it.
+    /// Your own id for the customer. It is forwarded to the upstream.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     custom_account_id: Patch<String>,
-    /// Your own id of the customer's user. The upstream sees it.
+    /// Your own id for the customer's user. It is forwarded to the upstream.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     custom_user_id: Patch<String>,
-    /// When it shall expire: RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` (UTC).
+    /// Expiry time: RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` (UTC).
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expiry: Patch<String>,
-    /// How often it may be used.
+    /// Rate limit of the key.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<RateLimitMembers>)]
     rate_limit_configs: Patch<RateLimitMembers>,
-    /// How often it may be used in a day or a month of the calendar, in UTC.
+    /// Quota per calendar day or month, in UTC.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<QuotaMembers>)]
     quota: Patch<QuotaMembers>,
-    /// The same as in `rateLimitConfigs`, for clients that send it here.
+    /// The same as in `rateLimitConfigs`, for clients that send it at this level.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<u64>)]
     rate_limit: Patch<u64>,
-    /// The same as in `rateLimitConfigs`, for clients that send it here.
+    /// The same as in `rateLimitConfigs`, for clients that send it at this level.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<f64>)]
     rate_limit_ttl: Patch<f64>,
-    /// What it may do, for routes that ask; up to 100 names.
+    /// Permissions of the key, checked by routes that require some; up to 100 names.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     permissions: Patch<Vec<String>>,
-    /// The domains whose web pages may use it: `example.com` is that host alone, `*.example.com` all below it. The
-    /// gateway reads `Origin`, else `Referer`; without either, and from other domains, it answers 403.
+    /// Domains whose web pages may use the key: `example.com` is that host only, `*.example.com` all its
+    /// subdomains. The gateway reads `Origin`, otherwise `Referer`; without either, and for other
+    /// domains, it returns 403.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     allowed_domains: Patch<Vec<String>>,
-    /// The addresses and networks from which it may be used, such as `192.0.2.0/24`.
+    /// IP addresses and networks from which the key may be used, such as `192.0.2.0/24`.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<Vec<String>>)]
     allowed_ips: Patch<Vec<String>>,
 }
 
-/// How often a key may be used: so many requests in a window, which starts with the first one after the last has
-/// ended.
+/// Rate limit of a key: a maximum number of requests per window. A window starts with the first request after the
+/// previous window has ended.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RateLimitMembers {
-    /// Requests in a window.
+    /// Maximum number of requests per window.
     #[schema(value_type = u64)]
     rate_limit: Option<u64>,
     /// Length of the window in seconds, at least 1.
@@ -84,11 +86,11 @@ impl From<RateLimitMembers> for RateLimitFields {
     }
 }
 
-/// How often a key may be used in a period.
+/// Quota of a key per period.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QuotaMembers {
-    /// Requests in a period.
+    /// Maximum number of requests per period.
     #[schema(value_type = u64)]
     limit: Option<u64>,
     /// `day` or `month`.
@@ -101,7 +103,7 @@ impl KeyMembers {
         KeyFields {
             name,
             key: self.key,
-            // The store keeps it on one line, as this writes it.
+            // Stored on one line, as this writes it.
             metadata: self.custom_meta_data.map(|metadata| metadata.to_string()),
             custom_account_id: self.custom_account_id,
             custom_user_id: self.custom_user_id,
@@ -117,19 +119,19 @@ impl KeyMembers {
     }
 }
 
-/// A key to be made.
+/// Key to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateApiKey {
-    /// Its name.
+    /// Name of the key.
     #[schema(value_type = String)]
     name: Option<String>,
-    /// Its project; not needed with an access key of a project.
+    /// Project of the key; optional with an access key that is limited to a project.
     project_id: Option<String>,
-    /// The end user's address.
+    /// Client address of the end user.
     #[serde(rename = "clientIP")]
     client_ip: Option<String>,
-    /// The end user's user agent.
+    /// User agent of the end user.
     client_user_agent: Option<String>,
     #[serde(flatten)]
     members: KeyMembers,
@@ -145,39 +147,40 @@ impl From<CreateApiKey> for NewApiKey {
     }
 }
 
-/// What of a key shall change. What is absent stays, null clears.
+/// Changes to a key. Absent members are unchanged; null clears a member.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateApiKey {
-    /// Its name.
+    /// Name of the key.
     #[serde(default, with = "patch")]
     #[schema(value_type = String, required = false)]
     name: Patch<String>,
-    /// The same as `expiry`, as answers have it. Of the two the one that differs from the key counts.
+    /// The same as `expiry`, under the name that responses use. If both are present, the one that differs from the key
+    /// applies.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     expires_at: Patch<String>,
-    /// False revokes the key, as DELETE does. True is a 409 if it is revoked, and nothing else.
+    /// False revokes the key, as DELETE does. True returns 409 if it is revoked, and has no effect otherwise.
     is_active: Option<bool>,
-    /// The project of the key: another one is a 400.
+    /// Project of the key; a different one returns 400.
     project_id: Option<String>,
-    /// The account of the key: another one is a 400.
+    /// Account of the key; a different one returns 400.
     account_id: Option<String>,
-    /// The env of the key: another one is a 400.
+    /// Env of the key; a different one returns 400.
     env: Option<String>,
-    /// What may be shown of the value, as answers have it. A `key` that it is the mask of is the one that was read, and
-    /// no new value.
+    /// Masked form of the value, as in responses. If it is the mask of `key`, `key` is the value as it was read, not
+    /// a new value.
     #[schema(value_type = Value, required = false)]
     masked_key: Option<Value>,
     #[serde(flatten)]
     members: KeyMembers,
 }
 
-/// How a key shall be rotated.
+/// Options for rotating a key.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RotateApiKey {
-    /// For how many seconds the old value is still accepted, up to 90 days; by default it is refused at once.
+    /// Time in seconds for which the old value is still accepted, up to 90 days; by default it is refused immediately.
     pub(super) overlap_seconds: Option<u64>,
 }
 

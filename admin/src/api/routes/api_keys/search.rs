@@ -1,4 +1,4 @@
-//! `POST /api-keys/search`: a POST, so that a value in a query is in no path and no log.
+//! `POST /api-keys/search`: a POST, so that a key value in a query appears in no path and no log.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,35 +12,35 @@ use super::list::key_bodies;
 use crate::api::extract::body::JsonBody;
 use crate::api::respond::problem::Result;
 
-/// What is searched for.
+/// Search for keys.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SearchApiKeys {
-    /// A part of a name, of a `customAccountId` or of a `customUserId`, in upper or lower case; a mask, or what stands
-    /// in it before the ellipsis; a whole id; or the whole value of a key, old ones included that still work. Space
-    /// around it does not count.
+    /// One of: part of a name, `customAccountId` or `customUserId`, case-insensitive; a mask, or the part of it before
+    /// the ellipsis; a full id; the full value of a key, including old values that are still accepted. Leading
+    /// and trailing whitespace is ignored.
     #[schema(value_type = String, min_length = 1, max_length = 512, example = "jane")]
     query: Option<String>,
-    /// Only keys of this project; by default those of all projects that the access key sees.
+    /// Only keys of this project; by default keys of all projects that the access key may access.
     project_id: Option<String>,
-    /// The `next` of the answer before, to the same query and project.
+    /// `next` of the previous response to the same query and project.
     #[schema(example = json!(null))]
     after: Option<String>,
-    /// How many at most; by default 100.
+    /// Maximum number of keys; by default 100.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
-/// Keys that were found.
+/// Keys found by a search.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FoundApiKeys {
-    /// The keys. Their `key` is their id.
+    /// The keys. Their `key` contains their id.
     api_keys: Vec<ApiKeyBody>,
-    /// What to ask for next as `after`.
+    /// Cursor to pass as `after` in the next request.
     #[schema(example = "q83v")]
     next: String,
-    /// Whether there may be more. An answer may have fewer keys than were asked for, or none, and not be the last.
+    /// Whether there may be more keys. A response may contain fewer keys than `limit`, or none, without being the last.
     has_more: bool,
 }
 
@@ -55,9 +55,10 @@ impl From<SearchApiKeys> for SearchRequest {
     }
 }
 
-/// Searches keys, the newest first; those of a newer project before those of an older one. The key that `query` names
-/// by its id or value comes before all others. This is no use of it, and changes nothing: an `Idempotency-Key` has no
-/// effect.
+/// Searches keys, newest first; keys of a newer project come before keys of an older one.
+///
+/// A key whose id or value matches `query` exactly comes first. A search does not count as a use of the key and changes
+/// nothing, so an `Idempotency-Key` has no effect.
 #[utoipa::path(
     post, path = "/api-keys/search", operation_id = "searchApiKeys", tag = "api-keys", request_body = SearchApiKeys,
     responses((status = 200, body = FoundApiKeys), (status = 400), (status = 401), (status = 404), (status = 503))

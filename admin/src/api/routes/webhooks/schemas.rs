@@ -1,4 +1,4 @@
-//! Bodies of `/webhooks`.
+//! Request and response bodies of `/webhooks`.
 
 use std::collections::BTreeMap;
 
@@ -12,107 +12,107 @@ use utoipa::ToSchema;
 
 use crate::api::patch;
 
-/// A webhook to be made.
+/// Webhook to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateWebhook {
-    /// Its name.
+    /// Name of the webhook.
     #[schema(value_type = String)]
     name: Option<String>,
-    /// The account; by default that of the access key.
+    /// Account of the webhook; by default the account of the access key.
     account_id: Option<String>,
-    /// The only project whose events it gets; by default all of the account.
+    /// The only project whose events it receives; by default the whole account.
     project_id: Option<String>,
-    /// Where events are sent: https, not into a private network.
+    /// URL of the receiver: https, not in a private network.
     #[schema(value_type = String)]
     url: Option<String>,
-    /// Which events, at least one topic.
+    /// Topics to subscribe to, at least one.
     #[schema(value_type = Vec<String>)]
     topics: Option<Vec<String>>,
     /// The HTTP method; `POST` by default.
     http_method: Option<String>,
-    /// Headers that are added to each request.
+    /// Additional headers of each request.
     custom_headers: Option<BTreeMap<String, String>>,
     /// `live` (the default) or `paused`.
     status: Option<String>,
-    /// Whether a static token is sent as `theauthapi-signature`, for receivers of the hosted product. It proves less
-    /// than the signature, which is sent all the same.
+    /// Whether a static token is sent as `theauthapi-signature`, for receivers built for the hosted product. It is
+    /// weaker proof than the signature, which is sent in any case.
     theauthapi_signature: Option<bool>,
-    /// That token, of your own choice: 16 to 256 visible ASCII characters. By default one is drawn.
+    /// Your own static token: 16 to 256 visible ASCII characters. By default one is generated.
     theauthapi_token: Option<String>,
 }
 
-/// What shall change of a webhook.
+/// Changes to a webhook.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateWebhook {
-    /// False removes the webhook, as DELETE does.
+    /// False deletes the webhook, as DELETE does.
     is_active: Option<bool>,
-    /// The account of the webhook: another one is a 400.
+    /// Account of the webhook; a different one returns 400.
     account_id: Option<String>,
-    /// Its name.
+    /// Name of the webhook.
     name: Option<String>,
-    /// The only project whose events it gets; null for all of the account.
+    /// The only project whose events it receives; null for the whole account.
     #[serde(default, with = "patch")]
     #[schema(value_type = Option<String>)]
     project_id: Patch<String>,
-    /// Where events are sent.
+    /// URL of the receiver.
     url: Option<String>,
-    /// Which events, at least one topic.
+    /// Topics to subscribe to, at least one.
     topics: Option<Vec<String>>,
     /// The HTTP method.
     http_method: Option<String>,
-    /// Headers that are added to each request, in the place of those before.
+    /// Additional headers of each request. They replace the existing ones.
     custom_headers: Option<BTreeMap<String, String>>,
     /// `live` or `paused`.
     status: Option<String>,
     /// Whether a static token is sent as `theauthapi-signature`.
     theauthapi_signature: Option<bool>,
-    /// That token, of your own choice.
+    /// Your own static token.
     theauthapi_token: Option<String>,
 }
 
-/// A request to be sent.
+/// Test request to send.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PingWebhook {
-    /// Where to: https, not into a private network.
+    /// URL of the receiver: https, not in a private network.
     #[schema(value_type = String)]
     url: Option<String>,
     /// The HTTP method; `POST` by default.
     http_method: Option<String>,
-    /// Its body, any JSON; by default an event of the type `ping`.
+    /// Request body, any JSON; by default an event of type `ping`.
     #[schema(value_type = Value, required = false)]
     body: Option<Value>,
-    /// Headers that are added.
+    /// Additional headers of the request.
     custom_headers: Option<BTreeMap<String, String>>,
-    /// The same under another name.
+    /// The same as `customHeaders`, under another name.
     headers: Option<BTreeMap<String, String>>,
 }
 
-/// How a ping ended.
+/// Result of a ping.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PingBody {
-    /// Its `webhook-id`.
+    /// `webhook-id` of the request.
     id: String,
-    /// Whether the answer was a 2xx.
+    /// Whether the response status was 2xx.
     delivered: bool,
-    /// The answer's status; null if there was none.
+    /// HTTP status of the response; null if there was no response.
     #[schema(example = 200)]
     status: Option<u16>,
-    /// What went wrong; null if nothing did.
+    /// Error message; null if there was no error.
     error: Option<String>,
-    /// How long it took.
+    /// Duration in milliseconds.
     duration_ms: u64,
 }
 
-/// How a signing secret is rotated.
+/// Options for rotating a signing secret.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RotateSecret {
-    /// For how long requests are signed with the old secret as well: a day by default, at most a week. With 0 no old
-    /// secret signs any more.
+    /// Time in seconds for which requests are also signed with the old secret: one day by default, at most one week.
+    /// With 0, no old secret is used any more.
     pub(super) overlap_seconds: Option<u64>,
 }
 
