@@ -1,6 +1,6 @@
 //! What operators reach over HTTP: the admin REST API over the use cases of the control plane.
 
-#![allow(missing_docs, reason = "only crates of this workspace call it: what only repeats a name is not written")]
+#![allow(missing_docs, reason = "called only within this workspace, where a comment that repeats a name adds nothing")]
 
 mod api;
 mod http;

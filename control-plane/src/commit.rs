@@ -68,7 +68,7 @@ impl<'a> From<&'a RequestContext> for Initiator<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Committed {
     At(Version),
-    /// Another change was faster: read again.
+    /// A concurrent change was committed first: read again.
     Stale,
 }
 
@@ -167,7 +167,7 @@ fn may_have_been_written(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Unconfirmed)
 }
 
-/// Returns the refusal after other changes were faster every time.
+/// Returns the refusal after concurrent changes were committed first every time.
 pub(crate) fn too_contended() -> Failure {
     Failure::refused(ErrorCode::Conflict, "the resource was changed at the same time, again and again; try again")
 }

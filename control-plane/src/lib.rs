@@ -1,6 +1,6 @@
 //! The use cases of the control plane, without HTTP: whoever calls them brings a [`RequestContext`].
 
-#![allow(missing_docs, reason = "only crates of this workspace call it: what only repeats a name is not written")]
+#![allow(missing_docs, reason = "called only within this workspace, where a comment that repeats a name adds nothing")]
 
 mod brute_force;
 mod caller;

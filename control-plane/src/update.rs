@@ -1,4 +1,4 @@
-//! The update of a record: read, edit, commit, and again while other changes are faster.
+//! The update of a record: read, edit, commit, and retry while concurrent changes are committed first.
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, ProjectId};
@@ -11,7 +11,7 @@ use crate::commit::{Committed, Initiator, too_contended};
 use crate::control_plane::ControlPlane;
 use crate::failure::Result;
 
-/// How often an update is tried while other changes are faster.
+/// Maximum number of attempts of an update while concurrent changes are committed first.
 const MAX_TRIES: u32 = 5;
 
 /// A kind of record that can be updated.

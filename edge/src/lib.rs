@@ -4,7 +4,7 @@
 //! [`Authorizer::authorize`] with the [`Policy`] in force. No proxy engine is known here: the gateway's proxy phases
 //! are one caller, and an endpoint for other proxies can be another.
 
-#![allow(missing_docs, reason = "called by this workspace only: a comment says what a name does not")]
+#![allow(missing_docs, reason = "called only within this workspace, where a comment that repeats a name adds nothing")]
 
 mod authorizer;
 #[cfg(feature = "bench-support")]

@@ -3,7 +3,7 @@
 //! [`bind`] and [`Gateway::start`] start one, [`Gateway::reload`] changes its configuration. `gatepost-edge` decides
 //! on requests; this crate is its caller in Pingora's phases.
 
-#![allow(missing_docs, reason = "called by this workspace only: a comment says what a name does not")]
+#![allow(missing_docs, reason = "called only within this workspace, where a comment that repeats a name adds nothing")]
 
 mod access_log;
 #[cfg(feature = "bench-support")]

@@ -145,7 +145,7 @@ impl Framing {
     fn add(&mut self, line: &[u8]) -> Result<(), ResponseError> {
         match line.first() {
             Some(b' ' | b'\t') => Err(ResponseError::FoldedField),
-            // No other field starts like the three that are checked.
+            // The three checked fields start with one of these letters; others that do are ignored by name.
             Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U') => self.add_field(line),
             Some(_) | None => Ok(()),
         }

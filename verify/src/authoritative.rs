@@ -44,11 +44,12 @@ pub struct AuthorizedKey {
     pub limit_status: Option<LimitStatus>,
 }
 
-/// Checks a key in the order of [`Verifier::check`](crate::Verifier::check), asking the store for everything: text,
-/// look-up, rule, limits, first use. A key for which `is_visible` returns false is as unknown as one that does not exist.
+/// Checks a key in the order of [`Verifier::check`](crate::Verifier::check), with everything read from the store:
+/// text, lookup, rule, limits, first use. A key for which `is_visible` returns false is as unknown as one that does not
+/// exist.
 ///
 /// # Errors
-/// If the store does not answer.
+/// If the store does not respond.
 pub async fn check_authoritative(
     store: &Store,
     rate_limiter: &RateLimiter,
@@ -66,7 +67,7 @@ pub async fn check_authoritative(
     if let Err(denial) = permit::decide(&facts, check.requirement, check.request, check.now) {
         return Ok(AuthoritativeVerdict::Denied(denial));
     }
-    // The limits before the first use: a request that is refused is none.
+    // The limits come before the first use: a rejected request does not count as a use.
     let meter = rate_limiter.meter_for(&found.facts);
     let limit_status = match rate_limiter.allow(&meter, &found.facts).await {
         LimitDecision::Allowed(limit_status) => limit_status,

@@ -152,7 +152,7 @@ impl ControlPlane {
         let of_name = AccountId::from_name(name);
         match self.store.account(&of_name).await?.map(|found| found.record) {
             None => account.id = of_name,
-            // Another process was faster.
+            // Another process created it first.
             Some(made) if made.name == name && made.status == Status::Active => {
                 return Ok(AccountLookup::Existing(made.id));
             }

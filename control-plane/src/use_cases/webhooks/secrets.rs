@@ -36,7 +36,7 @@ impl ControlPlane {
         Ok(Secret::new(sign::secret_text(&secret)))
     }
 
-    /// Returns the headers that replace those of a webhook. A masked value stands for the stored one.
+    /// Returns the headers that replace those of a webhook. A masked value means the stored one.
     pub(super) fn merge_headers(
         &self,
         webhook: &Webhook,
