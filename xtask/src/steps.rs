@@ -35,17 +35,17 @@ const STEPS: &[Step] = &[
     Step { name: "fmt", limit_s: 20, check: || run("cargo", &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
-        limit_s: 290,
+        limit_s: 270,
         check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
-    Step { name: "npm", limit_s: 60, check: npm::install },
-    Step { name: "test", limit_s: 930, check: test },
-    Step { name: "servers", limit_s: 150, check: || redis_versions::check(Depth::Quick) },
-    Step { name: "schemathesis", limit_s: 160, check: || schemathesis::check(Depth::Quick) },
-    Step { name: "openapi", limit_s: 190, check: openapi::check },
-    Step { name: "instructions", limit_s: 480, check: || check_instructions(InstructionScope::Steps) },
+    Step { name: "npm", limit_s: 50, check: npm::install },
+    Step { name: "test", limit_s: 880, check: test },
+    Step { name: "servers", limit_s: 280, check: || redis_versions::check(Depth::Quick) },
+    Step { name: "schemathesis", limit_s: 150, check: || schemathesis::check(Depth::Quick) },
+    Step { name: "openapi", limit_s: 160, check: openapi::check },
+    Step { name: "instructions", limit_s: 400, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 60, check: docs },
-    Step { name: "deny", limit_s: 220, check: deny::check },
+    Step { name: "deny", limit_s: 180, check: deny::check },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
