@@ -22,6 +22,8 @@ const PARTS: usize = 4;
 const MAX_GROWTH_KIB: u64 = 4096;
 /// Smaller than the number of keys, so that the cache is soon full.
 const CACHE_CAPACITY: (&str, &str) = ("GATEPOST_GATEWAY__CACHE_CAPACITY", "1000");
+/// So high that the unknown values of this test, all from one address, are not refused.
+const MAX_WRONG_KEYS: (&str, &str) = ("GATEPOST_GATEWAY__MAX_WRONG_KEYS_A_MINUTE", "60000");
 /// Number of clients, and number of keys that each has at a time.
 const CLIENTS: u64 = 4;
 const KEYS_AT_A_TIME: usize = 500;
@@ -34,7 +36,7 @@ async fn memory_stays_flat_during_ten_minutes_of_churn() {
     let directory = std::path::Path::new("/tmp");
     let control_plane = Gatepost::start_with(directory, &["control-plane", "--store", &url], &[]).await;
     let arguments = ["gateway", "--store", &url, "--upstream", &origin.url()];
-    let gateway = Gatepost::start_with(directory, &arguments, &[CACHE_CAPACITY]).await;
+    let gateway = Gatepost::start_with(directory, &arguments, &[CACHE_CAPACITY, MAX_WRONG_KEYS]).await;
     let admin = Admin::new(control_plane.admin.unwrap(), &access_key);
     admin.create_webhook(&receiver.url()).await;
     let project = admin.create_project().await;
