@@ -8,8 +8,8 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions,
     StoreUrl, UnsafeRedis, Versioned, os_rng,

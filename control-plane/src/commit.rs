@@ -6,7 +6,7 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Record};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::CommitOutcome;
+use gatepost_store::CommitOutcome;
 use gatepost_store::{
     AccountResource, Change, CommitContext, RecordWrite, StoreErrorKind, StoredResponse, UnknownFields, Versioned,
     os_rng,

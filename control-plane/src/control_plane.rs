@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use gatepost_deliverer::send::Sender;
-use gatepost_deliverer::{PrivateNetworks, SsrfGuard};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_limits::RateLimiter;
 use gatepost_store::{Recovery, Store};
+use gatepost_webhook_client::Sender;
+use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 use prometheus::Registry;
 
 use crate::brute_force::{BruteForceLimiter, FAILURES_PER_MINUTE};

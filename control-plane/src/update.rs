@@ -4,7 +4,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, ProjectId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Stamps, Webhook};
-use gatepost_store::ops::CursorState;
+use gatepost_store::CursorState;
 use gatepost_store::{Change, RecordWrite, StoredResponse, Versioned, os_rng};
 
 use crate::commit::{Committed, Initiator, too_contended};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_runtime::{Task, spawn, supervise};
-use gatepost_store::ops::{LeaseStatus, RawSettlement};
+use gatepost_store::{LeaseStatus, Settlement};
 use gatepost_store::{Result, Store, StoreErrorKind};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(20);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A settlement with the sender of its reply.
-type PendingAck = (RawSettlement, oneshot::Sender<Result<LeaseStatus>>);
+type PendingAck = (Settlement, oneshot::Sender<Result<LeaseStatus>>);
 
 /// Settles deliveries for all workers of a process. Clones share the queue.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl AckBatcher {
 
     /// Settles a delivery, and retries while the lease lasts if the store does not respond. If that fails, the
     /// delivery is sent a second time.
-    pub(crate) async fn settle_with_retry(&self, settlement: RawSettlement, deadline: &LeaseDeadline) {
+    pub(crate) async fn settle_with_retry(&self, settlement: Settlement, deadline: &LeaseDeadline) {
         loop {
             match self.enqueue(settlement.clone()).await {
                 Some(Ok(LeaseStatus::Held)) => return,
@@ -60,7 +60,7 @@ impl AckBatcher {
         );
     }
 
-    async fn enqueue(&self, settlement: RawSettlement) -> Option<Result<LeaseStatus>> {
+    async fn enqueue(&self, settlement: Settlement) -> Option<Result<LeaseStatus>> {
         let (reply_sender, reply) = oneshot::channel();
         self.0.send((settlement, reply_sender)).await.ok()?;
         let panicked = |_| Err(StoreErrorKind::Unavailable.with("the ack batcher has stopped"));

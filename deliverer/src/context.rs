@@ -10,7 +10,7 @@ use crate::ack_batcher::AckBatcher;
 use crate::fair_scheduler::FairScheduler;
 use crate::metrics::Metrics;
 use crate::options::DelivererOptions;
-use crate::send::Sender;
+use gatepost_webhook_client::Sender;
 
 /// Shared state and configuration of all tasks.
 #[derive(Clone)]

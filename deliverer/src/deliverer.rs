@@ -15,9 +15,9 @@ use crate::context::DelivererContext;
 use crate::fair_scheduler::FairScheduler;
 use crate::metrics::Metrics;
 use crate::options::{DelivererOptions, STOP_GRACE};
-use crate::send::{LoadCertificatesError, Sender};
-use crate::ssrf_guard::SsrfGuard;
 use crate::{dispatcher, fan_out, housekeeping};
+use gatepost_webhook_client::SsrfGuard;
+use gatepost_webhook_client::{LoadCertificatesError, Sender};
 
 /// Time that settling and ending the tasks may take at a stop, in addition to [`STOP_GRACE`].
 const ACK_DEADLINE: Duration = Duration::from_secs(5);

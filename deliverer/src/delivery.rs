@@ -6,21 +6,21 @@ use std::time::Duration;
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, next_step};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::ops::{Disposition, RawSettlement};
-use gatepost_store::{LeasedDelivery, Result, StoreErrorKind, os_rng};
+use gatepost_store::{
+    AttemptRecord, Disposition, LeasedDelivery, RecordedOutcome, Result, Settlement, StoreErrorKind, os_rng,
+};
+use gatepost_webhook_client::{Message, SendResult, SigningSecret};
 use url::Url;
 
-use crate::attempt;
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
 use crate::options::{PAUSED_RECHECK_INTERVAL, STOP_GRACE};
 use crate::payload;
-use crate::send::{Message, SendResult, SigningSecret};
 
 /// Result of a delivery: how it continues, and the record of the attempt.
 struct DeliveryResult {
     step: Disposition,
-    attempt: Option<Vec<u8>>,
+    attempt: Option<AttemptRecord>,
     /// Label in metrics. `None` if nothing was attempted and the delivery continues.
     outcome: Option<&'static str>,
 }
@@ -53,22 +53,24 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
 }
 
 /// Settles a delivery whose task has panicked as a failed attempt, which is retried on its schedule.
-pub(crate) async fn fail(context: DelivererContext, lease: Arc<DeliveryLease>) {
-    let sent = SendResult {
-        outcome: AttemptOutcome::Failed { retry_after: None },
+pub(crate) async fn settle_after_panic(context: DelivererContext, lease: Arc<DeliveryLease>) {
+    let attempt = AttemptRecord {
+        event_id: lease.leased.event_id.clone(),
+        number: attempt_number(&lease.leased),
+        at: context.sender.now(),
+        outcome: RecordedOutcome::Failed,
         status: None,
         error: Some("internal error".to_owned()),
-        started_at: context.sender.now(),
-        elapsed: Duration::ZERO,
+        duration: Duration::ZERO,
     };
-    settle(&context, &lease, result_of_attempt(&lease.leased, &sent)).await;
+    settle(&context, &lease, result_of_attempt(attempt, &AttemptOutcome::Failed { retry_after: None })).await;
 }
 
 async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: DeliveryResult) {
     if let Some(outcome) = result.outcome {
         context.metrics.count_outcome(outcome);
     }
-    let settlement = RawSettlement {
+    let settlement = Settlement {
         webhook: lease.webhook.clone(),
         event: lease.leased.event_id.clone(),
         token: lease.token.clone(),
@@ -122,7 +124,8 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
     let sent = send(context, webhook, &url, leased, body).await?;
     context.scheduler.record_duration(&webhook.id, sent.elapsed);
     record_metrics(context, &sent, event.at);
-    Ok(result_of_attempt(leased, &sent))
+    let outcome = sent.outcome;
+    Ok(result_of_attempt(attempt_record(leased, sent), &outcome))
 }
 
 async fn send(
@@ -156,22 +159,33 @@ fn secrets(context: &DelivererContext, webhook: &Webhook) -> Result<Vec<SigningS
     all.map(|sealed| context.store.open_webhook_secret(&webhook.id, sealed)).collect()
 }
 
-fn result_of_attempt(leased: &LeasedDelivery, sent: &SendResult) -> DeliveryResult {
-    let number = Attempt::new(leased.attempts_made.saturating_add(1)).unwrap_or(Attempt::FIRST);
-    let step = match next_step(number, &sent.outcome, &mut os_rng()) {
+fn attempt_number(leased: &LeasedDelivery) -> Attempt {
+    Attempt::new(leased.attempts_made.saturating_add(1)).unwrap_or(Attempt::FIRST)
+}
+
+fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
+    AttemptRecord {
+        event_id: leased.event_id.clone(),
+        number: attempt_number(leased),
+        at: sent.started_at,
+        outcome: sent.outcome.into(),
+        status: sent.status,
+        error: sent.error.map(|error| error.to_string()),
+        duration: sent.elapsed,
+    }
+}
+
+fn result_of_attempt(attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
+    let step = match next_step(attempt.number, outcome, &mut os_rng()) {
         NextStep::Done => Disposition::Delivered,
         NextStep::Retry(wait) => Disposition::Retry(wait),
-        NextStep::DeadLetter => Disposition::DeadLetter(sent.error.clone().unwrap_or_default()),
+        NextStep::DeadLetter => Disposition::DeadLetter(attempt.error.clone().unwrap_or_default()),
     };
-    let outcome = match (&step, attempt::outcome_label(&sent.outcome)) {
-        (Disposition::DeadLetter(_), "failed") => "dead",
-        (_, label) => label,
+    let label = match (&step, attempt.outcome) {
+        (Disposition::DeadLetter(_), RecordedOutcome::Failed) => "dead",
+        (_, outcome) => outcome.as_str(),
     };
-    DeliveryResult {
-        step,
-        attempt: Some(attempt::to_json_line(&leased.event_id, number, sent)),
-        outcome: Some(outcome),
-    }
+    DeliveryResult { step, attempt: Some(attempt), outcome: Some(label) }
 }
 
 fn record_metrics(context: &DelivererContext, sent: &SendResult, event_at: Timestamp) {

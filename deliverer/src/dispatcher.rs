@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_runtime::{Task, spawn_with_fallback};
-use gatepost_store::ops::DeliveryLeaseRequest;
+use gatepost_store::DeliveryLeaseRequest;
 use gatepost_store::{Result, StoreErrorKind, os_rng};
 use tokio::time::Instant;
 
@@ -144,7 +144,7 @@ async fn lease_and_deliver(context: &DelivererContext, webhook: WebhookId, grant
             deadline: LeaseDeadline::new(deadline),
         });
         let delivering = delivery::deliver(context.clone(), Arc::clone(&lease));
-        let failing = delivery::fail(context.clone(), lease);
+        let failing = delivery::settle_after_panic(context.clone(), lease);
         spawn_with_fallback(
             Task::Delivery,
             delivering,

@@ -7,8 +7,8 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, WebhookId};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::{FanOutOutcome, MAX_DEAD_LETTERS};
 use gatepost_store::{AuditEntry, FanOutEvent, FanOutStep, MAX_PAGE, Result, Store, StreamEntry, Versioned};
+use gatepost_store::{FanOutOutcome, MAX_DEAD_LETTERS};
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gatepost_store::Result;
-use gatepost_store::ops::RetentionPolicy;
+use gatepost_store::RetentionPolicy;
 use tokio::sync::watch;
 
 use crate::context::{DelivererContext, sleep_unless_stopped};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_domain::record::Webhook;
-use gatepost_store::ops::LeaseStatus;
+use gatepost_store::LeaseStatus;
 use gatepost_store::{LeasedDelivery, Store};
 use tokio::time::Instant;
 

@@ -2,7 +2,6 @@
 //! webhooks, and sends them, signed, on their retry schedule. Start with [`Deliverer::start`].
 
 mod ack_batcher;
-mod attempt;
 mod context;
 mod deliverer;
 mod delivery;
@@ -14,11 +13,6 @@ mod lease;
 mod metrics;
 pub mod options;
 mod payload;
-mod retry_after;
-pub mod send;
-pub mod sign;
-mod ssrf_guard;
 
 pub use deliverer::Deliverer;
-pub use options::{DelivererOptions, PrivateNetworks, Retention};
-pub use ssrf_guard::{SsrfGuard, WebhookUrlError};
+pub use options::{DelivererOptions, Retention};

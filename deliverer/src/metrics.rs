@@ -1,6 +1,6 @@
 //! Metrics of a deliverer.
 
-use gatepost_store::ops::QueueStats;
+use gatepost_store::QueueStats;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Buckets for the duration of an attempt, in seconds.

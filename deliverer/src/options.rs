@@ -2,14 +2,7 @@
 
 use std::time::Duration;
 
-/// Whether webhooks may be sent to private addresses and over plain http.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrivateNetworks {
-    /// https to public addresses only.
-    Refused,
-    /// Any address, also over http; for local development.
-    Allowed,
-}
+use gatepost_webhook_client::PrivateNetworks;
 
 /// Retention of the stream.
 #[derive(Debug, Clone, Copy)]
@@ -45,12 +38,6 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(30);
 pub const LEASE_EXTEND_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that attempts may continue after a stop. Then their deliveries are released, due at once.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
-/// Maximum duration of an attempt.
-pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(15);
-/// Maximum duration of connecting.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// Maximum number of bytes read of a response body.
-pub const MAX_RESPONSE_BYTES: usize = 8 * 1024;
 /// Delay until a delivery of a paused webhook is due again.
 pub const PAUSED_RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum time for which key values are stored for deliveries and dead letters.

@@ -6,7 +6,7 @@ use gatepost_domain::record::{Role, Webhook};
 use gatepost_store::Event;
 use url::Url;
 
-use crate::options::PrivateNetworks;
+use gatepost_webhook_client::PrivateNetworks;
 
 /// Returns the body of an event for one webhook.
 pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatepost_control_plane::UnknownMembers;
-use gatepost_deliverer::{PrivateNetworks, Retention};
+use gatepost_deliverer::Retention;
 use gatepost_limits::OutagePolicy;
 use gatepost_ops::OpsOptions;
 use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
+use gatepost_webhook_client::PrivateNetworks;
 
 use environment::Environment;
 pub(crate) use environment::MASTER_KEY_VARIABLE;

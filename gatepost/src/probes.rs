@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_ops::Readiness;
-use gatepost_store::ops::{QueueStats, ReplayStats};
 use gatepost_store::{Format, Store, StoreErrorKind};
+use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
 use prometheus::{IntCounter, IntGauge, Registry};
 

@@ -12,10 +12,10 @@ use crate::embedded::Embedded;
 use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
-    CommitOutcome, CursorCheck, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat,
-    HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawDeadLetter, RawFanOut, RawFeed, RawFirstUseClaim,
-    RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap, RawSettlement, RawUsage, RecordName, RegisteredGateway,
-    ReplayStats, RetentionPolicy, SortOrder, SwapOutcome, TrimStats, UsageGrouping,
+    CommitOutcome, CursorCheck, DeadLetterPosition, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
+    Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawDeadLetter, RawFanOut, RawFeed,
+    RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap, RawSettlement, RawUsage, RecordName,
+    RegisteredGateway, ReplayStats, RetentionPolicy, SortOrder, SwapOutcome, TrimStats, UsageGrouping,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -130,8 +130,10 @@ ops! {
     fn settle(settlements: Vec<RawSettlement>) -> Vec<LeaseStatus>;
     /// Returns the latest attempts of a webhook, newest first.
     fn attempts(webhook: WebhookId, limit: u32) -> Vec<Vec<u8>>;
-    /// Returns dead letters of a webhook, oldest first.
-    fn dead_letters(webhook: WebhookId, limit: u32) -> Vec<RawDeadLetter>;
+    /// Returns dead letters of a webhook, oldest first, after a position or from the start.
+    fn dead_letters(webhook: WebhookId, after: Option<DeadLetterPosition>, limit: u32) -> Vec<RawDeadLetter>;
+    /// Returns the dead letter of an event.
+    fn dead_letter(webhook: WebhookId, event: EventId) -> Option<RawDeadLetter>;
     /// Moves a dead letter back into its queue with a fresh schedule; `Lost` if there is none.
     fn resend(webhook: WebhookId, event: EventId) -> LeaseStatus;
     /// Removes everything that a removed webhook left: queue, attempts, dead letters. Bounded per call; returns how

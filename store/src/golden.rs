@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gatepost_domain::change::{Action, Topic};
+use gatepost_domain::change::{Action, Propagation, Topic};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Env;
@@ -11,12 +11,16 @@ use gatepost_domain::record::{
     AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, Quota, RateLimit,
     Record, Role, Sealed, Stamps, Status, UserSecret, Webhook, WebhookStatus, WebhookUrl,
 };
+use gatepost_domain::retry_schedule::Attempt;
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Period};
 
+use crate::attempt::{AttemptRecord, RecordedOutcome};
 use crate::change::{Change, RecordWrite, Versioned};
+use crate::event::{FanOutEvent, decode_event, encode_event};
 use crate::record_format::{decode_record, encode_record};
 use crate::schema::{self, UnknownFields};
+use crate::stream_entry::AuditEntry;
 use crate::{record_format, stream_entry};
 
 fn at(ms: u64) -> Timestamp {
@@ -174,6 +178,64 @@ fn stored_records_keep_their_format_and_decode() {
         assert_eq!(unknown, UnknownFields::default());
         assert_eq!(raw.version, version);
     }
+}
+
+/// Attempts, and the events of deliveries and dead letters.
+#[test]
+fn stored_deliveries_keep_their_format_and_decode() {
+    let event_id = EventId::parse("evt_00event").unwrap();
+    let delivered = AttemptRecord {
+        event_id: event_id.clone(),
+        number: Attempt::FIRST,
+        at: at(5),
+        outcome: RecordedOutcome::Delivered,
+        status: Some(204),
+        error: None,
+        duration: Duration::from_millis(12),
+    };
+    let failed = AttemptRecord {
+        number: Attempt::FIRST.next(),
+        outcome: RecordedOutcome::Failed,
+        status: None,
+        error: Some("no response within 15 s".to_owned()),
+        ..delivered.clone()
+    };
+    let gone = AttemptRecord { outcome: RecordedOutcome::Gone, status: Some(410), ..failed.clone() };
+    for (kind, attempt) in [("attempt_delivered", delivered), ("attempt_failed", failed), ("attempt_gone", gone)] {
+        insta::assert_snapshot!(kind, String::from_utf8(attempt.encode()).unwrap());
+        assert_eq!(AttemptRecord::decode(&attempt.encode()).unwrap(), attempt);
+    }
+
+    let key = api_key();
+    let change = Change {
+        event: event_id.clone(),
+        action: Action::ApiKeyCreated,
+        actor: Actor::Operator,
+        writes: vec![RecordWrite { old: None, new: Some(key.clone().into()) }],
+        secret: None,
+        stored_response: None,
+    };
+    let image = schema::encode(&key.clone().into(), &UnknownFields::default()).unwrap();
+    let metadata_line = stream_entry::encode_metadata(&change, None).unwrap();
+    let (metadata, _) = stream_entry::decode_metadata(&metadata_line).unwrap();
+    let audit = AuditEntry {
+        invalidation: change.invalidation(),
+        propagation: Propagation::Relaxed,
+        action: Action::ApiKeyCreated,
+        metadata: metadata.clone(),
+        old: None,
+        new: Some(key.clone().into()),
+        metadata_line,
+        image_line: image.public,
+    };
+    let version = Version::from_parts(1_700_000_000_002, 3);
+    let raw = encode_event(&FanOutEvent { event: event_id.clone(), version, audit, webhooks: vec![] }).unwrap();
+    insta::assert_snapshot!("delivery_event", String::from_utf8(raw.body.clone()).unwrap());
+    let event = decode_event(&event_id, &raw.body).unwrap();
+    assert_eq!((event.id, event.action, event.at), (event_id, Action::ApiKeyCreated, version.timestamp()));
+    assert_eq!(event.metadata, metadata);
+    // Digests are private: they are not part of an event.
+    assert_eq!(event.record, Record::ApiKey(ApiKey { digests: vec![], ..key }));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use gatepost_domain::record::{Record, Stamps, Status};
 
 /// Name of an index, an ordered set of records. Members start with the creation time, so they sort by creation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IndexName(pub String);
+pub(crate) struct IndexName(pub String);
 
 /// Entry of a record in the index that lists it, and the change of the count that a write causes.
 #[derive(Debug, Clone, PartialEq, Eq)]

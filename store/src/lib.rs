@@ -1,23 +1,26 @@
 //! Storage for records, the change stream, delivery queues, rate limit windows and usage, on Redis or embedded.
 //!
-//! Start with [`Store`]: its methods take and return typed records. Underneath, two backends run the atomic
-//! operations of [`ops`] on opaque bytes.
+//! Start with [`Store`]: its methods take and return typed records. Underneath, two backends run atomic operations on
+//! opaque bytes, which are private to this crate.
 
 mod account_resources;
+mod attempt;
 mod backend;
 mod change;
 pub mod clock;
 mod commit_encoding;
 mod count_backfill;
+mod dead_letter;
 mod embedded;
 mod envelope;
 pub mod error;
+mod event;
 mod format;
 mod gateway_ops;
 #[cfg(test)]
 mod golden;
 mod index;
-pub mod ops;
+mod ops;
 pub mod options;
 mod page_cursor;
 mod queue;
@@ -36,13 +39,22 @@ mod usage;
 mod user_secrets;
 
 pub use account_resources::{AccountLimits, AccountResource};
+pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, RecordedOutcome};
 pub use change::{Change, CommitContext, RecordWrite, StoredResponse, Versioned};
+pub use dead_letter::DeadLetter;
 pub use envelope::{MasterKey, ParseMasterKeyError};
 pub use error::{Result, StoreError, StoreErrorKind};
+pub use event::{Event, FanOutEvent};
 pub use format::Format;
 pub use gateway_ops::{FoundKey, Lookup};
+pub use ops::{
+    CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryLeaseRequest, DisablesChecksum, Disposition,
+    DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
+    MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RegisteredGateway, ReplayStats, RetentionPolicy, SortOrder,
+    TrimStats, UsageGrouping,
+};
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
-pub use queue::{DeadLetter, Event, FanOutEvent, FanOutStep, LeasedDelivery};
+pub use queue::{FanOutStep, LeasedDelivery, Settlement};
 pub use records::{LenientPage, MAX_PAGE, Page};
 pub use schema::UnknownFields;
 pub use store::{Store, os_rng};

@@ -14,19 +14,19 @@ use gatepost_domain::time::{Timestamp, Version};
 use crate::account_resources::{AccountLimits, AccountResource};
 use crate::format::Format;
 use crate::index::IndexEntry;
-pub use crate::index::IndexName;
+pub(crate) use crate::index::IndexName;
 
+pub(crate) use queue::{DROP_QUEUE_BATCH, RawDeadLetter, RawEvent, RawFanOut, RawLeasedDelivery, RawSettlement};
 pub use queue::{
-    DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
-    MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RawDeadLetter, RawEvent, RawFanOut, RawLeasedDelivery,
-    RawSettlement, RetentionPolicy, TrimStats,
+    DeadLetterPosition, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
+    MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RetentionPolicy, TrimStats,
 };
-
-pub use usage::{RawUsage, UsageGrouping};
+pub(crate) use usage::RawUsage;
+pub use usage::UsageGrouping;
 
 /// Name of a record: its id, whose prefix encodes the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordName(pub String);
+pub(crate) struct RecordName(pub String);
 
 /// The order in which the members of an index are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum SortOrder {
 
 /// Encoded content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub(crate) struct Image {
     /// Name of the record that this one depends on: a key's project, for example. Empty if there is none.
     pub parent: String,
     /// Expiry time: 0 if the record is revoked or inactive, [`Timestamp::MAX`] if it does not expire. A first-use claim
@@ -53,7 +53,7 @@ pub struct Image {
 
 /// A record as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawRecord {
+pub(crate) struct RawRecord {
     /// Position of the last change that wrote the record.
     pub version: Version,
     /// Event id of that change.
@@ -66,7 +66,7 @@ pub struct RawRecord {
 
 /// The write of one record in a commit, with the expected current version.
 #[derive(Debug, Clone)]
-pub struct RawWrite {
+pub(crate) struct RawWrite {
     /// Name of the record.
     pub name: RecordName,
     /// Version that the writer read; `None` if there was no record.
@@ -81,7 +81,7 @@ pub struct RawWrite {
 
 /// An atomic write of records, indexes and one stream entry.
 #[derive(Debug, Clone)]
-pub struct RawCommit {
+pub(crate) struct RawCommit {
     /// Event id, chosen by the caller. If the first record already carries it, the commit was applied before: it
     /// returns the same version and writes nothing.
     pub event: EventId,
@@ -115,7 +115,7 @@ pub struct RawCommit {
 
 /// A response that is stored under a name for a limited time.
 #[derive(Debug, Clone)]
-pub struct RawStoredResponse {
+pub(crate) struct RawStoredResponse {
     /// Name under which a retry finds it.
     pub name: String,
     /// The response, sealed for the name.
@@ -126,7 +126,7 @@ pub struct RawStoredResponse {
 
 /// A conditional write, removal or claim of a stored response.
 #[derive(Debug, Clone)]
-pub struct RawResponseSwap {
+pub(crate) struct RawResponseSwap {
     /// Name of the response.
     pub name: String,
     /// Condition on what is stored under the name.
@@ -137,7 +137,7 @@ pub struct RawResponseSwap {
 
 /// Condition of a [`RawResponseSwap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExpectedResponse {
+pub(crate) enum ExpectedResponse {
     /// No condition.
     Any,
     /// Nothing is stored, or it has expired.
@@ -148,7 +148,7 @@ pub enum ExpectedResponse {
 
 /// Result of a [`RawResponseSwap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SwapOutcome {
+pub(crate) enum SwapOutcome {
     /// The swap was applied.
     Swapped,
     /// The condition does not hold: these bytes are stored, or nothing.
@@ -157,7 +157,7 @@ pub enum SwapOutcome {
 
 /// Priority of a write when the store is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
+pub(crate) enum Urgency {
     /// Refused when the store is full.
     Ordinary,
     /// Revokes or deactivates something: accepted even when the store is full.
@@ -176,7 +176,7 @@ pub enum DisablesChecksum {
 
 /// The fields of a stream entry, except its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryPayload {
+pub(crate) struct EntryPayload {
     /// Kind of change.
     pub action: Action,
     /// Cache entries that the change invalidates.
@@ -208,7 +208,7 @@ pub enum CommitOutcome {
 
 /// A stream entry as read. If it cannot be decoded, the readable parts are present.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawEntry {
+pub(crate) struct RawEntry {
     /// Position in the stream.
     pub version: Version,
     /// Event id, if it is readable.
@@ -230,7 +230,7 @@ pub struct Undecodable {
 
 /// Result of looking up a key digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawLookup {
+pub(crate) struct RawLookup {
     /// Last stream position at the time of the lookup: the result reflects all changes up to it.
     pub as_of: Version,
     /// Number of accounts.
@@ -241,7 +241,7 @@ pub struct RawLookup {
 
 /// A claim of a key's first use.
 #[derive(Debug, Clone)]
-pub struct RawFirstUseClaim {
+pub(crate) struct RawFirstUseClaim {
     /// Id of the key.
     pub key: KeyId,
     /// Digest of the presented value, which must still map to the key.
@@ -311,7 +311,7 @@ pub struct CursorCheck {
 
 /// Result of reading the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawFeed {
+pub(crate) struct RawFeed {
     /// State of the cursor: whether the entries continue what the reader has read.
     pub cursor_check: CursorCheck,
     /// Entries after the cursor.

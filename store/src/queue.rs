@@ -1,21 +1,18 @@
-//! Store operations of the deliverer: fan-out, leases, settling, dead letters.
+//! Store operations of the deliverer: fan-out, leases, settling.
 
 use std::time::Duration;
 
-use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::Record;
 use gatepost_domain::time::{Timestamp, Version};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+use crate::attempt::AttemptRecord;
 use crate::error::{Result, StoreErrorKind};
+use crate::event::{Event, FanOutEvent, decode_event, encode_event};
 use crate::ops::{
-    DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, LeaseStatus, QueueStats, RawEvent, RawFanOut, RawSettlement,
+    DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, QueueStats, RawFanOut, RawSettlement,
 };
 use crate::store::Store;
-use crate::stream_entry::{self, AuditEntry, ChangeMetadata};
 
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
@@ -36,32 +33,19 @@ pub struct FanOutStep {
     pub max_dead_letters: u64,
 }
 
-/// An event and its subscribed webhooks.
+/// A worker's report about a leased delivery.
 #[derive(Debug, Clone)]
-pub struct FanOutEvent {
-    /// Event id.
+pub struct Settlement {
+    /// Webhook of the delivery.
+    pub webhook: WebhookId,
+    /// Event of the delivery.
     pub event: EventId,
-    /// Position of the entry.
-    pub version: Version,
-    /// Decoded entry.
-    pub audit: AuditEntry,
-    /// Subscribed webhooks; empty if there are none.
-    pub webhooks: Vec<WebhookId>,
-}
-
-/// An event as its deliveries need it, independent of the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// Event id, sent as `webhook-id`.
-    pub id: EventId,
-    /// Kind of change.
-    pub action: Action,
-    /// Time of the change, on the store's clock.
-    pub at: Timestamp,
-    /// Actor and origin.
-    pub metadata: ChangeMetadata,
-    /// The record after the change, or its last state if it was removed.
-    pub record: Record,
+    /// Token of the lease.
+    pub token: LeaseToken,
+    /// What happens to the delivery.
+    pub disposition: Disposition,
+    /// The attempt that was made; `None` if there was none.
+    pub attempt: Option<AttemptRecord>,
 }
 
 /// A delivery leased by a worker.
@@ -78,29 +62,12 @@ pub struct LeasedDelivery {
     pub created_at: Timestamp,
 }
 
-/// A delivery that was given up.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// Event id.
-    pub event_id: EventId,
-    /// The event, or the reason why it cannot be decoded.
-    pub event: std::result::Result<Event, String>,
-    /// Number of attempts.
-    pub attempts_made: u32,
-    /// Time at which it was given up.
-    pub died_at: Timestamp,
-    /// Reason.
-    pub reason: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredEvent<'a> {
-    action: String,
-    version: u64,
-    #[serde(borrow)]
-    head: &'a RawValue,
-    #[serde(borrow, default)]
-    image: Option<&'a RawValue>,
+impl Settlement {
+    fn encode(self) -> RawSettlement {
+        let attempt = self.attempt.as_ref().map(AttemptRecord::encode);
+        let Self { webhook, event, token, disposition, .. } = self;
+        RawSettlement { webhook, event, token, disposition, attempt }
+    }
 }
 
 impl Store {
@@ -191,51 +158,14 @@ impl Store {
     /// # Errors
     ///
     /// Those of a write, see [`Store`].
-    pub async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseStatus>> {
         let count = settlements.len();
-        let statuses = self.backend.settle(settlements).await?;
+        let statuses = self.backend.settle(settlements.into_iter().map(Settlement::encode).collect()).await?;
         if statuses.len() == count {
             Ok(statuses)
         } else {
             Err(StoreErrorKind::Corrupt.with(format!("{count} settlements got {} statuses", statuses.len())))
         }
-    }
-
-    /// Returns the latest attempts of a webhook, newest first, each as one line of JSON.
-    ///
-    /// # Errors
-    ///
-    /// Those of a read, see [`Store`].
-    pub async fn attempts(&self, webhook: &WebhookId, limit: u32) -> Result<Vec<Vec<u8>>> {
-        self.backend.attempts(webhook.clone(), limit).await
-    }
-
-    /// Returns dead letters of a webhook, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// Those of a read, see [`Store`].
-    pub async fn dead_letters(&self, webhook: &WebhookId, limit: u32) -> Result<Vec<DeadLetter>> {
-        let raw = self.backend.dead_letters(webhook.clone(), limit).await?;
-        Ok(raw
-            .into_iter()
-            .map(|dead| DeadLetter {
-                event: decode_event(&dead.event, &dead.body).map_err(|error| error.to_string()),
-                event_id: dead.event,
-                attempts_made: dead.attempts_made,
-                died_at: dead.died_at,
-                reason: dead.reason,
-            })
-            .collect())
-    }
-
-    /// Moves a dead letter back into its queue with a fresh schedule. Returns [`LeaseStatus::Lost`] if there is none.
-    ///
-    /// # Errors
-    ///
-    /// Those of a write, see [`Store`].
-    pub async fn resend(&self, webhook: &WebhookId, event: &EventId) -> Result<LeaseStatus> {
-        self.backend.resend(webhook.clone(), event.clone()).await
     }
 
     /// Removes queue, attempts and dead letters of a removed webhook, at most 1000 deliveries and 1000 dead letters per
@@ -265,35 +195,4 @@ impl Store {
     pub async fn queue_stats(&self) -> Result<QueueStats> {
         self.backend.queue_stats().await
     }
-}
-
-fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
-    let corrupt = |error| StoreErrorKind::Corrupt.with(error);
-    let line = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>> {
-        if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
-    };
-    let metadata = line(&event.audit.metadata_line)?;
-    let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry has no metadata"))?;
-    let image = line(&event.audit.image_line)?;
-    let stored = StoredEvent {
-        action: event.audit.action.as_str().to_owned(),
-        version: event.version.as_u64(),
-        head: &metadata,
-        image: image.as_deref(),
-    };
-    let body = serde_json::to_vec(&stored).map_err(corrupt)?;
-    Ok(RawEvent { event: event.event.clone(), body, webhooks: event.webhooks.clone() })
-}
-
-fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
-    let stored: StoredEvent<'_> = serde_json::from_slice(body).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-    let (metadata, old) = stream_entry::decode_metadata(stored.head.get().as_bytes())?;
-    let new =
-        stored.image.map(|image| stream_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
-    let record =
-        new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
-    let action = Action::parse(&stored.action).ok_or_else(|| {
-        StoreErrorKind::Corrupt.with(format!("event {id} has the unknown action {:?}", stored.action))
-    })?;
-    Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).timestamp(), metadata, record })
 }

@@ -5,7 +5,7 @@ use gatepost_domain::permit::{self, Denial, KeyFacts, RequestFacts, Requirement,
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_limits::{LimitDecision, RateLimiter};
-use gatepost_store::ops::FirstUseOutcome;
+use gatepost_store::FirstUseOutcome;
 use gatepost_store::{FoundKey, Store};
 
 /// A key's value, and what it is checked against.

@@ -8,7 +8,7 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
 use gatepost_limits::RateLimiter;
 use gatepost_runtime::{Task, supervise_on};
-use gatepost_store::ops::{CursorCheck, CursorState, FirstUseOutcome, Heartbeat};
+use gatepost_store::{CursorCheck, CursorState, FirstUseOutcome, Heartbeat};
 use gatepost_store::{Recovery, Result, Store, StoreErrorKind, StreamEntry};
 use prometheus::Registry;
 use tokio::sync::{Notify, watch};

@@ -13,7 +13,7 @@ use gatepost_domain::permit::{self, Denial, Permit, RequestFacts, Requirement};
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_limits::{LimitDecision, RateLimiter};
-use gatepost_store::ops::FirstUseOutcome;
+use gatepost_store::FirstUseOutcome;
 use gatepost_store::{Recovery, Store, os_rng};
 use prometheus::Registry;
 use tokio::sync::Semaphore;

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use gatepost_control_plane::ControlPlane;
-use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
+use gatepost_webhook_client::PrivateNetworks;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use gatepost_admin::{ControlPlaneServer, ListenOptions};
 use gatepost_control_plane::{ControlPlane, NewAccessKey, UnknownMembers};
-use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_limits::{OutagePolicy, RateLimiter};
@@ -15,6 +14,7 @@ use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     AccountLimits, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
 };
+use gatepost_webhook_client::PrivateNetworks;
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Version;
-use gatepost_store::ops::Heartbeat;
+use gatepost_store::Heartbeat;
 use gatepost_store::os_rng;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
+use gatepost_webhook_client::PrivateNetworks;
 use reqwest::Method;
 use serde_json::{Value, json};
 

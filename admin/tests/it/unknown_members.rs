@@ -264,7 +264,7 @@ async fn members_that_are_accepted_without_effect_are_not_named() {
 
 #[tokio::test]
 async fn free_form_json_is_not_checked() {
-    let fixture = Fixture::with_private_networks(gatepost_deliverer::PrivateNetworks::Allowed).await;
+    let fixture = Fixture::with_private_networks(gatepost_webhook_client::PrivateNetworks::Allowed).await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let receiver = gatepost_test_support::MockServer::start();
     let project = admin.create_project().await;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_control_plane::NewAccessKey;
-use gatepost_deliverer::{Deliverer, DelivererOptions, PrivateNetworks, Retention};
+use gatepost_deliverer::{Deliverer, DelivererOptions, Retention};
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Timestamp;
 use gatepost_store::clock::SystemClock;
 use gatepost_test_support::{MockServer, RecordedRequest};
+use gatepost_webhook_client::PrivateNetworks;
 use prometheus::Registry;
 use reqwest::Method;
 use serde_json::{Value, json};

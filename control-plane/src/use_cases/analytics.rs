@@ -7,8 +7,8 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::record::ApiKey;
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::Grouping;
+use gatepost_store::UsageGrouping;
 use gatepost_store::Versioned;
-use gatepost_store::ops::UsageGrouping;
 use gatepost_store::options::USAGE_RETENTION;
 
 use crate::control_plane::ControlPlane;

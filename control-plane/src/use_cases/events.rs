@@ -6,8 +6,8 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, ProjectId};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
-use gatepost_store::ops::{CursorCheck, CursorState};
 use gatepost_store::{AuditEntry, ChangeMetadata, StreamEntry};
+use gatepost_store::{CursorCheck, CursorState};
 
 use super::lists::Rest;
 use crate::caller::{Caller, Visibility};

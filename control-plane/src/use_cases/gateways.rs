@@ -5,8 +5,8 @@ use std::time::Duration;
 use gatepost_domain::id::AccountId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
+use gatepost_store::RegisteredGateway;
 use gatepost_store::Result as StoreResult;
-use gatepost_store::ops::RegisteredGateway;
 
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};

@@ -11,8 +11,8 @@ use gatepost_domain::id::{EventId, KeyId, ProjectId};
 use gatepost_domain::key::{self, ChecksumPolicy, KeyFormat, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Project, Status};
-use gatepost_store::ops::{CommitOutcome, DisablesChecksum};
 use gatepost_store::{Change, CommitContext, RecordWrite};
+use gatepost_store::{CommitOutcome, DisablesChecksum};
 
 use super::api_keys::NewApiKey;
 use crate::control_plane::ControlPlane;

@@ -7,7 +7,6 @@ use gatepost_control_plane::{
     Caller, ControlPlane, EventFilter, Failure, Idempotency, MemberPolicy, NewAccessKey, NewProject, Patch,
     Precondition, ProjectChange, RequestContext, ResponseEncoder, UnknownMembers,
 };
-use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Role;
@@ -17,6 +16,7 @@ use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
 };
+use gatepost_webhook_client::PrivateNetworks;
 use prometheus::Registry;
 
 const ADDRESS: &str = "192.0.2.7";

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_deliverer::{Deliverer, DelivererOptions, PrivateNetworks, Retention};
+use gatepost_deliverer::{Deliverer, DelivererOptions, Retention};
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::ops::{CommitOutcome, DueWebhooks};
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
     UnsafeRedis, Versioned, os_rng,
 };
+use gatepost_store::{CommitOutcome, DueWebhooks};
 use gatepost_test_support::{MockServer, records};
+use gatepost_webhook_client::PrivateNetworks;
 use prometheus::{Registry, TextEncoder};
 use serde_json::Value;
 

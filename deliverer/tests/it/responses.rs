@@ -39,7 +39,7 @@ async fn gone_receiver_is_not_retried() {
     test.create_key(&test.project).await;
     assert_eq!(receiver.await_count(1, DEADLINE), 1);
     test.wait_until_idle().await;
-    let letters = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let letters = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     assert_eq!(letters[0].reason, "the receiver responded with 410");
     assert_eq!(receiver.request_count(), 1);
     // One attempt is counted once.
@@ -98,7 +98,7 @@ async fn overflowed_deliveries_are_counted_and_become_dead_letters() {
         }
     };
     assert!(tokio::time::timeout(DEADLINE, overflow).await.is_ok(), "the queue did not overflow");
-    let letters = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let letters = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     assert_eq!(letters.len(), 7);
     assert!(letters.iter().all(|letter| letter.reason == "the queue was full"));
     test.deliverer.stop().await;

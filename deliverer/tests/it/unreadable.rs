@@ -40,7 +40,7 @@ async fn deliveries_of_an_undecodable_webhook_become_dead_letters() {
     test.replace_webhook(&webhook, make_undecodable).await;
     test.advance_clock(Duration::from_secs(7));
     test.wait_until_idle().await;
-    let letters = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let letters = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert!(letters[0].reason.starts_with("store corrupt"), "{}", letters[0].reason);
     assert_eq!(receiver.request_count(), 1);

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
-use gatepost_deliverer::send::Sender;
-use gatepost_deliverer::{PrivateNetworks, SsrfGuard};
 use gatepost_domain::time::Clock;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{MasterKey, StoreUrl};
+use gatepost_webhook_client::Sender;
+use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;

@@ -15,8 +15,8 @@ use gatepost_gateway::{
     Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StartError, StripMode, UpstreamOptions,
 };
 use gatepost_limits::{OutagePolicy, RateLimiter};
+use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite as StoreWrite, Replicas, Store, StoreOptions,
     StoreUrl, UnsafeRedis, os_rng,

@@ -1,17 +1,20 @@
 //! Reading the queues of the embedded store.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::database::Embedded;
 use super::errors::store_error;
 use super::meta::read_number;
-use super::tables::{ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, LEASED, META, QUARANTINE, QUEUE};
+use super::tables::{
+    ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, DeadLetterState, LEASED, META, QUARANTINE, QUEUE,
+};
 use crate::error::{Result, StoreErrorKind};
-use crate::ops::{DueWebhooks, QueueStats, RawDeadLetter};
+use crate::ops::{DeadLetterPosition, DueWebhooks, QueueStats, RawDeadLetter};
 
 impl Embedded {
     pub(crate) async fn fan_out_cursor(&self) -> Result<Version> {
@@ -39,28 +42,32 @@ impl Embedded {
         newest_first.map(|entry| entry.map(|(_, attempt)| attempt.value().to_vec()).map_err(store_error)).collect()
     }
 
-    pub(crate) async fn dead_letters(&self, webhook: WebhookId, limit: u32) -> Result<Vec<RawDeadLetter>> {
+    pub(crate) async fn dead_letters(
+        &self,
+        webhook: WebhookId,
+        after: Option<DeadLetterPosition>,
+        limit: u32,
+    ) -> Result<Vec<RawDeadLetter>> {
         let transaction = self.read()?;
         let by_time = transaction.open_table(DEAD_BY_TIME).map_err(store_error)?;
         let dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
         let webhook = webhook.as_str();
+        let start = match &after {
+            Some(position) => Bound::Excluded((webhook, position.died_at.as_ms(), position.event.as_str())),
+            None => Bound::Included((webhook, 0, "")),
+        };
+        let end = Bound::Excluded((webhook, u64::MAX, ""));
         let mut letters = Vec::new();
-        for entry in by_time.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.take(limit as usize)
-        {
+        for entry in by_time.range((start, end)).map_err(store_error)?.take(limit as usize) {
             let (key, _) = entry.map_err(store_error)?;
-            let event = key.value().2;
-            let Some(letter) = dead.get((webhook, event)).map_err(store_error)? else { continue };
-            let (died_ms, attempts_made, reason, body, sealed) = letter.value();
-            letters.push(RawDeadLetter {
-                event: EventId::parse(event).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
-                body: body.to_vec(),
-                sealed: sealed.map(<[u8]>::to_vec),
-                attempts_made,
-                died_at: Timestamp::from_ms(died_ms),
-                reason: reason.to_owned(),
-            });
+            letters.extend(read_dead_letter(&dead, webhook, key.value().2)?);
         }
         Ok(letters)
+    }
+
+    pub(crate) async fn dead_letter(&self, webhook: WebhookId, event: EventId) -> Result<Option<RawDeadLetter>> {
+        let dead = self.read()?.open_table(DEAD_LETTERS).map_err(store_error)?;
+        read_dead_letter(&dead, webhook.as_str(), event.as_str())
     }
 
     pub(crate) async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
@@ -93,6 +100,23 @@ impl Embedded {
             fan_out_backlog: read_number(&meta, "entries")?.saturating_sub(read_number(&meta, "fanned")?),
         })
     }
+}
+
+fn read_dead_letter(
+    dead: &ReadOnlyTable<(&'static str, &'static str), DeadLetterState<'static>>,
+    webhook: &str,
+    event: &str,
+) -> Result<Option<RawDeadLetter>> {
+    let Some(letter) = dead.get((webhook, event)).map_err(store_error)? else { return Ok(None) };
+    let (died_ms, attempts_made, reason, body, sealed) = letter.value();
+    Ok(Some(RawDeadLetter {
+        event: EventId::parse(event).map_err(|error| StoreErrorKind::Corrupt.with(error))?,
+        body: body.to_vec(),
+        sealed: sealed.map(<[u8]>::to_vec),
+        attempts_made,
+        died_at: Timestamp::from_ms(died_ms),
+        reason: reason.to_owned(),
+    }))
 }
 
 /// Returns from when each webhook has deliveries to lease, in ms: the due time of its first one, or the end of its cap.

@@ -70,7 +70,7 @@ pub(super) const EVENTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefiniti
 /// Value of [`DELIVERIES`].
 type DeliveryState<'a> = (u32, &'a str, u64, u64, u64);
 /// Value of [`DEAD_LETTERS`].
-type DeadLetterState<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
+pub(super) type DeadLetterState<'a> = (u64, u32, &'a str, &'a [u8], Option<&'a [u8]>);
 
 /// (Webhook, event) → (attempts made, lease token or empty, lease end in ms, creation time in ms, due time in ms).
 pub(super) const DELIVERIES: TableDefinition<'_, (&str, &str), DeliveryState<'static>> =

@@ -12,11 +12,11 @@ pub const MAX_DEAD_LETTERS: u64 = 10_000;
 /// Entries in quarantine; beyond this number the oldest are dropped.
 pub const MAX_QUARANTINED: u64 = 10_000;
 /// Maximum number of deliveries, and of dead letters, that one call of `drop_queue` removes.
-pub const DROP_QUEUE_BATCH: u32 = 1000;
+pub(crate) const DROP_QUEUE_BATCH: u32 = 1000;
 
 /// An event to deliver.
 #[derive(Debug, Clone)]
-pub struct RawEvent {
+pub(crate) struct RawEvent {
     /// Event id.
     pub event: EventId,
     /// Data from which the request body is built: one line of JSON.
@@ -27,7 +27,7 @@ pub struct RawEvent {
 
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
-pub struct RawFanOut {
+pub(crate) struct RawFanOut {
     /// Expected position of the fan-out cursor.
     pub expected_cursor: Version,
     /// New position of the fan-out cursor.
@@ -82,7 +82,7 @@ pub struct DeliveryLeaseRequest {
 
 /// A delivery leased by a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawLeasedDelivery {
+pub(crate) struct RawLeasedDelivery {
     /// Event id.
     pub event: EventId,
     /// Data from which the request body is built: one line of JSON.
@@ -112,7 +112,7 @@ pub enum Disposition {
 
 /// A worker's report about a leased delivery.
 #[derive(Debug, Clone)]
-pub struct RawSettlement {
+pub(crate) struct RawSettlement {
     /// Webhook of the delivery.
     pub webhook: WebhookId,
     /// Event of the delivery.
@@ -149,6 +149,15 @@ pub struct RawDeadLetter {
     pub died_at: Timestamp,
     /// Reason.
     pub reason: String,
+}
+
+/// Position in the list of a webhook's dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeadLetterPosition {
+    /// Time at which the delivery was given up.
+    pub died_at: Timestamp,
+    /// Event id, which orders deliveries that were given up in the same millisecond.
+    pub event: EventId,
 }
 
 /// Queue metrics.

@@ -11,7 +11,7 @@ pub enum UsageGrouping {
 
 /// Uses in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawUsage {
+pub(crate) struct RawUsage {
     /// Hours since the epoch.
     pub hour: u64,
     /// Key id; empty for all keys together.

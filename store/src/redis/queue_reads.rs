@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use gatepost_domain::id::WebhookId;
+use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::error::{Result, StoreError, StoreErrorKind};
-use crate::ops::{DueWebhooks, QueueStats, RawDeadLetter, RetentionPolicy, TrimStats};
+use crate::ops::{DeadLetterPosition, DueWebhooks, QueueStats, RawDeadLetter, RetentionPolicy, TrimStats};
 use crate::options::COMMIT_TIMEOUT;
 use crate::record_format::parse_version;
 
@@ -37,14 +37,29 @@ impl Redis {
         self.run_script(&scripts::ATTEMPTS, COMMIT_TIMEOUT, arguments).await?.next()
     }
 
-    pub(crate) async fn dead_letters(&self, webhook: WebhookId, limit: u32) -> Result<Vec<RawDeadLetter>> {
+    pub(crate) async fn dead_letters(
+        &self,
+        webhook: WebhookId,
+        after: Option<DeadLetterPosition>,
+        limit: u32,
+    ) -> Result<Vec<RawDeadLetter>> {
         let arguments = Arguments::default().text(webhook.as_str()).number(limit);
+        let arguments = match after {
+            Some(position) => arguments.number(position.died_at.as_ms()).text(position.event.as_str()),
+            None => arguments.text("").text(""),
+        };
         let mut reply = self.run_script(&scripts::DEAD_LETTERS, COMMIT_TIMEOUT, arguments).await?;
         let mut letters = Vec::new();
         while !reply.is_empty() {
             letters.push(read_dead_letter(&mut reply)?);
         }
         Ok(letters)
+    }
+
+    pub(crate) async fn dead_letter(&self, webhook: WebhookId, event: EventId) -> Result<Option<RawDeadLetter>> {
+        let arguments = Arguments::default().text(webhook.as_str()).text(event.as_str());
+        let mut reply = self.run_script(&scripts::DEAD_LETTER, COMMIT_TIMEOUT, arguments).await?;
+        if reply.is_empty() { Ok(None) } else { read_dead_letter(&mut reply).map(Some) }
     }
 
     pub(crate) async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
@@ -86,12 +101,16 @@ impl Redis {
 fn read_dead_letter(reply: &mut Reply) -> Result<RawDeadLetter> {
     let event_id = read_event_id(reply)?;
     let letter: Vec<u8> = reply.next()?;
-    let sealed = reply.next()?;
+    parse_dead_letter(event_id, &letter, reply.next()?)
+}
+
+/// Splits `ms of death\nattempts\nreason\nbody`.
+fn parse_dead_letter(event: EventId, letter: &[u8], sealed: Option<Vec<u8>>) -> Result<RawDeadLetter> {
     let mut lines = letter.splitn(4, |byte| *byte == b'\n');
     let mut next_line = || lines.next().ok_or_else(corrupt_letter);
     let (died_ms, attempts_made, reason) = (next_line()?, next_line()?, next_line()?);
     Ok(RawDeadLetter {
-        event: event_id,
+        event,
         died_at: Timestamp::from_ms(parse_number(died_ms)?),
         attempts_made: u32::try_from(parse_number(attempts_made)?).unwrap_or(u32::MAX),
         reason: String::from_utf8_lossy(reason).into_owned(),
@@ -114,4 +133,27 @@ fn parse_number(line: &[u8]) -> Result<u64> {
 
 fn corrupt_letter() -> StoreError {
     StoreErrorKind::Corrupt.with("a dead letter or a quarantined entry cannot be decoded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_dead_letter_decodes() {
+        let event = EventId::parse("evt_00event").unwrap();
+        let letter = b"1700000000001\n10\nthe receiver responded with 500\n{\"action\":\"api-key.created\"}";
+        let expected = RawDeadLetter {
+            event: event.clone(),
+            died_at: Timestamp::from_ms(1_700_000_000_001),
+            attempts_made: 10,
+            reason: "the receiver responded with 500".to_owned(),
+            body: br#"{"action":"api-key.created"}"#.to_vec(),
+            sealed: Some(vec![7; 8]),
+        };
+        assert_eq!(parse_dead_letter(event.clone(), letter, Some(vec![7; 8])).unwrap(), expected);
+        for cut in [&b""[..], b"1700000000001", b"1700000000001\n10\nreason", b"now\n10\nreason\n{}"] {
+            assert_eq!(parse_dead_letter(event.clone(), cut, None).unwrap_err().kind(), StoreErrorKind::Corrupt);
+        }
+    }
 }

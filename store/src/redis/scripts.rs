@@ -64,7 +64,8 @@ scripts! {
     EXTEND_LEASE = " flags=allow-oom", ["common", "queue", "extend_lease"];
     SETTLE = " flags=allow-oom", ["common", "queue", "settle"];
     ATTEMPTS = " flags=no-writes", ["common", "attempts"];
-    DEAD_LETTERS = " flags=no-writes", ["common", "dead_letters"];
+    DEAD_LETTERS = " flags=no-writes", ["common", "queue", "dead_letters"];
+    DEAD_LETTER = " flags=no-writes", ["common", "queue", "dead_letter"];
     RESEND = " flags=allow-oom", ["common", "queue", "resend"];
     DROP_QUEUE = " flags=allow-oom", ["common", "queue", "drop_queue"];
     QUARANTINE = " flags=no-writes", ["common", "quarantine"];

@@ -3,7 +3,7 @@
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::record::{AccessKey, Actor, ApiKey, Metadata, Project, Record, Role, Status};
-use gatepost_store::ops::CommitOutcome;
+use gatepost_store::CommitOutcome;
 use gatepost_store::{AccountLimits, AccountResource, Change, Format, RecordWrite, Store, Versioned, os_rng};
 use gatepost_test_support::records::{account, project, stamps};
 use tokio::task::JoinSet;

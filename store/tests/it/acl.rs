@@ -7,7 +7,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{GatewayId, KeyId};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::Heartbeat;
+use gatepost_store::Heartbeat;
 use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 

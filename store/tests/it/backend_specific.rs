@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::Version;
-use gatepost_store::ops::{CommitOutcome, CursorState};
+use gatepost_store::{CommitOutcome, CursorState};
 use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, os_rng};
 use gatepost_test_support::RedisServer;
 

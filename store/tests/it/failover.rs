@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Invalidation};
 use gatepost_domain::key::{Env, generate_api_key};
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
-use gatepost_store::ops::{CursorState, FirstUseOutcome};
+use gatepost_store::{CursorState, FirstUseOutcome};
 use gatepost_store::{RecordWrite, Recovery, Replicas, Store, StoreErrorKind, Versioned, os_rng};
 use gatepost_test_support::SentinelSet;
 

@@ -10,8 +10,8 @@ use gatepost_domain::record::{
     Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
 };
 use gatepost_domain::time::{Clock, Timestamp, Version};
+use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
     UnsafeRedis, Versioned, os_rng,

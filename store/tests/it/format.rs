@@ -6,7 +6,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::{UserSecret, Webhook, WebhookUrl};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::Heartbeat;
+use gatepost_store::Heartbeat;
 use gatepost_store::{Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
 
 use crate::fixture::{Fixture, TestBackend, commit};

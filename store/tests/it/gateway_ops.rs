@@ -9,7 +9,7 @@ use gatepost_domain::key::{self, Env};
 use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::{CursorState, FirstUseOutcome, Heartbeat};
+use gatepost_store::{CursorState, FirstUseOutcome, Heartbeat};
 use gatepost_store::{FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
 
 use crate::fixture::{Fixture, TestBackend, account, commit, renamed};

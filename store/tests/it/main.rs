@@ -98,6 +98,7 @@ conformance! {
     queue::racing_fan_outs_are_applied_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
     queue::only_the_lease_holder_settles,
+    queue::attempts_and_dead_letters_have_cursors_and_a_lookup,
     queue::settlements_in_one_operation_are_independent,
     queue::an_extended_lease_is_held,
     queue::a_retry_is_leased_again_when_due,

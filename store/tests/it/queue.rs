@@ -4,15 +4,30 @@ use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::record::Webhook;
-use gatepost_domain::time::Version;
-use gatepost_store::ops::{DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, RawSettlement};
-use gatepost_store::{FanOutEvent, FanOutStep, LeasedDelivery, os_rng};
+use gatepost_domain::retry_schedule::Attempt;
+use gatepost_domain::time::{Timestamp, Version};
+use gatepost_store::{
+    AttemptRecord, DeliveryLeaseRequest, Disposition, FanOutEvent, FanOutOutcome, FanOutStep, LeaseStatus,
+    LeasedDelivery, RecordedOutcome, Settlement, os_rng,
+};
 
 use crate::fixture::{Fixture, TestBackend};
 use crate::trim::rule;
 
 const LEASE: Duration = Duration::from_secs(30);
 const NO_WAIT: Duration = Duration::ZERO;
+
+fn attempt_of(event: &EventId) -> AttemptRecord {
+    AttemptRecord {
+        event_id: event.clone(),
+        number: Attempt::FIRST,
+        at: Timestamp::from_ms(1_700_000_000_000),
+        outcome: RecordedOutcome::Delivered,
+        status: Some(200),
+        error: None,
+        duration: Duration::from_millis(7),
+    }
+}
 
 impl Fixture {
     /// Returns a step of the fan-out over all new entries, for one webhook.
@@ -59,14 +74,21 @@ impl Fixture {
     }
 
     async fn settle(&self, webhook: &Webhook, event: &EventId, token: &LeaseToken, step: Disposition) -> LeaseStatus {
-        let settle = RawSettlement {
+        let settle = Settlement {
             webhook: webhook.id.clone(),
             event: event.clone(),
             token: token.clone(),
             disposition: step,
-            attempt: Some(br#"{"status":200}"#.to_vec()),
+            attempt: Some(attempt_of(event)),
         };
         self.store.settle(vec![settle]).await.unwrap()[0]
+    }
+
+    /// Returns the attempts that are stored of a webhook.
+    async fn attempts(&self, webhook: &Webhook) -> Vec<AttemptRecord> {
+        let page = self.store.attempts(&webhook.id, None, 10).await.unwrap();
+        assert_eq!((page.undecodable, page.next), (0, None));
+        page.attempts
     }
 
     /// Creates one webhook with one pending delivery, which carries a secret.
@@ -138,7 +160,48 @@ pub(crate) async fn only_the_lease_holder_settles(backend: TestBackend) {
     assert_eq!(test.settle(&webhook, event, &new, Disposition::Delivered).await, LeaseStatus::Lost, "it is finished");
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead_letters), (0, 0, 0));
-    assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), vec![br#"{"status":200}"#.to_vec()]);
+    assert_eq!(test.attempts(&webhook).await, [attempt_of(event)]);
+}
+
+/// Attempts and dead letters are read page by page and by event.
+pub(crate) async fn attempts_and_dead_letters_have_cursors_and_a_lookup(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..4 {
+        test.key().await;
+    }
+    test.fan_out(&webhook).await;
+    let (token, leased) = test.lease(&webhook, 4).await;
+    let mut events: Vec<EventId> = leased.into_iter().map(|leased| leased.event_id).collect();
+    // All die in the same millisecond, so that their ids order them.
+    let died = events.iter().map(|event| Settlement {
+        webhook: webhook.id.clone(),
+        event: event.clone(),
+        token: token.clone(),
+        disposition: Disposition::DeadLetter("status 500".to_owned()),
+        attempt: Some(attempt_of(event)),
+    });
+    test.store.settle(died.collect()).await.unwrap();
+
+    let newest = test.store.attempts(&webhook.id, None, 3).await.unwrap();
+    let expected: Vec<_> = events.iter().rev().map(attempt_of).collect();
+    assert_eq!(newest.attempts, expected[..3]);
+    let rest = test.store.attempts(&webhook.id, newest.next.as_ref(), 3).await.unwrap();
+    assert_eq!((rest.attempts, rest.next), (expected[3..].to_vec(), None));
+    assert_eq!(test.store.attempts_of(&webhook.id, &events[1]).await.unwrap(), [attempt_of(&events[1])]);
+
+    events.sort();
+    let first = test.store.dead_letters(&webhook.id, None, 2).await.unwrap();
+    assert_eq!(first.iter().map(|letter| letter.event_id.clone()).collect::<Vec<_>>(), events[..2]);
+    let found = test.store.dead_letter(&webhook.id, &events[1]).await.unwrap();
+    assert_eq!(found, Some(first[1].clone()));
+    let position = first[1].position();
+    test.store.resend(&webhook.id, &events[1]).await.unwrap();
+    assert_eq!(test.store.dead_letter(&webhook.id, &events[1]).await.unwrap(), None);
+    let rest = test.store.dead_letters(&webhook.id, Some(position), 10).await.unwrap();
+    assert_eq!(rest.iter().map(|letter| letter.event_id.clone()).collect::<Vec<_>>(), events[2..]);
+    let end = rest.last().unwrap().position();
+    assert_eq!(test.store.dead_letters(&webhook.id, Some(end), 10).await.unwrap(), []);
 }
 
 pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBackend) {
@@ -149,12 +212,12 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
     }
     test.fan_out(&webhook).await;
     let (token, leased) = test.lease(&webhook, 3).await;
-    let settle = |leased: &LeasedDelivery, token: &LeaseToken, step: Disposition| RawSettlement {
+    let settle = |leased: &LeasedDelivery, token: &LeaseToken, step: Disposition| Settlement {
         webhook: webhook.id.clone(),
         event: leased.event_id.clone(),
         token: token.clone(),
         disposition: step,
-        attempt: Some(leased.event_id.as_str().as_bytes().to_vec()),
+        attempt: Some(attempt_of(&leased.event_id)),
     };
     let unknown_token = LeaseToken::generate(&mut os_rng());
     let settlements = vec![
@@ -165,9 +228,7 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
     ];
     let held = test.store.settle(settlements).await.unwrap();
     assert_eq!(held, [LeaseStatus::Held, LeaseStatus::Lost, LeaseStatus::Held, LeaseStatus::Lost]);
-    let attempts = test.store.attempts(&webhook.id, 10).await.unwrap();
-    let recorded = [&leased[2], &leased[0]].map(|leased| leased.event_id.as_str().as_bytes().to_vec());
-    assert_eq!(attempts, recorded);
+    assert_eq!(test.attempts(&webhook).await, [&leased[2], &leased[0]].map(|leased| attempt_of(&leased.event_id)));
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (1, 1));
     assert_eq!(test.store.settle(vec![]).await.unwrap(), []);
@@ -251,7 +312,7 @@ pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
     let (token, leased) = test.lease(&webhook, 1).await;
     let event = leased[0].event_id.clone();
     test.settle(&webhook, &event, &token, Disposition::DeadLetter("status 500".to_owned())).await;
-    let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let dead = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!(
         (dead[0].event_id.clone(), dead[0].reason.as_str(), dead[0].attempts_made),
@@ -286,7 +347,7 @@ pub(crate) async fn a_full_queue_dead_letters_its_oldest(backend: TestBackend) {
         test.store.fan_out(step).await.unwrap();
     }
     assert_eq!(test.store.queue_stats().await.unwrap().pending, 3);
-    let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let dead = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     let dead: Vec<EventId> = dead.into_iter().map(|letter| letter.event_id).collect();
     assert_eq!(dead, events[..2]);
 }
@@ -317,8 +378,8 @@ pub(crate) async fn a_dropped_queue_is_gone(backend: TestBackend) {
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead_letters), (0, 0, 0));
     assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![]);
-    assert_eq!(test.store.attempts(&webhook.id, 10).await.unwrap(), Vec::<Vec<u8>>::new());
-    assert!(test.store.dead_letters(&webhook.id, 10).await.unwrap().is_empty());
+    assert_eq!(test.attempts(&webhook).await, []);
+    assert!(test.store.dead_letters(&webhook.id, None, 10).await.unwrap().is_empty());
 }
 
 pub(crate) async fn a_full_queue_dead_letters_the_first_created_even_if_it_awaits_a_retry(backend: TestBackend) {
@@ -339,7 +400,7 @@ pub(crate) async fn a_full_queue_dead_letters_the_first_created_even_if_it_await
     let step = test.fan_out_step(&webhook.id, 3).await;
     let newest = step.events[0].event.clone();
     assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 1 });
-    let dead = test.store.dead_letters(&webhook.id, 10).await.unwrap();
+    let dead = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     assert_eq!(dead.iter().map(|letter| letter.event_id.clone()).collect::<Vec<_>>(), events[..1]);
     assert_eq!(test.lease(&webhook, 3).await.1[0].event_id, newest);
 }
@@ -356,7 +417,7 @@ pub(crate) async fn dead_letters_of_a_webhook_are_bounded(backend: TestBackend) 
     assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 10 });
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.dead_letters, numbers.dead_letters_dropped, numbers.pending), (7, 3, 0));
-    assert_eq!(test.store.dead_letters(&webhook.id, 10).await.unwrap().len(), 7);
+    assert_eq!(test.store.dead_letters(&webhook.id, None, 10).await.unwrap().len(), 7);
 }
 
 pub(crate) async fn an_event_without_subscribers_keeps_no_secret(backend: TestBackend) {

@@ -7,7 +7,7 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{Generation, LeaseGrant, Limit, Period, UnusedLease, WindowKind};
 use gatepost_store::Store;
-use gatepost_store::ops::UsageGrouping;
+use gatepost_store::UsageGrouping;
 use gatepost_store::options::USAGE_RETENTION;
 
 use crate::fixture::TestBackend;

@@ -5,11 +5,11 @@ use gatepost_domain::id::{AccessKeyId, ProjectId};
 use gatepost_domain::key::{self, Env, Secret};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status, Webhook};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::{CommitOutcome, FirstUseOutcome};
 use gatepost_store::{
     CommitContext, MasterKey, Page, RecordWrite, ResponseClaim, Store, StoreErrorKind, StoredResponse, Versioned,
     os_rng,
 };
+use gatepost_store::{CommitOutcome, FirstUseOutcome};
 use gatepost_test_support::records::stamps;
 use std::time::Duration;
 

@@ -6,8 +6,8 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::LeaseToken;
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::ops::{
-    CommitOutcome, CursorState, DeliveryLeaseRequest, Disposition, FirstUseOutcome, RawSettlement, RetentionPolicy,
+use gatepost_store::{
+    CommitOutcome, CursorState, DeliveryLeaseRequest, Disposition, FirstUseOutcome, RetentionPolicy, Settlement,
 };
 use gatepost_store::{RecordWrite, os_rng};
 
@@ -106,7 +106,7 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(backend: TestBackend
         lease_duration: Duration::from_secs(30),
     };
     let leased = test.store.lease_deliveries(request.clone()).await.unwrap();
-    let settle = RawSettlement {
+    let settle = Settlement {
         webhook: webhook.id.clone(),
         event: leased[0].event_id.clone(),
         token,
@@ -121,10 +121,10 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(backend: TestBackend
     assert_eq!((trimmed.sealed_secrets, trimmed.dead_letters), (2, 0));
     let due = test.store.lease_deliveries(request.clone()).await.unwrap();
     assert!(test.store.open_secret(&due[0]).unwrap().is_none());
-    assert_eq!(test.store.dead_letters(&webhook.id, 10).await.unwrap().len(), 1);
+    assert_eq!(test.store.dead_letters(&webhook.id, None, 10).await.unwrap().len(), 1);
 
     test.skew.add(23 * 86_400_000);
     assert_eq!(test.store.trim(rule(1000)).await.unwrap().dead_letters, 1);
-    assert!(test.store.dead_letters(&webhook.id, 10).await.unwrap().is_empty());
+    assert!(test.store.dead_letters(&webhook.id, None, 10).await.unwrap().is_empty());
     assert_eq!(test.store.queue_stats().await.unwrap().dead_letters, 0);
 }

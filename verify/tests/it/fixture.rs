@@ -11,8 +11,8 @@ use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::{Clock, Version};
 use gatepost_limits::{OutagePolicy, RateLimiter};
+use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::ops::CommitOutcome;
 use gatepost_store::{
     AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
     UnsafeRedis, os_rng,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use gatepost_control_plane::{ControlPlane, RequestContext, Total, UsageReportRequest};
-use gatepost_store::ops::UsageGrouping;
+use gatepost_store::UsageGrouping;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,7 +1,7 @@
 //! Traps about webhooks: secrets, and addresses that must not be reached.
 
-use gatepost_deliverer::PrivateNetworks;
 use gatepost_domain::record::Role;
+use gatepost_webhook_client::PrivateNetworks;
 use serde_json::json;
 
 use crate::fixture::{Fixture, code, text};

@@ -3,7 +3,7 @@
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_store::Page;
-use gatepost_store::ops::SortOrder;
+use gatepost_store::SortOrder;
 
 use crate::control_plane::ControlPlane;
 use crate::failure::Result;

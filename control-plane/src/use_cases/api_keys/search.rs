@@ -4,7 +4,7 @@ use gatepost_domain::id::KeyId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
-use gatepost_store::ops::SortOrder;
+use gatepost_store::SortOrder;
 use gatepost_store::{Recovery, Versioned};
 
 use super::key_ref::KeyRef;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost_deliverer::sign;
 use gatepost_domain::change::Action;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{OldSecret, Status, Webhook};
+use gatepost_webhook_client::sign;
 
 use super::destination::{NewDestination, destination_chosen_by};
 use super::revealed::RevealedWebhook;

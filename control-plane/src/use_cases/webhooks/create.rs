@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::sign;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Stamps, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::os_rng;
+use gatepost_webhook_client::sign;
 
 use super::revealed::RevealedWebhook;
 use super::secrets::new_secret;

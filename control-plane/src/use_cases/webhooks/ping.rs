@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost_deliverer::send::Message;
 use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_store::os_rng;
+use gatepost_webhook_client::Message;
 use serde_json::json;
 
 use super::validate;
@@ -65,6 +65,12 @@ impl ControlPlane {
             static_token: None,
         };
         let sent = self.sender.send(message).await;
-        Ok(PingResult { outcome: sent.outcome, status: sent.status, error: sent.error, took: sent.elapsed, id })
+        Ok(PingResult {
+            outcome: sent.outcome,
+            status: sent.status,
+            error: sent.error.map(|error| error.to_string()),
+            took: sent.elapsed,
+            id,
+        })
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::sign;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{UserSecret, Webhook};
 use gatepost_store::os_rng;
+use gatepost_webhook_client::sign;
 use rand::Rng;
 use zeroize::Zeroizing;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_deliverer::send::{is_header_name, is_header_value, is_reserved};
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{UserSecret, WebhookStatus};
+use gatepost_webhook_client::{is_header_name, is_header_value, is_reserved};
 
 use crate::failure::{Failure, Result};
 

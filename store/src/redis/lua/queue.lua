@@ -162,3 +162,9 @@ local function held_delivery(webhook, event, token, now)
   end
   return nil
 end
+
+-- Adds a dead letter to a reply: event, letter, sealed secret or nil.
+local function add_dead_letter(reply, webhook, event)
+  push(reply, event, redis.call('HGET', dead_key(webhook), event))
+  push(reply, redis.call('HGET', dead_sealed_key(webhook), event))
+end

@@ -8,8 +8,8 @@ use gatepost_control_plane::{
     Selection,
 };
 use gatepost_domain::record::{ApiKey, Status};
+use gatepost_store::SortOrder;
 use gatepost_store::Versioned;
-use gatepost_store::ops::SortOrder;
 use gatepost_wire::ApiKeyBody;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;

@@ -8,8 +8,6 @@ use gatepost_domain::address::{AddressClass, classify_host, classify_ip, host_li
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
-use crate::options::PrivateNetworks;
-
 /// Maximum duration of a DNS lookup.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -28,6 +26,15 @@ pub enum WebhookUrlError {
     /// The host is, or resolves to, an address that is not public.
     #[error("url: {0} is in a private network (webhooks.allow_private_networks allows that for development)")]
     Private(String),
+}
+
+/// Whether webhooks may be sent to private addresses and over plain http.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrivateNetworks {
+    /// https to public addresses only.
+    Refused,
+    /// Any address, also over http; for local development.
+    Allowed,
 }
 
 /// Checks URLs and addresses before a connection is made.

@@ -1,0 +1,82 @@
+//! Events as their deliveries carry them: one line of JSON, independent of the stream.
+
+use gatepost_domain::change::Action;
+use gatepost_domain::id::{EventId, WebhookId};
+use gatepost_domain::record::Record;
+use gatepost_domain::time::{Timestamp, Version};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::{Result, StoreErrorKind};
+use crate::ops::RawEvent;
+use crate::stream_entry::{self, AuditEntry, ChangeMetadata};
+
+/// An event and its subscribed webhooks.
+#[derive(Debug, Clone)]
+pub struct FanOutEvent {
+    /// Event id.
+    pub event: EventId,
+    /// Position of the entry.
+    pub version: Version,
+    /// Decoded entry.
+    pub audit: AuditEntry,
+    /// Subscribed webhooks; empty if there are none.
+    pub webhooks: Vec<WebhookId>,
+}
+
+/// An event as its deliveries need it, independent of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Event id, sent as `webhook-id`.
+    pub id: EventId,
+    /// Kind of change.
+    pub action: Action,
+    /// Time of the change, on the store's clock.
+    pub at: Timestamp,
+    /// Actor and origin.
+    pub metadata: ChangeMetadata,
+    /// The record after the change, or its last state if it was removed.
+    pub record: Record,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEvent<'a> {
+    action: String,
+    version: u64,
+    #[serde(borrow)]
+    head: &'a RawValue,
+    #[serde(borrow, default)]
+    image: Option<&'a RawValue>,
+}
+
+/// Encodes an event for its deliveries, which must not depend on the stream.
+pub(crate) fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
+    let corrupt = |error| StoreErrorKind::Corrupt.with(error);
+    let line = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>> {
+        if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
+    };
+    let metadata = line(&event.audit.metadata_line)?;
+    let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry has no metadata"))?;
+    let image = line(&event.audit.image_line)?;
+    let stored = StoredEvent {
+        action: event.audit.action.as_str().to_owned(),
+        version: event.version.as_u64(),
+        head: &metadata,
+        image: image.as_deref(),
+    };
+    let body = serde_json::to_vec(&stored).map_err(corrupt)?;
+    Ok(RawEvent { event: event.event.clone(), body, webhooks: event.webhooks.clone() })
+}
+
+pub(crate) fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
+    let stored: StoredEvent<'_> = serde_json::from_slice(body).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    let (metadata, old) = stream_entry::decode_metadata(stored.head.get().as_bytes())?;
+    let new =
+        stored.image.map(|image| stream_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
+    let record =
+        new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
+    let action = Action::parse(&stored.action).ok_or_else(|| {
+        StoreErrorKind::Corrupt.with(format!("event {id} has the unknown action {:?}", stored.action))
+    })?;
+    Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).timestamp(), metadata, record })
+}

@@ -1,0 +1,15 @@
+//! Sends one signed webhook message: the SSRF guard, the signatures, and one HTTP attempt. Start with [`Sender`].
+
+mod bounds;
+mod message;
+mod retry_after;
+mod send;
+mod send_error;
+pub mod sign;
+mod ssrf_guard;
+
+pub use bounds::ATTEMPT_DEADLINE;
+pub use message::{Message, SigningSecret, is_header_name, is_header_value, is_reserved};
+pub use send::{LoadCertificatesError, SendResult, Sender};
+pub use send_error::SendError;
+pub use ssrf_guard::{PrivateNetworks, SsrfGuard, WebhookUrlError};
