@@ -13,7 +13,7 @@ use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions, Limits};
 use gatepost_limits::RateLimiter;
 use gatepost_ops::{OpsServer, Readiness};
-use gatepost_runtime::{Task, supervise};
+use gatepost_runtime::{Task, error_chain, supervise};
 use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
@@ -233,7 +233,10 @@ impl GatewayHandle {
 
 async fn deregister(replica_sync: ReplicaSync) {
     if let Err(error) = replica_sync.stop().await {
-        tracing::warn!(%error, "deregistering failed; the registration expires with the lease of this gateway");
+        tracing::warn!(
+            error = %error_chain(&error),
+            "deregistering failed; the registration expires with the lease of this gateway"
+        );
     }
 }
 

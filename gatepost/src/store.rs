@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::bail;
 use gatepost_domain::time::Clock;
 use gatepost_ops::Readiness;
+use gatepost_runtime::error_chain;
 use gatepost_store::{ClockSkew, MasterKey, Store, StoreErrorKind, StoreOptions, StoreUrl};
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::{master_key, output};
+use crate::master_key;
 
 /// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -98,7 +99,7 @@ pub(crate) async fn open_with_retry(
         if Instant::now() >= log_at {
             let left_s = (config.store.start_timeout - waited).as_secs();
             tracing::warn!(
-                error = output::error_chain(&error),
+                error = %error_chain(error.as_ref()),
                 left_s,
                 "opening the store failed, retrying every 250 ms"
             );

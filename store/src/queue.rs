@@ -69,8 +69,8 @@ pub struct Event {
 pub struct LeasedDelivery {
     /// Event id.
     pub event_id: EventId,
-    /// The event, or the reason why it cannot be decoded.
-    pub event: std::result::Result<Event, String>,
+    /// The event, or the error of decoding it.
+    pub event: Result<Event>,
     sealed: Option<Vec<u8>>,
     /// Number of previous attempts.
     pub attempts_made: u32,
@@ -83,8 +83,8 @@ pub struct LeasedDelivery {
 pub struct DeadLetter {
     /// Event id.
     pub event_id: EventId,
-    /// The event, or the reason why it cannot be decoded.
-    pub event: std::result::Result<Event, String>,
+    /// The event, or the error of decoding it.
+    pub event: Result<Event>,
     /// Number of attempts.
     pub attempts_made: u32,
     /// Time at which it was given up.
@@ -152,7 +152,7 @@ impl Store {
         Ok(raw
             .into_iter()
             .map(|leased| LeasedDelivery {
-                event: decode_event(&leased.event, &leased.body).map_err(|error| error.to_string()),
+                event: decode_event(&leased.event, &leased.body),
                 event_id: leased.event,
                 sealed: leased.sealed,
                 attempts_made: leased.attempts_made,
@@ -220,7 +220,7 @@ impl Store {
         Ok(raw
             .into_iter()
             .map(|dead| DeadLetter {
-                event: decode_event(&dead.event, &dead.body).map_err(|error| error.to_string()),
+                event: decode_event(&dead.event, &dead.body),
                 event_id: dead.event,
                 attempts_made: dead.attempts_made,
                 died_at: dead.died_at,

@@ -257,7 +257,7 @@ pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
         (dead[0].event_id.clone(), dead[0].reason.as_str(), dead[0].attempts_made),
         (event.clone(), "status 500", 1)
     );
-    assert_eq!(dead[0].event, leased[0].event);
+    assert_eq!(dead[0].event.as_ref().unwrap(), leased[0].event.as_ref().unwrap());
     assert_eq!(test.store.queue_stats().await.unwrap().dead_letters, 1);
 
     assert_eq!(test.store.resend(&webhook.id, &event).await.unwrap(), LeaseStatus::Held);
