@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use gatepost_domain::time::Clock;
-use gatepost_ops::Readiness;
+use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::error_chain;
 use gatepost_store::{ClockSkew, MasterKey, Store, StoreErrorKind, StoreOptions, StoreUrl};
 use tokio::time::Instant;
@@ -86,7 +86,7 @@ pub(crate) async fn open_with_retry(
     loop {
         let error = match open(config, clock, master, init).await {
             Ok(store) => {
-                readiness.set("store", Ok(()));
+                readiness.set("store", DependencyState::Ready);
                 return Ok(store);
             }
             Err(error) => error,
@@ -95,7 +95,7 @@ pub(crate) async fn open_with_retry(
         if !is_transient(&error, config) || waited >= config.store.start_timeout {
             return Err(error);
         }
-        readiness.set("store", Err("not reachable yet".to_owned()));
+        readiness.set("store", DependencyState::not_ready("not reachable yet"));
         if Instant::now() >= log_at {
             let left_s = (config.store.start_timeout - waited).as_secs();
             tracing::warn!(
