@@ -101,7 +101,7 @@ pub(crate) async fn open_with_retry(
             tracing::warn!(
                 error = %error_chain(error.as_ref()),
                 left_s,
-                "opening the store failed, retrying every 250 ms"
+                "opening the store failed, retrying in 250 ms"
             );
             log_at = Instant::now() + LOG_INTERVAL;
         }

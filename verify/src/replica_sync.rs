@@ -254,7 +254,9 @@ fn report_liveness(verifier: &Verifier, was_live: bool) -> bool {
     verifier.metrics.cache_entries.set(i64::try_from(verifier.caches.len()).unwrap_or(i64::MAX));
     verifier.metrics.pending_claims.set(i64::try_from(verifier.pending_claims.len()).unwrap_or(i64::MAX));
     if was_live && !is_live {
-        tracing::warn!("not live: no heartbeat succeeded for 2 s, cached keys are accepted until max_stale");
+        tracing::warn!(
+            "not live: heartbeats failed for 2 s, retrying every 500 ms; cached keys are accepted until max_stale"
+        );
     }
     if !was_live && is_live {
         tracing::info!("live again");
