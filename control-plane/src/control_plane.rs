@@ -28,8 +28,8 @@ pub struct ControlPlane {
 
 /// The reason why the use cases could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the admin API: {0}")]
-pub struct BuildError(Box<dyn std::error::Error + Send + Sync>);
+#[error("cannot set up the admin API")]
+pub struct BuildError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl ControlPlane {
     /// # Errors

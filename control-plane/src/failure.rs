@@ -8,16 +8,20 @@ use gatepost_domain::token_lease::LimitStatus;
 use gatepost_store::StoreError;
 
 /// A refusal that the caller sees, or a failure of the store.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The request cannot be done.
+    #[error("{}", .0.detail)]
     Refused(Problem),
     /// Too many requests: nothing was done. The request may be repeated after this time.
+    #[error("too many requests; try again in {} s", .0.as_secs() + 1)]
     Throttled(Duration),
     /// A limit of the key that was checked is used up.
+    #[error("{}", .0.detail)]
     LimitExceeded(Problem, LimitStatus),
     /// The store failed.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Failure {
@@ -44,23 +48,5 @@ impl From<ErrorCode> for Failure {
         Failure::Refused(Problem::from(code))
     }
 }
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Failure::Store(error)
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Failure::Refused(problem) | Failure::LimitExceeded(problem, _) => f.write_str(&problem.detail),
-            Failure::Throttled(wait) => write!(f, "too many requests; try again in {} s", wait.as_secs() + 1),
-            Failure::Store(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
 
 pub type Result<T> = std::result::Result<T, Failure>;

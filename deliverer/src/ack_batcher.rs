@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_runtime::{Task, spawn, supervise};
+use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{LeaseStatus, Settlement};
 use gatepost_store::{Result, Store, StoreErrorKind};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -45,7 +45,11 @@ impl AckBatcher {
                 Some(Ok(LeaseStatus::Held)) => return,
                 Some(Ok(LeaseStatus::Lost)) => break,
                 Some(Err(error)) => {
-                    tracing::warn!(%error, event = settlement.event.as_str(), "settling a delivery failed, retrying in 1 s")
+                    tracing::warn!(
+                        error = %error_chain(&error),
+                        event = settlement.event.as_str(),
+                        "settling a delivery failed, retrying in 1 s"
+                    )
                 }
                 None => return, // The process is ending. The lease runs out and another process sends the delivery.
             }
@@ -84,11 +88,7 @@ async fn settle_batch(store: Store, batch: Vec<PendingAck>) {
     let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let held = match store.settle(settlements).await {
         Ok(held) => held.into_iter().map(Ok).collect(),
-        Err(error) => {
-            let kind = error.kind();
-            let text = error.to_string();
-            reply_senders.iter().map(|_| Err(kind.with(text.clone()))).collect::<Vec<_>>()
-        }
+        Err(error) => reply_senders.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
     };
     for (reply_sender, held) in reply_senders.into_iter().zip(held) {
         // A receiver that is gone belongs to an attempt that a stop has cancelled.

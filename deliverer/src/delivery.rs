@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, next_step};
 use gatepost_domain::time::Timestamp;
+use gatepost_runtime::error_chain;
 use gatepost_store::{
     AttemptRecord, Disposition, LeasedDelivery, RecordedOutcome, Result, Settlement, StoreErrorKind, os_rng,
 };
@@ -36,13 +37,17 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
             Ok(result) => settle(&context, &lease, result).await,
             // A retry would fail in the same way.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                tracing::error!(%error, webhook = lease.webhook.as_str(), "delivery failed and becomes a dead letter");
-                settle(&context, &lease, DeliveryResult::without_attempt(Disposition::DeadLetter(error.to_string())))
+                tracing::error!(
+                    error = %error_chain(&error),
+                    webhook = lease.webhook.as_str(),
+                    "delivery failed and becomes a dead letter"
+                );
+                settle(&context, &lease, DeliveryResult::without_attempt(Disposition::DeadLetter(error_chain(&error))))
                     .await;
             }
             Err(error) => {
                 tracing::warn!(
-                    %error,
+                    error = %error_chain(&error),
                     webhook = lease.webhook.as_str(),
                     "delivery failed, retrying when its lease ends (30 s)"
                 );
@@ -103,7 +108,7 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
     let webhook = match &lease.webhook_snapshot {
         WebhookSnapshot::Found(webhook) => webhook.as_ref(),
         WebhookSnapshot::Deleted => return without_attempt(Disposition::Dropped),
-        WebhookSnapshot::Unreadable(reason) => return without_attempt(Disposition::DeadLetter(reason.clone())),
+        WebhookSnapshot::Unreadable(error) => return without_attempt(Disposition::DeadLetter(error_chain(error))),
     };
     let leased = &lease.leased;
     if webhook.status == WebhookStatus::Paused {
@@ -111,7 +116,7 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
     }
     let event = match &leased.event {
         Ok(event) => event,
-        Err(reason) => return without_attempt(Disposition::DeadLetter(reason.clone())),
+        Err(error) => return without_attempt(Disposition::DeadLetter(error_chain(error))),
     };
     let Ok(url) = Url::parse(context.store.open_webhook_url(webhook)?.expose()) else {
         return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use gatepost_domain::id::{LeaseToken, WebhookId};
-use gatepost_runtime::{Task, spawn_with_fallback};
+use gatepost_runtime::{Task, error_chain, spawn_with_fallback};
 use gatepost_store::DeliveryLeaseRequest;
 use gatepost_store::{Result, StoreErrorKind, os_rng};
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ pub(crate) async fn run(context: DelivererContext) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "leasing deliveries failed, retrying in 500 ms");
+                tracing::warn!(error = %error_chain(&error), "leasing deliveries failed, retrying in 500 ms");
                 sleep_unless_stopped(&mut stopped, PAUSE_AFTER_FAILURE).await;
             }
         }
@@ -159,7 +159,7 @@ async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result
     match context.store.webhook(webhook).await {
         Ok(Some(found)) => Ok(WebhookSnapshot::Found(Arc::new(found.record))),
         Ok(None) => Ok(WebhookSnapshot::Deleted),
-        Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(WebhookSnapshot::Unreadable(error.to_string())),
+        Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(WebhookSnapshot::Unreadable(error)),
         Err(error) => Err(error),
     }
 }

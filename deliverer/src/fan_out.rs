@@ -7,6 +7,7 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, WebhookId};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use gatepost_store::{AuditEntry, FanOutEvent, FanOutStep, MAX_PAGE, Result, Store, StreamEntry, Versioned};
 use gatepost_store::{FanOutOutcome, MAX_DEAD_LETTERS};
 
@@ -27,7 +28,7 @@ pub(crate) async fn run(context: DelivererContext) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         if let Err(error) = fan_out_batch(&context).await {
-            tracing::warn!(%error, "fan-out failed, retrying in 500 ms");
+            tracing::warn!(error = %error_chain(&error), "fan-out failed, retrying in 500 ms");
             sleep_unless_stopped(&mut stopped, PAUSE_AFTER_FAILURE).await;
         }
     }
@@ -94,7 +95,11 @@ async fn load_account_webhooks(context: &DelivererContext, account: &AccountId) 
             match webhook {
                 Ok(webhook) => webhooks.push(webhook),
                 Err(error) => {
-                    tracing::error!(%error, webhook = name, "a webhook cannot be decoded and receives no events");
+                    tracing::error!(
+                        error = %error_chain(&error),
+                        webhook = name,
+                        "a webhook cannot be decoded and receives no events"
+                    );
                     context.metrics.unreadable.inc();
                 }
             }

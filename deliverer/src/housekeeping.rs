@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_runtime::error_chain;
 use gatepost_store::Result;
 use gatepost_store::RetentionPolicy;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ pub(crate) async fn run(context: DelivererContext) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         if let Err(error) = trim_and_measure(&context, &stopped).await {
-            tracing::warn!(%error, "housekeeping failed, retrying in 5 s");
+            tracing::warn!(error = %error_chain(&error), "housekeeping failed, retrying in 5 s");
         }
         sleep_unless_stopped(&mut stopped, HOUSEKEEPING_INTERVAL).await;
     }

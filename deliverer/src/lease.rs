@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_domain::record::Webhook;
-use gatepost_store::LeaseStatus;
-use gatepost_store::{LeasedDelivery, Store};
+use gatepost_store::{LeaseStatus, LeasedDelivery, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
@@ -16,8 +15,8 @@ use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
 pub(crate) enum WebhookSnapshot {
     Found(Arc<Webhook>),
     Deleted,
-    /// The webhook cannot be decoded, for this reason.
-    Unreadable(String),
+    /// The webhook cannot be decoded.
+    Unreadable(StoreError),
 }
 
 /// A leased delivery.

@@ -154,9 +154,14 @@ pub(crate) struct PurgeOptions {
     pub(crate) dry_run: bool,
 }
 
-fn parse_days(text: &str) -> Result<std::time::Duration, String> {
+/// The text is not a number of days.
+#[derive(Debug, thiserror::Error)]
+#[error("must be a number of days, such as 90d")]
+struct ParseDaysError;
+
+fn parse_days(text: &str) -> Result<std::time::Duration, ParseDaysError> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
-    let days = days.ok_or("must be a number of days, such as 90d")?;
+    let days = days.ok_or(ParseDaysError)?;
     Ok(std::time::Duration::from_secs(u64::from(days) * 24 * 3600))
 }
 

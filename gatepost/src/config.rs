@@ -6,6 +6,7 @@ mod parsers;
 mod reader;
 mod tree;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use gatepost_webhook_client::PrivateNetworks;
 use environment::Environment;
 pub(crate) use environment::MASTER_KEY_VARIABLE;
 pub(crate) use gateway::GatewayConfig;
-use parsers::{parse_address, parse_listener_name};
+use parsers::{ParseSettingError, parse_address, parse_listener_name};
 use reader::{ErrorCollector, Section};
 use tree::{Node, Value, ValueSource};
 
@@ -114,7 +115,7 @@ fn parse(
     environment: impl Iterator<Item = (OsString, OsString)>,
     overrides: &Overrides,
 ) -> Result<Config, ConfigErrors> {
-    let mut root = Node::parse(name, text).map_err(|error| ConfigErrors(vec![error]))?;
+    let mut root = Node::parse(name, text).map_err(|error| ConfigErrors(vec![error.to_string()]))?;
     let environment = Environment::read(environment);
     for (variable, path, value) in environment.keys {
         root.set(&path, Node { value: Value::Raw(value), source: ValueSource::Environment(variable) });
@@ -164,7 +165,7 @@ fn read_store(mut section: Section<'_>) -> StoreConfig {
     let config = StoreConfig {
         url,
         namespace: section.parsed("namespace", "gp".to_owned(), parse_namespace),
-        master_key_file: section.optional("master_key_file", |text| Ok::<_, String>(PathBuf::from(text))),
+        master_key_file: section.optional("master_key_file", |text| Ok::<_, Infallible>(PathBuf::from(text))),
         unsafe_redis: section.choice(
             "allow_unsafe_redis",
             UnsafeRedis::Refused,
@@ -188,10 +189,10 @@ fn read_write_format(section: &mut Section<'_>) -> Format {
     number.and_then(Format::new).unwrap_or(Format::LATEST)
 }
 
-fn parse_namespace(text: &str) -> Result<String, &'static str> {
+fn parse_namespace(text: &str) -> Result<String, ParseSettingError> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     let is_name = is_plain && (1..=32).contains(&text.len());
-    if is_name { Ok(text.to_owned()) } else { Err("must be 1 to 32 letters, digits, - or _") }
+    if is_name { Ok(text.to_owned()) } else { Err(ParseSettingError::Namespace) }
 }
 
 fn read_account_bounds(mut section: Section<'_>) -> AccountLimits {
@@ -220,7 +221,7 @@ fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     let unknown_members = section.parsed("unknown_members", UnknownMembers::Refuse, |text| match text {
         "refuse" => Ok(UnknownMembers::Refuse),
         "ignore" => Ok(UnknownMembers::Ignore),
-        _ => Err(format!("must be refuse or ignore, not {text:?}")),
+        _ => Err(ParseSettingError::choice(text, "refuse or ignore")),
     });
     section.reject_unknown_keys();
     ControlPlaneConfig {
@@ -260,7 +261,7 @@ fn read_outage_policy(mut section: Section<'_>) -> OutagePolicy {
         "open" => Ok(OutagePolicy::Open),
         "closed" => Ok(OutagePolicy::Closed),
         "local" => Ok(OutagePolicy::Local),
-        _ => Err(format!("must be open, closed or local, not {text:?}")),
+        _ => Err(ParseSettingError::choice(text, "open, closed or local")),
     });
     section.reject_unknown_keys();
     policy
@@ -270,7 +271,7 @@ fn read_log_filter(mut section: Section<'_>) -> String {
     let filter =
         section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
             Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(format!("is not a filter: {error}")),
+            Err(error) => Err(ParseSettingError::from(error)),
         });
     section.reject_unknown_keys();
     filter

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use gatepost_control_plane::{AccountOutcome, ControlPlane, NewAccessKey, PurgeReport, RunMode, Tally};
 use gatepost_domain::record::Role;
-use gatepost_runtime::{Task, spawn, supervise};
+use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{Format, Store, StoreUpgrade};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,11 @@ pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store
         Ok(listener) => listener,
         Err(error) => {
             let path = directory.join(SOCKET_FILE_NAME);
-            tracing::warn!(%error, path = %path.display(), "listening on the control socket failed");
+            tracing::warn!(
+                error = %error_chain(&error),
+                path = %path.display(),
+                "listening on the control socket failed"
+            );
             return;
         }
     };
@@ -134,7 +138,7 @@ async fn accept(listener: Arc<UnixListener>, control_plane: ControlPlane, store:
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "accepting on the control socket failed, retrying in 1 s");
+                tracing::warn!(error = %error_chain(&error), "accepting on the control socket failed, retrying in 1 s");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -287,11 +291,11 @@ async fn serve_connection(mut stream: UnixStream, control_plane: ControlPlane, s
     let response = match read_line::<Request>(&mut stream).await {
         Ok(request) => handle_request(request, &control_plane, &store)
             .await
-            .unwrap_or_else(|why| Response::Failed(why.to_string())),
-        Err(error) => Response::Failed(error.to_string()),
+            .unwrap_or_else(|error| Response::Failed(error_chain(error.as_ref()))),
+        Err(error) => Response::Failed(error_chain(error.as_ref())),
     };
     if let Err(error) = write_line(&mut stream, &response).await {
-        tracing::debug!(%error, "writing the response to the control socket failed");
+        tracing::debug!(error = %error_chain(error.as_ref()), "writing the response to the control socket failed");
     }
 }
 

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use gatepost_admin::{UnknownRowMembers, parse_import_row, parse_json};
 use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, ImportOutcome, Importer, Notify, RunMode};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_runtime::{Panicked, Task};
+use gatepost_runtime::{Panicked, Task, error_chain};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -161,7 +161,9 @@ async fn import_row(importer: &Importer, unknown: &UnknownRowMembers, read: Read
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::Validation => {
             Ok(RowOutcome::Refused(number, problem.detail.into_owned()))
         }
-        Err(failure) => bail!("the import failed at row {number}: {failure}; run it again to resume"),
+        Err(failure) => {
+            Err(anyhow!(failure).context(format!("the import failed at row {number} (run it again to resume)")))
+        }
     }
 }
 
@@ -252,7 +254,7 @@ fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadResult>) -> anyho
 fn row_from_json(number: u64, row: &RawValue) -> FileItem {
     match parse_json(row.get().as_bytes()) {
         Ok(row) => FileItem::Row(number, row),
-        Err(failure) => FileItem::Unreadable(number, failure.to_string()),
+        Err(failure) => FileItem::Unreadable(number, error_chain(&failure)),
     }
 }
 

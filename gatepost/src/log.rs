@@ -106,6 +106,9 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
+    use gatepost_runtime::error_chain;
+    use gatepost_store::StoreErrorKind;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -158,6 +161,17 @@ mod tests {
         let text = capture_log("trace", || tracing::trace!(target: "gatepost_gateway::proxy", "ours"));
         assert!(text.contains("ours"), "{text}");
         assert!(!capture_log("warn", || tracing::info!(target: "gatepost::access", "ours")).contains("ours"));
+    }
+
+    #[test]
+    fn a_logged_error_has_each_of_its_causes_once() {
+        let error = StoreErrorKind::Unavailable.with(io::Error::from(io::ErrorKind::ConnectionReset));
+        let error = StoreErrorKind::Unconfirmed.with(error);
+        let text =
+            capture_log("info", || tracing::info!(target: "gatepost", error = %error_chain(&error), "waiting failed"));
+        let expected = "\"error\":\"store unconfirmed: store unavailable: connection reset\"";
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(text.matches("connection reset").count(), 1, "{text}");
     }
 
     #[test]

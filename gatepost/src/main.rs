@@ -20,6 +20,7 @@ mod store;
 use std::process::ExitCode;
 
 use clap::Parser;
+use gatepost_runtime::error_chain;
 use mimalloc::MiMalloc;
 
 use crate::cli::{Cli, Command};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::print_error_line(&output::error_chain(&error));
+            output::print_error_line(&error_chain(error.as_ref()));
             ExitCode::from(if error.is::<UsageError>() { EXIT_USAGE } else { EXIT_FAILURE })
         }
     }

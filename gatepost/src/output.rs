@@ -20,25 +20,3 @@ pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
 pub(crate) fn print_error_line(text: &str) {
     gatepost_runtime::write_to_stderr(format!("gatepost: {text}\n"));
 }
-
-/// Formats an error and its causes in one line. A cause that is already part of the text is omitted.
-pub(crate) fn error_chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-        "" => cause,
-        _ if text.contains(&cause) => text,
-        _ => format!("{text}: {cause}"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cause_is_repeated() {
-        let repeated_by_context = |cause: &str| anyhow::anyhow!("{cause}").context(format!("cannot connect ({cause})"));
-        let error = repeated_by_context("timed out").context("the store");
-        assert_eq!(error_chain(&error), "the store: cannot connect (timed out)");
-        assert_eq!(error_chain(&anyhow::anyhow!("b").context("a")), "a: b");
-    }
-}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_ops::Readiness;
+use gatepost_ops::{DependencyState, Readiness};
 use gatepost_store::{Format, Store, StoreErrorKind};
 use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
@@ -103,7 +103,8 @@ impl StoreProbe {
     fn report_store(&self, failure: Option<StoreErrorKind>) {
         match self.outage {
             StoreOutage::NotReady => {
-                self.readiness.set("store", failure.map_or(Ok(()), |kind| Err(kind.as_str().to_owned())));
+                let state = failure.map_or(DependencyState::Ready, |kind| DependencyState::not_ready(kind.as_str()));
+                self.readiness.set("store", state);
             }
             StoreOutage::Degraded => {
                 let warning = failure.map(|kind| {
@@ -155,8 +156,8 @@ impl StoreProbe {
 pub(crate) async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
     loop {
         let state = match verifier.liveness() {
-            Liveness::Live | Liveness::Stale => Ok(()),
-            Liveness::Expired => Err("older than max_stale".to_owned()),
+            Liveness::Live | Liveness::Stale => DependencyState::Ready,
+            Liveness::Expired => DependencyState::not_ready("older than max_stale"),
         };
         readiness.set("cache", state);
         tokio::time::sleep(PROBE_INTERVAL).await;

@@ -12,8 +12,8 @@ use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
 use gatepost_gateway::{Gateway, GatewayOptions, Limits};
 use gatepost_limits::RateLimiter;
-use gatepost_ops::{OpsServer, Readiness};
-use gatepost_runtime::{Task, supervise};
+use gatepost_ops::{DependencyState, OpsServer, Readiness};
+use gatepost_runtime::{Task, error_chain, supervise};
 use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
@@ -75,7 +75,7 @@ impl Process {
         let (registry, readiness) = (Registry::new(), Readiness::default());
         log::init(&config.log_filter, &registry)?;
         gatepost_runtime::register_metrics(&registry)?;
-        readiness.set("process", Err("starting".to_owned()));
+        readiness.set("process", DependencyState::not_ready("starting"));
         let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find_or_create(&config.store)?;
@@ -105,7 +105,7 @@ impl Process {
 
     /// Reports the process as started.
     pub(crate) fn mark_started(&self) {
-        self.readiness.set("process", Ok(()));
+        self.readiness.set("process", DependencyState::Ready);
         tracing::info!(
             store = %self.config.store.url,
             ops = %self.ops.address(),
@@ -233,7 +233,10 @@ impl GatewayHandle {
 
 async fn deregister(replica_sync: ReplicaSync) {
     if let Err(error) = replica_sync.stop().await {
-        tracing::warn!(%error, "deregistering failed; the registration expires with the lease of this gateway");
+        tracing::warn!(
+            error = %error_chain(&error),
+            "deregistering failed; the registration expires with the lease of this gateway"
+        );
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::bail;
 use gatepost_domain::time::Clock;
-use gatepost_ops::Readiness;
+use gatepost_ops::{DependencyState, Readiness};
+use gatepost_runtime::error_chain;
 use gatepost_store::{ClockSkew, MasterKey, Store, StoreErrorKind, StoreOptions, StoreUrl};
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::{master_key, output};
+use crate::master_key;
 
 /// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -85,7 +86,7 @@ pub(crate) async fn open_with_retry(
     loop {
         let error = match open(config, clock, master, init).await {
             Ok(store) => {
-                readiness.set("store", Ok(()));
+                readiness.set("store", DependencyState::Ready);
                 return Ok(store);
             }
             Err(error) => error,
@@ -94,13 +95,13 @@ pub(crate) async fn open_with_retry(
         if !is_transient(&error, config) || waited >= config.store.start_timeout {
             return Err(error);
         }
-        readiness.set("store", Err("not reachable yet".to_owned()));
+        readiness.set("store", DependencyState::not_ready("not reachable yet"));
         if Instant::now() >= log_at {
             let left_s = (config.store.start_timeout - waited).as_secs();
             tracing::warn!(
-                error = output::error_chain(&error),
+                error = %error_chain(error.as_ref()),
                 left_s,
-                "opening the store failed, retrying every 250 ms"
+                "opening the store failed, retrying in 250 ms"
             );
             log_at = Instant::now() + LOG_INTERVAL;
         }

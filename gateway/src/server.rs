@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gatepost_domain::time::Clock;
 use gatepost_edge::Authorizer;
-use gatepost_runtime::{LogWriter, Task, supervise};
+use gatepost_runtime::{LogWriter, Task, error_chain, supervise};
 use gatepost_verify::Verifier;
 use pingora::apps::HttpServerOptions;
 use pingora::connectors::ConnectorOptions;
@@ -202,7 +202,7 @@ async fn rebind(address: SocketAddr) -> TcpListener {
     loop {
         match listen(address) {
             Ok(listener) => return listener,
-            Err(error) => tracing::debug!(%error, "bind failed, retrying in 50 ms"),
+            Err(error) => tracing::debug!(error = %error_chain(&error), "bind failed, retrying in 50 ms"),
         }
         tokio::time::sleep(REBIND_DELAY).await;
     }

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
-use gatepost_runtime::{Task, spawn, supervise};
+use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -173,7 +173,7 @@ where
                 None => reject_overloaded(stream),
             },
             Err(error) => {
-                tracing::warn!(%error, "accepting a connection failed, retrying in 100 ms");
+                tracing::warn!(error = %error_chain(&error), "accepting a connection failed, retrying in 100 ms");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -190,7 +190,7 @@ where
     tokio::select! {
         ended = serve(stream, peer, activity, context.app, context.stopped) => {
             if let Err(error) = ended {
-                tracing::debug!(%error, "connection failed");
+                tracing::debug!(error = %error_chain(&error), "connection failed");
                 if is_timeout(&error) {
                     context.connections.timed_out();
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::window::LeaseGrant;
-use gatepost_runtime::{Task, spawn};
+use gatepost_runtime::{Task, error_chain, spawn};
 use gatepost_store::Store;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
@@ -168,7 +168,7 @@ impl PendingLease {
             Ok(allowance) if allowance.granted > 0 => "granted",
             Ok(_) => "used-up",
             Err(error) => {
-                tracing::debug!(%error, "leasing tokens failed, retrying in 1 s");
+                tracing::debug!(error = %error_chain(error), "leasing tokens failed, retrying in 1 s");
                 "failed"
             }
         };

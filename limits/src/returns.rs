@@ -1,6 +1,6 @@
 //! Returning unused tokens to the store.
 
-use gatepost_runtime::{Task, spawn_on};
+use gatepost_runtime::{Task, error_chain, spawn_on};
 use gatepost_store::Store;
 use tokio::task::JoinSet;
 
@@ -20,7 +20,10 @@ pub(super) async fn return_leases(store: &Store, unused: Vec<NamedUnusedLease>) 
         let store = store.clone();
         spawn_on(&mut returning, Task::LimitReturn, async move {
             if let Err(error) = store.return_allowance(&meter_name, amount).await {
-                tracing::debug!(%error, "returning tokens failed, they are lost until their window ends");
+                tracing::debug!(
+                    error = %error_chain(&error),
+                    "returning tokens failed, they are lost until their window ends"
+                );
             }
         });
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gatepost_domain::id::{KeyId, ProjectId};
-use gatepost_runtime::{Task, spawn_on, supervise};
+use gatepost_runtime::{Task, error_chain, spawn_on, supervise};
 use tokio::task::JoinSet;
 
 use crate::limiter::{Inner, RateLimiter};
@@ -64,6 +64,6 @@ async fn flush_project(inner: Arc<Inner>, project: ProjectId, mut unflushed: Unf
     let usage: Vec<(KeyId, u64)> = unflushed.uses.iter().map(|uses| (uses.meter.key().clone(), uses.count)).collect();
     match inner.store.add_usage(&project, &usage).await {
         Ok(()) => unflushed.uses.clear(),
-        Err(error) => tracing::debug!(%error, "flushing usage failed, retrying in 500 ms"),
+        Err(error) => tracing::debug!(error = %error_chain(&error), "flushing usage failed, retrying in 500 ms"),
     }
 }

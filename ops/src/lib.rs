@@ -3,5 +3,5 @@
 mod readiness;
 mod server;
 
-pub use readiness::{Readiness, Warnings};
+pub use readiness::{DependencyState, Readiness, Warnings};
 pub use server::{OpsOptions, OpsServer};

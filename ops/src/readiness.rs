@@ -1,5 +1,6 @@
 //! Readiness of a process: whether it may receive requests, with the state of each dependency.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +10,43 @@ use serde::Serialize;
 /// Messages about settings that are allowed but unwise, and about failures to expect.
 pub type Warnings = Vec<String>;
 
+/// State of a dependency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DependencyState {
+    /// It can be used.
+    Ready,
+    /// It cannot be used.
+    NotReady {
+        /// Reason for people.
+        reason: Cow<'static, str>,
+    },
+}
+
+impl DependencyState {
+    /// Returns the state of a dependency that cannot be used, for this reason.
+    pub fn not_ready(reason: impl Into<Cow<'static, str>>) -> Self {
+        DependencyState::NotReady { reason: reason.into() }
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self, DependencyState::Ready)
+    }
+
+    fn text(&self) -> String {
+        match self {
+            DependencyState::Ready => "ready".to_owned(),
+            DependencyState::NotReady { reason } => reason.clone().into_owned(),
+        }
+    }
+}
+
 /// States of a process's dependencies. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    dependencies: BTreeMap<&'static str, Result<(), String>>,
+    dependencies: BTreeMap<&'static str, DependencyState>,
     warnings: BTreeMap<&'static str, Warnings>,
     is_draining: bool,
 }
@@ -30,8 +61,8 @@ pub(crate) struct ReadinessReport {
 }
 
 impl Readiness {
-    /// Sets the state of a dependency: ready, or the reason why it is not.
-    pub fn set(&self, dependency: &'static str, state: Result<(), String>) {
+    /// Sets the state of a dependency.
+    pub fn set(&self, dependency: &'static str, state: DependencyState) {
         self.lock().dependencies.insert(dependency, state);
     }
 
@@ -47,12 +78,8 @@ impl Readiness {
 
     pub(crate) fn report(&self) -> ReadinessReport {
         let state = self.lock();
-        let text = |state: &Result<(), String>| match state {
-            Ok(()) => "ready".to_owned(),
-            Err(reason) => reason.clone(),
-        };
         let mut dependencies: BTreeMap<&'static str, String> =
-            state.dependencies.iter().map(|(name, state)| (*name, text(state))).collect();
+            state.dependencies.iter().map(|(name, state)| (*name, state.text())).collect();
         let mut warnings: Warnings = state.warnings.values().flatten().cloned().collect();
         let (down, up): (Vec<_>, Vec<_>) = gatepost_runtime::health().into_iter().partition(|health| health.is_down);
         let names =
@@ -67,7 +94,7 @@ impl Readiness {
             dependencies.insert("process", "draining".to_owned());
         }
         ReadinessReport {
-            ready: !state.is_draining && down.is_empty() && state.dependencies.values().all(Result::is_ok),
+            ready: !state.is_draining && down.is_empty() && state.dependencies.values().all(DependencyState::is_ready),
             dependencies,
             warnings,
         }
@@ -86,11 +113,11 @@ mod tests {
     fn a_process_is_ready_when_its_dependencies_are_and_it_is_not_draining() {
         let readiness = Readiness::default();
         assert!(readiness.report().ready);
-        readiness.set("store", Err("no response".to_owned()));
+        readiness.set("store", DependencyState::not_ready("no response"));
         let report = readiness.report();
         assert!(!report.ready);
         assert_eq!(report.dependencies["store"], "no response");
-        readiness.set("store", Ok(()));
+        readiness.set("store", DependencyState::Ready);
         assert!(readiness.report().ready);
         readiness.warn("disk", vec!["the disk is nearly full".to_owned()]);
         assert!(readiness.report().ready);

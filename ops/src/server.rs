@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use gatepost_http_server::{
     Caps, HostError, HostRule, HttpServer, OverloadPolicy, ServerOptions, ServerTasks, StartError,
 };
-use gatepost_runtime::Task;
+use gatepost_runtime::{Task, error_chain};
 use http::StatusCode;
 use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
 use tokio::sync::Semaphore;
@@ -106,7 +106,7 @@ async fn metrics(State((registry, gather_permit)): State<(Registry, Arc<Semaphor
     let _turn = gather_permit.acquire().await;
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
-        tracing::error!(%error, "encoding the metrics failed");
+        tracing::error!(error = %error_chain(&error), "encoding the metrics failed");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     ([(http::header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()

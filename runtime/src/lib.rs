@@ -1,6 +1,7 @@
-//! Tasks and threads of a process, all spawned here, so that a panic ends only one task; and a log writer that
-//! never blocks.
+//! Tasks and threads of a process, all spawned here, so that a panic ends only one task; a log writer that never
+//! blocks; and errors as text.
 
+mod error_chain;
 mod fail_point;
 mod health;
 mod log_writer;
@@ -9,6 +10,7 @@ mod spawn;
 mod supervise;
 mod task;
 
+pub use error_chain::error_chain;
 pub use fail_point::reached as fail_point;
 pub use health::{TaskHealth, health, wait_for_crash_loop};
 pub use log_writer::{LogWriter, write_to_stderr};

@@ -9,12 +9,12 @@ use crate::ops::{DeadLetterPosition, LeaseStatus, RawDeadLetter};
 use crate::store::Store;
 
 /// A delivery that was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DeadLetter {
     /// Event id.
     pub event_id: EventId,
-    /// The event, or the reason why it cannot be decoded.
-    pub event: std::result::Result<Event, String>,
+    /// The event, or the error of decoding it.
+    pub event: Result<Event>,
     /// Number of attempts.
     pub attempts_made: u32,
     /// Time at which it was given up.
@@ -33,7 +33,7 @@ impl DeadLetter {
 impl From<RawDeadLetter> for DeadLetter {
     fn from(raw: RawDeadLetter) -> Self {
         Self {
-            event: decode_event(&raw.event, &raw.body).map_err(|error| error.to_string()),
+            event: decode_event(&raw.event, &raw.body),
             event_id: raw.event,
             attempts_made: raw.attempts_made,
             died_at: raw.died_at,

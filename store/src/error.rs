@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// The kind of a store error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,15 +38,26 @@ impl StoreErrorKind {
 
     /// Returns an error of this kind with its cause.
     pub fn with(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
-        StoreError { kind: self, source: source.into() }
+        StoreError { kind: self, source: Arc::from(source.into()) }
+    }
+
+    /// Returns an error of this kind that says what failed, and the cause of that.
+    pub(crate) fn with_context(
+        self,
+        what: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> StoreError {
+        self.with(Context { what: what.into(), source: source.into() })
     }
 }
 
 /// An error of the store. Expected outcomes such as a version conflict are return values, not errors.
-#[derive(Debug)]
+///
+/// Display prints the kind only, [`Error::source`] returns the cause: print `gatepost_runtime::error_chain`.
+#[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
-    source: Box<dyn Error + Send + Sync>,
+    source: Arc<dyn Error + Send + Sync>,
 }
 
 impl StoreError {
@@ -54,24 +66,51 @@ impl StoreError {
         self.kind
     }
 
-    /// Returns the cause alone, for a message that names the kind itself.
-    pub(crate) fn cause(&self) -> &(dyn Error + Send + Sync) {
-        self.source.as_ref()
+    /// Returns the error with what failed between its kind and its cause.
+    pub(crate) fn context(self, what: impl Into<String>) -> Self {
+        self.kind.with_context(what, self.source)
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "store {}: {}", self.kind.as_str(), self.source)
+        write!(f, "store {}", self.kind.as_str())
     }
 }
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // Display already prints the source itself.
-        self.source.source()
+        Some(self.source.as_ref())
     }
+}
+
+/// What failed, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Context {
+    what: String,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 /// Result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatepost_runtime::error_chain;
+
+    #[test]
+    fn every_level_is_printed_once() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = StoreErrorKind::Refused.with_context("cannot create the directory /x", denied);
+        assert_eq!(error.to_string(), "store refused");
+        assert_eq!(error_chain(&error), "store refused: cannot create the directory /x: permission denied");
+        let error = StoreErrorKind::Unavailable.with("no reply within 500 ms").context("cannot reach redis://a");
+        let error = StoreErrorKind::Unconfirmed.with(error);
+        assert_eq!(
+            error_chain(&error),
+            "store unconfirmed: store unavailable: cannot reach redis://a: no reply within 500 ms"
+        );
+    }
+}

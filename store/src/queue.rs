@@ -53,8 +53,8 @@ pub struct Settlement {
 pub struct LeasedDelivery {
     /// Event id.
     pub event_id: EventId,
-    /// The event, or the reason why it cannot be decoded.
-    pub event: std::result::Result<Event, String>,
+    /// The event, or the error of decoding it.
+    pub event: Result<Event>,
     sealed: Option<Vec<u8>>,
     /// Number of previous attempts.
     pub attempts_made: u32,
@@ -119,7 +119,7 @@ impl Store {
         Ok(raw
             .into_iter()
             .map(|leased| LeasedDelivery {
-                event: decode_event(&leased.event, &leased.body).map_err(|error| error.to_string()),
+                event: decode_event(&leased.event, &leased.body),
                 event_id: leased.event,
                 sealed: leased.sealed,
                 attempts_made: leased.attempts_made,

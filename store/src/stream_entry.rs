@@ -6,6 +6,7 @@ use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::record::{Actor, Record};
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -118,7 +119,7 @@ pub(crate) fn decode(raw: RawEntry) -> StreamEntry {
         decode_payload(&payload).map_err(|error| Undecodable {
             invalidation: payload.invalidation.clone(),
             bytes: [payload.metadata.as_slice(), b"\n", &payload.image].concat(),
-            reason: error.to_string(),
+            reason: error_chain(&error),
         })
     });
     StreamEntry { version: raw.version, event: raw.event, audit: decoded }

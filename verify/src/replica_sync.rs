@@ -7,7 +7,7 @@ use gatepost_domain::change::{Invalidation, Propagation};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Clock, Version};
 use gatepost_limits::RateLimiter;
-use gatepost_runtime::{Task, supervise_on};
+use gatepost_runtime::{Task, error_chain, supervise_on};
 use gatepost_store::{CursorCheck, CursorState, FirstUseOutcome, Heartbeat};
 use gatepost_store::{Recovery, Result, Store, StoreErrorKind, StreamEntry};
 use prometheus::Registry;
@@ -133,7 +133,7 @@ async fn follow_stream(verifier: Arc<Verifier>, progress: Arc<Progress>) {
             Ok((entries, cursor_status)) => apply_entries(&verifier, &progress, &entries, cursor_status, &from),
             Err(error) => {
                 verifier.metrics.count_store_error(&error);
-                tracing::debug!(%error, "reading the feed failed, retrying in 200 ms");
+                tracing::debug!(error = %error_chain(&error), "reading the feed failed, retrying in 200 ms");
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
@@ -208,7 +208,7 @@ async fn send_heartbeats(verifier: Arc<Verifier>, progress: Arc<Progress>) {
         }
         if let Err(error) = send_heartbeat(&verifier, &progress).await {
             verifier.metrics.count_store_error(&error);
-            tracing::debug!(%error, "heartbeat failed, retrying in 500 ms");
+            tracing::debug!(error = %error_chain(&error), "heartbeat failed, retrying in 500 ms");
         }
         was_live = report_liveness(&verifier, was_live);
         tokio::time::sleep(MIN_HEARTBEAT_INTERVAL).await;
@@ -254,7 +254,9 @@ fn report_liveness(verifier: &Verifier, was_live: bool) -> bool {
     verifier.metrics.cache_entries.set(i64::try_from(verifier.caches.len()).unwrap_or(i64::MAX));
     verifier.metrics.pending_claims.set(i64::try_from(verifier.pending_claims.len()).unwrap_or(i64::MAX));
     if was_live && !is_live {
-        tracing::warn!("not live: no heartbeat succeeded for 2 s, cached keys are accepted until max_stale");
+        tracing::warn!(
+            "not live: heartbeats failed for 2 s, retrying every 500 ms; cached keys are accepted until max_stale"
+        );
     }
     if !was_live && is_live {
         tracing::info!("live again");
@@ -285,7 +287,7 @@ async fn retry_pending_claims(verifier: &Verifier) {
             }
             Err(error) => {
                 verifier.metrics.count_store_error(&error);
-                tracing::debug!(%error, "claiming a first use failed, retrying in 1 s");
+                tracing::debug!(error = %error_chain(&error), "claiming a first use failed, retrying in 1 s");
                 if error.kind() == StoreErrorKind::Unavailable {
                     return;
                 }

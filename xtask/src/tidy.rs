@@ -42,6 +42,15 @@ fn spawns_task(line: &str) -> bool {
     spawn_calls.iter().any(|call| line.contains(call))
 }
 
+/// Whether a line logs an error by its Display, which says its own level only.
+fn logs_error_without_causes(line: &str) -> bool {
+    let is_in_name = |character: char| character.is_alphanumeric() || character == '_';
+    ["%error", "%err", "%failure", "%why", "%cause"].iter().any(|field| {
+        let mut found = line.match_indices(field);
+        found.any(|(at, _)| !line[at + field.len()..].starts_with(is_in_name))
+    })
+}
+
 fn find_violations(file: &Path, text: &str) -> Vec<String> {
     let name = file.display();
     let mut violations = Vec::new();
@@ -66,5 +75,31 @@ fn find_violations(file: &Path, text: &str) -> Vec<String> {
             )
         }));
     }
+    if extension == "rs" && is_product_source(file) {
+        let logs = code.lines().enumerate().filter(|(_, line)| logs_error_without_causes(line));
+        violations.extend(logs.map(|(index, _)| {
+            format!("{name}:{}: log an error with its causes: error = %error_chain(&error)", index + 1)
+        }));
+    }
     violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_logged_with_their_causes() {
+        let violations = |line: &str| find_violations(Path::new("store/src/a.rs"), &format!("//! A file.\n{line}\n"));
+        for line in
+            ["tracing::warn!(%error, \"a\");", "error = %failure,", "    %error,", "tracing::warn!(error = %err);"]
+        {
+            assert_eq!(violations(line).len(), 1, "{line}");
+        }
+        for line in
+            ["tracing::warn!(error = %error_chain(&error), \"a\");", "tracing::warn!(%errors);", "panic!(\"{error}\");"]
+        {
+            assert_eq!(violations(line).len(), 0, "{line}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gatepost_domain::id::AccountId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use gatepost_store::RegisteredGateway;
 use gatepost_store::Result as StoreResult;
 
@@ -55,7 +56,7 @@ impl ControlPlane {
         wait: Duration,
     ) -> Result<PropagationStatus> {
         let unknown = |error| {
-            tracing::warn!(%error, "reading the gateways that have applied a change failed");
+            tracing::warn!(error = %error_chain(&error), "reading the gateways that have applied a change failed");
             let detail = "the change was committed, but which gateways have applied it is unknown; it is safe to repeat the request";
             Failure::refused(ErrorCode::StoreUnavailable, detail)
         };

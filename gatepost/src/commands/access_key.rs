@@ -1,6 +1,7 @@
 //! `gatepost access-key`: credentials of the admin API.
 
 use gatepost_control_plane::NewAccessKey;
+use gatepost_runtime::error_chain;
 use gatepost_store::StoreUrl;
 
 use crate::cli::{AccessKeyCommand, CreateAccessKey, Options, Output};
@@ -23,7 +24,7 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
                 Ok(()) => error.context(format!("the access key {id} could not be printed and was revoked again")),
                 Err(why) => error.context(format!(
                     "the access key {id} was created but not printed, and revoking it failed: revoke it ({})",
-                    output::error_chain(&why)
+                    error_chain(why.as_ref())
                 )),
             })
         }

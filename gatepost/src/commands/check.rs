@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use gatepost_domain::time::Clock;
+use gatepost_runtime::error_chain;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{MasterKey, StoreUrl};
 use gatepost_webhook_client::Sender;
@@ -37,7 +38,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {
         let errors = gatepost_gateway::resolution_errors(&config.gateway.upstreams).await;
-        findings.errors.extend(errors.into_iter().map(|error| output::error_chain(&error.into())));
+        findings.errors.extend(errors.iter().map(|error| error_chain(error)));
     } else if !config.gateway.upstreams.is_empty() {
         findings.notes.push("upstream host names were not resolved (--offline)".to_owned());
     }
@@ -58,7 +59,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
 
 impl Findings {
     fn record<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.errors.push(output::error_chain(&error.into()))).ok()
+        result.map_err(|error| self.errors.push(error_chain(error.into().as_ref()))).ok()
     }
 }
 
@@ -71,7 +72,7 @@ async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bo
         (StoreUrl::Embedded(directory), _) if !directory.join(master_key::STORE_FILE_NAME).exists() => {
             match private_file::check_writable(directory) {
                 Ok(()) => findings.notes.push(format!("a new store will be created in {}", directory.display())),
-                Err(error) => findings.errors.push(output::error_chain(&error)),
+                Err(error) => findings.errors.push(error_chain(error.as_ref())),
             }
         }
         (StoreUrl::Embedded(directory), Some(master)) => check_embedded(config, directory, master, findings).await,

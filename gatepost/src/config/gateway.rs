@@ -11,7 +11,7 @@ use gatepost_gateway::{Auth, CredentialLocation, Limits, PassHeader, RouteOption
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use super::parsers::parse_address;
+use super::parsers::{ParseSettingError, parse_address};
 use super::reader::Section;
 use super::tree::ValueSource;
 
@@ -115,7 +115,7 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
         credential: section.list("credential", default_credential(), parse_credential_place),
         requirement: Requirement {
             projects: section.list("projects", Vec::new(), |text| {
-                ProjectId::parse(text).map_err(|_| format!("{text:?} is not the id of a project (prj_…)"))
+                ProjectId::parse(text).map_err(|_| ParseSettingError::form(text, "the id of a project (prj_…)"))
             }),
             env: section.parsed("env", EnvRule::Only(Env::Live), parse_env_rule),
             permissions: section.list("permissions", Vec::new(), parse_non_empty),
@@ -188,21 +188,21 @@ fn default_credential() -> Vec<CredentialLocation> {
     ]
 }
 
-fn parse_non_empty(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) }
+fn parse_non_empty(text: &str) -> Result<String, ParseSettingError> {
+    if text.is_empty() { Err(ParseSettingError::Empty) } else { Ok(text.to_owned()) }
 }
 
-fn parse_network(text: &str) -> Result<IpNet, String> {
+fn parse_network(text: &str) -> Result<IpNet, ParseSettingError> {
     let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    text.parse().or(address).map_err(|_| format!("{text:?} is not a network, such as 10.0.0.0/8"))
+    text.parse().or(address).map_err(|_| ParseSettingError::form(text, "a network, such as 10.0.0.0/8"))
 }
 
 /// Parses `HOST:PORT`, optionally with `http://` before it.
-fn parse_server(text: &str) -> Result<String, String> {
-    let invalid = || format!("{text:?} is not HOST:PORT, such as 127.0.0.1:3000");
+fn parse_server(text: &str) -> Result<String, ParseSettingError> {
+    let invalid = || ParseSettingError::form(text, "HOST:PORT, such as 127.0.0.1:3000");
     let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if authority.contains("//") {
-        return Err(format!("{text:?}: upstreams are reached by plain http only"));
+        return Err(ParseSettingError::UpstreamScheme(text.to_owned()));
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| invalid())?),
@@ -212,56 +212,56 @@ fn parse_server(text: &str) -> Result<String, String> {
     if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
 }
 
-fn parse_host(text: &str) -> Result<String, String> {
+fn parse_host(text: &str) -> Result<String, ParseSettingError> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_host =
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
-    if is_host { Ok(text.to_ascii_lowercase()) } else { Err(format!("{text:?} is not a host name without port")) }
+    if is_host { Ok(text.to_ascii_lowercase()) } else { Err(ParseSettingError::form(text, "a host name without port")) }
 }
 
-fn parse_path(text: &str) -> Result<String, String> {
+fn parse_path(text: &str) -> Result<String, ParseSettingError> {
     match CanonicalPath::parse(text) {
         Ok(path) => Ok(path.as_str().to_owned()),
-        Err(error) => Err(format!("{text:?} is not a path: {error}")),
+        Err(error) => Err(ParseSettingError::Path(text.to_owned(), error)),
     }
 }
 
-fn parse_method(text: &str) -> Result<Method, String> {
+fn parse_method(text: &str) -> Result<Method, ParseSettingError> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
-        Ok(_) | Err(_) => Err(format!("{text:?} is not a method that can be routed")),
+        Ok(_) | Err(_) => Err(ParseSettingError::form(text, "a method that can be routed")),
     }
 }
 
-fn parse_strip(text: &str) -> Result<StripMode, String> {
+fn parse_strip(text: &str) -> Result<StripMode, ParseSettingError> {
     match text {
         "default" => Ok(StripMode::Default),
         "ours" => Ok(StripMode::Ours),
-        _ => Err(format!("must be default or ours, not {text:?}")),
+        _ => Err(ParseSettingError::choice(text, "default or ours")),
     }
 }
 
-fn parse_auth(text: &str) -> Result<Auth, String> {
+fn parse_auth(text: &str) -> Result<Auth, ParseSettingError> {
     match text {
         "required" => Ok(Auth::Required),
         "optional" => Ok(Auth::Optional),
         "off" => Ok(Auth::Off),
-        _ => Err(format!("must be required, optional or off, not {text:?}")),
+        _ => Err(ParseSettingError::choice(text, "required, optional or off")),
     }
 }
 
-fn parse_env_rule(text: &str) -> Result<EnvRule, String> {
+fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
     match (text, Env::parse(text)) {
         ("any", _) => Ok(EnvRule::Any),
         (_, Some(env)) => Ok(EnvRule::Only(env)),
-        (_, None) => Err(format!("must be live, test or any, not {text:?}")),
+        (_, None) => Err(ParseSettingError::choice(text, "live, test or any")),
     }
 }
 
-fn parse_credential_place(text: &str) -> Result<CredentialLocation, String> {
+fn parse_credential_place(text: &str) -> Result<CredentialLocation, ParseSettingError> {
     match HeaderName::from_bytes(text.as_bytes()) {
         Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
         Ok(name) => Ok(CredentialLocation::Header(name)),
-        Err(_) => Err(format!("{text:?} is not a header name")),
+        Err(_) => Err(ParseSettingError::form(text, "a header name")),
     }
 }

@@ -1,18 +1,51 @@
-//! Parsers of values that several sections share.
+//! Parsers of values that several sections share, and their error.
 
 use std::net::SocketAddr;
 
 use gatepost_domain::host::parse_host;
+use gatepost_domain::path::PathError;
+use tracing_subscriber::filter::ParseError as ParseFilterError;
+
+/// Why the value of a setting is rejected. The text follows the name of the setting.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ParseSettingError {
+    #[error("must not be empty")]
+    Empty,
+    #[error("must be 1 to 32 letters, digits, - or _")]
+    Namespace,
+    #[error("must be {expected}, not {text:?}")]
+    Choice { text: String, expected: &'static str },
+    #[error("{text:?} is not {expected}")]
+    Form { text: String, expected: &'static str },
+    #[error("{0:?}: upstreams are reached by plain http only")]
+    UpstreamScheme(String),
+    #[error("{0:?} is not a path")]
+    Path(String, #[source] PathError),
+    #[error("is not a filter")]
+    Filter(#[from] ParseFilterError),
+}
+
+impl ParseSettingError {
+    /// Returns the error of a value that is none of a few words.
+    pub(super) fn choice(text: &str, expected: &'static str) -> Self {
+        ParseSettingError::Choice { text: text.to_owned(), expected }
+    }
+
+    /// Returns the error of a value that has not the expected form.
+    pub(super) fn form(text: &str, expected: &'static str) -> Self {
+        ParseSettingError::Form { text: text.to_owned(), expected }
+    }
+}
 
 /// Parses the name under which a listener is reached.
-pub(super) fn parse_listener_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_listener_name(text: &str) -> Result<String, ParseSettingError> {
     match parse_host(text) {
         Some(host) if host.len() == text.trim_end_matches('.').len() => Ok(host.to_ascii_lowercase()),
-        Some(_) | None => Err(format!("{text:?} is not a host without port, such as keys.example.com")),
+        Some(_) | None => Err(ParseSettingError::form(text, "a host without port, such as keys.example.com")),
     }
 }
 
 /// Parses an address to listen on.
-pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:8080"))
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, ParseSettingError> {
+    text.parse().map_err(|_| ParseSettingError::form(text, "ADDRESS:PORT, such as 127.0.0.1:8080"))
 }

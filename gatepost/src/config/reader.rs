@@ -3,6 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+
+use gatepost_runtime::error_chain;
 
 use super::tree::{Node, Value, ValueSource};
 
@@ -71,7 +74,7 @@ impl<'a> Section<'a> {
     }
 
     /// Returns a string, parsed by `parse`, whose error says what is allowed.
-    pub(super) fn parsed<T, E: ToString>(
+    pub(super) fn parsed<T, E: Error + 'static>(
         &mut self,
         key: &'static str,
         default: T,
@@ -81,7 +84,7 @@ impl<'a> Section<'a> {
     }
 
     /// Returns a string without a default, parsed by `parse`.
-    pub(super) fn optional<T, E: ToString>(
+    pub(super) fn optional<T, E: Error + 'static>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -91,7 +94,7 @@ impl<'a> Section<'a> {
             self.add_error(&node.source, key, &format!("must be a string, not {}", node.value.kind()));
             return None;
         };
-        parse(text).map_err(|error| self.add_error(&node.source, key, &error.to_string())).ok()
+        parse(text).map_err(|error| self.add_error(&node.source, key, &error_chain(&error))).ok()
     }
 
     /// Returns an integer in a range.
@@ -132,7 +135,7 @@ impl<'a> Section<'a> {
     }
 
     /// Returns a list of strings, each parsed by `parse`. In the environment they are separated by commas.
-    pub(super) fn list<T, E: ToString>(
+    pub(super) fn list<T, E: Error + 'static>(
         &mut self,
         key: &'static str,
         default: Vec<T>,
@@ -154,7 +157,7 @@ impl<'a> Section<'a> {
         for (text, source) in texts {
             match parse(&text) {
                 Ok(value) => values.push(value),
-                Err(error) => self.add_error(&source, key, &error.to_string()),
+                Err(error) => self.add_error(&source, key, &error_chain(&error)),
             }
         }
         values

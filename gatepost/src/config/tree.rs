@@ -31,6 +31,15 @@ impl fmt::Display for ValueSource {
     }
 }
 
+/// The file is not TOML.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}:{line}: {message}")]
+pub(super) struct SyntaxError {
+    name: String,
+    line: usize,
+    message: String,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) value: Value,
@@ -70,7 +79,7 @@ impl Node {
     }
 
     /// Parses TOML. A syntax error names its line.
-    pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
+    pub(super) fn parse(name: &str, text: &str) -> Result<Self, SyntaxError> {
         match DeTable::parse(text) {
             Ok(table) => {
                 let span = table.span();
@@ -78,7 +87,7 @@ impl Node {
             }
             Err(error) => {
                 let line = error.span().map_or(1, |span| line_of(text, span.start));
-                Err(format!("{name}:{line}: {}", error.message()))
+                Err(SyntaxError { name: name.to_owned(), line, message: error.message().to_owned() })
             }
         }
     }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use gatepost_test_support::{Gate, MockServer, RedisCluster, RedisServer, free_port};
+use serde_json::Value;
 
 use crate::admin::{client, create_access_key};
 use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
@@ -110,11 +111,16 @@ fn run_gateway(store: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Checks that the final error of a process contains no cause twice.
+/// Checks that the final error of a process, and those that it has logged, have causes, and no cause twice.
 fn check_no_cause_is_repeated(log: &str) {
-    let error = log.lines().find_map(|line| line.strip_prefix("gatepost: ")).unwrap();
-    let parts: Vec<&str> = error.split(": ").collect();
-    assert!((1..parts.len()).all(|at| !parts[..at].contains(&parts[at])), "{error}");
+    let last = log.lines().find_map(|line| line.strip_prefix("gatepost: ")).unwrap();
+    let logged = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let logged = logged.filter_map(|line| line["error"].as_str().map(str::to_owned));
+    for error in std::iter::once(last.to_owned()).chain(logged) {
+        let parts: Vec<&str> = error.split(": ").collect();
+        assert!(parts.len() > 1, "{error}");
+        assert!((1..parts.len()).all(|at| !parts[..at].contains(&parts[at])), "{error}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Embedded {
 
 /// Copies the database and returns the size of the copy in bytes. An incomplete copy is removed.
 fn copy(from: &ReadTransaction, file: &Path) -> Result<u64> {
-    let to_refused = |error: std::io::Error| StoreErrorKind::Refused.with(format!("{}: {error}", file.display()));
+    let to_refused = |error: std::io::Error| StoreErrorKind::Refused.with_context(file.display().to_string(), error);
     let target =
         OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(file).map_err(to_refused)?;
     if let Err(error) = copy_into(from, target) {

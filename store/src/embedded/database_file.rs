@@ -35,18 +35,16 @@ fn make_directory(directory: &Path) -> Result<()> {
     let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
     created.map_err(|error| {
-        let text = format!(
-            "cannot create the directory {}: {error}; choose another with --store embedded:PATH",
-            absolute.display()
-        );
-        StoreErrorKind::Refused.with(text)
+        let what =
+            format!("cannot create the directory {} (choose another with --store embedded:PATH)", absolute.display());
+        StoreErrorKind::Refused.with_context(what, error)
     })
 }
 
 /// Restricts the file to its owner, including one that an older version of the program created.
 fn make_private(file: &Path) -> Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let refused = |error: std::io::Error| StoreErrorKind::Refused.with(format!("{}: {error}", file.display()));
+    let refused = |error: std::io::Error| StoreErrorKind::Refused.with_context(file.display().to_string(), error);
     let mut options = std::fs::OpenOptions::new();
     let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(file).map_err(refused)?;
     opened.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(refused)

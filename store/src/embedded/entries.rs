@@ -3,6 +3,7 @@
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::{Timestamp, Version};
+use gatepost_runtime::error_chain;
 use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,19 @@ struct StoredInvalidation {
     event: Option<String>,
     scope: String,
     scope_data: Vec<u8>,
+}
+
+/// Why a stream entry cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+enum DecodeEntryError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("the entry has format {0}, this program reads {ENTRY_FORMAT}")]
+    Format(u8),
+    #[error("unknown action: {0}")]
+    Action(String),
+    #[error("its invalidation cannot be decoded")]
+    Invalidation,
 }
 
 /// Format number of the stream entries that this version writes.
@@ -75,25 +89,24 @@ fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>> {
 pub(super) fn decode(version: Version, bytes: &[u8]) -> RawEntry {
     let stored: Option<StoredInvalidation> = serde_json::from_slice(bytes).ok();
     let event = stored.as_ref().and_then(|stored| EventId::parse(stored.event.as_deref()?).ok());
-    let payload = decode_payload(bytes).map_err(|reason| Undecodable {
+    let payload = decode_payload(bytes).map_err(|error| Undecodable {
         invalidation: stored
             .and_then(|stored| decode_invalidation(&stored.scope, &stored.scope_data))
             .unwrap_or(Invalidation::All),
         bytes: bytes.to_vec(),
-        reason,
+        reason: error_chain(&error),
     });
     RawEntry { version, event, payload }
 }
 
-fn decode_payload(bytes: &[u8]) -> std::result::Result<EntryPayload, String> {
-    let stored: StoredEntry = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+fn decode_payload(bytes: &[u8]) -> std::result::Result<EntryPayload, DecodeEntryError> {
+    let stored: StoredEntry = serde_json::from_slice(bytes)?;
     if stored.v != ENTRY_FORMAT {
-        return Err(format!("the entry has format {}, this program reads {ENTRY_FORMAT}", stored.v));
+        return Err(DecodeEntryError::Format(stored.v));
     }
     Ok(EntryPayload {
-        action: Action::parse(&stored.action).ok_or_else(|| format!("unknown action: {}", stored.action))?,
-        invalidation: decode_invalidation(&stored.scope, &stored.scope_data)
-            .ok_or("its invalidation cannot be decoded")?,
+        action: Action::parse(&stored.action).ok_or(DecodeEntryError::Action(stored.action))?,
+        invalidation: decode_invalidation(&stored.scope, &stored.scope_data).ok_or(DecodeEntryError::Invalidation)?,
         propagation: if stored.fence { Propagation::Fenced } else { Propagation::Relaxed },
         metadata: stored.head.into_bytes(),
         image: stored.image.into_bytes(),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use redb::{ReadableTable as _, WriteTransaction};
 use tokio::sync::watch;
 
@@ -76,7 +77,7 @@ impl Embedded {
 
     pub(crate) async fn full_reason(&self) -> Result<Option<String>> {
         match self.inner.disk_space.check_for_ordinary() {
-            Err(error) if error.kind() == StoreErrorKind::Full => Ok(Some(error.to_string())),
+            Err(error) if error.kind() == StoreErrorKind::Full => Ok(Some(error_chain(&error))),
             available => available.map(|()| None),
         }
     }

@@ -52,7 +52,7 @@ enum RateLimitConnection {
 impl Connections {
     /// Connects. Errors name the address without credentials. Deadline 3 s.
     pub(super) async fn open(url: &RedisUrl, namespace: &str, replicas: Replicas) -> Result<Self> {
-        let to_refused = |error: RedisError| StoreErrorKind::Refused.with(format!("{url}: {error}"));
+        let to_refused = |error: RedisError| StoreErrorKind::Refused.with_context(url.to_string(), error);
         let topology = Arc::new(Topology::new(url, namespace).map_err(to_refused)?);
         let ops = MasterConnection::new(Arc::clone(&topology), MasterDiscovery::Discover);
         let opening = async {
@@ -64,7 +64,7 @@ impl Connections {
         });
         let rate_limits = opened.map_err(|error| {
             let verb = if error.kind() == StoreErrorKind::Refused { "cannot use" } else { "cannot reach" };
-            error.kind().with(format!("{verb} {url}: {}", error.cause()))
+            error.context(format!("{verb} {url}"))
         })?;
         Ok(Self {
             topology,

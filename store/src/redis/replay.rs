@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gatepost_domain::time::Version;
-use gatepost_runtime::{Task, supervise};
+use gatepost_runtime::{Task, error_chain, supervise};
 use tokio::time::Instant;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
@@ -141,7 +141,11 @@ impl Redis {
                 Ok(ReplayOutcome::MissingDependency) => unfinished.push(logged),
                 Ok(outcome) => self.record_outcome(logged, outcome),
                 Err(error) => {
-                    tracing::warn!(%error, event = logged.op.event().as_str(), "replay failed, retrying in 1 s");
+                    tracing::warn!(
+                        error = %error_chain(&error),
+                        event = logged.op.event().as_str(),
+                        "replay failed, retrying in 1 s"
+                    );
                     blocked_records.extend(logged.op.record_names().into_iter().map(str::to_owned));
                     unfinished.push(logged);
                     if is_store_wide(&error) {

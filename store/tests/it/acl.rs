@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{GatewayId, KeyId};
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use gatepost_store::Heartbeat;
 use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
@@ -119,7 +120,7 @@ impl StoreOp {
     async fn refusal_message(self, test: &Fixture, without: &str) -> String {
         let Err(error) = self.run(test).await else { panic!("{self:?} is not refused without {without}") };
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{self:?}: {error}");
-        error.to_string()
+        error_chain(&error)
     }
 }
 
@@ -158,7 +159,7 @@ async fn connection_without_the_password_is_refused() {
         let options = StoreOptions { url: StoreUrl::parse(&url).unwrap(), ..test.backend.options.clone() };
         let error = Store::open(&options, &test.backend.master).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
-        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error_chain(&error).contains(expected), "{error}");
     }
 }
 
@@ -209,6 +210,6 @@ impl TestBackend {
     async fn open_refusal_message(self) -> String {
         let refused = Store::open_or_create(&self.options, &self.master).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Refused, "{refused}");
-        refused.to_string()
+        error_chain(&refused)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use gatepost_store::{CommitOutcome, CursorState};
 use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, os_rng};
 use gatepost_test_support::RedisServer;
@@ -61,7 +62,7 @@ async fn a_redis_that_may_evict_is_refused_unless_allowed() {
     }
     let refused = Store::open(&test.backend.options, &test.backend.master).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
-    assert!(refused.to_string().contains("noeviction"), "{refused}");
+    assert!(error_chain(&refused).contains("noeviction"), "{refused}");
     let mut options = test.backend.options.clone();
     options.unsafe_redis = gatepost_store::UnsafeRedis::Allowed;
     let store = Store::open(&options, &test.backend.master).await.unwrap();
@@ -86,7 +87,7 @@ async fn a_directory_has_one_process_at_a_time() {
     let test = TestBackend::disk().fixture().await;
     let refused = Store::open(&test.backend.options, &test.backend.master).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
-    assert!(refused.to_string().contains("in use by another process"), "{refused}");
+    assert!(error_chain(&refused).contains("in use by another process"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

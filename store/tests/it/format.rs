@@ -6,6 +6,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::{UserSecret, Webhook, WebhookUrl};
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use gatepost_store::Heartbeat;
 use gatepost_store::{Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
 
@@ -103,7 +104,7 @@ async fn the_format_is_never_lowered() {
     options.write_format = Format::FIRST;
     let refused = Store::open(&options, &test.backend.master).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
-    assert!(refused.to_string().contains("store.write_format is 1, but the store is in format 2"), "{refused}");
+    assert!(error_chain(&refused).contains("store.write_format is 1, but the store is in format 2"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,7 +117,7 @@ async fn a_store_with_a_later_min_reader_is_refused_at_start_and_at_run_time() {
         test.store.last_position().await.unwrap_err(),
     ] {
         assert_eq!(refused.kind(), StoreErrorKind::Refused);
-        assert!(refused.to_string().contains("needs a program that reads format 3 or later"), "{refused}");
+        assert!(error_chain(&refused).contains("needs a program that reads format 3 or later"), "{refused}");
     }
     redis.redis_cli(&["hset", "{gp}:meta", "min_reader", "2"]);
     let store = Store::open(&test.backend.options, &test.backend.master).await.unwrap();

@@ -193,15 +193,15 @@ pub(crate) async fn attempts_and_dead_letters_have_cursors_and_a_lookup(backend:
     events.sort();
     let first = test.store.dead_letters(&webhook.id, None, 2).await.unwrap();
     assert_eq!(first.iter().map(|letter| letter.event_id.clone()).collect::<Vec<_>>(), events[..2]);
-    let found = test.store.dead_letter(&webhook.id, &events[1]).await.unwrap();
-    assert_eq!(found, Some(first[1].clone()));
-    let position = first[1].position();
+    let found = test.store.dead_letter(&webhook.id, &events[1]).await.unwrap().unwrap();
+    let position = found.position();
+    assert_eq!(position, first[1].position());
     test.store.resend(&webhook.id, &events[1]).await.unwrap();
-    assert_eq!(test.store.dead_letter(&webhook.id, &events[1]).await.unwrap(), None);
+    assert!(test.store.dead_letter(&webhook.id, &events[1]).await.unwrap().is_none());
     let rest = test.store.dead_letters(&webhook.id, Some(position), 10).await.unwrap();
     assert_eq!(rest.iter().map(|letter| letter.event_id.clone()).collect::<Vec<_>>(), events[2..]);
     let end = rest.last().unwrap().position();
-    assert_eq!(test.store.dead_letters(&webhook.id, Some(end), 10).await.unwrap(), []);
+    assert!(test.store.dead_letters(&webhook.id, Some(end), 10).await.unwrap().is_empty());
 }
 
 pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBackend) {
@@ -318,7 +318,7 @@ pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
         (dead[0].event_id.clone(), dead[0].reason.as_str(), dead[0].attempts_made),
         (event.clone(), "status 500", 1)
     );
-    assert_eq!(dead[0].event, leased[0].event);
+    assert_eq!(dead[0].event.as_ref().unwrap(), leased[0].event.as_ref().unwrap());
     assert_eq!(test.store.queue_stats().await.unwrap().dead_letters, 1);
 
     assert_eq!(test.store.resend(&webhook.id, &event).await.unwrap(), LeaseStatus::Held);

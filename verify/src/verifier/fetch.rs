@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::record::Status;
 use gatepost_domain::time::Uptime;
+use gatepost_runtime::error_chain;
 use gatepost_store::{Recovery, Replication};
 
 use super::Verifier;
@@ -111,7 +112,7 @@ impl Verifier {
             }
             Err(error) => {
                 self.metrics.count_store_error(&error);
-                tracing::debug!(%error, "looking up a key failed");
+                tracing::debug!(error = %error_chain(&error), "looking up a key failed");
                 Err(Unavailable::Store)
             }
         }

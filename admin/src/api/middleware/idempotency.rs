@@ -19,6 +19,7 @@ use crate::api::extract::body;
 use crate::api::respond::problem::Result;
 use crate::api::state::ApiState;
 use crate::http::json;
+use gatepost_runtime::error_chain;
 use stored_record::{ChangeResponses, ResponseSnapshot, StoredRecord};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -114,7 +115,7 @@ async fn claim_slot(
         ResponseClaim::Taken(existing) => existing,
     };
     let record = StoredRecord::decode(&existing).map_err(|error| {
-        tracing::error!(%error, "reading a stored response failed");
+        tracing::error!(error = %error_chain(&error), "reading a stored response failed");
         Failure::from(ErrorCode::Internal)
     })?;
     if record.request != fingerprints.canonical && record.request != fingerprints.raw {
@@ -152,7 +153,7 @@ async fn settle_slot(
     }
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, MAX_RESPONSE_BYTES).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "reading our own response failed");
+        tracing::error!(error = %error_chain(&error), "reading our own response failed");
         Bytes::new()
     });
     let response = Response::from_parts(parts, Body::from(body.clone()));
@@ -173,6 +174,6 @@ async fn settle_slot(
 /// The response is sent nevertheless: a change that was written has stored one like it.
 fn warn_if_not_stored(stored: std::result::Result<(), Failure>) {
     if let Err(error) = stored {
-        tracing::warn!(%error, "storing a response for repeated requests failed");
+        tracing::warn!(error = %error_chain(&error), "storing a response for repeated requests failed");
     }
 }

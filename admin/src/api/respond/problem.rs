@@ -8,6 +8,7 @@ use gatepost_control_plane::Failure;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
 use gatepost_domain::redact::redact_all;
+use gatepost_runtime::error_chain;
 use gatepost_store::{StoreError, StoreErrorKind};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -88,21 +89,21 @@ fn throttled_response(wait: Duration) -> Response {
 fn from_store_error(error: &StoreError) -> Problem {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::WrongStore => {
-            tracing::warn!(%error, "a request failed: the store is unavailable");
+            tracing::warn!(error = %error_chain(error), "a request failed: the store is unavailable");
             ErrorCode::StoreUnavailable.into()
         }
         StoreErrorKind::Unconfirmed => {
-            tracing::warn!(%error, "a change was not confirmed by enough replicas");
+            tracing::warn!(error = %error_chain(error), "a change was not confirmed by enough replicas");
             let detail = "the change was committed, but too few replicas of the store have confirmed it; it is safe to \
                           repeat the request";
             Problem::new(ErrorCode::StoreUnavailable, detail)
         }
         StoreErrorKind::Full => {
-            tracing::warn!(%error, "a change failed: the store is full");
+            tracing::warn!(error = %error_chain(error), "a change failed: the store is full");
             Problem::new(ErrorCode::StoreUnavailable, "the store takes no writes now: its memory or disk is full")
         }
         StoreErrorKind::Corrupt | StoreErrorKind::Refused => {
-            tracing::error!(%error, "a request failed in the store");
+            tracing::error!(error = %error_chain(error), "a request failed in the store");
             ErrorCode::Internal.into()
         }
     }

@@ -13,6 +13,7 @@ use gatepost_control_plane::{
 };
 use gatepost_domain::change::Action;
 use gatepost_domain::time::Version;
+use gatepost_runtime::error_chain;
 use gatepost_wire::{ChangeBody, ChangeView, change_body, event_type};
 use http::HeaderMap;
 use serde::Serialize;
@@ -160,7 +161,7 @@ impl EventStream {
                 )
             }
             Err(failure) => {
-                tracing::warn!(%failure, "reading events failed: the stream ends");
+                tracing::warn!(failure = %error_chain(&failure), "reading events failed: the stream ends");
                 Batch::End
             }
         }

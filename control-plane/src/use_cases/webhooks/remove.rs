@@ -2,6 +2,7 @@
 
 use gatepost_domain::change::Action;
 use gatepost_domain::record::Webhook;
+use gatepost_runtime::error_chain;
 use gatepost_store::Versioned;
 
 use crate::control_plane::ControlPlane;
@@ -18,7 +19,11 @@ impl ControlPlane {
         // The webhook is removed even if this fails: the deliverer drops what is left in the queue.
         if let Err(error) = self.store.drop_queue(&removed.record.id).await {
             let webhook = removed.record.id.as_str();
-            tracing::warn!(%error, webhook, "dropping the queue of a removed webhook failed; the deliverer drops it");
+            tracing::warn!(
+                error = %error_chain(&error),
+                webhook,
+                "dropping the queue of a removed webhook failed; the deliverer drops it"
+            );
         }
         Ok(removed)
     }

@@ -8,6 +8,7 @@ use gatepost_control_plane::{
     Selection,
 };
 use gatepost_domain::record::{ApiKey, Status};
+use gatepost_runtime::error_chain;
 use gatepost_store::SortOrder;
 use gatepost_store::Versioned;
 use gatepost_wire::ApiKeyBody;
@@ -83,7 +84,7 @@ async fn stream_all(mut keys: KeyStream) -> Result<Response> {
             Ok(None) => None,
             Ok(Some(page)) => Some((Ok(page), Some(keys))),
             Err(failure) => {
-                tracing::warn!(%failure, "streaming a list failed: the response is cut off");
+                tracing::warn!(failure = %error_chain(&failure), "streaming a list failed: the response is cut off");
                 Some((Err(failure), None))
             }
         }
