@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::{self, ChecksumPolicy, Env};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{self, EnvRule, KeyFacts, RequestFacts, Requirement, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, RateLimit, Record, Status};
@@ -199,7 +200,7 @@ async fn start_replica_sync(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Re
 
 async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result<()> {
     let change = Change {
-        event: EventId::generate(&mut os_rng()),
+        event: EventId::generate_in(Partition::default(), &mut os_rng()),
         action,
         actor: Actor::Operator,
         writes: vec![StoreWrite::create(record)],

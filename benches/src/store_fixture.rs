@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
@@ -120,7 +121,7 @@ impl StoreFixture {
 
     /// Creates a webhook with a URL and topics.
     pub(crate) async fn create_webhook(&self, url: String, topics: Vec<Topic>) -> anyhow::Result<()> {
-        let id = WebhookId::generate(&mut os_rng());
+        let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
             secret: self.store.seal_webhook_secret(&id, &[7; 32])?,
             id,
@@ -165,7 +166,7 @@ async fn commit(
     writes: Vec<RecordWrite>,
     secret: Option<Secret>,
 ) -> anyhow::Result<EventId> {
-    let event = EventId::generate(&mut os_rng());
+    let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret, stored_response: None };
     match commit_with_retries(store, &change).await? {
         CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_) => Ok(event),

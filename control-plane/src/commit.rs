@@ -82,12 +82,13 @@ impl ControlPlane {
         further: Option<RecordWrite>,
         secret: Option<Secret>,
     ) -> Result<Versioned<T>> {
-        let event = EventId::generate(&mut os_rng());
+        let new: Record = record.clone().into();
+        let event = EventId::generate_in(new.partition(), &mut os_rng());
         let change = Change {
             event: event.clone(),
             action,
             actor: by.caller.actor(),
-            writes: std::iter::once(RecordWrite::create(record.clone())).chain(further).collect(),
+            writes: std::iter::once(RecordWrite::create(new)).chain(further).collect(),
             secret,
             stored_response: None,
         };

@@ -94,8 +94,9 @@ impl ControlPlane {
         let mut record = new.record;
         let stamps = record.stamps_mut().updated(self.now(), by.actor());
         *record.stamps_mut() = stamps;
-        let (event, first_used_at, unknown) =
-            (EventId::generate(&mut os_rng()), found.first_used_at, found.unknown.clone());
+        let partition = record.clone().into().partition();
+        let event = EventId::generate_in(partition, &mut os_rng());
+        let (first_used_at, unknown) = (found.first_used_at, found.unknown.clone());
         let change = Change {
             event: event.clone(),
             action: new.action,
@@ -117,8 +118,9 @@ impl ControlPlane {
         found: Versioned<T>,
         action: Action,
     ) -> Result<Option<Versioned<T>>> {
+        let partition = found.record.clone().into().partition();
         let change = Change {
-            event: EventId::generate(&mut os_rng()),
+            event: EventId::generate_in(partition, &mut os_rng()),
             action,
             actor: by.actor(),
             writes: vec![RecordWrite::remove(found.clone())],

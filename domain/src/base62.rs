@@ -41,6 +41,14 @@ pub fn digits<const N: usize>(number: u64) -> [u8; N] {
     digits
 }
 
+/// Returns the number that digits stand for, most significant first. `None` if the text is empty, not base 62, or too
+/// large.
+pub fn parse_number(text: &str) -> Option<u64> {
+    let value = |byte| ALPHABET.binary_search(&byte).ok().map(|value| value as u64);
+    let add = |so_far: u64, byte| so_far.checked_mul(62)?.checked_add(value(byte)?);
+    if text.is_empty() { None } else { text.bytes().try_fold(0, add) }
+}
+
 /// Returns whether every character of `text` is in the alphabet.
 pub fn is_base62(text: &str) -> bool {
     // No short circuit: without it the compiler can vectorise the loop.

@@ -1,4 +1,4 @@
-//! Opaque ids: a prefix that names the kind, two characters for the cell, 22 random base 62 digits.
+//! Opaque ids: a prefix that names the kind, two characters for the partition, 22 random base 62 digits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base62;
 use crate::digest::Digest;
-
-/// The only cell that exists today. Ids and generated keys carry it so that more cells can be added.
-pub const CELL: &str = "00";
+use crate::partition::Partition;
 
 /// Random digits of an id (131 bits).
 const RANDOM_DIGITS: usize = 22;
@@ -25,10 +23,10 @@ pub struct ParseIdError {
     prefix: &'static str,
 }
 
-fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Arc<str> {
-    let mut text = String::with_capacity(prefix.len() + CELL.len() + RANDOM_DIGITS);
+fn generate(prefix: &str, partition: Partition, rng: &mut impl CryptoRng) -> Arc<str> {
+    let mut text = String::with_capacity(MAX_ID_BYTES);
     text.push_str(prefix);
-    text.push_str(CELL);
+    partition.push_to(&mut text);
     base62::push_random(&mut text, RANDOM_DIGITS, rng);
     text.into()
 }
@@ -50,11 +48,6 @@ macro_rules! id {
         impl $name {
             /// Prefix of every id of this kind.
             pub const PREFIX: &'static str = $prefix;
-
-            /// Generates a random id.
-            pub fn generate(rng: &mut impl CryptoRng) -> Self {
-                Self(generate($prefix, rng))
-            }
 
             /// Parses an id from untrusted input.
             ///
@@ -85,6 +78,35 @@ macro_rules! id {
     };
 }
 
+/// Ids that say where in a store their record is.
+macro_rules! placed_id {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Generates a random id in a partition.
+            pub fn generate_in(partition: Partition, rng: &mut impl CryptoRng) -> Self {
+                Self(generate(Self::PREFIX, partition, rng))
+            }
+
+            /// Returns the partition of its record.
+            pub fn partition(&self) -> Partition {
+                Partition::of_id(&self.0)
+            }
+        }
+    )*};
+}
+
+/// Ids that belong to no partition: they carry the first.
+macro_rules! unplaced_id {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Generates a random id.
+            pub fn generate(rng: &mut impl CryptoRng) -> Self {
+                Self(generate(Self::PREFIX, Partition::default(), rng))
+            }
+        }
+    )*};
+}
+
 id!(/// Id of an account, the top-level tenant.
     AccountId, "acc_");
 id!(/// Id of a project.
@@ -104,25 +126,35 @@ id!(/// Id of a store. A different store behind the same address is an outage, n
 id!(/// Token of a delivery lease: only its holder can settle the delivery.
     LeaseToken, "lt_");
 
+placed_id!(AccountId, ProjectId, KeyId, AccessKeyId, WebhookId, EventId);
+unplaced_id!(GatewayId, StoreId, LeaseToken);
+
 impl AccountId {
+    /// Generates a random id in a random partition.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        Self::generate_in(Partition::generate(rng), rng)
+    }
+
     /// Derives the id of an account that an operator creates by name. Concurrent creations claim the same id,
     /// so only one succeeds.
     pub fn from_name(name: &str) -> Self {
-        Self(derive_from_hash(Self::PREFIX, &Sha256::digest(name.as_bytes()).into()))
+        let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+        Self(derive_from_hash(Self::PREFIX, Partition::of_hash(&hash), &hash))
     }
 }
 
 impl KeyId {
     /// Derives the id of an imported key from its digest. The same value always gets the same id, so a repeated
-    /// import creates no duplicates.
+    /// import creates no duplicates. Earlier versions derived another id from it.
     pub fn from_digest(digest: &Digest) -> Self {
-        Self(derive_from_hash(Self::PREFIX, digest.as_bytes()))
+        Self(derive_from_hash(Self::PREFIX, Partition::of_digest(digest), digest.as_bytes()))
     }
 }
 
 /// Derives [`RANDOM_DIGITS`] digits from the first half of a hash.
-fn derive_from_hash(prefix: &str, hash: &[u8; 32]) -> Arc<str> {
-    let mut text = format!("{prefix}{CELL}");
+fn derive_from_hash(prefix: &str, partition: Partition, hash: &[u8; 32]) -> Arc<str> {
+    let mut text = prefix.to_owned();
+    partition.push_to(&mut text);
     for half in hash.as_chunks::<8>().0.iter().take(2) {
         base62::push_number(&mut text, u64::from_be_bytes(*half), RANDOM_DIGITS as u32 / 2);
     }
@@ -151,12 +183,16 @@ mod tests {
     use rand::rngs::StdRng;
 
     #[test]
-    fn generated_ids_parse_and_carry_the_cell() {
+    fn generated_ids_parse_and_carry_the_partition() {
         let mut rng = StdRng::seed_from_u64(1);
-        let id = KeyId::generate(&mut rng);
+        let partition = Partition::of_id("key_3x");
+        let id = KeyId::generate_in(partition, &mut rng);
         assert_eq!(KeyId::parse(id.as_str()), Ok(id.clone()));
-        assert!(id.as_str().starts_with("key_00"));
-        assert_eq!(id.as_str().len(), 28);
+        assert_eq!((id.as_str().len(), id.partition()), (28, partition));
+        assert!(id.as_str().starts_with("key_3x"));
+        assert_eq!(EventId::for_first_use(&id).partition(), partition);
+        assert_eq!(EventId::for_import(&id).partition(), partition);
+        assert!(GatewayId::generate(&mut rng).as_str().starts_with("gw_00"));
     }
 
     #[test]
@@ -172,12 +208,12 @@ mod tests {
         assert_eq!(id, AccountId::from_name("acme"));
         assert_ne!(id, AccountId::from_name("acme2"));
         assert_eq!(AccountId::parse(id.as_str()), Ok(id.clone()));
-        assert_eq!(id.as_str().len(), AccountId::PREFIX.len() + CELL.len() + RANDOM_DIGITS);
+        assert_eq!(id.as_str().len(), AccountId::PREFIX.len() + 2 + RANDOM_DIGITS);
     }
 
     #[test]
     fn a_first_use_has_one_event_id_that_parses() {
-        let key = KeyId::generate(&mut StdRng::seed_from_u64(2));
+        let key = KeyId::generate_in(Partition::default(), &mut StdRng::seed_from_u64(2));
         let event = EventId::for_first_use(&key);
         assert_eq!(event, EventId::for_first_use(&key));
         assert_eq!(EventId::parse(event.as_str()), Ok(event));

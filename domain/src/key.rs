@@ -6,12 +6,13 @@ use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::base62;
-use crate::id::CELL;
 
-/// Characters of a generated value after its prefix: cell, random digits, checksum.
+/// First characters of a generated value after its prefix.
+const VALUE_FORMAT: &str = "00";
+/// Characters of a generated value after its prefix: format, random digits, checksum.
 const BODY_DIGITS: usize = 64;
 /// 333 bits.
-const RANDOM_DIGITS: usize = BODY_DIGITS - 2 - CHECKSUM_DIGITS;
+const RANDOM_DIGITS: usize = BODY_DIGITS - VALUE_FORMAT.len() - CHECKSUM_DIGITS;
 /// 256 bits.
 const STATIC_TOKEN_DIGITS: usize = 43;
 /// Enough base 62 digits for a CRC32.
@@ -91,7 +92,7 @@ pub fn generate_static_token(rng: &mut impl CryptoRng) -> Secret {
 fn generate(prefix: &str, rng: &mut impl CryptoRng) -> Secret {
     let mut text = String::with_capacity(prefix.len() + BODY_DIGITS);
     text.push_str(prefix);
-    text.push_str(CELL);
+    text.push_str(VALUE_FORMAT);
     base62::push_random(&mut text, RANDOM_DIGITS, rng);
     let checksum = crc32fast::hash(text.as_bytes());
     base62::push_number(&mut text, u64::from(checksum), CHECKSUM_DIGITS as u32);

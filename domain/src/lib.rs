@@ -12,6 +12,7 @@ pub mod id;
 pub mod key;
 pub mod network;
 pub mod origin;
+pub mod partition;
 pub mod path;
 pub mod permit;
 pub mod problem;

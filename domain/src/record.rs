@@ -12,6 +12,8 @@ pub use stamps::{Actor, Stamps, Status};
 pub use tenant::{Account, Project};
 pub use webhook::{OldSecret, Sealed, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 
+use crate::partition::Partition;
+
 /// Any record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -37,6 +39,11 @@ impl Record {
             Record::AccessKey(key) => key.id.as_str(),
             Record::Webhook(webhook) => webhook.id.as_str(),
         }
+    }
+
+    /// Returns the partition that its id carries.
+    pub fn partition(&self) -> Partition {
+        Partition::of_id(self.id())
     }
 }
 

@@ -176,7 +176,7 @@ impl Store {
 fn rewrite_change(webhook: Versioned<Webhook>) -> Change {
     let record = webhook.record.clone();
     Change {
-        event: EventId::generate(&mut os_rng()),
+        event: EventId::generate_in(record.id.partition(), &mut os_rng()),
         action: Action::WebhookUpdated,
         actor: Actor::Operator,
         writes: vec![RecordWrite::replace(webhook, record)],

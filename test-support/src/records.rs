@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, KeyId, ProjectId};
 use gatepost_domain::key::{self, Env, Secret};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Generations;
@@ -30,7 +31,7 @@ pub fn account(name: &str) -> Account {
 /// Returns a live project of an account.
 pub fn project(account: &AccountId) -> Project {
     Project {
-        id: ProjectId::generate(&mut rng()),
+        id: ProjectId::generate_in(Partition::default(), &mut rng()),
         account: account.clone(),
         name: "project".to_owned(),
         env: Env::Live,
@@ -47,7 +48,7 @@ pub fn secret() -> Secret {
 /// Returns an active key of a project, with a value that is digested with the pepper of the store.
 pub fn api_key(project: &Project, secret: &Secret, digest: impl FnOnce(&str) -> Digest) -> ApiKey {
     ApiKey {
-        id: KeyId::generate(&mut rng()),
+        id: KeyId::generate_in(Partition::default(), &mut rng()),
         account: project.account.clone(),
         project: project.id.clone(),
         env: project.env,

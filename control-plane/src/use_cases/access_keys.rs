@@ -135,7 +135,7 @@ impl ControlPlane {
     /// Builds an access key that is not yet in the store, with a value that was generated before.
     pub(super) fn access_key_from_secret(&self, secret: &Secret, spec: AccessKeySpec, by: Actor) -> Result<AccessKey> {
         Ok(AccessKey {
-            id: AccessKeyId::generate(&mut os_rng()),
+            id: AccessKeyId::generate_in(spec.account.partition(), &mut os_rng()),
             account: spec.account,
             project: spec.project,
             role: spec.role,

@@ -210,6 +210,7 @@ impl ControlPlane {
 #[cfg(test)]
 mod tests {
     use gatepost_domain::id::EventId;
+    use gatepost_domain::partition::Partition;
     use gatepost_domain::time::Version;
     use gatepost_store::{UnknownFields, os_rng};
 
@@ -220,7 +221,7 @@ mod tests {
         let item = |record| Versioned {
             record,
             version: Version::ZERO,
-            event: EventId::generate(&mut os_rng()),
+            event: EventId::generate_in(Partition::default(), &mut os_rng()),
             first_used_at: None,
             unknown: UnknownFields::default(),
         };

@@ -79,7 +79,7 @@ impl ControlPlane {
         };
         let account = account.into_iter().map(|account| RecordWrite::create(*account));
         let change = Change {
-            event: EventId::generate(&mut os_rng()),
+            event: EventId::generate_in(access_key.id.partition(), &mut os_rng()),
             action,
             actor: Actor::Operator,
             writes: account.chain([RecordWrite::create(access_key.clone())]).collect(),

@@ -44,7 +44,7 @@ impl ControlPlane {
         caller.require_own_account(new.account.as_deref())?;
         let env = new.env.as_deref().ok_or_else(|| Failure::invalid("env: is missing; it is live or test"))?;
         let project = Project {
-            id: ProjectId::generate(&mut os_rng()),
+            id: ProjectId::generate_in(caller.account.partition(), &mut os_rng()),
             account: caller.account.clone(),
             name: text::parse_name(new.name)?,
             env: Env::parse(env).ok_or_else(|| Failure::invalid("env: must be live or test"))?,

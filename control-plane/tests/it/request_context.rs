@@ -4,62 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gatepost_control_plane::{
-    Caller, ControlPlane, EventFilter, Failure, Idempotency, MemberPolicy, NewAccessKey, NewProject, Patch,
-    Precondition, ProjectChange, RequestContext, ResponseEncoder, UnknownMembers,
+    EventFilter, Failure, Idempotency, Patch, Precondition, ProjectChange, RequestContext, ResponseEncoder,
 };
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::Role;
 use gatepost_domain::time::Version;
-use gatepost_limits::{OutagePolicy, RateLimiter};
-use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
-};
-use gatepost_webhook_client::PrivateNetworks;
-use prometheus::Registry;
+use gatepost_store::Change;
 
-const ADDRESS: &str = "192.0.2.7";
-
-async fn memory_store() -> Store {
-    let options = StoreOptions {
-        url: StoreUrl::Memory,
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas: Replicas::NONE,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: 1_000_000,
-        account_limits: AccountLimits::DEFAULT,
-        clock: Arc::new(SystemClock),
-        clock_skew: ClockSkew::default(),
-    };
-    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
-}
-
-/// Use cases over a store in memory, and the context of a request of an admin.
-async fn start() -> (Store, ControlPlane, RequestContext) {
-    // Another test may have been faster.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let (store, clock, registry) = (memory_store().await, Arc::new(SystemClock), Registry::new());
-    let rate_limiter = RateLimiter::start(store.clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
-    let control_plane =
-        ControlPlane::new(store.clone(), clock, PrivateNetworks::Refused, rate_limiter, &registry).unwrap();
-    let new = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "admin".to_owned() };
-    let access_key = control_plane.create_access_key(new).await.unwrap().access_key;
-    let context = RequestContext {
-        caller: Caller { access_key: access_key.id, account: access_key.account, project: None, role: Role::Admin },
-        address: Some(ADDRESS.parse().unwrap()),
-        request_id: "req_1".to_owned(),
-        precondition: Precondition::None,
-        members: MemberPolicy::new(UnknownMembers::Refuse),
-        idempotency: None,
-    };
-    (store, control_plane, context)
-}
-
-fn project() -> NewProject {
-    NewProject { name: Some("shop".to_owned()), account: None, env: Some("live".to_owned()) }
-}
+use crate::fixture::{ADDRESS, project, start};
 
 fn renamed(name: &str) -> ProjectChange {
     ProjectChange { name: Patch::Value(name.to_owned()), ..ProjectChange::default() }

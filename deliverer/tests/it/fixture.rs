@@ -7,6 +7,7 @@ use gatepost_deliverer::{Deliverer, DelivererOptions, Retention};
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
@@ -86,7 +87,7 @@ impl Fixture {
         receiver: &MockServer,
         change: impl FnOnce(Webhook) -> Webhook,
     ) -> Webhook {
-        let id = WebhookId::generate(&mut os_rng());
+        let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
             secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
             id,
@@ -177,7 +178,7 @@ pub(crate) fn only_body(receiver: &MockServer) -> Value {
 }
 
 async fn commit(store: &Store, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
-    let event = EventId::generate(&mut os_rng());
+    let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change = Change { event, action, actor: Actor::Operator, writes, secret, stored_response: None };
     let result = store.commit(&change).await.unwrap();
     assert!(matches!(result, CommitOutcome::Committed(_)), "{result:?}");

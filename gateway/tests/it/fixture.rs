@@ -8,6 +8,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::Env;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
@@ -201,7 +202,7 @@ async fn api_key(store: &Store) -> (String, String, String) {
 
 async fn commit(store: &Store, action: Action, record: Record) {
     let change = Change {
-        event: EventId::generate(&mut os_rng()),
+        event: EventId::generate_in(Partition::default(), &mut os_rng()),
         action,
         actor: Actor::Operator,
         writes: vec![StoreWrite::create(record)],

@@ -2,6 +2,7 @@
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccessKeyId;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{AccessKey, Actor, ApiKey, Metadata, Project, Record, Role, Status};
 use gatepost_store::CommitOutcome;
 use gatepost_store::{AccountLimits, AccountResource, Change, Format, RecordWrite, Store, Versioned, os_rng};
@@ -13,7 +14,8 @@ use crate::fixture::{Fixture, TestBackend, api_key, change, commit};
 const SMALL_BOUNDS: AccountLimits = AccountLimits { api_keys: 2, projects: 2, access_keys: 1, bytes: 0 };
 
 async fn create(store: &Store, action: Action, record: impl Into<Record>) -> CommitOutcome {
-    create_by(Actor::AccessKey(AccessKeyId::generate(&mut os_rng())), store, action, record).await
+    create_by(Actor::AccessKey(AccessKeyId::generate_in(Partition::default(), &mut os_rng())), store, action, record)
+        .await
 }
 
 async fn create_by(actor: Actor, store: &Store, action: Action, record: impl Into<Record>) -> CommitOutcome {
@@ -30,7 +32,7 @@ fn is_committed(outcome: &CommitOutcome) -> bool {
 }
 
 fn access_key(test: &Fixture) -> AccessKey {
-    let id = AccessKeyId::generate(&mut os_rng());
+    let id = AccessKeyId::generate_in(Partition::default(), &mut os_rng());
     AccessKey {
         digest: test.store.digest(id.as_str()),
         id,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{GatewayId, KeyId};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_store::Heartbeat;
@@ -110,7 +111,7 @@ impl StoreOp {
                 store.read_feed(last, 10, Duration::from_millis(1)).await.map(drop)
             }
             StoreOp::Count => {
-                let usage = [(KeyId::generate(&mut os_rng()), 1)];
+                let usage = [(KeyId::generate_in(Partition::default(), &mut os_rng()), 1)];
                 store.add_usage(&test.project.record.id, &usage).await.map(drop)
             }
         }

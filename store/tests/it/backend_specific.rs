@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_store::{CommitOutcome, CursorState};
@@ -138,7 +139,7 @@ async fn an_entry_without_a_readable_event_id_is_matched_by_position() {
     redis.redis_cli(&["hset", "{gp}:meta", "last", &id]);
     assert_eq!(test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap().last().unwrap().event, None);
     assert_eq!(test.store.check_cursor(version, None).await.unwrap().state, CursorState::Present);
-    let other = EventId::generate(&mut os_rng());
+    let other = EventId::generate_in(Partition::default(), &mut os_rng());
     assert_eq!(test.store.check_cursor(version, Some(other)).await.unwrap().state, CursorState::Diverged);
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, KeyId, WebhookId};
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{
     Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
 };
@@ -154,7 +155,7 @@ impl Fixture {
 
     /// Creates a webhook for all topics of the account.
     pub(crate) async fn webhook(&self) -> Webhook {
-        let id = WebhookId::generate(&mut os_rng());
+        let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
             secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
             id,
@@ -186,7 +187,7 @@ pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<RecordWrit
 
 pub(crate) fn change(action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) -> Change {
     Change {
-        event: EventId::generate(&mut os_rng()),
+        event: EventId::generate_in(Partition::default(), &mut os_rng()),
         action,
         actor: Actor::Operator,
         writes,

@@ -6,6 +6,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
 use gatepost_domain::key::{self, Env};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
@@ -252,7 +253,7 @@ pub(crate) async fn a_diverged_or_trimmed_cursor_is_reported(backend: TestBacken
     let beyond = Version::from_parts(ms + 10, sequence);
     let (after, cursor) = test.store.read_feed_checked(beyond, None, 10, NO_WAIT).await.unwrap();
     assert_eq!((after.len(), cursor.state, cursor.last), (0, CursorState::Diverged, key.version));
-    let other = EventId::generate(&mut os_rng());
+    let other = EventId::generate_in(Partition::default(), &mut os_rng());
     let (_, cursor) = test.store.read_feed_checked(entries[0].version, Some(other.clone()), 10, NO_WAIT).await.unwrap();
     assert_eq!(cursor.state, CursorState::Diverged);
     assert_eq!(test.store.confirm(key.version, &other).await.unwrap().state, CursorState::Diverged);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::Webhook;
 use gatepost_domain::retry_schedule::Attempt;
 use gatepost_domain::time::{Timestamp, Version};
@@ -411,7 +412,8 @@ pub(crate) async fn dead_letters_of_a_webhook_are_bounded(backend: TestBackend) 
     test.key().await;
     let mut step = test.fan_out_step(&webhook.id, 0).await;
     let template = step.events.pop().unwrap();
-    let event = |_| FanOutEvent { event: EventId::generate(&mut os_rng()), ..template.clone() };
+    let event =
+        |_| FanOutEvent { event: EventId::generate_in(Partition::default(), &mut os_rng()), ..template.clone() };
     step.events = (0..10).map(event).collect();
     step.max_dead_letters = 7;
     assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 10 });

@@ -3,6 +3,7 @@
 use gatepost_domain::change::{Action, Invalidation};
 use gatepost_domain::id::{AccessKeyId, ProjectId};
 use gatepost_domain::key::{self, Env, Secret};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{AccessKey, Account, ApiKey, KeyDigest, Project, Role, Status, Webhook};
 use gatepost_domain::time::Version;
 use gatepost_store::{
@@ -233,7 +234,8 @@ pub(crate) async fn newest_first_is_the_same_list_reversed(backend: TestBackend)
     }
     made.reverse();
     assert_eq!(seen, made);
-    let none = test.store.newest_api_keys(&ProjectId::generate(&mut os_rng()), "", 10).await.unwrap();
+    let none =
+        test.store.newest_api_keys(&ProjectId::generate_in(Partition::default(), &mut os_rng()), "", 10).await.unwrap();
     assert_eq!((none.items.len(), none.next), (0, None));
 }
 
@@ -306,7 +308,7 @@ pub(crate) async fn an_access_key_is_returned_with_its_accounts_status(backend: 
     let secret = key::generate_access_key(&mut os_rng());
     let digest = test.store.digest(secret.expose());
     let access_key = AccessKey {
-        id: AccessKeyId::generate(&mut os_rng()),
+        id: AccessKeyId::generate_in(Partition::default(), &mut os_rng()),
         account: test.account.record.id.clone(),
         project: None,
         role: Role::Admin,

@@ -6,6 +6,7 @@
 use gatepost_domain::change::Invalidation;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::time::Version;
 
 use crate::watermarks::{Freshness, InvalidationWatermarks, RequestSnapshot};
@@ -79,7 +80,7 @@ impl State {
         Self {
             watermarks,
             digest: Digest::from_bytes([7; 32]),
-            project: ProjectId::generate(&mut gatepost_store::os_rng()),
+            project: ProjectId::generate_in(Partition::default(), &mut gatepost_store::os_rng()),
             scope,
             last: START,
             revoked_at: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, KeyId};
 use gatepost_domain::key::{Env, Secret};
+use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
 use gatepost_domain::time::{Clock, Version};
@@ -235,7 +236,7 @@ async fn project(store: &Store) -> Project {
 }
 
 async fn commit(store: &Store, action: Action, write: RecordWrite) {
-    let event = EventId::generate(&mut os_rng());
+    let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change =
         Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None, stored_response: None };
     assert!(matches!(store.commit(&change).await.unwrap(), CommitOutcome::Committed(_)));

@@ -4,6 +4,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::KeyId;
 use gatepost_domain::key;
+use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
 use gatepost_domain::window::Generations;
 use gatepost_store::os_rng;
@@ -46,7 +47,7 @@ impl ControlPlane {
         digest: Digest,
     ) -> Result<ApiKey> {
         let mut key = ApiKey {
-            id: KeyId::generate(&mut os_rng()),
+            id: KeyId::generate_in(Partition::of_digest(&digest), &mut os_rng()),
             account: project.account.clone(),
             project: project.id.clone(),
             env: project.env,

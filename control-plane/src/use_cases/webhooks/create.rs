@@ -45,7 +45,7 @@ impl ControlPlane {
         destination::refuse_masked_url(url)?;
         let url = WebhookUrl::new(self.check_url(url).await?);
         self.check_webhook_limit(context, project.as_ref()).await?;
-        let id = WebhookId::generate(&mut os_rng());
+        let id = WebhookId::generate_in(caller.account.partition(), &mut os_rng());
         let secret = new_secret();
         let token = new.static_token.map(|request| self.resolve_static_token(&id, None, request)).transpose()?;
         let (static_token, revealed_token) = token.unwrap_or_default();

@@ -51,7 +51,7 @@ impl ControlPlane {
             self.metrics.count_no_permit("pings");
             return Err(Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again"));
         };
-        let id = EventId::generate(&mut os_rng());
+        let id = EventId::generate_in(caller.account.partition(), &mut os_rng());
         let body = request.body.unwrap_or_else(|| {
             json!({"id": id.as_str(), "type": "ping", "timestamp": self.now().to_string(), "data": {}}).to_string()
         });

@@ -1,0 +1,73 @@
+//! Partitions: the 256 parts of a store. Ids carry theirs, so that a store can be spread over several servers later
+//! without asking where a record is.
+
+use crate::base62;
+use crate::digest::Digest;
+
+/// Characters of a partition in an id.
+const DIGITS: usize = 2;
+
+/// One of 256 parts of a store. In text it is two base 62 digits, `00` to `47`.
+///
+/// A key belongs to the partition of its first value, an account to a random one, and whatever belongs to an account or
+/// is an event of a record to theirs. Ids of earlier versions all say `00`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Partition(u8);
+
+impl Partition {
+    /// Number of partitions.
+    pub const COUNT: usize = 256;
+
+    /// Returns the partition of a value: the last byte of its digest, which is uniformly distributed.
+    pub fn of_digest(digest: &Digest) -> Self {
+        Self::of_hash(digest.as_bytes())
+    }
+
+    /// Returns the partition that an id carries. An id of another form belongs to the first one.
+    pub fn of_id(id: &str) -> Self {
+        let rest = id.split_once('_').map_or(id, |(_, rest)| rest);
+        let number = rest.get(..DIGITS).and_then(base62::parse_number);
+        Self(number.and_then(|number| u8::try_from(number).ok()).unwrap_or_default())
+    }
+
+    /// Draws a partition.
+    pub fn generate(rng: &mut impl rand::CryptoRng) -> Self {
+        let mut byte = [0];
+        rng.fill_bytes(&mut byte);
+        Self(byte[0])
+    }
+
+    pub(crate) fn of_hash(hash: &[u8; 32]) -> Self {
+        Self(hash[31])
+    }
+
+    pub(crate) fn push_to(self, text: &mut String) {
+        base62::push_number(text, u64::from(self.0), DIGITS as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_is_read_back_from_an_id() {
+        for number in 0..=u8::MAX {
+            let mut bytes = [0; 32];
+            bytes[31] = number;
+            let partition = Partition::of_digest(&Digest::from_bytes(bytes));
+            let mut id = "key_".to_owned();
+            partition.push_to(&mut id);
+            assert_eq!(id.len(), 6, "{id}");
+            assert_eq!(Partition::of_id(&format!("{id}0123456789abcdefghijkl")), partition);
+            assert_eq!(partition, Partition(number));
+        }
+    }
+
+    #[test]
+    fn ids_of_another_form_belong_to_the_first_partition() {
+        for id in ["", "key_", "key_0", "key_48rest", "key_zz", "key_é0", "00"] {
+            assert_eq!(Partition::of_id(id), Partition(0), "{id}");
+        }
+    }
+}
