@@ -195,7 +195,7 @@ async fn start_replica_sync(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Re
         max_wrong_keys_a_minute: 600,
     };
     let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(clock), OutagePolicy::Local, &registry)?;
-    Ok(gatepost_verify::start(store.clone(), Arc::clone(clock), &options, rate_limiter, &registry).await?)
+    Ok(gatepost_verify::start(vec![store.clone()], Arc::clone(clock), &options, rate_limiter, &registry).await?)
 }
 
 async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result<()> {

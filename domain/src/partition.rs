@@ -1,5 +1,7 @@
 //! Partitions: the 256 parts of a store. Ids carry theirs, so that a store can be spread over several servers later
-//! without asking where a record is.
+//! without asking where a record is. A [`Layout`] assigns them to cells.
+
+use std::num::NonZeroU8;
 
 use crate::base62;
 use crate::digest::Digest;
@@ -46,6 +48,44 @@ impl Partition {
     }
 }
 
+/// Part of a store that one server holds: the partitions that a [`Layout`] assigns to it. Positions of different cells
+/// cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cell(u8);
+
+impl Cell {
+    /// Returns the index of the cell, from 0.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Assignment of partitions to cells. A program has one cell today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    cells: NonZeroU8,
+}
+
+impl Layout {
+    /// One cell with all partitions.
+    pub const SINGLE: Self = Self { cells: NonZeroU8::MIN };
+
+    /// Spreads the partitions over so many cells.
+    pub fn new(cells: NonZeroU8) -> Self {
+        Self { cells }
+    }
+
+    /// Returns all cells, in the order of their indexes.
+    pub fn cells(self) -> impl ExactSizeIterator<Item = Cell> {
+        (0..self.cells.get()).map(Cell)
+    }
+
+    /// Returns the cell that holds a partition.
+    pub fn cell(self, partition: Partition) -> Cell {
+        Cell(partition.0 % self.cells)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +102,16 @@ mod tests {
             assert_eq!(Partition::of_id(&format!("{id}0123456789abcdefghijkl")), partition);
             assert_eq!(partition, Partition(number));
         }
+    }
+
+    #[test]
+    fn a_layout_spreads_the_partitions_evenly() {
+        for (cells, sizes) in [(1, vec![256]), (2, vec![128, 128]), (3, vec![86, 85, 85])] {
+            let layout = Layout::new(NonZeroU8::new(cells).unwrap());
+            let held = |cell: Cell| (0..=u8::MAX).filter(|number| layout.cell(Partition(*number)) == cell).count();
+            assert_eq!(layout.cells().map(held).collect::<Vec<_>>(), sizes);
+        }
+        assert_eq!(Layout::SINGLE.cells().map(Cell::index).collect::<Vec<_>>(), [0]);
     }
 
     #[test]

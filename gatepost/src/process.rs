@@ -147,7 +147,7 @@ impl Process {
             max_wrong_keys_a_minute: config.max_wrong_keys_a_minute,
         };
         let (store, clock, rate_limiter) = (self.store.clone(), Arc::clone(&self.clock), self.rate_limiter.clone());
-        let replica_sync = gatepost_verify::start(store, clock, &options, rate_limiter, &self.registry)
+        let replica_sync = gatepost_verify::start(vec![store], clock, &options, rate_limiter, &self.registry)
             .await
             .context("following the changes of the store failed")?;
         let gateway_options = GatewayOptions {

@@ -111,7 +111,7 @@ mod tests {
             max_wrong_keys_a_minute: 600,
         };
         let limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
-        let sync = gatepost_verify::start(store, clock, &options, limiter, &registry).await.unwrap();
+        let sync = gatepost_verify::start(vec![store], clock, &options, limiter, &registry).await.unwrap();
         Authorizer::new(sync.verifier(), &registry).unwrap()
     }
 

@@ -24,6 +24,16 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        StoreErrorKind::Unavailable,
+        StoreErrorKind::WrongStore,
+        StoreErrorKind::Unconfirmed,
+        StoreErrorKind::Full,
+        StoreErrorKind::Corrupt,
+        StoreErrorKind::Refused,
+    ];
+
     /// Returns the value of the `kind` label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

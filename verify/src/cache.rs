@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
+use gatepost_domain::partition::Cell;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::Uptime;
 use gatepost_limits::{Meter, RateLimiter};
@@ -74,8 +75,8 @@ pub(crate) enum CacheEntry {
 }
 
 impl CacheEntry {
-    pub(crate) fn new(lookup: Lookup, epoch: u64, now: Uptime, rate_limiter: &RateLimiter) -> Self {
-        let freshness = Freshness { epoch, version: lookup.as_of };
+    pub(crate) fn new(lookup: Lookup, (cell, epoch): (Cell, u32), now: Uptime, rate_limiter: &RateLimiter) -> Self {
+        let freshness = Freshness { cell, epoch, version: lookup.as_of };
         match lookup.found {
             None => CacheEntry::Absent(freshness),
             Some(found) => CacheEntry::Key(Arc::new(CachedKey {
@@ -104,8 +105,8 @@ impl CacheEntry {
     }
 }
 
-/// Cache of keys, and a separate cache of values that are not keys, so that made-up values cannot evict keys.
-#[derive(Debug)]
+/// Cache of keys of all cells, and a separate cache of values that are not keys, so that made-up values cannot evict keys. Clones share their entries.
+#[derive(Debug, Clone)]
 pub(crate) struct Caches {
     keys: Cache<Digest, Arc<CachedKey>, BuildIdentityHasher>,
     /// LRU: a policy by frequency would let a flood of made-up values keep out one that a client sends
@@ -156,11 +157,6 @@ impl Caches {
                 self.absent.insert(digest, *freshness);
             }
         }
-    }
-
-    pub(crate) fn clear(&self) {
-        self.keys.invalidate_all();
-        self.absent.invalidate_all();
     }
 
     pub(crate) fn len(&self) -> u64 {

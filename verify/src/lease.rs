@@ -28,8 +28,8 @@ pub(crate) struct Lease {
     max_stale: Duration,
 }
 
-/// How far the cache may be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far the cache may be trusted, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Liveness {
     /// Completely.
     Live,

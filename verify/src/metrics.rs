@@ -1,16 +1,12 @@
-//! Metrics of a gateway's cache, feed and first-use claims.
+//! Metrics of lookups, first-use claims and the feed that events change.
 
 use gatepost_store::{StoreError, StoreErrorKind};
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
-/// Metrics of the verifier, registered once.
+/// Metrics of a verifier, registered once.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    pub(crate) cache_entries: IntGauge,
     pub(crate) first_use: IntCounter,
-    pub(crate) pending_claims: IntGauge,
-    pub(crate) feed_lag_s: Gauge,
-    pub(crate) live: IntGauge,
     pub(crate) wrong_keys_refused: IntCounter,
     pub(crate) propagation_s: Histogram,
     store_errors: IntCounterVec,
@@ -19,17 +15,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
-            cache_entries: IntGauge::new("gatepost_key_cache_entries", "Number of cached keys.")?,
             first_use: IntCounter::new("gatepost_first_use_total", "First uses of keys claimed by this process.")?,
-            pending_claims: IntGauge::new(
-                "gatepost_first_use_pending",
-                "First-use claims that wait for a retry because the store did not respond.",
-            )?,
-            feed_lag_s: Gauge::new(
-                "gatepost_feed_lag_seconds",
-                "Seconds since this process was last known to have applied all changes.",
-            )?,
-            live: IntGauge::new("gatepost_live", "1 while the gateway is live and trusts its cache, otherwise 0.")?,
             wrong_keys_refused: IntCounter::new(
                 "gatepost_wrong_keys_refused_total",
                 "Requests rejected without a lookup because their client had sent too many wrong keys.",
@@ -46,29 +32,14 @@ impl Metrics {
                 &["kind"],
             )?,
         };
-        metrics.register_all(registry)?;
-        Ok(metrics)
-    }
-
-    fn register_all(&self, registry: &Registry) -> prometheus::Result<()> {
-        for kind in [
-            StoreErrorKind::Unavailable,
-            StoreErrorKind::WrongStore,
-            StoreErrorKind::Unconfirmed,
-            StoreErrorKind::Full,
-            StoreErrorKind::Corrupt,
-            StoreErrorKind::Refused,
-        ] {
-            self.store_errors.with_label_values(&[kind.as_str()]);
+        for kind in StoreErrorKind::ALL {
+            metrics.store_errors.with_label_values(&[kind.as_str()]);
         }
-        registry.register(Box::new(self.cache_entries.clone()))?;
-        registry.register(Box::new(self.first_use.clone()))?;
-        registry.register(Box::new(self.wrong_keys_refused.clone()))?;
-        registry.register(Box::new(self.pending_claims.clone()))?;
-        registry.register(Box::new(self.feed_lag_s.clone()))?;
-        registry.register(Box::new(self.live.clone()))?;
-        registry.register(Box::new(self.propagation_s.clone()))?;
-        registry.register(Box::new(self.store_errors.clone()))
+        registry.register(Box::new(metrics.first_use.clone()))?;
+        registry.register(Box::new(metrics.wrong_keys_refused.clone()))?;
+        registry.register(Box::new(metrics.propagation_s.clone()))?;
+        registry.register(Box::new(metrics.store_errors.clone()))?;
+        Ok(metrics)
     }
 
     pub(crate) fn count_store_error(&self, error: &StoreError) {

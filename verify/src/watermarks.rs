@@ -4,18 +4,19 @@
 //! then, a cached key, its own fetch or one that it joined, must not be older than these watermarks.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use gatepost_domain::change::Invalidation;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
+use gatepost_domain::partition::Cell;
 use gatepost_domain::time::Version;
 
 /// Watermarks by stripe. If two keys share a stripe, that costs a fetch, never a wrong decision.
 #[derive(Debug)]
 pub(crate) struct InvalidationWatermarks {
     /// Number of rewinds of history. Everything learned before a rewind is stale for good.
-    epoch: AtomicU64,
+    epoch: AtomicU32,
     /// Position up to which the stream has been applied. No watermark is above it.
     cursor: AtomicU64,
     all: AtomicU64,
@@ -27,17 +28,19 @@ pub(crate) struct InvalidationWatermarks {
 /// Watermarks as read by a request on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestSnapshot {
-    epoch: u64,
+    epoch: u32,
     cursor: Version,
     watermark: Version,
 }
 
-/// Age of a fetched or cached key.
+/// Age of a fetched or cached key, in the history of the cell that it was fetched from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Freshness {
-    /// Epoch when the fetch started.
-    pub(crate) epoch: u64,
-    /// Last position of the store at the fetch.
+    /// Cell of the fetch.
+    pub(crate) cell: Cell,
+    /// Epoch of the cell when the fetch started.
+    pub(crate) epoch: u32,
+    /// Last position of the cell at the fetch.
     pub(crate) version: Version,
 }
 
@@ -47,7 +50,7 @@ impl InvalidationWatermarks {
         let stripes = usize::try_from(capacity.clamp(16, 1 << 26)).unwrap_or(16).next_power_of_two();
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
-            epoch: AtomicU64::new(0),
+            epoch: AtomicU32::new(0),
             cursor: AtomicU64::new(0),
             all: AtomicU64::new(0),
             digests: zeros(stripes),
@@ -113,7 +116,7 @@ impl InvalidationWatermarks {
     }
 
     /// Returns the number of rewinds of history.
-    pub(crate) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
     }
 

@@ -78,7 +78,7 @@ impl Fixture {
         };
         let rate_limiter =
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
-        let replica_sync = gatepost_verify::start(store, clock, &options, rate_limiter, &registry).await.unwrap();
+        let replica_sync = gatepost_verify::start(vec![store], clock, &options, rate_limiter, &registry).await.unwrap();
         let authorizer = Authorizer::new(replica_sync.verifier(), &registry).unwrap();
         Self { authorizer, policy: policy(), key, _replica_sync: replica_sync }
     }

@@ -74,7 +74,7 @@ impl Fixture {
         let rate_limiter =
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
         let replica_sync =
-            gatepost_verify::start(store, Arc::clone(&clock), &options, rate_limiter, &registry).await.unwrap();
+            gatepost_verify::start(vec![store], Arc::clone(&clock), &options, rate_limiter, &registry).await.unwrap();
         let listener = gatepost_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let options = configure(GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],

@@ -6,7 +6,7 @@
 use gatepost_domain::change::Invalidation;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::partition::Partition;
+use gatepost_domain::partition::{Cell, Layout, Partition};
 use gatepost_domain::time::Version;
 
 use crate::watermarks::{Freshness, InvalidationWatermarks, RequestSnapshot};
@@ -64,7 +64,7 @@ struct State {
     pending_read: Option<(u64, Option<u64>)>,
     heartbeat: Option<((u64, u64), u64)>,
     is_revocation_applied: bool,
-    fetch: Option<(u64, Option<FetchedKey>)>,
+    fetch: Option<(u32, Option<FetchedKey>)>,
     cache: Option<FetchedKey>,
     requests: [Option<(RequestSnapshot, bool)>; 2],
 }
@@ -72,11 +72,15 @@ struct State {
 const START: u64 = 10;
 const REWOUND_TO: u64 = 5;
 
+fn cell() -> Cell {
+    Layout::SINGLE.cell(Partition::default())
+}
+
 impl State {
     fn new(scope: RevocationScope) -> Self {
         let watermarks = InvalidationWatermarks::new(16);
         watermarks.reset(Version::from_u64(START));
-        let freshness = Freshness { epoch: watermarks.epoch(), version: Version::from_u64(START) };
+        let freshness = Freshness { cell: cell(), epoch: watermarks.epoch(), version: Version::from_u64(START) };
         Self {
             watermarks,
             digest: Digest::from_bytes([7; 32]),
@@ -149,7 +153,7 @@ impl State {
         let version = Version::from_u64(self.last);
         let is_active = self.revoked_at.is_none_or(|at| at > self.last);
         if let Some((epoch, fetched)) = &mut self.fetch {
-            *fetched = Some(FetchedKey { freshness: Freshness { epoch: *epoch, version }, is_active });
+            *fetched = Some(FetchedKey { freshness: Freshness { cell: cell(), epoch: *epoch, version }, is_active });
         }
     }
 

@@ -12,6 +12,7 @@ use gatepost_store::{Recovery, Replication};
 use super::Verifier;
 use crate::cache::CacheEntry;
 use crate::lease::Liveness;
+use crate::replica::Replica;
 use crate::single_flight::FetchResult;
 use crate::verdict::{Source, Unavailable};
 use crate::watermarks::RequestSnapshot;
@@ -23,90 +24,77 @@ const MAX_FETCHES_PER_REQUEST: usize = 3;
 impl Verifier {
     pub(super) async fn resolve(
         self: &Arc<Self>,
+        replica: &Arc<Replica>,
         digest: &Digest,
         cached: Option<CacheEntry>,
         snapshot: RequestSnapshot,
         now: Uptime,
     ) -> Result<(CacheEntry, Source), Unavailable> {
-        let liveness = self.lease.liveness(now);
-        if liveness == Liveness::Expired && self.store.replication() == Replication::Replicated {
+        let liveness = replica.liveness(now);
+        if liveness == Liveness::Expired && replica.store.replication() == Replication::Replicated {
             return Err(Unavailable::Store);
         }
         match (cached, liveness) {
             // The first use of a key that is otherwise a cache hit.
             (Some(cache_entry @ CacheEntry::Key(_)), Liveness::Live) => Ok((cache_entry, Source::Cache)),
             (Some(CacheEntry::Key(entry)), Liveness::Stale) => {
-                let Ok(_permit) = self.stale_check_permits.try_acquire() else {
+                let Ok(_permit) = replica.stale_check_permits.try_acquire() else {
                     return Ok((CacheEntry::Key(entry), Source::Cache));
                 };
-                let cache_entry = self.fetch(*digest, snapshot, now).await;
+                let cache_entry = self.fetch(replica, *digest, snapshot, now).await;
                 let cache_entry =
-                    cache_entry.and_then(|cache_entry| self.reject_if_untrusted(digest, cache_entry, liveness));
+                    cache_entry.and_then(|cache_entry| reject_if_untrusted(replica, digest, cache_entry, liveness));
                 Ok(cache_entry
                     .map_or((CacheEntry::Key(entry), Source::Cache), |cache_entry| (cache_entry, Source::Store)))
             }
             (Some(_) | None, Liveness::Live | Liveness::Stale | Liveness::Expired) => {
-                let cache_entry = self.fetch(*digest, snapshot, now).await?;
-                Ok((self.reject_if_untrusted(digest, cache_entry, liveness)?, Source::Store))
+                let cache_entry = self.fetch(replica, *digest, snapshot, now).await?;
+                Ok((reject_if_untrusted(replica, digest, cache_entry, liveness)?, Source::Store))
             }
         }
-    }
-
-    /// Rejects a result that may be outdated. A partitioned master does not know keys created since, and a new
-    /// master may have lost some, so their "not found" cannot be trusted. Neither can an active key that this
-    /// gateway knows to be revoked.
-    fn reject_if_untrusted(&self, digest: &Digest, cache_entry: CacheEntry, liveness: Liveness) -> FetchResult {
-        if matches!(cache_entry, CacheEntry::Key(_)) {
-            return if self.may_be_resurrected(digest, &cache_entry) {
-                Err(Unavailable::Store)
-            } else {
-                Ok(cache_entry)
-            };
-        }
-        match (liveness, self.store.replication(), self.store.recovery()) {
-            (Liveness::Stale | Liveness::Expired, Replication::Replicated, _) | (_, _, Recovery::InProgress) => {
-                Err(Unavailable::Store)
-            }
-            (Liveness::Live, _, Recovery::Complete) | (_, Replication::Single, Recovery::Complete) => Ok(cache_entry),
-        }
-    }
-
-    /// Returns whether a key may be active only because a new master has lost its revocation.
-    fn may_be_resurrected(&self, digest: &Digest, cache_entry: &CacheEntry) -> bool {
-        let CacheEntry::Key(entry) = cache_entry else { return false };
-        self.store.recovery() == Recovery::InProgress
-            && (entry.facts.status, entry.facts.project_status) == (Status::Active, Status::Active)
-            && self.recent_revocations.is_revoked(digest, &entry.facts.project)
     }
 
     /// Returns the cached entry if it is fresh for this request.
-    pub(super) fn fresh_cache_entry(&self, digest: &Digest, snapshot: RequestSnapshot) -> Option<CacheEntry> {
+    pub(super) fn fresh_cache_entry(
+        &self,
+        replica: &Replica,
+        digest: &Digest,
+        snapshot: RequestSnapshot,
+    ) -> Option<CacheEntry> {
         let cache_entry = self.caches.get(digest)?;
-        let is_fresh = self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project());
-        (is_fresh && !self.may_be_resurrected(digest, &cache_entry)).then_some(cache_entry)
+        let is_fresh = replica.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project());
+        (is_fresh && !may_be_resurrected(replica, digest, &cache_entry)).then_some(cache_entry)
     }
 
     /// Fetches an entry that is fresh for this request. A joined fetch may have started before a change that
     /// this request must see; the next one cannot.
-    async fn fetch(self: &Arc<Self>, digest: Digest, snapshot: RequestSnapshot, now: Uptime) -> FetchResult {
+    async fn fetch(
+        self: &Arc<Self>,
+        replica: &Arc<Replica>,
+        digest: Digest,
+        snapshot: RequestSnapshot,
+        now: Uptime,
+    ) -> FetchResult {
         for _ in 0..MAX_FETCHES_PER_REQUEST {
-            let cache_entry =
-                self.single_flight.join_or_start(digest, || Arc::clone(self).fetch_from_store(digest, now)).await?;
-            if self.watermarks.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) {
+            let cache_entry = self
+                .single_flight
+                .join_or_start(digest, || Arc::clone(self).fetch_from_store(Arc::clone(replica), digest, now))
+                .await?;
+            if replica.is_fresh(snapshot, cache_entry.freshness(), cache_entry.project()) {
                 return Ok(cache_entry);
             }
         }
         Err(Unavailable::Store)
     }
 
-    async fn fetch_from_store(self: Arc<Self>, digest: Digest, now: Uptime) -> FetchResult {
-        let epoch = self.watermarks.epoch();
-        match self.store.lookup(&digest).await {
+    async fn fetch_from_store(self: Arc<Self>, replica: Arc<Replica>, digest: Digest, now: Uptime) -> FetchResult {
+        let origin = (replica.cell, replica.watermarks.epoch());
+        match replica.store.lookup(&digest).await {
             Ok(mut lookup) => {
                 if let Some(found) = &mut lookup.found {
                     self.id_interner.intern(&mut found.facts);
                 }
-                let cache_entry = CacheEntry::new(lookup, epoch, now, &self.rate_limiter);
+                let cache_entry = CacheEntry::new(lookup, origin, now, &self.rate_limiter);
                 self.caches.insert(digest, &cache_entry);
                 Ok(cache_entry)
             }
@@ -117,4 +105,31 @@ impl Verifier {
             }
         }
     }
+}
+
+/// Rejects a result that may be outdated. A partitioned master does not know keys created since, and a new
+/// master may have lost some, so their "not found" cannot be trusted. Neither can an active key that this
+/// gateway knows to be revoked.
+fn reject_if_untrusted(replica: &Replica, digest: &Digest, cache_entry: CacheEntry, liveness: Liveness) -> FetchResult {
+    if matches!(cache_entry, CacheEntry::Key(_)) {
+        return if may_be_resurrected(replica, digest, &cache_entry) {
+            Err(Unavailable::Store)
+        } else {
+            Ok(cache_entry)
+        };
+    }
+    match (liveness, replica.store.replication(), replica.store.recovery()) {
+        (Liveness::Stale | Liveness::Expired, Replication::Replicated, _) | (_, _, Recovery::InProgress) => {
+            Err(Unavailable::Store)
+        }
+        (Liveness::Live, _, Recovery::Complete) | (_, Replication::Single, Recovery::Complete) => Ok(cache_entry),
+    }
+}
+
+/// Returns whether a key may be active only because a new master has lost its revocation.
+fn may_be_resurrected(replica: &Replica, digest: &Digest, cache_entry: &CacheEntry) -> bool {
+    let CacheEntry::Key(entry) = cache_entry else { return false };
+    replica.store.recovery() == Recovery::InProgress
+        && (entry.facts.status, entry.facts.project_status) == (Status::Active, Status::Active)
+        && replica.recent_revocations.is_revoked(digest, &entry.facts.project)
 }

@@ -47,6 +47,21 @@ pub(crate) fn options() -> VerifyOptions {
     }
 }
 
+/// Returns options for a store on a port of this machine.
+pub(crate) fn store_options(port: u16, replicas: Replicas, clock: Arc<dyn Clock>) -> StoreOptions {
+    StoreOptions {
+        url: StoreUrl::parse(&format!("redis://127.0.0.1:{port}")).unwrap(),
+        namespace: "gp".to_owned(),
+        unsafe_redis: UnsafeRedis::Refused,
+        replicas,
+        write_format: Format::LATEST,
+        max_fan_out_backlog: 1000,
+        account_limits: AccountLimits::DEFAULT,
+        clock,
+        clock_skew: ClockSkew::default(),
+    }
+}
+
 impl Fixture {
     pub(crate) async fn start(options: VerifyOptions) -> Self {
         let redis = RedisServer::start();
@@ -69,17 +84,7 @@ impl Fixture {
         clock: Arc<dyn Clock>,
         options: VerifyOptions,
     ) -> Self {
-        let store_options = StoreOptions {
-            url: StoreUrl::parse(&format!("redis://127.0.0.1:{port}")).unwrap(),
-            namespace: "gp".to_owned(),
-            unsafe_redis: UnsafeRedis::Refused,
-            replicas,
-            write_format: Format::LATEST,
-            max_fan_out_backlog: 1000,
-            account_limits: AccountLimits::DEFAULT,
-            clock: Arc::clone(&clock),
-            clock_skew: ClockSkew::default(),
-        };
+        let store_options = store_options(port, replicas, Arc::clone(&clock));
         let master = MasterKey::generate(&mut os_rng());
         let store = Store::open_or_create(&store_options, &master).await.unwrap();
         let project = project(&store).await;
@@ -87,7 +92,7 @@ impl Fixture {
         let rate_limiter =
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
         let replica_sync =
-            gatepost_verify::start(store.clone(), clock, &options, rate_limiter, &registry).await.unwrap();
+            gatepost_verify::start(vec![store.clone()], clock, &options, rate_limiter, &registry).await.unwrap();
         Self { redis, store, options: store_options, master, project, registry, replica_sync }
     }
 
@@ -99,7 +104,7 @@ impl Fixture {
     async fn start_gateway(&self, policy: OutagePolicy) -> ReplicaSync {
         let (clock, registry) = (Arc::new(SystemClock), Registry::new());
         let rate_limiter = RateLimiter::start(self.store.clone(), clock.clone(), policy, &registry).unwrap();
-        gatepost_verify::start(self.store.clone(), clock, &options(), rate_limiter, &registry).await.unwrap()
+        gatepost_verify::start(vec![self.store.clone()], clock, &options(), rate_limiter, &registry).await.unwrap()
     }
 
     pub(crate) fn verifier(&self) -> Arc<Verifier> {
@@ -176,12 +181,7 @@ impl Fixture {
 
     /// Waits until a condition holds.
     pub(crate) async fn wait_until(&self, condition: impl AsyncFn(&Self) -> bool) {
-        let waiting = async {
-            while !condition(self).await {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "the condition never held");
+        wait_until(async || condition(self).await).await;
     }
 
     pub(crate) async fn wait_for_metric(&self, name: &str, value: f64) {
@@ -212,6 +212,16 @@ impl Fixture {
     }
 }
 
+/// Waits until a condition holds.
+pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "the condition never held");
+}
+
 /// Returns the verdict of a gateway on a route for live keys.
 pub(crate) async fn check(replica_sync: &ReplicaSync, credential: &str) -> Verdict {
     let request = RequestFacts { client: Some(CLIENT), ..RequestFacts::default() };
@@ -227,7 +237,7 @@ pub(crate) fn requirement(env: Env) -> Requirement {
     Requirement { projects: vec![], env: EnvRule::Only(env), permissions: vec![] }
 }
 
-async fn project(store: &Store) -> Project {
+pub(crate) async fn project(store: &Store) -> Project {
     let account = records::account("account");
     let project = records::project(&account.id);
     commit(store, Action::AccountCreated, RecordWrite::create(account)).await;
@@ -235,7 +245,7 @@ async fn project(store: &Store) -> Project {
     project
 }
 
-async fn commit(store: &Store, action: Action, write: RecordWrite) {
+pub(crate) async fn commit(store: &Store, action: Action, write: RecordWrite) {
     let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change =
         Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None, stored_response: None };

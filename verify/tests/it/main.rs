@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod cache_outage_table;
+mod cells;
 mod fixture;
 mod limits;
 mod wrong_keys;

@@ -1,0 +1,148 @@
+//! What a verifier knows of one cell of the store, apart from the caches, which all cells share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gatepost_domain::digest::Digest;
+use gatepost_domain::id::{EventId, GatewayId, ProjectId};
+use gatepost_domain::key::ChecksumPolicy;
+use gatepost_domain::partition::Cell;
+use gatepost_domain::time::{Clock, Uptime, Version};
+use gatepost_store::{CursorCheck, CursorState, Store};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::lease::{Lease, Liveness};
+use crate::metrics::Metrics;
+use crate::options::VerifyOptions;
+use crate::pending_claims::PendingClaims;
+use crate::recent_revocations::RecentRevocations;
+use crate::watermarks::{Freshness, InvalidationWatermarks, RequestSnapshot};
+
+/// Maximum number of concurrent rechecks with the cell while the gateway is stale. Further requests are served
+/// from the cache meanwhile, so a store that hangs delays no more requests than these.
+const MAX_STALE_CHECKS: usize = 8;
+/// Maximum number of concurrent first-use claims. Beyond that a request passes and its claim stays pending.
+const MAX_CLAIMS: usize = 1000;
+
+/// State of one cell as a gateway has seen it. A rewind or an outage of one cell does not affect the others.
+pub(crate) struct Replica {
+    pub(crate) cell: Cell,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The same in all cells.
+    pub(crate) gateway: GatewayId,
+    pub(crate) watermarks: InvalidationWatermarks,
+    pub(crate) lease: Lease,
+    pub(crate) recent_revocations: RecentRevocations,
+    pub(crate) pending_claims: PendingClaims,
+    pub(crate) metrics: Metrics,
+    pub(crate) stale_check_permits: Semaphore,
+    pub(crate) claim_permits: Semaphore,
+    /// Notified when the next heartbeat should be sent at once.
+    pub(crate) acknowledge: Notify,
+    position: Mutex<StreamPosition>,
+    strict_checksum: AtomicBool,
+}
+
+/// Position that the feed and the heartbeat share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StreamPosition {
+    pub(crate) cursor: Version,
+    pub(crate) event: Option<EventId>,
+    /// Number of resets. A read that started before the last one is discarded.
+    pub(crate) resets: u64,
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica").field("cell", &self.cell).finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    /// Creates a replica that has not contacted its cell yet.
+    pub(crate) fn new(
+        cell: Cell,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        gateway: GatewayId,
+        options: &VerifyOptions,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            cell,
+            clock,
+            gateway,
+            watermarks: InvalidationWatermarks::new(options.cache_capacity),
+            lease: Lease::new(options.max_stale),
+            recent_revocations: RecentRevocations::default(),
+            pending_claims: PendingClaims::default(),
+            metrics,
+            stale_check_permits: Semaphore::new(MAX_STALE_CHECKS),
+            claim_permits: Semaphore::new(MAX_CLAIMS),
+            acknowledge: Notify::new(),
+            position: Mutex::default(),
+            strict_checksum: AtomicBool::new(store.checksum_at_open() == ChecksumPolicy::Strict),
+            store,
+        }
+    }
+
+    /// Reads the watermarks for a request with this key value.
+    pub(crate) fn snapshot(&self, digest: &Digest) -> RequestSnapshot {
+        self.watermarks.snapshot(digest)
+    }
+
+    /// Returns whether a fetched or cached key is fresh for a request. One from another cell never is.
+    pub(crate) fn is_fresh(
+        &self,
+        snapshot: RequestSnapshot,
+        freshness: Freshness,
+        project: Option<&ProjectId>,
+    ) -> bool {
+        freshness.cell == self.cell && self.watermarks.is_fresh(snapshot, freshness, project)
+    }
+
+    /// Returns how far cached keys of this cell may be trusted.
+    pub(crate) fn liveness(&self, now: Uptime) -> Liveness {
+        self.lease.liveness(now)
+    }
+
+    pub(crate) fn set_checksum(&self, checksum: ChecksumPolicy) {
+        self.strict_checksum.store(checksum == ChecksumPolicy::Strict, Ordering::Release);
+    }
+
+    /// Returns whether values in the generated format must have a valid checksum. A gateway that is not live
+    /// may have missed that checksums became optional.
+    pub(crate) fn requires_checksum(&self, now: Uptime) -> bool {
+        self.strict_checksum.load(Ordering::Acquire) && self.liveness(now) == Liveness::Live
+    }
+
+    /// Locks the position of the feed.
+    pub(crate) fn position(&self) -> MutexGuard<'_, StreamPosition> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts over at the last position if reading cannot continue at `cursor`: the entries after it were missed or no
+    /// longer exist. Cached keys of this cell are stale from then on. Returns whether it did.
+    pub(crate) fn reset_if_lost(&self, position: &mut StreamPosition, cursor: Version, check: CursorCheck) -> bool {
+        if !is_cursor_lost(cursor, check) {
+            return false;
+        }
+        if position.cursor > Version::ZERO {
+            let last = check.last;
+            tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed, cached keys are stale");
+        }
+        *position = StreamPosition { cursor: check.last, event: None, resets: position.resets + 1 };
+        self.lease.discard_pending();
+        self.watermarks.reset(check.last);
+        self.acknowledge.notify_one();
+        true
+    }
+}
+
+/// Returns whether reading cannot continue at `cursor`. That includes the start of a process, which has read
+/// nothing and starts at the last position.
+fn is_cursor_lost(cursor: Version, check: CursorCheck) -> bool {
+    let is_start = cursor == Version::ZERO && check.last > Version::ZERO;
+    is_start || cursor < check.trimmed_through || check.state == CursorState::Diverged
+}
