@@ -147,6 +147,12 @@ impl Version {
     pub fn from_parts(ms: u64, sequence: u64) -> Self {
         Self((ms << SEQUENCE_BITS) + sequence)
     }
+
+    /// Creates a version from two parts that were read from somewhere; `None` if one of them does not fit its bits.
+    pub fn checked_from_parts(ms: u64, sequence: u64) -> Option<Self> {
+        let fits = ms <= u64::MAX >> SEQUENCE_BITS && sequence < 1 << SEQUENCE_BITS;
+        fits.then(|| Self::from_parts(ms, sequence))
+    }
 }
 
 impl fmt::Display for Version {

@@ -10,9 +10,9 @@ const ASTERISK: &str = "*";
 
 /// The resource of a target. Borrows from the header, so that a plain request costs no copy.
 #[derive(Debug)]
-pub(crate) struct Resource<'a> {
+pub struct Resource<'a> {
     /// Decides the route and goes upstream.
-    pub(crate) path: CanonicalPath<'a>,
+    pub path: CanonicalPath<'a>,
     /// As the client sent it, without `?`.
     query: Option<&'a str>,
     form: TargetForm,
@@ -64,7 +64,8 @@ impl<'a> Resource<'a> {
         Ok(Self { path: CanonicalPath::parse(path).map_err(path_error_code)?, query, form })
     }
 
-    pub(crate) fn into_target(self) -> RequestTarget {
+    /// Returns the target of the request upstream.
+    pub fn into_target(self) -> RequestTarget {
         let path_bytes = self.path.as_str().len();
         if self.form == TargetForm::Origin && self.path.is_unchanged() {
             return RequestTarget::Unchanged { path_bytes };

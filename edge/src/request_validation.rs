@@ -8,12 +8,12 @@ use http::{Method, Version};
 use crate::request_target::{Resource, is_server_options};
 use crate::request_view::{BodyLength, MAX_HEADER_BYTES, MessageError, RequestView};
 
-const MAX_HEADER_FIELDS: usize = 100;
-const MAX_TARGET_BYTES: usize = 8 * 1024;
+pub const MAX_HEADER_FIELDS: usize = 100;
+pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 /// The recipient of a valid request.
 #[derive(Debug)]
-pub(crate) enum Destination<'a> {
+pub enum Destination<'a> {
     Upstream(ValidatedRequest<'a>),
     /// The gateway itself: `OPTIONS *` (RFC 9110 section 9.3.7).
     Gateway(BodyLength),
@@ -21,15 +21,18 @@ pub(crate) enum Destination<'a> {
 
 /// A valid request. Borrows from the header.
 #[derive(Debug)]
-pub(crate) struct ValidatedRequest<'a> {
+pub struct ValidatedRequest<'a> {
     /// Without port, as the client spells it; empty if the client names none.
-    pub(crate) host: &'a str,
-    pub(crate) resource: Resource<'a>,
-    pub(crate) body: BodyLength,
+    pub host: &'a str,
+    pub resource: Resource<'a>,
+    pub body: BodyLength,
 }
 
 /// Validates a request. The order of the checks decides the response to a request with several faults.
-pub(crate) fn validate<'a>(request: &RequestView<'a>, max_body_bytes: u64) -> Result<Destination<'a>, ErrorCode> {
+///
+/// # Errors
+/// The code of the first fault.
+pub fn validate<'a>(request: &RequestView<'a>, max_body_bytes: u64) -> Result<Destination<'a>, ErrorCode> {
     check_size(request)?;
     if request.body == Err(MessageError::MalformedLine) {
         return Err(MessageError::MalformedLine.code());

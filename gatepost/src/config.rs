@@ -1,4 +1,6 @@
 //! Configuration from a file, overridden by the environment, overridden by flags. All errors are reported at once.
+//!
+//! A fuzz target compiles this file and its modules by themselves: they import no other module of the program.
 
 mod environment;
 mod gateway;
@@ -109,7 +111,7 @@ fn read_file(file: Option<&Path>) -> Result<(String, String), ConfigErrors> {
 }
 
 /// Parses the text of a file, and applies the environment and the flags.
-fn parse(
+pub(crate) fn parse(
     name: &str,
     text: &str,
     environment: impl Iterator<Item = (OsString, OsString)>,

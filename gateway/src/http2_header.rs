@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use pingora::protocols::http::ServerSession;
 
-use crate::http1_header::parse_content_length;
+use crate::raw_header::parse_content_length;
 
 /// Returns the size of a header, with as much around each field as HTTP/1 has.
 pub(crate) fn size(headers: &HeaderMap) -> usize {

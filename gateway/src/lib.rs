@@ -27,6 +27,7 @@ pub mod options;
 mod pass_header;
 mod peer_ip;
 mod proxy;
+mod raw_header;
 mod request_decision;
 mod request_framing;
 mod request_id;

@@ -7,7 +7,7 @@ mod database_file;
 mod dead_letters;
 mod deliveries;
 mod disk_space;
-mod entries;
+pub(super) mod entries;
 mod errors;
 mod gateway_ops;
 mod lifecycle;

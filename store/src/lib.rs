@@ -12,6 +12,7 @@ mod commit_encoding;
 mod count_backfill;
 mod dead_letter;
 mod embedded;
+pub mod encoding;
 mod envelope;
 pub mod error;
 mod event;

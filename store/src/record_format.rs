@@ -19,8 +19,8 @@ pub(crate) fn format_version(version: Version) -> String {
 /// Parses the output of [`format_version`].
 pub(crate) fn parse_version(text: &str) -> Result<Version> {
     let parts = text.split_once('-').and_then(|(ms, sequence)| Some((ms.parse().ok()?, sequence.parse().ok()?)));
-    let (ms, sequence) = parts.ok_or_else(|| corrupt(format!("{text:?} is not a version")))?;
-    Ok(Version::from_parts(ms, sequence))
+    let version = parts.and_then(|(ms, sequence)| Version::checked_from_parts(ms, sequence));
+    version.ok_or_else(|| corrupt(format!("{text:?} is not a version")))
 }
 
 /// Encodes a record without its version, which the store's clock decides.
@@ -85,4 +85,25 @@ fn text(bytes: &[u8]) -> Result<&str> {
 
 fn corrupt(what: String) -> crate::error::StoreError {
     StoreErrorKind::Corrupt.with(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_parsed_only_if_both_parts_fit() {
+        let latest = Version::from_u64(u64::MAX);
+        for version in [Version::ZERO, Version::from_parts(1_700_000_000_002, 3), latest] {
+            assert_eq!(parse_version(&format_version(version)).unwrap(), version);
+        }
+        let (ms, sequence) = latest.parts();
+        let (late, high) = (format!("{}-0", ms + 1), format!("1-{}", sequence + 1));
+        let max = u64::MAX;
+        let beyond =
+            [late, high, format!("{max}-0"), format!("{ms}-{max}"), format!("{max}-{max}"), format!("{max}0-0")];
+        for text in beyond.iter().map(String::as_str).chain(["", "-", "1", "1-", "-1", "1-2-3", "a-b", " 1-0"]) {
+            assert_eq!(parse_version(text).unwrap_err().kind(), StoreErrorKind::Corrupt, "{text}");
+        }
+    }
 }

@@ -154,3 +154,31 @@ fn decode_lines<P: DeserializeOwned, S: DeserializeOwned>(
 fn decode_line<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
     serde_json::from_slice(line).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+    use serde_json::json;
+
+    const NUMBERS: usize = 10_000;
+
+    #[test]
+    fn numbers_in_metadata_and_unknown_fields_stay_as_they_are() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let numbers = std::iter::repeat_with(|| f64::from_bits(rng.random())).filter(|number| number.is_finite());
+        for number in numbers.take(NUMBERS) {
+            let stamps =
+                json!({ "created_at": 1, "created_by": "operator", "updated_at": 1, "updated_by": "operator" });
+            let public = json!({
+                "id": "key_00key", "account": "acc_00account", "project": "prj_00project", "env": "live", "name": "",
+                "metadata": { "number": number }, "status": "active", "mask": "", "stamps": stamps, "later": number,
+            });
+            let (record, unknown) = decode("key_00key", public.to_string().as_bytes(), None).unwrap();
+            let written: Value = serde_json::from_slice(&encode(&record, &unknown).unwrap().public).unwrap();
+            assert_eq!((&written["metadata"], &written["later"]), (&public["metadata"], &public["later"]));
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::run::root;
 /// What the names of the crates begin with.
 const PREFIX: &str = "gatepost-";
 /// Crates that the map leaves out: tools, which may depend on anything.
-const TOOLS: &[&str] = &["benches", "test-support", "xtask"];
+const TOOLS: &[&str] = &["benches", "fuzz", "test-support", "xtask"];
 
 /// Compares the arrows of the map with cargo's metadata.
 pub(crate) fn check() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `names`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `bench`, `dist`, `release` and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -10,6 +10,7 @@ mod deny;
 mod depth;
 mod dist;
 mod fast_check;
+mod fuzz;
 mod gatepost_server;
 mod install;
 mod names;
@@ -41,6 +42,8 @@ enum Command {
     Demo(DemoOptions),
     /// Install what the tests need, and run all checks
     Test(TestOptions),
+    /// Run the fuzz target of a parser until it fails or is stopped, or with one input
+    Fuzz(FuzzOptions),
     /// Write the names that users rely on to docs/names.txt, after a change that is meant
     Names,
     /// Build the benchmarks as the program is shipped, and run those that are named
@@ -82,6 +85,15 @@ pub(crate) struct TestOptions {
     no_time_limits: bool,
 }
 
+/// Arguments of `cargo xtask fuzz`.
+#[derive(Debug, Args)]
+pub(crate) struct FuzzOptions {
+    /// Such as `path`
+    target: String,
+    /// Input to run once, such as one that failed
+    file: Option<std::path::PathBuf>,
+}
+
 /// What is handed on to the benchmarks.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
@@ -99,6 +111,7 @@ fn main() -> anyhow::Result<()> {
         Command::Check => fast_check::run_all(),
         Command::Demo(options) => demo::run_demo(&options),
         Command::Test(options) => steps::run_all(&options),
+        Command::Fuzz(options) => fuzz::run_one(&options),
         Command::Names => names::write(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),

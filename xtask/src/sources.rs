@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::run::root;
 
 /// Crates of the workspace that are tools for its developers.
-const TOOLS: &[&str] = &["benches", "test-support", "xtask", "target"];
+const TOOLS: &[&str] = &["benches", "fuzz", "test-support", "xtask", "target"];
 
 /// Source folders of the crates that make up the program, by the folder of the crate.
 pub(crate) fn program_crates() -> anyhow::Result<Vec<(String, PathBuf)>> {

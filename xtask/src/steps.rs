@@ -11,13 +11,14 @@ use crate::depth::Depth;
 use crate::run::{print_progress, run, run_with_env};
 use crate::time_limit::run_within;
 use crate::{
-    bare_machine, circles, crate_map, deny, install, names, npm, openapi, redis_versions, release, schemathesis, tidy,
+    bare_machine, circles, crate_map, deny, fuzz, install, names, npm, openapi, redis_versions, release, schemathesis,
+    tidy,
 };
 
 /// The cores that limits are for. On fewer, all take as many times longer.
 const REFERENCE_CORES: u64 = 2;
 /// Build and run of everything from nothing, measured on a 2.6 GHz server processor.
-const FULL_TEST_TIME: BuildTime = BuildTime { serial_s: 420, parallel_core_s: 1500 };
+const FULL_TEST_TIME: BuildTime = BuildTime { serial_s: 420, parallel_core_s: 1640 };
 
 /// A check by its name.
 struct Step {
@@ -43,6 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "servers", limit_s: 280, check: || redis_versions::check(Depth::Quick) },
     Step { name: "schemathesis", limit_s: 150, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 160, check: openapi::check },
+    Step { name: "parsers", limit_s: 100, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 400, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 60, check: docs },
     Step { name: "deny", limit_s: 180, check: deny::check },
@@ -52,6 +54,7 @@ const STEPS: &[Step] = &[
 const LONG_STEPS: &[Step] = &[
     Step { name: "servers-whole", limit_s: 300, check: || redis_versions::check(Depth::Full) },
     Step { name: "fuzz", limit_s: 1_200, check: || schemathesis::check(Depth::Full) },
+    Step { name: "parsers-whole", limit_s: 1_200, check: || fuzz::check(Depth::Full) },
     Step { name: "request", limit_s: 1_200, check: || check_instructions(InstructionScope::All) },
     Step { name: "long", limit_s: 5_400, check: long },
     Step { name: "bare", limit_s: 3_600, check: bare_machine::check },

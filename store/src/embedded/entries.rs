@@ -70,7 +70,7 @@ pub(super) fn append(
     Ok(version)
 }
 
-fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>> {
+pub(crate) fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>> {
     let (invalidation, invalidation_data) = encode_invalidation(&payload.invalidation);
     let stored = StoredEntry {
         v: ENTRY_FORMAT,
@@ -86,7 +86,7 @@ fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>> {
 }
 
 /// Decodes an entry. If that fails, the result contains its invalidation as far as it is readable.
-pub(super) fn decode(version: Version, bytes: &[u8]) -> RawEntry {
+pub(crate) fn decode(version: Version, bytes: &[u8]) -> RawEntry {
     let stored: Option<StoredInvalidation> = serde_json::from_slice(bytes).ok();
     let event = stored.as_ref().and_then(|stored| EventId::parse(stored.event.as_deref()?).ok());
     let payload = decode_payload(bytes).map_err(|error| Undecodable {

@@ -1,0 +1,38 @@
+//! Fuzz target of request paths: an accepted path has one reading, also for the parser of URLs that browsers have.
+#![no_main]
+
+use gatepost_domain::path::CanonicalPath;
+use libfuzzer_sys::fuzz_target;
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+fuzz_target!(|raw: &str| {
+    if let Ok(path) = CanonicalPath::parse(raw) {
+        check(raw, &path);
+    }
+});
+
+fn check(raw: &str, path: &CanonicalPath<'_>) {
+    let canonical = path.as_str();
+    let again = CanonicalPath::parse(canonical).expect("a canonical path is a path");
+    assert_eq!(again.as_str(), canonical, "the canonical form of {raw:?} has another one");
+    assert!(again.is_unchanged(), "the canonical form of {raw:?} is not borrowed");
+    assert!(path.starts_with_prefix(canonical));
+    assert_eq!(read_by_browsers(canonical), canonical, "browsers read {raw:?} differently");
+    assert_eq!(decode(&read_by_browsers(raw)), decode(canonical), "{raw:?} and its canonical form differ");
+    let decoded = String::from_utf8(decode(canonical)).expect("an accepted path is UTF-8");
+    assert!(!decoded.contains(['\\', ';']) && !decoded.contains(char::is_control), "{raw:?}");
+    assert!(!decoded.contains("//"), "{raw:?} has an empty segment");
+    assert!(!decoded.split('/').any(|segment| matches!(segment, "." | "..")), "{raw:?} has a segment of dots");
+}
+
+/// The path as the URL standard reads it, which removes segments of dots.
+fn read_by_browsers(path: &str) -> String {
+    let url = Url::parse(&format!("http://host{path}")).expect("an accepted path makes a URL");
+    assert_eq!((url.query(), url.fragment()), (None, None));
+    url.path().to_owned()
+}
+
+fn decode(path: &str) -> Vec<u8> {
+    percent_decode_str(path).collect()
+}
