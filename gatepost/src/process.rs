@@ -74,7 +74,7 @@ impl Process {
     ) -> anyhow::Result<Option<Self>> {
         let (registry, readiness) = (Registry::new(), Readiness::default());
         log::init(&config.log_filter, &registry)?;
-        gatepost_runtime::register_metrics(&registry)?;
+        gatepost_runtime::register_panic_metric(&registry)?;
         readiness.set("process", DependencyState::not_ready("starting"));
         let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
