@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_runtime::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 
 /// Upper bounds in seconds of the buckets of request durations.
@@ -16,25 +17,24 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("gatepost_admin_requests_total", "Requests of the admin API by route and status."),
-            &["route", "method", "status"],
-        )?;
-        let duration_s = Histogram::with_opts(
-            HistogramOpts::new("gatepost_admin_request_duration_seconds", "How long admin requests took.")
-                .buckets(BUCKETS_S.to_vec()),
-        )?;
-        let ignored_members = IntCounterVec::new(
-            Opts::new(
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let duration_s = HistogramOpts::new("gatepost_admin_request_duration_seconds", "How long admin requests took.")
+            .buckets(BUCKETS_S.to_vec());
+        Ok(Self {
+            requests: counters(
+                "gatepost_admin_requests_total",
+                "Requests of the admin API by route and status.",
+                &["route", "method", "status"],
+            )?,
+            duration_s: registered(registry, Histogram::with_opts(duration_s))?,
+            ignored_members: counters(
                 "gatepost_admin_ignored_members_total",
                 "Members of request bodies that the admin API does not know and has ignored, by route.",
-            ),
-            &["route", "method"],
-        )?;
-        registry.register(Box::new(ignored_members.clone()))?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration_s.clone()))?;
-        Ok(Self { requests, duration_s, ignored_members })
+                &["route", "method"],
+            )?,
+        })
     }
 
     pub(crate) fn count_ignored_members(&self, route: &str, method: &str, members: usize) {

@@ -31,7 +31,6 @@ pub(crate) struct DeliveryOptions {
     quick: bool,
 }
 
-/// Size of the benchmarks.
 #[derive(Debug, Clone, Copy)]
 struct DeliveryParams {
     /// Number of deliveries to measure throughput.

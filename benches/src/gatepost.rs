@@ -25,7 +25,6 @@ pub(crate) struct GatepostProcess {
     pub(crate) ready_after: Duration,
 }
 
-/// Options of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct StartOptions<'a> {
     pub(crate) directory: &'a Path,

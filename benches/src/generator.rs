@@ -26,7 +26,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Maximum number of aborted requests until a run fails.
 const MAX_ABORTED: u64 = 1000;
 
-/// Model of the load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LoadModel {
     /// Each connection sends a request as soon as it has received a response.
@@ -35,12 +34,9 @@ pub(crate) enum LoadModel {
     ConstantRate(f64),
 }
 
-/// End of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StopAfter {
-    /// Duration of the run.
     Elapsed(Duration),
-    /// Number of responses.
     Responses(u64),
 }
 

@@ -14,7 +14,6 @@ const TICKS_A_SECOND: u64 = 100;
 /// Core on which something runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Core {
-    /// The measured proxy.
     Proxy,
     /// The load generator, the upstream and the store.
     Load,
@@ -129,7 +128,6 @@ pub(crate) struct CpuSnapshot {
 }
 
 impl CpuSnapshot {
-    /// Takes a snapshot.
     pub(crate) fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();

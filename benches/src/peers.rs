@@ -29,7 +29,6 @@ pub(crate) enum KeyCheck {
     Absent,
 }
 
-/// Running proxy.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
@@ -56,13 +55,11 @@ impl Peer {
         machine::resident_bytes(self.process.pid())
     }
 
-    /// Truncates the log.
     pub(crate) fn truncate_log(&self) -> anyhow::Result<()> {
         self.process.truncate_log()
     }
 }
 
-/// Options of a peer.
 pub(crate) struct PeerConfig<'a> {
     /// Directory of its files.
     pub(crate) directory: &'a Path,

@@ -14,7 +14,6 @@ const STYLE: &str = "text { font: 13px sans-serif; fill: #57606a } .title { font
                      .bar { fill: #8ea8c3 } .own { fill: #d4652f } line { stroke: #57606a; stroke-width: 1.5 } \
                      @media (prefers-color-scheme: dark) { text { fill: #c9d1d9 } line { stroke: #c9d1d9 } }";
 
-/// Owner of a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BarOwner {
     Gatepost,

@@ -15,7 +15,6 @@ const MAX_TRIES: u32 = 1500;
 /// Interval between two attempts.
 const TRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Running process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,

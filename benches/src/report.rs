@@ -12,7 +12,6 @@ use serde::Serialize;
 use crate::gatepost::results_directory;
 use crate::machine::{self, CpuSnapshot};
 
-/// Table of strings.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -65,7 +64,6 @@ pub(crate) struct NoiseMonitor {
 }
 
 impl NoiseMonitor {
-    /// Starts monitoring.
     pub(crate) fn start() -> Self {
         Self { started_at: tokio::time::Instant::now(), cpu_at_start: CpuSnapshot::now() }
     }

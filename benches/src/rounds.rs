@@ -31,12 +31,10 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// Measured case.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) peer: Arc<Peer>,
     pub(crate) requests: Requests,
-    /// Allowed statuses of responses.
     pub(crate) expected_statuses: &'static [u16],
     pub(crate) load_model: LoadModel,
     /// Core of the load generator.

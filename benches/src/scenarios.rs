@@ -34,7 +34,6 @@ pub(crate) struct ScenarioOptions {
     seed: Option<u64>,
 }
 
-/// Size of the scenarios.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScenarioParams {
     pub(crate) plan: Plan,

@@ -195,7 +195,6 @@ pub(crate) fn unknown_keys(count: usize) -> Vec<String> {
     (0..count).map(|_| records::secret().expose().to_owned()).collect()
 }
 
-/// Returns a random seed.
 pub(crate) fn random_seed() -> u64 {
     os_rng().next_u64()
 }

@@ -10,7 +10,7 @@ use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 use prometheus::Registry;
 
 use crate::brute_force::{BruteForceLimiter, FAILURES_PER_MINUTE};
-use crate::limits::Limits;
+use crate::limits::SharedLimits;
 use crate::metrics::Metrics;
 
 /// All use cases, over one store. Clones share it.
@@ -23,7 +23,7 @@ pub struct ControlPlane {
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) brute_force: Arc<BruteForceLimiter>,
     pub(crate) sender: Sender,
-    pub(crate) limits: Limits,
+    pub(crate) limits: SharedLimits,
 }
 
 /// The reason why the use cases could not be set up.
@@ -46,7 +46,7 @@ impl ControlPlane {
             metrics: Arc::new(Metrics::register(registry).map_err(|error| BuildError(error.into()))?),
             sender: Sender::new(ssrf_guard, Arc::clone(&clock)).map_err(|error| BuildError(error.into()))?,
             brute_force: Arc::new(BruteForceLimiter::new(FAILURES_PER_MINUTE)),
-            limits: Limits::new(),
+            limits: SharedLimits::new(),
             store,
             clock,
             ssrf_guard,

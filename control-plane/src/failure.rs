@@ -19,7 +19,6 @@ pub enum Failure {
     /// A limit of the key that was checked is used up.
     #[error("{}", .0.detail)]
     LimitExceeded(Problem, LimitStatus),
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -27,14 +27,14 @@ pub use use_cases::api_keys::{
     FlatLimit, KeyChange, KeyFields, KeyFilter, KeyList, KeyRef, NewApiKey, NullableFilter, QuotaFields,
     RateLimitFields, SearchRequest, SearchResults, UpdatedKey,
 };
-pub use use_cases::authenticate::{AuthenticatedKey, EndUser};
-pub use use_cases::created::Created;
+pub use use_cases::authenticate_api_key::{AuthenticatedKey, EndUser};
+pub use use_cases::created_with_secret::CreatedWithSecret;
 pub use use_cases::events::{ChangePage, Continuity, DEFAULT_CHANGES, EventFilter, MAX_CHANGES, VisibleChange};
 pub use use_cases::gateways::{GatewayLag, MAX_WAIT, PropagationStatus};
 pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, Notify, RunMode};
-pub use use_cases::lists::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, PageRequest, Rest, Selection};
 pub use use_cases::long_response::LongResponse;
 pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey};
+pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, PageRequest, Rest, Selection};
 pub use use_cases::patch::Patch;
 pub use use_cases::projects::{NewProject, ProjectChange};
 pub use use_cases::purge::{PurgeReport, Tally};

@@ -47,10 +47,10 @@ pub(crate) const RESPONSE_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// The limits of one process. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Limits {
+pub(crate) struct SharedLimits {
     pub(crate) propagation_waits: FairShare,
     pub(crate) list_reads: FairShare,
-    /// Pages that are worked on at a time, out of [`Limits::list_reads`].
+    /// Pages that are worked on at a time, out of [`SharedLimits::list_reads`].
     pub(crate) list_permits: Arc<Semaphore>,
     pub(crate) event_streams: FairShare,
     pub(crate) concurrent_pings: FairShare,
@@ -59,7 +59,7 @@ pub(crate) struct Limits {
     pub(crate) stored_responses: Gcra<AccountId>,
 }
 
-impl Limits {
+impl SharedLimits {
     pub(crate) fn new() -> Self {
         Self {
             propagation_waits: FairShare::new(MAX_WAITS, 0),

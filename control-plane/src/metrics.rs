@@ -1,6 +1,7 @@
 //! Metrics of the use cases.
 
 use gatepost_domain::change::Action;
+use gatepost_runtime::registered;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 #[derive(Debug)]
@@ -12,28 +13,23 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let changes =
-            IntCounterVec::new(Opts::new("gatepost_changes_total", "Changes that this process committed."), &["kind"])?;
-        let no_permit = IntCounterVec::new(
-            Opts::new(
-                "gatepost_admin_no_place_total",
-                "Requests for which there was no place among those that accounts share.",
-            ),
-            &["of"],
-        )?;
-        let over_limit = IntCounterVec::new(
-            Opts::new(
-                "gatepost_admin_over_bound_total",
-                "Changes that were refused because an account has as much as it may have, by setting.",
-            ),
-            &["bound"],
-        )?;
-        registry.register(Box::new(over_limit.clone()))?;
-        registry.register(Box::new(no_permit.clone()))?;
-        registry.register(Box::new(changes.clone()))?;
+        let counters = |name: &str, help: &str, label: &str| {
+            registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]))
+        };
+        let changes = counters("gatepost_changes_total", "Changes that this process committed.", "kind")?;
         for action in Action::ALL {
             changes.with_label_values(&[action.as_str()]);
         }
+        let no_permit = counters(
+            "gatepost_admin_no_place_total",
+            "Requests for which there was no place among those that accounts share.",
+            "of",
+        )?;
+        let over_limit = counters(
+            "gatepost_admin_over_bound_total",
+            "Changes that were refused because an account has as much as it may have, by setting.",
+            "bound",
+        )?;
         Ok(Self { changes, no_permit, over_limit })
     }
 

@@ -22,7 +22,6 @@ use gatepost_webhook_client::{LoadCertificatesError, Sender};
 /// Time that settling and ending the tasks may take at a stop, in addition to [`STOP_GRACE`].
 const ACK_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A running deliverer.
 #[derive(Debug)]
 pub struct Deliverer {
     stop: watch::Sender<bool>,

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use crate::context::{DelivererContext, sleep_unless_stopped};
 use crate::options::{MAX_DEAD_AGE, MAX_SEALED_AGE};
 
-/// Time between two runs.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of items of each kind that one call of `trim` removes.
 const TRIM_BATCH: u32 = 1000;

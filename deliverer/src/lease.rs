@@ -19,7 +19,6 @@ pub(crate) enum WebhookSnapshot {
     Unreadable(StoreError),
 }
 
-/// A leased delivery.
 pub(crate) struct DeliveryLease {
     pub(crate) webhook: WebhookId,
     pub(crate) webhook_snapshot: WebhookSnapshot,

@@ -1,5 +1,6 @@
 //! Metrics of a deliverer.
 
+use gatepost_runtime::registered;
 use gatepost_store::QueueStats;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
@@ -27,16 +28,22 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+            registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
         };
-        let metrics = Self {
-            deliveries: IntCounterVec::new(
-                Opts::new(
-                    "gatepost_deliveries_total",
-                    "Attempts by outcome: failed ones are retried, gone and dead ones not; dropped ones had no webhook.",
-                ),
-                &["outcome"],
-            )?,
+        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
+        let deliveries = Opts::new(
+            "gatepost_deliveries_total",
+            "Attempts by outcome: failed ones are retried, gone and dead ones not; dropped ones had no webhook.",
+        );
+        let deliveries = registered(registry, IntCounterVec::new(deliveries, &["outcome"]))?;
+        for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {
+            deliveries.with_label_values(&[outcome]);
+        }
+        let queue = Opts::new("gatepost_delivery_queue", "Deliveries by state.");
+        let oldest_due_s = Gauge::new("gatepost_oldest_due_seconds", "Age in seconds of the longest overdue delivery.");
+        Ok(Self {
+            deliveries,
             delivery_duration_s: histogram(
                 "gatepost_delivery_duration_seconds",
                 "Duration of attempts in seconds.",
@@ -47,41 +54,23 @@ impl Metrics {
                 "Seconds from an event to its delivery.",
                 EVENT_BUCKETS_S,
             )?,
-            quarantined: IntCounter::new("gatepost_quarantined_total", "Stream entries that could not be decoded.")?,
-            overflowed: IntCounter::new(
+            quarantined: counter("gatepost_quarantined_total", "Stream entries that could not be decoded.")?,
+            overflowed: counter(
                 "gatepost_overflowed_total",
                 "Deliveries that became dead letters because their queue was full.",
             )?,
-            unreadable: IntCounter::new(
+            unreadable: counter(
                 "gatepost_unreadable_webhooks_total",
                 "Webhooks that could not be decoded during fan-out and received no events.",
             )?,
-            queue: IntGaugeVec::new(Opts::new("gatepost_delivery_queue", "Deliveries by state."), &["state"])?,
-            oldest_due_s: Gauge::new("gatepost_oldest_due_seconds", "Age in seconds of the longest overdue delivery.")?,
-            dead_letters: IntGauge::new("gatepost_dead_letters", "Dead letters in the store.")?,
-            dead_dropped: IntGauge::new(
+            queue: registered(registry, IntGaugeVec::new(queue, &["state"]))?,
+            oldest_due_s: registered(registry, oldest_due_s)?,
+            dead_letters: gauge("gatepost_dead_letters", "Dead letters in the store.")?,
+            dead_dropped: gauge(
                 "gatepost_dead_letters_dropped",
                 "Dead letters dropped since the store was created because their webhook had too many.",
             )?,
-        };
-        metrics.register_all(registry)?;
-        for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {
-            metrics.deliveries.with_label_values(&[outcome]);
-        }
-        Ok(metrics)
-    }
-
-    fn register_all(&self, registry: &Registry) -> prometheus::Result<()> {
-        registry.register(Box::new(self.deliveries.clone()))?;
-        registry.register(Box::new(self.delivery_duration_s.clone()))?;
-        registry.register(Box::new(self.event_to_delivery_s.clone()))?;
-        registry.register(Box::new(self.quarantined.clone()))?;
-        registry.register(Box::new(self.overflowed.clone()))?;
-        registry.register(Box::new(self.unreadable.clone()))?;
-        registry.register(Box::new(self.queue.clone()))?;
-        registry.register(Box::new(self.oldest_due_s.clone()))?;
-        registry.register(Box::new(self.dead_letters.clone()))?;
-        registry.register(Box::new(self.dead_dropped.clone()))
+        })
     }
 
     pub(crate) fn count_outcome(&self, outcome: &str) {

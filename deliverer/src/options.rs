@@ -9,16 +9,13 @@ use gatepost_webhook_client::PrivateNetworks;
 pub struct Retention {
     /// Maximum age of an entry.
     pub max_age: Duration,
-    /// Maximum number of entries.
     pub max_entries: u64,
 }
 
-/// Options of a deliverer.
 #[derive(Debug, Clone, Copy)]
 pub struct DelivererOptions {
     /// Whether webhooks may be sent to private networks.
     pub private_networks: PrivateNetworks,
-    /// Retention of the stream.
     pub retention: Retention,
     /// Maximum number of pending deliveries per webhook, normally [`MAX_PENDING`].
     pub max_pending: u64,

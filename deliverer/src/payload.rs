@@ -4,13 +4,13 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Role, Webhook};
 use gatepost_store::Event;
-use url::Url;
-
 use gatepost_webhook_client::PrivateNetworks;
+use gatepost_wire::WebhookPayload;
+use url::Url;
 
 /// Returns the body of an event for one webhook.
 pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
-    let body = gatepost_wire::event_body(
+    let payload = WebhookPayload::of_event(
         &event.id,
         event.action,
         event.at,
@@ -19,7 +19,7 @@ pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
         &event.record,
         secret.map(Secret::expose),
     );
-    serde_json::to_vec(&body).expect("a body is a struct with text keys")
+    serde_json::to_vec(&payload).expect("a payload is a struct with text keys")
 }
 
 /// Returns whether a webhook may receive key values in plaintext: an admin set its URL, the project of the

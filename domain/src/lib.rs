@@ -2,6 +2,8 @@
 //!
 //! Nothing here does IO, reads a clock or awaits: callers pass in the time and the random number generator.
 
+#![warn(clippy::missing_errors_doc)]
+
 pub mod address;
 pub mod base62;
 pub mod change;

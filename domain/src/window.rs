@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 
 use crate::time::Timestamp;
 
-/// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// Number of times that a key's limit got a new window length or was removed. A window belongs to one

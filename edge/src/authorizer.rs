@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use gatepost_domain::permit::Denial;
+use gatepost_domain::permit::{Denial, RequestFacts};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_verify::{Source, Verdict, Verifier};
 use ipnet::IpNet;
@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use crate::client_ip::{self, PeerTrust};
 use crate::credential;
-use crate::decision::{Action, AuthOutcome, AuthorizedAs, Decision, KeyCheck, denial_code, unavailable_code};
+use crate::decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction, denial_code, unavailable_code};
 use crate::metrics::Metrics;
+use crate::page_origin::page_origin;
 use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::request_target::RequestTarget;
 use crate::request_validation::{self, Destination};
@@ -114,7 +115,7 @@ impl Authorizer {
         route: &Route<B>,
         request: &RequestView<'_>,
         client: Option<IpAddr>,
-    ) -> (Action, KeyCheck) {
+    ) -> (RequestAction, KeyCheck) {
         if route.auth == Auth::Off {
             return anonymous();
         }
@@ -125,7 +126,7 @@ impl Authorizer {
             (Err(denial), _) => return denied(denial),
         };
         let started = Instant::now();
-        let facts = client_ip::request_facts(request.headers, client);
+        let facts = RequestFacts { client, origin: page_origin(request.headers) };
         let verdict = self.verifier.check(credential, &route.requirement, &facts).await;
         let (action, key_check) = act_on(verdict);
         if let Some(source) = key_check.source {
@@ -154,15 +155,15 @@ fn route_request<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Rou
     }
 }
 
-fn anonymous() -> (Action, KeyCheck) {
-    (Action::Forward(AuthorizedAs::Anonymous), KeyCheck::of(AuthOutcome::Anonymous))
+fn anonymous() -> (RequestAction, KeyCheck) {
+    (RequestAction::Forward(AuthorizedAs::Anonymous), KeyCheck::of(AuthOutcome::Anonymous))
 }
 
-fn denied(denial: Denial) -> (Action, KeyCheck) {
-    (Action::Reject(denial_code(denial)), KeyCheck::of(AuthOutcome::Denied(denial)))
+fn denied(denial: Denial) -> (RequestAction, KeyCheck) {
+    (RequestAction::Reject(denial_code(denial)), KeyCheck::of(AuthOutcome::Denied(denial)))
 }
 
-fn act_on(verdict: Verdict) -> (Action, KeyCheck) {
+fn act_on(verdict: Verdict) -> (RequestAction, KeyCheck) {
     match verdict {
         Verdict::Permitted(admission) => {
             let key_check = KeyCheck {
@@ -171,17 +172,17 @@ fn act_on(verdict: Verdict) -> (Action, KeyCheck) {
                 source: Some(admission.source),
                 limit_status: admission.limit_status,
             };
-            (Action::Forward(AuthorizedAs::Key(admission.permit)), key_check)
+            (RequestAction::Forward(AuthorizedAs::Key(admission.permit)), key_check)
         }
         Verdict::Denied { denial, facts, source, limit_status } => {
             let outcome = AuthOutcome::Denied(denial);
             let key_check = KeyCheck { outcome, facts, source: Some(source), limit_status };
-            (Action::Reject(denial_code(denial)), key_check)
+            (RequestAction::Reject(denial_code(denial)), key_check)
         }
         Verdict::Unavailable(unavailable) => {
             let outcome = AuthOutcome::Unavailable(unavailable);
             let key_check = KeyCheck { source: Some(Source::Store), ..KeyCheck::of(outcome) };
-            (Action::Reject(unavailable_code(unavailable)), key_check)
+            (RequestAction::Reject(unavailable_code(unavailable)), key_check)
         }
     }
 }

@@ -12,7 +12,7 @@ use prometheus::Registry;
 use crate::authorizer::Policy;
 use crate::client_ip::PeerTrust;
 use crate::credential;
-use crate::decision::{Action, AuthOutcome, AuthorizedAs, Decision, KeyCheck};
+use crate::decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction};
 use crate::metrics::Metrics;
 use crate::request_validation::{self, Destination};
 use crate::request_view::{BodyLength, RequestView};
@@ -29,7 +29,6 @@ impl MetricsBench {
         Self(Metrics::register(registry).expect("nothing is registered yet"))
     }
 
-    /// Records a cache hit.
     pub fn record_hit(&self) {
         self.0.record_check(AuthOutcome::Permitted, Source::Cache, Duration::from_micros(7));
     }
@@ -57,7 +56,7 @@ pub fn find_credential<B>(route: &Route<B>, headers: &HeaderMap) -> bool {
 pub fn permitted<B>(route: Arc<Route<B>>, facts: Arc<KeyFacts>) -> Decision<B> {
     let outcome = AuthOutcome::Permitted;
     Decision {
-        action: Action::Forward(AuthorizedAs::Anonymous),
+        action: RequestAction::Forward(AuthorizedAs::Anonymous),
         key_check: KeyCheck { outcome, facts: Some(facts), source: Some(Source::Cache), limit_status: None },
         target: None,
         body: BodyLength::EMPTY,

@@ -1,10 +1,8 @@
-//! Origin of a request: the client's address behind trusted proxies, and the page of a browser.
+//! Address of a client behind trusted proxies.
 
 use std::net::IpAddr;
 
-use gatepost_domain::permit::RequestFacts;
 use http::HeaderMap;
-use http::header::{HeaderName, ORIGIN, REFERER};
 use ipnet::IpNet;
 
 /// Addresses of the client and the proxies in between, the nearest last.
@@ -15,11 +13,6 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub enum PeerTrust {
     Trusted,
     Untrusted,
-}
-
-/// Returns the facts on which the rules of a key depend.
-pub(crate) fn request_facts(headers: &HeaderMap, client: Option<IpAddr>) -> RequestFacts<'_> {
-    RequestFacts { client, origin: origin(headers) }
 }
 
 /// Returns whether an address is a trusted proxy's.
@@ -55,23 +48,11 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
-/// Returns `Origin`, else `Referer`, which no page can forge. `x-origin-domain` is ignored, since any page can send
-/// it.
-fn origin(headers: &HeaderMap) -> Option<&str> {
-    if headers.contains_key(ORIGIN) { single_value(headers, &ORIGIN) } else { single_value(headers, &REFERER) }
-}
-
-fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() { None } else { value.to_str().ok() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -118,20 +99,6 @@ mod tests {
                 let headers = HeaderMap::from_iter([(HeaderName::from_static(FORWARDED_FOR), field)]);
                 assert_eq!(resolve(&headers, "10.0.0.1".parse().ok(), &trusted), client, "{sent:?}");
             }
-        }
-    }
-
-    #[test]
-    fn origin_takes_precedence_over_referer_and_must_be_single() {
-        for (fields, expected) in [
-            (&[][..], None),
-            (&[("origin", "https://a.example"), ("referer", "https://b.example/")], Some("https://a.example")),
-            (&[("referer", "https://b.example/x")], Some("https://b.example/x")),
-            (&[("origin", "null"), ("referer", "https://b.example/")], Some("null")),
-            (&[("origin", "https://a.example"), ("origin", "https://b.example")], None),
-            (&[("x-origin-domain", "a.example")], None),
-        ] {
-            assert_eq!(origin(&headers(fields)), expected, "{fields:?}");
         }
     }
 }

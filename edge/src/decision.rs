@@ -17,7 +17,7 @@ use crate::route::Route;
 /// Response to a request, and all that its log line and the request upstream need. `B` is attached to the route.
 #[derive(Debug)]
 pub struct Decision<B> {
-    pub action: Action,
+    pub action: RequestAction,
     pub key_check: KeyCheck,
     /// None if the request is not valid.
     pub target: Option<RequestTarget>,
@@ -32,8 +32,9 @@ pub struct Decision<B> {
     pub client_slot: Option<ClientSlot>,
 }
 
+/// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum RequestAction {
     Forward(AuthorizedAs),
     /// Respond to `OPTIONS *`.
     ServerOptions,
@@ -79,20 +80,25 @@ pub enum AuthOutcome {
 impl<B> Decision<B> {
     /// Rejects a request that is not valid, also for a fault that a caller finds before it can describe the request.
     pub fn invalid(code: ErrorCode) -> Self {
-        Self::without_route(Action::Reject(code), AuthOutcome::Rejected, None, BodyLength::EMPTY)
+        Self::without_route(RequestAction::Reject(code), AuthOutcome::Rejected, None, BodyLength::EMPTY)
     }
 
     /// Rejects a valid request.
     pub(crate) fn reject(code: ErrorCode, target: RequestTarget, body: BodyLength) -> Self {
-        Self::without_route(Action::Reject(code), AuthOutcome::Rejected, Some(target), body)
+        Self::without_route(RequestAction::Reject(code), AuthOutcome::Rejected, Some(target), body)
     }
 
     /// Responds to `OPTIONS *`, with or without a key.
     pub(crate) fn server_options(body: BodyLength) -> Self {
-        Self::without_route(Action::ServerOptions, AuthOutcome::Anonymous, Some(RequestTarget::asterisk()), body)
+        Self::without_route(RequestAction::ServerOptions, AuthOutcome::Anonymous, Some(RequestTarget::asterisk()), body)
     }
 
-    fn without_route(action: Action, outcome: AuthOutcome, target: Option<RequestTarget>, body: BodyLength) -> Self {
+    fn without_route(
+        action: RequestAction,
+        outcome: AuthOutcome,
+        target: Option<RequestTarget>,
+        body: BodyLength,
+    ) -> Self {
         Self {
             action,
             key_check: KeyCheck::of(outcome),

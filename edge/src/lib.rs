@@ -13,6 +13,7 @@ pub mod client_ip;
 pub mod credential;
 mod decision;
 mod metrics;
+mod page_origin;
 mod per_client_limiter;
 mod request_target;
 pub mod request_validation;
@@ -22,7 +23,7 @@ mod route_options;
 
 pub use authorizer::{Authorizer, Policy};
 pub use client_ip::PeerTrust;
-pub use decision::{Action, AuthOutcome, AuthorizedAs, Decision, KeyCheck};
+pub use decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction};
 pub use metrics::DURATION_BUCKETS_S;
 pub use per_client_limiter::{ClientSlot, PerClientLimiter};
 pub use request_target::{RequestTarget, Resource};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_runtime::registered;
 use gatepost_verify::Source;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
@@ -24,26 +25,20 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let check_duration = HistogramVec::new(
+        let check_duration =
             HistogramOpts::new("gatepost_auth_duration_seconds", "The check of a key, by where its answer came from.")
-                .buckets(DURATION_BUCKETS_S.to_vec()),
-            &["source"],
-        )?;
-        let checks = IntCounterVec::new(
-            Opts::new("gatepost_auth_total", "Checks of keys by outcome and source."),
-            &["outcome", "source"],
-        )?;
+                .buckets(DURATION_BUCKETS_S.to_vec());
+        let check_duration = registered(registry, HistogramVec::new(check_duration, &["source"]))?;
+        let checks = Opts::new("gatepost_auth_total", "Checks of keys by outcome and source.");
+        let checks = registered(registry, IntCounterVec::new(checks, &["outcome", "source"]))?;
         let refused_requests = IntCounter::new(
             "gatepost_refused_requests_total",
             "Requests of clients behind trusted proxies that had as many in flight as they may.",
-        )?;
-        registry.register(Box::new(check_duration.clone()))?;
-        registry.register(Box::new(checks.clone()))?;
-        registry.register(Box::new(refused_requests.clone()))?;
+        );
         Ok(Self {
             check_duration_s: SOURCES.map(|source| check_duration.with_label_values(&[source.as_str()])),
             checks: counters(&checks),
-            refused_requests,
+            refused_requests: registered(registry, refused_requests)?,
         })
     }
 

@@ -12,7 +12,6 @@ pub struct RouteOptions {
     pub path: String,
     /// Empty for all.
     pub methods: Vec<Method>,
-    /// Name of the upstream.
     pub upstream: String,
     pub auth: Auth,
     /// Headers in which the key may be.

@@ -39,7 +39,6 @@ pub(crate) struct ImportRequest {
     pub(crate) dry_run: bool,
 }
 
-/// Result of an import.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ImportReport {
     pub(crate) made: u64,

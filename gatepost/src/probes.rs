@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_ops::{DependencyState, Readiness};
+use gatepost_runtime::registered;
 use gatepost_store::{Format, Store, StoreErrorKind};
 use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
@@ -11,7 +12,6 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::config::Config;
 
-/// Interval between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// Percentage of `events.max_entries` above which `/readyz` warns about the fan-out backlog.
 const BACKLOG_WARNING_PERCENT: u64 = 80;
@@ -47,40 +47,35 @@ impl StoreProbe {
         config: &Config,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        let probe = Self {
+        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
+        Ok(Self {
             store,
             readiness,
             outage,
             max_entries: config.retention.max_entries,
-            replayed: IntCounter::new(
+            replayed: counter(
                 "gatepost_changes_repeated_total",
                 "Acknowledged changes that the store had lost and this process has replayed.",
             )?,
-            lost: IntCounter::new(
+            lost: counter(
                 "gatepost_changes_lost_total",
                 "Acknowledged changes that the store had lost and that were not replayed because of later changes.",
             )?,
-            given_up: IntCounter::new(
+            given_up: counter(
                 "gatepost_changes_given_up_total",
                 "Acknowledged changes that the store may have lost and that could not be replayed in time.",
             )?,
-            not_fanned_out: IntGauge::new("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
-            in_quarantine: IntGauge::new(
+            not_fanned_out: gauge("gatepost_stream_not_fanned_out", "Entries after the fan-out cursor.")?,
+            in_quarantine: gauge(
                 "gatepost_quarantine_entries",
                 "Entries in quarantine, because they could not be decoded.",
             )?,
-            full: IntGauge::new(
+            full: gauge(
                 "gatepost_store_full",
                 "1 while the store rejects ordinary writes because memory or disk is full.",
             )?,
-        };
-        registry.register(Box::new(probe.replayed.clone()))?;
-        registry.register(Box::new(probe.lost.clone()))?;
-        registry.register(Box::new(probe.given_up.clone()))?;
-        registry.register(Box::new(probe.not_fanned_out.clone()))?;
-        registry.register(Box::new(probe.in_quarantine.clone()))?;
-        registry.register(Box::new(probe.full.clone()))?;
-        Ok(probe)
+        })
     }
 
     /// Probes until the process ends.

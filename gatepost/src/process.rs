@@ -10,7 +10,7 @@ use gatepost_control_plane::ControlPlane;
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
 use gatepost_domain::time::Clock;
-use gatepost_gateway::{Gateway, GatewayOptions, Limits};
+use gatepost_gateway::{Gateway, GatewayLimits, GatewayOptions};
 use gatepost_limits::RateLimiter;
 use gatepost_ops::{DependencyState, OpsServer, Readiness};
 use gatepost_runtime::{Task, error_chain, supervise};
@@ -74,7 +74,7 @@ impl Process {
     ) -> anyhow::Result<Option<Self>> {
         let (registry, readiness) = (Registry::new(), Readiness::default());
         log::init(&config.log_filter, &registry)?;
-        gatepost_runtime::register_metrics(&registry)?;
+        gatepost_runtime::register_panic_metric(&registry)?;
         readiness.set("process", DependencyState::not_ready("starting"));
         let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone()).await?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
@@ -156,7 +156,7 @@ impl Process {
             trusted_proxies: config.trusted_proxies.clone(),
             strip: config.strip,
             pass_headers: config.pass_headers.clone(),
-            limits: Limits { max_connections, ..config.limits.clone() },
+            limits: GatewayLimits { max_connections, ..config.limits.clone() },
         };
         let clock = Arc::clone(&self.clock);
         let gateway =

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::master_key;
 
-/// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// Interval between two log lines about failed attempts.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::header_rules::StripMode;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::options::{GatewayOptions, Limits, UpstreamOptions};
+use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use crate::peer_ip::PeerIp;
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
@@ -65,7 +65,6 @@ impl RequestBench {
         black_box(edge::validate_and_route(&self.context.snapshot.policy, &self.view()));
     }
 
-    /// Searches for the credential.
     pub fn find_credential(&self) {
         if let Some(route) = self.context.route() {
             black_box(edge::find_credential(route, &self.request.headers));
@@ -144,6 +143,6 @@ fn options(route: RouteOptions) -> GatewayOptions {
         trusted_proxies: Vec::new(),
         strip: StripMode::Default,
         pass_headers: Vec::new(),
-        limits: Limits::default(),
+        limits: GatewayLimits::default(),
     }
 }

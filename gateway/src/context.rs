@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
-use gatepost_edge::{Action, AuthOutcome, Decision, KeyCheck};
+use gatepost_edge::{AuthOutcome, Decision, KeyCheck, RequestAction};
 use tokio::time::Instant;
 
 use crate::in_flight::InFlightGuard;
@@ -65,8 +65,8 @@ impl Context {
     pub(crate) fn reason(&self) -> Option<&'static str> {
         let decision = self.decision.as_ref()?;
         decision.key_check.outcome.reason().or(match decision.action {
-            Action::Reject(code) => Some(ErrorCode::code(code)),
-            Action::Forward(_) | Action::ServerOptions => None,
+            RequestAction::Reject(code) => Some(ErrorCode::code(code)),
+            RequestAction::Forward(_) | RequestAction::ServerOptions => None,
         })
     }
 }

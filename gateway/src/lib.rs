@@ -34,6 +34,7 @@ mod request_id;
 mod request_line;
 mod response_check;
 mod response_headers;
+mod response_rewrite;
 mod server;
 mod snapshot;
 mod start_error;
@@ -44,7 +45,7 @@ mod upstream_stream;
 
 pub use gatepost_edge::{Auth, CredentialLocation, RouteOptions};
 pub use header_rules::StripMode;
-pub use options::{GatewayOptions, Limits, UpstreamOptions};
+pub use options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
 pub use server::{Gateway, bind};
 pub use start_error::StartError;

@@ -10,14 +10,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::upstream_headers::REQUEST_ID;
+use crate::response_headers::{add_key_use_headers, add_request_id};
 
-const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
-const SUNSET: HeaderName = HeaderName::from_static("sunset");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
-const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
 /// Methods of a route that names none.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Seconds after which a client may retry a 503.
@@ -34,7 +28,7 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
     header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
-    header.insert_header(REQUEST_ID, context.request_id.header())?;
+    add_request_id(&mut header, context)?;
     if let Some((name, value)) = status_header(code, context) {
         header.insert_header(name, value)?;
     }
@@ -61,23 +55,8 @@ pub(crate) async fn send_server_options(session: &mut Session, context: &Context
     let mut header = ResponseHeader::build(StatusCode::OK, Some(3))?;
     header.insert_header(ALLOW, ALL_METHODS)?;
     header.insert_header(CONTENT_LENGTH, "0")?;
-    header.insert_header(REQUEST_ID, context.request_id.header())?;
+    add_request_id(&mut header, context)?;
     session.write_response_header(Box::new(header), true).await
-}
-
-/// Adds the state of the key and of its limit for the client.
-pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
-    if let Some(sunset) = context.key_check().and_then(|check| check.facts.as_ref()?.sunset()) {
-        response.insert_header(DEPRECATION, sunset.deprecation_header())?;
-        response.insert_header(SUNSET, sunset.sunset_header())?;
-    }
-    if let Some(limit_status) = context.limit_status() {
-        response.insert_header(RATE_LIMIT, limit_status.limit.to_string())?;
-        response.insert_header(RATE_REMAINING, limit_status.remaining.to_string())?;
-        response.insert_header(RATE_RESET, limit_status.reset_s().to_string())?;
-        response.insert_header(RATE_CONSUMED, limit_status.used().to_string())?;
-    }
-    Ok(())
 }
 
 /// Returns the seconds after which a rate-limited request may pass.

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use gatepost_edge::{AuthOutcome, DURATION_BUCKETS_S};
+use gatepost_runtime::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Number of statuses from 100 to 599.
@@ -25,35 +26,33 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("gatepost_requests_total", "Requests by route, outcome and status."),
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let requests = counters(
+            "gatepost_requests_total",
+            "Requests by route, outcome and status.",
             &["route", "outcome", "status"],
         )?;
-        let duration_s = Histogram::with_opts(
+        let duration_s =
             HistogramOpts::new("gatepost_request_duration_seconds", "From the end of a request's header to its end.")
-                .buckets(DURATION_BUCKETS_S.to_vec()),
-        )?;
-        let connections = IntGauge::new("gatepost_connections", "Open connections of clients.")?;
-        let refused_connections = IntCounterVec::new(
-            Opts::new("gatepost_refused_connections_total", "Connections of clients that were closed at once."),
-            &["reason"],
-        )?;
+                .buckets(DURATION_BUCKETS_S.to_vec());
+        let connections = IntGauge::new("gatepost_connections", "Open connections of clients.");
         let dropped_lines = IntCounter::new(
             "gatepost_access_log_dropped_total",
             "Lines of the access log that were dropped because standard error takes them too slowly.",
-        )?;
-        registry.register(Box::new(dropped_lines.clone()))?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration_s.clone()))?;
-        registry.register(Box::new(connections.clone()))?;
-        registry.register(Box::new(refused_connections.clone()))?;
+        );
         Ok(Self {
             no_route: RouteCounters::new(&requests, NO_ROUTE),
             requests,
-            duration_s,
-            connections,
-            refused_connections,
-            dropped_lines,
+            duration_s: registered(registry, Histogram::with_opts(duration_s))?,
+            connections: registered(registry, connections)?,
+            refused_connections: counters(
+                "gatepost_refused_connections_total",
+                "Connections of clients that were closed at once.",
+                &["reason"],
+            )?,
+            dropped_lines: registered(registry, dropped_lines)?,
         })
     }
 

@@ -19,7 +19,7 @@ pub struct GatewayOptions {
     pub strip: StripMode,
     /// Identity headers that trusted proxies may pass upstream.
     pub pass_headers: Vec<PassHeader>,
-    pub limits: Limits,
+    pub limits: GatewayLimits,
 }
 
 /// Servers behind the name that routes use.
@@ -32,7 +32,7 @@ pub struct UpstreamOptions {
 
 /// Limits of connections, requests and waits.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct GatewayLimits {
     /// Cap on open connections; further ones are closed at once.
     pub max_connections: usize,
     /// Cap on open connections of one client, an IPv4 address or an IPv6 /64 network; further ones are closed at once.
@@ -60,7 +60,7 @@ pub struct Limits {
     pub websocket_idle: Duration,
 }
 
-impl Default for Limits {
+impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             max_connections: 50_000,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
-use gatepost_edge::{Action, Authorizer, Decision, RequestTarget};
+use gatepost_edge::{Authorizer, Decision, RequestAction, RequestTarget};
 use gatepost_runtime::LogWriter;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{StatusCode, Version};
@@ -26,11 +26,11 @@ use crate::metrics::Metrics;
 use crate::peer_ip::PeerIp;
 use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
-use crate::response_headers::{self, BodyDelimiter};
+use crate::response_rewrite::{self, BodyDelimiter};
 use crate::snapshot::{Backend, CurrentSnapshot, Route};
 use crate::upstream;
 use crate::upstream_exchange::{self, RequestedUpgrade};
-use crate::{access_log, failure, local_reply, request_decision, upstream_headers};
+use crate::{access_log, failure, local_reply, request_decision, response_headers, upstream_headers};
 
 /// Results of `request_filter`.
 const RESPONSE_SENT: bool = true;
@@ -77,12 +77,12 @@ impl ProxyHttp for Proxy {
         let (policy, peer) = (&context.snapshot.policy, context.peer_ip.as_ref());
         let decision = request_decision::decide(session, &self.authorizer, policy, peer).await;
         match context.decision.insert(decision).action {
-            Action::Forward(_) => Ok(CONTINUE),
-            Action::ServerOptions => {
+            RequestAction::Forward(_) => Ok(CONTINUE),
+            RequestAction::ServerOptions => {
                 local_reply::send_server_options(session, context).await?;
                 Ok(RESPONSE_SENT)
             }
-            Action::Reject(code) => {
+            RequestAction::Reject(code) => {
                 local_reply::send_problem(session, code, context).await?;
                 Ok(RESPONSE_SENT)
             }
@@ -156,7 +156,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        if response_headers::rewrite(response, session.req_header())? == BodyDelimiter::ConnectionClose {
+        if response_rewrite::rewrite(response, session.req_header())? == BodyDelimiter::ConnectionClose {
             session.set_keepalive(None);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -166,8 +166,8 @@ impl ProxyHttp for Proxy {
                 state.set_body(BodyFraming::Tunnel);
             }
         }
-        response.insert_header(upstream_headers::REQUEST_ID, context.request_id.header())?;
-        local_reply::add_key_use_headers(response, context)
+        response_headers::add_request_id(response, context)?;
+        response_headers::add_key_use_headers(response, context)
     }
 
     fn fail_to_connect(
@@ -263,7 +263,7 @@ struct Forwarded<'a> {
 /// Returns the decision that lets a request go upstream. Phases after it fail closed without one.
 fn forwarded(context: &Context) -> pingora::Result<Forwarded<'_>> {
     match (&context.decision, context.route()) {
-        (Some(decision), Some(route)) if matches!(decision.action, Action::Forward(_)) => {
+        (Some(decision), Some(route)) if matches!(decision.action, RequestAction::Forward(_)) => {
             Ok(Forwarded { decision, route })
         }
         (_, _) => Err(Error::explain(ErrorType::InternalError, "the request was not authorized")),

@@ -61,7 +61,7 @@ mod tests {
 
     use gatepost_domain::permit::{EnvRule, Requirement};
     use gatepost_domain::time::Clock;
-    use gatepost_edge::{Action, Auth, AuthorizedAs, RouteOptions};
+    use gatepost_edge::{Auth, AuthorizedAs, RequestAction, RouteOptions};
     use gatepost_limits::{OutagePolicy, RateLimiter};
     use gatepost_store::clock::SystemClock;
     use gatepost_store::{
@@ -75,7 +75,7 @@ mod tests {
 
     use crate::header_rules::StripMode;
     use crate::metrics::Metrics;
-    use crate::options::{GatewayOptions, Limits, UpstreamOptions};
+    use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
     use crate::snapshot::Snapshot;
 
     /// Preface, SETTINGS, and `GET /` of `http://a` as one HEADERS frame of HPACK's static table.
@@ -132,13 +132,13 @@ mod tests {
             trusted_proxies: vec![],
             strip: StripMode::Default,
             pass_headers: vec![],
-            limits: Limits::default(),
+            limits: GatewayLimits::default(),
         };
         Snapshot::build(options, &Metrics::register(&Registry::new()).unwrap()).await.unwrap()
     }
 
     /// Decides in another task than the one that reads the connection, as Pingora does for each HTTP/2 stream.
-    async fn decide_in_a_task(mut session: ServerSession, auth: Auth) -> Action {
+    async fn decide_in_a_task(mut session: ServerSession, auth: Auth) -> RequestAction {
         let (authorizer, snapshot) = (authorizer().await, snapshot(auth).await);
         let deciding =
             tokio::spawn(async move { decide(&mut session, &authorizer, &snapshot.policy, None).await.action });
@@ -148,8 +148,8 @@ mod tests {
     #[tokio::test]
     async fn http2_request_needs_no_guard() {
         for (auth, expected) in [
-            (Auth::Off, Action::Forward(AuthorizedAs::Anonymous)),
-            (Auth::Required, Action::Reject(ErrorCode::MissingKey)),
+            (Auth::Off, RequestAction::Forward(AuthorizedAs::Anonymous)),
+            (Auth::Required, RequestAction::Reject(ErrorCode::MissingKey)),
         ] {
             let (_client, server) = send(HTTP2_REQUEST).await;
             let mut connection = handshake(Box::new(server), None).await.unwrap();
@@ -164,6 +164,6 @@ mod tests {
         let (_client, server) = send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let mut session = ServerSession::new_http1(Box::new(server));
         session.read_request().await.unwrap();
-        assert_eq!(decide_in_a_task(session, Auth::Off).await, Action::Reject(ErrorCode::BadRequest));
+        assert_eq!(decide_in_a_task(session, Auth::Off).await, RequestAction::Reject(ErrorCode::BadRequest));
     }
 }

@@ -1,7 +1,6 @@
 //! Check of a request line and the line ends before it, byte by byte as they come, for the strict form of RFC 9112
 //! section 3.
 
-/// Progress of the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestLineState {
     /// Before the first byte of the line.

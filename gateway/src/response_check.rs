@@ -4,11 +4,9 @@ use std::fmt;
 
 use memchr::memchr;
 
-/// A valid header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CheckedHeader {
     pub(crate) status: u16,
-    /// Size of the header.
     pub(crate) length: usize,
     pub(crate) body: AnnouncedBody,
     pub(crate) version: HttpVersion,

@@ -8,7 +8,7 @@ use gatepost_edge::{Policy, Routes};
 
 use crate::header_sanitizer::HeaderSanitizer;
 use crate::metrics::{Metrics, RouteCounters};
-use crate::options::{GatewayOptions, Limits};
+use crate::options::{GatewayLimits, GatewayOptions};
 use crate::start_error::StartError;
 use crate::upstream::Upstream;
 
@@ -19,7 +19,7 @@ pub(crate) type Route = gatepost_edge::Route<Backend>;
 pub(crate) struct Snapshot {
     pub(crate) policy: Policy<Backend>,
     pub(crate) sanitizer: HeaderSanitizer,
-    pub(crate) limits: Limits,
+    pub(crate) limits: GatewayLimits,
 }
 
 /// The gateway's part of a route.

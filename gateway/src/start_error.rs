@@ -10,12 +10,7 @@ use crate::upstream::ResolveError;
 pub enum StartError {
     /// The address is in use, or not this machine's.
     #[error("cannot listen on {address}")]
-    Bind {
-        /// The configured address.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
+    Bind { address: SocketAddr, source: io::Error },
     /// The listener has no address.
     #[error("the listener has no address")]
     LocalAddress(#[source] io::Error),

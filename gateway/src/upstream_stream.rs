@@ -17,7 +17,7 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::options::Limits;
+use crate::options::GatewayLimits;
 use crate::response_check::{self, ResponseError};
 use crate::upstream_exchange::{Exchange, Stage};
 
@@ -39,7 +39,7 @@ pub(crate) struct UpstreamStream {
 }
 
 impl UpstreamStream {
-    pub(crate) fn new(stream: Stream, limits: &Limits) -> Self {
+    pub(crate) fn new(stream: Stream, limits: &GatewayLimits) -> Self {
         let exchange = Arc::new(Exchange::new());
         Self {
             stream,

@@ -1,6 +1,8 @@
 //! The HTTP/1.1 server of the admin API and the operations endpoints: every read and write has a deadline, and
 //! clients that let it wait cannot lock out others.
 
+#![warn(clippy::missing_errors_doc)]
+
 mod activity;
 mod body;
 mod connections;

@@ -1,5 +1,6 @@
 //! Metrics of a listener's connections.
 
+use gatepost_runtime::registered;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
 /// Why the server closed a connection.
@@ -35,13 +36,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn register(registry: &Registry, listener: &str) -> prometheus::Result<Self> {
         let options = |name: &str, help: &str| Opts::new(name, help).const_label("listener", listener);
-        let open = IntGauge::with_opts(options("gatepost_http_connections", "Open connections."))?;
-        let closed = IntCounterVec::new(
-            options("gatepost_http_closed_connections_total", "Connections closed by the server, by reason."),
-            &["reason"],
-        )?;
-        registry.register(Box::new(open.clone()))?;
-        registry.register(Box::new(closed.clone()))?;
+        let open = options("gatepost_http_connections", "Open connections.");
+        let open = registered(registry, IntGauge::with_opts(open))?;
+        let closed = options("gatepost_http_closed_connections_total", "Connections closed by the server, by reason.");
+        let closed = registered(registry, IntCounterVec::new(closed, &["reason"]))?;
         for reason in CloseReason::ALL {
             closed.with_label_values(&[reason.as_str()]);
         }

@@ -10,12 +10,9 @@ use serde::Serialize;
 /// Messages about settings that are allowed but unwise, and about failures to expect.
 pub type Warnings = Vec<String>;
 
-/// State of a dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DependencyState {
-    /// It can be used.
     Ready,
-    /// It cannot be used.
     NotReady {
         /// Reason for people.
         reason: Cow<'static, str>,

@@ -25,7 +25,6 @@ const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection
 /// Options of the operations endpoints.
 #[derive(Debug, Clone)]
 pub struct OpsOptions {
-    /// Address to listen on.
     pub listen: SocketAddr,
     /// Names accepted in `Host`, in addition to IP addresses and `localhost`.
     pub hosts: Vec<String>,

@@ -22,7 +22,6 @@ pub struct TaskHealth {
     pub is_down: bool,
 }
 
-/// Panics of a task.
 struct TaskPanics {
     task: Task,
     panicked_at: Vec<Instant>,

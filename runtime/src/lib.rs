@@ -1,11 +1,14 @@
 //! Tasks and threads of a process, all spawned here, so that a panic ends only one task; a log writer that never
-//! blocks; and errors as text.
+//! blocks; errors as text; and the registration of metrics.
+
+#![warn(clippy::missing_errors_doc)]
 
 mod error_chain;
 mod fail_point;
 mod health;
 mod log_writer;
 mod panics;
+mod registered;
 mod spawn;
 mod supervise;
 mod task;
@@ -14,7 +17,8 @@ pub use error_chain::error_chain;
 pub use fail_point::reached as fail_point;
 pub use health::{TaskHealth, health, wait_for_crash_loop};
 pub use log_writer::{LogWriter, write_to_stderr};
-pub use panics::{Panicked, catch, catch_sync, install_hook, register_metrics};
+pub use panics::{Panicked, catch, catch_sync, install_hook, register_panic_metric};
+pub use registered::registered;
 pub use spawn::{run_blocking, spawn, spawn_on, spawn_with_fallback};
 pub use supervise::{supervise, supervise_on, supervise_thread};
 pub use task::{Lifetime, Task};

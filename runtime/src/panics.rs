@@ -79,7 +79,7 @@ pub fn install_hook() {
 ///
 /// # Errors
 /// Fails if the metric is already registered.
-pub fn register_metrics(registry: &Registry) -> prometheus::Result<()> {
+pub fn register_panic_metric(registry: &Registry) -> prometheus::Result<()> {
     registry.register(Box::new(PanicCollector::new()?))
 }
 
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(catch_sync(Task::Delivery, || panic!("on purpose")), Err::<(), _>(Panicked));
         assert_eq!(count(Task::Delivery) - before, 2);
         let registry = Registry::new();
-        register_metrics(&registry).unwrap();
+        register_panic_metric(&registry).unwrap();
         let families = registry.gather();
         assert_eq!(families[0].get_metric().len(), Task::ALL.len());
     }

@@ -6,6 +6,9 @@ use crate::panics::{Panicked, catch, catch_sync};
 use crate::task::Task;
 
 /// Spawns a task. Its panic is caught, counted and logged.
+///
+/// # Errors
+/// The task ends with [`Panicked`] if the future panics.
 pub fn spawn<F>(task: Task, future: F) -> JoinHandle<Result<F::Output, Panicked>>
 where
     F: Future + Send + 'static,
@@ -38,8 +41,10 @@ where
     set.spawn(catch(task, future));
 }
 
-/// Runs blocking code on a thread for blocking tasks, starting at once. Returns [`Panicked`] also if the
-/// runtime shuts down before the code starts.
+/// Runs blocking code on a thread for blocking tasks, starting at once.
+///
+/// # Errors
+/// Fails if the code panics, or if the runtime shuts down before it starts.
 pub fn run_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
     task: Task,
     run: F,

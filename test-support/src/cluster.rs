@@ -56,7 +56,6 @@ impl RedisCluster {
         cluster
     }
 
-    /// Returns the store URL.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
         format!("redis+cluster://{}", hosts.join(","))

@@ -19,7 +19,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Fault that the proxy injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Forwards without a fault.
     None,
     /// Delays each chunk from the server.
     Latency(Duration),

@@ -1,6 +1,8 @@
 //! Support for tests: real servers, each on a free port and in its own directory, killed when dropped; and records for
 //! stores.
 
+#![allow(missing_docs, reason = "called only within this workspace, where a comment that repeats a name adds nothing")]
+
 mod browser;
 mod cluster;
 mod fault_proxy;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Recorded request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
     /// Request line and header fields, with all line endings.
@@ -28,20 +27,15 @@ impl RecordedRequest {
         fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
-    /// Returns the request line.
     pub fn request_line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
 }
 
-/// Reply to a request.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
-    /// Status code.
     pub status: u16,
-    /// Additional header fields.
     pub headers: Vec<(&'static str, String)>,
-    /// Delay before the reply.
     pub delay: Duration,
     /// Gate that must be open before the reply.
     pub gate: Option<Gate>,

@@ -23,7 +23,6 @@ pub fn stamps() -> Stamps {
     Stamps::new(Timestamp::from_ms(NEXT_MS.fetch_add(1, Ordering::SeqCst)), Actor::Operator)
 }
 
-/// Returns an account.
 pub fn account(name: &str) -> Account {
     Account { id: AccountId::generate(&mut rng()), name: name.to_owned(), status: Status::Active, stamps: stamps() }
 }

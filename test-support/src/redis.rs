@@ -161,12 +161,10 @@ impl RedisServer {
         }
     }
 
-    /// Returns the store URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }

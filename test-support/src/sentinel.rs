@@ -27,7 +27,6 @@ pub struct MasterPorts {
 pub struct SentinelSet {
     /// Redis servers. The first is the initial master.
     pub servers: Vec<RedisServer>,
-    /// Sentinels.
     pub sentinels: Vec<RedisServer>,
 }
 
@@ -71,7 +70,6 @@ impl SentinelSet {
         set
     }
 
-    /// Returns the store URL.
     pub fn url(&self) -> String {
         let hosts: Vec<String> =
             self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port())).collect();

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// Maximum duration of an attempt.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(15);
-/// Maximum duration of connecting.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Maximum number of bytes read of a response body.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 8 * 1024;

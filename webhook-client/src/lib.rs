@@ -1,5 +1,7 @@
 //! Sends one signed webhook message: the SSRF guard, the signatures, and one HTTP attempt. Start with [`Sender`].
 
+#![warn(clippy::missing_errors_doc)]
+
 mod bounds;
 mod message;
 mod retry_after;

@@ -7,17 +7,16 @@ use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::record::{Actor, ApiKey, Record};
 use gatepost_domain::time::{Timestamp, Version};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::key::{AccessKeyBody, ApiKeyBody};
+use crate::key::{AccessKeyResource, ApiKeyResource};
 use crate::members::{actor_members, rfc3339};
-use crate::resource::{AccountBody, ProjectBody, WebhookBody};
+use crate::resource::{AccountResource, ProjectResource, WebhookResource};
 
 /// The body of a webhook request.
 #[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EventBody {
+pub struct WebhookPayload {
     /// Event id, the same as the header `webhook-id`.
     pub id: String,
     /// Topic of the event.
@@ -25,38 +24,61 @@ pub struct EventBody {
     pub kind: String,
     /// Time of the change, on the store's clock (RFC 3339).
     pub timestamp: String,
+    /// Absent in a ping, which is about no resource.
+    #[serde(flatten)]
+    pub owner: Option<ResourceOwner>,
+    /// The resource after the change; an empty object in a ping.
+    pub data: Value,
+}
+
+/// Owner of the resource of an event.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceOwner {
     /// Account of the resource.
     pub account_id: String,
     /// Project of the resource; null for resources outside projects.
     pub project_id: Option<String>,
-    /// The resource after the change.
-    pub data: Value,
 }
 
-/// Builds the body of a webhook request. `secret` is the value of the key, if the receiver may see it.
-pub fn event_body(
-    id: &EventId,
-    action: Action,
-    at: Timestamp,
-    account: &AccountId,
-    project: Option<&ProjectId>,
-    record: &Record,
-    secret: Option<&str>,
-) -> EventBody {
-    EventBody {
-        id: id.to_string(),
-        kind: event_type(action).to_owned(),
-        timestamp: rfc3339(at),
-        account_id: account.to_string(),
-        project_id: project.map(ToString::to_string),
-        data: resource_json(record, action, at, secret),
+impl WebhookPayload {
+    /// Builds the body for an event. `secret` is the value of the key, if the receiver may see it.
+    pub fn of_event(
+        id: &EventId,
+        action: Action,
+        at: Timestamp,
+        account: &AccountId,
+        project: Option<&ProjectId>,
+        record: &Record,
+        secret: Option<&str>,
+    ) -> Self {
+        let project_id = project.map(ToString::to_string);
+        Self {
+            id: id.to_string(),
+            kind: event_type(action).to_owned(),
+            timestamp: rfc3339(at),
+            owner: Some(ResourceOwner { account_id: account.to_string(), project_id }),
+            data: resource_json(record, action, at, secret),
+        }
+    }
+
+    /// Builds the body of a ping, which tests an address before it becomes a webhook.
+    pub fn of_ping(id: &EventId, at: Timestamp) -> Self {
+        Self {
+            id: id.to_string(),
+            kind: "ping".to_owned(),
+            timestamp: rfc3339(at),
+            owner: None,
+            data: Value::Object(Map::new()),
+        }
     }
 }
 
 /// A change, for people: who made it, when, what it did, and the resource before and after, without secrets.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ChangeBody {
+#[schema(as = ChangeBody)]
+pub struct ChangeResource {
     /// Position of the change among all changes, accepted by `after` and `Last-Event-ID`.
     #[schema(example = "1860000000000000000")]
     pub cursor: String,
@@ -76,7 +98,7 @@ pub struct ChangeBody {
     /// Project of the resource; null for resources outside projects.
     pub project_id: Option<String>,
     /// Author of the change.
-    pub actor: ActorBody,
+    pub actor: ActorMember,
     /// Id of the resource that changed.
     pub subject: String,
     /// The resource after the change, or as it was before it was removed.
@@ -90,7 +112,8 @@ pub struct ChangeBody {
 /// Author of a change.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ActorBody {
+#[schema(as = ActorBody)]
+pub struct ActorMember {
     /// `ACCESS_KEY`, `API_KEY` (its own first use) or `OPERATOR` (the command line).
     #[serde(rename = "type")]
     #[schema(example = "ACCESS_KEY")]
@@ -108,18 +131,18 @@ pub fn event_type(action: Action) -> &'static str {
 }
 
 /// Builds the public view of a change, or `None` for a change without a record.
-pub fn change_body(version: Version, id: &EventId, change: &ChangeView<'_>) -> Option<ChangeBody> {
+pub fn change_resource(version: Version, id: &EventId, change: &ChangeView<'_>) -> Option<ChangeResource> {
     let at = version.timestamp();
     let (actor_id, actor_type) = actor_members(change.actor);
     let to_json = |record: &Record| resource_json(record, change.action, at, None);
-    Some(ChangeBody {
+    Some(ChangeResource {
         cursor: version.to_string(),
         id: id.to_string(),
         kind: event_type(change.action).to_owned(),
         timestamp: rfc3339(at),
         account_id: change.account.to_string(),
         project_id: change.project.map(ToString::to_string),
-        actor: ActorBody {
+        actor: ActorMember {
             kind: actor_type.unwrap_or_else(|| "OPERATOR".to_owned()),
             id: actor_id,
             address: change.address.map(|address| address.to_string()),
@@ -130,7 +153,7 @@ pub fn change_body(version: Version, id: &EventId, change: &ChangeView<'_>) -> O
     })
 }
 
-/// Borrowed parts of a change, the input of [`change_body`].
+/// Borrowed parts of a change, the input of [`change_resource`].
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeView<'a> {
     /// Kind of write.
@@ -153,11 +176,11 @@ pub struct ChangeView<'a> {
 
 fn resource_json(record: &Record, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
     let json = match record {
-        Record::Account(account) => serde_json::to_value(AccountBody::from(account)),
-        Record::Project(project) => serde_json::to_value(ProjectBody::from(project)),
+        Record::Account(account) => serde_json::to_value(AccountResource::from(account)),
+        Record::Project(project) => serde_json::to_value(ProjectResource::from(project)),
         Record::ApiKey(key) => return api_key_json(key, action, at, secret),
-        Record::AccessKey(key) => serde_json::to_value(AccessKeyBody::new(key, secret.unwrap_or(key.id.as_str()))),
-        Record::Webhook(webhook) => serde_json::to_value(WebhookBody::new(webhook)),
+        Record::AccessKey(key) => serde_json::to_value(AccessKeyResource::new(key, secret.unwrap_or(key.id.as_str()))),
+        Record::Webhook(webhook) => serde_json::to_value(WebhookResource::new(webhook)),
     };
     json.expect("bodies are structs with text keys")
 }
@@ -167,7 +190,7 @@ fn resource_json(record: &Record, action: Action, at: Timestamp, secret: Option<
 /// mean "never used".
 fn api_key_json(key: &ApiKey, action: Action, at: Timestamp, secret: Option<&str>) -> Value {
     let first_used_at = (action == Action::ApiKeyFirstUsed).then_some(at);
-    let body = ApiKeyBody::new(key, secret.unwrap_or(key.id.as_str()), first_used_at);
+    let body = ApiKeyResource::new(key, secret.unwrap_or(key.id.as_str()), first_used_at);
     let mut json = serde_json::to_value(body).expect("a body is a struct with text keys");
     let is_first_use_known = matches!(action, Action::ApiKeyCreated | Action::ApiKeyFirstUsed);
     if let (false, Value::Object(members)) = (is_first_use_known, &mut json) {

@@ -11,7 +11,8 @@ use crate::members::{actor_members, rfc3339};
 /// An API key.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ApiKeyBody {
+#[schema(as = ApiKeyBody)]
+pub struct ApiKeyResource {
     /// Id of the key. It stays the same when the key is rotated.
     pub id: String,
     /// Value of the key where the caller may see it, otherwise its id. Both identify the key in paths.
@@ -40,9 +41,9 @@ pub struct ApiKeyBody {
     /// The same as `expiresAt`, under the name that clients send.
     pub expiry: Option<String>,
     /// Rate limit of the key.
-    pub rate_limit_configs: Option<RateLimitBody>,
+    pub rate_limit_configs: Option<RateLimitMember>,
     /// Daily or monthly quota of the key.
-    pub quota: Option<QuotaBody>,
+    pub quota: Option<QuotaMember>,
     /// Permissions of the key, checked by routes that require some.
     pub permissions: Vec<String>,
     /// Domains whose web pages may use the key; empty for all, and for other programs.
@@ -50,7 +51,7 @@ pub struct ApiKeyBody {
     /// Networks from which the key may be used; empty for all.
     pub allowed_ips: Vec<String>,
     /// Where the key was created.
-    pub creation_context: CreationContextBody,
+    pub creation_context: CreationContextMember,
     /// Time of the first use.
     pub first_used_at: Option<String>,
     /// Time of the last use, to the second; absent if never used, and in events.
@@ -73,7 +74,8 @@ pub struct ApiKeyBody {
 /// Rate limit of a key.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct RateLimitBody {
+#[schema(as = RateLimitBody)]
+pub struct RateLimitMember {
     /// Maximum number of requests per window.
     pub rate_limit: u64,
     /// Length of the window in seconds.
@@ -83,7 +85,8 @@ pub struct RateLimitBody {
 /// Quota of a key per calendar day or month, in UTC.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct QuotaBody {
+#[schema(as = QuotaBody)]
+pub struct QuotaMember {
     /// Maximum number of requests per period.
     pub limit: u64,
     /// `day` or `month`.
@@ -93,7 +96,8 @@ pub struct QuotaBody {
 /// Where a key was created, as far as the caller reported it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct CreationContextBody {
+#[schema(as = CreationContextBody)]
+pub struct CreationContextMember {
     /// Client address of the end user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<String>,
@@ -102,7 +106,7 @@ pub struct CreationContextBody {
     pub client_user_agent: Option<String>,
 }
 
-impl ApiKeyBody {
+impl ApiKeyResource {
     /// Builds the body. `shown` is the value of the key if the receiver may see it, otherwise its id.
     pub fn new(key: &ApiKey, shown: &str, first_used_at: Option<Timestamp>) -> Self {
         let expires_at = key.expires_at.map(rfc3339);
@@ -124,12 +128,12 @@ impl ApiKeyBody {
             expires_at,
             rate_limit_configs: key
                 .rate_limit
-                .map(|rate| RateLimitBody { rate_limit: rate.limit, rate_limit_ttl: rate.window.as_secs_f64() }),
-            quota: key.quota.map(|quota| QuotaBody { limit: quota.limit, period: quota.period.as_str().to_owned() }),
+                .map(|rate| RateLimitMember { rate_limit: rate.limit, rate_limit_ttl: rate.window.as_secs_f64() }),
+            quota: key.quota.map(|quota| QuotaMember { limit: quota.limit, period: quota.period.as_str().to_owned() }),
             permissions: key.permissions.clone(),
             allowed_domains: key.allowed_domains.clone(),
             allowed_ips: key.allowed_ips.iter().map(ToString::to_string).collect(),
-            creation_context: CreationContextBody {
+            creation_context: CreationContextMember {
                 client_ip: key.creation_context.client_ip.clone(),
                 client_user_agent: key.creation_context.client_user_agent.clone(),
             },
@@ -145,7 +149,7 @@ impl ApiKeyBody {
     }
 }
 
-impl ApiKeyBody {
+impl ApiKeyResource {
     /// Adds the time of the last use.
     #[must_use]
     pub fn with_last_use(self, last_used_at: Option<Timestamp>) -> Self {
@@ -156,7 +160,8 @@ impl ApiKeyBody {
 /// An access key.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AccessKeyBody {
+#[schema(as = AccessKeyBody)]
+pub struct AccessKeyResource {
     /// Id of the access key.
     pub id: String,
     /// Value of the access key where the caller may see it, otherwise its id.
@@ -189,7 +194,7 @@ pub struct AccessKeyBody {
     pub updated_at: String,
 }
 
-impl AccessKeyBody {
+impl AccessKeyResource {
     /// Builds the body. `shown` is the value of the access key if the receiver may see it, otherwise its id.
     pub fn new(key: &AccessKey, shown: &str) -> Self {
         let (created_by, created_by_type) = actor_members(&key.stamps.created_by);

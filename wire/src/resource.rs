@@ -11,7 +11,8 @@ use crate::members::{actor_members, rfc3339};
 /// An account.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AccountBody {
+#[schema(as = AccountBody)]
+pub struct AccountResource {
     /// Id of the account.
     pub id: String,
     /// Display name.
@@ -32,7 +33,7 @@ pub struct AccountBody {
     pub updated_at: String,
 }
 
-impl From<&Account> for AccountBody {
+impl From<&Account> for AccountResource {
     fn from(account: &Account) -> Self {
         let (created_by, created_by_type) = actor_members(&account.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor_members(&account.stamps.updated_by);
@@ -53,7 +54,8 @@ impl From<&Account> for AccountBody {
 /// A project.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ProjectBody {
+#[schema(as = ProjectBody)]
+pub struct ProjectResource {
     /// Id of the project.
     pub id: String,
     /// Display name.
@@ -78,7 +80,7 @@ pub struct ProjectBody {
     pub updated_at: String,
 }
 
-impl From<&Project> for ProjectBody {
+impl From<&Project> for ProjectResource {
     fn from(project: &Project) -> Self {
         let (created_by, created_by_type) = actor_members(&project.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor_members(&project.stamps.updated_by);
@@ -101,7 +103,8 @@ impl From<&Project> for ProjectBody {
 /// A webhook.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct WebhookBody {
+#[schema(as = WebhookBody)]
+pub struct WebhookResource {
     /// Id of the webhook.
     pub id: String,
     /// Account whose events it receives.
@@ -146,7 +149,7 @@ pub struct WebhookBody {
     pub updated_at: String,
 }
 
-impl WebhookBody {
+impl WebhookResource {
     /// Builds the body without secrets: URL and header values are masked.
     pub fn new(webhook: &Webhook) -> Self {
         let (created_by, created_by_type) = actor_members(&webhook.stamps.created_by);

@@ -8,6 +8,7 @@
 mod literals;
 mod log_fields;
 mod members;
+mod metrics;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use crate::sources::{files_below, is_for_tests, parse, program_crates};
 
 /// Where the list stands, from the root.
 const LIST: &str = "docs/names.txt";
+/// Where users find the metrics, from the root.
+const METRICS: &str = "docs/metrics.md";
 /// Macros whose arguments are names of source files.
 const FILE_MACROS: &[&str] = &["include_str", "scripts"];
 /// Differences that a failed check prints.
@@ -35,7 +38,6 @@ impl Names {
     }
 }
 
-/// Writes the list.
 pub(crate) fn write() -> anyhow::Result<()> {
     let names = collect()?;
     std::fs::write(list_file(), text_of(&names)).with_context(|| format!("cannot write {LIST}"))?;
@@ -43,11 +45,13 @@ pub(crate) fn write() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares the list with the sources.
+/// Compares the list with the sources, and the page of metrics.
 pub(crate) fn check() -> anyhow::Result<()> {
     let written = std::fs::read_to_string(list_file()).with_context(|| format!("cannot read {LIST}"))?;
     let written: BTreeSet<&str> = written.lines().collect();
-    let found = text_of(&collect()?);
+    let names = collect()?;
+    check_metrics(&names)?;
+    let found = text_of(&names);
     let found: BTreeSet<&str> = found.lines().collect();
     let gone = written.difference(&found).map(|name| format!("- {name}"));
     let new = found.difference(&written).map(|name| format!("+ {name}"));
@@ -61,6 +65,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
          in CHANGELOG what a user notices:\n{shown}",
         differences.len()
     )
+}
+
+fn check_metrics(names: &Names) -> anyhow::Result<()> {
+    let page = std::fs::read_to_string(root().join(METRICS)).with_context(|| format!("cannot read {METRICS}"))?;
+    let differences = metrics::find_differences(names, &page);
+    if differences.is_empty() { Ok(()) } else { bail!("{METRICS} is not up to date:\n{}", differences.join("\n")) }
 }
 
 fn list_file() -> PathBuf {

@@ -41,7 +41,6 @@ pub(crate) fn files_below(folder: &Path, extension: &str) -> anyhow::Result<Vec<
     Ok(files)
 }
 
-/// Parses a source file.
 pub(crate) fn parse(file: &Path) -> anyhow::Result<syn::File> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     syn::parse_file(&text).with_context(|| format!("cannot parse {}", file.display()))

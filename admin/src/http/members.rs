@@ -40,7 +40,6 @@ impl SchemaMembers {
     }
 }
 
-/// An unknown member.
 #[derive(Debug)]
 pub(crate) struct UnknownMember<'a> {
     /// The path of its object; empty for the body itself.

@@ -81,6 +81,17 @@ fn redact(value: &mut Value) {
     }
 }
 
+/// Returns the body that the documentation shows.
+fn documented_example() -> Value {
+    let page = include_str!("../../../docs/webhooks.md");
+    let (_, rest) = page.split_once("```json\n").unwrap();
+    serde_json::from_str(rest.split_once("```").unwrap().0).unwrap()
+}
+
+fn member_names(object: &Value) -> Vec<&String> {
+    object.as_object().unwrap().keys().collect()
+}
+
 /// Takes the next event, compares its payload with the committed one, and answers it.
 macro_rules! assert_delivered {
     ($receiver:expr, $name:literal) => {{
@@ -104,6 +115,9 @@ async fn events_of_api_keys_have_these_payloads() {
     let key = admin.create_key(&project, further).await;
     let created = assert_delivered!(receiver, "api_key_created");
     assert_eq!(created["data"]["key"], key["key"], "an admin's webhook sees the value");
+    let example = documented_example();
+    assert_eq!(member_names(&example), member_names(&created), "docs/webhooks.md");
+    assert_eq!(member_names(&example["data"]), member_names(&created["data"]), "docs/webhooks.md");
     let path = format!("/api-keys/auth/{}", text(&key, "key"));
     for _ in 0..2 {
         assert_eq!(admin.send(Method::POST, &path, None).await.0, 200);

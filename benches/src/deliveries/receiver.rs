@@ -30,7 +30,6 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum of recorded latencies in µs.
 const MAX_LATENCY_US: u64 = 600_000_000;
 
-/// Received deliveries.
 #[derive(Debug, Default)]
 struct ReceivedDeliveries {
     count: u64,

@@ -15,13 +15,15 @@ const MAX_FIELDS: usize = 100;
 /// Maximum size of a response header in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// State of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExchangeState {
     /// The response is not complete.
     Pending,
-    /// The response is complete.
-    Complete { status: u16, latency_from: Duration, closes: bool },
+    Complete {
+        status: u16,
+        latency_from: Duration,
+        closes: bool,
+    },
     /// The server has closed the connection.
     Closed,
 }
@@ -57,7 +59,6 @@ impl Connection {
         Ok(Self { stream, latency_from: None, head, head_sent: 0, body_sent: 0, partial_head, response: None })
     }
 
-    /// Starts a request.
     pub(super) fn send(&mut self, requests: &mut Requests, latency_from: Duration) -> anyhow::Result<()> {
         self.latency_from = Some(latency_from);
         self.head.clear();

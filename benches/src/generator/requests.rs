@@ -8,12 +8,9 @@ use rand::{RngExt, SeedableRng};
 /// One request in this number has an unknown key.
 const UNKNOWN_KEY_EVERY: u64 = 10;
 
-/// Keys of the requests.
 #[derive(Debug, Clone)]
 pub(crate) enum Keys {
-    /// Each key in turn.
     RoundRobin(Arc<Vec<String>>),
-    /// Random keys.
     Random(Arc<Vec<String>>),
 }
 
@@ -25,7 +22,6 @@ pub(crate) enum UnknownKeys {
     RoundRobin(Arc<Vec<String>>),
 }
 
-/// Generator of requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
     head_prefix: String,
@@ -53,7 +49,6 @@ impl Requests {
         Self { head_prefix, keys, unknown_keys: UnknownKeys::None, body: Arc::new(body), rng, written: 0 }
     }
 
-    /// Adds unknown keys.
     pub(crate) fn with_unknown_keys(self, unknown_keys: UnknownKeys) -> Self {
         Self { unknown_keys, ..self }
     }

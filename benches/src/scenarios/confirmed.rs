@@ -19,7 +19,6 @@ use crate::store_fixture::StoreFixture;
 
 /// Numbers of concurrent changes: a single caller, and more than there are connections for waiting.
 const IN_FLIGHT: [usize; 2] = [1, 64];
-/// Timeout for the replica.
 const REPLICA_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Case {

@@ -8,8 +8,8 @@ use gatepost_domain::record::{AccessKey, Actor, Role, Stamps, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{Versioned, os_rng};
 
-use super::created::Created;
-use super::lists::{ListPage, PageRequest};
+use super::created_with_secret::CreatedWithSecret;
+use super::pagination::{ListPage, PageRequest};
 use super::patch::Patch;
 use super::text;
 use super::update_rules::{check_unchanged, next_status};
@@ -95,7 +95,7 @@ impl ControlPlane {
         &self,
         context: &RequestContext,
         request: AccessKeyRequest,
-    ) -> Result<Created<AccessKey>> {
+    ) -> Result<CreatedWithSecret<AccessKey>> {
         let caller = &context.caller;
         caller.require_admin()?;
         caller.require_own_account(request.account.as_deref())?;
@@ -114,7 +114,7 @@ impl ControlPlane {
         let (access_key, secret) = self.generate_access_key(spec, caller.actor())?;
         let value = Some(secret.clone());
         let record = self.create(context, Action::AccessKeyCreated, access_key, None, value).await?;
-        Ok(Created { record, secret })
+        Ok(CreatedWithSecret { record, secret })
     }
 
     /// Parses the expiry of a new access key.
@@ -173,12 +173,12 @@ impl ControlPlane {
     pub async fn update_access_key(
         &self,
         context: &RequestContext,
-        name: &AccessKeyRef,
+        key_ref: &AccessKeyRef,
         change: &AccessKeyChange,
     ) -> Result<Versioned<AccessKey>> {
         let new_name = text::parse_changed_name(&change.name, change.status)?;
         let next = |key: &AccessKey| {
-            self.check_immutable_fields(&context.members, change, name, key)?;
+            self.check_immutable_fields(&context.members, change, key_ref, key)?;
             let reactivation_hint =
                 || format!("the access key was revoked; PATCH /access-keys/{}/reactivate lets it in again", key.id);
             let status = next_status(key.status, change.status, reactivation_hint)?;
@@ -186,14 +186,14 @@ impl ControlPlane {
             let action = if status == key.status { Action::AccessKeyUpdated } else { Action::AccessKeyDeleted };
             Ok((action, AccessKey { name, status, ..key.clone() }))
         };
-        self.change_access_key(context, name, next).await
+        self.change_access_key(context, key_ref, next).await
     }
 
     fn check_immutable_fields(
         &self,
         members: &MemberPolicy,
         change: &AccessKeyChange,
-        name: &AccessKeyRef,
+        key_ref: &AccessKeyRef,
         key: &AccessKey,
     ) -> Result<()> {
         let check =
@@ -210,7 +210,7 @@ impl ControlPlane {
             (Patch::Value(requested), None) => check("projectId", Some(requested), "null")?,
         }
         let is_own = |value: &str| {
-            value == name.echoed_key() || value == key.id.as_str() || self.store.digest(value) == key.digest
+            value == key_ref.echoed_key() || value == key.id.as_str() || self.store.digest(value) == key.digest
         };
         check("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
     }
@@ -219,29 +219,29 @@ impl ControlPlane {
     pub async fn deactivate_access_key(
         &self,
         context: &RequestContext,
-        name: &AccessKeyRef,
+        key_ref: &AccessKeyRef,
     ) -> Result<Versioned<AccessKey>> {
         let revoked =
             |key: &AccessKey| Ok((Action::AccessKeyDeleted, AccessKey { status: Status::Inactive, ..key.clone() }));
-        self.change_access_key(context, name, revoked).await
+        self.change_access_key(context, key_ref, revoked).await
     }
 
     /// Activates a revoked access key.
     pub async fn reactivate_access_key(
         &self,
         context: &RequestContext,
-        name: &AccessKeyRef,
+        key_ref: &AccessKeyRef,
     ) -> Result<Versioned<AccessKey>> {
         let reactivated =
             |key: &AccessKey| Ok((Action::AccessKeyUpdated, AccessKey { status: Status::Active, ..key.clone() }));
-        self.change_access_key(context, name, reactivated).await
+        self.change_access_key(context, key_ref, reactivated).await
     }
 
     /// Changes an access key. One that is already as requested is not written, and no event is sent.
     async fn change_access_key(
         &self,
         context: &RequestContext,
-        name: &AccessKeyRef,
+        key_ref: &AccessKeyRef,
         next: impl Fn(&AccessKey) -> Result<(Action, AccessKey)>,
     ) -> Result<Versioned<AccessKey>> {
         context.caller.require_admin()?;
@@ -249,12 +249,12 @@ impl ControlPlane {
             let (action, changed) = next(found)?;
             Ok(if changed == *found { Edit::Unchanged } else { Edit::replace(action, changed) })
         };
-        self.update(context.into(), || self.access_key(context, name), edit).await
+        self.update(context.into(), || self.access_key(context, key_ref), edit).await
     }
 
-    async fn access_key(&self, context: &RequestContext, name: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
+    async fn access_key(&self, context: &RequestContext, key_ref: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
         let caller = &context.caller;
-        let found = match name {
+        let found = match key_ref {
             AccessKeyRef::Id(id) => self.store.access_key(id).await?,
             AccessKeyRef::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
         };

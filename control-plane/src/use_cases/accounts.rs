@@ -9,7 +9,7 @@ use gatepost_domain::time::Version;
 use gatepost_store::{Page, RecordWrite, Versioned, os_rng};
 
 use super::access_keys::AccessKeySpec;
-use super::lists::{ListPage, PageRequest};
+use super::pagination::{ListPage, PageRequest};
 use super::patch::Patch;
 use super::text;
 use super::update_rules::next_status;

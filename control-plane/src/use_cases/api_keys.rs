@@ -3,16 +3,16 @@
 mod change;
 mod create;
 mod fields;
+mod key_list;
 mod key_ref;
-mod listing;
+mod new_value;
 mod read;
 mod rotate;
 mod search;
-mod value;
 
 pub use change::{KeyChange, UpdatedKey};
 pub use create::NewApiKey;
 pub use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
+pub use key_list::{KeyFilter, KeyList, NullableFilter};
 pub use key_ref::KeyRef;
-pub use listing::{KeyFilter, KeyList, NullableFilter};
 pub use search::{SearchRequest, SearchResults};

@@ -17,7 +17,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// `invalid-access-key`, and [`Failure::Throttled`] after too many wrong access keys from that address.
-    pub async fn authenticate(&self, value: &str, from: IpAddr) -> Result<Caller> {
+    pub async fn authenticate_caller(&self, value: &str, from: IpAddr) -> Result<Caller> {
         let (digest, now) = (self.store.digest(value), self.clock.uptime());
         self.brute_force.check(from, &digest, now)?;
         match self.find_caller(value, &digest).await? {

@@ -9,7 +9,7 @@ use gatepost_domain::time::Version;
 use gatepost_store::{AuditEntry, ChangeMetadata, StreamEntry};
 use gatepost_store::{CursorCheck, CursorState};
 
-use super::lists::Rest;
+use super::pagination::Rest;
 use crate::caller::{Caller, Visibility};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};

@@ -35,7 +35,6 @@ pub struct GatewayLag {
 }
 
 impl ControlPlane {
-    /// Returns the known gateways.
     pub async fn gateways(&self, context: &RequestContext) -> Result<Vec<GatewayLag>> {
         context.caller.require_account_scope()?;
         let mut gateways = Vec::new();

@@ -40,7 +40,6 @@ pub struct CreatedAccessKey {
 /// The account of a created access key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountOutcome {
-    /// It existed before.
     Existing,
     /// It was created as the first one of the store.
     First,

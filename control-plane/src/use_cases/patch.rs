@@ -20,7 +20,6 @@ impl<T> Patch<T> {
         }
     }
 
-    /// Converts the value.
     pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Patch<U> {
         match self {
             Patch::Absent => Patch::Absent,

@@ -7,7 +7,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Project, Stamps, Status};
 use gatepost_store::{Versioned, os_rng};
 
-use super::lists::{ListPage, PAGE_SIZE, PageRequest};
+use super::pagination::{ListPage, PAGE_SIZE, PageRequest};
 use super::patch::Patch;
 use super::text;
 use super::update_rules::{check_unchanged, next_status};
@@ -18,7 +18,6 @@ use crate::pager::Pager;
 use crate::request_context::RequestContext;
 use crate::update::Edit;
 
-/// A project to create.
 #[derive(Debug)]
 pub struct NewProject {
     pub name: Option<String>,

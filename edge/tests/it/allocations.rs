@@ -2,7 +2,7 @@
 
 use allocation_counter::measure;
 use futures::FutureExt as _;
-use gatepost_edge::Action;
+use gatepost_edge::RequestAction;
 
 use crate::fixture::{Fixture, Request};
 
@@ -15,11 +15,11 @@ async fn cache_hit_allocates_nothing() {
     let bearer = format!("Bearer {}", fixture.key);
     let request = Request::get("/v1/items/42?x=1", &[("host", "api.example.com:8080"), ("authorization", &bearer)]);
     let first = fixture.authorizer.authorize(&fixture.policy, &request.view()).await;
-    assert!(matches!(first.action, Action::Forward(_)), "{first:?}");
+    assert!(matches!(first.action, RequestAction::Forward(_)), "{first:?}");
     let count = || {
         let decide = || {
             let decision = fixture.authorizer.authorize(&fixture.policy, &request.view()).now_or_never().unwrap();
-            assert!(matches!(decision.action, Action::Forward(_)));
+            assert!(matches!(decision.action, RequestAction::Forward(_)));
         };
         measure(decide).count_total
     };

@@ -1,7 +1,7 @@
 //! What comes of each kind of request.
 
 use gatepost_domain::problem::ErrorCode;
-use gatepost_edge::{Action, AuthOutcome, AuthorizedAs, BodyLength, Decision, MessageError, RequestView};
+use gatepost_edge::{AuthOutcome, AuthorizedAs, BodyLength, Decision, MessageError, RequestAction, RequestView};
 use http::{Method, Version};
 
 use crate::fixture::{Fixture, Request};
@@ -9,10 +9,10 @@ use crate::fixture::{Fixture, Request};
 /// A decision in short: action, label of the outcome, route.
 fn summary(decision: &Decision<String>) -> (String, &'static str, &str) {
     let action = match decision.action {
-        Action::Forward(AuthorizedAs::Key(_)) => "forward".to_owned(),
-        Action::Forward(AuthorizedAs::Anonymous) => "forward anonymous".to_owned(),
-        Action::ServerOptions => "server options".to_owned(),
-        Action::Reject(code) => code.code().to_owned(),
+        RequestAction::Forward(AuthorizedAs::Key(_)) => "forward".to_owned(),
+        RequestAction::Forward(AuthorizedAs::Anonymous) => "forward anonymous".to_owned(),
+        RequestAction::ServerOptions => "server options".to_owned(),
+        RequestAction::Reject(code) => code.code().to_owned(),
     };
     let route = decision.route.as_ref().map_or("", |route| route.backend.as_str());
     (action, decision.key_check.outcome.label(), route)
@@ -49,7 +49,7 @@ async fn methods_of_the_routes_at_a_path_are_allowed() {
     let fixture = Fixture::start().await;
     let request = Request { method: Method::PUT, ..Request::get("/reports/1", &[("host", "a")]) };
     let decision = fixture.authorizer.authorize(&fixture.policy, &request.view()).await;
-    assert_eq!(decision.action, Action::Reject(ErrorCode::MethodNotAllowed));
+    assert_eq!(decision.action, RequestAction::Reject(ErrorCode::MethodNotAllowed));
     assert_eq!(decision.allow.as_deref(), Some("GET, HEAD"));
     assert_eq!(decision.target.unwrap().path(b"/reports/1"), "/reports/1");
 }

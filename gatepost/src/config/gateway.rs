@@ -7,7 +7,7 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Env;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_gateway::{Auth, CredentialLocation, Limits, PassHeader, RouteOptions, StripMode, UpstreamOptions};
+use gatepost_gateway::{Auth, CredentialLocation, GatewayLimits, PassHeader, RouteOptions, StripMode, UpstreamOptions};
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
@@ -29,7 +29,7 @@ pub(crate) struct GatewayConfig {
     pub(crate) max_stale: Duration,
     pub(crate) cache_capacity: u64,
     pub(crate) max_wrong_keys_a_minute: u32,
-    pub(crate) limits: Limits,
+    pub(crate) limits: GatewayLimits,
     pub(crate) drain_timeout: Duration,
     pub(crate) routes: Vec<RouteOptions>,
     pub(crate) upstreams: Vec<UpstreamOptions>,
@@ -58,12 +58,12 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     config
 }
 
-fn read_limits(section: &mut Section<'_>) -> Limits {
-    let defaults = Limits::default();
+fn read_limits(section: &mut Section<'_>) -> GatewayLimits {
+    let defaults = GatewayLimits::default();
     let count = |section: &mut Section<'_>, key, default: usize| {
         usize::try_from(section.number(key, default as u64, 1, 10_000_000)).unwrap_or(default)
     };
-    Limits {
+    GatewayLimits {
         max_connections: count(section, "max_connections", defaults.max_connections),
         max_connections_per_address: count(
             section,

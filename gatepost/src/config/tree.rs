@@ -7,7 +7,6 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ValueSource {
     File {

@@ -16,7 +16,6 @@ const MAX_QUEUED_REQUESTS: usize = 1000;
 /// Timeout for the next webhook.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A running receiver.
 pub(crate) struct Receiver {
     address: SocketAddr,
     received: Mutex<mpsc::Receiver<Request<Bytes>>>,

@@ -3,14 +3,14 @@
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::checked_protocol::checked_protocol;
-use crate::options::Limits;
+use crate::options::GatewayLimits;
 use crate::upstream_exchange::RequestedUpgrade;
 
 use super::server::Server;
 
 /// Returns the peer for a request: plain HTTP/1.1, with a timeout for each wait. Of a WebSocket, the stream itself
 /// limits the silence.
-pub(crate) fn http_peer(server: &Server, upgrade: RequestedUpgrade, limits: &Limits) -> HttpPeer {
+pub(crate) fn http_peer(server: &Server, upgrade: RequestedUpgrade, limits: &GatewayLimits) -> HttpPeer {
     let mut peer = HttpPeer::new(server.address, false, String::new());
     peer.options.alpn = checked_protocol();
     peer.options.connection_timeout = Some(limits.connect_timeout);

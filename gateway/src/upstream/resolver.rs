@@ -32,14 +32,12 @@ pub enum ResolveError {
         /// Configured `host:port`.
         server: String,
     },
-    /// The resolver failed.
     #[error("upstream {upstream}: cannot resolve {server}")]
     Failed {
         /// Configured name of the upstream.
         upstream: String,
         /// Configured `host:port`.
         server: String,
-        /// The resolver's error.
         source: io::Error,
     },
     /// The name is not a valid value of a `Host` header.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use gatepost_gateway::{GatewayOptions, Limits};
+use gatepost_gateway::{GatewayLimits, GatewayOptions};
 use gatepost_test_support::{Gate, MockServer};
 
 use crate::fixture::{Fixture, read_response};
@@ -28,7 +28,7 @@ fn send_request(fixture: &Fixture, request: &str) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_keys_of_a_client_are_rate_limited_and_others_are_not() {
-    let fixture = Fixture::start(Limits::default(), &["127.0.0.1/32"]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &["127.0.0.1/32"]).await;
     assert!(fixture.send(request_from("192.0.2.1", &fixture.key).as_bytes()).starts_with("HTTP/1.1 200 "));
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -54,7 +54,8 @@ async fn wrong_keys_of_a_client_are_rate_limited_and_others_are_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trusted_proxy_has_no_connection_limit_and_its_clients_have_request_limits() {
     let gate = Gate::default();
-    let limits = Limits { max_connections_per_address: 2, max_requests_per_client: 3, ..Limits::default() };
+    let limits =
+        GatewayLimits { max_connections_per_address: 2, max_requests_per_client: 3, ..GatewayLimits::default() };
     let fixture = Fixture::start_with_origin(MockServer::with_gate(&gate), |options| GatewayOptions {
         limits,
         trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],

@@ -13,7 +13,8 @@ use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, CredentialLocation, Gateway, GatewayOptions, Limits, RouteOptions, StartError, StripMode, UpstreamOptions,
+    Auth, CredentialLocation, Gateway, GatewayLimits, GatewayOptions, RouteOptions, StartError, StripMode,
+    UpstreamOptions,
 };
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
@@ -45,7 +46,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) async fn start(limits: Limits, trusted_proxies: &[&str]) -> Self {
+    pub(crate) async fn start(limits: GatewayLimits, trusted_proxies: &[&str]) -> Self {
         let trusted_proxies = trusted_proxies.iter().map(|network| network.parse().unwrap()).collect();
         Self::start_with(|options| GatewayOptions { limits, trusted_proxies, ..options }).await
     }
@@ -82,7 +83,7 @@ impl Fixture {
             trusted_proxies: Vec::new(),
             strip: StripMode::Default,
             pass_headers: Vec::new(),
-            limits: Limits::default(),
+            limits: GatewayLimits::default(),
         });
         let verifier = replica_sync.verifier();
         let gateway = Gateway::start(listener, options.clone(), verifier, clock, &registry).await.unwrap();

@@ -1,6 +1,6 @@
 //! Header names that a server could read as one of ours, in every spelling.
 
-use gatepost_gateway::{GatewayOptions, Limits, PassHeader, StripMode};
+use gatepost_gateway::{GatewayLimits, GatewayOptions, PassHeader, StripMode};
 use gatepost_test_support::RecordedRequest;
 
 use crate::fixture::Fixture;
@@ -195,7 +195,7 @@ fn check_all_forwarded(fixture: &Fixture, names: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_spelling_of_a_stripped_header_is_forwarded() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     for names in [GATEWAY_HEADERS, ADDRESS_HEADERS, ROUTING_HEADERS, IDENTITY_HEADERS] {
         check_all_removed(&fixture, &own_spellings(names));
     }
@@ -208,7 +208,7 @@ async fn no_spelling_of_a_stripped_header_is_forwarded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trusted_proxy_headers_are_forwarded_by_exact_name_only() {
-    let fixture = Fixture::start(Limits::default(), &["127.0.0.0/8"]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &["127.0.0.0/8"]).await;
     for names in [GATEWAY_HEADERS, ROUTING_HEADERS, IDENTITY_HEADERS] {
         check_all_removed(&fixture, &own_spellings(names));
     }
@@ -225,14 +225,14 @@ async fn trusted_proxy_headers_are_forwarded_by_exact_name_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unrelated_headers_are_forwarded_unchanged() {
     for trusted in [&[][..], &["127.0.0.0/8"]] {
-        let fixture = Fixture::start(Limits::default(), trusted).await;
+        let fixture = Fixture::start(GatewayLimits::default(), trusted).await;
         check_all_forwarded(&fixture, &UNRELATED_HEADERS.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credential_is_read_from_its_exact_header_name_only() {
-    let fixture = Fixture::start(Limits::default(), &["127.0.0.0/8"]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &["127.0.0.0/8"]).await;
     for name in all_spellings(CREDENTIAL_HEADERS) {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: {}\r\n\r\n", fixture.key);
         assert_eq!(status_of(&fixture.send(text.as_bytes())), 401, "{name}");
@@ -242,7 +242,7 @@ async fn credential_is_read_from_its_exact_header_name_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trailers_and_connection_options_do_not_change_upstream_headers() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     for name in [
         own_spellings(GATEWAY_HEADERS),
         all_spellings(GATEWAY_HEADERS),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use gatepost_gateway::{GatewayOptions, Limits, RouteOptions};
+use gatepost_gateway::{GatewayLimits, GatewayOptions, RouteOptions};
 use gatepost_test_support::{AfterReply, MockServer, Reply};
 
 use crate::fixture::{Fixture, read_response};
@@ -47,7 +47,7 @@ async fn a_host_is_needed_only_where_a_route_names_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn problems_are_sent_as_http_1_0_can_read() {
-    let fixture = Fixture::start(Limits { max_body_bytes: 3, ..Limits::default() }, &[]).await;
+    let fixture = Fixture::start(GatewayLimits { max_body_bytes: 3, ..GatewayLimits::default() }, &[]).await;
     for (request, status) in [
         ("GET / HTTP/1.0\r\n\r\n", 401),
         ("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\napikey: a/b\r\n\r\n", 401),
@@ -66,7 +66,7 @@ async fn problems_are_sent_as_http_1_0_can_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expect_header_is_ignored() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     for expectation in ["100-continue", "200-ok"] {
         let request = format!("POST /open HTTP/1.0\r\nExpect: {expectation}\r\nContent-Length: 3\r\n\r\nabc");
         assert_eq!(status_of(&fixture.send_until_closed(request.as_bytes())), 200, "{expectation}");

@@ -4,14 +4,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use gatepost_gateway::Limits;
+use gatepost_gateway::GatewayLimits;
 
 use crate::fixture::{Fixture, read_response};
 use crate::raw_requests::status_of;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_header_times_out_and_a_quick_one_does_not() {
-    let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
+    let limits = GatewayLimits { header_timeout: Duration::from_millis(300), ..GatewayLimits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let mut slow = TcpStream::connect(fixture.address).unwrap();
     slow.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -28,7 +28,7 @@ async fn slow_header_times_out_and_a_quick_one_does_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_per_address_are_limited() {
-    let limits = Limits { max_connections_per_address: 2, ..Limits::default() };
+    let limits = GatewayLimits { max_connections_per_address: 2, ..GatewayLimits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
     let mut held = Vec::new();
@@ -46,7 +46,7 @@ async fn connections_per_address_are_limited() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_too_large_is_refused() {
-    let limits = Limits { max_body_bytes: 10, ..Limits::default() };
+    let limits = GatewayLimits { max_body_bytes: 10, ..GatewayLimits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let request = format!(
         "POST / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: 11\r\n\r\n{}",
@@ -59,7 +59,7 @@ async fn a_body_that_is_too_large_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endless_header_is_not_buffered() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let header = format!("GET / HTTP/1.1\r\nHost: a\r\nX-A: {}", "a".repeat(900 * 1024));
@@ -70,7 +70,7 @@ async fn endless_header_is_not_buffered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stop_closes_idle_connections() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
     let mut waiting = TcpStream::connect(fixture.address).unwrap();
     waiting.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -84,7 +84,7 @@ async fn stop_closes_idle_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_1_0_connection_is_closed_after_the_response() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let request = format!("GET / HTTP/1.0\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);

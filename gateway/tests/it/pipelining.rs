@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use gatepost_gateway::Limits;
+use gatepost_gateway::GatewayLimits;
 use gatepost_test_support::{Gate, MockServer};
 
 use crate::fixture::{Fixture, read_response};
@@ -51,7 +51,7 @@ fn read_response_to(stream: &mut TcpStream, request: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn responses_are_in_order_however_requests_are_split() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let requests = requests(&fixture.key);
     let all = requests.concat();
     for piece in [all.len(), 7, 4096, 61] {
@@ -95,7 +95,7 @@ async fn request_waits_for_the_one_in_progress() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejected_request_is_rejected_when_pipelined_too() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let first = format!("POST /first HTTP/1.1\r\nHost: a\r\napikey: {}\r\n", fixture.key);
     let chunked = format!("{first}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     let with_length = format!("{first}Content-Length: 3\r\n\r\nabc");
@@ -123,7 +123,7 @@ async fn rejected_request_is_rejected_when_pipelined_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_is_authorized_by_its_own_key() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let get = |path: &str, key: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{key}\r\n");
     let good = format!("apikey: {}\r\n", fixture.key);
     let all = [get("/1", &good), get("/2", ""), get("/3", "apikey: wrong-key\r\n"), get("/open", ""), get("/5", &good)];
@@ -139,7 +139,7 @@ async fn each_request_is_authorized_by_its_own_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_after_connection_close_is_not_processed() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let get =
         |path: &str, rest: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\napikey: {}\r\n{rest}\r\n", fixture.key);
     let mut stream = connect(&fixture);

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use gatepost_gateway::Limits;
+use gatepost_gateway::GatewayLimits;
 use gatepost_test_support::RecordedRequest;
 
 use crate::fixture::{Fixture, read_response};
@@ -141,7 +141,7 @@ fn credentials() -> RejectedRequests {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejected_request_never_reaches_the_upstream() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let mut wrong = Vec::new();
     for (text, status) in rejected_requests() {
         let response = fixture.send(text.replace("KEY", &fixture.key).as_bytes());
@@ -156,7 +156,7 @@ async fn rejected_request_never_reaches_the_upstream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejection_reveals_nothing_and_closes_if_a_body_could_follow() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let smuggled = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\nX-API-Key: ";
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     stream.write_all(format!("{smuggled}{}\r\n\r\n", fixture.key).as_bytes()).unwrap();
@@ -280,7 +280,7 @@ const ACCEPTED_CASES: &[AcceptedCase] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accepted_request_reaches_the_upstream_as_authorised() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     for case in ACCEPTED_CASES {
         let response = fixture.send(case.text.replace("KEY", &fixture.key).as_bytes());
         assert_eq!(status_of(&response), 200, "{}: {response}", case.text);
@@ -307,7 +307,7 @@ fn check_seen(fixture: &Fixture, case: &AcceptedCase, seen: &RecordedRequest) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forwarded_headers_of_a_trusted_proxy_are_kept() {
-    let fixture = Fixture::start(Limits::default(), &["127.0.0.0/8"]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &["127.0.0.0/8"]).await;
     let text = "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: KEY\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
                 X_Forwarded_For: 6.6.6.6\r\n\r\n";
     assert_eq!(status_of(&fixture.send(text.replace("KEY", &fixture.key).as_bytes())), 200);
@@ -319,7 +319,7 @@ async fn forwarded_headers_of_a_trusted_proxy_are_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_of_a_connection_is_authorised_separately() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let mut stream = TcpStream::connect(fixture.address).unwrap();
     let good = format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\n\r\n", fixture.key);
     let bad = "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: no-such-key\r\n\r\n";
@@ -336,7 +336,7 @@ async fn each_request_of_a_connection_is_authorised_separately() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn response_for_a_replaced_key_has_deprecation_and_sunset() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let response =
         |key: &str| fixture.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n").as_bytes());
     let old = response(&fixture.old_key).to_ascii_lowercase();

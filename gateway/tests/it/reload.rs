@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use gatepost_gateway::{Auth, GatewayOptions, Limits, StartError, UpstreamOptions};
+use gatepost_gateway::{Auth, GatewayLimits, GatewayOptions, StartError, UpstreamOptions};
 use gatepost_test_support::{Gate, MockServer};
 
 use crate::fixture::{Fixture, read_response, route};
@@ -29,7 +29,7 @@ async fn request_keeps_the_configuration_it_began_with_and_the_next_gets_the_new
     let options = GatewayOptions {
         routes: vec![route("/open", Auth::Required), route("/new", Auth::Off)],
         upstreams: vec![upstream("app", &other)],
-        limits: Limits { max_body_bytes: 3, ..Limits::default() },
+        limits: GatewayLimits { max_body_bytes: 3, ..GatewayLimits::default() },
         ..fixture.options.clone()
     };
     fixture.reload(options).await.unwrap();
@@ -60,7 +60,7 @@ async fn request_keeps_the_configuration_it_began_with_and_the_next_gets_the_new
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_reload_changes_nothing() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let options = GatewayOptions { upstreams: Vec::new(), ..fixture.options.clone() };
     let error = fixture.reload(options).await.unwrap_err();
     assert!(matches!(&error, StartError::UnknownUpstream(name) if name == "app"), "{error}");

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use gatepost_gateway::Limits;
+use gatepost_gateway::GatewayLimits;
 use tokio::time::Instant;
 
 use crate::fixture::{Fixture, read_response};
@@ -30,7 +30,7 @@ pub(crate) fn seen(fixture: &Fixture) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_empty_line_before_a_request_is_ignored_and_nothing_else_is() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let post = format!("POST /1 HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Length: 3\r\n\r\nabc", fixture.key);
     let second = get("/2", &fixture);
     for (before, status) in [
@@ -68,7 +68,7 @@ async fn one_empty_line_before_a_request_is_ignored_and_nothing_else_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_line_after_a_request_starts_no_header_timeout() {
-    let limits = Limits { header_timeout: HEADER_TIMEOUT, ..Limits::default() };
+    let limits = GatewayLimits { header_timeout: HEADER_TIMEOUT, ..GatewayLimits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     let mut stream = connect(&fixture);
     stream.write_all(format!("{}\r\n", get("/1", &fixture)).as_bytes()).unwrap();
@@ -84,7 +84,7 @@ async fn empty_line_after_a_request_starts_no_header_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_lines_do_not_extend_the_header_timeout() {
-    let limits = Limits { header_timeout: HEADER_TIMEOUT, ..Limits::default() };
+    let limits = GatewayLimits { header_timeout: HEADER_TIMEOUT, ..GatewayLimits::default() };
     let fixture = Fixture::start(limits, &[]).await;
     for first in [String::new(), get("/1", &fixture)] {
         for lines in ["\r\n\r\n", "\r\n\n", "\n", "\r\r"] {
@@ -107,7 +107,7 @@ async fn empty_lines_do_not_extend_the_header_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_lines_add_to_the_header_size_and_are_scanned_once() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let mut stream = connect(&fixture);
     let began = Instant::now();
     // The gateway closes the connection before it has read all.

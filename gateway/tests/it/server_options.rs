@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use gatepost_gateway::Limits;
+use gatepost_gateway::GatewayLimits;
 
 use crate::fixture::{Fixture, read_response};
 use crate::raw_requests::status_of;
@@ -10,7 +10,7 @@ use crate::request_line::{connect, get, seen};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_options_is_handled_by_the_gateway_alone() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     for (line, rest) in [
         ("OPTIONS * HTTP/1.1", ""),
         ("OPTIONS * HTTP/1.1", "X-API-Key: KEY\r\n"),
@@ -36,7 +36,7 @@ async fn server_options_is_handled_by_the_gateway_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_asterisk_requests_are_rejected() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     for (line, rest) in [
         ("GET * HTTP/1.1", "Host: a\r\n"),
         ("HEAD * HTTP/1.1", "Host: a\r\n"),
@@ -62,7 +62,7 @@ async fn other_asterisk_requests_are_rejected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_survives_server_options_without_a_body() {
-    let fixture = Fixture::start(Limits::default(), &[]).await;
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
     let options = "OPTIONS * HTTP/1.1\r\nHost: a\r\n";
     let mut stream = connect(&fixture);
     stream.write_all(format!("{options}\r\n{options}\r\n{}", get("/1", &fixture)).as_bytes()).unwrap();

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use gatepost_gateway::{GatewayOptions, Limits, UpstreamOptions};
+use gatepost_gateway::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use gatepost_test_support::{AfterReply, MockServer, Reply};
 
 use crate::fixture::{Fixture, read_response};
@@ -22,7 +22,7 @@ const HANDSHAKE: &str = "GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// Starts a gateway whose upstream does this with the first connection, and never responds on others.
-async fn fixture(limits: Limits, first: Reply) -> Fixture {
+async fn fixture(limits: GatewayLimits, first: Reply) -> Fixture {
     let mut first = Some(first);
     let never =
         || Reply::raw("", AfterReply::HandOver(Arc::new(|mut stream| drop(stream.read_to_end(&mut Vec::new())))));
@@ -30,9 +30,9 @@ async fn fixture(limits: Limits, first: Reply) -> Fixture {
     Fixture::start_with_origin(origin, |options| GatewayOptions { limits, ..options }).await
 }
 
-fn limits(websocket_idle: Duration) -> Limits {
+fn limits(websocket_idle: Duration) -> GatewayLimits {
     let (upstream_timeout, body_timeout, max_body_bytes) = (TIMEOUT, TIMEOUT, 10);
-    Limits { upstream_timeout, body_timeout, max_body_bytes, websocket_idle, ..Limits::default() }
+    GatewayLimits { upstream_timeout, body_timeout, max_body_bytes, websocket_idle, ..GatewayLimits::default() }
 }
 
 fn connect(fixture: &Fixture) -> TcpStream {
@@ -136,7 +136,7 @@ async fn idle_websocket_is_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_sent_with_the_header_arrives() {
     let late = Reply { raw: Some(format!("{SWITCH}early").into_bytes()), ..echo() };
-    let fixture = fixture(Limits::default(), late).await;
+    let fixture = fixture(GatewayLimits::default(), late).await;
     let mut stream = connect(&fixture);
     stream.write_all(format!("{HANDSHAKE}hello").as_bytes()).unwrap();
     assert_eq!(status_of(&read_response(&mut stream)), 101);

@@ -30,7 +30,7 @@ impl FromRequestParts<ApiState> for Caller {
         // Calls without a connection share one address.
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-        Ok(state.control_plane.authenticate(value, from).await?)
+        Ok(state.control_plane.authenticate_caller(value, from).await?)
     }
 }
 

@@ -8,14 +8,14 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
 /// A resource at a version, which is its ETag.
-pub(crate) struct Resource<B> {
+pub(crate) struct ResourceResponse<B> {
     status: StatusCode,
     headers: HeaderMap,
     version: Version,
     body: B,
 }
 
-impl<B> Resource<B> {
+impl<B> ResourceResponse<B> {
     pub(crate) fn new(version: Version, body: B) -> Self {
         Self { status: StatusCode::OK, headers: HeaderMap::new(), version, body }
     }
@@ -29,7 +29,7 @@ impl<B> Resource<B> {
     }
 }
 
-impl<B: Serialize> IntoResponse for Resource<B> {
+impl<B: Serialize> IntoResponse for ResourceResponse<B> {
     fn into_response(self) -> Response {
         let tag = HeaderValue::from_str(&format!("\"{}\"", self.version)).expect("digits and quotes make a header");
         (self.status, self.headers, [(ETAG, tag)], Json(self.body)).into_response()

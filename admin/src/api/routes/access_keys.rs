@@ -6,7 +6,7 @@ use gatepost_control_plane::{
     AccessKeyChange, AccessKeyFilter, AccessKeyRef, AccessKeyRequest, ControlPlane, Patch, RequestContext, status_of,
 };
 use gatepost_domain::record::Status;
-use gatepost_wire::AccessKeyBody;
+use gatepost_wire::AccessKeyResource;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -15,7 +15,7 @@ use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::patch;
 use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
-use crate::api::respond::resource::Resource;
+use crate::api::respond::resource::ResourceResponse;
 
 /// Access key to create.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -83,7 +83,7 @@ impl From<UpdateAccessKey> for AccessKeyChange {
 #[utoipa::path(
     post, path = "/access-keys", operation_id = "createAccessKey", tag = "access-keys", request_body = CreateAccessKey,
     responses(
-        (status = 201, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 201, body = AccessKeyResource), (status = 400), (status = 401), (status = 403), (status = 404),
         (status = 409),
     )
 )]
@@ -91,7 +91,7 @@ pub(crate) async fn create(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     JsonBody(new): JsonBody<CreateAccessKey>,
-) -> Result<Resource<AccessKeyBody>> {
+) -> Result<ResourceResponse<AccessKeyResource>> {
     let request = AccessKeyRequest {
         name: new.name,
         account: new.account_id,
@@ -100,8 +100,8 @@ pub(crate) async fn create(
         expiry: new.expiry,
     };
     let created = control_plane.create_access_key_for(&context, request).await?;
-    let body = AccessKeyBody::new(&created.record.record, created.secret.expose());
-    Ok(Resource::new(created.record.version, body).created())
+    let body = AccessKeyResource::new(&created.record.record, created.secret.expose());
+    Ok(ResourceResponse::new(created.record.version, body).created())
 }
 
 /// Lists access keys in order of creation. `key` contains the id, which can be used in paths in place of the value.
@@ -112,20 +112,20 @@ pub(crate) async fn create(
         ("isActive" = Option<bool>, Query),
         ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
-    responses((status = 200, body = [AccessKeyBody]), (status = 400), (status = 401), (status = 403))
+    responses((status = 200, body = [AccessKeyResource]), (status = 400), (status = 401), (status = 403))
 )]
 pub(crate) async fn list(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     query: QueryParams,
-) -> Result<PageResponse<AccessKeyBody>> {
+) -> Result<PageResponse<AccessKeyResource>> {
     let filter = AccessKeyFilter {
         account: query.non_null("accountId"),
         project: query.non_null("projectId"),
         status: query.boolean("isActive", Status::Active, Status::Inactive)?,
     };
     let keys = control_plane.access_keys(&context, &filter, &page::parse_page_request(&query)?).await?;
-    Ok(page::page_response(&query, keys.map(|key| AccessKeyBody::new(&key, key.id.as_str()))))
+    Ok(page::page_response(&query, keys.map(|key| AccessKeyResource::new(&key, key.id.as_str()))))
 }
 
 /// Renames an access key.
@@ -134,17 +134,17 @@ pub(crate) async fn list(
 #[utoipa::path(
     patch, path = "/access-keys/{key}", operation_id = "updateAccessKey", tag = "access-keys", params(("key" = String, Path)),
     request_body = UpdateAccessKey,
-    responses((status = 200, body = AccessKeyBody), (status = 400), (status = 401), (status = 403), (status = 404))
+    responses((status = 200, body = AccessKeyResource), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(crate) async fn update(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(key): PathId,
     JsonBody(change): JsonBody<UpdateAccessKey>,
-) -> Result<Resource<AccessKeyBody>> {
-    let name = AccessKeyRef::parse(&key);
-    let changed = control_plane.update_access_key(&context, &name, &change.into()).await?;
-    Ok(Resource::new(changed.version, AccessKeyBody::new(&changed.record, name.echoed_key())))
+) -> Result<ResourceResponse<AccessKeyResource>> {
+    let key_ref = AccessKeyRef::parse(&key);
+    let changed = control_plane.update_access_key(&context, &key_ref, &change.into()).await?;
+    Ok(ResourceResponse::new(changed.version, AccessKeyResource::new(&changed.record, key_ref.echoed_key())))
 }
 
 /// Revokes an access key, immediately and everywhere.
@@ -164,15 +164,15 @@ pub(crate) async fn deactivate(
 /// Reactivates a revoked access key.
 #[utoipa::path(
     patch, path = "/access-keys/{key}/reactivate", operation_id = "reactivateAccessKey", tag = "access-keys", params(("key" = String, Path)),
-    responses((status = 200, body = AccessKeyBody), (status = 401), (status = 403), (status = 404))
+    responses((status = 200, body = AccessKeyResource), (status = 401), (status = 403), (status = 404))
 )]
 pub(crate) async fn reactivate(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(key): PathId,
     _: NoBody,
-) -> Result<Resource<AccessKeyBody>> {
-    let name = AccessKeyRef::parse(&key);
-    let active = control_plane.reactivate_access_key(&context, &name).await?;
-    Ok(Resource::new(active.version, AccessKeyBody::new(&active.record, name.echoed_key())))
+) -> Result<ResourceResponse<AccessKeyResource>> {
+    let key_ref = AccessKeyRef::parse(&key);
+    let active = control_plane.reactivate_access_key(&context, &key_ref).await?;
+    Ok(ResourceResponse::new(active.version, AccessKeyResource::new(&active.record, key_ref.echoed_key())))
 }

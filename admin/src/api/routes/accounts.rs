@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use gatepost_control_plane::{AccountChange, ControlPlane, Patch, RequestContext, status_of};
-use gatepost_wire::{AccessKeyBody, AccountBody};
+use gatepost_wire::{AccessKeyResource, AccountResource};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::patch;
 use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
-use crate::api::respond::resource::Resource;
+use crate::api::respond::resource::ResourceResponse;
 
 /// Account to create.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,9 +48,9 @@ impl From<UpdateAccount> for AccountChange {
 pub(crate) struct NewAccountBody {
     /// The account.
     #[serde(flatten)]
-    account: AccountBody,
+    account: AccountResource,
     /// Access key with the role `admin` for the account. Only this response contains its value.
-    access_key: AccessKeyBody,
+    access_key: AccessKeyResource,
 }
 
 /// Creates an account and an access key for it.
@@ -65,11 +65,11 @@ pub(crate) async fn create(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     JsonBody(new): JsonBody<CreateAccount>,
-) -> Result<Resource<NewAccountBody>> {
+) -> Result<ResourceResponse<NewAccountBody>> {
     let created = control_plane.create_account(&context, new.name).await?;
-    let access_key = AccessKeyBody::new(&created.access_key, created.secret.expose());
-    let body = NewAccountBody { account: AccountBody::from(&created.account.record), access_key };
-    Ok(Resource::new(created.account.version, body).created())
+    let access_key = AccessKeyResource::new(&created.access_key, created.secret.expose());
+    let body = NewAccountBody { account: AccountResource::from(&created.account.record), access_key };
+    Ok(ResourceResponse::new(created.account.version, body).created())
 }
 
 /// Lists the accounts that the access key may access: only its own.
@@ -78,29 +78,29 @@ pub(crate) async fn create(
     params(
         ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
-    responses((status = 200, body = [AccountBody]), (status = 400), (status = 401))
+    responses((status = 200, body = [AccountResource]), (status = 400), (status = 401))
 )]
 pub(crate) async fn list(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     query: QueryParams,
-) -> Result<PageResponse<AccountBody>> {
+) -> Result<PageResponse<AccountResource>> {
     let accounts = control_plane.accounts(&context, &page::parse_page_request(&query)?).await?;
-    Ok(page::page_response(&query, accounts.map(|account| AccountBody::from(&account))))
+    Ok(page::page_response(&query, accounts.map(|account| AccountResource::from(&account))))
 }
 
 /// Returns an account.
 #[utoipa::path(
     get, path = "/accounts/{id}", operation_id = "getAccount", tag = "accounts", params(("id" = String, Path)),
-    responses((status = 200, body = AccountBody), (status = 401), (status = 404))
+    responses((status = 200, body = AccountResource), (status = 401), (status = 404))
 )]
 pub(crate) async fn get(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(id): PathId,
-) -> Result<Resource<AccountBody>> {
+) -> Result<ResourceResponse<AccountResource>> {
     let found = control_plane.account(&context, &id).await?;
-    Ok(Resource::new(found.version, AccountBody::from(&found.record)))
+    Ok(ResourceResponse::new(found.version, AccountResource::from(&found.record)))
 }
 
 /// Renames an account.
@@ -109,7 +109,7 @@ pub(crate) async fn get(
 #[utoipa::path(
     patch, path = "/accounts/{id}", operation_id = "updateAccount", tag = "accounts", request_body = UpdateAccount,
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
-    responses((status = 200, body = AccountBody), (status = 400), (status = 401), (status = 403), (status = 404))
+    responses((status = 200, body = AccountResource), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(crate) async fn update(
     State(control_plane): State<ControlPlane>,
@@ -117,11 +117,11 @@ pub(crate) async fn update(
     wait: PreferWait,
     PathId(id): PathId,
     JsonBody(change): JsonBody<UpdateAccount>,
-) -> Result<Resource<AccountBody>> {
+) -> Result<ResourceResponse<AccountResource>> {
     let updated = control_plane.update_account(&context, &id, &change.into()).await?;
     let headers = wait.wait_for_propagation(&control_plane, &context, updated.propagated_at).await?;
-    let body = AccountBody::from(&updated.account.record);
-    Ok(Resource::new(updated.account.version, body).with_headers(headers))
+    let body = AccountResource::from(&updated.account.record);
+    Ok(ResourceResponse::new(updated.account.version, body).with_headers(headers))
 }
 
 /// Deactivates an account permanently.

@@ -9,30 +9,30 @@ use axum::extract::State;
 use axum::response::Response;
 use gatepost_control_plane::{ControlPlane, EndUser, KeyRef, RequestContext, UpdatedKey};
 use gatepost_domain::key::Secret;
-use gatepost_wire::ApiKeyBody;
+use gatepost_wire::ApiKeyResource;
 use http::HeaderMap;
 
 use crate::api::extract::body::{JsonBody, NoBody, OptionalBody};
 use crate::api::extract::prefer_wait::PreferWait;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
-use crate::api::respond::resource::Resource;
+use crate::api::respond::resource::ResourceResponse;
 use crate::api::respond::usage_headers;
 use schemas::{CreateApiKey, RotateApiKey, UpdateApiKey};
 
 /// Creates a key. Only this response contains its value.
 #[utoipa::path(
     post, path = "/api-keys", operation_id = "createApiKey", tag = "api-keys", request_body = CreateApiKey,
-    responses((status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 409))
+    responses((status = 201, body = ApiKeyResource), (status = 400), (status = 401), (status = 403), (status = 409))
 )]
 pub(crate) async fn create(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     JsonBody(new): JsonBody<CreateApiKey>,
-) -> Result<Resource<ApiKeyBody>> {
+) -> Result<ResourceResponse<ApiKeyResource>> {
     let created = control_plane.create_api_key(&context, new.into()).await?;
-    let body = ApiKeyBody::new(&created.record.record, created.secret.expose(), None);
-    Ok(Resource::new(created.record.version, body).created())
+    let body = ApiKeyResource::new(&created.record.record, created.secret.expose(), None);
+    Ok(ResourceResponse::new(created.record.version, body).created())
 }
 
 /// Lists keys as a bare array in order of creation, grouped by project unless `projectId` selects one.
@@ -47,7 +47,7 @@ pub(crate) async fn create(
         ("isActive" = Option<bool>, Query), ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query),
         ("after" = Option<String>, Query),
     ),
-    responses((status = 200, body = [ApiKeyBody]), (status = 400), (status = 401), (status = 404))
+    responses((status = 200, body = [ApiKeyResource]), (status = 400), (status = 401), (status = 404))
 )]
 pub(crate) async fn list(
     State(control_plane): State<ControlPlane>,
@@ -60,18 +60,18 @@ pub(crate) async fn list(
 /// Returns a key by its value or id. This does not count as a use of the key.
 #[utoipa::path(
     get, path = "/api-keys/{key}", operation_id = "getApiKey", tag = "api-keys", params(("key" = String, Path)),
-    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 404))
+    responses((status = 200, body = ApiKeyResource), (status = 401), (status = 404))
 )]
 pub(crate) async fn get(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(key): PathId,
-) -> Result<Resource<ApiKeyBody>> {
-    let name = KeyRef::parse(&key);
-    let found = control_plane.api_key(&context, &name).await?;
+) -> Result<ResourceResponse<ApiKeyResource>> {
+    let key_ref = KeyRef::parse(&key);
+    let found = control_plane.api_key(&context, &key_ref).await?;
     let last_used_at = control_plane.last_use(&found.record).await?;
-    let body = ApiKeyBody::new(&found.record, name.echoed_key(), found.first_used_at);
-    Ok(Resource::new(found.version, body.with_last_use(last_used_at)))
+    let body = ApiKeyResource::new(&found.record, key_ref.echoed_key(), found.first_used_at);
+    Ok(ResourceResponse::new(found.version, body.with_last_use(last_used_at)))
 }
 
 /// Updates a key.
@@ -83,7 +83,7 @@ pub(crate) async fn get(
     patch, path = "/api-keys/{key}", operation_id = "updateApiKey", tag = "api-keys", request_body = UpdateApiKey,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses(
-        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 200, body = ApiKeyResource), (status = 400), (status = 401), (status = 403), (status = 404),
         (status = 409), (status = 503),
     )
 )]
@@ -93,17 +93,17 @@ pub(crate) async fn update(
     wait: PreferWait,
     PathId(key): PathId,
     JsonBody(update): JsonBody<UpdateApiKey>,
-) -> Result<Resource<ApiKeyBody>> {
-    let name = KeyRef::parse(&key);
-    let updated = control_plane.update_api_key(&context, &name, &update.into()).await?;
-    updated_response(&control_plane, &context, wait, &name, &updated).await
+) -> Result<ResourceResponse<ApiKeyResource>> {
+    let key_ref = KeyRef::parse(&key);
+    let updated = control_plane.update_api_key(&context, &key_ref, &update.into()).await?;
+    updated_response(&control_plane, &context, wait, &key_ref, &updated).await
 }
 
 /// Reactivates a revoked key.
 #[utoipa::path(
     patch, path = "/api-keys/{key}/reactivate", operation_id = "reactivateApiKey", tag = "api-keys",
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
-    responses((status = 200, body = ApiKeyBody), (status = 401), (status = 403), (status = 404), (status = 503))
+    responses((status = 200, body = ApiKeyResource), (status = 401), (status = 403), (status = 404), (status = 503))
 )]
 pub(crate) async fn reactivate(
     State(control_plane): State<ControlPlane>,
@@ -111,10 +111,10 @@ pub(crate) async fn reactivate(
     wait: PreferWait,
     PathId(key): PathId,
     _: NoBody,
-) -> Result<Resource<ApiKeyBody>> {
-    let name = KeyRef::parse(&key);
-    let updated = control_plane.reactivate_api_key(&context, &name).await?;
-    updated_response(&control_plane, &context, wait, &name, &updated).await
+) -> Result<ResourceResponse<ApiKeyResource>> {
+    let key_ref = KeyRef::parse(&key);
+    let updated = control_plane.reactivate_api_key(&context, &key_ref).await?;
+    updated_response(&control_plane, &context, wait, &key_ref, &updated).await
 }
 
 /// Rotates a key: replaces its value. Only this response contains the new value.
@@ -126,7 +126,7 @@ pub(crate) async fn reactivate(
     post, path = "/api-keys/{key}/rotate", operation_id = "rotateApiKey", tag = "api-keys", request_body = Option<RotateApiKey>,
     params(("key" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
     responses(
-        (status = 201, body = ApiKeyBody), (status = 400), (status = 401), (status = 403), (status = 404),
+        (status = 201, body = ApiKeyResource), (status = 400), (status = 401), (status = 403), (status = 404),
         (status = 409), (status = 503),
     )
 )]
@@ -136,10 +136,10 @@ pub(crate) async fn rotate(
     wait: PreferWait,
     PathId(key): PathId,
     OptionalBody(rotate): OptionalBody<RotateApiKey>,
-) -> Result<Resource<ApiKeyBody>> {
-    let (name, overlap_s) = (KeyRef::parse(&key), rotate.overlap_seconds.unwrap_or(0));
-    let rotated = control_plane.rotate_api_key(&context, &name, overlap_s).await?;
-    Ok(updated_response(&control_plane, &context, wait, &name, &rotated).await?.created())
+) -> Result<ResourceResponse<ApiKeyResource>> {
+    let (key_ref, overlap_s) = (KeyRef::parse(&key), rotate.overlap_seconds.unwrap_or(0));
+    let rotated = control_plane.rotate_api_key(&context, &key_ref, overlap_s).await?;
+    Ok(updated_response(&control_plane, &context, wait, &key_ref, &rotated).await?.created())
 }
 
 /// Returns the response with an updated key, once the gateways have applied the change or the wait has timed out.
@@ -147,15 +147,15 @@ async fn updated_response(
     control_plane: &ControlPlane,
     context: &RequestContext,
     wait: PreferWait,
-    name: &KeyRef,
+    key_ref: &KeyRef,
     updated: &UpdatedKey,
-) -> Result<Resource<ApiKeyBody>> {
+) -> Result<ResourceResponse<ApiKeyResource>> {
     let key = &updated.key;
     let headers = wait.wait_for_propagation(control_plane, context, key.version).await?;
     let last_used_at = control_plane.last_use(&key.record).await?;
-    let echoed_key = updated.value.as_ref().map_or(name.echoed_key(), Secret::expose);
-    let body = ApiKeyBody::new(&key.record, echoed_key, key.first_used_at).with_last_use(last_used_at);
-    Ok(Resource::new(key.version, body).with_headers(headers))
+    let echoed_key = updated.value.as_ref().map_or(key_ref.echoed_key(), Secret::expose);
+    let body = ApiKeyResource::new(&key.record, echoed_key, key.first_used_at).with_last_use(last_used_at);
+    Ok(ResourceResponse::new(key.version, body).with_headers(headers))
 }
 
 /// Revokes a key. Its history is retained.
@@ -188,7 +188,7 @@ pub(crate) async fn deactivate(
         ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
     ),
     responses(
-        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403),
+        (status = 200, body = ApiKeyResource), (status = 400), (status = 401), (status = 403),
         (status = 404), (status = 429), (status = 503),
     )
 )]
@@ -198,10 +198,10 @@ pub(crate) async fn authenticate(
     user: EndUser,
     PathId(key): PathId,
     _: NoBody,
-) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+) -> Result<(HeaderMap, Json<ApiKeyResource>)> {
     let found = control_plane.authenticate_api_key(&context, &key, &user).await?;
     let headers = usage_headers::for_authenticated(&found);
-    let body = ApiKeyBody::new(&found.key, &key, Some(found.first_used_at));
+    let body = ApiKeyResource::new(&found.key, &key, Some(found.first_used_at));
     Ok((headers, Json(body.with_last_use(Some(control_plane.now())))))
 }
 
@@ -213,7 +213,7 @@ pub(crate) async fn authenticate(
         ("x-origin-ip" = Option<String>, Header, example = "192.0.2.1"),
     ),
     responses(
-        (status = 200, body = ApiKeyBody), (status = 400), (status = 401), (status = 403),
+        (status = 200, body = ApiKeyResource), (status = 400), (status = 401), (status = 403),
         (status = 404), (status = 429), (status = 503),
     )
 )]
@@ -222,6 +222,6 @@ pub(crate) async fn authenticate_by_get(
     context: RequestContext,
     user: EndUser,
     key: PathId,
-) -> Result<(HeaderMap, Json<ApiKeyBody>)> {
+) -> Result<(HeaderMap, Json<ApiKeyResource>)> {
     authenticate(state, context, user, key, NoBody).await
 }

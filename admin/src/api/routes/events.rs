@@ -14,7 +14,7 @@ use gatepost_control_plane::{
 use gatepost_domain::change::Action;
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use gatepost_wire::{ChangeBody, ChangeView, change_body, event_type};
+use gatepost_wire::{ChangeResource, ChangeView, change_resource, event_type};
 use http::HeaderMap;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChangesBody {
     /// The changes.
-    events: Vec<ChangeBody>,
+    events: Vec<ChangeResource>,
     /// Cursor to pass as `after` in the next request.
     #[schema(example = "1860000000000000000")]
     next: String,
@@ -168,7 +168,7 @@ impl EventStream {
     }
 }
 
-fn sse_event(change: &ChangeBody) -> Event {
+fn sse_event(change: &ChangeResource) -> Event {
     let json = serde_json::to_string(change).expect("a body is a struct with text keys");
     Event::default().id(&change.cursor).data(json)
 }
@@ -213,7 +213,7 @@ fn parse_cursor(field: &str, text: &str) -> Result<Version> {
     Ok(Version::from_u64(number))
 }
 
-fn body(change: &VisibleChange) -> Option<ChangeBody> {
+fn body(change: &VisibleChange) -> Option<ChangeResource> {
     let audit = &change.audit;
     let view = ChangeView {
         action: audit.action,
@@ -225,5 +225,5 @@ fn body(change: &VisibleChange) -> Option<ChangeBody> {
         old: audit.old.as_ref(),
         new: audit.new.as_ref(),
     };
-    change_body(change.version, &change.event, &view)
+    change_resource(change.version, &change.event, &view)
 }

@@ -11,7 +11,8 @@ use crate::api::respond::problem::Result;
 /// A gateway.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct GatewayBody {
+#[schema(as = GatewayBody)]
+pub(crate) struct GatewayResource {
     /// Id of the gateway. It changes at each start.
     id: String,
     /// Age of the oldest change that it has not applied, in milliseconds; 0 if it has applied all.
@@ -20,7 +21,7 @@ pub(crate) struct GatewayBody {
     refuses_at: String,
 }
 
-impl From<GatewayLag> for GatewayBody {
+impl From<GatewayLag> for GatewayResource {
     fn from(GatewayLag { gateway, lag }: GatewayLag) -> Self {
         Self {
             id: gateway.id.as_str().to_owned(),
@@ -33,12 +34,12 @@ impl From<GatewayLag> for GatewayBody {
 /// Lists the gateways that may still accept keys from their caches, with their lag.
 #[utoipa::path(
     get, path = "/gateways", operation_id = "listGateways", tag = "gateways",
-    responses((status = 200, body = [GatewayBody]), (status = 401), (status = 403), (status = 503))
+    responses((status = 200, body = [GatewayResource]), (status = 401), (status = 403), (status = 503))
 )]
 pub(crate) async fn list(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
-) -> Result<Json<Vec<GatewayBody>>> {
+) -> Result<Json<Vec<GatewayResource>>> {
     let gateways = control_plane.gateways(&context).await?;
-    Ok(Json(gateways.into_iter().map(GatewayBody::from).collect()))
+    Ok(Json(gateways.into_iter().map(GatewayResource::from).collect()))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use gatepost_control_plane::{ControlPlane, NewProject, Patch, ProjectChange, RequestContext, status_of};
-use gatepost_wire::ProjectBody;
+use gatepost_wire::ProjectResource;
 use http::HeaderMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::patch;
 use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
-use crate::api::respond::resource::Resource;
+use crate::api::respond::resource::ResourceResponse;
 
 /// Project to create.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -56,16 +56,16 @@ impl From<UpdateProject> for ProjectChange {
 /// Creates a project.
 #[utoipa::path(
     post, path = "/projects", operation_id = "createProject", tag = "projects", request_body = CreateProject,
-    responses((status = 201, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 409))
+    responses((status = 201, body = ProjectResource), (status = 400), (status = 401), (status = 403), (status = 409))
 )]
 pub(crate) async fn create(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     JsonBody(new): JsonBody<CreateProject>,
-) -> Result<Resource<ProjectBody>> {
+) -> Result<ResourceResponse<ProjectResource>> {
     let new = NewProject { name: new.name, account: new.account_id, env: new.env };
     let project = control_plane.create_project(&context, new).await?;
-    Ok(Resource::new(project.version, ProjectBody::from(&project.record)).created())
+    Ok(ResourceResponse::new(project.version, ProjectResource::from(&project.record)).created())
 }
 
 /// Lists projects in order of creation.
@@ -75,30 +75,30 @@ pub(crate) async fn create(
         ("accountId" = Option<String>, Query),
         ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
-    responses((status = 200, body = [ProjectBody]), (status = 400), (status = 401), (status = 403))
+    responses((status = 200, body = [ProjectResource]), (status = 400), (status = 401), (status = 403))
 )]
 pub(crate) async fn list(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     query: QueryParams,
-) -> Result<PageResponse<ProjectBody>> {
+) -> Result<PageResponse<ProjectResource>> {
     let page_request = page::parse_page_request(&query)?;
     let projects = control_plane.projects(&context, query.non_null("accountId").as_deref(), &page_request).await?;
-    Ok(page::page_response(&query, projects.map(|project| ProjectBody::from(&project))))
+    Ok(page::page_response(&query, projects.map(|project| ProjectResource::from(&project))))
 }
 
 /// Returns a project.
 #[utoipa::path(
     get, path = "/projects/{id}", operation_id = "getProject", tag = "projects", params(("id" = String, Path)),
-    responses((status = 200, body = ProjectBody), (status = 401), (status = 404))
+    responses((status = 200, body = ProjectResource), (status = 401), (status = 404))
 )]
 pub(crate) async fn get(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(id): PathId,
-) -> Result<Resource<ProjectBody>> {
+) -> Result<ResourceResponse<ProjectResource>> {
     let found = control_plane.project(&context, &id).await?;
-    Ok(Resource::new(found.version, ProjectBody::from(&found.record)))
+    Ok(ResourceResponse::new(found.version, ProjectResource::from(&found.record)))
 }
 
 /// Renames a project.
@@ -107,7 +107,7 @@ pub(crate) async fn get(
 #[utoipa::path(
     patch, path = "/projects/{id}", operation_id = "updateProject", tag = "projects", request_body = UpdateProject,
     params(("id" = String, Path), ("Prefer" = Option<String>, Header, example = "wait=5")),
-    responses((status = 200, body = ProjectBody), (status = 400), (status = 401), (status = 403), (status = 404))
+    responses((status = 200, body = ProjectResource), (status = 400), (status = 401), (status = 403), (status = 404))
 )]
 pub(crate) async fn update(
     State(control_plane): State<ControlPlane>,
@@ -115,10 +115,10 @@ pub(crate) async fn update(
     wait: PreferWait,
     PathId(id): PathId,
     JsonBody(change): JsonBody<UpdateProject>,
-) -> Result<Resource<ProjectBody>> {
+) -> Result<ResourceResponse<ProjectResource>> {
     let updated = control_plane.update_project(&context, &id, &change.into()).await?;
     let headers = wait.wait_for_propagation(&control_plane, &context, updated.version).await?;
-    Ok(Resource::new(updated.version, ProjectBody::from(&updated.record)).with_headers(headers))
+    Ok(ResourceResponse::new(updated.version, ProjectResource::from(&updated.record)).with_headers(headers))
 }
 
 /// Deactivates a project and all its keys permanently.

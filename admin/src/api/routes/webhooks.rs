@@ -6,29 +6,31 @@ use axum::Json;
 use axum::extract::State;
 use gatepost_control_plane::{Caller, ControlPlane, ListPage, RequestContext, WebhookFilter};
 use gatepost_domain::change::Topic;
-use gatepost_wire::WebhookBody;
+use gatepost_domain::id::EventId;
+use gatepost_store::os_rng;
+use gatepost_wire::WebhookResource;
 
 use crate::api::extract::body::{JsonBody, OptionalBody};
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
-use crate::api::respond::resource::Resource;
-use crate::api::respond::webhook_body::{revealed_body, webhook_body};
+use crate::api::respond::resource::ResourceResponse;
+use crate::api::respond::webhook_resource::{revealed_webhook_resource, webhook_resource};
 use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
 
 /// Creates a webhook. Only this response contains its signing secret and its static token, if any.
 #[utoipa::path(
     post, path = "/webhooks", operation_id = "createWebhook", tag = "webhooks", request_body = CreateWebhook,
-    responses((status = 201, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 409))
+    responses((status = 201, body = WebhookResource), (status = 400), (status = 401), (status = 403), (status = 409))
 )]
 pub(crate) async fn create(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     JsonBody(new): JsonBody<CreateWebhook>,
-) -> Result<Resource<WebhookBody>> {
+) -> Result<ResourceResponse<WebhookResource>> {
     let created = control_plane.create_webhook(&context, new.try_into()?).await?;
-    let body = revealed_body(&control_plane, &context, &created)?;
-    Ok(Resource::new(created.webhook.version, body).created())
+    let body = revealed_webhook_resource(&control_plane, &context, &created)?;
+    Ok(ResourceResponse::new(created.webhook.version, body).created())
 }
 
 /// Lists the topics that webhooks can subscribe to.
@@ -52,7 +54,9 @@ pub(crate) async fn ping(
     context: RequestContext,
     JsonBody(request): JsonBody<PingWebhook>,
 ) -> Result<Json<PingBody>> {
-    Ok(Json(control_plane.ping(&context, request.try_into()?).await?.into()))
+    let id = EventId::generate_in(context.caller.account.partition(), &mut os_rng());
+    let ping = request.into_ping(id, control_plane.now())?;
+    Ok(Json(control_plane.ping(&context, ping).await?.into()))
 }
 
 /// Lists webhooks in order of creation.
@@ -63,20 +67,20 @@ pub(crate) async fn ping(
         ("topic" = Option<String>, Query),
         ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
-    responses((status = 200, body = [WebhookBody]), (status = 400), (status = 401), (status = 403))
+    responses((status = 200, body = [WebhookResource]), (status = 400), (status = 401), (status = 403))
 )]
 pub(crate) async fn list(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     query: QueryParams,
-) -> Result<PageResponse<WebhookBody>> {
+) -> Result<PageResponse<WebhookResource>> {
     let filter = WebhookFilter {
         account: query.non_null("accountId"),
         project: query.non_null("projectId"),
         topic: query.non_null("topic"),
     };
     let list = control_plane.webhooks(&context, &filter, &page::parse_page_request(&query)?).await?;
-    let bodies = list.items.iter().map(|webhook| webhook_body(&control_plane, &context, webhook));
+    let bodies = list.items.iter().map(|webhook| webhook_resource(&control_plane, &context, webhook));
     Ok(page::page_response(
         &query,
         ListPage { items: bodies.collect::<gatepost_control_plane::Result<_>>()?, next: list.next },
@@ -86,15 +90,15 @@ pub(crate) async fn list(
 /// Returns a webhook.
 #[utoipa::path(
     get, path = "/webhooks/{id}", operation_id = "getWebhook", tag = "webhooks", params(("id" = String, Path)),
-    responses((status = 200, body = WebhookBody), (status = 401), (status = 404))
+    responses((status = 200, body = WebhookResource), (status = 401), (status = 404))
 )]
 pub(crate) async fn get(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(id): PathId,
-) -> Result<Resource<WebhookBody>> {
+) -> Result<ResourceResponse<WebhookResource>> {
     let found = control_plane.webhook(&context, &id).await?;
-    Ok(Resource::new(found.version, webhook_body(&control_plane, &context, &found.record)?))
+    Ok(ResourceResponse::new(found.version, webhook_resource(&control_plane, &context, &found.record)?))
 }
 
 /// Updates a webhook. Absent members are unchanged.
@@ -104,17 +108,17 @@ pub(crate) async fn get(
 /// place of key values.
 #[utoipa::path(
     patch, path = "/webhooks/{id}", operation_id = "updateWebhook", tag = "webhooks", params(("id" = String, Path)), request_body = UpdateWebhook,
-    responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
+    responses((status = 200, body = WebhookResource), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
 )]
 pub(crate) async fn update(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(id): PathId,
     JsonBody(change): JsonBody<UpdateWebhook>,
-) -> Result<Resource<WebhookBody>> {
+) -> Result<ResourceResponse<WebhookResource>> {
     let changed = control_plane.update_webhook(&context, &id, change.into()).await?;
-    let body = revealed_body(&control_plane, &context, &changed)?;
-    Ok(Resource::new(changed.webhook.version, body))
+    let body = revealed_webhook_resource(&control_plane, &context, &changed)?;
+    Ok(ResourceResponse::new(changed.webhook.version, body))
 }
 
 /// Generates a new signing secret. Only this response contains it.
@@ -123,17 +127,17 @@ pub(crate) async fn update(
 #[utoipa::path(
     post, path = "/webhooks/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "webhooks", params(("id" = String, Path)),
     request_body = Option<RotateSecret>,
-    responses((status = 200, body = WebhookBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
+    responses((status = 200, body = WebhookResource), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409))
 )]
 pub(crate) async fn rotate_secret(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(id): PathId,
     OptionalBody(request): OptionalBody<RotateSecret>,
-) -> Result<Resource<WebhookBody>> {
+) -> Result<ResourceResponse<WebhookResource>> {
     let rotated = control_plane.rotate_webhook_secret(&context, &id, request.overlap_seconds).await?;
-    let body = revealed_body(&control_plane, &context, &rotated)?;
-    Ok(Resource::new(rotated.webhook.version, body))
+    let body = revealed_webhook_resource(&control_plane, &context, &rotated)?;
+    Ok(ResourceResponse::new(rotated.webhook.version, body))
 }
 
 /// Deletes a webhook and drops its pending deliveries.

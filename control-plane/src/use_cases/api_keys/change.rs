@@ -7,7 +7,7 @@ use gatepost_store::Versioned;
 
 use super::fields::KeyFields;
 use super::key_ref::KeyRef;
-use super::value::parse_chosen_value;
+use super::new_value::parse_chosen_value;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::{MemberPolicy, RequestContext};
@@ -53,10 +53,10 @@ impl ControlPlane {
     pub async fn update_api_key(
         &self,
         context: &RequestContext,
-        name: &KeyRef,
+        key_ref: &KeyRef,
         change: &KeyChange,
     ) -> Result<UpdatedKey> {
-        self.change_api_key(context, name, |found| {
+        self.change_api_key(context, key_ref, |found| {
             change.check_immutable_fields(&context.members, found)?;
             let reactivation_hint =
                 || format!("the key was revoked; PATCH /api-keys/{}/reactivate lets it be used again", found.id);
@@ -66,7 +66,7 @@ impl ControlPlane {
             }
             let mut record = ApiKey { status, ..found.clone() };
             change.fields.clone().apply(&mut record)?;
-            let secret = self.parse_new_value(found, name, change)?;
+            let secret = self.parse_new_value(found, key_ref, change)?;
             if let Some(value) = &secret {
                 record.digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
                 record.mask = key::mask(value.expose());
@@ -78,22 +78,22 @@ impl ControlPlane {
     }
 
     /// Activates a revoked key. It keeps the time of its first use.
-    pub async fn reactivate_api_key(&self, context: &RequestContext, name: &KeyRef) -> Result<UpdatedKey> {
+    pub async fn reactivate_api_key(&self, context: &RequestContext, key_ref: &KeyRef) -> Result<UpdatedKey> {
         let reactivated = |found: &ApiKey| Ok(with_status(found, Status::Active, Action::ApiKeyUpdated));
-        self.change_api_key(context, name, reactivated).await
+        self.change_api_key(context, key_ref, reactivated).await
     }
 
     /// Revokes a key. The returned version is the one from which gateways refuse the key, also if it was revoked before.
-    pub async fn deactivate_api_key(&self, context: &RequestContext, name: &KeyRef) -> Result<UpdatedKey> {
+    pub async fn deactivate_api_key(&self, context: &RequestContext, key_ref: &KeyRef) -> Result<UpdatedKey> {
         let deactivated = |found: &ApiKey| Ok(with_status(found, Status::Inactive, Action::ApiKeyDeleted));
-        self.change_api_key(context, name, deactivated).await
+        self.change_api_key(context, key_ref, deactivated).await
     }
 
     /// Updates a key. Values that have expired are removed with the change.
     pub(super) async fn change_api_key(
         &self,
         context: &RequestContext,
-        name: &KeyRef,
+        key_ref: &KeyRef,
         edit: impl Fn(&ApiKey) -> Result<Edit<ApiKey>>,
     ) -> Result<UpdatedKey> {
         context.caller.require_write()?;
@@ -107,18 +107,18 @@ impl ControlPlane {
             }
             Ok(edit)
         };
-        let key = self.update(context.into(), || self.api_key(context, name), edit).await?;
+        let key = self.update(context.into(), || self.api_key(context, key_ref), edit).await?;
         Ok(UpdatedKey { key, value })
     }
 
     /// Returns the new value of a key; none if it keeps its own.
-    fn parse_new_value(&self, key: &ApiKey, name: &KeyRef, change: &KeyChange) -> Result<Option<Secret>> {
+    fn parse_new_value(&self, key: &ApiKey, key_ref: &KeyRef, change: &KeyChange) -> Result<Option<Secret>> {
         let text = match &change.fields.key {
             Patch::Absent => return Ok(None),
             Patch::Null => return Err(Failure::invalid("key: a key is never without a value")),
             Patch::Value(text) => text,
         };
-        if is_unedited_value(key, name, text, change.mask.as_deref()) {
+        if is_unedited_value(key, key_ref, text, change.mask.as_deref()) {
             return Ok(None);
         }
         let value = parse_chosen_value(text)?;
@@ -131,10 +131,10 @@ impl ControlPlane {
 /// Returns whether a `key` was read together with the rest of a copy, and is no new value: it is the id or the value in
 /// the path, or it matches the mask in the copy and was either generated or replaced since. So a key that was rotated
 /// after the copy was read keeps its new value.
-fn is_unedited_value(key: &ApiKey, name: &KeyRef, text: &str, mask: Option<&str>) -> bool {
+fn is_unedited_value(key: &ApiKey, key_ref: &KeyRef, text: &str, mask: Option<&str>) -> bool {
     let was_replaced = || key::key_format(text) == KeyFormat::Generated || mask != Some(key.mask.as_str());
     let is_masked = || mask == Some(key::mask(text).as_str()) && was_replaced();
-    text == key.id.as_str() || text == name.echoed_key() || is_masked()
+    text == key.id.as_str() || text == key_ref.echoed_key() || is_masked()
 }
 
 fn with_status(found: &ApiKey, status: Status, action: Action) -> Edit<ApiKey> {

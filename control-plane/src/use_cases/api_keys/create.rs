@@ -10,14 +10,13 @@ use gatepost_domain::window::Generations;
 use gatepost_store::os_rng;
 
 use super::fields::KeyFields;
-use super::value::chosen_or_generated_value;
+use super::new_value::chosen_or_generated_value;
 use crate::control_plane::ControlPlane;
 use crate::failure::Result;
 use crate::request_context::RequestContext;
-use crate::use_cases::created::Created;
+use crate::use_cases::created_with_secret::CreatedWithSecret;
 use crate::use_cases::text;
 
-/// A key to create.
 #[derive(Default)]
 pub struct NewApiKey {
     pub project: Option<String>,
@@ -27,14 +26,14 @@ pub struct NewApiKey {
 
 impl ControlPlane {
     /// Creates a key, and returns it with its value: the only time that the value is shown.
-    pub async fn create_api_key(&self, context: &RequestContext, new: NewApiKey) -> Result<Created<ApiKey>> {
+    pub async fn create_api_key(&self, context: &RequestContext, new: NewApiKey) -> Result<CreatedWithSecret<ApiKey>> {
         context.caller.require_write()?;
         let project = self.active_project(context, new.project.as_deref()).await?;
         let secret = chosen_or_generated_value(new.fields.key.clone().into_option().as_deref(), &project)?;
         let (mask, digest) = (key::mask(secret.expose()), self.store.digest(secret.expose()));
         let key = self.build_key(context.caller.actor(), &project, new, mask, digest)?;
         let record = self.create(context, Action::ApiKeyCreated, key, None, Some(secret.clone())).await?;
-        Ok(Created { record, secret })
+        Ok(CreatedWithSecret { record, secret })
     }
 
     /// Builds a key that is not yet in the store.

@@ -16,13 +16,13 @@ impl ControlPlane {
     ///
     /// # Errors
     /// `invalid-client-key` if there is none.
-    pub async fn api_key(&self, context: &RequestContext, name: &KeyRef) -> Result<Versioned<ApiKey>> {
-        let found = match name {
+    pub async fn api_key(&self, context: &RequestContext, key_ref: &KeyRef) -> Result<Versioned<ApiKey>> {
+        let found = match key_ref {
             KeyRef::Id(id) => self.store.api_key(id).await?,
             KeyRef::Value(value) if key::check_api_key(value.expose(), ChecksumPolicy::Lenient).is_err() => None,
             KeyRef::Value(value) => self.store.api_key_by_digest(&self.store.digest(value.expose())).await?,
         };
-        let is_named = |key: &ApiKey| match name {
+        let is_named = |key: &ApiKey| match key_ref {
             KeyRef::Id(_) => true,
             KeyRef::Value(value) => self.is_valid_value(key, value),
         };

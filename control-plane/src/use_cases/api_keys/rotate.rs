@@ -31,28 +31,33 @@ const RESPONSE_TTL: Duration = Duration::from_secs(600);
 
 impl ControlPlane {
     /// Gives a key a new value. The old one is refused at once, or after `overlap_s` seconds.
-    pub async fn rotate_api_key(&self, context: &RequestContext, name: &KeyRef, overlap_s: u64) -> Result<UpdatedKey> {
+    pub async fn rotate_api_key(
+        &self,
+        context: &RequestContext,
+        key_ref: &KeyRef,
+        overlap_s: u64,
+    ) -> Result<UpdatedKey> {
         context.caller.require_write()?;
         if overlap_s > MAX_OVERLAP_S {
             return Err(Failure::invalid(format!("overlapSeconds: must be a number from 0 to {MAX_OVERLAP_S}")));
         }
-        if let KeyRef::Value(old) = name
+        if let KeyRef::Value(old) = key_ref
             && let Some(rotated) = self.replay_rotation(&context.caller, old).await?
         {
             return Ok(rotated);
         }
         let overlap = Duration::from_secs(overlap_s);
-        self.change_api_key(context, name, |found| self.plan_rotation(found, name, overlap)).await
+        self.change_api_key(context, key_ref, |found| self.plan_rotation(found, key_ref, overlap)).await
     }
 
-    fn plan_rotation(&self, found: &ApiKey, name: &KeyRef, overlap: Duration) -> Result<Edit<ApiKey>> {
+    fn plan_rotation(&self, found: &ApiKey, key_ref: &KeyRef, overlap: Duration) -> Result<Edit<ApiKey>> {
         if found.status == Status::Inactive {
             return Err(Failure::refused(ErrorCode::Conflict, "the key is revoked; reactivate it first"));
         }
         let [current, old @ ..] = found.digests.as_slice() else {
             return Err(Failure::refused(ErrorCode::Conflict, "the key has no value"));
         };
-        if matches!(name, KeyRef::Value(value) if self.store.digest(value.expose()) != current.digest) {
+        if matches!(key_ref, KeyRef::Value(value) if self.store.digest(value.expose()) != current.digest) {
             let detail = "this value was replaced before; name the key by its current value or by its id";
             return Err(Failure::refused(ErrorCode::Conflict, detail));
         }

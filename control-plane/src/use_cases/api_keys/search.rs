@@ -7,13 +7,13 @@ use gatepost_domain::record::ApiKey;
 use gatepost_store::SortOrder;
 use gatepost_store::{Recovery, Versioned};
 
+use super::key_list::KeyList;
 use super::key_ref::KeyRef;
-use super::listing::KeyList;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
-use crate::use_cases::lists::{Rest, Selection};
 use crate::use_cases::long_response::LongResponse;
+use crate::use_cases::pagination::{Rest, Selection};
 
 /// Keys in one response, at most and by default.
 const MAX_RESULTS: usize = 1000;
@@ -35,6 +35,30 @@ pub struct SearchResults {
     pub keys: Vec<Versioned<ApiKey>>,
     pub next: String,
     pub rest: Rest,
+}
+
+/// Content of a cursor.
+struct SearchPosition {
+    /// In the list of keys.
+    position: String,
+    /// Id of the key that the query named at the start; empty if it named none. By now it may name another one.
+    exact_match: String,
+}
+
+impl SearchPosition {
+    fn start(exact_match: Option<&KeyId>) -> Self {
+        Self { position: String::new(), exact_match: exact_match.map_or(String::new(), ToString::to_string) }
+    }
+
+    /// Parses the content of a cursor; none at the start.
+    fn parse(cursor: &str) -> Option<Self> {
+        let (position, exact_match) = cursor.split_once('\n')?;
+        Some(Self { position: position.to_owned(), exact_match: exact_match.to_owned() })
+    }
+
+    fn encode(&self) -> String {
+        format!("{}\n{}", self.position, self.exact_match)
+    }
 }
 
 /// A query in the forms that are compared.
@@ -77,25 +101,25 @@ impl ControlPlane {
         // The cursor is bound to a digest of the query, which may be a value.
         let name = format!("search/{}/{}", list.name, self.store.digest(query.expose()).to_hex());
         let cursor = self.decode_cursor(&name, request.after.as_deref())?;
-        // The cursor keeps the key that the query named: by now the query may name another one.
-        let (position, named, first) = match cursor.split_once('\n') {
-            Some((position, named)) => (position.to_owned(), named.to_owned(), None),
+        let (start, first) = match SearchPosition::parse(&cursor) {
+            Some(start) => (start, None),
             None => {
                 let first = self.find_exact(&context, &list, &query).await?;
-                (String::new(), first.as_ref().map_or(String::new(), |key| key.record.id.to_string()), first)
+                (SearchPosition::start(first.as_ref().map(|key| &key.record.id)), first)
             }
         };
         let (needle, remaining) = (Needle::new(query.expose()), limit - usize::from(first.is_some()));
-        let mut selection = Selection::bounded(remaining, position);
+        let mut selection = Selection::bounded(remaining, start.position);
         let mut response = LongResponse::new(self, context, list.requested_project.clone());
         while let Some((position, size)) = selection.next_read() {
             response.reauthorize().await?;
             let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
             let page = response.control_plane.keys_page(&list, &position, size).await?;
-            selection.add_page(page, |key| key.id.as_str() != named && needle.matches(key));
+            selection.add_page(page, |key| key.id.as_str() != start.exact_match && needle.matches(key));
         }
         let (found, position, rest) = selection.finish();
-        let next = response.control_plane.store.seal_cursor(&name, &format!("{position}\n{named}"))?;
+        let end = SearchPosition { position, exact_match: start.exact_match };
+        let next = response.control_plane.store.seal_cursor(&name, &end.encode())?;
         let keys: Vec<Versioned<ApiKey>> = first.into_iter().chain(found).collect();
         if keys.is_empty() && response.control_plane.store.recovery() == Recovery::InProgress {
             return Err(Failure::store_recovering());
@@ -110,8 +134,8 @@ impl ControlPlane {
         list: &KeyList,
         query: &Secret,
     ) -> Result<Option<Versioned<ApiKey>>> {
-        let name = KeyId::parse(query.expose()).map_or_else(|_| KeyRef::Value(query.clone()), KeyRef::Id);
-        match self.api_key(context, &name).await {
+        let key_ref = KeyId::parse(query.expose()).map_or_else(|_| KeyRef::Value(query.clone()), KeyRef::Id);
+        match self.api_key(context, &key_ref).await {
             Ok(found) => Ok(Some(found).filter(|found| list.contains_project(&found.record.project))),
             Err(Failure::Refused(problem)) if problem.code == ErrorCode::InvalidClientKey => Ok(None),
             Err(failure) => Err(failure),

@@ -25,7 +25,6 @@ use crate::use_cases::update_rules::check_unchanged;
 
 /// Time for which requests are also signed with the old secret, by default.
 const DEFAULT_OVERLAP_S: u64 = 24 * 3600;
-/// The longest overlap.
 const MAX_OVERLAP_S: u64 = 7 * 24 * 3600;
 /// Old secrets that sign at a time.
 const MAX_OLD_SECRETS: usize = 4;

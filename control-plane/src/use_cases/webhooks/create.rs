@@ -18,7 +18,6 @@ use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 use crate::use_cases::text;
 
-/// A webhook to create.
 pub struct NewWebhook {
     pub name: Option<String>,
     pub account: Option<String>,

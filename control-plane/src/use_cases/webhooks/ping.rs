@@ -6,9 +6,7 @@ use std::time::Duration;
 use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::retry_schedule::AttemptOutcome;
-use gatepost_store::os_rng;
 use gatepost_webhook_client::Message;
-use serde_json::json;
 
 use super::validate;
 use crate::control_plane::ControlPlane;
@@ -17,14 +15,16 @@ use crate::request_context::RequestContext;
 
 /// Time that a ping waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A ping to send.
-#[derive(Debug, Default)]
+
+#[derive(Debug)]
 pub struct PingRequest {
+    /// Sent as `webhook-id`.
+    pub id: EventId,
     pub url: Option<String>,
     pub method: Option<String>,
     pub headers: BTreeMap<String, String>,
-    /// JSON; by default an event of the type `ping`.
-    pub body: Option<String>,
+    /// JSON.
+    pub body: Vec<u8>,
 }
 
 /// The outcome of a ping. It does not show the receiver's response: the caller may not be able to reach the receiver.
@@ -51,16 +51,12 @@ impl ControlPlane {
             self.metrics.count_no_permit("pings");
             return Err(Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again"));
         };
-        let id = EventId::generate_in(caller.account.partition(), &mut os_rng());
-        let body = request.body.unwrap_or_else(|| {
-            json!({"id": id.as_str(), "type": "ping", "timestamp": self.now().to_string(), "data": {}}).to_string()
-        });
         let message = Message {
             url: &url,
             method: &method,
             headers: &headers,
-            id: &id,
-            body: body.into_bytes(),
+            id: &request.id,
+            body: request.body,
             secrets: &[],
             static_token: None,
         };
@@ -70,7 +66,7 @@ impl ControlPlane {
             status: sent.status,
             error: sent.error.map(|error| error.to_string()),
             took: sent.elapsed,
-            id,
+            id: request.id,
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::caller::{Caller, Visibility};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
-use crate::use_cases::lists::{ListPage, PageRequest};
+use crate::use_cases::pagination::{ListPage, PageRequest};
 
 /// Webhooks of a project, and of an account outside its projects.
 const MAX_WEBHOOKS: usize = 100;

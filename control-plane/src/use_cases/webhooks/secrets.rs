@@ -63,7 +63,6 @@ impl ControlPlane {
     }
 }
 
-/// Generates a signing secret.
 pub(super) fn new_secret() -> Zeroizing<[u8; SECRET_BYTES]> {
     let mut secret = Zeroizing::new([0; SECRET_BYTES]);
     os_rng().fill_bytes(secret.as_mut_slice());

@@ -5,10 +5,10 @@ use gatepost_domain::change::Action;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::Record;
 use gatepost_store::Change;
-use gatepost_wire::{AccessKeyBody, AccountBody, ApiKeyBody, ProjectBody, WebhookBody};
+use gatepost_wire::{AccessKeyResource, AccountResource, ApiKeyResource, ProjectResource, WebhookResource};
 use serde::{Deserialize, Serialize};
 
-use crate::api::respond::webhook_body::unmasked_webhook_body;
+use crate::api::respond::webhook_resource::unmasked_webhook_resource;
 
 /// The content of a slot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,7 +19,6 @@ pub(super) struct StoredRecord {
     pub(super) answer: Option<ResponseSnapshot>,
 }
 
-/// A response.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ResponseSnapshot {
     pub(super) status: u16,
@@ -62,13 +61,13 @@ impl ChangeResponses {
         let Some(record) = change.writes.first().and_then(|write| write.new.as_ref()) else { return Ok(None) };
         let shown = |id: &str| change.secret.as_ref().map_or(id.to_owned(), |secret| secret.expose().to_owned());
         let body = match record {
-            Record::Account(account) => serde_json::to_string(&AccountBody::from(account)),
-            Record::Project(project) => serde_json::to_string(&ProjectBody::from(project)),
-            Record::ApiKey(key) => serde_json::to_string(&ApiKeyBody::new(key, &shown(key.id.as_str()), None)),
-            Record::AccessKey(key) => serde_json::to_string(&AccessKeyBody::new(key, &shown(key.id.as_str()))),
+            Record::Account(account) => serde_json::to_string(&AccountResource::from(account)),
+            Record::Project(project) => serde_json::to_string(&ProjectResource::from(project)),
+            Record::ApiKey(key) => serde_json::to_string(&ApiKeyResource::new(key, &shown(key.id.as_str()), None)),
+            Record::AccessKey(key) => serde_json::to_string(&AccessKeyResource::new(key, &shown(key.id.as_str()))),
             Record::Webhook(webhook) => {
                 let secret = Some(self.0.webhook_secret(webhook)?.expose().to_owned());
-                serde_json::to_string(&WebhookBody { secret, ..unmasked_webhook_body(&self.0, webhook)? })
+                serde_json::to_string(&WebhookResource { secret, ..unmasked_webhook_resource(&self.0, webhook)? })
             }
         };
         Ok(Some(body.expect("bodies are structs with text keys")))

@@ -11,7 +11,7 @@ use gatepost_domain::record::{ApiKey, Status};
 use gatepost_runtime::error_chain;
 use gatepost_store::SortOrder;
 use gatepost_store::Versioned;
-use gatepost_wire::ApiKeyBody;
+use gatepost_wire::ApiKeyResource;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
@@ -41,7 +41,7 @@ async fn read_page(
     list: &KeyList,
     filter: &KeyFilter,
     mut selection: Selection<ApiKey>,
-) -> Result<ListPage<ApiKeyBody>> {
+) -> Result<ListPage<ApiKeyResource>> {
     while let Some((position, size)) = selection.next_read() {
         response.reauthorize().await?;
         let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
@@ -57,10 +57,10 @@ async fn read_page(
 pub(super) async fn key_bodies(
     control_plane: &ControlPlane,
     keys: &[Versioned<ApiKey>],
-) -> gatepost_control_plane::Result<Vec<ApiKeyBody>> {
+) -> gatepost_control_plane::Result<Vec<ApiKeyResource>> {
     let last_uses = control_plane.last_uses(keys).await?;
     let body = |(key, last_use): (&Versioned<ApiKey>, _)| {
-        ApiKeyBody::new(&key.record, key.record.id.as_str(), key.first_used_at).with_last_use(last_use)
+        ApiKeyResource::new(&key.record, key.record.id.as_str(), key.first_used_at).with_last_use(last_use)
     };
     Ok(keys.iter().zip(last_uses).map(body).collect())
 }
@@ -132,7 +132,8 @@ impl KeyStream {
             matching.drain(..skipped);
             if !matching.is_empty() {
                 let bodies = key_bodies(control_plane, &matching).await?;
-                let json = |body: &ApiKeyBody| serde_json::to_string(body).expect("a body is a struct with text keys");
+                let json =
+                    |body: &ApiKeyResource| serde_json::to_string(body).expect("a body is a struct with text keys");
                 return Ok(Some(bodies.iter().map(json).collect()));
             }
         }

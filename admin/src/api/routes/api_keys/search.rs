@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use gatepost_control_plane::{ControlPlane, RequestContext, Rest, SearchRequest};
 use gatepost_domain::key::Secret;
-use gatepost_wire::ApiKeyBody;
+use gatepost_wire::ApiKeyResource;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,7 +36,7 @@ pub(crate) struct SearchApiKeys {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FoundApiKeys {
     /// The keys. Their `key` contains their id.
-    api_keys: Vec<ApiKeyBody>,
+    api_keys: Vec<ApiKeyResource>,
     /// Cursor to pass as `after` in the next request.
     #[schema(example = "q83v")]
     next: String,

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use gatepost_control_plane::{
     Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange, status_of, token_request,
 };
+use gatepost_domain::id::EventId;
 use gatepost_domain::retry_schedule::AttemptOutcome;
+use gatepost_domain::time::Timestamp;
+use gatepost_wire::WebhookPayload;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -152,18 +155,22 @@ impl From<UpdateWebhook> for WebhookChange {
     }
 }
 
-impl TryFrom<PingWebhook> for PingRequest {
-    type Error = Failure;
-
-    fn try_from(request: PingWebhook) -> Result<Self> {
-        if request.headers.is_some() && request.custom_headers.is_some() && request.headers != request.custom_headers {
+impl PingWebhook {
+    /// Returns the ping to send at a time.
+    pub(super) fn into_ping(self, id: EventId, now: Timestamp) -> Result<PingRequest> {
+        if self.headers.is_some() && self.custom_headers.is_some() && self.headers != self.custom_headers {
             return Err(Failure::invalid("headers: differs from customHeaders, which is the same under another name"));
         }
-        Ok(Self {
-            url: request.url,
-            method: request.http_method,
-            headers: request.custom_headers.or(request.headers).unwrap_or_default(),
-            body: request.body.map(|body| body.to_string()),
+        let body = match &self.body {
+            Some(body) => serde_json::to_vec(body),
+            None => serde_json::to_vec(&WebhookPayload::of_ping(&id, now)),
+        };
+        Ok(PingRequest {
+            id,
+            url: self.url,
+            method: self.http_method,
+            headers: self.custom_headers.or(self.headers).unwrap_or_default(),
+            body: body.expect("a body has text keys"),
         })
     }
 }

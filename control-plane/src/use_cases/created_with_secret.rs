@@ -5,7 +5,7 @@ use gatepost_store::Versioned;
 
 /// A created record with its value, which is returned only once.
 #[derive(Debug)]
-pub struct Created<T> {
+pub struct CreatedWithSecret<T> {
     pub record: Versioned<T>,
     pub secret: Secret,
 }

@@ -1,4 +1,4 @@
-//! Lists: permits to read them, cursors, and the selection of one page.
+//! Pagination of every list: permits to read, cursors, and the selection of the records of one response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,6 @@ const MIN_PAGE_COST: usize = 50;
 pub struct PageRequest {
     /// The cursor after which it begins.
     pub after: Option<String>,
-    /// Records to skip.
     pub offset: usize,
     /// The number of records at most; all if absent.
     pub limit: Option<usize>,
@@ -72,7 +71,6 @@ enum State {
     Reading,
     /// There may be more.
     Truncated,
-    /// The list has ended.
     Ended,
 }
 
