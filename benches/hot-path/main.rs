@@ -19,10 +19,7 @@ use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_gateway::bench_support::RequestBench;
 use gatepost_gateway::{Auth, CredentialLocation, RouteOptions};
 use gatepost_limits::{OutagePolicy, RateLimiter};
-use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite as StoreWrite, Replicas, Store, StoreOptions,
-    StoreUrl, UnsafeRedis, os_rng,
-};
+use gatepost_store::{Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::records;
 use gatepost_verify::{ReplicaSync, Verdict, Verifier, VerifyOptions};
 use http::HeaderName;
@@ -171,17 +168,7 @@ fn route() -> RouteOptions {
 }
 
 async fn open_store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
-    let options = StoreOptions {
-        url: StoreUrl::Memory,
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas: Replicas::NONE,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: 1000,
-        account_limits: AccountLimits::DEFAULT,
-        clock: Arc::clone(clock),
-        clock_skew: ClockSkew::default(),
-    };
+    let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(clock));
     Ok(Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await?)
 }
 

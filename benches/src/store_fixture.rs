@@ -12,8 +12,7 @@ use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Web
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions,
-    StoreUrl, UnsafeRedis, Versioned, os_rng,
+    Change, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, Versioned, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -145,17 +144,9 @@ impl StoreFixture {
 }
 
 async fn open_store(redis: &RedisServer, replicas: Replicas) -> anyhow::Result<Store> {
-    let options = StoreOptions {
-        url: StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?,
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: MAX_ENTRIES,
-        account_limits: AccountLimits::DEFAULT,
-        clock: Arc::new(SystemClock),
-        clock_skew: ClockSkew::default(),
-    };
+    let url = StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let defaults = StoreOptions::new(url, Arc::new(SystemClock));
+    let options = StoreOptions { replicas, max_fan_out_backlog: MAX_ENTRIES, ..defaults };
     let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(Store::open_or_create(&options, &master).await?)
 }

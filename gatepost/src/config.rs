@@ -19,6 +19,7 @@ use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::Retention;
 use gatepost_limits::OutagePolicy;
 use gatepost_ops::OpsOptions;
+use gatepost_store::options::DEFAULT_MAX_ENTRIES;
 use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_webhook_client::PrivateNetworks;
 
@@ -246,7 +247,7 @@ fn read_ops(mut section: Section<'_>) -> OpsOptions {
 
 fn read_retention(mut section: Section<'_>) -> Retention {
     let days = section.number("max_age_days", 30, 1, 3650);
-    let max_entries = section.number("max_entries", 5_000_000, 1000, 1_000_000_000);
+    let max_entries = section.number("max_entries", DEFAULT_MAX_ENTRIES, 1000, 1_000_000_000);
     section.reject_unknown_keys();
     Retention { max_age: Duration::from_secs(days * 24 * 3600), max_entries }
 }

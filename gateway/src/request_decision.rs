@@ -64,9 +64,7 @@ mod tests {
     use gatepost_edge::{Auth, AuthorizedAs, RequestAction, RouteOptions};
     use gatepost_limits::{OutagePolicy, RateLimiter};
     use gatepost_store::clock::SystemClock;
-    use gatepost_store::{
-        AccountLimits, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
-    };
+    use gatepost_store::{MasterKey, Store, StoreOptions, StoreUrl, os_rng};
     use gatepost_verify::VerifyOptions;
     use pingora::protocols::Digest;
     use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
@@ -91,17 +89,7 @@ mod tests {
 
     async fn authorizer() -> Authorizer {
         let (clock, registry): (Arc<dyn Clock>, Registry) = (Arc::new(SystemClock), Registry::new());
-        let options = StoreOptions {
-            url: StoreUrl::Memory,
-            namespace: "gp".to_owned(),
-            unsafe_redis: UnsafeRedis::Refused,
-            replicas: Replicas::NONE,
-            write_format: Format::LATEST,
-            max_fan_out_backlog: 1000,
-            account_limits: AccountLimits::DEFAULT,
-            clock: Arc::clone(&clock),
-            clock_skew: ClockSkew::default(),
-        };
+        let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(&clock));
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
         let options = VerifyOptions {
             cache_capacity: 1000,

@@ -33,6 +33,23 @@ pub struct StoreOptions {
     pub clock_skew: ClockSkew,
 }
 
+impl StoreOptions {
+    /// Returns the options of a store that is configured by its URL only.
+    pub fn new(url: StoreUrl, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            url,
+            namespace: "gp".to_owned(),
+            unsafe_redis: UnsafeRedis::Refused,
+            replicas: Replicas::NONE,
+            write_format: Format::LATEST,
+            max_fan_out_backlog: DEFAULT_MAX_ENTRIES,
+            account_limits: AccountLimits::DEFAULT,
+            clock,
+            clock_skew: ClockSkew::default(),
+        }
+    }
+}
+
 /// Replicas of a Redis that must confirm a commit, a first-use claim or a heartbeat before it is acknowledged, so that
 /// a failover does not lose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +109,8 @@ impl ClockSkew {
     }
 }
 
+/// Default of `events.max_entries`.
+pub const DEFAULT_MAX_ENTRIES: u64 = 5_000_000;
 /// Retention of hourly usage: 90 days.
 pub const USAGE_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Deadline of a lookup.

@@ -11,9 +11,7 @@ use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
-};
+use gatepost_store::{AccountLimits, MasterKey, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_webhook_client::PrivateNetworks;
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
@@ -84,17 +82,8 @@ impl Fixture {
         // Another test may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
         let clock = Arc::new(ShiftedClock::default());
-        let options = StoreOptions {
-            url: StoreUrl::Memory,
-            namespace: "gp".to_owned(),
-            unsafe_redis: UnsafeRedis::Refused,
-            replicas: Replicas::NONE,
-            write_format: Format::LATEST,
-            max_fan_out_backlog: 1_000_000,
-            account_limits: account_bounds,
-            clock: clock.clone(),
-            clock_skew: ClockSkew::default(),
-        };
+        let options =
+            StoreOptions { account_limits: account_bounds, ..StoreOptions::new(StoreUrl::Memory, clock.clone()) };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
         Self::start_on(store, clock, private_networks, configure).await
     }

@@ -8,26 +8,14 @@ use gatepost_control_plane::{
 use gatepost_domain::record::Role;
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, ClockSkew, Format, MasterKey, Replicas, Store, StoreOptions, StoreUrl, UnsafeRedis, os_rng,
-};
+use gatepost_store::{MasterKey, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_webhook_client::PrivateNetworks;
 use prometheus::Registry;
 
 pub(crate) const ADDRESS: &str = "192.0.2.7";
 
 async fn memory_store() -> Store {
-    let options = StoreOptions {
-        url: StoreUrl::Memory,
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas: Replicas::NONE,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: 1_000_000,
-        account_limits: AccountLimits::DEFAULT,
-        clock: Arc::new(SystemClock),
-        clock_skew: ClockSkew::default(),
-    };
+    let options = StoreOptions::new(StoreUrl::Memory, Arc::new(SystemClock));
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
 

@@ -10,10 +10,7 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
-    UnsafeRedis, Versioned, os_rng,
-};
+use gatepost_store::{Change, ClockSkew, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, Versioned, os_rng};
 use gatepost_store::{CommitOutcome, DueWebhooks};
 use gatepost_test_support::{MockServer, records};
 use gatepost_webhook_client::PrivateNetworks;
@@ -43,17 +40,8 @@ impl Fixture {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let skew = ClockSkew::default();
-        let options = StoreOptions {
-            url: StoreUrl::Memory,
-            namespace: "gp".to_owned(),
-            unsafe_redis: UnsafeRedis::Refused,
-            replicas: Replicas::NONE,
-            write_format: Format::LATEST,
-            max_fan_out_backlog: 1_000_000,
-            account_limits: AccountLimits::DEFAULT,
-            clock: Arc::new(SystemClock),
-            clock_skew: skew.clone(),
-        };
+        let options =
+            StoreOptions { clock_skew: skew.clone(), ..StoreOptions::new(StoreUrl::Memory, Arc::new(SystemClock)) };
         let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
         let account = records::account("first");
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;

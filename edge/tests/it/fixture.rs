@@ -14,10 +14,7 @@ use gatepost_domain::time::Clock;
 use gatepost_edge::{Auth, Authorizer, BodyLength, CredentialLocation, Policy, RequestView, RouteOptions, Routes};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
-    UnsafeRedis, os_rng,
-};
+use gatepost_store::{Change, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::records;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -113,17 +110,7 @@ fn route(path: &str, auth: Auth, methods: &[Method]) -> RouteOptions {
 }
 
 async fn store(clock: &Arc<dyn Clock>) -> Store {
-    let options = StoreOptions {
-        url: StoreUrl::Memory,
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas: Replicas::NONE,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: 1000,
-        account_limits: AccountLimits::DEFAULT,
-        clock: Arc::clone(clock),
-        clock_skew: ClockSkew::default(),
-    };
+    let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(clock));
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
 

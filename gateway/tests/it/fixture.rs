@@ -19,10 +19,7 @@ use gatepost_gateway::{
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite as StoreWrite, Replicas, Store, StoreOptions,
-    StoreUrl, UnsafeRedis, os_rng,
-};
+use gatepost_store::{Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{MockServer, records};
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use http::HeaderName;
@@ -167,17 +164,7 @@ pub(crate) fn route(path: &str, auth: Auth) -> RouteOptions {
 }
 
 async fn store(clock: &Arc<dyn Clock>) -> Store {
-    let options = StoreOptions {
-        url: StoreUrl::Memory,
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas: Replicas::NONE,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: 1000,
-        account_limits: AccountLimits::DEFAULT,
-        clock: Arc::clone(clock),
-        clock_skew: ClockSkew::default(),
-    };
+    let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(clock));
     Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
 }
 

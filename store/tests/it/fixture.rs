@@ -14,8 +14,7 @@ use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
-    UnsafeRedis, Versioned, os_rng,
+    Change, ClockSkew, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, Versioned, os_rng,
 };
 pub(crate) use gatepost_test_support::records::account;
 use gatepost_test_support::records::{self, project, stamps};
@@ -92,17 +91,8 @@ impl TestBackend {
     }
 
     fn with_url(url: StoreUrl, directory: Option<TempDir>, redis: Option<RedisServer>) -> Self {
-        let options = StoreOptions {
-            url,
-            namespace: "gp".to_owned(),
-            unsafe_redis: UnsafeRedis::Refused,
-            replicas: Replicas::NONE,
-            write_format: Format::LATEST,
-            max_fan_out_backlog: 1000,
-            account_limits: AccountLimits::DEFAULT,
-            clock: Arc::new(SystemClock),
-            clock_skew: ClockSkew::default(),
-        };
+        let defaults = StoreOptions::new(url, Arc::new(SystemClock));
+        let options = StoreOptions { max_fan_out_backlog: 1000, ..defaults };
         Self { options, master: MasterKey::generate(&mut os_rng()), _directory: directory, redis }
     }
 

@@ -14,10 +14,7 @@ use gatepost_domain::time::{Clock, Version};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{
-    AccountLimits, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl,
-    UnsafeRedis, os_rng,
-};
+use gatepost_store::{Change, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
@@ -49,17 +46,8 @@ pub(crate) fn options() -> VerifyOptions {
 
 /// Returns options for a store on a port of this machine.
 pub(crate) fn store_options(port: u16, replicas: Replicas, clock: Arc<dyn Clock>) -> StoreOptions {
-    StoreOptions {
-        url: StoreUrl::parse(&format!("redis://127.0.0.1:{port}")).unwrap(),
-        namespace: "gp".to_owned(),
-        unsafe_redis: UnsafeRedis::Refused,
-        replicas,
-        write_format: Format::LATEST,
-        max_fan_out_backlog: 1000,
-        account_limits: AccountLimits::DEFAULT,
-        clock,
-        clock_skew: ClockSkew::default(),
-    }
+    let url = StoreUrl::parse(&format!("redis://127.0.0.1:{port}")).unwrap();
+    StoreOptions { replicas, ..StoreOptions::new(url, clock) }
 }
 
 impl Fixture {
