@@ -11,15 +11,15 @@ use crate::store::Store;
 /// A delivery that was given up.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// Event id.
+    /// Id of the event that was not delivered.
     pub event_id: EventId,
     /// The event, or the error of decoding it.
     pub event: Result<Event>,
-    /// Number of attempts.
+    /// Number of attempts that were made; 0 if there was none.
     pub attempts_made: u32,
     /// Time at which it was given up.
     pub died_at: Timestamp,
-    /// Reason.
+    /// Why it is not retried, for people.
     pub reason: String,
 }
 

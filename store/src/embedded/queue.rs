@@ -73,7 +73,7 @@ fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: T
         record_attempt(transaction, webhook, attempt)?;
     }
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
-    apply_step(transaction, webhook, event, &held, &settlement.disposition, now)?;
+    apply_disposition(transaction, &held, settlement, now)?;
     Ok(LeaseStatus::Held)
 }
 
@@ -206,14 +206,13 @@ fn held_delivery(
     Ok(delivery.filter(|delivery| delivery.token == token.as_str() && now.as_ms() < delivery.lease_end_ms))
 }
 
-fn apply_step(
+fn apply_disposition(
     transaction: &WriteTransaction,
-    webhook: &str,
-    event: &str,
     held: &Delivery,
-    step: &Disposition,
+    settlement: &RawSettlement,
     now: Timestamp,
 ) -> Result<()> {
+    let (webhook, event) = (settlement.webhook.as_str(), settlement.event.as_str());
     let released = |attempts_made: u32, wait: &Duration| Delivery {
         attempts_made,
         token: String::new(),
@@ -221,7 +220,7 @@ fn apply_step(
         available_ms: now.plus(*wait).as_ms(),
         ..held.clone()
     };
-    match step {
+    match &settlement.disposition {
         Disposition::Delivered | Disposition::Dropped => finish_delivery(transaction, webhook, event, held),
         Disposition::Retry(wait) => {
             update_delivery(transaction, webhook, event, held, released(held.attempts_made + 1, wait))
@@ -230,7 +229,12 @@ fn apply_step(
             update_delivery(transaction, webhook, event, held, released(held.attempts_made, wait))
         }
         Disposition::DeadLetter(reason) => {
-            let death = Death { attempts_made: held.attempts_made + 1, reason, at: now, max_dead: MAX_DEAD_LETTERS };
+            let death = Death {
+                attempts_made: held.attempts_made + u32::from(settlement.attempt.is_some()),
+                reason,
+                at: now,
+                max_dead: MAX_DEAD_LETTERS,
+            };
             dead_letters::move_to_dead_letters(transaction, webhook, event, &death)?;
             finish_delivery(transaction, webhook, event, held)
         }

@@ -102,7 +102,7 @@ pub enum Disposition {
     Delivered,
     /// Attempt failed: retry after this delay.
     Retry(Duration),
-    /// Attempt failed for good, for this reason: move to the dead letters.
+    /// Not retried, for this reason, perhaps without an attempt: move to the dead letters.
     DeadLetter(String),
     /// The webhook no longer exists: drop the delivery.
     Dropped,

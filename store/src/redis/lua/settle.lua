@@ -23,7 +23,8 @@ local function settle(webhook, event, token, step, detail, attempt)
     push(changes.released, state)
   else
     if step == 'dead' then
-      move_to_dead_letters(webhook, event, state.attempts + 1, detail, now, max_dead)
+      local attempts = state.attempts + (attempt ~= '' and 1 or 0)
+      move_to_dead_letters(webhook, event, attempts, detail, now, max_dead)
     end
     push(changes.finished, event)
   end
