@@ -20,7 +20,7 @@ use crate::payload;
 
 /// Result of a delivery: how it continues, and the record of the attempt.
 struct DeliveryResult {
-    step: Disposition,
+    disposition: Disposition,
     attempt: Option<AttemptRecord>,
     /// Label in metrics. `None` if nothing was attempted and the delivery continues.
     outcome: Option<&'static str>,
@@ -79,7 +79,7 @@ async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: Deliv
         webhook: lease.webhook.clone(),
         event: lease.leased.event_id.clone(),
         token: lease.token.clone(),
-        disposition: result.step,
+        disposition: result.disposition,
         attempt: result.attempt,
     };
     context.ack_batcher.settle_with_retry(settlement, &lease.deadline).await;
@@ -93,18 +93,18 @@ async fn wait_for_stop_deadline(context: &DelivererContext) {
 }
 
 impl DeliveryResult {
-    fn without_attempt(step: Disposition) -> Self {
-        let outcome = match &step {
+    fn without_attempt(disposition: Disposition) -> Self {
+        let outcome = match &disposition {
             Disposition::DeadLetter(_) => Some("dead"),
             Disposition::Dropped => Some("dropped"),
             Disposition::Delivered | Disposition::Retry(_) | Disposition::Defer(_) => None,
         };
-        Self { step, attempt: None, outcome }
+        Self { disposition, attempt: None, outcome }
     }
 }
 
 async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Result<DeliveryResult> {
-    let without_attempt = |step: Disposition| Ok(DeliveryResult::without_attempt(step));
+    let without_attempt = |disposition: Disposition| Ok(DeliveryResult::without_attempt(disposition));
     let webhook = match &lease.webhook_snapshot {
         WebhookSnapshot::Found(webhook) => webhook.as_ref(),
         WebhookSnapshot::Deleted => return without_attempt(Disposition::Dropped),
@@ -181,16 +181,16 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
 }
 
 fn result_of_attempt(attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
-    let step = match next_step(attempt.number, outcome, &mut os_rng()) {
+    let disposition = match next_step(attempt.number, outcome, &mut os_rng()) {
         NextStep::Done => Disposition::Delivered,
         NextStep::Retry(wait) => Disposition::Retry(wait),
         NextStep::DeadLetter => Disposition::DeadLetter(attempt.error.clone().unwrap_or_default()),
     };
-    let label = match (&step, attempt.outcome) {
+    let label = match (&disposition, attempt.outcome) {
         (Disposition::DeadLetter(_), RecordedOutcome::Failed) => "dead",
         (_, outcome) => outcome.as_str(),
     };
-    DeliveryResult { step, attempt: Some(attempt), outcome: Some(label) }
+    DeliveryResult { disposition, attempt: Some(attempt), outcome: Some(label) }
 }
 
 fn record_metrics(context: &DelivererContext, sent: &SendResult, event_at: Timestamp) {

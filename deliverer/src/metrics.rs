@@ -77,12 +77,12 @@ impl Metrics {
         self.deliveries.with_label_values(&[outcome]).inc();
     }
 
-    pub(crate) fn set_queue_gauges(&self, queue_numbers: &QueueStats) {
+    pub(crate) fn set_queue_gauges(&self, queue_stats: &QueueStats) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.queue.with_label_values(&["pending"]).set(gauge(queue_numbers.pending));
-        self.queue.with_label_values(&["leased"]).set(gauge(queue_numbers.leased));
-        self.oldest_due_s.set(queue_numbers.max_overdue.as_secs_f64());
-        self.dead_letters.set(gauge(queue_numbers.dead_letters));
-        self.dead_dropped.set(gauge(queue_numbers.dead_letters_dropped));
+        self.queue.with_label_values(&["pending"]).set(gauge(queue_stats.pending));
+        self.queue.with_label_values(&["leased"]).set(gauge(queue_stats.leased));
+        self.oldest_due_s.set(queue_stats.max_overdue.as_secs_f64());
+        self.dead_letters.set(gauge(queue_stats.dead_letters));
+        self.dead_dropped.set(gauge(queue_stats.dead_letters_dropped));
     }
 }

@@ -87,7 +87,7 @@ macro_rules! placed_id {
                 Self(generate(Self::PREFIX, partition, rng))
             }
 
-            /// Returns the partition of its record.
+            /// Returns the partition that the id carries. Ids of earlier versions all carry the first one.
             pub fn partition(&self) -> Partition {
                 Partition::of_id(&self.0)
             }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::base62;
 
-/// First characters of a generated value after its prefix.
+/// First characters of a generated value after its prefix. They are not a partition.
 const VALUE_FORMAT: &str = "00";
 /// Characters of a generated value after its prefix: format, random digits, checksum.
 const BODY_DIGITS: usize = 64;

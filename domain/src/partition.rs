@@ -12,7 +12,8 @@ const DIGITS: usize = 2;
 /// One of 256 parts of a store. In text it is two base 62 digits, `00` to `47`.
 ///
 /// A key belongs to the partition of its first value, an account to a random one, and whatever belongs to an account or
-/// is an event of a record to theirs. Ids of earlier versions all say `00`.
+/// is an event of a record to theirs. Ids of earlier versions all say `00`: a key with such an id belongs to the
+/// partition of its current value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Partition(u8);
 
@@ -32,7 +33,7 @@ impl Partition {
         Self(number.and_then(|number| u8::try_from(number).ok()).unwrap_or_default())
     }
 
-    /// Draws a partition.
+    /// Returns a random partition.
     pub fn generate(rng: &mut impl rand::CryptoRng) -> Self {
         let mut byte = [0];
         rng.fill_bytes(&mut byte);
@@ -70,7 +71,7 @@ impl Layout {
     /// One cell with all partitions.
     pub const SINGLE: Self = Self { cells: NonZeroU8::MIN };
 
-    /// Spreads the partitions over so many cells.
+    /// Spreads the partitions over `cells` cells.
     pub fn new(cells: NonZeroU8) -> Self {
         Self { cells }
     }

@@ -1,4 +1,4 @@
-//! Attempts: what each HTTP request of a webhook's deliveries came to, without bodies, headers or secrets.
+//! Attempts: the outcomes of the HTTP requests of a webhook's deliveries, without bodies, headers or secrets.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct AttemptRecord {
     pub number: Attempt,
     /// Time at which the attempt started.
     pub at: Timestamp,
-    /// What it came to.
+    /// Outcome.
     pub outcome: RecordedOutcome,
     /// Status of the response. `None` if there was none.
     pub status: Option<u16>,

@@ -36,7 +36,7 @@ impl EncodedRecord {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if the name is of no known kind of record, or the
+    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if the name names no known kind of record, or the
     /// content is not of its schema.
     pub fn content(&self, name: &str) -> Result<(Record, UnknownFields)> {
         schema::decode(name, &self.0.image.public, Some(&self.0.image.private))

@@ -99,7 +99,7 @@ impl Lease {
         self.lock().clear();
     }
 
-    /// Returns the time since the gateway was last known to be live.
+    /// Returns the time since the latest heartbeat was sent whose position the feed has reached.
     pub(crate) fn age(&self, now: Uptime) -> Duration {
         now.since(Uptime::from_ms(self.renewed_at_ms.load(Ordering::Acquire)))
     }

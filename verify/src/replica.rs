@@ -39,7 +39,7 @@ pub(crate) struct Replica {
     pub(crate) stale_check_permits: Semaphore,
     pub(crate) claim_permits: Semaphore,
     /// Notified when the next heartbeat should be sent at once.
-    pub(crate) acknowledge: Notify,
+    pub(crate) heartbeat_due: Notify,
     position: Mutex<StreamPosition>,
     strict_checksum: AtomicBool,
 }
@@ -80,7 +80,7 @@ impl Replica {
             metrics,
             stale_check_permits: Semaphore::new(MAX_STALE_CHECKS),
             claim_permits: Semaphore::new(MAX_CLAIMS),
-            acknowledge: Notify::new(),
+            heartbeat_due: Notify::new(),
             position: Mutex::default(),
             strict_checksum: AtomicBool::new(store.checksum_at_open() == ChecksumPolicy::Strict),
             store,
@@ -107,7 +107,7 @@ impl Replica {
         self.lease.liveness(now)
     }
 
-    pub(crate) fn set_checksum(&self, checksum: ChecksumPolicy) {
+    pub(crate) fn set_checksum_policy(&self, checksum: ChecksumPolicy) {
         self.strict_checksum.store(checksum == ChecksumPolicy::Strict, Ordering::Release);
     }
 
@@ -135,7 +135,7 @@ impl Replica {
         *position = StreamPosition { cursor: check.last, event: None, resets: position.resets + 1 };
         self.lease.discard_pending();
         self.watermarks.reset(check.last);
-        self.acknowledge.notify_one();
+        self.heartbeat_due.notify_one();
         true
     }
 }

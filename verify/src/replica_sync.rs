@@ -43,7 +43,8 @@ pub struct ReplicaSync {
 /// one today.
 ///
 /// # Errors
-/// Fails if the metrics are already registered (`Refused`) or if the first heartbeat to a cell fails.
+/// Fails if there is no cell or more than 255, if the metrics are already registered (`Refused` both), or if the first
+/// heartbeat to a cell fails.
 pub async fn start(
     cells: Vec<Store>,
     clock: Arc<dyn Clock>,
@@ -147,7 +148,7 @@ fn apply_entries(replica: &Replica, entries: &[StreamEntry], cursor_check: Curso
     replica.watermarks.advance_cursor(position.cursor);
     replica.lease.confirm_through(position.cursor);
     if entries.iter().any(|entry| propagation_of(entry) == Propagation::Fenced) {
-        replica.acknowledge.notify_one();
+        replica.heartbeat_due.notify_one();
     }
 }
 
@@ -171,7 +172,7 @@ async fn send_heartbeats(replica: Arc<Replica>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = replica.acknowledge.notified() => {}
+            () = replica.heartbeat_due.notified() => {}
         }
         if let Err(error) = send_heartbeat(&replica).await {
             replica.metrics.count_store_error(&error);
@@ -192,7 +193,7 @@ async fn send_heartbeat(replica: &Replica) -> Result<()> {
         valid_for: replica.lease.valid_for(),
     };
     let reply = replica.store.heartbeat(heartbeat).await?;
-    replica.set_checksum(reply.checksum);
+    replica.set_checksum_policy(reply.checksum);
     let mut position = replica.position();
     if position.resets != from.resets {
         // The reply belongs to a history that was reset in the meantime.
@@ -208,7 +209,8 @@ fn log_liveness(replica: &Replica, was_live: bool) -> bool {
     let is_live = replica.liveness(replica.clock.uptime()) == Liveness::Live;
     if was_live && !is_live {
         tracing::warn!(
-            "not live: heartbeats failed for 2 s, retrying every 500 ms; cached keys are accepted until max_stale"
+            "not live: for 2 s no heartbeat succeeded whose position the feed has reached, retrying every 500 ms; \
+             cached keys are accepted until max_stale"
         );
     }
     if !was_live && is_live {

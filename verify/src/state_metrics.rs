@@ -1,4 +1,4 @@
-//! Metrics of the cache and the replicas that are read at each scrape.
+//! Metrics computed at each scrape from the caches and the replicas.
 
 use std::sync::{Arc, Weak};
 
@@ -21,20 +21,21 @@ pub(crate) fn register(
     let gauge = |name: &str, help: &str, read: Box<dyn Fn() -> f64 + Send + Sync>| {
         registry.register(Box::new(PullingGauge::new(name, help, read)?))
     };
-    let (caches, of_claims, of_lag, of_live) = (caches.clone(), replicas.clone(), replicas.clone(), replicas);
+    let (caches, claims_replicas, lag_replicas, live_replicas) =
+        (caches.clone(), replicas.clone(), replicas.clone(), replicas);
     let (clock, clock_of_live) = (Arc::clone(clock), Arc::clone(clock));
     gauge("gatepost_key_cache_entries", "Number of cached keys.", Box::new(move || caches.len() as f64))?;
     gauge(
         "gatepost_first_use_pending",
         "First-use claims that wait for a retry because the store did not respond.",
-        Box::new(move || upgraded(&of_claims).map(|replica| replica.pending_claims.len() as f64).sum()),
+        Box::new(move || upgraded(&claims_replicas).map(|replica| replica.pending_claims.len() as f64).sum()),
     )?;
     gauge(
         "gatepost_feed_lag_seconds",
         "Seconds since this process was last known to have applied all changes.",
         Box::new(move || {
             let now = clock.uptime();
-            upgraded(&of_lag).map(|replica| replica.lease.age(now).as_secs_f64()).fold(0.0, f64::max)
+            upgraded(&lag_replicas).map(|replica| replica.lease.age(now).as_secs_f64()).fold(0.0, f64::max)
         }),
     )?;
     gauge(
@@ -42,8 +43,8 @@ pub(crate) fn register(
         "1 while the gateway is live and trusts its cache, otherwise 0.",
         Box::new(move || {
             let now = clock_of_live.uptime();
-            let is_live = |replica: &Weak<Replica>| replica.upgrade().map(|replica| replica.liveness(now));
-            f64::from(u8::from(of_live.iter().all(|replica| is_live(replica) == Some(Liveness::Live))))
+            let liveness = |replica: &Weak<Replica>| replica.upgrade().map(|replica| replica.liveness(now));
+            f64::from(u8::from(live_replicas.iter().all(|replica| liveness(replica) == Some(Liveness::Live))))
         }),
     )
 }

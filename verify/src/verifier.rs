@@ -86,7 +86,7 @@ impl Verifier {
     }
 
     /// Checks a credential against the requirements of a route and the origin of the request. A cache hit needs
-    /// neither the store nor a lock, and allocates nothing.
+    /// neither the store nor an allocation, and a lock only for a key with limits.
     pub async fn check(
         self: &Arc<Self>,
         credential: &str,
@@ -95,7 +95,7 @@ impl Verifier {
     ) -> Verdict {
         let check = &CheckRequest { requirement, request };
         let now = self.clock.uptime();
-        if key::check_api_key(credential, self.checksum(now)).is_err() {
+        if key::check_api_key(credential, self.checksum_policy(now)).is_err() {
             return self.deny_wrong_key(Denial::Malformed, check, Source::Text, now);
         }
         let digest = self.pepper.digest(credential);
@@ -244,7 +244,7 @@ impl Verifier {
 
     /// Returns whether values in the generated format must have a valid checksum: not before all cells require it,
     /// because the text does not say in which cell a value is.
-    fn checksum(&self, now: Uptime) -> ChecksumPolicy {
+    fn checksum_policy(&self, now: Uptime) -> ChecksumPolicy {
         let is_strict = self.replicas.iter().all(|replica| replica.requires_checksum(now));
         if is_strict { ChecksumPolicy::Strict } else { ChecksumPolicy::Lenient }
     }

@@ -33,7 +33,7 @@ pub(crate) struct RequestSnapshot {
     watermark: Version,
 }
 
-/// Age of a fetched or cached key, in the history of the cell that it was fetched from.
+/// Which state of which cell a fetched or cached key shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Freshness {
     /// Cell of the fetch.

@@ -3,7 +3,7 @@
 use crate::bounds::{ATTEMPT_DEADLINE, CONNECT_DEADLINE};
 use crate::ssrf_guard::WebhookUrlError;
 
-/// Why a message was not delivered. The texts are stored with the attempt and shown to users: none contains a URL, a
+/// Why a message was not delivered. The texts are stored with the attempt and may be shown to users: none contains a URL, a
 /// header value or a body.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {

@@ -44,7 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "servers", limit_s: 280, check: || redis_versions::check(Depth::Quick) },
     Step { name: "schemathesis", limit_s: 150, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 160, check: openapi::check },
-    Step { name: "parsers", limit_s: 100, check: || fuzz::check(Depth::Quick) },
+    Step { name: "fuzz", limit_s: 100, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 400, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 60, check: docs },
     Step { name: "deny", limit_s: 180, check: deny::check },
@@ -53,8 +53,8 @@ const STEPS: &[Step] = &[
 /// Further steps of `--long`, which come last and have a budget of their own.
 const LONG_STEPS: &[Step] = &[
     Step { name: "servers-whole", limit_s: 300, check: || redis_versions::check(Depth::Full) },
-    Step { name: "fuzz", limit_s: 1_200, check: || schemathesis::check(Depth::Full) },
-    Step { name: "parsers-whole", limit_s: 1_200, check: || fuzz::check(Depth::Full) },
+    Step { name: "schemathesis-whole", limit_s: 1_200, check: || schemathesis::check(Depth::Full) },
+    Step { name: "fuzz-whole", limit_s: 1_200, check: || fuzz::check(Depth::Full) },
     Step { name: "request", limit_s: 1_200, check: || check_instructions(InstructionScope::All) },
     Step { name: "long", limit_s: 5_400, check: long },
     Step { name: "bare", limit_s: 3_600, check: bare_machine::check },

@@ -114,11 +114,8 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
     let sealed_headers = private.sealed_headers.into_iter();
     let sealed_headers = sealed_headers.map(|(name, value)| Ok((name, UserSecret::Sealed(decode_sealed(&value)?))));
     let custom_headers = plaintext_headers.chain(sealed_headers).collect::<Result<_>>()?;
-    let old = |decode_old_secret: &StoredOldSecret| {
-        Ok(OldSecret {
-            secret: decode_sealed(&decode_old_secret.secret)?,
-            until: Timestamp::from_ms(decode_old_secret.until),
-        })
+    let decode_old_secret = |old: &StoredOldSecret| {
+        Ok(OldSecret { secret: decode_sealed(&old.secret)?, until: Timestamp::from_ms(old.until) })
     };
     Ok(Record::Webhook(Webhook {
         id: parse_id(WebhookId::parse, &public.id)?,
@@ -133,7 +130,7 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         status_changed_at: public.status_changed_at.map(Timestamp::from_ms),
         url_set_by: Role::parse(&public.made_by).ok_or_else(|| invalid_field("role", &public.made_by))?,
         secret: decode_sealed(&private.secret)?,
-        old_secrets: private.old_secrets.iter().map(old).collect::<Result<_>>()?,
+        old_secrets: private.old_secrets.iter().map(decode_old_secret).collect::<Result<_>>()?,
         static_token: private.static_token.as_deref().map(decode_sealed).transpose()?,
         stamps: public.stamps.decode()?,
     }))

@@ -1,4 +1,4 @@
-//! The outage table of ARCHITECTURE.md: cache state × store state → response, each cell on a real Redis.
+//! The outage table of ARCHITECTURE.md: cache state × store state → response, each case on a real Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +156,7 @@ const FROM_STORE: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_cell_without_replicas() {
+async fn every_case_without_replicas() {
     let live = [
         ("valid, fresh", "200 cached"),
         ("valid, below a watermark", "200 store"),
@@ -201,7 +201,7 @@ async fn every_cell_without_replicas() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_cell_with_a_replica_that_may_be_stale() {
+async fn every_case_with_a_replica_that_may_be_stale() {
     let stale = [
         ("valid, fresh", "200 store"),
         ("valid, below a watermark", "200 store"),
