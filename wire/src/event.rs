@@ -131,12 +131,17 @@ pub fn event_type(action: Action) -> &'static str {
 }
 
 /// Builds the public view of a change, or `None` for a change without a record.
-pub fn change_resource(version: Version, id: &EventId, change: &ChangeView<'_>) -> Option<ChangeResource> {
+pub fn change_resource(
+    cursor: String,
+    version: Version,
+    id: &EventId,
+    change: &ChangeView<'_>,
+) -> Option<ChangeResource> {
     let at = version.timestamp();
     let (actor_id, actor_type) = actor_members(change.actor);
     let to_json = |record: &Record| resource_json(record, change.action, at, None);
     Some(ChangeResource {
-        cursor: version.to_string(),
+        cursor,
         id: id.to_string(),
         kind: event_type(change.action).to_owned(),
         timestamp: rfc3339(at),

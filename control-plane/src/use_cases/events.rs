@@ -9,6 +9,7 @@ use gatepost_domain::time::Version;
 use gatepost_store::{AuditEntry, ChangeMetadata, StreamEntry};
 use gatepost_store::{CursorCheck, CursorState};
 
+use super::event_cursor::EventCursor;
 use super::pagination::Rest;
 use crate::caller::{Caller, Visibility};
 use crate::control_plane::ControlPlane;
@@ -48,7 +49,7 @@ pub struct VisibleChange {
 pub struct ChangePage {
     pub changes: Vec<VisibleChange>,
     /// The cursor after which the next page begins.
-    pub next: Version,
+    pub next: EventCursor,
     pub continuity: Continuity,
     pub rest: Rest,
 }
@@ -62,6 +63,13 @@ pub enum Continuity {
     Trimmed,
     /// There is no change at the cursor: it is not from this store, or the store has lost it.
     Unknown,
+}
+
+impl VisibleChange {
+    /// Returns its cursor, after which the list continues.
+    pub fn cursor(&self) -> EventCursor {
+        EventCursor::at(self.version)
+    }
 }
 
 impl EventFilter {
@@ -93,16 +101,16 @@ impl ControlPlane {
         &self,
         context: &RequestContext,
         filter: &EventFilter,
-        after: Version,
+        after: &EventCursor,
         limit: usize,
     ) -> Result<ChangePage> {
         let mut page =
-            ChangePage { changes: Vec::new(), next: after, continuity: Continuity::Unbroken, rest: Rest::More };
+            ChangePage { changes: Vec::new(), next: after.clone(), continuity: Continuity::Unbroken, rest: Rest::More };
         let mut read = 0;
         while page.changes.len() < limit && read < MAX_ENTRIES_READ {
             let _turn = self.acquire_list_permit(context).await?;
             let (entries, cursor_check) =
-                self.store.read_feed_checked(page.next, None, ENTRIES_PER_READ, Duration::ZERO).await?;
+                self.store.read_feed_checked(page.next.version(), None, ENTRIES_PER_READ, Duration::ZERO).await?;
             if read == 0 {
                 page.continuity = continuity(after, cursor_check);
             }
@@ -110,7 +118,7 @@ impl ControlPlane {
             let is_last = entries.len() < ENTRIES_PER_READ as usize;
             let mut is_full = false;
             for entry in entries {
-                page.next = entry.version;
+                page.next = EventCursor::at(entry.version);
                 page.changes.extend(visible_change(&context.caller, filter, entry));
                 is_full = page.changes.len() >= limit;
                 if is_full {
@@ -130,17 +138,18 @@ impl ControlPlane {
         &self,
         context: &RequestContext,
         filter: &EventFilter,
-        after: Version,
-    ) -> Result<(Vec<VisibleChange>, Version, Continuity)> {
-        let (entries, cursor_check) = self.store.read_feed_checked(after, None, ENTRIES_PER_READ, FEED_WAIT).await?;
-        let next = entries.last().map_or(after, |entry| entry.version);
+        after: &EventCursor,
+    ) -> Result<(Vec<VisibleChange>, EventCursor, Continuity)> {
+        let (entries, cursor_check) =
+            self.store.read_feed_checked(after.version(), None, ENTRIES_PER_READ, FEED_WAIT).await?;
+        let next = entries.last().map_or_else(|| after.clone(), |entry| EventCursor::at(entry.version));
         let visible = entries.into_iter().filter_map(|entry| visible_change(&context.caller, filter, entry));
         Ok((visible.collect(), next, continuity(after, cursor_check)))
     }
 
     /// Returns the cursor of the newest change.
-    pub async fn last_position(&self) -> Result<Version> {
-        Ok(self.store.last_position().await?)
+    pub async fn newest_cursor(&self) -> Result<EventCursor> {
+        Ok(EventCursor::at(self.store.last_position().await?))
     }
 
     /// Waits up to a second for a permit to stream events.
@@ -161,7 +170,8 @@ impl ControlPlane {
 const FEED_WAIT: Duration = Duration::from_millis(500);
 
 /// Returns the continuity after a cursor. Readers that begin at the start miss nothing.
-fn continuity(after: Version, cursor_check: CursorCheck) -> Continuity {
+fn continuity(after: &EventCursor, cursor_check: CursorCheck) -> Continuity {
+    let after = after.version();
     match cursor_check.state {
         _ if after == Version::ZERO => Continuity::Unbroken,
         CursorState::Present => Continuity::Unbroken,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gatepost_control_plane::{
-    EventFilter, Failure, Idempotency, Patch, Precondition, ProjectChange, RequestContext, ResponseEncoder,
+    EventCursor, EventFilter, Failure, Idempotency, Patch, Precondition, ProjectChange, RequestContext, ResponseEncoder,
 };
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
@@ -21,7 +21,8 @@ fn renamed(name: &str) -> ProjectChange {
 async fn a_change_carries_the_address_of_its_request() {
     let (_, control_plane, context) = start().await;
     let created = control_plane.create_project(&context, project()).await.unwrap();
-    let changes = control_plane.changes(&context, &EventFilter::default(), Version::ZERO, 100).await.unwrap().changes;
+    let changes =
+        control_plane.changes(&context, &EventFilter::default(), &EventCursor::START, 100).await.unwrap().changes;
     let change = changes.into_iter().find(|change| change.version == created.version).unwrap();
     assert_eq!(change.event, created.event);
     assert_eq!(change.audit.metadata.address, Some(ADDRESS.parse::<IpAddr>().unwrap()));

@@ -8,11 +8,10 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream};
 use gatepost_control_plane::{
-    Continuity, ControlPlane, DEFAULT_CHANGES, EventFilter, Failure, FairSharePermit, LongResponse, MAX_CHANGES,
-    RequestContext, Rest, VisibleChange,
+    Continuity, ControlPlane, DEFAULT_CHANGES, EventCursor, EventFilter, Failure, FairSharePermit, LongResponse,
+    MAX_CHANGES, ParseEventCursorError, RequestContext, Rest, VisibleChange,
 };
 use gatepost_domain::change::Action;
-use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_wire::{ChangeResource, ChangeView, change_resource, event_type};
 use http::HeaderMap;
@@ -65,9 +64,10 @@ pub(crate) async fn list(
     query: QueryParams,
 ) -> Result<Json<ChangesBody>> {
     let filter = parse_filter(&control_plane, &context, &query).await?;
-    let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?.unwrap_or_default();
+    let after =
+        query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?.unwrap_or(EventCursor::START);
     let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
-    let page = control_plane.changes(&context, &filter, after, limit).await?;
+    let page = control_plane.changes(&context, &filter, &after, limit).await?;
     Ok(Json(ChangesBody {
         events: page.changes.iter().filter_map(body).collect(),
         next: page.next.to_string(),
@@ -107,7 +107,7 @@ pub(crate) async fn stream(
     let after = match (last, query.non_null("after")) {
         (Some(last), _) => parse_cursor("Last-Event-ID", last)?,
         (None, Some(after)) => parse_cursor("after", &after)?,
-        (None, None) => control_plane.last_position().await?,
+        (None, None) => control_plane.newest_cursor().await?,
     };
     let permit = control_plane.acquire_event_stream(&context).await?;
     let response = LongResponse::new(control_plane, context, filter.project.clone());
@@ -127,7 +127,7 @@ pub(crate) async fn stream(
 struct EventStream {
     response: LongResponse,
     filter: EventFilter,
-    after: Version,
+    after: EventCursor,
     shutdown: watch::Receiver<bool>,
     permit: FairSharePermit,
 }
@@ -150,7 +150,7 @@ impl EventStream {
             biased;
             _ = self.shutdown.wait_for(|stopping| *stopping) => return Batch::End,
             () = self.permit.preempted() => return Batch::End,
-            read = control_plane.wait_for_changes(context, &self.filter, self.after) => read,
+            read = control_plane.wait_for_changes(context, &self.filter, &self.after) => read,
         };
         match read {
             Ok((changes, next, continuity)) => {
@@ -208,9 +208,9 @@ fn parse_type(kind: &str) -> Result<Vec<Action>> {
     Ok(actions)
 }
 
-fn parse_cursor(field: &str, text: &str) -> Result<Version> {
-    let number = text.parse().map_err(|_| Failure::invalid(format!("{field}: must be the cursor of a change")))?;
-    Ok(Version::from_u64(number))
+fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
+    let invalid = |error: ParseEventCursorError| Failure::invalid(format!("{field}: {error}"));
+    Ok(text.parse().map_err(invalid)?)
 }
 
 fn body(change: &VisibleChange) -> Option<ChangeResource> {
@@ -225,5 +225,5 @@ fn body(change: &VisibleChange) -> Option<ChangeResource> {
         old: audit.old.as_ref(),
         new: audit.new.as_ref(),
     };
-    change_resource(change.version, &change.event, &view)
+    change_resource(change.cursor().to_string(), change.version, &change.event, &view)
 }
