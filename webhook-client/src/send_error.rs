@@ -19,7 +19,7 @@ pub enum SendError {
     /// The value of the named header is not valid.
     #[error("the value of the header {0} is not valid")]
     HeaderValue(String),
-    /// No connection within [`CONNECT_DEADLINE`].
+    /// No connection within 5 s.
     #[error("no connection within {} s", CONNECT_DEADLINE.as_secs())]
     ConnectTimeout,
     /// No response within [`ATTEMPT_DEADLINE`].
