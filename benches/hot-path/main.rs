@@ -19,7 +19,7 @@ use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_gateway::bench_support::RequestBench;
 use gatepost_gateway::{Auth, CredentialLocation, RouteOptions};
 use gatepost_limits::{OutagePolicy, RateLimiter};
-use gatepost_store::{Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
+use gatepost_store::{CellStore, Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::records;
 use gatepost_verify::{ReplicaSync, Verdict, Verifier, VerifyOptions};
 use http::HeaderName;
@@ -63,7 +63,7 @@ impl Clock for FixedClock {
 
 /// Data and objects that the steps use.
 struct Fixture {
-    store: Store,
+    store: CellStore,
     facts: Arc<KeyFacts>,
     value: String,
     limited: String,
@@ -102,7 +102,7 @@ impl Fixture {
                 &RequestFacts::default(),
                 FixedClock.now(),
             ))),
-            "digest (the hash)" => drop(black_box(self.store.pepper().digest(black_box(&self.value)))),
+            "digest (the hash)" => drop(black_box(self.store.envelope().pepper().digest(black_box(&self.value)))),
             "front and route" => self.steps.validate_and_route(),
             "header copy" => drop(black_box(self.steps.copy_header())),
             "header copy and edits" => self.steps.edit_headers(),
@@ -124,11 +124,12 @@ impl Fixture {
         let account = records::account("account");
         let project = records::project(&account.id);
         let (secret, limited) = (records::secret(), records::secret());
-        let digest = |value: &str| store.digest(value);
+        let digest = |value: &str| store.envelope().digest(value);
         let key = ApiKey { status: Status::Active, ..records::api_key(&project, &secret, digest) };
         let rate = RateLimit { limit: u64::from(u32::MAX), window: Duration::from_secs(3600) };
         let limited_key = ApiKey { rate_limit: Some(rate), ..records::api_key(&project, &limited, digest) };
-        let facts = KeyFacts::from_record(&key, &store.digest(secret.expose()), Status::Active, Tenancy::Single);
+        let facts =
+            KeyFacts::from_record(&key, &store.envelope().digest(secret.expose()), Status::Active, Tenancy::Single);
         commit(&store, Action::AccountCreated, account.into()).await?;
         commit(&store, Action::ProjectCreated, project.into()).await?;
         commit(&store, Action::ApiKeyCreated, key.into()).await?;
@@ -167,12 +168,12 @@ fn route() -> RouteOptions {
     }
 }
 
-async fn open_store(clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+async fn open_store(clock: &Arc<dyn Clock>) -> anyhow::Result<CellStore> {
     let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(clock));
-    Ok(Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await?)
+    Ok(Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await?.single_cell().clone())
 }
 
-async fn start_replica_sync(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Result<ReplicaSync> {
+async fn start_replica_sync(store: &CellStore, clock: &Arc<dyn Clock>) -> anyhow::Result<ReplicaSync> {
     let registry = Registry::new();
     let options = VerifyOptions {
         cache_capacity: 1_000_000,
@@ -185,7 +186,7 @@ async fn start_replica_sync(store: &Store, clock: &Arc<dyn Clock>) -> anyhow::Re
     Ok(gatepost_verify::start(vec![store.clone()], Arc::clone(clock), &options, rate_limiter, &registry).await?)
 }
 
-async fn commit(store: &Store, action: Action, record: Record) -> anyhow::Result<()> {
+async fn commit(store: &CellStore, action: Action, record: Record) -> anyhow::Result<()> {
     let change = Change {
         event: EventId::generate_in(Partition::default(), &mut os_rng()),
         action,

@@ -12,7 +12,8 @@ use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Web
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, Versioned, os_rng,
+    CellStore, Change, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, Versioned,
+    os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -30,7 +31,7 @@ const MAX_ENTRIES: u64 = 5_000_000;
 /// Store with one account and one project.
 pub(crate) struct StoreFixture {
     pub(crate) redis: RedisServer,
-    pub(crate) store: Store,
+    pub(crate) store: CellStore,
     pub(crate) project: Project,
     account: Account,
 }
@@ -85,14 +86,14 @@ impl StoreFixture {
     }
 
     /// Opens the same store again, with changes that wait for replicas.
-    pub(crate) async fn open_store(&self, replicas: Replicas) -> anyhow::Result<Store> {
+    pub(crate) async fn open_store(&self, replicas: Replicas) -> anyhow::Result<CellStore> {
         open_store(&self.redis, replicas).await
     }
 
     /// Creates a key through another instance of the store.
-    pub(crate) async fn create_key_in(&self, store: &Store) -> anyhow::Result<CreatedKey> {
+    pub(crate) async fn create_key_in(&self, store: &CellStore) -> anyhow::Result<CreatedKey> {
         let secret = records::secret();
-        let record = records::api_key(&self.project, &secret, |value| store.digest(value));
+        let record = records::api_key(&self.project, &secret, |value| store.envelope().digest(value));
         let value = secret.expose().to_owned();
         let write = RecordWrite::create(record.clone());
         let event = commit(store, Action::ApiKeyCreated, vec![write], Some(secret)).await?;
@@ -122,7 +123,7 @@ impl StoreFixture {
     pub(crate) async fn create_webhook(&self, url: String, topics: Vec<Topic>) -> anyhow::Result<()> {
         let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
-            secret: self.store.seal_webhook_secret(&id, &[7; 32])?,
+            secret: self.store.envelope().seal_webhook_secret(&id, &[7; 32])?,
             id,
             account: self.account.id.clone(),
             project: Some(self.project.id.clone()),
@@ -143,16 +144,16 @@ impl StoreFixture {
     }
 }
 
-async fn open_store(redis: &RedisServer, replicas: Replicas) -> anyhow::Result<Store> {
+async fn open_store(redis: &RedisServer, replicas: Replicas) -> anyhow::Result<CellStore> {
     let url = StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?;
     let defaults = StoreOptions::new(url, Arc::new(SystemClock));
     let options = StoreOptions { replicas, max_fan_out_backlog: MAX_ENTRIES, ..defaults };
     let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(Store::open_or_create(&options, &master).await?)
+    Ok(Store::open_or_create(&options, &master).await?.single_cell().clone())
 }
 
 async fn commit(
-    store: &Store,
+    store: &CellStore,
     action: Action,
     writes: Vec<RecordWrite>,
     secret: Option<Secret>,
@@ -171,7 +172,7 @@ async fn commit(
 }
 
 /// Retries a commit while the store is unavailable. The event id makes it idempotent.
-async fn commit_with_retries(store: &Store, change: &Change) -> anyhow::Result<CommitOutcome> {
+async fn commit_with_retries(store: &CellStore, change: &Change) -> anyhow::Result<CommitOutcome> {
     let mut attempts = 1;
     loop {
         match store.commit(change).await {

@@ -3,9 +3,9 @@
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Position;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Record};
-use gatepost_domain::time::Version;
 use gatepost_store::CommitOutcome;
 use gatepost_store::{
     AccountResource, Change, CommitContext, RecordWrite, StoreErrorKind, StoredResponse, UnknownFields, Versioned,
@@ -36,9 +36,9 @@ impl Initiator<'_> {
     }
 
     /// Checks the precondition of the request against the version of its subject.
-    pub(crate) fn check_precondition(self, version: Version) -> Result<()> {
+    pub(crate) fn check_precondition(self, position: Position) -> Result<()> {
         match self {
-            Initiator::Request(context) => context.precondition.check(version),
+            Initiator::Request(context) => context.precondition.check(position),
             Initiator::Operator => Ok(()),
         }
     }
@@ -67,7 +67,7 @@ impl<'a> From<&'a RequestContext> for Initiator<'a> {
 /// The outcome of a commit for use cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Committed {
-    At(Version),
+    At(Position),
     /// A concurrent change was committed first: read again.
     Stale,
 }
@@ -93,8 +93,8 @@ impl ControlPlane {
             stored_response: None,
         };
         match self.commit(by.into(), change).await? {
-            Committed::At(version) => {
-                Ok(Versioned { record, version, event, first_used_at: None, unknown: UnknownFields::default() })
+            Committed::At(position) => {
+                Ok(Versioned { record, position, event, first_used_at: None, unknown: UnknownFields::default() })
             }
             Committed::Stale => Err(too_contended()),
         }
@@ -104,11 +104,11 @@ impl ControlPlane {
         self.throttle_creation(&change)?;
         let context = by.commit_context(&change)?;
         match self.send_commit(&change, &context).await? {
-            CommitOutcome::Committed(version) => {
+            CommitOutcome::Committed(position) => {
                 self.metrics.count_change(change.action);
-                Ok(Committed::At(version))
+                Ok(Committed::At(position))
             }
-            CommitOutcome::AlreadyCommitted(version) => Ok(Committed::At(version)),
+            CommitOutcome::AlreadyCommitted(position) => Ok(Committed::At(position)),
             CommitOutcome::VersionConflict => Ok(Committed::Stale),
             CommitOutcome::DigestTaken => {
                 Err(Failure::refused(ErrorCode::Conflict, "key: another key has or had this value"))
@@ -153,9 +153,10 @@ impl ControlPlane {
 
     /// Sends a change, and resends it while its outcome is unknown.
     pub(crate) async fn send_commit(&self, change: &Change, context: &CommitContext) -> Result<CommitOutcome> {
+        let partition = change.partition();
         let mut sends = 1;
         loop {
-            match self.store.commit_with_context(change, context).await {
+            match self.store.home(partition).commit_with_context(change, context).await {
                 Err(error) if may_have_been_written(error.kind()) && sends < MAX_SENDS => sends += 1,
                 outcome => return Ok(outcome?),
             }

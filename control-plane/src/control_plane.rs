@@ -66,6 +66,6 @@ impl ControlPlane {
 
     /// Returns whether a new master of the store may still lack changes, so that "not found" is not reliable.
     pub fn recovery(&self) -> Recovery {
-        self.store.recovery()
+        self.store.single_cell().recovery()
     }
 }

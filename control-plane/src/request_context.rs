@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Position;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
 use gatepost_store::Change;
@@ -48,9 +49,9 @@ impl Precondition {
     ///
     /// # Errors
     /// `precondition-failed` if the subject is at another version.
-    pub fn check(&self, version: Version) -> Result<()> {
+    pub fn check(&self, position: Position) -> Result<()> {
         match self {
-            Precondition::AnyOf(any_of) if !any_of.contains(&version) => {
+            Precondition::AnyOf(any_of) if !any_of.contains(&position.version) => {
                 let detail = "the resource is at another version than If-Match names: read it again";
                 Err(Failure::refused(ErrorCode::PreconditionFailed, detail))
             }

@@ -69,7 +69,7 @@ impl ControlPlane {
     {
         for _ in 0..MAX_TRIES {
             let found = read().await?;
-            by.check_precondition(found.version)?;
+            by.check_precondition(found.position)?;
             let updated = match edit(&found.record)? {
                 Edit::Unchanged => self.confirm_unchanged(found).await?,
                 Edit::Replace(new) => self.replace(by, found, *new).await?,
@@ -106,7 +106,7 @@ impl ControlPlane {
             stored_response: new.stored_response,
         };
         Ok(match self.commit(by, change).await? {
-            Committed::At(version) => Some(Versioned { record, version, event, first_used_at, unknown }),
+            Committed::At(position) => Some(Versioned { record, position, event, first_used_at, unknown }),
             Committed::Stale => None,
         })
     }
@@ -133,7 +133,8 @@ impl ControlPlane {
 
     /// Returns the record if the store still has the change that made it so.
     async fn confirm_unchanged<T>(&self, found: Versioned<T>) -> Result<Option<Versioned<T>>> {
-        Ok(match self.store.confirm(found.version, &found.event).await?.state {
+        let cell = self.store.cell(found.position.cell);
+        Ok(match cell.confirm(found.position.version, &found.event).await?.state {
             CursorState::Present | CursorState::Trimmed => Some(found),
             CursorState::Diverged => None,
         })

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
+use gatepost_store::{CellStore, Result, StoreErrorKind};
 use gatepost_store::{LeaseStatus, Settlement};
-use gatepost_store::{Result, Store, StoreErrorKind};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ pub(crate) struct AckBatcher(mpsc::Sender<PendingAck>);
 
 impl AckBatcher {
     /// Starts the batcher. It ends when the last clone is dropped.
-    pub(crate) fn start(store: Store) -> Self {
+    pub(crate) fn start(store: CellStore) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT_SENDS);
         let receiver = Arc::new(Mutex::new(receiver));
         supervise(Task::Settler, move || run(store.clone(), Arc::clone(&receiver)));
@@ -74,7 +74,7 @@ impl AckBatcher {
 
 /// Runs one batcher at a time. After a panic the restarted run waits here until the previous one has released
 /// the lock.
-async fn run(store: Store, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
+async fn run(store: CellStore, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
     let mut receiver = receiver.lock().await;
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
@@ -84,7 +84,7 @@ async fn run(store: Store, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
     }
 }
 
-async fn settle_batch(store: Store, batch: Vec<PendingAck>) {
+async fn settle_batch(store: CellStore, batch: Vec<PendingAck>) {
     let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let held = match store.settle(settlements).await {
         Ok(held) => held.into_iter().map(Ok).collect(),

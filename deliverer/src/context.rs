@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_store::Store;
+use gatepost_store::CellStore;
 use tokio::sync::{Notify, watch};
 
 use crate::ack_batcher::AckBatcher;
@@ -15,7 +15,7 @@ use gatepost_webhook_client::Sender;
 /// Shared state and configuration of all tasks.
 #[derive(Clone)]
 pub(crate) struct DelivererContext {
-    pub(crate) store: Store,
+    pub(crate) store: CellStore,
     pub(crate) options: DelivererOptions,
     pub(crate) sender: Sender,
     pub(crate) ack_batcher: AckBatcher,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_domain::time::Clock;
 use gatepost_runtime::{Task, supervise_on};
-use gatepost_store::Store;
+use gatepost_store::CellStore;
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -45,7 +45,7 @@ impl Deliverer {
     /// # Errors
     /// Fails if the CA certificates of the system cannot be loaded, or if the metrics are already registered.
     pub fn start(
-        store: Store,
+        store: CellStore,
         clock: Arc<dyn Clock>,
         options: DelivererOptions,
         registry: &Registry,

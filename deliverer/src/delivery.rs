@@ -118,7 +118,7 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
         Ok(event) => event,
         Err(error) => return without_attempt(Disposition::DeadLetter(error_chain(error))),
     };
-    let Ok(url) = Url::parse(context.store.open_webhook_url(webhook)?.expose()) else {
+    let Ok(url) = Url::parse(context.store.envelope().open_webhook_url(webhook)?.expose()) else {
         return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));
     };
     let may_see_values =
@@ -142,8 +142,8 @@ async fn send(
 ) -> Result<SendResult> {
     let secrets = secrets(context, webhook)?;
     let token = webhook.static_token.as_ref();
-    let token = token.map(|token| context.store.open_static_token(&webhook.id, token)).transpose()?;
-    let headers = context.store.open_webhook_headers(webhook)?;
+    let token = token.map(|token| context.store.envelope().open_static_token(&webhook.id, token)).transpose()?;
+    let headers = context.store.envelope().open_webhook_headers(webhook)?;
     let message = Message {
         url,
         method: &webhook.method,
@@ -161,7 +161,7 @@ fn secrets(context: &DelivererContext, webhook: &Webhook) -> Result<Vec<SigningS
     let now = context.sender.now();
     let old = webhook.old_secrets.iter().filter(|old| now < old.until).map(|old| &old.secret);
     let all = std::iter::once(&webhook.secret).chain(old);
-    all.map(|sealed| context.store.open_webhook_secret(&webhook.id, sealed)).collect()
+    all.map(|sealed| context.store.envelope().open_webhook_secret(&webhook.id, sealed)).collect()
 }
 
 fn attempt_number(leased: &LeasedDelivery) -> Attempt {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, WebhookId};
+use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use gatepost_store::{AuditEntry, FanOutEvent, FanOutStep, MAX_PAGE, Result, Store, StreamEntry, Versioned};
+use gatepost_store::{AuditEntry, CellStore, EntryContent, FanOutEvent, FanOutStep, MAX_PAGE, Result, Versioned};
 use gatepost_store::{FanOutOutcome, MAX_DEAD_LETTERS};
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
@@ -36,12 +37,12 @@ pub(crate) async fn run(context: DelivererContext) {
 
 async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
     let expected = context.store.fan_out_cursor().await?;
-    let entries = context.store.read_feed(expected, BATCH, FEED_WAIT).await?;
+    let entries = context.store.audit_feed().read(expected, BATCH, FEED_WAIT).await?.entries;
     let Some(last) = entries.last() else { return Ok(()) };
     let new = last.version;
     let webhooks = load_webhooks(context, &entries).await?;
     drop_queues_of_removed(&context.store, &entries).await?;
-    let fan_out = plan(expected, new, entries, &webhooks, context.options.max_pending);
+    let fan_out = plan(context.store.cell(), expected, new, entries, &webhooks, context.options.max_pending);
     let quarantined = fan_out.quarantined.len() as u64;
     match context.store.fan_out(fan_out).await? {
         FanOutOutcome::Applied { overflowed } => {
@@ -57,12 +58,12 @@ async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
 
 /// Drops the queues of deleted webhooks before the cursor moves: the process that deleted one may have died
 /// before it did.
-async fn drop_queues_of_removed(store: &Store, entries: &[StreamEntry]) -> Result<()> {
-    for audit_entry in entries.iter().filter_map(|entry| entry.audit.as_ref().ok()) {
-        if audit_entry.action != Action::WebhookDeleted {
+async fn drop_queues_of_removed(store: &CellStore, entries: &[AuditEntry]) -> Result<()> {
+    for content in entries.iter().filter_map(|entry| entry.content.as_ref().ok()) {
+        if content.action != Action::WebhookDeleted {
             continue;
         }
-        let Ok(webhook) = WebhookId::parse(&audit_entry.metadata.subject) else { continue };
+        let Ok(webhook) = WebhookId::parse(&content.metadata.subject) else { continue };
         // If the deletion was lost, the webhook still exists and keeps its queue.
         if store.webhook(&webhook).await?.is_none() {
             while store.drop_queue(&webhook).await? > 0 {}
@@ -72,14 +73,14 @@ async fn drop_queues_of_removed(store: &Store, entries: &[StreamEntry]) -> Resul
 }
 
 /// Reads the webhooks after the entries, so that no webhook that was created before an entry is missed.
-async fn load_webhooks(context: &DelivererContext, entries: &[StreamEntry]) -> Result<Webhooks> {
+async fn load_webhooks(context: &DelivererContext, entries: &[AuditEntry]) -> Result<Webhooks> {
     let mut webhooks = Webhooks::new();
-    for audit_entry in entries.iter().filter_map(|entry| entry.audit.as_ref().ok()) {
-        if audit_entry.action.topic().is_none() || webhooks.contains_key(&audit_entry.metadata.account) {
+    for content in entries.iter().filter_map(|entry| entry.content.as_ref().ok()) {
+        if content.action.topic().is_none() || webhooks.contains_key(&content.metadata.account) {
             continue;
         }
-        let account_webhooks = load_account_webhooks(context, &audit_entry.metadata.account).await?;
-        webhooks.insert(audit_entry.metadata.account.clone(), account_webhooks);
+        let account_webhooks = load_account_webhooks(context, &content.metadata.account).await?;
+        webhooks.insert(content.metadata.account.clone(), account_webhooks);
     }
     Ok(webhooks)
 }
@@ -112,9 +113,10 @@ async fn load_account_webhooks(context: &DelivererContext, account: &AccountId) 
 }
 
 fn plan(
+    cell: Cell,
     expected: Version,
     new: Version,
-    entries: Vec<StreamEntry>,
+    entries: Vec<AuditEntry>,
     webhooks: &Webhooks,
     max_pending: u64,
 ) -> FanOutStep {
@@ -128,16 +130,11 @@ fn plan(
         max_dead_letters: MAX_DEAD_LETTERS,
     };
     for entry in entries {
-        match (entry.audit, entry.event) {
-            (Ok(audit_entry), Some(event)) => {
-                let Some(topic) = audit_entry.action.topic() else { continue };
-                let subscribers = subscribers(webhooks, &audit_entry, topic, entry.version);
-                fan_out.events.push(FanOutEvent {
-                    event,
-                    version: entry.version,
-                    audit: audit_entry,
-                    webhooks: subscribers,
-                });
+        match (entry.content, entry.event) {
+            (Ok(content), Some(event)) => {
+                let Some(topic) = content.action.topic() else { continue };
+                let subscribers = subscribers(webhooks, &content, topic, Position { cell, version: entry.version });
+                fan_out.events.push(FanOutEvent { event, version: entry.version, content, webhooks: subscribers });
             }
             (Ok(_), None) => {
                 fan_out.quarantined.push((entry.version, Vec::new(), "the entry has no event id".to_owned()));
@@ -151,13 +148,13 @@ fn plan(
 }
 
 /// Returns the webhooks that subscribe to an event and were live when it happened.
-fn subscribers(webhooks: &Webhooks, audit_entry: &AuditEntry, topic: Topic, version: Version) -> Vec<WebhookId> {
-    let of_account = webhooks.get(&audit_entry.metadata.account).map(Vec::as_slice).unwrap_or_default();
+fn subscribers(webhooks: &Webhooks, content: &EntryContent, topic: Topic, event: Position) -> Vec<WebhookId> {
+    let of_account = webhooks.get(&content.metadata.account).map(Vec::as_slice).unwrap_or_default();
     let is_subscribed = |webhook: &&Versioned<Webhook>| {
         let record = &webhook.record;
         record.topics.contains(&topic)
-            && (record.project.is_none() || record.project == audit_entry.metadata.project)
-            && status_at(webhook, version) == Some(WebhookStatus::Live)
+            && (record.project.is_none() || record.project == content.metadata.project)
+            && status_at(webhook, event) == Some(WebhookStatus::Live)
     };
     of_account.iter().filter(is_subscribed).map(|webhook| webhook.record.id.clone()).collect()
 }
@@ -165,17 +162,19 @@ fn subscribers(webhooks: &Webhooks, audit_entry: &AuditEntry, topic: Topic, vers
 /// Returns the status of a webhook at the time of an event, or `None` if the webhook was created later. A
 /// webhook that was changed after the event has a later version than the event saw, so the times of its
 /// creation and of its last status change decide.
-fn status_at(webhook: &Versioned<Webhook>, version: Version) -> Option<WebhookStatus> {
+fn status_at(webhook: &Versioned<Webhook>, event: Position) -> Option<WebhookStatus> {
     let record = &webhook.record;
-    if webhook.version < version {
+    let (webhook_cell, webhook_version) = (webhook.position.cell, webhook.position.version);
+    if event.is_reached_by(webhook_cell, webhook_version) == Some(false) {
         return Some(record.status);
     }
-    if version.timestamp() < record.stamps.created_at {
+    let happened_at = event.version.timestamp();
+    if happened_at < record.stamps.created_at {
         return None;
     }
     match (record.status_changed_at, record.status) {
-        (Some(at), WebhookStatus::Live) if version.timestamp() <= at => Some(WebhookStatus::Paused),
-        (Some(at), WebhookStatus::Paused) if version.timestamp() <= at => Some(WebhookStatus::Live),
+        (Some(at), WebhookStatus::Live) if happened_at <= at => Some(WebhookStatus::Paused),
+        (Some(at), WebhookStatus::Paused) if happened_at <= at => Some(WebhookStatus::Live),
         (Some(_) | None, status) => Some(status),
     }
 }
@@ -207,8 +206,8 @@ mod tests {
             stamps: Stamps::new(Timestamp::from_ms(100), Actor::Operator),
         };
         let event = EventId::parse("evt_00e").unwrap();
-        let version = Version::from_parts(version_ms, 1);
-        Versioned { record, version, event, first_used_at: None, unknown: Default::default() }
+        let position = Position { cell: Cell::FIRST, version: Version::from_parts(version_ms, 1) };
+        Versioned { record, position, event, first_used_at: None, unknown: Default::default() }
     }
 
     #[test]
@@ -227,7 +226,8 @@ mod tests {
             (webhook(500, Paused, Some(300)), 400, Some(Paused)),
             (webhook(500, Paused, Some(300)), 200, Some(Live)),
         ] {
-            let found = status_at(&webhook, Version::from_parts(event_ms, 0));
+            let event = Position { cell: Cell::FIRST, version: Version::from_parts(event_ms, 0) };
+            let found = status_at(&webhook, event);
             assert_eq!(found, expected, "{event_ms}: {:?}", webhook.record);
         }
     }

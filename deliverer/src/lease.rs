@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_domain::record::Webhook;
-use gatepost_store::{LeaseStatus, LeasedDelivery, Store, StoreError};
+use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, StoreError};
 use tokio::time::Instant;
 
 use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
@@ -48,7 +48,7 @@ impl LeaseDeadline {
 
 impl DeliveryLease {
     /// Runs a future, and extends the lease every 10 s until it completes.
-    pub(crate) async fn extend_while<T>(&self, store: &Store, future: impl Future<Output = T>) -> T {
+    pub(crate) async fn extend_while<T>(&self, store: &CellStore, future: impl Future<Output = T>) -> T {
         let extend_forever = async || -> Infallible {
             loop {
                 tokio::time::sleep(LEASE_EXTEND_INTERVAL).await;

@@ -5,6 +5,7 @@ use std::num::NonZeroU8;
 
 use crate::base62;
 use crate::digest::Digest;
+use crate::time::Version;
 
 /// Characters of a partition in an id.
 const DIGITS: usize = 2;
@@ -55,6 +56,9 @@ impl Partition {
 pub struct Cell(u8);
 
 impl Cell {
+    /// The cell that every layout has.
+    pub const FIRST: Self = Self(0);
+
     /// Returns the index of the cell, from 0.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -87,6 +91,23 @@ impl Layout {
     }
 }
 
+/// Position of a change: its version in the stream of its cell. Positions of different cells have no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Cell whose stream has the change.
+    pub cell: Cell,
+    /// Version that the change gave its records.
+    pub version: Version,
+}
+
+impl Position {
+    /// Returns whether a reader of `cell` that has read up to `cursor` has seen the change; `None` if the change is in
+    /// another cell.
+    pub fn is_reached_by(self, cell: Cell, cursor: Version) -> Option<bool> {
+        (self.cell == cell).then_some(self.version <= cursor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +134,14 @@ mod tests {
             assert_eq!(layout.cells().map(held).collect::<Vec<_>>(), sizes);
         }
         assert_eq!(Layout::SINGLE.cells().map(Cell::index).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn a_position_is_reached_in_its_own_cell_only() {
+        let position = Position { cell: Cell(1), version: Version::from_u64(7) };
+        for (cell, cursor, expected) in [(1, 6, Some(false)), (1, 7, Some(true)), (1, 8, Some(true)), (0, 8, None)] {
+            assert_eq!(position.is_reached_by(Cell(cell), Version::from_u64(cursor)), expected, "{cell} {cursor}");
+        }
     }
 
     #[test]

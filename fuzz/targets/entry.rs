@@ -21,7 +21,7 @@ fn check(entry: &EncodedEntry) {
         assert_eq!(EncodedEntry::decode(&bytes), *entry);
     }
     // A gateway must apply the invalidation of an entry, whether it can decode the rest or not.
-    let applied = match entry.content().audit {
+    let applied = match entry.decoded().content {
         Ok(audit) => audit.invalidation,
         Err(undecodable) => undecodable.invalidation,
     };

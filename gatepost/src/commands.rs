@@ -65,6 +65,7 @@ async fn open_use_cases(config: &Config, init: StoreInit) -> anyhow::Result<Cont
         StoreInit::CreateIfMissing => crate::store::open_or_create(config, &clock).await?,
     };
     let registry = Registry::new();
-    let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
+    let rate_limiter =
+        RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
     Ok(ControlPlane::new(store, clock, config.private_networks, rate_limiter, &registry)?)
 }

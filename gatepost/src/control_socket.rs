@@ -314,10 +314,10 @@ async fn handle_request(request: Request, control_plane: &ControlPlane, store: &
             let to =
                 Format::new(format).context("the running process does not support this format: upgrade it first")?;
             let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } =
-                store.upgrade(to, log_upgrade).await?;
+                store.single_cell().upgrade(to, log_upgrade).await?;
             Ok(Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted })
         }
-        Request::Backup { file } => Ok(Response::BackedUp { bytes: store.backup(&file).await? }),
+        Request::Backup { file } => Ok(Response::BackedUp { bytes: store.single_cell().backup(&file).await? }),
         Request::Import(request) => {
             Ok(Response::Imported(import::run(control_plane, &request, &ProgressBar::hidden()).await?))
         }

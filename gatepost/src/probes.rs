@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::registered;
-use gatepost_store::{Format, Store, StoreErrorKind};
+use gatepost_store::{CellStore, Format, StoreErrorKind};
 use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
 use prometheus::{IntCounter, IntGauge, Registry};
@@ -27,7 +27,7 @@ pub(crate) enum StoreOutage {
 
 /// Periodic probe of the store.
 pub(crate) struct StoreProbe {
-    store: Store,
+    store: CellStore,
     readiness: Readiness,
     outage: StoreOutage,
     max_entries: u64,
@@ -41,7 +41,7 @@ pub(crate) struct StoreProbe {
 
 impl StoreProbe {
     pub(crate) fn new(
-        store: Store,
+        store: CellStore,
         readiness: Readiness,
         outage: StoreOutage,
         config: &Config,

@@ -87,14 +87,16 @@ impl Process {
                 return Ok(None);
             }
         };
-        let warnings = [config.warnings.clone(), store.warnings().await?].concat();
+        let warnings = [config.warnings.clone(), store.single_cell().warnings().await?].concat();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         readiness.warn("settings", warnings);
-        let probe = Arc::new(StoreProbe::new(store.clone(), readiness.clone(), outage, &config, &registry)?);
+        let probe =
+            Arc::new(StoreProbe::new(store.single_cell().clone(), readiness.clone(), outage, &config, &registry)?);
         supervise(Task::StoreProbe, move || Arc::clone(&probe).run());
-        let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
+        let rate_limiter =
+            RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
         Ok(Some(Self { config, store, clock, registry, readiness, rate_limiter, ops }))
     }
 
@@ -147,9 +149,10 @@ impl Process {
             max_wrong_keys_a_minute: config.max_wrong_keys_a_minute,
         };
         let (store, clock, rate_limiter) = (self.store.clone(), Arc::clone(&self.clock), self.rate_limiter.clone());
-        let replica_sync = gatepost_verify::start(vec![store], clock, &options, rate_limiter, &self.registry)
-            .await
-            .context("following the changes of the store failed")?;
+        let replica_sync =
+            gatepost_verify::start(store.cells().to_vec(), clock, &options, rate_limiter, &self.registry)
+                .await
+                .context("following the changes of the store failed")?;
         let gateway_options = GatewayOptions {
             routes: config.routes.clone(),
             upstreams: config.upstreams.clone(),
@@ -202,7 +205,7 @@ impl Process {
             retention: self.config.retention,
             max_pending: MAX_PENDING,
         };
-        Ok(Deliverer::start(self.store.clone(), Arc::clone(&self.clock), options, &self.registry)?)
+        Ok(Deliverer::start(self.store.single_cell().clone(), Arc::clone(&self.clock), options, &self.registry)?)
     }
 
     /// Stops what every process has.

@@ -98,8 +98,10 @@ mod tests {
             max_lookups: 100,
             max_wrong_keys_a_minute: 600,
         };
-        let limiter = RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
-        let sync = gatepost_verify::start(vec![store], clock, &options, limiter, &registry).await.unwrap();
+        let limiter =
+            RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), OutagePolicy::Local, &registry)
+                .unwrap();
+        let sync = gatepost_verify::start(store.cells().to_vec(), clock, &options, limiter, &registry).await.unwrap();
         Authorizer::new(sync.verifier(), &registry).unwrap()
     }
 

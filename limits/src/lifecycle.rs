@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gatepost_domain::time::Clock;
-use gatepost_store::Store;
+use gatepost_store::CellStore;
 use prometheus::Registry;
 
 use crate::decision::OutagePolicy;
@@ -16,7 +16,7 @@ impl RateLimiter {
     /// # Errors
     /// Fails if its metrics are already registered.
     pub fn start(
-        store: Store,
+        store: CellStore,
         clock: Arc<dyn Clock>,
         outage_policy: OutagePolicy,
         registry: &Registry,

@@ -7,7 +7,7 @@ use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::window::LeaseGrant;
 use gatepost_runtime::{Task, error_chain, spawn};
-use gatepost_store::Store;
+use gatepost_store::CellStore;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ const MAX_LEASE_WAIT: Duration = Duration::from_secs(1);
 pub struct RateLimiter(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) store: Store,
+    pub(crate) store: CellStore,
     pub(crate) clock: Arc<dyn Clock>,
     outage_policy: OutagePolicy,
     pub(crate) registry: MeterRegistry,
@@ -42,7 +42,7 @@ impl std::fmt::Debug for RateLimiter {
 impl RateLimiter {
     /// Creates a rate limiter whose background tasks have yet to be started.
     pub(super) fn new(
-        store: Store,
+        store: CellStore,
         clock: Arc<dyn Clock>,
         outage_policy: OutagePolicy,
         registry: &Registry,

@@ -1,7 +1,7 @@
 //! Returning unused tokens to the store.
 
 use gatepost_runtime::{Task, error_chain, spawn_on};
-use gatepost_store::Store;
+use gatepost_store::CellStore;
 use tokio::task::JoinSet;
 
 use crate::limit_state::NamedUnusedLease;
@@ -11,7 +11,7 @@ const MAX_CONCURRENT_RETURNS: usize = 64;
 
 /// Returns tokens to the store. Tokens that cannot be returned are lost to their window: no request can use
 /// them.
-pub(super) async fn return_leases(store: &Store, unused: Vec<NamedUnusedLease>) {
+pub(super) async fn return_leases(store: &CellStore, unused: Vec<NamedUnusedLease>) {
     let mut returning = JoinSet::new();
     for (meter_name, amount) in unused {
         if returning.len() >= MAX_CONCURRENT_RETURNS {

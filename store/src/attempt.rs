@@ -7,9 +7,9 @@ use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome};
 use gatepost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::MAX_STORED_ATTEMPTS;
-use crate::store::Store;
 
 /// One attempt of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,14 +141,14 @@ impl AttemptRecord {
     }
 }
 
-impl Store {
+impl CellStore {
     /// Returns up to `limit` attempts of a webhook, newest first, after a position or from the newest. If the attempt at
     /// the position is no longer stored, the list ends there. Reads all that are stored of the webhook: at most
     /// 1,000.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn attempts(
         &self,
         webhook: &WebhookId,
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn attempts_of(&self, webhook: &WebhookId, event: &EventId) -> Result<Vec<AttemptRecord>> {
         let attempts = self.decode_attempts(webhook).await?;
         Ok(attempts.into_iter().flatten().filter(|attempt| attempt.event_id == *event).collect())

@@ -12,8 +12,8 @@ use crate::embedded::Embedded;
 use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
-    CommitOutcome, CursorCheck, DeadLetterPosition, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
-    Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawDeadLetter, RawFanOut, RawFeed,
+    CursorCheck, DeadLetterPosition, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat,
+    HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter, RawFanOut, RawFeed,
     RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap, RawSettlement, RawUsage, RecordName,
     RegisteredGateway, ReplayStats, RetentionPolicy, SortOrder, SwapOutcome, TrimStats, UsageGrouping,
 };
@@ -68,7 +68,7 @@ ops! {
 
     // ---- Records
     /// Writes records, digests, indexes and the stream entry, or nothing.
-    fn commit(commit: RawCommit) -> std::result::Result<CommitOutcome, LaterFormat>;
+    fn commit(commit: RawCommit) -> std::result::Result<RawCommitOutcome, LaterFormat>;
     /// Reads records, in the order of `names`; absent ones are `None`.
     fn records(names: Vec<RecordName>) -> Vec<Option<RawRecord>>;
     /// Reads up to `limit` members of an index after `after` (exclusive; empty for the start) in the given order, with

@@ -8,8 +8,9 @@ use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::key::{KeyFormat, Secret};
+use gatepost_domain::partition::{Partition, Position};
 use gatepost_domain::record::{Actor, Record};
-use gatepost_domain::time::{Timestamp, Version};
+use gatepost_domain::time::Timestamp;
 
 use crate::account_resources::AccountLimits;
 use crate::ops::{DisablesChecksum, Urgency};
@@ -21,7 +22,7 @@ pub struct Versioned<T> {
     /// The record.
     pub record: T,
     /// Position of the last change that wrote the record. Also its ETag.
-    pub version: Version,
+    pub position: Position,
     /// Event id of that change.
     pub event: EventId,
     /// Time of first use, for keys.
@@ -35,7 +36,7 @@ impl<T> Versioned<T> {
     pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Versioned<U> {
         Versioned {
             record: view(self.record),
-            version: self.version,
+            position: self.position,
             event: self.event,
             first_used_at: self.first_used_at,
             unknown: self.unknown,
@@ -122,6 +123,11 @@ impl Change {
             Record::AccessKey(key) => key.account.clone(),
             Record::Webhook(webhook) => webhook.account.clone(),
         })
+    }
+
+    /// Returns the partition of the change's subject.
+    pub fn partition(&self) -> Partition {
+        self.subject().map(Record::partition).unwrap_or_default()
     }
 
     /// Returns the project that the change belongs to, if any.

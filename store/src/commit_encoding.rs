@@ -10,7 +10,7 @@ use crate::change::{Change, RecordWrite, digests_of};
 use crate::error::Result;
 use crate::index::{IndexEntry, index_of};
 use crate::ops::{EntryPayload, RawCommit, RawStoredResponse, RawWrite};
-use crate::{schema, stream_entry};
+use crate::{audit_entry, schema};
 
 /// The parts of a commit that must be encrypted.
 #[derive(Clone, Default)]
@@ -54,7 +54,7 @@ fn entry_payload(change: &Change, address: Option<IpAddr>) -> Result<EntryPayloa
         action: change.action,
         invalidation: change.invalidation(),
         propagation: change.propagation(),
-        metadata: stream_entry::encode_metadata(change, address)?,
+        metadata: audit_entry::encode_metadata(change, address)?,
         image,
     })
 }
@@ -75,7 +75,7 @@ fn add_write(raw: &mut RawCommit, write: &RecordWrite) -> Result<()> {
     let unknown = write.old.as_ref().map(|old| old.unknown.clone()).unwrap_or_default();
     raw.writes.push(RawWrite {
         name,
-        expected_version: write.old.as_ref().map(|old| old.version),
+        expected_version: write.old.as_ref().map(|old| old.position.version),
         expected_event: write.old.as_ref().map(|old| old.event.clone()),
         new: write.new.as_ref().map(|record| schema::encode(record, &unknown)).transpose()?,
         index_entry: IndexEntry::of_write(subject, old, write.new.as_ref()),

@@ -6,12 +6,12 @@
 
 use gatepost_domain::id::AccountId;
 
+use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::index::{self, IndexName};
 use crate::records::MAX_PAGE;
-use crate::store::Store;
 
-impl Store {
+impl CellStore {
     /// Counts the records that existed before the store started counting. Calls `progress` with the number of records
     /// counted so far. If it was interrupted, it resumes where it stopped.
     pub(crate) async fn backfill_counts(&self, mut progress: impl FnMut(u64) + Send) -> Result<()> {

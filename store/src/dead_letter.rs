@@ -3,10 +3,10 @@
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
 
+use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::event::{Event, decode_event};
 use crate::ops::{DeadLetterPosition, LeaseStatus, RawDeadLetter};
-use crate::store::Store;
 
 /// A delivery that was given up.
 #[derive(Debug, Clone)]
@@ -42,13 +42,13 @@ impl From<RawDeadLetter> for DeadLetter {
     }
 }
 
-impl Store {
+impl CellStore {
     /// Returns up to `limit` dead letters of a webhook, oldest first, after a position or from the start. The position
     /// stays valid when its letter is gone.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn dead_letters(
         &self,
         webhook: &WebhookId,
@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn dead_letter(&self, webhook: &WebhookId, event: &EventId) -> Result<Option<DeadLetter>> {
         Ok(self.backend.dead_letter(webhook.clone(), event.clone()).await?.map(DeadLetter::from))
     }
@@ -72,7 +72,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn resend(&self, webhook: &WebhookId, event: &EventId) -> Result<LeaseStatus> {
         self.backend.resend(webhook.clone(), event.clone()).await
     }

@@ -6,12 +6,12 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::record::Record;
 use gatepost_domain::time::Version;
 
+use crate::audit_entry::AuditEntry;
 use crate::embedded::entries;
 use crate::error::Result;
 use crate::ops::{EntryPayload, RawEntry, RawRecord};
 use crate::schema::UnknownFields;
-use crate::stream_entry::StreamEntry;
-use crate::{record_format, schema, stream_entry};
+use crate::{audit_entry, record_format, schema};
 
 /// A stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +89,8 @@ impl EncodedEntry {
         }
     }
 
-    /// Decodes the content of the entry.
-    pub fn content(&self) -> StreamEntry {
-        stream_entry::decode(self.0.clone())
+    /// Decodes the entry.
+    pub fn decoded(&self) -> AuditEntry {
+        audit_entry::decode(self.0.clone())
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use gatepost_domain::digest::Pepper;
+use gatepost_domain::digest::{Digest, Pepper};
 use gatepost_domain::id::StoreId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::Sealed;
@@ -65,7 +65,7 @@ struct StoredEnvelope {
 }
 
 /// An opened envelope: computes digests of keys, and seals and opens secrets.
-pub(crate) struct Envelope {
+pub struct Envelope {
     pepper: Pepper,
     data_cipher: XChaCha20Poly1305,
 }
@@ -104,8 +104,13 @@ impl Envelope {
         Ok(Self { pepper: Pepper::new(&pepper), data_cipher: self::cipher(&data_key) })
     }
 
-    /// Returns the pepper used for key digests.
-    pub(crate) fn pepper(&self) -> &Pepper {
+    /// Returns the digest under which a key value is stored.
+    pub fn digest(&self, value: &str) -> Digest {
+        self.pepper.digest(value)
+    }
+
+    /// Returns the pepper used for key digests, for callers on the request path.
+    pub fn pepper(&self) -> &Pepper {
         &self.pepper
     }
 

@@ -7,9 +7,9 @@ use gatepost_domain::time::{Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::audit_entry::{self, ChangeMetadata, EntryContent};
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::RawEvent;
-use crate::stream_entry::{self, AuditEntry, ChangeMetadata};
 
 /// An event and its subscribed webhooks.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct FanOutEvent {
     /// Position of the entry.
     pub version: Version,
     /// Decoded entry.
-    pub audit: AuditEntry,
+    pub content: EntryContent,
     /// Subscribed webhooks; empty if there are none.
     pub webhooks: Vec<WebhookId>,
 }
@@ -55,11 +55,11 @@ pub(crate) fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
     let line = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>> {
         if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
     };
-    let metadata = line(&event.audit.metadata_line)?;
+    let metadata = line(&event.content.metadata_line)?;
     let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry has no metadata"))?;
-    let image = line(&event.audit.image_line)?;
+    let image = line(&event.content.image_line)?;
     let stored = StoredEvent {
-        action: event.audit.action.as_str().to_owned(),
+        action: event.content.action.as_str().to_owned(),
         version: event.version.as_u64(),
         head: &metadata,
         image: image.as_deref(),
@@ -70,9 +70,9 @@ pub(crate) fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
 
 pub(crate) fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
     let stored: StoredEvent<'_> = serde_json::from_slice(body).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-    let (metadata, old) = stream_entry::decode_metadata(stored.head.get().as_bytes())?;
+    let (metadata, old) = audit_entry::decode_metadata(stored.head.get().as_bytes())?;
     let new =
-        stored.image.map(|image| stream_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
+        stored.image.map(|image| audit_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
     let record =
         new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
     let action = Action::parse(&stored.action).ok_or_else(|| {

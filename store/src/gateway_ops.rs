@@ -1,7 +1,6 @@
 //! Store operations of gateways: lookups, first-use claims, reading the feed, heartbeats.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
@@ -9,14 +8,14 @@ use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, Record, Status};
 use gatepost_domain::time::{Timestamp, Version};
 
+use crate::audit_entry;
+use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::ops::{
     CursorCheck, FirstUseOutcome, Heartbeat, HeartbeatReply, RawFirstUseClaim, RawLookup, RawRecord, RegisteredGateway,
 };
 use crate::records::{as_api_key, as_project};
 use crate::schema;
-use crate::store::Store;
-use crate::stream_entry::{self, StreamEntry};
 
 /// Result of a lookup.
 #[derive(Debug, Clone)]
@@ -39,12 +38,12 @@ pub struct FoundKey {
     pub first_used_at: Option<Timestamp>,
 }
 
-impl Store {
+impl CellStore {
     /// Looks up the key with this digest, in one round trip. Deadline 1 s.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn lookup(&self, digest: &Digest) -> Result<Lookup> {
         let raw = self.backend.lookup(*digest).await?;
         let as_of = raw.as_of;
@@ -56,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn claim_first_use(
         &self,
         facts: &KeyFacts,
@@ -64,7 +63,7 @@ impl Store {
         client_ip: Option<IpAddr>,
     ) -> Result<FirstUseOutcome> {
         let actor = Actor::Key(facts.key.clone());
-        let metadata = stream_entry::encode_first_use_metadata(
+        let metadata = audit_entry::encode_first_use_metadata(
             &actor,
             client_ip,
             &facts.account,
@@ -80,37 +79,11 @@ impl Store {
         self.backend.claim_first_use(claim).await
     }
 
-    /// Reads up to `limit` entries after `after`. Waits up to `wait` (at most 500 ms) for the first.
-    ///
-    /// # Errors
-    ///
-    /// Those of a read, see [`Store`].
-    pub async fn read_feed(&self, after: Version, limit: u32, wait: Duration) -> Result<Vec<StreamEntry>> {
-        self.read_feed_checked(after, None, limit, wait).await.map(|(entries, _)| entries)
-    }
-
-    /// Like [`Store::read_feed`], and also returns whether the entries continue what was read up to `cursor`, whose
-    /// event id is `event`.
-    ///
-    /// # Errors
-    ///
-    /// Those of a read, see [`Store`].
-    pub async fn read_feed_checked(
-        &self,
-        cursor: Version,
-        event: Option<EventId>,
-        limit: u32,
-        wait: Duration,
-    ) -> Result<(Vec<StreamEntry>, CursorCheck)> {
-        let raw = self.backend.feed(cursor, event, limit, wait).await?;
-        Ok((raw.entries.into_iter().map(stream_entry::decode).collect(), raw.cursor_check))
-    }
-
     /// Registers a gateway or renews its lease. Deadline 2 s: a later reply does not renew the lease.
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         self.backend.heartbeat(heartbeat).await
     }
@@ -119,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn deregister_gateway(&self, gateway: &GatewayId) -> Result<()> {
         self.backend.deregister_gateway(gateway.clone()).await
     }
@@ -128,7 +101,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`]: on Redis, expired gateways are removed.
+    /// Those of a write, see [`CellStore`]: on Redis, expired gateways are removed.
     pub async fn gateways(&self) -> Result<Vec<RegisteredGateway>> {
         self.backend.gateways().await
     }
@@ -137,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn last_position(&self) -> Result<Version> {
         self.backend.last_position().await
     }
@@ -147,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn confirm(&self, version: Version, event: &EventId) -> Result<CursorCheck> {
         self.backend.confirm(version, event.clone()).await
     }
@@ -157,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn check_cursor(&self, cursor: Version, event: Option<EventId>) -> Result<CursorCheck> {
         self.backend.check_cursor(cursor, event).await
     }

@@ -7,6 +7,7 @@ use gatepost_domain::change::{Action, Propagation, Topic};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Env;
+use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{
     AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, Quota, RateLimit,
     Record, Role, Sealed, Stamps, Status, UserSecret, Webhook, WebhookStatus, WebhookUrl,
@@ -16,12 +17,12 @@ use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Period};
 
 use crate::attempt::{AttemptRecord, RecordedOutcome};
+use crate::audit_entry::EntryContent;
 use crate::change::{Change, RecordWrite, Versioned};
 use crate::event::{FanOutEvent, decode_event, encode_event};
 use crate::record_format::{decode_record, encode_record};
 use crate::schema::{self, UnknownFields};
-use crate::stream_entry::AuditEntry;
-use crate::{record_format, stream_entry};
+use crate::{audit_entry, record_format};
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::from_ms(1_700_000_000_000 + ms)
@@ -216,9 +217,9 @@ fn stored_deliveries_keep_their_format_and_decode() {
         stored_response: None,
     };
     let image = schema::encode(&key.clone().into(), &UnknownFields::default()).unwrap();
-    let metadata_line = stream_entry::encode_metadata(&change, None).unwrap();
-    let (metadata, _) = stream_entry::decode_metadata(&metadata_line).unwrap();
-    let audit = AuditEntry {
+    let metadata_line = audit_entry::encode_metadata(&change, None).unwrap();
+    let (metadata, _) = audit_entry::decode_metadata(&metadata_line).unwrap();
+    let content = EntryContent {
         invalidation: change.invalidation(),
         propagation: Propagation::Relaxed,
         action: Action::ApiKeyCreated,
@@ -229,7 +230,7 @@ fn stored_deliveries_keep_their_format_and_decode() {
         image_line: image.public,
     };
     let version = Version::from_parts(1_700_000_000_002, 3);
-    let raw = encode_event(&FanOutEvent { event: event_id.clone(), version, audit, webhooks: vec![] }).unwrap();
+    let raw = encode_event(&FanOutEvent { event: event_id.clone(), version, content, webhooks: vec![] }).unwrap();
     insta::assert_snapshot!("delivery_event", String::from_utf8(raw.body.clone()).unwrap());
     let event = decode_event(&event_id, &raw.body).unwrap();
     assert_eq!((event.id, event.action, event.at), (event_id, Action::ApiKeyCreated, version.timestamp()));
@@ -243,7 +244,7 @@ fn stored_metadata_keeps_its_format_and_decodes() {
     let key = api_key();
     let old = Versioned {
         record: Record::ApiKey(key.clone()),
-        version: Version::from_u64(1),
+        position: Position { cell: Cell::FIRST, version: Version::from_u64(1) },
         event: EventId::parse("evt_00before").unwrap(),
         first_used_at: None,
         unknown: UnknownFields::default(),
@@ -258,9 +259,9 @@ fn stored_metadata_keeps_its_format_and_decodes() {
         stored_response: None,
     };
     for (kind, address) in [("entry_head", None), ("entry_head_with_address", Some("2001:db8::1".parse().unwrap()))] {
-        let line = stream_entry::encode_metadata(&change, address).unwrap();
+        let line = audit_entry::encode_metadata(&change, address).unwrap();
         insta::assert_snapshot!(kind, String::from_utf8(line.clone()).unwrap());
-        let (metadata, old) = stream_entry::decode_metadata(&line).unwrap();
+        let (metadata, old) = audit_entry::decode_metadata(&line).unwrap();
         assert_eq!((metadata.actor, metadata.address), (change.actor.clone(), address));
         assert_eq!(metadata.subject, "key_00key");
         assert!(old.is_some());

@@ -1,11 +1,14 @@
 //! Storage for records, the change stream, delivery queues, rate limit windows and usage, on Redis or embedded.
 //!
-//! Start with [`Store`]: its methods take and return typed records. Underneath, two backends run atomic operations on
-//! opaque bytes, which are private to this crate.
+//! Start with [`Store`], which opens a store, and [`CellStore`], whose methods take and return typed records. Underneath,
+//! two backends run atomic operations on opaque bytes, which are private to this crate.
 
 mod account_resources;
 mod attempt;
+mod audit_entry;
+mod audit_feed;
 mod backend;
+mod cell_store;
 mod change;
 pub mod clock;
 mod commit_encoding;
@@ -21,33 +24,38 @@ mod gateway_ops;
 #[cfg(test)]
 mod golden;
 mod index;
+mod invalidation_feed;
 mod ops;
 pub mod options;
 mod page_cursor;
 mod queue;
+mod random;
 mod rebase;
 mod record_format;
 mod records;
 mod redis;
 mod schema;
+mod sealed_secrets;
 mod store;
 mod store_header;
 mod stored_response;
-mod stream_entry;
 mod upgrade;
 pub mod url;
 mod usage;
-mod user_secrets;
 
 pub use account_resources::{AccountLimits, AccountResource};
 pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, RecordedOutcome};
+pub use audit_entry::{AuditEntry, ChangeMetadata, EntryContent};
+pub use audit_feed::{AuditBatch, AuditFeed};
+pub use cell_store::CellStore;
 pub use change::{Change, CommitContext, RecordWrite, StoredResponse, Versioned};
 pub use dead_letter::DeadLetter;
-pub use envelope::{MasterKey, ParseMasterKeyError};
+pub use envelope::{Envelope, MasterKey, ParseMasterKeyError};
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use event::{Event, FanOutEvent};
 pub use format::Format;
 pub use gateway_ops::{FoundKey, Lookup};
+pub use invalidation_feed::{InvalidationBatch, InvalidationEntry, InvalidationFeed};
 pub use ops::{
     CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryLeaseRequest, DisablesChecksum, Disposition,
     DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
@@ -56,11 +64,11 @@ pub use ops::{
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{FanOutStep, LeasedDelivery, Settlement};
+pub use random::os_rng;
 pub use records::{LenientPage, MAX_PAGE, Page};
 pub use schema::UnknownFields;
-pub use store::{Store, os_rng};
+pub use store::Store;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};
-pub use stream_entry::{AuditEntry, ChangeMetadata, StreamEntry};
 pub use upgrade::{StoreUpgrade, UpgradeError};
 pub use url::{RedisUrl, StoreUrl};
 pub use usage::HourUsage;

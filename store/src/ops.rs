@@ -9,6 +9,7 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, GatewayId, KeyId};
+use gatepost_domain::partition::Position;
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::account_resources::{AccountLimits, AccountResource};
@@ -191,11 +192,11 @@ pub(crate) struct EntryPayload {
 
 /// Result of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitOutcome {
+pub enum CommitOutcome<P = Position> {
     /// Applied now, at this position.
-    Committed(Version),
+    Committed(P),
     /// Applied before, with the same event id, at this position.
-    AlreadyCommitted(Version),
+    AlreadyCommitted(P),
     /// A record is not at the expected version. Nothing was written.
     VersionConflict,
     /// A key digest maps to another record. Nothing was written.
@@ -205,6 +206,9 @@ pub enum CommitOutcome {
     /// The account would exceed its limit of this resource, which is the given number. Nothing was written.
     AccountLimitExceeded(AccountResource, u64),
 }
+
+/// Result of a commit in a cell that the backend does not know.
+pub(crate) type RawCommitOutcome = CommitOutcome<Version>;
 
 /// A stream entry as read. If it cannot be decoded, the readable parts are present.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,4 +348,5 @@ pub struct ReplayStats {
 
 /// Rebases a lost revocation onto the current record; `None` if the record is already revoked. Handed to a backend that
 /// replays commits, which does not decode records itself.
-pub(crate) type RebaseRevocation = fn(&RawCommit, &RawRecord) -> crate::error::Result<Option<RawCommit>>;
+pub(crate) type RebaseRevocation =
+    Box<dyn Fn(&RawCommit, &RawRecord) -> crate::error::Result<Option<RawCommit>> + Send + Sync>;

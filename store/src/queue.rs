@@ -7,12 +7,12 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::attempt::AttemptRecord;
+use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
 use crate::event::{Event, FanOutEvent, decode_event, encode_event};
 use crate::ops::{
     DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, QueueStats, RawFanOut, RawSettlement,
 };
-use crate::store::Store;
 
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
@@ -70,12 +70,12 @@ impl Settlement {
     }
 }
 
-impl Store {
+impl CellStore {
     /// Returns the position of the fan-out cursor.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn fan_out_cursor(&self) -> Result<Version> {
         self.backend.fan_out_cursor().await
     }
@@ -85,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn fan_out(&self, step: FanOutStep) -> Result<FanOutOutcome> {
         let events = step.events.iter().map(encode_event).collect::<Result<_>>()?;
         let raw = RawFanOut {
@@ -104,7 +104,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
         self.backend.due_webhooks(skip, limit).await
     }
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<LeasedDelivery>> {
         let raw = self.backend.lease_deliveries(request).await?;
         Ok(raw
@@ -134,14 +134,14 @@ impl Store {
     ///
     /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this event.
     pub fn open_secret(&self, leased: &LeasedDelivery) -> Result<Option<Secret>> {
-        leased.sealed.clone().map(|sealed| self.open_event_secret(&leased.event_id, sealed)).transpose()
+        leased.sealed.clone().map(|sealed| self.envelope.open_event_secret(&leased.event_id, sealed)).transpose()
     }
 
     /// Extends a lease to `lease_duration` from now.
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn extend_lease(
         &self,
         webhook: &WebhookId,
@@ -157,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseStatus>> {
         let count = settlements.len();
         let statuses = self.backend.settle(settlements.into_iter().map(Settlement::encode).collect()).await?;
@@ -173,7 +173,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`].
+    /// Those of a write, see [`CellStore`].
     pub async fn drop_queue(&self, webhook: &WebhookId) -> Result<u64> {
         self.backend.drop_queue(webhook.clone()).await
     }
@@ -182,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
         self.backend.quarantine(limit).await
     }
@@ -191,7 +191,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn queue_stats(&self) -> Result<QueueStats> {
         self.backend.queue_stats().await
     }

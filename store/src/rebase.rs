@@ -1,16 +1,17 @@
 //! Rebasing a lost revocation onto the current record.
 
+use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Stamps, Status};
 
 use crate::change::{Change, RecordWrite, Versioned};
 use crate::commit_encoding::{SealedParts, encode_commit};
 use crate::error::Result;
 use crate::ops::{RawCommit, RawRecord};
-use crate::{schema, stream_entry};
+use crate::{audit_entry, schema};
 
 /// Rebases a lost revocation onto a record that others have changed since, so that their changes are revoked as well.
 /// `None` if the record is already revoked.
-pub(crate) fn rebase_revocation(lost: &RawCommit, current: &RawRecord) -> Result<Option<RawCommit>> {
+pub(crate) fn rebase_revocation(cell: Cell, lost: &RawCommit, current: &RawRecord) -> Result<Option<RawCommit>> {
     let Some(write) = lost.writes.first() else { return Ok(None) };
     let decode = |public: &[u8], private: &[u8]| schema::decode(&write.name.0, public, Some(private));
     let (record, unknown) = decode(&current.image.public, &current.image.private)?;
@@ -26,12 +27,12 @@ pub(crate) fn rebase_revocation(lost: &RawCommit, current: &RawRecord) -> Result
     };
     let old = Versioned {
         record,
-        version: current.version,
+        position: Position { cell, version: current.version },
         event: current.event.clone(),
         first_used_at: current.first_used_at,
         unknown,
     };
-    let (metadata, _) = stream_entry::decode_metadata(&lost.payload.metadata)?;
+    let (metadata, _) = audit_entry::decode_metadata(&lost.payload.metadata)?;
     let change = Change {
         event: lost.event.clone(),
         action: lost.payload.action,

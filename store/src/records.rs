@@ -4,14 +4,14 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
+use crate::cell_store::CellStore;
 use crate::change::{Change, CommitContext, Versioned};
 use crate::commit_encoding::{SealedParts, encode_commit};
 use crate::error::{Result, StoreErrorKind};
 use crate::format::{Format, LaterFormat};
 use crate::index::{self, IndexName, TIMESTAMP_DIGITS};
-use crate::ops::{CommitOutcome, DisablesChecksum, RawRecord, RecordName, SortOrder};
+use crate::ops::{CommitOutcome, DisablesChecksum, RawCommitOutcome, RawRecord, RecordName, SortOrder};
 use crate::schema;
-use crate::store::Store;
 
 /// Maximum number of records on a page of a list.
 pub const MAX_PAGE: u32 = 1000;
@@ -36,31 +36,35 @@ pub struct LenientPage<T> {
     pub next: Option<String>,
 }
 
-impl Store {
+impl CellStore {
     /// Commits a change: writes its records and its stream entry, or nothing. A retry with the same event id is safe:
     /// it returns [`CommitOutcome::AlreadyCommitted`].
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn commit(&self, change: &Change) -> Result<CommitOutcome> {
         self.commit_with_context(change, &CommitContext::default()).await
     }
 
-    /// Like [`Store::commit`], for a change that a client requested.
+    /// Like [`CellStore::commit`], for a change that a client requested.
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn commit_with_context(&self, change: &Change, context: &CommitContext) -> Result<CommitOutcome> {
         let responses = change.stored_response.iter().chain(&context.stored_response);
         let sealed = SealedParts {
-            secret: change.secret.as_ref().map(|secret| self.seal_event_secret(&change.event, secret)).transpose()?,
+            secret: change
+                .secret
+                .as_ref()
+                .map(|secret| self.envelope.seal_event_secret(&change.event, secret))
+                .transpose()?,
             stored_responses: responses.map(|response| self.seal_response(response)).collect::<Result<_>>()?,
         };
         let mut format = Some(self.format());
         loop {
-            let sealed_change = self.seal_for_format(change, format.unwrap_or(Format::LATEST))?;
+            let sealed_change = self.envelope.seal_for_format(change, format.unwrap_or(Format::LATEST))?;
             let mut raw = encode_commit(&sealed_change, context.client_ip, sealed.clone())?;
             raw.format = format;
             raw.limits = change.account_limits(self.account_limits);
@@ -68,14 +72,7 @@ impl Store {
                 raw.disables_checksum = DisablesChecksum::Yes;
             }
             match self.backend.commit(raw).await? {
-                // Report the configured limit, not the higher one that applies to updates.
-                Ok(CommitOutcome::AccountLimitExceeded(resource, limit)) => {
-                    return Ok(CommitOutcome::AccountLimitExceeded(
-                        resource,
-                        self.account_limits.limit_of(resource).unwrap_or(limit),
-                    ));
-                }
-                Ok(outcome) => return Ok(outcome),
+                Ok(outcome) => return Ok(self.commit_outcome(outcome)),
                 Err(LaterFormat(number)) => {
                     self.observe_format(number);
                     // If the store's format is later than ours and we may still write it, use our latest.
@@ -85,11 +82,25 @@ impl Store {
         }
     }
 
+    fn commit_outcome(&self, raw: RawCommitOutcome) -> CommitOutcome {
+        match raw {
+            CommitOutcome::Committed(version) => CommitOutcome::Committed(self.position(version)),
+            CommitOutcome::AlreadyCommitted(version) => CommitOutcome::AlreadyCommitted(self.position(version)),
+            CommitOutcome::VersionConflict => CommitOutcome::VersionConflict,
+            CommitOutcome::DigestTaken => CommitOutcome::DigestTaken,
+            CommitOutcome::StreamFull => CommitOutcome::StreamFull,
+            // The configured limit, not the higher one that applies to updates.
+            CommitOutcome::AccountLimitExceeded(resource, limit) => {
+                CommitOutcome::AccountLimitExceeded(resource, self.account_limits.limit_of(resource).unwrap_or(limit))
+            }
+        }
+    }
+
     /// Reads an account.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn account(&self, id: &AccountId) -> Result<Option<Versioned<Account>>> {
         self.record(id.as_str(), as_account).await
     }
@@ -98,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn project(&self, id: &ProjectId) -> Result<Option<Versioned<Project>>> {
         self.record(id.as_str(), as_project).await
     }
@@ -107,7 +118,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn api_key(&self, id: &KeyId) -> Result<Option<Versioned<ApiKey>>> {
         self.record(id.as_str(), as_api_key).await
     }
@@ -116,7 +127,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn api_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<ApiKey>>> {
         self.record_by_digest(digest, as_api_key).await
     }
@@ -125,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn access_key(&self, id: &AccessKeyId) -> Result<Option<Versioned<AccessKey>>> {
         self.record(id.as_str(), as_access_key).await
     }
@@ -134,7 +145,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn access_key_by_digest(&self, digest: &Digest) -> Result<Option<Versioned<AccessKey>>> {
         self.record_by_digest(digest, as_access_key).await
     }
@@ -143,12 +154,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn access_key_with_account_status(&self, digest: &Digest) -> Result<Option<(AccessKey, Status)>> {
         let Some((name, raw, parent)) = self.backend.lookup(*digest).await?.found else { return Ok(None) };
         let (record, _) = schema::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
         let Some(key) = as_access_key(record) else { return Ok(None) };
-        let account = parent.map(|parent| decode_as(key.account.as_str(), parent, as_account)).transpose()?;
+        let account = parent.map(|parent| decode_as(self, key.account.as_str(), parent, as_account)).transpose()?;
         let status = account.map_or(Status::Inactive, |account| account.record.status);
         Ok(Some((key, status)))
     }
@@ -157,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn webhook(&self, id: &WebhookId) -> Result<Option<Versioned<Webhook>>> {
         self.record(id.as_str(), as_webhook).await
     }
@@ -167,74 +178,74 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn accounts(&self, after: &str, limit: u32) -> Result<Page<Account>> {
         self.list(index::accounts_index(), SortOrder::OldestFirst, after, limit, as_account).await
     }
 
-    /// Lists the projects of an account, like [`Store::accounts`].
+    /// Lists the projects of an account, like [`CellStore::accounts`].
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn projects(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Project>> {
         self.list(index::projects_index(account), SortOrder::OldestFirst, after, limit, as_project).await
     }
 
-    /// Lists the API keys of a project, like [`Store::accounts`].
+    /// Lists the API keys of a project, like [`CellStore::accounts`].
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
         self.list(index::api_keys_index(project), SortOrder::OldestFirst, after, limit, as_api_key).await
     }
 
-    /// Lists the API keys of a project, like [`Store::accounts`] but newest first.
+    /// Lists the API keys of a project, like [`CellStore::accounts`] but newest first.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn newest_api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
         self.list(index::api_keys_index(project), SortOrder::NewestFirst, after, limit, as_api_key).await
     }
 
-    /// Lists the access keys of an account, like [`Store::accounts`].
+    /// Lists the access keys of an account, like [`CellStore::accounts`].
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn access_keys(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<AccessKey>> {
         self.list(index::access_keys_index(account), SortOrder::OldestFirst, after, limit, as_access_key).await
     }
 
-    /// Lists the webhooks of an account, like [`Store::accounts`].
+    /// Lists the webhooks of an account, like [`CellStore::accounts`].
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn webhooks(&self, account: &AccountId, after: &str, limit: u32) -> Result<Page<Webhook>> {
         self.list(index::webhooks_index(account), SortOrder::OldestFirst, after, limit, as_webhook).await
     }
 
-    /// Lists the webhooks of an account, like [`Store::webhooks`], but a webhook that cannot be decoded does not fail
+    /// Lists the webhooks of an account, like [`CellStore::webhooks`], but a webhook that cannot be decoded does not fail
     /// the page.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn webhooks_lenient(&self, account: &AccountId, after: &str, limit: u32) -> Result<LenientPage<Webhook>> {
         let (raw, next) = self.read_list(index::webhooks_index(account), SortOrder::OldestFirst, after, limit).await?;
         let item = |(member, raw): (String, RawRecord)| {
             let name = name_of_member(&member);
-            (name.to_owned(), decode_as(name, raw, as_webhook))
+            (name.to_owned(), decode_as(self, name, raw, as_webhook))
         };
         Ok(LenientPage { items: raw.into_iter().map(item).collect(), next })
     }
 
     async fn record<T>(&self, name: &str, view: impl Fn(Record) -> Option<T>) -> Result<Option<Versioned<T>>> {
         let found = self.backend.records(vec![RecordName(name.to_owned())]).await?;
-        found.into_iter().next().flatten().map(|raw| decode_as(name, raw, &view)).transpose()
+        found.into_iter().next().flatten().map(|raw| decode_as(self, name, raw, &view)).transpose()
     }
 
     async fn record_by_digest<T>(
@@ -246,7 +257,7 @@ impl Store {
         let (record, unknown) = schema::decode(&name.0, &raw.image.public, Some(&raw.image.private))?;
         Ok(view(record).map(|record| Versioned {
             record,
-            version: raw.version,
+            position: self.position(raw.version),
             event: raw.event,
             first_used_at: raw.first_used_at,
             unknown,
@@ -264,7 +275,7 @@ impl Store {
         let (raw, next) = self.read_list(index, order, after, limit).await?;
         let mut page = Page { items: Vec::with_capacity(raw.len()), positions: Vec::with_capacity(raw.len()), next };
         for (position, raw) in raw {
-            page.items.push(decode_as(name_of_member(&position), raw, &view)?);
+            page.items.push(decode_as(self, name_of_member(&position), raw, &view)?);
             page.positions.push(position);
         }
         Ok(page)
@@ -290,11 +301,17 @@ fn name_of_member(member: &str) -> &str {
     &member[TIMESTAMP_DIGITS as usize..]
 }
 
-fn decode_as<T>(name: &str, raw: RawRecord, view: impl Fn(Record) -> Option<T>) -> Result<Versioned<T>> {
+fn decode_as<T>(
+    cell: &CellStore,
+    name: &str,
+    raw: RawRecord,
+    view: impl Fn(Record) -> Option<T>,
+) -> Result<Versioned<T>> {
     let (record, unknown) = schema::decode(name, &raw.image.public, Some(&raw.image.private))?;
     let record = view(record)
         .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{name} is not a record of the expected kind")))?;
-    Ok(Versioned { record, version: raw.version, event: raw.event, first_used_at: raw.first_used_at, unknown })
+    let position = cell.position(raw.version);
+    Ok(Versioned { record, position, event: raw.event, first_used_at: raw.first_used_at, unknown })
 }
 
 macro_rules! views {

@@ -3,10 +3,11 @@
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::Sealed;
 
+use crate::cell_store::CellStore;
 use crate::change::StoredResponse;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{ExpectedResponse, RawResponseSwap, RawStoredResponse, SwapOutcome};
-use crate::store::{Store, os_rng};
+use crate::random::os_rng;
 
 /// Result of claiming a response name.
 #[derive(Debug)]
@@ -24,12 +25,12 @@ pub struct ResponseClaimToken {
     sealed: Vec<u8>,
 }
 
-impl Store {
+impl CellStore {
     /// Returns the response stored under a name; `None` if there is none or it has expired.
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn stored_response(&self, name: &str) -> Result<Option<Secret>> {
         let Some(sealed) = self.backend.stored_response(name.to_owned()).await? else { return Ok(None) };
         self.open_response(name, Some(sealed)).map(Some)
@@ -40,7 +41,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn claim_response(&self, response: &StoredResponse) -> Result<ResponseClaim> {
         let raw = self.seal_response(response)?;
         let token = ResponseClaimToken { name: response.name.clone(), sealed: raw.sealed.clone() };
@@ -55,7 +56,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn put_response(&self, response: &StoredResponse) -> Result<()> {
         let raw = self.seal_response(response)?;
         let swap = RawResponseSwap { name: response.name.clone(), expected: ExpectedResponse::Any, new: Some(raw) };
@@ -66,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a confirmed write, see [`Store`].
+    /// Those of a confirmed write, see [`CellStore`].
     pub async fn release_response_claim(&self, claim: &ResponseClaimToken) -> Result<()> {
         let expect = ExpectedResponse::Exactly(claim.sealed.clone());
         let swap = RawResponseSwap { name: claim.name.clone(), expected: expect, new: None };

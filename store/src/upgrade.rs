@@ -6,14 +6,15 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccountId, EventId, GatewayId};
 use gatepost_domain::record::{Actor, Webhook};
 
+use crate::cell_store::CellStore;
 use crate::change::{Change, RecordWrite, Versioned};
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::CommitOutcome;
+use crate::random::os_rng;
 use crate::records::MAX_PAGE;
-use crate::store::{Store, os_rng};
+use crate::sealed_secrets::has_plaintext_secrets;
 use crate::store_header::StoreHeader;
-use crate::user_secrets::has_plaintext_secrets;
 
 /// Maximum rewrites per second, so that the upgrade does not slow down other users of the store.
 const REWRITES_PER_SECOND: u32 = 200;
@@ -65,7 +66,7 @@ pub enum UpgradeError {
     Store(#[from] crate::error::StoreError),
 }
 
-impl Store {
+impl CellStore {
     /// Raises the format in which all processes write, rewrites records of earlier formats, at most 200 per second, and
     /// counts account resources. Calls `progress` after each page. An interrupted upgrade resumes when it is called
     /// again.
@@ -75,7 +76,7 @@ impl Store {
     /// # Errors
     ///
     /// [`UpgradeError::OutdatedGateways`] while gateways run that are known not to read the format; otherwise those of
-    /// a confirmed write, see [`Store`]. The deadlines apply to each operation, not to the whole upgrade.
+    /// a confirmed write, see [`CellStore`]. The deadlines apply to each operation, not to the whole upgrade.
     pub async fn upgrade(
         &self,
         to: Format,

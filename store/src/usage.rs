@@ -4,9 +4,9 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
 
+use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{RawUsage, UsageGrouping};
-use crate::store::Store;
 
 /// Number of uses of a key, or of all keys of a project, in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,12 @@ pub struct HourUsage {
     pub count: u64,
 }
 
-impl Store {
+impl CellStore {
     /// Adds uses of a project's keys to the current hour and sets their last use to now.
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`Store`]. After an error the uses may have been added, in part on Redis, which takes 100
+    /// Those of a write, see [`CellStore`]. After an error the uses may have been added, in part on Redis, which takes 100
     /// keys at a time: a retry may count them twice, no retry may lose them.
     pub async fn add_usage(&self, project: &ProjectId, usage: &[(KeyId, u64)]) -> Result<()> {
         let usage = usage.iter().map(|(key, count)| (key.to_string(), *count)).collect();
@@ -36,7 +36,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn usage(
         &self,
         project: &ProjectId,
@@ -53,7 +53,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of a read, see [`Store`].
+    /// Those of a read, see [`CellStore`].
     pub async fn last_used(&self, project: &ProjectId, keys: &[&KeyId]) -> Result<Vec<Option<Timestamp>>> {
         self.backend.last_used(project.to_string(), keys.iter().map(ToString::to_string).collect()).await
     }

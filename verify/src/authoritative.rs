@@ -59,8 +59,9 @@ pub async fn check_authoritative(
     if key::check_api_key(check.credential, ChecksumPolicy::Lenient).is_err() {
         return Ok(AuthoritativeVerdict::Denied(Denial::Malformed));
     }
-    let digest = store.digest(check.credential);
-    let Some(found) = store.lookup(&digest).await?.found.filter(|found| is_visible(&found.facts)) else {
+    let digest = store.envelope().digest(check.credential);
+    let cell = store.home_of_digest(&digest);
+    let Some(found) = cell.lookup(&digest).await?.found.filter(|found| is_visible(&found.facts)) else {
         return Ok(AuthoritativeVerdict::Denied(Denial::Unknown));
     };
     let facts = KeyFacts { tenancy: Tenancy::Single, ..found.facts.clone() };
@@ -76,7 +77,7 @@ pub async fn check_authoritative(
     };
     let first_used_at = match found.first_used_at {
         Some(first_used_at) => first_used_at,
-        None => match store.claim_first_use(&found.facts, &digest, check.request.client).await? {
+        None => match cell.claim_first_use(&found.facts, &digest, check.request.client).await? {
             FirstUseOutcome::Won(version) => version.timestamp(),
             FirstUseOutcome::AlreadyUsed(first_used_at) => first_used_at,
             FirstUseOutcome::NotActive => return Ok(AuthoritativeVerdict::Denied(Denial::Inactive)),

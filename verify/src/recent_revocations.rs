@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use gatepost_domain::change::{Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::record::{Record, Status};
-use gatepost_store::StreamEntry;
+use gatepost_domain::record::Status;
+use gatepost_store::InvalidationEntry;
 
 /// Maximum number of values, and of projects. Beyond that the oldest is evicted.
 const MAX_REVOCATIONS: usize = 10_000;
@@ -28,17 +28,9 @@ struct RecentSet<T> {
 
 impl RecentRevocations {
     /// Records the revocation or reactivation of a change.
-    pub(crate) fn record(&self, entry: &StreamEntry) {
-        let Ok(audit_entry) = &entry.audit else { return };
-        let status = match &audit_entry.new {
-            Some(Record::ApiKey(key)) => key.status,
-            Some(Record::Project(project)) => project.status,
-            Some(Record::Account(_) | Record::AccessKey(_) | Record::Webhook(_)) | None => return,
-        };
-        if audit_entry.propagation == Propagation::Relaxed {
-            return;
-        }
-        match &audit_entry.invalidation {
+    pub(crate) fn record(&self, entry: &InvalidationEntry) {
+        let Some(status) = entry.status.filter(|_| entry.propagation == Propagation::Fenced) else { return };
+        match &entry.invalidation {
             Invalidation::Digests(digests) => {
                 digests.iter().for_each(|digest| lock(&self.digests).update(digest, status))
             }

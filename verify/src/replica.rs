@@ -8,7 +8,7 @@ use gatepost_domain::id::{EventId, GatewayId, ProjectId};
 use gatepost_domain::key::ChecksumPolicy;
 use gatepost_domain::partition::Cell;
 use gatepost_domain::time::{Clock, Uptime, Version};
-use gatepost_store::{CursorCheck, CursorState, Store};
+use gatepost_store::{CellStore, CursorCheck, CursorState};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::lease::{Lease, Liveness};
@@ -27,7 +27,7 @@ const MAX_CLAIMS: usize = 1000;
 /// State of one cell as a gateway has seen it. A rewind or an outage of one cell does not affect the others.
 pub(crate) struct Replica {
     pub(crate) cell: Cell,
-    pub(crate) store: Store,
+    pub(crate) store: CellStore,
     pub(crate) clock: Arc<dyn Clock>,
     /// The same in all cells.
     pub(crate) gateway: GatewayId,
@@ -63,7 +63,7 @@ impl Replica {
     /// Creates a replica that has not contacted its cell yet.
     pub(crate) fn new(
         cell: Cell,
-        store: Store,
+        store: CellStore,
         clock: Arc<dyn Clock>,
         gateway: GatewayId,
         options: &VerifyOptions,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::change::{Invalidation, Propagation};
+use gatepost_domain::change::Propagation;
 use gatepost_domain::time::Clock;
 use gatepost_limits::RateLimiter;
 use gatepost_runtime::{Task, error_chain, supervise_on};
-use gatepost_store::{CursorCheck, FirstUseOutcome, Heartbeat, Recovery, Result, Store, StoreErrorKind, StreamEntry};
+use gatepost_store::{CellStore, FirstUseOutcome, Heartbeat, InvalidationBatch, Recovery, Result, StoreErrorKind};
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -46,7 +46,7 @@ pub struct ReplicaSync {
 /// Fails if there is no cell or more than 255, if the metrics are already registered (`Refused` both), or if the first
 /// heartbeat to a cell fails.
 pub async fn start(
-    cells: Vec<Store>,
+    cells: Vec<CellStore>,
     clock: Arc<dyn Clock>,
     options: &VerifyOptions,
     rate_limiter: RateLimiter,
@@ -119,8 +119,8 @@ async fn run_until_stopped(mut stopped: watch::Receiver<()>, task: impl Future<O
 async fn follow_stream(replica: Arc<Replica>) {
     loop {
         let from = replica.position().clone();
-        match replica.store.read_feed_checked(from.cursor, from.event.clone(), FEED_BATCH, FEED_WAIT).await {
-            Ok((entries, cursor_check)) => apply_entries(&replica, &entries, cursor_check, &from),
+        match replica.store.invalidation_feed().read(from.cursor, from.event.clone(), FEED_BATCH, FEED_WAIT).await {
+            Ok(batch) => apply_batch(&replica, &batch, &from),
             Err(error) => {
                 replica.metrics.count_store_error(&error);
                 tracing::debug!(error = %error_chain(&error), "reading the feed failed, retrying in 200 ms");
@@ -131,38 +131,25 @@ async fn follow_stream(replica: Arc<Replica>) {
 }
 
 /// Raises the watermarks for the entries of a read, then moves the cursor.
-fn apply_entries(replica: &Replica, entries: &[StreamEntry], cursor_check: CursorCheck, from: &StreamPosition) {
+fn apply_batch(replica: &Replica, batch: &InvalidationBatch, from: &StreamPosition) {
     let mut position = replica.position();
-    if position.resets != from.resets || replica.reset_if_lost(&mut position, from.cursor, cursor_check) {
+    if position.resets != from.resets || replica.reset_if_lost(&mut position, from.cursor, batch.cursor_check) {
         return;
     }
-    let Some(last) = entries.last() else { return };
+    let Some(last) = batch.entries.last() else { return };
     let now = replica.clock.now();
-    for entry in entries {
+    for entry in &batch.entries {
         replica.recent_revocations.record(entry);
-        replica.watermarks.raise(invalidation_of(entry), entry.version);
+        replica.watermarks.raise(&entry.invalidation, entry.version);
         replica.metrics.propagation_s.observe(now.since(entry.version.timestamp()).as_secs_f64());
     }
     position.cursor = last.version;
     position.event.clone_from(&last.event);
     replica.watermarks.advance_cursor(position.cursor);
     replica.lease.confirm_through(position.cursor);
-    if entries.iter().any(|entry| propagation_of(entry) == Propagation::Fenced) {
+    if batch.entries.iter().any(|entry| entry.propagation == Propagation::Fenced) {
         replica.heartbeat_due.notify_one();
     }
-}
-
-/// Returns what an entry invalidates. That is known even if the rest cannot be decoded.
-fn invalidation_of(entry: &StreamEntry) -> &Invalidation {
-    match &entry.audit {
-        Ok(audit_entry) => &audit_entry.invalidation,
-        Err(undecodable) => &undecodable.invalidation,
-    }
-}
-
-/// Returns how an entry propagates. An undecodable entry counts as fenced because a response may wait for it.
-fn propagation_of(entry: &StreamEntry) -> Propagation {
-    entry.audit.as_ref().map_or(Propagation::Fenced, |audit_entry| audit_entry.propagation)
 }
 
 async fn send_heartbeats(replica: Arc<Replica>) {

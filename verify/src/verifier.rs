@@ -13,7 +13,7 @@ use gatepost_domain::permit::{self, Denial, Permit, RequestFacts, Requirement};
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_limits::{LimitDecision, RateLimiter};
-use gatepost_store::{FirstUseOutcome, Recovery, Result, Store, StoreErrorKind, os_rng};
+use gatepost_store::{CellStore, FirstUseOutcome, Recovery, Result, StoreErrorKind, os_rng};
 use prometheus::Registry;
 
 use crate::cache::{CacheEntry, CachedKey, Caches};
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Verifier {
 impl Verifier {
     /// Creates a verifier that has not contacted the cells of the store yet. [`crate::start`] creates one that has.
     pub(crate) fn new(
-        cells: Vec<Store>,
+        cells: Vec<CellStore>,
         clock: Arc<dyn Clock>,
         options: &VerifyOptions,
         rate_limiter: RateLimiter,
@@ -64,7 +64,7 @@ impl Verifier {
         let layout = Layout::new(count.ok_or_else(|| StoreErrorKind::Refused.with("a store has 1 to 255 cells"))?);
         let metrics = Metrics::register(registry).map_err(refused)?;
         let gateway = GatewayId::generate(&mut os_rng());
-        let pepper = cells[0].pepper().clone();
+        let pepper = cells[0].envelope().pepper().clone();
         let replica = |(cell, store)| {
             Arc::new(Replica::new(cell, store, Arc::clone(&clock), gateway.clone(), options, metrics.clone()))
         };

@@ -55,8 +55,8 @@ async fn a_deactivated_account_takes_projects_keys_and_access_keys_with_it() {
         let (status, problem) = caller.get("/projects").await;
         assert_eq!((status, code(&problem)), (401, "invalid-access-key"));
     }
-    let digest = fixture.store.digest(&text(&key, "key"));
-    let found = fixture.store.lookup(&digest).await.unwrap().found.unwrap();
+    let digest = fixture.store.envelope().digest(&text(&key, "key"));
+    let found = fixture.store.single_cell().lookup(&digest).await.unwrap().found.unwrap();
     assert_eq!(found.facts.project_status, gatepost_domain::record::Status::Inactive);
     assert_eq!(other.get("/projects").await.0, 200);
     // The operator can begin again.
@@ -73,16 +73,17 @@ async fn a_project_is_renamed_and_deleted_with_all_its_keys() {
     let (status, renamed) = admin.patch(&path, json!({"name": "renamed"})).await;
     assert_eq!((status, &renamed["name"], &renamed["env"]), (200, &json!("renamed"), &json!("live")));
     let (key, spared) = (admin.create_key(&project, json!({})).await, admin.create_key(&other, json!({})).await);
-    let before = fixture.store.last_position().await.unwrap();
+    let before = fixture.store.single_cell().last_position().await.unwrap();
 
     let delete = async || admin.request(Method::DELETE, &path).header("prefer", "wait=5").send().await.unwrap();
     let deleted = delete().await;
     assert_eq!(deleted.headers()["gatepost-propagated"], "0/0");
     assert_eq!((deleted.status().as_u16(), deleted.text().await.unwrap()), (200, "true".to_owned()));
-    let entries = fixture.store.read_feed(before, 10, std::time::Duration::ZERO).await.unwrap();
+    let feed = fixture.store.single_cell().audit_feed();
+    let entries = feed.read(before, 10, std::time::Duration::ZERO).await.unwrap().entries;
     assert_eq!(entries.len(), 1, "one change, whatever the number of keys");
     assert_eq!(delete().await.status(), 200, "to repeat it is safe");
-    assert_eq!(fixture.store.last_position().await.unwrap(), entries[0].version);
+    assert_eq!(fixture.store.single_cell().last_position().await.unwrap(), entries[0].version);
 
     let use_of = async |key: &Value| {
         execute(admin.request(Method::POST, &format!("/api-keys/auth/{}", text(key, "key")))).await.0

@@ -100,7 +100,8 @@ impl Fixture {
         configure: impl FnOnce(ControlPlane) -> ControlPlane,
     ) -> Self {
         let registry = Registry::new();
-        let rate_limiter = RateLimiter::start(store.clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
+        let rate_limiter =
+            RateLimiter::start(store.single_cell().clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
         let control_plane =
             ControlPlane::new(store.clone(), clock.clone(), private_networks, rate_limiter, &registry).unwrap();
         let control_plane = configure(control_plane);

@@ -42,9 +42,9 @@ async fn every_repeated_post_gets_the_same_response_and_runs_once() {
         let key = format!("key-{number}");
         let (status, replayed, first) = post(&caller, path, &key, body).await;
         assert!((status == 200 || status == 201) && !replayed, "{path}: {status} {first}");
-        let before = fixture.store.last_position().await.unwrap();
+        let before = fixture.store.single_cell().last_position().await.unwrap();
         assert_eq!(post(&caller, path, &key, body).await, (status, true, first), "{path}");
-        assert_eq!(fixture.store.last_position().await.unwrap(), before, "{path} was done twice");
+        assert_eq!(fixture.store.single_cell().last_position().await.unwrap(), before, "{path} was done twice");
         let (status, _, problem) = post(&caller, path, &key, &json!({"name": "another body"})).await;
         assert_eq!((status, code(&problem)), (409, "idempotency-mismatch"), "{path}");
     }
@@ -118,12 +118,12 @@ async fn a_repeat_of_a_request_that_was_committed_but_not_answered_gets_its_resu
         cursor_event: None,
         valid_for: Duration::from_secs(600),
     };
-    fixture.store.heartbeat(gateway).await.unwrap();
+    fixture.store.single_cell().heartbeat(gateway).await.unwrap();
     let path = format!("/api-keys/{id}/rotate");
-    let before = fixture.store.last_position().await.unwrap();
+    let before = fixture.store.single_cell().last_position().await.unwrap();
     let waiting = caller.request(Method::POST, &path).header("idempotency-key", "k").header("prefer", "wait=30");
     let written = async {
-        while fixture.store.last_position().await.unwrap() == before {
+        while fixture.store.single_cell().last_position().await.unwrap() == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

@@ -29,7 +29,7 @@ async fn event_types(caller: &Caller<'_>, after: u64) -> Vec<String> {
 }
 
 async fn position(fixture: &Fixture) -> u64 {
-    fixture.store.last_position().await.unwrap().as_u64()
+    fixture.store.single_cell().last_position().await.unwrap().as_u64()
 }
 
 /// A key with everything that a key can have.

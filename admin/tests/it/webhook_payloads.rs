@@ -35,7 +35,8 @@ impl Receiver {
             max_pending: 1000,
         };
         let clock = Arc::new(SystemClock);
-        let deliverer = Deliverer::start(fixture.store.clone(), clock, options, &Registry::new()).unwrap();
+        let deliverer =
+            Deliverer::start(fixture.store.single_cell().clone(), clock, options, &Registry::new()).unwrap();
         Self { origin: MockServer::start(), delivered: 0, _deliverer: deliverer }
     }
 

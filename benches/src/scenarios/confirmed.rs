@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_store::{Replicas, Store};
+use gatepost_store::{CellStore, Replicas};
 use hdrhistogram::Histogram;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -23,7 +23,7 @@ const REPLICA_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Case {
     name: String,
-    store: Arc<Store>,
+    store: Arc<CellStore>,
     in_flight: usize,
     /// Changes per second, one value per round.
     rates: Vec<f64>,

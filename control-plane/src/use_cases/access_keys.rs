@@ -142,7 +142,7 @@ impl ControlPlane {
             name: text::parse_name(Some(spec.name))?,
             status: Status::Active,
             mask: key::mask(secret.expose()),
-            digest: self.store.digest(secret.expose()),
+            digest: self.store.envelope().digest(secret.expose()),
             expires_at: spec.expires_at,
             stamps: Stamps::new(self.now(), by),
         })
@@ -165,7 +165,9 @@ impl ControlPlane {
                     .as_deref()
                     .is_none_or(|project| key.project.as_ref().is_some_and(|own| own.as_str() == project))
         };
-        let page = |after: String, limit| async move { self.store.access_keys(&caller.account, &after, limit).await };
+        let page = |after: String, limit| async move {
+            self.store.home(caller.account.partition()).access_keys(&caller.account, &after, limit).await
+        };
         self.read_list(context, "access-keys", page_request, page, matches).await
     }
 
@@ -210,7 +212,9 @@ impl ControlPlane {
             (Patch::Value(requested), None) => check("projectId", Some(requested), "null")?,
         }
         let is_own = |value: &str| {
-            value == key_ref.echoed_key() || value == key.id.as_str() || self.store.digest(value) == key.digest
+            value == key_ref.echoed_key()
+                || value == key.id.as_str()
+                || self.store.envelope().digest(value) == key.digest
         };
         check("key", change.key.as_deref().filter(|value| !is_own(value)), key.id.as_str())
     }
@@ -255,8 +259,11 @@ impl ControlPlane {
     async fn access_key(&self, context: &RequestContext, key_ref: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
         let caller = &context.caller;
         let found = match key_ref {
-            AccessKeyRef::Id(id) => self.store.access_key(id).await?,
-            AccessKeyRef::Value(value) => self.store.access_key_by_digest(&self.store.digest(value.expose())).await?,
+            AccessKeyRef::Id(id) => self.store.home(id.partition()).access_key(id).await?,
+            AccessKeyRef::Value(value) => {
+                let digest = self.store.envelope().digest(value.expose());
+                self.store.home_of_digest(&digest).access_key_by_digest(&digest).await?
+            }
         };
         found
             .filter(|found| {

@@ -3,9 +3,9 @@
 use gatepost_domain::change::Action;
 use gatepost_domain::id::AccountId;
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Position;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Stamps, Status};
-use gatepost_domain::time::Version;
 use gatepost_store::{Page, RecordWrite, Versioned, os_rng};
 
 use super::access_keys::AccessKeySpec;
@@ -40,8 +40,8 @@ pub struct AccountChange {
 #[derive(Debug)]
 pub struct UpdatedAccount {
     pub account: Versioned<Account>,
-    /// The version of the last change that belongs to the update, for responses that wait for gateways.
-    pub propagated_at: Version,
+    /// The position of the last change that belongs to the update, for responses that wait for gateways.
+    pub propagated_at: Position,
 }
 
 impl ControlPlane {
@@ -52,7 +52,7 @@ impl ControlPlane {
         let caller = &context.caller;
         caller.require_admin()?;
         caller.require_account_scope()?;
-        let first = self.store.accounts("", 1).await?.items;
+        let first = self.store.single_cell().accounts("", 1).await?.items;
         if first.first().is_none_or(|first| first.record.id != caller.account) {
             return Err(Failure::refused(ErrorCode::Forbidden, "accounts are made by admins of the first account"));
         }
@@ -87,7 +87,7 @@ impl ControlPlane {
         if id != caller.account.as_str() {
             return Err(not_found());
         }
-        self.store.account(&caller.account).await?.ok_or_else(not_found)
+        self.store.home(caller.account.partition()).account(&caller.account).await?.ok_or_else(not_found)
     }
 
     /// Returns a part of the list of accounts that the caller acts for: it has one.
@@ -120,7 +120,7 @@ impl ControlPlane {
             Ok(name.as_ref().map_or(Edit::Unchanged, renamed))
         };
         let account = self.change_account(context, id, edit).await?;
-        Ok(UpdatedAccount { propagated_at: account.version, account })
+        Ok(UpdatedAccount { propagated_at: account.position, account })
     }
 
     /// Deletes an account, for good.
@@ -147,7 +147,7 @@ impl ControlPlane {
             Ok(Edit::replace(Action::AccountDeleted, Account { name, status: Status::Inactive, ..found.clone() }))
         };
         let account = self.change_account(context, id, edit).await?;
-        let propagated_at = self.deactivate_projects(context).await?.unwrap_or(account.version);
+        let propagated_at = self.deactivate_projects(context).await?.unwrap_or(account.position);
         Ok(UpdatedAccount { account, propagated_at })
     }
 
@@ -160,12 +160,12 @@ impl ControlPlane {
         self.update(context.into(), || self.administrable_account(context, id), edit).await
     }
 
-    /// Deactivates all projects of the caller's account, and returns the last version; none if there was no project.
-    async fn deactivate_projects(&self, context: &RequestContext) -> Result<Option<Version>> {
+    /// Deactivates all projects of the caller's account, and returns the last position; none if there was no project.
+    async fn deactivate_projects(&self, context: &RequestContext) -> Result<Option<Position>> {
         let context = context.without_precondition();
         let mut last = None;
         for (_, project) in self.projects_by_position(&context.caller).await? {
-            last = Some(self.deactivate_project(&context, project.id.as_str()).await?.version);
+            last = Some(self.deactivate_project(&context, project.id.as_str()).await?.position);
         }
         Ok(last)
     }
@@ -173,7 +173,7 @@ impl ControlPlane {
     /// Returns the caller's account at a version that the request may change, if the caller may manage it.
     async fn administrable_account(&self, context: &RequestContext, id: &str) -> Result<Versioned<Account>> {
         let found = self.account(context, id).await?;
-        context.precondition.check(found.version)?;
+        context.precondition.check(found.position)?;
         context.caller.require_admin()?;
         context.caller.require_account_scope()?;
         Ok(found)

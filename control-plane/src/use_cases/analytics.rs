@@ -56,7 +56,7 @@ impl ControlPlane {
         while at < to {
             let _turn = self.acquire_list_permit(context).await?;
             let until = at.plus(READ_WINDOW).min(to);
-            for usage in self.store.usage(&project, of, at, until).await? {
+            for usage in self.store.single_cell().usage(&project, of, at, until).await? {
                 let start = grouping.bucket_start(usage.hour);
                 let bucket = (start, usage.key.as_ref().map(ToString::to_string));
                 let total = totals.entry(bucket).or_insert_with(|| Total { start, key: usage.key, count: 0 });
@@ -73,7 +73,7 @@ impl ControlPlane {
 
     /// Returns when a key was last used.
     pub async fn last_use(&self, key: &ApiKey) -> Result<Option<Timestamp>> {
-        Ok(self.store.last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
+        Ok(self.store.single_cell().last_used(&key.project, &[&key.id]).await?.into_iter().next().flatten())
     }
 
     /// Returns when each key was last used. Adjacent keys of one project are read together.
@@ -81,7 +81,7 @@ impl ControlPlane {
         let mut last_uses = Vec::with_capacity(keys.len());
         for of_project in keys.chunk_by(|one, other| one.record.project == other.record.project) {
             let ids: Vec<&KeyId> = of_project.iter().map(|key| &key.record.id).collect();
-            last_uses.extend(self.store.last_used(&of_project[0].record.project, &ids).await?);
+            last_uses.extend(self.store.single_cell().last_used(&of_project[0].record.project, &ids).await?);
         }
         Ok(last_uses)
     }

@@ -18,7 +18,7 @@ impl ControlPlane {
     /// # Errors
     /// `invalid-access-key`, and [`Failure::Throttled`] after too many wrong access keys from that address.
     pub async fn authenticate_caller(&self, value: &str, from: IpAddr) -> Result<Caller> {
-        let (digest, now) = (self.store.digest(value), self.clock.uptime());
+        let (digest, now) = (self.store.envelope().digest(value), self.clock.uptime());
         self.brute_force.check(from, &digest, now)?;
         match self.find_caller(value, &digest).await? {
             Some(caller) => {
@@ -37,8 +37,8 @@ impl ControlPlane {
         if !value.starts_with("live_access_") || key::key_format(value) != KeyFormat::Generated {
             return Ok(None);
         }
-        let found = self.store.access_key_with_account_status(digest).await?;
-        if found.is_none() && self.store.recovery() == Recovery::InProgress {
+        let found = self.store.home_of_digest(digest).access_key_with_account_status(digest).await?;
+        if found.is_none() && self.store.single_cell().recovery() == Recovery::InProgress {
             return Err(Failure::store_recovering());
         }
         let now = self.now();

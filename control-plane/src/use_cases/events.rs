@@ -6,8 +6,7 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, ProjectId};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Version;
-use gatepost_store::{AuditEntry, ChangeMetadata, StreamEntry};
-use gatepost_store::{CursorCheck, CursorState};
+use gatepost_store::{AuditBatch, AuditEntry, ChangeMetadata, CursorCheck, CursorState, EntryContent};
 
 use super::event_cursor::EventCursor;
 use super::pagination::Rest;
@@ -41,7 +40,7 @@ pub struct EventFilter {
 pub struct VisibleChange {
     pub version: Version,
     pub event: EventId,
-    pub audit: AuditEntry,
+    pub content: EntryContent,
 }
 
 /// Changes in order, and how to go on.
@@ -109,8 +108,9 @@ impl ControlPlane {
         let mut read = 0;
         while page.changes.len() < limit && read < MAX_ENTRIES_READ {
             let _turn = self.acquire_list_permit(context).await?;
-            let (entries, cursor_check) =
-                self.store.read_feed_checked(page.next.version(), None, ENTRIES_PER_READ, Duration::ZERO).await?;
+            let feed = self.store.single_cell().audit_feed();
+            let AuditBatch { entries, cursor_check } =
+                feed.read(page.next.version(), ENTRIES_PER_READ, Duration::ZERO).await?;
             if read == 0 {
                 page.continuity = continuity(after, cursor_check);
             }
@@ -140,8 +140,8 @@ impl ControlPlane {
         filter: &EventFilter,
         after: &EventCursor,
     ) -> Result<(Vec<VisibleChange>, EventCursor, Continuity)> {
-        let (entries, cursor_check) =
-            self.store.read_feed_checked(after.version(), None, ENTRIES_PER_READ, FEED_WAIT).await?;
+        let feed = self.store.single_cell().audit_feed();
+        let AuditBatch { entries, cursor_check } = feed.read(after.version(), ENTRIES_PER_READ, FEED_WAIT).await?;
         let next = entries.last().map_or_else(|| after.clone(), |entry| EventCursor::at(entry.version));
         let visible = entries.into_iter().filter_map(|entry| visible_change(&context.caller, filter, entry));
         Ok((visible.collect(), next, continuity(after, cursor_check)))
@@ -149,7 +149,7 @@ impl ControlPlane {
 
     /// Returns the cursor of the newest change.
     pub async fn newest_cursor(&self) -> Result<EventCursor> {
-        Ok(EventCursor::at(self.store.last_position().await?))
+        Ok(EventCursor::at(self.store.single_cell().last_position().await?))
     }
 
     /// Waits up to a second for a permit to stream events.
@@ -182,9 +182,9 @@ fn continuity(after: &EventCursor, cursor_check: CursorCheck) -> Continuity {
 }
 
 /// Returns the change of an entry if the caller sees it and selects it. Entries that cannot be decoded are in quarantine.
-fn visible_change(caller: &Caller, filter: &EventFilter, entry: StreamEntry) -> Option<VisibleChange> {
-    let (audit, event) = (entry.audit.ok()?, entry.event?);
-    let has_record = audit.old.is_some() || audit.new.is_some();
-    let is_selected = has_record && filter.matches(caller, audit.action, &audit.metadata);
-    is_selected.then_some(VisibleChange { version: entry.version, event, audit })
+fn visible_change(caller: &Caller, filter: &EventFilter, entry: AuditEntry) -> Option<VisibleChange> {
+    let (content, event) = (entry.content.ok()?, entry.event?);
+    let has_record = content.old.is_some() || content.new.is_some();
+    let is_selected = has_record && filter.matches(caller, content.action, &content.metadata);
+    is_selected.then_some(VisibleChange { version: entry.version, event, content })
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gatepost_domain::id::AccountId;
+use gatepost_domain::partition::Position;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_store::RegisteredGateway;
 use gatepost_store::Result as StoreResult;
@@ -38,20 +38,20 @@ impl ControlPlane {
     pub async fn gateways(&self, context: &RequestContext) -> Result<Vec<GatewayLag>> {
         context.caller.require_account_scope()?;
         let mut gateways = Vec::new();
-        for gateway in self.store.gateways().await? {
-            let next = self.store.read_feed(gateway.cursor, 1, Duration::ZERO).await?;
+        for gateway in self.store.single_cell().gateways().await? {
+            let next = self.store.single_cell().audit_feed().read(gateway.cursor, 1, Duration::ZERO).await?.entries;
             let lag = next.first().map(|entry| self.now().since(entry.version.timestamp())).unwrap_or_default();
             gateways.push(GatewayLag { gateway, lag });
         }
         Ok(gateways)
     }
 
-    /// Waits until every known gateway has applied a version, at most for `wait`, and returns what was reached. The wait ends
+    /// Waits until every known gateway has applied the change at a position, at most for `wait`, and returns what was reached. The wait ends
     /// early if another account has less than its share of these waits.
     pub async fn await_propagation(
         &self,
         account: &AccountId,
-        version: Version,
+        position: Position,
         wait: Duration,
     ) -> Result<PropagationStatus> {
         let unknown = |error| {
@@ -66,20 +66,20 @@ impl ControlPlane {
                 return None;
             };
             tokio::select! {
-                reached = self.poll_until_propagated(version) => Some(reached),
+                reached = self.poll_until_propagated(position) => Some(reached),
                 () = permit.preempted() => None,
             }
         };
         match tokio::time::timeout(wait, waiting).await {
             Ok(Some(reached)) => reached.map_err(unknown),
-            Ok(None) | Err(_) => self.propagation_status(version).await.map_err(unknown),
+            Ok(None) | Err(_) => self.propagation_status(position).await.map_err(unknown),
         }
     }
 
-    async fn poll_until_propagated(&self, version: Version) -> StoreResult<PropagationStatus> {
+    async fn poll_until_propagated(&self, position: Position) -> StoreResult<PropagationStatus> {
         let [mut pause, longest] = POLL_INTERVALS;
         loop {
-            let status = self.propagation_status(version).await?;
+            let status = self.propagation_status(position).await?;
             if status.applied == status.known {
                 return Ok(status);
             }
@@ -88,9 +88,11 @@ impl ControlPlane {
         }
     }
 
-    async fn propagation_status(&self, version: Version) -> StoreResult<PropagationStatus> {
-        let gateways = self.store.gateways().await?;
-        let applied = gateways.iter().filter(|gateway| version <= gateway.cursor).count();
+    async fn propagation_status(&self, position: Position) -> StoreResult<PropagationStatus> {
+        let cell = position.cell;
+        let gateways = self.store.cell(cell).gateways().await?;
+        let has_applied = |gateway: &&RegisteredGateway| position.is_reached_by(cell, gateway.cursor) == Some(true);
+        let applied = gateways.iter().filter(has_applied).count();
         Ok(PropagationStatus { applied, known: gateways.len() })
     }
 }

@@ -97,8 +97,8 @@ impl Importer {
         let project = self.project(new.project.as_deref()).await?;
         let store = &self.control_plane.store;
         let (mask, digest) = match &source {
-            KeySource::Value(value) => (key::mask(value.expose()), store.digest(value.expose())),
-            KeySource::Sha256(hash) => (HIDDEN_MASK.to_owned(), store.pepper().digest_of_sha256(hash)),
+            KeySource::Value(value) => (key::mask(value.expose()), store.envelope().digest(value.expose())),
+            KeySource::Sha256(hash) => (HIDDEN_MASK.to_owned(), store.envelope().pepper().digest_of_sha256(hash)),
         };
         let id = KeyId::from_digest(&digest);
         let mut key = self.control_plane.build_key(Actor::Operator, &project, new, mask, digest)?;
@@ -116,7 +116,7 @@ impl Importer {
 
     /// Looks for a key with a value. A revoked one is an error: the row asks for a key that can be used.
     async fn check_existing(&self, digest: &Digest) -> Result<ImportOutcome> {
-        let Some(found) = self.control_plane.store.api_key_by_digest(digest).await? else {
+        let Some(found) = self.control_plane.store.home_of_digest(digest).api_key_by_digest(digest).await? else {
             return Ok(ImportOutcome::Created);
         };
         let key = found.record;
@@ -164,7 +164,7 @@ impl Importer {
         }
         let not_found = || Failure::invalid(format!("projectId: there is no active project {named}"));
         let id = ProjectId::parse(named).map_err(|_| not_found())?;
-        let project = self.control_plane.store.project(&id).await?.ok_or_else(not_found)?.record;
+        let project = self.control_plane.store.home(id.partition()).project(&id).await?.ok_or_else(not_found)?.record;
         if project.status == Status::Inactive {
             return Err(not_found());
         }

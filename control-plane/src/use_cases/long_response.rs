@@ -38,10 +38,14 @@ impl LongResponse {
             return Ok(());
         }
         let (store, caller) = (&self.control_plane.store, &self.context.caller);
-        let access_key = store.access_key(&caller.access_key).await?;
+        let access_key = store.home(caller.access_key.partition()).access_key(&caller.access_key).await?;
         let now = self.control_plane.now();
         let is_active = access_key.is_some_and(|key| key.record.is_usable(now))
-            && store.account(&caller.account).await?.is_some_and(|account| account.record.status == Status::Active);
+            && store
+                .home(caller.account.partition())
+                .account(&caller.account)
+                .await?
+                .is_some_and(|account| account.record.status == Status::Active);
         if !is_active {
             return Err(ErrorCode::InvalidAccessKey.into());
         }

@@ -95,7 +95,7 @@ impl ControlPlane {
     pub async fn revoke_access_key(&self, id: &str) -> Result<()> {
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such access key");
         let id = AccessKeyId::parse(id).map_err(|_| not_found())?;
-        let read = || async { self.store.access_key(&id).await?.ok_or_else(not_found) };
+        let read = || async { self.store.home(id.partition()).access_key(&id).await?.ok_or_else(not_found) };
         let edit = |found: &AccessKey| {
             Ok(match found.status {
                 Status::Inactive => Edit::Unchanged,
@@ -112,7 +112,7 @@ impl ControlPlane {
         for account in self.active_accounts().await? {
             let read = |after: String, limit| {
                 let account = &account.id;
-                async move { self.store.access_keys(account, &after, limit).await }
+                async move { self.store.home(account.partition()).access_keys(account, &after, limit).await }
             };
             let mut pages = Pager::new(MAX_PAGE, read);
             while let Some(page) = pages.next_page().await? {
@@ -126,7 +126,8 @@ impl ControlPlane {
 
     /// Returns whether a value is that of an active access key.
     pub async fn is_access_key(&self, value: &str) -> Result<bool> {
-        let found = self.store.access_key_by_digest(&self.store.digest(value)).await?;
+        let digest = self.store.envelope().digest(value);
+        let found = self.store.home_of_digest(&digest).access_key_by_digest(&digest).await?;
         Ok(found.is_some_and(|found| found.record.status == Status::Active))
     }
 
@@ -149,7 +150,7 @@ impl ControlPlane {
         };
         let mut account = self.build_account(Some(name.to_owned()), Actor::Operator)?;
         let of_name = AccountId::from_name(name);
-        match self.store.account(&of_name).await?.map(|found| found.record) {
+        match self.store.home(of_name.partition()).account(&of_name).await?.map(|found| found.record) {
             None => account.id = of_name,
             // Another process created it first.
             Some(made) if made.name == name && made.status == Status::Active => {
@@ -163,7 +164,7 @@ impl ControlPlane {
     }
 
     async fn active_accounts(&self) -> Result<Vec<Account>> {
-        let read = |after: String, limit| async move { self.store.accounts(&after, limit).await };
+        let read = |after: String, limit| async move { self.store.single_cell().accounts(&after, limit).await };
         let all = Pager::new(MAX_PAGE, read).read_all().await?;
         let accounts = all.into_iter().map(|(_, found)| found.record);
         Ok(accounts.filter(|account| account.status == Status::Active).collect())
@@ -173,7 +174,7 @@ impl ControlPlane {
         let Some(named) = named else { return Ok(None) };
         let not_found = || Failure::refused(ErrorCode::NotFound, format!("there is no project {named} in the account"));
         let id = ProjectId::parse(named).map_err(|_| not_found())?;
-        let project = self.store.project(&id).await?.ok_or_else(not_found)?.record;
+        let project = self.store.home(id.partition()).project(&id).await?.ok_or_else(not_found)?.record;
         if project.account == *account { Ok(Some(id)) } else { Err(not_found()) }
     }
 }

@@ -190,7 +190,7 @@ impl ControlPlane {
     pub fn list_page<T>(&self, list: &str, selection: Selection<T>) -> Result<ListPage<Versioned<T>>> {
         let (items, position, rest) = selection.finish();
         let next = match rest {
-            Rest::More => Some(self.store.seal_cursor(list, &position)?),
+            Rest::More => Some(self.store.envelope().seal_cursor(list, &position)?),
             Rest::None => None,
         };
         Ok(ListPage { items, next })
@@ -201,7 +201,7 @@ impl ControlPlane {
         let Some(after) = after else { return Ok(String::new()) };
         let foreign = "after: is no cursor of this list: send one as the previous response had it, with the same project, \
                        or leave it out to start at the beginning";
-        self.store.open_cursor(list, after).ok_or_else(|| Failure::invalid(foreign))
+        self.store.envelope().open_cursor(list, after).ok_or_else(|| Failure::invalid(foreign))
     }
 }
 
@@ -209,6 +209,7 @@ impl ControlPlane {
 mod tests {
     use gatepost_domain::id::EventId;
     use gatepost_domain::partition::Partition;
+    use gatepost_domain::partition::{Cell, Position};
     use gatepost_domain::time::Version;
     use gatepost_store::{UnknownFields, os_rng};
 
@@ -218,7 +219,7 @@ mod tests {
     fn page(numbers: std::ops::Range<u32>, has_more: bool) -> Page<u32> {
         let item = |record| Versioned {
             record,
-            version: Version::ZERO,
+            position: Position { cell: Cell::FIRST, version: Version::ZERO },
             event: EventId::generate_in(Partition::default(), &mut os_rng()),
             first_used_at: None,
             unknown: UnknownFields::default(),

@@ -62,13 +62,17 @@ impl ControlPlane {
     ) -> Result<ListPage<Project>> {
         let caller = &context.caller;
         caller.require_own_account(account)?;
-        let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
+        let page = |after: String, limit| async move {
+            self.store.home(caller.account.partition()).projects(&caller.account, &after, limit).await
+        };
         self.read_list(context, "projects", page_request, page, |project| is_listed(caller, project)).await
     }
 
     /// Returns all projects of that list, each with its position.
     pub(crate) async fn projects_by_position(&self, caller: &Caller) -> Result<Vec<(String, Project)>> {
-        let page = |after: String, limit| async move { self.store.projects(&caller.account, &after, limit).await };
+        let page = |after: String, limit| async move {
+            self.store.home(caller.account.partition()).projects(&caller.account, &after, limit).await
+        };
         let all = Pager::new(PAGE_SIZE, page).read_all().await?;
         let projects = all.into_iter().map(|(position, found)| (position, found.record));
         Ok(projects.filter(|(_, project)| is_listed(caller, project)).collect())
@@ -82,7 +86,7 @@ impl ControlPlane {
         let caller = &context.caller;
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such project");
         let id = ProjectId::parse(id).map_err(|_| not_found())?;
-        let found = self.store.project(&id).await?.ok_or_else(not_found)?;
+        let found = self.store.home(id.partition()).project(&id).await?.ok_or_else(not_found)?;
         match caller.visibility(&found.record.account, &found.record.id) {
             Visibility::Visible => Ok(found),
             Visibility::Hidden => Err(not_found()),
@@ -122,7 +126,7 @@ impl ControlPlane {
         self.update(context.into(), || self.project(context, id), edit).await
     }
 
-    /// Deletes a project and all its keys in one change. The returned version is the one from which gateways refuse the
+    /// Deletes a project and all its keys in one change. The returned position is the one from which gateways refuse the
     /// keys, also if the project was deleted before.
     pub async fn deactivate_project(&self, context: &RequestContext, id: &str) -> Result<Versioned<Project>> {
         let caller = &context.caller;
@@ -141,7 +145,7 @@ impl ControlPlane {
 
     /// Refuses changes in a deleted project: what is in it can only be read, revoked and deleted.
     pub async fn refuse_if_deleted(&self, project: &ProjectId) -> Result<()> {
-        match self.store.project(project).await?.map(|found| found.record.status) {
+        match self.store.home(project.partition()).project(project).await?.map(|found| found.record.status) {
             Some(Status::Inactive) => Err(project_deleted()),
             Some(Status::Active) | None => Ok(()),
         }

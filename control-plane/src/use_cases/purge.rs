@@ -54,12 +54,14 @@ impl ControlPlane {
     /// themselves or with their project.
     pub async fn purge(&self, inactive_for: Duration, mode: RunMode) -> Result<PurgeReport> {
         let (rule, mut report) = (PurgeRule { inactive_for, mode }, PurgeReport::default());
-        let read = |after: String, limit| async move { self.store.accounts(&after, limit).await };
+        let read = |after: String, limit| async move { self.store.single_cell().accounts(&after, limit).await };
         let mut pages = Pager::new(MAX_PAGE, read);
         while let Some(page) = pages.next_page().await? {
             for account in &page.items {
                 let account = &account.record.id;
-                let read = |after: String, limit| async move { self.store.projects(account, &after, limit).await };
+                let read = |after: String, limit| async move {
+                    self.store.home(account.partition()).projects(account, &after, limit).await
+                };
                 for (_, project) in Pager::new(MAX_PAGE, read).read_all().await? {
                     self.purge_project(&project.record, rule, &mut report.api_keys).await?;
                 }
@@ -70,7 +72,8 @@ impl ControlPlane {
     }
 
     async fn purge_project(&self, project: &Project, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
-        let read = |after: String, limit| async move { self.store.api_keys(&project.id, &after, limit).await };
+        let read =
+            |after: String, limit| async move { self.store.single_cell().api_keys(&project.id, &after, limit).await };
         let mut pages = Pager::new(MAX_PAGE, read);
         while let Some(page) = pages.next_page().await? {
             for key in page.items {
@@ -83,10 +86,12 @@ impl ControlPlane {
 
     async fn purge_access_keys(&self, account: &AccountId, rule: PurgeRule, tally: &mut Tally) -> Result<()> {
         // Gatepost 0.1 cannot read this change.
-        if self.store.read_format().await? < Format::SEALED_WEBHOOKS {
+        if self.store.single_cell().read_format().await? < Format::SEALED_WEBHOOKS {
             return Ok(());
         }
-        let read = |after: String, limit| async move { self.store.access_keys(account, &after, limit).await };
+        let read = |after: String, limit| async move {
+            self.store.home(account.partition()).access_keys(account, &after, limit).await
+        };
         let mut pages = Pager::new(MAX_PAGE, read);
         while let Some(page) = pages.next_page().await? {
             for key in page.items {

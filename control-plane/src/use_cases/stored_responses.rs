@@ -26,7 +26,7 @@ impl ControlPlane {
 
     /// Returns a digest of a text under the store's pepper, in hex.
     pub fn fingerprint(&self, text: &str) -> String {
-        self.store.digest(text).to_hex()
+        self.store.envelope().digest(text).to_hex()
     }
 
     /// Claims a slot for a request that begins, or returns what is stored there. The claim expires after 120 s.
@@ -35,11 +35,11 @@ impl ControlPlane {
     /// [`Failure::Throttled`] if the account has stored too many responses.
     pub async fn claim_response(&self, caller: &Caller, slot: &str, in_flight: Secret) -> Result<ResponseClaim> {
         let response = StoredResponse { name: slot.to_owned(), response: in_flight, ttl: IN_FLIGHT_TTL };
-        let claim = self.store.claim_response(&response).await?;
+        let claim = self.store.single_cell().claim_response(&response).await?;
         if let ResponseClaim::Claimed(token) = &claim {
             let now = self.clock.uptime();
             if let Some(wait) = self.limits.stored_responses.wait_time(&caller.account, now) {
-                self.store.release_response_claim(token).await?;
+                self.store.single_cell().release_response_claim(token).await?;
                 return Err(Failure::Throttled(wait));
             }
             self.limits.stored_responses.record(caller.account.clone(), now);
@@ -50,12 +50,12 @@ impl ControlPlane {
     /// Stores the response of a request that succeeded, for 24 hours.
     pub async fn store_response(&self, slot: &str, response: Secret) -> Result<()> {
         let response = StoredResponse { name: slot.to_owned(), response, ttl: RESPONSE_TTL };
-        Ok(self.store.put_response(&response).await?)
+        Ok(self.store.single_cell().put_response(&response).await?)
     }
 
     /// Releases the slot of a request that failed, unless a change has stored its response there.
     pub async fn release_response_claim(&self, token: &ResponseClaimToken) -> Result<()> {
-        Ok(self.store.release_response_claim(token).await?)
+        Ok(self.store.single_cell().release_response_claim(token).await?)
     }
 
     /// Charges an account for the length of a response, which was counted as one before.

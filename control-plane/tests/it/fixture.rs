@@ -24,7 +24,8 @@ pub(crate) async fn start() -> (Store, ControlPlane, RequestContext) {
     // Another test may have been faster.
     drop(rustls::crypto::ring::default_provider().install_default());
     let (store, clock, registry) = (memory_store().await, Arc::new(SystemClock), Registry::new());
-    let rate_limiter = RateLimiter::start(store.clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
+    let rate_limiter =
+        RateLimiter::start(store.single_cell().clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
     let control_plane =
         ControlPlane::new(store.clone(), clock, PrivateNetworks::Refused, rate_limiter, &registry).unwrap();
     let new = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "admin".to_owned() };

@@ -74,7 +74,7 @@ async fn a_key_with_an_old_id_stays_in_the_partition_of_its_value() {
     let project = control_plane.create_project(&context, project()).await.unwrap().record.id;
     let created = control_plane.create_api_key(&context, new_key(&project, None)).await.unwrap().record.record;
     let id = KeyId::parse("key_000123456789abcdefghijkl").unwrap();
-    let digest = (0..).map(|n: u32| store.digest(&format!("old-value-{n}")));
+    let digest = (0..).map(|n: u32| store.envelope().digest(&format!("old-value-{n}")));
     let digest = digest.into_iter().find(|digest| Partition::of_digest(digest) != Partition::default()).unwrap();
     let old = ApiKey { id: id.clone(), digests: vec![KeyDigest::current(digest)], ..created };
     let change = Change {
@@ -85,7 +85,7 @@ async fn a_key_with_an_old_id_stays_in_the_partition_of_its_value() {
         secret: None,
         stored_response: None,
     };
-    let outcome = store.commit(&change).await.unwrap();
+    let outcome = store.single_cell().commit(&change).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
     for _ in 0..2 {
         let rotated = control_plane.rotate_api_key(&context, &KeyRef::Id(id.clone()), 0).await.unwrap().key;
@@ -100,8 +100,8 @@ async fn an_imported_key_carries_the_partition_of_its_value() {
     let options = ImportOptions { project: None, notify: Notify::Nobody, mode: RunMode::Apply };
     let row = ImportRow { key: new_key(&project, Some("an-imported-value")), sha256: None };
     control_plane.importer(options).import(row).await.unwrap();
-    let digest = store.digest("an-imported-value");
-    let imported = store.api_key_by_digest(&digest).await.unwrap().unwrap();
+    let digest = store.envelope().digest("an-imported-value");
+    let imported = store.single_cell().api_key_by_digest(&digest).await.unwrap().unwrap();
     let partition = Partition::of_digest(&digest);
     assert_eq!([imported.record.id.partition(), imported.event.partition()], [partition; 2]);
 }

@@ -10,7 +10,9 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, ClockSkew, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, Versioned, os_rng};
+use gatepost_store::{
+    CellStore, Change, ClockSkew, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, Versioned, os_rng,
+};
 use gatepost_store::{CommitOutcome, DueWebhooks};
 use gatepost_test_support::{MockServer, records};
 use gatepost_webhook_client::PrivateNetworks;
@@ -22,7 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A store with an account and a project, and a running deliverer.
 pub(crate) struct Fixture {
-    pub(crate) store: Store,
+    pub(crate) store: CellStore,
     pub(crate) skew: ClockSkew,
     pub(crate) account: Account,
     pub(crate) project: Project,
@@ -42,7 +44,8 @@ impl Fixture {
         let skew = ClockSkew::default();
         let options =
             StoreOptions { clock_skew: skew.clone(), ..StoreOptions::new(StoreUrl::Memory, Arc::new(SystemClock)) };
-        let store = Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap();
+        let store =
+            Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap().single_cell().clone();
         let account = records::account("first");
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
         let registry = Registry::new();
@@ -77,7 +80,7 @@ impl Fixture {
     ) -> Webhook {
         let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
-            secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
+            secret: self.store.envelope().seal_webhook_secret(&id, &[7; 32]).unwrap(),
             id,
             account: self.account.id.clone(),
             project: None,
@@ -111,7 +114,7 @@ impl Fixture {
     /// Creates a key in a project. Returns it with its value.
     pub(crate) async fn create_key(&self, project: &Project) -> (ApiKey, Secret) {
         let secret = records::secret();
-        let key = records::api_key(project, &secret, |value| self.store.digest(value));
+        let key = records::api_key(project, &secret, |value| self.store.envelope().digest(value));
         self.commit(Action::ApiKeyCreated, vec![RecordWrite::create(key.clone())], Some(secret.clone())).await;
         (key, secret)
     }
@@ -165,7 +168,7 @@ pub(crate) fn only_body(receiver: &MockServer) -> Value {
     serde_json::from_slice(&receiver.take_requests()[0].body).unwrap()
 }
 
-async fn commit(store: &Store, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
+async fn commit(store: &CellStore, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
     let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change = Change { event, action, actor: Actor::Operator, writes, secret, stored_response: None };
     let result = store.commit(&change).await.unwrap();

@@ -14,7 +14,7 @@ use gatepost_domain::time::Clock;
 use gatepost_edge::{Auth, Authorizer, BodyLength, CredentialLocation, Policy, RequestView, RouteOptions, Routes};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, os_rng};
+use gatepost_store::{CellStore, Change, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::records;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -109,25 +109,27 @@ fn route(path: &str, auth: Auth, methods: &[Method]) -> RouteOptions {
     }
 }
 
-async fn store(clock: &Arc<dyn Clock>) -> Store {
+async fn store(clock: &Arc<dyn Clock>) -> CellStore {
     let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(clock));
-    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
+    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap().single_cell().clone()
 }
 
 /// Creates account, project and an active key, and returns the key's value.
-async fn api_key(store: &Store) -> String {
+async fn api_key(store: &CellStore) -> String {
     let account = records::account("account");
     let project = records::project(&account.id);
     let secret = records::secret();
-    let key =
-        ApiKey { status: Status::Active, ..records::api_key(&project, &secret, |value: &str| store.digest(value)) };
+    let key = ApiKey {
+        status: Status::Active,
+        ..records::api_key(&project, &secret, |value: &str| store.envelope().digest(value))
+    };
     commit(store, Action::AccountCreated, account.into()).await;
     commit(store, Action::ProjectCreated, project.into()).await;
     commit(store, Action::ApiKeyCreated, key.into()).await;
     secret.expose().to_owned()
 }
 
-async fn commit(store: &Store, action: Action, record: Record) {
+async fn commit(store: &CellStore, action: Action, record: Record) {
     let change = Change {
         event: EventId::generate_in(Partition::default(), &mut os_rng()),
         action,

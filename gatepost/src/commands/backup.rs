@@ -39,7 +39,7 @@ pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Re
 async fn back_up_directly(config: &Config, file: &Path) -> anyhow::Result<u64> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = store::open_existing(config, &clock).await?;
-    store.backup(file).await.context("the backup failed")
+    store.single_cell().backup(file).await.context("the backup failed")
 }
 
 fn report(store: &Path, file: &Path, bytes: u64) -> anyhow::Result<()> {

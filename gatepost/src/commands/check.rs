@@ -92,7 +92,7 @@ async fn check_embedded(config: &Config, directory: &Path, master: &MasterKey, f
 async fn check_open(config: &Config, master: &MasterKey, findings: &mut Findings) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if let Some(store) = findings.record(store::open(config, &clock, master, StoreInit::MustExist).await)
-        && let Some(warnings) = findings.record(store.warnings().await)
+        && let Some(warnings) = findings.record(store.single_cell().warnings().await)
     {
         findings.notes.extend(warnings);
     }

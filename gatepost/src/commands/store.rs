@@ -37,6 +37,7 @@ async fn upgrade_directly(config: &Config) -> anyhow::Result<StoreUpgrade> {
     let store = store::open_existing(config, &clock).await?;
     let bar = ProgressBar::new_spinner();
     let done = store
+        .single_cell()
         .upgrade(config.store.write_format, |done| {
             bar.set_message(format!(
                 "{} webhooks checked, {} rewritten; {} records counted",

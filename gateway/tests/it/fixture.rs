@@ -19,7 +19,7 @@ use gatepost_gateway::{
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
+use gatepost_store::{CellStore, Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{MockServer, records};
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use http::HeaderName;
@@ -163,23 +163,24 @@ pub(crate) fn route(path: &str, auth: Auth) -> RouteOptions {
     }
 }
 
-async fn store(clock: &Arc<dyn Clock>) -> Store {
+async fn store(clock: &Arc<dyn Clock>) -> CellStore {
     let options = StoreOptions::new(StoreUrl::Memory, Arc::clone(clock));
-    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap()
+    Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap().single_cell().clone()
 }
 
 /// Creates account, project and an active key. Returns the key's value, its id and its old value.
-async fn api_key(store: &Store) -> (String, String, String) {
+async fn api_key(store: &CellStore) -> (String, String, String) {
     let account = records::account("account");
     let project = records::project(&account.id);
     let (secret, old) = (records::secret(), records::secret());
     let (replaced_at, until) = (Timestamp::parse("2026-01-01").unwrap(), Timestamp::parse("2100-01-01").unwrap());
-    let replaced = KeyDigest { digest: store.digest(old.expose()), until: Some(until), replaced_at: Some(replaced_at) };
+    let replaced =
+        KeyDigest { digest: store.envelope().digest(old.expose()), until: Some(until), replaced_at: Some(replaced_at) };
     let key = ApiKey {
-        digests: vec![KeyDigest::current(store.digest(secret.expose())), replaced],
+        digests: vec![KeyDigest::current(store.envelope().digest(secret.expose())), replaced],
         custom_account_id: Some("über 100%".to_owned()),
         custom_user_id: Some("a\"b".to_owned()),
-        ..records::api_key(&project, &secret, |value| store.digest(value))
+        ..records::api_key(&project, &secret, |value| store.envelope().digest(value))
     };
     let id = key.id.to_string();
     commit(store, Action::AccountCreated, account.into()).await;
@@ -188,7 +189,7 @@ async fn api_key(store: &Store) -> (String, String, String) {
     (secret.expose().to_owned(), id, old.expose().to_owned())
 }
 
-async fn commit(store: &Store, action: Action, record: Record) {
+async fn commit(store: &CellStore, action: Action, record: Record) {
     let change = Change {
         event: EventId::generate_in(Partition::default(), &mut os_rng()),
         action,

@@ -14,7 +14,7 @@ use crate::account_resources::AccountResource;
 use crate::error::Result;
 use crate::index::TIMESTAMP_DIGITS;
 use crate::index::{CHILD_INDEXES, IndexEntry};
-use crate::ops::{CommitOutcome, Image, IndexName, RawCommit, RecordName};
+use crate::ops::{Image, IndexName, RawCommit, RawCommitOutcome, RecordName};
 use crate::record_format::{decode_record, encode_record_body};
 
 /// Field of the meta table with the counting state. Absent in a store that does not count.
@@ -110,7 +110,7 @@ pub(super) fn check_bounds(
     transaction: &WriteTransaction,
     commit: &RawCommit,
     changes: &CountDelta,
-) -> Result<Option<CommitOutcome>> {
+) -> Result<Option<RawCommitOutcome>> {
     let Some(account) = &commit.account else { return Ok(None) };
     let counts = transaction.open_table(COUNTS).map_err(store_error)?;
     for (resource, delta) in changes.sums.into_iter().filter(|(_, delta)| *delta > 0) {
@@ -118,7 +118,7 @@ pub(super) fn check_bounds(
         let current_count =
             counts.get((account.as_str(), resource.as_str())).map_err(store_error)?.map_or(0, |count| count.value());
         if current_count.saturating_add_signed(delta) > limit {
-            return Ok(Some(CommitOutcome::AccountLimitExceeded(resource, limit)));
+            return Ok(Some(RawCommitOutcome::AccountLimitExceeded(resource, limit)));
         }
     }
     Ok(None)

@@ -14,7 +14,7 @@ use super::{account_counts, entries, sealed, stored_responses};
 use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::index::TIMESTAMP_DIGITS;
-use crate::ops::{CommitOutcome, DisablesChecksum, IndexName, RawCommit, RawRecord, RecordName, SortOrder, Urgency};
+use crate::ops::{DisablesChecksum, IndexName, RawCommit, RawCommitOutcome, RawRecord, RecordName, SortOrder, Urgency};
 use crate::record_format::{decode_record, encode_record};
 
 impl Embedded {
@@ -29,7 +29,7 @@ impl Embedded {
                 CommitCheck::Proceed(delta) => apply_commit(transaction, &commit, &delta, now).map(Ok),
             })
             .await?;
-        if let Ok(CommitOutcome::Committed(version)) = outcome {
+        if let Ok(RawCommitOutcome::Committed(version)) = outcome {
             self.publish_position(version);
         }
         Ok(outcome)
@@ -56,7 +56,7 @@ impl Embedded {
 const LAST_MEMBER: &str = "~";
 
 /// Outcome of a commit, or the store's format if it is later than that of the records.
-type CommitResult = std::result::Result<CommitOutcome, LaterFormat>;
+type CommitResult = std::result::Result<RawCommitOutcome, LaterFormat>;
 
 /// Result of checking a commit.
 enum CommitCheck {
@@ -77,12 +77,12 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
             && stored.is_none()
             && let Some(version) = removal_version(transaction, &write.name, &commit.event)?
         {
-            return finished(CommitOutcome::AlreadyCommitted(version));
+            return finished(RawCommitOutcome::AlreadyCommitted(version));
         }
         if position == 0
             && let Some(current) = stored.as_ref().filter(|stored| stored.event == commit.event)
         {
-            return finished(CommitOutcome::AlreadyCommitted(current.version));
+            return finished(RawCommitOutcome::AlreadyCommitted(current.version));
         }
         is_stale |= stored.as_ref().map(|stored| stored.version) != write.expected_version;
         current_records.push(stored.map(|stored| (stored.event, stored.image)));
@@ -93,13 +93,13 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
         return Ok(CommitCheck::Finished(Err(LaterFormat(format))));
     }
     if is_stale {
-        return finished(CommitOutcome::VersionConflict);
+        return finished(RawCommitOutcome::VersionConflict);
     }
     let digests = transaction.open_table(DIGESTS).map_err(store_error)?;
     for (digest, name) in &commit.digests_set {
         let existing = digests.get(digest.as_bytes()).map_err(store_error)?;
         if existing.is_some_and(|holder| holder.value() != name.0) {
-            return finished(CommitOutcome::DigestTaken);
+            return finished(RawCommitOutcome::DigestTaken);
         }
     }
     let undelivered = read_number(&meta, "entries")?.saturating_sub(read_number(&meta, "fanned")?);
@@ -109,7 +109,7 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
         return finished(outcome);
     }
     if commit.urgency == Urgency::Ordinary && undelivered >= max_entries {
-        return finished(CommitOutcome::StreamFull);
+        return finished(RawCommitOutcome::StreamFull);
     }
     Ok(CommitCheck::Proceed(delta))
 }
@@ -127,7 +127,7 @@ fn apply_commit(
     commit: &RawCommit,
     delta: &account_counts::CountDelta,
     now: Timestamp,
-) -> Result<CommitOutcome> {
+) -> Result<RawCommitOutcome> {
     let version = entries::append(transaction, &commit.event, &commit.payload, now)?;
     account_counts::apply(transaction, commit, delta)?;
     write_records(transaction, commit, version)?;
@@ -154,7 +154,7 @@ fn apply_commit(
     if commit.disables_checksum == DisablesChecksum::Yes {
         set_number(&mut transaction.open_table(META).map_err(store_error)?, "loose_checksum", 1)?;
     }
-    Ok(CommitOutcome::Committed(version))
+    Ok(RawCommitOutcome::Committed(version))
 }
 
 fn write_records(transaction: &WriteTransaction, commit: &RawCommit, version: Version) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::format::LaterFormat;
 use crate::index::TIMESTAMP_DIGITS;
 use crate::ops::{
-    CommitOutcome, DisablesChecksum, ExpectedResponse, IndexName, RawCommit, RawRecord, RawResponseSwap, RawWrite,
+    DisablesChecksum, ExpectedResponse, IndexName, RawCommit, RawCommitOutcome, RawRecord, RawResponseSwap, RawWrite,
     RecordName, SortOrder, SwapOutcome, Urgency,
 };
 use crate::options::COMMIT_TIMEOUT;
@@ -25,21 +25,21 @@ use super::reply::Reply;
 use super::scripts;
 
 impl Redis {
-    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<std::result::Result<CommitOutcome, LaterFormat>> {
+    pub(crate) async fn commit(&self, commit: RawCommit) -> Result<std::result::Result<RawCommitOutcome, LaterFormat>> {
         let (commit, until) = (Arc::new(commit), Instant::now() + COMMIT_TIMEOUT);
         if commit.urgency == Urgency::Revocation {
             self.inner.unreplicated_log.record_intent(Arc::clone(&commit));
         }
         let (outcome, run) = self.write_unlogged(&commit).await?;
         match &outcome {
-            Ok(CommitOutcome::Committed(version) | CommitOutcome::AlreadyCommitted(version)) => {
+            Ok(RawCommitOutcome::Committed(version) | RawCommitOutcome::AlreadyCommitted(version)) => {
                 self.acknowledge(commit, *version, &run, until).await?;
             }
             Ok(
-                CommitOutcome::VersionConflict
-                | CommitOutcome::DigestTaken
-                | CommitOutcome::StreamFull
-                | CommitOutcome::AccountLimitExceeded(..),
+                RawCommitOutcome::VersionConflict
+                | RawCommitOutcome::DigestTaken
+                | RawCommitOutcome::StreamFull
+                | RawCommitOutcome::AccountLimitExceeded(..),
             )
             | Err(LaterFormat(_)) => {
                 self.inner.unreplicated_log.forget_intent(&commit.event);
@@ -52,18 +52,18 @@ impl Redis {
     pub(super) async fn write_unlogged(
         &self,
         commit: &RawCommit,
-    ) -> Result<(std::result::Result<CommitOutcome, LaterFormat>, RunId)> {
+    ) -> Result<(std::result::Result<RawCommitOutcome, LaterFormat>, RunId)> {
         let (script, max_undelivered) = match commit.urgency {
             Urgency::Ordinary => (&scripts::COMMIT, self.inner.max_entries.to_string()),
             Urgency::Revocation => (&scripts::COMMIT_URGENT, String::new()),
         };
         let mut reply = self.run_script(script, COMMIT_TIMEOUT, commit_arguments(commit, &max_undelivered)).await?;
         let outcome = match reply.status.as_str() {
-            "committed" => CommitOutcome::Committed(reply.version()?),
-            "repeated" => CommitOutcome::AlreadyCommitted(reply.version()?),
-            "stale" => CommitOutcome::VersionConflict,
-            "digest-taken" => CommitOutcome::DigestTaken,
-            "stream-full" => CommitOutcome::StreamFull,
+            "committed" => RawCommitOutcome::Committed(reply.version()?),
+            "repeated" => RawCommitOutcome::AlreadyCommitted(reply.version()?),
+            "stale" => RawCommitOutcome::VersionConflict,
+            "digest-taken" => RawCommitOutcome::DigestTaken,
+            "stream-full" => RawCommitOutcome::StreamFull,
             "over-bound" => parse_over_bound(&mut reply)?,
             "later-format" => return Ok((Err(LaterFormat(reply.next()?)), reply.run)),
             _ => return reply.unexpected_status(),
@@ -188,12 +188,12 @@ fn commit_arguments(commit: &RawCommit, max_undelivered: &str) -> Arguments {
     arguments
 }
 
-fn parse_over_bound(reply: &mut Reply) -> Result<CommitOutcome> {
+fn parse_over_bound(reply: &mut Reply) -> Result<RawCommitOutcome> {
     let (resource, limit): (String, String) = (reply.next()?, reply.next()?);
     let parsed = AccountResource::parse(&resource).zip(limit.parse().ok());
     let (resource, limit) =
         parsed.ok_or_else(|| StoreErrorKind::Corrupt.with(format!("{resource} {limit} is not an account limit")))?;
-    Ok(CommitOutcome::AccountLimitExceeded(resource, limit))
+    Ok(RawCommitOutcome::AccountLimitExceeded(resource, limit))
 }
 
 fn write_arguments(arguments: Arguments, commit: &RawCommit, write: &RawWrite) -> Arguments {

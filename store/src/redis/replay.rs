@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::ops::{
-    CommitOutcome, CursorState, FirstUseOutcome, RawCommit, RawFirstUseClaim, RawRecord, RawWrite, RebaseRevocation,
+    CursorState, FirstUseOutcome, RawCommit, RawCommitOutcome, RawFirstUseClaim, RawRecord, RawWrite, RebaseRevocation,
     RecordName, Urgency,
 };
 use crate::options::{COMMIT_TIMEOUT, LOOKUP_TIMEOUT, Recovery};
@@ -190,7 +190,7 @@ impl Redis {
         for _ in 0..MAX_REBASES {
             let names = lost.writes.iter().map(|write| write.name.clone()).collect();
             let current = self.records(names).await?;
-            let commit = match rebase(lost, version, &current, self.inner.rebase_revocation)? {
+            let commit = match rebase(lost, version, &current, &self.inner.rebase_revocation)? {
                 Rebase::Onto(commit) => *commit,
                 Rebase::Impossible(outcome) => return Ok(outcome),
             };
@@ -199,13 +199,13 @@ impl Redis {
             // A store in a later format also accepts it; `gatepost store upgrade` then finds and rewrites the record.
             let Ok(outcome) = result else { return Ok(ReplayOutcome::MissingDependency) };
             match outcome {
-                CommitOutcome::Committed(version) | CommitOutcome::AlreadyCommitted(version) => {
+                RawCommitOutcome::Committed(version) | RawCommitOutcome::AlreadyCommitted(version) => {
                     self.inner.connections.confirm(&run, until).await?;
                     return Ok(ReplayOutcome::Replayed(version, Op::Commit(Arc::new(commit))));
                 }
-                CommitOutcome::VersionConflict => {}
-                CommitOutcome::DigestTaken => return Ok(ReplayOutcome::Superseded),
-                CommitOutcome::StreamFull | CommitOutcome::AccountLimitExceeded(..) => {
+                RawCommitOutcome::VersionConflict => {}
+                RawCommitOutcome::DigestTaken => return Ok(ReplayOutcome::Superseded),
+                RawCommitOutcome::StreamFull | RawCommitOutcome::AccountLimitExceeded(..) => {
                     return Err(StoreErrorKind::Full.with("the stream is full"));
                 }
             }
@@ -242,7 +242,7 @@ fn rebase(
     lost: &RawCommit,
     version: Option<Version>,
     current: &[Option<RawRecord>],
-    rebase_revocation: RebaseRevocation,
+    rebase_revocation: &RebaseRevocation,
 ) -> Result<Rebase> {
     let is_same = |(write, record): (&RawWrite, &Option<RawRecord>)| {
         record.as_ref().map(|record| &record.event) == write.expected_event.as_ref()

@@ -5,7 +5,7 @@ use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{AccessKey, Actor, ApiKey, Metadata, Project, Record, Role, Status};
 use gatepost_store::CommitOutcome;
-use gatepost_store::{AccountLimits, AccountResource, Change, Format, RecordWrite, Store, Versioned, os_rng};
+use gatepost_store::{AccountLimits, AccountResource, CellStore, Change, Format, RecordWrite, Versioned, os_rng};
 use gatepost_test_support::records::{account, project, stamps};
 use tokio::task::JoinSet;
 
@@ -13,17 +13,17 @@ use crate::fixture::{Fixture, TestBackend, api_key, change, commit};
 
 const SMALL_BOUNDS: AccountLimits = AccountLimits { api_keys: 2, projects: 2, access_keys: 1, bytes: 0 };
 
-async fn create(store: &Store, action: Action, record: impl Into<Record>) -> CommitOutcome {
+async fn create(store: &CellStore, action: Action, record: impl Into<Record>) -> CommitOutcome {
     create_by(Actor::AccessKey(AccessKeyId::generate_in(Partition::default(), &mut os_rng())), store, action, record)
         .await
 }
 
-async fn create_by(actor: Actor, store: &Store, action: Action, record: impl Into<Record>) -> CommitOutcome {
+async fn create_by(actor: Actor, store: &CellStore, action: Action, record: impl Into<Record>) -> CommitOutcome {
     let change = Change { actor, ..change(action, vec![RecordWrite::create(record)], None) };
     store.commit(&change).await.unwrap()
 }
 
-async fn create_key(store: &Store, project: &Project) -> CommitOutcome {
+async fn create_key(store: &CellStore, project: &Project) -> CommitOutcome {
     create(store, Action::ApiKeyCreated, api_key(store, project).0).await
 }
 
@@ -34,7 +34,7 @@ fn is_committed(outcome: &CommitOutcome) -> bool {
 fn access_key(test: &Fixture) -> AccessKey {
     let id = AccessKeyId::generate_in(Partition::default(), &mut os_rng());
     AccessKey {
-        digest: test.store.digest(id.as_str()),
+        digest: test.store.envelope().digest(id.as_str()),
         id,
         account: test.account.record.id.clone(),
         project: None,

@@ -92,7 +92,7 @@ impl StoreOp {
         let store = &test.store;
         match self {
             StoreOp::Open => Store::open(&test.backend.options, &test.backend.master).await.map(drop),
-            StoreOp::Lookup => store.lookup(&store.digest("some value")).await.map(drop),
+            StoreOp::Lookup => store.lookup(&store.envelope().digest("some value")).await.map(drop),
             StoreOp::Commit => {
                 let write = RecordWrite::create(account("another"));
                 store.commit(&change(Action::AccountCreated, vec![write], None)).await.map(drop)
@@ -108,7 +108,7 @@ impl StoreOp {
             StoreOp::List => store.accounts("", 10).await.map(drop),
             StoreOp::Feed => {
                 let last = store.last_position().await?;
-                store.read_feed(last, 10, Duration::from_millis(1)).await.map(drop)
+                store.audit_feed().read(last, 10, Duration::from_millis(1)).await.map(drop)
             }
             StoreOp::Count => {
                 let usage = [(KeyId::generate_in(Partition::default(), &mut os_rng()), 1)];

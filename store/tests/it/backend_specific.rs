@@ -33,7 +33,8 @@ async fn another_store_at_the_address_fails_every_kind_of_operation() {
     let opened = Store::open(&test.backend.options, &test.backend.master).await;
     assert_eq!(opened.unwrap_err().kind(), StoreErrorKind::WrongStore);
     // The same after somebody has created a new store there.
-    let _other = Store::open_or_create(&test.backend.options, &test.backend.master).await.unwrap();
+    let _other =
+        Store::open_or_create(&test.backend.options, &test.backend.master).await.unwrap().single_cell().clone();
     assert_eq!(store.lookup(&digest).await.unwrap_err().kind(), StoreErrorKind::WrongStore);
 }
 
@@ -44,14 +45,16 @@ async fn namespaces_on_one_redis_are_isolated() {
     let mut options = test.backend.options.clone();
     options.namespace = "other".to_owned();
     let other = Store::open_or_create(&options, &test.backend.master).await.unwrap();
-    assert_ne!(other.id(), test.store.id());
+    let first = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
+    assert_ne!(other.id(), first.id());
+    let other = other.single_cell().clone();
     assert_eq!(other.accounts("", 10).await.unwrap().items.len(), 0);
     commit(&other, Action::AccountCreated, vec![RecordWrite::create(account("theirs"))], None).await;
     assert_eq!(test.store.accounts("", 10).await.unwrap().items.len(), 1);
     let (key, secret) = test.key().await;
     let digest = key.record.digests[0].digest;
     assert!(other.lookup(&digest).await.unwrap().found.is_none());
-    assert_ne!(other.digest(secret.expose()), digest, "each store has its own pepper");
+    assert_ne!(other.envelope().digest(secret.expose()), digest, "each store has its own pepper");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,7 +69,7 @@ async fn a_redis_that_may_evict_is_refused_unless_allowed() {
     assert!(error_chain(&refused).contains("noeviction"), "{refused}");
     let mut options = test.backend.options.clone();
     options.unsafe_redis = gatepost_store::UnsafeRedis::Allowed;
-    let store = Store::open(&options, &test.backend.master).await.unwrap();
+    let store = Store::open(&options, &test.backend.master).await.unwrap().single_cell().clone();
     assert_eq!(store.warnings().await.unwrap().len(), 1);
 }
 
@@ -137,7 +140,10 @@ async fn an_entry_without_a_readable_event_id_is_matched_by_position() {
     let (id, redis) = (format!("{}-{sequence}", ms + 1), test.backend.redis.as_ref().unwrap());
     assert_eq!(redis.redis_cli(&["xadd", "{gp}:stream", &id, "v", "2"]), id);
     redis.redis_cli(&["hset", "{gp}:meta", "last", &id]);
-    assert_eq!(test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap().last().unwrap().event, None);
+    assert_eq!(
+        test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries.last().unwrap().event,
+        None
+    );
     assert_eq!(test.store.check_cursor(version, None).await.unwrap().state, CursorState::Present);
     let other = EventId::generate_in(Partition::default(), &mut os_rng());
     assert_eq!(test.store.check_cursor(version, Some(other)).await.unwrap().state, CursorState::Diverged);

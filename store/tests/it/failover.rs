@@ -5,8 +5,8 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Invalidation};
 use gatepost_domain::key::{Env, generate_api_key};
 use gatepost_domain::record::{ApiKey, KeyDigest, Status};
+use gatepost_store::{CellStore, RecordWrite, Recovery, Replicas, Store, StoreErrorKind, Versioned, os_rng};
 use gatepost_store::{CursorState, FirstUseOutcome};
-use gatepost_store::{RecordWrite, Recovery, Replicas, Store, StoreErrorKind, Versioned, os_rng};
 use gatepost_test_support::SentinelSet;
 
 use crate::fixture::{Fixture, TestBackend, acl_for, change, commit};
@@ -14,7 +14,7 @@ use crate::fixture::{Fixture, TestBackend, acl_for, change, commit};
 /// Maximum time for any condition, on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-async fn rename(store: &Store, key: Versioned<ApiKey>, name: &str) {
+async fn rename(store: &CellStore, key: Versioned<ApiKey>, name: &str) {
     let renamed = ApiKey { name: name.to_owned(), ..key.record.clone() };
     commit(store, Action::ApiKeyUpdated, vec![RecordWrite::replace(key, renamed)], None).await;
 }
@@ -42,7 +42,7 @@ async fn acknowledged_changes_lost_by_redis_are_replayed_under_the_same_ids() {
     for name in ["one", "two"] {
         rename(&test.store, test.reload(&renamed_twice.record.id).await, name).await;
     }
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
     assert!(matches!(test.store.claim_first_use(&found.facts, &digest, None).await.unwrap(), FirstUseOutcome::Won(_)));
     let event = test.reload(&revoked.record.id).await.event;
@@ -54,7 +54,7 @@ async fn acknowledged_changes_lost_by_redis_are_replayed_under_the_same_ids() {
     assert_eq!(test.reload(&lost.record.id).await.record, lost.record);
     let replayed = test.reload(&revoked.record.id).await;
     assert_eq!((replayed.record.status, &replayed.event), (Status::Inactive, &event));
-    assert!(revoked_at < replayed.version);
+    assert!(revoked_at < replayed.position.version);
     assert_eq!(test.reload(&renamed_twice.record.id).await.record.name, "two");
     assert!(test.reload(&used.record.id).await.first_used_at.is_some());
 }
@@ -92,11 +92,11 @@ async fn unreplicated_writes_are_not_acknowledged() {
     let change = change(Action::ApiKeyDeleted, vec![RecordWrite::replace(key.clone(), revoked)], None);
     assert_eq!(test.store.commit(&change).await.unwrap_err().kind(), StoreErrorKind::Unconfirmed);
     let current = test.reload(&key.record.id).await;
-    let confirmed = test.store.confirm(current.version, &current.event).await;
+    let confirmed = test.store.confirm(current.position.version, &current.event).await;
     assert_eq!(confirmed.unwrap_err().kind(), StoreErrorKind::Unconfirmed, "a retry waits for the replicas as well");
     set.servers[1].signal("-CONT");
-    wait_until(&test, async |test| test.store.confirm(current.version, &current.event).await.is_ok()).await;
-    let confirmed = test.store.confirm(current.version, &current.event).await.unwrap();
+    wait_until(&test, async |test| test.store.confirm(current.position.version, &current.event).await.is_ok()).await;
+    let confirmed = test.store.confirm(current.position.version, &current.event).await.unwrap();
     assert_eq!(confirmed.state, CursorState::Present);
 }
 
@@ -127,10 +127,10 @@ async fn new_master_confirms_writes_and_does_not_acknowledge_unreplicated_ones()
     let first = set.servers[0].port();
     set.servers[0].kill();
     let master = set.await_master_other_than(first);
-    wait_until(&test, async |test| test.store.confirm(key.version, &key.event).await.is_ok()).await;
+    wait_until(&test, async |test| test.store.confirm(key.position.version, &key.event).await.is_ok()).await;
     let other = 3 - master;
     set.servers[other].signal("-STOP");
-    let confirmed = test.store.confirm(key.version, &key.event).await;
+    let confirmed = test.store.confirm(key.position.version, &key.event).await;
     assert_eq!(confirmed.unwrap_err().kind(), StoreErrorKind::Unconfirmed);
     set.servers[other].signal("-CONT");
 }
@@ -145,17 +145,14 @@ async fn a_lost_revocation_revokes_the_value_set_since() {
     let other = test.backend.open().await;
     test.backend.redis.as_mut().unwrap().restore(&saved);
     while other.last_position().await.is_err() {}
-    let new = other.digest(generate_api_key(Env::Live, &mut os_rng()).expose());
+    let new = other.envelope().digest(generate_api_key(Env::Live, &mut os_rng()).expose());
     let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
     commit(&other, Action::ApiKeyUpdated, vec![RecordWrite::replace(key.clone(), rotated)], None).await;
     wait_until(&test, async |test| test.store.replay_stats().await.unwrap().replayed == 1).await;
     assert_eq!(test.store.lookup(&new).await.unwrap().found.unwrap().facts.status, Status::Inactive);
-    let entries = test.store.read_feed(key.version, 10, Duration::ZERO).await.unwrap();
-    let audit_entry = entries.last().unwrap().audit.clone().unwrap();
-    assert_eq!(
-        (audit_entry.action, audit_entry.invalidation),
-        (Action::ApiKeyDeleted, Invalidation::Digests(vec![new]))
-    );
+    let entries = test.store.audit_feed().read(key.position.version, 10, Duration::ZERO).await.unwrap().entries;
+    let content = entries.last().unwrap().content.clone().unwrap();
+    assert_eq!((content.action, content.invalidation), (Action::ApiKeyDeleted, Invalidation::Digests(vec![new])));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +161,7 @@ async fn an_unconfirmed_revocation_is_replayed() {
     let (key, _) = test.key().await;
     let mut options = test.backend.options.clone();
     options.replicas = Replicas { count: 1, timeout: Duration::from_millis(50) };
-    let unconfirmed = Store::open(&options, &test.backend.master).await.unwrap();
+    let unconfirmed = Store::open(&options, &test.backend.master).await.unwrap().single_cell().clone();
     let saved = test.backend.redis.as_mut().unwrap().save();
     let revoked = ApiKey { status: Status::Inactive, ..key.record.clone() };
     let change = change(Action::ApiKeyDeleted, vec![RecordWrite::replace(key.clone(), revoked)], None);

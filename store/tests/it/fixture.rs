@@ -14,7 +14,7 @@ use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    Change, ClockSkew, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, Versioned, os_rng,
+    CellStore, Change, ClockSkew, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, Versioned, os_rng,
 };
 pub(crate) use gatepost_test_support::records::account;
 use gatepost_test_support::records::{self, project, stamps};
@@ -44,7 +44,7 @@ pub(crate) struct TestBackend {
 
 /// A store with one account and one project.
 pub(crate) struct Fixture {
-    pub store: Store,
+    pub store: CellStore,
     pub account: Versioned<Account>,
     pub project: Versioned<Project>,
     pub skew: ClockSkew,
@@ -97,13 +97,13 @@ impl TestBackend {
     }
 
     /// Opens the store once more, as another process would.
-    pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.options, &self.master).await.unwrap()
+    pub(crate) async fn open(&self) -> CellStore {
+        Store::open(&self.options, &self.master).await.unwrap().single_cell().clone()
     }
 
     /// Creates a store with one account and one project.
     pub(crate) async fn fixture(self) -> Fixture {
-        let store = Store::open_or_create(&self.options, &self.master).await.unwrap();
+        let store = Store::open_or_create(&self.options, &self.master).await.unwrap().single_cell().clone();
         let account = account("first");
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
         let account = store.account(&account.id).await.unwrap().unwrap();
@@ -147,7 +147,7 @@ impl Fixture {
     pub(crate) async fn webhook(&self) -> Webhook {
         let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
-            secret: self.store.seal_webhook_secret(&id, &[7; 32]).unwrap(),
+            secret: self.store.envelope().seal_webhook_secret(&id, &[7; 32]).unwrap(),
             id,
             account: self.account.record.id.clone(),
             project: None,
@@ -169,10 +169,15 @@ impl Fixture {
 }
 
 /// Commits a change, which must be applied now.
-pub(crate) async fn commit(store: &Store, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) -> Version {
+pub(crate) async fn commit(
+    store: &CellStore,
+    action: Action,
+    writes: Vec<RecordWrite>,
+    secret: Option<Secret>,
+) -> Version {
     let outcome = store.commit(&change(action, writes, secret)).await.unwrap();
-    let CommitOutcome::Committed(version) = outcome else { panic!("{outcome:?}") };
-    version
+    let CommitOutcome::Committed(position) = outcome else { panic!("{outcome:?}") };
+    position.version
 }
 
 pub(crate) fn change(action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) -> Change {
@@ -187,9 +192,9 @@ pub(crate) fn change(action: Action, writes: Vec<RecordWrite>, secret: Option<Se
 }
 
 /// Returns a new key that is not stored yet, with its value.
-pub(crate) fn api_key(store: &Store, project: &Project) -> (ApiKey, Secret) {
+pub(crate) fn api_key(store: &CellStore, project: &Project) -> (ApiKey, Secret) {
     let secret = records::secret();
-    (records::api_key(project, &secret, |value| store.digest(value)), secret)
+    (records::api_key(project, &secret, |value| store.envelope().digest(value)), secret)
 }
 
 /// Returns the key's record with another name.

@@ -8,7 +8,7 @@ use gatepost_domain::record::{UserSecret, Webhook, WebhookUrl};
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_store::Heartbeat;
-use gatepost_store::{Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
+use gatepost_store::{CellStore, Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
 
 use crate::fixture::{Fixture, TestBackend, commit};
 
@@ -33,10 +33,10 @@ fn is_clear(webhook: &Webhook) -> bool {
 }
 
 /// Returns URL and headers as the deliverer sees them.
-fn unsealed(store: &Store, webhook: &Webhook) -> (String, Vec<(String, String)>) {
-    let headers = store.open_webhook_headers(webhook).unwrap().into_iter();
+fn unsealed(store: &CellStore, webhook: &Webhook) -> (String, Vec<(String, String)>) {
+    let headers = store.envelope().open_webhook_headers(webhook).unwrap().into_iter();
     let headers = headers.map(|(name, value)| (name, value.expose().to_owned()));
-    (store.open_webhook_url(webhook).unwrap().expose().to_owned(), headers.collect())
+    (store.envelope().open_webhook_url(webhook).unwrap().expose().to_owned(), headers.collect())
 }
 
 async fn read(test: &Fixture, webhook: &Webhook) -> Versioned<Webhook> {
@@ -45,10 +45,10 @@ async fn read(test: &Fixture, webhook: &Webhook) -> Versioned<Webhook> {
 
 /// Checks that the stream contains no secret, whatever the format.
 async fn check_stream(test: &Fixture) {
-    let entries = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
-    let audit_entries: Vec<_> = entries.into_iter().map(|entry| entry.audit.unwrap()).collect();
-    assert!(!format!("{audit_entries:?}").contains(SECRET));
-    let urls = audit_entries.iter().filter_map(|audit_entry| match &audit_entry.new {
+    let entries = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
+    let contents: Vec<_> = entries.into_iter().map(|entry| entry.content.unwrap()).collect();
+    assert!(!format!("{contents:?}").contains(SECRET));
+    let urls = contents.iter().filter_map(|content| match &content.new {
         Some(gatepost_domain::record::Record::Webhook(webhook)) => Some(webhook.url.masked.as_str()),
         _ => None,
     });
@@ -70,7 +70,7 @@ pub(crate) async fn secrets_of_webhooks_are_sealed_from_format_two_on(mut backen
     let done = test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
     assert_eq!((done.checked, done.rewritten, done.unreadable), (1, 1, 0));
     let after = read(&test, &webhook).await;
-    assert!(!is_clear(&after.record) && after.version > before.version);
+    assert!(!is_clear(&after.record) && after.position.version > before.position.version);
     assert_eq!(unsealed(&test.store, &after.record), plain);
     assert_eq!(after.record.stamps, before.record.stamps, "the rewrite must not look like an update");
     assert_eq!(test.store.upgrade(Format::LATEST, |_| {}).await.unwrap().rewritten, 0);
@@ -86,7 +86,7 @@ async fn a_process_unaware_of_a_later_format_still_writes_it() {
     let mut backend = TestBackend::redis();
     backend.options.write_format = Format::FIRST;
     let test = backend.fixture().await;
-    let other = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
+    let other = Store::open(&test.backend.options, &test.backend.master).await.unwrap().single_cell().clone();
     other.upgrade(Format::LATEST, |_| {}).await.unwrap();
     assert_eq!(test.store.format(), Format::FIRST);
     let webhook = secret_webhook(&test).await;
@@ -120,7 +120,7 @@ async fn a_store_with_a_later_min_reader_is_refused_at_start_and_at_run_time() {
         assert!(error_chain(&refused).contains("needs a program that reads format 3 or later"), "{refused}");
     }
     redis.redis_cli(&["hset", "{gp}:meta", "min_reader", "2"]);
-    let store = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
+    let store = Store::open(&test.backend.options, &test.backend.master).await.unwrap().single_cell().clone();
     assert_eq!(store.format(), Format::LATEST, "a later format that this program can still read");
     let webhook = secret_webhook(&test).await;
     assert!(!is_clear(&read(&test, &webhook).await.record));
@@ -134,7 +134,8 @@ async fn a_program_without_formats_finds_an_upgrade_message() {
     let redis = test.backend.redis.as_ref().unwrap();
     let meta = |field: &str| redis.redis_cli(&["hget", "{gp}:meta", field]);
     let (id, envelope) = (meta("id"), meta("envelope"));
-    assert_eq!((id.as_str(), meta("format").as_str()), (test.store.id().as_str(), ""));
+    let store = Store::open(&test.backend.options, &test.backend.master).await.unwrap();
+    assert_eq!((id.as_str(), meta("format").as_str()), (store.id().as_str(), ""));
     test.store.upgrade(Format::LATEST, |_| {}).await.unwrap();
     assert_eq!((meta("store_id"), meta("sealed_envelope")), (id.clone(), envelope));
     assert_ne!(meta("id"), id, "v0.1.0 must fail each operation as on another store");

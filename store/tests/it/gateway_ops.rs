@@ -10,8 +10,8 @@ use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
+use gatepost_store::{CellStore, FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
 use gatepost_store::{CursorState, FirstUseOutcome, Heartbeat};
-use gatepost_store::{FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
 
 use crate::fixture::{Fixture, TestBackend, account, commit, renamed};
 
@@ -24,11 +24,11 @@ async fn found(test: &Fixture, digest: &Digest) -> FoundKey {
 pub(crate) async fn a_lookup_returns_the_last_position_also_for_absent_values(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
-    assert_eq!(test.store.lookup(&digest).await.unwrap().as_of, key.version);
-    let absent = test.store.lookup(&test.store.digest("no such key")).await.unwrap();
+    let digest = test.store.envelope().digest(secret.expose());
+    assert_eq!(test.store.lookup(&digest).await.unwrap().as_of, key.position.version);
+    let absent = test.store.lookup(&test.store.envelope().digest("no such key")).await.unwrap();
     assert!(absent.found.is_none());
-    assert_eq!(absent.as_of, key.version);
+    assert_eq!(absent.as_of, key.position.version);
     let revoked_at = test.revoke(key).await;
     assert_eq!(test.store.lookup(&digest).await.unwrap().as_of, revoked_at);
 }
@@ -36,7 +36,7 @@ pub(crate) async fn a_lookup_returns_the_last_position_also_for_absent_values(ba
 pub(crate) async fn a_lookup_returns_key_and_project(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
     assert_eq!((&facts.key, &facts.project), (&key.record.id, &test.project.record.id));
     assert_eq!((facts.status, facts.project_status, facts.tenancy), (Status::Active, Status::Active, Tenancy::Single));
@@ -53,7 +53,7 @@ pub(crate) async fn a_lookup_returns_key_and_project(backend: TestBackend) {
 }
 
 /// Claims like a gateway: retries while the claim is unconfirmed.
-async fn claim_until_confirmed(store: &Store, facts: &KeyFacts, digest: &Digest) -> FirstUseOutcome {
+async fn claim_until_confirmed(store: &CellStore, facts: &KeyFacts, digest: &Digest) -> FirstUseOutcome {
     loop {
         match store.claim_first_use(facts, digest, None).await {
             Ok(claim) => return claim,
@@ -67,12 +67,12 @@ async fn claim_until_confirmed(store: &Store, facts: &KeyFacts, digest: &Digest)
 pub(crate) async fn sixty_four_racing_claims_have_one_winner(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
     let mut stores = vec![test.store.clone()];
     if matches!(test.backend.options.url, gatepost_store::StoreUrl::Redis(_)) {
         for _ in 0..3 {
-            stores.push(Store::open(&test.backend.options, &test.backend.master).await.unwrap());
+            stores.push(Store::open(&test.backend.options, &test.backend.master).await.unwrap().single_cell().clone());
         }
     }
     let mut claims = tokio::task::JoinSet::new();
@@ -88,20 +88,20 @@ pub(crate) async fn sixty_four_racing_claims_have_one_winner(backend: TestBacken
     let is_confirmed = test.backend.options.replicas.count > 0;
     assert!(won == 1 || is_confirmed && won == 0, "{won} winners");
 
-    let entries = test.store.read_feed(key.version, 100, NO_WAIT).await.unwrap();
+    let entries = test.store.audit_feed().read(key.position.version, 100, NO_WAIT).await.unwrap().entries;
     assert_eq!(entries.len(), 1, "one event");
     assert_eq!(entries[0].event, Some(EventId::for_first_use(&key.record.id)));
-    let audit_entry = entries[0].audit.clone().unwrap();
-    assert_eq!(audit_entry.action, Action::ApiKeyFirstUsed);
-    assert_eq!(audit_entry.new, Some(ApiKey { digests: vec![], ..key.record.clone() }.into()));
+    let content = entries[0].content.clone().unwrap();
+    assert_eq!(content.action, Action::ApiKeyFirstUsed);
+    assert_eq!(content.new, Some(ApiKey { digests: vec![], ..key.record.clone() }.into()));
 }
 
 pub(crate) async fn a_claim_of_an_inactive_or_rotated_key_is_refused(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
-    let new = test.store.digest(key::generate_api_key(Env::Live, &mut os_rng()).expose());
+    let new = test.store.envelope().digest(key::generate_api_key(Env::Live, &mut os_rng()).expose());
     let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
     commit(&test.store, Action::ApiKeyUpdated, vec![RecordWrite::replace(key.clone(), rotated)], None).await;
     assert_eq!(test.store.claim_first_use(&facts, &digest, None).await.unwrap(), FirstUseOutcome::NotActive);
@@ -110,7 +110,7 @@ pub(crate) async fn a_claim_of_an_inactive_or_rotated_key_is_refused(backend: Te
     assert_eq!(test.reload(&key.record.id).await.first_used_at, None);
 
     let (other, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
     let deactivated = Project { status: Status::Inactive, ..test.project.record.clone() };
     commit(&test.store, Action::ProjectDeleted, vec![RecordWrite::replace(test.project.clone(), deactivated)], None)
@@ -126,7 +126,7 @@ pub(crate) async fn a_claim_of_an_inactive_or_rotated_key_is_refused(backend: Te
 pub(crate) async fn a_commit_preserves_first_use(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
     let FirstUseOutcome::Won(won) = test.store.claim_first_use(&facts, &digest, None).await.unwrap() else {
         panic!("not won")
@@ -143,17 +143,14 @@ pub(crate) async fn a_commit_preserves_first_use(backend: TestBackend) {
 pub(crate) async fn a_first_use_does_not_change_the_version(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = found(&test, &digest).await.facts;
     let from = Some([192, 0, 2, 1].into());
     test.store.claim_first_use(&facts, &digest, from).await.unwrap();
-    assert_eq!(test.reload(&key.record.id).await.version, key.version);
-    let entries = test.store.read_feed(key.version, 10, NO_WAIT).await.unwrap();
-    let audit_entry = entries[0].audit.clone().unwrap();
-    assert_eq!(
-        (audit_entry.invalidation, audit_entry.metadata.address),
-        (gatepost_domain::change::Invalidation::None, from)
-    );
+    assert_eq!(test.reload(&key.record.id).await.position.version, key.position.version);
+    let entries = test.store.audit_feed().read(key.position.version, 10, NO_WAIT).await.unwrap().entries;
+    let content = entries[0].content.clone().unwrap();
+    assert_eq!((content.invalidation, content.metadata.address), (gatepost_domain::change::Invalidation::None, from));
 }
 
 pub(crate) async fn the_feed_resumes_from_a_cursor(backend: TestBackend) {
@@ -161,11 +158,11 @@ pub(crate) async fn the_feed_resumes_from_a_cursor(backend: TestBackend) {
     for _ in 0..20 {
         test.key().await;
     }
-    let all = test.store.read_feed(Version::ZERO, 100, NO_WAIT).await.unwrap();
+    let all = test.store.audit_feed().read(Version::ZERO, 100, NO_WAIT).await.unwrap().entries;
     assert_eq!(all.len(), 22, "account, project, keys");
     let (mut seen, mut cursor) = (Vec::new(), Version::ZERO);
     while let Some(last) = {
-        let batch = test.store.read_feed(cursor, 7, NO_WAIT).await.unwrap();
+        let batch = test.store.audit_feed().read(cursor, 7, NO_WAIT).await.unwrap().entries;
         assert!(batch.len() <= 7);
         seen.extend(batch.iter().cloned());
         batch.last().map(|entry| entry.version)
@@ -178,24 +175,24 @@ pub(crate) async fn the_feed_resumes_from_a_cursor(backend: TestBackend) {
 pub(crate) async fn the_feed_waits_for_the_next_change(backend: TestBackend) {
     let test = backend.fixture().await;
     let last = test.store.last_position().await.unwrap();
-    assert_eq!(test.store.read_feed(last, 10, Duration::from_millis(50)).await.unwrap(), vec![]);
+    assert_eq!(test.store.audit_feed().read(last, 10, Duration::from_millis(50)).await.unwrap().entries, vec![]);
     let store = test.store.clone();
     let waiting = tokio::spawn(async move {
         loop {
-            let entries = store.read_feed(last, 10, Duration::from_millis(500)).await.unwrap();
+            let entries = store.audit_feed().read(last, 10, Duration::from_millis(500)).await.unwrap().entries;
             if !entries.is_empty() {
                 return entries;
             }
         }
     });
     let (key, _) = test.key().await;
-    assert_eq!(waiting.await.unwrap()[0].version, key.version);
+    assert_eq!(waiting.await.unwrap()[0].version, key.position.version);
 }
 
 pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, _) = test.key().await;
-    let entries = test.store.read_feed(Version::ZERO, 100, NO_WAIT).await.unwrap();
+    let entries = test.store.audit_feed().read(Version::ZERO, 100, NO_WAIT).await.unwrap().entries;
     let last = entries.last().unwrap();
     let gateway = GatewayId::generate(&mut os_rng());
     let heartbeat = |cursor: Version, cursor_event: Option<EventId>| {
@@ -204,7 +201,7 @@ pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestB
         async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, valid_for }).await.unwrap() }
     };
     let reply = heartbeat(last.version, last.event.clone()).await;
-    assert_eq!((reply.cursor_check.last, reply.cursor_check.state), (key.version, CursorState::Present));
+    assert_eq!((reply.cursor_check.last, reply.cursor_check.state), (key.position.version, CursorState::Present));
     assert_eq!((reply.cursor_check.trimmed_through, reply.accounts), (Version::ZERO, 1));
     assert_eq!(heartbeat(Version::ZERO, None).await.cursor_check.state, CursorState::Present);
     assert_eq!(heartbeat(last.version, entries[0].event.clone()).await.cursor_check.state, CursorState::Diverged);
@@ -248,21 +245,23 @@ pub(crate) async fn a_diverged_or_trimmed_cursor_is_reported(backend: TestBacken
     let test = backend.fixture().await;
     let webhook = test.webhook().await;
     let (key, _) = test.key().await;
-    let entries = test.store.read_feed(Version::ZERO, 100, NO_WAIT).await.unwrap();
-    let (ms, sequence) = key.version.parts();
+    let entries = test.store.audit_feed().read(Version::ZERO, 100, NO_WAIT).await.unwrap().entries;
+    let (ms, sequence) = key.position.version.parts();
     let beyond = Version::from_parts(ms + 10, sequence);
-    let (after, cursor) = test.store.read_feed_checked(beyond, None, 10, NO_WAIT).await.unwrap();
-    assert_eq!((after.len(), cursor.state, cursor.last), (0, CursorState::Diverged, key.version));
+    let batch = test.store.invalidation_feed().read(beyond, None, 10, NO_WAIT).await.unwrap();
+    let (after, cursor) = (batch.entries, batch.cursor_check);
+    assert_eq!((after.len(), cursor.state, cursor.last), (0, CursorState::Diverged, key.position.version));
     let other = EventId::generate_in(Partition::default(), &mut os_rng());
-    let (_, cursor) = test.store.read_feed_checked(entries[0].version, Some(other.clone()), 10, NO_WAIT).await.unwrap();
-    assert_eq!(cursor.state, CursorState::Diverged);
-    assert_eq!(test.store.confirm(key.version, &other).await.unwrap().state, CursorState::Diverged);
-    assert_eq!(test.store.confirm(key.version, &key.event).await.unwrap().state, CursorState::Present);
+    let batch =
+        test.store.invalidation_feed().read(entries[0].version, Some(other.clone()), 10, NO_WAIT).await.unwrap();
+    assert_eq!(batch.cursor_check.state, CursorState::Diverged);
+    assert_eq!(test.store.confirm(key.position.version, &other).await.unwrap().state, CursorState::Diverged);
+    assert_eq!(test.store.confirm(key.position.version, &key.event).await.unwrap().state, CursorState::Present);
 
     test.fan_out(&webhook).await;
     test.store.trim(crate::trim::rule(1)).await.unwrap();
-    let (after, cursor) =
-        test.store.read_feed_checked(entries[0].version, entries[0].event.clone(), 10, NO_WAIT).await.unwrap();
-    assert_eq!((after.len(), cursor.state), (1, CursorState::Trimmed));
+    let feed = test.store.invalidation_feed();
+    let batch = feed.read(entries[0].version, entries[0].event.clone(), 10, NO_WAIT).await.unwrap();
+    assert_eq!((batch.entries.len(), batch.cursor_check.state), (1, CursorState::Trimmed));
     assert_eq!(test.store.confirm(entries[0].version, &other).await.unwrap().state, CursorState::Trimmed);
 }

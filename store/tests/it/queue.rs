@@ -34,17 +34,12 @@ impl Fixture {
     /// Returns a step of the fan-out over all new entries, for one webhook.
     async fn fan_out_step(&self, webhook: &WebhookId, max_pending: u64) -> FanOutStep {
         let expected = self.store.fan_out_cursor().await.unwrap();
-        let entries = self.store.read_feed(expected, 1000, NO_WAIT).await.unwrap();
+        let entries = self.store.audit_feed().read(expected, 1000, NO_WAIT).await.unwrap().entries;
         let events = entries.iter().filter_map(|entry| {
-            let audit_entry = entry.audit.clone().unwrap();
-            audit_entry.action.topic()?;
+            let content = entry.content.clone().unwrap();
+            content.action.topic()?;
             let webhooks = vec![webhook.clone()];
-            Some(FanOutEvent {
-                event: entry.event.clone().unwrap(),
-                version: entry.version,
-                audit: audit_entry,
-                webhooks,
-            })
+            Some(FanOutEvent { event: entry.event.clone().unwrap(), version: entry.version, content, webhooks })
         });
         FanOutStep {
             expected_cursor: expected,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{Generation, LeaseGrant, Limit, Period, UnusedLease, WindowKind};
-use gatepost_store::Store;
+use gatepost_store::CellStore;
 use gatepost_store::UsageGrouping;
 use gatepost_store::options::USAGE_RETENTION;
 
@@ -62,13 +62,13 @@ pub(crate) async fn a_window_starts_with_the_first_lease(backend: TestBackend) {
     assert_eq!(lease("key_2", 10).await.granted, 10, "each limit has its own window");
 }
 
-async fn leased(store: &Store, name: &str, window_kind: WindowKind, requested: u64) -> (u64, u64, Timestamp) {
+async fn leased(store: &CellStore, name: &str, window_kind: WindowKind, requested: u64) -> (u64, u64, Timestamp) {
     let limit = Limit { max_requests: 10, window_kind, generation: 0 };
     let allowance = store.lease_allowance(name, limit, requested).await.unwrap();
     (allowance.granted, allowance.left_for_others, allowance.reset)
 }
 
-async fn return_allowance(store: &Store, name: &str, reset: Timestamp, count: u64) {
+async fn return_allowance(store: &CellStore, name: &str, reset: Timestamp, count: u64) {
     store.return_allowance(name, UnusedLease { generation: 0, reset, count }).await.unwrap();
 }
 

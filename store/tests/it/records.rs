@@ -20,23 +20,20 @@ pub(crate) async fn a_commit_writes_record_index_digest_and_entry_together(backe
     let test = backend.fixture().await;
     let before = test.store.last_position().await.unwrap();
     let (key, secret) = test.key().await;
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     assert_eq!(test.store.api_key_by_digest(&digest).await.unwrap(), Some(key.clone()));
     let page = test.store.api_keys(&test.project.record.id, "", 10).await.unwrap();
     assert_eq!(page.items, vec![key.clone()]);
 
-    let entries = test.store.read_feed(before, 10, Duration::ZERO).await.unwrap();
+    let entries = test.store.audit_feed().read(before, 10, Duration::ZERO).await.unwrap().entries;
     assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0].version, key.version);
-    let audit_entry = entries[0].audit.clone().unwrap();
-    assert_eq!(
-        (audit_entry.action, audit_entry.invalidation),
-        (Action::ApiKeyCreated, Invalidation::Digests(vec![digest]))
-    );
+    assert_eq!(entries[0].version, key.position.version);
+    let content = entries[0].content.clone().unwrap();
+    assert_eq!((content.action, content.invalidation), (Action::ApiKeyCreated, Invalidation::Digests(vec![digest])));
     let expected = ApiKey { digests: vec![], ..key.record.clone() };
-    assert_eq!(audit_entry.new, Some(expected.into()), "the stream does not carry digests");
-    assert_eq!(audit_entry.old, None);
-    assert_eq!(test.store.last_position().await.unwrap(), key.version);
+    assert_eq!(content.new, Some(expected.into()), "the stream does not carry digests");
+    assert_eq!(content.old, None);
+    assert_eq!(test.store.last_position().await.unwrap(), key.position.version);
 }
 
 pub(crate) async fn a_stale_version_is_a_conflict_and_writes_nothing(backend: TestBackend) {
@@ -62,17 +59,17 @@ pub(crate) async fn a_retried_commit_returns_the_same_version_and_writes_once(ba
     let test = backend.fixture().await;
     let (key, _) = api_key(&test.store, &test.project.record);
     let create = change(Action::ApiKeyCreated, vec![RecordWrite::create(key.clone())], None);
-    let CommitOutcome::Committed(version) = test.store.commit(&create).await.unwrap() else { panic!("not committed") };
-    assert_eq!(test.store.commit(&create).await.unwrap(), CommitOutcome::AlreadyCommitted(version));
-    assert_eq!(test.store.last_position().await.unwrap(), version);
+    let CommitOutcome::Committed(position) = test.store.commit(&create).await.unwrap() else { panic!("not committed") };
+    assert_eq!(test.store.commit(&create).await.unwrap(), CommitOutcome::AlreadyCommitted(position));
+    assert_eq!(test.store.last_position().await.unwrap(), position.version);
 
     let read = test.reload(&key.id).await;
     let new = renamed(&read, "new");
     let update =
         change(Action::ApiKeyUpdated, vec![RecordWrite { old: Some(read.map(Into::into)), new: Some(new) }], None);
-    let CommitOutcome::Committed(version) = test.store.commit(&update).await.unwrap() else { panic!("not committed") };
-    assert_eq!(test.store.commit(&update).await.unwrap(), CommitOutcome::AlreadyCommitted(version));
-    assert_eq!(test.store.last_position().await.unwrap(), version);
+    let CommitOutcome::Committed(position) = test.store.commit(&update).await.unwrap() else { panic!("not committed") };
+    assert_eq!(test.store.commit(&update).await.unwrap(), CommitOutcome::AlreadyCommitted(position));
+    assert_eq!(test.store.last_position().await.unwrap(), position.version);
 }
 
 pub(crate) async fn a_key_value_belongs_to_one_record(backend: TestBackend) {
@@ -158,8 +155,8 @@ pub(crate) async fn a_change_records_its_origin_and_stores_its_response(backend:
     let origin =
         CommitContext { client_ip: address, stored_response: Some(response("other")), ..CommitContext::default() };
     test.store.commit_with_context(&create, &origin).await.unwrap();
-    let entries = test.store.read_feed(before, 10, Duration::ZERO).await.unwrap();
-    assert_eq!(entries[0].audit.as_ref().unwrap().metadata.address, origin.client_ip);
+    let entries = test.store.audit_feed().read(before, 10, Duration::ZERO).await.unwrap().entries;
+    assert_eq!(entries[0].content.as_ref().unwrap().metadata.address, origin.client_ip);
     for name in ["one", "other"] {
         let stored = test.store.stored_response(name).await.unwrap().unwrap();
         assert_eq!(stored.expose(), name.to_uppercase());
@@ -170,16 +167,17 @@ pub(crate) async fn a_rotated_key_value_is_no_longer_found(backend: TestBackend)
     let test = backend.fixture().await;
     let (key, old_value) = test.key().await;
     let new_value = key::generate_api_key(Env::Live, &mut os_rng());
-    let (old, new) = (test.store.digest(old_value.expose()), test.store.digest(new_value.expose()));
+    let (old, new) =
+        (test.store.envelope().digest(old_value.expose()), test.store.envelope().digest(new_value.expose()));
     let rotated = ApiKey { digests: vec![KeyDigest::current(new)], ..key.record.clone() };
-    let before = key.version;
+    let before = key.position.version;
     commit(&test.store, Action::ApiKeyUpdated, vec![RecordWrite::replace(key.clone(), rotated)], None).await;
     assert_eq!(test.store.api_key_by_digest(&old).await.unwrap(), None);
     let found = test.store.api_key_by_digest(&new).await.unwrap().unwrap();
     assert_eq!(found.record.id, key.record.id);
 
-    let entries = test.store.read_feed(before, 10, Duration::ZERO).await.unwrap();
-    let Invalidation::Digests(mut invalidated) = entries[0].audit.clone().unwrap().invalidation else {
+    let entries = test.store.audit_feed().read(before, 10, Duration::ZERO).await.unwrap().entries;
+    let Invalidation::Digests(mut invalidated) = entries[0].content.clone().unwrap().invalidation else {
         panic!("no digests")
     };
     invalidated.sort_unstable();
@@ -193,7 +191,7 @@ pub(crate) async fn a_removed_record_is_gone_from_its_list(backend: TestBackend)
     let webhook = test.webhook().await;
     let read = test.store.webhook(&webhook.id).await.unwrap().unwrap();
     assert_eq!(read.record, Webhook { url: read.record.url.clone(), ..webhook.clone() });
-    assert_eq!(test.store.open_webhook_url(&read.record).unwrap().expose(), "https://example.com/");
+    assert_eq!(test.store.envelope().open_webhook_url(&read.record).unwrap().expose(), "https://example.com/");
     commit(&test.store, Action::WebhookDeleted, vec![RecordWrite::remove(read)], None).await;
     assert_eq!(test.store.webhook(&webhook.id).await.unwrap(), None);
     assert_eq!(test.store.webhooks(&webhook.account, "", 10).await.unwrap().items, vec![]);
@@ -263,12 +261,12 @@ pub(crate) async fn versions_increase_when_the_clock_goes_back(backend: TestBack
     test.skew.add(-3_600_000);
     let (second, _) = test.key().await;
     let (third, _) = test.key().await;
-    assert!(first.version < second.version && second.version < third.version);
-    assert_eq!(second.version.timestamp(), first.version.timestamp());
+    assert!(first.position.version < second.position.version && second.position.version < third.position.version);
+    assert_eq!(second.position.version.timestamp(), first.position.version.timestamp());
     test.skew.add(2 * 3_600_000);
     let (fourth, _) = test.key().await;
-    assert!(fourth.version.timestamp() > first.version.timestamp());
-    let entries = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+    assert!(fourth.position.version.timestamp() > first.position.version.timestamp());
+    let entries = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
     assert!(entries.windows(2).all(|pair| pair[0].version < pair[1].version));
 }
 
@@ -284,7 +282,7 @@ pub(crate) async fn a_wrong_master_key_is_refused(backend: TestBackend) {
     let wrong = MasterKey::generate(&mut os_rng());
     let refusal = Store::open(&options, &wrong).await.unwrap_err();
     assert_eq!(refusal.kind(), StoreErrorKind::Refused, "{refusal}");
-    test.store = Store::open(&options, &right).await.unwrap();
+    test.store = Store::open(&options, &right).await.unwrap().single_cell().clone();
     assert_eq!(test.reload(&key.record.id).await, key);
 }
 
@@ -306,7 +304,7 @@ pub(crate) async fn unknown_fields_survive_a_rewrite(backend: TestBackend) {
 pub(crate) async fn an_access_key_is_returned_with_its_accounts_status(backend: TestBackend) {
     let test = backend.fixture().await;
     let secret = key::generate_access_key(&mut os_rng());
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let access_key = AccessKey {
         id: AccessKeyId::generate_in(Partition::default(), &mut os_rng()),
         account: test.account.record.id.clone(),
@@ -329,8 +327,14 @@ pub(crate) async fn an_access_key_is_returned_with_its_accounts_status(backend: 
     let found = test.store.access_key_with_account_status(&digest).await.unwrap();
     assert_eq!(found, Some((access_key, Status::Inactive)));
     let (_, api_key) = test.key().await;
-    assert_eq!(test.store.access_key_with_account_status(&test.store.digest(api_key.expose())).await.unwrap(), None);
-    assert_eq!(test.store.access_key_with_account_status(&test.store.digest("nothing")).await.unwrap(), None);
+    assert_eq!(
+        test.store.access_key_with_account_status(&test.store.envelope().digest(api_key.expose())).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        test.store.access_key_with_account_status(&test.store.envelope().digest("nothing")).await.unwrap(),
+        None
+    );
 }
 
 pub(crate) async fn a_deleted_project_deactivates_its_keys_with_one_change(backend: TestBackend) {
@@ -344,16 +348,16 @@ pub(crate) async fn a_deleted_project_deactivates_its_keys_with_one_change(backe
     let deleted =
         commit(&test.store, Action::ProjectDeleted, vec![RecordWrite::replace(read, deactivated)], None).await;
 
-    let entries = test.store.read_feed(key.version, 10, Duration::ZERO).await.unwrap();
+    let entries = test.store.audit_feed().read(key.position.version, 10, Duration::ZERO).await.unwrap().entries;
     let invalidations: Vec<Invalidation> =
-        entries.iter().map(|entry| entry.audit.clone().unwrap().invalidation).collect();
+        entries.iter().map(|entry| entry.content.clone().unwrap().invalidation).collect();
     assert_eq!(
         invalidations,
         [Invalidation::None, Invalidation::Project(renamed.id)],
         "a new name does not affect gateways"
     );
     assert_eq!(entries[1].version, deleted);
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let found = test.store.lookup(&digest).await.unwrap().found.unwrap();
     assert_eq!((found.facts.status, found.facts.project_status), (Status::Active, Status::Inactive));
     assert_eq!(test.store.claim_first_use(&found.facts, &digest, None).await.unwrap(), FirstUseOutcome::NotActive);
@@ -364,15 +368,17 @@ pub(crate) async fn a_retried_removal_returns_the_same_version(backend: TestBack
     let webhook = test.webhook().await;
     let read = test.store.webhook(&webhook.id).await.unwrap().unwrap();
     let removal = change(Action::WebhookDeleted, vec![RecordWrite::remove(read.clone())], None);
-    let CommitOutcome::Committed(version) = test.store.commit(&removal).await.unwrap() else { panic!("not committed") };
-    assert_eq!(test.store.commit(&removal).await.unwrap(), CommitOutcome::AlreadyCommitted(version));
+    let CommitOutcome::Committed(position) = test.store.commit(&removal).await.unwrap() else {
+        panic!("not committed")
+    };
+    assert_eq!(test.store.commit(&removal).await.unwrap(), CommitOutcome::AlreadyCommitted(position));
     let other = change(Action::WebhookDeleted, vec![RecordWrite::remove(read)], None);
     assert_eq!(
         test.store.commit(&other).await.unwrap(),
         CommitOutcome::VersionConflict,
         "another event did not remove it"
     );
-    assert_eq!(test.store.last_position().await.unwrap(), version);
+    assert_eq!(test.store.last_position().await.unwrap(), position.version);
 }
 
 pub(crate) async fn a_commit_with_one_stale_record_writes_none(backend: TestBackend) {

@@ -34,21 +34,21 @@ pub(crate) async fn trimming_stops_at_the_fan_out_cursor(backend: TestBackend) {
     let trimmed = test.store.trim(rule(2)).await.unwrap();
     assert_eq!((trimmed.entries, trimmed.trimmed_through), (0, Version::ZERO), "nothing is fanned out yet");
     test.fan_out(&webhook).await;
-    let all = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+    let all = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
     let trimmed = test.store.trim(rule(2)).await.unwrap();
     assert_eq!(trimmed.entries, all.len() as u64 - 2);
     assert_eq!(trimmed.trimmed_through, all[all.len() - 3].version);
     let cursor = test.store.check_cursor(all[0].version, all[0].event.clone()).await.unwrap();
     assert_eq!((cursor.state, cursor.trimmed_through), (CursorState::Trimmed, trimmed.trimmed_through));
-    let left = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
+    let left = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
     assert_eq!(left, all[all.len() - 2..]);
 
     test.skew.add(31 * 86_400_000);
     let (new, _) = test.key().await;
     let by_age = test.store.trim(rule(1000)).await.unwrap();
     assert_eq!(by_age.entries, 2);
-    let left = test.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
-    assert_eq!(left.iter().map(|entry| entry.version).collect::<Vec<_>>(), vec![new.version]);
+    let left = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
+    assert_eq!(left.iter().map(|entry| entry.version).collect::<Vec<_>>(), vec![new.position.version]);
     assert_eq!(test.store.queue_stats().await.unwrap().pending, 5, "trimming keeps deliveries");
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut backend: Test
     let update = change(Action::ApiKeyUpdated, vec![write], None);
     assert_eq!(test.store.commit(&update).await.unwrap(), CommitOutcome::StreamFull);
 
-    let digest = test.store.digest(secret.expose());
+    let digest = test.store.envelope().digest(secret.expose());
     let facts = test.store.lookup(&digest).await.unwrap().found.unwrap().facts;
     assert!(matches!(test.store.claim_first_use(&facts, &digest, None).await.unwrap(), FirstUseOutcome::Won(_)));
     let revoked = ApiKey { status: Status::Inactive, ..key.record.clone() };
@@ -74,7 +74,7 @@ pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut backend: Test
     assert!(matches!(test.store.commit(&revoke).await.unwrap(), CommitOutcome::Committed(_)));
 
     let cursor = test.store.fan_out_cursor().await.unwrap();
-    let entries = test.store.read_feed(cursor, 100, Duration::ZERO).await.unwrap();
+    let entries = test.store.audit_feed().read(cursor, 100, Duration::ZERO).await.unwrap().entries;
     let step = gatepost_store::FanOutStep {
         expected_cursor: cursor,
         new_cursor: entries.last().unwrap().version,

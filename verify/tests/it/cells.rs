@@ -10,7 +10,7 @@ use gatepost_domain::permit::Denial;
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{MasterKey, RecordWrite, Replicas, Store, StoreOptions, os_rng};
+use gatepost_store::{CellStore, MasterKey, RecordWrite, Replicas, Store, StoreOptions, os_rng};
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Liveness, ReplicaSync, Source, Verdict};
 use prometheus::Registry;
@@ -22,7 +22,7 @@ struct TwoCells {
     servers: [RedisServer; 2],
     options: [StoreOptions; 2],
     master: MasterKey,
-    cells: [Store; 2],
+    cells: [CellStore; 2],
     project: Project,
     replica_sync: ReplicaSync,
 }
@@ -33,12 +33,12 @@ impl TwoCells {
         let mut servers = [RedisServer::start(), RedisServer::start()];
         let options =
             [&servers[0], &servers[1]].map(|server| store_options(server.port(), Replicas::NONE, clock.clone()));
-        let first = Store::open_or_create(&options[0], &master).await.unwrap();
+        let first = Store::open_or_create(&options[0], &master).await.unwrap().single_cell().clone();
         let project = project(&first).await;
         // The same header and pepper, and a mirror of the project.
         let saved = servers[0].save();
         servers[1].restore(&saved);
-        let second = Store::open(&options[1], &master).await.unwrap();
+        let second = Store::open(&options[1], &master).await.unwrap().single_cell().clone();
         let registry = Registry::new();
         let rate_limiter = RateLimiter::start(first.clone(), clock.clone(), OutagePolicy::Local, &registry).unwrap();
         let cells = vec![first.clone(), second.clone()];
@@ -53,16 +53,17 @@ impl TwoCells {
 
     /// Creates a key in a cell from another process, which has ended since and so does not replay it.
     async fn key_of_another_process(&self, cell: usize) -> (ApiKey, Secret) {
-        let store = Store::open(&self.options[cell], &self.master).await.unwrap();
+        let store = Store::open(&self.options[cell], &self.master).await.unwrap().single_cell().clone();
         self.key_from(&store, cell).await
     }
 
-    async fn key_from(&self, store: &Store, cell: usize) -> (ApiKey, Secret) {
+    async fn key_from(&self, store: &CellStore, cell: usize) -> (ApiKey, Secret) {
         let layout = Layout::new(NonZeroU8::new(2).unwrap());
-        let is_there =
-            |secret: &Secret| layout.cell(Partition::of_digest(&store.digest(secret.expose()))).index() == cell;
+        let is_there = |secret: &Secret| {
+            layout.cell(Partition::of_digest(&store.envelope().digest(secret.expose()))).index() == cell
+        };
         let secret = std::iter::repeat_with(records::secret).find(is_there).unwrap();
-        let key = records::api_key(&self.project, &secret, |value| store.digest(value));
+        let key = records::api_key(&self.project, &secret, |value| store.envelope().digest(value));
         commit(store, Action::ApiKeyCreated, RecordWrite::create(key.clone())).await;
         (key, secret)
     }

@@ -14,7 +14,7 @@ use gatepost_domain::time::{Clock, Version};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{Change, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng};
+use gatepost_store::{CellStore, Change, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fixture {
     pub(crate) redis: RedisServer,
-    pub(crate) store: Store,
+    pub(crate) store: CellStore,
     options: StoreOptions,
     master: MasterKey,
     project: Project,
@@ -74,7 +74,7 @@ impl Fixture {
     ) -> Self {
         let store_options = store_options(port, replicas, Arc::clone(&clock));
         let master = MasterKey::generate(&mut os_rng());
-        let store = Store::open_or_create(&store_options, &master).await.unwrap();
+        let store = Store::open_or_create(&store_options, &master).await.unwrap().single_cell().clone();
         let project = project(&store).await;
         let registry = Registry::new();
         let rate_limiter =
@@ -126,9 +126,9 @@ impl Fixture {
 
     /// Returns the value of a key that was created by another process, which has ended since.
     pub(crate) async fn key_of_another_process(&self) -> String {
-        let store = Store::open(&self.options, &self.master).await.unwrap();
+        let store = Store::open(&self.options, &self.master).await.unwrap().single_cell().clone();
         let secret = records::secret();
-        let key = records::api_key(&self.project, &secret, |value| store.digest(value));
+        let key = records::api_key(&self.project, &secret, |value| store.envelope().digest(value));
         commit(&store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         secret.expose().to_owned()
     }
@@ -138,14 +138,14 @@ impl Fixture {
         let secret = records::secret();
         let key = ApiKey {
             rate_limit: Some(RateLimit { limit, window }),
-            ..records::api_key(&self.project, &secret, |value| self.store.digest(value))
+            ..records::api_key(&self.project, &secret, |value| self.store.envelope().digest(value))
         };
         commit(&self.store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         secret.expose().to_owned()
     }
 
     async fn create(&self, secret: &Secret) -> KeyId {
-        let key = records::api_key(&self.project, secret, |value| self.store.digest(value));
+        let key = records::api_key(&self.project, secret, |value| self.store.envelope().digest(value));
         let id = key.id.clone();
         commit(&self.store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         id
@@ -155,7 +155,7 @@ impl Fixture {
     pub(crate) async fn rename(&self, id: &KeyId) {
         let url = StoreUrl::parse(&self.redis.url()).unwrap();
         let options = StoreOptions { url, replicas: Replicas::NONE, ..self.options.clone() };
-        let store = Store::open(&options, &self.master).await.unwrap();
+        let store = Store::open(&options, &self.master).await.unwrap().single_cell().clone();
         let key = store.api_key(id).await.unwrap().unwrap();
         let renamed = ApiKey { name: "renamed".to_owned(), ..key.record.clone() };
         commit(&store, Action::ApiKeyUpdated, RecordWrite::replace(key, renamed)).await;
@@ -182,14 +182,9 @@ impl Fixture {
 
     /// Returns the address of the latest first use, if it was recorded.
     pub(crate) async fn first_use_client(&self) -> Option<IpAddr> {
-        let entries = self.store.read_feed(Version::ZERO, 100, Duration::ZERO).await.unwrap();
-        let audit_entries = entries.into_iter().filter_map(|entry| entry.audit.ok());
-        audit_entries
-            .filter(|audit_entry| audit_entry.action == Action::ApiKeyFirstUsed)
-            .last()
-            .unwrap()
-            .metadata
-            .address
+        let entries = self.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
+        let contents = entries.into_iter().filter_map(|entry| entry.content.ok());
+        contents.filter(|content| content.action == Action::ApiKeyFirstUsed).last().unwrap().metadata.address
     }
 
     fn metric(&self, name: &str) -> f64 {
@@ -225,7 +220,7 @@ pub(crate) fn requirement(env: Env) -> Requirement {
     Requirement { projects: vec![], env: EnvRule::Only(env), permissions: vec![] }
 }
 
-pub(crate) async fn project(store: &Store) -> Project {
+pub(crate) async fn project(store: &CellStore) -> Project {
     let account = records::account("account");
     let project = records::project(&account.id);
     commit(store, Action::AccountCreated, RecordWrite::create(account)).await;
@@ -233,7 +228,7 @@ pub(crate) async fn project(store: &Store) -> Project {
     project
 }
 
-pub(crate) async fn commit(store: &Store, action: Action, write: RecordWrite) {
+pub(crate) async fn commit(store: &CellStore, action: Action, write: RecordWrite) {
     let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change =
         Change { event, action, actor: Actor::Operator, writes: vec![write], secret: None, stored_response: None };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use gatepost_control_plane::{ControlPlane, Failure, MAX_WAIT, RequestContext};
-use gatepost_domain::time::Version;
+use gatepost_domain::partition::Position;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -25,11 +25,11 @@ impl PreferWait {
         self,
         control_plane: &ControlPlane,
         context: &RequestContext,
-        version: Version,
+        position: Position,
     ) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         let Some(wait) = self.0 else { return Ok(headers) };
-        let status = control_plane.await_propagation(&context.caller.account, version, wait).await?;
+        let status = control_plane.await_propagation(&context.caller.account, position, wait).await?;
         headers.insert(PROPAGATED, header_value(&format!("{}/{}", status.applied, status.known)));
         headers.insert(PREFERENCE_APPLIED, header_value(&format!("wait={}", wait.as_secs())));
         Ok(headers)

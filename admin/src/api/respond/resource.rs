@@ -2,22 +2,22 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use gatepost_domain::time::Version;
+use gatepost_domain::partition::Position;
 use http::header::ETAG;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
-/// A resource at a version, which is its ETag.
+/// A resource as the change at a position wrote it. Its version is the ETag.
 pub(crate) struct ResourceResponse<B> {
     status: StatusCode,
     headers: HeaderMap,
-    version: Version,
+    position: Position,
     body: B,
 }
 
 impl<B> ResourceResponse<B> {
-    pub(crate) fn new(version: Version, body: B) -> Self {
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), version, body }
+    pub(crate) fn new(position: Position, body: B) -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), position, body }
     }
 
     pub(crate) fn created(self) -> Self {
@@ -31,7 +31,8 @@ impl<B> ResourceResponse<B> {
 
 impl<B: Serialize> IntoResponse for ResourceResponse<B> {
     fn into_response(self) -> Response {
-        let tag = HeaderValue::from_str(&format!("\"{}\"", self.version)).expect("digits and quotes make a header");
+        let tag =
+            HeaderValue::from_str(&format!("\"{}\"", self.position.version)).expect("digits and quotes make a header");
         (self.status, self.headers, [(ETAG, tag)], Json(self.body)).into_response()
     }
 }

@@ -101,7 +101,7 @@ pub(crate) async fn create(
     };
     let created = control_plane.create_access_key_for(&context, request).await?;
     let body = AccessKeyResource::new(&created.record.record, created.secret.expose());
-    Ok(ResourceResponse::new(created.record.version, body).created())
+    Ok(ResourceResponse::new(created.record.position, body).created())
 }
 
 /// Lists access keys in order of creation. `key` contains the id, which can be used in paths in place of the value.
@@ -144,7 +144,7 @@ pub(crate) async fn update(
 ) -> Result<ResourceResponse<AccessKeyResource>> {
     let key_ref = AccessKeyRef::parse(&key);
     let changed = control_plane.update_access_key(&context, &key_ref, &change.into()).await?;
-    Ok(ResourceResponse::new(changed.version, AccessKeyResource::new(&changed.record, key_ref.echoed_key())))
+    Ok(ResourceResponse::new(changed.position, AccessKeyResource::new(&changed.record, key_ref.echoed_key())))
 }
 
 /// Revokes an access key, immediately and everywhere.
@@ -174,5 +174,5 @@ pub(crate) async fn reactivate(
 ) -> Result<ResourceResponse<AccessKeyResource>> {
     let key_ref = AccessKeyRef::parse(&key);
     let active = control_plane.reactivate_access_key(&context, &key_ref).await?;
-    Ok(ResourceResponse::new(active.version, AccessKeyResource::new(&active.record, key_ref.echoed_key())))
+    Ok(ResourceResponse::new(active.position, AccessKeyResource::new(&active.record, key_ref.echoed_key())))
 }

@@ -69,7 +69,7 @@ pub(crate) async fn create(
     let created = control_plane.create_account(&context, new.name).await?;
     let access_key = AccessKeyResource::new(&created.access_key, created.secret.expose());
     let body = NewAccountBody { account: AccountResource::from(&created.account.record), access_key };
-    Ok(ResourceResponse::new(created.account.version, body).created())
+    Ok(ResourceResponse::new(created.account.position, body).created())
 }
 
 /// Lists the accounts that the access key may access: only its own.
@@ -100,7 +100,7 @@ pub(crate) async fn get(
     PathId(id): PathId,
 ) -> Result<ResourceResponse<AccountResource>> {
     let found = control_plane.account(&context, &id).await?;
-    Ok(ResourceResponse::new(found.version, AccountResource::from(&found.record)))
+    Ok(ResourceResponse::new(found.position, AccountResource::from(&found.record)))
 }
 
 /// Renames an account.
@@ -121,7 +121,7 @@ pub(crate) async fn update(
     let updated = control_plane.update_account(&context, &id, &change.into()).await?;
     let headers = wait.wait_for_propagation(&control_plane, &context, updated.propagated_at).await?;
     let body = AccountResource::from(&updated.account.record);
-    Ok(ResourceResponse::new(updated.account.version, body).with_headers(headers))
+    Ok(ResourceResponse::new(updated.account.position, body).with_headers(headers))
 }
 
 /// Deactivates an account permanently.

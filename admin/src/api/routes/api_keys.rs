@@ -32,7 +32,7 @@ pub(crate) async fn create(
 ) -> Result<ResourceResponse<ApiKeyResource>> {
     let created = control_plane.create_api_key(&context, new.into()).await?;
     let body = ApiKeyResource::new(&created.record.record, created.secret.expose(), None);
-    Ok(ResourceResponse::new(created.record.version, body).created())
+    Ok(ResourceResponse::new(created.record.position, body).created())
 }
 
 /// Lists keys as a bare array in order of creation, grouped by project unless `projectId` selects one.
@@ -71,7 +71,7 @@ pub(crate) async fn get(
     let found = control_plane.api_key(&context, &key_ref).await?;
     let last_used_at = control_plane.last_use(&found.record).await?;
     let body = ApiKeyResource::new(&found.record, key_ref.echoed_key(), found.first_used_at);
-    Ok(ResourceResponse::new(found.version, body.with_last_use(last_used_at)))
+    Ok(ResourceResponse::new(found.position, body.with_last_use(last_used_at)))
 }
 
 /// Updates a key.
@@ -151,11 +151,11 @@ async fn updated_response(
     updated: &UpdatedKey,
 ) -> Result<ResourceResponse<ApiKeyResource>> {
     let key = &updated.key;
-    let headers = wait.wait_for_propagation(control_plane, context, key.version).await?;
+    let headers = wait.wait_for_propagation(control_plane, context, key.position).await?;
     let last_used_at = control_plane.last_use(&key.record).await?;
     let echoed_key = updated.value.as_ref().map_or(key_ref.echoed_key(), Secret::expose);
     let body = ApiKeyResource::new(&key.record, echoed_key, key.first_used_at).with_last_use(last_used_at);
-    Ok(ResourceResponse::new(key.version, body).with_headers(headers))
+    Ok(ResourceResponse::new(key.position, body).with_headers(headers))
 }
 
 /// Revokes a key. Its history is retained.
@@ -173,7 +173,7 @@ pub(crate) async fn deactivate(
     wait: PreferWait,
     PathId(key): PathId,
 ) -> Result<(HeaderMap, Json<bool>)> {
-    let version = control_plane.deactivate_api_key(&context, &KeyRef::parse(&key)).await?.key.version;
+    let version = control_plane.deactivate_api_key(&context, &KeyRef::parse(&key)).await?.key.position;
     Ok((wait.wait_for_propagation(&control_plane, &context, version).await?, Json(true)))
 }
 

@@ -214,7 +214,7 @@ fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
 }
 
 fn body(change: &VisibleChange) -> Option<ChangeResource> {
-    let audit = &change.audit;
+    let audit = &change.content;
     let view = ChangeView {
         action: audit.action,
         actor: &audit.metadata.actor,

@@ -65,7 +65,7 @@ pub(crate) async fn create(
 ) -> Result<ResourceResponse<ProjectResource>> {
     let new = NewProject { name: new.name, account: new.account_id, env: new.env };
     let project = control_plane.create_project(&context, new).await?;
-    Ok(ResourceResponse::new(project.version, ProjectResource::from(&project.record)).created())
+    Ok(ResourceResponse::new(project.position, ProjectResource::from(&project.record)).created())
 }
 
 /// Lists projects in order of creation.
@@ -98,7 +98,7 @@ pub(crate) async fn get(
     PathId(id): PathId,
 ) -> Result<ResourceResponse<ProjectResource>> {
     let found = control_plane.project(&context, &id).await?;
-    Ok(ResourceResponse::new(found.version, ProjectResource::from(&found.record)))
+    Ok(ResourceResponse::new(found.position, ProjectResource::from(&found.record)))
 }
 
 /// Renames a project.
@@ -117,8 +117,8 @@ pub(crate) async fn update(
     JsonBody(change): JsonBody<UpdateProject>,
 ) -> Result<ResourceResponse<ProjectResource>> {
     let updated = control_plane.update_project(&context, &id, &change.into()).await?;
-    let headers = wait.wait_for_propagation(&control_plane, &context, updated.version).await?;
-    Ok(ResourceResponse::new(updated.version, ProjectResource::from(&updated.record)).with_headers(headers))
+    let headers = wait.wait_for_propagation(&control_plane, &context, updated.position).await?;
+    Ok(ResourceResponse::new(updated.position, ProjectResource::from(&updated.record)).with_headers(headers))
 }
 
 /// Deactivates a project and all its keys permanently.
@@ -136,6 +136,6 @@ pub(crate) async fn deactivate(
     wait: PreferWait,
     PathId(id): PathId,
 ) -> Result<(HeaderMap, Json<bool>)> {
-    let version = control_plane.deactivate_project(&context, &id).await?.version;
+    let version = control_plane.deactivate_project(&context, &id).await?.position;
     Ok((wait.wait_for_propagation(&control_plane, &context, version).await?, Json(true)))
 }

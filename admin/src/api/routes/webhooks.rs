@@ -30,7 +30,7 @@ pub(crate) async fn create(
 ) -> Result<ResourceResponse<WebhookResource>> {
     let created = control_plane.create_webhook(&context, new.try_into()?).await?;
     let body = revealed_webhook_resource(&control_plane, &context, &created)?;
-    Ok(ResourceResponse::new(created.webhook.version, body).created())
+    Ok(ResourceResponse::new(created.webhook.position, body).created())
 }
 
 /// Lists the topics that webhooks can subscribe to.
@@ -98,7 +98,7 @@ pub(crate) async fn get(
     PathId(id): PathId,
 ) -> Result<ResourceResponse<WebhookResource>> {
     let found = control_plane.webhook(&context, &id).await?;
-    Ok(ResourceResponse::new(found.version, webhook_resource(&control_plane, &context, &found.record)?))
+    Ok(ResourceResponse::new(found.position, webhook_resource(&control_plane, &context, &found.record)?))
 }
 
 /// Updates a webhook. Absent members are unchanged.
@@ -118,7 +118,7 @@ pub(crate) async fn update(
 ) -> Result<ResourceResponse<WebhookResource>> {
     let changed = control_plane.update_webhook(&context, &id, change.into()).await?;
     let body = revealed_webhook_resource(&control_plane, &context, &changed)?;
-    Ok(ResourceResponse::new(changed.webhook.version, body))
+    Ok(ResourceResponse::new(changed.webhook.position, body))
 }
 
 /// Generates a new signing secret. Only this response contains it.
@@ -137,7 +137,7 @@ pub(crate) async fn rotate_secret(
 ) -> Result<ResourceResponse<WebhookResource>> {
     let rotated = control_plane.rotate_webhook_secret(&context, &id, request.overlap_seconds).await?;
     let body = revealed_webhook_resource(&control_plane, &context, &rotated)?;
-    Ok(ResourceResponse::new(rotated.webhook.version, body))
+    Ok(ResourceResponse::new(rotated.webhook.position, body))
 }
 
 /// Deletes a webhook and drops its pending deliveries.

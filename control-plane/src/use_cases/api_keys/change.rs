@@ -68,7 +68,7 @@ impl ControlPlane {
             change.fields.clone().apply(&mut record)?;
             let secret = self.parse_new_value(found, key_ref, change)?;
             if let Some(value) = &secret {
-                record.digests = vec![KeyDigest::current(self.store.digest(value.expose()))];
+                record.digests = vec![KeyDigest::current(self.store.envelope().digest(value.expose()))];
                 record.mask = key::mask(value.expose());
             }
             let action = if status == found.status { Action::ApiKeyUpdated } else { Action::ApiKeyDeleted };
@@ -83,7 +83,7 @@ impl ControlPlane {
         self.change_api_key(context, key_ref, reactivated).await
     }
 
-    /// Revokes a key. The returned version is the one from which gateways refuse the key, also if it was revoked before.
+    /// Revokes a key. The returned position is the one from which gateways refuse the key, also if it was revoked before.
     pub async fn deactivate_api_key(&self, context: &RequestContext, key_ref: &KeyRef) -> Result<UpdatedKey> {
         let deactivated = |found: &ApiKey| Ok(with_status(found, Status::Inactive, Action::ApiKeyDeleted));
         self.change_api_key(context, key_ref, deactivated).await
@@ -122,7 +122,7 @@ impl ControlPlane {
             return Ok(None);
         }
         let value = parse_chosen_value(text)?;
-        let digest = self.store.digest(value.expose());
+        let digest = self.store.envelope().digest(value.expose());
         let is_current = key.digests.first().is_some_and(|current| current.digest == digest);
         Ok((!is_current).then_some(value))
     }

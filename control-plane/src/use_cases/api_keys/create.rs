@@ -30,7 +30,7 @@ impl ControlPlane {
         context.caller.require_write()?;
         let project = self.active_project(context, new.project.as_deref()).await?;
         let secret = chosen_or_generated_value(new.fields.key.clone().into_option().as_deref(), &project)?;
-        let (mask, digest) = (key::mask(secret.expose()), self.store.digest(secret.expose()));
+        let (mask, digest) = (key::mask(secret.expose()), self.store.envelope().digest(secret.expose()));
         let key = self.build_key(context.caller.actor(), &project, new, mask, digest)?;
         let record = self.create(context, Action::ApiKeyCreated, key, None, Some(secret.clone())).await?;
         Ok(CreatedWithSecret { record, secret })

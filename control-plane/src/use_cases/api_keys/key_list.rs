@@ -100,8 +100,8 @@ impl ControlPlane {
         };
         let after = if project_at == at { after } else { "" };
         let page = match list.order {
-            SortOrder::OldestFirst => self.store.api_keys(project, after, limit).await?,
-            SortOrder::NewestFirst => self.store.newest_api_keys(project, after, limit).await?,
+            SortOrder::OldestFirst => self.store.single_cell().api_keys(project, after, limit).await?,
+            SortOrder::NewestFirst => self.store.single_cell().newest_api_keys(project, after, limit).await?,
         };
         let of_key = |position: String| format!("{project_at} {position}");
         let next_project = list.projects.get(index + 1).map(|(position, _)| format!("{position} "));

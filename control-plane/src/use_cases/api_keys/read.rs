@@ -18,9 +18,12 @@ impl ControlPlane {
     /// `invalid-client-key` if there is none.
     pub async fn api_key(&self, context: &RequestContext, key_ref: &KeyRef) -> Result<Versioned<ApiKey>> {
         let found = match key_ref {
-            KeyRef::Id(id) => self.store.api_key(id).await?,
+            KeyRef::Id(id) => self.store.home(id.partition()).api_key(id).await?,
             KeyRef::Value(value) if key::check_api_key(value.expose(), ChecksumPolicy::Lenient).is_err() => None,
-            KeyRef::Value(value) => self.store.api_key_by_digest(&self.store.digest(value.expose())).await?,
+            KeyRef::Value(value) => {
+                let digest = self.store.envelope().digest(value.expose());
+                self.store.home_of_digest(&digest).api_key_by_digest(&digest).await?
+            }
         };
         let is_named = |key: &ApiKey| match key_ref {
             KeyRef::Id(_) => true,
@@ -34,7 +37,7 @@ impl ControlPlane {
 
     /// Returns whether a value of a key has not expired.
     fn is_valid_value(&self, key: &ApiKey, value: &Secret) -> bool {
-        let (digest, now) = (self.store.digest(value.expose()), self.now());
+        let (digest, now) = (self.store.envelope().digest(value.expose()), self.now());
         key.digests.iter().any(|value| value.digest == digest && !value.has_expired(now))
     }
 }

@@ -57,7 +57,7 @@ impl ControlPlane {
         let [current, old @ ..] = found.digests.as_slice() else {
             return Err(Failure::refused(ErrorCode::Conflict, "the key has no value"));
         };
-        if matches!(key_ref, KeyRef::Value(value) if self.store.digest(value.expose()) != current.digest) {
+        if matches!(key_ref, KeyRef::Value(value) if self.store.envelope().digest(value.expose()) != current.digest) {
             let detail = "this value was replaced before; name the key by its current value or by its id";
             return Err(Failure::refused(ErrorCode::Conflict, detail));
         }
@@ -78,7 +78,7 @@ impl ControlPlane {
     fn generate_value_in(&self, partition: Partition, env: Env) -> (Secret, Digest) {
         loop {
             let value = key::generate_api_key(env, &mut os_rng());
-            let digest = self.store.digest(value.expose());
+            let digest = self.store.envelope().digest(value.expose());
             if Partition::of_digest(&digest) == partition {
                 return (value, digest);
             }
@@ -88,12 +88,12 @@ impl ControlPlane {
     /// Returns the outcome of the rotation that replaced this value, while its response is stored and its new value is
     /// current.
     async fn replay_rotation(&self, caller: &Caller, old: &Secret) -> Result<Option<UpdatedKey>> {
-        let name = rotation_response_name(&KeyDigest::current(self.store.digest(old.expose())));
-        let Some(stored) = self.store.stored_response(&name).await? else { return Ok(None) };
+        let name = rotation_response_name(&KeyDigest::current(self.store.envelope().digest(old.expose())));
+        let Some(stored) = self.store.single_cell().stored_response(&name).await? else { return Ok(None) };
         let Some((id, value)) = stored.expose().split_once(' ') else { return Ok(None) };
         let Ok(id) = KeyId::parse(id) else { return Ok(None) };
-        let Some(found) = self.store.api_key(&id).await? else { return Ok(None) };
-        let digest = self.store.digest(value);
+        let Some(found) = self.store.home(id.partition()).api_key(&id).await? else { return Ok(None) };
+        let digest = self.store.envelope().digest(value);
         let is_current = found.record.digests.first().is_some_and(|current| current.digest == digest);
         let visibility = caller.visibility(&found.record.account, &found.record.project);
         if visibility == Visibility::Hidden || !is_current {

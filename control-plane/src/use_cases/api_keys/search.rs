@@ -99,7 +99,7 @@ impl ControlPlane {
         }
         let list = self.key_list(&context, request.project.as_deref(), SortOrder::NewestFirst).await?;
         // The cursor is bound to a digest of the query, which may be a value.
-        let name = format!("search/{}/{}", list.name, self.store.digest(query.expose()).to_hex());
+        let name = format!("search/{}/{}", list.name, self.store.envelope().digest(query.expose()).to_hex());
         let cursor = self.decode_cursor(&name, request.after.as_deref())?;
         let (start, first) = match SearchPosition::parse(&cursor) {
             Some(start) => (start, None),
@@ -119,9 +119,9 @@ impl ControlPlane {
         }
         let (found, position, rest) = selection.finish();
         let end = SearchPosition { position, exact_match: start.exact_match };
-        let next = response.control_plane.store.seal_cursor(&name, &end.encode())?;
+        let next = response.control_plane.store.envelope().seal_cursor(&name, &end.encode())?;
         let keys: Vec<Versioned<ApiKey>> = first.into_iter().chain(found).collect();
-        if keys.is_empty() && response.control_plane.store.recovery() == Recovery::InProgress {
+        if keys.is_empty() && response.control_plane.store.single_cell().recovery() == Recovery::InProgress {
             return Err(Failure::store_recovering());
         }
         Ok(SearchResults { keys, next, rest })

@@ -58,7 +58,7 @@ impl ControlPlane {
     ) -> Result<RevealedWebhook> {
         context.caller.require_write()?;
         let found = self.webhook(context, id).await?;
-        context.precondition.check(found.version)?;
+        context.precondition.check(found.position)?;
         let account = found.record.account.as_str();
         check_unchanged(&context.members, "accountId", change.account.as_deref(), account)?;
         if change.activity == Some(Status::Inactive) {
@@ -127,7 +127,7 @@ impl ControlPlane {
     /// Returns what a change asks for the static token. The stored token is not a new one.
     fn static_token_change(&self, old: &Webhook, change: &WebhookChange) -> Result<Option<TokenRequest>> {
         let stored = match (&change.token, &old.static_token) {
-            (Some(_), Some(sealed)) => Some(self.store.open_static_token(&old.id, sealed)?),
+            (Some(_), Some(sealed)) => Some(self.store.envelope().open_static_token(&old.id, sealed)?),
             (Some(_), None) | (None, _) => None,
         };
         let is_own = |token: &String| stored.as_ref().is_some_and(|own| own.expose() == token);
@@ -152,7 +152,7 @@ impl ControlPlane {
         let edit = |found: &Webhook| {
             let new = new_secret();
             let rotated = Webhook {
-                secret: self.store.seal_webhook_secret(&found.id, new.as_slice())?,
+                secret: self.store.envelope().seal_webhook_secret(&found.id, new.as_slice())?,
                 old_secrets: self.old_secrets(found, Duration::from_secs(overlap_s))?,
                 ..found.clone()
             };

@@ -49,7 +49,7 @@ impl ControlPlane {
         let token = new.static_token.map(|request| self.resolve_static_token(&id, None, request)).transpose()?;
         let (static_token, revealed_token) = token.unwrap_or_default();
         let webhook = Webhook {
-            secret: self.store.seal_webhook_secret(&id, secret.as_slice())?,
+            secret: self.store.envelope().seal_webhook_secret(&id, secret.as_slice())?,
             old_secrets: Vec::new(),
             static_token,
             id,

@@ -69,7 +69,7 @@ impl ControlPlane {
             return Ok(None);
         }
         refuse_masked_url(text)?;
-        let stored = self.store.open_webhook_url(webhook)?;
+        let stored = self.store.envelope().open_webhook_url(webhook)?;
         if url::Url::parse(text).is_ok_and(|url| url.as_str() == stored.expose()) {
             return Ok(None);
         }

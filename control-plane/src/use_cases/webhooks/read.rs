@@ -41,7 +41,9 @@ impl ControlPlane {
                     .as_deref()
                     .is_none_or(|requested| webhook.topics.iter().any(|t| t.as_str() == requested))
         };
-        let page = |after: String, limit| async move { self.store.webhooks(&caller.account, &after, limit).await };
+        let page = |after: String, limit| async move {
+            self.store.home(caller.account.partition()).webhooks(&caller.account, &after, limit).await
+        };
         self.read_list(context, "webhooks", page_request, page, matches).await
     }
 
@@ -52,7 +54,7 @@ impl ControlPlane {
     pub async fn webhook(&self, context: &RequestContext, id: &str) -> Result<Versioned<Webhook>> {
         let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such webhook");
         let id = WebhookId::parse(id).map_err(|_| not_found())?;
-        let found = self.store.webhook(&id).await?;
+        let found = self.store.home(id.partition()).webhook(&id).await?;
         found.filter(|found| is_visible(&context.caller, &found.record)).ok_or_else(not_found)
     }
 

@@ -17,7 +17,7 @@ impl ControlPlane {
         let edit = |_: &Webhook| Ok(Edit::Remove(Action::WebhookDeleted));
         let removed = self.update(context.into(), || self.webhook(context, id), edit).await?;
         // The webhook is removed even if this fails: the deliverer drops what is left in the queue.
-        if let Err(error) = self.store.drop_queue(&removed.record.id).await {
+        if let Err(error) = self.store.home(removed.record.id.partition()).drop_queue(&removed.record.id).await {
             let webhook = removed.record.id.as_str();
             tracing::warn!(
                 error = %error_chain(&error),

@@ -23,8 +23,8 @@ impl ControlPlane {
     /// # Errors
     /// If the store's master key does not open them.
     pub fn webhook_values(&self, webhook: &Webhook) -> Result<WebhookValues> {
-        let headers = self.store.open_webhook_headers(webhook)?;
-        Ok(WebhookValues { url: self.store.open_webhook_url(webhook)?, headers })
+        let headers = self.store.envelope().open_webhook_headers(webhook)?;
+        Ok(WebhookValues { url: self.store.envelope().open_webhook_url(webhook)?, headers })
     }
 
     /// Opens the signing secret of a webhook, in the form that receivers configure.
@@ -32,7 +32,7 @@ impl ControlPlane {
     /// # Errors
     /// If the store's master key does not open it.
     pub fn webhook_secret(&self, webhook: &Webhook) -> Result<Secret> {
-        let secret = self.store.open_webhook_secret(&webhook.id, &webhook.secret)?;
+        let secret = self.store.envelope().open_webhook_secret(&webhook.id, &webhook.secret)?;
         Ok(Secret::new(sign::secret_text(&secret)))
     }
 
@@ -42,7 +42,7 @@ impl ControlPlane {
         webhook: &Webhook,
         requested: BTreeMap<String, String>,
     ) -> Result<Vec<(String, UserSecret)>> {
-        let stored = self.store.open_webhook_headers(webhook)?;
+        let stored = self.store.envelope().open_webhook_headers(webhook)?;
         let stored_header = |name: &str| {
             let index = stored.iter().position(|(stored_name, _)| stored_name.eq_ignore_ascii_case(name));
             index.map(|index| (&stored[index].1, &webhook.custom_headers[index].1))

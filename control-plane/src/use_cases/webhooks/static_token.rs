@@ -59,6 +59,6 @@ impl ControlPlane {
             (TokenRequest::On, None) => key::generate_static_token(&mut os_rng()),
             (TokenRequest::Chosen(token), _) => parse_static_token(token)?,
         };
-        Ok((Some(self.store.seal_static_token(id, &token)?), Some(token)))
+        Ok((Some(self.store.envelope().seal_static_token(id, &token)?), Some(token)))
     }
 }

@@ -17,18 +17,18 @@ use crate::schema::{self, stored_fields};
 
 /// An entry of the change stream. Its records contain neither digests nor sealed secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamEntry {
+pub struct AuditEntry {
     /// Position in the stream.
     pub version: Version,
     /// Event id, if it is readable.
     pub event: Option<EventId>,
     /// Decoded entry.
-    pub audit: std::result::Result<AuditEntry, Undecodable>,
+    pub content: std::result::Result<EntryContent, Undecodable>,
 }
 
 /// Decoded content of a stream entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
+pub struct EntryContent {
     /// Kind of change.
     pub action: Action,
     /// Cache entries that the change invalidates.
@@ -114,7 +114,7 @@ fn encode_raw_image(record: &Record) -> Result<Box<RawValue>> {
 }
 
 /// Decodes an entry. If its content cannot be decoded, the invalidation still applies.
-pub(crate) fn decode(raw: RawEntry) -> StreamEntry {
+pub(crate) fn decode(raw: RawEntry) -> AuditEntry {
     let decoded = raw.payload.and_then(|payload| {
         decode_payload(&payload).map_err(|error| Undecodable {
             invalidation: payload.invalidation.clone(),
@@ -122,13 +122,13 @@ pub(crate) fn decode(raw: RawEntry) -> StreamEntry {
             reason: error_chain(&error),
         })
     });
-    StreamEntry { version: raw.version, event: raw.event, audit: decoded }
+    AuditEntry { version: raw.version, event: raw.event, content: decoded }
 }
 
-fn decode_payload(payload: &EntryPayload) -> Result<AuditEntry> {
+fn decode_payload(payload: &EntryPayload) -> Result<EntryContent> {
     let (metadata, old) = decode_metadata(&payload.metadata)?;
     let new = decode_image(&metadata.subject, &payload.image)?;
-    Ok(AuditEntry {
+    Ok(EntryContent {
         action: payload.action,
         invalidation: payload.invalidation.clone(),
         propagation: payload.propagation,

@@ -1,22 +1,70 @@
-//! Secrets that users configure on webhooks: sealed when written, opened when a delivery is sent.
+//! What the envelope seals: the secrets of webhooks and events, each bound to its record and purpose.
 
 use std::borrow::Cow;
 
-use gatepost_domain::id::WebhookId;
+use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Record, UserSecret, Webhook};
+use gatepost_domain::record::{Record, Sealed, UserSecret, Webhook};
+
+use zeroize::Zeroizing;
 
 use crate::change::{Change, RecordWrite};
-use crate::error::Result;
+use crate::envelope::Envelope;
+use crate::error::{Result, StoreErrorKind};
 use crate::format::Format;
-use crate::store::{Store, os_rng, secret_from_utf8};
+use crate::random::os_rng;
 
-impl Store {
+impl Envelope {
+    /// Seals a webhook's signing secret.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if the secret is too long to encrypt.
+    pub fn seal_webhook_secret(&self, webhook: &WebhookId, secret: &[u8]) -> Result<Sealed> {
+        self.seal(webhook.as_str(), secret, &mut os_rng())
+    }
+
+    /// Opens a webhook's signing secret.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this webhook.
+    pub fn open_webhook_secret(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
+        self.unseal(webhook.as_str(), sealed)
+    }
+
+    /// Seals a webhook's `theauthapi-signature` token. It cannot be opened as a signing secret.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if the token is too long to encrypt.
+    pub fn seal_static_token(&self, webhook: &WebhookId, token: &Secret) -> Result<Sealed> {
+        self.seal(&static_token_aad(webhook), token.expose().as_bytes(), &mut os_rng())
+    }
+
+    /// Opens a webhook's `theauthapi-signature` token.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this webhook.
+    pub fn open_static_token(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Secret> {
+        secret_from_utf8(&self.unseal(&static_token_aad(webhook), sealed)?)
+    }
+
+    pub(crate) fn seal_event_secret(&self, event: &EventId, secret: &Secret) -> Result<Vec<u8>> {
+        let sealed = self.seal(event.as_str(), secret.expose().as_bytes(), &mut os_rng())?;
+        Ok(sealed.0)
+    }
+
+    pub(crate) fn open_event_secret(&self, event: &EventId, sealed: Vec<u8>) -> Result<Secret> {
+        secret_from_utf8(&self.unseal(event.as_str(), &Sealed(sealed))?)
+    }
+
     /// Returns the full URL of a webhook.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if it does not decrypt for this webhook.
+    /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this webhook.
     pub fn open_webhook_url(&self, webhook: &Webhook) -> Result<Secret> {
         self.open_user_secret(&url_aad(&webhook.id), &webhook.url.full)
     }
@@ -25,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Corrupt`](crate::StoreErrorKind::Corrupt) if a value does not decrypt for this webhook.
+    /// [`StoreErrorKind::Corrupt`] if a value does not decrypt for this webhook.
     pub fn open_webhook_headers(&self, webhook: &Webhook) -> Result<Vec<(String, Secret)>> {
         let opened = webhook.custom_headers.iter().map(|(name, value)| {
             let value = self.open_user_secret(&header_aad(&webhook.id, name), value)?;
@@ -37,14 +85,14 @@ impl Store {
     fn open_user_secret(&self, aad: &str, secret: &UserSecret) -> Result<Secret> {
         match secret {
             UserSecret::Plaintext(secret) => Ok(secret.clone()),
-            UserSecret::Sealed(sealed) => secret_from_utf8(&self.envelope.unseal(aad, sealed)?),
+            UserSecret::Sealed(sealed) => secret_from_utf8(&self.unseal(aad, sealed)?),
         }
     }
 
     fn seal_user_secret(&self, aad: &str, secret: &UserSecret) -> Result<UserSecret> {
         match secret {
             UserSecret::Plaintext(secret) => {
-                let sealed = self.envelope.seal(aad, secret.expose().as_bytes(), &mut os_rng())?;
+                let sealed = self.seal(aad, secret.expose().as_bytes(), &mut os_rng())?;
                 Ok(UserSecret::Sealed(sealed))
             }
             UserSecret::Sealed(_) => Ok(secret.clone()),
@@ -88,6 +136,11 @@ pub(crate) fn has_plaintext_secrets(webhook: &Webhook) -> bool {
     secrets.any(|secret| matches!(secret, UserSecret::Plaintext(_)))
 }
 
+/// Associated data that binds a static token to its webhook.
+fn static_token_aad(webhook: &WebhookId) -> String {
+    format!("{webhook}/static-token")
+}
+
 /// Associated data that binds a URL to its webhook.
 fn url_aad(webhook: &WebhookId) -> String {
     format!("{webhook}/url")
@@ -96,4 +149,9 @@ fn url_aad(webhook: &WebhookId) -> String {
 /// Associated data that binds a header value to its webhook and header name.
 fn header_aad(webhook: &WebhookId, name: &str) -> String {
     format!("{webhook}/header/{}", name.to_ascii_lowercase())
+}
+
+fn secret_from_utf8(bytes: &[u8]) -> Result<Secret> {
+    let text = String::from_utf8(bytes.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+    Ok(Secret::new(text))
 }

@@ -1,0 +1,43 @@
+//! The audit feed: all changes of a cell with their records, for the deliverer and for people.
+
+use std::time::Duration;
+
+use gatepost_domain::time::Version;
+
+use crate::audit_entry::{self, AuditEntry};
+use crate::cell_store::CellStore;
+use crate::error::Result;
+use crate::ops::CursorCheck;
+
+/// Reader of the changes of a cell, whole and in their order.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditFeed<'a>(&'a CellStore);
+
+/// Result of reading an [`AuditFeed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditBatch {
+    /// Entries after the cursor, oldest first.
+    pub entries: Vec<AuditEntry>,
+    /// State of the entry at the cursor: whether the entries continue what was read up to it.
+    pub cursor_check: CursorCheck,
+}
+
+impl CellStore {
+    /// Returns the feed of the cell's changes.
+    pub fn audit_feed(&self) -> AuditFeed<'_> {
+        AuditFeed(self)
+    }
+}
+
+impl AuditFeed<'_> {
+    /// Reads up to `limit` entries after `cursor`. Waits up to `wait` (at most 500 ms) for the first.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`CellStore`].
+    pub async fn read(&self, cursor: Version, limit: u32, wait: Duration) -> Result<AuditBatch> {
+        let raw = self.0.backend.feed(cursor, None, limit, wait).await?;
+        let entries = raw.entries.into_iter().map(audit_entry::decode).collect();
+        Ok(AuditBatch { entries, cursor_check: raw.cursor_check })
+    }
+}
