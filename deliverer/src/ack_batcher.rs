@@ -47,7 +47,7 @@ impl AckBatcher {
                 Some(Err(error)) => {
                     tracing::warn!(
                         error = %error_chain(&error),
-                        event = settlement.event.as_str(),
+                        event = settlement.delivery.event_id.as_str(),
                         "settling a delivery failed, retrying in 1 s"
                     )
                 }
@@ -59,7 +59,7 @@ impl AckBatcher {
             }
         }
         tracing::warn!(
-            event = settlement.event.as_str(),
+            event = settlement.delivery.event_id.as_str(),
             "settling failed: the lease has ended, the delivery is sent again"
         );
     }

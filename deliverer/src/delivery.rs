@@ -66,7 +66,9 @@ pub(crate) async fn settle_after_panic(context: DelivererContext, lease: Arc<Del
         outcome: RecordedOutcome::Failed,
         status: None,
         error: Some("internal error".to_owned()),
+        error_class: None,
         duration: Duration::ZERO,
+        response: None,
     };
     settle(&context, &lease, result_of_attempt(attempt, &AttemptOutcome::Failed { retry_after: None })).await;
 }
@@ -77,7 +79,7 @@ async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: Deliv
     }
     let settlement = Settlement {
         webhook: lease.webhook.clone(),
-        event: lease.leased.event_id.clone(),
+        delivery: Arc::clone(&lease.leased),
         token: lease.token.clone(),
         disposition: result.disposition,
         attempt: result.attempt,
@@ -176,7 +178,9 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
         outcome: sent.outcome.into(),
         status: sent.status,
         error: sent.error.map(|error| error.to_string()),
+        error_class: None,
         duration: sent.elapsed,
+        response: None,
     }
 }
 

@@ -140,7 +140,7 @@ async fn lease_and_deliver(context: &DelivererContext, webhook: WebhookId, grant
             webhook,
             webhook_snapshot,
             token,
-            leased,
+            leased: Arc::new(leased),
             deadline: LeaseDeadline::new(deadline),
         });
         let delivering = delivery::deliver(context.clone(), Arc::clone(&lease));

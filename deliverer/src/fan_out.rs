@@ -9,7 +9,9 @@ use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use gatepost_store::{AuditEntry, CellStore, EntryContent, FanOutEvent, FanOutStep, MAX_PAGE, Result, Versioned};
+use gatepost_store::{
+    AuditEntry, CellStore, DroppedDelivery, EntryContent, FanOutEvent, FanOutStep, MAX_PAGE, Result, Versioned,
+};
 use gatepost_store::{FanOutOutcome, MAX_DEAD_LETTERS};
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
@@ -125,6 +127,7 @@ fn plan(
         new_cursor: new,
         entry_count: entries.len() as u64,
         events: Vec::new(),
+        dropped: Vec::new(),
         quarantined: Vec::new(),
         max_pending,
         max_dead_letters: MAX_DEAD_LETTERS,
@@ -133,7 +136,14 @@ fn plan(
         match (entry.content, entry.event) {
             (Ok(content), Some(event)) => {
                 let Some(topic) = content.action.topic() else { continue };
-                let subscribers = subscribers(webhooks, &content, topic, Position { cell, version: entry.version });
+                let position = Position { cell, version: entry.version };
+                let (subscribers, paused) = subscribers(webhooks, &content, topic, position);
+                fan_out.dropped.extend(paused.into_iter().map(|webhook| DroppedDelivery {
+                    webhook,
+                    event: event.clone(),
+                    action: content.action,
+                    version: entry.version,
+                }));
                 fan_out.events.push(FanOutEvent { event, version: entry.version, content, webhooks: subscribers });
             }
             (Ok(_), None) => {
@@ -147,16 +157,27 @@ fn plan(
     fan_out
 }
 
-/// Returns the webhooks that subscribe to an event and were live when it happened.
-fn subscribers(webhooks: &Webhooks, content: &EntryContent, topic: Topic, event: Position) -> Vec<WebhookId> {
+/// Returns the webhooks that subscribe to an event: those that were live when it happened, and those that were paused.
+fn subscribers(
+    webhooks: &Webhooks,
+    content: &EntryContent,
+    topic: Topic,
+    event: Position,
+) -> (Vec<WebhookId>, Vec<WebhookId>) {
     let of_account = webhooks.get(&content.metadata.account).map(Vec::as_slice).unwrap_or_default();
     let is_subscribed = |webhook: &&Versioned<Webhook>| {
         let record = &webhook.record;
-        record.topics.contains(&topic)
-            && (record.project.is_none() || record.project == content.metadata.project)
-            && status_at(webhook, event) == Some(WebhookStatus::Live)
+        record.topics.contains(&topic) && (record.project.is_none() || record.project == content.metadata.project)
     };
-    of_account.iter().filter(is_subscribed).map(|webhook| webhook.record.id.clone()).collect()
+    let (mut live, mut paused) = (Vec::new(), Vec::new());
+    for webhook in of_account.iter().filter(is_subscribed) {
+        match status_at(webhook, event) {
+            Some(WebhookStatus::Live) => live.push(webhook.record.id.clone()),
+            Some(WebhookStatus::Paused) => paused.push(webhook.record.id.clone()),
+            None => {}
+        }
+    }
+    (live, paused)
 }
 
 /// Returns the status of a webhook at the time of an event, or `None` if the webhook was created later. A

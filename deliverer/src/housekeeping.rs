@@ -8,7 +8,7 @@ use gatepost_store::RetentionPolicy;
 use tokio::sync::watch;
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
-use crate::options::{MAX_DEAD_AGE, MAX_SEALED_AGE};
+use crate::options::{MAX_DEAD_AGE, MAX_LOG_AGE, MAX_SEALED_AGE};
 
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of items of each kind that one call of `trim` removes.
@@ -32,6 +32,8 @@ async fn trim_and_measure(context: &DelivererContext, stopped: &watch::Receiver<
         max_entries: retention.max_entries,
         max_sealed_secret_age: MAX_SEALED_AGE,
         max_dead_letter_age: MAX_DEAD_AGE,
+        max_log_age: MAX_LOG_AGE,
+        oldest_attempt: context.sender.now().minus(MAX_LOG_AGE),
         batch: TRIM_BATCH,
     };
     while !*stopped.borrow() {

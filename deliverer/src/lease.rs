@@ -23,7 +23,7 @@ pub(crate) struct DeliveryLease {
     pub(crate) webhook: WebhookId,
     pub(crate) webhook_snapshot: WebhookSnapshot,
     pub(crate) token: LeaseToken,
-    pub(crate) leased: LeasedDelivery,
+    pub(crate) leased: Arc<LeasedDelivery>,
     /// Time until which the lease is certainly held.
     pub(crate) deadline: LeaseDeadline,
 }

@@ -39,5 +39,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 pub const PAUSED_RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum time for which key values are stored for deliveries and dead letters.
 pub const MAX_SEALED_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Maximum age of attempts, and of deliveries in the log of a webhook since their end.
+pub const MAX_LOG_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Maximum age of a dead letter.
 pub const MAX_DEAD_AGE: Duration = Duration::from_secs(30 * 24 * 3600);

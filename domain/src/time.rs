@@ -43,6 +43,12 @@ impl Timestamp {
         Self::from_ms(self.0.saturating_add(ms))
     }
 
+    /// Returns the time `duration` earlier, at least the epoch.
+    pub fn minus(self, duration: Duration) -> Self {
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(ms))
+    }
+
     /// Formats as an HTTP date (RFC 9110 section 5.6.7): `Thu, 26 Nov 2026 10:00:00 GMT`.
     pub fn to_http_date(self) -> String {
         let printer = jiff::fmt::rfc2822::DateTimePrinter::new();

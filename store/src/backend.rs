@@ -12,10 +12,11 @@ use crate::embedded::Embedded;
 use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
-    CursorCheck, DeadLetterPosition, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat,
-    HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter, RawFanOut, RawFeed,
-    RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap, RawSettlement, RawUsage, RecordName,
-    RegisteredGateway, ReplayStats, RetentionPolicy, SortOrder, SwapOutcome, TrimStats, UsageGrouping,
+    CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
+    Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter,
+    RawDelivery, RawFanOut, RawFeed, RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap,
+    RawSettlement, RawUsage, RecordName, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, SortOrder,
+    SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -128,7 +129,17 @@ ops! {
     /// Finishes, retries or releases deliveries, each independently. The last delivery of an event to finish erases
     /// its body and secret.
     fn settle(settlements: Vec<RawSettlement>) -> Vec<LeaseStatus>;
-    /// Returns the latest attempts of a webhook, newest first.
+    /// Returns deliveries of a webhook, newest first, of some kinds, before a sequence or from the newest.
+    fn deliveries(webhook: WebhookId, kinds: Vec<DeliveryKind>, before: Option<i64>, limit: u32) -> Vec<RawDelivery>;
+    /// Returns the delivery of an event.
+    fn delivery(webhook: WebhookId, event: EventId) -> Option<RawDelivery>;
+    /// Returns the numbers of a webhook.
+    fn webhook_numbers(webhook: WebhookId) -> WebhookNumbers;
+    /// Makes a waiting delivery due at once.
+    fn send_now(webhook: WebhookId, event: EventId) -> SendNowOutcome;
+    /// Creates deliveries for events that are neither waiting nor dead letters; returns how many.
+    fn send_again(webhook: WebhookId, events: Vec<(EventId, Vec<u8>)>) -> u64;
+    /// Returns the latest failed attempts of a webhook, newest first.
     fn attempts(webhook: WebhookId, limit: u32) -> Vec<Vec<u8>>;
     /// Returns dead letters of a webhook, oldest first, after a position or from the start.
     fn dead_letters(webhook: WebhookId, after: Option<DeadLetterPosition>, limit: u32) -> Vec<RawDeadLetter>;

@@ -6,6 +6,7 @@ mod database;
 mod database_file;
 mod dead_letters;
 mod deliveries;
+mod delivery_log;
 mod disk_space;
 pub(super) mod entries;
 mod errors;

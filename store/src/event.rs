@@ -31,6 +31,8 @@ pub struct Event {
     pub id: EventId,
     /// Kind of change.
     pub action: Action,
+    /// Version of its entry in the stream.
+    pub version: Version,
     /// Time of the change, on the store's clock.
     pub at: Timestamp,
     /// Actor and origin.
@@ -51,21 +53,32 @@ struct StoredEvent<'a> {
 
 /// Encodes an event for its deliveries, which must not depend on the stream.
 pub(crate) fn encode_event(event: &FanOutEvent) -> Result<RawEvent> {
+    let body = encode_content(&event.content, event.version)?;
+    Ok(RawEvent { event: event.event.clone(), body, webhooks: event.webhooks.clone() })
+}
+
+/// Encodes the content of an entry as the body of its event's deliveries.
+pub(crate) fn encode_content(content: &EntryContent, version: Version) -> Result<Vec<u8>> {
     let corrupt = |error| StoreErrorKind::Corrupt.with(error);
     let line = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>> {
         if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some).map_err(corrupt) }
     };
-    let metadata = line(&event.content.metadata_line)?;
+    let metadata = line(&content.metadata_line)?;
     let metadata = metadata.ok_or_else(|| StoreErrorKind::Corrupt.with("an entry has no metadata"))?;
-    let image = line(&event.content.image_line)?;
+    let image = line(&content.image_line)?;
     let stored = StoredEvent {
-        action: event.content.action.as_str().to_owned(),
-        version: event.version.as_u64(),
+        action: content.action.as_str().to_owned(),
+        version: version.as_u64(),
         head: &metadata,
         image: image.as_deref(),
     };
-    let body = serde_json::to_vec(&stored).map_err(corrupt)?;
-    Ok(RawEvent { event: event.event.clone(), body, webhooks: event.webhooks.clone() })
+    serde_json::to_vec(&stored).map_err(corrupt)
+}
+
+/// Returns the kind of change of an event's body, if it is known, and its version; `None` if it cannot be decoded.
+pub(crate) fn event_head(body: &[u8]) -> Option<(Option<Action>, Version)> {
+    let stored: StoredEvent<'_> = serde_json::from_slice(body).ok()?;
+    Some((Action::parse(&stored.action), Version::from_u64(stored.version)))
 }
 
 pub(crate) fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
@@ -78,5 +91,6 @@ pub(crate) fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
     let action = Action::parse(&stored.action).ok_or_else(|| {
         StoreErrorKind::Corrupt.with(format!("event {id} has the unknown action {:?}", stored.action))
     })?;
-    Ok(Event { id: id.clone(), action, at: Version::from_u64(stored.version).timestamp(), metadata, record })
+    let version = Version::from_u64(stored.version);
+    Ok(Event { id: id.clone(), action, version, at: version.timestamp(), metadata, record })
 }

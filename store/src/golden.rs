@@ -19,7 +19,9 @@ use gatepost_domain::window::{Generations, Period};
 use crate::attempt::{AttemptRecord, RecordedOutcome};
 use crate::audit_entry::EntryContent;
 use crate::change::{Change, RecordWrite, Versioned};
+use crate::delivery_summary::DeliverySummary;
 use crate::event::{FanOutEvent, decode_event, encode_event};
+use crate::ops::DeliveryKind;
 use crate::record_format::{decode_record, encode_record};
 use crate::schema::{self, UnknownFields};
 use crate::{audit_entry, record_format};
@@ -181,6 +183,35 @@ fn stored_records_keep_their_format_and_decode() {
     }
 }
 
+/// Summaries of deliveries that ended.
+#[test]
+fn stored_summaries_keep_their_format_and_decode() {
+    let failed = AttemptRecord {
+        event_id: EventId::parse("evt_00event").unwrap(),
+        number: Attempt::FIRST.next(),
+        at: at(5),
+        outcome: RecordedOutcome::Failed,
+        status: None,
+        error: Some("no response within 15 s".to_owned()),
+        error_class: Some("timeout".to_owned()),
+        duration: Duration::from_millis(12),
+        response: None,
+    };
+    let summary = DeliverySummary {
+        kind: DeliveryKind::Dead,
+        action: Some(Action::ApiKeyCreated),
+        version: Version::from_parts(1_700_000_000_002, 3),
+        created_at: at(4),
+        attempts: 2,
+        last_attempt: Some(failed),
+    };
+    insta::assert_snapshot!("delivery_summary", String::from_utf8(summary.encode()).unwrap());
+    assert_eq!(DeliverySummary::decode(&summary.encode()).unwrap(), summary);
+    let by_script =
+        br#"{"outcome":"dead","type":"api-key.created","version":1782579200002048,"created":4,"attempts":2}"#;
+    assert_eq!(DeliverySummary::decode(by_script).unwrap().action, Some(Action::ApiKeyCreated));
+}
+
 /// Attempts, and the events of deliveries and dead letters.
 #[test]
 fn stored_deliveries_keep_their_format_and_decode() {
@@ -192,7 +223,9 @@ fn stored_deliveries_keep_their_format_and_decode() {
         outcome: RecordedOutcome::Delivered,
         status: Some(204),
         error: None,
+        error_class: None,
         duration: Duration::from_millis(12),
+        response: None,
     };
     let failed = AttemptRecord {
         number: Attempt::FIRST.next(),
@@ -202,7 +235,13 @@ fn stored_deliveries_keep_their_format_and_decode() {
         ..delivered.clone()
     };
     let gone = AttemptRecord { outcome: RecordedOutcome::Gone, status: Some(410), ..failed.clone() };
-    for (kind, attempt) in [("attempt_delivered", delivered), ("attempt_failed", failed), ("attempt_gone", gone)] {
+    let classified = AttemptRecord { error_class: Some("timeout".to_owned()), ..failed.clone() };
+    for (kind, attempt) in [
+        ("attempt_delivered", delivered),
+        ("attempt_failed", failed),
+        ("attempt_gone", gone),
+        ("attempt_classified", classified),
+    ] {
         insta::assert_snapshot!(kind, String::from_utf8(attempt.encode()).unwrap());
         assert_eq!(AttemptRecord::decode(&attempt.encode()).unwrap(), attempt);
     }

@@ -14,6 +14,8 @@ pub mod clock;
 mod commit_encoding;
 mod count_backfill;
 mod dead_letter;
+mod deliveries;
+mod delivery_summary;
 mod embedded;
 pub mod encoding;
 mod envelope;
@@ -44,12 +46,13 @@ pub mod url;
 mod usage;
 
 pub use account_resources::{AccountLimits, AccountResource};
-pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, RecordedOutcome};
+pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, AttemptResponse, RecordedOutcome};
 pub use audit_entry::{AuditEntry, ChangeMetadata, EntryContent};
 pub use audit_feed::{AuditBatch, AuditFeed};
 pub use cell_store::CellStore;
 pub use change::{Change, CommitContext, RecordWrite, StoredResponse, Versioned};
 pub use dead_letter::DeadLetter;
+pub use deliveries::{Delivery, DeliveryPosition, ParseDeliveryPositionError};
 pub use envelope::{Envelope, MasterKey, ParseMasterKeyError};
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use event::{Event, FanOutEvent};
@@ -57,13 +60,13 @@ pub use format::Format;
 pub use gateway_ops::{FoundKey, Lookup};
 pub use invalidation_feed::{InvalidationBatch, InvalidationEntry, InvalidationFeed};
 pub use ops::{
-    CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryLeaseRequest, DisablesChecksum, Disposition,
-    DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
-    MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RegisteredGateway, ReplayStats, RetentionPolicy, SortOrder,
-    TrimStats, UsageGrouping,
+    CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DisablesChecksum,
+    Disposition, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
+    MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RegisteredGateway,
+    ReplayStats, RetentionPolicy, SendNowOutcome, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
-pub use queue::{FanOutStep, LeasedDelivery, Settlement};
+pub use queue::{DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};
 pub use random::os_rng;
 pub use records::{LenientPage, MAX_PAGE, Page};
 pub use schema::UnknownFields;

@@ -17,10 +17,14 @@ use crate::format::Format;
 use crate::index::IndexEntry;
 pub(crate) use crate::index::IndexName;
 
-pub(crate) use queue::{DROP_QUEUE_BATCH, RawDeadLetter, RawEvent, RawFanOut, RawLeasedDelivery, RawSettlement};
+pub(crate) use queue::{
+    CountedOutcome, DROP_QUEUE_BATCH, RawDeadLetter, RawDelivery, RawDeliveryContent, RawEvent, RawFanOut,
+    RawLeasedDelivery, RawSettlement,
+};
 pub use queue::{
-    DeadLetterPosition, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
-    MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RetentionPolicy, TrimStats,
+    DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
+    MAX_DEAD_LETTERS, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats,
+    RetentionPolicy, SendNowOutcome, TrimStats, WebhookNumbers,
 };
 pub(crate) use usage::RawUsage;
 pub use usage::UsageGrouping;

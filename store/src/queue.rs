@@ -1,17 +1,22 @@
 //! Store operations of the deliverer: fan-out, leases, settling.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::time::{Timestamp, Version};
 
-use crate::attempt::AttemptRecord;
+use crate::attempt::{AttemptRecord, RecordedOutcome};
 use crate::cell_store::CellStore;
+use crate::delivery_summary::DeliverySummary;
+use crate::envelope::Envelope;
 use crate::error::{Result, StoreErrorKind};
 use crate::event::{Event, FanOutEvent, decode_event, encode_event};
 use crate::ops::{
-    DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus, QueueStats, RawFanOut, RawSettlement,
+    CountedOutcome, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
+    QueueStats, RawFanOut, RawSettlement,
 };
 
 /// One step of the fan-out.
@@ -25,6 +30,8 @@ pub struct FanOutStep {
     pub entry_count: u64,
     /// Events between both.
     pub events: Vec<FanOutEvent>,
+    /// Deliveries that are not made, because their webhook was paused when the event happened.
+    pub dropped: Vec<DroppedDelivery>,
     /// Entries that could not be decoded: position, bytes, reason.
     pub quarantined: Vec<(Version, Vec<u8>, String)>,
     /// Maximum pending deliveries per webhook; beyond it the oldest becomes a dead letter.
@@ -33,13 +40,26 @@ pub struct FanOutStep {
     pub max_dead_letters: u64,
 }
 
+/// A delivery that is not made because its webhook was paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedDelivery {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Event id.
+    pub event: EventId,
+    /// Kind of change.
+    pub action: Action,
+    /// Version of the event's entry in the stream.
+    pub version: Version,
+}
+
 /// A worker's report about a leased delivery.
 #[derive(Debug, Clone)]
 pub struct Settlement {
     /// Webhook of the delivery.
     pub webhook: WebhookId,
-    /// Event of the delivery.
-    pub event: EventId,
+    /// The delivery.
+    pub delivery: Arc<LeasedDelivery>,
     /// Token of the lease.
     pub token: LeaseToken,
     /// What happens to the delivery.
@@ -62,11 +82,57 @@ pub struct LeasedDelivery {
     pub created_at: Timestamp,
 }
 
+impl LeasedDelivery {
+    fn summary(&self, kind: DeliveryKind, attempt: Option<&AttemptRecord>) -> DeliverySummary {
+        let event = self.event.as_ref().ok();
+        DeliverySummary {
+            kind,
+            action: event.map(|event| event.action),
+            version: event.map_or(Version::ZERO, |event| event.version),
+            created_at: self.created_at,
+            attempts: self.attempts_made + u32::from(attempt.is_some()),
+            last_attempt: attempt.cloned(),
+        }
+    }
+}
+
 impl Settlement {
-    fn encode(self) -> RawSettlement {
-        let attempt = self.attempt.as_ref().map(AttemptRecord::encode);
-        let Self { webhook, event, token, disposition, .. } = self;
-        RawSettlement { webhook, event, token, disposition, attempt }
+    fn encode(&self, envelope: &Envelope) -> Result<RawSettlement> {
+        let attempt = self.attempt.as_ref();
+        let counted = attempt.map(|attempt| match attempt.outcome {
+            RecordedOutcome::Delivered => CountedOutcome::Delivered,
+            RecordedOutcome::Failed | RecordedOutcome::Gone => CountedOutcome::Failed,
+        });
+        let failed = attempt.filter(|_| counted == Some(CountedOutcome::Failed));
+        let summary = match &self.disposition {
+            Disposition::Delivered => self.delivery.summary(DeliveryKind::Delivered, attempt).encode(),
+            Disposition::DeadLetter(_) => self.delivery.summary(DeliveryKind::Dead, attempt).encode(),
+            Disposition::Retry(_) => attempt.map(AttemptRecord::encode).unwrap_or_default(),
+            Disposition::Dropped | Disposition::Defer(_) => Vec::new(),
+        };
+        Ok(RawSettlement {
+            webhook: self.webhook.clone(),
+            event: self.delivery.event_id.clone(),
+            token: self.token.clone(),
+            disposition: self.disposition.clone(),
+            counted,
+            failed_attempt: failed.map(|attempt| attempt.encode_sealed(&self.webhook, envelope)).transpose()?,
+            summary,
+        })
+    }
+}
+
+impl DroppedDelivery {
+    fn encode(&self) -> (WebhookId, EventId, Vec<u8>) {
+        let summary = DeliverySummary {
+            kind: DeliveryKind::Dropped,
+            action: Some(self.action),
+            version: self.version,
+            created_at: self.version.timestamp(),
+            attempts: 0,
+            last_attempt: None,
+        };
+        (self.webhook.clone(), self.event.clone(), summary.encode())
     }
 }
 
@@ -93,6 +159,7 @@ impl CellStore {
             new_cursor: step.new_cursor,
             entry_count: step.entry_count,
             events,
+            dropped: step.dropped.iter().map(DroppedDelivery::encode).collect(),
             quarantined: step.quarantined,
             max_pending: step.max_pending,
             max_dead_letters: step.max_dead_letters,
@@ -160,7 +227,8 @@ impl CellStore {
     /// Those of a write, see [`CellStore`].
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseStatus>> {
         let count = settlements.len();
-        let statuses = self.backend.settle(settlements.into_iter().map(Settlement::encode).collect()).await?;
+        let settlements = settlements.iter().map(|settlement| settlement.encode(&self.envelope));
+        let statuses = self.backend.settle(settlements.collect::<Result<_>>()?).await?;
         if statuses.len() == count {
             Ok(statuses)
         } else {

@@ -6,6 +6,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::database::Embedded;
 use super::deliveries::{enqueue, finish_delivery, read_delivery};
+use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::sealed;
@@ -13,12 +14,14 @@ use super::tables::{
     ATTEMPTS, CAPPED, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_LETTERS, DEAD_SEALED, DELIVERIES, EVENTS, META,
 };
 use crate::error::Result;
-use crate::ops::{DROP_QUEUE_BATCH, LeaseStatus};
+use crate::ops::{DROP_QUEUE_BATCH, DeliveryKind, LeaseStatus};
 
 /// How a delivery was given up, and how many dead letters its webhook may have.
 pub(super) struct Death<'a> {
     pub(super) attempts_made: u32,
     pub(super) reason: &'a str,
+    /// Summary for the log of the webhook.
+    pub(super) summary: &'a [u8],
     pub(super) at: Timestamp,
     /// Maximum dead letters of the webhook.
     pub(super) max_dead: u64,
@@ -43,6 +46,10 @@ pub(super) fn move_to_dead_letters(
     event: &str,
     death: &Death<'_>,
 ) -> Result<()> {
+    let sequence = delivery_log::list_sequence(transaction, webhook, event)?;
+    let ended = EndedDelivery { kind: DeliveryKind::Dead, sequence, at: death.at, summary: death.summary };
+    // Dead letters have a maximum of their own.
+    delivery_log::log_ended(transaction, webhook, event, &ended, u64::MAX)?;
     let events = transaction.open_table(EVENTS).map_err(store_error)?;
     let body = events.get(event).map_err(store_error)?.map(|stored| stored.value().1.to_vec()).unwrap_or_default();
     let sealed = sealed::get(transaction, event)?;
@@ -92,6 +99,7 @@ pub(super) fn remove(transaction: &WriteTransaction, webhook: &str, event: &str)
         removed.map(|letter| letter.value().0)
     };
     if let Some(died_ms) = died_ms {
+        delivery_log::unlog(transaction, webhook, event)?;
         let mut by_time = transaction.open_table(DEAD_BY_TIME).map_err(store_error)?;
         by_time.remove((webhook, died_ms, event)).map_err(store_error)?;
         let age = (died_ms, webhook, event);
@@ -151,6 +159,8 @@ fn drop_queue(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
     }
     let mut attempts = transaction.open_table(ATTEMPTS).map_err(store_error)?;
     attempts.retain_in((webhook, 0)..=(webhook, u64::MAX), |_, _| false).map_err(store_error)?;
+    drop(attempts);
+    delivery_log::drop_log(transaction, webhook)?;
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     Ok((pending.len() + dead.len()) as u64)
 }

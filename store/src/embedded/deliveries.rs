@@ -6,7 +6,9 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::sealed;
-use super::tables::{DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LEASED, META, PENDING_COUNTS, QUEUE};
+use super::tables::{
+    DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LAST_ATTEMPTS, LEASED, META, PENDING_COUNTS, QUEUE,
+};
 use crate::error::Result;
 
 /// State of a delivery.
@@ -35,9 +37,7 @@ pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str
 
 /// Assigns the next creation sequence number to a delivery.
 pub(super) fn assign_sequence(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
-    let mut meta = transaction.open_table(META).map_err(store_error)?;
-    let sequence = read_number(&meta, "made")? + 1;
-    set_number(&mut meta, "made", sequence)?;
+    let sequence = next_sequence(transaction)?;
     transaction
         .open_table(DELIVERY_ORDER)
         .map_err(store_error)?
@@ -49,6 +49,23 @@ pub(super) fn assign_sequence(transaction: &WriteTransaction, webhook: &str, eve
         .insert((webhook, event), sequence)
         .map_err(store_error)?;
     Ok(())
+}
+
+/// Returns the creation sequence of a delivery; a new one if it has none.
+pub(super) fn sequence_of(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<u64> {
+    let sequences = transaction.open_table(DELIVERY_SEQUENCE).map_err(store_error)?;
+    match sequences.get((webhook, event)).map_err(store_error)? {
+        Some(sequence) => Ok(sequence.value()),
+        None => next_sequence(transaction),
+    }
+}
+
+/// Returns the next creation sequence number.
+pub(super) fn next_sequence(transaction: &WriteTransaction) -> Result<u64> {
+    let mut meta = transaction.open_table(META).map_err(store_error)?;
+    let sequence = read_number(&meta, "made")? + 1;
+    set_number(&mut meta, "made", sequence)?;
+    Ok(sequence)
 }
 
 /// Returns the event of the delivery created first, whenever it is due.
@@ -96,6 +113,7 @@ pub(super) fn finish_delivery(
 ) -> Result<()> {
     remove_from_queue(transaction, webhook, event, delivery)?;
     transaction.open_table(DELIVERIES).map_err(store_error)?.remove((webhook, event)).map_err(store_error)?;
+    transaction.open_table(LAST_ATTEMPTS).map_err(store_error)?.remove((webhook, event)).map_err(store_error)?;
     let sequence = {
         let mut sequences = transaction.open_table(DELIVERY_SEQUENCE).map_err(store_error)?;
         sequences.remove((webhook, event)).map_err(store_error)?.map(|sequence| sequence.value())

@@ -104,5 +104,6 @@ fn create_tables(transaction: &WriteTransaction) -> Result<()> {
     }
     tables::all!(make);
     migrations::backfill_delivery_sequence(transaction)?;
+    migrations::backfill_dead_letter_log(transaction)?;
     migrations::backfill_dead_letter_counts(transaction)
 }

@@ -9,16 +9,19 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use super::database::Embedded;
 use super::dead_letters::{self, Death};
 use super::deliveries::{
-    Delivery, enqueue, finish_delivery, oldest_event, pending_count, read_delivery, update_delivery,
+    Delivery, enqueue, finish_delivery, next_sequence, oldest_event, pending_count, read_delivery, update_delivery,
 };
+use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::sealed;
-use super::tables::{ATTEMPTS, CAPPED, EVENTS, LEASED, META, QUARANTINE, QUEUE};
+use super::tables::{ATTEMPTS, CAPPED, DEAD_LETTERS, EVENTS, LEASED, META, QUARANTINE, QUEUE};
+use crate::delivery_summary::DeliverySummary;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
-    DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS, MAX_QUARANTINED,
-    MAX_STORED_ATTEMPTS, RawFanOut, RawLeasedDelivery, RawSettlement,
+    DeliveryKind, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
+    MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, RawFanOut, RawLeasedDelivery,
+    RawSettlement, SendNowOutcome,
 };
 
 impl Embedded {
@@ -58,6 +61,23 @@ impl Embedded {
         .await
     }
 
+    pub(crate) async fn send_now(&self, webhook: WebhookId, event: EventId) -> Result<SendNowOutcome> {
+        let now = self.now();
+        self.perform(move |transaction| send_now(transaction, webhook.as_str(), event.as_str(), now)).await
+    }
+
+    pub(crate) async fn send_again(&self, webhook: WebhookId, events: Vec<(EventId, Vec<u8>)>) -> Result<u64> {
+        let now = self.now();
+        self.perform(move |transaction| {
+            let mut created = 0;
+            for (event, body) in &events {
+                created += u64::from(send_again(transaction, webhook.as_str(), event.as_str(), body, now)?);
+            }
+            Ok(created)
+        })
+        .await
+    }
+
     pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
         let now = self.now();
         self.perform(move |transaction| settlements.iter().map(|one| settle_one(transaction, one, now)).collect()).await
@@ -69,8 +89,12 @@ fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: T
     let Some(held) = held_delivery(transaction, webhook, event, &settlement.token, now)? else {
         return Ok(LeaseStatus::Lost);
     };
-    if let Some(attempt) = &settlement.attempt {
+    if let Some(attempt) = &settlement.failed_attempt {
         record_attempt(transaction, webhook, attempt)?;
+        delivery_log::schedule_check(transaction, webhook, now)?;
+    }
+    if let Some(outcome) = settlement.counted {
+        delivery_log::count_attempt(transaction, webhook, outcome, now)?;
     }
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     apply_disposition(transaction, &held, settlement, now)?;
@@ -103,8 +127,21 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
             overflowed += trim_overflow(transaction, webhook.as_str(), step, now)?;
         }
     }
+    for (webhook, event, summary) in &step.dropped {
+        let sequence = i64::try_from(next_sequence(transaction)?).unwrap_or(i64::MAX);
+        let ended = EndedDelivery { kind: DeliveryKind::Dropped, sequence, at: now, summary };
+        delivery_log::log_ended(transaction, webhook.as_str(), event.as_str(), &ended, MAX_LOGGED_DROPPED)?;
+    }
     write_quarantine(transaction, step)?;
     Ok(FanOutOutcome::Applied { overflowed })
+}
+
+/// Returns the summary of a delivery that ends without a worker's report.
+fn summary_without_report(transaction: &WriteTransaction, event: &str, delivery: &Delivery) -> Result<Vec<u8>> {
+    let events = transaction.open_table(EVENTS).map_err(store_error)?;
+    let stored = events.get(event).map_err(store_error)?;
+    let body = stored.as_ref().map(|stored| stored.value().1).unwrap_or_default();
+    Ok(DeliverySummary::without_report(body, delivery.attempts_made, Timestamp::from_ms(delivery.created_ms)))
 }
 
 /// Moves the oldest deliveries of a queue over its limit to the dead letters.
@@ -116,6 +153,7 @@ fn trim_overflow(transaction: &WriteTransaction, webhook: &str, step: &RawFanOut
         let death = Death {
             attempts_made: delivery.attempts_made,
             reason: "the queue was full",
+            summary: &summary_without_report(transaction, &event, &delivery)?,
             at: now,
             max_dead: step.max_dead_letters,
         };
@@ -221,8 +259,16 @@ fn apply_disposition(
         ..held.clone()
     };
     match &settlement.disposition {
-        Disposition::Delivered | Disposition::Dropped => finish_delivery(transaction, webhook, event, held),
+        Disposition::Delivered => {
+            let sequence = delivery_log::list_sequence(transaction, webhook, event)?;
+            let summary = settlement.summary.as_slice();
+            let ended = EndedDelivery { kind: DeliveryKind::Delivered, sequence, at: now, summary };
+            finish_delivery(transaction, webhook, event, held)?;
+            delivery_log::log_ended(transaction, webhook, event, &ended, MAX_LOGGED_DELIVERED)
+        }
+        Disposition::Dropped => finish_delivery(transaction, webhook, event, held),
         Disposition::Retry(wait) => {
+            delivery_log::record_last_attempt(transaction, webhook, event, &settlement.summary)?;
             update_delivery(transaction, webhook, event, held, released(held.attempts_made + 1, wait))
         }
         Disposition::Defer(wait) => {
@@ -230,8 +276,9 @@ fn apply_disposition(
         }
         Disposition::DeadLetter(reason) => {
             let death = Death {
-                attempts_made: held.attempts_made + u32::from(settlement.attempt.is_some()),
+                attempts_made: held.attempts_made + u32::from(settlement.counted.is_some()),
                 reason,
+                summary: &settlement.summary,
                 at: now,
                 max_dead: MAX_DEAD_LETTERS,
             };
@@ -239,6 +286,37 @@ fn apply_disposition(
             finish_delivery(transaction, webhook, event, held)
         }
     }
+}
+
+fn send_now(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<SendNowOutcome> {
+    let Some(waiting) = read_delivery(transaction, webhook, event)? else { return Ok(SendNowOutcome::NotWaiting) };
+    if !waiting.token.is_empty() && now.as_ms() < waiting.lease_end_ms {
+        return Ok(SendNowOutcome::InFlight);
+    }
+    let due = Delivery { token: String::new(), lease_end_ms: 0, available_ms: now.as_ms(), ..waiting.clone() };
+    update_delivery(transaction, webhook, event, &waiting, due)?;
+    Ok(SendNowOutcome::Due)
+}
+
+/// Creates a delivery unless there is one that waits, or a dead letter. Returns whether it did.
+fn send_again(transaction: &WriteTransaction, webhook: &str, event: &str, body: &[u8], now: Timestamp) -> Result<bool> {
+    let is_dead = {
+        let dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
+        dead.get((webhook, event)).map_err(store_error)?.is_some()
+    };
+    if is_dead || read_delivery(transaction, webhook, event)?.is_some() {
+        return Ok(false);
+    }
+    {
+        let mut events = transaction.open_table(EVENTS).map_err(store_error)?;
+        let stored =
+            events.get(event).map_err(store_error)?.map(|stored| (stored.value().0, stored.value().1.to_vec()));
+        let (left, body) = stored.unwrap_or_else(|| (0, body.to_vec()));
+        events.insert(event, (left + 1, body.as_slice())).map_err(store_error)?;
+    }
+    delivery_log::unlog(transaction, webhook, event)?;
+    enqueue(transaction, webhook, event, now)?;
+    Ok(true)
 }
 
 fn record_attempt(transaction: &WriteTransaction, webhook: &str, attempt: &[u8]) -> Result<()> {

@@ -102,7 +102,7 @@ impl Embedded {
     }
 }
 
-fn read_dead_letter(
+pub(super) fn read_dead_letter(
     dead: &ReadOnlyTable<(&'static str, &'static str), DeadLetterState<'static>>,
     webhook: &str,
     event: &str,

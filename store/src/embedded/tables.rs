@@ -26,6 +26,12 @@ macro_rules! all {
             PENDING_COUNTS,
             CAPPED,
             ATTEMPTS,
+            LAST_ATTEMPTS,
+            DELIVERY_LOG,
+            DELIVERY_LOG_ORDER,
+            DELIVERY_LOG_COUNTS,
+            LOG_CHECKS,
+            HOURS,
             DEAD_LETTERS,
             DEAD_COUNTS,
             DEAD_BY_TIME,
@@ -91,6 +97,24 @@ pub(super) const PENDING_COUNTS: TableDefinition<'_, &str, u64> = TableDefinitio
 pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("capped");
 /// (Webhook, number) → attempt as one line of JSON.
 pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
+/// (Webhook, event) of a delivery that waits → its last attempt, one line of JSON.
+pub(super) const LAST_ATTEMPTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("last_attempts");
+/// Value of [`DELIVERY_LOG`].
+type LogEntry<'a> = (&'a str, i64, u64, &'a [u8]);
+/// (Webhook, event) of a delivery that ended → (kind, sequence, end in ms, summary: one line of JSON or empty).
+pub(super) const DELIVERY_LOG: TableDefinition<'_, (&str, &str), LogEntry<'static>> =
+    TableDefinition::new("delivery_log");
+/// (Webhook, kind, sequence, event) of every entry in [`DELIVERY_LOG`]. Dead letters of early versions have negative
+/// sequences.
+pub(super) const DELIVERY_LOG_ORDER: TableDefinition<'_, (&str, &str, i64, &str), ()> =
+    TableDefinition::new("delivery_log_order");
+/// (Webhook, kind) → number of entries in [`DELIVERY_LOG`].
+pub(super) const DELIVERY_LOG_COUNTS: TableDefinition<'_, (&str, &str), u64> =
+    TableDefinition::new("delivery_log_counts");
+/// Webhook → time in ms from which its log and attempts may have expired parts.
+pub(super) const LOG_CHECKS: TableDefinition<'_, &str, u64> = TableDefinition::new("log_checks");
+/// (Webhook, hours since the epoch) → attempts that delivered, and that failed.
+pub(super) const HOURS: TableDefinition<'_, (&str, u64), (u64, u64)> = TableDefinition::new("hours");
 /// (Webhook, event) → (time of death in ms, attempts made, reason, body, sealed secret).
 pub(super) const DEAD_LETTERS: TableDefinition<'_, (&str, &str), DeadLetterState<'static>> =
     TableDefinition::new("dead");

@@ -5,8 +5,12 @@ use std::time::Duration;
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 
-/// Delivery attempts stored per webhook; the oldest are dropped.
+/// Failed attempts stored per webhook; the oldest are dropped.
 pub const MAX_STORED_ATTEMPTS: u64 = 1000;
+/// Delivered deliveries that the log of a webhook shows, and up to 100 more; beyond this number the oldest are dropped.
+pub const MAX_LOGGED_DELIVERED: u64 = 1000;
+/// Dropped deliveries that the log of a webhook shows, and up to 100 more; beyond this number the oldest are dropped.
+pub const MAX_LOGGED_DROPPED: u64 = 10_000;
 /// Dead letters per webhook; beyond this number the oldest are dropped.
 pub const MAX_DEAD_LETTERS: u64 = 10_000;
 /// Entries in quarantine; beyond this number the oldest are dropped.
@@ -36,6 +40,8 @@ pub(crate) struct RawFanOut {
     pub entry_count: u64,
     /// Events between both.
     pub events: Vec<RawEvent>,
+    /// Deliveries that are not made because their webhook is paused: webhook, event, summary.
+    pub dropped: Vec<(WebhookId, EventId, Vec<u8>)>,
     /// Entries that could not be decoded, for the quarantine: position, bytes, reason.
     pub quarantined: Vec<(Version, Vec<u8>, String)>,
     /// Maximum pending deliveries per webhook; beyond it the oldest becomes a dead letter.
@@ -121,8 +127,131 @@ pub(crate) struct RawSettlement {
     pub token: LeaseToken,
     /// What happens to the delivery.
     pub disposition: Disposition,
-    /// Attempt to store: one line of JSON; `None` if there was no attempt.
-    pub attempt: Option<Vec<u8>>,
+    /// Outcome of the attempt, for the numbers of the webhook; `None` if there was none.
+    pub counted: Option<CountedOutcome>,
+    /// Failed attempt to store: one line of JSON.
+    pub failed_attempt: Option<Vec<u8>>,
+    /// If the delivery ends: its summary. If it is retried: its last attempt. One line of JSON, or empty.
+    pub summary: Vec<u8>,
+}
+
+/// Outcome of an attempt in the numbers of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountedOutcome {
+    /// The receiver responded with 2xx.
+    Delivered,
+    /// Anything else.
+    Failed,
+}
+
+impl CountedOutcome {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            CountedOutcome::Delivered => "delivered",
+            CountedOutcome::Failed => "failed",
+        }
+    }
+}
+
+/// The lists of a webhook's deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryKind {
+    /// Waiting for an attempt, or being sent.
+    Waiting,
+    /// The receiver responded with 2xx.
+    Delivered,
+    /// Not made, because the webhook was paused.
+    Dropped,
+    /// Given up.
+    Dead,
+}
+
+impl DeliveryKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] =
+        [DeliveryKind::Waiting, DeliveryKind::Delivered, DeliveryKind::Dropped, DeliveryKind::Dead];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            DeliveryKind::Waiting => "waiting",
+            DeliveryKind::Delivered => "delivered",
+            DeliveryKind::Dropped => "dropped",
+            DeliveryKind::Dead => "dead",
+        }
+    }
+}
+
+/// A delivery as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawDelivery {
+    /// Event id.
+    pub event: EventId,
+    /// Number in the order of creation. Dead letters of early versions have negative ones.
+    pub sequence: i64,
+    /// Content by kind.
+    pub content: RawDeliveryContent,
+}
+
+/// Content of a [`RawDelivery`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RawDeliveryContent {
+    /// Waiting for an attempt, or being sent.
+    Waiting {
+        /// Number of previous attempts.
+        attempts_made: u32,
+        /// End of its lease, if it is leased.
+        leased_until: Option<Timestamp>,
+        /// Creation time.
+        created_at: Timestamp,
+        /// Time of the next attempt.
+        due_at: Timestamp,
+        /// Data from which the request body is built.
+        body: Vec<u8>,
+        /// The last attempt, one line of JSON.
+        last_attempt: Option<Vec<u8>>,
+    },
+    /// Delivered or dropped.
+    Ended {
+        /// How it ended.
+        kind: DeliveryKind,
+        /// Its summary, one line of JSON.
+        summary: Vec<u8>,
+    },
+    /// Given up.
+    Dead {
+        /// Its summary, which dead letters of early versions do not have.
+        summary: Option<Vec<u8>>,
+        /// The dead letter.
+        letter: RawDeadLetter,
+    },
+}
+
+/// Numbers of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebhookNumbers {
+    /// Deliveries that wait for an attempt.
+    pub waiting: u64,
+    /// Leased deliveries.
+    pub in_flight: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Time from which the longest overdue delivery has been due, or the next one will be.
+    pub oldest_due_at: Option<Timestamp>,
+    /// Attempts of the last 24 hours, the current one included, that delivered.
+    pub delivered_last_day: u64,
+    /// Attempts of the last 24 hours, the current one included, that failed.
+    pub failed_last_day: u64,
+}
+
+/// Result of making a waiting delivery due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendNowOutcome {
+    /// It is due now.
+    Due,
+    /// It is being sent.
+    InFlight,
+    /// There is no such delivery that waits.
+    NotWaiting,
 }
 
 /// Whether the caller still held the lease.
@@ -136,7 +265,7 @@ pub enum LeaseStatus {
 
 /// A delivery that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawDeadLetter {
+pub(crate) struct RawDeadLetter {
     /// Event id.
     pub event: EventId,
     /// Data from which the request body is built: one line of JSON.
@@ -190,6 +319,11 @@ pub struct RetentionPolicy {
     pub max_sealed_secret_age: Duration,
     /// Maximum age of dead letters.
     pub max_dead_letter_age: Duration,
+    /// How long after its end a delivered or dropped delivery stays in the log of its webhook. It is removed within an
+    /// hour after that.
+    pub max_log_age: Duration,
+    /// Attempts that started earlier, on the clock of deliverers, are removed within an hour.
+    pub oldest_attempt: Timestamp,
     /// Maximum number of items of each kind that one call removes.
     pub batch: u32,
 }

@@ -6,10 +6,10 @@ use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
-    DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, RawFanOut, RawLeasedDelivery,
-    RawSettlement,
+    CountedOutcome, DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, RawFanOut,
+    RawLeasedDelivery, RawSettlement, SendNowOutcome,
 };
-use crate::ops::{MAX_DEAD_LETTERS, MAX_QUARANTINED, MAX_STORED_ATTEMPTS};
+use crate::ops::{MAX_DEAD_LETTERS, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS};
 use crate::options::COMMIT_TIMEOUT;
 use crate::record_format::format_version;
 
@@ -60,7 +60,8 @@ impl Redis {
     }
 
     pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
-        let limits = Arguments::default().number(MAX_STORED_ATTEMPTS).number(MAX_DEAD_LETTERS);
+        let limits =
+            Arguments::default().number(MAX_STORED_ATTEMPTS).number(MAX_LOGGED_DELIVERED).number(MAX_DEAD_LETTERS);
         let arguments = limits.number(settlements.len() as u64);
         let arguments = settlements.into_iter().fold(arguments, settle_arguments);
         let mut reply = self.run_script(&scripts::SETTLE, COMMIT_TIMEOUT, arguments).await?;
@@ -80,6 +81,24 @@ impl Redis {
         parse_held(self.run_script(&scripts::RESEND, COMMIT_TIMEOUT, arguments).await?)
     }
 
+    pub(crate) async fn send_now(&self, webhook: WebhookId, event: EventId) -> Result<SendNowOutcome> {
+        let arguments = Arguments::default().text(webhook.as_str()).text(event.as_str());
+        let reply = self.run_script(&scripts::SEND_NOW, COMMIT_TIMEOUT, arguments).await?;
+        match reply.status.as_str() {
+            "yes" => Ok(SendNowOutcome::Due),
+            "held" => Ok(SendNowOutcome::InFlight),
+            "no" => Ok(SendNowOutcome::NotWaiting),
+            _ => reply.unexpected_status(),
+        }
+    }
+
+    pub(crate) async fn send_again(&self, webhook: WebhookId, events: Vec<(EventId, Vec<u8>)>) -> Result<u64> {
+        let arguments = Arguments::default().text(webhook.as_str()).number(events.len() as u64);
+        let arguments =
+            events.into_iter().fold(arguments, |arguments, (event, body)| arguments.text(event.as_str()).bytes(body));
+        self.run_script(&scripts::SEND_AGAIN, COMMIT_TIMEOUT, arguments).await?.next()
+    }
+
     pub(crate) async fn drop_queue(&self, webhook: WebhookId) -> Result<u64> {
         let arguments = Arguments::default().text(webhook.as_str()).number(DROP_QUEUE_BATCH);
         self.run_script(&scripts::DROP_QUEUE, COMMIT_TIMEOUT, arguments).await?.next()
@@ -96,7 +115,8 @@ fn settle_arguments(arguments: Arguments, settlement: RawSettlement) -> Argument
         Disposition::Defer(wait) => arguments.text("wait").ms(*wait),
         Disposition::DeadLetter(reason) => arguments.text("dead").text(reason),
     };
-    arguments.bytes(settlement.attempt.unwrap_or_default())
+    let counted = settlement.counted.map_or("", CountedOutcome::as_str);
+    arguments.text(counted).bytes(settlement.failed_attempt.unwrap_or_default()).bytes(settlement.summary)
 }
 
 fn fan_out_arguments(step: RawFanOut) -> Arguments {
@@ -113,6 +133,10 @@ fn fan_out_arguments(step: RawFanOut) -> Arguments {
         for webhook in &event.webhooks {
             arguments = arguments.text(webhook.as_str());
         }
+    }
+    arguments = arguments.number(MAX_LOGGED_DROPPED).number(step.dropped.len() as u64);
+    for (webhook, event, summary) in step.dropped {
+        arguments = arguments.text(webhook.as_str()).text(event.as_str()).bytes(summary);
     }
     arguments = arguments.number(step.quarantined.len() as u64);
     for (version, bytes, reason) in step.quarantined {

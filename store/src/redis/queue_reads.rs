@@ -87,6 +87,8 @@ impl Redis {
             .number(rule.max_entries)
             .ms(rule.max_sealed_secret_age)
             .ms(rule.max_dead_letter_age)
+            .ms(rule.max_log_age)
+            .text(&rule.oldest_attempt.to_string())
             .number(rule.batch);
         let mut reply = self.run_script(&scripts::TRIM, COMMIT_TIMEOUT, arguments).await?;
         Ok(TrimStats {
@@ -98,14 +100,14 @@ impl Redis {
     }
 }
 
-fn read_dead_letter(reply: &mut Reply) -> Result<RawDeadLetter> {
+pub(super) fn read_dead_letter(reply: &mut Reply) -> Result<RawDeadLetter> {
     let event_id = read_event_id(reply)?;
     let letter: Vec<u8> = reply.next()?;
     parse_dead_letter(event_id, &letter, reply.next()?)
 }
 
 /// Splits `ms of death\nattempts\nreason\nbody`.
-fn parse_dead_letter(event: EventId, letter: &[u8], sealed: Option<Vec<u8>>) -> Result<RawDeadLetter> {
+pub(super) fn parse_dead_letter(event: EventId, letter: &[u8], sealed: Option<Vec<u8>>) -> Result<RawDeadLetter> {
     let mut lines = letter.splitn(4, |byte| *byte == b'\n');
     let mut next_line = || lines.next().ok_or_else(corrupt_letter);
     let (died_ms, attempts_made, reason) = (next_line()?, next_line()?, next_line()?);

@@ -63,6 +63,11 @@ scripts! {
     LEASE_DELIVERIES = " flags=allow-oom", ["common", "queue", "lease_deliveries"];
     EXTEND_LEASE = " flags=allow-oom", ["common", "queue", "extend_lease"];
     SETTLE = " flags=allow-oom", ["common", "queue", "settle"];
+    DELIVERIES = " flags=allow-oom", ["common", "queue", "delivery_rows", "deliveries"];
+    DELIVERY = " flags=allow-oom", ["common", "queue", "delivery_rows", "delivery"];
+    WEBHOOK_NUMBERS = " flags=no-writes", ["common", "webhook_numbers"];
+    SEND_NOW = " flags=allow-oom", ["common", "queue", "send_now"];
+    SEND_AGAIN = " flags=allow-oom", ["common", "queue", "send_again"];
     ATTEMPTS = " flags=no-writes", ["common", "attempts"];
     DEAD_LETTERS = " flags=no-writes", ["common", "queue", "dead_letters"];
     DEAD_LETTER = " flags=no-writes", ["common", "queue", "dead_letter"];

@@ -1,5 +1,6 @@
 //! Operations of the deliverer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
@@ -8,8 +9,9 @@ use gatepost_domain::record::Webhook;
 use gatepost_domain::retry_schedule::Attempt;
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::{
-    AttemptRecord, DeliveryLeaseRequest, Disposition, FanOutEvent, FanOutOutcome, FanOutStep, LeaseStatus,
-    LeasedDelivery, RecordedOutcome, Settlement, os_rng,
+    AttemptRecord, AttemptResponse, DeliveryKind, DeliveryLeaseRequest, Disposition, DroppedDelivery, FanOutEvent,
+    FanOutOutcome, FanOutStep, LeaseStatus, LeasedDelivery, MAX_LOGGED_DROPPED, RecordedOutcome, RetentionPolicy,
+    SendNowOutcome, Settlement, os_rng,
 };
 
 use crate::fixture::{Fixture, TestBackend};
@@ -18,7 +20,7 @@ use crate::trim::rule;
 const LEASE: Duration = Duration::from_secs(30);
 const NO_WAIT: Duration = Duration::ZERO;
 
-fn attempt_of(event: &EventId) -> AttemptRecord {
+fn delivering_attempt(event: &EventId) -> AttemptRecord {
     AttemptRecord {
         event_id: event.clone(),
         number: Attempt::FIRST,
@@ -26,8 +28,29 @@ fn attempt_of(event: &EventId) -> AttemptRecord {
         outcome: RecordedOutcome::Delivered,
         status: Some(200),
         error: None,
+        error_class: None,
         duration: Duration::from_millis(7),
+        response: None,
     }
+}
+
+fn failed_attempt(event: &EventId) -> AttemptRecord {
+    AttemptRecord {
+        outcome: RecordedOutcome::Failed,
+        status: Some(500),
+        error: Some("the receiver responded with 500".to_owned()),
+        error_class: Some("status".to_owned()),
+        response: Some(AttemptResponse {
+            headers: vec![("server".to_owned(), "test".to_owned())],
+            excerpt: Some("try again".to_owned()),
+        }),
+        ..delivering_attempt(event)
+    }
+}
+
+/// Returns the attempt that leads to a disposition.
+fn attempt_for(event: &EventId, disposition: &Disposition) -> AttemptRecord {
+    if *disposition == Disposition::Delivered { delivering_attempt(event) } else { failed_attempt(event) }
 }
 
 impl Fixture {
@@ -46,6 +69,7 @@ impl Fixture {
             new_cursor: entries.last().unwrap().version,
             entry_count: entries.len() as u64,
             events: events.collect(),
+            dropped: vec![],
             quarantined: vec![],
             max_pending,
             max_dead_letters: 1000,
@@ -69,13 +93,20 @@ impl Fixture {
         (token, self.store.lease_deliveries(request).await.unwrap())
     }
 
-    async fn settle(&self, webhook: &Webhook, event: &EventId, token: &LeaseToken, step: Disposition) -> LeaseStatus {
+    async fn settle(
+        &self,
+        webhook: &Webhook,
+        leased: &LeasedDelivery,
+        token: &LeaseToken,
+        step: Disposition,
+    ) -> LeaseStatus {
+        let attempt = attempt_for(&leased.event_id, &step);
         let settle = Settlement {
             webhook: webhook.id.clone(),
-            event: event.clone(),
+            delivery: Arc::new(leased.clone()),
             token: token.clone(),
             disposition: step,
-            attempt: Some(attempt_of(event)),
+            attempt: Some(attempt),
         };
         self.store.settle(vec![settle]).await.unwrap()[0]
     }
@@ -143,20 +174,24 @@ pub(crate) async fn only_the_lease_holder_settles(backend: TestBackend) {
     let (old, leased) = test.lease(&webhook, 1).await;
     let event = &leased[0].event_id;
     let unknown_token = LeaseToken::generate(&mut os_rng());
-    assert_eq!(test.settle(&webhook, event, &unknown_token, Disposition::Delivered).await, LeaseStatus::Lost);
+    assert_eq!(test.settle(&webhook, &leased[0], &unknown_token, Disposition::Delivered).await, LeaseStatus::Lost);
     test.skew.add(31_000);
     let (new, again) = test.lease(&webhook, 1).await;
     assert_eq!(again[0].event_id, *event);
     assert_eq!(
-        test.settle(&webhook, event, &old, Disposition::Delivered).await,
+        test.settle(&webhook, &leased[0], &old, Disposition::Delivered).await,
         LeaseStatus::Lost,
         "another worker holds the lease now"
     );
-    assert_eq!(test.settle(&webhook, event, &new, Disposition::Delivered).await, LeaseStatus::Held);
-    assert_eq!(test.settle(&webhook, event, &new, Disposition::Delivered).await, LeaseStatus::Lost, "it is finished");
+    assert_eq!(test.settle(&webhook, &leased[0], &new, Disposition::Delivered).await, LeaseStatus::Held);
+    assert_eq!(
+        test.settle(&webhook, &leased[0], &new, Disposition::Delivered).await,
+        LeaseStatus::Lost,
+        "it is finished"
+    );
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead_letters), (0, 0, 0));
-    assert_eq!(test.attempts(&webhook).await, [attempt_of(event)]);
+    assert_eq!(test.attempts(&webhook).await, [], "only failed ones are kept");
 }
 
 /// Attempts and dead letters are read page by page and by event.
@@ -168,23 +203,23 @@ pub(crate) async fn attempts_and_dead_letters_have_cursors_and_a_lookup(backend:
     }
     test.fan_out(&webhook).await;
     let (token, leased) = test.lease(&webhook, 4).await;
-    let mut events: Vec<EventId> = leased.into_iter().map(|leased| leased.event_id).collect();
+    let mut events: Vec<EventId> = leased.iter().map(|leased| leased.event_id.clone()).collect();
     // All die in the same millisecond, so that their ids order them.
-    let died = events.iter().map(|event| Settlement {
+    let died = leased.iter().map(|leased| Settlement {
         webhook: webhook.id.clone(),
-        event: event.clone(),
+        delivery: Arc::new(leased.clone()),
         token: token.clone(),
         disposition: Disposition::DeadLetter("status 500".to_owned()),
-        attempt: Some(attempt_of(event)),
+        attempt: Some(failed_attempt(&leased.event_id)),
     });
     test.store.settle(died.collect()).await.unwrap();
 
     let newest = test.store.attempts(&webhook.id, None, 3).await.unwrap();
-    let expected: Vec<_> = events.iter().rev().map(attempt_of).collect();
+    let expected: Vec<_> = events.iter().rev().map(failed_attempt).collect();
     assert_eq!(newest.attempts, expected[..3]);
     let rest = test.store.attempts(&webhook.id, newest.next.as_ref(), 3).await.unwrap();
     assert_eq!((rest.attempts, rest.next), (expected[3..].to_vec(), None));
-    assert_eq!(test.store.attempts_of(&webhook.id, &events[1]).await.unwrap(), [attempt_of(&events[1])]);
+    assert_eq!(test.store.attempts_of(&webhook.id, &events[1]).await.unwrap(), [failed_attempt(&events[1])]);
 
     events.sort();
     let first = test.store.dead_letters(&webhook.id, None, 2).await.unwrap();
@@ -210,10 +245,10 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
     let (token, leased) = test.lease(&webhook, 3).await;
     let settle = |leased: &LeasedDelivery, token: &LeaseToken, step: Disposition| Settlement {
         webhook: webhook.id.clone(),
-        event: leased.event_id.clone(),
+        delivery: Arc::new(leased.clone()),
         token: token.clone(),
+        attempt: Some(attempt_for(&leased.event_id, &step)),
         disposition: step,
-        attempt: Some(attempt_of(&leased.event_id)),
     };
     let unknown_token = LeaseToken::generate(&mut os_rng());
     let settlements = vec![
@@ -224,7 +259,7 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
     ];
     let held = test.store.settle(settlements).await.unwrap();
     assert_eq!(held, [LeaseStatus::Held, LeaseStatus::Lost, LeaseStatus::Held, LeaseStatus::Lost]);
-    assert_eq!(test.attempts(&webhook).await, [&leased[2], &leased[0]].map(|leased| attempt_of(&leased.event_id)));
+    assert_eq!(test.attempts(&webhook).await, [failed_attempt(&leased[2].event_id)], "only failed ones are kept");
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (1, 1));
     assert_eq!(test.store.settle(vec![]).await.unwrap(), []);
@@ -251,9 +286,8 @@ pub(crate) async fn a_retry_is_leased_again_when_due(backend: TestBackend) {
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;
     assert_eq!(leased[0].attempts_made, 0);
-    let event = &leased[0].event_id;
     let retry = Disposition::Retry(Duration::from_secs(300));
-    assert_eq!(test.settle(&webhook, event, &token, retry).await, LeaseStatus::Held);
+    assert_eq!(test.settle(&webhook, &leased[0], &token, retry).await, LeaseStatus::Held);
     let due = test.store.due_webhooks(0, 10).await.unwrap();
     assert_eq!(due.webhooks, vec![]);
     assert!(due.next_in.unwrap() > Duration::from_secs(290) && due.next_in.unwrap() <= Duration::from_secs(300));
@@ -261,7 +295,7 @@ pub(crate) async fn a_retry_is_leased_again_when_due(backend: TestBackend) {
     let (token, leased) = test.lease(&webhook, 1).await;
     assert_eq!(leased[0].attempts_made, 1);
     let wait = Disposition::Defer(Duration::ZERO);
-    assert_eq!(test.settle(&webhook, event, &token, wait).await, LeaseStatus::Held);
+    assert_eq!(test.settle(&webhook, &leased[0], &token, wait).await, LeaseStatus::Held);
     let (_, leased) = test.lease(&webhook, 1).await;
     assert_eq!(leased[0].attempts_made, 1, "a deferral counts no attempt");
 }
@@ -280,7 +314,7 @@ pub(crate) async fn the_in_flight_cap_is_enforced(backend: TestBackend) {
     assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![], "a webhook at its cap is not due");
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (6, 4));
-    test.settle(&webhook, &first[0].event_id, &token, Disposition::Delivered).await;
+    test.settle(&webhook, &first[0], &token, Disposition::Delivered).await;
     assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![webhook.id.clone()]);
     assert_eq!(test.lease(&webhook, 3).await.1.len(), 1);
 }
@@ -293,10 +327,10 @@ pub(crate) async fn the_last_delivery_to_finish_erases_the_secret(backend: TestB
     step.events[0].webhooks = webhooks.iter().map(|webhook| webhook.id.clone()).collect();
     test.store.fan_out(step).await.unwrap();
     let (first_token, first) = test.lease(&webhooks[0], 1).await;
-    test.settle(&webhooks[0], &first[0].event_id, &first_token, Disposition::Delivered).await;
+    test.settle(&webhooks[0], &first[0], &first_token, Disposition::Delivered).await;
     let (token, leased) = test.lease(&webhooks[1], 1).await;
     assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "one delivery is unfinished");
-    test.settle(&webhooks[1], &leased[0].event_id, &token, Disposition::Dropped).await;
+    test.settle(&webhooks[1], &leased[0], &token, Disposition::Dropped).await;
     assert_eq!(test.store.queue_stats().await.unwrap().pending, 0);
     test.skew.add(8 * 86_400_000);
     assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "it is already erased");
@@ -307,7 +341,7 @@ pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;
     let event = leased[0].event_id.clone();
-    test.settle(&webhook, &event, &token, Disposition::DeadLetter("status 500".to_owned())).await;
+    test.settle(&webhook, &leased[0], &token, Disposition::DeadLetter("status 500".to_owned())).await;
     let dead = test.store.dead_letters(&webhook.id, None, 10).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!(
@@ -326,7 +360,7 @@ pub(crate) async fn a_dead_letter_can_be_resent(backend: TestBackend) {
     let (token, again) = test.lease(&webhook, 1).await;
     assert_eq!((again[0].event_id.clone(), again[0].attempts_made), (event.clone(), 0));
     assert!(test.store.open_secret(&again[0]).unwrap().is_some());
-    assert_eq!(test.settle(&webhook, &event, &token, Disposition::Delivered).await, LeaseStatus::Held);
+    assert_eq!(test.settle(&webhook, &leased[0], &token, Disposition::Delivered).await, LeaseStatus::Held);
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased, numbers.dead_letters), (0, 0, 0));
 }
@@ -367,7 +401,7 @@ pub(crate) async fn a_dropped_queue_is_gone(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.one_delivery().await;
     let (token, leased) = test.lease(&webhook, 1).await;
-    test.settle(&webhook, &leased[0].event_id, &token, Disposition::DeadLetter("gone".to_owned())).await;
+    test.settle(&webhook, &leased[0], &token, Disposition::DeadLetter("gone".to_owned())).await;
     test.key().await;
     test.fan_out(&webhook).await;
     while test.store.drop_queue(&webhook.id).await.unwrap() > 0 {}
@@ -390,7 +424,7 @@ pub(crate) async fn a_full_queue_dead_letters_the_first_created_even_if_it_await
     }
     let (token, leased) = test.lease(&webhook, 3).await;
     for delivery in &leased {
-        test.settle(&webhook, &delivery.event_id, &token, Disposition::Retry(Duration::from_secs(300))).await;
+        test.settle(&webhook, delivery, &token, Disposition::Retry(Duration::from_secs(300))).await;
     }
     test.key().await;
     let step = test.fan_out_step(&webhook.id, 3).await;
@@ -435,7 +469,7 @@ pub(crate) async fn a_queue_is_dropped_even_while_a_lease_is_held(backend: TestB
     while test.store.drop_queue(&webhook.id).await.unwrap() > 0 {}
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (0, 0));
-    assert_eq!(test.settle(&webhook, &leased[0].event_id, &token, Disposition::Delivered).await, LeaseStatus::Lost);
+    assert_eq!(test.settle(&webhook, &leased[0], &token, Disposition::Delivered).await, LeaseStatus::Lost);
 }
 
 pub(crate) async fn a_dead_letter_is_resent_while_another_webhook_has_the_same_event_pending(backend: TestBackend) {
@@ -447,13 +481,158 @@ pub(crate) async fn a_dead_letter_is_resent_while_another_webhook_has_the_same_e
     test.store.fan_out(step).await.unwrap();
     let (token, leased) = test.lease(&webhooks[0], 1).await;
     let event = leased[0].event_id.clone();
-    test.settle(&webhooks[0], &event, &token, Disposition::DeadLetter("status 500".to_owned())).await;
+    test.settle(&webhooks[0], &leased[0], &token, Disposition::DeadLetter("status 500".to_owned())).await;
     assert_eq!(test.store.resend(&webhooks[0].id, &event).await.unwrap(), LeaseStatus::Held);
     for webhook in &webhooks {
         let (token, leased) = test.lease(webhook, 1).await;
         assert!(test.store.open_secret(&leased[0]).unwrap().is_some(), "both deliveries still need it");
-        assert_eq!(test.settle(webhook, &event, &token, Disposition::Delivered).await, LeaseStatus::Held);
+        assert_eq!(test.settle(webhook, &leased[0], &token, Disposition::Delivered).await, LeaseStatus::Held);
     }
     test.skew.add(8 * 86_400_000);
     assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0, "the last delivery has erased it");
+}
+
+/// Returns kind and attempts of each delivery that a list shows, newest first, read in pages of two.
+async fn listed(test: &Fixture, webhook: &Webhook, kinds: &[DeliveryKind]) -> Vec<(EventId, DeliveryKind, u32)> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = test.store.deliveries(&webhook.id, kinds, after, 2).await.unwrap();
+        let Some(last) = page.last() else { return rows };
+        after = Some(last.position());
+        rows.extend(page.into_iter().map(|delivery| (delivery.event_id, delivery.kind, delivery.attempts)));
+    }
+}
+
+pub(crate) async fn deliveries_are_listed_in_every_state(backend: TestBackend) {
+    use DeliveryKind::{Dead, Delivered, Dropped, Waiting};
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..5 {
+        test.key().await;
+    }
+    let mut step = test.fan_out_step(&webhook.id, 1000).await;
+    let dropped = step.events.pop().unwrap();
+    let made: Vec<EventId> = step.events.iter().map(|event| event.event.clone()).collect();
+    step.dropped = vec![DroppedDelivery {
+        webhook: webhook.id.clone(),
+        event: dropped.event.clone(),
+        action: dropped.content.action,
+        version: dropped.version,
+    }];
+    test.store.fan_out(step).await.unwrap();
+    let (token, mut leased) = test.lease(&webhook, 4).await;
+    leased.sort_by_key(|leased| made.iter().position(|event| *event == leased.event_id));
+    test.settle(&webhook, &leased[0], &token, Disposition::Delivered).await;
+    test.settle(&webhook, &leased[1], &token, Disposition::Retry(Duration::from_secs(60))).await;
+    test.settle(&webhook, &leased[2], &token, Disposition::DeadLetter("status 500".to_owned())).await;
+
+    let id = |index: usize| leased[index].event_id.clone();
+    let rows = listed(&test, &webhook, &DeliveryKind::ALL).await;
+    let expected = [
+        (dropped.event.clone(), Dropped, 0),
+        (id(3), Waiting, 0),
+        (id(2), Dead, 1),
+        (id(1), Waiting, 1),
+        (id(0), Delivered, 1),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(listed(&test, &webhook, &[Waiting, Dead]).await, expected[1..4]);
+
+    let read = async |event: &EventId| test.store.delivery(&webhook.id, event).await.unwrap().unwrap();
+    let delivered = read(&id(0)).await;
+    assert_eq!(delivered.action.unwrap().as_str(), "api-key.created");
+    assert_eq!(delivered.last_attempt, Some(delivering_attempt(&id(0))));
+    let retried = read(&id(1)).await;
+    let without_response = AttemptRecord { response: None, ..failed_attempt(&id(1)) };
+    assert_eq!((retried.last_attempt, retried.is_in_flight), (Some(without_response), false));
+    assert!(retried.next_attempt_at.unwrap() > retried.created_at);
+    assert_eq!(read(&id(2)).await.reason.as_deref(), Some("status 500"));
+    let in_flight = read(&id(3)).await;
+    assert_eq!((in_flight.is_in_flight, in_flight.next_attempt_at, in_flight.last_attempt), (true, None, None));
+
+    let numbers = test.store.webhook_numbers(&webhook.id).await.unwrap();
+    assert_eq!((numbers.waiting, numbers.in_flight, numbers.dead), (1, 1, 1));
+    assert_eq!((numbers.delivered_last_day, numbers.failed_last_day), (1, 2));
+    assert!(numbers.oldest_due_at.is_some());
+    while test.store.drop_queue(&webhook.id).await.unwrap() > 0 {}
+    assert_eq!(listed(&test, &webhook, &DeliveryKind::ALL).await, []);
+    let numbers = test.store.webhook_numbers(&webhook.id).await.unwrap();
+    assert_eq!((numbers.dead, numbers.delivered_last_day, numbers.failed_last_day), (0, 0, 0));
+}
+
+pub(crate) async fn a_delivery_is_sent_again_in_every_state(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    test.key().await;
+    test.key().await;
+    test.fan_out(&webhook).await;
+    let (token, leased) = test.lease(&webhook, 2).await;
+    let [first, second] = [&leased[0], &leased[1]];
+    let send_now = async |event: &EventId| test.store.send_now(&webhook.id, event).await.unwrap();
+    assert_eq!(send_now(&first.event_id).await, SendNowOutcome::InFlight);
+    test.settle(&webhook, first, &token, Disposition::Retry(Duration::from_secs(3600))).await;
+    assert_eq!(send_now(&first.event_id).await, SendNowOutcome::Due);
+    let (again, due) = test.lease(&webhook, 2).await;
+    assert_eq!((due.len(), due[0].event_id.clone(), due[0].attempts_made), (1, first.event_id.clone(), 1));
+    test.settle(&webhook, &due[0], &again, Disposition::Delivered).await;
+    assert_eq!(send_now(&first.event_id).await, SendNowOutcome::NotWaiting);
+
+    let version = test.store.delivery(&webhook.id, &first.event_id).await.unwrap().unwrap().event_version.unwrap();
+    let resend = async |version| test.store.send_again(&webhook.id, &first.event_id, version).await.unwrap();
+    let wrong = Version::from_u64(version.as_u64() + 1);
+    assert!(!resend(wrong).await, "another event is there");
+    assert!(resend(version).await);
+    assert!(!resend(version).await, "it waits already");
+    assert_eq!(listed(&test, &webhook, &[DeliveryKind::Delivered]).await, []);
+    let (token, due) = test.lease(&webhook, 2).await;
+    assert_eq!(due[0].event_id, first.event_id);
+    assert_eq!(due[0].event.as_ref().unwrap(), first.event.as_ref().unwrap());
+    assert!(test.store.open_secret(&due[0]).unwrap().is_none(), "its secret was erased with the delivery");
+    test.settle(&webhook, &due[0], &token, Disposition::DeadLetter("status 500".to_owned())).await;
+    assert!(!resend(version).await, "a dead letter is resent as such");
+    assert!(test.store.open_secret(second).unwrap().is_some());
+}
+
+pub(crate) async fn logs_have_a_size_and_an_age(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    test.key().await;
+    let mut step = test.fan_out_step(&webhook.id, 1000).await;
+    let event = step.events[0].clone();
+    let copy = |_| EventId::generate_in(Partition::default(), &mut os_rng());
+    let dropped = (0..MAX_LOGGED_DROPPED + 150).map(copy).map(|id| DroppedDelivery {
+        webhook: webhook.id.clone(),
+        event: id,
+        action: event.content.action,
+        version: event.version,
+    });
+    step.dropped = dropped.collect();
+    let newest = step.dropped.last().unwrap().event.clone();
+    test.store.fan_out(step).await.unwrap();
+    let page = test.store.deliveries(&webhook.id, &[DeliveryKind::Dropped], None, 1000).await.unwrap();
+    assert_eq!((page.len(), &page[0].event_id), (1000, &newest));
+    let count = async || {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = test.store.deliveries(&webhook.id, &[DeliveryKind::Dropped], after, 1000).await.unwrap();
+            let Some(last) = page.last() else { return count };
+            (count, after) = (count + page.len() as u64, Some(last.position()));
+        }
+    };
+    assert!((MAX_LOGGED_DROPPED..=MAX_LOGGED_DROPPED + 100).contains(&count().await));
+
+    let (token, leased) = test.lease(&webhook, 1).await;
+    test.settle(&webhook, &leased[0], &token, Disposition::Retry(Duration::from_secs(60))).await;
+    let kept = RetentionPolicy { oldest_attempt: Timestamp::from_ms(1_700_000_000_000), batch: 2000, ..rule(1000) };
+    test.skew.add(2 * 3_600_000);
+    test.store.trim(kept).await.unwrap();
+    assert_eq!(test.attempts(&webhook).await.len(), 1);
+    test.skew.add(8 * 86_400_000);
+    let expired = RetentionPolicy { oldest_attempt: Timestamp::from_ms(1_700_000_000_001), ..kept };
+    for _ in 0..8 {
+        test.skew.add(2 * 3_600_000);
+        test.store.trim(expired).await.unwrap();
+    }
+    assert_eq!(count().await, 0);
+    assert_eq!(test.attempts(&webhook).await, []);
 }

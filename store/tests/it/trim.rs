@@ -1,11 +1,12 @@
 //! Trimming, and what is still accepted when the stream is full.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::LeaseToken;
 use gatepost_domain::record::{ApiKey, Status};
-use gatepost_domain::time::Version;
+use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::{
     CommitOutcome, CursorState, DeliveryLeaseRequest, Disposition, FirstUseOutcome, RetentionPolicy, Settlement,
 };
@@ -21,6 +22,8 @@ pub(crate) fn rule(max_entries: u64) -> RetentionPolicy {
         max_entries,
         max_sealed_secret_age: 7 * DAY,
         max_dead_letter_age: 30 * DAY,
+        max_log_age: 7 * DAY,
+        oldest_attempt: Timestamp::from_ms(0),
         batch: 1000,
     }
 }
@@ -80,6 +83,7 @@ pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut backend: Test
         new_cursor: entries.last().unwrap().version,
         entry_count: entries.len() as u64,
         events: vec![],
+        dropped: vec![],
         quarantined: vec![],
         max_pending: 10,
         max_dead_letters: 10,
@@ -108,7 +112,7 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(backend: TestBackend
     let leased = test.store.lease_deliveries(request.clone()).await.unwrap();
     let settle = Settlement {
         webhook: webhook.id.clone(),
-        event: leased[0].event_id.clone(),
+        delivery: Arc::new(leased[0].clone()),
         token,
         disposition: Disposition::DeadLetter("status 500".to_owned()),
         attempt: None,

@@ -22,6 +22,7 @@ local CAPPED_UNTIL = PREFIX .. 'capped'       -- hash: webhook -> ms until which
 local LEASED = PREFIX .. 'leased'             -- sorted set: 'webhook event' by lease end in ms
 local DEAD_AGES = PREFIX .. 'dead-ages'       -- sorted set: 'webhook event' by ms of death
 local DEAD_SEALED_AGES = PREFIX .. 'dead-sealed-ages' -- sorted set: the same, of those that still have their secret
+local LOG_CHECKS = PREFIX .. 'log-checks'     -- sorted set: webhook by ms from which its log may have expired parts
 local QUARANTINE = PREFIX .. 'quarantine'     -- list: 'version\nreason\nbytes'
 -- PREFIX .. 'confirm'                        -- string, empty: written before waiting for replicas (connection.rs)
 local function record_key(name) return PREFIX .. 'record:' .. name end         -- string: record
@@ -37,7 +38,13 @@ local function leases_key(webhook) return PREFIX .. 'held:' .. webhook end     -
 local function attempts_key(webhook) return PREFIX .. 'attempts:' .. webhook end -- list, newest first
 local function dead_key(webhook) return PREFIX .. 'dead:' .. webhook end       -- hash: event -> dead letter
 local function dead_times_key(webhook) return PREFIX .. 'dead-times:' .. webhook end -- sorted set: event by ms
+local function dead_sequence_key(webhook) return PREFIX .. 'dead-made:' .. webhook end -- sorted set: event by sequence
 local function dead_sealed_key(webhook) return PREFIX .. 'dead-sealed:' .. webhook end -- hash: event -> secret
+local function delivered_key(webhook) return PREFIX .. 'delivered:' .. webhook end -- sorted set: event by sequence
+local function dropped_key(webhook) return PREFIX .. 'dropped:' .. webhook end -- sorted set: event by sequence
+local function log_key(webhook) return PREFIX .. 'log:' .. webhook end         -- hash: event -> 'ms of the end\nsummary'
+local function last_attempts_key(webhook) return PREFIX .. 'last-attempts:' .. webhook end -- hash: event -> attempt
+local function hours_key(webhook) return PREFIX .. 'hours:' .. webhook end     -- hash: 'hour delivered|failed' -> count
 
 local header = redis.call('HMGET', META, 'store_id', 'id', 'min_reader')
 if (header[1] or header[2]) ~= ARGV[1] then

@@ -2,6 +2,7 @@
 -- ARGV: expected and new position, entries in between, maximum deliveries and dead letters per webhook,
 --   maximum entries in quarantine,
 --   number of events, then for each: event, body, number of webhooks, webhooks;
+--   maximum dropped deliveries per webhook, number of dropped deliveries, then for each: webhook, event, summary;
 --   number of quarantined entries, then each as 'version\nreason\nbytes'.
 -- Returns 'moved' with the number of deliveries that full queues moved to the dead letters, or 'lost'.
 local expected, new, entries = next_argument(), next_argument(), next_argument()
@@ -18,7 +19,9 @@ local overflowed = 0
 local function trim_overflow(webhook)
   while redis.call('HLEN', delivery_key(webhook)) > max_pending do
     local event = oldest_event(webhook)
-    move_to_dead_letters(webhook, event, read_delivery(webhook, event).attempts, 'the queue was full', now, max_dead)
+    local state = read_delivery(webhook, event)
+    local summary = summary_without_report(event, state)
+    move_to_dead_letters(webhook, event, state.attempts, 'the queue was full', summary, now, max_dead)
     finish(webhook, {event})
     overflowed = overflowed + 1
   end
@@ -46,6 +49,17 @@ for webhook, events in pairs(events_by_webhook) do
   enqueue(webhook, events, now)
   trim_overflow(webhook)
   update_ready(webhook)
+end
+local max_dropped, dropped_by_webhook = tonumber(next_argument()), {}
+for _ = 1, tonumber(next_argument()) do
+  local webhook, event, summary = next_argument(), next_argument(), next_argument()
+  local dropped = dropped_by_webhook[webhook] or {rows = {}, summaries = {}}
+  dropped_by_webhook[webhook] = dropped
+  push(dropped.rows, redis.call('HINCRBY', META, 'made', 1), event)
+  push(dropped.summaries, event, format_integer(now) .. '\n' .. summary)
+end
+for webhook, dropped in pairs(dropped_by_webhook) do
+  log_ended(dropped_key(webhook), webhook, dropped.rows, dropped.summaries, max_dropped, now)
 end
 for _ = 1, tonumber(next_argument()) do
   redis.call('RPUSH', QUARANTINE, next_argument())

@@ -2,6 +2,12 @@
 -- A delivery's state is 'attempts lease_end_ms created_ms available_ms token'.
 -- Deliveries of early versions have no sequence number. Up to this many of a queue are searched for one.
 local MAX_UNSEQUENCED = 1000
+-- Arguments in one call of a command: even, because some alternate two values.
+local MAX_UNPACKED = 4000
+-- The log of a webhook is trimmed once it has this many entries too many.
+local LOG_SLACK = 100
+-- Ms after which a log with new entries is searched for expired ones.
+local LOG_CHECK_MS = 3600000
 
 -- Parses a delivery's state; nil without one.
 local function parse_delivery(event, state)
@@ -27,10 +33,10 @@ local function push(list, first, second)
   end
 end
 
--- Calls a command with a list of arguments; does nothing if the list is empty.
+-- Calls a command with a list of arguments, in parts that Lua can unpack; does nothing if the list is empty.
 local function call_with(command, key, arguments)
-  if #arguments > 0 then
-    redis.call(command, key, unpack(arguments))
+  for first = 1, #arguments, MAX_UNPACKED do
+    redis.call(command, key, unpack(arguments, first, math.min(first + MAX_UNPACKED - 1, #arguments)))
   end
 end
 
@@ -100,6 +106,49 @@ local function erase_secrets(events)
   call_with('ZREM', SEALED_AGES, events)
 end
 
+-- Returns the creation sequence of a delivery; a new one if it has none.
+local function sequence_of(webhook, event)
+  return redis.call('ZSCORE', sequence_key(webhook), event) or redis.call('HINCRBY', META, 'made', 1)
+end
+
+-- Removes entries from the log of deliveries.
+local function unlog(list, webhook, events)
+  call_with('ZREM', list, events)
+  call_with('HDEL', log_key(webhook), events)
+end
+
+-- Adds ended deliveries to the log. The lists alternate sequence and event, and event and summary.
+local function log_ended(list, webhook, rows, summaries, max, now)
+  if #rows == 0 then
+    return
+  end
+  call_with('ZADD', list, rows)
+  call_with('HSET', log_key(webhook), summaries)
+  redis.call('ZADD', LOG_CHECKS, 'NX', now + LOG_CHECK_MS, webhook)
+  local excess = redis.call('ZCARD', list) - max
+  if excess > LOG_SLACK then
+    unlog(list, webhook, redis.call('ZRANGE', list, 0, excess - 1))
+  end
+end
+
+-- Counts attempts of the current hour, and forgets hours before the last day.
+local function count_attempts(webhook, outcome, count, now)
+  if count == 0 then
+    return
+  end
+  local hour = math.floor(now / 3600000)
+  if redis.call('HINCRBY', hours_key(webhook), format_integer(hour) .. ' ' .. outcome, count) > count then
+    return
+  end
+  local counted, old = redis.call('HGETALL', hours_key(webhook)), {}
+  for i = 1, #counted, 2 do
+    if tonumber(string.match(counted[i], '^%d+')) < hour - 24 then
+      push(old, counted[i])
+    end
+  end
+  call_with('HDEL', hours_key(webhook), old)
+end
+
 -- Finishes deliveries of one webhook. The last delivery of an event to finish erases its body and secret.
 local function finish(webhook, events)
   if #events == 0 then
@@ -113,6 +162,7 @@ local function finish(webhook, events)
     end
   end
   call_with('HDEL', delivery_key(webhook), events)
+  call_with('HDEL', last_attempts_key(webhook), events)
   call_with('ZREM', queue_key(webhook), events)
   call_with('ZREM', sequence_key(webhook), events)
   call_with('ZREM', leases_key(webhook), events)
@@ -132,12 +182,23 @@ local function remove_dead(webhook, event)
   redis.call('HDEL', dead_key(webhook), event)
   redis.call('ZREM', dead_times_key(webhook), event)
   redis.call('ZREM', DEAD_AGES, webhook .. ' ' .. event)
+  redis.call('ZREM', dead_sequence_key(webhook), event)
+  redis.call('HDEL', log_key(webhook), event)
   erase_dead_secret(webhook, event)
+end
+
+-- Returns the summary of a delivery that ends without a worker's report.
+local function summary_without_report(event, state)
+  local action, version = string.match(redis.call('HGET', EVENTS, event) or '', '^{"action":"([^"]*)","version":(%d+)')
+  return string.format('{"outcome":"dead","type":"%s","version":%s,"created":%.0f,"attempts":%.0f}',
+    action or '', version or 0, state.created, state.attempts)
 end
 
 -- Writes a dead letter with a copy of the event's body and secret, so that it can be resent. Beyond the maximum the
 -- oldest is dropped, because this script also runs when memory is full.
-local function move_to_dead_letters(webhook, event, attempts, reason, now, max_dead)
+local function move_to_dead_letters(webhook, event, attempts, reason, summary, now, max_dead)
+  redis.call('ZADD', dead_sequence_key(webhook), sequence_of(webhook, event), event)
+  redis.call('HSET', log_key(webhook), event, format_integer(now) .. '\n' .. summary)
   local body = redis.call('HGET', EVENTS, event) or ''
   local secret = redis.call('HGET', SEALED, event)
   local letter = string.format('%.0f\n%.0f\n%s\n', now, attempts, (string.gsub(reason, '\n', ' ')))
