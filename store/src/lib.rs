@@ -15,6 +15,7 @@ mod commit_encoding;
 mod count_backfill;
 mod dead_letter;
 mod embedded;
+#[cfg(feature = "fuzz_support")]
 pub mod encoding;
 mod envelope;
 pub mod error;
