@@ -155,7 +155,7 @@ pub struct Permit(());
 pub enum Denial {
     /// The route requires a credential and there is none.
     Missing,
-    /// The request has two different credentials, or one place, such as a header, twice.
+    /// The request has two different credentials, or one location, such as a header, twice.
     Ambiguous,
     /// The credential cannot be a key.
     Malformed,

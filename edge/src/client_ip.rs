@@ -51,16 +51,9 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_headers::headers;
 
     use http::{HeaderName, HeaderValue};
-
-    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
 
     #[test]
     fn the_client_is_the_nearest_address_that_is_not_trusted() {

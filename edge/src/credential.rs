@@ -72,16 +72,15 @@ fn non_empty_text(bytes: &[u8]) -> Result<&str, Denial> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_headers::headers;
 
-    fn check(headers: &[(&'static str, &'static str)], expected: Result<Option<&str>, Denial>) {
-        let map: HeaderMap =
-            headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+    fn check(fields: &[(&'static str, &str)], expected: Result<Option<&str>, Denial>) {
         let locations = [
             CredentialLocation::Authorization,
             CredentialLocation::Header(HeaderName::from_static("x-api-key")),
             CredentialLocation::Header(HeaderName::from_static("apikey")),
         ];
-        assert_eq!(find(&map, &locations), expected, "{headers:?}");
+        assert_eq!(find(&headers(fields), &locations), expected, "{fields:?}");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub mod request_validation;
 mod request_view;
 mod route;
 mod route_options;
+#[cfg(test)]
+mod test_headers;
 
 pub use authorizer::{Authorizer, Policy};
 pub use client_ip::PeerTrust;

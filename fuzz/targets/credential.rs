@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     ];
     let found = find(&headers, &locations);
     locations.reverse();
-    assert_eq!(find(&headers, &locations).ok(), found.ok(), "the order of the places decides");
+    assert_eq!(find(&headers, &locations).ok(), found.ok(), "the order of the locations decides");
     match found {
         Ok(Some(credential)) => check(&headers, credential),
         Ok(None) => assert!(values(&headers).all(|(name, value)| name == NAMES[0] && bearer(value).is_none())),
@@ -48,7 +48,7 @@ fn check(headers: &HeaderMap, credential: &str) {
         !stated.is_empty() && stated.iter().all(|value| *value == credential.as_bytes()),
         "{credential:?} {stated:?}"
     );
-    assert!(NAMES.iter().all(|name| headers.get_all(*name).iter().count() <= 1), "a place has two values");
+    assert!(NAMES.iter().all(|name| headers.get_all(*name).iter().count() <= 1), "a location has two values");
     if check_api_key(credential, ChecksumPolicy::Lenient).is_ok() {
         let names = NAMES.map(NormalizedHeaderName::new);
         let mut presented = presented(headers, &names, MAX_KEY_BYTES);

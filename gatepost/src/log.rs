@@ -5,7 +5,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use anyhow::Context;
-use gatepost_runtime::{LogWriter, Task};
+use gatepost_runtime::{LogWriter, Task, registered};
 use prometheus::{IntCounter, Registry};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -61,7 +61,7 @@ pub(crate) fn init(filter: &str, registry: &Registry) -> anyhow::Result<()> {
         gatepost_runtime::install_hook();
     }
     if let Some(log) = LOG.get() {
-        registry.register(Box::new(log.dropped.clone()))?;
+        registered(registry, Ok(log.dropped.clone()))?;
     }
     Ok(())
 }

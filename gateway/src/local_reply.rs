@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::response_headers::{add_key_use_headers, add_request_id};
+use crate::response_headers::{add_request_id, add_sunset_and_rate_limit};
 
 /// Methods of a route that names none.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -34,7 +34,7 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     }
     if code.status() != 401 {
         // A 401 does not disclose its cause, so not that the value was replaced either.
-        add_key_use_headers(&mut header, context)?;
+        add_sunset_and_rate_limit(&mut header, context)?;
     }
     if code.status() == 429 {
         header.insert_header(RETRY_AFTER, retry_after_s(context).to_string())?;

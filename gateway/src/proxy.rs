@@ -167,7 +167,7 @@ impl ProxyHttp for Proxy {
             }
         }
         response_headers::add_request_id(response, context)?;
-        response_headers::add_key_use_headers(response, context)
+        response_headers::add_sunset_and_rate_limit(response, context)
     }
 
     fn fail_to_connect(

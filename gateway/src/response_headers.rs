@@ -18,8 +18,8 @@ pub(crate) fn add_request_id(response: &mut ResponseHeader, context: &Context) -
     response.insert_header(REQUEST_ID, context.request_id.header())
 }
 
-/// Adds the state of the key and of its limit for the client.
-pub(crate) fn add_key_use_headers(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
+/// Adds when the key ends (`Deprecation`, `Sunset`) and what is left of its limit (`RateLimit-…`), where it has them.
+pub(crate) fn add_sunset_and_rate_limit(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
     if let Some(sunset) = context.key_check().and_then(|check| check.facts.as_ref()?.sunset()) {
         response.insert_header(DEPRECATION, sunset.deprecation_header())?;
         response.insert_header(SUNSET, sunset.sunset_header())?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::window::LeaseGrant;
-use gatepost_runtime::{Task, error_chain, spawn};
+use gatepost_runtime::{Task, error_chain, registered, spawn};
 use gatepost_store::CellStore;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
@@ -47,14 +47,11 @@ impl RateLimiter {
         outage_policy: OutagePolicy,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        let leases = IntCounterVec::new(
-            Opts::new("gatepost_allowance_leases_total", "Token leases requested from the store, by outcome."),
-            &["outcome"],
-        )?;
+        let leases = Opts::new("gatepost_allowance_leases_total", "Token leases requested from the store, by outcome.");
+        let leases = registered(registry, IntCounterVec::new(leases, &["outcome"]))?;
         for outcome in ["granted", "used-up", "failed"] {
             leases.with_label_values(&[outcome]);
         }
-        registry.register(Box::new(leases.clone()))?;
         let inner = Inner {
             store,
             clock,

@@ -26,12 +26,12 @@ pub struct Meter {
     /// Uses since the last flush to the store.
     used: AtomicU64,
     /// Limits of the key. Most keys have none and allocate nothing here.
-    limits: OnceLock<Box<Limits>>,
+    limits: OnceLock<Box<SharedLimitStates>>,
 }
 
-/// State needed only by keys with limits.
+/// Limits of a key, and the notification of requests that wait for a lease.
 #[derive(Debug, Default)]
-struct Limits {
+struct SharedLimitStates {
     states: Mutex<LimitStates>,
     refilled: Notify,
 }
@@ -65,7 +65,7 @@ impl Meter {
         self.limits().refilled.notify_waiters();
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &SharedLimitStates {
         self.limits.get_or_init(Box::default)
     }
 }

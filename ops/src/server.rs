@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use gatepost_http_server::{
     Caps, HostError, HostRule, HttpServer, OverloadPolicy, ServerOptions, ServerTasks, StartError,
 };
-use gatepost_runtime::{Task, error_chain};
+use gatepost_runtime::{Task, error_chain, registered};
 use http::StatusCode;
 use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
 use tokio::sync::Semaphore;
@@ -124,8 +124,8 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
 fn register_version(registry: &Registry) {
     let options = Opts::new("gatepost_build_info", "Always 1; the label is the version.")
         .const_label("version", env!("CARGO_PKG_VERSION"));
-    let gauge = IntGauge::with_opts(options).expect("name and label are valid");
-    gauge.set(1);
     // Fails if the process has started the server before; the version is registered then.
-    let _ = registry.register(Box::new(gauge));
+    if let Ok(gauge) = registered(registry, IntGauge::with_opts(options)) {
+        gauge.set(1);
+    }
 }

@@ -1,5 +1,5 @@
-//! Stored encodings of records and of the embedded store's stream entries, as values of their own, for tests that
-//! decode arbitrary bytes. Their content stays private to this crate.
+//! Stored encodings of records and of the embedded store's stream entries, as values of their own, for fuzz targets.
+//! Their content stays private to this crate. Not part of the program.
 
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::id::EventId;

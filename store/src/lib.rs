@@ -17,6 +17,7 @@ mod dead_letter;
 mod deliveries;
 mod delivery_summary;
 mod embedded;
+#[cfg(feature = "fuzz_support")]
 pub mod encoding;
 mod envelope;
 pub mod error;

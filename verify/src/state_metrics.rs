@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use gatepost_domain::time::Clock;
+use gatepost_runtime::registered;
 use prometheus::{PullingGauge, Registry};
 
 use crate::cache::Caches;
@@ -19,7 +20,7 @@ pub(crate) fn register(
     // Weak, so that a registry does not keep the stores open.
     let replicas: Vec<Weak<Replica>> = replicas.iter().map(Arc::downgrade).collect();
     let gauge = |name: &str, help: &str, read: Box<dyn Fn() -> f64 + Send + Sync>| {
-        registry.register(Box::new(PullingGauge::new(name, help, read)?))
+        registered(registry, PullingGauge::new(name, help, read)).map(drop)
     };
     let (caches, claims_replicas, lag_replicas, live_replicas) =
         (caches.clone(), replicas.clone(), replicas.clone(), replicas);

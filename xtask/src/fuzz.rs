@@ -1,4 +1,4 @@
-//! Fuzz targets of the hand-written parsers, run by libFuzzer. They are built with coverage by the pinned compiler.
+//! Builds the fuzz targets of the parsers with the pinned compiler and coverage, and runs them with libFuzzer.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,23 +11,22 @@ use crate::build_time::cores;
 use crate::depth::Depth;
 use crate::run::{print_progress, root, run, run_with_env};
 
-/// Parsers that have a target: `fuzz/targets`, and files of their name in `fuzz/seeds` and `fuzz/dictionaries`.
+/// Names of the targets, and of their seeds in `fuzz/seeds` and dictionaries in `fuzz/dictionaries`.
 const TARGETS: &[&str] =
     &["path", "host", "client-address", "credential", "request", "entry", "record", "configuration"];
 /// Compiler wrapper that adds coverage to the crates of the workspace.
 const INSTRUMENT: &str = "fuzz/instrument.sh";
-/// Directory of inputs and logs, a subdirectory for each target.
+/// Directory with a subdirectory for each target: found inputs, failed inputs, and the log.
 const DIRECTORY: &str = "target/fuzz";
-/// Maximum size of an input: longer than the longest path.
+/// Maximum size of an input: more than a request target may have, so that too long ones occur.
 const MAX_INPUT_BYTES: u32 = 16 * 1024;
 /// Time after which an input counts as a hang.
 const TIMEOUT_S: u32 = 10;
-/// Maximum memory of a target.
+/// Resident memory above which libFuzzer reports a failure.
 const MAX_MEMORY_MB: u32 = 512;
-/// Lines of a log that a failure prints.
-const SHOWN_LINES: usize = 40;
+/// Number of lines that are printed of a failed target's log, from its end.
+const SHOWN_LOG_LINES: usize = 40;
 
-/// Returns the seconds for which each target runs.
 fn seconds_per_target(depth: Depth) -> u32 {
     match depth {
         Depth::Quick => 4,
@@ -35,7 +34,7 @@ fn seconds_per_target(depth: Depth) -> u32 {
     }
 }
 
-/// Builds all targets, and runs as many at a time as there are cores.
+/// Runs all targets, one per core at a time. One that fails does not stop the others.
 pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     build(TARGETS)?;
     let mut failures = Vec::new();
@@ -44,14 +43,14 @@ pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
             batch.iter().map(|target| Ok((*target, start(target, depth)?))).collect();
         for (target, mut child) in started? {
             if !child.wait()?.success() {
-                failures.push(describe_failure(target)?);
+                failures.push(report_failure(target)?);
             }
         }
     }
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
 }
 
-/// Runs one target until it fails or is stopped, or with one input.
+/// Runs one target until it fails or is interrupted, or on one input if the options name a file.
 pub(crate) fn run_one(options: &FuzzOptions) -> anyhow::Result<()> {
     let Some(target) = TARGETS.iter().find(|target| **target == options.target) else {
         bail!("there is no target {}; there are {}", options.target, TARGETS.join(", "));
@@ -64,8 +63,8 @@ pub(crate) fn run_one(options: &FuzzOptions) -> anyhow::Result<()> {
     run(&program(target).display().to_string(), &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Builds targets. The package `gatepost` is named so that the dependencies have the features that the build of the
-/// program has, and need not be compiled again.
+/// Builds targets together with the package `gatepost`, so that their dependencies have the same features as in the
+/// build of the program and are not compiled twice.
 fn build(targets: &[&str]) -> anyhow::Result<()> {
     let programs: Vec<String> = targets.iter().map(|target| format!("fuzz-{target}")).collect();
     let programs = programs.iter().flat_map(|program| ["--bin", program.as_str()]);
@@ -99,8 +98,8 @@ fn limit_arguments() -> Vec<String> {
     ]
 }
 
-/// Returns the directories of inputs: those that were found before, which new ones are added to, those that failed, and
-/// the seeds.
+/// Returns where libFuzzer writes inputs that fail, the dictionary, and the directories that it reads inputs from. It
+/// adds inputs that reach new code to the first of them.
 fn input_arguments(target: &str) -> anyhow::Result<Vec<String>> {
     let found = directory_of(target).join("found");
     let failed = directory_of(target).join("failed");
@@ -116,12 +115,12 @@ fn input_arguments(target: &str) -> anyhow::Result<Vec<String>> {
     ])
 }
 
-/// Returns the end of a target's log, and the command that repeats its failure.
-fn describe_failure(target: &str) -> anyhow::Result<String> {
+/// Prints the end of a failed target's log. Returns a message with the command that repeats the failure.
+fn report_failure(target: &str) -> anyhow::Result<String> {
     let log = log_of(target);
     let text = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     let lines: Vec<&str> = text.lines().collect();
-    let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+    let end = lines[lines.len().saturating_sub(SHOWN_LOG_LINES)..].join("\n");
     let input = text.lines().rev().find_map(|line| line.split_once("Test unit written to "));
     let advice = match input {
         Some((_, file)) => {

@@ -1,4 +1,4 @@
-//! Shape of the tree: files that grew, files without a head, words that do not belong here.
+//! Step `tidy`: the length and the first line of each file, and lines that the program must not have.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +9,32 @@ use crate::run::root;
 
 /// Lines of a source file, tests apart.
 const MAX_LINES: usize = 400;
+
+/// A rule for each line of the program.
+struct LineRule {
+    is_violation: fn(&str) -> bool,
+    /// Crate to which the rule does not apply.
+    exempt_crate: Option<&'static str>,
+    advice: &'static str,
+}
+
+const LINE_RULES: &[LineRule] = &[
+    LineRule {
+        is_violation: spawns_task,
+        exempt_crate: Some("runtime"),
+        advice: "start tasks and threads through gatepost_runtime, so that a panic ends one thing",
+    },
+    LineRule {
+        is_violation: registers_metric,
+        exempt_crate: Some("runtime"),
+        advice: "register metrics through gatepost_runtime::registered, so that none is defined and left out",
+    },
+    LineRule {
+        is_violation: logs_error_without_causes,
+        exempt_crate: None,
+        advice: "log an error with its causes: error = %error_chain(&error)",
+    },
+];
 
 /// Checks every file that git knows.
 pub(crate) fn check() -> anyhow::Result<()> {
@@ -28,21 +54,26 @@ fn files() -> anyhow::Result<Vec<PathBuf>> {
     Ok(String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from).collect())
 }
 
-/// Whether a file is part of the program, not of its tests and tools.
+/// Returns whether a file is part of the program, not of its tests and tools.
 fn is_product_source(file: &Path) -> bool {
     let tools = ["benches", "test-support", "xtask"];
     let is_source = file.components().nth(1).is_some_and(|part| part.as_os_str() == "src");
     is_source && !tools.iter().any(|tool| file.starts_with(tool)) && !file.ends_with("tests.rs")
 }
 
-/// Whether a line starts a task or a thread by itself. A process is no task.
+/// Returns whether a line starts a task or a thread by itself. A process is no task.
 fn spawns_task(line: &str) -> bool {
     let spawn_calls =
         ["tokio::spawn(", "spawn_blocking(", "thread::spawn(", "tasks.spawn(", "set.spawn(", "thread::Builder"];
     spawn_calls.iter().any(|call| line.contains(call))
 }
 
-/// Whether a line logs an error by its Display, which says its own level only.
+/// Returns whether a line registers a metric by itself.
+fn registers_metric(line: &str) -> bool {
+    line.contains("registry.register(")
+}
+
+/// Returns whether a line logs an error by its Display, which says its own level only.
 fn logs_error_without_causes(line: &str) -> bool {
     let is_in_name = |character: char| character.is_alphanumeric() || character == '_';
     ["%error", "%err", "%failure", "%why", "%cause"].iter().any(|field| {
@@ -66,20 +97,12 @@ fn find_violations(file: &Path, text: &str) -> Vec<String> {
     if extension == "lua" && !text.starts_with("--") {
         violations.push(format!("{name}: must begin with -- and what the script is for"));
     }
-    if extension == "rs" && is_product_source(file) && !file.starts_with("runtime") {
-        let spawns = code.lines().enumerate().filter(|(_, line)| spawns_task(line));
-        violations.extend(spawns.map(|(index, _)| {
-            format!(
-                "{name}:{}: start tasks and threads through gatepost_runtime, so that a panic ends one thing",
-                index + 1
-            )
-        }));
-    }
     if extension == "rs" && is_product_source(file) {
-        let logs = code.lines().enumerate().filter(|(_, line)| logs_error_without_causes(line));
-        violations.extend(logs.map(|(index, _)| {
-            format!("{name}:{}: log an error with its causes: error = %error_chain(&error)", index + 1)
-        }));
+        let applies = |rule: &&LineRule| rule.exempt_crate.is_none_or(|exempt| !file.starts_with(exempt));
+        for rule in LINE_RULES.iter().filter(applies) {
+            let lines = code.lines().enumerate().filter(|(_, line)| (rule.is_violation)(line));
+            violations.extend(lines.map(|(index, _)| format!("{name}:{}: {}", index + 1, rule.advice)));
+        }
     }
     violations
 }
@@ -87,6 +110,18 @@ fn find_violations(file: &Path, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_are_registered_by_the_runtime_only() {
+        let violations =
+            |file: &str| find_violations(Path::new(file), "//! A file.\nregistry.register(Box::new(a))?;\n");
+        for file in ["verify/src/metrics.rs", "ops/src/server.rs"] {
+            assert_eq!(violations(file).len(), 1, "{file}");
+        }
+        for file in ["runtime/src/registered.rs", "benches/src/load.rs", "verify/tests/it/metrics.rs"] {
+            assert_eq!(violations(file).len(), 0, "{file}");
+        }
+    }
 
     #[test]
     fn errors_are_logged_with_their_causes() {

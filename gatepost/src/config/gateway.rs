@@ -106,19 +106,18 @@ struct LocatedRoute {
 
 fn read_route(mut section: Section<'_>) -> LocatedRoute {
     let source = section.source();
+    let defaults = default_route();
     let options = RouteOptions {
         host: section.optional("host", parse_host),
-        path: section.parsed("path", "/".to_owned(), parse_path),
-        methods: section.list("methods", Vec::new(), parse_method),
-        upstream: section.parsed("upstream", DEFAULT_UPSTREAM.to_owned(), parse_non_empty),
-        auth: section.parsed("auth", Auth::Required, parse_auth),
-        credential: section.list("credential", default_credential(), parse_credential_place),
+        path: section.parsed("path", defaults.path, parse_path),
+        methods: section.list("methods", defaults.methods, parse_method),
+        upstream: section.parsed("upstream", defaults.upstream, parse_non_empty),
+        auth: section.parsed("auth", defaults.auth, parse_auth),
+        credential: section.list("credential", defaults.credential, parse_credential_location),
         requirement: Requirement {
-            projects: section.list("projects", Vec::new(), |text| {
-                ProjectId::parse(text).map_err(|_| ParseSettingError::form(text, "the id of a project (prj_…)"))
-            }),
-            env: section.parsed("env", EnvRule::Only(Env::Live), parse_env_rule),
-            permissions: section.list("permissions", Vec::new(), parse_non_empty),
+            projects: section.list("projects", defaults.requirement.projects, parse_project),
+            env: section.parsed("env", defaults.requirement.env, parse_env_rule),
+            permissions: section.list("permissions", defaults.requirement.permissions, parse_non_empty),
         },
     };
     if options.credential.is_empty() && options.auth != Auth::Off {
@@ -128,7 +127,24 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
     LocatedRoute { options, source }
 }
 
-/// Adds a route of everything to the default upstream if there is none.
+/// Returns the defaults of a route: it takes every request to the default upstream.
+fn default_route() -> RouteOptions {
+    RouteOptions {
+        host: None,
+        path: "/".to_owned(),
+        methods: Vec::new(),
+        upstream: DEFAULT_UPSTREAM.to_owned(),
+        auth: Auth::Required,
+        credential: vec![
+            CredentialLocation::Authorization,
+            CredentialLocation::Header(HeaderName::from_static("x-api-key")),
+            CredentialLocation::Header(HeaderName::from_static("apikey")),
+        ],
+        requirement: Requirement { projects: Vec::new(), env: EnvRule::Only(Env::Live), permissions: Vec::new() },
+    }
+}
+
+/// Adds the default route if none is configured but an upstream is.
 fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayConfig {
     if !config.routes.is_empty() || config.upstreams.is_empty() {
         return config;
@@ -136,16 +152,7 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
     if !config.upstreams.iter().any(|upstream| upstream.name == DEFAULT_UPSTREAM) {
         section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
-    let route = RouteOptions {
-        host: None,
-        path: "/".to_owned(),
-        methods: Vec::new(),
-        upstream: DEFAULT_UPSTREAM.to_owned(),
-        auth: Auth::Required,
-        credential: default_credential(),
-        requirement: Requirement { projects: Vec::new(), env: EnvRule::Only(Env::Live), permissions: Vec::new() },
-    };
-    GatewayConfig { routes: vec![route], ..config }
+    GatewayConfig { routes: vec![default_route()], ..config }
 }
 
 fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
@@ -178,14 +185,6 @@ fn routes_overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
         (one, other) => one.iter().any(|method| other.contains(method)),
     };
     one.host == other.host && one.path == other.path && are_methods_shared
-}
-
-fn default_credential() -> Vec<CredentialLocation> {
-    vec![
-        CredentialLocation::Authorization,
-        CredentialLocation::Header(HeaderName::from_static("x-api-key")),
-        CredentialLocation::Header(HeaderName::from_static("apikey")),
-    ]
 }
 
 fn parse_non_empty(text: &str) -> Result<String, ParseSettingError> {
@@ -250,6 +249,10 @@ fn parse_auth(text: &str) -> Result<Auth, ParseSettingError> {
     }
 }
 
+fn parse_project(text: &str) -> Result<ProjectId, ParseSettingError> {
+    ProjectId::parse(text).map_err(|_| ParseSettingError::form(text, "the id of a project (prj_…)"))
+}
+
 fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
     match (text, Env::parse(text)) {
         ("any", _) => Ok(EnvRule::Any),
@@ -258,7 +261,7 @@ fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
     }
 }
 
-fn parse_credential_place(text: &str) -> Result<CredentialLocation, ParseSettingError> {
+fn parse_credential_location(text: &str) -> Result<CredentialLocation, ParseSettingError> {
     match HeaderName::from_bytes(text.as_bytes()) {
         Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
         Ok(name) => Ok(CredentialLocation::Header(name)),
