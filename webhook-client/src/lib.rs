@@ -13,5 +13,5 @@ mod ssrf_guard;
 pub use bounds::ATTEMPT_DEADLINE;
 pub use message::{Message, SigningSecret, is_header_name, is_header_value, is_reserved};
 pub use send::{LoadCertificatesError, SendResult, Sender};
-pub use send_error::SendError;
+pub use send_error::{ErrorClass, SendError};
 pub use ssrf_guard::{PrivateNetworks, SsrfGuard, WebhookUrlError};

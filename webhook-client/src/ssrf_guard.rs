@@ -1,7 +1,6 @@
 //! The SSRF guard: no connection to a private network, whether by an address or by a name that resolves to one.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::address::{AddressClass, classify_host, classify_ip, host_literal};
@@ -101,7 +100,7 @@ impl Resolve for GuardedResolver {
             let addresses = resolve(host.clone()).await?;
             let allowed: Vec<SocketAddr> = addresses.into_iter().filter(|address| guard.allows(address.ip())).collect();
             if allowed.is_empty() {
-                return Err(Arc::new(WebhookUrlError::Private(host)).into());
+                return Err(WebhookUrlError::Private(host).into());
             }
             let allowed: Addrs = Box::new(allowed.into_iter());
             Ok(allowed)
@@ -109,9 +108,19 @@ impl Resolve for GuardedResolver {
     }
 }
 
-async fn resolve(host: String) -> std::io::Result<Vec<SocketAddr>> {
+/// Why a name was not resolved. A type of its own, so that it can be told from other failures to connect.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResolveError {
+    #[error("the name was not resolved within {} s", RESOLVE_DEADLINE.as_secs())]
+    Timeout,
+    #[error("the name cannot be resolved")]
+    Lookup(#[from] std::io::Error),
+}
+
+async fn resolve(host: String) -> Result<Vec<SocketAddr>, ResolveError> {
     let lookup = tokio::net::lookup_host((host, 0));
-    Ok(tokio::time::timeout(RESOLVE_DEADLINE, lookup).await??.collect())
+    let addresses = tokio::time::timeout(RESOLVE_DEADLINE, lookup).await.map_err(|_| ResolveError::Timeout)??;
+    Ok(addresses.collect())
 }
 
 #[cfg(test)]
