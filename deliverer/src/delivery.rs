@@ -177,8 +177,8 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
         at: sent.started_at,
         outcome: sent.outcome.into(),
         status: sent.status,
+        error_class: sent.error.as_ref().map(|error| error.class().as_str().to_owned()),
         error: sent.error.map(|error| error.to_string()),
-        error_class: None,
         duration: sent.elapsed,
         response: None,
     }

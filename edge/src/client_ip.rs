@@ -40,9 +40,10 @@ pub fn resolve(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> 
     Some(nearest)
 }
 
-/// Parses an address, with or without a port. An IPv6 address may be in brackets.
+/// Parses an address, with or without a port. An IPv6 address may be in brackets. One with a zone means something on
+/// another machine only.
 fn parse_ip(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
+    let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('%'))?;
     let with_port = || text.parse().ok().map(|socket: std::net::SocketAddr| socket.ip());
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     text.parse().ok().or_else(with_port).or_else(in_brackets)

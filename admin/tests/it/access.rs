@@ -24,6 +24,8 @@ struct TestAccount {
     webhook: String,
     /// An access key of the project.
     access_key: String,
+    /// The event of a delivery of the webhook.
+    event: String,
 }
 
 impl TestAccount {
@@ -38,6 +40,7 @@ impl TestAccount {
         Self {
             account: text(&accounts[0], "id"),
             key: admin.create_key(&project, json!({})).await,
+            event: fixture.dropped_delivery(&text(&webhook, "id")).await,
             webhook: text(&webhook, "id"),
             access_key: text(&access_key, "id"),
             project,
@@ -55,7 +58,9 @@ impl TestAccount {
             Some("access-keys") => &self.access_key,
             _ => &key,
         };
-        self.fill_placeholders(&row.path.replace("{id}", subject).replace("{key}", subject))
+        self.fill_placeholders(
+            &row.path.replace("{id}", subject).replace("{key}", subject).replace("{eventId}", &self.event),
+        )
     }
 
     fn fill_placeholders(&self, text: &str) -> String {

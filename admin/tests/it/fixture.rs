@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use gatepost_admin::{ControlPlaneServer, ListenOptions};
 use gatepost_control_plane::{ControlPlane, NewAccessKey, UnknownMembers};
+use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{AccountLimits, MasterKey, Store, StoreOptions, StoreUrl, os_rng};
+use gatepost_store::{
+    AccountLimits, DroppedDelivery, FanOutOutcome, FanOutStep, MasterKey, Store, StoreOptions, StoreUrl, os_rng,
+};
 use gatepost_webhook_client::PrivateNetworks;
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder};
@@ -53,6 +56,33 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Fixture {
+    /// Makes a dropped delivery of the last event for a webhook, and returns the id of the event.
+    pub(crate) async fn dropped_delivery(&self, webhook: &str) -> String {
+        let cell = self.store.single_cell();
+        let cursor = cell.fan_out_cursor().await.unwrap();
+        let entries = cell.audit_feed().read(cursor, 1000, Duration::ZERO).await.unwrap().entries;
+        let (last, count) = (entries.last().unwrap().clone(), entries.len() as u64);
+        let event = last.event.unwrap();
+        let dropped = DroppedDelivery {
+            webhook: WebhookId::parse(webhook).unwrap(),
+            event: event.clone(),
+            action: last.content.unwrap().action,
+            version: last.version,
+        };
+        let step = FanOutStep {
+            expected_cursor: cursor,
+            new_cursor: last.version,
+            entry_count: count,
+            events: vec![],
+            dropped: vec![dropped],
+            quarantined: vec![],
+            max_pending: 1000,
+            max_dead_letters: 1000,
+        };
+        assert_eq!(cell.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 0 });
+        event.to_string()
+    }
+
     pub(crate) async fn start() -> Self {
         Self::with_private_networks(PrivateNetworks::Refused).await
     }

@@ -10,6 +10,7 @@ mod audit_events;
 mod bounds;
 mod client_compat;
 mod conditional_requests;
+mod deliveries;
 mod docs;
 mod fixture;
 mod idempotency;

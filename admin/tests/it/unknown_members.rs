@@ -15,10 +15,11 @@ struct TestResources {
     key: String,
     access_key: String,
     webhook: String,
+    event: String,
 }
 
 impl TestResources {
-    async fn new(admin: &Caller<'_>) -> Self {
+    async fn new(fixture: &Fixture, admin: &Caller<'_>) -> Self {
         let (_, accounts) = admin.get("/accounts").await;
         let project = admin.create_project().await;
         let hook = json!({"name": "w", "url": "https://93.184.215.14/", "topics": ["api-key.created"]});
@@ -27,6 +28,7 @@ impl TestResources {
         Self {
             account: text(&accounts[0], "id"),
             key: text(&admin.create_key(&project, json!({})).await, "key"),
+            event: fixture.dropped_delivery(&text(&webhook, "id")).await,
             webhook: text(&webhook, "id"),
             access_key: text(&access_key, "id"),
             project,
@@ -41,7 +43,7 @@ impl TestResources {
             Some("access-keys") => &self.access_key,
             _ => &self.key,
         };
-        path.replace("{id}", subject).replace("{key}", subject)
+        path.replace("{id}", subject).replace("{key}", subject).replace("{eventId}", &self.event)
     }
 }
 
@@ -105,7 +107,7 @@ async fn every_post_and_patch_refuses_or_lists_unknown_members() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let document: Value = serde_json::from_str(&gatepost_admin::openapi_json()).unwrap();
-    let resources = TestResources::new(&admin).await;
+    let resources = TestResources::new(&fixture, &admin).await;
     let operations = operations(&document);
     assert!(operations.len() >= 17, "{}", operations.len());
     let mut nested = 0;
@@ -123,7 +125,7 @@ async fn every_post_and_patch_refuses_or_lists_unknown_members() {
                 "{method} {path} changed something"
             );
             // Each in a world of its own, as it may be done now.
-            let resources = TestResources::new(&admin).await;
+            let resources = TestResources::new(&fixture, &admin).await;
             let lenient = send(&admin, method, &resources.path(path), Some("handling=lenient"), &body).await;
             assert_eq!(ignored_members(&lenient), Some(member.as_str()), "{method} {path} {body}: {lenient:?}");
         }
@@ -294,7 +296,7 @@ async fn a_list_is_no_object() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let document: Value = serde_json::from_str(&gatepost_admin::openapi_json()).unwrap();
-    let resources = TestResources::new(&admin).await;
+    let resources = TestResources::new(&fixture, &admin).await;
     let project = &resources.project;
     for (method, path, _) in operations(&document).iter().filter(|(_, _, schema)| schema.get("properties").is_some()) {
         for body in [json!([]), json!(["n"]), json!([{"name": "n"}])] {
@@ -316,7 +318,7 @@ async fn a_list_is_no_object() {
 async fn requests_that_take_no_body_may_have_an_empty_one() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
-    let resources = TestResources::new(&admin).await;
+    let resources = TestResources::new(&fixture, &admin).await;
     for (method, path, expected) in [
         (Method::POST, "/api-keys/auth/{key}", 200),
         (Method::PATCH, "/api-keys/{key}/reactivate", 200),

@@ -27,17 +27,20 @@ struct Receiver {
     _deliverer: Deliverer,
 }
 
+/// Starts a deliverer on the store of a fixture.
+pub(crate) fn start_deliverer(fixture: &Fixture) -> Deliverer {
+    let options = DelivererOptions {
+        private_networks: PrivateNetworks::Allowed,
+        retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1000 },
+        max_pending: 1000,
+    };
+    let clock = Arc::new(SystemClock);
+    Deliverer::start(fixture.store.single_cell().clone(), clock, options, &Registry::new()).unwrap()
+}
+
 impl Receiver {
     fn start(fixture: &Fixture) -> Self {
-        let options = DelivererOptions {
-            private_networks: PrivateNetworks::Allowed,
-            retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1000 },
-            max_pending: 1000,
-        };
-        let clock = Arc::new(SystemClock);
-        let deliverer =
-            Deliverer::start(fixture.store.single_cell().clone(), clock, options, &Registry::new()).unwrap();
-        Self { origin: MockServer::start(), delivered: 0, _deliverer: deliverer }
+        Self { origin: MockServer::start(), delivered: 0, _deliverer: start_deliverer(fixture) }
     }
 
     /// Makes a webhook for all topics that leads here.

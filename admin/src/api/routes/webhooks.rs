@@ -1,5 +1,6 @@
 //! `/webhooks`.
 
+pub(crate) mod deliveries;
 mod schemas;
 
 use axum::Json;

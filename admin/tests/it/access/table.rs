@@ -39,7 +39,8 @@ pub(crate) const CALLER_KINDS: [CallerKind; 11] = [
 /// The status that each kind gets.
 pub(crate) type Statuses = [u16; CALLER_KINDS.len()];
 
-/// An endpoint. In the path, `{id}` and `{key}` name the resource of the kind that the path begins with; in the body,
+/// An endpoint. In the path, `{id}` and `{key}` name the resource of the kind that the path begins with, and
+/// `{eventId}` the event of a delivery; in the body,
 /// ACCOUNT, PROJECT and KEY stand for those of the world.
 pub(crate) struct Row {
     pub(crate) method: &'static str,
@@ -58,6 +59,8 @@ const ALL: Statuses = [401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200];
 const READ: Statuses = [401, 401, 200, 200, 200, 200, 200, 200, 404, 404, 404];
 /// Whoever sees the project and may write.
 const WRITE: Statuses = [401, 401, 200, 200, 403, 200, 200, 403, 404, 404, 404];
+/// The same where something is sent later.
+const SEND: Statuses = [401, 401, 202, 202, 403, 202, 202, 403, 404, 404, 404];
 /// The same where something is made.
 const MAKE: Statuses = [401, 401, 201, 201, 403, 201, 201, 403, 404, 404, 404];
 /// Admins who see the project.
@@ -138,6 +141,10 @@ pub(crate) const ROWS: &[Row] = &[
     row("PATCH", "/webhooks/{id}", r#"{"status":"paused"}"#, WRITE),
     row("DELETE", "/webhooks/{id}", "", WRITE),
     row("POST", "/webhooks/{id}/rotate-secret", "", WRITE),
+    row("GET", "/webhooks/{id}/deliveries", "", READ),
+    row("GET", "/webhooks/{id}/deliveries/{eventId}", "", READ),
+    row("POST", "/webhooks/{id}/deliveries/{eventId}/resend", "", SEND),
+    row("GET", "/webhooks/{id}/stats", "", READ),
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
     row("GET", "/events?projectId=PROJECT", "", READ),
     row("GET", "/events", "", ALL),

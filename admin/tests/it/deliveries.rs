@@ -1,0 +1,150 @@
+//! Deliveries of a webhook: what lists and details show, and sending one again.
+
+use std::time::Duration;
+
+use gatepost_domain::record::Role;
+use gatepost_test_support::MockServer;
+use gatepost_webhook_client::PrivateNetworks;
+use serde_json::{Value, json};
+
+use crate::fixture::{Caller, Fixture, code, text};
+use crate::webhook_payloads::start_deliverer;
+
+/// How long an event may take here, on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until a webhook has a delivery of a status, and returns it.
+async fn delivery_of_status(caller: &Caller<'_>, webhook: &str, status: &str) -> Value {
+    let path = format!("/webhooks/{webhook}/deliveries?status={status}");
+    let waiting = async {
+        loop {
+            let (_, page) = caller.get(&path).await;
+            if let Some(found) = page["deliveries"].as_array().and_then(|list| list.first()) {
+                return found.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.unwrap()
+}
+
+async fn subscribe(caller: &Caller<'_>, url: &str, further: Value) -> String {
+    let mut hook = json!({"name": "w", "url": url, "topics": ["api-key.created", "api-key.deleted"]});
+    hook.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    let (status, created) = caller.post("/webhooks", hook).await;
+    assert_eq!(status, 201, "{created}");
+    text(&created, "id")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_is_seen_from_its_failure_to_its_resending() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::with_statuses(|number| (if number == 0 { 503 } else { 204 }, Duration::ZERO));
+    let webhook = subscribe(&admin, &receiver.url(), json!({"customHeaders": {"x-team": "billing-team"}})).await;
+    let key = admin.create_key(&project, json!({})).await;
+
+    let failed = delivery_of_status(&admin, &webhook, "failed").await;
+    assert_eq!(
+        (&failed["type"], &failed["attempts"], &failed["lastStatus"]),
+        (&json!("api-key.created"), &json!(1), &json!(503))
+    );
+    assert_eq!(failed["lastError"], "the receiver responded with 503");
+    assert!(failed["nextAttemptAt"].as_str() > failed["lastAttemptAt"].as_str());
+    let path = format!("/webhooks/{webhook}/deliveries/{}", text(&failed, "eventId"));
+    let (status, details) = admin.get(&path).await;
+    assert_eq!(status, 200);
+    assert_eq!((&details["status"], &details["history"][0]["errorClass"]), (&json!("failed"), &json!("status")));
+    let request = &details["request"];
+    assert_eq!((&request["method"], &request["headers"]["x-team"]), (&json!("POST"), &json!("…")));
+    assert_eq!(request["headers"]["webhook-id"], failed["eventId"]);
+    assert_eq!(request["body"]["data"]["id"], key["id"]);
+    for secret in [text(&key, "key"), "billing-team".to_owned()] {
+        assert!(!details.to_string().contains(&secret), "{details}");
+    }
+    let (_, stats) = admin.get(&format!("/webhooks/{webhook}/stats")).await;
+    assert_eq!((&stats["pending"], &stats["failed24h"], &stats["delivered24h"]), (&json!(1), &json!(1), &json!(0)));
+
+    assert_eq!(admin.post(&format!("{path}/resend"), json!({})).await.0, 202);
+    let delivered = delivery_of_status(&admin, &webhook, "delivered").await;
+    assert_eq!((&delivered["eventId"], &delivered["attempts"]), (&failed["eventId"], &json!(2)));
+    let (_, details) = admin.get(&path).await;
+    let outcomes = details["history"].as_array().unwrap().iter().map(|attempt| &attempt["outcome"]);
+    assert_eq!(outcomes.collect::<Vec<_>>(), ["failed", "delivered"]);
+    let sent = receiver.take_requests();
+    assert!(String::from_utf8_lossy(&sent[1].body).contains(&text(&key, "key")), "an admin's webhook sees the value");
+
+    assert_eq!(admin.post(&format!("{path}/resend"), json!({})).await.0, 202);
+    assert_eq!(receiver.await_count(3, DEADLINE), 3);
+    let again = receiver.take_requests().pop().unwrap();
+    assert_eq!(again.header("webhook-id"), [text(&failed, "eventId")]);
+    assert!(!String::from_utf8_lossy(&again.body).contains(&text(&key, "key")), "the value is no longer kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_deliveries_are_listed_and_can_be_sent() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::start();
+    let webhook = subscribe(&admin, &receiver.url(), json!({"status": "paused"})).await;
+    admin.create_key(&project, json!({})).await;
+    let dropped = delivery_of_status(&admin, &webhook, "dropped").await;
+    assert_eq!((&dropped["attempts"], &dropped["nextAttemptAt"]), (&json!(0), &json!(null)));
+    let change = json!({"status": "live"});
+    assert_eq!(admin.patch(&format!("/webhooks/{webhook}"), change).await.0, 200);
+    let path = format!("/webhooks/{webhook}/deliveries/{}/resend", text(&dropped, "eventId"));
+    assert_eq!(admin.post(&path, json!({})).await.0, 202);
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+    assert_eq!(delivery_of_status(&admin, &webhook, "delivered").await["eventId"], dropped["eventId"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_deliveries_have_filters_and_cursors() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::start();
+    let webhook = subscribe(&admin, &receiver.url(), json!({})).await;
+    let key = admin.create_key(&project, json!({})).await;
+    for _ in 0..3 {
+        admin.create_key(&project, json!({})).await;
+    }
+    admin.delete(&format!("/api-keys/{}", text(&key, "id"))).await;
+    assert_eq!(receiver.await_count(5, DEADLINE), 5);
+    let path = format!("/webhooks/{webhook}/deliveries");
+    let list = async |query: &str| admin.get(&format!("{path}?{query}")).await;
+    let all_are_delivered = async {
+        while list("status=delivered").await.1["deliveries"].as_array().unwrap().len() < 5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, all_are_delivered).await.unwrap();
+
+    let (_, whole) = list("").await;
+    let ids = |page: &Value| -> Vec<Value> {
+        page["deliveries"].as_array().unwrap().iter().map(|one| one["eventId"].clone()).collect()
+    };
+    assert_eq!((ids(&whole).len(), &whole["hasMore"]), (5, &json!(false)));
+    let (mut paged, mut after) = (Vec::new(), String::new());
+    loop {
+        let (_, page) = list(&format!("limit=2&after={after}")).await;
+        paged.extend(ids(&page));
+        if page["hasMore"] == json!(false) {
+            break;
+        }
+        after = text(&page, "next");
+    }
+    assert_eq!(paged, ids(&whole));
+    assert_eq!(ids(&list("type=api-key.deleted").await.1).len(), 1);
+    assert_eq!(ids(&list("since=2099-01-01T00:00:00Z").await.1).len(), 0);
+    assert_eq!(ids(&list("until=2099-01-01T00:00:00Z&since=2020-01-01T00:00:00Z").await.1).len(), 5);
+    for query in ["status=lost", "type=key", "since=yesterday", "after=x", "limit=1001"] {
+        let (status, problem) = list(query).await;
+        assert_eq!((status, code(&problem)), (400, "validation"), "{query}: {problem}");
+    }
+}

@@ -1,0 +1,273 @@
+//! Deliveries of a webhook: the list, one of them with its history, sending one again, and the numbers.
+
+use std::str::FromStr;
+
+use gatepost_domain::change::Topic;
+use gatepost_domain::id::{EventId, WebhookId};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{Webhook, WebhookStatus};
+use gatepost_domain::time::Timestamp;
+use gatepost_store::{
+    AttemptRecord, CellStore, Delivery, DeliveryKind, DeliveryPosition, Event, LeaseStatus, SendNowOutcome, Versioned,
+    WebhookNumbers,
+};
+
+use crate::control_plane::ControlPlane;
+use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
+use crate::use_cases::pagination::{PAGE_SIZE, Rest};
+
+/// Deliveries in one response, at most and by default.
+pub const MAX_DELIVERIES: usize = 1000;
+pub const DEFAULT_DELIVERIES: usize = 100;
+/// Deliveries that are read for one response. If the filter selects none of them, it only has the next cursor.
+const MAX_SEARCHED: usize = 10_000;
+
+/// State of a delivery as callers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryStatus {
+    /// Waits for its first attempt.
+    Pending,
+    InFlight,
+    Delivered,
+    /// Waits for its next attempt.
+    Failed,
+    Dead,
+    /// Was not made, because the webhook was paused.
+    Dropped,
+    /// Waits until the webhook is live again.
+    Paused,
+}
+
+impl DeliveryStatus {
+    pub const ALL: [Self; 7] = [
+        DeliveryStatus::Pending,
+        DeliveryStatus::InFlight,
+        DeliveryStatus::Delivered,
+        DeliveryStatus::Failed,
+        DeliveryStatus::Dead,
+        DeliveryStatus::Dropped,
+        DeliveryStatus::Paused,
+    ];
+
+    /// Returns the name used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeliveryStatus::Pending => "pending",
+            DeliveryStatus::InFlight => "inFlight",
+            DeliveryStatus::Delivered => "delivered",
+            DeliveryStatus::Failed => "failed",
+            DeliveryStatus::Dead => "dead",
+            DeliveryStatus::Dropped => "dropped",
+            DeliveryStatus::Paused => "paused",
+        }
+    }
+
+    fn of(delivery: &Delivery, webhook: &Webhook) -> Self {
+        match delivery.kind {
+            DeliveryKind::Delivered => DeliveryStatus::Delivered,
+            DeliveryKind::Dropped => DeliveryStatus::Dropped,
+            DeliveryKind::Dead => DeliveryStatus::Dead,
+            DeliveryKind::Waiting if delivery.is_in_flight => DeliveryStatus::InFlight,
+            DeliveryKind::Waiting if webhook.status == WebhookStatus::Paused => DeliveryStatus::Paused,
+            DeliveryKind::Waiting if delivery.attempts == 0 => DeliveryStatus::Pending,
+            DeliveryKind::Waiting => DeliveryStatus::Failed,
+        }
+    }
+
+    /// Returns the lists that have deliveries of this status.
+    fn kind(self) -> DeliveryKind {
+        match self {
+            DeliveryStatus::Delivered => DeliveryKind::Delivered,
+            DeliveryStatus::Dropped => DeliveryKind::Dropped,
+            DeliveryStatus::Dead => DeliveryKind::Dead,
+            DeliveryStatus::Pending | DeliveryStatus::InFlight | DeliveryStatus::Failed | DeliveryStatus::Paused => {
+                DeliveryKind::Waiting
+            }
+        }
+    }
+}
+
+/// The deliveries that a list selects.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    pub status: Option<DeliveryStatus>,
+    pub topic: Option<Topic>,
+    /// Created at this time or later.
+    pub since: Option<Timestamp>,
+    /// Created before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// A delivery with its state.
+#[derive(Debug, Clone)]
+pub struct DeliveryView {
+    pub delivery: Delivery,
+    pub status: DeliveryStatus,
+}
+
+/// Deliveries, newest first, and how to go on.
+#[derive(Debug)]
+pub struct DeliveryPage {
+    pub deliveries: Vec<DeliveryView>,
+    /// The cursor after which the next page begins; none if nothing was read.
+    pub next: Option<String>,
+    pub rest: Rest,
+}
+
+/// A delivery with its event and its attempts.
+#[derive(Debug)]
+pub struct DeliveryDetails {
+    pub webhook: Webhook,
+    pub view: DeliveryView,
+    /// The event, without values; none if it is no longer kept.
+    pub event: Option<Event>,
+    /// Attempts that are kept, oldest first.
+    pub history: Vec<AttemptRecord>,
+}
+
+impl DeliveryFilter {
+    fn kinds(&self) -> Vec<DeliveryKind> {
+        self.status.map_or_else(|| DeliveryKind::ALL.to_vec(), |status| vec![status.kind()])
+    }
+
+    fn matches(&self, view: &DeliveryView) -> bool {
+        let DeliveryView { delivery, status } = view;
+        self.status.is_none_or(|requested| requested == *status)
+            && self.topic.is_none_or(|topic| delivery.action.and_then(|action| action.topic()) == Some(topic))
+            && self.since.is_none_or(|since| since <= delivery.created_at)
+            && self.until.is_none_or(|until| delivery.created_at < until)
+    }
+
+    /// Returns whether a delivery and all that follow it are too old.
+    fn is_past(&self, delivery: &Delivery) -> bool {
+        self.since.is_some_and(|since| delivery.created_at < since)
+    }
+}
+
+impl ControlPlane {
+    /// Returns deliveries of a webhook that the caller sees, newest first.
+    pub async fn deliveries(
+        &self,
+        context: &RequestContext,
+        webhook: &str,
+        filter: &DeliveryFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<DeliveryPage> {
+        let webhook = self.webhook(context, webhook).await?.record;
+        let list = format!("deliveries/{}", webhook.id);
+        let mut position = self.parse_position(&list, after)?;
+        let (cell, kinds) = (self.store.home(webhook.id.partition()), filter.kinds());
+        let mut page = DeliveryPage { deliveries: Vec::new(), next: None, rest: Rest::More };
+        let mut searched = 0;
+        'search: while page.deliveries.len() < limit && searched < MAX_SEARCHED {
+            let _turn = self.acquire_list_permit(context).await?;
+            let size = PAGE_SIZE.min(u32::try_from(limit).unwrap_or(PAGE_SIZE).max(1));
+            let found = cell.deliveries(&webhook.id, &kinds, position, size).await?;
+            if found.is_empty() {
+                page.rest = Rest::None;
+                break;
+            }
+            searched += found.len();
+            for delivery in found {
+                if filter.is_past(&delivery) {
+                    page.rest = Rest::None;
+                    break 'search;
+                }
+                position = Some(delivery.position());
+                let view = DeliveryView { status: DeliveryStatus::of(&delivery, &webhook), delivery };
+                if filter.matches(&view) {
+                    page.deliveries.push(view);
+                }
+                if page.deliveries.len() == limit {
+                    break 'search;
+                }
+            }
+        }
+        let position = position.map(|position| position.to_string());
+        page.next = position.map(|position| self.store.envelope().seal_cursor(&list, &position)).transpose()?;
+        Ok(page)
+    }
+
+    fn parse_position(&self, list: &str, after: Option<&str>) -> Result<Option<DeliveryPosition>> {
+        let text = self.decode_cursor(list, after)?;
+        let position = (!text.is_empty()).then(|| DeliveryPosition::from_str(&text)).transpose();
+        position.map_err(|error| Failure::invalid(format!("after: {error}")))
+    }
+
+    /// Returns one delivery of a webhook that the caller sees, with its history.
+    ///
+    /// # Errors
+    /// `not-found` if nothing is known of it.
+    pub async fn delivery(&self, context: &RequestContext, webhook: &str, event: &str) -> Result<DeliveryDetails> {
+        let webhook = self.webhook(context, webhook).await?.record;
+        let cell = self.store.home(webhook.id.partition());
+        let event = parse_event_id(event)?;
+        let delivery = cell.delivery(&webhook.id, &event).await?.ok_or_else(no_delivery)?;
+        let history = history(cell, &webhook.id, &delivery).await?;
+        let event = match delivery.event_version {
+            Some(version) => cell.event(&event, version).await?,
+            None => None,
+        };
+        let view = DeliveryView { status: DeliveryStatus::of(&delivery, &webhook), delivery };
+        Ok(DeliveryDetails { webhook, view, event, history })
+    }
+
+    /// Sends a delivery again: a dead one with a fresh schedule, one that waits at once, one that was delivered or
+    /// dropped with its event from the stream, without the value that it carried.
+    ///
+    /// # Errors
+    /// `not-found` if nothing is known of it; `conflict` if it is being sent, or its event is no longer kept.
+    pub async fn resend_delivery(&self, context: &RequestContext, webhook: &str, event: &str) -> Result<()> {
+        context.caller.require_write()?;
+        let Versioned { record: webhook, .. } = self.webhook(context, webhook).await?;
+        let cell = self.store.home(webhook.id.partition());
+        let event = parse_event_id(event)?;
+        let delivery = cell.delivery(&webhook.id, &event).await?.ok_or_else(no_delivery)?;
+        let is_sent = match delivery.kind {
+            DeliveryKind::Waiting => match cell.send_now(&webhook.id, &event).await? {
+                SendNowOutcome::Due => true,
+                SendNowOutcome::InFlight => {
+                    return Err(Failure::refused(ErrorCode::Conflict, "the delivery is being sent: wait for its end"));
+                }
+                SendNowOutcome::NotWaiting => false,
+            },
+            DeliveryKind::Dead => cell.resend(&webhook.id, &event).await? == LeaseStatus::Held,
+            DeliveryKind::Delivered | DeliveryKind::Dropped => match delivery.event_version {
+                Some(version) => cell.send_again(&webhook.id, &event, version).await?,
+                None => false,
+            },
+        };
+        if is_sent {
+            return Ok(());
+        }
+        let detail = "the delivery cannot be sent again: its event is no longer kept, or its state has just changed";
+        Err(Failure::refused(ErrorCode::Conflict, detail))
+    }
+
+    /// Returns the numbers of a webhook that the caller sees.
+    pub async fn webhook_numbers(&self, context: &RequestContext, webhook: &str) -> Result<WebhookNumbers> {
+        let webhook = self.webhook(context, webhook).await?.record;
+        Ok(self.store.home(webhook.id.partition()).webhook_numbers(&webhook.id).await?)
+    }
+}
+
+/// Returns the attempts of a delivery that are kept, oldest first: failed ones, and the last one.
+async fn history(cell: &CellStore, webhook: &WebhookId, delivery: &Delivery) -> Result<Vec<AttemptRecord>> {
+    let mut history = cell.attempts_of(webhook, &delivery.event_id).await?;
+    history.reverse();
+    let is_listed = |last: &AttemptRecord| history.iter().any(|one| (one.number, one.at) == (last.number, last.at));
+    if let Some(last) = delivery.last_attempt.clone().filter(|last| !is_listed(last)) {
+        history.push(last);
+    }
+    Ok(history)
+}
+
+fn parse_event_id(text: &str) -> Result<EventId> {
+    EventId::parse(text).map_err(|_| no_delivery())
+}
+
+fn no_delivery() -> Failure {
+    Failure::refused(ErrorCode::NotFound, "there is no such delivery, or it is no longer kept")
+}
