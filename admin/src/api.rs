@@ -110,6 +110,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(webhooks::ping))
         .routes(routes!(webhooks::get, webhooks::update, webhooks::delete))
         .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(webhooks::test))
         .routes(routes!(legacy::authenticate))
         .routes(routes!(analytics::project_totals))
         .routes(routes!(analytics::api_key_totals))

@@ -8,6 +8,7 @@ mod read;
 mod remove;
 mod revealed;
 mod secrets;
+mod send_test;
 mod static_token;
 mod validate;
 
@@ -15,4 +16,5 @@ pub use change::WebhookChange;
 pub use create::NewWebhook;
 pub use read::WebhookFilter;
 pub use revealed::{RevealedWebhook, WebhookValues};
+pub use send_test::{SampleEncoder, WebhookTestResult};
 pub use static_token::{TokenRequest, token_request};

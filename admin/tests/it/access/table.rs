@@ -138,6 +138,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("PATCH", "/webhooks/{id}", r#"{"status":"paused"}"#, WRITE),
     row("DELETE", "/webhooks/{id}", "", WRITE),
     row("POST", "/webhooks/{id}/rotate-secret", "", WRITE),
+    row("POST", "/webhooks/{id}/test", "", WRITE),
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
     row("GET", "/events?projectId=PROJECT", "", READ),
     row("GET", "/events", "", ALL),
