@@ -114,6 +114,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(webhooks::deliveries::get))
         .routes(routes!(webhooks::deliveries::resend))
         .routes(routes!(webhooks::deliveries::stats))
+        .routes(routes!(webhooks::test))
         .routes(routes!(legacy::authenticate))
         .routes(routes!(analytics::project_totals))
         .routes(routes!(analytics::api_key_totals))

@@ -43,5 +43,6 @@ pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, MAX_DELIVERIES,
-    NewWebhook, RevealedWebhook, TokenRequest, WebhookChange, WebhookFilter, WebhookValues, token_request,
+    NewWebhook, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange, WebhookFilter, WebhookTestResult,
+    WebhookValues, token_request,
 };

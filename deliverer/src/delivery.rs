@@ -10,7 +10,7 @@ use gatepost_runtime::error_chain;
 use gatepost_store::{
     AttemptRecord, Disposition, LeasedDelivery, RecordedOutcome, Result, Settlement, StoreErrorKind, os_rng,
 };
-use gatepost_webhook_client::{Message, SendResult, SigningSecret};
+use gatepost_webhook_client::{Message, SendResult};
 use url::Url;
 
 use crate::context::DelivererContext;
@@ -142,7 +142,7 @@ async fn send(
     leased: &LeasedDelivery,
     body: Vec<u8>,
 ) -> Result<SendResult> {
-    let secrets = secrets(context, webhook)?;
+    let secrets = context.store.envelope().open_signing_secrets(webhook, context.sender.now())?;
     let token = webhook.static_token.as_ref();
     let token = token.map(|token| context.store.envelope().open_static_token(&webhook.id, token)).transpose()?;
     let headers = context.store.envelope().open_webhook_headers(webhook)?;
@@ -156,14 +156,6 @@ async fn send(
         static_token: token.as_ref(),
     };
     Ok(context.sender.send(message).await)
-}
-
-/// Returns the current signing secret and the replaced ones that have not expired.
-fn secrets(context: &DelivererContext, webhook: &Webhook) -> Result<Vec<SigningSecret>> {
-    let now = context.sender.now();
-    let old = webhook.old_secrets.iter().filter(|old| now < old.until).map(|old| &old.secret);
-    let all = std::iter::once(&webhook.secret).chain(old);
-    all.map(|sealed| context.store.envelope().open_webhook_secret(&webhook.id, sealed)).collect()
 }
 
 fn attempt_number(leased: &LeasedDelivery) -> Attempt {

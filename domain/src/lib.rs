@@ -21,6 +21,7 @@ pub mod problem;
 pub mod record;
 pub mod redact;
 pub mod retry_schedule;
+pub mod sample_event;
 pub mod time;
 pub mod token_lease;
 pub mod usage;

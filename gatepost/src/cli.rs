@@ -1,11 +1,14 @@
 //! The command line.
 
+mod webhooks;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gatepost_domain::record::Role;
 
 use crate::config::Overrides;
+pub(crate) use webhooks::{ListenOptions, TriggerOptions};
 
 /// API keys in front of any HTTP API, and webhooks about them
 #[derive(Debug, Parser)]
@@ -67,6 +70,18 @@ pub(crate) enum Command {
     ControlPlane(ControlPlaneOptions),
     /// Run a deliverer
     Deliverer,
+    /// Relay events to a URL on this machine as signed webhooks, until Ctrl-C. To send the last one again, type r and Enter
+    ///
+    /// Bodies and headers are those of a delivery to a webhook that may not see key values. Events are forwarded in order,
+    /// one at a time; each has 15 s to be responded to, and none is retried. When the command is run again, it continues
+    /// after the last event that it forwarded. The signing secret stays the same; it is kept in ~/.config/gatepost (or
+    /// $XDG_CONFIG_HOME/gatepost).
+    Listen(ListenOptions),
+    /// Send a signed sample event to a URL on this machine, or to a webhook
+    ///
+    /// The sample is marked with "test": true. By default it goes where `gatepost listen` forwarded events last. Exits with
+    /// 1 if it is not accepted within 15 s.
+    Trigger(TriggerOptions),
     /// Manage access keys, the credentials of the admin API
     AccessKey(AccessKeyOptions),
     /// Import keys from a file. Rows have the members of a create request, and the value (key) or its SHA-256 (sha256)

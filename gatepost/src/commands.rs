@@ -8,8 +8,10 @@ pub(crate) mod deliverer;
 pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod import;
+pub(crate) mod listen;
 pub(crate) mod purge;
 pub(crate) mod store;
+pub(crate) mod trigger;
 pub(crate) mod up;
 
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, Unsafe
 use gatepost_webhook_client::PrivateNetworks;
 
 use environment::Environment;
-pub(crate) use environment::MASTER_KEY_VARIABLE;
+pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY_VARIABLE};
 pub(crate) use gateway::GatewayConfig;
 use parsers::{ParseSettingError, parse_address, parse_listener_name};
 use reader::{ErrorCollector, Section};

@@ -1,5 +1,7 @@
 //! Gatepost: API key verification at the edge, and webhooks about keys.
 
+mod admin_client;
+mod admin_url;
 mod cli;
 mod commands;
 mod config;
@@ -14,6 +16,7 @@ mod private_file;
 mod probes;
 mod process;
 mod redacting_writer;
+mod relay;
 mod signals;
 mod store;
 
@@ -60,6 +63,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Gateway => commands::gateway::run(&options).await,
             Command::ControlPlane(control_plane) => commands::control_plane::run(&options, &control_plane).await,
             Command::Deliverer => commands::deliverer::run(&options).await,
+            Command::Listen(listen) => commands::listen::run(listen).await,
+            Command::Trigger(trigger) => commands::trigger::run(trigger).await,
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,

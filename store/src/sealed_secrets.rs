@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Record, Sealed, UserSecret, Webhook};
+use gatepost_domain::time::Timestamp;
 
 use zeroize::Zeroizing;
 
@@ -31,6 +32,18 @@ impl Envelope {
     /// [`StoreErrorKind::Corrupt`] if it does not decrypt for this webhook.
     pub fn open_webhook_secret(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
         self.unseal(webhook.as_str(), sealed)
+    }
+
+    /// Opens the secrets with which the requests of a webhook are signed: the current one, and the replaced ones that have
+    /// not expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if one does not decrypt for this webhook.
+    pub fn open_signing_secrets(&self, webhook: &Webhook, now: Timestamp) -> Result<Vec<Zeroizing<Vec<u8>>>> {
+        let old = webhook.old_secrets.iter().filter(|old| now < old.until).map(|old| &old.secret);
+        let all = std::iter::once(&webhook.secret).chain(old);
+        all.map(|sealed| self.open_webhook_secret(&webhook.id, sealed)).collect()
     }
 
     /// Seals a webhook's `theauthapi-signature` token. It cannot be opened as a signing secret.

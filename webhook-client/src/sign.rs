@@ -6,6 +6,7 @@ use gatepost_domain::id::EventId;
 use gatepost_domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// Prefix of a signing secret in text form.
 const SECRET_PREFIX: &str = "whsec_";
@@ -13,6 +14,11 @@ const SECRET_PREFIX: &str = "whsec_";
 /// Returns the text form of a signing secret, as its receiver gets it.
 pub fn secret_text(secret: &[u8]) -> String {
     format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
+}
+
+/// Parses the text form of a signing secret. Returns `None` if it has another one.
+pub fn parse_secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    STANDARD.decode(text.strip_prefix(SECRET_PREFIX)?).ok().map(Zeroizing::new)
 }
 
 /// Returns the value of the `webhook-signature` header: one signature per secret, separated by a space.

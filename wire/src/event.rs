@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::record::{Actor, ApiKey, Record};
+use gatepost_domain::sample_event::SampleEvent;
 use gatepost_domain::time::{Timestamp, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -29,6 +30,9 @@ pub struct WebhookPayload {
     pub owner: Option<ResourceOwner>,
     /// The resource after the change; an empty object in a ping.
     pub data: Value,
+    /// Present, and true, in a sample that was sent as a test.
+    #[serde(rename = "test", skip_serializing_if = "std::ops::Not::not")]
+    pub is_test: bool,
 }
 
 /// Owner of the resource of an event.
@@ -59,7 +63,29 @@ impl WebhookPayload {
             timestamp: rfc3339(at),
             owner: Some(ResourceOwner { account_id: account.to_string(), project_id }),
             data: resource_json(record, action, at, secret),
+            is_test: false,
         }
+    }
+
+    /// Builds the body for an event from its change, as `/events` returns it: the same as for a receiver that may not
+    /// see the value of the key.
+    pub fn of_change(change: ChangeResource) -> Self {
+        Self {
+            id: change.id,
+            kind: change.kind,
+            timestamp: change.timestamp,
+            owner: Some(ResourceOwner { account_id: change.account_id, project_id: change.project_id }),
+            data: change.data,
+            is_test: false,
+        }
+    }
+
+    /// Builds the body of a sample event, which is marked as a test.
+    pub fn of_sample(sample: &SampleEvent) -> Self {
+        let project = sample.record_project();
+        let (action, record) = (sample.action(), sample.record());
+        let body = Self::of_event(&sample.id, action, sample.at, &sample.account, project.as_ref(), &record, None);
+        Self { is_test: true, ..body }
     }
 
     /// Builds the body of a ping, which tests an address before it becomes a webhook.
@@ -70,12 +96,13 @@ impl WebhookPayload {
             timestamp: rfc3339(at),
             owner: None,
             data: Value::Object(Map::new()),
+            is_test: false,
         }
     }
 }
 
 /// A change, for people: who made it, when, what it did, and the resource before and after, without secrets.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChangeBody)]
 pub struct ChangeResource {
@@ -110,7 +137,7 @@ pub struct ChangeResource {
 }
 
 /// Author of a change.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ActorBody)]
 pub struct ActorMember {
@@ -202,4 +229,61 @@ fn api_key_json(key: &ApiKey, action: Action, at: Timestamp, secret: Option<&str
         members.remove("firstUsedAt");
     }
     json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(topic: Topic) -> SampleEvent {
+        let id = EventId::parse("evt_00e").unwrap();
+        SampleEvent::without_account(id, topic, Timestamp::from_ms(1_800_000_000_000))
+    }
+
+    /// The body that a receiver gets which may not see the value of a key.
+    fn event_body(event: &SampleEvent) -> WebhookPayload {
+        let (action, project) = (event.action(), event.record_project());
+        WebhookPayload::of_event(&event.id, action, event.at, &event.account, project.as_ref(), &event.record(), None)
+    }
+
+    /// The change of the event, as a client of `/events` reads it.
+    fn change_read(event: &SampleEvent) -> ChangeResource {
+        let (project, record) = (event.record_project(), event.record());
+        let view = ChangeView {
+            action: event.action(),
+            actor: &Actor::Operator,
+            address: None,
+            account: &event.account,
+            project: project.as_ref(),
+            subject: "a",
+            old: None,
+            new: Some(&record),
+        };
+        let version = Version::ZERO.next(event.at);
+        let change = change_resource(version.to_string(), version, &event.id, &view).unwrap();
+        serde_json::from_str(&serde_json::to_string(&change).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_change_has_the_bytes_of_its_webhook() {
+        for topic in Topic::ALL {
+            let event = sample(*topic);
+            let of_change = WebhookPayload::of_change(change_read(&event));
+            assert_eq!(
+                serde_json::to_string(&of_change).unwrap(),
+                serde_json::to_string(&event_body(&event)).unwrap(),
+                "{topic:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sample_differs_from_an_event_only_by_its_mark() {
+        for topic in Topic::ALL {
+            let event = sample(*topic);
+            let mut marked = serde_json::to_value(WebhookPayload::of_sample(&event)).unwrap();
+            assert_eq!(marked.as_object_mut().unwrap().remove("test"), Some(Value::Bool(true)));
+            assert_eq!(marked, serde_json::to_value(event_body(&event)).unwrap(), "{topic:?}");
+        }
+    }
 }

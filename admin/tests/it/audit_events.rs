@@ -133,6 +133,64 @@ async fn a_stream_sends_events_and_resumes_where_it_was_cut_off() {
     assert_eq!(refused.status(), 401);
 }
 
+/// Reads a stream until it has sent a text.
+async fn read_until(response: reqwest::Response, text: &str) -> String {
+    let mut received = String::new();
+    let mut body = response.bytes_stream();
+    let reading = async {
+        while !received.contains(text) {
+            received.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the stream never sent it");
+    received
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_off_before_its_first_event_resumes_where_it_began() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let opened = caller.request(Method::GET, "/events/stream?type=api-key.created").send().await.unwrap();
+    let start = read_until(opened, "\n\n").await;
+    let start = start.trim().strip_prefix("id: ").unwrap().to_owned();
+    let key = caller.create_key(&project, json!({})).await;
+    let resumed = caller.request(Method::GET, "/events/stream").header("last-event-id", &start);
+    let resumed = read(resumed.send().await.unwrap(), 1).await;
+    assert_eq!(resumed[0].1["subject"], key["id"]);
+
+    let renamed = caller.patch(&format!("/api-keys/{}", text(&key, "id")), json!({"name": "new"})).await;
+    assert_eq!(renamed.0, 200);
+    let (_, page) = caller.get("/events").await;
+    let filtered = caller.request(Method::GET, "/events/stream?type=api-key.deleted").header("last-event-id", &start);
+    let moved = read_until(filtered.send().await.unwrap(), &text(&page, "next")).await;
+    assert!(!moved.contains("data:"), "the cursor moves past changes of other types: {moved}");
+}
+
+#[tokio::test]
+async fn a_stream_since_a_time_has_the_changes_from_then_on_and_no_gap() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    fixture.advance(Duration::from_secs(3600));
+    let since = fixture.now();
+    let key = caller.create_key(&project, json!({})).await;
+    let open =
+        async |since: &str| caller.request(Method::GET, &format!("/events/stream?since={since}")).send().await.unwrap();
+    let received = read_until(open(&since.to_string()).await, "api-key.created").await;
+    assert!(received.contains(&text(&key, "id")) && !received.contains("project.created"), "{received}");
+    assert!(!received.contains("gap"), "{received}");
+    let received = read_until(open("1999-01-01").await, "api-key.created").await;
+    assert!(received.contains("project.created") && !received.contains("gap"), "{received}");
+    let (status, problem) = caller.get("/events/stream?since=yesterday").await;
+    assert_eq!((status, code(&problem)), (400, "validation"));
+    let later = fixture.now().plus(Duration::from_secs(60)).to_string();
+    let waiting = open(&later).await;
+    caller.create_key(&project, json!({})).await;
+    let received = read_until(waiting, "api-key.created").await;
+    assert!(!received.contains("gap"), "{received}");
+}
+
 #[tokio::test]
 async fn streams_are_bounded_and_end_at_a_stop() {
     let fixture = Fixture::start().await;

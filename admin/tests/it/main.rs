@@ -26,4 +26,5 @@ mod search;
 mod stored_verbatim;
 mod unknown_members;
 mod webhook_payloads;
+mod webhook_tests;
 mod webhooks;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, ProjectId};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::time::Version;
+use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::{AuditBatch, AuditEntry, ChangeMetadata, CursorCheck, CursorState, EntryContent};
 
 use super::event_cursor::EventCursor;
@@ -152,6 +152,12 @@ impl ControlPlane {
         Ok(EventCursor::at(self.store.single_cell().last_position().await?))
     }
 
+    /// Returns the cursor before the changes since a time, on the store's clock; at the latest that of the newest change.
+    pub async fn cursor_since(&self, time: Timestamp) -> Result<EventCursor> {
+        let (before, newest) = (EventCursor::before(time), self.newest_cursor().await?);
+        Ok(if before.version() < newest.version() { before } else { newest })
+    }
+
     /// Waits up to a second for a permit to stream events.
     ///
     /// # Errors
@@ -170,14 +176,15 @@ impl ControlPlane {
 const FEED_WAIT: Duration = Duration::from_millis(500);
 
 /// Returns the continuity after a cursor. Readers that begin at the start miss nothing.
-fn continuity(after: &EventCursor, cursor_check: CursorCheck) -> Continuity {
-    let after = after.version();
+fn continuity(cursor: &EventCursor, cursor_check: CursorCheck) -> Continuity {
+    let after = cursor.version();
     match cursor_check.state {
         _ if after == Version::ZERO => Continuity::Unbroken,
         CursorState::Present => Continuity::Unbroken,
         CursorState::Trimmed if after == cursor_check.trimmed_through => Continuity::Unbroken,
         CursorState::Trimmed => Continuity::Trimmed,
-        CursorState::Diverged => Continuity::Unknown,
+        CursorState::Diverged if cursor.is_at_change() => Continuity::Unknown,
+        CursorState::Diverged => Continuity::Unbroken,
     }
 }
 

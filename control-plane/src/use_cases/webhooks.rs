@@ -9,6 +9,7 @@ mod read;
 mod remove;
 mod revealed;
 mod secrets;
+mod send_test;
 mod static_token;
 mod validate;
 
@@ -19,4 +20,5 @@ pub use deliveries::{
 };
 pub use read::WebhookFilter;
 pub use revealed::{RevealedWebhook, WebhookValues};
+pub use send_test::{SampleEncoder, WebhookTestResult};
 pub use static_token::{TokenRequest, token_request};

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 
 /// Prefix of all environment variables of Gatepost.
 const VARIABLE_PREFIX: &str = "GATEPOST_";
-/// Only variable with the prefix that is not a configuration key.
+/// Variables with the prefix that are not configuration keys.
 pub(crate) const MASTER_KEY_VARIABLE: &str = "GATEPOST_MASTER_KEY";
+pub(crate) const ACCESS_KEY_VARIABLE: &str = "GATEPOST_ACCESS_KEY";
+pub(crate) const ADMIN_URL_VARIABLE: &str = "GATEPOST_ADMIN_URL";
 /// Separator between the tables and the key in a variable's name.
 const SEPARATOR: &str = "__";
 
@@ -24,9 +26,8 @@ impl Environment {
         let mut environment = Self::default();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some(key) = name.strip_prefix(VARIABLE_PREFIX).filter(|_| name != MASTER_KEY_VARIABLE) else {
-                continue;
-            };
+            let is_other = [MASTER_KEY_VARIABLE, ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE].contains(&name.as_str());
+            let Some(key) = name.strip_prefix(VARIABLE_PREFIX).filter(|_| !is_other) else { continue };
             if !key.contains(SEPARATOR) {
                 if !is_set_by_kubernetes(key, &value.to_string_lossy()) {
                     environment.unrecognised_variables.push(name);

@@ -83,6 +83,8 @@ fn variables_of_others_are_ignored_and_a_typing_error_is_a_warning() {
         ("GATEPOST_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
         ("GATEPOST_GATEWAY_PORT_8080_TCP_ADDR", "10.0.0.1"),
         ("GATEPOST_CONTROL_PLANE_SERVICE_PORT_ADMIN", "8081"),
+        ("GATEPOST_ACCESS_KEY", "live_access_x"),
+        ("GATEPOST_ADMIN_URL", "http://127.0.0.1:8081"),
         ("GATEPOST_STORE_URL", "redis://127.0.0.1"),
         ("GATEPOST_PORTS", "1"),
     ];

@@ -23,6 +23,7 @@ mod identity_headers;
 mod idle_connections;
 mod import;
 mod limits;
+mod listen;
 mod log;
 mod log_outage;
 mod npm_clients;

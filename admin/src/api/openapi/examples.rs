@@ -53,7 +53,7 @@ fn non_text_example(name: &str) -> Option<Value> {
         "lastError" => json!("the receiver responded with 503"),
         "pending" | "inFlight" | "dead" | "delivered24h" | "failed24h" => json!(3),
         "total" => json!(4711),
-        "error" => json!(null),
+        "error" | "errorClass" => json!(null),
         "data" | "previous" | "body" => json!({"id": "key_00aZ3kT9cQmX1pLr7vWn5sYd", "name": "Jane's key"}),
         "limit" => json!(100),
         "offset" => json!(0),

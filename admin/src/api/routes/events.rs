@@ -6,12 +6,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::stream::{self, Stream};
+use futures::stream::{self, Stream, StreamExt};
 use gatepost_control_plane::{
     Continuity, ControlPlane, DEFAULT_CHANGES, EventCursor, EventFilter, Failure, FairSharePermit, LongResponse,
     MAX_CHANGES, ParseEventCursorError, RequestContext, Rest, VisibleChange,
 };
 use gatepost_domain::change::Action;
+use gatepost_domain::time::{ParseTimestampError, Timestamp};
 use gatepost_runtime::error_chain;
 use gatepost_wire::{ChangeResource, ChangeView, change_resource, event_type};
 use http::HeaderMap;
@@ -79,14 +80,16 @@ pub(crate) async fn list(
 /// Streams changes as they happen (server-sent events).
 ///
 /// The id of each event is its cursor, so a client that was disconnected resumes with `Last-Event-ID` or `after`.
-/// Without either, the stream starts at the current time. An event named `gap` reports missing changes. While there are
-/// no changes, comments are sent as heartbeats.
+/// Without either, the stream starts at `since`, or at the current time. An id without data moves the cursor past changes
+/// that the stream does not send. An event named `gap` reports missing changes. While there are no changes, comments are
+/// sent as heartbeats.
 #[utoipa::path(
     get, path = "/events/stream", operation_id = "streamEvents", tag = "events",
     params(
         ("after" = Option<String>, Query, description = "Cursor of the last known change"),
         ("type" = Option<String>, Query, description = "Only changes of this type", example = "api-key.created"),
         ("projectId" = Option<String>, Query, description = "Only changes of this project"),
+        ("since" = Option<String>, Query, description = "Only changes since this time, unless a cursor is given"),
         ("Last-Event-ID" = Option<String>, Header, description = "Cursor of the last known change"),
     ),
     responses(
@@ -107,10 +110,15 @@ pub(crate) async fn stream(
     let after = match (last, query.non_null("after")) {
         (Some(last), _) => parse_cursor("Last-Event-ID", last)?,
         (None, Some(after)) => parse_cursor("after", &after)?,
-        (None, None) => control_plane.newest_cursor().await?,
+        (None, None) => match query.non_null("since") {
+            Some(since) => control_plane.cursor_since(parse_time("since", &since)?).await?,
+            None => control_plane.newest_cursor().await?,
+        },
     };
     let permit = control_plane.acquire_event_stream(&context).await?;
     let response = LongResponse::new(control_plane, context, filter.project.clone());
+    // Without it, a client that is disconnected before the first change would miss that change.
+    let start = after.is_at_change().then(|| cursor_event(&after));
     let source = EventStream { response, filter, after, shutdown, permit };
     let batches = stream::unfold(Some(source), |source| async {
         let mut source = source?;
@@ -119,7 +127,7 @@ pub(crate) async fn stream(
             Batch::End => None,
         }
     });
-    let events = futures::StreamExt::flatten(batches);
+    let events = stream::iter(start.map(Ok)).chain(batches.flatten());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat")))
 }
 
@@ -154,11 +162,13 @@ impl EventStream {
         };
         match read {
             Ok((changes, next, continuity)) => {
-                let gap = (continuity != Continuity::Unbroken && next != self.after).then(|| gap_event(continuity));
+                let has_moved = next != self.after;
+                let gap = (continuity != Continuity::Unbroken && has_moved).then(|| gap_event(continuity));
+                let is_last_sent = changes.last().is_some_and(|last| last.cursor() == next);
+                let moved = (has_moved && !is_last_sent).then(|| cursor_event(&next));
                 self.after = next;
-                Batch::Events(
-                    gap.into_iter().chain(changes.iter().filter_map(body).map(|change| sse_event(&change))).collect(),
-                )
+                let sent = changes.iter().filter_map(body).map(|change| sse_event(&change));
+                Batch::Events(gap.into_iter().chain(sent).chain(moved).collect())
             }
             Err(failure) => {
                 tracing::warn!(failure = %error_chain(&failure), "reading events failed: the stream ends");
@@ -171,6 +181,11 @@ impl EventStream {
 fn sse_event(change: &ChangeResource) -> Event {
     let json = serde_json::to_string(change).expect("a body is a struct with text keys");
     Event::default().id(&change.cursor).data(json)
+}
+
+/// An id without data, which moves the cursor of the client and is no event.
+fn cursor_event(cursor: &EventCursor) -> Event {
+    Event::default().id(cursor.to_string())
 }
 
 fn gap_event(continuity: Continuity) -> Event {
@@ -211,6 +226,11 @@ fn parse_type(kind: &str) -> Result<Vec<Action>> {
 fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
     let invalid = |error: ParseEventCursorError| Failure::invalid(format!("{field}: {error}"));
     Ok(text.parse().map_err(invalid)?)
+}
+
+fn parse_time(field: &str, text: &str) -> Result<Timestamp> {
+    let invalid = |error: ParseTimestampError| Failure::invalid(format!("{field}: {error}"));
+    Ok(Timestamp::parse(text).map_err(invalid)?)
 }
 
 fn body(change: &VisibleChange) -> Option<ChangeResource> {

@@ -17,7 +17,9 @@ use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::ResourceResponse;
 use crate::api::respond::webhook_resource::{revealed_webhook_resource, webhook_resource};
-use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, UpdateWebhook};
+use schemas::{
+    CreateWebhook, PingBody, PingWebhook, RotateSecret, TestBody, TestWebhook, UpdateWebhook, encode_sample,
+};
 
 /// Creates a webhook. Only this response contains its signing secret and its static token, if any.
 #[utoipa::path(
@@ -139,6 +141,26 @@ pub(crate) async fn rotate_secret(
     let rotated = control_plane.rotate_webhook_secret(&context, &id, request.overlap_seconds).await?;
     let body = revealed_webhook_resource(&control_plane, &context, &rotated)?;
     Ok(ResourceResponse::new(rotated.webhook.position, body))
+}
+
+/// Sends a sample event to a webhook, once, to test its receiver.
+///
+/// URL, method, headers, signatures and static token are those of a delivery, also if the webhook is paused. The body has
+/// `"test": true`, and names records that do not exist. The sample is not retried. Every outcome returns 200 with the
+/// result. Rate limit per account, shared with pings: a burst of ten requests, then one every six seconds.
+#[utoipa::path(
+    post, path = "/webhooks/{id}/test", operation_id = "testWebhook", tag = "webhooks", params(("id" = String, Path)),
+    request_body = Option<TestWebhook>,
+    responses((status = 200, body = TestBody), (status = 400), (status = 401), (status = 403), (status = 404), (status = 429))
+)]
+pub(crate) async fn test(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+    OptionalBody(request): OptionalBody<TestWebhook>,
+) -> Result<Json<TestBody>> {
+    let result = control_plane.test_webhook(&context, &id, request.topic.as_deref(), encode_sample).await?;
+    Ok(Json(result.into()))
 }
 
 /// Deletes a webhook and drops its pending deliveries.

@@ -145,6 +145,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("GET", "/webhooks/{id}/deliveries/{eventId}", "", READ),
     row("POST", "/webhooks/{id}/deliveries/{eventId}/resend", "", SEND),
     row("GET", "/webhooks/{id}/stats", "", READ),
+    row("POST", "/webhooks/{id}/test", "", WRITE),
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
     row("GET", "/events?projectId=PROJECT", "", READ),
     row("GET", "/events", "", ALL),

@@ -9,8 +9,10 @@ use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_webhook_client::Message;
 
 use super::validate;
+use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::fair_share::FairSharePermit;
 use crate::request_context::RequestContext;
 
 /// Time that a ping waits for a permit.
@@ -45,12 +47,9 @@ impl ControlPlane {
         let url = request.url.as_deref().ok_or_else(|| Failure::invalid("url: is missing"))?;
         let method = validate::parse_method(request.method.as_deref())?;
         let headers = validate::parse_headers(request.headers)?;
-        self.limits.pings.try_acquire(caller.account.clone(), self.clock.uptime()).map_err(Failure::Throttled)?;
+        self.charge_ping(caller)?;
         let url = self.check_url(url).await?;
-        let Some(_sending) = self.limits.concurrent_pings.acquire(&caller.account, PERMIT_TIMEOUT).await else {
-            self.metrics.count_no_permit("pings");
-            return Err(Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again"));
-        };
+        let _sending = self.acquire_ping(caller).await?;
         let message = Message {
             url: &url,
             method: &method,
@@ -67,6 +66,19 @@ impl ControlPlane {
             error: sent.error.map(|error| error.to_string()),
             took: sent.elapsed,
             id: request.id,
+        })
+    }
+    /// Counts a ping of an account, or another request whose outcome a caller learns at once.
+    pub(super) fn charge_ping(&self, caller: &Caller) -> Result<()> {
+        self.limits.pings.try_acquire(caller.account.clone(), self.clock.uptime()).map_err(Failure::Throttled)
+    }
+
+    /// Waits up to a second for a permit to send such a request.
+    pub(super) async fn acquire_ping(&self, caller: &Caller) -> Result<FairSharePermit> {
+        let permit = self.limits.concurrent_pings.acquire(&caller.account, PERMIT_TIMEOUT).await;
+        permit.ok_or_else(|| {
+            self.metrics.count_no_permit("pings");
+            Failure::refused(ErrorCode::Overloaded, "too many pings are being sent; try again")
         })
     }
 }

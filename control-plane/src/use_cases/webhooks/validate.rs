@@ -22,15 +22,20 @@ pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
     }
     let mut topics = Vec::with_capacity(names.len());
     for name in names {
-        let topic = Topic::parse(name).ok_or_else(|| {
-            let known: Vec<&str> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
-            Failure::invalid(format!("topics: {name:?} is not known; known are {}", known.join(", ")))
-        })?;
+        let topic = parse_topic("topics", name)?;
         if !topics.contains(&topic) {
             topics.push(topic);
         }
     }
     Ok(topics)
+}
+
+/// Parses the topic in a member.
+pub(super) fn parse_topic(member: &str, name: &str) -> Result<Topic> {
+    Topic::parse(name).ok_or_else(|| {
+        let known: Vec<&str> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
+        Failure::invalid(format!("{member}: {name:?} is not known; known are {}", known.join(", ")))
+    })
 }
 
 /// Parses an HTTP method, in any case; `POST` by default.

@@ -1,13 +1,17 @@
 //! Request and response bodies of `/webhooks`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gatepost_control_plane::{
-    Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange, status_of, token_request,
+    Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange, WebhookTestResult, status_of,
+    token_request,
 };
 use gatepost_domain::id::EventId;
 use gatepost_domain::retry_schedule::AttemptOutcome;
+use gatepost_domain::sample_event::SampleEvent;
 use gatepost_domain::time::Timestamp;
+use gatepost_store::RecordedOutcome;
 use gatepost_wire::WebhookPayload;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,6 +114,38 @@ pub(crate) struct PingBody {
     duration_ms: u64,
 }
 
+/// Sample event to send.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TestWebhook {
+    /// Topic of the sample, whether the webhook subscribes to it or not; by default the first that it subscribes to.
+    pub(super) topic: Option<String>,
+}
+
+/// Result of a test.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TestBody {
+    /// `webhook-id` of the request.
+    #[schema(example = "evt_00aZ3kT9cQmX1pLr7vWn5sYd")]
+    id: String,
+    /// Topic of the sample.
+    topic: &'static str,
+    /// `delivered`: the response status was 2xx. `gone`: it was 410. `failed`: it was another, or there was no response.
+    #[schema(example = "delivered")]
+    outcome: &'static str,
+    /// HTTP status of the response; null if there was no response.
+    #[schema(example = 200)]
+    status: Option<u16>,
+    /// Error message; null if there was no error.
+    error: Option<String>,
+    /// Class of the error: `dns`, `refused`, `reset`, `tls`, `timeout`, `blocked`, `status` or `protocol`; null if there
+    /// was no error.
+    error_class: Option<&'static str>,
+    /// Duration in milliseconds.
+    duration_ms: u64,
+}
+
 /// Options for rotating a signing secret.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -175,6 +211,25 @@ impl PingWebhook {
     }
 }
 
+/// Returns the body of a sample event.
+pub(super) fn encode_sample(sample: &SampleEvent) -> Vec<u8> {
+    serde_json::to_vec(&WebhookPayload::of_sample(sample)).expect("a payload is a struct with text keys")
+}
+
+impl From<WebhookTestResult> for TestBody {
+    fn from(result: WebhookTestResult) -> Self {
+        Self {
+            id: result.id.to_string(),
+            topic: result.topic.as_str(),
+            outcome: RecordedOutcome::from(result.outcome).as_str(),
+            status: result.status,
+            error: result.error,
+            error_class: result.error_class.map(|class| class.as_str()),
+            duration_ms: milliseconds(result.took),
+        }
+    }
+}
+
 impl From<PingResult> for PingBody {
     fn from(result: PingResult) -> Self {
         Self {
@@ -182,7 +237,11 @@ impl From<PingResult> for PingBody {
             delivered: result.outcome == AttemptOutcome::Delivered,
             status: result.status,
             error: result.error,
-            duration_ms: u64::try_from(result.took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(result.took),
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,182 @@
+//! Client of the admin API, for commands that do not open the store.
+
+use std::path::Path;
+use std::time::Duration;
+
+use gatepost_domain::key::Secret;
+use gatepost_runtime::error_chain;
+use http::HeaderValue;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::admin_url::AdminUrl;
+use crate::commands::UsageError;
+use crate::config::ACCESS_KEY_VARIABLE;
+use crate::private_file;
+
+/// File with the first access key of a store in the default directory.
+const FIRST_ACCESS_KEY_FILE: &str = "gatepost-data/first-access-key";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time until a response begins. It is longer than the attempt that the test of a webhook waits for.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum size of a response body in bytes, streams apart.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Why a request to the admin API failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// There was no response, or it ended too early.
+    #[error("{0}")]
+    NoResponse(String),
+    /// The response is a refusal.
+    #[error("{detail} ({status})")]
+    Refused { status: StatusCode, detail: String },
+    /// The response is none of an admin API.
+    #[error("the response is not from an admin API of Gatepost: {0}")]
+    Unexpected(String),
+}
+
+/// Client with an access key.
+pub(crate) struct AdminClient {
+    url: AdminUrl,
+    access_key: HeaderValue,
+    client: Client,
+}
+
+/// A problem (RFC 9457), as far as people read it.
+#[derive(Default, Deserialize)]
+struct ProblemBody {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+impl AdminError {
+    fn from_transport(error: reqwest::Error) -> Self {
+        Self::NoResponse(error_chain(&error.without_url()))
+    }
+
+    /// Returns whether the same request may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::NoResponse(_) => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+            }
+            Self::Unexpected(_) => false,
+        }
+    }
+}
+
+impl AdminClient {
+    /// Creates a client with the access key of the environment. Without one, an admin API on this machine gets that which
+    /// `gatepost up` wrote in this directory.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] if there is no access key.
+    pub(crate) fn new(url: AdminUrl) -> anyhow::Result<Self> {
+        let access_key = find_access_key(&url)?;
+        let invalid = |_| UsageError(format!("{ACCESS_KEY_VARIABLE} is not an access key"));
+        let mut access_key = HeaderValue::from_str(access_key.expose()).map_err(invalid)?;
+        access_key.set_sensitive(true);
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { url, access_key, client })
+    }
+
+    pub(crate) fn url(&self) -> &AdminUrl {
+        &self.url
+    }
+
+    /// Sends a POST with a JSON body, and reads the response.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, AdminError> {
+        let request = self.client.post(self.url.endpoint(path)).body(body.to_string());
+        let bytes = read_body(self.send(request).await?).await?;
+        serde_json::from_slice(&bytes).map_err(|error| AdminError::Unexpected(error.to_string()))
+    }
+
+    /// Opens a stream of server-sent events. `last` is the id of the last event received.
+    pub(crate) async fn open_stream(&self, url: Url, last: Option<&str>) -> Result<Response, AdminError> {
+        let request = self.client.get(url).header("accept", "text/event-stream");
+        let request = match last {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
+        };
+        let response = self.send(request).await?;
+        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.starts_with("text/event-stream") {
+            Ok(response)
+        } else {
+            Err(AdminError::Unexpected(format!("it has the content type {kind:?}")))
+        }
+    }
+
+    /// Sends a request, and waits for the start of a response that is a success.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, AdminError> {
+        let sending = request.header("x-api-key", self.access_key.clone()).send();
+        let response = tokio::time::timeout(RESPONSE_TIMEOUT, sending).await;
+        let response = response.map_err(|_| no_response())?.map_err(AdminError::from_transport)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let problem: ProblemBody =
+            read_body(response).await.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+        let detail = problem.detail.or(problem.title).unwrap_or_else(|| "the admin API refused the request".to_owned());
+        Err(AdminError::Refused { status, detail })
+    }
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, AdminError> {
+    let mut body = Vec::new();
+    let reading = async {
+        while let Some(chunk) = response.chunk().await.map_err(AdminError::from_transport)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BODY_BYTES {
+                return Err(AdminError::Unexpected("it is too long".to_owned()));
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(RESPONSE_TIMEOUT, reading).await.map_err(|_| no_response())??;
+    Ok(body)
+}
+
+fn no_response() -> AdminError {
+    AdminError::NoResponse(format!("no response within {} s", RESPONSE_TIMEOUT.as_secs()))
+}
+
+fn find_access_key(url: &AdminUrl) -> anyhow::Result<Secret> {
+    if let Some(key) = access_key_variable()? {
+        return Ok(key);
+    }
+    if !url.is_loopback() {
+        return Err(UsageError(format!("set {ACCESS_KEY_VARIABLE} to an access key of {url}")).into());
+    }
+    match private_file::read(Path::new(FIRST_ACCESS_KEY_FILE)) {
+        Ok(Some(text)) => Ok(Secret::new(text.trim().to_owned())),
+        Ok(None) => Err(UsageError(format!(
+            "set {ACCESS_KEY_VARIABLE} to an access key, or run the command where {FIRST_ACCESS_KEY_FILE} is"
+        ))
+        .into()),
+        Err(error) => {
+            Err(UsageError(format!("set {ACCESS_KEY_VARIABLE} to an access key: {}", error_chain(error.as_ref())))
+                .into())
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an access key is not a configuration key")]
+fn access_key_variable() -> Result<Option<Secret>, UsageError> {
+    let Some(text) = std::env::var_os(ACCESS_KEY_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = text.into_string().map_err(|_| UsageError(format!("{ACCESS_KEY_VARIABLE} is not UTF-8")))?;
+    Ok(Some(Secret::new(text)))
+}

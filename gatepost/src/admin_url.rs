@@ -1,0 +1,84 @@
+//! The address of an admin API.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+/// Address of an admin API: http or https, with or without a path.
+#[derive(Debug, Clone)]
+pub(crate) struct AdminUrl(Url);
+
+/// The text is not the address of an admin API.
+#[derive(Debug, thiserror::Error)]
+#[error("must be an http or https URL without user name, query and fragment, such as http://127.0.0.1:8081")]
+pub(crate) struct ParseAdminUrlError;
+
+impl FromStr for AdminUrl {
+    type Err = ParseAdminUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAdminUrlError> {
+        let url = Url::parse(text).map_err(|_| ParseAdminUrlError)?;
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        let has_more = has_user || url.query().is_some() || url.fragment().is_some();
+        if has_more || !matches!(url.scheme(), "http" | "https") { Err(ParseAdminUrlError) } else { Ok(Self(url)) }
+    }
+}
+
+impl fmt::Display for AdminUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl AdminUrl {
+    /// Returns whether the admin API is on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+            Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+            None => false,
+        }
+    }
+
+    /// Returns the URL of an endpoint.
+    pub(crate) fn endpoint(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}{path}", self.0.path().trim_end_matches('/')));
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_below_the_path_of_the_address() {
+        for (url, endpoint) in [
+            ("http://127.0.0.1:8081", "http://127.0.0.1:8081/events/stream"),
+            ("https://ops.example.com/gatepost/", "https://ops.example.com/gatepost/events/stream"),
+        ] {
+            assert_eq!(url.parse::<AdminUrl>().unwrap().endpoint("/events/stream").as_str(), endpoint);
+        }
+        for text in ["127.0.0.1:8081", "ftp://a", "http://u:p@a", "http://a/?b", "http://a/#b", ""] {
+            assert!(text.parse::<AdminUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_addresses_are_on_this_machine() {
+        for (url, is_loopback) in [
+            ("http://127.0.0.1:8081", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:8081", true),
+            ("http://localhost", true),
+            ("http://localhost.example.com", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(url.parse::<AdminUrl>().unwrap().is_loopback(), is_loopback, "{url}");
+        }
+    }
+}

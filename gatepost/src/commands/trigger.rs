@@ -1,0 +1,74 @@
+//! `gatepost trigger`: sends a sample event to a URL on this machine, or to a webhook.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use gatepost_domain::change::Topic;
+use gatepost_domain::id::{EventId, WebhookId};
+use gatepost_domain::partition::Partition;
+use gatepost_domain::retry_schedule::AttemptOutcome;
+use gatepost_domain::sample_event::SampleEvent;
+use gatepost_domain::time::Clock;
+use gatepost_store::clock::SystemClock;
+use gatepost_store::os_rng;
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use super::UsageError;
+use crate::admin_client::AdminClient;
+use crate::cli::TriggerOptions;
+use crate::output;
+use crate::relay::{Receiver, StateDirectory, WebhookRequest, outcome_line};
+
+/// The response to a test of a webhook.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TestResponse {
+    id: String,
+    topic: String,
+    outcome: String,
+    status: Option<u16>,
+    error: Option<String>,
+    duration_ms: u64,
+}
+
+pub(crate) async fn run(options: TriggerOptions) -> anyhow::Result<()> {
+    match options.webhook {
+        Some(webhook) => test_webhook(&AdminClient::new(options.admin.admin_url)?, &webhook, options.topic).await,
+        None => send_sample(options.topic, options.forward_to).await,
+    }
+}
+
+async fn test_webhook(client: &AdminClient, webhook: &WebhookId, topic: Topic) -> anyhow::Result<()> {
+    let body = json!({"topic": topic.as_str()});
+    let test: TestResponse = client.post(&format!("/webhooks/{webhook}/test"), &body).await?;
+    let took = Duration::from_millis(test.duration_ms);
+    let error = test.error.as_deref();
+    output::print_line(&outcome_line(SystemClock.now(), &test.topic, &test.id, test.status, error, took))?;
+    if test.outcome != "delivered" {
+        bail!("the webhook did not accept the sample");
+    }
+    Ok(())
+}
+
+async fn send_sample(topic: Topic, forward_to: Option<Url>) -> anyhow::Result<()> {
+    let state = StateDirectory::open()?;
+    let url = match forward_to {
+        Some(url) => url,
+        None => state.target()?.ok_or_else(|| {
+            UsageError("name the receiver with --forward-to or --webhook, or run `gatepost listen` first".to_owned())
+        })?,
+    };
+    let receiver = Receiver::new(url.clone(), state.signing_secret()?)?;
+    let id = EventId::generate_in(Partition::default(), &mut os_rng());
+    let request = WebhookRequest::of_sample(&SampleEvent::without_account(id, topic, SystemClock.now()));
+    let sent = receiver.send(&request).await;
+    let error = sent.error.map(|error| error.to_string());
+    let line = outcome_line(sent.started_at, topic.as_str(), &request.id, sent.status, error.as_deref(), sent.elapsed);
+    output::print_line(&line)?;
+    if sent.outcome != AttemptOutcome::Delivered {
+        bail!("{url} did not accept the sample");
+    }
+    Ok(())
+}
