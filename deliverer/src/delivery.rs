@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, next_step};
 use gatepost_domain::time::Timestamp;
@@ -127,8 +128,7 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
         payload::may_see_values(webhook, &url, event.metadata.project.as_ref(), context.options.private_networks);
     let secret = if may_see_values { context.store.open_secret(leased)? } else { None };
     let body = payload::build(event, secret.as_ref());
-    drop(secret);
-    let sent = send(context, webhook, &url, leased, body).await?;
+    let sent = send(context, webhook, &url, leased, body, secret.as_ref()).await?;
     context.scheduler.record_duration(&webhook.id, sent.elapsed);
     record_metrics(context, &sent, event.at);
     let outcome = sent.outcome;
@@ -141,6 +141,7 @@ async fn send(
     url: &Url,
     leased: &LeasedDelivery,
     body: Vec<u8>,
+    confidential: Option<&Secret>,
 ) -> Result<SendResult> {
     let secrets = context.store.envelope().open_signing_secrets(webhook, context.sender.now())?;
     let token = webhook.static_token.as_ref();
@@ -154,6 +155,7 @@ async fn send(
         body,
         secrets: &secrets,
         static_token: token.as_ref(),
+        confidential: confidential.as_slice(),
     };
     Ok(context.sender.send(message).await)
 }

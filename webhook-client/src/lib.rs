@@ -4,14 +4,17 @@
 
 mod bounds;
 mod message;
+mod redaction;
+mod response;
 mod retry_after;
 mod send;
 mod send_error;
 pub mod sign;
 mod ssrf_guard;
 
-pub use bounds::ATTEMPT_DEADLINE;
+pub use bounds::{ATTEMPT_DEADLINE, MAX_CAPTURED_HEADER_BYTES, MAX_EXCERPT_BYTES};
 pub use message::{Message, SigningSecret, is_header_name, is_header_value, is_reserved};
+pub use response::CapturedResponse;
 pub use send::{LoadCertificatesError, SendResult, Sender};
 pub use send_error::{ErrorClass, SendError};
 pub use ssrf_guard::{PrivateNetworks, SsrfGuard, WebhookUrlError};

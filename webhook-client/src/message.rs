@@ -68,6 +68,8 @@ pub struct Message<'a> {
     pub secrets: &'a [SigningSecret],
     /// Token sent as `theauthapi-signature`, as receivers of the hosted product expect.
     pub static_token: Option<&'a Secret>,
+    /// Secrets that the body contains. They are redacted in the response, as are all other secrets of the request.
+    pub confidential: &'a [&'a Secret],
 }
 
 /// A signing secret in plaintext, wiped from memory when dropped.

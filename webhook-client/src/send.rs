@@ -9,11 +9,13 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, Response, StatusCode, redirect};
 use tokio::time::Instant;
 
-use crate::bounds::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_RESPONSE_BYTES};
+use crate::bounds::{ATTEMPT_DEADLINE, CONNECT_DEADLINE, MAX_EXCERPT_BYTES};
 use crate::message::Message;
+use crate::redaction::Redactor;
+use crate::response::{BodyStart, CapturedResponse, read_body};
 use crate::retry_after;
 use crate::send_error::{SendError, root_cause};
-use crate::ssrf_guard::{GuardedResolver, SsrfGuard};
+use crate::ssrf_guard::{GuardedResolver, PrivateNetworks, SsrfGuard};
 
 /// Result of an attempt.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub struct SendResult {
     pub status: Option<u16>,
     /// What failed. `None` if the message was delivered.
     pub error: Option<SendError>,
+    /// Response to a failed attempt. `None` if the message was delivered, if there was no response, and while private
+    /// networks are allowed: a webhook could then be used to read from them.
+    pub response: Option<CapturedResponse>,
     /// Time at which the attempt started.
     pub started_at: Timestamp,
     /// Duration of the attempt.
@@ -38,11 +43,32 @@ pub struct SendResult {
 )]
 pub struct LoadCertificatesError(String);
 
+/// Whether the response to a failed attempt is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Capture {
+    Failed,
+    Nothing,
+}
+
+impl Capture {
+    fn new(private_networks: PrivateNetworks) -> Self {
+        match private_networks {
+            PrivateNetworks::Refused => Capture::Failed,
+            PrivateNetworks::Allowed => Capture::Nothing,
+        }
+    }
+
+    fn is_wanted(self, status: StatusCode) -> bool {
+        self == Capture::Failed && !status.is_success()
+    }
+}
+
 /// Sends messages. Clones share connections.
 #[derive(Clone)]
 pub struct Sender {
     client: Client,
     guard: SsrfGuard,
+    capture: Capture,
     clock: Arc<dyn Clock>,
 }
 
@@ -54,18 +80,8 @@ impl Sender {
     ///
     /// Fails if the CA certificates of the system cannot be loaded.
     pub fn new(guard: SsrfGuard, clock: Arc<dyn Clock>) -> Result<Self, LoadCertificatesError> {
-        let client = Client::builder()
-            .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(GuardedResolver(guard))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(ATTEMPT_DEADLINE)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(8)
-            .build()
-            .map_err(|error| LoadCertificatesError(root_cause(error)))?;
-        Ok(Self { client, guard, clock })
+        let client = build_client(guard).map_err(|error| LoadCertificatesError(root_cause(error)))?;
+        Ok(Self { client, guard, capture: Capture::new(guard.private_networks()), clock })
     }
 
     /// Returns the current time, with which messages are signed.
@@ -75,20 +91,25 @@ impl Sender {
 
     /// Signs a message and sends it once. Takes at most [`ATTEMPT_DEADLINE`], including up to 1 s to read the body of
     /// the response.
-    pub async fn send(&self, message: Message<'_>) -> SendResult {
+    pub async fn send(&self, mut message: Message<'_>) -> SendResult {
         let (at, started) = (self.clock.now(), Instant::now());
-        let result = self.send_request(message, at).await;
+        let result = self.send_request(&mut message, at).await;
         let elapsed = started.elapsed();
         match result {
-            Ok(response) => result_from_response(&response, at, elapsed),
+            Ok((response, body)) => {
+                let capture = || CapturedResponse::new(response.headers(), &body, &Redactor::new(&message));
+                let captured = self.capture.is_wanted(response.status()).then(capture);
+                SendResult { response: captured, ..result_from_response(&response, at, elapsed) }
+            }
             Err(error) => {
                 let outcome = AttemptOutcome::Failed { retry_after: None };
-                SendResult { outcome, status: None, error: Some(error), started_at: at, elapsed }
+                SendResult { outcome, status: None, error: Some(error), response: None, started_at: at, elapsed }
             }
         }
     }
 
-    async fn send_request(&self, message: Message<'_>, at: Timestamp) -> Result<Response, SendError> {
+    /// Sends the request, and takes the body out of the message.
+    async fn send_request(&self, message: &mut Message<'_>, at: Timestamp) -> Result<(Response, BodyStart), SendError> {
         self.guard.check(message.url)?;
         let method =
             Method::from_bytes(message.method.as_bytes()).map_err(|_| SendError::Method(message.method.to_owned()))?;
@@ -96,31 +117,30 @@ impl Sender {
             .client
             .request(method, message.url.clone())
             .headers(message.request_headers(at)?)
-            .body(message.body)
+            .body(std::mem::take(&mut message.body))
             .send();
         // The client has the same deadline; repeated here so that it cannot be lost.
         let mut response = tokio::time::timeout(ATTEMPT_DEADLINE, request)
             .await
             .map_err(|_| SendError::Timeout)?
             .map_err(SendError::from_transport)?;
-        drain_response(&mut response).await;
-        Ok(response)
+        let kept_bytes = if self.capture.is_wanted(response.status()) { MAX_EXCERPT_BYTES } else { 0 };
+        let body = read_body(&mut response, kept_bytes).await;
+        Ok((response, body))
     }
 }
 
-/// Reads the start of a response, so that the connection can be reused if the response is short.
-async fn drain_response(response: &mut Response) {
-    let drain = async {
-        let mut read_bytes = 0;
-        while read_bytes < MAX_RESPONSE_BYTES {
-            match response.chunk().await {
-                Ok(Some(chunk)) => read_bytes += chunk.len(),
-                Ok(None) | Err(_) => break,
-            }
-        }
-    };
-    // Only the status matters: a body that does not end changes nothing.
-    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+fn build_client(guard: SsrfGuard) -> reqwest::Result<Client> {
+    Client::builder()
+        .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(GuardedResolver(guard))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_DEADLINE)
+        .timeout(ATTEMPT_DEADLINE)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(8)
+        .build()
 }
 
 fn result_from_response(response: &Response, at: Timestamp, elapsed: Duration) -> SendResult {
@@ -134,5 +154,8 @@ fn result_from_response(response: &Response, at: Timestamp, elapsed: Duration) -
         AttemptOutcome::Failed { retry_after: retry_after_header.and_then(|text| retry_after::parse(text, at)) }
     };
     let error = (outcome != AttemptOutcome::Delivered).then_some(SendError::Status(status.as_u16()));
-    SendResult { outcome, status: Some(status.as_u16()), error, started_at: at, elapsed }
+    SendResult { outcome, status: Some(status.as_u16()), error, response: None, started_at: at, elapsed }
 }
+
+#[cfg(test)]
+mod tests;

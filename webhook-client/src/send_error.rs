@@ -102,12 +102,16 @@ impl SendError {
     }
 }
 
-/// Returns the innermost cause, which is the most specific. No cause contains a header or a body. The URL is
-/// removed because it may contain a secret.
+/// Returns the innermost cause, which is the most specific, without what the receiver has written: the text of an HTTP/2
+/// error has data of the receiver, so the cause before it is returned. The URL is removed because it may contain a
+/// secret.
 pub(crate) fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;
     while let Some(source) = cause.source() {
+        if cause.is::<hyper::Error>() && !source.is::<io::Error>() && !source.is::<hyper::Error>() {
+            break;
+        }
         cause = source;
     }
     cause.to_string()

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// Prefix of a signing secret in text form.
-const SECRET_PREFIX: &str = "whsec_";
+pub(crate) const SECRET_PREFIX: &str = "whsec_";
 
 /// Returns the text form of a signing secret, as its receiver gets it.
 pub fn secret_text(secret: &[u8]) -> String {

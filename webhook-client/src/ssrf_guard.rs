@@ -48,6 +48,10 @@ impl SsrfGuard {
         Self { private_networks }
     }
 
+    pub(crate) fn private_networks(self) -> PrivateNetworks {
+        self.private_networks
+    }
+
     /// Checks the text of a URL. A name is checked when it is resolved.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ impl ControlPlane {
             body: request.body,
             secrets: &[],
             static_token: None,
+            confidential: &[],
         };
         let sent = self.sender.send(message).await;
         Ok(PingResult {
