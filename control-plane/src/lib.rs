@@ -42,5 +42,6 @@ pub use use_cases::purge::{PurgeReport, Tally};
 pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
-    NewWebhook, RevealedWebhook, TokenRequest, WebhookChange, WebhookFilter, WebhookValues, token_request,
+    DeliveryRequest, NewWebhook, RevealedWebhook, TokenRequest, WebhookChange, WebhookFilter, WebhookValues,
+    token_request,
 };

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::record::{Webhook, WebhookStatus};
-use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, next_step};
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::{OldSecret, Webhook, WebhookStatus};
+use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, RetrySchedule, next_step};
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 use gatepost_store::{
-    AttemptRecord, Disposition, LeasedDelivery, RecordedOutcome, Result, Settlement, StoreErrorKind, os_rng,
+    AttemptRecord, Disposition, Event, LeasedDelivery, RecordedOutcome, Result, Settlement, StoreErrorKind, os_rng,
 };
-use gatepost_webhook_client::{Message, SendResult, SigningSecret};
+use gatepost_webhook_client::{Ed25519Seed, Message, SendResult, SigningSecret};
 use url::Url;
 
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
 use crate::options::{PAUSED_RECHECK_INTERVAL, STOP_GRACE};
-use crate::payload;
+use crate::payload::{self, ShownKey};
 
 /// Result of a delivery: how it continues, and the record of the attempt.
 struct DeliveryResult {
@@ -70,7 +71,8 @@ pub(crate) async fn settle_after_panic(context: DelivererContext, lease: Arc<Del
         duration: Duration::ZERO,
         response: None,
     };
-    settle(&context, &lease, result_of_attempt(attempt, &AttemptOutcome::Failed { retry_after: None })).await;
+    let failed = AttemptOutcome::Failed { retry_after: None };
+    settle(&context, &lease, result_of_attempt(lease.webhook_snapshot.schedule(), attempt, &failed)).await;
 }
 
 async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: DeliveryResult) {
@@ -123,16 +125,28 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
     let Ok(url) = Url::parse(context.store.envelope().open_webhook_url(webhook)?.expose()) else {
         return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));
     };
-    let may_see_values =
-        payload::may_see_values(webhook, &url, event.metadata.project.as_ref(), context.options.private_networks);
-    let secret = if may_see_values { context.store.open_secret(leased)? } else { None };
-    let body = payload::build(event, secret.as_ref());
-    drop(secret);
+    let body = body(context, webhook, &url, leased, event)?;
     let sent = send(context, webhook, &url, leased, body).await?;
     context.scheduler.record_duration(&webhook.id, sent.elapsed);
     record_metrics(context, &sent, event.at);
     let outcome = sent.outcome;
-    Ok(result_of_attempt(attempt_record(leased, sent), &outcome))
+    Ok(result_of_attempt(webhook.delivery.schedule(), attempt_record(leased, sent), &outcome))
+}
+
+/// Builds the body. The secret of an event is opened only if the webhook may see it.
+fn body(
+    context: &DelivererContext,
+    webhook: &Webhook,
+    url: &Url,
+    leased: &LeasedDelivery,
+    event: &Event,
+) -> Result<Vec<u8>> {
+    let project = event.metadata.project.as_ref();
+    Ok(match payload::shown_key(webhook, url, project, context.options.private_networks) {
+        ShownKey::Value => payload::build(event, context.store.open_secret(leased)?.as_ref().map(Secret::expose)),
+        ShownKey::Mask => payload::build(event, payload::mask(event).filter(|_| leased.has_secret())),
+        ShownKey::Id => payload::build(event, None),
+    })
 }
 
 async fn send(
@@ -158,12 +172,20 @@ async fn send(
     Ok(context.sender.send(message).await)
 }
 
-/// Returns the current signing secret and the replaced ones that have not expired.
+/// Returns the current signing secrets and the replaced ones that have not expired, those of `v1` first.
 fn secrets(context: &DelivererContext, webhook: &Webhook) -> Result<Vec<SigningSecret>> {
-    let now = context.sender.now();
-    let old = webhook.old_secrets.iter().filter(|old| now < old.until).map(|old| &old.secret);
-    let all = std::iter::once(&webhook.secret).chain(old);
-    all.map(|sealed| context.store.envelope().open_webhook_secret(&webhook.id, sealed)).collect()
+    let (now, envelope, delivery) = (context.sender.now(), context.store.envelope(), &webhook.delivery);
+    let valid = |old: &'_ OldSecret| now < old.until;
+    let old = webhook.old_secrets.iter().filter(|old| valid(old)).map(|old| &old.secret);
+    let hmac = std::iter::once(&webhook.secret).chain(old);
+    let hmac = hmac.map(|sealed| envelope.open_webhook_secret(&webhook.id, sealed).map(SigningSecret::Hmac));
+    let old_keys = delivery.old_signing_keys.iter().filter(|old| valid(old)).map(|old| &old.secret);
+    let keys = delivery.signing_key.iter().map(|key| &key.secret).chain(old_keys);
+    let keys = keys.map(|sealed| {
+        let seed = envelope.open_signing_key(&webhook.id, sealed)?;
+        Ok(SigningSecret::Ed25519(Ed25519Seed::new(seed)))
+    });
+    hmac.chain(keys).collect()
 }
 
 fn attempt_number(leased: &LeasedDelivery) -> Attempt {
@@ -184,8 +206,8 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
     }
 }
 
-fn result_of_attempt(attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
-    let disposition = match next_step(attempt.number, outcome, &mut os_rng()) {
+fn result_of_attempt(schedule: &RetrySchedule, attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
+    let disposition = match next_step(schedule, attempt.number, outcome, &mut os_rng()) {
         NextStep::Done => Disposition::Delivered,
         NextStep::Retry(wait) => Disposition::Retry(wait),
         NextStep::DeadLetter => Disposition::DeadLetter(attempt.error.clone().unwrap_or_default()),

@@ -3,6 +3,7 @@
 #![warn(clippy::missing_errors_doc)]
 
 mod bounds;
+mod ed25519;
 mod message;
 mod retry_after;
 mod send;
@@ -11,7 +12,9 @@ pub mod sign;
 mod ssrf_guard;
 
 pub use bounds::ATTEMPT_DEADLINE;
-pub use message::{Message, SigningSecret, is_header_name, is_header_value, is_reserved};
+pub use ed25519::Ed25519Seed;
+pub use message::{Message, is_header_name, is_header_value, is_reserved};
 pub use send::{LoadCertificatesError, SendResult, Sender};
 pub use send_error::{ErrorClass, SendError};
+pub use sign::SigningSecret;
 pub use ssrf_guard::{PrivateNetworks, SsrfGuard, WebhookUrlError};

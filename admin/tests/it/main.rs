@@ -25,4 +25,5 @@ mod search;
 mod stored_verbatim;
 mod unknown_members;
 mod webhook_payloads;
+mod webhook_settings;
 mod webhooks;

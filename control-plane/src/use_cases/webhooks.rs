@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod delivery;
 mod destination;
 pub(crate) mod ping;
 mod read;
@@ -13,6 +14,7 @@ mod validate;
 
 pub use change::WebhookChange;
 pub use create::NewWebhook;
+pub use delivery::DeliveryRequest;
 pub use read::WebhookFilter;
 pub use revealed::{RevealedWebhook, WebhookValues};
 pub use static_token::{TokenRequest, token_request};
