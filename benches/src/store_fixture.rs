@@ -8,7 +8,9 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
-use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Status, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_domain::record::{
+    Account, Actor, ApiKey, DeliverySettings, Project, Role, Status, Webhook, WebhookStatus, WebhookUrl,
+};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
@@ -137,6 +139,7 @@ impl StoreFixture {
             url_set_by: Role::Admin,
             old_secrets: Vec::new(),
             static_token: None,
+            delivery: DeliverySettings::default(),
             stamps: records::stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![RecordWrite::create(webhook)], None).await?;

@@ -42,7 +42,7 @@ pub use use_cases::purge::{PurgeReport, Tally};
 pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
-    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, MAX_DELIVERIES,
-    NewWebhook, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange, WebhookFilter, WebhookTestResult,
-    WebhookValues, token_request,
+    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryRequest, DeliveryStatus, DeliveryView,
+    MAX_DELIVERIES, NewWebhook, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange, WebhookFilter,
+    WebhookTestResult, WebhookValues, token_request,
 };

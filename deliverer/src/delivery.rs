@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Webhook, WebhookStatus};
-use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, next_step};
+use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, RetrySchedule, next_step};
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 use gatepost_store::{
-    AttemptRecord, Disposition, LeasedDelivery, RecordedOutcome, Result, Settlement, StoreErrorKind, os_rng,
+    AttemptRecord, AttemptResponse, Disposition, Event, LeasedDelivery, RecordedOutcome, Result, Settlement,
+    StoreErrorKind, os_rng,
 };
-use gatepost_webhook_client::{Message, SendResult};
+use gatepost_webhook_client::{Message, SendResult, SigningSecret};
 use url::Url;
 
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
 use crate::options::{PAUSED_RECHECK_INTERVAL, STOP_GRACE};
-use crate::payload;
+use crate::payload::{self, ShownKey};
 
 /// Result of a delivery: how it continues, and the record of the attempt.
 struct DeliveryResult {
@@ -71,7 +72,8 @@ pub(crate) async fn settle_after_panic(context: DelivererContext, lease: Arc<Del
         duration: Duration::ZERO,
         response: None,
     };
-    settle(&context, &lease, result_of_attempt(attempt, &AttemptOutcome::Failed { retry_after: None })).await;
+    let failed = AttemptOutcome::Failed { retry_after: None };
+    settle(&context, &lease, result_of_attempt(lease.webhook_snapshot.schedule(), attempt, &failed)).await;
 }
 
 async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: DeliveryResult) {
@@ -124,15 +126,29 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
     let Ok(url) = Url::parse(context.store.envelope().open_webhook_url(webhook)?.expose()) else {
         return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));
     };
-    let may_see_values =
-        payload::may_see_values(webhook, &url, event.metadata.project.as_ref(), context.options.private_networks);
-    let secret = if may_see_values { context.store.open_secret(leased)? } else { None };
-    let body = payload::build(event, secret.as_ref());
+    let project = event.metadata.project.as_ref();
+    let shown = payload::shown_key(webhook, &url, project, context.options.private_networks);
+    let secret = if shown == ShownKey::Value { context.store.open_secret(leased)? } else { None };
+    let body = payload::build(event, shown_text(shown, leased, event, secret.as_ref()));
     let sent = send(context, webhook, &url, leased, body, secret.as_ref()).await?;
     context.scheduler.record_duration(&webhook.id, sent.elapsed);
     record_metrics(context, &sent, event.at);
     let outcome = sent.outcome;
-    Ok(result_of_attempt(attempt_record(leased, sent), &outcome))
+    Ok(result_of_attempt(webhook.delivery.schedule(), attempt_record(leased, sent), &outcome))
+}
+
+/// Returns the text that the body shows of the event's key; none for its id.
+fn shown_text<'a>(
+    shown: ShownKey,
+    leased: &LeasedDelivery,
+    event: &'a Event,
+    secret: Option<&'a Secret>,
+) -> Option<&'a str> {
+    match shown {
+        ShownKey::Value => secret.map(Secret::expose),
+        ShownKey::Mask => payload::mask(event).filter(|_| leased.has_secret()),
+        ShownKey::Id => None,
+    }
 }
 
 async fn send(
@@ -143,10 +159,12 @@ async fn send(
     body: Vec<u8>,
     confidential: Option<&Secret>,
 ) -> Result<SendResult> {
-    let secrets = context.store.envelope().open_signing_secrets(webhook, context.sender.now())?;
+    let (envelope, now) = (context.store.envelope(), context.sender.now());
+    let secrets =
+        SigningSecret::all(envelope.open_signing_secrets(webhook, now)?, envelope.open_signing_keys(webhook, now)?);
     let token = webhook.static_token.as_ref();
-    let token = token.map(|token| context.store.envelope().open_static_token(&webhook.id, token)).transpose()?;
-    let headers = context.store.envelope().open_webhook_headers(webhook)?;
+    let token = token.map(|token| envelope.open_static_token(&webhook.id, token)).transpose()?;
+    let headers = envelope.open_webhook_headers(webhook)?;
     let message = Message {
         url,
         method: &webhook.method,
@@ -174,12 +192,14 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
         error_class: sent.error.as_ref().map(|error| error.class().as_str().to_owned()),
         error: sent.error.map(|error| error.to_string()),
         duration: sent.elapsed,
-        response: None,
+        response: sent
+            .response
+            .map(|response| AttemptResponse { headers: response.headers, excerpt: response.excerpt }),
     }
 }
 
-fn result_of_attempt(attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
-    let disposition = match next_step(attempt.number, outcome, &mut os_rng()) {
+fn result_of_attempt(schedule: &RetrySchedule, attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
+    let disposition = match next_step(schedule, attempt.number, outcome, &mut os_rng()) {
         NextStep::Done => Disposition::Delivered,
         NextStep::Retry(wait) => Disposition::Retry(wait),
         NextStep::DeadLetter => Disposition::DeadLetter(attempt.error.clone().unwrap_or_default()),

@@ -63,6 +63,24 @@ pub(crate) struct Grant {
     pub(crate) in_flight_cap: u32,
 }
 
+impl Grant {
+    /// Returns the number of slots.
+    pub(crate) fn slot_count(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(IN_FLIGHT_CAP)
+    }
+
+    /// Lowers the cap, and frees the slots above it.
+    pub(crate) fn reduce_to(&mut self, cap: u32) {
+        self.in_flight_cap = self.in_flight_cap.min(cap);
+        self.reduce_slots_to(self.in_flight_cap);
+    }
+
+    /// Frees the slots above a number.
+    pub(crate) fn reduce_slots_to(&mut self, count: u32) {
+        self.slots.truncate(count as usize);
+    }
+}
+
 impl FairScheduler {
     /// Creates a scheduler with [`MAX_CONCURRENT_SENDS`] free slots.
     pub(crate) fn new() -> Self {
@@ -81,10 +99,10 @@ impl FairScheduler {
         let _ = self.slots.acquire_many(all).await;
     }
 
-    /// Grants the slots that a webhook may have now, up to its cap.
-    pub(crate) fn grant(&self, webhook: &WebhookId, tenant: &Tenant) -> Grant {
+    /// Grants the slots that a webhook may have now, up to its cap and `max_in_flight`.
+    pub(crate) fn grant(&self, webhook: &WebhookId, tenant: &Tenant, max_in_flight: u32) -> Grant {
         let in_flight_cap =
-            if self.lock().fast_webhooks.contains(webhook) { IN_FLIGHT_CAP } else { INITIAL_CONCURRENCY };
+            if self.lock().fast_webhooks.contains(webhook) { max_in_flight } else { INITIAL_CONCURRENCY };
         let mut slots = Vec::new();
         while slots.len() < in_flight_cap as usize
             && let Some(slot) = self.try_take_slot(tenant)
@@ -162,7 +180,7 @@ mod tests {
         let webhook = WebhookId::parse("wh_00w").unwrap();
         let mut slots = Vec::new();
         loop {
-            let slots_granted = scheduler.grant(&webhook, tenant).slots;
+            let slots_granted = scheduler.grant(&webhook, tenant, IN_FLIGHT_CAP).slots;
             if slots_granted.is_empty() {
                 return slots;
             }
@@ -198,10 +216,11 @@ mod tests {
     #[test]
     fn webhook_gets_one_slot_until_it_is_fast_and_again_when_it_is_slow() {
         let (scheduler, webhook) = (FairScheduler::new(), WebhookId::parse("wh_00w").unwrap());
-        let cap = |scheduler: &FairScheduler| scheduler.grant(&webhook, &tenant(1, 1)).slots.len();
+        let cap = |scheduler: &FairScheduler| scheduler.grant(&webhook, &tenant(1, 1), IN_FLIGHT_CAP).slots.len();
         assert_eq!(cap(&scheduler), 1);
         scheduler.record_duration(&webhook, Duration::from_millis(20));
         assert_eq!(cap(&scheduler), IN_FLIGHT_CAP as usize);
+        assert_eq!(scheduler.grant(&webhook, &tenant(1, 1), 3).slots.len(), 3, "its own maximum is lower");
         scheduler.record_duration(&webhook, SLOW_AFTER);
         assert_eq!(cap(&scheduler), 1);
     }

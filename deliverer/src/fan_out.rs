@@ -204,7 +204,7 @@ fn status_at(webhook: &Versioned<Webhook>, event: Position) -> Option<WebhookSta
 mod tests {
     use super::*;
     use gatepost_domain::id::EventId;
-    use gatepost_domain::record::{Actor, Role, Sealed, Stamps, WebhookUrl};
+    use gatepost_domain::record::{Actor, DeliverySettings, Role, Sealed, Stamps, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
     /// A webhook created at 100 ms, with a version of `version_ms`.
@@ -224,6 +224,7 @@ mod tests {
             secret: Sealed(vec![]),
             old_secrets: vec![],
             static_token: None,
+            delivery: DeliverySettings::default(),
             stamps: Stamps::new(Timestamp::from_ms(100), Actor::Operator),
         };
         let event = EventId::parse("evt_00e").unwrap();

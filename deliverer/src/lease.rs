@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_domain::record::Webhook;
+use gatepost_domain::retry_schedule::{RetrySchedule, STANDARD_SCHEDULE};
 use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, StoreError};
 use tokio::time::Instant;
 
 use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
+use crate::send_limits::SendLimits;
 
 /// The webhook of a delivery as read when the delivery was leased.
 #[derive(Debug, Clone)]
@@ -17,6 +19,24 @@ pub(crate) enum WebhookSnapshot {
     Deleted,
     /// The webhook cannot be decoded.
     Unreadable(StoreError),
+}
+
+impl WebhookSnapshot {
+    /// Returns the schedule on which its deliveries are retried.
+    pub(crate) fn schedule(&self) -> &RetrySchedule {
+        match self {
+            WebhookSnapshot::Found(webhook) => webhook.delivery.schedule(),
+            WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => &STANDARD_SCHEDULE,
+        }
+    }
+
+    /// Returns the limits on its deliveries. Without a readable webhook nothing is sent, so nothing is limited.
+    pub(crate) fn limits(&self) -> SendLimits {
+        match self {
+            WebhookSnapshot::Found(webhook) => SendLimits::of(&webhook.delivery),
+            WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => SendLimits::default(),
+        }
+    }
 }
 
 pub(crate) struct DeliveryLease {

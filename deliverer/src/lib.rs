@@ -15,6 +15,8 @@ mod lease;
 mod metrics;
 pub mod options;
 mod payload;
+mod send_limits;
+mod webhook_leases;
 
 pub use deliverer::Deliverer;
 pub use options::{DelivererOptions, Retention};

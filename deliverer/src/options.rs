@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_domain::record::MaxInFlight;
 use gatepost_webhook_client::PrivateNetworks;
 
 /// Retention of the stream.
@@ -23,8 +24,8 @@ pub struct DelivererOptions {
 
 /// Maximum number of pending deliveries per webhook. Beyond that the oldest becomes a dead letter.
 pub const MAX_PENDING: u64 = 200_000;
-/// Maximum number of concurrent deliveries per webhook, over all processes.
-pub const IN_FLIGHT_CAP: u32 = 16;
+/// Maximum number of concurrent deliveries per webhook, over all processes, unless the webhook sets a lower one.
+pub const IN_FLIGHT_CAP: u32 = MaxInFlight::LIMIT.get();
 /// Duration of an attempt from which a receiver is slow: it gets one delivery at a time until it is faster.
 pub const SLOW_AFTER: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent deliveries per process.

@@ -1,15 +1,25 @@
 //! Bodies of webhook requests, and the rule who may see key values in them.
 
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Role, Webhook};
+use gatepost_domain::record::{KeyValues, Record, Role, Webhook};
 use gatepost_store::Event;
 use gatepost_webhook_client::PrivateNetworks;
 use gatepost_wire::WebhookPayload;
 use url::Url;
 
-/// Returns the body of an event for one webhook.
-pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
+/// What the body contains where an event carries the value of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShownKey {
+    /// The value.
+    Value,
+    /// The mask of the value.
+    Mask,
+    /// The id of the key.
+    Id,
+}
+
+/// Returns the body of an event for one webhook. `shown` replaces the id of the key.
+pub(crate) fn build(event: &Event, shown: Option<&str>) -> Vec<u8> {
     let payload = WebhookPayload::of_event(
         &event.id,
         event.action,
@@ -17,29 +27,43 @@ pub(crate) fn build(event: &Event, secret: Option<&Secret>) -> Vec<u8> {
         &event.metadata.account,
         event.metadata.project.as_ref(),
         &event.record,
-        secret.map(Secret::expose),
+        shown,
     );
     serde_json::to_vec(&payload).expect("a payload is a struct with text keys")
 }
 
-/// Returns whether a webhook may receive key values in plaintext: an admin set its URL, the project of the
-/// event is in its scope, and the URL is https (or private networks are allowed).
-pub(crate) fn may_see_values(
+/// Returns the mask of the key that an event is about; none for an event about something else.
+pub(crate) fn mask(event: &Event) -> Option<&str> {
+    match &event.record {
+        Record::ApiKey(key) => Some(&key.mask),
+        Record::AccessKey(key) => Some(&key.mask),
+        Record::Account(_) | Record::Project(_) | Record::Webhook(_) => None,
+    }
+}
+
+/// Returns what a webhook may see of a key value. It sees the value only if it asks for values, an admin set its URL,
+/// the project of the event is in its scope, and the URL is https (or private networks are allowed).
+pub(crate) fn shown_key(
     webhook: &Webhook,
     url: &Url,
     project: Option<&ProjectId>,
     private_networks: PrivateNetworks,
-) -> bool {
+) -> ShownKey {
     let is_secure_transport = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
     let is_in_scope = webhook.project.is_none() || webhook.project.as_ref() == project;
-    webhook.url_set_by == Role::Admin && is_in_scope && is_secure_transport
+    let may_see_value = webhook.url_set_by == Role::Admin && is_in_scope && is_secure_transport;
+    match (may_see_value, webhook.delivery.key_values) {
+        (true, KeyValues::Sent) => ShownKey::Value,
+        (true, KeyValues::Omitted) => ShownKey::Mask,
+        (false, KeyValues::Sent | KeyValues::Omitted) => ShownKey::Id,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use gatepost_domain::id::{AccountId, WebhookId};
-    use gatepost_domain::record::{Actor, Sealed, Stamps, WebhookStatus, WebhookUrl};
+    use gatepost_domain::record::{Actor, DeliverySettings, Sealed, Stamps, WebhookStatus, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
     fn project(text: &str) -> ProjectId {
@@ -62,6 +86,7 @@ mod tests {
             secret: Sealed(vec![]),
             old_secrets: vec![],
             static_token: None,
+            delivery: DeliverySettings::default(),
             stamps: Stamps::new(Timestamp::from_ms(1), Actor::Operator),
         }
     }
@@ -77,14 +102,17 @@ mod tests {
                     ("http://example.com/", PrivateNetworks::Allowed, true),
                     ("http://example.com/", PrivateNetworks::Refused, false),
                 ] {
-                    let may_see = may_see_values(
-                        &webhook(made_by, scope.clone()),
-                        &Url::parse(url).unwrap(),
-                        Some(&own),
-                        private_networks,
-                    );
-                    let expected = made_by == Role::Admin && is_in_scope && is_secure_transport;
-                    assert_eq!(may_see, expected, "{made_by:?} {scope:?} {url} {private_networks:?}");
+                    let may_see = made_by == Role::Admin && is_in_scope && is_secure_transport;
+                    for (key_values, shown) in
+                        [(KeyValues::Sent, ShownKey::Value), (KeyValues::Omitted, ShownKey::Mask)]
+                    {
+                        let expected = if may_see { shown } else { ShownKey::Id };
+                        let mut webhook = webhook(made_by, scope.clone());
+                        webhook.delivery.key_values = key_values;
+                        let url = Url::parse(url).unwrap();
+                        let found = shown_key(&webhook, &url, Some(&own), private_networks);
+                        assert_eq!(found, expected, "{made_by:?} {scope:?} {url} {private_networks:?} {key_values:?}");
+                    }
                 }
             }
         }

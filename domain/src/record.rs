@@ -2,15 +2,21 @@
 
 mod access_key;
 mod api_key;
+mod delivery_settings;
+mod sealed;
 mod stamps;
 mod tenant;
 mod webhook;
 
 pub use access_key::{AccessKey, Role};
 pub use api_key::{ApiKey, CreationContext, KeyDigest, Metadata, Quota, RateLimit};
+pub use delivery_settings::{
+    DeliverySettings, KeyValues, MaxInFlight, PublicKey, RatePerSecond, SignatureKind, SigningKey,
+};
+pub use sealed::{OldSecret, Sealed};
 pub use stamps::{Actor, Stamps, Status};
 pub use tenant::{Account, Project};
-pub use webhook::{OldSecret, Sealed, UserSecret, Webhook, WebhookStatus, WebhookUrl};
+pub use webhook::{UserSecret, Webhook, WebhookStatus, WebhookUrl};
 
 use crate::partition::Partition;
 

@@ -1,5 +1,6 @@
 //! The retry schedule of webhook deliveries: what follows an attempt.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -7,7 +8,7 @@ use rand::{Rng, RngExt};
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Minimum delays between one attempt and the next. The first attempt is made immediately.
+/// Minimum delays of [`STANDARD_SCHEDULE`].
 const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(5 * MINUTE),
@@ -20,8 +21,11 @@ const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(24 * HOUR),
 ];
 
-/// Maximum number of attempts of a delivery, the first one included.
+/// Maximum number of attempts of a delivery on the standard schedule, the first one included.
 pub const MAX_ATTEMPTS: u32 = RETRY_DELAYS.len() as u32 + 1;
+
+/// The schedule of webhooks that have none of their own: ten attempts over three days.
+pub static STANDARD_SCHEDULE: RetrySchedule = RetrySchedule(Cow::Borrowed(&RETRY_DELAYS));
 
 /// Maximum delay that a receiver can request with `Retry-After`. A longer one is reduced to it.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
@@ -29,6 +33,60 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 /// Jitter: a delay grows by up to one part in this many, so that deliveries that failed together are not
 /// retried together.
 const JITTER_DIVISOR: u64 = 5;
+
+/// Minimum delays between one attempt of a delivery and the next. The first attempt is made immediately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrySchedule(Cow<'static, [Duration]>);
+
+/// Why delays are no schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RetryScheduleError {
+    /// There are none, or too many.
+    #[error("must have 1 to {} delays", RetrySchedule::MAX_DELAYS)]
+    DelayCount,
+    /// A delay is 0.
+    #[error("each delay must be at least 1 second")]
+    ZeroDelay,
+    /// The last attempt would be too late.
+    #[error("the delays must be at most {} seconds together", RetrySchedule::MAX_TOTAL_S)]
+    TooLong,
+}
+
+impl RetrySchedule {
+    /// Maximum number of delays.
+    pub const MAX_DELAYS: usize = 19;
+    /// Maximum sum of the delays in seconds: a week, for which key values are kept.
+    pub const MAX_TOTAL_S: u64 = 7 * 24 * HOUR;
+
+    /// Creates a schedule from delays in seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`RetryScheduleError`] names the rule that the delays break.
+    pub fn from_seconds(delays_s: &[u64]) -> Result<Self, RetryScheduleError> {
+        if !(1..=Self::MAX_DELAYS).contains(&delays_s.len()) {
+            return Err(RetryScheduleError::DelayCount);
+        }
+        if delays_s.contains(&0) {
+            return Err(RetryScheduleError::ZeroDelay);
+        }
+        if delays_s.iter().fold(0, |sum: u64, delay_s| sum.saturating_add(*delay_s)) > Self::MAX_TOTAL_S {
+            return Err(RetryScheduleError::TooLong);
+        }
+        Ok(Self(delays_s.iter().copied().map(Duration::from_secs).collect()))
+    }
+
+    /// Returns the delays in seconds.
+    pub fn to_seconds(&self) -> Vec<u64> {
+        self.0.iter().map(Duration::as_secs).collect()
+    }
+
+    /// Returns the minimum delay after this attempt, or `None` after the last one.
+    fn delay_after(&self, attempt: Attempt) -> Option<Duration> {
+        let index = usize::try_from(attempt.0.checked_sub(1)?).ok()?;
+        self.0.get(index).copied()
+    }
+}
 
 /// Number of an attempt of a delivery, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,21 +139,15 @@ pub enum NextStep {
 
 /// Decides what follows an attempt. The delay is the larger of the schedule's and the receiver's (at most
 /// [`MAX_RETRY_AFTER`]), plus up to a fifth of jitter.
-pub fn next_step(attempt: Attempt, outcome: &AttemptOutcome, rng: &mut impl Rng) -> NextStep {
+pub fn next_step(schedule: &RetrySchedule, attempt: Attempt, outcome: &AttemptOutcome, rng: &mut impl Rng) -> NextStep {
     let retry_after = match outcome {
         AttemptOutcome::Delivered => return NextStep::Done,
         AttemptOutcome::Gone => return NextStep::DeadLetter,
         AttemptOutcome::Failed { retry_after } => retry_after.unwrap_or_default(),
     };
-    let Some(delay) = base_delay(attempt) else { return NextStep::DeadLetter };
+    let Some(delay) = schedule.delay_after(attempt) else { return NextStep::DeadLetter };
     let delay = delay.max(retry_after.min(MAX_RETRY_AFTER));
     NextStep::Retry(delay + jitter(delay, rng))
-}
-
-/// Returns the minimum delay after this attempt, or `None` after the last one.
-fn base_delay(attempt: Attempt) -> Option<Duration> {
-    let index = usize::try_from(attempt.0.checked_sub(1)?).ok()?;
-    RETRY_DELAYS.get(index).copied()
 }
 
 /// Returns the jitter. It only lengthens a delay, so that a `Retry-After` is honoured.
@@ -114,7 +166,7 @@ mod tests {
     const FAILED: AttemptOutcome = AttemptOutcome::Failed { retry_after: None };
 
     fn next_step_after(number: u32, outcome: AttemptOutcome, seed: u64) -> NextStep {
-        next_step(Attempt::new(number).unwrap(), &outcome, &mut StdRng::seed_from_u64(seed))
+        next_step(&STANDARD_SCHEDULE, Attempt::new(number).unwrap(), &outcome, &mut StdRng::seed_from_u64(seed))
     }
 
     fn retry_delay(number: u32, retry_after: Option<Duration>, seed: u64) -> Duration {
@@ -135,13 +187,35 @@ mod tests {
         let mut failures = 0;
         loop {
             failures += 1;
-            match next_step(attempt, &FAILED, &mut rng) {
+            match next_step(&STANDARD_SCHEDULE, attempt, &FAILED, &mut rng) {
                 NextStep::Retry(_) => attempt = attempt.next(),
                 NextStep::DeadLetter => break,
                 NextStep::Done => panic!("a failure is not done"),
             }
         }
         assert_eq!(failures, 10);
+    }
+
+    #[test]
+    fn delays_that_are_no_schedule_are_refused() {
+        for (delays_s, expected) in [
+            (vec![], Err(RetryScheduleError::DelayCount)),
+            (vec![1; 20], Err(RetryScheduleError::DelayCount)),
+            (vec![1, 0, 1], Err(RetryScheduleError::ZeroDelay)),
+            (vec![604_801], Err(RetryScheduleError::TooLong)),
+            (vec![604_800, 1], Err(RetryScheduleError::TooLong)),
+            (vec![u64::MAX, u64::MAX], Err(RetryScheduleError::TooLong)),
+            (vec![1], Ok(())),
+            (vec![604_800], Ok(())),
+            (vec![1; 19], Ok(())),
+        ] {
+            assert_eq!(RetrySchedule::from_seconds(&delays_s).map(|_| ()), expected, "{delays_s:?}");
+        }
+    }
+
+    #[test]
+    fn the_standard_schedule_could_be_chosen() {
+        assert_eq!(RetrySchedule::from_seconds(&EXPECTED_DELAYS_S).unwrap(), STANDARD_SCHEDULE);
     }
 
     #[test]
@@ -156,7 +230,35 @@ mod tests {
         assert!(delays.iter().any(|ms| *ms < 5_050) && delays.iter().any(|ms| *ms > 5_950), "{delays:?}");
     }
 
+    /// Delays that are a schedule.
+    fn delays() -> impl Strategy<Value = Vec<u64>> {
+        prop::collection::vec(1..=604_800_u64 / 19, 1..=19)
+    }
+
     proptest! {
+        #[test]
+        fn a_schedule_makes_one_attempt_more_than_it_has_delays_and_none_early(
+            delays_s in delays(), retry_after_s in prop::option::of(0..400_000_u64), seed: u64,
+        ) {
+            let schedule = RetrySchedule::from_seconds(&delays_s).unwrap();
+            prop_assert_eq!(&schedule.to_seconds(), &delays_s);
+            let retry_after = retry_after_s.map(Duration::from_secs);
+            let failed = AttemptOutcome::Failed { retry_after };
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut attempt = Attempt::FIRST;
+            for delay_s in delays_s {
+                let least = Duration::from_secs(delay_s).max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
+                let NextStep::Retry(delay) = next_step(&schedule, attempt, &failed, &mut rng) else {
+                    panic!("no retry follows attempt {attempt:?}")
+                };
+                prop_assert!(delay >= least && delay * 5 <= least * 6);
+                prop_assert_eq!(next_step(&schedule, attempt, &AttemptOutcome::Gone, &mut rng), NextStep::DeadLetter);
+                prop_assert_eq!(next_step(&schedule, attempt, &AttemptOutcome::Delivered, &mut rng), NextStep::Done);
+                attempt = attempt.next();
+            }
+            prop_assert_eq!(next_step(&schedule, attempt, &failed, &mut rng), NextStep::DeadLetter);
+        }
+
         #[test]
         fn a_final_outcome_ends_the_delivery_at_any_attempt(number in 1..=u32::MAX, seed: u64) {
             prop_assert_eq!(next_step_after(number, AttemptOutcome::Delivered, seed), NextStep::Done);

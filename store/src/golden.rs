@@ -9,10 +9,11 @@ use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, Web
 use gatepost_domain::key::Env;
 use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{
-    AccessKey, Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, OldSecret, Project, Quota, RateLimit,
-    Record, Role, Sealed, Stamps, Status, UserSecret, Webhook, WebhookStatus, WebhookUrl,
+    AccessKey, Account, Actor, ApiKey, CreationContext, DeliverySettings, KeyDigest, KeyValues, MaxInFlight, Metadata,
+    OldSecret, Project, PublicKey, Quota, RateLimit, RatePerSecond, Record, Role, Sealed, SigningKey, Stamps, Status,
+    UserSecret, Webhook, WebhookStatus, WebhookUrl,
 };
-use gatepost_domain::retry_schedule::Attempt;
+use gatepost_domain::retry_schedule::{Attempt, RetrySchedule};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Period};
 
@@ -132,6 +133,7 @@ fn webhook() -> Webhook {
         secret: Sealed(vec![4; 8]),
         old_secrets: vec![],
         static_token: None,
+        delivery: DeliverySettings::default(),
         stamps: stamps(),
     }
 }
@@ -156,7 +158,16 @@ fn later_records() -> Vec<(&'static str, Record)> {
         custom_headers: vec![("x-a".to_owned(), UserSecret::Sealed(Sealed(vec![8; 8])))],
         ..webhook()
     };
+    let delivery = DeliverySettings {
+        retry_schedule: RetrySchedule::from_seconds(&[5, 300]).ok(),
+        max_in_flight: MaxInFlight::new(2),
+        rate: RatePerSecond::new(10),
+        key_values: KeyValues::Omitted,
+        signing_key: Some(SigningKey { public: PublicKey([9; 32]), secret: Sealed(vec![10; 8]) }),
+        old_signing_keys: vec![OldSecret { secret: Sealed(vec![11; 8]), until: at(2000) }],
+    };
     vec![
+        ("webhook_with_delivery_settings", Webhook { delivery, ..webhook() }.into()),
         ("webhook_sealed", sealed.into()),
         ("access_key_with_expiry", AccessKey { expires_at: Some(at(4000)), ..access_key() }.into()),
         ("api_key_with_generations", relimited.into()),

@@ -64,6 +64,34 @@ impl Envelope {
         secret_from_utf8(&self.unseal(&static_token_aad(webhook), sealed)?)
     }
 
+    /// Seals the seed of a webhook's Ed25519 key. It cannot be opened as a signing secret of another kind.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if the seed is too long to encrypt.
+    pub fn seal_signing_key(&self, webhook: &WebhookId, seed: &[u8; 32]) -> Result<Sealed> {
+        self.seal(&signing_key_aad(webhook), seed, &mut os_rng())
+    }
+
+    /// Opens the seeds of the Ed25519 keys with which the requests of a webhook are signed: the current one, and the
+    /// replaced ones that have not expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if one does not decrypt for this webhook, or is no seed.
+    pub fn open_signing_keys(&self, webhook: &Webhook, now: Timestamp) -> Result<Vec<Zeroizing<[u8; 32]>>> {
+        let delivery = &webhook.delivery;
+        let old = delivery.old_signing_keys.iter().filter(|old| now < old.until).map(|old| &old.secret);
+        let all = delivery.signing_key.iter().map(|key| &key.secret).chain(old);
+        all.map(|sealed| self.open_signing_key(&webhook.id, sealed)).collect()
+    }
+
+    fn open_signing_key(&self, webhook: &WebhookId, sealed: &Sealed) -> Result<Zeroizing<[u8; 32]>> {
+        let seed = self.unseal(&signing_key_aad(webhook), sealed)?;
+        let seed = seed.as_slice().try_into().map_err(|_| StoreErrorKind::Corrupt.with("a seed has 32 bytes"))?;
+        Ok(Zeroizing::new(seed))
+    }
+
     pub(crate) fn seal_event_secret(&self, event: &EventId, secret: &Secret) -> Result<Vec<u8>> {
         let sealed = self.seal(event.as_str(), secret.expose().as_bytes(), &mut os_rng())?;
         Ok(sealed.0)
@@ -152,6 +180,11 @@ pub(crate) fn has_plaintext_secrets(webhook: &Webhook) -> bool {
 /// Associated data that binds a static token to its webhook.
 fn static_token_aad(webhook: &WebhookId) -> String {
     format!("{webhook}/static-token")
+}
+
+/// Associated data that binds the seed of an Ed25519 key to its webhook.
+fn signing_key_aad(webhook: &WebhookId) -> String {
+    format!("{webhook}/ed25519")
 }
 
 /// Associated data that binds a URL to its webhook.

@@ -3,6 +3,7 @@
 #![warn(clippy::missing_errors_doc)]
 
 mod bounds;
+mod ed25519;
 mod message;
 mod redaction;
 mod response;
@@ -13,8 +14,10 @@ pub mod sign;
 mod ssrf_guard;
 
 pub use bounds::{ATTEMPT_DEADLINE, MAX_CAPTURED_HEADER_BYTES, MAX_EXCERPT_BYTES};
-pub use message::{Message, SigningSecret, is_header_name, is_header_value, is_reserved};
+pub use ed25519::Ed25519Seed;
+pub use message::{Message, is_header_name, is_header_value, is_reserved};
 pub use response::CapturedResponse;
 pub use send::{LoadCertificatesError, SendResult, Sender};
 pub use send_error::{ErrorClass, SendError};
+pub use sign::SigningSecret;
 pub use ssrf_guard::{PrivateNetworks, SsrfGuard, WebhookUrlError};

@@ -6,10 +6,9 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::time::Timestamp;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::send_error::SendError;
-use crate::sign;
+use crate::sign::{self, SigningSecret};
 
 /// Header names that Gatepost or HTTP sets.
 const RESERVED_HEADERS: &[&str] = &[
@@ -71,9 +70,6 @@ pub struct Message<'a> {
     /// Secrets that the body contains. They are redacted in the response, as are all other secrets of the request.
     pub confidential: &'a [&'a Secret],
 }
-
-/// A signing secret in plaintext, wiped from memory when dropped.
-pub type SigningSecret = Zeroizing<Vec<u8>>;
 
 impl Message<'_> {
     /// Returns all headers of the request: custom ones, the signatures, and those that Gatepost sets.

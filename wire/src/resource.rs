@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_domain::record::{Account, Project, Status, UserSecret, Webhook};
+use gatepost_domain::record::{Account, KeyValues, MaxInFlight, Project, RatePerSecond, Status, UserSecret, Webhook};
+use gatepost_domain::retry_schedule::RetrySchedule;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -135,6 +136,18 @@ pub struct WebhookResource {
     /// The static token; only in the response that set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub theauthapi_token: Option<String>,
+    /// Delays in seconds between the attempts of a delivery; null for the standard schedule.
+    pub retry_schedule: Option<Vec<u64>>,
+    /// Maximum number of concurrent requests; null for 16.
+    pub max_in_flight: Option<u32>,
+    /// Maximum number of requests per second; null for no maximum.
+    pub rate_per_second: Option<u32>,
+    /// Whether bodies contain masks where they would contain the values of keys.
+    pub omit_secrets: bool,
+    /// Signatures of each request: `v1`, and perhaps `v1a`.
+    pub signatures: Vec<String>,
+    /// Public key of the `v1a` signatures; null without them.
+    pub public_key: Option<String>,
     /// Id of the creator.
     pub created_by: Option<String>,
     /// Type of `createdBy`: `ACCESS_KEY` or `API_KEY`.
@@ -154,6 +167,7 @@ impl WebhookResource {
     pub fn new(webhook: &Webhook) -> Self {
         let (created_by, created_by_type) = actor_members(&webhook.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor_members(&webhook.stamps.updated_by);
+        let delivery = &webhook.delivery;
         Self {
             id: webhook.id.to_string(),
             account_id: webhook.account.to_string(),
@@ -169,6 +183,12 @@ impl WebhookResource {
             old_secret_until: webhook.old_secrets.first().map(|old| rfc3339(old.until)),
             theauthapi_signature: webhook.static_token.is_some(),
             theauthapi_token: None,
+            retry_schedule: delivery.retry_schedule.as_ref().map(RetrySchedule::to_seconds),
+            max_in_flight: delivery.max_in_flight.map(MaxInFlight::get),
+            rate_per_second: delivery.rate.map(RatePerSecond::get),
+            omit_secrets: delivery.key_values == KeyValues::Omitted,
+            signatures: delivery.signatures().iter().map(|kind| kind.as_str().to_owned()).collect(),
+            public_key: delivery.signing_key.as_ref().map(|key| key.public.to_string()),
             created_by,
             created_by_type,
             last_changed_by,

@@ -26,5 +26,6 @@ mod search;
 mod stored_verbatim;
 mod unknown_members;
 mod webhook_payloads;
+mod webhook_settings;
 mod webhook_tests;
 mod webhooks;

@@ -269,3 +269,28 @@ async fn a_paused_webhook_gets_nothing_and_method_headers_and_token_are_sent() {
     assert_eq!(request.header("webhook-signature")[0].split(' ').count(), 1);
     assert!(request.header("theauthapi-signature").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_an_admin_can_ask_for_values_that_a_webhook_omitted() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let mut receiver = Receiver::start(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let user = fixture.caller("a", None, Role::User).await;
+    let project = admin.create_project().await;
+    let hook = receiver.subscribe(&admin, json!({"omitSecrets": true, "topics": ["api-key.created"]})).await;
+    let path = format!("/webhooks/{}", text(&hook, "id"));
+    let key = admin.create_key(&project, json!({})).await;
+    assert_eq!(receiver.next_body()["data"]["key"], key["maskedKey"]);
+
+    assert_eq!(admin.patch(&path, json!({"omitSecrets": false})).await.0, 200);
+    let key = admin.create_key(&project, json!({})).await;
+    assert_eq!(receiver.next_body()["data"]["key"], key["key"]);
+
+    assert_eq!(user.patch(&path, json!({"omitSecrets": true})).await.0, 200);
+    let key = admin.create_key(&project, json!({})).await;
+    assert_eq!(receiver.next_body()["data"]["key"], key["maskedKey"]);
+
+    assert_eq!(user.patch(&path, json!({"omitSecrets": false})).await.0, 200);
+    let key = admin.create_key(&project, json!({})).await;
+    assert_eq!(receiver.next_body()["data"]["key"], key["id"], "a user chose that values are sent");
+}

@@ -11,6 +11,13 @@ pub enum Patch<T> {
     Value(T),
 }
 
+impl<T> From<Option<T>> for Patch<T> {
+    /// Converts a member of a new resource, where absent and null mean the default.
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Patch::Null, Patch::Value)
+    }
+}
+
 impl<T> Patch<T> {
     /// Returns the value, where absent and null mean the same.
     pub fn into_option(self) -> Option<T> {

@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod deliveries;
+mod delivery;
 mod destination;
 pub(crate) mod ping;
 mod read;
@@ -18,6 +19,7 @@ pub use create::NewWebhook;
 pub use deliveries::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, MAX_DELIVERIES,
 };
+pub use delivery::DeliveryRequest;
 pub use read::WebhookFilter;
 pub use revealed::{RevealedWebhook, WebhookValues};
 pub use send_test::{SampleEncoder, WebhookTestResult};

@@ -8,7 +8,10 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
-use gatepost_domain::record::{Account, Actor, ApiKey, Project, Role, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_domain::record::{
+    Account, Actor, ApiKey, DeliverySettings, Project, Role, Webhook, WebhookStatus, WebhookUrl,
+};
+use gatepost_domain::time::Clock;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     CellStore, Change, ClockSkew, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, Versioned, os_rng,
@@ -39,22 +42,26 @@ impl Fixture {
 
     /// Starts a fixture with this maximum of pending deliveries per webhook.
     pub(crate) async fn with_max_pending(max_pending: u64) -> Self {
+        Self::with_options(max_pending, Arc::new(SystemClock)).await
+    }
+
+    /// Starts a fixture whose store has this clock.
+    pub(crate) async fn with_store_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::with_options(1000, clock).await
+    }
+
+    async fn with_options(max_pending: u64, clock: Arc<dyn Clock>) -> Self {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let skew = ClockSkew::default();
-        let options =
-            StoreOptions { clock_skew: skew.clone(), ..StoreOptions::new(StoreUrl::Memory, Arc::new(SystemClock)) };
+        let options = StoreOptions { clock_skew: skew.clone(), ..StoreOptions::new(StoreUrl::Memory, clock) };
         let store =
             Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap().single_cell().clone();
         let account = records::account("first");
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
         let registry = Registry::new();
-        let options = DelivererOptions {
-            private_networks: PrivateNetworks::Allowed,
-            retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1_000_000 },
-            max_pending,
-        };
-        let deliverer = Deliverer::start(store.clone(), Arc::new(SystemClock), options, &registry).unwrap();
+        let deliverer =
+            Deliverer::start(store.clone(), Arc::new(SystemClock), deliverer_options(max_pending), &registry).unwrap();
         let project = records::project(&account.id);
         let test = Self { store, skew, account, project, deliverer, registry };
         test.commit(Action::ProjectCreated, vec![RecordWrite::create(test.project.clone())], None).await;
@@ -94,6 +101,7 @@ impl Fixture {
             url_set_by: Role::Admin,
             old_secrets: vec![],
             static_token: None,
+            delivery: DeliverySettings::default(),
             stamps: records::stamps(),
         };
         let webhook = change(webhook);
@@ -159,6 +167,15 @@ impl Fixture {
     /// Returns the number of deliveries with an outcome.
     pub(crate) fn deliveries_with_outcome(&self, outcome: &str) -> f64 {
         self.metric(&format!("gatepost_deliveries_total{{outcome=\"{outcome}\"}}"))
+    }
+}
+
+/// Returns the options of a deliverer on loopback.
+pub(crate) fn deliverer_options(max_pending: u64) -> DelivererOptions {
+    DelivererOptions {
+        private_networks: PrivateNetworks::Allowed,
+        retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1_000_000 },
+        max_pending,
     }
 }
 

@@ -5,5 +5,6 @@
 mod fairness;
 mod fixture;
 mod responses;
+mod settings;
 mod unreadable;
 mod wire;

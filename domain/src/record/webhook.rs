@@ -1,21 +1,13 @@
 //! Webhooks and their secrets.
 
 use super::access_key::Role;
+use super::delivery_settings::DeliverySettings;
+use super::sealed::{OldSecret, Sealed};
 use super::stamps::Stamps;
 use crate::change::Topic;
 use crate::id::{AccountId, ProjectId, WebhookId};
 use crate::key::Secret;
 use crate::time::Timestamp;
-
-/// Ciphertext of a secret. Only the store's envelope encryption can open it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(pub Vec<u8>);
-
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sealed({} bytes)", self.0.len())
-    }
-}
 
 /// A secret set by a user: plaintext until the store writes it, sealed when read back. Records of v0.1.0 hold
 /// it in plaintext until `gatepost store upgrade`.
@@ -68,15 +60,6 @@ fn mask_url(url: &str) -> String {
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}/{}", WebhookUrl::MASK)
-}
-
-/// A replaced signing secret with which requests are still signed in addition to the current one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldSecret {
-    /// The secret, sealed and bound to the webhook's id.
-    pub secret: Sealed,
-    /// Time from which it is no longer used.
-    pub until: Timestamp,
 }
 
 /// Whether a webhook receives events.
@@ -135,6 +118,8 @@ pub struct Webhook {
     /// Token sent as `theauthapi-signature`, sealed, for receivers of the hosted product. `None` if the header
     /// is not sent.
     pub static_token: Option<Sealed>,
+    /// How its deliveries are made.
+    pub delivery: DeliverySettings,
     /// Creation and last update.
     pub stamps: Stamps,
 }

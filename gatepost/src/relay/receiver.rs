@@ -12,6 +12,7 @@ use gatepost_store::clock::SystemClock;
 use gatepost_webhook_client::{Message, PrivateNetworks, SendResult, Sender, SigningSecret, SsrfGuard};
 use gatepost_wire::{ChangeResource, WebhookPayload};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// A webhook request, without what is different each time that it is sent.
 #[derive(Debug, Clone)]
@@ -52,9 +53,9 @@ impl Receiver {
     /// # Errors
     ///
     /// If the CA certificates of the system cannot be loaded.
-    pub(crate) fn new(url: Url, secret: SigningSecret) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: Url, secret: Zeroizing<Vec<u8>>) -> anyhow::Result<Self> {
         let guard = SsrfGuard::new(PrivateNetworks::Allowed);
-        Ok(Self { sender: Sender::new(guard, Arc::new(SystemClock))?, url, secrets: [secret] })
+        Ok(Self { sender: Sender::new(guard, Arc::new(SystemClock))?, url, secrets: [SigningSecret::Hmac(secret)] })
     }
 
     /// Signs a request and sends it once, as a delivery.
@@ -67,6 +68,7 @@ impl Receiver {
             body: request.body.clone(),
             secrets: &self.secrets,
             static_token: None,
+            confidential: &[],
         };
         self.sender.send(message).await
     }

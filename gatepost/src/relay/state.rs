@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use gatepost_domain::id::ProjectId;
 use gatepost_store::os_rng;
-use gatepost_webhook_client::{SigningSecret, sign};
+use gatepost_webhook_client::sign;
 use rand::Rng;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
@@ -53,7 +53,7 @@ impl StateDirectory {
     }
 
     /// Reads the signing secret. The first call creates it.
-    pub(crate) fn signing_secret(&self) -> anyhow::Result<SigningSecret> {
+    pub(crate) fn signing_secret(&self) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         let path = self.0.join(SECRET_FILE);
         if let Some(secret) = read_secret(&path)? {
             return Ok(secret);
@@ -98,7 +98,7 @@ impl StateDirectory {
     }
 }
 
-fn read_secret(path: &Path) -> anyhow::Result<Option<SigningSecret>> {
+fn read_secret(path: &Path) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
     let Some(text) = private_file::read(path)? else { return Ok(None) };
     let secret = sign::parse_secret(text.trim()).filter(|secret| !secret.is_empty());
     let secret = secret.with_context(|| format!("{} has no signing secret: remove it", path.display()))?;

@@ -75,3 +75,39 @@ async fn requests_are_also_signed_with_the_old_secret_during_the_overlap() {
     webhooks::verify(old, &received);
     webhooks::verify(new, &received);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ed25519_signatures_are_valid_for_the_public_key_and_rotate_with_the_secret() {
+    let cluster = TestCluster::start(0).await;
+    let receiver = MockServer::start();
+    let hook = json!({
+        "name": "w", "url": receiver.url(), "topics": ["api-key.created"], "signatures": ["v1", "v1a"],
+    });
+    let created = cluster.admin.post("/webhooks", hook).await;
+    let project = cluster.admin.create_project().await;
+    let rotate = async |overlap_s: u64| -> Value {
+        let path = format!("/webhooks/{}/rotate-secret", created["id"].as_str().unwrap());
+        let body = json!({"overlapSeconds": overlap_s}).to_string();
+        let response = cluster.admin.send(Method::POST, &path, body).await;
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    };
+    let next_request = async |count| {
+        cluster.admin.create_api_key(&project).await;
+        assert_eq!(receiver.await_count(count, DEADLINE), count);
+        receiver.take_requests()
+    };
+    let first = next_request(1).await;
+    let rotated = rotate(3600).await;
+    let during_overlap = next_request(2).await;
+    let replaced = rotate(0).await;
+    let last = next_request(3).await;
+    for (webhook, expected) in [(&created, [1, 1, 0]), (&rotated, [0, 1, 0]), (&replaced, [0, 0, 1])] {
+        let public_key = webhook["publicKey"].as_str().unwrap();
+        let signed = [&first, &during_overlap, &last].map(|requests| webhooks::count_signed_with(public_key, requests));
+        assert_eq!(signed, expected, "{public_key}");
+    }
+    // Libraries that know v1 alone accept requests that have both.
+    webhooks::verify(created["secret"].as_str().unwrap(), &[first, during_overlap.clone()].concat());
+    webhooks::verify(rotated["secret"].as_str().unwrap(), &during_overlap);
+    webhooks::verify(replaced["secret"].as_str().unwrap(), &last);
+}

@@ -12,11 +12,21 @@ use tokio::time::Instant;
 
 /// Verifies requests with the npm package `standardwebhooks`.
 pub(crate) fn verify(secret: &str, requests: &[RecordedRequest]) {
+    assert_eq!(run_verifier("verify.mjs", secret, requests), format!("{} verified", requests.len()));
+}
+
+/// Returns how many requests have a valid `v1a` signature for a public key, according to Node.
+pub(crate) fn count_signed_with(public_key: &str, requests: &[RecordedRequest]) -> usize {
+    run_verifier("verify-ed25519.mjs", public_key, requests).parse().unwrap()
+}
+
+/// Runs a program that gets requests and a secret, and returns what it prints.
+fn run_verifier(program: &str, secret: &str, requests: &[RecordedRequest]) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm");
     assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only npm");
     let input: Vec<Value> = requests.iter().map(|request| verifier_input(secret, request)).collect();
     let mut node = Command::new("node")
-        .arg("verify.mjs")
+        .arg(program)
         .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -25,7 +35,7 @@ pub(crate) fn verify(secret: &str, requests: &[RecordedRequest]) {
     node.stdin.take().unwrap().write_all(Value::from(input).to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     assert!(output.status.success(), "a signature was rejected");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{} verified", requests.len()));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn verifier_input(secret: &str, request: &RecordedRequest) -> Value {

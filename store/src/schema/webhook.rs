@@ -4,7 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::{AccountId, ProjectId, WebhookId};
-use gatepost_domain::record::{OldSecret, Record, Role, Sealed, UserSecret, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_domain::record::{
+    DeliverySettings, KeyValues, MaxInFlight, OldSecret, PublicKey, RatePerSecond, Record, Role, Sealed, SigningKey,
+    UserSecret, Webhook, WebhookStatus, WebhookUrl,
+};
+use gatepost_domain::retry_schedule::RetrySchedule;
 use gatepost_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +29,16 @@ pub(super) struct Public {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status_changed_at: Option<u64>,
     made_by: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retry_delays_s: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_in_flight: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_per_second: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    omit_secrets: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     stamps: StoredStamps,
 }
 
@@ -44,6 +58,10 @@ pub(super) struct Private {
     old_secrets: Vec<StoredOldSecret>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     static_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signing_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    old_signing_keys: Vec<StoredOldSecret>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,6 +71,7 @@ struct StoredOldSecret {
 }
 
 pub(super) fn public(webhook: &Webhook) -> Public {
+    let delivery = &webhook.delivery;
     Public {
         id: webhook.id.to_string(),
         account: webhook.account.to_string(),
@@ -67,13 +86,16 @@ pub(super) fn public(webhook: &Webhook) -> Public {
         status: webhook.status.as_str().to_owned(),
         status_changed_at: webhook.status_changed_at.map(Timestamp::as_ms),
         made_by: webhook.url_set_by.as_str().to_owned(),
+        retry_delays_s: delivery.retry_schedule.as_ref().map(RetrySchedule::to_seconds).unwrap_or_default(),
+        max_in_flight: delivery.max_in_flight.map(MaxInFlight::get),
+        rate_per_second: delivery.rate.map(RatePerSecond::get),
+        omit_secrets: delivery.key_values == KeyValues::Omitted,
+        public_key: delivery.signing_key.as_ref().map(|key| STANDARD.encode(key.public.0)),
         stamps: (&webhook.stamps).into(),
     }
 }
 
 pub(super) fn private(webhook: &Webhook) -> Private {
-    let encode_old_secret =
-        |old: &OldSecret| StoredOldSecret { secret: STANDARD.encode(&old.secret.0), until: old.until.as_ms() };
     let (mut custom_headers, mut sealed_headers) = (Vec::new(), Vec::new());
     for (name, value) in &webhook.custom_headers {
         match value {
@@ -91,7 +113,13 @@ pub(super) fn private(webhook: &Webhook) -> Private {
         secret: STANDARD.encode(&webhook.secret.0),
         old_secrets: webhook.old_secrets.iter().map(encode_old_secret).collect(),
         static_token: webhook.static_token.as_ref().map(|token| STANDARD.encode(&token.0)),
+        signing_key: webhook.delivery.signing_key.as_ref().map(|key| STANDARD.encode(&key.secret.0)),
+        old_signing_keys: webhook.delivery.old_signing_keys.iter().map(encode_old_secret).collect(),
     }
+}
+
+fn encode_old_secret(old: &OldSecret) -> StoredOldSecret {
+    StoredOldSecret { secret: STANDARD.encode(&old.secret.0), until: old.until.as_ms() }
 }
 
 /// Returns the webhook as the stream repeats it, without URL path, query and header values.
@@ -103,6 +131,7 @@ pub(super) fn mask_user_secrets(webhook: &Webhook) -> Webhook {
 }
 
 pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
+    let delivery = decode_delivery(&public, &private)?;
     let url = match &private.sealed_url {
         Some(whole) => WebhookUrl { masked: public.url, full: UserSecret::Sealed(decode_sealed(whole)?) },
         None if public.url.ends_with(WebhookUrl::MASK) => {
@@ -114,9 +143,6 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
     let sealed_headers = private.sealed_headers.into_iter();
     let sealed_headers = sealed_headers.map(|(name, value)| Ok((name, UserSecret::Sealed(decode_sealed(&value)?))));
     let custom_headers = plaintext_headers.chain(sealed_headers).collect::<Result<_>>()?;
-    let decode_old_secret = |old: &StoredOldSecret| {
-        Ok(OldSecret { secret: decode_sealed(&old.secret)?, until: Timestamp::from_ms(old.until) })
-    };
     Ok(Record::Webhook(Webhook {
         id: parse_id(WebhookId::parse, &public.id)?,
         account: parse_id(AccountId::parse, &public.account)?,
@@ -132,8 +158,43 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         secret: decode_sealed(&private.secret)?,
         old_secrets: private.old_secrets.iter().map(decode_old_secret).collect::<Result<_>>()?,
         static_token: private.static_token.as_deref().map(decode_sealed).transpose()?,
+        delivery,
         stamps: public.stamps.decode()?,
     }))
+}
+
+/// Decodes what is stored only where it differs from the default.
+fn decode_delivery(public: &Public, private: &Private) -> Result<DeliverySettings> {
+    let delays_s = Some(&public.retry_delays_s).filter(|delays_s| !delays_s.is_empty());
+    let schedule = delays_s.map(|delays_s| {
+        RetrySchedule::from_seconds(delays_s).map_err(|_| invalid_field("retry schedule", &format!("{delays_s:?}")))
+    });
+    let max_in_flight = public
+        .max_in_flight
+        .map(|count| MaxInFlight::new(count).ok_or_else(|| invalid_field("maximum in flight", &count.to_string())));
+    let rate = public
+        .rate_per_second
+        .map(|rate| RatePerSecond::new(rate).ok_or_else(|| invalid_field("rate", &rate.to_string())));
+    let signing_key = public.public_key.as_ref().map(|text| decode_signing_key(text, private.signing_key.as_deref()));
+    Ok(DeliverySettings {
+        retry_schedule: schedule.transpose()?,
+        max_in_flight: max_in_flight.transpose()?,
+        rate: rate.transpose()?,
+        key_values: if public.omit_secrets { KeyValues::Omitted } else { KeyValues::Sent },
+        signing_key: signing_key.transpose()?,
+        old_signing_keys: private.old_signing_keys.iter().map(decode_old_secret).collect::<Result<_>>()?,
+    })
+}
+
+/// Decodes a key pair. Copies of a record without its private line have no secret key.
+fn decode_signing_key(public: &str, secret: Option<&str>) -> Result<SigningKey> {
+    let bytes = STANDARD.decode(public).ok().and_then(|bytes| bytes.try_into().ok());
+    let public = bytes.map(PublicKey).ok_or_else(|| invalid_field("public key", public))?;
+    Ok(SigningKey { public, secret: decode_sealed(secret.unwrap_or_default())? })
+}
+
+fn decode_old_secret(old: &StoredOldSecret) -> Result<OldSecret> {
+    Ok(OldSecret { secret: decode_sealed(&old.secret)?, until: Timestamp::from_ms(old.until) })
 }
 
 fn decode_sealed(text: &str) -> Result<Sealed> {

@@ -8,7 +8,7 @@ use gatepost_domain::id::{EventId, KeyId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{
-    Account, Actor, ApiKey, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
+    Account, Actor, ApiKey, DeliverySettings, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
 };
 use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::CommitOutcome;
@@ -161,6 +161,7 @@ impl Fixture {
             url_set_by: Role::Admin,
             old_secrets: vec![],
             static_token: None,
+            delivery: DeliverySettings::default(),
             stamps: stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![RecordWrite::create(webhook.clone())], None).await;

@@ -19,10 +19,10 @@ pub(super) fn of_message(message: &Message<'_>) -> Vec<Zeroizing<Vec<u8>>> {
         secrets.add_words(value.expose());
     }
     for secret in message.secrets {
-        let text = Zeroizing::new(sign::secret_text(secret));
+        let text = Zeroizing::new(sign::secret_text(secret.as_bytes()));
         secrets.add(&*text);
         secrets.add(text.trim_start_matches(sign::SECRET_PREFIX));
-        secrets.add(secret.as_slice());
+        secrets.add(secret.as_bytes());
     }
     secrets.add_url(message.url);
     secrets.0.sort_unstable_by(|one, other| one.as_slice().cmp(other.as_slice()));
@@ -79,6 +79,7 @@ mod tests {
     use gatepost_domain::key::Secret;
 
     use super::*;
+    use crate::sign::SigningSecret;
 
     fn check(url: &str, headers: &[&str], expected: &[&str]) {
         let headers: Vec<_> =
@@ -126,7 +127,7 @@ mod tests {
             headers: &[],
             id: &EventId::parse("evt_test").unwrap(),
             body: Vec::new(),
-            secrets: &[Zeroizing::new(b"\xff\xfe\xfd\xfc".to_vec())],
+            secrets: &[SigningSecret::Hmac(Zeroizing::new(b"\xff\xfe\xfd\xfc".to_vec()))],
             static_token: Some(&Secret::new("token".to_owned())),
             confidential: &[&Secret::new("value".to_owned())],
         };

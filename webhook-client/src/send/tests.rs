@@ -16,8 +16,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::message::SigningSecret;
 use crate::send_error::ErrorClass;
+use crate::sign::SigningSecret;
 
 const KEY: &str = "my/own \"key\" of 2026+é";
 const TOKEN: &str = "wht_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -86,7 +86,7 @@ fn sender(capture: Capture) -> Sender {
 async fn send(sender: &Sender, address: SocketAddr) -> SendResult {
     let url = Url::parse(&format!("http://{address}{PATH}?{QUERY}")).unwrap();
     let headers = [("x-auth".to_owned(), Secret::new(CUSTOM_HEADER.to_owned()))];
-    let secrets: [SigningSecret; 1] = [Zeroizing::new(SIGNING_SECRET.to_vec())];
+    let secrets: [SigningSecret; 1] = [SigningSecret::Hmac(Zeroizing::new(SIGNING_SECRET.to_vec()))];
     let (key, token) = (Secret::new(KEY.to_owned()), Secret::new(TOKEN.to_owned()));
     let message = Message {
         url: &url,

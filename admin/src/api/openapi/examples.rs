@@ -25,6 +25,7 @@ fn example_for(name: &str) -> Option<Value> {
         "httpMethod" => "POST",
         "status" => "live",
         "secret" => "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "publicKey" => "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
         "theauthapiToken" => "wht_0123456789abcdefghijABCDEFGHIJ0123456789abc",
         "eventId" => "evt_00cZ2kT8cQmX3pLr6vWn4sYd",
         "excerpt" => "try again later",
@@ -46,7 +47,7 @@ fn example_for(name: &str) -> Option<Value> {
 fn non_text_example(name: &str) -> Option<Value> {
     Some(match name {
         "isActive" | "authenticated" | "delivered" | "theauthapiSignature" => json!(true),
-        "hasMore" => json!(false),
+        "hasMore" | "omitSecrets" => json!(false),
         "durationMs" => json!(87),
         "number" | "attempts" => json!(2),
         "lastStatus" => json!(503),
@@ -60,6 +61,10 @@ fn non_text_example(name: &str) -> Option<Value> {
         "rateLimit" => json!(100),
         "rateLimitTtl" => json!(60),
         "overlapSeconds" => json!(3600),
+        "retrySchedule" => json!([10, 60, 600, 3600]),
+        "maxInFlight" => json!(4),
+        "ratePerSecond" => json!(50),
+        "signatures" => json!(["v1", "v1a"]),
         "lagMs" => json!(12),
         "topics" => json!(["api-key.created", "api-key.firstUsed"]),
         "permissions" => json!(["read"]),

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
+use gatepost_domain::id::WebhookId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{OldSecret, Status, Webhook};
+use gatepost_domain::record::{DeliverySettings, OldSecret, Sealed, Status, Webhook};
 use gatepost_webhook_client::sign;
 
+use super::delivery::DeliveryRequest;
 use super::destination::{NewDestination, destination_chosen_by};
 use super::revealed::RevealedWebhook;
 use super::secrets::new_secret;
@@ -45,6 +47,7 @@ pub struct WebhookChange {
     pub status: Option<String>,
     pub is_token_sent: Option<bool>,
     pub token: Option<String>,
+    pub delivery: DeliveryRequest,
 }
 
 impl ControlPlane {
@@ -116,6 +119,7 @@ impl ControlPlane {
         if let Some(status) = &change.status {
             webhook.status = validate::parse_status(status)?;
         }
+        webhook.delivery = self.apply_delivery(&old.id, &old.delivery, change.delivery.clone())?;
         let mut static_token = None;
         if let Some(request) = self.static_token_change(old, change)? {
             (webhook.static_token, static_token) =
@@ -135,8 +139,8 @@ impl ControlPlane {
         token_request(change.is_token_sent, token.cloned())
     }
 
-    /// Generates a new signing secret and returns it, once. Requests are signed with the old one as well until the
-    /// overlap ends; with an overlap of 0 no old secret signs any more.
+    /// Generates a new signing secret and returns it, once, and a new key pair if there is one. Requests are signed with
+    /// the old ones as well until the overlap ends; with an overlap of 0 no old secret signs any more.
     pub async fn rotate_webhook_secret(
         &self,
         context: &RequestContext,
@@ -151,9 +155,11 @@ impl ControlPlane {
         let mut secret = None;
         let edit = |found: &Webhook| {
             let new = new_secret();
+            let overlap = Duration::from_secs(overlap_s);
             let rotated = Webhook {
                 secret: self.store.envelope().seal_webhook_secret(&found.id, new.as_slice())?,
-                old_secrets: self.old_secrets(found, Duration::from_secs(overlap_s))?,
+                old_secrets: self.old_secrets(&found.secret, &found.old_secrets, overlap)?,
+                delivery: self.rotate_signing_key(&found.id, &found.delivery, overlap)?,
                 ..found.clone()
             };
             secret = Some(Secret::new(sign::secret_text(new.as_slice())));
@@ -163,13 +169,29 @@ impl ControlPlane {
         Ok(RevealedWebhook { secret, ..RevealedWebhook::without_secrets(webhook) })
     }
 
-    fn old_secrets(&self, webhook: &Webhook, overlap: Duration) -> Result<Vec<OldSecret>> {
+    fn rotate_signing_key(
+        &self,
+        id: &WebhookId,
+        settings: &DeliverySettings,
+        overlap: Duration,
+    ) -> Result<DeliverySettings> {
+        let Some(replaced) = &settings.signing_key else { return Ok(settings.clone()) };
+        Ok(DeliverySettings {
+            signing_key: Some(self.new_signing_key(id)?),
+            old_signing_keys: self.old_secrets(&replaced.secret, &settings.old_signing_keys, overlap)?,
+            ..settings.clone()
+        })
+    }
+
+    /// Returns the secrets that still sign after a rotation.
+    fn old_secrets(&self, replaced: &Sealed, old: &[OldSecret], overlap: Duration) -> Result<Vec<OldSecret>> {
         if overlap.is_zero() {
             return Ok(Vec::new());
         }
         let now = self.now();
-        let mut old = vec![OldSecret { secret: webhook.secret.clone(), until: now.plus(overlap) }];
-        old.extend(webhook.old_secrets.iter().filter(|old| now < old.until).cloned());
+        let still_valid = old.iter().filter(|old| now < old.until).cloned();
+        let replaced = OldSecret { secret: replaced.clone(), until: now.plus(overlap) };
+        let old: Vec<OldSecret> = std::iter::once(replaced).chain(still_valid).collect();
         if old.len() > MAX_OLD_SECRETS {
             let detail = format!("{MAX_OLD_SECRETS} old secrets still sign: wait, or rotate with overlapSeconds 0");
             return Err(Failure::refused(ErrorCode::Conflict, detail));

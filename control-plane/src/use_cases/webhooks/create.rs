@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Stamps, UserSecret, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_domain::record::{DeliverySettings, Stamps, UserSecret, Webhook, WebhookStatus, WebhookUrl};
 use gatepost_store::os_rng;
 use gatepost_webhook_client::sign;
 
+use super::delivery::DeliveryRequest;
 use super::revealed::RevealedWebhook;
 use super::secrets::new_secret;
 use super::static_token::TokenRequest;
@@ -28,6 +29,7 @@ pub struct NewWebhook {
     pub headers: BTreeMap<String, String>,
     pub status: Option<String>,
     pub static_token: Option<TokenRequest>,
+    pub delivery: DeliveryRequest,
 }
 
 impl ControlPlane {
@@ -52,6 +54,7 @@ impl ControlPlane {
             secret: self.store.envelope().seal_webhook_secret(&id, secret.as_slice())?,
             old_secrets: Vec::new(),
             static_token,
+            delivery: self.apply_delivery(&id, &DeliverySettings::default(), new.delivery)?,
             id,
             account: caller.account.clone(),
             project,

@@ -2,7 +2,7 @@
 
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{Role, Webhook, WebhookUrl};
+use gatepost_domain::record::{KeyValues, Role, Webhook, WebhookUrl};
 use url::Url;
 
 use crate::caller::Caller;
@@ -97,8 +97,9 @@ pub(super) fn refuse_masked_url(text: &str) -> Result<()> {
 }
 
 /// Returns the role that chose the destination. Only admins choose where keys are sent in clear: after a change by
-/// another role, the webhook gets ids in place of values.
+/// another role, the webhook gets ids in place of values. To stop omitting them is such a choice too.
 pub(super) fn destination_chosen_by(caller: &Caller, old: &Webhook, new: &Webhook) -> Role {
-    let is_same_destination = old.url == new.url && old.project == new.project;
+    let asks_for_values = old.delivery.key_values == KeyValues::Omitted && new.delivery.key_values == KeyValues::Sent;
+    let is_same_destination = old.url == new.url && old.project == new.project && !asks_for_values;
     if is_same_destination || caller.role == Role::Admin { old.url_set_by } else { caller.role }
 }

@@ -9,7 +9,7 @@ use gatepost_domain::record::Webhook;
 use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_domain::sample_event::SampleEvent;
 use gatepost_store::os_rng;
-use gatepost_webhook_client::{ErrorClass, Message, SendResult};
+use gatepost_webhook_client::{ErrorClass, Message, SendResult, SigningSecret};
 use url::Url;
 
 use super::validate;
@@ -77,14 +77,18 @@ impl ControlPlane {
             .map_err(|error| Failure::refused(ErrorCode::WebhookAddressRefused, format!("url: {error}")))?;
         let token = webhook.static_token.as_ref();
         let token = token.map(|token| envelope.open_static_token(&webhook.id, token)).transpose()?;
+        let now = self.sender.now();
+        let secrets =
+            SigningSecret::all(envelope.open_signing_secrets(webhook, now)?, envelope.open_signing_keys(webhook, now)?);
         let message = Message {
             url: &url,
             method: &webhook.method,
             headers: &envelope.open_webhook_headers(webhook)?,
             id: &sample.id,
             body,
-            secrets: &envelope.open_signing_secrets(webhook, self.sender.now())?,
+            secrets: &secrets,
             static_token: token.as_ref(),
+            confidential: &[],
         };
         Ok(self.sender.send(message).await)
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gatepost_control_plane::{
-    Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange, WebhookTestResult, status_of,
-    token_request,
+    DeliveryRequest, Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange, WebhookTestResult,
+    status_of, token_request,
 };
 use gatepost_domain::id::EventId;
 use gatepost_domain::retry_schedule::AttemptOutcome;
@@ -47,6 +47,21 @@ pub(crate) struct CreateWebhook {
     theauthapi_signature: Option<bool>,
     /// Your own static token: 16 to 256 visible ASCII characters. By default one is generated.
     theauthapi_token: Option<String>,
+    /// Delays in whole seconds between the attempts of a delivery: 1 to 19, each at least 1, together at most a week
+    /// (604800). By default 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h.
+    #[schema(min_items = 1, max_items = 19)]
+    retry_schedule: Option<Vec<u64>>,
+    /// Maximum number of concurrent requests; 16 by default.
+    #[schema(minimum = 1, maximum = 16)]
+    max_in_flight: Option<u64>,
+    /// Maximum number of requests per second; by default there is none.
+    #[schema(minimum = 1, maximum = 1000)]
+    rate_per_second: Option<u64>,
+    /// Whether bodies contain the mask of a key where they would contain its value; false by default.
+    omit_secrets: Option<bool>,
+    /// Signatures of each request: `["v1"]` (the default), or `["v1", "v1a"]` for an Ed25519 signature too, which
+    /// receivers verify with `publicKey`.
+    signatures: Option<Vec<String>>,
 }
 
 /// Changes to a webhook.
@@ -77,6 +92,24 @@ pub(crate) struct UpdateWebhook {
     theauthapi_signature: Option<bool>,
     /// Your own static token.
     theauthapi_token: Option<String>,
+    /// Delays in whole seconds between the attempts of a delivery: 1 to 19, each at least 1, together at most a week
+    /// (604800); null for the standard schedule.
+    #[serde(default, with = "patch")]
+    #[schema(value_type = Option<Vec<u64>>, min_items = 1, max_items = 19)]
+    retry_schedule: Patch<Vec<u64>>,
+    /// Maximum number of concurrent requests; null for 16.
+    #[serde(default, with = "patch")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 16)]
+    max_in_flight: Patch<u64>,
+    /// Maximum number of requests per second; null for no maximum.
+    #[serde(default, with = "patch")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    rate_per_second: Patch<u64>,
+    /// Whether bodies contain the mask of a key where they would contain its value.
+    omit_secrets: Option<bool>,
+    /// Signatures of each request: `["v1"]`, or `["v1", "v1a"]` for an Ed25519 signature too. Without `v1a`, its key
+    /// pair is forgotten.
+    signatures: Option<Vec<String>>,
 }
 
 /// Test request to send.
@@ -169,6 +202,13 @@ impl TryFrom<CreateWebhook> for NewWebhook {
             headers: new.custom_headers.unwrap_or_default(),
             status: new.status,
             static_token: token_request(new.theauthapi_signature, new.theauthapi_token)?,
+            delivery: DeliveryRequest {
+                retry_schedule: Patch::from(new.retry_schedule),
+                max_in_flight: Patch::from(new.max_in_flight),
+                rate_per_second: Patch::from(new.rate_per_second),
+                omit_secrets: new.omit_secrets,
+                signatures: new.signatures,
+            },
         })
     }
 }
@@ -187,6 +227,13 @@ impl From<UpdateWebhook> for WebhookChange {
             status: change.status,
             is_token_sent: change.theauthapi_signature,
             token: change.theauthapi_token,
+            delivery: DeliveryRequest {
+                retry_schedule: change.retry_schedule,
+                max_in_flight: change.max_in_flight,
+                rate_per_second: change.rate_per_second,
+                omit_secrets: change.omit_secrets,
+                signatures: change.signatures,
+            },
         }
     }
 }

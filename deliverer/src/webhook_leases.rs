@@ -1,0 +1,167 @@
+//! Leases of one webhook's due deliveries, up to its limits, and the tasks that send them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use gatepost_domain::id::{LeaseToken, WebhookId};
+use gatepost_runtime::{Task, spawn_with_fallback};
+use gatepost_store::DeliveryLeaseRequest;
+use gatepost_store::{Disposition, LeasedDelivery, Result, Settlement, StoreErrorKind, os_rng};
+use tokio::time::Instant;
+
+use crate::context::DelivererContext;
+use crate::delivery;
+use crate::fair_scheduler::{Grant, SendSlot};
+use crate::lease::{DeliveryLease, LeaseDeadline, WebhookSnapshot};
+use crate::options::LEASE_DURATION;
+use crate::send_limits::{RateTokens, SendLimits};
+
+/// What one round did for a webhook.
+#[derive(Debug)]
+pub(crate) struct WebhookRound {
+    pub(crate) webhook: WebhookId,
+    /// Number of leased deliveries.
+    pub(crate) leased: usize,
+    /// Limits of the webhook as read in this round.
+    pub(crate) limits: SendLimits,
+    /// Time before which its rate allows no request.
+    pub(crate) paced_until: Option<Instant>,
+}
+
+/// Deliveries leased under one token.
+struct Leases {
+    token: LeaseToken,
+    deliveries: Vec<LeasedDelivery>,
+    /// Time until which they are certainly held.
+    deadline: Instant,
+}
+
+/// Leases as many deliveries as there are slots, so that no leased delivery waits here, and spawns them.
+///
+/// `known` are the limits of the webhook as last read. Without any, which is the rule, the webhook is read together
+/// with the lease, which saves a round trip; leases of a webhook that was given limits meanwhile are released.
+pub(crate) async fn lease_and_deliver(
+    context: &DelivererContext,
+    webhook: WebhookId,
+    known: SendLimits,
+    grant: Grant,
+) -> Result<WebhookRound> {
+    if known != SendLimits::default() {
+        return lease_within_limits(context, webhook, grant).await;
+    }
+    let (leases, snapshot) = tokio::join!(lease(context, &webhook, &grant), read_webhook(context, &webhook));
+    let (leases, snapshot) = (leases?, snapshot?);
+    let limits = snapshot.limits();
+    let leased = leases.deliveries.len();
+    if limits == known {
+        spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
+    } else {
+        release(context, &webhook, leases).await;
+    }
+    Ok(WebhookRound { webhook, leased, limits, paced_until: None })
+}
+
+async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut grant: Grant) -> Result<WebhookRound> {
+    let snapshot = read_webhook(context, &webhook).await?;
+    let limits = snapshot.limits();
+    grant.reduce_to(limits.in_flight_cap());
+    let tokens = match limits.rate {
+        Some(rate) => Some(RateTokens::lease(&context.store, &webhook, rate, grant.slot_count()).await?),
+        None => None,
+    };
+    let mut paced_until = None;
+    if let Some(tokens) = &tokens {
+        grant.reduce_slots_to(tokens.count);
+        paced_until = tokens.exhausted_until;
+    }
+    let granted = grant.slot_count();
+    let leases = match granted {
+        0 => return Ok(WebhookRound { webhook, leased: 0, limits, paced_until }),
+        _ => lease(context, &webhook, &grant).await?,
+    };
+    let leased = leases.deliveries.len();
+    spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
+    let unused = granted.saturating_sub(u32::try_from(leased).unwrap_or(granted));
+    if let Some(tokens) = tokens.filter(|_| unused > 0) {
+        tokens.give_back(&context.store, &webhook, unused).await;
+        paced_until = None;
+    }
+    Ok(WebhookRound { webhook, leased, limits, paced_until })
+}
+
+async fn lease(context: &DelivererContext, webhook: &WebhookId, grant: &Grant) -> Result<Leases> {
+    let token = LeaseToken::generate(&mut os_rng());
+    let request = DeliveryLeaseRequest {
+        webhook: webhook.clone(),
+        token: token.clone(),
+        max_deliveries: grant.slot_count(),
+        in_flight_cap: grant.in_flight_cap,
+        lease_duration: LEASE_DURATION,
+    };
+    // Taken before the lease is requested, so the real lease ends later.
+    let deadline = Instant::now() + LEASE_DURATION;
+    Ok(Leases { token, deliveries: context.store.lease_deliveries(request).await?, deadline })
+}
+
+/// Starts leased deliveries. They are sent at once, so the webhook was read once for all of them.
+fn spawn_deliveries(
+    context: &DelivererContext,
+    webhook: &WebhookId,
+    snapshot: &WebhookSnapshot,
+    leases: Leases,
+    slots: Vec<SendSlot>,
+) {
+    for (leased, slot) in leases.deliveries.into_iter().zip(slots) {
+        let lease = Arc::new(DeliveryLease {
+            webhook: webhook.clone(),
+            webhook_snapshot: snapshot.clone(),
+            token: leases.token.clone(),
+            leased: Arc::new(leased),
+            deadline: LeaseDeadline::new(leases.deadline),
+        });
+        let delivering = delivery::deliver(context.clone(), Arc::clone(&lease));
+        let failing = delivery::settle_after_panic(context.clone(), lease);
+        spawn_with_fallback(
+            Task::Delivery,
+            delivering,
+            failing,
+            SlotGuard { slot: Some(slot), context: context.clone() },
+        );
+    }
+}
+
+/// Gives up leases, so that the deliveries are due at once.
+async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases) {
+    let deadline = LeaseDeadline::new(leases.deadline);
+    let released = leases.deliveries.into_iter().map(|leased| Settlement {
+        webhook: webhook.clone(),
+        delivery: Arc::new(leased),
+        token: leases.token.clone(),
+        disposition: Disposition::Defer(Duration::ZERO),
+        attempt: None,
+    });
+    join_all(released.map(|settlement| context.ack_batcher.settle_with_retry(settlement, &deadline))).await;
+}
+
+async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<WebhookSnapshot> {
+    match context.store.webhook(webhook).await {
+        Ok(Some(found)) => Ok(WebhookSnapshot::Found(Arc::new(found.record))),
+        Ok(None) => Ok(WebhookSnapshot::Deleted),
+        Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(WebhookSnapshot::Unreadable(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Send slot of a delivery. When the delivery has ended, the slot is freed and then the dispatcher is woken.
+struct SlotGuard {
+    slot: Option<SendSlot>,
+    context: DelivererContext,
+}
+
+impl Drop for SlotGuard {
+    fn drop(&mut self) {
+        drop(self.slot.take());
+        self.context.wake.notify_one();
+    }
+}
