@@ -68,6 +68,8 @@ pub(crate) enum ChunkState {
     Size(u64),
     /// Between the digits and the end of the line.
     Extension(u64),
+    /// After a CR there, which must be followed by LF. An LF without CR does not end the line.
+    LineEnd(u64),
     /// Remaining bytes of the data and of the line end after it.
     Data(u64),
     /// In a line of the trailers, with its length so far.
@@ -129,15 +131,18 @@ impl ChunkState {
 
     fn advance(self, byte: u8) -> Self {
         match (self, byte) {
-            (ChunkState::Size(0) | ChunkState::Extension(0), b'\n') => ChunkState::Trailer(0),
-            (ChunkState::Size(size) | ChunkState::Extension(size), b'\n') => {
+            (ChunkState::Size(0) | ChunkState::LineEnd(0), b'\n') => ChunkState::Trailer(0),
+            (ChunkState::Size(size) | ChunkState::LineEnd(size), b'\n') => {
                 ChunkState::Data(size.saturating_add(Self::LINE_END_BYTES))
+            }
+            (ChunkState::Size(size) | ChunkState::Extension(size) | ChunkState::LineEnd(size), b'\r') => {
+                ChunkState::LineEnd(size)
             }
             (ChunkState::Size(size), _) => match char::from(byte).to_digit(16) {
                 Some(digit) => ChunkState::Size(size.saturating_mul(16).saturating_add(digit.into())),
                 None => ChunkState::Extension(size),
             },
-            (ChunkState::Extension(size), _) => ChunkState::Extension(size),
+            (ChunkState::Extension(size) | ChunkState::LineEnd(size), _) => ChunkState::Extension(size),
             (ChunkState::Trailer(0), b'\n') => ChunkState::End,
             (ChunkState::Trailer(_), b'\n') => ChunkState::Trailer(0),
             (ChunkState::Trailer(length), b'\r') => ChunkState::Trailer(length),
@@ -183,6 +188,8 @@ mod tests {
         check(BodyFraming::Length(3), "abcnext", 3);
         check(BodyFraming::CHUNKED, "0\r\n\r\nnext", 5);
         check(BodyFraming::CHUNKED, "3\r\nabc\r\nA;x=\"y\"\r\n0\r\n\r\n45678\r\n00\r\nT: 1\r\nU:\r\n\r\n0\r\n\r\n", 45);
+        // The parser reads an LF without CR in an extension as a part of it.
+        check(BodyFraming::CHUNKED, "2;x\n5\r\nab\r\n0;\n\r\n\r\nnext", 18);
         let mut tunnel = BodyFraming::Tunnel;
         assert_eq!((tunnel.consume(b"abc"), tunnel.is_complete()), (3, false));
     }
