@@ -9,7 +9,7 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{
-    Account, Actor, ApiKey, DeliverySettings, Project, Role, Status, Webhook, WebhookStatus, WebhookUrl,
+    Account, Actor, ApiKey, DeliverySettings, Project, Role, Status, Webhook, WebhookHealth, WebhookStatus, WebhookUrl,
 };
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
@@ -140,6 +140,7 @@ impl StoreFixture {
             old_secrets: Vec::new(),
             static_token: None,
             delivery: DeliverySettings::default(),
+            health: WebhookHealth::default(),
             stamps: records::stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![RecordWrite::create(webhook)], None).await?;

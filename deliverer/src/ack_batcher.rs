@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_domain::record::FailureStreak;
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{CellStore, Result, StoreErrorKind};
-use gatepost_store::{LeaseStatus, Settlement};
+use gatepost_store::{LeaseStatus, Settled, Settlement};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -22,7 +23,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(20);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A settlement with the sender of its reply.
-type PendingAck = (Settlement, oneshot::Sender<Result<LeaseStatus>>);
+type PendingAck = (Settlement, oneshot::Sender<Result<Settled>>);
 
 /// Settles deliveries for all workers of a process. Clones share the queue.
 #[derive(Debug, Clone)]
@@ -38,12 +39,16 @@ impl AckBatcher {
     }
 
     /// Settles a delivery, and retries while the lease lasts if the store does not respond. If that fails, the
-    /// delivery is sent a second time.
-    pub(crate) async fn settle_with_retry(&self, settlement: Settlement, deadline: &LeaseDeadline) {
+    /// delivery is sent a second time. Returns the failures of the webhook in a row, if this was one.
+    pub(crate) async fn settle_with_retry(
+        &self,
+        settlement: Settlement,
+        deadline: &LeaseDeadline,
+    ) -> Option<FailureStreak> {
         loop {
             match self.enqueue(settlement.clone()).await {
-                Some(Ok(LeaseStatus::Held)) => return,
-                Some(Ok(LeaseStatus::Lost)) => break,
+                Some(Ok(Settled { lease: LeaseStatus::Held, streak })) => return streak,
+                Some(Ok(Settled { lease: LeaseStatus::Lost, .. })) => break,
                 Some(Err(error)) => {
                     tracing::warn!(
                         error = %error_chain(&error),
@@ -51,7 +56,7 @@ impl AckBatcher {
                         "settling a delivery failed, retrying in 1 s"
                     )
                 }
-                None => return, // The process is ending. The lease runs out and another process sends the delivery.
+                None => return None, // The process is ending. The lease runs out and another process sends the delivery.
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
             if deadline.instant() <= Instant::now() {
@@ -62,9 +67,10 @@ impl AckBatcher {
             event = settlement.delivery.event_id.as_str(),
             "settling failed: the lease has ended, the delivery is sent again"
         );
+        None
     }
 
-    async fn enqueue(&self, settlement: Settlement) -> Option<Result<LeaseStatus>> {
+    async fn enqueue(&self, settlement: Settlement) -> Option<Result<Settled>> {
         let (reply_sender, reply) = oneshot::channel();
         self.0.send((settlement, reply_sender)).await.ok()?;
         let panicked = |_| Err(StoreErrorKind::Unavailable.with("the ack batcher has stopped"));
@@ -86,12 +92,12 @@ async fn run(store: CellStore, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>)
 
 async fn settle_batch(store: CellStore, batch: Vec<PendingAck>) {
     let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let held = match store.settle(settlements).await {
-        Ok(held) => held.into_iter().map(Ok).collect(),
+    let settled = match store.settle(settlements).await {
+        Ok(settled) => settled.into_iter().map(Ok).collect(),
         Err(error) => reply_senders.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
     };
-    for (reply_sender, held) in reply_senders.into_iter().zip(held) {
+    for (reply_sender, settled) in reply_senders.into_iter().zip(settled) {
         // A receiver that is gone belongs to an attempt that a stop has cancelled.
-        let _ = reply_sender.send(held);
+        let _ = reply_sender.send(settled);
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Webhook, WebhookStatus};
+use gatepost_domain::record::{Webhook, WebhookState};
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, RetrySchedule, next_step};
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 use gatepost_store::{
-    AttemptRecord, AttemptResponse, Disposition, Event, LeasedDelivery, RecordedOutcome, Result, Settlement,
+    AttemptRecord, AttemptResponse, Disposition, Event, LeasedDelivery, MAX_HOLD, RecordedOutcome, Result, Settlement,
     StoreErrorKind, os_rng,
 };
 use gatepost_webhook_client::{Message, SendResult, SigningSecret};
@@ -17,13 +17,16 @@ use url::Url;
 
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
-use crate::options::{PAUSED_RECHECK_INTERVAL, STOP_GRACE};
+use crate::options::{DISABLED, STOP_GRACE};
 use crate::payload::{self, ShownKey};
+use crate::receiver_health;
 
 /// Result of a delivery: how it continues, and the record of the attempt.
 struct DeliveryResult {
     disposition: Disposition,
     attempt: Option<AttemptRecord>,
+    /// Time for which the receiver asked that nothing is sent to its webhook.
+    hold: Option<Duration>,
     /// Label in metrics. `None` if nothing was attempted and the delivery continues.
     outcome: Option<&'static str>,
 }
@@ -80,14 +83,19 @@ async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: Deliv
     if let Some(outcome) = result.outcome {
         context.metrics.count_outcome(outcome);
     }
+    let attempt = result.attempt.clone();
     let settlement = Settlement {
         webhook: lease.webhook.clone(),
         delivery: Arc::clone(&lease.leased),
         token: lease.token.clone(),
         disposition: result.disposition,
         attempt: result.attempt,
+        hold: result.hold,
     };
-    context.ack_batcher.settle_with_retry(settlement, &lease.deadline).await;
+    let streak = context.ack_batcher.settle_with_retry(settlement, &lease.deadline).await;
+    if let (WebhookSnapshot::Found(webhook), Some(attempt)) = (&lease.webhook_snapshot, attempt) {
+        receiver_health::note_attempt(context, webhook, &attempt, streak).await;
+    }
 }
 
 /// Waits for a stop and the grace period after it.
@@ -104,7 +112,7 @@ impl DeliveryResult {
             Disposition::Dropped => Some("dropped"),
             Disposition::Delivered | Disposition::Retry(_) | Disposition::Defer(_) => None,
         };
-        Self { disposition, attempt: None, outcome }
+        Self { disposition, attempt: None, hold: None, outcome }
     }
 }
 
@@ -116,8 +124,8 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
         WebhookSnapshot::Unreadable(error) => return without_attempt(Disposition::DeadLetter(error_chain(error))),
     };
     let leased = &lease.leased;
-    if webhook.status == WebhookStatus::Paused {
-        return without_attempt(Disposition::Defer(PAUSED_RECHECK_INTERVAL));
+    if webhook.state() == WebhookState::Disabled {
+        return without_attempt(Disposition::DeadLetter(DISABLED.to_owned()));
     }
     let event = match &leased.event {
         Ok(event) => event,
@@ -208,7 +216,16 @@ fn result_of_attempt(schedule: &RetrySchedule, attempt: AttemptRecord, outcome: 
         (Disposition::DeadLetter(_), RecordedOutcome::Failed) => "dead",
         (_, outcome) => outcome.as_str(),
     };
-    DeliveryResult { disposition, attempt: Some(attempt), outcome: Some(label) }
+    let hold = hold_of(attempt.status, outcome);
+    DeliveryResult { disposition, attempt: Some(attempt), hold, outcome: Some(label) }
+}
+
+/// Returns for how long a response pauses the whole webhook: 429 and 503 with `Retry-After` do (RFC 9110, 10.2.3).
+fn hold_of(status: Option<u16>, outcome: &AttemptOutcome) -> Option<Duration> {
+    match (status, outcome) {
+        (Some(429 | 503), AttemptOutcome::Failed { retry_after: Some(wait) }) => Some((*wait).min(MAX_HOLD)),
+        _ => None,
+    }
 }
 
 fn record_metrics(context: &DelivererContext, sent: &SendResult, event_at: Timestamp) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, WebhookId};
 use gatepost_domain::partition::{Cell, Position};
-use gatepost_domain::record::{Webhook, WebhookStatus};
+use gatepost_domain::record::{Record, Webhook, WebhookState, WebhookStatus, WhenPaused};
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_store::{
@@ -15,6 +15,7 @@ use gatepost_store::{
 use gatepost_store::{FanOutOutcome, MAX_DEAD_LETTERS};
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
+use crate::options::DISABLED;
 
 /// Maximum number of entries per step.
 const BATCH: u32 = 100;
@@ -44,6 +45,7 @@ async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
     let new = last.version;
     let webhooks = load_webhooks(context, &entries).await?;
     drop_queues_of_removed(&context.store, &entries).await?;
+    bury_queues_of_disabled(&context.store, &entries).await?;
     let fan_out = plan(context.store.cell(), expected, new, entries, &webhooks, context.options.max_pending);
     let quarantined = fan_out.quarantined.len() as u64;
     match context.store.fan_out(fan_out).await? {
@@ -69,6 +71,22 @@ async fn drop_queues_of_removed(store: &CellStore, entries: &[AuditEntry]) -> Re
         // If the deletion was lost, the webhook still exists and keeps its queue.
         if store.webhook(&webhook).await?.is_none() {
             while store.drop_queue(&webhook).await? > 0 {}
+        }
+    }
+    Ok(())
+}
+
+/// Moves the deliveries of disabled webhooks to their dead letters before the cursor moves: a deliverer that stops
+/// meanwhile does not forget them.
+async fn bury_queues_of_disabled(store: &CellStore, entries: &[AuditEntry]) -> Result<()> {
+    for content in entries.iter().filter_map(|entry| entry.content.as_ref().ok()) {
+        if content.action != Action::WebhookDisabled {
+            continue;
+        }
+        let Ok(id) = WebhookId::parse(&content.metadata.subject) else { continue };
+        let is_disabled = |found: &Versioned<Webhook>| found.record.state() == WebhookState::Disabled;
+        if store.webhook(&id).await?.as_ref().is_some_and(is_disabled) {
+            while store.bury_queue(&id, DISABLED).await? > 0 {}
         }
     }
     Ok(())
@@ -135,10 +153,10 @@ fn plan(
     for entry in entries {
         match (entry.content, entry.event) {
             (Ok(content), Some(event)) => {
-                let Some(topic) = content.action.topic() else { continue };
+                let Some(topic) = content.action.topic().filter(|_| is_notified(&content)) else { continue };
                 let position = Position { cell, version: entry.version };
-                let (subscribers, paused) = subscribers(webhooks, &content, topic, position);
-                fan_out.dropped.extend(paused.into_iter().map(|webhook| DroppedDelivery {
+                let (subscribers, dropped) = subscribers(webhooks, &content, topic, position);
+                fan_out.dropped.extend(dropped.into_iter().map(|webhook| DroppedDelivery {
                     webhook,
                     event: event.clone(),
                     action: content.action,
@@ -157,7 +175,18 @@ fn plan(
     fan_out
 }
 
-/// Returns the webhooks that subscribe to an event: those that were live when it happened, and those that were paused.
+/// Returns whether webhooks are notified of a change. Of the condition of one webhook, others are notified once an hour.
+fn is_notified(content: &EntryContent) -> bool {
+    match (content.action, &content.new) {
+        (Action::WebhookFailing | Action::WebhookDisabled, Some(Record::Webhook(webhook))) => {
+            webhook.health.is_notified()
+        }
+        _ => true,
+    }
+}
+
+/// Returns the webhooks that subscribe to an event: those that get it, and those that do not because they were paused
+/// when it happened. No webhook gets events about itself.
 fn subscribers(
     webhooks: &Webhooks,
     content: &EntryContent,
@@ -167,17 +196,20 @@ fn subscribers(
     let of_account = webhooks.get(&content.metadata.account).map(Vec::as_slice).unwrap_or_default();
     let is_subscribed = |webhook: &&Versioned<Webhook>| {
         let record = &webhook.record;
-        record.topics.contains(&topic) && (record.project.is_none() || record.project == content.metadata.project)
+        record.topics.contains(&topic)
+            && (record.project.is_none() || record.project == content.metadata.project)
+            && record.id.as_str() != content.metadata.subject
     };
-    let (mut live, mut paused) = (Vec::new(), Vec::new());
+    let (mut delivered, mut dropped) = (Vec::new(), Vec::new());
     for webhook in of_account.iter().filter(is_subscribed) {
-        match status_at(webhook, event) {
-            Some(WebhookStatus::Live) => live.push(webhook.record.id.clone()),
-            Some(WebhookStatus::Paused) => paused.push(webhook.record.id.clone()),
-            None => {}
+        let id = webhook.record.id.clone();
+        match (status_at(webhook, event), webhook.record.delivery.when_paused) {
+            (Some(WebhookStatus::Live), _) | (Some(WebhookStatus::Paused), WhenPaused::Keep) => delivered.push(id),
+            (Some(WebhookStatus::Paused), WhenPaused::Drop) => dropped.push(id),
+            (None, _) => {}
         }
     }
-    (live, paused)
+    (delivered, dropped)
 }
 
 /// Returns the status of a webhook at the time of an event, or `None` if the webhook was created later. A
@@ -204,7 +236,7 @@ fn status_at(webhook: &Versioned<Webhook>, event: Position) -> Option<WebhookSta
 mod tests {
     use super::*;
     use gatepost_domain::id::EventId;
-    use gatepost_domain::record::{Actor, DeliverySettings, Role, Sealed, Stamps, WebhookUrl};
+    use gatepost_domain::record::{Actor, DeliverySettings, Role, Sealed, Stamps, WebhookHealth, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
     /// A webhook created at 100 ms, with a version of `version_ms`.
@@ -225,6 +257,7 @@ mod tests {
             old_secrets: vec![],
             static_token: None,
             delivery: DeliverySettings::default(),
+            health: WebhookHealth::default(),
             stamps: Stamps::new(Timestamp::from_ms(100), Actor::Operator),
         };
         let event = EventId::parse("evt_00e").unwrap();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
-use gatepost_domain::record::Webhook;
+use gatepost_domain::record::{Webhook, WebhookState};
 use gatepost_domain::retry_schedule::{RetrySchedule, STANDARD_SCHEDULE};
 use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, StoreError};
 use tokio::time::Instant;
@@ -27,6 +27,14 @@ impl WebhookSnapshot {
         match self {
             WebhookSnapshot::Found(webhook) => webhook.delivery.schedule(),
             WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => &STANDARD_SCHEDULE,
+        }
+    }
+
+    /// Returns whether its deliveries wait because it is paused. Those of a disabled webhook do not wait.
+    pub(crate) fn is_paused(&self) -> bool {
+        match self {
+            WebhookSnapshot::Found(webhook) => webhook.state() == WebhookState::Paused,
+            WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => false,
         }
     }
 

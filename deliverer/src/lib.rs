@@ -15,6 +15,7 @@ mod lease;
 mod metrics;
 pub mod options;
 mod payload;
+mod receiver_health;
 mod send_limits;
 mod webhook_leases;
 

@@ -1,5 +1,6 @@
 //! Metrics of a deliverer.
 
+use gatepost_domain::record::Condition;
 use gatepost_runtime::registered;
 use gatepost_store::QueueStats;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -19,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) quarantined: IntCounter,
     pub(crate) overflowed: IntCounter,
     pub(crate) unreadable: IntCounter,
+    conditions: IntCounterVec,
     queue: IntGaugeVec,
     oldest_due_s: Gauge,
     dead_letters: IntGauge,
@@ -39,6 +41,14 @@ impl Metrics {
         let deliveries = registered(registry, IntCounterVec::new(deliveries, &["outcome"]))?;
         for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {
             deliveries.with_label_values(&[outcome]);
+        }
+        let conditions = Opts::new(
+            "gatepost_webhook_conditions_total",
+            "Changes of the condition of webhooks, by the new one: failing, disabled, or working again.",
+        );
+        let conditions = registered(registry, IntCounterVec::new(conditions, &["condition"]))?;
+        for condition in [Condition::Working, Condition::Failing, Condition::Disabled] {
+            conditions.with_label_values(&[condition.as_str()]);
         }
         let queue = Opts::new("gatepost_delivery_queue", "Deliveries by state.");
         let oldest_due_s = Gauge::new("gatepost_oldest_due_seconds", "Age in seconds of the longest overdue delivery.");
@@ -63,6 +73,7 @@ impl Metrics {
                 "gatepost_unreadable_webhooks_total",
                 "Webhooks that could not be decoded during fan-out and received no events.",
             )?,
+            conditions,
             queue: registered(registry, IntGaugeVec::new(queue, &["state"]))?,
             oldest_due_s: registered(registry, oldest_due_s)?,
             dead_letters: gauge("gatepost_dead_letters", "Dead letters in the store.")?,
@@ -75,6 +86,10 @@ impl Metrics {
 
     pub(crate) fn count_outcome(&self, outcome: &str) {
         self.deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn count_condition(&self, condition: Condition) {
+        self.conditions.with_label_values(&[condition.as_str()]).inc();
     }
 
     pub(crate) fn set_queue_gauges(&self, queue_stats: &QueueStats) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatepost_domain::record::MaxInFlight;
+use gatepost_domain::record::{FailureLimits, MaxInFlight};
 use gatepost_webhook_client::PrivateNetworks;
 
 /// Retention of the stream.
@@ -20,6 +20,8 @@ pub struct DelivererOptions {
     pub retention: Retention,
     /// Maximum number of pending deliveries per webhook, normally [`MAX_PENDING`].
     pub max_pending: u64,
+    /// From when on a receiver is failing or disabled.
+    pub failure_limits: FailureLimits,
 }
 
 /// Maximum number of pending deliveries per webhook. Beyond that the oldest becomes a dead letter.
@@ -36,8 +38,10 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(30);
 pub const LEASE_EXTEND_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that attempts may continue after a stop. Then their deliveries are released, due at once.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
-/// Delay until a delivery of a paused webhook is due again.
+/// Time after which a paused webhook is read again.
 pub const PAUSED_RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// Why the deliveries of a disabled webhook become dead letters.
+pub(crate) const DISABLED: &str = "disabled";
 /// Maximum time for which key values are stored for deliveries and dead letters.
 pub const MAX_SEALED_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Maximum age of attempts, and of deliveries in the log of a webhook since their end.

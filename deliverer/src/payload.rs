@@ -63,7 +63,7 @@ pub(crate) fn shown_key(
 mod tests {
     use super::*;
     use gatepost_domain::id::{AccountId, WebhookId};
-    use gatepost_domain::record::{Actor, DeliverySettings, Sealed, Stamps, WebhookStatus, WebhookUrl};
+    use gatepost_domain::record::{Actor, DeliverySettings, Sealed, Stamps, WebhookHealth, WebhookStatus, WebhookUrl};
     use gatepost_domain::time::Timestamp;
 
     fn project(text: &str) -> ProjectId {
@@ -87,6 +87,7 @@ mod tests {
             old_secrets: vec![],
             static_token: None,
             delivery: DeliverySettings::default(),
+            health: WebhookHealth::default(),
             stamps: Stamps::new(Timestamp::from_ms(1), Actor::Operator),
         }
     }

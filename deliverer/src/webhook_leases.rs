@@ -14,7 +14,7 @@ use crate::context::DelivererContext;
 use crate::delivery;
 use crate::fair_scheduler::{Grant, SendSlot};
 use crate::lease::{DeliveryLease, LeaseDeadline, WebhookSnapshot};
-use crate::options::LEASE_DURATION;
+use crate::options::{LEASE_DURATION, PAUSED_RECHECK_INTERVAL};
 use crate::send_limits::{RateTokens, SendLimits};
 
 /// What one round did for a webhook.
@@ -53,6 +53,10 @@ pub(crate) async fn lease_and_deliver(
     let (leases, snapshot) = tokio::join!(lease(context, &webhook, &grant), read_webhook(context, &webhook));
     let (leases, snapshot) = (leases?, snapshot?);
     let limits = snapshot.limits();
+    if snapshot.is_paused() {
+        release(context, &webhook, leases).await;
+        return hold_paused(context, webhook, limits).await;
+    }
     let leased = leases.deliveries.len();
     if limits == known {
         spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
@@ -65,6 +69,9 @@ pub(crate) async fn lease_and_deliver(
 async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut grant: Grant) -> Result<WebhookRound> {
     let snapshot = read_webhook(context, &webhook).await?;
     let limits = snapshot.limits();
+    if snapshot.is_paused() {
+        return hold_paused(context, webhook, limits).await;
+    }
     grant.reduce_to(limits.in_flight_cap());
     let tokens = match limits.rate {
         Some(rate) => Some(RateTokens::lease(&context.store, &webhook, rate, grant.slot_count()).await?),
@@ -88,6 +95,12 @@ async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut
         paced_until = None;
     }
     Ok(WebhookRound { webhook, leased, limits, paced_until })
+}
+
+/// Holds the queue of a paused webhook, so that its deliveries are not leased again and again. Resuming it ends the hold.
+async fn hold_paused(context: &DelivererContext, webhook: WebhookId, limits: SendLimits) -> Result<WebhookRound> {
+    context.store.hold_queue(&webhook, PAUSED_RECHECK_INTERVAL).await?;
+    Ok(WebhookRound { webhook, leased: 0, limits, paced_until: None })
 }
 
 async fn lease(context: &DelivererContext, webhook: &WebhookId, grant: &Grant) -> Result<Leases> {
@@ -140,6 +153,7 @@ async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases
         token: leases.token.clone(),
         disposition: Disposition::Defer(Duration::ZERO),
         attempt: None,
+        hold: None,
     });
     join_all(released.map(|settlement| context.ack_batcher.settle_with_retry(settlement, &deadline))).await;
 }

@@ -45,6 +45,10 @@ string_enum! {
         AccessKeyDeleted = "access-key.deleted",
         /// A project was changed.
         ProjectUpdated = "project.updated",
+        /// The attempts of another webhook fail.
+        WebhookFailing = "webhook.failing",
+        /// Another webhook was paused because its attempts failed for too long or its receiver responded with 410.
+        WebhookDisabled = "webhook.disabled",
     }
 }
 
@@ -89,6 +93,29 @@ string_enum! {
         WebhookUpdated = "webhook.updated",
         /// A webhook was removed.
         WebhookDeleted = "webhook.deleted",
+        /// The attempts of a webhook fail.
+        WebhookFailing = "webhook.failing",
+        /// The attempts of a webhook succeed again.
+        WebhookRecovered = "webhook.recovered",
+        /// A webhook was paused because its attempts failed for too long or its receiver responded with 410.
+        WebhookDisabled = "webhook.disabled",
+    }
+}
+
+impl Topic {
+    /// Returns whether the events are about other webhooks. Stores of the first format have no such events.
+    pub fn is_of_webhooks(self) -> bool {
+        match self {
+            Topic::WebhookFailing | Topic::WebhookDisabled => true,
+            Topic::ApiKeyCreated
+            | Topic::ApiKeyDeleted
+            | Topic::ApiKeyUpdated
+            | Topic::ApiKeyFirstUsed
+            | Topic::AccessKeyCreated
+            | Topic::AccessKeyUpdated
+            | Topic::AccessKeyDeleted
+            | Topic::ProjectUpdated => false,
+        }
     }
 }
 

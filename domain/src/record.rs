@@ -7,16 +7,18 @@ mod sealed;
 mod stamps;
 mod tenant;
 mod webhook;
+mod webhook_health;
 
 pub use access_key::{AccessKey, Role};
 pub use api_key::{ApiKey, CreationContext, KeyDigest, Metadata, Quota, RateLimit};
 pub use delivery_settings::{
-    DeliverySettings, KeyValues, MaxInFlight, PublicKey, RatePerSecond, SignatureKind, SigningKey,
+    DeliverySettings, KeyValues, MaxInFlight, PublicKey, RatePerSecond, SignatureKind, SigningKey, WhenPaused,
 };
 pub use sealed::{OldSecret, Sealed};
 pub use stamps::{Actor, Stamps, Status};
 pub use tenant::{Account, Project};
-pub use webhook::{UserSecret, Webhook, WebhookStatus, WebhookUrl};
+pub use webhook::{UserSecret, Webhook, WebhookState, WebhookStatus, WebhookUrl};
+pub use webhook_health::{Condition, FailureLimits, FailureStreak, WebhookHealth};
 
 use crate::partition::Partition;
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::change::{Action, Topic};
 use crate::digest::Digest;
-use crate::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId};
+use crate::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
 use crate::key::Env;
 use crate::record::{
-    AccessKey, Actor, ApiKey, CreationContext, Metadata, Project, RateLimit, Record, Role, Stamps, Status,
+    AccessKey, Actor, ApiKey, Condition, CreationContext, DeliverySettings, Metadata, Project, RateLimit, Record, Role,
+    Sealed, Stamps, Status, UserSecret, Webhook, WebhookHealth, WebhookStatus, WebhookUrl,
 };
 use crate::time::Timestamp;
 use crate::window::Generations;
@@ -47,6 +48,8 @@ impl SampleEvent {
             Topic::AccessKeyUpdated => Action::AccessKeyUpdated,
             Topic::AccessKeyDeleted => Action::AccessKeyDeleted,
             Topic::ProjectUpdated => Action::ProjectUpdated,
+            Topic::WebhookFailing => Action::WebhookFailing,
+            Topic::WebhookDisabled => Action::WebhookDisabled,
         }
     }
 
@@ -60,13 +63,18 @@ impl SampleEvent {
                 Record::AccessKey(self.access_key())
             }
             Topic::ProjectUpdated => Record::Project(self.project_record()),
+            Topic::WebhookFailing | Topic::WebhookDisabled => Record::Webhook(self.webhook()),
         }
     }
 
-    /// Returns the project of the record. An access key of a whole account has none.
+    /// Returns the project of the record. An access key or a webhook of a whole account has none.
     pub fn record_project(&self) -> Option<ProjectId> {
         match self.topic {
-            Topic::AccessKeyCreated | Topic::AccessKeyUpdated | Topic::AccessKeyDeleted => self.project.clone(),
+            Topic::AccessKeyCreated
+            | Topic::AccessKeyUpdated
+            | Topic::AccessKeyDeleted
+            | Topic::WebhookFailing
+            | Topic::WebhookDisabled => self.project.clone(),
             Topic::ApiKeyCreated
             | Topic::ApiKeyDeleted
             | Topic::ApiKeyUpdated
@@ -126,6 +134,36 @@ impl SampleEvent {
         }
     }
 
+    /// Returns another webhook, in the state that the topic names.
+    fn webhook(&self) -> Webhook {
+        let working = Webhook {
+            id: sample_id(WebhookId::parse("wh_00SampleSampleSampleSamp")),
+            account: self.account.clone(),
+            project: self.project.clone(),
+            name: "Sample webhook".to_owned(),
+            url: WebhookUrl { masked: "https://example.com/…".to_owned(), full: UserSecret::omitted() },
+            topics: vec![Topic::ApiKeyCreated],
+            method: "POST".to_owned(),
+            custom_headers: Vec::new(),
+            status: WebhookStatus::Live,
+            status_changed_at: None,
+            url_set_by: Role::User,
+            secret: Sealed(Vec::new()),
+            old_secrets: Vec::new(),
+            static_token: None,
+            delivery: DeliverySettings::default(),
+            health: WebhookHealth::default(),
+            stamps: self.stamps(),
+        };
+        let (condition, reason) = if self.topic == Topic::WebhookDisabled {
+            (Condition::Disabled, "the receiver responded with 410")
+        } else {
+            let reason = "5 attempts in a row failed in 12 minutes; the last one: the receiver responded with 500";
+            (Condition::Failing, reason)
+        };
+        working.with_condition(condition, Some(reason.to_owned()), self.at)
+    }
+
     fn project_id(&self) -> ProjectId {
         self.project.clone().unwrap_or_else(|| sample_id(ProjectId::parse("prj_00SampleSampleSampleSamp")))
     }
@@ -138,7 +176,9 @@ impl SampleEvent {
             | Topic::ApiKeyFirstUsed
             | Topic::AccessKeyCreated
             | Topic::AccessKeyUpdated
-            | Topic::ProjectUpdated => Status::Active,
+            | Topic::ProjectUpdated
+            | Topic::WebhookFailing
+            | Topic::WebhookDisabled => Status::Active,
         }
     }
 
@@ -148,7 +188,7 @@ impl SampleEvent {
         let created_at = Timestamp::from_ms(self.at.as_ms().saturating_sub(AGE.as_millis() as u64));
         match self.topic {
             Topic::ApiKeyCreated | Topic::AccessKeyCreated => Stamps::new(self.at, author),
-            Topic::ApiKeyFirstUsed => Stamps::new(created_at, author),
+            Topic::ApiKeyFirstUsed | Topic::WebhookFailing | Topic::WebhookDisabled => Stamps::new(created_at, author),
             Topic::ApiKeyDeleted
             | Topic::ApiKeyUpdated
             | Topic::AccessKeyUpdated
@@ -181,7 +221,8 @@ mod tests {
                 Record::ApiKey(key) => Some(key.project),
                 Record::AccessKey(key) => key.project,
                 Record::Project(project) => Some(project.id),
-                Record::Account(_) | Record::Webhook(_) => panic!("no topic is about it"),
+                Record::Webhook(webhook) => webhook.project,
+                Record::Account(_) => panic!("no topic is about it"),
             };
             assert_eq!(project, sample.record_project());
         }

@@ -69,5 +69,5 @@ async fn open_use_cases(config: &Config, init: StoreInit) -> anyhow::Result<Cont
     let registry = Registry::new();
     let rate_limiter =
         RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
-    Ok(ControlPlane::new(store, clock, config.private_networks, rate_limiter, &registry)?)
+    Ok(ControlPlane::new(store, clock, config.webhooks.private_networks, rate_limiter, &registry)?)
 }

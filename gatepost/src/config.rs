@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use gatepost_control_plane::UnknownMembers;
 use gatepost_deliverer::Retention;
+use gatepost_domain::record::FailureLimits;
 use gatepost_limits::OutagePolicy;
 use gatepost_ops::OpsOptions;
 use gatepost_store::options::DEFAULT_MAX_ENTRIES;
@@ -42,7 +43,7 @@ pub(crate) struct Config {
     pub(crate) control_plane: ControlPlaneConfig,
     pub(crate) ops: OpsOptions,
     pub(crate) retention: Retention,
-    pub(crate) private_networks: PrivateNetworks,
+    pub(crate) webhooks: WebhooksConfig,
     pub(crate) outage_policy: OutagePolicy,
     pub(crate) log_filter: String,
     /// Problems that do not prevent a start.
@@ -69,6 +70,13 @@ pub(crate) struct ControlPlaneConfig {
     pub(crate) is_behind_proxy: bool,
     pub(crate) wrong_access_keys_a_minute: u32,
     pub(crate) unknown_members: UnknownMembers,
+}
+
+/// Configuration of the webhooks.
+#[derive(Debug, Clone)]
+pub(crate) struct WebhooksConfig {
+    pub(crate) private_networks: PrivateNetworks,
+    pub(crate) failure_limits: FailureLimits,
 }
 
 /// Flags that override the configuration: flag, configuration key and value of each.
@@ -153,7 +161,7 @@ fn read_config(mut root: Section<'_>) -> Config {
         control_plane: read_control_plane(root.section("control_plane")),
         ops: read_ops(root.section("ops")),
         retention: read_retention(root.section("events")),
-        private_networks: read_private_networks(root.section("webhooks")),
+        webhooks: read_webhooks(root.section("webhooks")),
         outage_policy: read_outage_policy(root.section("rate_limits")),
         log_filter: read_log_filter(root.section("log")),
         warnings: Vec::new(),
@@ -252,11 +260,21 @@ fn read_retention(mut section: Section<'_>) -> Retention {
     Retention { max_age: Duration::from_secs(days * 24 * 3600), max_entries }
 }
 
-fn read_private_networks(mut section: Section<'_>) -> PrivateNetworks {
+fn read_webhooks(mut section: Section<'_>) -> WebhooksConfig {
     let (refused, allowed) = (PrivateNetworks::Refused, PrivateNetworks::Allowed);
-    let private_networks = section.choice("allow_private_networks", refused, allowed, refused);
+    let mut seconds = |key, default_s| Duration::from_secs(section.number(key, default_s, 0, 365 * 24 * 3600));
+    let (failing_after, disable_after) = (seconds("failing_after_s", 600), seconds("disable_after_s", 432_000));
+    let config = WebhooksConfig {
+        private_networks: section.choice("allow_private_networks", refused, allowed, refused),
+        failure_limits: FailureLimits {
+            failing_failures: section.number("failing_failures", 5, 1, 1_000_000),
+            failing_after,
+            disabled_failures: section.number("disable_failures", 20, 1, 1_000_000),
+            disabled_after: Some(disable_after).filter(|time| !time.is_zero()),
+        },
+    };
     section.reject_unknown_keys();
-    private_networks
+    config
 }
 
 fn read_outage_policy(mut section: Section<'_>) -> OutagePolicy {

@@ -180,8 +180,13 @@ impl Process {
     pub(crate) fn build_use_cases(&self) -> anyhow::Result<ControlPlane> {
         let clock = Arc::clone(&self.clock);
         let rate_limiter = self.rate_limiter.clone();
-        let use_cases =
-            ControlPlane::new(self.store.clone(), clock, self.config.private_networks, rate_limiter, &self.registry)?;
+        let use_cases = ControlPlane::new(
+            self.store.clone(),
+            clock,
+            self.config.webhooks.private_networks,
+            rate_limiter,
+            &self.registry,
+        )?;
         let config = &self.config.control_plane;
         Ok(use_cases.with_auth_failures_per_minute(config.wrong_access_keys_a_minute))
     }
@@ -201,9 +206,10 @@ impl Process {
 
     pub(crate) fn start_deliverer(&self) -> anyhow::Result<Deliverer> {
         let options = DelivererOptions {
-            private_networks: self.config.private_networks,
+            private_networks: self.config.webhooks.private_networks,
             retention: self.config.retention,
             max_pending: MAX_PENDING,
+            failure_limits: self.config.webhooks.failure_limits,
         };
         Ok(Deliverer::start(self.store.single_cell().clone(), Arc::clone(&self.clock), options, &self.registry)?)
     }

@@ -15,8 +15,8 @@ use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
     Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter,
     RawDelivery, RawFanOut, RawFeed, RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap,
-    RawSettlement, RawUsage, RecordName, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, SortOrder,
-    SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
+    RawSettlement, RawUsage, RecordName, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, Settled,
+    SortOrder, SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -128,7 +128,14 @@ ops! {
     fn extend_lease(webhook: WebhookId, event: EventId, token: LeaseToken, lease: Duration) -> LeaseStatus;
     /// Finishes, retries or releases deliveries, each independently. The last delivery of an event to finish erases
     /// its body and secret.
-    fn settle(settlements: Vec<RawSettlement>) -> Vec<LeaseStatus>;
+    fn settle(settlements: Vec<RawSettlement>) -> Vec<Settled>;
+    /// Sends nothing to a webhook for some time, or for longer if it is already held.
+    fn hold_queue(webhook: WebhookId, hold: Duration) -> ();
+    /// Forgets the failures and the hold of a webhook.
+    fn reset_failures(webhook: WebhookId) -> ();
+    /// Moves waiting deliveries of a webhook to its dead letters. Bounded per call; returns how many it moved, 0 at the
+    /// end.
+    fn bury_queue(webhook: WebhookId, reason: &'static str) -> u64;
     /// Returns deliveries of a webhook, newest first, of some kinds, before a sequence or from the newest.
     fn deliveries(webhook: WebhookId, kinds: Vec<DeliveryKind>, before: Option<i64>, limit: u32) -> Vec<RawDelivery>;
     /// Returns the delivery of an event.

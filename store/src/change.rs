@@ -178,7 +178,10 @@ impl Change {
             | Action::AccessKeyDeleted
             | Action::WebhookCreated
             | Action::WebhookUpdated
-            | Action::WebhookDeleted => Propagation::Relaxed,
+            | Action::WebhookDeleted
+            | Action::WebhookFailing
+            | Action::WebhookRecovered
+            | Action::WebhookDisabled => Propagation::Relaxed,
         }
     }
 
@@ -203,7 +206,10 @@ impl Change {
             | Action::AccessKeyCreated
             | Action::AccessKeyUpdated
             | Action::WebhookCreated
-            | Action::WebhookUpdated => Urgency::Ordinary,
+            | Action::WebhookUpdated
+            | Action::WebhookFailing
+            | Action::WebhookRecovered
+            | Action::WebhookDisabled => Urgency::Ordinary,
         }
     }
 

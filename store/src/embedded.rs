@@ -2,6 +2,7 @@
 
 mod account_counts;
 mod backup;
+mod bury_queue;
 mod database;
 mod database_file;
 mod dead_letters;
@@ -23,6 +24,7 @@ mod stored_responses;
 mod tables;
 mod trim;
 mod usage;
+mod webhook_failures;
 mod writer;
 
 pub(crate) use database::Embedded;

@@ -9,9 +9,9 @@ use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, Web
 use gatepost_domain::key::Env;
 use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{
-    AccessKey, Account, Actor, ApiKey, CreationContext, DeliverySettings, KeyDigest, KeyValues, MaxInFlight, Metadata,
-    OldSecret, Project, PublicKey, Quota, RateLimit, RatePerSecond, Record, Role, Sealed, SigningKey, Stamps, Status,
-    UserSecret, Webhook, WebhookStatus, WebhookUrl,
+    AccessKey, Account, Actor, ApiKey, Condition, CreationContext, DeliverySettings, KeyDigest, KeyValues, MaxInFlight,
+    Metadata, OldSecret, Project, PublicKey, Quota, RateLimit, RatePerSecond, Record, Role, Sealed, SigningKey, Stamps,
+    Status, UserSecret, Webhook, WebhookHealth, WebhookStatus, WebhookUrl, WhenPaused,
 };
 use gatepost_domain::retry_schedule::{Attempt, RetrySchedule};
 use gatepost_domain::time::{Timestamp, Version};
@@ -124,7 +124,7 @@ fn webhook() -> Webhook {
         project: None,
         name: "name".to_owned(),
         url: WebhookUrl::new("https://example.com/hook"),
-        topics: Topic::ALL.to_vec(),
+        topics: Topic::ALL.iter().copied().filter(|topic| !topic.is_of_webhooks()).collect(),
         method: "POST".to_owned(),
         custom_headers: vec![("x-a".to_owned(), UserSecret::new("b"))],
         status: WebhookStatus::Live,
@@ -134,6 +134,7 @@ fn webhook() -> Webhook {
         old_secrets: vec![],
         static_token: None,
         delivery: DeliverySettings::default(),
+        health: WebhookHealth::default(),
         stamps: stamps(),
     }
 }
@@ -165,8 +166,19 @@ fn later_records() -> Vec<(&'static str, Record)> {
         key_values: KeyValues::Omitted,
         signing_key: Some(SigningKey { public: PublicKey([9; 32]), secret: Sealed(vec![10; 8]) }),
         old_signing_keys: vec![OldSecret { secret: Sealed(vec![11; 8]), until: at(2000) }],
+        when_paused: WhenPaused::Drop,
+    };
+    let disabled = Webhook {
+        topics: vec![Topic::WebhookFailing, Topic::WebhookDisabled],
+        delivery: DeliverySettings { when_paused: WhenPaused::Keep, ..DeliverySettings::default() },
+        ..webhook().with_condition(Condition::Failing, Some("status 500".to_owned()), at(5000)).with_condition(
+            Condition::Disabled,
+            Some("status 410".to_owned()),
+            at(6000),
+        )
     };
     vec![
+        ("webhook_disabled", disabled.into()),
         ("webhook_with_delivery_settings", Webhook { delivery, ..webhook() }.into()),
         ("webhook_sealed", sealed.into()),
         ("access_key_with_expiry", AccessKey { expires_at: Some(at(4000)), ..access_key() }.into()),

@@ -63,8 +63,9 @@ pub use invalidation_feed::{InvalidationBatch, InvalidationEntry, InvalidationFe
 pub use ops::{
     CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DisablesChecksum,
     Disposition, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
-    MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats, RegisteredGateway,
-    ReplayStats, RetentionPolicy, SendNowOutcome, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
+    MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS,
+    QueueStats, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, Settled, SortOrder, TrimStats,
+    UsageGrouping, WebhookNumbers,
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};

@@ -18,13 +18,13 @@ use crate::index::IndexEntry;
 pub(crate) use crate::index::IndexName;
 
 pub(crate) use queue::{
-    CountedOutcome, DROP_QUEUE_BATCH, RawDeadLetter, RawDelivery, RawDeliveryContent, RawEvent, RawFanOut,
-    RawLeasedDelivery, RawSettlement,
+    CountedOutcome, DROP_QUEUE_BATCH, REFUSAL_INTERVAL, RawDeadLetter, RawDelivery, RawDeliveryContent, RawEvent,
+    RawFanOut, RawLeasedDelivery, RawSettlement,
 };
 pub use queue::{
     DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
-    MAX_DEAD_LETTERS, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, QueueStats,
-    RetentionPolicy, SendNowOutcome, TrimStats, WebhookNumbers,
+    MAX_DEAD_LETTERS, MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
+    MAX_STORED_ATTEMPTS, QueueStats, RetentionPolicy, SendNowOutcome, Settled, TrimStats, WebhookNumbers,
 };
 pub(crate) use usage::RawUsage;
 pub use usage::UsageGrouping;

@@ -16,7 +16,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::event::{Event, FanOutEvent, decode_event, encode_event};
 use crate::ops::{
     CountedOutcome, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
-    QueueStats, RawFanOut, RawSettlement,
+    QueueStats, RawFanOut, RawSettlement, Settled,
 };
 
 /// One step of the fan-out.
@@ -66,6 +66,9 @@ pub struct Settlement {
     pub disposition: Disposition,
     /// The attempt that was made; `None` if there was none.
     pub attempt: Option<AttemptRecord>,
+    /// Time for which the receiver asked that nothing is sent to the webhook. Such a refusal counts as one failure an
+    /// hour.
+    pub hold: Option<Duration>,
 }
 
 /// A delivery leased by a worker.
@@ -121,6 +124,7 @@ impl Settlement {
             token: self.token.clone(),
             disposition: self.disposition.clone(),
             counted,
+            hold: self.hold,
             failed_attempt: failed.map(|attempt| attempt.encode_sealed(&self.webhook, envelope)).transpose()?,
             summary,
         })
@@ -224,21 +228,49 @@ impl CellStore {
         self.backend.extend_lease(webhook.clone(), event.clone(), token.clone(), lease_duration).await
     }
 
-    /// Finishes, retries or releases deliveries in one operation, each independently. Returns one status per
+    /// Finishes, retries or releases deliveries in one operation, each independently. Returns one result per
     /// settlement, in their order. A retry of an applied settlement returns [`LeaseStatus::Lost`].
     ///
     /// # Errors
     ///
     /// Those of a write, see [`CellStore`].
-    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseStatus>> {
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>> {
         let count = settlements.len();
         let settlements = settlements.iter().map(|settlement| settlement.encode(&self.envelope));
-        let statuses = self.backend.settle(settlements.collect::<Result<_>>()?).await?;
-        if statuses.len() == count {
-            Ok(statuses)
+        let settled = self.backend.settle(settlements.collect::<Result<_>>()?).await?;
+        if settled.len() == count {
+            Ok(settled)
         } else {
-            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements got {} statuses", statuses.len())))
+            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements got {} results", settled.len())))
         }
+    }
+
+    /// Sends nothing to a webhook for some time, or for longer if it is already held. Leased deliveries go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`CellStore`].
+    pub async fn hold_queue(&self, webhook: &WebhookId, hold: Duration) -> Result<()> {
+        self.backend.hold_queue(webhook.clone(), hold).await
+    }
+
+    /// Forgets the failures of a webhook and for how long nothing is sent to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`CellStore`].
+    pub async fn reset_failures(&self, webhook: &WebhookId) -> Result<()> {
+        self.backend.reset_failures(webhook.clone()).await
+    }
+
+    /// Moves deliveries of a webhook that wait to its dead letters, at most 1000 per call. Leased ones stay. Returns how
+    /// many it moved, 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`CellStore`].
+    pub async fn bury_queue(&self, webhook: &WebhookId, reason: &'static str) -> Result<u64> {
+        self.backend.bury_queue(webhook.clone(), reason).await
     }
 
     /// Removes queue, attempts and dead letters of a removed webhook, at most 1000 deliveries and 1000 dead letters per

@@ -141,11 +141,12 @@ pub struct ChangeResource {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ActorBody)]
 pub struct ActorMember {
-    /// `ACCESS_KEY`, `API_KEY` (its own first use) or `OPERATOR` (the command line).
+    /// `ACCESS_KEY`, `API_KEY` (its own first use), `OPERATOR` (the command line) or `DELIVERER` (what the attempts of a
+    /// webhook show).
     #[serde(rename = "type")]
     #[schema(example = "ACCESS_KEY")]
     pub kind: String,
-    /// Id of the key or access key; null for the operator.
+    /// Id of the key or access key; null for the operator and the deliverer.
     pub id: Option<String>,
     /// Client address of the request; null if unknown.
     #[schema(example = "192.0.2.1")]
@@ -166,6 +167,7 @@ pub fn change_resource(
 ) -> Option<ChangeResource> {
     let at = version.timestamp();
     let (actor_id, actor_type) = actor_members(change.actor);
+    let other_type = if *change.actor == Actor::Deliverer { "DELIVERER" } else { "OPERATOR" };
     let to_json = |record: &Record| resource_json(record, change.action, at, None);
     Some(ChangeResource {
         cursor,
@@ -175,7 +177,7 @@ pub fn change_resource(
         account_id: change.account.to_string(),
         project_id: change.project.map(ToString::to_string),
         actor: ActorMember {
-            kind: actor_type.unwrap_or_else(|| "OPERATOR".to_owned()),
+            kind: actor_type.unwrap_or_else(|| other_type.to_owned()),
             id: actor_id,
             address: change.address.map(|address| address.to_string()),
         },

@@ -124,6 +124,18 @@ pub struct WebhookResource {
     pub custom_headers: BTreeMap<String, String>,
     /// `live` or `paused`.
     pub status: String,
+    /// `live`, `failing` (events are sent, but the attempts fail), `paused`, or `disabled` (paused because the attempts
+    /// failed for too long or the receiver responded with 410).
+    #[schema(example = "live")]
+    pub state: String,
+    /// Why it is failing or disabled; otherwise null.
+    pub state_reason: Option<String>,
+    /// Time since which it has been in this state.
+    pub state_since: String,
+    /// Number of dead and dropped deliveries, which can be recovered; only in the response to the change that makes a
+    /// disabled webhook live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recoverable: Option<u64>,
     /// Always true: deleted webhooks are removed.
     pub is_active: bool,
     /// Signing secret; only in the response that created it.
@@ -144,6 +156,9 @@ pub struct WebhookResource {
     pub rate_per_second: Option<u32>,
     /// Whether bodies contain masks where they would contain the values of keys.
     pub omit_secrets: bool,
+    /// What happens to events while it is paused: `drop` or `keep`.
+    #[schema(example = "drop")]
+    pub when_paused: String,
     /// Signatures of each request: `v1`, and perhaps `v1a`.
     pub signatures: Vec<String>,
     /// Public key of the `v1a` signatures; null without them.
@@ -178,6 +193,10 @@ impl WebhookResource {
             http_method: webhook.method.clone(),
             custom_headers: webhook.custom_headers.iter().map(|(name, _)| (name.clone(), masked_value())).collect(),
             status: webhook.status.as_str().to_owned(),
+            state: webhook.state().as_str().to_owned(),
+            state_reason: webhook.state_reason().map(str::to_owned),
+            state_since: rfc3339(webhook.state_since()),
+            recoverable: None,
             is_active: true,
             secret: None,
             old_secret_until: webhook.old_secrets.first().map(|old| rfc3339(old.until)),
@@ -187,6 +206,7 @@ impl WebhookResource {
             max_in_flight: delivery.max_in_flight.map(MaxInFlight::get),
             rate_per_second: delivery.rate.map(RatePerSecond::get),
             omit_secrets: delivery.key_values == KeyValues::Omitted,
+            when_paused: delivery.when_paused.as_str().to_owned(),
             signatures: delivery.signatures().iter().map(|kind| kind.as_str().to_owned()).collect(),
             public_key: delivery.signing_key.as_ref().map(|key| key.public.to_string()),
             created_by,

@@ -27,5 +27,6 @@ mod stored_verbatim;
 mod unknown_members;
 mod webhook_payloads;
 mod webhook_settings;
+mod webhook_states;
 mod webhook_tests;
 mod webhooks;

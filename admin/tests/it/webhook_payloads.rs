@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatepost_control_plane::NewAccessKey;
 use gatepost_deliverer::{Deliverer, DelivererOptions, Retention};
+use gatepost_domain::record::FailureLimits;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Timestamp;
 use gatepost_store::clock::SystemClock;
@@ -33,6 +34,7 @@ pub(crate) fn start_deliverer(fixture: &Fixture) -> Deliverer {
         private_networks: PrivateNetworks::Allowed,
         retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1000 },
         max_pending: 1000,
+        failure_limits: FailureLimits::default(),
     };
     let clock = Arc::new(SystemClock);
     Deliverer::start(fixture.store.single_cell().clone(), clock, options, &Registry::new()).unwrap()

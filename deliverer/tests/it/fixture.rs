@@ -9,14 +9,15 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{
-    Account, Actor, ApiKey, DeliverySettings, Project, Role, Webhook, WebhookStatus, WebhookUrl,
+    Account, Actor, ApiKey, DeliverySettings, FailureLimits, Project, Role, Webhook, WebhookHealth, WebhookStatus,
+    WebhookUrl,
 };
 use gatepost_domain::time::Clock;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     CellStore, Change, ClockSkew, MasterKey, RecordWrite, Store, StoreOptions, StoreUrl, Versioned, os_rng,
 };
-use gatepost_store::{CommitOutcome, DueWebhooks};
+use gatepost_store::{CommitOutcome, DueWebhooks, WebhookNumbers};
 use gatepost_test_support::{MockServer, records};
 use gatepost_webhook_client::PrivateNetworks;
 use prometheus::{Registry, TextEncoder};
@@ -42,26 +43,34 @@ impl Fixture {
 
     /// Starts a fixture with this maximum of pending deliveries per webhook.
     pub(crate) async fn with_max_pending(max_pending: u64) -> Self {
-        Self::with_options(max_pending, Arc::new(SystemClock)).await
+        Self::with_options(deliverer_options(max_pending), Arc::new(SystemClock)).await
+    }
+
+    /// Starts a fixture whose deliverer has these limits.
+    pub(crate) async fn with_failure_limits(failure_limits: FailureLimits) -> Self {
+        let options = DelivererOptions { failure_limits, ..deliverer_options(1000) };
+        Self::with_options(options, Arc::new(SystemClock)).await
     }
 
     /// Starts a fixture whose store has this clock.
     pub(crate) async fn with_store_clock(clock: Arc<dyn Clock>) -> Self {
-        Self::with_options(1000, clock).await
+        Self::with_options(deliverer_options(1000), clock).await
     }
 
-    async fn with_options(max_pending: u64, clock: Arc<dyn Clock>) -> Self {
+    async fn with_options(options: DelivererOptions, clock: Arc<dyn Clock>) -> Self {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let skew = ClockSkew::default();
-        let options = StoreOptions { clock_skew: skew.clone(), ..StoreOptions::new(StoreUrl::Memory, clock) };
-        let store =
-            Store::open_or_create(&options, &MasterKey::generate(&mut os_rng())).await.unwrap().single_cell().clone();
+        let store_options = StoreOptions { clock_skew: skew.clone(), ..StoreOptions::new(StoreUrl::Memory, clock) };
+        let store = Store::open_or_create(&store_options, &MasterKey::generate(&mut os_rng()))
+            .await
+            .unwrap()
+            .single_cell()
+            .clone();
         let account = records::account("first");
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
         let registry = Registry::new();
-        let deliverer =
-            Deliverer::start(store.clone(), Arc::new(SystemClock), deliverer_options(max_pending), &registry).unwrap();
+        let deliverer = Deliverer::start(store.clone(), Arc::new(SystemClock), options, &registry).unwrap();
         let project = records::project(&account.id);
         let test = Self { store, skew, account, project, deliverer, registry };
         test.commit(Action::ProjectCreated, vec![RecordWrite::create(test.project.clone())], None).await;
@@ -102,6 +111,7 @@ impl Fixture {
             old_secrets: vec![],
             static_token: None,
             delivery: DeliverySettings::default(),
+            health: WebhookHealth::default(),
             stamps: records::stamps(),
         };
         let webhook = change(webhook);
@@ -157,6 +167,26 @@ impl Fixture {
         self.wait_for_queues(|queues| queues.webhooks.is_empty() && queues.next_in.is_none()).await;
     }
 
+    /// Waits until a webhook has so many dead letters.
+    pub(crate) async fn wait_for_dead(&self, webhook: &Webhook, count: u64) {
+        self.wait_for_numbers(webhook, |numbers| numbers.dead == count).await;
+    }
+
+    /// Waits until so many deliveries of a webhook were dropped.
+    pub(crate) async fn wait_for_dropped(&self, webhook: &Webhook, count: u64) {
+        self.wait_for_numbers(webhook, |numbers| numbers.dropped == count).await;
+    }
+
+    async fn wait_for_numbers(&self, webhook: &Webhook, condition: impl Fn(&WebhookNumbers) -> bool) {
+        let waiting = async {
+            while !condition(&self.store.webhook_numbers(&webhook.id).await.unwrap()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let numbers = async || self.store.webhook_numbers(&webhook.id).await.unwrap();
+        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "{:?}", numbers().await);
+    }
+
     /// Returns the value of a metric, named with its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
@@ -176,6 +206,7 @@ pub(crate) fn deliverer_options(max_pending: u64) -> DelivererOptions {
         private_networks: PrivateNetworks::Allowed,
         retention: Retention { max_age: Duration::from_secs(3600), max_entries: 1_000_000 },
         max_pending,
+        failure_limits: FailureLimits::default(),
     }
 }
 

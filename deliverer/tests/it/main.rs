@@ -4,6 +4,7 @@
 
 mod fairness;
 mod fixture;
+mod health;
 mod responses;
 mod settings;
 mod unreadable;

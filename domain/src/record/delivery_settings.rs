@@ -29,6 +29,33 @@ pub struct DeliverySettings {
     pub signing_key: Option<SigningKey>,
     /// Replaced secret keys, the latest first.
     pub old_signing_keys: Vec<OldSecret>,
+    /// What happens to events while the webhook is paused.
+    pub when_paused: WhenPaused,
+}
+
+/// What happens to the events of a paused webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenPaused {
+    /// They are not delivered, also when the webhook is live again.
+    #[default]
+    Drop,
+    /// They wait until the webhook is live again.
+    Keep,
+}
+
+impl WhenPaused {
+    /// Returns the name used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WhenPaused::Drop => "drop",
+            WhenPaused::Keep => "keep",
+        }
+    }
+
+    /// Parses the output of [`WhenPaused::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [WhenPaused::Drop, WhenPaused::Keep].into_iter().find(|one| one.as_str() == text)
+    }
 }
 
 impl DeliverySettings {

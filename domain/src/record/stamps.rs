@@ -12,6 +12,8 @@ pub enum Actor {
     Key(KeyId),
     /// The operator, on the command line.
     Operator,
+    /// The deliverer, by what the attempts of a webhook show.
+    Deliverer,
 }
 
 /// Creation and last update of a record.

@@ -4,6 +4,7 @@ use super::access_key::Role;
 use super::delivery_settings::DeliverySettings;
 use super::sealed::{OldSecret, Sealed};
 use super::stamps::Stamps;
+use super::webhook_health::{Condition, WebhookHealth};
 use crate::change::Topic;
 use crate::id::{AccountId, ProjectId, WebhookId};
 use crate::key::Secret;
@@ -86,6 +87,31 @@ impl WebhookStatus {
     }
 }
 
+/// What people see of a webhook: its status, and the health of its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookState {
+    /// Events are sent.
+    Live,
+    /// Events are sent, but the attempts fail.
+    Failing,
+    /// Nothing is sent, because someone paused the webhook.
+    Paused,
+    /// Nothing is sent, because the receiver failed for too long or responded with 410.
+    Disabled,
+}
+
+impl WebhookState {
+    /// Returns the name used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WebhookState::Live => "live",
+            WebhookState::Failing => "failing",
+            WebhookState::Paused => "paused",
+            WebhookState::Disabled => "disabled",
+        }
+    }
+}
+
 /// A subscription to events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -120,8 +146,61 @@ pub struct Webhook {
     pub static_token: Option<Sealed>,
     /// How its deliveries are made.
     pub delivery: DeliverySettings,
+    /// Health of its receiver.
+    pub health: WebhookHealth,
     /// Creation and last update.
     pub stamps: Stamps,
+}
+
+impl Webhook {
+    /// Returns its state.
+    pub fn state(&self) -> WebhookState {
+        match (self.status, self.health.condition) {
+            (WebhookStatus::Live, Condition::Working | Condition::Disabled) => WebhookState::Live,
+            (WebhookStatus::Live, Condition::Failing) => WebhookState::Failing,
+            (WebhookStatus::Paused, Condition::Working | Condition::Failing) => WebhookState::Paused,
+            (WebhookStatus::Paused, Condition::Disabled) => WebhookState::Disabled,
+        }
+    }
+
+    /// Returns why it is failing or disabled, for people.
+    pub fn state_reason(&self) -> Option<&str> {
+        match self.state() {
+            WebhookState::Failing | WebhookState::Disabled => self.health.reason.as_deref(),
+            WebhookState::Live | WebhookState::Paused => None,
+        }
+    }
+
+    /// Returns the time since which it has been in its state.
+    pub fn state_since(&self) -> Timestamp {
+        let changes = [self.status_changed_at, self.health.changed_at];
+        changes.into_iter().flatten().max().unwrap_or(self.stamps.created_at)
+    }
+
+    /// Returns the webhook after a change of its receiver's condition at `now`. A disabled one is paused.
+    pub fn with_condition(&self, condition: Condition, reason: Option<String>, now: Timestamp) -> Self {
+        let mut webhook = self.clone();
+        webhook.health = self.health.changed_to(condition, reason, now);
+        if condition == Condition::Disabled && self.status == WebhookStatus::Live {
+            webhook.status = WebhookStatus::Paused;
+            webhook.status_changed_at = Some(now);
+        }
+        webhook
+    }
+
+    /// Returns the webhook after someone set its status at `now`. A disabled one that becomes live gets a fresh start.
+    pub fn with_status(&self, status: WebhookStatus, now: Timestamp) -> Self {
+        let mut webhook = self.clone();
+        if status == self.status {
+            return webhook;
+        }
+        webhook.status = status;
+        webhook.status_changed_at = Some(now);
+        if self.health.condition == Condition::Disabled {
+            webhook.health = self.health.changed_to(Condition::Working, None, now);
+        }
+        webhook
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::sealed;
 use super::tables::{
     ATTEMPTS, CAPPED, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_LETTERS, DEAD_SEALED, DELIVERIES, EVENTS, META,
 };
+use super::webhook_failures;
 use crate::error::Result;
 use crate::ops::{DROP_QUEUE_BATCH, DeliveryKind, LeaseStatus};
 
@@ -162,6 +163,7 @@ fn drop_queue(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
     drop(attempts);
     delivery_log::drop_log(transaction, webhook)?;
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
+    webhook_failures::reset(transaction, webhook)?;
     Ok((pending.len() + dead.len()) as u64)
 }
 

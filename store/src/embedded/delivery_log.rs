@@ -72,12 +72,15 @@ impl Embedded {
         let in_flight = leased.range((webhook, now.as_ms() + 1, "")..(webhook, u64::MAX, "")).map_err(store_error)?;
         let in_flight = in_flight.count() as u64;
         let dead = transaction.open_table(DEAD_COUNTS).map_err(store_error)?;
+        let logged = transaction.open_table(DELIVERY_LOG_COUNTS).map_err(store_error)?;
+        let dropped = (webhook, DeliveryKind::Dropped.as_str());
         let queue = transaction.open_table(QUEUE).map_err(store_error)?;
         let first = queue.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.next();
         let (delivered_last_day, failed_last_day) = attempts_of_last_day(&transaction, webhook, now)?;
         Ok(WebhookNumbers {
             waiting: pending.saturating_sub(in_flight),
             in_flight,
+            dropped: logged.get(dropped).map_err(store_error)?.map_or(0, |count| count.value()),
             dead: dead.get(webhook).map_err(store_error)?.map_or(0, |count| count.value()),
             oldest_due_at: first.transpose().map_err(store_error)?.map(|(key, _)| Timestamp::from_ms(key.value().1)),
             delivered_last_day,

@@ -16,12 +16,13 @@ use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::sealed;
 use super::tables::{ATTEMPTS, CAPPED, DEAD_LETTERS, EVENTS, LEASED, META, QUARANTINE, QUEUE};
+use super::webhook_failures;
 use crate::delivery_summary::DeliverySummary;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     DeliveryKind, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
     MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, RawFanOut, RawLeasedDelivery,
-    RawSettlement, SendNowOutcome,
+    RawSettlement, SendNowOutcome, Settled,
 };
 
 impl Embedded {
@@ -78,27 +79,29 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<Settled>> {
         let now = self.now();
         self.perform(move |transaction| settlements.iter().map(|one| settle_one(transaction, one, now)).collect()).await
     }
 }
 
-fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: Timestamp) -> Result<LeaseStatus> {
+fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: Timestamp) -> Result<Settled> {
     let (webhook, event) = (settlement.webhook.as_str(), settlement.event.as_str());
     let Some(held) = held_delivery(transaction, webhook, event, &settlement.token, now)? else {
-        return Ok(LeaseStatus::Lost);
+        return Ok(Settled { lease: LeaseStatus::Lost, streak: None });
     };
     if let Some(attempt) = &settlement.failed_attempt {
         record_attempt(transaction, webhook, attempt)?;
         delivery_log::schedule_check(transaction, webhook, now)?;
     }
+    let mut streak = None;
     if let Some(outcome) = settlement.counted {
         delivery_log::count_attempt(transaction, webhook, outcome, now)?;
+        streak = webhook_failures::note_outcome(transaction, webhook, outcome, settlement.hold, now)?;
     }
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     apply_disposition(transaction, &held, settlement, now)?;
-    Ok(LeaseStatus::Held)
+    Ok(Settled { lease: LeaseStatus::Held, streak })
 }
 
 fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> Result<FanOutOutcome> {
@@ -137,7 +140,11 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
 }
 
 /// Returns the summary of a delivery that ends without a worker's report.
-fn summary_without_report(transaction: &WriteTransaction, event: &str, delivery: &Delivery) -> Result<Vec<u8>> {
+pub(super) fn summary_without_report(
+    transaction: &WriteTransaction,
+    event: &str,
+    delivery: &Delivery,
+) -> Result<Vec<u8>> {
     let events = transaction.open_table(EVENTS).map_err(store_error)?;
     let stored = events.get(event).map_err(store_error)?;
     let body = stored.as_ref().map(|stored| stored.value().1).unwrap_or_default();
@@ -181,6 +188,9 @@ fn lease_due(
     now: Timestamp,
 ) -> Result<Vec<RawLeasedDelivery>> {
     let webhook = request.webhook.as_str();
+    if webhook_failures::is_held(transaction, webhook, now)? {
+        return Ok(Vec::new());
+    }
     let lease_end_ms = now.plus(request.lease_duration).as_ms();
     let in_flight = active_lease_ends(transaction, webhook, now)?;
     let free = u64::from(request.in_flight_cap).saturating_sub(in_flight.len() as u64);

@@ -11,7 +11,7 @@ use super::database::Embedded;
 use super::errors::store_error;
 use super::meta::read_number;
 use super::tables::{
-    ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, DeadLetterState, LEASED, META, QUARANTINE, QUEUE,
+    ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, DeadLetterState, HELD, LEASED, META, QUARANTINE, QUEUE,
 };
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{DeadLetterPosition, DueWebhooks, QueueStats, RawDeadLetter};
@@ -119,10 +119,12 @@ pub(super) fn read_dead_letter(
     }))
 }
 
-/// Returns from when each webhook has deliveries to lease, in ms: the due time of its first one, or the end of its cap.
+/// Returns from when each webhook has deliveries to lease, in ms: the due time of its first one, or the end of its cap
+/// or its hold.
 fn available_from(transaction: &ReadTransaction) -> Result<Vec<(u64, String)>> {
     let queue = transaction.open_table(QUEUE).map_err(store_error)?;
     let capped = transaction.open_table(CAPPED).map_err(store_error)?;
+    let held = transaction.open_table(HELD).map_err(store_error)?;
     let mut available = Vec::new();
     let mut after = String::new();
     loop {
@@ -130,7 +132,8 @@ fn available_from(transaction: &ReadTransaction) -> Result<Vec<(u64, String)>> {
         let Some((key, _)) = first.transpose().map_err(store_error)? else { return Ok(available) };
         let (webhook, ms, _) = key.value();
         let capped_until = capped.get(webhook).map_err(store_error)?.map_or(0, |ms| ms.value());
-        available.push((ms.max(capped_until), webhook.to_owned()));
+        let held_until = held.get(webhook).map_err(store_error)?.map_or(0, |ms| ms.value());
+        available.push((ms.max(capped_until).max(held_until), webhook.to_owned()));
         webhook.clone_into(&mut after);
     }
 }

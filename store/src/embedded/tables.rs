@@ -25,6 +25,8 @@ macro_rules! all {
             LEASED,
             PENDING_COUNTS,
             CAPPED,
+            HELD,
+            FAILURES,
             ATTEMPTS,
             LAST_ATTEMPTS,
             DELIVERY_LOG,
@@ -95,6 +97,11 @@ pub(super) const LEASED: TableDefinition<'_, (&str, u64, &str), ()> = TableDefin
 pub(super) const PENDING_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("pending");
 /// Webhook → time in ms until which it is at its in-flight cap.
 pub(super) const CAPPED: TableDefinition<'_, &str, u64> = TableDefinition::new("capped");
+/// Webhook → time in ms until which nothing is sent to it.
+pub(super) const HELD: TableDefinition<'_, &str, u64> = TableDefinition::new("held");
+/// Webhook → failures in a row since the last 2xx, and the times in ms of the first one, of the refusal that was counted
+/// last (or 0), and of the first hold by the receiver (or 0).
+pub(super) const FAILURES: TableDefinition<'_, &str, (u64, u64, u64, u64)> = TableDefinition::new("failures");
 /// (Webhook, number) → attempt as one line of JSON.
 pub(super) const ATTEMPTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("attempts");
 /// (Webhook, event) of a delivery that waits → its last attempt, one line of JSON.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
+use gatepost_domain::record::FailureStreak;
 use gatepost_domain::time::{Timestamp, Version};
 
 /// Failed attempts stored per webhook; the oldest are dropped.
@@ -15,8 +16,15 @@ pub const MAX_LOGGED_DROPPED: u64 = 10_000;
 pub const MAX_DEAD_LETTERS: u64 = 10_000;
 /// Entries in quarantine; beyond this number the oldest are dropped.
 pub const MAX_QUARANTINED: u64 = 10_000;
-/// Maximum number of deliveries, and of dead letters, that one call of `drop_queue` removes.
+/// Maximum number of deliveries, and of dead letters, that one call of `drop_queue` removes, and of deliveries that one
+/// call of `bury_queue` moves.
 pub(crate) const DROP_QUEUE_BATCH: u32 = 1000;
+/// Longest time for which a receiver may pause its webhook at once.
+pub const MAX_HOLD: Duration = Duration::from_secs(24 * 3600);
+/// Longest time by which such pauses together delay an attempt, since the first one after a 2xx.
+pub const MAX_HOLDS_TOGETHER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Time in which refusals that pause a webhook count as one failure.
+pub(crate) const REFUSAL_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// An event to deliver.
 #[derive(Debug, Clone)]
@@ -129,6 +137,8 @@ pub(crate) struct RawSettlement {
     pub disposition: Disposition,
     /// Outcome of the attempt, for the numbers of the webhook; `None` if there was none.
     pub counted: Option<CountedOutcome>,
+    /// Time for which nothing is sent to the webhook, because its receiver asked for it.
+    pub hold: Option<Duration>,
     /// Failed attempt to store: one line of JSON.
     pub failed_attempt: Option<Vec<u8>>,
     /// If the delivery ends: its summary. If it is retried: its last attempt. One line of JSON, or empty.
@@ -235,6 +245,8 @@ pub struct WebhookNumbers {
     pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Deliveries that were not made because the webhook was paused.
+    pub dropped: u64,
     /// Time from which the longest overdue delivery has been due, or the next one will be.
     pub oldest_due_at: Option<Timestamp>,
     /// Attempts of the last 24 hours, the current one included, that delivered.
@@ -252,6 +264,15 @@ pub enum SendNowOutcome {
     InFlight,
     /// There is no such delivery that waits.
     NotWaiting,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Whether the worker still held the lease.
+    pub lease: LeaseStatus,
+    /// Failed attempts of the webhook in a row, this one included. `None` if there was none, or it did not fail.
+    pub streak: Option<FailureStreak>,
 }
 
 /// Whether the caller still held the lease.

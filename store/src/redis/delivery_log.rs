@@ -46,6 +46,7 @@ impl Redis {
             waiting: reply.next()?,
             in_flight: reply.next()?,
             dead: reply.next()?,
+            dropped: reply.next()?,
             oldest_due_at: reply.next::<Option<u64>>()?.map(Timestamp::from_ms),
             ..WebhookNumbers::default()
         };

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
+use gatepost_domain::record::FailureStreak;
 
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
-    CountedOutcome, DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, RawFanOut,
-    RawLeasedDelivery, RawSettlement, SendNowOutcome,
+    CountedOutcome, DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, REFUSAL_INTERVAL,
+    RawFanOut, RawLeasedDelivery, RawSettlement, SendNowOutcome, Settled,
 };
-use crate::ops::{MAX_DEAD_LETTERS, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS};
+use crate::ops::{
+    MAX_DEAD_LETTERS, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
+    MAX_STORED_ATTEMPTS,
+};
 use crate::options::COMMIT_TIMEOUT;
 use crate::record_format::format_version;
 
@@ -59,21 +63,39 @@ impl Redis {
         parse_held(self.run_script(&scripts::EXTEND_LEASE, COMMIT_TIMEOUT, arguments).await?)
     }
 
-    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<LeaseStatus>> {
-        let limits =
-            Arguments::default().number(MAX_STORED_ATTEMPTS).number(MAX_LOGGED_DELIVERED).number(MAX_DEAD_LETTERS);
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<Settled>> {
+        let limits = Arguments::default()
+            .number(MAX_STORED_ATTEMPTS)
+            .number(MAX_LOGGED_DELIVERED)
+            .number(MAX_DEAD_LETTERS)
+            .ms(REFUSAL_INTERVAL)
+            .ms(MAX_HOLDS_TOGETHER);
         let arguments = limits.number(settlements.len() as u64);
         let arguments = settlements.into_iter().fold(arguments, settle_arguments);
         let mut reply = self.run_script(&scripts::SETTLE, COMMIT_TIMEOUT, arguments).await?;
-        let mut outcomes = Vec::new();
+        let mut settled = Vec::new();
         while !reply.is_empty() {
-            let status: String = reply.next()?;
-            outcomes.push(
-                parse_held_status(&status)
-                    .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling returned the status {status}")))?,
-            );
+            settled.push(read_settled(&mut reply)?);
         }
-        Ok(outcomes)
+        Ok(settled)
+    }
+
+    pub(crate) async fn hold_queue(&self, webhook: WebhookId, hold: Duration) -> Result<()> {
+        let arguments = Arguments::default().text(webhook.as_str()).ms(hold);
+        self.run_script(&scripts::HOLD_QUEUE, COMMIT_TIMEOUT, arguments).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn reset_failures(&self, webhook: WebhookId) -> Result<()> {
+        let arguments = Arguments::default().text(webhook.as_str());
+        self.run_script(&scripts::RESET_FAILURES, COMMIT_TIMEOUT, arguments).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn bury_queue(&self, webhook: WebhookId, reason: &'static str) -> Result<u64> {
+        let arguments =
+            Arguments::default().text(webhook.as_str()).text(reason).number(MAX_DEAD_LETTERS).number(DROP_QUEUE_BATCH);
+        self.run_script(&scripts::BURY_QUEUE, COMMIT_TIMEOUT, arguments).await?.next()
     }
 
     pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<LeaseStatus> {
@@ -116,7 +138,9 @@ fn settle_arguments(arguments: Arguments, settlement: RawSettlement) -> Argument
         Disposition::DeadLetter(reason) => arguments.text("dead").text(reason),
     };
     let counted = settlement.counted.map_or("", CountedOutcome::as_str);
-    arguments.text(counted).bytes(settlement.failed_attempt.unwrap_or_default()).bytes(settlement.summary)
+    let hold = settlement.hold.map(|hold| hold.as_millis().to_string()).unwrap_or_default();
+    let arguments = arguments.text(counted).text(&hold);
+    arguments.bytes(settlement.failed_attempt.unwrap_or_default()).bytes(settlement.summary)
 }
 
 fn fan_out_arguments(step: RawFanOut) -> Arguments {
@@ -150,6 +174,16 @@ fn fan_out_arguments(step: RawFanOut) -> Arguments {
 pub(super) fn read_event_id(reply: &mut Reply) -> Result<EventId> {
     let event_id: String = reply.next()?;
     EventId::parse(&event_id).map_err(|error| StoreErrorKind::Corrupt.with(error))
+}
+
+fn read_settled(reply: &mut Reply) -> Result<Settled> {
+    let status: String = reply.next()?;
+    let lease = parse_held_status(&status)
+        .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling returned the status {status}")))?;
+    let (failures, lasted_ms): (Option<u64>, Option<u64>) = (reply.next()?, reply.next()?);
+    let streak = failures.zip(lasted_ms);
+    let streak = streak.map(|(failures, ms)| FailureStreak { failures, lasted: Duration::from_millis(ms) });
+    Ok(Settled { lease, streak })
 }
 
 fn parse_held(reply: Reply) -> Result<LeaseStatus> {

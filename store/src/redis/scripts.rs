@@ -62,7 +62,10 @@ scripts! {
     DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];
     LEASE_DELIVERIES = " flags=allow-oom", ["common", "queue", "lease_deliveries"];
     EXTEND_LEASE = " flags=allow-oom", ["common", "queue", "extend_lease"];
-    SETTLE = " flags=allow-oom", ["common", "queue", "settle"];
+    SETTLE = " flags=allow-oom", ["common", "queue", "failures", "settle"];
+    HOLD_QUEUE = " flags=allow-oom", ["common", "queue", "failures", "hold_queue"];
+    RESET_FAILURES = " flags=allow-oom", ["common", "queue", "reset_failures"];
+    BURY_QUEUE = " flags=allow-oom", ["common", "queue", "bury_queue"];
     DELIVERIES = " flags=allow-oom", ["common", "queue", "delivery_rows", "deliveries"];
     DELIVERY = " flags=allow-oom", ["common", "queue", "delivery_rows", "delivery"];
     WEBHOOK_NUMBERS = " flags=no-writes", ["common", "webhook_numbers"];

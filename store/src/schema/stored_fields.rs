@@ -37,19 +37,22 @@ impl StoredStamps {
     }
 }
 
-/// Formats an actor as its id, or `operator`.
+/// Formats an actor as its id, `operator` or `deliverer`.
 pub(crate) fn format_actor(actor: &Actor) -> String {
     match actor {
         Actor::AccessKey(id) => id.to_string(),
         Actor::Key(id) => id.to_string(),
         Actor::Operator => "operator".to_owned(),
+        Actor::Deliverer => "deliverer".to_owned(),
     }
 }
 
 /// Parses the output of [`format_actor`].
 pub(crate) fn parse_actor(text: &str) -> Result<Actor> {
-    if text == "operator" {
-        return Ok(Actor::Operator);
+    match text {
+        "operator" => return Ok(Actor::Operator),
+        "deliverer" => return Ok(Actor::Deliverer),
+        _ => {}
     }
     AccessKeyId::parse(text)
         .map(Actor::AccessKey)

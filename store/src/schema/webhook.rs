@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::{AccountId, ProjectId, WebhookId};
 use gatepost_domain::record::{
-    DeliverySettings, KeyValues, MaxInFlight, OldSecret, PublicKey, RatePerSecond, Record, Role, Sealed, SigningKey,
-    UserSecret, Webhook, WebhookStatus, WebhookUrl,
+    Condition, DeliverySettings, KeyValues, MaxInFlight, OldSecret, PublicKey, RatePerSecond, Record, Role, Sealed,
+    SigningKey, UserSecret, Webhook, WebhookHealth, WebhookStatus, WebhookUrl, WhenPaused,
 };
 use gatepost_domain::retry_schedule::RetrySchedule;
 use gatepost_domain::time::Timestamp;
@@ -39,7 +39,25 @@ pub(super) struct Public {
     omit_secrets: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keep_when_paused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    health: Option<StoredHealth>,
     stamps: StoredStamps,
+}
+
+/// Health of the receiver, if it has ever changed.
+#[derive(Serialize, Deserialize)]
+struct StoredHealth {
+    condition: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing_notified_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disabled_notified_at: Option<u64>,
 }
 
 /// Custom headers are private because users put credentials into them. From format 2 on they and the URL are sealed; in
@@ -91,6 +109,8 @@ pub(super) fn public(webhook: &Webhook) -> Public {
         rate_per_second: delivery.rate.map(RatePerSecond::get),
         omit_secrets: delivery.key_values == KeyValues::Omitted,
         public_key: delivery.signing_key.as_ref().map(|key| STANDARD.encode(key.public.0)),
+        keep_when_paused: delivery.when_paused == WhenPaused::Keep,
+        health: encode_health(&webhook.health),
         stamps: (&webhook.stamps).into(),
     }
 }
@@ -116,6 +136,16 @@ pub(super) fn private(webhook: &Webhook) -> Private {
         signing_key: webhook.delivery.signing_key.as_ref().map(|key| STANDARD.encode(&key.secret.0)),
         old_signing_keys: webhook.delivery.old_signing_keys.iter().map(encode_old_secret).collect(),
     }
+}
+
+fn encode_health(health: &WebhookHealth) -> Option<StoredHealth> {
+    (*health != WebhookHealth::default()).then(|| StoredHealth {
+        condition: health.condition.as_str().to_owned(),
+        reason: health.reason.clone(),
+        changed_at: health.changed_at.map(Timestamp::as_ms),
+        failing_notified_at: health.failing_notified_at.map(Timestamp::as_ms),
+        disabled_notified_at: health.disabled_notified_at.map(Timestamp::as_ms),
+    })
 }
 
 fn encode_old_secret(old: &OldSecret) -> StoredOldSecret {
@@ -159,6 +189,7 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         old_secrets: private.old_secrets.iter().map(decode_old_secret).collect::<Result<_>>()?,
         static_token: private.static_token.as_deref().map(decode_sealed).transpose()?,
         delivery,
+        health: public.health.map(decode_health).transpose()?.unwrap_or_default(),
         stamps: public.stamps.decode()?,
     }))
 }
@@ -183,6 +214,17 @@ fn decode_delivery(public: &Public, private: &Private) -> Result<DeliverySetting
         key_values: if public.omit_secrets { KeyValues::Omitted } else { KeyValues::Sent },
         signing_key: signing_key.transpose()?,
         old_signing_keys: private.old_signing_keys.iter().map(decode_old_secret).collect::<Result<_>>()?,
+        when_paused: if public.keep_when_paused { WhenPaused::Keep } else { WhenPaused::Drop },
+    })
+}
+
+fn decode_health(stored: StoredHealth) -> Result<WebhookHealth> {
+    Ok(WebhookHealth {
+        condition: Condition::parse(&stored.condition).ok_or_else(|| invalid_field("condition", &stored.condition))?,
+        reason: stored.reason,
+        changed_at: stored.changed_at.map(Timestamp::from_ms),
+        failing_notified_at: stored.failing_notified_at.map(Timestamp::from_ms),
+        disabled_notified_at: stored.disabled_notified_at.map(Timestamp::from_ms),
     })
 }
 

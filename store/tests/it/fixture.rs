@@ -8,7 +8,8 @@ use gatepost_domain::id::{EventId, KeyId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{
-    Account, Actor, ApiKey, DeliverySettings, Project, Record, Role, Status, Webhook, WebhookStatus, WebhookUrl,
+    Account, Actor, ApiKey, DeliverySettings, Project, Record, Role, Status, Webhook, WebhookHealth, WebhookStatus,
+    WebhookUrl,
 };
 use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_store::CommitOutcome;
@@ -162,6 +163,7 @@ impl Fixture {
             old_secrets: vec![],
             static_token: None,
             delivery: DeliverySettings::default(),
+            health: WebhookHealth::default(),
             stamps: stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![RecordWrite::create(webhook.clone())], None).await;

@@ -13,6 +13,7 @@ mod queue;
 mod rate_limits;
 mod records;
 mod trim;
+mod webhook_failures;
 
 use fixture::{TestBackend, acl_for};
 use gatepost_test_support::{RedisCluster, SentinelSet};
@@ -116,6 +117,11 @@ conformance! {
     queue::a_dead_letter_is_resent_while_another_webhook_has_the_same_event_pending,
     queue::an_undecodable_entry_goes_into_quarantine,
     queue::a_dropped_queue_is_gone,
+    webhook_failures::failures_in_a_row_are_counted_until_a_2xx,
+    webhook_failures::failures_of_one_operation_are_counted_in_their_order,
+    webhook_failures::a_refusal_holds_the_queue_and_counts_once_an_hour,
+    webhook_failures::holds_together_have_a_maximum,
+    webhook_failures::a_buried_queue_becomes_dead_letters_except_what_is_leased,
     trim::trimming_stops_at_the_fan_out_cursor,
     trim::a_full_stream_refuses_ordinary_writes_only,
     trim::old_secrets_and_dead_letters_are_erased,

@@ -17,7 +17,7 @@ use gatepost_store::{
 use crate::fixture::{Fixture, TestBackend};
 use crate::trim::rule;
 
-const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 const NO_WAIT: Duration = Duration::ZERO;
 
 fn delivering_attempt(event: &EventId) -> AttemptRecord {
@@ -49,7 +49,7 @@ fn failed_attempt(event: &EventId) -> AttemptRecord {
 }
 
 /// Returns the attempt that leads to a disposition.
-fn attempt_for(event: &EventId, disposition: &Disposition) -> AttemptRecord {
+pub(crate) fn attempt_for(event: &EventId, disposition: &Disposition) -> AttemptRecord {
     if *disposition == Disposition::Delivered { delivering_attempt(event) } else { failed_attempt(event) }
 }
 
@@ -81,7 +81,7 @@ impl Fixture {
         assert_eq!(self.store.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 0 });
     }
 
-    async fn lease(&self, webhook: &Webhook, max: u32) -> (LeaseToken, Vec<LeasedDelivery>) {
+    pub(crate) async fn lease(&self, webhook: &Webhook, max: u32) -> (LeaseToken, Vec<LeasedDelivery>) {
         let token = LeaseToken::generate(&mut os_rng());
         let request = DeliveryLeaseRequest {
             webhook: webhook.id.clone(),
@@ -107,8 +107,9 @@ impl Fixture {
             token: token.clone(),
             disposition: step,
             attempt: Some(attempt),
+            hold: None,
         };
-        self.store.settle(vec![settle]).await.unwrap()[0]
+        self.store.settle(vec![settle]).await.unwrap()[0].lease
     }
 
     /// Returns the attempts that are stored of a webhook.
@@ -211,6 +212,7 @@ pub(crate) async fn attempts_and_dead_letters_have_cursors_and_a_lookup(backend:
         token: token.clone(),
         disposition: Disposition::DeadLetter("status 500".to_owned()),
         attempt: Some(failed_attempt(&leased.event_id)),
+        hold: None,
     });
     test.store.settle(died.collect()).await.unwrap();
 
@@ -249,6 +251,7 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
         token: token.clone(),
         attempt: Some(attempt_for(&leased.event_id, &step)),
         disposition: step,
+        hold: None,
     };
     let unknown_token = LeaseToken::generate(&mut os_rng());
     let settlements = vec![
@@ -257,7 +260,8 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
         settle(&leased[2], &token, Disposition::Retry(Duration::ZERO)),
         settle(&leased[0], &token, Disposition::Delivered),
     ];
-    let held = test.store.settle(settlements).await.unwrap();
+    let settled = test.store.settle(settlements).await.unwrap();
+    let held: Vec<LeaseStatus> = settled.iter().map(|one| one.lease).collect();
     assert_eq!(held, [LeaseStatus::Held, LeaseStatus::Lost, LeaseStatus::Held, LeaseStatus::Lost]);
     assert_eq!(test.attempts(&webhook).await, [failed_attempt(&leased[2].event_id)], "only failed ones are kept");
     let numbers = test.store.queue_stats().await.unwrap();

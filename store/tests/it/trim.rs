@@ -116,6 +116,7 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(backend: TestBackend
         token,
         disposition: Disposition::DeadLetter("status 500".to_owned()),
         attempt: None,
+        hold: None,
     };
     test.store.settle(vec![settle]).await.unwrap();
     assert_eq!(test.store.trim(rule(1000)).await.unwrap().sealed_secrets, 0);

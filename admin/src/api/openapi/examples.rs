@@ -19,11 +19,15 @@ fn example_for(name: &str) -> Option<Value> {
         "clientIP" | "clientIp" | "address" | "x-origin-ip" => "192.0.2.1",
         "clientUserAgent" => "Mozilla/5.0",
         "from" | "since" | "lastAttemptAt" | "nextAttemptAt" | "oldestDueAt" | "at" | "createdAt" | "updatedAt"
-        | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" => "2026-11-25T10:00:00.000Z",
+        | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" | "stateSince" => {
+            "2026-11-25T10:00:00.000Z"
+        }
         "expiry" | "expiresAt" | "to" => "2099-01-01T00:00:00.000Z",
         "url" => "https://example.com/hook",
         "httpMethod" => "POST",
         "status" => "live",
+        "stateReason" => "the receiver responded with 410",
+        "whenPaused" => "drop",
         "secret" => "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         "publicKey" => "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
         "theauthapiToken" => "wht_0123456789abcdefghijABCDEFGHIJ0123456789abc",
@@ -52,7 +56,7 @@ fn non_text_example(name: &str) -> Option<Value> {
         "number" | "attempts" => json!(2),
         "lastStatus" => json!(503),
         "lastError" => json!("the receiver responded with 503"),
-        "pending" | "inFlight" | "dead" | "delivered24h" | "failed24h" => json!(3),
+        "pending" | "inFlight" | "dead" | "delivered24h" | "failed24h" | "recoverable" => json!(3),
         "total" => json!(4711),
         "error" | "errorClass" => json!(null),
         "data" | "previous" | "body" => json!({"id": "key_00aZ3kT9cQmX1pLr7vWn5sYd", "name": "Jane's key"}),

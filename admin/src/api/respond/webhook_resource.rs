@@ -39,6 +39,7 @@ pub(crate) fn revealed_webhook_resource(
         secret: text(&revealed.secret),
         theauthapi_token: text(&revealed.static_token),
         is_active: revealed.activity == Status::Active,
+        recoverable: revealed.recoverable,
         ..webhook_resource(control_plane, context, &revealed.webhook.record)?
     })
 }

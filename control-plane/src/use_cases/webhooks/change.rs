@@ -7,7 +7,8 @@ use gatepost_domain::change::Action;
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{DeliverySettings, OldSecret, Sealed, Status, Webhook};
+use gatepost_domain::record::{DeliverySettings, OldSecret, Sealed, Status, Webhook, WebhookState, WebhookStatus};
+use gatepost_runtime::error_chain;
 use gatepost_webhook_client::sign;
 
 use super::delivery::DeliveryRequest;
@@ -77,7 +78,27 @@ impl ControlPlane {
             Ok(if webhook == *found { Edit::Unchanged } else { Edit::replace(Action::WebhookUpdated, webhook) })
         };
         let webhook = self.update(context.into(), || self.webhook(context, id), edit).await?;
-        Ok(RevealedWebhook { static_token, ..RevealedWebhook::without_secrets(webhook) })
+        let recoverable = self.begin_afresh(&found.record, &webhook.record).await?;
+        Ok(RevealedWebhook { static_token, recoverable, ..RevealedWebhook::without_secrets(webhook) })
+    }
+
+    /// Forgets the failures of a webhook that is live again or has another URL, and the time for which its receiver asked
+    /// that nothing is sent. Returns how many deliveries can be recovered, if it was disabled.
+    async fn begin_afresh(&self, old: &Webhook, new: &Webhook) -> Result<Option<u64>> {
+        let cell = self.store.home(new.id.partition());
+        let is_resumed = old.status == WebhookStatus::Paused && new.status == WebhookStatus::Live;
+        if !is_resumed && old.url == new.url {
+            return Ok(None);
+        }
+        // The change is committed, and what is not forgotten ends by itself.
+        if let Err(error) = cell.reset_failures(&new.id).await {
+            tracing::warn!(error = %error_chain(&error), webhook = new.id.as_str(), "failures were not forgotten");
+        }
+        if !is_resumed || old.state() != WebhookState::Disabled {
+            return Ok(None);
+        }
+        let numbers = cell.webhook_numbers(&new.id).await?;
+        Ok(Some(numbers.dead + numbers.dropped))
     }
 
     /// Returns the webhook after a change, and the static token that the change sets.
@@ -95,9 +116,6 @@ impl ControlPlane {
         if let Some(project) = &destination.project {
             webhook.project = project.clone();
         }
-        if webhook.status != old.status {
-            webhook.status_changed_at = Some(self.now());
-        }
         webhook.url_set_by = destination_chosen_by(caller, old, &webhook);
         Ok((webhook, static_token))
     }
@@ -108,7 +126,7 @@ impl ControlPlane {
             webhook.name = text::parse_name(Some(name.clone()))?;
         }
         if let Some(topics) = &change.topics {
-            webhook.topics = validate::parse_topics(topics)?;
+            webhook.topics = self.parse_topics(topics)?;
         }
         if let Some(method) = &change.method {
             webhook.method = validate::parse_method(Some(method))?;
@@ -117,7 +135,7 @@ impl ControlPlane {
             webhook.custom_headers = self.merge_headers(old, headers.clone())?;
         }
         if let Some(status) = &change.status {
-            webhook.status = validate::parse_status(status)?;
+            webhook = webhook.with_status(validate::parse_status(status)?, self.now());
         }
         webhook.delivery = self.apply_delivery(&old.id, &old.delivery, change.delivery.clone())?;
         let mut static_token = None;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{DeliverySettings, Stamps, UserSecret, Webhook, WebhookStatus, WebhookUrl};
+use gatepost_domain::record::{
+    DeliverySettings, Stamps, UserSecret, Webhook, WebhookHealth, WebhookStatus, WebhookUrl,
+};
 use gatepost_store::os_rng;
 use gatepost_webhook_client::sign;
 
@@ -55,12 +57,13 @@ impl ControlPlane {
             old_secrets: Vec::new(),
             static_token,
             delivery: self.apply_delivery(&id, &DeliverySettings::default(), new.delivery)?,
+            health: WebhookHealth::default(),
             id,
             account: caller.account.clone(),
             project,
             name: text::parse_name(new.name)?,
             url,
-            topics: validate::parse_topics(&new.topics)?,
+            topics: self.parse_topics(&new.topics)?,
             method: validate::parse_method(new.method.as_deref())?,
             custom_headers: unsealed_headers(validate::parse_headers(new.headers)?),
             status: new.status.as_deref().map_or(Ok(WebhookStatus::Live), validate::parse_status)?,

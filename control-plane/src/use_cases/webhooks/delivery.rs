@@ -1,7 +1,9 @@
 //! Settings of the deliveries of a webhook, and the key pair of its `v1a` signatures.
 
 use gatepost_domain::id::WebhookId;
-use gatepost_domain::record::{DeliverySettings, KeyValues, MaxInFlight, RatePerSecond, SignatureKind, SigningKey};
+use gatepost_domain::record::{
+    DeliverySettings, KeyValues, MaxInFlight, RatePerSecond, SignatureKind, SigningKey, WhenPaused,
+};
 use gatepost_domain::retry_schedule::RetrySchedule;
 use gatepost_webhook_client::Ed25519Seed;
 
@@ -21,6 +23,8 @@ pub struct DeliveryRequest {
     pub rate_per_second: Patch<u64>,
     pub omit_secrets: Option<bool>,
     pub signatures: Option<Vec<String>>,
+    /// `drop` or `keep`.
+    pub when_paused: Option<String>,
 }
 
 impl ControlPlane {
@@ -38,6 +42,9 @@ impl ControlPlane {
         request.rate_per_second.apply_to(&mut settings.rate, parse_rate)?;
         if let Some(omit_secrets) = request.omit_secrets {
             settings.key_values = if omit_secrets { KeyValues::Omitted } else { KeyValues::Sent };
+        }
+        if let Some(when_paused) = request.when_paused.as_deref() {
+            settings.when_paused = parse_when_paused(when_paused)?;
         }
         match request.signatures.as_deref().map(parse_signatures).transpose()? {
             None => {}
@@ -71,6 +78,10 @@ fn parse_max_in_flight(count: u64) -> Result<MaxInFlight> {
 fn parse_rate(requests: u64) -> Result<RatePerSecond> {
     let parsed = u32::try_from(requests).ok().and_then(RatePerSecond::new);
     parsed.ok_or_else(|| Failure::invalid(format!("ratePerSecond: must be 1 to {}", RatePerSecond::MAX.get())))
+}
+
+fn parse_when_paused(text: &str) -> Result<WhenPaused> {
+    WhenPaused::parse(text).ok_or_else(|| Failure::invalid("whenPaused: must be drop or keep"))
 }
 
 /// Parses the kinds of signatures: `v1`, alone or with `v1a`, in any order.

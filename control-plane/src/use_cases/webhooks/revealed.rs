@@ -14,11 +14,13 @@ pub struct RevealedWebhook {
     pub secret: Option<Secret>,
     /// The token that is sent as `theauthapi-signature`.
     pub static_token: Option<Secret>,
+    /// Number of deliveries that can be recovered, if the change made a disabled webhook live.
+    pub recoverable: Option<u64>,
 }
 
 impl RevealedWebhook {
     pub(super) fn without_secrets(webhook: Versioned<Webhook>) -> Self {
-        Self { webhook, activity: Status::Active, secret: None, static_token: None }
+        Self { webhook, activity: Status::Active, secret: None, static_token: None, recoverable: None }
     }
 }
 

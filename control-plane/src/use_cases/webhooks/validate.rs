@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use gatepost_domain::change::Topic;
 use gatepost_domain::key::Secret;
+use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{UserSecret, WebhookStatus};
+use gatepost_store::Format;
 use gatepost_webhook_client::{is_header_name, is_header_value, is_reserved};
 
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 
 /// Headers of a webhook.
@@ -15,19 +18,26 @@ const MAX_HEADERS: usize = 20;
 const MAX_HEADER_BYTES: usize = 1024;
 const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
 
-/// Parses topics, each once.
-pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
-    if names.is_empty() {
-        return Err(Failure::invalid("topics: at least one is needed"));
-    }
-    let mut topics = Vec::with_capacity(names.len());
-    for name in names {
-        let topic = parse_topic("topics", name)?;
-        if !topics.contains(&topic) {
-            topics.push(topic);
+impl ControlPlane {
+    /// Parses topics, each once. Programs of the first format cannot read webhooks with topics of webhooks.
+    pub(super) fn parse_topics(&self, names: &[String]) -> Result<Vec<Topic>> {
+        if names.is_empty() {
+            return Err(Failure::invalid("topics: at least one is needed"));
         }
+        let mut topics = Vec::with_capacity(names.len());
+        for name in names {
+            let topic = parse_topic("topics", name)?;
+            if topic.is_of_webhooks() && self.store.single_cell().format() < Format::SEALED_WEBHOOKS {
+                let detail =
+                    format!("topics: {name} needs a store in format 2: the operator runs gatepost store upgrade");
+                return Err(Failure::refused(ErrorCode::Conflict, detail));
+            }
+            if !topics.contains(&topic) {
+                topics.push(topic);
+            }
+        }
+        Ok(topics)
     }
-    Ok(topics)
 }
 
 /// Parses the topic in a member.

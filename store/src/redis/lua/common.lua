@@ -18,7 +18,8 @@ local GATEWAY_FORMATS = PREFIX .. 'gateway-reads' -- hash: gateway -> latest for
 local EVENTS = PREFIX .. 'events'             -- hash: event -> body
 local DELIVERIES_LEFT = PREFIX .. 'events-left' -- hash: event -> unfinished deliveries
 local READY = PREFIX .. 'ready'               -- sorted set: webhook by the ms from which it has deliveries to lease
-local CAPPED_UNTIL = PREFIX .. 'capped'       -- hash: webhook -> ms until which it is at its in-flight cap
+local CAPPED_UNTIL = PREFIX .. 'capped'       -- hash: webhook -> ms until which it is at its in-flight cap, and
+                                              --   'webhook hold' -> ms until which nothing is sent to it
 local LEASED = PREFIX .. 'leased'             -- sorted set: 'webhook event' by lease end in ms
 local DEAD_AGES = PREFIX .. 'dead-ages'       -- sorted set: 'webhook event' by ms of death
 local DEAD_SEALED_AGES = PREFIX .. 'dead-sealed-ages' -- sorted set: the same, of those that still have their secret
@@ -45,6 +46,9 @@ local function dropped_key(webhook) return PREFIX .. 'dropped:' .. webhook end -
 local function log_key(webhook) return PREFIX .. 'log:' .. webhook end         -- hash: event -> 'ms of the end\nsummary'
 local function last_attempts_key(webhook) return PREFIX .. 'last-attempts:' .. webhook end -- hash: event -> attempt
 local function hours_key(webhook) return PREFIX .. 'hours:' .. webhook end     -- hash: 'hour delivered|failed' -> count
+local function failures_key(webhook) return PREFIX .. 'failures:' .. webhook end -- hash: failures in a row since the last
+                                              --   2xx, ms of the first, of the refusal last counted, of the first hold
+local function hold_field(webhook) return webhook .. ' hold' end
 
 local header = redis.call('HMGET', META, 'store_id', 'id', 'min_reader')
 if (header[1] or header[2]) ~= ARGV[1] then

@@ -9,7 +9,8 @@ for _, event in ipairs(redis.call('ZRANGE', dead_times_key(webhook), 0, max - 1)
   removed = removed + 1
 end
 redis.call('DEL', attempts_key(webhook), delivered_key(webhook), dropped_key(webhook), dead_sequence_key(webhook))
-redis.call('DEL', log_key(webhook), last_attempts_key(webhook), hours_key(webhook))
+redis.call('DEL', log_key(webhook), last_attempts_key(webhook), hours_key(webhook), failures_key(webhook))
+redis.call('HDEL', CAPPED_UNTIL, hold_field(webhook))
 redis.call('ZREM', LOG_CHECKS, webhook)
 update_ready(webhook)
 return {'ok', removed}

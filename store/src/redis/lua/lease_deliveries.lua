@@ -4,6 +4,13 @@
 local webhook, token, max, cap = next_argument(), next_argument(), tonumber(next_argument()), tonumber(next_argument())
 local now = now_ms()
 local lease_end = now + next_argument()
+local held_until = tonumber(redis.call('HGET', CAPPED_UNTIL, hold_field(webhook)) or 0)
+if now < held_until then
+  update_ready(webhook)
+  return {'ok'}
+elseif held_until > 0 then
+  redis.call('HDEL', CAPPED_UNTIL, hold_field(webhook))
+end
 redis.call('ZREMRANGEBYSCORE', leases_key(webhook), '-inf', format_integer(now))
 local earliest = tonumber(redis.call('ZRANGE', leases_key(webhook), 0, 0, 'WITHSCORES')[2] or lease_end)
 local free = math.max(cap - redis.call('ZCARD', leases_key(webhook)), 0)

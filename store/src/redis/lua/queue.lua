@@ -40,7 +40,7 @@ local function call_with(command, key, arguments)
   end
 end
 
--- Updates from when a webhook has deliveries to lease: the due time of its first one, or the end of its cap.
+-- Updates from when a webhook has deliveries to lease: the due time of its first one, or the end of its cap or its hold.
 local function update_ready(webhook)
   local first = redis.call('ZRANGE', queue_key(webhook), 0, 0, 'WITHSCORES')
   if not first[1] then
@@ -48,8 +48,9 @@ local function update_ready(webhook)
     redis.call('HDEL', CAPPED_UNTIL, webhook)
     return
   end
-  local capped = tonumber(redis.call('HGET', CAPPED_UNTIL, webhook) or 0)
-  redis.call('ZADD', READY, math.max(tonumber(first[2]), capped), webhook)
+  local limits = redis.call('HMGET', CAPPED_UNTIL, webhook, hold_field(webhook))
+  local ready = math.max(tonumber(first[2]), tonumber(limits[1] or 0), tonumber(limits[2] or 0))
+  redis.call('ZADD', READY, ready, webhook)
 end
 
 -- Writes deliveries of one webhook, leased or not.

@@ -1,22 +1,38 @@
 -- Finishes, retries or releases deliveries, each independently.
--- ARGV: maximum attempts, delivered deliveries and dead letters per webhook, number of settlements, then for each:
+-- ARGV: maximum attempts, delivered deliveries and dead letters per webhook, ms in which refusals count as one failure,
+--   maximum ms for which a receiver may hold its webhook in all, number of settlements, then for each:
 --   webhook, event, token, step (done, dropped, retry, wait, dead), ms to wait or reason of death,
---   outcome of the attempt (delivered, failed or ''), failed attempt to store or '',
---   summary of the delivery if it ends, or its last attempt if it is retried, or ''.
--- Returns 'ok', then 'yes' or 'no' for each.
+--   outcome of the attempt (delivered, failed or ''), ms for which the receiver holds the webhook or '',
+--   failed attempt to store or '', summary of the delivery if it ends, or its last attempt if it is retried, or ''.
+-- Returns 'ok', then for each: 'yes' or 'no', and for a failed attempt the failures of the webhook in a row and the ms
+--   since the first one, or nil and nil.
 local max_attempts, max_delivered = tonumber(next_argument()), tonumber(next_argument())
-local max_dead, now = tonumber(next_argument()), now_ms()
-local reply, seen, touched = {'ok'}, {}, {}
+local max_dead, refusal_interval = tonumber(next_argument()), tonumber(next_argument())
+local max_holds, now = tonumber(next_argument()), now_ms()
+local settled, seen, touched = {}, {}, {}
 
 local function changes_of(webhook)
   touched[webhook] = touched[webhook] or {
     attempts = {}, released = {}, finished = {}, last = {}, delivered = {}, summaries = {},
-    counts = {delivered = 0, failed = 0},
+    counts = {delivered = 0, failed = 0}, has_recovered = false, failures = 0, refusals = 0, hold = 0,
   }
   return touched[webhook]
 end
 
-local function settle(webhook, event, token, step, detail, outcome, attempt, summary)
+-- Notes what an attempt says about the receiver. A 2xx ends the failures before it.
+local function note_outcome(changes, outcome, hold)
+  changes.counts[outcome] = changes.counts[outcome] + 1
+  if outcome == 'delivered' then
+    changes.has_recovered, changes.failures, changes.refusals = true, 0, 0
+  elseif hold == '' then
+    changes.failures = changes.failures + 1
+  else
+    changes.refusals = changes.refusals + 1
+    changes.hold = math.max(changes.hold, tonumber(hold))
+  end
+end
+
+local function settle(webhook, event, token, step, detail, outcome, hold, attempt, summary)
   local state = held_delivery(webhook, event, token, now)
   if not state or seen[webhook .. ' ' .. event] then
     return 'no'
@@ -27,7 +43,7 @@ local function settle(webhook, event, token, step, detail, outcome, attempt, sum
     push(changes.attempts, attempt)
   end
   if outcome ~= '' then
-    changes.counts[outcome] = changes.counts[outcome] + 1
+    note_outcome(changes, outcome, hold)
   end
   if step == 'retry' or step == 'wait' then
     state.attempts = state.attempts + (step == 'retry' and 1 or 0)
@@ -51,8 +67,10 @@ end
 
 for _ = 1, tonumber(next_argument()) do
   local webhook, event, token, step = next_argument(), next_argument(), next_argument(), next_argument()
-  local detail, outcome, attempt, summary = next_argument(), next_argument(), next_argument(), next_argument()
-  reply[#reply + 1] = settle(webhook, event, token, step, detail, outcome, attempt, summary)
+  local detail, outcome, hold = next_argument(), next_argument(), next_argument()
+  local attempt, summary = next_argument(), next_argument()
+  local held = settle(webhook, event, token, step, detail, outcome, hold, attempt, summary)
+  push(settled, {webhook = webhook, held = held, has_failed = held == 'yes' and outcome == 'failed'})
 end
 for webhook, changes in pairs(touched) do
   if #changes.attempts > 0 then
@@ -67,6 +85,21 @@ for webhook, changes in pairs(touched) do
   count_attempts(webhook, 'delivered', changes.counts.delivered, now)
   count_attempts(webhook, 'failed', changes.counts.failed, now)
   redis.call('HDEL', CAPPED_UNTIL, webhook)
+  if changes.has_recovered then
+    redis.call('DEL', failures_key(webhook))
+  end
+  if changes.failures + changes.refusals > 0 then
+    changes.streak = {count_failures(webhook, changes.failures, changes.refusals, refusal_interval, now)}
+  end
+  if changes.hold > 0 then
+    hold_for_receiver(webhook, changes.hold, max_holds, now)
+  end
   update_ready(webhook)
+end
+local reply = {'ok'}
+for _, one in ipairs(settled) do
+  local streak = one.has_failed and touched[one.webhook].streak or {}
+  push(reply, one.held, streak[1] or false)
+  push(reply, streak[2] or false)
 end
 return reply

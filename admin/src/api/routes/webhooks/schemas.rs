@@ -62,6 +62,8 @@ pub(crate) struct CreateWebhook {
     /// Signatures of each request: `["v1"]` (the default), or `["v1", "v1a"]` for an Ed25519 signature too, which
     /// receivers verify with `publicKey`.
     signatures: Option<Vec<String>>,
+    /// What happens to events while it is paused: `drop` (the default), or `keep`: they wait until it is live again.
+    when_paused: Option<String>,
 }
 
 /// Changes to a webhook.
@@ -110,6 +112,8 @@ pub(crate) struct UpdateWebhook {
     /// Signatures of each request: `["v1"]`, or `["v1", "v1a"]` for an Ed25519 signature too. Without `v1a`, its key
     /// pair is forgotten.
     signatures: Option<Vec<String>>,
+    /// What happens to events while it is paused: `drop`, or `keep`: they wait until it is live again.
+    when_paused: Option<String>,
 }
 
 /// Test request to send.
@@ -208,6 +212,7 @@ impl TryFrom<CreateWebhook> for NewWebhook {
                 rate_per_second: Patch::from(new.rate_per_second),
                 omit_secrets: new.omit_secrets,
                 signatures: new.signatures,
+                when_paused: new.when_paused,
             },
         })
     }
@@ -233,6 +238,7 @@ impl From<UpdateWebhook> for WebhookChange {
                 rate_per_second: change.rate_per_second,
                 omit_secrets: change.omit_secrets,
                 signatures: change.signatures,
+                when_paused: change.when_paused,
             },
         }
     }

@@ -1,0 +1,5 @@
+-- Sends nothing to a webhook for some time. ARGV: webhook, ms. Returns 'ok'.
+local webhook, ms = next_argument(), tonumber(next_argument())
+hold_queue(webhook, now_ms() + ms)
+update_ready(webhook)
+return {'ok'}

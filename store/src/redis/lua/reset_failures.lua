@@ -1,0 +1,6 @@
+-- Forgets the failures and the hold of a webhook. ARGV: webhook. Returns 'ok'.
+local webhook = next_argument()
+redis.call('DEL', failures_key(webhook))
+redis.call('HDEL', CAPPED_UNTIL, hold_field(webhook))
+update_ready(webhook)
+return {'ok'}
