@@ -1,15 +1,20 @@
 //! `deliveries`: benchmarks of the deliverer, with receivers in this process.
 
+mod against;
 mod backlog;
 mod hanging;
+mod page;
 mod receiver;
 mod responsive;
 mod throughput;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use gatepost_domain::change::Topic;
+use gatepost_domain::id::WebhookId;
+use gatepost_store::Format;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -29,6 +34,9 @@ pub(crate) struct DeliveryOptions {
     /// Fewer deliveries
     #[arg(long)]
     quick: bool,
+    /// Compare with the program of an earlier release instead, which cargo xtask release NAME builds
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "name")]
+    against: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +64,9 @@ const FULL: DeliveryParams = DeliveryParams {
     due_deliveries: 1_000_000,
 };
 
+/// Interval between two looks at the queues.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
 type DeliveryScenario = fn(DeliveryParams) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
 
 const SCENARIOS: &[(&str, DeliveryScenario)] = &[
@@ -63,25 +74,39 @@ const SCENARIOS: &[(&str, DeliveryScenario)] = &[
     ("responsive", |params| Box::pin(responsive::run(params))),
     ("hanging", |params| Box::pin(hanging::run(params))),
     ("backlog", |params| Box::pin(backlog::run(params))),
+    ("page", |params| Box::pin(page::run(params))),
 ];
 
 /// Runs all benchmarks, or the named one.
 pub(crate) async fn run(options: &DeliveryOptions) -> anyhow::Result<()> {
+    let params = if options.quick { QUICK } else { FULL };
+    if let Some(earlier) = &options.against {
+        return report_findings("against", against::run(params, earlier)).await;
+    }
     let selected: Vec<_> =
         SCENARIOS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();
-    anyhow::ensure!(!selected.is_empty(), "unknown benchmark; choose one of throughput, responsive, hanging, backlog");
+    anyhow::ensure!(
+        !selected.is_empty(),
+        "unknown benchmark; choose one of throughput, responsive, hanging, backlog, page"
+    );
     for (name, scenario) in selected {
-        let monitor = NoiseMonitor::start();
-        let findings = scenario(if options.quick { QUICK } else { FULL }).await?;
-        for (title, table) in &findings.tables {
-            print_line(&format!("### {title}\n\n{}", table.to_markdown()));
-        }
-        let noise = monitor.noise();
-        print_line(&noise.summary());
-        let json = json!({"noise": noise, "found": findings.json});
-        let file = report::write_json(&format!("deliveries-{name}"), &json)?;
-        print_line(&format!("{}\n", file.display()));
+        report_findings(name, scenario(params)).await?;
     }
+    Ok(())
+}
+
+/// Runs a benchmark, prints its tables, and writes its figures to a file.
+async fn report_findings(name: &str, measuring: impl Future<Output = anyhow::Result<Findings>>) -> anyhow::Result<()> {
+    let monitor = NoiseMonitor::start();
+    let findings = measuring.await?;
+    for (title, table) in &findings.tables {
+        print_line(&format!("### {title}\n\n{}", table.to_markdown()));
+    }
+    let noise = monitor.noise();
+    print_line(&noise.summary());
+    let json = json!({"noise": noise, "found": findings.json});
+    let file = report::write_json(&format!("deliveries-{name}"), &json)?;
+    print_line(&format!("{}\n", file.display()));
     Ok(())
 }
 
@@ -95,9 +120,18 @@ struct DelivererFixture {
 impl DelivererFixture {
     /// Starts a fixture with webhooks for created keys, whose paths are `/0`, `/1` and so on.
     async fn start(webhooks: usize) -> anyhow::Result<Self> {
+        Self::start_in(webhooks, Format::LATEST).await
+    }
+
+    /// Starts a fixture on a store that the first release can read.
+    async fn start_in_first_format(webhooks: usize) -> anyhow::Result<Self> {
+        Self::start_in(webhooks, Format::FIRST).await
+    }
+
+    async fn start_in(webhooks: usize, format: Format) -> anyhow::Result<Self> {
         let fixture = Self {
             directory: tempfile::tempdir()?,
-            store_fixture: StoreFixture::start().await?,
+            store_fixture: StoreFixture::start_in(format).await?,
             receiver: WebhookReceiver::start().await?,
         };
         for number in 0..webhooks {
@@ -106,21 +140,47 @@ impl DelivererFixture {
         Ok(fixture)
     }
 
-    async fn create_webhook(&self, path: &str) -> anyhow::Result<()> {
+    async fn create_webhook(&self, path: &str) -> anyhow::Result<WebhookId> {
         let url = format!("http://{}/{path}", self.receiver.address());
-        self.store_fixture.create_webhook(url, vec![Topic::ApiKeyCreated]).await?;
-        Ok(())
+        self.store_fixture.create_webhook(url, vec![Topic::ApiKeyCreated]).await
     }
 
     fn start_deliverer(&self) -> anyhow::Result<GatepostProcess> {
+        self.start_program(None)
+    }
+
+    /// Starts the deliverer of a program, by default of the one that was built together with this one.
+    fn start_program(&self, program: Option<&Path>) -> anyhow::Result<GatepostProcess> {
+        self.start_process("deliverer", program)
+    }
+
+    fn start_control_plane(&self) -> anyhow::Result<GatepostProcess> {
+        self.start_process("control-plane", None)
+    }
+
+    fn start_process(&self, command: &'static str, program: Option<&Path>) -> anyhow::Result<GatepostProcess> {
         GatepostProcess::start(StartOptions {
+            program,
             directory: self.directory.path(),
-            name: "deliverer",
-            arguments: vec!["deliverer".to_owned()],
+            name: command,
+            arguments: vec![command.to_owned()],
             store: self.store_fixture.redis.url(),
             core: Core::Any,
             environment: Vec::new(),
         })
+    }
+
+    /// Waits until every event has its deliveries. Returns the number of those that wait or are sent.
+    async fn wait_for_fan_out(&self, timeout: Duration) -> anyhow::Result<u64> {
+        let started_at = Instant::now();
+        loop {
+            let numbers = self.store_fixture.store.queue_stats().await?;
+            if numbers.fan_out_backlog == 0 {
+                return Ok(numbers.pending + numbers.leased);
+            }
+            anyhow::ensure!(started_at.elapsed() < timeout, "{} entries are not fanned out", numbers.fan_out_backlog);
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
     }
 
     /// Returns the CPU time so far of the deliverer and of Redis.

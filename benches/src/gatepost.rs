@@ -21,12 +21,16 @@ pub(crate) struct GatepostProcess {
     pub(crate) process: Process,
     /// Address of the gateway, if the process has one.
     pub(crate) gateway: Option<SocketAddr>,
+    /// Address of the admin API, if the process has one.
+    pub(crate) admin: Option<SocketAddr>,
     /// Time from the start until the process was ready.
     pub(crate) ready_after: Duration,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct StartOptions<'a> {
+    /// Program to start. `None` for the one that was built together with this one.
+    pub(crate) program: Option<&'a Path>,
     pub(crate) directory: &'a Path,
     /// Name of the log file, which must be unique in the directory.
     pub(crate) name: &'a str,
@@ -40,7 +44,8 @@ pub(crate) struct StartOptions<'a> {
 impl GatepostProcess {
     /// Starts a process, and waits until it has logged that it is ready.
     pub(crate) fn start(options: StartOptions<'_>) -> anyhow::Result<Self> {
-        let mut command = options.core.command(&built_program("gatepost")?.display().to_string());
+        let program = options.program.map_or_else(|| built_program("gatepost"), |program| Ok(program.to_owned()))?;
+        let mut command = options.core.command(&program.display().to_string());
         command.args(&options.arguments).args(["--store", &options.store]);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.env("GATEPOST_MASTER_KEY", MASTER_KEY).env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true");
@@ -54,7 +59,9 @@ impl GatepostProcess {
             addresses_by_message.contains_key(STARTED_MESSAGE)
         })?;
         let ready_after = started_at.elapsed();
-        Ok(Self { process, gateway: addresses_by_message.get("the gateway listens").copied(), ready_after })
+        let address = |message: &str| addresses_by_message.get(message).copied();
+        let (gateway, admin) = (address("the gateway listens"), address("the admin API listens"));
+        Ok(Self { process, gateway, admin, ready_after })
     }
 }
 

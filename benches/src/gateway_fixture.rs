@@ -45,7 +45,15 @@ impl GatewayFixture {
         let arguments = vec!["gateway".to_owned(), "--upstream".to_owned(), upstream];
         let (directory, store) = (self.directory.path(), self.store_fixture.redis.url());
         let environment = environment.to_vec();
-        let gateway = GatepostProcess::start(StartOptions { directory, name, arguments, store, core, environment })?;
+        let gateway = GatepostProcess::start(StartOptions {
+            program: None,
+            directory,
+            name,
+            arguments,
+            store,
+            core,
+            environment,
+        })?;
         Ok(Arc::new(peers::gatepost_peer(gateway)?))
     }
 }

@@ -14,8 +14,8 @@ use gatepost_domain::record::{
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    CellStore, Change, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, Versioned,
-    os_rng,
+    CellStore, Change, Format, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl,
+    Versioned, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -50,8 +50,13 @@ pub(crate) struct CreatedKey {
 impl StoreFixture {
     /// Starts a Redis and creates a store.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_in(Format::LATEST).await
+    }
+
+    /// Starts a Redis and creates a store in a format.
+    pub(crate) async fn start_in(format: Format) -> anyhow::Result<Self> {
         let redis = RedisServer::start();
-        let store = open_store(&redis, Replicas::NONE).await?;
+        let store = open_store(&redis, Replicas::NONE, format).await?;
         let account = records::account("bench");
         let project = records::project(&account.id);
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await?;
@@ -89,7 +94,7 @@ impl StoreFixture {
 
     /// Opens the same store again, with changes that wait for replicas.
     pub(crate) async fn open_store(&self, replicas: Replicas) -> anyhow::Result<CellStore> {
-        open_store(&self.redis, replicas).await
+        open_store(&self.redis, replicas, Format::LATEST).await
     }
 
     /// Creates a key through another instance of the store.
@@ -122,11 +127,11 @@ impl StoreFixture {
     }
 
     /// Creates a webhook with a URL and topics.
-    pub(crate) async fn create_webhook(&self, url: String, topics: Vec<Topic>) -> anyhow::Result<()> {
+    pub(crate) async fn create_webhook(&self, url: String, topics: Vec<Topic>) -> anyhow::Result<WebhookId> {
         let id = WebhookId::generate_in(Partition::default(), &mut os_rng());
         let webhook = Webhook {
             secret: self.store.envelope().seal_webhook_secret(&id, &[7; 32])?,
-            id,
+            id: id.clone(),
             account: self.account.id.clone(),
             project: Some(self.project.id.clone()),
             name: "bench".to_owned(),
@@ -144,14 +149,14 @@ impl StoreFixture {
             stamps: records::stamps(),
         };
         commit(&self.store, Action::WebhookCreated, vec![RecordWrite::create(webhook)], None).await?;
-        Ok(())
+        Ok(id)
     }
 }
 
-async fn open_store(redis: &RedisServer, replicas: Replicas) -> anyhow::Result<CellStore> {
+async fn open_store(redis: &RedisServer, replicas: Replicas, format: Format) -> anyhow::Result<CellStore> {
     let url = StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?;
     let defaults = StoreOptions::new(url, Arc::new(SystemClock));
-    let options = StoreOptions { replicas, max_fan_out_backlog: MAX_ENTRIES, ..defaults };
+    let options = StoreOptions { replicas, write_format: format, max_fan_out_backlog: MAX_ENTRIES, ..defaults };
     let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(Store::open_or_create(&options, &master).await?.single_cell().clone())
 }

@@ -1,7 +1,7 @@
 //! Memory of pending deliveries: the receivers hang, so that no delivery completes.
 
-use anyhow::bail;
 use serde_json::json;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -14,31 +14,20 @@ use crate::scenarios::Findings;
 const WEBHOOKS: usize = 10;
 /// Timeout of the fan-out.
 const FAN_OUT_TIMEOUT: Duration = Duration::from_secs(600);
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Memory of a deliverer before and after its webhooks had due deliveries.
+pub(super) struct DueMemory {
+    pub(super) due: u64,
+    pub(super) elapsed: Duration,
+    pub(super) idle: u64,
+    pub(super) resident: u64,
+    pub(super) redis: u64,
+}
 
 pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
-    let fixture = DelivererFixture::start(0).await?;
-    for number in 0..WEBHOOKS {
-        fixture.create_webhook(&format!("{number}/{}", receiver::HANGING_PATH)).await?;
-    }
-    fixture.store_fixture.create_keys(params.due_deliveries / WEBHOOKS).await?;
-    let before = redis_bytes(&fixture);
-    let deliverer = fixture.start_deliverer()?;
-    let idle = machine::resident_bytes(deliverer.process.pid());
-    let started_at = Instant::now();
-    let due = loop {
-        let numbers = fixture.store_fixture.store.queue_stats().await?;
-        if numbers.fan_out_backlog == 0 {
-            break numbers.pending + numbers.leased;
-        }
-        if started_at.elapsed() > FAN_OUT_TIMEOUT {
-            bail!("the fan-out timed out with {} entries left", numbers.fan_out_backlog);
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    };
-    let elapsed_s = started_at.elapsed().as_secs_f64();
-    let resident = machine::resident_bytes(deliverer.process.pid());
-    let redis = redis_bytes(&fixture) - before;
+    let DueMemory { due, elapsed, idle, resident, redis } =
+        fan_out_due(DelivererFixture::start(0).await?, params, None).await?;
+    let elapsed_s = elapsed.as_secs_f64();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut table = Table::with_columns(&["what", "figure"]);
     table.add_row(vec!["deliveries due".to_owned(), due.to_string()]);
@@ -49,6 +38,30 @@ pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
     let json = json!({"due": due, "fan_out_rate": due as f64 / elapsed_s, "deliverer_bytes": resident,
         "redis_bytes_each": redis as f64 / due as f64});
     Ok(Findings { tables: vec![("Deliveries that are due".to_owned(), table)], json })
+}
+
+/// Makes deliveries due that do not end, by a program or by the one that was built together with this one.
+pub(super) async fn fan_out_due(
+    fixture: DelivererFixture,
+    params: DeliveryParams,
+    program: Option<&Path>,
+) -> anyhow::Result<DueMemory> {
+    for number in 0..WEBHOOKS {
+        fixture.create_webhook(&format!("{number}/{}", receiver::HANGING_PATH)).await?;
+    }
+    fixture.store_fixture.create_keys(params.due_deliveries / WEBHOOKS).await?;
+    let before = redis_bytes(&fixture);
+    let deliverer = fixture.start_program(program)?;
+    let idle = machine::resident_bytes(deliverer.process.pid());
+    let started_at = Instant::now();
+    let due = fixture.wait_for_fan_out(FAN_OUT_TIMEOUT).await?;
+    Ok(DueMemory {
+        due,
+        elapsed: started_at.elapsed(),
+        idle,
+        resident: machine::resident_bytes(deliverer.process.pid()),
+        redis: redis_bytes(&fixture) - before,
+    })
 }
 
 fn redis_bytes(fixture: &DelivererFixture) -> u64 {
