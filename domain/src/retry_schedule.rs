@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use crate::time::Timestamp;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
@@ -79,6 +81,18 @@ impl RetrySchedule {
     /// Returns the delays in seconds.
     pub fn to_seconds(&self) -> Vec<u64> {
         self.0.iter().map(Duration::as_secs).collect()
+    }
+
+    /// Returns the earliest times of the attempts that are left to a delivery: `next_at`, when the next one is made, and
+    /// the times that follow if each attempt fails at once. Jitter and `Retry-After` make them later.
+    pub fn upcoming(&self, attempts_made: u32, next_at: Timestamp) -> Vec<Timestamp> {
+        let first_delay = usize::try_from(attempts_made).unwrap_or(usize::MAX);
+        let delays = self.0.get(first_delay..).unwrap_or_default();
+        let later = delays.iter().scan(next_at, |at, delay| {
+            *at = at.plus(*delay);
+            Some(*at)
+        });
+        std::iter::once(next_at).chain(later).collect()
     }
 
     /// Returns the minimum delay after this attempt, or `None` after the last one.
@@ -216,6 +230,21 @@ mod tests {
     #[test]
     fn the_standard_schedule_could_be_chosen() {
         assert_eq!(RetrySchedule::from_seconds(&EXPECTED_DELAYS_S).unwrap(), STANDARD_SCHEDULE);
+    }
+
+    #[test]
+    fn upcoming_attempts_begin_with_the_next_one_and_end_with_the_schedule() {
+        let schedule = RetrySchedule::from_seconds(&[10, 20]).unwrap();
+        let upcoming = |attempts_made| {
+            let times = schedule.upcoming(attempts_made, Timestamp::from_ms(1_000));
+            times.into_iter().map(Timestamp::as_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(upcoming(0), [1_000, 11_000, 31_000]);
+        assert_eq!(upcoming(1), [1_000, 21_000]);
+        // A delivery has its next attempt also if the schedule became shorter meanwhile.
+        for attempts_made in [2, 3, u32::MAX] {
+            assert_eq!(upcoming(attempts_made), [1_000]);
+        }
     }
 
     #[test]

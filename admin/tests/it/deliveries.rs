@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gatepost_domain::record::Role;
+use gatepost_domain::time::Timestamp;
 use gatepost_test_support::MockServer;
 use gatepost_webhook_client::PrivateNetworks;
 use serde_json::{Value, json};
@@ -57,6 +58,8 @@ async fn a_delivery_is_seen_from_its_failure_to_its_resending() {
     let (status, details) = admin.get(&path).await;
     assert_eq!(status, 200);
     assert_eq!((&details["status"], &details["history"][0]["errorClass"]), (&json!("failed"), &json!("status")));
+    assert_eq!(details["upcoming"].as_array().unwrap().len(), 9, "{details}");
+    assert_eq!(details["upcoming"][0], failed["nextAttemptAt"]);
     let request = &details["request"];
     assert_eq!((&request["method"], &request["headers"]["x-team"]), (&json!("POST"), &json!("…")));
     assert_eq!(request["headers"]["webhook-id"], failed["eventId"]);
@@ -73,6 +76,7 @@ async fn a_delivery_is_seen_from_its_failure_to_its_resending() {
     let (_, details) = admin.get(&path).await;
     let outcomes = details["history"].as_array().unwrap().iter().map(|attempt| &attempt["outcome"]);
     assert_eq!(outcomes.collect::<Vec<_>>(), ["failed", "delivered"]);
+    assert_eq!(details["upcoming"], json!([]));
     let sent = receiver.take_requests();
     assert!(String::from_utf8_lossy(&sent[1].body).contains(&text(&key, "key")), "an admin's webhook sees the value");
 
@@ -81,6 +85,24 @@ async fn a_delivery_is_seen_from_its_failure_to_its_resending() {
     let again = receiver.take_requests().pop().unwrap();
     assert_eq!(again.header("webhook-id"), [text(&failed, "eventId")]);
     assert!(!String::from_utf8_lossy(&again.body).contains(&text(&key, "key")), "the value is no longer kept");
+}
+
+/// The times are minimum times, so they differ by exactly the delays of the schedule.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upcoming_attempts_follow_the_schedule_of_the_webhook() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::with_statuses(|_| (500, Duration::ZERO));
+    let webhook = subscribe(&admin, &receiver.url(), json!({"retrySchedule": [3600, 60, 30]})).await;
+    admin.create_key(&project, json!({})).await;
+    let failed = delivery_of_status(&admin, &webhook, "failed").await;
+    let (_, details) = admin.get(&format!("/webhooks/{webhook}/deliveries/{}", text(&failed, "eventId"))).await;
+    let parse = |time: &Value| Timestamp::parse(time.as_str().unwrap()).unwrap().as_ms();
+    let next = parse(&failed["nextAttemptAt"]);
+    let upcoming: Vec<u64> = details["upcoming"].as_array().unwrap().iter().map(parse).collect();
+    assert_eq!(upcoming, [next, next + 60_000, next + 90_000]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

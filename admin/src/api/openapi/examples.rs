@@ -70,6 +70,7 @@ fn non_text_example(name: &str) -> Option<Value> {
         "ratePerSecond" => json!(50),
         "signatures" => json!(["v1", "v1a"]),
         "lagMs" => json!(12),
+        "upcoming" => json!(["2026-11-25T10:00:00.000Z", "2026-11-25T10:05:00.000Z"]),
         "topics" => json!(["api-key.created", "api-key.firstUsed"]),
         "permissions" => json!(["read"]),
         "allowedDomains" => json!(["example.com"]),

@@ -124,6 +124,8 @@ pub struct DeliveryDetails {
     pub event: Option<Event>,
     /// Attempts that are kept, oldest first.
     pub history: Vec<AttemptRecord>,
+    /// Earliest times of the attempts that are left, if it waits.
+    pub upcoming: Vec<Timestamp>,
 }
 
 impl DeliveryFilter {
@@ -210,8 +212,11 @@ impl ControlPlane {
             Some(version) => cell.event(&event, version).await?,
             None => None,
         };
+        let schedule = webhook.delivery.schedule();
+        let next_attempt_at = delivery.next_attempt_at;
+        let upcoming = next_attempt_at.map_or_else(Vec::new, |at| schedule.upcoming(delivery.attempts, at));
         let view = DeliveryView { status: DeliveryStatus::of(&delivery, &webhook), delivery };
-        Ok(DeliveryDetails { webhook, view, event, history })
+        Ok(DeliveryDetails { webhook, view, event, history, upcoming })
     }
 
     /// Sends a delivery again: a dead one with a fresh schedule, one that waits at once, one that was delivered or

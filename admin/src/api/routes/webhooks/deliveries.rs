@@ -72,6 +72,8 @@ pub(crate) struct DeliveryDetailsBody {
     request: Option<RequestBody>,
     /// Attempts that are kept, oldest first.
     history: Vec<AttemptBody>,
+    /// Earliest times of the attempts that are left, soonest first, if each of them fails. Empty unless the delivery waits.
+    upcoming: Vec<String>,
 }
 
 /// The request of a delivery, without values.
@@ -277,6 +279,7 @@ impl From<DeliveryDetails> for DeliveryDetailsBody {
             request: details.event.as_ref().map(|event| rebuilt_request(&details, event)),
             delivery: (&details.view).into(),
             history: details.history.into_iter().map(AttemptBody::from).collect(),
+            upcoming: details.upcoming.iter().map(Timestamp::to_string).collect(),
         }
     }
 }
