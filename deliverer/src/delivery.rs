@@ -6,10 +6,11 @@ use std::time::Duration;
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Webhook, WebhookState};
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, RetrySchedule, next_step};
+use gatepost_domain::shown_key::ShownKey;
 use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 use gatepost_store::{
-    AttemptRecord, AttemptResponse, Disposition, Event, LeasedDelivery, MAX_HOLD, RecordedOutcome, Result, Settlement,
+    AttemptRecord, AttemptResponse, Disposition, LeasedDelivery, MAX_HOLD, RecordedOutcome, Result, Settlement,
     StoreErrorKind, os_rng,
 };
 use gatepost_webhook_client::{Message, SendResult, SigningSecret};
@@ -18,7 +19,7 @@ use url::Url;
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
 use crate::options::{DISABLED, STOP_GRACE};
-use crate::payload::{self, ShownKey};
+use crate::payload;
 use crate::receiver_health;
 
 /// Result of a delivery: how it continues, and the record of the attempt.
@@ -134,29 +135,14 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
     let Ok(url) = Url::parse(context.store.envelope().open_webhook_url(webhook)?.expose()) else {
         return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));
     };
-    let project = event.metadata.project.as_ref();
-    let shown = payload::shown_key(webhook, &url, project, context.options.private_networks);
+    let shown = payload::shown_key(webhook, &url, event, context.options.private_networks);
     let secret = if shown == ShownKey::Value { context.store.open_secret(leased)? } else { None };
-    let body = payload::build(event, shown_text(shown, leased, event, secret.as_ref()));
+    let body = payload::build(event, shown, secret.as_ref());
     let sent = send(context, webhook, &url, leased, body, secret.as_ref()).await?;
     context.scheduler.record_duration(&webhook.id, sent.elapsed);
     record_metrics(context, &sent, event.at);
     let outcome = sent.outcome;
     Ok(result_of_attempt(webhook.delivery.schedule(), attempt_record(leased, sent), &outcome))
-}
-
-/// Returns the text that the body shows of the event's key; none for its id.
-fn shown_text<'a>(
-    shown: ShownKey,
-    leased: &LeasedDelivery,
-    event: &'a Event,
-    secret: Option<&'a Secret>,
-) -> Option<&'a str> {
-    match shown {
-        ShownKey::Value => secret.map(Secret::expose),
-        ShownKey::Mask => payload::mask(event).filter(|_| leased.has_secret()),
-        ShownKey::Id => None,
-    }
 }
 
 async fn send(

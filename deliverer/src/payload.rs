@@ -1,25 +1,16 @@
-//! Bodies of webhook requests, and the rule who may see key values in them.
+//! Bodies of webhook requests.
 
-use gatepost_domain::id::ProjectId;
-use gatepost_domain::record::{KeyValues, Record, Role, Webhook};
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::Webhook;
+use gatepost_domain::shown_key::{ShownKey, Transport};
 use gatepost_store::Event;
 use gatepost_webhook_client::PrivateNetworks;
-use gatepost_wire::WebhookPayload;
+use gatepost_wire::{KeyMember, WebhookPayload};
 use url::Url;
 
-/// What the body contains where an event carries the value of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ShownKey {
-    /// The value.
-    Value,
-    /// The mask of the value.
-    Mask,
-    /// The id of the key.
-    Id,
-}
-
-/// Returns the body of an event for one webhook. `shown` replaces the id of the key.
-pub(crate) fn build(event: &Event, shown: Option<&str>) -> Vec<u8> {
+/// Returns the body of an event for one webhook. `secret` is the value that the event created, if the webhook may see it
+/// and it is still kept.
+pub(crate) fn build(event: &Event, shown: ShownKey, secret: Option<&Secret>) -> Vec<u8> {
     let payload = WebhookPayload::of_event(
         &event.id,
         event.action,
@@ -27,43 +18,39 @@ pub(crate) fn build(event: &Event, shown: Option<&str>) -> Vec<u8> {
         &event.metadata.account,
         event.metadata.project.as_ref(),
         &event.record,
-        shown,
+        key_member(event, shown, secret),
     );
     serde_json::to_vec(&payload).expect("a payload is a struct with text keys")
 }
 
-/// Returns the mask of the key that an event is about; none for an event about something else.
-pub(crate) fn mask(event: &Event) -> Option<&str> {
-    match &event.record {
-        Record::ApiKey(key) => Some(&key.mask),
-        Record::AccessKey(key) => Some(&key.mask),
-        Record::Account(_) | Record::Project(_) | Record::Webhook(_) => None,
+fn key_member<'a>(event: &'a Event, shown: ShownKey, secret: Option<&'a Secret>) -> KeyMember<'a> {
+    match (shown, secret) {
+        (ShownKey::Id, _) => KeyMember::Id,
+        (ShownKey::Value, Some(value)) => KeyMember::Value(value.expose()),
+        (ShownKey::Value, None) | (ShownKey::Mask, _) => {
+            event.mask_of_new_value().map_or(KeyMember::Id, KeyMember::Mask)
+        }
     }
 }
 
-/// Returns what a webhook may see of a key value. It sees the value only if it asks for values, an admin set its URL,
-/// the project of the event is in its scope, and the URL is https (or private networks are allowed).
-pub(crate) fn shown_key(
-    webhook: &Webhook,
-    url: &Url,
-    project: Option<&ProjectId>,
-    private_networks: PrivateNetworks,
-) -> ShownKey {
-    let is_secure_transport = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
-    let is_in_scope = webhook.project.is_none() || webhook.project.as_ref() == project;
-    let may_see_value = webhook.url_set_by == Role::Admin && is_in_scope && is_secure_transport;
-    match (may_see_value, webhook.delivery.key_values) {
-        (true, KeyValues::Sent) => ShownKey::Value,
-        (true, KeyValues::Omitted) => ShownKey::Mask,
-        (false, KeyValues::Sent | KeyValues::Omitted) => ShownKey::Id,
-    }
+/// Returns what a webhook sees of the value that an event creates. Where private networks are allowed, http is as good as
+/// https.
+pub(crate) fn shown_key(webhook: &Webhook, url: &Url, event: &Event, private_networks: PrivateNetworks) -> ShownKey {
+    ShownKey::to(webhook, event.metadata.project.as_ref(), transport(url, private_networks))
+}
+
+fn transport(url: &Url, private_networks: PrivateNetworks) -> Transport {
+    let is_secure = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
+    if is_secure { Transport::Secure } else { Transport::Plaintext }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gatepost_domain::id::{AccountId, WebhookId};
-    use gatepost_domain::record::{Actor, DeliverySettings, Sealed, Stamps, WebhookHealth, WebhookStatus, WebhookUrl};
+    use gatepost_domain::id::{AccountId, ProjectId, WebhookId};
+    use gatepost_domain::record::{
+        Actor, DeliverySettings, KeyValues, Role, Sealed, Stamps, WebhookHealth, WebhookStatus, WebhookUrl,
+    };
     use gatepost_domain::time::Timestamp;
 
     fn project(text: &str) -> ProjectId {
@@ -111,7 +98,7 @@ mod tests {
                         let mut webhook = webhook(made_by, scope.clone());
                         webhook.delivery.key_values = key_values;
                         let url = Url::parse(url).unwrap();
-                        let found = shown_key(&webhook, &url, Some(&own), private_networks);
+                        let found = ShownKey::to(&webhook, Some(&own), transport(&url, private_networks));
                         assert_eq!(found, expected, "{made_by:?} {scope:?} {url} {private_networks:?} {key_values:?}");
                     }
                 }

@@ -39,6 +39,29 @@ pub struct Event {
     pub metadata: ChangeMetadata,
     /// The record after the change, or its last state if it was removed.
     pub record: Record,
+    has_new_value: bool,
+}
+
+impl Event {
+    /// Returns the mask of the key value that the change created; `None` if it created none.
+    pub fn mask_of_new_value(&self) -> Option<&str> {
+        mask(&self.record).filter(|_| self.has_new_value)
+    }
+}
+
+/// Returns whether a change created the value of a key: a new key has one, and a rotated one has another mask.
+fn creates_value(action: Action, old: Option<&Record>, new: Option<&Record>) -> bool {
+    let is_created = matches!(action, Action::ApiKeyCreated | Action::AccessKeyCreated);
+    let is_updated = matches!(action, Action::ApiKeyUpdated | Action::AccessKeyUpdated);
+    is_created || (is_updated && old.and_then(mask) != new.and_then(mask))
+}
+
+fn mask(record: &Record) -> Option<&str> {
+    match record {
+        Record::ApiKey(key) => Some(&key.mask),
+        Record::AccessKey(key) => Some(&key.mask),
+        Record::Account(_) | Record::Project(_) | Record::Webhook(_) => None,
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,11 +109,12 @@ pub(crate) fn decode_event(id: &EventId, body: &[u8]) -> Result<Event> {
     let (metadata, old) = audit_entry::decode_metadata(stored.head.get().as_bytes())?;
     let new =
         stored.image.map(|image| audit_entry::decode_image(&metadata.subject, image.get().as_bytes())).transpose()?;
-    let record =
-        new.flatten().or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
+    let new = new.flatten();
     let action = Action::parse(&stored.action).ok_or_else(|| {
         StoreErrorKind::Corrupt.with(format!("event {id} has the unknown action {:?}", stored.action))
     })?;
+    let has_new_value = creates_value(action, old.as_ref(), new.as_ref());
+    let record = new.or(old).ok_or_else(|| StoreErrorKind::Corrupt.with(format!("event {id} has no image")))?;
     let version = Version::from_u64(stored.version);
-    Ok(Event { id: id.clone(), action, version, at: version.timestamp(), metadata, record })
+    Ok(Event { id: id.clone(), action, version, at: version.timestamp(), metadata, record, has_new_value })
 }

@@ -86,11 +86,6 @@ pub struct LeasedDelivery {
 }
 
 impl LeasedDelivery {
-    /// Returns whether the event carries a secret.
-    pub fn has_secret(&self) -> bool {
-        self.sealed.is_some()
-    }
-
     fn summary(&self, kind: DeliveryKind, attempt: Option<&AttemptRecord>) -> DeliverySummary {
         let event = self.event.as_ref().ok();
         DeliverySummary {

@@ -30,9 +30,32 @@ pub struct WebhookPayload {
     pub owner: Option<ResourceOwner>,
     /// The resource after the change; an empty object in a ping.
     pub data: Value,
+    /// Present, and true, if `data.key` is a mask: the webhook gets no values, or this one is no longer kept.
+    #[serde(rename = "keyMasked", skip_serializing_if = "std::ops::Not::not")]
+    pub is_key_masked: bool,
     /// Present, and true, in a sample that was sent as a test.
     #[serde(rename = "test", skip_serializing_if = "std::ops::Not::not")]
     pub is_test: bool,
+}
+
+/// What the body of an event contains as the value of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyMember<'a> {
+    /// The id of the key.
+    Id,
+    /// The mask of the value.
+    Mask(&'a str),
+    /// The value.
+    Value(&'a str),
+}
+
+impl<'a> KeyMember<'a> {
+    fn text(self) -> Option<&'a str> {
+        match self {
+            KeyMember::Id => None,
+            KeyMember::Mask(text) | KeyMember::Value(text) => Some(text),
+        }
+    }
 }
 
 /// Owner of the resource of an event.
@@ -46,7 +69,7 @@ pub struct ResourceOwner {
 }
 
 impl WebhookPayload {
-    /// Builds the body for an event. `secret` is the value of the key, if the receiver may see it.
+    /// Builds the body for an event.
     pub fn of_event(
         id: &EventId,
         action: Action,
@@ -54,7 +77,7 @@ impl WebhookPayload {
         account: &AccountId,
         project: Option<&ProjectId>,
         record: &Record,
-        secret: Option<&str>,
+        key: KeyMember<'_>,
     ) -> Self {
         let project_id = project.map(ToString::to_string);
         Self {
@@ -62,7 +85,8 @@ impl WebhookPayload {
             kind: event_type(action).to_owned(),
             timestamp: rfc3339(at),
             owner: Some(ResourceOwner { account_id: account.to_string(), project_id }),
-            data: resource_json(record, action, at, secret),
+            data: resource_json(record, action, at, key.text()),
+            is_key_masked: matches!(key, KeyMember::Mask(_)),
             is_test: false,
         }
     }
@@ -76,6 +100,7 @@ impl WebhookPayload {
             timestamp: change.timestamp,
             owner: Some(ResourceOwner { account_id: change.account_id, project_id: change.project_id }),
             data: change.data,
+            is_key_masked: false,
             is_test: false,
         }
     }
@@ -84,7 +109,8 @@ impl WebhookPayload {
     pub fn of_sample(sample: &SampleEvent) -> Self {
         let project = sample.record_project();
         let (action, record) = (sample.action(), sample.record());
-        let body = Self::of_event(&sample.id, action, sample.at, &sample.account, project.as_ref(), &record, None);
+        let body =
+            Self::of_event(&sample.id, action, sample.at, &sample.account, project.as_ref(), &record, KeyMember::Id);
         Self { is_test: true, ..body }
     }
 
@@ -96,6 +122,7 @@ impl WebhookPayload {
             timestamp: rfc3339(at),
             owner: None,
             data: Value::Object(Map::new()),
+            is_key_masked: false,
             is_test: false,
         }
     }
@@ -245,7 +272,15 @@ mod tests {
     /// The body that a receiver gets which may not see the value of a key.
     fn event_body(event: &SampleEvent) -> WebhookPayload {
         let (action, project) = (event.action(), event.record_project());
-        WebhookPayload::of_event(&event.id, action, event.at, &event.account, project.as_ref(), &event.record(), None)
+        WebhookPayload::of_event(
+            &event.id,
+            action,
+            event.at,
+            &event.account,
+            project.as_ref(),
+            &event.record(),
+            KeyMember::Id,
+        )
     }
 
     /// The change of the event, as a client of `/events` reads it.

@@ -7,6 +7,8 @@ mod key;
 mod members;
 mod resource;
 
-pub use event::{ActorMember, ChangeResource, ChangeView, ResourceOwner, WebhookPayload, change_resource, event_type};
+pub use event::{
+    ActorMember, ChangeResource, ChangeView, KeyMember, ResourceOwner, WebhookPayload, change_resource, event_type,
+};
 pub use key::{AccessKeyResource, ApiKeyResource, CreationContextMember, QuotaMember, RateLimitMember};
 pub use resource::{AccountResource, ProjectResource, WebhookResource};

@@ -6,6 +6,7 @@ use gatepost_domain::change::Topic;
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Webhook, WebhookStatus};
+use gatepost_domain::shown_key::{ShownKey, Transport};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{
     AttemptRecord, CellStore, Delivery, DeliveryKind, DeliveryPosition, Event, LeaseStatus, SendNowOutcome, Versioned,
@@ -128,6 +129,19 @@ pub struct DeliveryDetails {
     pub upcoming: Vec<Timestamp>,
 }
 
+impl DeliveryDetails {
+    /// Returns the mask that the request shows where it contained or would contain a value or its mask; none if it
+    /// contains the id of the key.
+    pub fn shown_key_mask(&self) -> Option<&str> {
+        let event = self.event.as_ref()?;
+        // Over plaintext, a webhook gets values only where private networks are allowed. A mask tells nobody more.
+        match ShownKey::to(&self.webhook, event.metadata.project.as_ref(), Transport::Secure) {
+            ShownKey::Value | ShownKey::Mask => event.mask_of_new_value(),
+            ShownKey::Id => None,
+        }
+    }
+}
+
 impl DeliveryFilter {
     fn kinds(&self) -> Vec<DeliveryKind> {
         self.status.map_or_else(|| DeliveryKind::ALL.to_vec(), |status| vec![status.kind()])
@@ -220,7 +234,7 @@ impl ControlPlane {
     }
 
     /// Sends a delivery again: a dead one with a fresh schedule, one that waits at once, one that was delivered or
-    /// dropped with its event from the stream, without the value that it carried.
+    /// dropped with its event from the stream. Where the value is no longer kept, the request has its mask.
     ///
     /// # Errors
     /// `not-found` if nothing is known of it; `conflict` if it is being sent, or its event is no longer kept.

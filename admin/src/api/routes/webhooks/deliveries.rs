@@ -12,7 +12,7 @@ use gatepost_domain::change::Topic;
 use gatepost_domain::record::UserSecret;
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{AttemptRecord, Event, WebhookNumbers};
-use gatepost_wire::WebhookPayload;
+use gatepost_wire::{KeyMember, WebhookPayload};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -293,7 +293,7 @@ fn rebuilt_request(details: &DeliveryDetails, event: &Event) -> RequestBody {
         &event.metadata.account,
         event.metadata.project.as_ref(),
         &event.record,
-        None,
+        details.shown_key_mask().map_or(KeyMember::Id, KeyMember::Mask),
     );
     let mask = || UserSecret::MASK.to_owned();
     let mut headers: BTreeMap<String, String> =
