@@ -6,6 +6,7 @@
 mod bad_receivers;
 mod checker;
 mod checker_tests;
+mod clock_faults;
 mod crashes;
 mod dns_faults;
 mod evidence;
@@ -13,6 +14,7 @@ mod load;
 mod name_server;
 mod namespace;
 mod receiver_faults;
+mod shifted_clock;
 mod store_faults;
 mod subject;
 mod tls_front;

@@ -28,6 +28,8 @@ pub(super) struct ListedDelivery {
     pub(super) status: String,
     /// Number of attempts in its history.
     pub(super) history: usize,
+    /// Why it was given up, or why the last attempt failed.
+    pub(super) error: String,
 }
 
 /// Whether a webhook must accept each event soon.
@@ -116,9 +118,11 @@ impl WebhookEvidence {
             let id = event.id.as_str();
             let fate = match (accepted.contains(id), received.contains(id), self.listed.get(id)) {
                 (true, _, _) => return None,
-                (false, _, Some(listed)) if listed.is_dead_letter() && listed.history > 0 => return None,
+                (false, _, Some(listed)) if listed.is_explained_dead_letter() => return None,
                 (false, _, Some(listed)) if self.health == Health::Faulty && listed.is_waiting() => return None,
-                (false, _, Some(listed)) => format!("is {} with {} attempts", listed.status, listed.history),
+                (false, _, Some(listed)) => {
+                    format!("is {} with {} attempts: {:?}", listed.status, listed.history, listed.error)
+                }
                 (false, true, None) => "was rejected and is not listed".to_owned(),
                 (false, false, None) => "was never received and is not listed".to_owned(),
             };
@@ -178,8 +182,9 @@ impl WebhookEvidence {
 }
 
 impl ListedDelivery {
-    fn is_dead_letter(&self) -> bool {
-        self.status == "dead"
+    /// Returns whether it is a dead letter with its history. One that waited when its webhook was disabled has none.
+    fn is_explained_dead_letter(&self) -> bool {
+        self.status == "dead" && (self.history > 0 || self.error == "disabled")
     }
 
     fn is_waiting(&self) -> bool {

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use super::checker::{CommittedEvent, Crash, Evidence, Health, ListedDelivery, STARVED_AFTER, WebhookEvidence};
 
+/// Event of a delivery that was not delivered, its status, its attempts, and its error.
+type Listed = (&'static str, &'static str, usize, &'static str);
+
 /// Time of a synthetic journal, in seconds.
 struct Timeline(Instant);
 
@@ -23,11 +26,13 @@ impl Timeline {
     }
 
     /// Returns the journal of a healthy webhook that wanted two events.
-    fn evidence(&self, receipts: Vec<Receipt>, listed: &[(&str, &str, usize)], crashes_at_s: &[u64]) -> Evidence {
+    fn evidence(&self, receipts: Vec<Receipt>, listed: &[Listed], crashes_at_s: &[u64]) -> Evidence {
         let wanted = ["one", "two"].map(|id| CommittedEvent { id: id.to_owned(), confirmed_at: Some(self.at(0)) });
         let listed: HashMap<String, ListedDelivery> = listed
             .iter()
-            .map(|&(id, status, history)| (id.to_owned(), ListedDelivery { status: status.to_owned(), history }))
+            .map(|&(id, status, history, error)| {
+                (id.to_owned(), ListedDelivery { status: status.to_owned(), history, error: error.to_owned() })
+            })
             .collect();
         let webhook =
             WebhookEvidence { name: "w".to_owned(), health: Health::Healthy, wanted: wanted.into(), receipts, listed };
@@ -35,7 +40,7 @@ impl Timeline {
         Evidence { webhooks: vec![webhook], crashes, ..Evidence::default() }
     }
 
-    fn check(&self, receipts: Vec<Receipt>, listed: &[(&str, &str, usize)], crashes_at_s: &[u64], expected: &[&str]) {
+    fn check(&self, receipts: Vec<Receipt>, listed: &[Listed], crashes_at_s: &[u64], expected: &[&str]) {
         assert_eq!(self.evidence(receipts, listed, crashes_at_s).violations(), expected);
     }
 }
@@ -50,8 +55,8 @@ fn sound_journals_have_no_violations() {
     let received = || vec![time.receipt("one", 1, 200), time.receipt("two", 1, 204)];
     time.check(received(), &[], &[], &[]);
     time.check(vec![time.receipt("one", 1, 500), time.receipt("one", 9, 200), received()[1].clone()], &[], &[], &[]);
-    time.check(vec![time.receipt("one", 1, 200)], &[("two", "dead", 2)], &[], &[]);
-    let mut waiting = time.evidence(vec![time.receipt("one", 1, 200)], &[("two", "pending", 0)], &[]);
+    time.check(vec![time.receipt("one", 1, 200)], &[("two", "dead", 2, "500")], &[], &[]);
+    let mut waiting = time.evidence(vec![time.receipt("one", 1, 200)], &[("two", "pending", 0, "")], &[]);
     waiting.webhooks[0].health = Health::Faulty;
     assert_eq!(waiting.violations(), Vec::<String>::new());
 }
@@ -61,10 +66,11 @@ fn lost_event_is_noticed() {
     let time = timeline();
     let one = || vec![time.receipt("one", 1, 200)];
     time.check(one(), &[], &[], &["w: two was never received and is not listed"]);
-    time.check(one(), &[("two", "dead", 0)], &[], &["w: two is dead with 0 attempts"]);
-    time.check(one(), &[("two", "pending", 0)], &[], &["w: two is pending with 0 attempts"]);
-    time.check(one(), &[("two", "dropped", 0)], &[], &["w: two is dropped with 0 attempts"]);
-    time.check(one(), &[("two", "failed", 1)], &[], &["w: two is failed with 1 attempts"]);
+    time.check(one(), &[("two", "dead", 0, "disabled")], &[], &[]);
+    time.check(one(), &[("two", "dead", 0, "500")], &[], &["w: two is dead with 0 attempts: \"500\""]);
+    time.check(one(), &[("two", "pending", 0, "")], &[], &["w: two is pending with 0 attempts: \"\""]);
+    time.check(one(), &[("two", "dropped", 0, "")], &[], &["w: two is dropped with 0 attempts: \"\""]);
+    time.check(one(), &[("two", "failed", 1, "500")], &[], &["w: two is failed with 1 attempts: \"500\""]);
     let rejected = || vec![time.receipt("one", 1, 200), time.receipt("two", 1, 500)];
     time.check(rejected(), &[], &[], &["w: two was rejected and is not listed"]);
 }

@@ -1,6 +1,6 @@
 //! Webhooks under test: each with its receiver, and what the admin API says about its deliveries.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use gatepost_test_support::MockServer;
 use reqwest::Method;
@@ -52,29 +52,29 @@ impl Subject {
         stats["pending"] == 0 && stats["inFlight"] == 0
     }
 
-    /// Returns the deliveries that were not delivered, with the number of their attempts that are kept.
+    /// Returns the deliveries that were not delivered.
     async fn list_open(&self, admin: &Admin) -> HashMap<String, ListedDelivery> {
         let mut listed = HashMap::new();
         for status in OPEN_STATUSES {
-            for event in self.events_with_status(admin, status).await {
-                let history = self.history(admin, &event).await.len();
-                listed.insert(event, ListedDelivery { status: status.to_owned(), history });
+            for delivery in self.deliveries_with_status(admin, status).await {
+                let event = text(&delivery["eventId"]);
+                let (history, error) = (self.history(admin, &event).await.len(), text(&delivery["lastError"]));
+                listed.insert(event, ListedDelivery { status: status.to_owned(), history, error });
             }
         }
         listed
     }
 
-    async fn events_with_status(&self, admin: &Admin, status: &str) -> HashSet<String> {
-        let (mut events, mut after) = (HashSet::new(), String::new());
+    async fn deliveries_with_status(&self, admin: &Admin, status: &str) -> Vec<Value> {
+        let (mut deliveries, mut after) = (Vec::new(), String::new());
         loop {
             let path = format!("/webhooks/{}/deliveries?status={status}&limit=1000{after}", self.id);
             let page = get(admin, &path).await;
-            let ids = page["deliveries"].as_array().unwrap().iter().map(|delivery| &delivery["eventId"]);
-            events.extend(ids.map(|id| id.as_str().unwrap().to_owned()));
+            deliveries.extend(page["deliveries"].as_array().unwrap().iter().cloned());
             if page["hasMore"] != true {
-                return events;
+                return deliveries;
             }
-            after = format!("&after={}", page["next"].as_str().unwrap());
+            after = format!("&after={}", text(&page["next"]));
         }
     }
 
@@ -85,6 +85,11 @@ impl Subject {
         let delivery: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         delivery["history"].as_array().cloned().unwrap_or_default()
     }
+}
+
+/// Returns a text; an empty one for null.
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Returns the body of a successful response.
