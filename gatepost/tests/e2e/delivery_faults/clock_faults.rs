@@ -40,8 +40,8 @@ async fn move_clock(clock: &ShiftedClock) -> Vec<Crash> {
     forwards
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_hour_forwards_and_back_loses_nothing_and_delays_nothing() {
+#[cfg_attr(feature = "long", tokio::test(flavor = "multi_thread", worker_threads = 2))]
+pub(super) async fn an_hour_forwards_and_back_loses_nothing_and_delays_nothing() {
     let clock = ShiftedClock::build();
     let environment = clock.environment();
     let mut redis = RedisServer::start().with_environment(&environment);

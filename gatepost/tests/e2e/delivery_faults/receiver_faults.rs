@@ -126,8 +126,8 @@ fn check_waited(account: &Account, name: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_receivers_delay_no_healthy_webhook_and_end_as_dead_letters() {
+#[cfg_attr(feature = "long", tokio::test(flavor = "multi_thread", worker_threads = 2))]
+pub(super) async fn bad_receivers_delay_no_healthy_webhook_and_end_as_dead_letters() {
     let cluster = TestCluster::start(0).await;
     let (other, _) = create_account(&cluster.admin).await;
     let (mut account, mut other) = (Account::new(&cluster.admin).await, Account::new(&other).await);

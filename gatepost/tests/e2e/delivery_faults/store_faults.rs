@@ -34,8 +34,8 @@ fn load_deadline(faults: u32) -> Instant {
     Instant::now() + (FAULT + BETWEEN) * faults + BETWEEN
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn restarts_of_redis_repeat_only_what_was_in_flight() {
+#[cfg_attr(feature = "long", tokio::test(flavor = "multi_thread", worker_threads = 2))]
+pub(super) async fn restarts_of_redis_repeat_only_what_was_in_flight() {
     let mut cluster = TestCluster::start(0).await;
     let account = prepare_account(&cluster).await;
     let load = account.create_keys_until(load_deadline(FAULTS));
@@ -57,8 +57,8 @@ async fn restarts_of_redis_repeat_only_what_was_in_flight() {
     evidence::check("restarts of Redis", &[&account], known, &[], DELIVERY_DEADLINE).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pauses_of_redis_repeat_nothing() {
+#[cfg_attr(feature = "long", tokio::test(flavor = "multi_thread", worker_threads = 2))]
+pub(super) async fn pauses_of_redis_repeat_nothing() {
     let cluster = TestCluster::start(0).await;
     let account = prepare_account(&cluster).await;
     let load = account.create_keys_until(load_deadline(2 * FAULTS));
