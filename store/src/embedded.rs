@@ -16,6 +16,7 @@ mod lifecycle;
 mod meta;
 mod migrations;
 mod queue;
+mod queue_clock;
 mod queue_reads;
 mod rate_limits;
 mod records;

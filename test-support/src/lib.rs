@@ -15,7 +15,7 @@ mod sentinel;
 pub use browser::{Page, browse};
 pub use cluster::RedisCluster;
 pub use fault_proxy::{Fault, FaultProxy};
-pub use mock_server::{AfterReply, Gate, MockServer, RecordedRequest, Reply};
+pub use mock_server::{AfterReply, Gate, MockServer, Receipt, RecordedRequest, Reply};
 pub use redis::RedisServer;
 pub use reverse_proxy::ReverseProxy;
 pub use sentinel::{MasterPorts, SentinelSet};

@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
     /// Request line and header fields, with all line endings.
@@ -30,6 +32,18 @@ impl RecordedRequest {
     pub fn request_line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
+}
+
+/// A webhook request as its receiver saw it come and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its `webhook-id`; empty without one.
+    pub webhook_id: String,
+    pub arrived_at: Instant,
+    /// Status of the reply, also of one that is not written yet. 0 for raw bytes that name none.
+    pub status: u16,
+    /// Time at which the reply was written. `None` before that, or if the connection was gone.
+    pub answered_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -97,6 +111,8 @@ type Script = Box<dyn FnMut(usize) -> Reply + Send>;
 struct State {
     recorded: VecDeque<RecordedRequest>,
     request_count: usize,
+    /// The journal: one receipt for each request, in order of arrival.
+    receipts: Vec<Receipt>,
     script: Script,
 }
 
@@ -134,7 +150,8 @@ impl MockServer {
     pub fn with_script(script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let state = State { recorded: VecDeque::new(), request_count: 0, script: Box::new(script) };
+        let state =
+            State { recorded: VecDeque::new(), request_count: 0, receipts: Vec::new(), script: Box::new(script) };
         let server = Self { address, shared: Arc::new((Mutex::new(state), Condvar::new())) };
         let server_handle = server.clone();
         thread::spawn(move || {
@@ -161,6 +178,11 @@ impl MockServer {
         self.lock().recorded.drain(..).collect()
     }
 
+    /// Returns the journal so far.
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.lock().receipts.clone()
+    }
+
     /// Returns the number of requests so far.
     pub fn request_count(&self) -> usize {
         self.lock().request_count
@@ -177,7 +199,7 @@ impl MockServer {
         let mut reader = BufReader::new(stream);
         while let Some(recorded) = read_request(&mut reader, connection) {
             let is_head = recorded.head.starts_with("HEAD ");
-            let reply = self.record_and_reply(recorded);
+            let (number, reply) = self.record_and_reply(recorded);
             thread::sleep(reply.delay);
             if let Some(gate) = &reply.gate {
                 gate.wait();
@@ -186,6 +208,7 @@ impl MockServer {
             if writer.write_all(&response).is_err() {
                 return;
             }
+            self.lock().receipts[number].answered_at = Some(Instant::now());
             match reply.after {
                 AfterReply::KeepAlive => {}
                 AfterReply::Close => return,
@@ -194,15 +217,19 @@ impl MockServer {
         }
     }
 
-    fn record_and_reply(&self, recorded: RecordedRequest) -> Reply {
+    /// Returns the number of the request and its reply.
+    fn record_and_reply(&self, recorded: RecordedRequest) -> (usize, Reply) {
+        let webhook_id = recorded.header("webhook-id").first().copied().unwrap_or_default().to_owned();
         let mut state = self.lock();
         state.recorded.push_back(recorded);
         let number = state.request_count;
         state.request_count += 1;
         let reply = (state.script)(number);
+        let (arrived_at, status) = (Instant::now(), reply.status);
+        state.receipts.push(Receipt { webhook_id, arrived_at, status, answered_at: None });
         drop(state);
         self.shared.1.notify_all();
-        reply
+        (number, reply)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

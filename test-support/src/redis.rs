@@ -24,6 +24,8 @@ pub struct RedisServer {
     arguments: Vec<String>,
     process: Option<Child>,
     acl: Option<Acl>,
+    /// Environment variables of the process, besides those of the test.
+    environment: Vec<(String, String)>,
 }
 
 /// Access control list in a file. It contains an additional user with which tests manage the server.
@@ -126,7 +128,7 @@ impl RedisServer {
         let port = free_port();
         let mut arguments = arguments(port, directory.path());
         arguments.extend(acl.iter().flat_map(Acl::arguments));
-        let mut server = Self { port, directory, arguments, process: None, acl };
+        let mut server = Self { port, directory, arguments, process: None, acl, environment: Vec::new() };
         server.resume();
         server
     }
@@ -217,6 +219,13 @@ impl RedisServer {
         self
     }
 
+    /// Adds environment variables, which apply from the next start.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(&str, String)]) -> Self {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self
+    }
+
     /// Kills the server and starts it again without waiting until it has loaded its files.
     ///
     /// # Panics
@@ -259,7 +268,11 @@ impl RedisServer {
 
     fn spawn(&self) -> Child {
         let mut command = Command::new(program());
-        command.args(&self.arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().expect("the server's program can be started")
     }
 

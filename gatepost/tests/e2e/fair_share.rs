@@ -65,7 +65,7 @@ async fn check_all_served(url: &str, access_key: &str, beside: &str) {
 }
 
 /// Creates another account.
-async fn create_account(operator: &Admin) -> (Admin, String) {
+pub(crate) async fn create_account(operator: &Admin) -> (Admin, String) {
     let created = operator.post("/accounts", json!({"name": "a"})).await;
     let access_key = created["accessKey"]["key"].as_str().unwrap();
     (Admin::new(operator.address, access_key), created["id"].as_str().unwrap().to_owned())

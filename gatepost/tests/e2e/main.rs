@@ -11,6 +11,7 @@ mod bounds;
 mod chaos;
 mod deletions;
 mod deliveries;
+mod delivery_faults;
 mod embedded;
 mod failover;
 mod fair_share;

@@ -225,7 +225,6 @@ impl Gatepost {
     }
 
     /// Returns the resident memory.
-    #[cfg(feature = "long")]
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -9,6 +9,7 @@ use super::dead_letters::{self, Death};
 use super::deliveries::{Delivery, finish_delivery, read_delivery};
 use super::errors::store_error;
 use super::queue::summary_without_report;
+use super::queue_clock::queue_now;
 use super::tables::QUEUE;
 use crate::error::Result;
 use crate::ops::{DROP_QUEUE_BATCH, MAX_DEAD_LETTERS};
@@ -22,9 +23,9 @@ impl Embedded {
 
 /// Moves deliveries that are not leased to the dead letters, and returns how many.
 fn bury(transaction: &WriteTransaction, webhook: &str, reason: &str, now: Timestamp) -> Result<u64> {
-    let mut buried = 0;
+    let (mut buried, queue_time) = (0, queue_now(transaction, now)?);
     for event in first_events(transaction, webhook)? {
-        let is_leased = |delivery: &Delivery| !delivery.token.is_empty() && now.as_ms() < delivery.lease_end_ms;
+        let is_leased = |delivery: &Delivery| !delivery.token.is_empty() && queue_time.as_ms() < delivery.lease_end_ms;
         let delivery = read_delivery(transaction, webhook, &event)?;
         let Some(delivery) = delivery.filter(|delivery| !is_leased(delivery)) else { continue };
         let death = Death {

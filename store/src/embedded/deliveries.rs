@@ -5,6 +5,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
+use super::queue_clock::queue_now;
 use super::sealed;
 use super::tables::{
     DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LAST_ATTEMPTS, LEASED, META, PENDING_COUNTS, QUEUE,
@@ -23,13 +24,13 @@ pub(super) struct Delivery {
 
 /// Adds a new delivery to a queue, due at once.
 pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<()> {
-    let ms = now.as_ms();
+    let (created_ms, due_ms) = (now.as_ms(), queue_now(transaction, now)?.as_ms());
     transaction
         .open_table(DELIVERIES)
         .map_err(store_error)?
-        .insert((webhook, event), (0, "", 0, ms, ms))
+        .insert((webhook, event), (0, "", 0, created_ms, due_ms))
         .map_err(store_error)?;
-    transaction.open_table(QUEUE).map_err(store_error)?.insert((webhook, ms, event), ()).map_err(store_error)?;
+    transaction.open_table(QUEUE).map_err(store_error)?.insert((webhook, due_ms, event), ()).map_err(store_error)?;
     assign_sequence(transaction, webhook, event)?;
     let count = pending_count(transaction, webhook)?;
     set_pending_count(transaction, webhook, count + 1)

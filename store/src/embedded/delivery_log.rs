@@ -9,6 +9,7 @@ use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use super::database::Embedded;
 use super::deliveries::sequence_of;
 use super::errors::store_error;
+use super::queue_clock::QueueClock;
 use super::queue_reads::read_dead_letter;
 use super::tables::{
     ATTEMPTS, DEAD_COUNTS, DEAD_LETTERS, DELIVERIES, DELIVERY_LOG, DELIVERY_LOG_COUNTS, DELIVERY_LOG_ORDER,
@@ -37,6 +38,7 @@ impl Embedded {
         limit: u32,
     ) -> Result<Vec<RawDelivery>> {
         let transaction = self.read()?;
+        let clock = QueueClock::read(&transaction, self.now())?;
         let mut found = Vec::new();
         for kind in kinds {
             found.extend(newest_of(&transaction, webhook.as_str(), kind, before, limit as usize)?);
@@ -45,23 +47,24 @@ impl Embedded {
         found.truncate(limit as usize);
         let rows = found
             .iter()
-            .map(|(sequence, kind, event)| read_row(&transaction, webhook.as_str(), *kind, event, *sequence));
+            .map(|(sequence, kind, event)| read_row(&transaction, webhook.as_str(), *kind, event, *sequence, clock));
         rows.filter_map(Result::transpose).collect()
     }
 
     pub(crate) async fn delivery(&self, webhook: WebhookId, event: EventId) -> Result<Option<RawDelivery>> {
         let transaction = self.read()?;
+        let clock = QueueClock::read(&transaction, self.now())?;
         let (webhook, event) = (webhook.as_str(), event.as_str());
         let sequences = transaction.open_table(DELIVERY_SEQUENCE).map_err(store_error)?;
         if let Some(sequence) = sequences.get((webhook, event)).map_err(store_error)? {
             let sequence = i64::try_from(sequence.value()).unwrap_or(i64::MAX);
-            return read_row(&transaction, webhook, DeliveryKind::Waiting, event, sequence);
+            return read_row(&transaction, webhook, DeliveryKind::Waiting, event, sequence, clock);
         }
         let log = transaction.open_table(DELIVERY_LOG).map_err(store_error)?;
         let Some(entry) = log.get((webhook, event)).map_err(store_error)? else { return Ok(None) };
         let (kind, sequence, ..) = entry.value();
         let Some(kind) = parse_kind(kind) else { return Ok(None) };
-        read_row(&transaction, webhook, kind, event, sequence)
+        read_row(&transaction, webhook, kind, event, sequence, clock)
     }
 
     pub(crate) async fn webhook_numbers(&self, webhook: WebhookId) -> Result<WebhookNumbers> {
@@ -69,7 +72,9 @@ impl Embedded {
         let pending = transaction.open_table(PENDING_COUNTS).map_err(store_error)?;
         let pending = pending.get(webhook).map_err(store_error)?.map_or(0, |count| count.value());
         let leased = transaction.open_table(LEASED).map_err(store_error)?;
-        let in_flight = leased.range((webhook, now.as_ms() + 1, "")..(webhook, u64::MAX, "")).map_err(store_error)?;
+        let clock = QueueClock::read(&transaction, now)?;
+        let in_flight =
+            leased.range((webhook, clock.now.as_ms() + 1, "")..(webhook, u64::MAX, "")).map_err(store_error)?;
         let in_flight = in_flight.count() as u64;
         let dead = transaction.open_table(DEAD_COUNTS).map_err(store_error)?;
         let logged = transaction.open_table(DELIVERY_LOG_COUNTS).map_err(store_error)?;
@@ -82,7 +87,7 @@ impl Embedded {
             in_flight,
             dropped: logged.get(dropped).map_err(store_error)?.map_or(0, |count| count.value()),
             dead: dead.get(webhook).map_err(store_error)?.map_or(0, |count| count.value()),
-            oldest_due_at: first.transpose().map_err(store_error)?.map(|(key, _)| Timestamp::from_ms(key.value().1)),
+            oldest_due_at: first.transpose().map_err(store_error)?.map(|(key, _)| clock.to_store_time(key.value().1)),
             delivered_last_day,
             failed_last_day,
         })
@@ -128,9 +133,10 @@ fn read_row(
     kind: DeliveryKind,
     event: &str,
     sequence: i64,
+    clock: QueueClock,
 ) -> Result<Option<RawDelivery>> {
     let content = match kind {
-        DeliveryKind::Waiting => read_waiting(transaction, webhook, event)?,
+        DeliveryKind::Waiting => read_waiting(transaction, webhook, event, clock)?,
         DeliveryKind::Delivered | DeliveryKind::Dropped => {
             read_summary(transaction, webhook, event)?.map(|summary| RawDeliveryContent::Ended { kind, summary })
         }
@@ -145,7 +151,12 @@ fn read_row(
     Ok(content.map(|content| RawDelivery { event, sequence, content }))
 }
 
-fn read_waiting(transaction: &ReadTransaction, webhook: &str, event: &str) -> Result<Option<RawDeliveryContent>> {
+fn read_waiting(
+    transaction: &ReadTransaction,
+    webhook: &str,
+    event: &str,
+    clock: QueueClock,
+) -> Result<Option<RawDeliveryContent>> {
     let deliveries = transaction.open_table(DELIVERIES).map_err(store_error)?;
     let Some(state) = deliveries.get((webhook, event)).map_err(store_error)? else { return Ok(None) };
     let (attempts_made, token, lease_end_ms, created_ms, due_ms) = state.value();
@@ -154,9 +165,9 @@ fn read_waiting(transaction: &ReadTransaction, webhook: &str, event: &str) -> Re
     let last = transaction.open_table(LAST_ATTEMPTS).map_err(store_error)?;
     Ok(Some(RawDeliveryContent::Waiting {
         attempts_made,
-        leased_until: (!token.is_empty()).then(|| Timestamp::from_ms(lease_end_ms)),
+        leased_until: (!token.is_empty()).then(|| clock.to_store_time(lease_end_ms)),
         created_at: Timestamp::from_ms(created_ms),
-        due_at: Timestamp::from_ms(due_ms),
+        due_at: clock.to_store_time(due_ms),
         body,
         last_attempt: last.get((webhook, event)).map_err(store_error)?.map(|line| line.value().to_vec()),
     }))

@@ -14,6 +14,7 @@ use super::deliveries::{
 use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
+use super::queue_clock::queue_now;
 use super::sealed;
 use super::tables::{ATTEMPTS, CAPPED, DEAD_LETTERS, EVENTS, LEASED, META, QUARANTINE, QUEUE};
 use super::webhook_failures;
@@ -46,6 +47,7 @@ impl Embedded {
         let now = self.now();
         self.perform(move |transaction| {
             let (webhook, event) = (webhook.as_str(), event.as_str());
+            let now = queue_now(transaction, now)?;
             let Some(held) = held_delivery(transaction, webhook, event, &token, now)? else {
                 return Ok(LeaseStatus::Lost);
             };
@@ -87,7 +89,8 @@ impl Embedded {
 
 fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: Timestamp) -> Result<Settled> {
     let (webhook, event) = (settlement.webhook.as_str(), settlement.event.as_str());
-    let Some(held) = held_delivery(transaction, webhook, event, &settlement.token, now)? else {
+    let queue_time = queue_now(transaction, now)?;
+    let Some(held) = held_delivery(transaction, webhook, event, &settlement.token, queue_time)? else {
         return Ok(Settled { lease: LeaseStatus::Lost, streak: None });
     };
     if let Some(attempt) = &settlement.failed_attempt {
@@ -97,10 +100,10 @@ fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: T
     let mut streak = None;
     if let Some(outcome) = settlement.counted {
         delivery_log::count_attempt(transaction, webhook, outcome, now)?;
-        streak = webhook_failures::note_outcome(transaction, webhook, outcome, settlement.hold, now)?;
+        streak = webhook_failures::note_outcome(transaction, webhook, outcome, settlement.hold, now, queue_time)?;
     }
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
-    apply_disposition(transaction, &held, settlement, now)?;
+    apply_disposition(transaction, &held, settlement, now, queue_time)?;
     Ok(Settled { lease: LeaseStatus::Held, streak })
 }
 
@@ -187,7 +190,7 @@ fn lease_due(
     request: &DeliveryLeaseRequest,
     now: Timestamp,
 ) -> Result<Vec<RawLeasedDelivery>> {
-    let webhook = request.webhook.as_str();
+    let (webhook, now) = (request.webhook.as_str(), queue_now(transaction, now)?);
     if webhook_failures::is_held(transaction, webhook, now)? {
         return Ok(Vec::new());
     }
@@ -259,13 +262,14 @@ fn apply_disposition(
     held: &Delivery,
     settlement: &RawSettlement,
     now: Timestamp,
+    queue_time: Timestamp,
 ) -> Result<()> {
     let (webhook, event) = (settlement.webhook.as_str(), settlement.event.as_str());
     let released = |attempts_made: u32, wait: &Duration| Delivery {
         attempts_made,
         token: String::new(),
         lease_end_ms: 0,
-        available_ms: now.plus(*wait).as_ms(),
+        available_ms: queue_time.plus(*wait).as_ms(),
         ..held.clone()
     };
     match &settlement.disposition {
@@ -300,6 +304,7 @@ fn apply_disposition(
 
 fn send_now(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<SendNowOutcome> {
     let Some(waiting) = read_delivery(transaction, webhook, event)? else { return Ok(SendNowOutcome::NotWaiting) };
+    let now = queue_now(transaction, now)?;
     if !waiting.token.is_empty() && now.as_ms() < waiting.lease_end_ms {
         return Ok(SendNowOutcome::InFlight);
     }

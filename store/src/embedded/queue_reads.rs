@@ -10,6 +10,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata}
 use super::database::Embedded;
 use super::errors::store_error;
 use super::meta::read_number;
+use super::queue_clock::QueueClock;
 use super::tables::{
     ATTEMPTS, CAPPED, DEAD_BY_TIME, DEAD_LETTERS, DELIVERIES, DeadLetterState, HELD, LEASED, META, QUARANTINE, QUEUE,
 };
@@ -22,8 +23,9 @@ impl Embedded {
     }
 
     pub(crate) async fn due_webhooks(&self, skip: u32, limit: u32) -> Result<DueWebhooks> {
-        let now = self.now();
-        let mut available = available_from(&self.read()?)?;
+        let transaction = self.read()?;
+        let now = QueueClock::read(&transaction, self.now())?.now;
+        let mut available = available_from(&transaction)?;
         available.sort_unstable();
         let next_ms = available.iter().map(|(ms, _)| *ms).find(|ms| *ms > now.as_ms());
         let due = available.into_iter().filter(|(ms, _)| *ms <= now.as_ms());
@@ -84,8 +86,8 @@ impl Embedded {
     }
 
     pub(crate) async fn queue_stats(&self) -> Result<QueueStats> {
-        let now = self.now();
         let transaction = self.read()?;
+        let now = QueueClock::read(&transaction, self.now())?.now;
         let meta = transaction.open_table(META).map_err(store_error)?;
         let deliveries = transaction.open_table(DELIVERIES).map_err(store_error)?.len().map_err(store_error)?;
         let leased = count_leased(&transaction, now)?;

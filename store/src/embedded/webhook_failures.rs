@@ -9,14 +9,19 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::database::Embedded;
 use super::errors::store_error;
+use super::queue_clock::queue_now;
 use super::tables::{FAILURES, HELD};
 use crate::error::Result;
 use crate::ops::{CountedOutcome, MAX_HOLDS_TOGETHER, REFUSAL_INTERVAL};
 
 impl Embedded {
     pub(crate) async fn hold_queue(&self, webhook: WebhookId, hold: Duration) -> Result<()> {
-        let until = self.now().plus(hold);
-        self.perform(move |transaction| hold_until(transaction, webhook.as_str(), until)).await
+        let now = self.now();
+        self.perform(move |transaction| {
+            let until = queue_now(transaction, now)?.plus(hold);
+            hold_until(transaction, webhook.as_str(), until)
+        })
+        .await
     }
 
     pub(crate) async fn reset_failures(&self, webhook: WebhookId) -> Result<()> {
@@ -32,6 +37,7 @@ pub(super) fn note_outcome(
     outcome: CountedOutcome,
     hold: Option<Duration>,
     now: Timestamp,
+    queue_time: Timestamp,
 ) -> Result<Option<FailureStreak>> {
     let mut table = transaction.open_table(FAILURES).map_err(store_error)?;
     if outcome == CountedOutcome::Delivered {
@@ -47,9 +53,9 @@ pub(super) fn note_outcome(
         refused_ms = now.as_ms();
     }
     if let Some(hold) = hold {
-        held_since_ms = if held_since_ms == 0 { now.as_ms() } else { held_since_ms };
+        held_since_ms = if held_since_ms == 0 { queue_time.as_ms() } else { held_since_ms };
         let end = Timestamp::from_ms(held_since_ms).plus(MAX_HOLDS_TOGETHER);
-        hold_until(transaction, webhook, now.plus(hold).min(end))?;
+        hold_until(transaction, webhook, queue_time.plus(hold).min(end))?;
     }
     table.insert(webhook, (failures, first_ms, refused_ms, held_since_ms)).map_err(store_error)?;
     Ok(Some(FailureStreak { failures, lasted: now.since(Timestamp::from_ms(first_ms)) }))

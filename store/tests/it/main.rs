@@ -106,6 +106,7 @@ conformance! {
     queue::settlements_in_one_operation_are_independent,
     queue::an_extended_lease_is_held,
     queue::a_retry_is_leased_again_when_due,
+    queue::a_clock_that_is_set_back_delays_no_delivery,
     queue::the_in_flight_cap_is_enforced,
     queue::the_last_delivery_to_finish_erases_the_secret,
     queue::a_dead_letter_can_be_resent,

@@ -304,6 +304,44 @@ pub(crate) async fn a_retry_is_leased_again_when_due(backend: TestBackend) {
     assert_eq!(leased[0].attempts_made, 1, "a deferral counts no attempt");
 }
 
+pub(crate) async fn a_clock_that_is_set_back_delays_no_delivery(backend: TestBackend) {
+    const HOUR_MS: i64 = 3_600_000;
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..3 {
+        test.key().await;
+    }
+    test.fan_out(&webhook).await;
+    let (token, leased) = test.lease(&webhook, 2).await;
+    let retry = Disposition::Retry(Duration::from_secs(60));
+    assert_eq!(test.settle(&webhook, &leased[0], &token, retry).await, LeaseStatus::Held);
+
+    test.skew.add(-HOUR_MS);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![webhook.id.clone()]);
+    assert_eq!(test.settle(&webhook, &leased[1], &token, Disposition::Delivered).await, LeaseStatus::Held);
+    let (_, pending) = test.lease(&webhook, 4).await;
+    assert_eq!(pending.len(), 1, "what was never attempted is due");
+    let next_in = test.store.due_webhooks(0, 10).await.unwrap().next_in.unwrap();
+    assert!(next_in <= LEASE, "the lease ends in {next_in:?}");
+    let numbers = test.store.webhook_numbers(&webhook.id).await.unwrap();
+    assert_eq!((numbers.waiting, numbers.in_flight), (1, 1));
+    let retried = test.store.delivery(&webhook.id, &leased[0].event_id).await.unwrap().unwrap();
+    let next_attempt_in = retried.next_attempt_at.unwrap().since(test.now());
+    assert!((50..=60).contains(&next_attempt_in.as_secs()), "the retry is due in {next_attempt_in:?}");
+    test.skew.add(61_000);
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 2, "the lease has ended, and the retry is due");
+
+    // A lease ends early when the clock is set forwards, and the next one still lasts as long as it should.
+    test.skew.add(HOUR_MS);
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 2);
+    test.skew.add(-HOUR_MS);
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 0);
+    test.skew.add(29_000);
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 0);
+    test.skew.add(2_000);
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 2);
+}
+
 pub(crate) async fn the_in_flight_cap_is_enforced(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.webhook().await;
@@ -610,9 +648,12 @@ pub(crate) async fn logs_have_a_size_and_an_age(backend: TestBackend) {
         action: event.content.action,
         version: event.version,
     });
-    step.dropped = dropped.collect();
-    let newest = step.dropped.last().unwrap().event.clone();
-    test.store.fan_out(step).await.unwrap();
+    let dropped: Vec<DroppedDelivery> = dropped.collect();
+    let newest = dropped.last().unwrap().event.clone();
+    for part in dropped.chunks(1000) {
+        test.store.fan_out(FanOutStep { dropped: part.to_vec(), ..step.clone() }).await.unwrap();
+        step = FanOutStep { expected_cursor: step.new_cursor, entry_count: 0, events: vec![], ..step };
+    }
     let page = test.store.deliveries(&webhook.id, &[DeliveryKind::Dropped], None, 1000).await.unwrap();
     assert_eq!((page.len(), &page[0].event_id), (1000, &newest));
     let count = async || {

@@ -9,7 +9,7 @@ local PREFIX = string.sub(META, 1, -5)
 
 -- meta hash: id, envelope (in the first format; later formats use store_id and sealed_envelope, and have decoys in
 --   these), format, min_reader, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped,
---   loose-checksum, counted
+--   loose-checksum, counted, queue-clock, queue-clock-ahead
 local STREAM = PREFIX .. 'stream'             -- stream of changes, ids `ms-sequence`
 local SEALED = PREFIX .. 'sealed'             -- hash: event -> sealed secret
 local SEALED_AGES = PREFIX .. 'sealed-ages'   -- sorted set: event by ms
@@ -71,6 +71,16 @@ end
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
+end
+
+-- Reads the clock of the queues, on which deliveries are due, and leases, caps and holds end. It advances with the clock
+-- of the store but does not go back with it: what was due in a moment would wait for as long as that clock was set back.
+-- Returns its time, the ms by which it is ahead of the clock of the store, and the time that was recorded last.
+local function read_queue_clock()
+  local now, stored = now_ms(), redis.call('HMGET', META, 'queue-clock', 'queue-clock-ahead')
+  local recorded, ahead = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
+  ahead = math.max(ahead, recorded - now)
+  return now + ahead, ahead, recorded
 end
 
 local function meta_number(name)

@@ -20,11 +20,22 @@ end
 
 local LISTS = {waiting = sequence_key, delivered = delivered_key, dropped = dropped_key, dead = dead_sequence_key}
 
+-- Returns the state of a delivery with its times on the clock of the store.
+local function state_on_store_clock(webhook, event)
+  local text, _, ahead = redis.call('HGET', delivery_key(webhook), event), read_queue_clock()
+  local state = ahead > 0 and parse_delivery(event, text)
+  if not state then
+    return text
+  end
+  local lease_end = state.token ~= '' and state.lease_end - ahead or 0
+  return format_delivery(state.attempts, lease_end, state.created, state.available - ahead, state.token)
+end
+
 local function add_row(reply, kind, webhook, event, sequence)
   push(reply, kind, event)
   push(reply, sequence)
   if kind == 'waiting' then
-    reply[#reply + 1] = redis.call('HGET', delivery_key(webhook), event)
+    reply[#reply + 1] = state_on_store_clock(webhook, event)
     reply[#reply + 1] = redis.call('HGET', EVENTS, event)
     reply[#reply + 1] = redis.call('HGET', last_attempts_key(webhook), event)
   else

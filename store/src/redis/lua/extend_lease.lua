@@ -1,5 +1,5 @@
 -- Extends a lease. ARGV: webhook, event, token, ms of the lease. Returns 'yes' or 'no'.
-local webhook, event, token, now = next_argument(), next_argument(), next_argument(), now_ms()
+local webhook, event, token, now = next_argument(), next_argument(), next_argument(), queue_now()
 local state = held_delivery(webhook, event, token, now)
 if not state then
   return {'no'}

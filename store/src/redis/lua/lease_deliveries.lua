@@ -2,7 +2,7 @@
 -- ARGV: webhook, token, max, in-flight cap, ms of the lease.
 -- Returns 'ok', then event, body, sealed secret or nil, attempts made, ms of creation.
 local webhook, token, max, cap = next_argument(), next_argument(), tonumber(next_argument()), tonumber(next_argument())
-local now = now_ms()
+local now = queue_now()
 local lease_end = now + next_argument()
 local held_until = tonumber(redis.call('HGET', CAPPED_UNTIL, hold_field(webhook)) or 0)
 if now < held_until then

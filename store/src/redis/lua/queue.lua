@@ -8,6 +8,17 @@ local MAX_UNPACKED = 4000
 local LOG_SLACK = 100
 -- Ms after which a log with new entries is searched for expired ones.
 local LOG_CHECK_MS = 3600000
+-- Ms after which the time of the queues is recorded again. It may go back by as much.
+local QUEUE_CLOCK_INTERVAL_MS = 1000
+
+-- Returns the time of the clock of the queues, and records it.
+local function queue_now()
+  local now, ahead, recorded = read_queue_clock()
+  if now == recorded or now >= recorded + QUEUE_CLOCK_INTERVAL_MS then
+    redis.call('HSET', META, 'queue-clock', format_integer(now), 'queue-clock-ahead', format_integer(ahead))
+  end
+  return now
+end
 
 -- Parses a delivery's state; nil without one.
 local function parse_delivery(event, state)
@@ -20,6 +31,10 @@ local function parse_delivery(event, state)
     event = event, attempts = tonumber(attempts), lease_end = tonumber(lease_end), created = tonumber(created),
     available = tonumber(available), token = token,
   }
+end
+
+local function format_delivery(attempts, lease_end, created, available, token)
+  return string.format('%.0f %.0f %.0f %.0f %s', attempts, lease_end, created, available, token)
 end
 
 local function read_delivery(webhook, event)
@@ -58,7 +73,7 @@ local function write_deliveries(webhook, deliveries)
   local states, queue_rows, lease_rows, leased, free, unleased = {}, {}, {}, {}, {}, {}
   for _, delivery in ipairs(deliveries) do
     local member = webhook .. ' ' .. delivery.event
-    push(states, delivery.event, string.format('%.0f %.0f %.0f %.0f %s',
+    push(states, delivery.event, format_delivery(
       delivery.attempts, delivery.lease_end, delivery.created, delivery.available, delivery.token))
     push(queue_rows, delivery.available, delivery.event)
     if delivery.token == '' then
@@ -77,12 +92,12 @@ local function write_deliveries(webhook, deliveries)
   call_with('ZADD', LEASED, leased)
 end
 
--- Creates deliveries of one webhook, in this order.
+-- Creates deliveries of one webhook, in this order, due at once.
 local function enqueue(webhook, events, now)
   local first_sequence = redis.call('HINCRBY', META, 'made', #events) - #events
-  local deliveries, sequence_rows = {}, {}
+  local deliveries, sequence_rows, due = {}, {}, queue_now()
   for i, event in ipairs(events) do
-    deliveries[i] = {event = event, attempts = 0, lease_end = 0, created = now, available = now, token = ''}
+    deliveries[i] = {event = event, attempts = 0, lease_end = 0, created = now, available = due, token = ''}
     push(sequence_rows, first_sequence + i, event)
   end
   write_deliveries(webhook, deliveries)

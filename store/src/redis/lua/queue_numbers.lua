@@ -1,7 +1,7 @@
 -- Computes queue metrics.
 -- Returns 'ok', pending, leased, dead, quarantined, ms for which the most overdue delivery has been due, entries not
 --   fanned out, dead letters dropped because there were too many.
-local now = now_ms()
+local now = read_queue_clock()
 local leased = redis.call('ZCOUNT', LEASED, '(' .. format_integer(now), '+inf')
 local oldest_due = redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2]
 return {

@@ -1,6 +1,6 @@
 -- Makes a waiting delivery due at once. ARGV: webhook, event.
 -- Returns 'yes', 'held' while it is being sent, or 'no' if it does not wait.
-local webhook, event, now = next_argument(), next_argument(), now_ms()
+local webhook, event, now = next_argument(), next_argument(), queue_now()
 local state = read_delivery(webhook, event)
 if not state then
   return {'no'}

@@ -8,7 +8,7 @@
 --   since the first one, or nil and nil.
 local max_attempts, max_delivered = tonumber(next_argument()), tonumber(next_argument())
 local max_dead, refusal_interval = tonumber(next_argument()), tonumber(next_argument())
-local max_holds, now = tonumber(next_argument()), now_ms()
+local max_holds, now, queue_time = tonumber(next_argument()), now_ms(), queue_now()
 local settled, seen, touched = {}, {}, {}
 
 local function changes_of(webhook)
@@ -33,7 +33,7 @@ local function note_outcome(changes, outcome, hold)
 end
 
 local function settle(webhook, event, token, step, detail, outcome, hold, attempt, summary)
-  local state = held_delivery(webhook, event, token, now)
+  local state = held_delivery(webhook, event, token, queue_time)
   if not state or seen[webhook .. ' ' .. event] then
     return 'no'
   end
@@ -47,7 +47,7 @@ local function settle(webhook, event, token, step, detail, outcome, hold, attemp
   end
   if step == 'retry' or step == 'wait' then
     state.attempts = state.attempts + (step == 'retry' and 1 or 0)
-    state.token, state.lease_end, state.available = '', 0, now + detail
+    state.token, state.lease_end, state.available = '', 0, queue_time + detail
     push(changes.released, state)
     if summary ~= '' then
       push(changes.last, event, summary)
@@ -92,7 +92,7 @@ for webhook, changes in pairs(touched) do
     changes.streak = {count_failures(webhook, changes.failures, changes.refusals, refusal_interval, now)}
   end
   if changes.hold > 0 then
-    hold_for_receiver(webhook, changes.hold, max_holds, now)
+    hold_for_receiver(webhook, changes.hold, max_holds, queue_time)
   end
   update_ready(webhook)
 end
