@@ -22,6 +22,7 @@ pub mod record;
 pub mod redact;
 pub mod retry_schedule;
 pub mod sample_event;
+pub mod spelling;
 pub mod time;
 pub mod token_lease;
 pub mod usage;

@@ -152,8 +152,8 @@ async fn unknown_columns_of_an_import_are_listed_once_or_prevent_it() {
                 {\"key\": \"fourth-key-value\", \"name\": \"4\", \"allowedIPs\": [], \"notes\": 1}\n";
     std::fs::write(directory.path().join("keys.csv"), csv).unwrap();
     std::fs::write(directory.path().join("keys.json"), json).unwrap();
-    let of_csv = ["expiresAt: unknown member; the nearest known one is expiry", "notes: ", "rateLimitConfigs.burst: "];
-    let of_json = ["allowedIPs: unknown member; the nearest known one is allowedIps", "notes: "];
+    let of_csv = ["expiresAt: unknown member; a similar known one is expiry", "notes: ", "rateLimitConfigs.burst: "];
+    let of_json = ["allowedIPs: unknown member; a similar known one is allowedIps", "notes: "];
     // By the running process, then by the command itself.
     for (rows, is_running) in [("0 already existed", true), ("2 already existed", false)] {
         for (format, file, lines) in [("csv", "keys.csv", &of_csv[..]), ("json", "keys.json", &of_json[..])] {
