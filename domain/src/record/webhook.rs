@@ -124,6 +124,13 @@ pub struct Webhook {
     pub stamps: Stamps,
 }
 
+impl Webhook {
+    /// Returns the time until which requests are also signed with a replaced secret. `None` if none signs any more.
+    pub fn old_secrets_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.old_secrets.iter().map(|old| old.until).filter(|until| now < *until).max()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
