@@ -33,6 +33,7 @@ mod panics;
 mod process;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
+mod second_account;
 mod secrets;
 #[cfg(feature = "long")]
 mod side_by_side;
