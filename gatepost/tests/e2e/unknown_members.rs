@@ -162,6 +162,9 @@ async fn unknown_columns_of_an_import_are_listed_once_or_prevent_it() {
             assert!(!is_ok && report.contains("nothing was imported"), "{report}");
             let (is_ok, report) = import(directory.path(), &arguments, file);
             assert!(is_ok && report.contains(rows), "{report}");
+            let first = report.lines().find(|line| line.contains(" rows: ")).unwrap();
+            let expected = format!("; NOT IMPORTED: {} unknown columns or members", lines.len());
+            assert!(first.ends_with(&expected) && report.contains("gatepost: warning: "), "{report}");
             for line in lines {
                 assert_eq!(report.matches(&format!("not imported: {line}")).count(), 1, "{line}: {report}");
             }
