@@ -26,6 +26,7 @@ mod limits;
 mod listen;
 mod log;
 mod log_outage;
+mod next_steps;
 mod npm_clients;
 mod outage;
 #[cfg(debug_assertions)]
