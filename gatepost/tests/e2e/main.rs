@@ -18,6 +18,7 @@ mod fence;
 mod full_store;
 mod golden;
 mod host_header;
+mod https_receiver;
 mod identity_headers;
 #[cfg(feature = "long")]
 mod idle_connections;
@@ -45,4 +46,5 @@ mod startup;
 mod test_cluster;
 mod unknown_members;
 mod usage_errors;
+mod webhook_libraries;
 mod webhooks;
