@@ -57,7 +57,7 @@ impl UnknownRowMembers {
         Ok(())
     }
 
-    /// Returns a line for each, with the nearest known member.
+    /// Returns a line for each, with a similar known member if there is one.
     pub fn lines(&self) -> Vec<String> {
         let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = (recorded.len() > MAX_UNKNOWN).then(|| "there are more unknown members".to_owned());

@@ -23,6 +23,7 @@ pub mod redact;
 pub mod retry_schedule;
 pub mod sample_event;
 pub mod shown_key;
+pub mod spelling;
 pub mod time;
 pub mod token_lease;
 pub mod usage;

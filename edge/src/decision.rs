@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gatepost_domain::permit::{Denial, DenialClass, KeyFacts, Permit};
+use gatepost_domain::key::Env;
+use gatepost_domain::permit::{Denial, DenialClass, EnvRule, KeyFacts, Permit};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_domain::window::Period;
@@ -13,6 +14,10 @@ use crate::per_client_limiter::ClientSlot;
 use crate::request_target::RequestTarget;
 use crate::request_view::BodyLength;
 use crate::route::Route;
+
+/// Detail of a 403 that the operator has to mend. A key would otherwise be accepted by the routes of other accounts.
+const ROUTE_WITHOUT_PROJECT: &str =
+    "This route accepts no key: the store has several accounts, so the route's configuration must list its projects";
 
 /// Response to a request, and all that its log line and the request upstream need. `B` is attached to the route.
 #[derive(Debug)]
@@ -108,6 +113,37 @@ impl<B> Decision<B> {
             allow: None,
             peer_trust: PeerTrust::Untrusted,
             client_slot: None,
+        }
+    }
+}
+
+impl<B> Decision<B> {
+    /// Returns the detail of a 403: what the route requires that the key lacks. Only the holder of a valid key gets it.
+    /// None if the problem's title says it all.
+    pub fn forbidden_detail(&self) -> Option<&'static str> {
+        let AuthOutcome::Denied(denial) = self.key_check.outcome else { return None };
+        let requirement = &self.route.as_ref()?.requirement;
+        match denial {
+            Denial::ForeignProject if requirement.projects.is_empty() => Some(ROUTE_WITHOUT_PROJECT),
+            Denial::ForeignProject => Some("This route accepts only keys of other projects"),
+            Denial::WrongEnv => match requirement.env {
+                EnvRule::Only(Env::Live) => Some("This route accepts only live keys"),
+                EnvRule::Only(Env::Test) => Some("This route accepts only test keys"),
+                EnvRule::Any => None,
+            },
+            Denial::MissingPermission => Some("The key lacks a permission that this route requires"),
+            Denial::Missing
+            | Denial::Ambiguous
+            | Denial::Malformed
+            | Denial::Unknown
+            | Denial::Inactive
+            | Denial::Expired
+            | Denial::ProjectInactive
+            | Denial::OriginNotAllowed
+            | Denial::AddressNotAllowed
+            | Denial::TooManyWrongKeys { .. }
+            | Denial::RateLimited
+            | Denial::QuotaExceeded(_) => None,
         }
     }
 }

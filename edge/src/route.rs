@@ -61,7 +61,7 @@ impl<B> Routes<B> {
         let mut routes = Vec::with_capacity(options.len());
         let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
         for (options, allow) in options.into_iter().zip(allow) {
-            let name = format!("{}{}", options.host.as_deref().unwrap_or(""), options.path);
+            let name = options.name();
             let backend = backend(&name, &options.upstream)?;
             let route = Route::new(name, options, allow, backend);
             let is_new = |header: &&NormalizedHeaderName| !credential_headers.contains(header);

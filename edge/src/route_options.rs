@@ -20,6 +20,13 @@ pub struct RouteOptions {
     pub requirement: Requirement,
 }
 
+impl RouteOptions {
+    /// Returns the label in metrics, in the access log and in warnings: host and path.
+    pub fn name(&self) -> String {
+        format!("{}{}", self.host.as_deref().unwrap_or(""), self.path)
+    }
+}
+
 /// Whether a route requires a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {

@@ -131,6 +131,10 @@ impl AdminClient {
         let problem: ProblemBody =
             read_body(response).await.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
         let detail = problem.detail.or(problem.title).unwrap_or_else(|| "the admin API refused the request".to_owned());
+        let detail = match status {
+            StatusCode::UNAUTHORIZED => format!("{detail}: set {ACCESS_KEY_VARIABLE} to an access key of {}", self.url),
+            _ => detail,
+        };
         Err(AdminError::Refused { status, detail })
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod suggestions;
 mod webhooks;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gatepost_domain::record::Role;
 
 use crate::config::Overrides;
+use suggestions::remove_dissimilar;
 pub(crate) use webhooks::{ListenOptions, TriggerOptions};
 
 /// API keys in front of any HTTP API, and webhooks about them
@@ -18,6 +20,13 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+impl Cli {
+    /// Parses the arguments of the process. Ends it if they are wrong, or if they ask for help.
+    pub(crate) fn parse_or_exit() -> Self {
+        Self::try_parse().unwrap_or_else(|error| remove_dissimilar(error).exit())
+    }
 }
 
 /// Options of all commands that read the configuration.

@@ -16,9 +16,11 @@ pub(crate) mod up;
 
 use std::sync::Arc;
 
+use anyhow::bail;
 use gatepost_control_plane::ControlPlane;
 use gatepost_domain::time::Clock;
 use gatepost_limits::RateLimiter;
+use gatepost_runtime::error_chain;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
 use prometheus::Registry;
@@ -44,6 +46,18 @@ fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
         output::print_error_line(warning);
     }
     Ok(config)
+}
+
+/// Checks that the gateway of a configuration could forward requests, before a store is opened or created for it.
+async fn check_upstreams(config: &Config) -> anyhow::Result<()> {
+    let upstreams = &config.gateway.upstreams;
+    if upstreams.is_empty() {
+        let what = "no upstream is configured: use --upstream http://HOST:PORT, or [gateway.upstream.app]";
+        return Err(UsageError(what.to_owned()).into());
+    }
+    let errors = gatepost_gateway::resolution_errors(upstreams).await;
+    let errors: Vec<String> = errors.iter().map(|error| error_chain(error)).collect();
+    if errors.is_empty() { Ok(()) } else { bail!(errors.join("\n")) }
 }
 
 /// Reads the configuration of a command that runs as one of several processes, which need a store on Redis.

@@ -88,23 +88,27 @@ pub(crate) struct CreatedAccessKey {
     /// `there`, `first` or `added`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) account_was: String,
+    /// Other accounts, for the warning that the account was created in addition to them. It is not printed as JSON.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) other_accounts: String,
 }
 
 impl From<gatepost_control_plane::CreatedAccessKey> for CreatedAccessKey {
     fn from(created: gatepost_control_plane::CreatedAccessKey) -> Self {
         let access_key = created.access_key;
+        let (account_was, other_accounts) = match created.account_outcome {
+            AccountOutcome::Existing => ("there", String::new()),
+            AccountOutcome::First => ("first", String::new()),
+            AccountOutcome::Added { others } => (ACCOUNT_ADDED, others),
+        };
         Self {
             key: created.secret.expose().to_owned(),
             id: access_key.id.to_string(),
             account_id: access_key.account.to_string(),
             project_id: access_key.project.map(|project| project.to_string()),
             role: access_key.role.as_str().to_owned(),
-            account_was: match created.account_outcome {
-                AccountOutcome::Existing => "there",
-                AccountOutcome::First => "first",
-                AccountOutcome::Added => ACCOUNT_ADDED,
-            }
-            .to_owned(),
+            account_was: account_was.to_owned(),
+            other_accounts,
         }
     }
 }

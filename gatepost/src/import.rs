@@ -46,7 +46,7 @@ pub(crate) struct ImportReport {
     pub(crate) refused: u64,
     /// First errors: row number and reason.
     pub(crate) faults: Vec<(u64, String)>,
-    /// Unknown columns and members, each once, with the most similar known name.
+    /// Unknown columns and members, each once, with a similar known name if there is one.
     #[serde(default)]
     pub(crate) unknown: Vec<String>,
 }

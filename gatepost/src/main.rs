@@ -22,7 +22,6 @@ mod store;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use gatepost_runtime::error_chain;
 use mimalloc::MiMalloc;
 
@@ -37,7 +36,7 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_or_exit();
     let result = run(cli);
     log::flush();
     match result {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_gateway::{Auth, RouteOptions};
 use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::registered;
 use gatepost_store::{CellStore, Format, StoreErrorKind};
@@ -10,11 +11,14 @@ use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
 use prometheus::{IntCounter, IntGauge, Registry};
 
-use crate::config::Config;
+use crate::config::{Config, GatewayConfig};
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// Percentage of `events.max_entries` above which `/readyz` warns about the fan-out backlog.
 const BACKLOG_WARNING_PERCENT: u64 = 80;
+
+/// Maximum number of routes that a warning names.
+const MAX_NAMED_ROUTES: usize = 10;
 
 /// Effect of a store outage on a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(crate) struct StoreProbe {
     readiness: Readiness,
     outage: StoreOutage,
     max_entries: u64,
+    /// Routes that accept no key while the store has several accounts.
+    routes_without_project: Vec<String>,
     replayed: IntCounter,
     lost: IntCounter,
     given_up: IntCounter,
@@ -54,6 +60,7 @@ impl StoreProbe {
             readiness,
             outage,
             max_entries: config.retention.max_entries,
+            routes_without_project: routes_without_project(&config.gateway),
             replayed: counter(
                 "gatepost_changes_repeated_total",
                 "Acknowledged changes that the store had lost and this process has replayed.",
@@ -91,6 +98,7 @@ impl StoreProbe {
             self.report_format(self.store.read_format().await.unwrap_or(self.store.format()));
             self.report_fullness(self.store.full_reason().await.unwrap_or_default());
             self.report_replays(self.store.replay_stats().await.unwrap_or_default());
+            self.probe_tenancy().await;
             tokio::time::sleep(PROBE_INTERVAL).await;
         }
     }
@@ -125,6 +133,22 @@ impl StoreProbe {
         self.readiness.warn("quarantine", quarantined.into_iter().collect());
     }
 
+    /// Warns about routes that accept no key, because they name no project while the store has several accounts. A
+    /// deleted account is one of them.
+    async fn probe_tenancy(&self) {
+        if self.routes_without_project.is_empty() {
+            return;
+        }
+        let Ok(accounts) = self.store.accounts("", 2).await else { return };
+        let warning = (accounts.items.len() > 1).then(|| {
+            format!(
+                "routes without a project accept no key while the store has several accounts: {}; list their projects",
+                self.routes_without_project.join(", ")
+            )
+        });
+        self.readiness.warn("tenancy", warning.into_iter().collect());
+    }
+
     fn report_format(&self, format: Format) {
         let warning = (format < Format::LATEST).then(|| {
             format!(
@@ -145,6 +169,17 @@ impl StoreProbe {
         self.lost.inc_by(replays.conflicts.saturating_sub(self.lost.get()));
         self.given_up.inc_by(replays.too_old.saturating_sub(self.given_up.get()));
     }
+}
+
+/// Returns the names of the routes that look at keys and name no project, up to 10.
+fn routes_without_project(config: &GatewayConfig) -> Vec<String> {
+    let routes = config.routes.iter().filter(|route| route.auth != Auth::Off && route.requirement.projects.is_empty());
+    let mut names: Vec<String> = routes.map(RouteOptions::name).collect();
+    names.dedup();
+    let more = names.len().saturating_sub(MAX_NAMED_ROUTES);
+    names.truncate(MAX_NAMED_ROUTES);
+    names.extend((more > 0).then(|| format!("{more} more")));
+    names
 }
 
 /// Reports periodically whether the gateway's cache may still be used.

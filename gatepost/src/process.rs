@@ -18,7 +18,6 @@ use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
-use crate::commands::UsageError;
 use crate::config::Config;
 use crate::probes::{self, StoreOutage, StoreProbe};
 use crate::signals::Signals;
@@ -76,7 +75,9 @@ impl Process {
         log::init(&config.log_filter, &registry)?;
         gatepost_runtime::register_panic_metric(&registry)?;
         readiness.set("process", DependencyState::not_ready("starting"));
-        let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone()).await?;
+        let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone())
+            .await
+            .with_context(|| not_started("operations server", "--ops-listen", "ops.listen"))?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find_or_create(&config.store)?;
         let opening = store::open_with_retry(&config, &clock, &master, init, &readiness);
@@ -134,13 +135,8 @@ impl Process {
         if let Some(hint) = hint {
             tracing::warn!("{hint}");
         }
-        if config.upstreams.is_empty() {
-            return Err(UsageError(
-                "no upstream is configured: use --upstream http://HOST:PORT, or [gateway.upstream.app]".to_owned(),
-            )
-            .into());
-        }
-        let listener = gatepost_gateway::bind(config.listen)?;
+        let listener = gatepost_gateway::bind(config.listen)
+            .with_context(|| not_started("gateway", "--listen", "gateway.listen"))?;
         let options = VerifyOptions {
             cache_capacity: config.cache_capacity,
             negative_capacity: config.cache_capacity / NEGATIVE_CACHE_DIVISOR,
@@ -199,7 +195,9 @@ impl Process {
             is_behind_proxy: config.is_behind_proxy,
             unknown_members: config.unknown_members,
         };
-        let server = ControlPlaneServer::start(options, use_cases, &self.registry).await?;
+        let server = ControlPlaneServer::start(options, use_cases, &self.registry)
+            .await
+            .with_context(|| not_started("admin API", "--admin-listen", "control_plane.listen"))?;
         tracing::info!(address = %server.address(), "the admin API listens");
         Ok(server)
     }
@@ -220,6 +218,11 @@ impl Process {
         self.ops.stop();
         tracing::info!("stopped");
     }
+}
+
+/// Returns the context of an error of a listener. The error names the address.
+fn not_started(server: &str, flag: &str, key: &str) -> String {
+    format!("the {server} did not start; if its address is taken, choose another one with {flag} or {key}")
 }
 
 /// Gateway, with the task that follows the changes of the store.

@@ -1,11 +1,17 @@
 //! Handling of signals.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::log;
 
 /// Exit code after a second signal, which ends the drain.
 const EXIT_SECOND_SIGNAL: i32 = 1;
+/// Time after the first signal in which further ones belong to it: a terminal sends Ctrl-C to all processes of a group,
+/// and a supervisor among them forwards it.
+const SAME_STOP: Duration = Duration::from_millis(500);
 
 /// Handlers of all signals that do not end a process at once.
 pub(crate) struct Signals {
@@ -15,6 +21,8 @@ pub(crate) struct Signals {
     hang_up: Signal,
     user_1: Signal,
     user_2: Signal,
+    /// Time of the first signal that stops the process.
+    stopped_at: Option<Instant>,
 }
 
 impl Signals {
@@ -27,11 +35,17 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
+            stopped_at: None,
         })
     }
 
     /// Waits for SIGTERM, SIGINT or SIGQUIT.
     pub(crate) async fn wait_for_stop(&mut self) {
+        self.next_stop().await;
+        self.stopped_at.get_or_insert_with(Instant::now);
+    }
+
+    async fn next_stop(&mut self) {
         loop {
             let ignored = tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -45,17 +59,31 @@ impl Signals {
         }
     }
 
-    /// Waits for a shutdown to finish. Another signal ends the process at once.
+    /// Waits for a shutdown to finish. Another signal ends the process at once, unless it came together with the first.
     pub(crate) async fn drain<T>(&mut self, draining: impl Future<Output = T>) -> T {
         tokio::select! {
             drained = draining => drained,
-            () = self.wait_for_stop() => {
+            () = self.wait_for_second_stop() => {
                 tracing::warn!("stopped at once by a second signal");
                 log::flush();
                 std::process::exit(EXIT_SECOND_SIGNAL)
             }
         }
     }
+
+    async fn wait_for_second_stop(&mut self) {
+        loop {
+            self.next_stop().await;
+            if !is_same_stop(self.stopped_at, Instant::now()) {
+                return;
+            }
+            tracing::info!("signal ignored: it came with the first; one after 500 ms stops the process at once");
+        }
+    }
+}
+
+fn is_same_stop(first: Option<Instant>, now: Instant) -> bool {
+    first.is_some_and(|first| now.duration_since(first) < SAME_STOP)
 }
 
 /// Handlers of the signals that end a command of a developer. A closed terminal ends it too.
@@ -75,5 +103,19 @@ impl Interrupt {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_within_500_ms_are_one_stop() {
+        let first = Instant::now();
+        for (after_ms, expected) in [(0, true), (499, true), (500, false), (60_000, false)] {
+            assert_eq!(is_same_stop(Some(first), first + Duration::from_millis(after_ms)), expected, "{after_ms}");
+        }
+        assert!(!is_same_stop(None, first), "the drain was not started by a signal");
     }
 }

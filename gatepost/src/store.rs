@@ -1,5 +1,6 @@
 //! Opening of the configured store, with retries while it is not reachable.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,22 +45,49 @@ pub(crate) async fn open_existing(config: &Config, clock: &Arc<dyn Clock>) -> an
     if let StoreUrl::Embedded(directory) = &config.store.url
         && !directory.join(master_key::STORE_FILE_NAME).exists()
     {
-        bail!("there is no store in {}: `gatepost up` creates one", directory.display());
+        bail!(missing(directory));
     }
-    open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::MustExist).await
+    let opened = open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::MustExist).await;
+    opened.map_err(|error| with_next_step(error, config))
+}
+
+/// Says that there is no embedded store, and what to do.
+pub(crate) fn missing(directory: &Path) -> String {
+    let directory = std::path::absolute(directory).unwrap_or(directory.to_owned());
+    format!(
+        "there is no store in {}: run the command in the directory of `gatepost up`, name the store with --store, or \
+         create one with `gatepost up`",
+        directory.display()
+    )
+}
+
+/// Adds what to do about a server that does not respond.
+fn with_next_step(error: anyhow::Error, config: &Config) -> anyhow::Error {
+    if is_transient(&error, config) {
+        error.context("the store does not respond: start it, or correct its address (--store or store.url)")
+    } else {
+        error
+    }
 }
 
 /// Opens a store for a command, and creates it and its master key if they do not exist.
 pub(crate) async fn open_or_create(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
-    open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::CreateIfMissing).await
+    let opened = open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::CreateIfMissing).await;
+    opened.map_err(|error| with_next_step(error, config))
 }
 
-pub(crate) async fn open(
+/// Opens an existing store with a master key that was found before.
+pub(crate) async fn open_for_check(
     config: &Config,
     clock: &Arc<dyn Clock>,
     master: &MasterKey,
-    init: StoreInit,
 ) -> anyhow::Result<Store> {
+    let opened = open(config, clock, master, StoreInit::MustExist).await;
+    opened.map_err(|error| with_next_step(error, config))
+}
+
+/// Opens a store once, and leaves its error as it is.
+async fn open(config: &Config, clock: &Arc<dyn Clock>, master: &MasterKey, init: StoreInit) -> anyhow::Result<Store> {
     let options = store_options(config, clock);
     Ok(match init {
         StoreInit::CreateIfMissing => Store::open_or_create(&options, master).await?,
@@ -92,7 +120,7 @@ pub(crate) async fn open_with_retry(
         };
         let waited = began.elapsed();
         if !is_transient(&error, config) || waited >= config.store.start_timeout {
-            return Err(error);
+            return Err(with_next_step(error, config));
         }
         readiness.set("store", DependencyState::not_ready("not reachable yet"));
         if Instant::now() >= log_at {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
-use gatepost_edge::AuthOutcome;
+use gatepost_edge::{AuthOutcome, Decision};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -23,7 +23,7 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     if code.status() == 400 || code.status() > 500 || !session.is_body_empty() {
         session.set_keepalive(None);
     }
-    let body = Bytes::from(Problem::from(code).with_request_id(context.request_id.as_str()).to_json());
+    let body = Bytes::from(problem(code, context).with_request_id(context.request_id.as_str()).to_json());
     let mut header = ResponseHeader::build(code.status(), Some(10))?;
     header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
     header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
@@ -57,6 +57,14 @@ pub(crate) async fn send_server_options(session: &mut Session, context: &Context
     header.insert_header(CONTENT_LENGTH, "0")?;
     add_request_id(&mut header, context)?;
     session.write_response_header(Box::new(header), true).await
+}
+
+fn problem(code: ErrorCode, context: &Context) -> Problem {
+    let decision = context.decision.as_ref().filter(|_| code == ErrorCode::Forbidden);
+    match decision.and_then(Decision::forbidden_detail) {
+        Some(detail) => Problem::new(code, detail),
+        None => Problem::from(code),
+    }
 }
 
 /// Returns the seconds after which a rate-limited request may pass.

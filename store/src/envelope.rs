@@ -137,9 +137,8 @@ impl Envelope {
 
 fn wrong_master_key() -> crate::error::StoreError {
     StoreErrorKind::Refused.with(
-        "the master key does not open this store: use the one with which the store was created \
-         (GATEPOST_MASTER_KEY or store.master_key_file); \
-         for a new store, generate one with: head -c 32 /dev/urandom | base64",
+        "the master key does not open this store: use the one with which the store was created (GATEPOST_MASTER_KEY, \
+         else store.master_key_file, else master.key next to an embedded store)",
     )
 }
 

@@ -241,7 +241,7 @@ fn resource_json(record: &Record, action: Action, at: Timestamp, secret: Option<
         Record::Project(project) => serde_json::to_value(ProjectResource::from(project)),
         Record::ApiKey(key) => return api_key_json(key, action, at, secret),
         Record::AccessKey(key) => serde_json::to_value(AccessKeyResource::new(key, secret.unwrap_or(key.id.as_str()))),
-        Record::Webhook(webhook) => serde_json::to_value(WebhookResource::new(webhook)),
+        Record::Webhook(webhook) => serde_json::to_value(WebhookResource::new(webhook, at)),
     };
     json.expect("bodies are structs with text keys")
 }

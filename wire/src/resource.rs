@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gatepost_domain::record::{Account, KeyValues, MaxInFlight, Project, RatePerSecond, Status, UserSecret, Webhook};
 use gatepost_domain::retry_schedule::RetrySchedule;
+use gatepost_domain::time::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -178,8 +179,8 @@ pub struct WebhookResource {
 }
 
 impl WebhookResource {
-    /// Builds the body without secrets: URL and header values are masked.
-    pub fn new(webhook: &Webhook) -> Self {
+    /// Builds the body as of a time without secrets: URL and header values are masked.
+    pub fn new(webhook: &Webhook, now: Timestamp) -> Self {
         let (created_by, created_by_type) = actor_members(&webhook.stamps.created_by);
         let (last_changed_by, last_changed_by_type) = actor_members(&webhook.stamps.updated_by);
         let delivery = &webhook.delivery;
@@ -199,7 +200,7 @@ impl WebhookResource {
             recoverable: None,
             is_active: true,
             secret: None,
-            old_secret_until: webhook.old_secrets.first().map(|old| rfc3339(old.until)),
+            old_secret_until: webhook.old_secrets_until(now).map(rfc3339),
             theauthapi_signature: webhook.static_token.is_some(),
             theauthapi_token: None,
             retry_schedule: delivery.retry_schedule.as_ref().map(RetrySchedule::to_seconds),

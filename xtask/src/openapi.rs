@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::gatepost_server::GatepostServer;
-use crate::run::{create_empty_directory, root, run, run_with_env, succeeds};
+use crate::python_environment;
+use crate::run::{create_empty_directory, root, run, run_with_env};
 
 /// Directory of the sources: package lists, and one program per client.
 const SOURCES: &str = "xtask/openapi";
@@ -51,12 +52,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
 
 impl Workspace {
     fn install(&self) -> anyhow::Result<()> {
-        let (venv, pip) = (path_text(&self.directory.join("venv")), self.python_program("pip"));
-        if !succeeds(&pip, &["--version"]) {
-            run("python3", &["-m", "venv", "--clear", &venv])?;
-        }
-        let requirements = path_text(&self.sources.join("requirements.txt"));
-        run(&pip, &["install", "--quiet", "--disable-pip-version-check", "--requirement", &requirements])?;
+        python_environment::install(&self.directory.join("venv"), &self.sources.join("requirements.txt"))?;
         let node = self.directory.join("node");
         std::fs::create_dir_all(&node)?;
         for file in ["package.json", "package-lock.json", "tsconfig.json", "client.ts"] {

@@ -6,7 +6,8 @@ use anyhow::bail;
 
 use crate::depth::Depth;
 use crate::gatepost_server::GatepostServer;
-use crate::run::{root, run, succeeds};
+use crate::python_environment;
+use crate::run::root;
 
 /// Python environment of Schemathesis.
 const ENVIRONMENT: &str = "target/schemathesis";
@@ -48,7 +49,7 @@ const EXCLUDED_CHECKS: &[(&str, &str)] = &[
 
 /// Starts a server on a new store, and runs Schemathesis.
 pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
-    install()?;
+    python_environment::install(&root().join(ENVIRONMENT), &root().join(REQUIREMENTS))?;
     let server = GatepostServer::start(DIRECTORY)?;
     let document = format!("http://{}/openapi.json", server.address);
     let header = format!("x-api-key: {}", server.access_key);
@@ -64,12 +65,4 @@ pub(crate) fn check(depth: Depth) -> anyhow::Result<()> {
     let directory = root().join("target").join(DIRECTORY);
     let status = Command::new(root().join(program)).args(arguments.concat()).current_dir(directory).status()?;
     if status.success() { Ok(()) } else { bail!("schemathesis failed ({status})") }
-}
-
-fn install() -> anyhow::Result<()> {
-    let program = root().join(ENVIRONMENT).join("bin/pip").display().to_string();
-    if !succeeds(&program, &["--version"]) {
-        run("python3", &["-m", "venv", "--clear", ENVIRONMENT])?;
-    }
-    run(&program, &["install", "--quiet", "--disable-pip-version-check", "--requirement", REQUIREMENTS])
 }

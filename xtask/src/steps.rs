@@ -11,8 +11,8 @@ use crate::depth::Depth;
 use crate::run::{print_progress, run, run_with_env};
 use crate::time_limit::run_within;
 use crate::{
-    bare_machine, circles, crate_map, deny, fuzz, install, names, npm, openapi, redis_versions, release, schemathesis,
-    tidy,
+    bare_machine, circles, crate_map, deny, fuzz, install, names, openapi, packages, redis_versions, release,
+    schemathesis, tidy,
 };
 
 /// The cores that limits are for. On fewer, all take as many times longer.
@@ -30,7 +30,7 @@ struct Step {
 
 const STEPS: &[Step] = &[
     Step { name: "install", limit_s: 130, check: install::system },
-    Step { name: "tidy", limit_s: 10, check: tidy::check },
+    Step { name: "tidy", limit_s: 5, check: tidy::check },
     Step { name: "structure", limit_s: 10, check: structure },
     Step { name: "names", limit_s: 10, check: names::check },
     Step { name: "fmt", limit_s: 10, check: || run("cargo", &["fmt", "--all", "--check"]) },
@@ -39,16 +39,16 @@ const STEPS: &[Step] = &[
         limit_s: 240,
         check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
-    Step { name: "npm", limit_s: 30, check: npm::install },
+    Step { name: "packages", limit_s: 60, check: packages::install },
     Step { name: "test", limit_s: 710, check: test },
     Step { name: "examples", limit_s: 250, check: examples },
     Step { name: "servers", limit_s: 250, check: || redis_versions::check(Depth::Quick) },
     Step { name: "schemathesis", limit_s: 140, check: || schemathesis::check(Depth::Quick) },
-    Step { name: "openapi", limit_s: 110, check: openapi::check },
+    Step { name: "openapi", limit_s: 90, check: openapi::check },
     Step { name: "fuzz", limit_s: 80, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 480, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 60, check: docs },
-    Step { name: "deny", limit_s: 180, check: deny::check },
+    Step { name: "deny", limit_s: 175, check: deny::check },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
@@ -116,7 +116,7 @@ fn examples() -> anyhow::Result<()> {
 /// End to end once more, with storms and with the numbers that take minutes. Tells what it measures.
 fn long() -> anyhow::Result<()> {
     // Its own step comes before, unless this one was asked for alone.
-    npm::install()?;
+    packages::install()?;
     release::build_all()?;
     // As it is shipped: these figures are published.
     let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];

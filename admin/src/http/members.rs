@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gatepost_domain::spelling;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -140,25 +141,18 @@ impl UnknownMember<'_> {
         }
     }
 
-    /// Returns the known member with the smallest edit distance; none if nothing is known. Case and underscores are ignored,
-    /// so that `allowed_IPs` is nearest to `allowedIps`.
-    pub(crate) fn nearest(&self) -> Option<String> {
-        let plain = |name: &str| -> String {
-            let letters = name.chars().filter(|one| !matches!(one, '_' | '-')).take(MAX_NAME_CHARS);
-            letters.flat_map(char::to_lowercase).collect()
-        };
-        let name = plain(self.name);
-        let known = self.known.keys();
-        let nearest = known.min_by_key(|candidate| strsim::damerau_levenshtein(&name, &plain(candidate)))?;
-        Some(join_path(&self.parent, nearest))
+    /// Returns the known member that may have been meant; none if no known name is similar.
+    pub(crate) fn most_similar(&self) -> Option<String> {
+        let known = self.known.keys().map(String::as_str);
+        Some(join_path(&self.parent, spelling::most_similar(self.name, known)?))
     }
 }
 
 impl std::fmt::Display for UnknownMember<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.nearest() {
-            Some(nearest) => write!(f, "{}: unknown member; the nearest known one is {nearest}", self.path()),
-            None => write!(f, "{}: unknown member; none is known here", self.path()),
+        match self.most_similar() {
+            Some(similar) => write!(f, "{}: unknown member; a similar known one is {similar}", self.path()),
+            None => write!(f, "{}: unknown member", self.path()),
         }
     }
 }
@@ -211,23 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_needs_the_fewest_edits() {
-        let known = ["allowedIps", "allowedDomains", "expiry", "key", "permissions"];
-        let known = known.into_iter().map(|name| (name.to_owned(), Members::Any)).collect();
-        let nearest = |name: &str| UnknownMember { parent: String::new(), name, known: &known }.nearest();
-        for (name, expected) in [
-            ("allowedIPs", "allowedIps"),
-            ("allowed_ips", "allowedIps"),
-            ("allowedDomain", "allowedDomains"),
-            ("expiresAt", "expiry"),
-            ("expires", "expiry"),
-            ("permission", "permissions"),
-            ("kye", "key"),
-        ] {
-            assert_eq!(nearest(name).as_deref(), Some(expected), "{name}");
-        }
-        let nowhere = UnknownMember { parent: "a".to_owned(), name: "x", known: &BTreeMap::new() };
-        assert_eq!(nowhere.nearest(), None);
+    fn a_similar_member_is_named_and_a_long_name_is_shortened() {
+        let known = BTreeMap::from([("limit".to_owned(), Members::Any)]);
+        let unknown = |name| UnknownMember { parent: "quota".to_owned(), name, known: &known };
+        let expected = "quota.limits: unknown member; a similar known one is quota.limit";
+        assert_eq!(unknown("limits").to_string(), expected);
+        assert_eq!(unknown("burst").to_string(), "quota.burst: unknown member");
         let long = UnknownMember { parent: "a".to_owned(), name: &"é".repeat(100), known: &known };
         assert_eq!(long.path(), format!("a.{}…", "é".repeat(MAX_NAME_CHARS)));
     }

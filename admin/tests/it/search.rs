@@ -196,7 +196,7 @@ async fn an_invalid_search_is_refused_and_never_replayed() {
         (json!({"query": "é".repeat(513)}), "query: has more than 512 characters"),
         (json!({"query": "k", "limit": 0}), "limit: must be a number from 1 to 1000"),
         (json!({"query": "k", "limit": 1001}), "limit: must be a number from 1 to 1000"),
-        (json!({"query": "k", "limits": 5}), "limits: unknown member; the nearest known one is limit"),
+        (json!({"query": "k", "limits": 5}), "limits: unknown member; a similar known one is limit"),
         (json!({"q": "my-secret-value"}), "q: unknown member"),
         (json!({"query": ["my-secret-value"]}), "invalid type"),
     ] {

@@ -134,14 +134,14 @@ async fn every_post_and_patch_refuses_or_lists_unknown_members() {
 }
 
 #[tokio::test]
-async fn a_typing_error_is_reported_with_the_nearest_known_member() {
+async fn a_typing_error_is_reported_with_a_similar_known_member() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let project = admin.create_project().await;
     let key = format!("/api-keys/{}", text(&admin.create_key(&project, json!({})).await, "id"));
     let hook = json!({"name": "w", "url": "https://93.184.215.14/", "topics": ["api-key.created"]});
     let webhook = format!("/webhooks/{}", text(&admin.post("/webhooks", hook).await.1, "id"));
-    for (method, path, body, unknown, nearest) in [
+    for (method, path, body, unknown, similar) in [
         (Method::POST, "/api-keys", json!({"expiresAt": "2030-01-01"}), "expiresAt", "expiry"),
         (Method::POST, "/api-keys", json!({"allowedIPs": ["10.0.0.1"]}), "allowedIPs", "allowedIps"),
         (Method::POST, "/api-keys", json!({"allowed_domains": ["a.example"]}), "allowed_domains", "allowedDomains"),
@@ -157,12 +157,13 @@ async fn a_typing_error_is_reported_with_the_nearest_known_member() {
         ),
         (Method::PATCH, &webhook, json!({"topic": "api-key.created"}), "topic", "topics"),
         (Method::POST, "/access-keys", json!({"roles": "viewer"}), "roles", "role"),
+        (Method::POST, "/api-keys", json!({"color": "red"}), "color", "unknown member"),
         (Method::POST, "/auth/authenticate", json!({"credentials": {"apiKey": "k"}}), "credentials.apiKey", "api_key"),
     ] {
         let (status, problem) = admin.send(method.clone(), path, Some(body.clone())).await;
         assert_eq!((status, code(&problem)), (400, "validation"), "{body}: {problem}");
         let detail = text(&problem, "detail");
-        let is_reported = detail.starts_with(&format!("{unknown}: ")) && detail.ends_with(nearest);
+        let is_reported = detail.starts_with(&format!("{unknown}: ")) && detail.ends_with(similar);
         assert!(is_reported, "{body}: {detail}");
     }
     let (_, problem) = admin.post("/api-keys", json!({"one": 1, "two": 2, "name": "n"})).await;

@@ -231,6 +231,39 @@ async fn a_secret_is_rotated_with_an_overlap() {
 }
 
 #[tokio::test]
+async fn the_last_end_of_the_old_secrets_that_still_sign_is_shown() {
+    let fixture = Fixture::start().await;
+    let (admin, viewer) = (fixture.caller("a", None, Role::Admin).await, fixture.caller("a", None, Role::Viewer).await);
+    let (_, made) = admin.post("/webhooks", hook(&json!({}))).await;
+    let path = format!("/webhooks/{}", text(&made, "id"));
+    let rotate = async |overlap_s: u64| {
+        let (status, rotated) =
+            admin.post(&format!("{path}/rotate-secret"), json!({"overlapSeconds": overlap_s})).await;
+        assert_eq!(status, 200, "{rotated}");
+        rotated["oldSecretUntil"].clone()
+    };
+    let shown = async || {
+        let (_, list) = viewer.get("/webhooks").await;
+        let (_, patched) = admin.patch(&path, json!({"name": "renamed"})).await;
+        let all = [admin.get(&path).await.1, viewer.get(&path).await.1, list[0].clone(), patched];
+        let all = all.map(|webhook| webhook["oldSecretUntil"].clone());
+        assert!(all.iter().all(|until| *until == all[0]), "{all:?}");
+        all[0].clone()
+    };
+    let last = rotate(7200).await;
+    assert!(last.is_string());
+    assert_eq!(rotate(60).await, last, "the secret before the last one signs longer");
+    fixture.advance(Duration::from_mins(2));
+    assert_eq!(shown().await, last, "the shorter overlap is over");
+    let (_, events) = admin.get("/events").await;
+    let created =
+        &events["events"].as_array().unwrap().iter().find(|event| event["type"] == "webhook.created").unwrap();
+    assert_eq!(created["data"]["oldSecretUntil"], Value::Null);
+    fixture.advance(Duration::from_hours(2));
+    assert_eq!(shown().await, Value::Null, "none signs any more");
+}
+
+#[tokio::test]
 async fn topics_are_the_eight_of_the_hosted_product_and_two_of_webhooks() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Viewer).await;

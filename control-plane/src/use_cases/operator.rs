@@ -17,6 +17,9 @@ use crate::update::{Edit, retry_while_contended};
 /// The name of the account that is created with the first access key of a store.
 const FIRST_ACCOUNT: &str = "default";
 
+/// Maximum number of accounts that a message names.
+const MAX_NAMED_ACCOUNTS: usize = 10;
+
 /// An access key to create for the operator.
 #[derive(Debug, Clone)]
 pub struct NewAccessKey {
@@ -38,13 +41,16 @@ pub struct CreatedAccessKey {
 }
 
 /// The account of a created access key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountOutcome {
     Existing,
     /// It was created as the first one of the store.
     First,
     /// It was created in addition to others: from now on every route of a gateway must name its projects.
-    Added,
+    Added {
+        /// Names and ids of the others, for people.
+        others: String,
+    },
 }
 
 /// The account that an access key is created in.
@@ -143,9 +149,17 @@ impl ControlPlane {
             }
             ([], Some(name)) => name,
             ([], None) => FIRST_ACCOUNT,
-            (_, None) => return Err(Failure::invalid("there are several accounts: name one with --account-name")),
-            (_, Some(_)) => {
-                return Err(Failure::invalid("there are several accounts of this name: name one by its id"));
+            (several, None) => {
+                let several = describe(several);
+                return Err(Failure::invalid(format!(
+                    "there are several accounts: name one with --account-name: {several}"
+                )));
+            }
+            (several, Some(_)) => {
+                let several = describe(several);
+                return Err(Failure::invalid(format!(
+                    "there are several accounts of this name: name one by its id: {several}"
+                )));
             }
         };
         let mut account = self.build_account(Some(name.to_owned()), Actor::Operator)?;
@@ -159,7 +173,11 @@ impl ControlPlane {
             // The account with this id was renamed or deleted since.
             Some(_) => {}
         }
-        let outcome = if accounts.is_empty() { AccountOutcome::First } else { AccountOutcome::Added };
+        let others: Vec<&Account> = accounts.iter().collect();
+        let outcome = match others.as_slice() {
+            [] => AccountOutcome::First,
+            others => AccountOutcome::Added { others: describe(others) },
+        };
         Ok(AccountLookup::New(Box::new(account), outcome))
     }
 
@@ -177,4 +195,11 @@ impl ControlPlane {
         let project = self.store.home(id.partition()).project(&id).await?.ok_or_else(not_found)?.record;
         if project.account == *account { Ok(Some(id)) } else { Err(not_found()) }
     }
+}
+
+/// Returns names and ids of accounts, of the first 10.
+fn describe(accounts: &[&Account]) -> String {
+    let named = accounts.iter().take(MAX_NAMED_ACCOUNTS).map(|account| format!("{:?} ({})", account.name, account.id));
+    let more = accounts.len().saturating_sub(MAX_NAMED_ACCOUNTS);
+    named.chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>().join(", ")
 }

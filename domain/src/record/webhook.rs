@@ -201,6 +201,11 @@ impl Webhook {
         }
         webhook
     }
+
+    /// Returns the time until which requests are also signed with a replaced secret. `None` if none signs any more.
+    pub fn old_secrets_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.old_secrets.iter().map(|old| old.until).filter(|until| now < *until).max()
+    }
 }
 
 #[cfg(test)]

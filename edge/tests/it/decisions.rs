@@ -1,10 +1,15 @@
 //! What comes of each kind of request.
 
+use std::time::Duration;
+
 use gatepost_domain::problem::ErrorCode;
 use gatepost_edge::{AuthOutcome, AuthorizedAs, BodyLength, Decision, MessageError, RequestAction, RequestView};
 use http::{Method, Version};
 
 use crate::fixture::{Fixture, Request};
+
+/// Maximum time until a change takes effect, on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A decision in short: action, label of the outcome, route.
 fn summary(decision: &Decision<String>) -> (String, &'static str, &str) {
@@ -42,6 +47,34 @@ async fn route_and_key_decide() {
     ] {
         check(&fixture, request.view(), action, outcome, route).await;
     }
+}
+
+#[tokio::test]
+async fn the_detail_of_a_403_is_for_holders_of_a_valid_key() {
+    let fixture = Fixture::start().await;
+    let bearer = format!("Bearer {}", fixture.key);
+    let detail = async |path: &'static str, key: &str| {
+        let request = Request::get(path, &[("host", "a"), ("authorization", key)]);
+        let decision = fixture.authorizer.authorize(&fixture.policy, &request.view()).await;
+        (decision.action, decision.forbidden_detail())
+    };
+    let forbidden = RequestAction::Reject(ErrorCode::Forbidden);
+    for (path, expected) in [
+        ("/foreign", "This route accepts only keys of other projects"),
+        ("/test", "This route accepts only test keys"),
+        ("/admin", "The key lacks a permission that this route requires"),
+    ] {
+        assert_eq!(detail(path, &bearer).await, (forbidden, Some(expected)), "{path}");
+        assert_eq!(detail(path, "Bearer wrong-key").await, (RequestAction::Reject(ErrorCode::InvalidKey), None));
+    }
+    assert_eq!(detail("/", &bearer).await.1, None);
+    fixture.add_account().await;
+    let waiting = async { while detail("/", &bearer).await.0 != forbidden {} };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("the store has two accounts");
+    let expected = "This route accepts no key: the store has several accounts, so the route's configuration must list \
+                    its projects";
+    assert_eq!(detail("/", &bearer).await, (forbidden, Some(expected)));
+    assert_eq!(detail("/", "Bearer wrong-key").await.1, None);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::change::Action;
-use gatepost_domain::id::EventId;
+use gatepost_domain::id::{EventId, ProjectId};
 use gatepost_domain::key::Env;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{EnvRule, Requirement};
@@ -25,6 +25,7 @@ pub(crate) struct Fixture {
     /// Each route has its own path attached.
     pub(crate) policy: Policy<String>,
     pub(crate) key: String,
+    store: CellStore,
     _replica_sync: ReplicaSync,
 }
 
@@ -75,9 +76,15 @@ impl Fixture {
         };
         let rate_limiter =
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
-        let replica_sync = gatepost_verify::start(vec![store], clock, &options, rate_limiter, &registry).await.unwrap();
+        let replica_sync =
+            gatepost_verify::start(vec![store.clone()], clock, &options, rate_limiter, &registry).await.unwrap();
         let authorizer = Authorizer::new(replica_sync.verifier(), &registry).unwrap();
-        Self { authorizer, policy: policy(), key, _replica_sync: replica_sync }
+        Self { authorizer, policy: policy(), key, store, _replica_sync: replica_sync }
+    }
+
+    /// Creates a second account.
+    pub(crate) async fn add_account(&self) {
+        commit(&self.store, Action::AccountCreated, records::account("second").into()).await;
     }
 }
 
@@ -87,6 +94,9 @@ fn policy() -> Policy<String> {
         route("/open", Auth::Off, &[]),
         route("/maybe", Auth::Optional, &[]),
         route("/reports", Auth::Required, &[Method::GET, Method::HEAD]),
+        route_for("/foreign", Requirement { projects: vec![ProjectId::parse("prj_00other").unwrap()], ..any_live() }),
+        route_for("/test", Requirement { env: EnvRule::Only(Env::Test), ..any_live() }),
+        route_for("/admin", Requirement { permissions: vec!["admin".to_owned()], ..any_live() }),
     ];
     let backend = |name: &str, _: &str| Ok::<String, Infallible>(name.to_owned());
     Policy {
@@ -105,8 +115,16 @@ fn route(path: &str, auth: Auth, methods: &[Method]) -> RouteOptions {
         upstream: "app".to_owned(),
         auth,
         credential: vec![CredentialLocation::Authorization],
-        requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
+        requirement: any_live(),
     }
+}
+
+fn route_for(path: &str, requirement: Requirement) -> RouteOptions {
+    RouteOptions { requirement, ..route(path, Auth::Required, &[]) }
+}
+
+fn any_live() -> Requirement {
+    Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] }
 }
 
 async fn store(clock: &Arc<dyn Clock>) -> CellStore {

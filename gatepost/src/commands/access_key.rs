@@ -14,9 +14,10 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
     match command {
         AccessKeyCommand::Create(create) => {
             let config = super::load_with_warnings(options)?;
-            let created = create_access_key(&config, &create).await?;
+            let mut created = create_access_key(&config, &create).await?;
+            let others = std::mem::take(&mut created.other_accounts);
             if created.account_was == ACCOUNT_ADDED {
-                warn_of_account(&created.account_id);
+                warn_of_account(&created.account_id, &others);
             }
             let Err(error) = print(&created, create.output) else { return Ok(()) };
             let id = &created.id;
@@ -31,7 +32,8 @@ pub(crate) async fn run(options: &Options, command: AccessKeyCommand) -> anyhow:
     }
 }
 
-/// Asks the process that holds an embedded store. Without one, opens the store, and creates it if it is missing.
+/// Asks the process that holds an embedded store. Without one, opens the store, and creates it if it is missing, unless
+/// the access key is for a project: a new store has none.
 async fn create_access_key(config: &Config, create: &CreateAccessKey) -> anyhow::Result<CreatedAccessKey> {
     let new = NewAccessKey {
         account_name: create.account_name.clone(),
@@ -44,7 +46,8 @@ async fn create_access_key(config: &Config, create: &CreateAccessKey) -> anyhow:
     {
         return Ok(created);
     }
-    Ok(super::open_use_cases(config, StoreInit::CreateIfMissing).await?.create_access_key(new).await?.into())
+    let init = if new.project.is_some() { StoreInit::MustExist } else { StoreInit::CreateIfMissing };
+    Ok(super::open_use_cases(config, init).await?.create_access_key(new).await?.into())
 }
 
 /// Revokes an access key whose value could not be printed.
@@ -61,10 +64,12 @@ async fn revoke_unprinted(config: &Config, id: &str) -> anyhow::Result<()> {
     }
 }
 
-fn warn_of_account(account: &str) {
+fn warn_of_account(account: &str, others: &str) {
     output::print_error_line(&format!(
-        "no account had that name, and {account} was created in addition to the existing ones: gateways now reject \
-         keys on routes that do not name their projects"
+        "warning: no account had that name, so a NEW account was created: {account}. The store already had: {others}. \
+         From now on \
+         gateways accept keys only on routes that list their projects (projects = [\"prj_…\"] in [[gateway.route]]); \
+         deleting the new account does not change that"
     ));
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use gatepost_domain::time::Clock;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
@@ -25,14 +25,27 @@ pub(crate) async fn run(options: &Options, backup: &BackupOptions) -> anyhow::Re
     };
     let store = directory.join(master_key::STORE_FILE_NAME);
     if !store.exists() {
-        return Err(UsageError(format!("there is no store at {}", store.display())).into());
+        return Err(UsageError(store::missing(directory)).into());
     }
     let file = std::path::absolute(&backup.file)?;
+    check_target(&file)?;
     let bytes = match control_socket::backup(directory, &file).await? {
         Some(bytes) => bytes,
         None => back_up_directly(&config, &file).await?,
     };
     report(&store, &file, bytes).with_context(|| format!("the backup {} was written", file.display()))
+}
+
+/// Checks that the backup can be a new file. It is created by whichever process holds the store.
+fn check_target(file: &Path) -> anyhow::Result<()> {
+    ensure!(!file.exists(), "{} exists already: give the backup another name, or remove the file", file.display());
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    ensure!(
+        directory.is_dir(),
+        "there is no directory {}: create it, or write the backup elsewhere",
+        directory.display()
+    );
+    Ok(())
 }
 
 /// Copies a store that no process holds.

@@ -13,7 +13,7 @@ use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;
-use crate::store::{self, StoreInit};
+use crate::store;
 use crate::{master_key, output, private_file};
 
 /// Reference configuration: every key with its meaning and default.
@@ -91,7 +91,7 @@ async fn check_embedded(config: &Config, directory: &Path, master: &MasterKey, f
 
 async fn check_open(config: &Config, master: &MasterKey, findings: &mut Findings) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    if let Some(store) = findings.record(store::open(config, &clock, master, StoreInit::MustExist).await)
+    if let Some(store) = findings.record(store::open_for_check(config, &clock, master).await)
         && let Some(warnings) = findings.record(store.single_cell().warnings().await)
     {
         findings.notes.extend(warnings);

@@ -34,6 +34,11 @@ pub(crate) async fn run(options: &Options, arguments: &ImportOptions) -> anyhow:
         StoreUrl::Redis(_) | StoreUrl::Memory => import_directly(&config, &request).await?,
     };
     print(&report, &request, began.elapsed().as_secs_f64())?;
+    if !report.unknown.is_empty() {
+        output::print_error_line(
+            "warning: no key has the unknown columns or members above; --strict refuses a file with any",
+        );
+    }
     if report.refused == 0 { Ok(()) } else { anyhow::bail!("{} rows were rejected", report.refused) }
 }
 
@@ -52,6 +57,10 @@ fn print(report: &ImportReport, request: &ImportRequest, took_s: f64) -> anyhow:
     let summary = format!(
         "{total} rows: {made} {would_be}created, {there} already existed, {refused} rejected, in {took_s:.1} s"
     );
+    let summary = match unknown.len() {
+        0 => summary,
+        count => format!("{summary}; NOT IMPORTED: {count} unknown columns or members"),
+    };
     let unknown = unknown.iter().map(|what| format!("not imported: {what}"));
     let faults = faults.iter().map(|(number, why)| format!("row {number}: {why}"));
     let report = [summary].into_iter().chain(unknown).chain(faults).collect::<Vec<_>>().join("\n");

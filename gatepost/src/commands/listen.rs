@@ -77,7 +77,8 @@ impl Relay {
                 Step::Item(Item::Moved) => self.save_cursor()?,
                 Step::Item(Item::Gap(text)) => output::print_line(&text)?,
                 Step::Item(Item::Lost { why, retry_in }) => {
-                    output::print_error_line(&format!("not connected: {why}; retrying in {} ms", retry_in.as_millis()));
+                    let (admin, retry_ms) = (self.source.admin_url(), retry_in.as_millis());
+                    output::print_error_line(&format!("not connected to {admin}: {why}; retrying in {retry_ms} ms"));
                 }
             }
         }

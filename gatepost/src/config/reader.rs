@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
+use gatepost_domain::spelling;
 use gatepost_runtime::error_chain;
 
 use super::tree::{Node, Value, ValueSource};
@@ -186,8 +187,10 @@ impl<'a> Section<'a> {
     pub(super) fn reject_unknown_keys(self) {
         for (name, node) in &self.entries {
             let known: Vec<&str> = self.known_keys.iter().copied().collect();
-            let key = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            self.errors.add(&node.source, &key, &format!("unknown key; known keys are {}", known.join(", ")));
+            let similar = spelling::most_similar(name, known.iter().copied());
+            let hint = similar.map_or(String::new(), |similar| format!("; a similar one is {similar}"));
+            let what = format!("unknown key; known keys are {}{hint}", known.join(", "));
+            self.errors.add(&node.source, &self.full_key(name), &what);
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::server_sent_events::{Frame, FrameParser};
 use crate::admin_client::{AdminClient, AdminError};
+use crate::admin_url::AdminUrl;
 
 /// Time without a byte after which the connection is broken. The server sends a heartbeat every 10 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,6 +73,10 @@ impl EventSource {
     pub(crate) fn new(client: AdminClient, project: Option<ProjectId>, start: Start) -> Self {
         let connection = Connection::Closed { retry_at: Instant::now() };
         Self { client, project, start, connection, backoff: MIN_BACKOFF }
+    }
+
+    pub(crate) fn admin_url(&self) -> &AdminUrl {
+        self.client.url()
     }
 
     /// Returns the cursor of the last event, if there is one.

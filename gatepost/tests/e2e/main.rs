@@ -19,6 +19,7 @@ mod fence;
 mod full_store;
 mod golden;
 mod host_header;
+mod https_receiver;
 mod identity_headers;
 #[cfg(feature = "long")]
 mod idle_connections;
@@ -27,6 +28,7 @@ mod limits;
 mod listen;
 mod log;
 mod log_outage;
+mod next_steps;
 mod npm_clients;
 mod outage;
 #[cfg(debug_assertions)]
@@ -34,6 +36,7 @@ mod panics;
 mod process;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
+mod second_account;
 mod secrets;
 #[cfg(feature = "long")]
 mod side_by_side;
@@ -44,4 +47,5 @@ mod startup;
 mod test_cluster;
 mod unknown_members;
 mod usage_errors;
+mod webhook_libraries;
 mod webhooks;

@@ -39,7 +39,7 @@ async fn check_all(admin: &Admin) {
 
 fn check(client: &str, admin: &Admin, access_key: &Value) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm");
-    assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only npm");
+    assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only packages");
     let output = Command::new("node")
         .args(["client.mjs", client])
         .current_dir(directory)

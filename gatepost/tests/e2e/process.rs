@@ -145,6 +145,11 @@ impl Gatepost {
         code
     }
 
+    /// Returns whether the process has not exited yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits until the log has a line that contains a text.
     pub(crate) async fn await_log(&self, text: &str) {
         for _ in 0..MAX_ATTEMPTS {

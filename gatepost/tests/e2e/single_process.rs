@@ -125,5 +125,5 @@ async fn the_control_socket_works_in_a_directory_with_a_long_path() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("live_access_"));
-    assert!(stderr.contains("was created in addition to the existing ones"), "{stderr}");
+    assert!(stderr.contains("a NEW account was created"), "{stderr}");
 }

@@ -67,25 +67,58 @@ async fn each_signal_does_what_is_documented() {
     assert_eq!(cluster.redis.redis_cli(&["hlen", "{gp}:gateways"]), "0");
 }
 
+/// Gateway whose drain waits for a request that the upstream responds to when the gate is opened.
+struct DrainingGateway {
+    gate: Gate,
+    gateway: Gatepost,
+    in_flight: tokio::task::JoinHandle<reqwest::Result<reqwest::Response>>,
+    _servers: (RedisServer, MockServer),
+}
+
+impl DrainingGateway {
+    async fn start() -> Self {
+        let gate = Gate::default();
+        let (redis, upstream) = (RedisServer::start(), MockServer::with_gate(&gate));
+        let access_key = create_access_key(&redis.url());
+        let plane = Gatepost::start_on_store(&redis.url(), &["control-plane"]).await;
+        let admin = crate::admin::Admin::new(plane.admin.unwrap(), &access_key);
+        let (key, _) = admin.create_api_key(&admin.create_project().await).await;
+        let gateway = Gatepost::start_on_store(&redis.url(), &["gateway", "--upstream", &upstream.url()]).await;
+        let url = gateway.url("/slow");
+        let in_flight = tokio::spawn(async move { client().get(url).header("x-api-key", key).send().await });
+        assert_eq!(upstream.await_count(1, DEADLINE), 1);
+        Self { gate, gateway, in_flight, _servers: (redis, upstream) }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_the_drain() {
-    let gate = Gate::default();
-    let (redis, upstream) = (RedisServer::start(), MockServer::with_gate(&gate));
-    let access_key = create_access_key(&redis.url());
-    let plane = Gatepost::start_on_store(&redis.url(), &["control-plane"]).await;
-    let admin = crate::admin::Admin::new(plane.admin.unwrap(), &access_key);
-    let (key, _) = admin.create_api_key(&admin.create_project().await).await;
-    let mut gateway = Gatepost::start_on_store(&redis.url(), &["gateway", "--upstream", &upstream.url()]).await;
-    let url = gateway.url("/slow");
-    let in_flight = tokio::spawn(async move { client().get(url).header("x-api-key", key).send().await });
-    assert_eq!(upstream.await_count(1, DEADLINE), 1);
-    gateway.signal("-TERM");
-    gateway.await_log("draining").await;
-    gateway.signal("-TERM");
-    assert_eq!(gateway.await_exit(), Some(1));
-    gateway.await_log("stopped at once by a second signal").await;
-    gate.open();
-    assert!(in_flight.await.unwrap().is_err(), "it was aborted");
+    let mut draining = DrainingGateway::start().await;
+    draining.gateway.signal("-TERM");
+    draining.gateway.await_log("draining").await;
+    // As somebody who does not want to wait: again and again, until one is late enough.
+    while draining.gateway.is_running() {
+        draining.gateway.signal("-INT");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(draining.gateway.await_exit(), Some(1));
+    draining.gateway.await_log("stopped at once by a second signal").await;
+    draining.gate.open();
+    assert!(draining.in_flight.await.unwrap().is_err(), "it was aborted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_that_come_together_start_one_drain() {
+    let mut draining = DrainingGateway::start().await;
+    // While the process does not run, both become pending.
+    for signal in ["-STOP", "-INT", "-TERM", "-CONT"] {
+        draining.gateway.signal(signal);
+    }
+    draining.gateway.await_log("draining").await;
+    draining.gateway.await_log("signal ignored: it came with the first").await;
+    draining.gate.open();
+    assert_eq!(draining.in_flight.await.unwrap().unwrap().status(), 200);
+    assert_eq!(draining.gateway.await_exit(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -152,8 +152,8 @@ async fn unknown_columns_of_an_import_are_listed_once_or_prevent_it() {
                 {\"key\": \"fourth-key-value\", \"name\": \"4\", \"allowedIPs\": [], \"notes\": 1}\n";
     std::fs::write(directory.path().join("keys.csv"), csv).unwrap();
     std::fs::write(directory.path().join("keys.json"), json).unwrap();
-    let of_csv = ["expiresAt: unknown member; the nearest known one is expiry", "notes: ", "rateLimitConfigs.burst: "];
-    let of_json = ["allowedIPs: unknown member; the nearest known one is allowedIps", "notes: "];
+    let of_csv = ["expiresAt: unknown member; a similar known one is expiry", "notes: ", "rateLimitConfigs.burst: "];
+    let of_json = ["allowedIPs: unknown member; a similar known one is allowedIps", "notes: "];
     // By the running process, then by the command itself.
     for (rows, is_running) in [("0 already existed", true), ("2 already existed", false)] {
         for (format, file, lines) in [("csv", "keys.csv", &of_csv[..]), ("json", "keys.json", &of_json[..])] {
@@ -162,6 +162,9 @@ async fn unknown_columns_of_an_import_are_listed_once_or_prevent_it() {
             assert!(!is_ok && report.contains("nothing was imported"), "{report}");
             let (is_ok, report) = import(directory.path(), &arguments, file);
             assert!(is_ok && report.contains(rows), "{report}");
+            let first = report.lines().find(|line| line.contains(" rows: ")).unwrap();
+            let expected = format!("; NOT IMPORTED: {} unknown columns or members", lines.len());
+            assert!(first.ends_with(&expected) && report.contains("gatepost: warning: "), "{report}");
             for line in lines {
                 assert_eq!(report.matches(&format!("not imported: {line}")).count(), 1, "{line}: {report}");
             }

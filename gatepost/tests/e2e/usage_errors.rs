@@ -28,6 +28,7 @@ fn an_invalid_configuration_reports_all_errors_with_their_lines() {
         "gatepost.toml:5: gateway.listen: must be a string, not a number",
         "gatepost.toml:6: gateway.max_stale_ms: must be a whole number from 0 to",
         "gatepost.toml:7: gateway.listen_on: unknown key; known keys are",
+        "; a similar one is listen\n",
         "gatepost.toml:10: gateway.route.path:",
         "gatepost.toml:11: gateway.route.auth: must be required, optional or off",
         "upstream \"nowhere\" does not exist",
@@ -68,6 +69,11 @@ fn invalid_commands_and_flags_exit_with_2_and_a_hint() {
         let output = run(Path::new(EMPTY_DIRECTORY), &arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr_text(&output).contains(hint), "{arguments:?}: {}", stderr_text(&output));
+    }
+    for arguments in [vec!["start"], vec!["serve"], vec!["up", "--port", "80"], vec!["trigger", "created"]] {
+        let output = run(Path::new(EMPTY_DIRECTORY), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!stderr_text(&output).contains("similar"), "{arguments:?}: {}", stderr_text(&output));
     }
     let directory = tempfile::tempdir().unwrap();
     for command in ["gateway", "control-plane", "deliverer"] {

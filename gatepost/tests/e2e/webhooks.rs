@@ -23,7 +23,7 @@ pub(crate) fn count_signed_with(public_key: &str, requests: &[RecordedRequest]) 
 /// Runs a program that gets requests and a secret, and returns what it prints.
 fn run_verifier(program: &str, secret: &str, requests: &[RecordedRequest]) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm");
-    assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only npm");
+    assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only packages");
     let input: Vec<Value> = requests.iter().map(|request| verifier_input(secret, request)).collect();
     let mut node = Command::new("node")
         .arg(program)

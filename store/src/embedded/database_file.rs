@@ -24,7 +24,8 @@ pub(super) fn open_database(path: Option<&Path>) -> Result<Database> {
     make_private(&file)?;
     builder.create(&file).map_err(|error| {
         if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
-            return StoreErrorKind::Refused.with(format!("{} is in use by another process", file.display()));
+            return StoreErrorKind::Refused
+                .with(format!("{} is in use by another process: stop that one, or use another store", file.display()));
         }
         store_error(error)
     })

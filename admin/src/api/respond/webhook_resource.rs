@@ -12,7 +12,7 @@ pub(crate) fn webhook_resource(
     webhook: &Webhook,
 ) -> Result<WebhookResource> {
     match context.caller.role {
-        Role::Viewer => Ok(WebhookResource::new(webhook)),
+        Role::Viewer => Ok(WebhookResource::new(webhook, control_plane.now())),
         Role::User | Role::Admin => unmasked_webhook_resource(control_plane, webhook),
     }
 }
@@ -24,7 +24,7 @@ pub(crate) fn unmasked_webhook_resource(control_plane: &ControlPlane, webhook: &
     Ok(WebhookResource {
         url: shown(&values.url),
         custom_headers: values.headers.iter().map(|(name, value)| (name.clone(), shown(value))).collect(),
-        ..WebhookResource::new(webhook)
+        ..WebhookResource::new(webhook, control_plane.now())
     })
 }
 
