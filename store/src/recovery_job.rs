@@ -207,6 +207,11 @@ impl RecoveryJob {
         })
     }
 
+    /// Returns whether there may be deliveries left.
+    pub fn is_running(&self) -> bool {
+        self.status == RecoveryStatus::Running
+    }
+
     /// Returns whether a delivery belongs to this recovery. One that died after its creation does not: it has been tried.
     pub(crate) fn includes(&self, delivery: &Delivery, died_at: Option<Timestamp>) -> bool {
         self.filter.matches(delivery) && died_at.is_none_or(|at| at <= self.created_at)
