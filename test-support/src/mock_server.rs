@@ -97,6 +97,9 @@ type Script = Box<dyn FnMut(usize) -> Reply + Send>;
 struct State {
     recorded: VecDeque<RecordedRequest>,
     request_count: usize,
+    /// Requests that have no reply yet, and the maximum of that.
+    open: usize,
+    max_open: usize,
     script: Script,
 }
 
@@ -134,7 +137,8 @@ impl MockServer {
     pub fn with_script(script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let state = State { recorded: VecDeque::new(), request_count: 0, script: Box::new(script) };
+        let state =
+            State { recorded: VecDeque::new(), request_count: 0, open: 0, max_open: 0, script: Box::new(script) };
         let server = Self { address, shared: Arc::new((Mutex::new(state), Condvar::new())) };
         let server_handle = server.clone();
         thread::spawn(move || {
@@ -166,6 +170,11 @@ impl MockServer {
         self.lock().request_count
     }
 
+    /// Returns the maximum number of requests so far that had no reply at the same time.
+    pub fn max_concurrent_requests(&self) -> usize {
+        self.lock().max_open
+    }
+
     /// Waits until the server has received a number of requests, or for `deadline`. Returns the number received.
     pub fn await_count(&self, count: usize, deadline: Duration) -> usize {
         let state = self.shared.1.wait_timeout_while(self.lock(), deadline, |state| state.request_count < count);
@@ -182,6 +191,8 @@ impl MockServer {
             if let Some(gate) = &reply.gate {
                 gate.wait();
             }
+            // Before the client can send the next one.
+            self.lock().open -= 1;
             let response = reply.raw.unwrap_or_else(|| build_response(reply.status, &reply.headers, is_head));
             if writer.write_all(&response).is_err() {
                 return;
@@ -199,6 +210,8 @@ impl MockServer {
         state.recorded.push_back(recorded);
         let number = state.request_count;
         state.request_count += 1;
+        state.open += 1;
+        state.max_open = state.max_open.max(state.open);
         let reply = (state.script)(number);
         drop(state);
         self.shared.1.notify_all();
