@@ -43,6 +43,6 @@ pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryRequest, DeliveryStatus, DeliveryView,
-    MAX_DELIVERIES, NewWebhook, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange, WebhookFilter,
-    WebhookTestResult, WebhookValues, token_request,
+    MAX_DELIVERIES, NewWebhook, RecoveryRequest, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange,
+    WebhookFilter, WebhookTestResult, WebhookValues, token_request,
 };

@@ -15,7 +15,7 @@ use crate::context::DelivererContext;
 use crate::fair_scheduler::FairScheduler;
 use crate::metrics::Metrics;
 use crate::options::{DelivererOptions, STOP_GRACE};
-use crate::{dispatcher, fan_out, housekeeping};
+use crate::{dispatcher, fan_out, housekeeping, recoveries};
 use gatepost_webhook_client::SsrfGuard;
 use gatepost_webhook_client::{LoadCertificatesError, Sender};
 
@@ -40,7 +40,7 @@ pub enum StartError {
 }
 
 impl Deliverer {
-    /// Starts fan-out, dispatcher and housekeeping. Several deliverers may run on one store.
+    /// Starts fan-out, dispatcher, recoveries and housekeeping. Several deliverers may run on one store.
     ///
     /// # Errors
     /// Fails if the CA certificates of the system cannot be loaded, or if the metrics are already registered.
@@ -65,8 +65,10 @@ impl Deliverer {
         let scheduler = context.scheduler.clone();
         let mut tasks = JoinSet::new();
         let (fan_out_context, dispatcher_context) = (context.clone(), context.clone());
+        let recovery_context = context.clone();
         supervise_on(&mut tasks, Task::FanOut, move || fan_out::run(fan_out_context.clone()));
         supervise_on(&mut tasks, Task::Dispatcher, move || dispatcher::run(dispatcher_context.clone()));
+        supervise_on(&mut tasks, Task::WebhookRecovery, move || recoveries::run(recovery_context.clone()));
         supervise_on(&mut tasks, Task::Housekeeping, move || housekeeping::run(context.clone()));
         Ok(Self { stop, tasks, scheduler })
     }

@@ -16,6 +16,7 @@ mod metrics;
 pub mod options;
 mod payload;
 mod receiver_health;
+mod recoveries;
 mod send_limits;
 mod webhook_leases;
 

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     pub(crate) overflowed: IntCounter,
     pub(crate) unreadable: IntCounter,
     conditions: IntCounterVec,
+    recovery: IntCounterVec,
     queue: IntGaugeVec,
     oldest_due_s: Gauge,
     dead_letters: IntGauge,
@@ -50,6 +51,12 @@ impl Metrics {
         for condition in [Condition::Working, Condition::Failing, Condition::Disabled] {
             conditions.with_label_values(&[condition.as_str()]);
         }
+        let recovery =
+            Opts::new("gatepost_recovery_deliveries_total", "Deliveries that recoveries enqueued, or had to skip.");
+        let recovery = registered(registry, IntCounterVec::new(recovery, &["outcome"]))?;
+        for outcome in ["recovered", "skipped"] {
+            recovery.with_label_values(&[outcome]);
+        }
         let queue = Opts::new("gatepost_delivery_queue", "Deliveries by state.");
         let oldest_due_s = Gauge::new("gatepost_oldest_due_seconds", "Age in seconds of the longest overdue delivery.");
         Ok(Self {
@@ -74,6 +81,7 @@ impl Metrics {
                 "Webhooks that could not be decoded during fan-out and received no events.",
             )?,
             conditions,
+            recovery,
             queue: registered(registry, IntGaugeVec::new(queue, &["state"]))?,
             oldest_due_s: registered(registry, oldest_due_s)?,
             dead_letters: gauge("gatepost_dead_letters", "Dead letters in the store.")?,
@@ -90,6 +98,11 @@ impl Metrics {
 
     pub(crate) fn count_condition(&self, condition: Condition) {
         self.conditions.with_label_values(&[condition.as_str()]).inc();
+    }
+
+    pub(crate) fn count_recovered(&self, recovered: u64, skipped: u64) {
+        self.recovery.with_label_values(&["recovered"]).inc_by(recovered);
+        self.recovery.with_label_values(&["skipped"]).inc_by(skipped);
     }
 
     pub(crate) fn set_queue_gauges(&self, queue_stats: &QueueStats) {

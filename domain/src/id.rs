@@ -119,6 +119,8 @@ id!(/// Id of a webhook.
     WebhookId, "wh_");
 id!(/// Id of an event, sent as `webhook-id` with every delivery and retry.
     EventId, "evt_");
+id!(/// Id of a recovery: a job that sends dead and dropped deliveries of a webhook again.
+    RecoveryId, "rec_");
 id!(/// Id of one run of a gateway process.
     GatewayId, "gw_");
 id!(/// Id of a store. A different store behind the same address is an outage, not an empty store.
@@ -126,7 +128,7 @@ id!(/// Id of a store. A different store behind the same address is an outage, n
 id!(/// Token of a delivery lease: only its holder can settle the delivery.
     LeaseToken, "lt_");
 
-placed_id!(AccountId, ProjectId, KeyId, AccessKeyId, WebhookId, EventId);
+placed_id!(AccountId, ProjectId, KeyId, AccessKeyId, WebhookId, EventId, RecoveryId);
 unplaced_id!(GatewayId, StoreId, LeaseToken);
 
 impl AccountId {

@@ -79,6 +79,8 @@ tasks! {
     Dispatcher = "dispatcher", Process;
     /// Sends a delivery.
     Delivery = "delivery", Temporary;
+    /// Advances the recoveries of webhooks.
+    WebhookRecovery = "webhook-recovery", Process;
     /// Batches settlements of deliveries.
     Settler = "settler", Process;
     /// Settles a batch of deliveries.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{AccountId, EventId, GatewayId, LeaseToken, WebhookId};
+use gatepost_domain::id::{AccountId, EventId, GatewayId, LeaseToken, RecoveryId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{LeaseGrant, Limit, UnusedLease};
 
@@ -14,9 +14,10 @@ use crate::format::LaterFormat;
 use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
     Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter,
-    RawDelivery, RawFanOut, RawFeed, RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawResponseSwap,
-    RawSettlement, RawUsage, RecordName, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, Settled,
-    SortOrder, SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
+    RawDelivery, RawFanOut, RawFeed, RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawRecovery,
+    RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName,
+    RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, Settled, SortOrder,
+    SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -136,8 +137,11 @@ ops! {
     /// Moves waiting deliveries of a webhook to its dead letters. Bounded per call; returns how many it moved, 0 at the
     /// end.
     fn bury_queue(webhook: WebhookId, reason: &'static str) -> u64;
-    /// Returns deliveries of a webhook, newest first, of some kinds, before a sequence or from the newest.
-    fn deliveries(webhook: WebhookId, kinds: Vec<DeliveryKind>, before: Option<i64>, limit: u32) -> Vec<RawDelivery>;
+    /// Returns deliveries of a webhook, of some kinds, in the order of their creation after a sequence (exclusive) or
+    /// from the start.
+    fn deliveries(
+        webhook: WebhookId, kinds: Vec<DeliveryKind>, order: SortOrder, after: Option<i64>, limit: u32
+    ) -> Vec<RawDelivery>;
     /// Returns the delivery of an event.
     fn delivery(webhook: WebhookId, event: EventId) -> Option<RawDelivery>;
     /// Returns the numbers of a webhook.
@@ -154,8 +158,18 @@ ops! {
     fn dead_letter(webhook: WebhookId, event: EventId) -> Option<RawDeadLetter>;
     /// Moves a dead letter back into its queue with a fresh schedule; `Lost` if there is none.
     fn resend(webhook: WebhookId, event: EventId) -> LeaseStatus;
-    /// Removes everything that a removed webhook left: queue, attempts, dead letters. Bounded per call; returns how
-    /// many items it removed, 0 at the end.
+    /// Creates a recovery of a webhook unless another one runs. Of those that ended, it keeps the latest.
+    fn create_recovery(webhook: WebhookId, recovery: RecoveryId, request: Vec<u8>) -> RawRecoveryCreation;
+    /// Returns the recoveries of a webhook, in no order.
+    fn recoveries(webhook: WebhookId) -> Vec<RawRecovery>;
+    /// Returns recoveries that run, in the order of their webhooks, after one (exclusive) or from the start.
+    fn running_recoveries(after: Option<WebhookId>, limit: u32) -> Vec<RawRunningRecovery>;
+    /// Enqueues the next deliveries of a recovery with fresh schedules and moves its cursor, or does nothing.
+    fn run_recovery_step(step: RawRecoveryStep) -> RecoveryStepOutcome;
+    /// Cancels a recovery unless it has ended. Returns it, or `None` if there is none.
+    fn cancel_recovery(webhook: WebhookId, recovery: RecoveryId) -> Option<RawRecovery>;
+    /// Removes everything that a removed webhook left: queue, attempts, dead letters, recoveries. Bounded per call;
+    /// returns how many deliveries and dead letters it removed, 0 at the end.
     fn drop_queue(webhook: WebhookId) -> u64;
     /// Returns entries in quarantine: position, bytes, reason.
     fn quarantine(limit: u32) -> Vec<(Version, Vec<u8>, String)>;

@@ -9,7 +9,7 @@ use crate::cell_store::CellStore;
 use crate::delivery_summary::DeliverySummary;
 use crate::error::Result;
 use crate::event::{Event, decode_event, encode_content, event_head};
-use crate::ops::{DeliveryKind, RawDelivery, RawDeliveryContent, SendNowOutcome, WebhookNumbers};
+use crate::ops::{DeliveryKind, RawDelivery, RawDeliveryContent, SendNowOutcome, SortOrder, WebhookNumbers};
 use crate::records::MAX_PAGE;
 
 /// A delivery: one event for one webhook.
@@ -42,6 +42,16 @@ pub struct Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryPosition(i64);
 
+impl DeliveryPosition {
+    pub(crate) fn of_sequence(sequence: i64) -> Self {
+        Self(sequence)
+    }
+
+    pub(crate) fn sequence(self) -> i64 {
+        self.0
+    }
+}
+
 /// Error for a text that is no position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a position in a list of deliveries")]
@@ -67,7 +77,7 @@ impl Delivery {
         self.position
     }
 
-    fn decode(raw: RawDelivery) -> Result<Self> {
+    pub(crate) fn decode(raw: RawDelivery) -> Result<Self> {
         let RawDelivery { event, sequence, content } = raw;
         let position = DeliveryPosition(sequence);
         let delivery = match content {
@@ -149,9 +159,10 @@ impl CellStore {
         after: Option<DeliveryPosition>,
         limit: u32,
     ) -> Result<Vec<Delivery>> {
-        let before = after.map(|position| position.0);
+        let after = after.map(DeliveryPosition::sequence);
         let limit = limit.clamp(1, MAX_PAGE);
-        let raw = self.backend.deliveries(webhook.clone(), kinds.to_vec(), before, limit).await?;
+        let order = SortOrder::NewestFirst;
+        let raw = self.backend.deliveries(webhook.clone(), kinds.to_vec(), order, after, limit).await?;
         raw.into_iter().map(Delivery::decode).collect()
     }
 
@@ -202,7 +213,8 @@ impl CellStore {
         Ok(self.backend.send_again(webhook.clone(), vec![(event.clone(), body)]).await? > 0)
     }
 
-    async fn event_body(&self, id: &EventId, version: Version) -> Result<Option<Vec<u8>>> {
+    /// Returns the body of an event's deliveries from the stream, or `None` if its entry is no longer there.
+    pub(crate) async fn event_body(&self, id: &EventId, version: Version) -> Result<Option<Vec<u8>>> {
         let Some(before) = version.as_u64().checked_sub(1) else { return Ok(None) };
         let batch = self.audit_feed().read(Version::from_u64(before), 1, std::time::Duration::ZERO).await?;
         let Some(entry) = batch.entries.into_iter().next() else { return Ok(None) };

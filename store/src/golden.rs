@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::{Action, Propagation, Topic};
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
+use gatepost_domain::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, RecoveryId, WebhookId};
 use gatepost_domain::key::Env;
 use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::record::{
@@ -20,10 +20,12 @@ use gatepost_domain::window::{Generations, Period};
 use crate::attempt::{AttemptRecord, RecordedOutcome};
 use crate::audit_entry::EntryContent;
 use crate::change::{Change, RecordWrite, Versioned};
+use crate::deliveries::DeliveryPosition;
 use crate::delivery_summary::DeliverySummary;
 use crate::event::{FanOutEvent, decode_event, encode_event};
-use crate::ops::DeliveryKind;
+use crate::ops::{DeliveryKind, RawRecovery, RecoveryStatus};
 use crate::record_format::{decode_record, encode_record};
+use crate::recovery_job::{NewRecovery, RecoveredKinds, RecoveryFilter, RecoveryJob};
 use crate::schema::{self, UnknownFields};
 use crate::{audit_entry, record_format};
 
@@ -233,6 +235,36 @@ fn stored_summaries_keep_their_format_and_decode() {
     let by_script =
         br#"{"outcome":"dead","type":"api-key.created","version":1782579200002048,"created":4,"attempts":2}"#;
     assert_eq!(DeliverySummary::decode(by_script).unwrap().action, Some(Action::ApiKeyCreated));
+}
+
+/// What recoveries recover.
+#[test]
+fn stored_recoveries_keep_their_format_and_decode() {
+    let all = RecoveryFilter { kinds: RecoveredKinds::All, since: at(6), until: None, topics: None };
+    let some = RecoveryFilter {
+        kinds: RecoveredKinds::Dead,
+        until: Some(at(7)),
+        topics: Some(vec![Topic::ApiKeyCreated]),
+        ..all.clone()
+    };
+    for (name, filter, through) in [("recovery_of_all", all, None), ("recovery_of_some", some, Some(-3))] {
+        let through = through.map(DeliveryPosition::of_sequence);
+        let id = RecoveryId::parse("rec_00recovery").unwrap();
+        let new = NewRecovery { id: id.clone(), filter, total: 12, through };
+        insta::assert_snapshot!(name, String::from_utf8(new.encode()).unwrap());
+        let raw = RawRecovery {
+            id,
+            status: RecoveryStatus::Running,
+            created_at: at(8),
+            finished_at: None,
+            cursor: None,
+            recovered: 5,
+            skipped: 1,
+            request: new.encode(),
+        };
+        let job = RecoveryJob::decode(raw).unwrap();
+        assert_eq!((job.filter, job.total, job.recovered, job.skipped), (new.filter, 12, 5, 1));
+    }
 }
 
 /// Attempts, and the events of deliveries and dead letters.

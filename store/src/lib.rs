@@ -36,6 +36,8 @@ mod random;
 mod rebase;
 mod record_format;
 mod records;
+mod recoveries;
+mod recovery_job;
 mod redis;
 mod schema;
 mod sealed_secrets;
@@ -63,14 +65,18 @@ pub use invalidation_feed::{InvalidationBatch, InvalidationEntry, InvalidationFe
 pub use ops::{
     CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DisablesChecksum,
     Disposition, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
-    MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS,
-    QueueStats, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, Settled, SortOrder, TrimStats,
-    UsageGrouping, WebhookNumbers,
+    MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_RECOVERIES,
+    MAX_STORED_ATTEMPTS, QueueStats, RecoveryStatus, RecoveryStepOutcome, RegisteredGateway, ReplayStats,
+    RetentionPolicy, SendNowOutcome, Settled, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};
 pub use random::os_rng;
 pub use records::{LenientPage, MAX_PAGE, Page};
+pub use recovery_job::{
+    NewRecovery, RecoverablePage, RecoveredKinds, RecoveryCreation, RecoveryFilter, RecoveryJob, RecoveryPace,
+    RunningRecovery,
+};
 pub use schema::UnknownFields;
 pub use store::Store;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};

@@ -2,6 +2,7 @@
 //! Backends compare and apply; they make no policy decisions.
 
 mod queue;
+mod recovery;
 mod usage;
 
 use std::time::Duration;
@@ -25,6 +26,10 @@ pub use queue::{
     DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
     MAX_DEAD_LETTERS, MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
     MAX_STORED_ATTEMPTS, QueueStats, RetentionPolicy, SendNowOutcome, Settled, TrimStats, WebhookNumbers,
+};
+pub use recovery::{MAX_RECOVERIES, RecoveryStatus, RecoveryStepOutcome};
+pub(crate) use recovery::{
+    RawRecovery, RawRecoveryCreation, RawRecoveryItem, RawRecoveryStep, RawRunningRecovery, RecoverySource, StepEnd,
 };
 pub(crate) use usage::RawUsage;
 pub use usage::UsageGrouping;

@@ -13,6 +13,7 @@ mod queue;
 mod queue_reads;
 mod rate_limits;
 mod records;
+mod recoveries;
 mod replay;
 mod reply;
 mod scripts;

@@ -113,6 +113,9 @@ struct State {
     request_count: usize,
     /// The journal: one receipt for each request, in order of arrival.
     receipts: Vec<Receipt>,
+    /// Requests that have no reply yet, and the maximum of that.
+    open: usize,
+    max_open: usize,
     script: Script,
 }
 
@@ -150,8 +153,14 @@ impl MockServer {
     pub fn with_script(script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let state =
-            State { recorded: VecDeque::new(), request_count: 0, receipts: Vec::new(), script: Box::new(script) };
+        let state = State {
+            recorded: VecDeque::new(),
+            request_count: 0,
+            receipts: Vec::new(),
+            open: 0,
+            max_open: 0,
+            script: Box::new(script),
+        };
         let server = Self { address, shared: Arc::new((Mutex::new(state), Condvar::new())) };
         let server_handle = server.clone();
         thread::spawn(move || {
@@ -188,6 +197,11 @@ impl MockServer {
         self.lock().request_count
     }
 
+    /// Returns the maximum number of requests so far that had no reply at the same time.
+    pub fn max_concurrent_requests(&self) -> usize {
+        self.lock().max_open
+    }
+
     /// Waits until the server has received a number of requests, or for `deadline`. Returns the number received.
     pub fn await_count(&self, count: usize, deadline: Duration) -> usize {
         let state = self.shared.1.wait_timeout_while(self.lock(), deadline, |state| state.request_count < count);
@@ -204,6 +218,8 @@ impl MockServer {
             if let Some(gate) = &reply.gate {
                 gate.wait();
             }
+            // Before the client can send the next one.
+            self.lock().open -= 1;
             let response = reply.raw.unwrap_or_else(|| build_response(reply.status, &reply.headers, is_head));
             if writer.write_all(&response).is_err() {
                 return;
@@ -224,6 +240,8 @@ impl MockServer {
         state.recorded.push_back(recorded);
         let number = state.request_count;
         state.request_count += 1;
+        state.open += 1;
+        state.max_open = state.max_open.max(state.open);
         let reply = (state.script)(number);
         let (arrived_at, status) = (Instant::now(), reply.status);
         state.receipts.push(Receipt { webhook_id, arrived_at, status, answered_at: None });

@@ -26,6 +26,8 @@ struct TestAccount {
     access_key: String,
     /// The event of a delivery of the webhook.
     event: String,
+    /// A recovery of the webhook, which was cancelled.
+    recovery: String,
 }
 
 impl TestAccount {
@@ -37,7 +39,12 @@ impl TestAccount {
             json!({"name": "w", "url": "http://127.0.0.1:9/", "topics": ["api-key.created"], "projectId": project});
         let (_, webhook) = admin.post("/webhooks", hook).await;
         let (_, access_key) = admin.post("/access-keys", json!({"name": "a", "projectId": project})).await;
+        let recoveries = format!("/webhooks/{}/recover", text(&webhook, "id"));
+        let filter = json!({"since": "2026-01-01T00:00:00Z", "status": "all"});
+        let recovery = text(&admin.post(&recoveries, filter).await.1, "recoveryId");
+        admin.delete(&format!("/webhooks/{}/recoveries/{recovery}", text(&webhook, "id"))).await;
         Self {
+            recovery,
             account: text(&accounts[0], "id"),
             key: admin.create_key(&project, json!({})).await,
             event: fixture.dropped_delivery(&text(&webhook, "id")).await,
@@ -58,9 +65,8 @@ impl TestAccount {
             Some("access-keys") => &self.access_key,
             _ => &key,
         };
-        self.fill_placeholders(
-            &row.path.replace("{id}", subject).replace("{key}", subject).replace("{eventId}", &self.event),
-        )
+        let path = row.path.replace("{id}", subject).replace("{key}", subject);
+        self.fill_placeholders(&path.replace("{eventId}", &self.event).replace("{recoveryId}", &self.recovery))
     }
 
     fn fill_placeholders(&self, text: &str) -> String {

@@ -21,6 +21,7 @@ mod limits;
 mod openapi;
 mod pagination;
 mod patch_round_trip;
+mod recoveries;
 mod rotation;
 mod search;
 mod stored_verbatim;

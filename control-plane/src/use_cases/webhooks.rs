@@ -7,6 +7,7 @@ mod delivery;
 mod destination;
 pub(crate) mod ping;
 mod read;
+mod recover;
 mod remove;
 mod revealed;
 mod secrets;
@@ -21,6 +22,7 @@ pub use deliveries::{
 };
 pub use delivery::DeliveryRequest;
 pub use read::WebhookFilter;
+pub use recover::RecoveryRequest;
 pub use revealed::{RevealedWebhook, WebhookValues};
 pub use send_test::{SampleEncoder, WebhookTestResult};
 pub use static_token::{TokenRequest, token_request};

@@ -34,6 +34,7 @@ mod outage;
 #[cfg(debug_assertions)]
 mod panics;
 mod process;
+mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
 mod second_account;

@@ -9,6 +9,7 @@ use super::deliveries::{enqueue, finish_delivery, read_delivery};
 use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
+use super::recovery_states;
 use super::sealed;
 use super::tables::{
     ATTEMPTS, CAPPED, DEAD_AGES, DEAD_BY_TIME, DEAD_COUNTS, DEAD_LETTERS, DEAD_SEALED, DELIVERIES, EVENTS, META,
@@ -126,7 +127,12 @@ pub(super) fn erase_secret(transaction: &WriteTransaction, died_ms: u64, webhook
     Ok(())
 }
 
-fn resend(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<LeaseStatus> {
+pub(super) fn resend(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    now: Timestamp,
+) -> Result<LeaseStatus> {
     let dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
     let letter = dead.get((webhook, event)).map_err(store_error)?.map(|letter| {
         let (died_ms, _, _, body, sealed) = letter.value();
@@ -162,6 +168,7 @@ fn drop_queue(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
     attempts.retain_in((webhook, 0)..=(webhook, u64::MAX), |_, _| false).map_err(store_error)?;
     drop(attempts);
     delivery_log::drop_log(transaction, webhook)?;
+    recovery_states::drop_all(transaction, webhook)?;
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     webhook_failures::reset(transaction, webhook)?;
     Ok((pending.len() + dead.len()) as u64)

@@ -1,23 +1,25 @@
 //! The log of a webhook's deliveries in the embedded store: those that ended, the numbers of its attempts, and the lists.
 
-use std::ops::Bound;
-
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::database::Embedded;
 use super::deliveries::sequence_of;
+use super::delivery_order::first_of;
 use super::errors::store_error;
 use super::queue_clock::QueueClock;
 use super::queue_reads::read_dead_letter;
+use super::recovery_states;
 use super::tables::{
     ATTEMPTS, DEAD_COUNTS, DEAD_LETTERS, DELIVERIES, DELIVERY_LOG, DELIVERY_LOG_COUNTS, DELIVERY_LOG_ORDER,
-    DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, HOURS, LAST_ATTEMPTS, LEASED, LOG_CHECKS, PENDING_COUNTS, QUEUE,
+    DELIVERY_SEQUENCE, EVENTS, HOURS, LAST_ATTEMPTS, LEASED, LOG_CHECKS, PENDING_COUNTS, QUEUE,
 };
 use crate::attempt::AttemptRecord;
 use crate::error::{Result, StoreErrorKind};
-use crate::ops::{CountedOutcome, DeliveryKind, RawDelivery, RawDeliveryContent, RetentionPolicy, WebhookNumbers};
+use crate::ops::{
+    CountedOutcome, DeliveryKind, RawDelivery, RawDeliveryContent, RetentionPolicy, SortOrder, WebhookNumbers,
+};
 
 /// Entries by which a log may exceed its maximum before it is trimmed.
 const SLACK: u64 = 100;
@@ -34,16 +36,20 @@ impl Embedded {
         &self,
         webhook: WebhookId,
         kinds: Vec<DeliveryKind>,
-        before: Option<i64>,
+        order: SortOrder,
+        after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<RawDelivery>> {
         let transaction = self.read()?;
         let clock = QueueClock::read(&transaction, self.now())?;
         let mut found = Vec::new();
         for kind in kinds {
-            found.extend(newest_of(&transaction, webhook.as_str(), kind, before, limit as usize)?);
+            found.extend(first_of(&transaction, webhook.as_str(), kind, order, after, limit as usize)?);
         }
-        found.sort_unstable_by_key(|(sequence, ..)| std::cmp::Reverse(*sequence));
+        found.sort_unstable_by_key(|(sequence, ..)| *sequence);
+        if order == SortOrder::NewestFirst {
+            found.reverse();
+        }
         found.truncate(limit as usize);
         let rows = found
             .iter()
@@ -92,39 +98,6 @@ impl Embedded {
             failed_last_day,
         })
     }
-}
-
-/// Returns sequence, kind and event of the newest deliveries of a kind.
-fn newest_of(
-    transaction: &ReadTransaction,
-    webhook: &str,
-    kind: DeliveryKind,
-    before: Option<i64>,
-    limit: usize,
-) -> Result<Vec<(i64, DeliveryKind, String)>> {
-    if kind == DeliveryKind::Waiting {
-        let order = transaction.open_table(DELIVERY_ORDER).map_err(store_error)?;
-        let end = before.map_or(u64::MAX, |before| u64::try_from(before).unwrap_or(0));
-        let newest = order.range((webhook, 0, "")..(webhook, end, "")).map_err(store_error)?.rev().take(limit);
-        return newest
-            .map(|entry| {
-                let (key, _) = entry.map_err(store_error)?;
-                let (_, sequence, event) = key.value();
-                Ok((i64::try_from(sequence).unwrap_or(i64::MAX), kind, event.to_owned()))
-            })
-            .collect();
-    }
-    let order = transaction.open_table(DELIVERY_LOG_ORDER).map_err(store_error)?;
-    let start = Bound::Included((webhook, kind.as_str(), i64::MIN, ""));
-    let end = Bound::Excluded((webhook, kind.as_str(), before.unwrap_or(i64::MAX), ""));
-    let newest = order.range((start, end)).map_err(store_error)?.rev().take(limit);
-    newest
-        .map(|entry| {
-            let (key, _) = entry.map_err(store_error)?;
-            let (_, _, sequence, event) = key.value();
-            Ok((sequence, kind, event.to_owned()))
-        })
-        .collect()
 }
 
 fn read_row(
@@ -324,7 +297,10 @@ pub(super) fn trim(transaction: &WriteTransaction, rule: &RetentionPolicy, now: 
         for kind in [DeliveryKind::Delivered, DeliveryKind::Dropped] {
             trim_expired(transaction, &webhook, kind, rule, now)?;
         }
-        let left = trim_attempts(transaction, &webhook, rule.oldest_attempt)? + logged(transaction, &webhook)?;
+        let oldest_end = now.minus(rule.max_log_age);
+        let left = trim_attempts(transaction, &webhook, rule.oldest_attempt)?
+            + recovery_states::trim(transaction, &webhook, oldest_end)?
+            + logged(transaction, &webhook)?;
         let mut checks = transaction.open_table(LOG_CHECKS).map_err(store_error)?;
         if left == 0 {
             checks.remove(webhook.as_str()).map_err(store_error)?;

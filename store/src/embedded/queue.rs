@@ -314,7 +314,13 @@ fn send_now(transaction: &WriteTransaction, webhook: &str, event: &str, now: Tim
 }
 
 /// Creates a delivery unless there is one that waits, or a dead letter. Returns whether it did.
-fn send_again(transaction: &WriteTransaction, webhook: &str, event: &str, body: &[u8], now: Timestamp) -> Result<bool> {
+pub(super) fn send_again(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<bool> {
     let is_dead = {
         let dead = transaction.open_table(DEAD_LETTERS).map_err(store_error)?;
         dead.get((webhook, event)).map_err(store_error)?.is_some()

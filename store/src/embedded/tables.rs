@@ -34,6 +34,8 @@ macro_rules! all {
             DELIVERY_LOG_COUNTS,
             LOG_CHECKS,
             HOURS,
+            RECOVERIES,
+            RUNNING_RECOVERIES,
             DEAD_LETTERS,
             DEAD_COUNTS,
             DEAD_BY_TIME,
@@ -122,6 +124,14 @@ pub(super) const DELIVERY_LOG_COUNTS: TableDefinition<'_, (&str, &str), u64> =
 pub(super) const LOG_CHECKS: TableDefinition<'_, &str, u64> = TableDefinition::new("log_checks");
 /// (Webhook, hours since the epoch) → attempts that delivered, and that failed.
 pub(super) const HOURS: TableDefinition<'_, (&str, u64), (u64, u64)> = TableDefinition::new("hours");
+/// Value of [`RECOVERIES`].
+pub(super) type RecoveryState<'a> = (&'a str, u64, u64, i64, u64, u64, &'a [u8]);
+/// (Webhook, recovery) → (status, creation time in ms, end in ms or 0, cursor or the minimum, recovered, skipped, request:
+/// one line of JSON).
+pub(super) const RECOVERIES: TableDefinition<'_, (&str, &str), RecoveryState<'static>> =
+    TableDefinition::new("recoveries");
+/// Webhook → its recovery that runs.
+pub(super) const RUNNING_RECOVERIES: TableDefinition<'_, &str, &str> = TableDefinition::new("running_recoveries");
 /// (Webhook, event) → (time of death in ms, attempts made, reason, body, sealed secret).
 pub(super) const DEAD_LETTERS: TableDefinition<'_, (&str, &str), DeadLetterState<'static>> =
     TableDefinition::new("dead");

@@ -4,7 +4,7 @@ use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::time::Timestamp;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
-use crate::ops::{DeliveryKind, RawDelivery, RawDeliveryContent, WebhookNumbers};
+use crate::ops::{DeliveryKind, RawDelivery, RawDeliveryContent, SortOrder, WebhookNumbers};
 use crate::options::COMMIT_TIMEOUT;
 
 use super::client::{Arguments, Redis};
@@ -18,11 +18,16 @@ impl Redis {
         &self,
         webhook: WebhookId,
         kinds: Vec<DeliveryKind>,
-        before: Option<i64>,
+        order: SortOrder,
+        after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<RawDelivery>> {
-        let before = before.map(|sequence| sequence.to_string()).unwrap_or_default();
-        let arguments = Arguments::default().text(webhook.as_str()).number(limit).text(&before);
+        let order = match order {
+            SortOrder::OldestFirst => "oldest",
+            SortOrder::NewestFirst => "newest",
+        };
+        let after = after.map(|sequence| sequence.to_string()).unwrap_or_default();
+        let arguments = Arguments::default().text(webhook.as_str()).number(limit).text(order).text(&after);
         let arguments =
             kinds.iter().fold(arguments.number(kinds.len() as u64), |arguments, kind| arguments.text(kind.as_str()));
         let mut reply = self.run_script(&scripts::DELIVERIES, COMMIT_TIMEOUT, arguments).await?;

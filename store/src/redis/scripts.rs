@@ -70,15 +70,21 @@ scripts! {
     DELIVERY = " flags=allow-oom", ["common", "queue", "delivery_rows", "delivery"];
     WEBHOOK_NUMBERS = " flags=no-writes", ["common", "webhook_numbers"];
     SEND_NOW = " flags=allow-oom", ["common", "queue", "send_now"];
-    SEND_AGAIN = " flags=allow-oom", ["common", "queue", "send_again"];
+    SEND_AGAIN = " flags=allow-oom", ["common", "queue", "send_again_parts", "send_again"];
     ATTEMPTS = " flags=no-writes", ["common", "attempts"];
     DEAD_LETTERS = " flags=no-writes", ["common", "queue", "dead_letters"];
     DEAD_LETTER = " flags=no-writes", ["common", "queue", "dead_letter"];
-    RESEND = " flags=allow-oom", ["common", "queue", "resend"];
-    DROP_QUEUE = " flags=allow-oom", ["common", "queue", "drop_queue"];
+    RESEND = " flags=allow-oom", ["common", "queue", "send_again_parts", "resend"];
+    CREATE_RECOVERY = "", ["common", "recovery", "create_recovery"];
+    RECOVERIES = " flags=no-writes", ["common", "recovery", "recoveries"];
+    RUNNING_RECOVERIES = " flags=no-writes", ["common", "recovery", "running_recoveries"];
+    /// Does not run when memory is full: it can wait, and copies events.
+    RUN_RECOVERY_STEP = "", ["common", "queue", "send_again_parts", "recovery", "run_recovery_step"];
+    CANCEL_RECOVERY = " flags=allow-oom", ["common", "recovery", "cancel_recovery"];
+    DROP_QUEUE = " flags=allow-oom", ["common", "queue", "recovery", "drop_queue"];
     QUARANTINE = " flags=no-writes", ["common", "quarantine"];
     QUEUE_NUMBERS = " flags=no-writes", ["common", "queue_numbers"];
-    TRIM = " flags=allow-oom", ["common", "queue", "trim"];
+    TRIM = " flags=allow-oom", ["common", "queue", "recovery", "trim"];
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod gateway_ops;
 mod queue;
 mod rate_limits;
 mod records;
+mod recoveries;
 mod trim;
 mod webhook_failures;
 
@@ -123,6 +124,16 @@ conformance! {
     webhook_failures::a_refusal_holds_the_queue_and_counts_once_an_hour,
     webhook_failures::holds_together_have_a_maximum,
     webhook_failures::a_buried_queue_becomes_dead_letters_except_what_is_leased,
+    recoveries::a_recovery_sends_dead_and_dropped_deliveries_oldest_first,
+    recoveries::a_recovery_selects_by_list_time_and_topic,
+    recoveries::one_recovery_of_a_webhook_runs_at_a_time,
+    recoveries::racing_steps_of_a_recovery_are_applied_once,
+    recoveries::a_recovery_never_overfills_the_queue,
+    recoveries::a_recovery_skips_what_cannot_be_sent,
+    recoveries::a_delivery_that_dies_again_is_recovered_once,
+    recoveries::a_cancelled_recovery_enqueues_nothing_more,
+    recoveries::recoveries_that_run_are_listed_by_webhook,
+    recoveries::recoveries_have_a_number_and_an_age,
     trim::trimming_stops_at_the_fan_out_cursor,
     trim::a_full_stream_refuses_ordinary_writes_only,
     trim::old_secrets_and_dead_letters_are_erased,

@@ -55,7 +55,7 @@ pub(crate) fn attempt_for(event: &EventId, disposition: &Disposition) -> Attempt
 
 impl Fixture {
     /// Returns a step of the fan-out over all new entries, for one webhook.
-    async fn fan_out_step(&self, webhook: &WebhookId, max_pending: u64) -> FanOutStep {
+    pub(crate) async fn fan_out_step(&self, webhook: &WebhookId, max_pending: u64) -> FanOutStep {
         let expected = self.store.fan_out_cursor().await.unwrap();
         let entries = self.store.audit_feed().read(expected, 1000, NO_WAIT).await.unwrap().entries;
         let events = entries.iter().filter_map(|entry| {
@@ -93,7 +93,7 @@ impl Fixture {
         (token, self.store.lease_deliveries(request).await.unwrap())
     }
 
-    async fn settle(
+    pub(crate) async fn settle(
         &self,
         webhook: &Webhook,
         leased: &LeasedDelivery,

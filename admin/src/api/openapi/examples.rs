@@ -19,7 +19,7 @@ fn example_for(name: &str) -> Option<Value> {
         "clientIP" | "clientIp" | "address" | "x-origin-ip" => "192.0.2.1",
         "clientUserAgent" => "Mozilla/5.0",
         "from" | "since" | "lastAttemptAt" | "nextAttemptAt" | "oldestDueAt" | "at" | "createdAt" | "updatedAt"
-        | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" | "stateSince" => {
+        | "finishedAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" | "stateSince" => {
             "2026-11-25T10:00:00.000Z"
         }
         "expiry" | "expiresAt" | "to" => "2099-01-01T00:00:00.000Z",
@@ -32,6 +32,7 @@ fn example_for(name: &str) -> Option<Value> {
         "publicKey" => "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
         "theauthapiToken" => "wht_0123456789abcdefghijABCDEFGHIJ0123456789abc",
         "eventId" => "evt_00cZ2kT8cQmX3pLr6vWn4sYd",
+        "recoveryId" => "rec_00eZ4kT6cQmX5pLr8vWn7sYd",
         "excerpt" => "try again later",
         "topic" | "kind" | "type" => "api-key.created",
         "message" => "Gatepost admin API",
@@ -58,6 +59,8 @@ fn non_text_example(name: &str) -> Option<Value> {
         "lastError" => json!("the receiver responded with 503"),
         "pending" | "inFlight" | "dead" | "delivered24h" | "failed24h" | "recoverable" => json!(3),
         "total" => json!(4711),
+        "recovered" => json!(1200),
+        "skipped" => json!(3),
         "error" | "errorClass" => json!(null),
         "data" | "previous" | "body" => json!({"id": "key_00aZ3kT9cQmX1pLr7vWn5sYd", "name": "Jane's key"}),
         "limit" => json!(100),

@@ -1,6 +1,7 @@
 //! `/webhooks`.
 
 pub(crate) mod deliveries;
+pub(crate) mod recoveries;
 mod schemas;
 
 use axum::Json;

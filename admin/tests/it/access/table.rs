@@ -40,8 +40,8 @@ pub(crate) const CALLER_KINDS: [CallerKind; 11] = [
 pub(crate) type Statuses = [u16; CALLER_KINDS.len()];
 
 /// An endpoint. In the path, `{id}` and `{key}` name the resource of the kind that the path begins with, and
-/// `{eventId}` the event of a delivery; in the body,
-/// ACCOUNT, PROJECT and KEY stand for those of the world.
+/// `{eventId}` and `{recoveryId}` the event of a delivery and a recovery; in the body, ACCOUNT, PROJECT and KEY stand for
+/// those of the world.
 pub(crate) struct Row {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
@@ -145,6 +145,10 @@ pub(crate) const ROWS: &[Row] = &[
     row("GET", "/webhooks/{id}/deliveries/{eventId}", "", READ),
     row("POST", "/webhooks/{id}/deliveries/{eventId}/resend", "", SEND),
     row("GET", "/webhooks/{id}/stats", "", READ),
+    row("POST", "/webhooks/{id}/recover", r#"{"since":"2026-01-01T00:00:00Z","status":"all"}"#, SEND),
+    row("GET", "/webhooks/{id}/recoveries", "", READ),
+    row("GET", "/webhooks/{id}/recoveries/{recoveryId}", "", READ),
+    row("DELETE", "/webhooks/{id}/recoveries/{recoveryId}", "", WRITE),
     row("POST", "/webhooks/{id}/test", "", WRITE),
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
     row("GET", "/events?projectId=PROJECT", "", READ),

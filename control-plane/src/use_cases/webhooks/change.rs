@@ -126,7 +126,7 @@ impl ControlPlane {
             webhook.name = text::parse_name(Some(name.clone()))?;
         }
         if let Some(topics) = &change.topics {
-            webhook.topics = self.parse_topics(topics)?;
+            webhook.topics = self.parse_subscription(topics)?;
         }
         if let Some(method) = &change.method {
             webhook.method = validate::parse_method(Some(method))?;

@@ -63,7 +63,7 @@ impl ControlPlane {
             project,
             name: text::parse_name(new.name)?,
             url,
-            topics: self.parse_topics(&new.topics)?,
+            topics: self.parse_subscription(&new.topics)?,
             method: validate::parse_method(new.method.as_deref())?,
             custom_headers: unsealed_headers(validate::parse_headers(new.headers)?),
             status: new.status.as_deref().map_or(Ok(WebhookStatus::Live), validate::parse_status)?,

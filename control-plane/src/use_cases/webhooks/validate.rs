@@ -19,25 +19,34 @@ const MAX_HEADER_BYTES: usize = 1024;
 const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
 
 impl ControlPlane {
-    /// Parses topics, each once. Programs of the first format cannot read webhooks with topics of webhooks.
-    pub(super) fn parse_topics(&self, names: &[String]) -> Result<Vec<Topic>> {
-        if names.is_empty() {
-            return Err(Failure::invalid("topics: at least one is needed"));
-        }
-        let mut topics = Vec::with_capacity(names.len());
-        for name in names {
-            let topic = parse_topic("topics", name)?;
-            if topic.is_of_webhooks() && self.store.single_cell().format() < Format::SEALED_WEBHOOKS {
-                let detail =
-                    format!("topics: {name} needs a store in format 2: the operator runs gatepost store upgrade");
-                return Err(Failure::refused(ErrorCode::Conflict, detail));
-            }
-            if !topics.contains(&topic) {
-                topics.push(topic);
-            }
+    /// Parses the topics of a webhook. Programs of the first format cannot read webhooks with topics of webhooks.
+    pub(super) fn parse_subscription(&self, names: &[String]) -> Result<Vec<Topic>> {
+        let topics = parse_topics(names)?;
+        let later = topics.iter().find(|topic| topic.is_of_webhooks());
+        if let Some(later) = later
+            && self.store.single_cell().format() < Format::SEALED_WEBHOOKS
+        {
+            let name = later.as_str();
+            let detail = format!("topics: {name} needs a store in format 2: the operator runs gatepost store upgrade");
+            return Err(Failure::refused(ErrorCode::Conflict, detail));
         }
         Ok(topics)
     }
+}
+
+/// Parses topics, each once.
+pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
+    if names.is_empty() {
+        return Err(Failure::invalid("topics: at least one is needed"));
+    }
+    let mut topics = Vec::with_capacity(names.len());
+    for name in names {
+        let topic = parse_topic("topics", name)?;
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+    }
+    Ok(topics)
 }
 
 /// Parses the topic in a member.

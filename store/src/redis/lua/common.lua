@@ -23,6 +23,7 @@ local CAPPED_UNTIL = PREFIX .. 'capped'       -- hash: webhook -> ms until which
 local LEASED = PREFIX .. 'leased'             -- sorted set: 'webhook event' by lease end in ms
 local DEAD_AGES = PREFIX .. 'dead-ages'       -- sorted set: 'webhook event' by ms of death
 local DEAD_SEALED_AGES = PREFIX .. 'dead-sealed-ages' -- sorted set: the same, of those that still have their secret
+local RECOVERING = PREFIX .. 'recovering'     -- sorted set, all scores 0: 'webhook recovery' of those that run
 local LOG_CHECKS = PREFIX .. 'log-checks'     -- sorted set: webhook by ms from which its log may have expired parts
 local QUARANTINE = PREFIX .. 'quarantine'     -- list: 'version\nreason\nbytes'
 -- PREFIX .. 'confirm'                        -- string, empty: written before waiting for replicas (connection.rs)
@@ -45,6 +46,7 @@ local function delivered_key(webhook) return PREFIX .. 'delivered:' .. webhook e
 local function dropped_key(webhook) return PREFIX .. 'dropped:' .. webhook end -- sorted set: event by sequence
 local function log_key(webhook) return PREFIX .. 'log:' .. webhook end         -- hash: event -> 'ms of the end\nsummary'
 local function last_attempts_key(webhook) return PREFIX .. 'last-attempts:' .. webhook end -- hash: event -> attempt
+local function recoveries_key(webhook) return PREFIX .. 'recoveries:' .. webhook end -- hash: recovery -> state
 local function hours_key(webhook) return PREFIX .. 'hours:' .. webhook end     -- hash: 'hour delivered|failed' -> count
 local function failures_key(webhook) return PREFIX .. 'failures:' .. webhook end -- hash: failures in a row since the last
                                               --   2xx, ms of the first, of the refusal last counted, of the first hold

@@ -12,5 +12,6 @@ redis.call('DEL', attempts_key(webhook), delivered_key(webhook), dropped_key(web
 redis.call('DEL', log_key(webhook), last_attempts_key(webhook), hours_key(webhook), failures_key(webhook))
 redis.call('HDEL', CAPPED_UNTIL, hold_field(webhook))
 redis.call('ZREM', LOG_CHECKS, webhook)
+drop_recoveries(webhook)
 update_ready(webhook)
 return {'ok', removed}

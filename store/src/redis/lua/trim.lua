@@ -62,8 +62,9 @@ local function trim_logs()
     trim_log(delivered_key(webhook), webhook)
     trim_log(dropped_key(webhook), webhook)
     trim_attempts(webhook)
+    local recoveries = trim_recoveries(webhook, now - max_log_age)
     local is_empty = redis.call('ZCARD', delivered_key(webhook)) == 0 and redis.call('ZCARD', dropped_key(webhook)) == 0
-      and redis.call('LLEN', attempts_key(webhook)) == 0
+      and redis.call('LLEN', attempts_key(webhook)) == 0 and recoveries == 0
     if is_empty then
       redis.call('ZREM', LOG_CHECKS, webhook)
     else

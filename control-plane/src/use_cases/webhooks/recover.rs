@@ -1,0 +1,154 @@
+//! Recoveries of a webhook: starting one, reading its progress, cancelling it. Deliverers run them.
+
+use gatepost_domain::id::{RecoveryId, WebhookId};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::Webhook;
+use gatepost_domain::time::Timestamp;
+use gatepost_store::{
+    CellStore, DeliveryPosition, NewRecovery, RecoveredKinds, RecoveryCreation, RecoveryFilter, RecoveryJob, os_rng,
+};
+
+use super::validate;
+use crate::control_plane::ControlPlane;
+use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
+use crate::use_cases::pagination::PAGE_SIZE;
+
+/// The deliveries to recover, as a request names them.
+#[derive(Debug, Clone, Default)]
+pub struct RecoveryRequest {
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub topics: Option<Vec<String>>,
+    pub status: Option<String>,
+}
+
+impl ControlPlane {
+    /// Starts to send dead and dropped deliveries of a webhook again. Its size is counted now; what dies or is dropped
+    /// later does not belong to it.
+    ///
+    /// # Errors
+    /// `validation` names the member that is wrong; `conflict` names another recovery of the webhook that runs.
+    pub async fn start_recovery(
+        &self,
+        context: &RequestContext,
+        webhook: &str,
+        request: &RecoveryRequest,
+    ) -> Result<RecoveryJob> {
+        context.caller.require_write()?;
+        let (webhook, cell) = self.recovering_webhook(context, webhook).await?;
+        let filter = parse_filter(request, self.now())?;
+        let running = cell.recoveries(&webhook.id).await?.into_iter().find(RecoveryJob::is_running);
+        if let Some(running) = running {
+            return Err(already_running(&running.id));
+        }
+        let (total, through) = self.count_recoverable(context, cell, &webhook.id, &filter).await?;
+        let id = RecoveryId::generate_in(webhook.id.partition(), &mut os_rng());
+        match cell.create_recovery(&webhook.id, &NewRecovery { id, filter, total, through }).await? {
+            RecoveryCreation::Created(job) => {
+                tracing::info!(
+                    webhook = webhook.id.as_str(),
+                    recovery = job.id.as_str(),
+                    total,
+                    "a recovery has been started"
+                );
+                Ok(job)
+            }
+            RecoveryCreation::Running(other) => Err(already_running(&other)),
+        }
+    }
+
+    /// Returns the recoveries of a webhook that are kept, newest first.
+    pub async fn recoveries(&self, context: &RequestContext, webhook: &str) -> Result<Vec<RecoveryJob>> {
+        let (webhook, cell) = self.recovering_webhook(context, webhook).await?;
+        Ok(cell.recoveries(&webhook.id).await?)
+    }
+
+    /// Returns a recovery of a webhook with its progress.
+    ///
+    /// # Errors
+    /// `not-found` if there is none, or it is no longer kept.
+    pub async fn recovery_job(&self, context: &RequestContext, webhook: &str, id: &str) -> Result<RecoveryJob> {
+        let all = self.recoveries(context, webhook).await?;
+        all.into_iter().find(|job| job.id.as_str() == id).ok_or_else(no_recovery)
+    }
+
+    /// Cancels a recovery. What it has enqueued is sent nevertheless. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// `not-found` if there is none, or it is no longer kept.
+    pub async fn cancel_recovery(&self, context: &RequestContext, webhook: &str, id: &str) -> Result<RecoveryJob> {
+        context.caller.require_write()?;
+        let (webhook, cell) = self.recovering_webhook(context, webhook).await?;
+        let id = RecoveryId::parse(id).map_err(|_| no_recovery())?;
+        let job = cell.cancel_recovery(&webhook.id, &id).await?.ok_or_else(no_recovery)?;
+        tracing::info!(
+            webhook = webhook.id.as_str(),
+            recovery = id.as_str(),
+            status = job.status.as_str(),
+            recovered = job.recovered,
+            "a recovery has been cancelled, unless it had ended"
+        );
+        Ok(job)
+    }
+
+    async fn recovering_webhook(&self, context: &RequestContext, webhook: &str) -> Result<(Webhook, &CellStore)> {
+        let webhook = self.webhook(context, webhook).await?.record;
+        let cell = self.store.home(webhook.id.partition());
+        Ok((webhook, cell))
+    }
+
+    /// Counts the deliveries that a filter selects, and returns the position of the newest delivery. The lists are
+    /// bounded, so this ends.
+    async fn count_recoverable(
+        &self,
+        context: &RequestContext,
+        cell: &CellStore,
+        webhook: &WebhookId,
+        filter: &RecoveryFilter,
+    ) -> Result<(u64, Option<DeliveryPosition>)> {
+        let (mut total, mut through) = (0, None);
+        loop {
+            let _turn = self.acquire_list_permit(context).await?;
+            let page = cell.recoverable_page(webhook, filter, through, PAGE_SIZE).await?;
+            let Some(last) = page.last else { return Ok((total, through)) };
+            (total, through) = (total + page.selected, Some(last));
+        }
+    }
+}
+
+fn parse_filter(request: &RecoveryRequest, now: Timestamp) -> Result<RecoveryFilter> {
+    let since = parse_time("since", request.since.as_deref())?;
+    let since = since.ok_or_else(|| Failure::invalid("since: is missing"))?;
+    if since > now {
+        return Err(Failure::invalid("since: is in the future"));
+    }
+    let until = parse_time("until", request.until.as_deref())?;
+    if until.is_some_and(|until| until <= since) {
+        return Err(Failure::invalid("until: must be after since"));
+    }
+    let topics = request.topics.as_deref().map(validate::parse_topics).transpose()?;
+    Ok(RecoveryFilter { kinds: parse_kinds(request.status.as_deref())?, since, until, topics })
+}
+
+fn parse_time(member: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
+    let time = text.map(Timestamp::parse).transpose();
+    time.map_err(|error| Failure::invalid(format!("{member}: {error}")))
+}
+
+fn parse_kinds(status: Option<&str>) -> Result<RecoveredKinds> {
+    let status = status.ok_or_else(|| Failure::invalid("status: is missing"))?;
+    RecoveredKinds::parse(status).ok_or_else(|| {
+        let known = RecoveredKinds::ALL.map(RecoveredKinds::as_str).join(", ");
+        Failure::invalid(format!("status: {status:?} is not one of {known}"))
+    })
+}
+
+fn already_running(id: &RecoveryId) -> Failure {
+    let detail = format!("the recovery {id} of this webhook is running: wait for its end, or cancel it");
+    Failure::refused(ErrorCode::Conflict, detail)
+}
+
+fn no_recovery() -> Failure {
+    Failure::refused(ErrorCode::NotFound, "there is no such recovery, or it is no longer kept")
+}
