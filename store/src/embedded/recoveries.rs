@@ -12,6 +12,7 @@ use super::deliveries::pending_count;
 use super::delivery_log::schedule_check;
 use super::errors::store_error;
 use super::queue::send_again;
+use super::queue_clock::{QueueClock, queue_now};
 use super::recovery_states::{all_of, read, remove, write};
 use super::tables::{DELIVERY_LOG, LEASED, QUEUE, RECOVERIES, RUNNING_RECOVERIES};
 use crate::error::{Result, StoreErrorKind};
@@ -47,7 +48,8 @@ impl Embedded {
         after: Option<WebhookId>,
         limit: u32,
     ) -> Result<Vec<RawRunningRecovery>> {
-        let (now, transaction) = (self.now(), self.read()?);
+        let transaction = self.read()?;
+        let now = QueueClock::read(&transaction, self.now())?.now;
         let running = transaction.open_table(RUNNING_RECOVERIES).map_err(store_error)?;
         let recoveries = transaction.open_table(RECOVERIES).map_err(store_error)?;
         let queue = transaction.open_table(QUEUE).map_err(store_error)?;
@@ -154,12 +156,12 @@ fn room(transaction: &WriteTransaction, step: &RawRecoveryStep, now: Timestamp) 
     let webhook = step.webhook.as_str();
     let queue = transaction.open_table(QUEUE).map_err(store_error)?;
     let leased = transaction.open_table(LEASED).map_err(store_error)?;
-    let open = open_deliveries(&queue, &leased, webhook, now)?;
+    let open = open_deliveries(&queue, &leased, webhook, queue_now(transaction, now)?)?;
     let pending = pending_count(transaction, webhook)?;
     Ok(step.max_open.saturating_sub(open).min(step.max_pending.saturating_sub(pending)))
 }
 
-/// Returns how many deliveries of a webhook are due or in flight. More than [`MAX_COUNTED`] due ones are not counted.
+/// Returns how many deliveries of a webhook are due or in flight at a time of the clock of the queues. More than [`MAX_COUNTED`] due ones are not counted.
 fn open_deliveries(
     queue: &impl ReadableTable<TimedKey, ()>,
     leased: &impl ReadableTable<TimedKey, ()>,

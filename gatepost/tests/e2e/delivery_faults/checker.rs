@@ -48,7 +48,7 @@ pub(super) struct WebhookEvidence {
     /// Events that it subscribed to.
     pub(super) wanted: Vec<CommittedEvent>,
     pub(super) receipts: Vec<Receipt>,
-    /// Deliveries that were not delivered, by event.
+    /// Deliveries that the receiver has not accepted, by event.
     pub(super) listed: HashMap<String, ListedDelivery>,
 }
 
@@ -192,6 +192,7 @@ impl ListedDelivery {
     }
 }
 
-fn is_success(receipt: &Receipt) -> bool {
+/// Returns whether the receiver accepted a delivery, or was about to.
+pub(super) fn is_success(receipt: &Receipt) -> bool {
     (200..300).contains(&receipt.status)
 }

@@ -17,10 +17,10 @@ use crate::fair_share::create_account;
 use crate::test_cluster::TestCluster;
 
 /// Number of keys that are created in each account.
-const KEYS: usize = if cfg!(feature = "long") { 8 } else { 4 };
+const KEYS: usize = if cfg!(feature = "long") { 6 } else { 4 };
 /// Maximum time for the first attempt at each receiver, 15 s each; in the long form also for all later ones, of which a
 /// slow receiver gets one at a time.
-const ATTEMPTS_DEADLINE: Duration = Duration::from_secs(if cfg!(feature = "long") { 240 } else { 60 });
+const ATTEMPTS_DEADLINE: Duration = Duration::from_secs(if cfg!(feature = "long") { 400 } else { 60 });
 /// Seconds after which a receiver that is busy wants to be asked again.
 const BUSY_S: u64 = 3;
 /// Maximum number of bytes that are in flight between two sockets.
@@ -101,9 +101,8 @@ async fn find_attempt(account: &Account, name: &str) -> Option<Value> {
     let (admin, subject) = (account.admin(), account.subject(name));
     let events = account.committed().await;
     if cfg!(feature = "long") {
-        let listed = subject.observe(&admin, Vec::new()).await.listed;
-        let is_dead = |id: &str| listed.get(id).is_some_and(|listed| listed.status == "dead");
-        if !events.iter().all(|event| is_dead(&event.id)) {
+        let dead = subject.events_with_status(&admin, "dead").await;
+        if !events.iter().all(|event| dead.contains(&event.id)) {
             return None;
         }
     }

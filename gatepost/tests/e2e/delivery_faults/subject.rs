@@ -1,19 +1,16 @@
 //! Webhooks under test: each with its receiver, and what the admin API says about its deliveries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gatepost_test_support::MockServer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::checker::{CommittedEvent, Health, ListedDelivery, WebhookEvidence};
+use super::checker::{CommittedEvent, Health, ListedDelivery, WebhookEvidence, is_success};
 use crate::admin::Admin;
 
 /// Topics that all webhooks of the suite subscribe to.
 pub(super) const TOPICS: [&str; 2] = ["api-key.created", "api-key.deleted"];
-/// Status of deliveries that were not delivered.
-const OPEN_STATUSES: [&str; 4] = ["pending", "inFlight", "failed", "dead"];
-
 /// Webhook with its receiver.
 pub(super) struct Subject {
     pub(super) name: &'static str,
@@ -40,8 +37,14 @@ impl Subject {
 
     /// Returns what was observed until now.
     pub(super) async fn observe(&self, admin: &Admin, wanted: Vec<CommittedEvent>) -> WebhookEvidence {
-        // Read first: what arrives meanwhile is in the journal.
-        let listed = self.list_open(admin).await;
+        let accepted: HashSet<String> =
+            self.receiver.receipts().into_iter().filter(is_success).map(|receipt| receipt.webhook_id).collect();
+        let mut listed = HashMap::new();
+        // One by one: a delivery that changes its status between two lists would be in neither.
+        for event in wanted.iter().filter(|event| !accepted.contains(&event.id)) {
+            listed.extend(self.delivery(admin, &event.id).await.map(|delivery| (event.id.clone(), delivery)));
+        }
+        // Read last: what was accepted meanwhile is in the journal.
         let receipts = self.receiver.receipts();
         WebhookEvidence { name: self.name.to_owned(), health: self.health, wanted, receipts, listed }
     }
@@ -52,38 +55,39 @@ impl Subject {
         stats["pending"] == 0 && stats["inFlight"] == 0
     }
 
-    /// Returns the deliveries that were not delivered.
-    async fn list_open(&self, admin: &Admin) -> HashMap<String, ListedDelivery> {
-        let mut listed = HashMap::new();
-        for status in OPEN_STATUSES {
-            for delivery in self.deliveries_with_status(admin, status).await {
-                let event = text(&delivery["eventId"]);
-                let (history, error) = (self.history(admin, &event).await.len(), text(&delivery["lastError"]));
-                listed.insert(event, ListedDelivery { status: status.to_owned(), history, error });
-            }
-        }
-        listed
+    /// Returns a delivery; none if the API knows none.
+    async fn delivery(&self, admin: &Admin, event: &str) -> Option<ListedDelivery> {
+        let delivery = self.details(admin, event).await?;
+        let history = delivery["history"].as_array().unwrap().len();
+        Some(ListedDelivery { status: text(&delivery["status"]), history, error: text(&delivery["lastError"]) })
     }
 
-    async fn deliveries_with_status(&self, admin: &Admin, status: &str) -> Vec<Value> {
-        let (mut deliveries, mut after) = (Vec::new(), String::new());
+    /// Returns the attempts of a delivery that are kept, oldest first.
+    pub(super) async fn history(&self, admin: &Admin, event: &str) -> Vec<Value> {
+        let delivery = self.details(admin, event).await;
+        delivery.and_then(|delivery| delivery["history"].as_array().cloned()).unwrap_or_default()
+    }
+
+    async fn details(&self, admin: &Admin, event: &str) -> Option<Value> {
+        let path = format!("/webhooks/{}/deliveries/{event}", self.id);
+        let response = admin.send(Method::GET, &path, String::new()).await;
+        let is_found = response.status() == 200;
+        let text = response.text().await.unwrap();
+        is_found.then(|| serde_json::from_str(&text).unwrap())
+    }
+
+    /// Returns the events of the deliveries that are listed with a status.
+    pub(super) async fn events_with_status(&self, admin: &Admin, status: &str) -> HashSet<String> {
+        let (mut events, mut after) = (HashSet::new(), String::new());
         loop {
             let path = format!("/webhooks/{}/deliveries?status={status}&limit=1000{after}", self.id);
             let page = get(admin, &path).await;
-            deliveries.extend(page["deliveries"].as_array().unwrap().iter().cloned());
+            events.extend(page["deliveries"].as_array().unwrap().iter().map(|delivery| text(&delivery["eventId"])));
             if page["hasMore"] != true {
-                return deliveries;
+                return events;
             }
             after = format!("&after={}", text(&page["next"]));
         }
-    }
-
-    /// Returns the attempts of a delivery that are kept, oldest first; none of one that has ended meanwhile.
-    pub(super) async fn history(&self, admin: &Admin, event: &str) -> Vec<Value> {
-        let path = format!("/webhooks/{}/deliveries/{event}", self.id);
-        let response = admin.send(Method::GET, &path, String::new()).await;
-        let delivery: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-        delivery["history"].as_array().cloned().unwrap_or_default()
     }
 }
 

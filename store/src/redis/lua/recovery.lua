@@ -41,7 +41,7 @@ local function add_recovery(reply, id, recovery)
   end
 end
 
--- Returns how many deliveries of a webhook are due or in flight.
+-- Returns how many deliveries of a webhook are due or in flight at a time of the clock of the queues.
 local function open_deliveries(webhook, now)
   return redis.call('ZCOUNT', queue_key(webhook), '-inf', format_integer(now))
     + redis.call('ZCOUNT', leases_key(webhook), '(' .. format_integer(now), '+inf')

@@ -13,7 +13,7 @@ if not recovery or recovery.status ~= 'running' or recovery.cursor ~= expected t
   return {'lost'}
 end
 local room = math.min(
-  max_open - open_deliveries(webhook, now), max_pending - redis.call('HLEN', delivery_key(webhook)))
+  max_open - open_deliveries(webhook, queue_now()), max_pending - redis.call('HLEN', delivery_key(webhook)))
 
 local function send_again(kind, event, body)
   if kind == 'dead' then
