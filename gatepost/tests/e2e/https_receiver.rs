@@ -14,6 +14,8 @@ use crate::test_cluster::DEADLINE;
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 /// Where `cargo xtask test --only packages` installs the PyPI packages.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python-packages/bin/python");
+/// Maximum number of lines of a receiver that wait for the test.
+const MAX_LINES: usize = 100;
 
 /// Certificate authority of a test, with the certificate of a server at 127.0.0.1.
 pub(crate) struct TestCa {
@@ -84,7 +86,7 @@ impl HttpsReceiver {
         });
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(MAX_LINES);
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let mut receiver = Self { name, url: String::new(), process, input, lines };
         receiver.url = format!("https://127.0.0.1:{}/", receiver.next_line());
