@@ -11,6 +11,6 @@ for _, event in ipairs(redis.call('ZRANGE', queue_key(webhook), 0, max - 1)) do
     push(buried, event)
   end
 end
-finish(webhook, buried)
+finish(webhook, buried, buried)
 update_ready(webhook)
 return {'ok', #buried}

@@ -52,7 +52,7 @@ local function failures_key(webhook) return PREFIX .. 'failures:' .. webhook end
                                               --   2xx, ms of the first, of the refusal last counted, of the first hold
 local function hold_field(webhook) return webhook .. ' hold' end
 
-local header = redis.call('HMGET', META, 'store_id', 'id', 'min_reader')
+local header = redis.call('HMGET', META, 'store_id', 'id', 'min_reader', 'queue-clock', 'queue-clock-ahead')
 if (header[1] or header[2]) ~= ARGV[1] then
   return {'wrong-store'}
 end
@@ -79,8 +79,7 @@ end
 -- of the store but does not go back with it: what was due in a moment would wait for as long as that clock was set back.
 -- Returns its time, the ms by which it is ahead of the clock of the store, and the time that was recorded last.
 local function read_queue_clock()
-  local now, stored = now_ms(), redis.call('HMGET', META, 'queue-clock', 'queue-clock-ahead')
-  local recorded, ahead = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
+  local now, recorded, ahead = now_ms(), tonumber(header[4] or 0), tonumber(header[5] or 0)
   ahead = math.max(ahead, recorded - now)
   return now + ahead, ahead, recorded
 end

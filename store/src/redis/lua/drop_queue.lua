@@ -2,7 +2,7 @@
 -- Returns 'ok' and how many deliveries and dead letters it removed.
 local webhook, max = next_argument(), tonumber(next_argument())
 local events = redis.call('ZRANGE', queue_key(webhook), 0, max - 1)
-finish(webhook, events)
+finish(webhook, events, events)
 local removed = #events
 for _, event in ipairs(redis.call('ZRANGE', dead_times_key(webhook), 0, max - 1)) do
   remove_dead(webhook, event)

@@ -22,7 +22,7 @@ local function trim_overflow(webhook)
     local state = read_delivery(webhook, event)
     local summary = summary_without_report(event, state)
     move_to_dead_letters(webhook, event, state.attempts, 'the queue was full', summary, now, max_dead)
-    finish(webhook, {event})
+    finish(webhook, {event}, {event})
     overflowed = overflowed + 1
   end
 end

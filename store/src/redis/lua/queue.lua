@@ -140,8 +140,12 @@ local function log_ended(list, webhook, rows, summaries, max, now)
   end
   call_with('ZADD', list, rows)
   call_with('HSET', log_key(webhook), summaries)
-  redis.call('ZADD', LOG_CHECKS, 'NX', now + LOG_CHECK_MS, webhook)
-  local excess = redis.call('ZCARD', list) - max
+  local count = redis.call('ZCARD', list)
+  if 2 * count <= #rows then
+    -- The list was empty. A webhook with a list that is not empty is in LOG_CHECKS already.
+    redis.call('ZADD', LOG_CHECKS, 'NX', now + LOG_CHECK_MS, webhook)
+  end
+  local excess = count - max
   if excess > LOG_SLACK then
     unlog(list, webhook, redis.call('ZRANGE', list, 0, excess - 1))
   end
@@ -166,7 +170,8 @@ local function count_attempts(webhook, outcome, count, now)
 end
 
 -- Finishes deliveries of one webhook. The last delivery of an event to finish erases its body and secret.
-local function finish(webhook, events)
+-- retried: those that were attempted before and have a last attempt.
+local function finish(webhook, events, retried)
   if #events == 0 then
     return
   end
@@ -178,7 +183,7 @@ local function finish(webhook, events)
     end
   end
   call_with('HDEL', delivery_key(webhook), events)
-  call_with('HDEL', last_attempts_key(webhook), events)
+  call_with('HDEL', last_attempts_key(webhook), retried)
   call_with('ZREM', queue_key(webhook), events)
   call_with('ZREM', sequence_key(webhook), events)
   call_with('ZREM', leases_key(webhook), events)

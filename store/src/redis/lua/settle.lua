@@ -13,7 +13,7 @@ local settled, seen, touched = {}, {}, {}
 
 local function changes_of(webhook)
   touched[webhook] = touched[webhook] or {
-    attempts = {}, released = {}, finished = {}, last = {}, delivered = {}, summaries = {},
+    attempts = {}, released = {}, finished = {}, retried = {}, last = {}, delivered = {}, summaries = {},
     counts = {delivered = 0, failed = 0}, has_recovered = false, failures = 0, refusals = 0, hold = 0,
   }
   return touched[webhook]
@@ -62,6 +62,9 @@ local function settle(webhook, event, token, step, detail, outcome, hold, attemp
     push(changes.summaries, event, format_integer(now) .. '\n' .. summary)
   end
   push(changes.finished, event)
+  if state.attempts > 0 then
+    push(changes.retried, event)
+  end
   return 'yes'
 end
 
@@ -80,7 +83,7 @@ for webhook, changes in pairs(touched) do
   end
   write_deliveries(webhook, changes.released)
   log_ended(delivered_key(webhook), webhook, changes.delivered, changes.summaries, max_delivered, now)
-  finish(webhook, changes.finished)
+  finish(webhook, changes.finished, changes.retried)
   call_with('HSET', last_attempts_key(webhook), changes.last)
   count_attempts(webhook, 'delivered', changes.counts.delivered, now)
   count_attempts(webhook, 'failed', changes.counts.failed, now)
