@@ -40,14 +40,14 @@ const STEPS: &[Step] = &[
         check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
     Step { name: "packages", limit_s: 60, check: packages::install },
-    Step { name: "test", limit_s: 900, check: test },
+    Step { name: "test", limit_s: 870, check: test },
     Step { name: "examples", limit_s: 250, check: examples },
     Step { name: "servers", limit_s: 230, check: || redis_versions::check(Depth::Quick) },
     Step { name: "schemathesis", limit_s: 130, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 85, check: openapi::check },
     Step { name: "fuzz", limit_s: 65, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 430, check: || check_instructions(InstructionScope::Steps) },
-    Step { name: "docs", limit_s: 45, check: docs },
+    Step { name: "docs", limit_s: 75, check: docs },
     Step { name: "deny", limit_s: 100, check: deny::check },
 ];
 
