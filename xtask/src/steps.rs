@@ -43,10 +43,10 @@ const STEPS: &[Step] = &[
     Step { name: "test", limit_s: 870, check: test },
     Step { name: "examples", limit_s: 250, check: examples },
     Step { name: "servers", limit_s: 230, check: || redis_versions::check(Depth::Quick) },
-    Step { name: "schemathesis", limit_s: 130, check: || schemathesis::check(Depth::Quick) },
+    Step { name: "schemathesis", limit_s: 150, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 85, check: openapi::check },
     Step { name: "fuzz", limit_s: 65, check: || fuzz::check(Depth::Quick) },
-    Step { name: "instructions", limit_s: 430, check: || check_instructions(InstructionScope::Steps) },
+    Step { name: "instructions", limit_s: 410, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 75, check: docs },
     Step { name: "deny", limit_s: 100, check: deny::check },
 ];
