@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_runtime::error_chain;
 use gatepost_store::{
@@ -98,7 +97,7 @@ async fn run_round(context: &DelivererContext, stopped: &watch::Receiver<bool>) 
 
 async fn advance(context: &DelivererContext, running: &RunningRecovery) -> Result<Activity> {
     let Some(webhook) = context.store.webhook(&running.webhook).await? else {
-        cancel_of_removed(context, &running.webhook, running).await?;
+        cancel_of_removed(context, running).await?;
         return Ok(Activity::Busy);
     };
     let pace = pace_of(&webhook, context.options.max_pending);
@@ -124,7 +123,8 @@ fn pace_of(webhook: &Versioned<Webhook>, max_pending: u64) -> RecoveryPace {
 }
 
 /// Ends a recovery that was created while its webhook was being removed.
-async fn cancel_of_removed(context: &DelivererContext, webhook: &WebhookId, running: &RunningRecovery) -> Result<()> {
+async fn cancel_of_removed(context: &DelivererContext, running: &RunningRecovery) -> Result<()> {
+    let webhook = &running.webhook;
     context.store.cancel_recovery(webhook, &running.job.id).await?;
     tracing::info!(webhook = webhook.as_str(), recovery = running.job.id.as_str(), "a recovery ended with its webhook");
     Ok(())

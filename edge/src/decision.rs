@@ -115,9 +115,7 @@ impl<B> Decision<B> {
             client_slot: None,
         }
     }
-}
 
-impl<B> Decision<B> {
     /// Returns the detail of a 403: what the route requires that the key lacks. Only the holder of a valid key gets it.
     /// None if the problem's title says it all.
     pub fn forbidden_detail(&self) -> Option<&'static str> {

@@ -46,7 +46,10 @@ impl CellStore {
         let last = raw.last().map(|delivery| DeliveryPosition::of_sequence(delivery.sequence));
         // One that cannot be decoded is skipped by the recovery: it has to be counted.
         let is_selected = |raw| Delivery::decode(raw).map_or(true, |delivery| filter.matches(&delivery));
-        Ok(RecoverablePage { selected: raw.into_iter().filter(|raw| is_selected(raw.clone())).count() as u64, last })
+        Ok(RecoverablePage {
+            selected: raw.into_iter().map(is_selected).filter(|is_selected| *is_selected).count() as u64,
+            last,
+        })
     }
 
     /// Creates a recovery unless another one of the webhook runs. Beyond [`MAX_RECOVERIES`](crate::MAX_RECOVERIES) of a

@@ -67,8 +67,7 @@ async fn revoke_unprinted(config: &Config, id: &str) -> anyhow::Result<()> {
 fn warn_of_account(account: &str, others: &str) {
     output::print_error_line(&format!(
         "warning: no account had that name, so a NEW account was created: {account}. The store already had: {others}. \
-         From now on \
-         gateways accept keys only on routes that list their projects (projects = [\"prj_…\"] in [[gateway.route]]); \
+         From now on gateways accept keys only on routes that list their projects (projects = [\"prj_…\"] in [[gateway.route]]); \
          deleting the new account does not change that"
     ));
 }

@@ -78,13 +78,13 @@ impl ControlPlane {
             Ok(if webhook == *found { Edit::Unchanged } else { Edit::replace(Action::WebhookUpdated, webhook) })
         };
         let webhook = self.update(context.into(), || self.webhook(context, id), edit).await?;
-        let recoverable = self.begin_afresh(&found.record, &webhook.record).await?;
+        let recoverable = self.forget_failures(&found.record, &webhook.record).await?;
         Ok(RevealedWebhook { static_token, recoverable, ..RevealedWebhook::without_secrets(webhook) })
     }
 
     /// Forgets the failures of a webhook that is live again or has another URL, and the time for which its receiver asked
     /// that nothing is sent. Returns how many deliveries can be recovered, if it was disabled.
-    async fn begin_afresh(&self, old: &Webhook, new: &Webhook) -> Result<Option<u64>> {
+    async fn forget_failures(&self, old: &Webhook, new: &Webhook) -> Result<Option<u64>> {
         let cell = self.store.home(new.id.partition());
         let is_resumed = old.status == WebhookStatus::Paused && new.status == WebhookStatus::Live;
         if !is_resumed && old.url == new.url {

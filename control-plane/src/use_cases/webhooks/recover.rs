@@ -87,7 +87,7 @@ impl ControlPlane {
             recovery = id.as_str(),
             status = job.status.as_str(),
             recovered = job.recovered,
-            "a recovery has been cancelled, unless it had ended"
+            "cancelling a recovery was requested"
         );
         Ok(job)
     }

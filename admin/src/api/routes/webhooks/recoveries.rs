@@ -99,8 +99,8 @@ pub(crate) struct RecoveriesBody {
 /// Sends dead and dropped deliveries again, as a job.
 ///
 /// Deliverers enqueue the deliveries in small parts, so that new events are not delayed: each gets a fresh schedule. A
-/// dropped delivery is rebuilt from its event, with a mask in place of the key's value. The job waits while the webhook is paused, and
-/// continues after a restart. 409 while another one of the webhook is running.
+/// dropped delivery is rebuilt from its event, with a mask in place of the key's value. The job waits while the webhook
+/// is paused, and continues after a restart. 409 while another one of the webhook is running.
 #[utoipa::path(
     post, path = "/webhooks/{id}/recover", operation_id = "recoverWebhook", tag = "webhooks",
     params(("id" = String, Path)), request_body = RecoverWebhook,
