@@ -7,7 +7,7 @@ use std::time::Duration;
 use gatepost_domain::record::FailureStreak;
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{CellStore, Result, StoreErrorKind};
-use gatepost_store::{LeaseStatus, Settled, Settlement};
+use gatepost_store::{LeaseStatus, Settlement, SettlementOutcome};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(20);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A settlement with the sender of its reply.
-type PendingAck = (Settlement, oneshot::Sender<Result<Settled>>);
+type PendingAck = (Settlement, oneshot::Sender<Result<SettlementOutcome>>);
 
 /// Settles deliveries for all workers of a process. Clones share the queue.
 #[derive(Debug, Clone)]
@@ -47,8 +47,8 @@ impl AckBatcher {
     ) -> Option<FailureStreak> {
         loop {
             match self.enqueue(settlement.clone()).await {
-                Some(Ok(Settled { lease: LeaseStatus::Held, streak })) => return streak,
-                Some(Ok(Settled { lease: LeaseStatus::Lost, .. })) => break,
+                Some(Ok(SettlementOutcome { lease: LeaseStatus::Held, streak })) => return streak,
+                Some(Ok(SettlementOutcome { lease: LeaseStatus::Lost, .. })) => break,
                 Some(Err(error)) => {
                     tracing::warn!(
                         error = %error_chain(&error),
@@ -70,7 +70,7 @@ impl AckBatcher {
         None
     }
 
-    async fn enqueue(&self, settlement: Settlement) -> Option<Result<Settled>> {
+    async fn enqueue(&self, settlement: Settlement) -> Option<Result<SettlementOutcome>> {
         let (reply_sender, reply) = oneshot::channel();
         self.0.send((settlement, reply_sender)).await.ok()?;
         let panicked = |_| Err(StoreErrorKind::Unavailable.with("the ack batcher has stopped"));
@@ -92,12 +92,12 @@ async fn run(store: CellStore, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>)
 
 async fn settle_batch(store: CellStore, batch: Vec<PendingAck>) {
     let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let settled = match store.settle(settlements).await {
-        Ok(settled) => settled.into_iter().map(Ok).collect(),
+    let outcomes = match store.settle(settlements).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
         Err(error) => reply_senders.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
     };
-    for (reply_sender, settled) in reply_senders.into_iter().zip(settled) {
+    for (reply_sender, outcome) in reply_senders.into_iter().zip(outcomes) {
         // A receiver that is gone belongs to an attempt that a stop has cancelled.
-        let _ = reply_sender.send(settled);
+        let _ = reply_sender.send(outcome);
     }
 }

@@ -45,7 +45,7 @@ async fn fan_out_batch(context: &DelivererContext) -> Result<()> {
     let new = last.version;
     let webhooks = load_webhooks(context, &entries).await?;
     drop_queues_of_removed(&context.store, &entries).await?;
-    bury_queues_of_disabled(&context.store, &entries).await?;
+    dead_letter_queues_of_disabled(&context.store, &entries).await?;
     let fan_out = plan(context.store.cell(), expected, new, entries, &webhooks, context.options.max_pending);
     let quarantined = fan_out.quarantined.len() as u64;
     match context.store.fan_out(fan_out).await? {
@@ -78,7 +78,7 @@ async fn drop_queues_of_removed(store: &CellStore, entries: &[AuditEntry]) -> Re
 
 /// Moves the deliveries of disabled webhooks to their dead letters before the cursor moves: a deliverer that stops
 /// meanwhile does not forget them.
-async fn bury_queues_of_disabled(store: &CellStore, entries: &[AuditEntry]) -> Result<()> {
+async fn dead_letter_queues_of_disabled(store: &CellStore, entries: &[AuditEntry]) -> Result<()> {
     for content in entries.iter().filter_map(|entry| entry.content.as_ref().ok()) {
         if content.action != Action::WebhookDisabled {
             continue;
@@ -86,7 +86,7 @@ async fn bury_queues_of_disabled(store: &CellStore, entries: &[AuditEntry]) -> R
         let Ok(id) = WebhookId::parse(&content.metadata.subject) else { continue };
         let is_disabled = |found: &Versioned<Webhook>| found.record.state() == WebhookState::Disabled;
         if store.webhook(&id).await?.as_ref().is_some_and(is_disabled) {
-            while store.bury_queue(&id, DISABLED).await? > 0 {}
+            while store.move_queue_to_dead_letters(&id, DISABLED).await? > 0 {}
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use crate::ops::{
     Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter,
     RawDelivery, RawFanOut, RawFeed, RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawRecovery,
     RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName,
-    RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, Settled, SortOrder,
+    RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder,
     SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
 };
 use crate::redis::Redis;
@@ -129,14 +129,14 @@ ops! {
     fn extend_lease(webhook: WebhookId, event: EventId, token: LeaseToken, lease: Duration) -> LeaseStatus;
     /// Finishes, retries or releases deliveries, each independently. The last delivery of an event to finish erases
     /// its body and secret.
-    fn settle(settlements: Vec<RawSettlement>) -> Vec<Settled>;
+    fn settle(settlements: Vec<RawSettlement>) -> Vec<SettlementOutcome>;
     /// Sends nothing to a webhook for some time, or for longer if it is already held.
     fn hold_queue(webhook: WebhookId, hold: Duration) -> ();
     /// Forgets the failures and the hold of a webhook.
     fn reset_failures(webhook: WebhookId) -> ();
     /// Moves waiting deliveries of a webhook to its dead letters. Bounded per call; returns how many it moved, 0 at the
     /// end.
-    fn bury_queue(webhook: WebhookId, reason: &'static str) -> u64;
+    fn move_queue_to_dead_letters(webhook: WebhookId, reason: &'static str) -> u64;
     /// Returns deliveries of a webhook, of some kinds, in the order of their creation after a sequence (exclusive) or
     /// from the start.
     fn deliveries(

@@ -2,7 +2,6 @@
 
 mod account_counts;
 mod backup;
-mod bury_queue;
 mod database;
 mod database_file;
 mod dead_letters;
@@ -19,6 +18,7 @@ mod migrations;
 mod queue;
 mod queue_clock;
 mod queue_reads;
+mod queue_to_dead_letters;
 mod rate_limits;
 mod records;
 mod recoveries;

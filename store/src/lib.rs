@@ -67,7 +67,7 @@ pub use ops::{
     Disposition, DueWebhooks, FanOutOutcome, FirstUseOutcome, Heartbeat, HeartbeatReply, LeaseStatus, MAX_DEAD_LETTERS,
     MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_RECOVERIES,
     MAX_STORED_ATTEMPTS, QueueStats, RecoveryStatus, RecoveryStepOutcome, RegisteredGateway, ReplayStats,
-    RetentionPolicy, SendNowOutcome, Settled, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
+    RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};

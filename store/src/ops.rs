@@ -25,7 +25,7 @@ pub(crate) use queue::{
 pub use queue::{
     DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
     MAX_DEAD_LETTERS, MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
-    MAX_STORED_ATTEMPTS, QueueStats, RetentionPolicy, SendNowOutcome, Settled, TrimStats, WebhookNumbers,
+    MAX_STORED_ATTEMPTS, QueueStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, TrimStats, WebhookNumbers,
 };
 pub use recovery::{MAX_RECOVERIES, RecoveryStatus, RecoveryStepOutcome};
 pub(crate) use recovery::{

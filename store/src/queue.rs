@@ -16,7 +16,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::event::{Event, FanOutEvent, decode_event, encode_event};
 use crate::ops::{
     CountedOutcome, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
-    QueueStats, RawFanOut, RawSettlement, Settled,
+    QueueStats, RawFanOut, RawSettlement, SettlementOutcome,
 };
 
 /// One step of the fan-out.
@@ -229,14 +229,14 @@ impl CellStore {
     /// # Errors
     ///
     /// Those of a write, see [`CellStore`].
-    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>> {
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<SettlementOutcome>> {
         let count = settlements.len();
         let settlements = settlements.iter().map(|settlement| settlement.encode(&self.envelope));
-        let settled = self.backend.settle(settlements.collect::<Result<_>>()?).await?;
-        if settled.len() == count {
-            Ok(settled)
+        let outcomes = self.backend.settle(settlements.collect::<Result<_>>()?).await?;
+        if outcomes.len() == count {
+            Ok(outcomes)
         } else {
-            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements got {} results", settled.len())))
+            Err(StoreErrorKind::Corrupt.with(format!("{count} settlements got {} results", outcomes.len())))
         }
     }
 
@@ -264,8 +264,8 @@ impl CellStore {
     /// # Errors
     ///
     /// Those of a write, see [`CellStore`].
-    pub async fn bury_queue(&self, webhook: &WebhookId, reason: &'static str) -> Result<u64> {
-        self.backend.bury_queue(webhook.clone(), reason).await
+    pub async fn move_queue_to_dead_letters(&self, webhook: &WebhookId, reason: &'static str) -> Result<u64> {
+        self.backend.move_queue_to_dead_letters(webhook.clone(), reason).await
     }
 
     /// Removes queue, attempts and dead letters of a removed webhook, at most 1000 deliveries and 1000 dead letters per

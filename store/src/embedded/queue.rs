@@ -23,7 +23,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     DeliveryKind, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
     MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, RawFanOut, RawLeasedDelivery,
-    RawSettlement, SendNowOutcome, Settled,
+    RawSettlement, SendNowOutcome, SettlementOutcome,
 };
 
 impl Embedded {
@@ -81,17 +81,17 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<Settled>> {
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<SettlementOutcome>> {
         let now = self.now();
         self.perform(move |transaction| settlements.iter().map(|one| settle_one(transaction, one, now)).collect()).await
     }
 }
 
-fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: Timestamp) -> Result<Settled> {
+fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: Timestamp) -> Result<SettlementOutcome> {
     let (webhook, event) = (settlement.webhook.as_str(), settlement.event.as_str());
     let queue_time = queue_now(transaction, now)?;
     let Some(held) = held_delivery(transaction, webhook, event, &settlement.token, queue_time)? else {
-        return Ok(Settled { lease: LeaseStatus::Lost, streak: None });
+        return Ok(SettlementOutcome { lease: LeaseStatus::Lost, streak: None });
     };
     if let Some(attempt) = &settlement.failed_attempt {
         record_attempt(transaction, webhook, attempt)?;
@@ -104,7 +104,7 @@ fn settle_one(transaction: &WriteTransaction, settlement: &RawSettlement, now: T
     }
     transaction.open_table(CAPPED).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     apply_disposition(transaction, &held, settlement, now, queue_time)?;
-    Ok(Settled { lease: LeaseStatus::Held, streak })
+    Ok(SettlementOutcome { lease: LeaseStatus::Held, streak })
 }
 
 fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> Result<FanOutOutcome> {

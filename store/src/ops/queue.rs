@@ -17,7 +17,7 @@ pub const MAX_DEAD_LETTERS: u64 = 10_000;
 /// Entries in quarantine; beyond this number the oldest are dropped.
 pub const MAX_QUARANTINED: u64 = 10_000;
 /// Maximum number of deliveries, and of dead letters, that one call of `drop_queue` removes, and of deliveries that one
-/// call of `bury_queue` moves.
+/// call of `move_queue_to_dead_letters` moves.
 pub(crate) const DROP_QUEUE_BATCH: u32 = 1000;
 /// Longest time for which a receiver may pause its webhook at once.
 pub const MAX_HOLD: Duration = Duration::from_secs(24 * 3600);
@@ -268,7 +268,7 @@ pub enum SendNowOutcome {
 
 /// What became of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
+pub struct SettlementOutcome {
     /// Whether the worker still held the lease.
     pub lease: LeaseStatus,
     /// Failed attempts of the webhook in a row, this one included. `None` if there was none, or it did not fail.

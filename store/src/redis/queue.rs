@@ -8,7 +8,7 @@ use gatepost_domain::record::FailureStreak;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     CountedOutcome, DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, REFUSAL_INTERVAL,
-    RawFanOut, RawLeasedDelivery, RawSettlement, SendNowOutcome, Settled,
+    RawFanOut, RawLeasedDelivery, RawSettlement, SendNowOutcome, SettlementOutcome,
 };
 use crate::ops::{
     MAX_DEAD_LETTERS, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
@@ -63,7 +63,7 @@ impl Redis {
         parse_held(self.run_script(&scripts::EXTEND_LEASE, COMMIT_TIMEOUT, arguments).await?)
     }
 
-    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<Settled>> {
+    pub(crate) async fn settle(&self, settlements: Vec<RawSettlement>) -> Result<Vec<SettlementOutcome>> {
         let limits = Arguments::default()
             .number(MAX_STORED_ATTEMPTS)
             .number(MAX_LOGGED_DELIVERED)
@@ -73,11 +73,11 @@ impl Redis {
         let arguments = limits.number(settlements.len() as u64);
         let arguments = settlements.into_iter().fold(arguments, settle_arguments);
         let mut reply = self.run_script(&scripts::SETTLE, COMMIT_TIMEOUT, arguments).await?;
-        let mut settled = Vec::new();
+        let mut outcomes = Vec::new();
         while !reply.is_empty() {
-            settled.push(read_settled(&mut reply)?);
+            outcomes.push(read_settlement_outcome(&mut reply)?);
         }
-        Ok(settled)
+        Ok(outcomes)
     }
 
     pub(crate) async fn hold_queue(&self, webhook: WebhookId, hold: Duration) -> Result<()> {
@@ -92,10 +92,10 @@ impl Redis {
         Ok(())
     }
 
-    pub(crate) async fn bury_queue(&self, webhook: WebhookId, reason: &'static str) -> Result<u64> {
+    pub(crate) async fn move_queue_to_dead_letters(&self, webhook: WebhookId, reason: &'static str) -> Result<u64> {
         let arguments =
             Arguments::default().text(webhook.as_str()).text(reason).number(MAX_DEAD_LETTERS).number(DROP_QUEUE_BATCH);
-        self.run_script(&scripts::BURY_QUEUE, COMMIT_TIMEOUT, arguments).await?.next()
+        self.run_script(&scripts::QUEUE_TO_DEAD_LETTERS, COMMIT_TIMEOUT, arguments).await?.next()
     }
 
     pub(crate) async fn resend(&self, webhook: WebhookId, event: EventId) -> Result<LeaseStatus> {
@@ -176,14 +176,14 @@ pub(super) fn read_event_id(reply: &mut Reply) -> Result<EventId> {
     EventId::parse(&event_id).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 
-fn read_settled(reply: &mut Reply) -> Result<Settled> {
+fn read_settlement_outcome(reply: &mut Reply) -> Result<SettlementOutcome> {
     let status: String = reply.next()?;
     let lease = parse_held_status(&status)
         .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("settling returned the status {status}")))?;
     let (failures, lasted_ms): (Option<u64>, Option<u64>) = (reply.next()?, reply.next()?);
     let streak = failures.zip(lasted_ms);
     let streak = streak.map(|(failures, ms)| FailureStreak { failures, lasted: Duration::from_millis(ms) });
-    Ok(Settled { lease, streak })
+    Ok(SettlementOutcome { lease, streak })
 }
 
 fn parse_held(reply: Reply) -> Result<LeaseStatus> {

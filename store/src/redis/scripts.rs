@@ -65,7 +65,7 @@ scripts! {
     SETTLE = " flags=allow-oom", ["common", "queue", "failures", "settle"];
     HOLD_QUEUE = " flags=allow-oom", ["common", "queue", "failures", "hold_queue"];
     RESET_FAILURES = " flags=allow-oom", ["common", "queue", "reset_failures"];
-    BURY_QUEUE = " flags=allow-oom", ["common", "queue", "bury_queue"];
+    QUEUE_TO_DEAD_LETTERS = " flags=allow-oom", ["common", "queue", "queue_to_dead_letters"];
     DELIVERIES = " flags=allow-oom", ["common", "queue", "delivery_rows", "deliveries"];
     DELIVERY = " flags=allow-oom", ["common", "queue", "delivery_rows", "delivery"];
     WEBHOOK_NUMBERS = " flags=no-writes", ["common", "webhook_numbers"];

@@ -123,7 +123,7 @@ conformance! {
     webhook_failures::failures_of_one_operation_are_counted_in_their_order,
     webhook_failures::a_refusal_holds_the_queue_and_counts_once_an_hour,
     webhook_failures::holds_together_have_a_maximum,
-    webhook_failures::a_buried_queue_becomes_dead_letters_except_what_is_leased,
+    webhook_failures::the_queue_of_a_disabled_webhook_becomes_dead_letters_except_what_is_leased,
     recoveries::a_recovery_sends_dead_and_dropped_deliveries_oldest_first,
     recoveries::a_recovery_selects_by_list_time_and_topic,
     recoveries::one_recovery_of_a_webhook_runs_at_a_time,

@@ -260,8 +260,8 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
         settle(&leased[2], &token, Disposition::Retry(Duration::ZERO)),
         settle(&leased[0], &token, Disposition::Delivered),
     ];
-    let settled = test.store.settle(settlements).await.unwrap();
-    let held: Vec<LeaseStatus> = settled.iter().map(|one| one.lease).collect();
+    let outcomes = test.store.settle(settlements).await.unwrap();
+    let held: Vec<LeaseStatus> = outcomes.iter().map(|one| one.lease).collect();
     assert_eq!(held, [LeaseStatus::Held, LeaseStatus::Lost, LeaseStatus::Held, LeaseStatus::Lost]);
     assert_eq!(test.attempts(&webhook).await, [failed_attempt(&leased[2].event_id)], "only failed ones are kept");
     let numbers = test.store.queue_stats().await.unwrap();

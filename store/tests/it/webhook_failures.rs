@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use gatepost_domain::id::LeaseToken;
 use gatepost_domain::record::{FailureStreak, Webhook};
-use gatepost_store::{DeliveryKind, Disposition, LeaseStatus, LeasedDelivery, MAX_HOLDS_TOGETHER, Settled, Settlement};
+use gatepost_store::{
+    DeliveryKind, Disposition, LeaseStatus, LeasedDelivery, MAX_HOLDS_TOGETHER, Settlement, SettlementOutcome,
+};
 
 use crate::fixture::{Fixture, TestBackend};
 use crate::queue::attempt_for;
@@ -30,7 +32,7 @@ impl Fixture {
         token: &LeaseToken,
         disposition: Disposition,
         hold: Option<Duration>,
-    ) -> Settled {
+    ) -> SettlementOutcome {
         let settlement = Settlement {
             webhook: webhook.id.clone(),
             delivery: Arc::new(leased.clone()),
@@ -39,9 +41,9 @@ impl Fixture {
             disposition,
             hold,
         };
-        let settled = self.store.settle(vec![settlement]).await.unwrap();
-        assert_eq!(settled[0].lease, LeaseStatus::Held);
-        settled[0]
+        let outcomes = self.store.settle(vec![settlement]).await.unwrap();
+        assert_eq!(outcomes[0].lease, LeaseStatus::Held);
+        outcomes[0]
     }
 
     /// Leases one delivery and settles it; returns the failures in a row.
@@ -97,9 +99,9 @@ pub(crate) async fn failures_of_one_operation_are_counted_in_their_order(backend
         disposition,
         hold: None,
     });
-    let settled = test.store.settle(settlements.collect()).await.unwrap();
-    assert_eq!(settled[1].streak, None);
-    assert_eq!(settled[3].streak.map(|streak| streak.failures), Some(2));
+    let outcomes = test.store.settle(settlements.collect()).await.unwrap();
+    assert_eq!(outcomes[1].streak, None);
+    assert_eq!(outcomes[3].streak.map(|streak| streak.failures), Some(2));
     assert_eq!(test.attempt(&webhook, RETRY_NOW, None).await.unwrap().failures, 3);
 }
 
@@ -147,12 +149,12 @@ pub(crate) async fn holds_together_have_a_maximum(backend: TestBackend) {
     assert!(test.is_held(&webhook).await);
 }
 
-pub(crate) async fn a_buried_queue_becomes_dead_letters_except_what_is_leased(backend: TestBackend) {
+pub(crate) async fn the_queue_of_a_disabled_webhook_becomes_dead_letters_except_what_is_leased(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.webhook_with_deliveries(3).await;
     let (token, leased) = test.lease(&webhook, 1).await;
-    assert_eq!(test.store.bury_queue(&webhook.id, "disabled").await.unwrap(), 2);
-    assert_eq!(test.store.bury_queue(&webhook.id, "disabled").await.unwrap(), 0);
+    assert_eq!(test.store.move_queue_to_dead_letters(&webhook.id, "disabled").await.unwrap(), 2);
+    assert_eq!(test.store.move_queue_to_dead_letters(&webhook.id, "disabled").await.unwrap(), 0);
     let numbers = test.store.webhook_numbers(&webhook.id).await.unwrap();
     assert_eq!((numbers.waiting, numbers.in_flight, numbers.dead), (0, 1, 2));
     let dead = test.store.deliveries(&webhook.id, &[DeliveryKind::Dead], None, 10).await.unwrap();

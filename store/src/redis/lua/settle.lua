@@ -9,7 +9,7 @@
 local max_attempts, max_delivered = tonumber(next_argument()), tonumber(next_argument())
 local max_dead, refusal_interval = tonumber(next_argument()), tonumber(next_argument())
 local max_holds, now, queue_time = tonumber(next_argument()), now_ms(), queue_now()
-local settled, seen, touched = {}, {}, {}
+local outcomes, seen, touched = {}, {}, {}
 
 local function changes_of(webhook)
   touched[webhook] = touched[webhook] or {
@@ -73,7 +73,7 @@ for _ = 1, tonumber(next_argument()) do
   local detail, outcome, hold = next_argument(), next_argument(), next_argument()
   local attempt, summary = next_argument(), next_argument()
   local held = settle(webhook, event, token, step, detail, outcome, hold, attempt, summary)
-  push(settled, {webhook = webhook, held = held, has_failed = held == 'yes' and outcome == 'failed'})
+  push(outcomes, {webhook = webhook, held = held, has_failed = held == 'yes' and outcome == 'failed'})
 end
 for webhook, changes in pairs(touched) do
   if #changes.attempts > 0 then
@@ -100,7 +100,7 @@ for webhook, changes in pairs(touched) do
   update_ready(webhook)
 end
 local reply = {'ok'}
-for _, one in ipairs(settled) do
+for _, one in ipairs(outcomes) do
   local streak = one.has_failed and touched[one.webhook].streak or {}
   push(reply, one.held, streak[1] or false)
   push(reply, streak[2] or false)

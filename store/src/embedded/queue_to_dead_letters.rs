@@ -15,15 +15,15 @@ use crate::error::Result;
 use crate::ops::{DROP_QUEUE_BATCH, MAX_DEAD_LETTERS};
 
 impl Embedded {
-    pub(crate) async fn bury_queue(&self, webhook: WebhookId, reason: &'static str) -> Result<u64> {
+    pub(crate) async fn move_queue_to_dead_letters(&self, webhook: WebhookId, reason: &'static str) -> Result<u64> {
         let now = self.now();
-        self.perform(move |transaction| bury(transaction, webhook.as_str(), reason, now)).await
+        self.perform(move |transaction| move_to_dead_letters(transaction, webhook.as_str(), reason, now)).await
     }
 }
 
 /// Moves deliveries that are not leased to the dead letters, and returns how many.
-fn bury(transaction: &WriteTransaction, webhook: &str, reason: &str, now: Timestamp) -> Result<u64> {
-    let (mut buried, queue_time) = (0, queue_now(transaction, now)?);
+fn move_to_dead_letters(transaction: &WriteTransaction, webhook: &str, reason: &str, now: Timestamp) -> Result<u64> {
+    let (mut moved, queue_time) = (0, queue_now(transaction, now)?);
     for event in first_events(transaction, webhook)? {
         let is_leased = |delivery: &Delivery| !delivery.token.is_empty() && queue_time.as_ms() < delivery.lease_end_ms;
         let delivery = read_delivery(transaction, webhook, &event)?;
@@ -37,9 +37,9 @@ fn bury(transaction: &WriteTransaction, webhook: &str, reason: &str, now: Timest
         };
         dead_letters::move_to_dead_letters(transaction, webhook, &event, &death)?;
         finish_delivery(transaction, webhook, &event, &delivery)?;
-        buried += 1;
+        moved += 1;
     }
-    Ok(buried)
+    Ok(moved)
 }
 
 fn first_events(transaction: &WriteTransaction, webhook: &str) -> Result<Vec<String>> {
