@@ -1,6 +1,6 @@
 //! Server on a new store, for tools that test the admin API.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -46,17 +46,17 @@ impl GatepostServer {
             .spawn()
             .context("cannot start the server")?;
         let mut server = Self { child, address, access_key: String::new() };
-        server.access_key = await_access_key(&directory)?;
+        server.access_key = await_start(&directory, &server.address)?;
         Ok(server)
     }
 }
 
-/// Waits for the first access key, which the server writes to a file.
-fn await_access_key(directory: &Path) -> anyhow::Result<String> {
+/// Waits until the server listens and has written the first access key to a file, and returns the key.
+fn await_start(directory: &Path, address: &str) -> anyhow::Result<String> {
     let file = directory.join("gatepost-data/first-access-key");
     for _ in 0..MAX_TRIES {
         match std::fs::read_to_string(&file) {
-            Ok(text) if !text.is_empty() => return Ok(text.trim().to_owned()),
+            Ok(text) if !text.is_empty() && TcpStream::connect(address).is_ok() => return Ok(text.trim().to_owned()),
             Ok(_) | Err(_) => std::thread::sleep(TRY_INTERVAL),
         }
     }

@@ -142,10 +142,10 @@ async fn a_recovery_survives_two_kills_and_sends_every_dead_letter() {
     };
     let (mut control_plane, mut admin) = start_control_plane().await;
     let mut deliverer = Gatepost::start_on_store(&redis.url(), &["deliverer"]).await;
-    let webhook = DeadWebhook::create(&admin, 600, Duration::from_millis(30)).await;
+    let webhook = DeadWebhook::create(&admin, 300, Duration::from_millis(50)).await;
     let (recovery, total) = webhook.recover(&admin).await;
-    assert_eq!(total, 600);
-    for recovered in [100, 300] {
+    assert_eq!(total, 300);
+    for recovered in [50, 150] {
         await_resource(&admin, &recovery, |job| job["recovered"].as_u64().unwrap() >= recovered).await;
         deliverer.kill();
         control_plane.kill();
@@ -183,7 +183,7 @@ async fn a_cancelled_recovery_stops_and_another_one_sends_the_rest() {
     let access_key = create_access_key(&redis.url());
     let control_plane = Gatepost::start_on_store(&redis.url(), &["control-plane"]).await;
     let admin = Admin::new(control_plane.admin.unwrap(), &access_key);
-    let webhook = DeadWebhook::create(&admin, 400, Duration::from_millis(100)).await;
+    let webhook = DeadWebhook::create(&admin, 200, Duration::from_millis(100)).await;
     let (recovery, _) = webhook.recover(&admin).await;
     await_resource(&admin, &recovery, |job| job["recovered"].as_u64().unwrap() >= 40).await;
     let response = admin.send(Method::DELETE, &recovery, String::new()).await;
@@ -191,15 +191,15 @@ async fn a_cancelled_recovery_stops_and_another_one_sends_the_rest() {
     let cancelled = json_of(response).await;
     assert_eq!(cancelled["status"], "cancelled");
     let recovered = cancelled["recovered"].as_u64().unwrap();
-    assert!(recovered < 400, "it was cancelled in the middle");
+    assert!(recovered < 200, "it was cancelled in the middle");
     let stats = await_empty_queue(&admin, &webhook.path).await;
-    assert_eq!(stats["dead"], 400 - recovered, "what was enqueued is sent, and nothing more");
+    assert_eq!(stats["dead"], 200 - recovered, "what was enqueued is sent, and nothing more");
     let sent = webhook.receiver.server.take_requests();
     assert_eq!(sent.len() as u64, recovered);
 
     // A new event does not wait for the recovery of the others.
     let (recovery, total) = webhook.recover(&admin).await;
-    assert_eq!(total, 400 - recovered);
+    assert_eq!(total, 200 - recovered);
     await_resource(&admin, &recovery, |job| job["recovered"].as_u64().unwrap() >= 20).await;
     change_keys(&admin, "new", 1).await;
     let new_event_is_sent = async {
