@@ -29,7 +29,7 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", limit_s: 130, check: install::system },
+    Step { name: "install", limit_s: 115, check: install::system },
     Step { name: "tidy", limit_s: 5, check: tidy::check },
     Step { name: "structure", limit_s: 10, check: structure },
     Step { name: "names", limit_s: 10, check: names::check },
@@ -40,15 +40,15 @@ const STEPS: &[Step] = &[
         check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
     Step { name: "packages", limit_s: 45, check: packages::install },
-    Step { name: "test", limit_s: 925, check: test },
+    Step { name: "test", limit_s: 885, check: test },
     Step { name: "examples", limit_s: 240, check: examples },
-    Step { name: "servers", limit_s: 200, check: || redis_versions::check(Depth::Quick) },
+    Step { name: "servers", limit_s: 180, check: || redis_versions::check(Depth::Quick) },
     Step { name: "schemathesis", limit_s: 150, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 85, check: openapi::check },
     Step { name: "fuzz", limit_s: 65, check: || fuzz::check(Depth::Quick) },
-    Step { name: "instructions", limit_s: 410, check: || check_instructions(InstructionScope::Steps) },
-    Step { name: "docs", limit_s: 75, check: docs },
-    Step { name: "deny", limit_s: 100, check: deny::check },
+    Step { name: "instructions", limit_s: 540, check: || check_instructions(InstructionScope::Steps) },
+    Step { name: "docs", limit_s: 60, check: docs },
+    Step { name: "deny", limit_s: 60, check: deny::check },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
