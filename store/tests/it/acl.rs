@@ -27,7 +27,7 @@ fn acl_file_allows_the_commands_that_the_code_sends_and_no_others() {
     for file in files(&source).into_iter().chain(files(&source.join("lua"))) {
         let text = std::fs::read_to_string(&file).unwrap();
         match file.extension().and_then(|extension| extension.to_str()) {
-            Some("lua") => sent.extend(commands_after(&text, &["redis.call('", "call_with('"], '\'')),
+            Some("lua") => sent.extend(commands_after(&text, &["redis.call('", "call_with('", "read_with('"], '\'')),
             Some("rs") => sent.extend(commands_after(&text, &["cmd(\"", "command(\""], '"')),
             _ => panic!("{} is not a source file", file.display()),
         }

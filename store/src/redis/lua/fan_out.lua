@@ -59,7 +59,9 @@ for _ = 1, tonumber(next_argument()) do
   push(dropped.summaries, event, format_integer(now) .. '\n' .. summary)
 end
 for webhook, dropped in pairs(dropped_by_webhook) do
-  log_ended(dropped_key(webhook), webhook, dropped.rows, dropped.summaries, max_dropped, now)
+  log_ended(dropped_key(webhook), webhook, dropped.rows, dropped.summaries)
+  limit_log(dropped_key(webhook), webhook, max_dropped)
+  check_log_later(webhook, now)
 end
 for _ = 1, tonumber(next_argument()) do
   redis.call('RPUSH', QUARANTINE, next_argument())

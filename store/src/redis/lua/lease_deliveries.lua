@@ -4,15 +4,14 @@
 local webhook, token, max, cap = next_argument(), next_argument(), tonumber(next_argument()), tonumber(next_argument())
 local now = queue_now()
 local lease_end = now + next_argument()
-local held_until = tonumber(redis.call('HGET', CAPPED_UNTIL, hold_field(webhook)) or 0)
+local capped_until, held_until = read_limits(webhook)
 if now < held_until then
-  update_ready(webhook)
+  update_ready_with(webhook, capped_until, held_until)
   return {'ok'}
 elseif held_until > 0 then
   redis.call('HDEL', CAPPED_UNTIL, hold_field(webhook))
 end
 redis.call('ZREMRANGEBYSCORE', leases_key(webhook), '-inf', format_integer(now))
-local earliest = tonumber(redis.call('ZRANGE', leases_key(webhook), 0, 0, 'WITHSCORES')[2] or lease_end)
 local free = math.max(cap - redis.call('ZCARD', leases_key(webhook)), 0)
 local reply, leased = {'ok'}, {}
 local count = math.min(free, max)
@@ -32,7 +31,8 @@ if #due > 0 then
   write_deliveries(webhook, leased)
 end
 if #leased == free then
-  redis.call('HSET', CAPPED_UNTIL, webhook, format_integer(math.min(earliest, lease_end)))
+  capped_until = tonumber(redis.call('ZRANGE', leases_key(webhook), 0, 0, 'WITHSCORES')[2] or lease_end)
+  redis.call('HSET', CAPPED_UNTIL, webhook, format_integer(capped_until))
 end
-update_ready(webhook)
+update_ready_with(webhook, capped_until, 0)
 return reply

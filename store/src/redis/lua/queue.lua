@@ -11,13 +11,13 @@ local LOG_CHECK_MS = 3600000
 -- Ms after which the time of the queues is recorded again. It may go back by as much.
 local QUEUE_CLOCK_INTERVAL_MS = 1000
 
--- Returns the time of the clock of the queues, and records it.
+-- Returns the time of the clock of the queues, and that of the clock of the store. Records the former.
 local function queue_now()
   local now, ahead, recorded = read_queue_clock()
   if now == recorded or now >= recorded + QUEUE_CLOCK_INTERVAL_MS then
     redis.call('HSET', META, 'queue-clock', format_integer(now), 'queue-clock-ahead', format_integer(ahead))
   end
-  return now
+  return now, now - ahead
 end
 
 -- Parses a delivery's state; nil without one.
@@ -55,17 +55,42 @@ local function call_with(command, key, arguments)
   end
 end
 
--- Updates from when a webhook has deliveries to lease: the due time of its first one, or the end of its cap or its hold.
-local function update_ready(webhook)
+-- Calls a command that reads a value for each of its arguments, in parts that Lua can unpack. Returns the values.
+local function read_with(command, key, arguments)
+  if #arguments <= MAX_UNPACKED then
+    return #arguments > 0 and redis.call(command, key, unpack(arguments)) or {}
+  end
+  local values = {}
+  for first = 1, #arguments, MAX_UNPACKED do
+    local last = math.min(first + MAX_UNPACKED - 1, #arguments)
+    for i, value in ipairs(redis.call(command, key, unpack(arguments, first, last))) do
+      values[first + i - 1] = value
+    end
+  end
+  return values
+end
+
+-- Returns the ends of a webhook's cap and of its hold, 0 without one.
+local function read_limits(webhook)
+  local limits = redis.call('HMGET', CAPPED_UNTIL, webhook, hold_field(webhook))
+  return tonumber(limits[1] or 0), tonumber(limits[2] or 0)
+end
+
+-- Updates from when a webhook with these limits has deliveries to lease: the due time of its first one, or the later end.
+local function update_ready_with(webhook, capped_until, held_until)
   local first = redis.call('ZRANGE', queue_key(webhook), 0, 0, 'WITHSCORES')
-  if not first[1] then
-    redis.call('ZREM', READY, webhook)
-    redis.call('HDEL', CAPPED_UNTIL, webhook)
+  if first[1] then
+    redis.call('ZADD', READY, math.max(tonumber(first[2]), capped_until, held_until), webhook)
     return
   end
-  local limits = redis.call('HMGET', CAPPED_UNTIL, webhook, hold_field(webhook))
-  local ready = math.max(tonumber(first[2]), tonumber(limits[1] or 0), tonumber(limits[2] or 0))
-  redis.call('ZADD', READY, ready, webhook)
+  redis.call('ZREM', READY, webhook)
+  if capped_until > 0 then
+    redis.call('HDEL', CAPPED_UNTIL, webhook)
+  end
+end
+
+local function update_ready(webhook)
+  update_ready_with(webhook, read_limits(webhook))
 end
 
 -- Writes deliveries of one webhook, leased or not.
@@ -134,31 +159,34 @@ local function unlog(list, webhook, events)
 end
 
 -- Adds ended deliveries to the log. The lists alternate sequence and event, and event and summary.
-local function log_ended(list, webhook, rows, summaries, max, now)
-  if #rows == 0 then
-    return
-  end
+local function log_ended(list, webhook, rows, summaries)
   call_with('ZADD', list, rows)
   call_with('HSET', log_key(webhook), summaries)
-  local count = redis.call('ZCARD', list)
-  if 2 * count <= #rows then
-    -- The list was empty. A webhook with a list that is not empty is in LOG_CHECKS already.
-    redis.call('ZADD', LOG_CHECKS, 'NX', now + LOG_CHECK_MS, webhook)
-  end
-  local excess = count - max
+end
+
+-- Removes the oldest entries of a list that has too many.
+local function limit_log(list, webhook, max)
+  local excess = redis.call('ZCARD', list) - max
   if excess > LOG_SLACK then
     unlog(list, webhook, redis.call('ZRANGE', list, 0, excess - 1))
   end
 end
 
--- Counts attempts of the current hour, and forgets hours before the last day.
+-- Has the log of a webhook searched for expired parts after a while.
+local function check_log_later(webhook, now)
+  redis.call('ZADD', LOG_CHECKS, 'NX', now + LOG_CHECK_MS, webhook)
+end
+
+-- Counts attempts of the current hour. The first one of an hour forgets the hours before the last day.
+-- Returns whether these are the first ones of the hour, or complete another LOG_SLACK ones.
 local function count_attempts(webhook, outcome, count, now)
   if count == 0 then
-    return
+    return false
   end
   local hour = math.floor(now / 3600000)
-  if redis.call('HINCRBY', hours_key(webhook), format_integer(hour) .. ' ' .. outcome, count) > count then
-    return
+  local total = redis.call('HINCRBY', hours_key(webhook), format_integer(hour) .. ' ' .. outcome, count)
+  if total > count then
+    return math.floor(total / LOG_SLACK) > math.floor((total - count) / LOG_SLACK)
   end
   local counted, old = redis.call('HGETALL', hours_key(webhook)), {}
   for i = 1, #counted, 2 do
@@ -167,31 +195,59 @@ local function count_attempts(webhook, outcome, count, now)
     end
   end
   call_with('HDEL', hours_key(webhook), old)
+  return true
 end
 
--- Finishes deliveries of one webhook. The last delivery of an event to finish erases its body and secret.
--- retried: those that were attempted before and have a last attempt.
-local function finish(webhook, events, retried)
-  if #events == 0 then
-    return
-  end
-  local members, finished = {}, {}
+-- Forgets a delivery of each of these events, an event twice if two webhooks have finished it. The last delivery of an
+-- event erases its body and secret.
+local function release_events(events)
+  local finished, distinct, counts = {}, {}, {}
   for _, event in ipairs(events) do
-    push(members, webhook .. ' ' .. event)
-    if redis.call('HINCRBY', DELIVERIES_LEFT, event, -1) <= 0 then
+    if not counts[event] then
+      push(distinct, event)
+    end
+    counts[event] = (counts[event] or 0) + 1
+  end
+  local left, rest = read_with('HMGET', DELIVERIES_LEFT, distinct), {}
+  for i, event in ipairs(distinct) do
+    local remaining = tonumber(left[i] or 0) - counts[event]
+    if remaining > 0 then
+      push(rest, event, remaining)
+    else
       push(finished, event)
     end
   end
-  call_with('HDEL', delivery_key(webhook), events)
-  call_with('HDEL', last_attempts_key(webhook), retried)
-  call_with('ZREM', queue_key(webhook), events)
-  call_with('ZREM', sequence_key(webhook), events)
-  call_with('ZREM', leases_key(webhook), events)
-  call_with('ZREM', LEASED, members)
-  redis.call('HINCRBY', META, 'deliveries', -#events)
+  call_with('HSET', DELIVERIES_LEFT, rest)
   call_with('HDEL', DELIVERIES_LEFT, finished)
   call_with('HDEL', EVENTS, finished)
   erase_secrets(finished)
+end
+
+-- Finishes deliveries of webhooks: lists of {webhook, events, those of them that were attempted before and have a last
+-- attempt}.
+local function finish_all(finished)
+  local members, all = {}, {}
+  for _, one in ipairs(finished) do
+    local webhook, events, retried = unpack(one)
+    for _, event in ipairs(events) do
+      push(members, webhook .. ' ' .. event)
+      push(all, event)
+    end
+    call_with('HDEL', delivery_key(webhook), events)
+    call_with('HDEL', last_attempts_key(webhook), retried)
+    call_with('ZREM', queue_key(webhook), events)
+    call_with('ZREM', sequence_key(webhook), events)
+    call_with('ZREM', leases_key(webhook), events)
+  end
+  if #all > 0 then
+    call_with('ZREM', LEASED, members)
+    redis.call('HINCRBY', META, 'deliveries', -#all)
+    release_events(all)
+  end
+end
+
+local function finish(webhook, events, retried)
+  finish_all({{webhook, events, retried}})
 end
 
 local function erase_dead_secret(webhook, event)
@@ -236,13 +292,12 @@ local function move_to_dead_letters(webhook, event, attempts, reason, summary, n
   end
 end
 
--- Returns the delivery if this token holds its lease now.
-local function held_delivery(webhook, event, token, now)
-  local state = read_delivery(webhook, event)
-  if state and state.token == token and now < state.lease_end then
-    return state
+-- Returns the attempts and the token of a delivery's state, if its lease has not ended.
+local function held_lease(text, now)
+  local attempts, lease_end, token = string.match(text or '', '^(%d+) (%d+) %d+ %d+ (%S+)$')
+  if token and now < tonumber(lease_end) then
+    return tonumber(attempts), token
   end
-  return nil
 end
 
 -- Adds a dead letter to a reply: event, letter, sealed secret or nil.
