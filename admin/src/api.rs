@@ -124,6 +124,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(gateways::list))
         .routes(routes!(events::list))
         .routes(routes!(events::stream))
+        .routes(routes!(events::get))
 }
 
 fn complete_openapi(mut document: utoipa::openapi::OpenApi) -> Value {

@@ -8,6 +8,7 @@ pub(crate) mod authenticate_api_key;
 mod authenticate_caller;
 pub(crate) mod created_with_secret;
 pub(crate) mod event_cursor;
+pub(crate) mod event_filter;
 pub(crate) mod events;
 pub(crate) mod gateways;
 pub(crate) mod import;

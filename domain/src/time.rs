@@ -122,6 +122,8 @@ pub const SEQUENCE_BITS: u32 = 20;
 impl Version {
     /// Position before every change.
     pub const ZERO: Version = Version(0);
+    /// Position after every change.
+    pub const MAX: Version = Version(u64::MAX);
 
     /// Unpacks a version from its number.
     pub fn from_u64(number: u64) -> Self {

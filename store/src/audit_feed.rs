@@ -7,7 +7,7 @@ use gatepost_domain::time::Version;
 use crate::audit_entry::{self, AuditEntry};
 use crate::cell_store::CellStore;
 use crate::error::Result;
-use crate::ops::CursorCheck;
+use crate::ops::{CursorCheck, RawFeed};
 
 /// Reader of the changes of a cell, whole and in their order.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub struct AuditFeed<'a>(&'a CellStore);
 /// Result of reading an [`AuditFeed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditBatch {
-    /// Entries after the cursor, oldest first.
+    /// Entries after the cursor, oldest first; or before it, newest first.
     pub entries: Vec<AuditEntry>,
     /// State of the entry at the cursor: whether the entries continue what was read up to it.
     pub cursor_check: CursorCheck,
@@ -36,8 +36,19 @@ impl AuditFeed<'_> {
     ///
     /// Those of a read, see [`CellStore`].
     pub async fn read(&self, cursor: Version, limit: u32, wait: Duration) -> Result<AuditBatch> {
-        let raw = self.0.backend.feed(cursor, None, limit, wait).await?;
-        let entries = raw.entries.into_iter().map(audit_entry::decode).collect();
-        Ok(AuditBatch { entries, cursor_check: raw.cursor_check })
+        self.0.backend.feed(cursor, None, limit, wait).await.map(decode)
     }
+
+    /// Reads up to `limit` entries before `cursor`, newest first; the newest of all if `cursor` is [`Version::MAX`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`CellStore`].
+    pub async fn read_backwards(&self, cursor: Version, limit: u32) -> Result<AuditBatch> {
+        self.0.backend.feed_backwards(cursor, limit).await.map(decode)
+    }
+}
+
+fn decode(raw: RawFeed) -> AuditBatch {
+    AuditBatch { entries: raw.entries.into_iter().map(audit_entry::decode).collect(), cursor_check: raw.cursor_check }
 }

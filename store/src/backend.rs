@@ -90,6 +90,8 @@ ops! {
     /// Returns up to `limit` entries after a cursor and, atomically, the state of the entry at the cursor, compared by
     /// event id if one is given. Waits up to `wait` for the first entry.
     fn feed(cursor: Version, event: Option<EventId>, limit: u32, wait: Duration) -> RawFeed;
+    /// Returns up to `limit` entries before a cursor, newest first, and, atomically, the state of the entry at the cursor.
+    fn feed_backwards(cursor: Version, limit: u32) -> RawFeed;
     /// Registers a gateway or renews its lease. It is a write, so that it fails on a store that cannot write.
     fn heartbeat(heartbeat: Heartbeat) -> HeartbeatReply;
     /// Removes a gateway that has served its last request.

@@ -327,7 +327,7 @@ pub struct CursorCheck {
 pub(crate) struct RawFeed {
     /// State of the cursor: whether the entries continue what the reader has read.
     pub cursor_check: CursorCheck,
-    /// Entries after the cursor.
+    /// Entries after the cursor, or before it.
     pub entries: Vec<RawEntry>,
 }
 

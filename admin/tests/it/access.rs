@@ -26,6 +26,8 @@ struct TestAccount {
     access_key: String,
     /// The event of a delivery of the webhook.
     event: String,
+    /// The cursor of the change that created the key.
+    cursor: String,
     /// A recovery of the webhook, which was cancelled.
     recovery: String,
 }
@@ -43,10 +45,13 @@ impl TestAccount {
         let filter = json!({"since": "2026-01-01T00:00:00Z", "status": "all"});
         let recovery = text(&admin.post(&recoveries, filter).await.1, "recoveryId");
         admin.delete(&format!("/webhooks/{}/recoveries/{recovery}", text(&webhook, "id"))).await;
+        let key = admin.create_key(&project, json!({})).await;
+        let (_, of_key) = admin.get(&format!("/events?order=desc&subject={}", text(&key, "id"))).await;
         Self {
             recovery,
             account: text(&accounts[0], "id"),
-            key: admin.create_key(&project, json!({})).await,
+            cursor: text(&of_key["events"][0], "cursor"),
+            key,
             event: fixture.dropped_delivery(&text(&webhook, "id")).await,
             webhook: text(&webhook, "id"),
             access_key: text(&access_key, "id"),
@@ -66,7 +71,12 @@ impl TestAccount {
             _ => &key,
         };
         let path = row.path.replace("{id}", subject).replace("{key}", subject);
-        self.fill_placeholders(&path.replace("{eventId}", &self.event).replace("{recoveryId}", &self.recovery))
+        self.fill_placeholders(
+            &path
+                .replace("{eventId}", &self.event)
+                .replace("{recoveryId}", &self.recovery)
+                .replace("{cursor}", &self.cursor),
+        )
     }
 
     fn fill_placeholders(&self, text: &str) -> String {

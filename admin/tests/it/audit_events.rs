@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use gatepost_domain::record::Role;
+use gatepost_domain::change::Action;
+use gatepost_domain::id::{EventId, ProjectId};
+use gatepost_domain::partition::Partition;
+use gatepost_domain::record::{Actor, Role};
+use gatepost_store::{Change, CommitOutcome, RecordWrite, os_rng};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -91,6 +95,129 @@ async fn pages_filters_and_tenants() {
     }
     let (_, unknown) = caller.get("/events?after=12345").await;
     assert_eq!(unknown["continues"], "unknown");
+}
+
+/// Reads all pages of a list of changes, newest first.
+async fn read_backwards(caller: &Caller<'_>, query: &str) -> Vec<Value> {
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = caller.get(&format!("/events?order=desc&{query}&after={after}")).await;
+        assert_eq!((status, &page["continues"]), (200, &json!("yes")), "{page}");
+        seen.extend(page["events"].as_array().unwrap().clone());
+        after = text(&page, "next");
+        if page["hasMore"] == false {
+            return seen;
+        }
+    }
+}
+
+#[tokio::test]
+async fn newest_first_is_the_same_trail_reversed() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    for _ in 0..4 {
+        caller.create_key(&project, json!({})).await;
+    }
+    let mut all = caller.get("/events").await.1["events"].as_array().unwrap().clone();
+    all.reverse();
+    for limit in [1, 2, 3, all.len(), 1000] {
+        assert_eq!(read_backwards(&caller, &format!("limit={limit}")).await, all, "{limit}");
+    }
+    let (_, none) = caller.get("/events?order=desc&limit=0").await;
+    assert_eq!((&none["events"], &none["hasMore"]), (&json!([]), &json!(true)));
+    let (_, first) = caller.get(&format!("/events?order=desc&limit=1&after={}", text(&none, "next"))).await;
+    assert_eq!(first["events"][0], all[0]);
+    let (_, unknown) = caller.get("/events?order=desc&after=12345").await;
+    assert_eq!(unknown, json!({"events": [], "next": "12345", "hasMore": false, "continues": "unknown"}));
+}
+
+#[tokio::test]
+async fn trail_is_filtered_by_actor_subject_and_time() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let second = fixture.caller("a", None, Role::User).await;
+    let stranger = fixture.caller("b", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let key = caller.create_key(&project, json!({})).await;
+    let (id, value) = (text(&key, "id"), text(&key, "key"));
+    fixture.advance(Duration::from_secs(60));
+    let since = fixture.now();
+    second.patch(&format!("/api-keys/{id}"), json!({"name": "new"})).await;
+    caller.send(Method::POST, &format!("/api-keys/auth/{value}"), None).await;
+    let (_, access_keys) = caller.get("/access-keys").await;
+    let second_id = text(&access_keys[1], "id");
+    let types = async |caller: &Caller<'_>, query: &str| {
+        let mut newest_first = read_backwards(caller, query).await;
+        newest_first.reverse();
+        let (_, page) = caller.get(&format!("/events?{query}")).await;
+        assert_eq!(page["events"], Value::from(newest_first.clone()), "{query}");
+        newest_first.iter().map(|event| text(event, "type")).collect::<Vec<_>>().join(" ")
+    };
+    for (query, expected) in [
+        (format!("subject={id}"), "api-key.created api-key.updated api-key.firstUsed"),
+        (format!("subject={project}"), "project.created"),
+        ("subject=nothing".to_owned(), ""),
+        (format!("actor={second_id}"), "api-key.updated"),
+        (format!("actor={id}"), "api-key.firstUsed"),
+        ("actor=API_KEY".to_owned(), "api-key.firstUsed"),
+        ("actor=ACCESS_KEY".to_owned(), "project.created api-key.created api-key.updated"),
+        ("actor=OPERATOR".to_owned(), "account.created access-key.created"),
+        ("actor=DELIVERER".to_owned(), ""),
+        (format!("since={since}"), "api-key.updated api-key.firstUsed"),
+        (format!("since={since}&actor={second_id}&subject={id}"), "api-key.updated"),
+        (format!("since={since}&type=api-key.firstUsed"), "api-key.firstUsed"),
+        ("since=2999-01-01".to_owned(), ""),
+    ] {
+        assert_eq!(types(&caller, &query).await, expected, "{query}");
+    }
+    assert_eq!(types(&stranger, &format!("subject={id}")).await, "");
+    for query in ["order=up", "actor=somebody", "since=yesterday", "order=desc&after=x"] {
+        let (status, problem) = caller.get(&format!("/events?{query}")).await;
+        assert_eq!((status, code(&problem)), (400, "validation"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn one_change_is_read_by_its_cursor() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Viewer).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    admin.create_key(&admin.create_project().await, json!({})).await;
+    let (_, page) = caller.get("/events").await;
+    for event in page["events"].as_array().unwrap() {
+        assert_eq!(caller.get(&format!("/events/{}", text(event, "cursor"))).await, (200, event.clone()));
+    }
+    for cursor in ["0", "1", "12345", "18446744073709551615", "x", "-1"] {
+        let (status, problem) = caller.get(&format!("/events/{cursor}")).await;
+        assert_eq!((status, code(&problem)), (404, "not-found"), "{cursor}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_of_the_trail_ends_its_page_and_continues() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let stranger = fixture.caller("b", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let others = ProjectId::parse(&stranger.create_project().await).unwrap();
+    let cell = fixture.store.single_cell();
+    for _ in 0..10_001 {
+        let others = cell.project(&others).await.unwrap().unwrap();
+        let change = Change {
+            event: EventId::generate_in(Partition::default(), &mut os_rng()),
+            action: Action::ProjectUpdated,
+            actor: Actor::Operator,
+            writes: vec![RecordWrite::replace(others.clone(), others.record)],
+            secret: None,
+            stored_response: None,
+        };
+        assert!(matches!(cell.commit(&change).await.unwrap(), CommitOutcome::Committed(_)));
+    }
+    let (_, page) = caller.get("/events?order=desc&limit=1").await;
+    assert_eq!((&page["events"], &page["hasMore"]), (&json!([]), &json!(true)));
+    let (_, found) = caller.get(&format!("/events?order=desc&limit=1&after={}", text(&page, "next"))).await;
+    assert_eq!(found["events"][0]["subject"], Value::from(project));
 }
 
 /// Reads a stream until it has had so many events, or ends.

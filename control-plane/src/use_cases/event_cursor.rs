@@ -29,6 +29,8 @@ pub struct ParseEventCursorError;
 impl EventCursor {
     /// The place before the oldest change.
     pub const START: Self = Self::at(Version::ZERO);
+    /// The place after the newest change.
+    pub const END: Self = Self::at(Version::MAX);
 
     pub(super) const fn at(version: Version) -> Self {
         Self { version, place: Place::AtChange }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use gatepost_domain::change::Action;
-use gatepost_domain::id::{EventId, ProjectId};
+use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::{Timestamp, Version};
-use gatepost_store::{AuditBatch, AuditEntry, ChangeMetadata, CursorCheck, CursorState, EntryContent};
+use gatepost_store::{AuditBatch, AuditEntry, CursorCheck, CursorState, EntryContent};
 
 use super::event_cursor::EventCursor;
+use super::event_filter::EventFilter;
 use super::pagination::Rest;
-use crate::caller::{Caller, Visibility};
+use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::fair_share::FairSharePermit;
@@ -26,15 +26,6 @@ const ENTRIES_PER_READ: u32 = 200;
 /// Stream entries that are read for one response. If all are changes of others, it only has the next cursor.
 const MAX_ENTRIES_READ: usize = 10_000;
 
-/// The changes that a request selects.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    /// Changes of one of these kinds; all if absent.
-    actions: Option<Vec<Action>>,
-    /// Changes in this project; in all that the caller sees if absent.
-    pub project: Option<ProjectId>,
-}
-
 /// A change that a caller sees.
 #[derive(Debug)]
 pub struct VisibleChange {
@@ -47,7 +38,7 @@ pub struct VisibleChange {
 #[derive(Debug)]
 pub struct ChangePage {
     pub changes: Vec<VisibleChange>,
-    /// The cursor after which the next page begins.
+    /// The cursor from which the next page continues.
     pub next: EventCursor,
     pub continuity: Continuity,
     pub rest: Rest,
@@ -68,29 +59,6 @@ impl VisibleChange {
     /// Returns its cursor, after which the list continues.
     pub fn cursor(&self) -> EventCursor {
         EventCursor::at(self.version)
-    }
-}
-
-impl EventFilter {
-    /// # Errors
-    /// `not-found` if the caller does not see the project.
-    pub async fn new(
-        control_plane: &ControlPlane,
-        context: &RequestContext,
-        actions: Option<Vec<Action>>,
-        project: Option<&str>,
-    ) -> Result<Self> {
-        let project = match project {
-            Some(named) => Some(control_plane.project(context, named).await?.record.id),
-            None => None,
-        };
-        Ok(Self { actions, project })
-    }
-
-    fn matches(&self, caller: &Caller, action: Action, head: &ChangeMetadata) -> bool {
-        caller.visibility_in_account(&head.account, head.project.as_ref()) == Visibility::Visible
-            && self.project.as_ref().is_none_or(|project| head.project.as_ref() == Some(project))
-            && self.actions.as_ref().is_none_or(|actions| actions.contains(&action))
     }
 }
 
@@ -131,6 +99,66 @@ impl ControlPlane {
             }
         }
         Ok(page)
+    }
+
+    /// Returns changes before a cursor, newest first, none of them older than `since`. A page ends after 10,000 entries
+    /// of the stream, and then may have fewer changes than `limit`, or none.
+    pub async fn changes_backwards(
+        &self,
+        context: &RequestContext,
+        filter: &EventFilter,
+        before: &EventCursor,
+        since: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<ChangePage> {
+        let oldest = since.map_or(Version::ZERO, |time| Version::from_parts(time.as_ms(), 0));
+        let mut page = ChangePage {
+            changes: Vec::new(),
+            next: before.clone(),
+            continuity: Continuity::Unbroken,
+            rest: Rest::More,
+        };
+        let mut read = 0;
+        while page.changes.len() < limit && read < MAX_ENTRIES_READ {
+            let _turn = self.acquire_list_permit(context).await?;
+            let feed = self.store.single_cell().audit_feed();
+            let AuditBatch { entries, cursor_check } =
+                feed.read_backwards(page.next.version(), ENTRIES_PER_READ).await?;
+            if read == 0 {
+                page.continuity = continuity(before, cursor_check);
+            }
+            read += entries.len();
+            let is_last = entries.len() < ENTRIES_PER_READ as usize;
+            for entry in entries {
+                if entry.version < oldest {
+                    page.rest = Rest::None;
+                    return Ok(page);
+                }
+                page.next = EventCursor::at(entry.version);
+                page.changes.extend(visible_change(&context.caller, filter, entry));
+                if page.changes.len() >= limit {
+                    return Ok(page);
+                }
+            }
+            if is_last {
+                page.rest = Rest::None;
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// Returns the change at a cursor.
+    ///
+    /// # Errors
+    /// `not-found` if there is none, if it has been trimmed, or if the caller does not see it.
+    pub async fn change_at(&self, context: &RequestContext, cursor: &EventCursor) -> Result<VisibleChange> {
+        let before = Version::from_u64(cursor.version().as_u64().saturating_sub(1));
+        let feed = self.store.single_cell().audit_feed();
+        let entries = feed.read(before, 1, Duration::ZERO).await?.entries;
+        let found = entries.into_iter().find(|entry| entry.version == cursor.version());
+        let change = found.and_then(|entry| visible_change(&context.caller, &EventFilter::default(), entry));
+        change.ok_or_else(|| Failure::refused(ErrorCode::NotFound, "there is no such change, or it is no longer kept"))
     }
 
     /// Returns the next changes after a cursor, and the cursor that they end at. Waits 500 ms for the first.
@@ -175,11 +203,11 @@ impl ControlPlane {
 /// Time that a read of the feed waits for an entry.
 const FEED_WAIT: Duration = Duration::from_millis(500);
 
-/// Returns the continuity after a cursor. Readers that begin at the start miss nothing.
+/// Returns the continuity at a cursor. Readers that begin at the start, or at the end, miss nothing.
 fn continuity(cursor: &EventCursor, cursor_check: CursorCheck) -> Continuity {
     let after = cursor.version();
     match cursor_check.state {
-        _ if after == Version::ZERO => Continuity::Unbroken,
+        _ if after == Version::ZERO || after == Version::MAX => Continuity::Unbroken,
         CursorState::Present => Continuity::Unbroken,
         CursorState::Trimmed if after == cursor_check.trimmed_through => Continuity::Unbroken,
         CursorState::Trimmed => Continuity::Trimmed,

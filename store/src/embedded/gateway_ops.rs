@@ -69,6 +69,17 @@ impl Embedded {
         read_feed(&self.read()?, cursor, event.as_ref(), limit)
     }
 
+    pub(crate) async fn feed_backwards(&self, cursor: Version, limit: u32) -> Result<RawFeed> {
+        let transaction = self.read()?;
+        let stream = transaction.open_table(STREAM).map_err(store_error)?;
+        let mut entries = Vec::new();
+        for entry in stream.range(..cursor.as_u64()).map_err(store_error)?.rev().take(limit as usize) {
+            let (version, bytes) = entry.map_err(store_error)?;
+            entries.push(entries::decode(Version::from_u64(version.value()), bytes.value()));
+        }
+        Ok(RawFeed { cursor_check: check_cursor(&transaction, cursor, None)?, entries })
+    }
+
     /// Performs a write, so that the heartbeat fails on a store that cannot write.
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         let now = self.now();

@@ -100,13 +100,12 @@ impl Redis {
     async fn read_feed(&self, cursor: Version, event: Option<&EventId>, limit: u32) -> Result<RawFeed> {
         let event = event.map_or("", EventId::as_str);
         let arguments = Arguments::default().bytes(format_version(cursor)).text(event).number(limit);
-        let mut reply = self.run_script(&scripts::FEED, COMMIT_TIMEOUT, arguments).await?;
-        let cursor = read_cursor_status(&mut reply)?;
-        let stored_entries: Vec<StoredEntry> = reply.next()?;
-        Ok(RawFeed {
-            cursor_check: cursor,
-            entries: stored_entries.into_iter().map(parse_entry).collect::<Result<_>>()?,
-        })
+        read_entries(self.run_script(&scripts::FEED, COMMIT_TIMEOUT, arguments).await?)
+    }
+
+    pub(crate) async fn feed_backwards(&self, cursor: Version, limit: u32) -> Result<RawFeed> {
+        let arguments = Arguments::default().bytes(format_version(cursor)).number(limit);
+        read_entries(self.run_script(&scripts::FEED_BACKWARDS, COMMIT_TIMEOUT, arguments).await?)
     }
 
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
@@ -186,6 +185,12 @@ fn read_cursor_status(reply: &mut Reply) -> Result<CursorCheck> {
         other => return Err(StoreErrorKind::Corrupt.with(format!("unexpected cursor state {other:?}"))),
     };
     Ok(CursorCheck { state, last: reply.version()?, trimmed_through: reply.version()? })
+}
+
+fn read_entries(mut reply: Reply) -> Result<RawFeed> {
+    let cursor_check = read_cursor_status(&mut reply)?;
+    let stored_entries: Vec<StoredEntry> = reply.next()?;
+    Ok(RawFeed { cursor_check, entries: stored_entries.into_iter().map(parse_entry).collect::<Result<_>>()? })
 }
 
 fn parse_entry((id, mut fields): StoredEntry) -> Result<RawEntry> {

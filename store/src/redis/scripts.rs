@@ -48,6 +48,7 @@ scripts! {
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
     FEED = " flags=no-writes", ["common", "cursor", "feed"];
+    FEED_BACKWARDS = " flags=no-writes", ["common", "cursor", "feed_backwards"];
     HEARTBEAT = " flags=allow-oom", ["common", "cursor", "heartbeat"];
     CHECK_CURSOR = " flags=no-writes", ["common", "cursor", "check_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];

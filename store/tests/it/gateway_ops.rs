@@ -189,6 +189,33 @@ pub(crate) async fn the_feed_waits_for_the_next_change(backend: TestBackend) {
     assert_eq!(waiting.await.unwrap()[0].version, key.position.version);
 }
 
+pub(crate) async fn the_feed_is_read_backwards_from_a_cursor(backend: TestBackend) {
+    let test = backend.fixture().await;
+    for _ in 0..20 {
+        test.key().await;
+    }
+    let mut all = test.store.audit_feed().read(Version::ZERO, 100, NO_WAIT).await.unwrap().entries;
+    all.reverse();
+    let (mut seen, mut cursor) = (Vec::new(), Version::MAX);
+    loop {
+        let batch = test.store.audit_feed().read_backwards(cursor, 7).await.unwrap();
+        let expected = if cursor == Version::MAX { CursorState::Diverged } else { CursorState::Present };
+        assert_eq!((batch.cursor_check.state, batch.cursor_check.last), (expected, all[0].version));
+        let Some(last) = batch.entries.last() else { break };
+        assert!(batch.entries.len() <= 7);
+        cursor = last.version;
+        seen.extend(batch.entries);
+        test.key().await;
+        all.insert(0, test.store.audit_feed().read(all[0].version, 1, NO_WAIT).await.unwrap().entries.remove(0));
+    }
+    assert_eq!(seen, all[all.len() - 22..], "entries that are new in the meantime are not among those before");
+    let none = test.store.audit_feed().read_backwards(Version::ZERO, 7).await.unwrap();
+    assert_eq!((none.entries, none.cursor_check.state), (vec![], CursorState::Present));
+    let between = Version::from_u64(all[0].version.as_u64() + 1);
+    let unknown = test.store.audit_feed().read_backwards(between, 1).await.unwrap();
+    assert_eq!((unknown.entries, unknown.cursor_check.state), (all[..1].to_vec(), CursorState::Diverged));
+}
+
 pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestBackend) {
     let test = backend.fixture().await;
     let (key, _) = test.key().await;

@@ -82,6 +82,7 @@ conformance! {
     gateway_ops::a_first_use_does_not_change_the_version,
     gateway_ops::the_feed_resumes_from_a_cursor,
     gateway_ops::the_feed_waits_for_the_next_change,
+    gateway_ops::the_feed_is_read_backwards_from_a_cursor,
     gateway_ops::a_heartbeat_returns_position_and_cursor_state,
     gateway_ops::gateways_are_listed_until_sign_off_or_lease_expiry,
         gateway_ops::a_diverged_or_trimmed_cursor_is_reported,
@@ -135,6 +136,7 @@ conformance! {
     recoveries::recoveries_that_run_are_listed_by_webhook,
     recoveries::recoveries_have_a_number_and_an_age,
     trim::trimming_stops_at_the_fan_out_cursor,
+    trim::a_trimmed_stream_is_read_backwards_to_its_oldest_entry,
     trim::a_full_stream_refuses_ordinary_writes_only,
     trim::old_secrets_and_dead_letters_are_erased,
 }

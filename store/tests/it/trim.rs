@@ -55,6 +55,24 @@ pub(crate) async fn trimming_stops_at_the_fan_out_cursor(backend: TestBackend) {
     assert_eq!(test.store.queue_stats().await.unwrap().pending, 5, "trimming keeps deliveries");
 }
 
+pub(crate) async fn a_trimmed_stream_is_read_backwards_to_its_oldest_entry(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..5 {
+        test.key().await;
+    }
+    test.fan_out(&webhook).await;
+    let mut all = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
+    all.reverse();
+    let trimmed_through = test.store.trim(rule(3)).await.unwrap().trimmed_through;
+    let left = test.store.audit_feed().read_backwards(Version::MAX, 100).await.unwrap();
+    assert_eq!((left.entries.as_slice(), left.cursor_check.trimmed_through), (&all[..3], trimmed_through));
+    let oldest = test.store.audit_feed().read_backwards(all[2].version, 100).await.unwrap();
+    assert_eq!((oldest.entries, oldest.cursor_check.state), (vec![], CursorState::Present));
+    let trimmed = test.store.audit_feed().read_backwards(all[4].version, 100).await.unwrap();
+    assert_eq!((trimmed.entries, trimmed.cursor_check.state), (vec![], CursorState::Trimmed));
+}
+
 pub(crate) async fn a_full_stream_refuses_ordinary_writes_only(mut backend: TestBackend) {
     backend.options.max_fan_out_backlog = 5;
     let test = backend.fixture().await;

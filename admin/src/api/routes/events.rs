@@ -9,9 +9,10 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream, StreamExt};
 use gatepost_control_plane::{
     Continuity, ControlPlane, DEFAULT_CHANGES, EventCursor, EventFilter, Failure, FairSharePermit, LongResponse,
-    MAX_CHANGES, ParseEventCursorError, RequestContext, Rest, VisibleChange,
+    MAX_CHANGES, ParseActorFilterError, ParseEventCursorError, RequestContext, Rest, VisibleChange,
 };
 use gatepost_domain::change::Action;
+use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::{ParseTimestampError, Timestamp};
 use gatepost_runtime::error_chain;
 use gatepost_wire::{ChangeResource, ChangeView, change_resource, event_type};
@@ -20,14 +21,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use crate::api::extract::query::QueryParams;
+use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
 use crate::api::state::ApiState;
 
 /// Time without an event after which a stream sends a comment.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Changes, oldest first.
+/// Changes in order.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChangesBody {
@@ -44,17 +45,25 @@ pub(crate) struct ChangesBody {
     continues: &'static str,
 }
 
-/// Lists changes, oldest first.
+/// Lists changes, oldest first, or newest first with `order=desc`.
 ///
 /// Each change contains the actor, action, time and client address, and the resource before and after,
-/// without secrets.
+/// without secrets. A response may contain fewer changes than `limit`, or none, without being the last.
 #[utoipa::path(
     get, path = "/events", operation_id = "listEvents", tag = "events",
     params(
-        ("after" = Option<String>, Query, description = "Cursor of the last known change; by default the list starts \
-            at the oldest change retained", example = "0"),
+        ("order" = Option<String>, Query, description = "`asc` (default): oldest first; `desc`: newest first",
+            example = "asc"),
+        ("after" = Option<String>, Query, description = "`next` of the previous response in the same order; by default \
+            the list starts at the oldest change retained, or at the newest", example = "0"),
+        ("since" = Option<String>, Query, description = "Only changes since this time; in the order `asc`, unless a \
+            cursor is given"),
         ("type" = Option<String>, Query, description = "Only changes of this type", example = "api-key.created"),
         ("projectId" = Option<String>, Query, description = "Only changes of this project"),
+        ("actor" = Option<String>, Query, description = "Only changes by the access key or key with this id, or by \
+            `ACCESS_KEY`, `API_KEY`, `OPERATOR` or `DELIVERER`", example = "OPERATOR"),
+        ("subject" = Option<String>, Query, description = "Only changes of the resource with this id",
+            example = "key_00aZ3kT9cQmX1pLr7vWn5sYd"),
         ("limit" = Option<u32>, Query, description = "Maximum number of changes, up to 1,000; by default 100", example = 100),
     ),
     responses((status = 200, body = ChangesBody), (status = 400), (status = 401), (status = 404), (status = 503))
@@ -64,17 +73,48 @@ pub(crate) async fn list(
     context: RequestContext,
     query: QueryParams,
 ) -> Result<Json<ChangesBody>> {
-    let filter = parse_filter(&control_plane, &context, &query).await?;
-    let after =
-        query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?.unwrap_or(EventCursor::START);
+    let filter = parse_list_filter(&control_plane, &context, &query).await?;
+    let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?;
+    let since = query.non_null("since").map(|text| parse_time("since", &text)).transpose()?;
     let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
-    let page = control_plane.changes(&context, &filter, &after, limit).await?;
+    let page = match query.non_null("order").as_deref() {
+        Some("desc") => {
+            let before = after.unwrap_or(EventCursor::END);
+            control_plane.changes_backwards(&context, &filter, &before, since, limit).await?
+        }
+        None | Some("asc") => {
+            let start = match (after, since) {
+                (Some(after), _) => after,
+                (None, Some(since)) => control_plane.cursor_since(since).await?,
+                (None, None) => EventCursor::START,
+            };
+            control_plane.changes(&context, &filter, &start, limit).await?
+        }
+        Some(_) => return Err(Failure::invalid("order: must be asc or desc").into()),
+    };
     Ok(Json(ChangesBody {
         events: page.changes.iter().filter_map(body).collect(),
         next: page.next.to_string(),
         has_more: page.rest == Rest::More,
         continues: continuity_text(page.continuity),
     }))
+}
+
+/// Returns one change by its cursor.
+#[utoipa::path(
+    get, path = "/events/{cursor}", operation_id = "getEvent", tag = "events",
+    params(("cursor" = String, Path, description = "`cursor` of the change", example = "1860000000000000000")),
+    responses((status = 200, body = ChangeResource), (status = 401), (status = 404), (status = 503))
+)]
+pub(crate) async fn get(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(cursor): PathId,
+) -> Result<Json<ChangeResource>> {
+    let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such change, or it is no longer kept");
+    let cursor = cursor.parse().map_err(|_: ParseEventCursorError| not_found())?;
+    let change = control_plane.change_at(&context, &cursor).await?;
+    Ok(Json(body(&change).ok_or_else(not_found)?))
 }
 
 /// Streams changes as they happen (server-sent events).
@@ -200,7 +240,20 @@ fn continuity_text(continuity: Continuity) -> &'static str {
     }
 }
 
-/// Parses the filter of a query.
+/// Parses the filter of a list.
+async fn parse_list_filter(
+    control_plane: &ControlPlane,
+    context: &RequestContext,
+    query: &QueryParams,
+) -> Result<EventFilter> {
+    let mut filter = parse_filter(control_plane, context, query).await?;
+    let invalid = |error: ParseActorFilterError| Failure::invalid(format!("actor: {error}"));
+    filter.actor = query.non_null("actor").map(|text| text.parse().map_err(invalid)).transpose()?;
+    filter.subject = query.non_null("subject");
+    Ok(filter)
+}
+
+/// Parses the filter of a query that a list and a stream share.
 async fn parse_filter(
     control_plane: &ControlPlane,
     context: &RequestContext,

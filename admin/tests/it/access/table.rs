@@ -40,7 +40,7 @@ pub(crate) const CALLER_KINDS: [CallerKind; 11] = [
 pub(crate) type Statuses = [u16; CALLER_KINDS.len()];
 
 /// An endpoint. In the path, `{id}` and `{key}` name the resource of the kind that the path begins with, and
-/// `{eventId}` and `{recoveryId}` the event of a delivery and a recovery; in the body, ACCOUNT, PROJECT and KEY stand for
+/// `{eventId}`, `{recoveryId}` and `{cursor}` the event of a delivery, a recovery and a change; in the body, ACCOUNT, PROJECT and KEY stand for
 /// those of the world.
 pub(crate) struct Row {
     pub(crate) method: &'static str,
@@ -153,5 +153,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
     row("GET", "/events?projectId=PROJECT", "", READ),
     row("GET", "/events", "", ALL),
+    row("GET", "/events?order=desc&actor=OPERATOR", "", ALL),
+    row("GET", "/events/{cursor}", "", READ),
     row("GET", "/events/stream?projectId=PROJECT", "", READ),
 ];
