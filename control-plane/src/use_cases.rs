@@ -10,6 +10,7 @@ pub(crate) mod created_with_secret;
 pub(crate) mod event_cursor;
 pub(crate) mod event_filter;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod gateways;
 pub(crate) mod import;
 pub(crate) mod long_response;

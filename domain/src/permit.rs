@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::id::{AccountId, KeyId, ProjectId};
 use crate::key::Env;
 use crate::origin;
+use crate::problem::ErrorCode;
 use crate::record::{ApiKey, Quota, RateLimit, Status};
 use crate::time::Timestamp;
 use crate::window::{Generations, Period};
@@ -208,6 +209,20 @@ impl Denial {
             Denial::RateLimited => "rate-limited",
             Denial::QuotaExceeded(Period::Day) => "daily-quota-used-up",
             Denial::QuotaExceeded(Period::Month) => "monthly-quota-used-up",
+        }
+    }
+
+    /// Returns the error code that the client gets. It does not disclose why a key is refused.
+    pub fn code(self) -> ErrorCode {
+        match (self.class(), self) {
+            (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
+            (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
+            (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
+            (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
+            (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
+            (DenialClass::TooMany, _) => ErrorCode::RateLimited,
+            (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
+            (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::client_ip::{self, PeerTrust};
 use crate::credential;
-use crate::decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction, denial_code, unavailable_code};
+use crate::decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction, unavailable_code};
 use crate::metrics::Metrics;
 use crate::page_origin::page_origin;
 use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
@@ -160,7 +160,7 @@ fn anonymous() -> (RequestAction, KeyCheck) {
 }
 
 fn denied(denial: Denial) -> (RequestAction, KeyCheck) {
-    (RequestAction::Reject(denial_code(denial)), KeyCheck::of(AuthOutcome::Denied(denial)))
+    (RequestAction::Reject(denial.code()), KeyCheck::of(AuthOutcome::Denied(denial)))
 }
 
 fn act_on(verdict: Verdict) -> (RequestAction, KeyCheck) {
@@ -177,7 +177,7 @@ fn act_on(verdict: Verdict) -> (RequestAction, KeyCheck) {
         Verdict::Denied { denial, facts, source, limit_status } => {
             let outcome = AuthOutcome::Denied(denial);
             let key_check = KeyCheck { outcome, facts, source: Some(source), limit_status };
-            (RequestAction::Reject(denial_code(denial)), key_check)
+            (RequestAction::Reject(denial.code()), key_check)
         }
         Verdict::Unavailable(unavailable) => {
             let outcome = AuthOutcome::Unavailable(unavailable);

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use gatepost_domain::key::Env;
-use gatepost_domain::permit::{Denial, DenialClass, EnvRule, KeyFacts, Permit};
+use gatepost_domain::permit::{Denial, EnvRule, KeyFacts, Permit};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
-use gatepost_domain::window::Period;
 use gatepost_verify::{Source, Unavailable};
 
 use crate::client_ip::PeerTrust;
@@ -178,20 +177,6 @@ impl AuthOutcome {
             AuthOutcome::Denied(denial) => Some(denial.as_str()),
             AuthOutcome::Unavailable(unavailable) => Some(unavailable.as_str()),
         }
-    }
-}
-
-/// Returns the problem of a denial. It does not disclose why a key is refused.
-pub(crate) fn denial_code(denial: Denial) -> ErrorCode {
-    match (denial.class(), denial) {
-        (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
-        (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
-        (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
-        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
-        (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
-        (DenialClass::TooMany, _) => ErrorCode::RateLimited,
-        (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
-        (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
     }
 }
 

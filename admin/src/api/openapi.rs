@@ -7,6 +7,8 @@ mod list_operations;
 use gatepost_domain::problem::ErrorCode;
 use serde_json::{Map, Value, json};
 
+use crate::api::middleware::authorization::is_read_only;
+
 /// Statuses of every operation.
 const ALWAYS: [u16; 3] = [400, 500, 503];
 /// Statuses of every operation that requires an access key.
@@ -159,7 +161,7 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
         json!({"type": "string"}),
     )];
     match method {
-        "post" if path != "/api-keys/search" => headers.push(parameter(
+        "post" if !is_read_only(path) => headers.push(parameter(
             "Idempotency-Key",
             "A request repeated with the same key within 24 hours is processed once and gets the same response",
             "5f0c1a52-7d0e-4b6a-9a54-3f1f0a8f8f11",

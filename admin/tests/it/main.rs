@@ -12,6 +12,7 @@ mod client_compat;
 mod conditional_requests;
 mod deliveries;
 mod docs;
+mod explain;
 mod fixture;
 mod idempotency;
 mod key_restrictions;

@@ -41,11 +41,16 @@ async fn authorize(state: &ApiState, parts: &mut http::request::Parts, required:
 }
 
 /// Routes with a POST that changes nothing.
-const READ_ONLY_POSTS: [&str; 1] = ["/api-keys/search"];
+const READ_ONLY_POSTS: [&str; 2] = ["/api-keys/search", "/api-keys/explain"];
 
 /// Returns whether a POST changes nothing, and so needs no idempotency key.
 pub(crate) fn is_read_only_post(request: &Request) -> bool {
-    request.extensions().get::<MatchedPath>().is_some_and(|route| READ_ONLY_POSTS.contains(&route.as_str()))
+    request.extensions().get::<MatchedPath>().is_some_and(|route| is_read_only(route.as_str()))
+}
+
+/// Returns whether the POST of a route changes nothing.
+pub(crate) fn is_read_only(route: &str) -> bool {
+    READ_ONLY_POSTS.contains(&route)
 }
 
 /// Returns the access that a request requires; none for requests without a body and for unknown paths.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// Returns the example of a member or parameter.
 fn example_for(name: &str) -> Option<Value> {
     let text = match name {
-        "id" | "key" | "subject" | "apiKeyId" => "key_00aZ3kT9cQmX1pLr7vWn5sYd",
+        "id" | "key" | "subject" | "apiKeyId" | "keyId" => "key_00aZ3kT9cQmX1pLr7vWn5sYd",
         "maskedKey" => "live_00a…x7Qz",
         "accountId" => "acc_00bQ2mT8cRnX4pKr6vWj3sHd",
         "projectId" => "prj_00cW5nT7cSoX9pJr1vWk2sGd",

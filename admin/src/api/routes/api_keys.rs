@@ -1,5 +1,6 @@
 //! `/api-keys`.
 
+pub(crate) mod explain;
 mod list;
 pub(crate) mod schemas;
 pub(crate) mod search;
