@@ -126,6 +126,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(events::list))
         .routes(routes!(events::stream))
         .routes(routes!(events::get))
+        .routes(routes!(gateways::propagation))
 }
 
 fn complete_openapi(mut document: utoipa::openapi::OpenApi) -> Value {

@@ -181,6 +181,7 @@ async fn start_replica_sync(store: &CellStore, clock: &Arc<dyn Clock>) -> anyhow
         max_stale: Duration::from_secs(60),
         max_lookups: 100,
         max_wrong_keys_a_minute: 600,
+        name: "test".to_owned(),
     };
     let rate_limiter = RateLimiter::start(store.clone(), Arc::clone(clock), OutagePolicy::Local, &registry)?;
     Ok(gatepost_verify::start(vec![store.clone()], Arc::clone(clock), &options, rate_limiter, &registry).await?)

@@ -33,7 +33,7 @@ pub use use_cases::event_cursor::{EventCursor, ParseEventCursorError};
 pub use use_cases::event_filter::{ActorFilter, EventFilter, ParseActorFilterError};
 pub use use_cases::events::{ChangePage, Continuity, DEFAULT_CHANGES, MAX_CHANGES, VisibleChange};
 pub use use_cases::explain::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, RefusalReason, Step};
-pub use use_cases::gateways::{GatewayLag, MAX_WAIT, PropagationStatus};
+pub use use_cases::gateways::{GatewayLag, GatewayPropagation, MAX_WAIT, PropagationReport, PropagationStatus};
 pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, Notify, RunMode};
 pub use use_cases::long_response::LongResponse;
 pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey};

@@ -18,7 +18,7 @@ use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
-use crate::config::Config;
+use crate::config::{Config, GatewayConfig};
 use crate::probes::{self, StoreOutage, StoreProbe};
 use crate::signals::Signals;
 use crate::store::{self, StoreInit};
@@ -143,6 +143,7 @@ impl Process {
             max_stale: config.max_stale,
             max_lookups: MAX_LOOKUPS,
             max_wrong_keys_a_minute: config.max_wrong_keys_a_minute,
+            name: gateway_name(config),
         };
         let (store, clock, rate_limiter) = (self.store.clone(), Arc::clone(&self.clock), self.rate_limiter.clone());
         let replica_sync =
@@ -255,4 +256,15 @@ async fn deregister(replica_sync: ReplicaSync) {
 /// Stops the admin API within its drain timeout.
 pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
     server.stop(ADMIN_DRAIN_TIMEOUT).await;
+}
+
+/// Returns the name of the gateway: without one in the configuration, the name of the machine and the port.
+fn gateway_name(config: &GatewayConfig) -> String {
+    if !config.name.is_empty() {
+        return config.name.clone();
+    }
+    let system = rustix::system::uname();
+    let machine = system.nodename().to_string_lossy();
+    let machine: String = machine.chars().filter(|character| !character.is_control()).collect();
+    format!("{machine}:{}", config.listen.port())
 }

@@ -97,6 +97,7 @@ mod tests {
             max_stale: Duration::from_secs(60),
             max_lookups: 100,
             max_wrong_keys_a_minute: 600,
+            name: "test".to_owned(),
         };
         let limiter =
             RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), OutagePolicy::Local, &registry)

@@ -276,6 +276,15 @@ pub enum FirstUseOutcome {
     NotActive,
 }
 
+/// What people see of a gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GatewayLabel {
+    /// Name: host and port by default.
+    pub name: String,
+    /// Release.
+    pub version: String,
+}
+
 /// A heartbeat, with which a gateway renews its lease.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -287,6 +296,8 @@ pub struct Heartbeat {
     pub cursor_event: Option<EventId>,
     /// Lease duration: how long after this heartbeat the gateway may still serve from its cache.
     pub valid_for: Duration,
+    /// What people see of the gateway.
+    pub label: GatewayLabel,
 }
 
 /// Reply to a heartbeat.
@@ -342,6 +353,10 @@ pub struct RegisteredGateway {
     pub lease_expires_at: Timestamp,
     /// Latest format that it can read.
     pub max_format: u32,
+    /// What people see of it. Gateways of 0.1.0 send nothing.
+    pub label: Option<GatewayLabel>,
+    /// Time of its last heartbeat; `None` for gateways of 0.1.0.
+    pub last_heartbeat_at: Option<Timestamp>,
 }
 
 /// Counts of acknowledged changes that a new master of Redis had lost, by outcome, in this process.

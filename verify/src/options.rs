@@ -16,4 +16,6 @@ pub struct VerifyOptions {
     /// Wrong keys per client and minute; 0 for no limit. Beyond that, values that are not cached get a 429
     /// without a lookup.
     pub max_wrong_keys_a_minute: u32,
+    /// Name of the gateway, which people see.
+    pub name: String,
 }

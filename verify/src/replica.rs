@@ -8,7 +8,7 @@ use gatepost_domain::id::{EventId, GatewayId, ProjectId};
 use gatepost_domain::key::ChecksumPolicy;
 use gatepost_domain::partition::Cell;
 use gatepost_domain::time::{Clock, Uptime, Version};
-use gatepost_store::{CellStore, CursorCheck, CursorState};
+use gatepost_store::{CellStore, CursorCheck, CursorState, GatewayLabel};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::lease::{Lease, Liveness};
@@ -31,6 +31,7 @@ pub(crate) struct Replica {
     pub(crate) clock: Arc<dyn Clock>,
     /// The same in all cells.
     pub(crate) gateway: GatewayId,
+    pub(crate) label: GatewayLabel,
     pub(crate) watermarks: InvalidationWatermarks,
     pub(crate) lease: Lease,
     pub(crate) recent_revocations: RecentRevocations,
@@ -73,6 +74,7 @@ impl Replica {
             cell,
             clock,
             gateway,
+            label: GatewayLabel { name: options.name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() },
             watermarks: InvalidationWatermarks::new(options.cache_capacity),
             lease: Lease::new(options.max_stale),
             recent_revocations: RecentRevocations::default(),

@@ -178,6 +178,7 @@ async fn send_heartbeat(replica: &Replica) -> Result<()> {
         cursor: from.cursor,
         cursor_event: from.event.clone(),
         valid_for: replica.lease.valid_for(),
+        label: replica.label.clone(),
     };
     let reply = replica.store.heartbeat(heartbeat).await?;
     replica.set_checksum_policy(reply.checksum);

@@ -70,18 +70,15 @@ impl TestAccount {
             Some("access-keys") => &self.access_key,
             _ => &key,
         };
-        let path = row.path.replace("{id}", subject).replace("{key}", subject);
-        self.fill_placeholders(
-            &path
-                .replace("{eventId}", &self.event)
-                .replace("{recoveryId}", &self.recovery)
-                .replace("{cursor}", &self.cursor),
-        )
+        let path = self.fill_placeholders(row.path).replace("{id}", subject).replace("{key}", subject);
+        let path = path.replace("{eventId}", &self.event).replace("{recoveryId}", &self.recovery);
+        path.replace("{cursor}", &self.cursor)
     }
 
+    /// Replaces the shortest name first: a random id or value may contain it.
     fn fill_placeholders(&self, text: &str) -> String {
         let key = self.key["key"].as_str().unwrap();
-        text.replace("ACCOUNT", &self.account).replace("PROJECT", &self.project).replace("KEY", key)
+        text.replace("KEY", key).replace("ACCOUNT", &self.account).replace("PROJECT", &self.project)
     }
 
     async fn caller<'a>(&self, fixture: &'a Fixture, kind: CallerKind) -> Option<Caller<'a>> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Version;
-use gatepost_store::Heartbeat;
 use gatepost_store::os_rng;
+use gatepost_store::{GatewayLabel, Heartbeat};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -117,6 +117,7 @@ async fn a_repeat_of_a_request_that_was_committed_but_not_answered_gets_its_resu
         cursor: Version::ZERO,
         cursor_event: None,
         valid_for: Duration::from_secs(600),
+        label: GatewayLabel::default(),
     };
     fixture.store.single_cell().heartbeat(gateway).await.unwrap();
     let path = format!("/api-keys/{id}/rotate");

@@ -14,6 +14,7 @@ mod deliveries;
 mod docs;
 mod explain;
 mod fixture;
+mod gateways;
 mod idempotency;
 mod key_restrictions;
 mod key_updates;

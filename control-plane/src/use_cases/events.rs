@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gatepost_domain::id::EventId;
+use gatepost_domain::partition::{Cell, Position};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::{AuditBatch, AuditEntry, CursorCheck, CursorState, EntryContent};
@@ -59,6 +60,11 @@ impl VisibleChange {
     /// Returns its cursor, after which the list continues.
     pub fn cursor(&self) -> EventCursor {
         EventCursor::at(self.version)
+    }
+
+    /// Returns its position, which gateways reach.
+    pub fn position(&self) -> Position {
+        Position { cell: Cell::FIRST, version: self.version }
     }
 }
 

@@ -73,6 +73,7 @@ impl Fixture {
             max_stale: Duration::from_secs(60),
             max_lookups: 100,
             max_wrong_keys_a_minute: 600,
+            name: "test".to_owned(),
         };
         let rate_limiter =
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();

@@ -23,6 +23,8 @@ const DEFAULT_UPSTREAM: &str = "app";
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
     pub(crate) listen: SocketAddr,
+    /// Empty for the name of the machine and the port.
+    pub(crate) name: String,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) strip: StripMode,
     pub(crate) pass_headers: Vec<PassHeader>,
@@ -39,6 +41,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let routes: Vec<LocatedRoute> = section.list_of_sections("route").into_iter().map(read_route).collect();
     let config = GatewayConfig {
         listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), parse_address),
+        name: section.parsed("name", String::new(), parse_name),
         trusted_proxies: section.list("trusted_proxies", Vec::new(), parse_network),
         strip: section.parsed("strip", StripMode::Default, parse_strip),
         pass_headers: section.list("pass_headers", Vec::new(), PassHeader::parse),
@@ -56,6 +59,19 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let config = with_default_route(config, &section);
     section.reject_unknown_keys();
     config
+}
+
+/// Characters of a gateway's name.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Error for a text that is no name of a gateway.
+#[derive(Debug, thiserror::Error)]
+#[error("must have at most {MAX_NAME_CHARS} characters, without control characters")]
+struct ParseNameError;
+
+fn parse_name(text: &str) -> Result<String, ParseNameError> {
+    let is_name = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
+    is_name.then(|| text.to_owned()).ok_or(ParseNameError)
 }
 
 fn read_limits(section: &mut Section<'_>) -> GatewayLimits {

@@ -93,6 +93,8 @@ impl Embedded {
             cursor: heartbeat.cursor,
             lease_expires_at: now.plus(heartbeat.valid_for),
             max_format: Format::LATEST.number(),
+            label: Some(heartbeat.label.clone()),
+            last_heartbeat_at: Some(now),
         };
         self.lock_gateways().insert(heartbeat.gateway.clone(), registered);
         heartbeat_reply(&self.read()?, &heartbeat)

@@ -6,15 +6,15 @@ use std::time::Duration;
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
-use gatepost_domain::time::Version;
+use gatepost_domain::time::{Timestamp, Version};
 use redis::Value;
 use tokio::time::Instant;
 
 use crate::error::{Result, StoreErrorKind};
 use crate::index::accounts_index;
 use crate::ops::{
-    CursorCheck, CursorState, EntryPayload, FirstUseOutcome, Heartbeat, HeartbeatReply, RawEntry, RawFeed,
-    RawFirstUseClaim, RawLookup, RecordName, RegisteredGateway, Undecodable,
+    CursorCheck, CursorState, EntryPayload, FirstUseOutcome, GatewayLabel, Heartbeat, HeartbeatReply, RawEntry,
+    RawFeed, RawFirstUseClaim, RawLookup, RecordName, RegisteredGateway, Undecodable,
 };
 use crate::options::{CLAIM_TIMEOUT, COMMIT_TIMEOUT, HEARTBEAT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FEED_WAIT};
 use crate::record_format::{decode_invalidation, decode_record, format_version, parse_version};
@@ -115,7 +115,9 @@ impl Redis {
             .bytes(format_version(heartbeat.cursor))
             .text(heartbeat.cursor_event.as_ref().map_or("", EventId::as_str))
             .ms(heartbeat.valid_for)
-            .bytes(accounts_index().0);
+            .bytes(accounts_index().0)
+            .text(&heartbeat.label.version)
+            .text(&heartbeat.label.name);
         let mut reply = self.run_script(&scripts::HEARTBEAT, HEARTBEAT_TIMEOUT, arguments).await?;
         // A master without its replicas may have been replaced: it must not renew any lease.
         self.inner.connections.confirm(&reply.run, until).await?;
@@ -154,7 +156,9 @@ impl Redis {
             let id: String = reply.next()?;
             let id = GatewayId::parse(&id).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
             let (cursor, lease_expires_at) = (reply.version()?, reply.timestamp()?);
-            gateways.push(RegisteredGateway { id, cursor, lease_expires_at, max_format: reply.next()? });
+            let max_format = reply.next()?;
+            let (label, last_heartbeat_at) = parse_gateway_info(&reply.next::<String>()?).unzip();
+            gateways.push(RegisteredGateway { id, cursor, lease_expires_at, max_format, label, last_heartbeat_at });
         }
         Ok(gateways)
     }
@@ -167,6 +171,14 @@ impl Redis {
         let mut reply = self.run_script(&scripts::POSITION, COMMIT_TIMEOUT, Arguments::default().text(field)).await?;
         reply.version()
     }
+}
+
+/// Parses `last_heartbeat_ms version name`; `None` for a gateway that sends neither.
+fn parse_gateway_info(text: &str) -> Option<(GatewayLabel, Timestamp)> {
+    let mut parts = text.splitn(3, ' ');
+    let last_heartbeat_ms = parts.next()?.parse().ok()?;
+    let label = GatewayLabel { version: parts.next()?.to_owned(), name: parts.next()?.to_owned() };
+    Some((label, Timestamp::from_ms(last_heartbeat_ms)))
 }
 
 /// Encodes a propagation as the flag stored in the stream.

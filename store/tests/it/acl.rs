@@ -9,7 +9,7 @@ use gatepost_domain::id::{GatewayId, KeyId};
 use gatepost_domain::partition::Partition;
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use gatepost_store::Heartbeat;
+use gatepost_store::{GatewayLabel, Heartbeat};
 use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 
@@ -100,10 +100,9 @@ impl StoreOp {
             StoreOp::Heartbeat => {
                 let (gateway, refuses_within) = (GatewayId::generate(&mut os_rng()), Duration::from_secs(60));
                 let cursor = Version::ZERO;
-                store
-                    .heartbeat(Heartbeat { gateway, cursor, cursor_event: None, valid_for: refuses_within })
-                    .await
-                    .map(drop)
+                let label = GatewayLabel::default();
+                let heartbeat = Heartbeat { gateway, cursor, cursor_event: None, valid_for: refuses_within, label };
+                store.heartbeat(heartbeat).await.map(drop)
             }
             StoreOp::List => store.accounts("", 10).await.map(drop),
             StoreOp::Feed => {

@@ -7,8 +7,8 @@ use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::{UserSecret, Webhook, WebhookUrl};
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use gatepost_store::Heartbeat;
 use gatepost_store::{CellStore, Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
+use gatepost_store::{GatewayLabel, Heartbeat};
 
 use crate::fixture::{Fixture, TestBackend, commit};
 
@@ -153,11 +153,15 @@ async fn upgrade_is_refused_while_old_gateways_run() {
         cursor: Version::ZERO,
         cursor_event: None,
         valid_for: Duration::from_secs(60),
+        label: GatewayLabel::default(),
     };
     test.store.heartbeat(heartbeat.clone()).await.unwrap();
     let redis = test.backend.redis.as_ref().unwrap();
     // Registers like v0.1.0.
     assert_eq!(redis.redis_cli(&["hdel", "{gp}:gateway-reads", heartbeat.gateway.as_str()]), "1");
+    assert_eq!(redis.redis_cli(&["hdel", "{gp}:gateway-info", heartbeat.gateway.as_str()]), "1");
+    let old = &test.store.gateways().await.unwrap()[0];
+    assert_eq!((&old.id, &old.label, old.last_heartbeat_at), (&heartbeat.gateway, &None, None));
     let refused = test.store.upgrade(Format::LATEST, |_| {}).await.unwrap_err();
     let UpgradeError::OutdatedGateways { gateways, .. } = &refused else { panic!("{refused}") };
     assert_eq!(gateways, std::slice::from_ref(&heartbeat.gateway));

@@ -11,7 +11,7 @@ use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
 use gatepost_store::{CellStore, FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
-use gatepost_store::{CursorState, FirstUseOutcome, Heartbeat};
+use gatepost_store::{CursorState, FirstUseOutcome, GatewayLabel, Heartbeat};
 
 use crate::fixture::{Fixture, TestBackend, account, commit, renamed};
 
@@ -225,7 +225,8 @@ pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestB
     let heartbeat = |cursor: Version, cursor_event: Option<EventId>| {
         let (store, gateway) = (test.store.clone(), gateway.clone());
         let valid_for = Duration::from_secs(62);
-        async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, valid_for }).await.unwrap() }
+        let label = GatewayLabel::default();
+        async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, valid_for, label }).await.unwrap() }
     };
     let reply = heartbeat(last.version, last.event.clone()).await;
     assert_eq!((reply.cursor_check.last, reply.cursor_check.state), (key.position.version, CursorState::Present));
@@ -249,8 +250,15 @@ pub(crate) async fn gateways_are_listed_until_sign_off_or_lease_expiry(backend: 
             cursor: Version::ZERO,
             cursor_event: None,
             valid_for: Duration::from_secs(62),
+            label: GatewayLabel { name: format!("{gateway} a:8080"), version: "0.2.0".to_owned() },
         };
         test.store.heartbeat(heartbeat).await.unwrap();
+    }
+    for gateway in test.store.gateways().await.unwrap() {
+        let label = GatewayLabel { name: format!("{} a:8080", gateway.id), version: "0.2.0".to_owned() };
+        assert_eq!(gateway.label, Some(label));
+        let last_heartbeat_at = gateway.last_heartbeat_at.unwrap();
+        assert_eq!(gateway.lease_expires_at.since(last_heartbeat_at), Duration::from_secs(62));
     }
     let known = || async {
         let mut known: Vec<_> = test.store.gateways().await.unwrap().into_iter().map(|one| one.id).collect();

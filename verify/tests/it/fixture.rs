@@ -41,6 +41,7 @@ pub(crate) fn options() -> VerifyOptions {
         max_stale: Duration::from_secs(60),
         max_lookups: 100,
         max_wrong_keys_a_minute: 600,
+        name: "test".to_owned(),
     }
 }
 

@@ -35,6 +35,11 @@ impl PreferWait {
         Ok(headers)
     }
 
+    /// Returns the wait that is preferred; zero without one.
+    pub(crate) fn duration(self) -> Duration {
+        self.0.unwrap_or_default()
+    }
+
     fn parse(text: Option<&str>) -> Result<Self> {
         let Some(text) = text else { return Ok(Self(None)) };
         let seconds: u64 =

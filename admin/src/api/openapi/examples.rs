@@ -19,9 +19,8 @@ fn example_for(name: &str) -> Option<Value> {
         "clientIP" | "clientIp" | "address" | "x-origin-ip" => "192.0.2.1",
         "clientUserAgent" => "Mozilla/5.0",
         "from" | "since" | "lastAttemptAt" | "nextAttemptAt" | "oldestDueAt" | "at" | "createdAt" | "updatedAt"
-        | "finishedAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp" | "oldSecretUntil" | "stateSince" => {
-            "2026-11-25T10:00:00.000Z"
-        }
+        | "finishedAt" | "lastHeartbeatAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp"
+        | "oldSecretUntil" | "stateSince" => "2026-11-25T10:00:00.000Z",
         "expiry" | "expiresAt" | "to" => "2099-01-01T00:00:00.000Z",
         "url" => "https://example.com/hook",
         "httpMethod" => "POST",

@@ -111,10 +111,17 @@ pub(crate) async fn get(
     context: RequestContext,
     PathId(cursor): PathId,
 ) -> Result<Json<ChangeResource>> {
-    let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such change, or it is no longer kept");
-    let cursor = cursor.parse().map_err(|_: ParseEventCursorError| not_found())?;
-    let change = control_plane.change_at(&context, &cursor).await?;
-    Ok(Json(body(&change).ok_or_else(not_found)?))
+    let change = control_plane.change_at(&context, &parse_path_cursor(&cursor)?).await?;
+    Ok(Json(body(&change).ok_or_else(no_such_change)?))
+}
+
+/// Parses a cursor that names a change in a path.
+pub(crate) fn parse_path_cursor(text: &str) -> Result<EventCursor> {
+    Ok(text.parse().map_err(|_: ParseEventCursorError| no_such_change())?)
+}
+
+fn no_such_change() -> Failure {
+    Failure::refused(ErrorCode::NotFound, "there is no such change, or it is no longer kept")
 }
 
 /// Streams changes as they happen (server-sent events).

@@ -15,6 +15,7 @@ local SEALED = PREFIX .. 'sealed'             -- hash: event -> sealed secret
 local SEALED_AGES = PREFIX .. 'sealed-ages'   -- sorted set: event by ms
 local GATEWAYS = PREFIX .. 'gateways'         -- hash: gateway -> 'cursor lease_expires_ms'
 local GATEWAY_FORMATS = PREFIX .. 'gateway-reads' -- hash: gateway -> latest format that it can read
+local GATEWAY_INFO = PREFIX .. 'gateway-info' -- hash: gateway -> 'last_heartbeat_ms version name'
 local EVENTS = PREFIX .. 'events'             -- hash: event -> body
 local DELIVERIES_LEFT = PREFIX .. 'events-left' -- hash: event -> unfinished deliveries
 local READY = PREFIX .. 'ready'               -- sorted set: webhook by the ms from which it has deliveries to lease

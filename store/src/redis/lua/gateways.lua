@@ -1,5 +1,6 @@
 -- Lists the gateways that may still serve from their caches, and removes the others.
--- Returns 'ok', then gateway, cursor, lease expiry in ms, latest format that it can read.
+-- Returns 'ok', then gateway, cursor, lease expiry in ms, latest format that it can read, and 'last_heartbeat_ms version
+-- name', which is '' for gateways of earlier releases.
 local now, reply = now_ms(), {'ok'}
 local stored = redis.call('HGETALL', GATEWAYS)
 for i = 1, #stored, 2 do
@@ -10,12 +11,15 @@ for i = 1, #stored, 2 do
   else
     reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = gateway, cursor, lease_expires_ms
     reply[#reply + 1] = redis.call('HGET', GATEWAY_FORMATS, gateway) or '1'
+    reply[#reply + 1] = redis.call('HGET', GATEWAY_INFO, gateway) or ''
   end
 end
-local formats = redis.call('HGETALL', GATEWAY_FORMATS)
-for i = 1, #formats, 2 do
-  if not redis.call('HGET', GATEWAYS, formats[i]) then
-    redis.call('HDEL', GATEWAY_FORMATS, formats[i])
+for _, hash in ipairs({GATEWAY_FORMATS, GATEWAY_INFO}) do
+  local fields = redis.call('HGETALL', hash)
+  for i = 1, #fields, 2 do
+    if not redis.call('HGET', GATEWAYS, fields[i]) then
+      redis.call('HDEL', hash, fields[i])
+    end
   end
 end
 return reply
