@@ -122,6 +122,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(legacy::authenticate))
         .routes(routes!(analytics::project_totals))
         .routes(routes!(analytics::api_key_totals))
+        .routes(routes!(api_keys::usage::of_key))
+        .routes(routes!(api_keys::usage::top))
         .routes(routes!(gateways::list))
         .routes(routes!(events::list))
         .routes(routes!(events::stream))

@@ -22,7 +22,7 @@ pub use fair_share::FairSharePermit;
 pub use request_context::{Idempotency, MemberPolicy, Precondition, RequestContext, ResponseEncoder, UnknownMembers};
 pub use use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyRef, AccessKeyRequest};
 pub use use_cases::accounts::{AccountChange, NewAccount, UpdatedAccount};
-pub use use_cases::analytics::{Total, UsageReportRequest};
+pub use use_cases::analytics::{DEFAULT_TOP_KEYS, KeyUsage, MAX_TOP_KEYS, Total, UsageReportRequest};
 pub use use_cases::api_keys::{
     FlatLimit, KeyChange, KeyFields, KeyFilter, KeyList, KeyRef, NewApiKey, NullableFilter, QuotaFields,
     RateLimitFields, SearchRequest, SearchResults, UpdatedKey,

@@ -115,6 +115,9 @@ ops! {
     fn add_usage(project: String, usage: Vec<(String, u64)>) -> ();
     /// Reads a project's uses from hour `from` (inclusive) to hour `to` (exclusive) since the epoch, oldest first.
     fn usage(project: String, grouping: UsageGrouping, from: u64, to: u64) -> Vec<RawUsage>;
+    /// Reads the uses of one key of a project from hour `from` (inclusive) to hour `to` (exclusive) since the epoch, oldest
+    /// first: hour and count. Reads nothing of other keys.
+    fn key_usage(project: String, key: String, from: u64, to: u64) -> Vec<(u64, u64)>;
     /// Returns the last use of keys of a project, in their order.
     fn last_used(project: String, keys: Vec<String>) -> Vec<Option<Timestamp>>;
 

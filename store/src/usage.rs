@@ -49,6 +49,25 @@ impl CellStore {
         raw.into_iter().map(hour_usage).collect()
     }
 
+    /// Returns the uses of one key, like [`CellStore::usage`], without reading those of other keys.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`CellStore`].
+    pub async fn key_usage(
+        &self,
+        project: &ProjectId,
+        key: &KeyId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<HourUsage>> {
+        let (from, to) = (from.as_ms().div_ceil(HOUR_MS), to.as_ms().div_ceil(HOUR_MS));
+        let hours = self.backend.key_usage(project.to_string(), key.to_string(), from, to).await?;
+        let usage =
+            |(hour, count)| HourUsage { hour: Timestamp::from_ms(hour * HOUR_MS), key: Some(key.clone()), count };
+        Ok(hours.into_iter().map(usage).collect())
+    }
+
     /// Returns when keys of a project were last used, in the order of `keys`. Gateways report a use within a second.
     ///
     /// # Errors

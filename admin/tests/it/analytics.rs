@@ -48,6 +48,21 @@ async fn usage_is_reported_by_project_and_by_key_in_hours_days_and_months() {
         };
         assert_eq!((of(&first), of(&second), of(&limited)), (2, 1, 1));
     }
+    for (key, total) in [(&first, 2), (&second, 1), (&limited, 1)] {
+        let id = text(key, "id");
+        for grouping in ["hour", "day", "month"] {
+            let (_, all) =
+                caller.get(&format!("/analytics/api-key-totals?projectId={project}&dateGrouping={grouping}")).await;
+            let rows = all.as_array().unwrap().iter().filter(|row| row["apiKeyId"] == key["id"]);
+            let totals: Vec<Value> = rows.map(|row| json!({"date": row["date"], "total": row["total"]})).collect();
+            let expected = json!({"apiKeyId": id, "projectId": project, "total": total, "totals": totals});
+            assert_eq!(caller.get(&format!("/api-keys/{id}/usage?dateGrouping={grouping}")).await, (200, expected));
+        }
+    }
+    let (_, top) = caller.get(&format!("/analytics/top-api-keys?projectId={project}&limit=1")).await;
+    assert_eq!(top, json!([{"apiKeyId": first["id"], "projectId": project, "total": 2}]));
+    let (_, top) = caller.get(&format!("/analytics/top-api-keys?projectId={project}")).await;
+    assert_eq!(top.as_array().unwrap().iter().map(|row| row["total"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 1, 1]);
     let (_, read) = caller.get(&format!("/api-keys/{}", text(&first, "id"))).await;
     let (_, listed) = caller.get(&format!("/api-keys?projectId={project}")).await;
     assert!(read["lastUsedAt"].is_string());
@@ -72,4 +87,27 @@ async fn an_invalid_report_query_is_refused_with_a_reason() {
             assert!(text(&problem, "detail").starts_with(detail), "{problem}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_invalid_query_of_one_keys_usage_is_refused() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let id = text(&caller.create_key(&project, json!({})).await, "id");
+    let empty = json!({"apiKeyId": id, "projectId": project, "total": 0, "totals": []});
+    assert_eq!(caller.get(&format!("/api-keys/{id}/usage")).await, (200, empty));
+    let top = format!("/analytics/top-api-keys?projectId={project}");
+    for path in [
+        format!("/api-keys/{id}/usage?dateGrouping=year"),
+        format!("/api-keys/{id}/usage?from=soon"),
+        format!("{top}&limit=0"),
+        format!("{top}&limit=101"),
+        format!("{top}&from={}", fixture.now().minus(Duration::from_secs(9 * 24 * 3600))),
+    ] {
+        let (status, problem) = caller.get(&path).await;
+        assert_eq!((status, code(&problem)), (400, "validation"), "{path}");
+    }
+    let (status, problem) = caller.get("/api-keys/nobody-has-this-value/usage").await;
+    assert_eq!((status, code(&problem)), (404, "invalid-client-key"));
 }

@@ -44,6 +44,22 @@ impl Embedded {
         read_blocking(move || read_usage(&store.read()?, &project, grouping, hours)).await
     }
 
+    pub(crate) async fn key_usage(&self, project: String, key: String, from: u64, to: u64) -> Result<Vec<(u64, u64)>> {
+        let (store, current) = (self.clone(), self.now().as_ms() / HOUR_MS);
+        let hours = from.max(first_retained_hour(current))..to.min(current + 1);
+        read_blocking(move || {
+            let transaction = store.read()?;
+            let table = transaction.open_table(USAGE).map_err(store_error)?;
+            let mut found = Vec::new();
+            for hour in hours {
+                let count = table.get((hour, project.as_str(), key.as_str())).map_err(store_error)?;
+                found.extend(count.map(|count| (hour, count.value())));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     pub(crate) async fn last_used(&self, _project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
         let transaction = self.read()?;
         let table = transaction.open_table(LAST_USED).map_err(store_error)?;

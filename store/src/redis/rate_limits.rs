@@ -81,6 +81,14 @@ impl Redis {
         rows.chunks_exact(3).map(parse_usage).collect()
     }
 
+    pub(crate) async fn key_usage(&self, project: String, key: String, from: u64, to: u64) -> Result<Vec<(u64, u64)>> {
+        let mut invocation = scripts::KEY_USAGE.prepare_invoke();
+        invocation.key(self.tagged_key(USAGE_HOURS, &project)).arg(from).arg(to).arg(key);
+        let reply = self.inner.connections.run_rate_limit_script(&invocation, COMMIT_TIMEOUT).await?;
+        let rows: Vec<String> = redis::from_redis_value(reply).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        rows.as_chunks().0.iter().map(|[hour, count]| Ok((parse_number(hour)?, parse_number(count)?))).collect()
+    }
+
     pub(crate) async fn last_used(&self, project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -99,6 +107,9 @@ impl Redis {
 }
 
 fn parse_usage(row: &[String]) -> Result<RawUsage> {
-    let parse_number = |text: &String| text.parse().map_err(|error| StoreErrorKind::Corrupt.with(error));
     Ok(RawUsage { hour: parse_number(&row[0])?, key: row[1].clone(), count: parse_number(&row[2])? })
+}
+
+fn parse_number(text: &str) -> Result<u64> {
+    text.parse().map_err(|error| StoreErrorKind::Corrupt.with(error))
 }

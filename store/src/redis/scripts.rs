@@ -59,6 +59,7 @@ scripts! {
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
     ADD_USAGE = " flags=allow-oom", ["add_usage"];
     USAGE = " flags=no-writes", ["usage"];
+    KEY_USAGE = " flags=no-writes", ["key_usage"];
     FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];
     DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];
     LEASE_DELIVERIES = " flags=allow-oom", ["common", "queue", "lease_deliveries"];

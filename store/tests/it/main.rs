@@ -97,6 +97,7 @@ conformance! {
     rate_limits::a_gateway_unaware_of_a_later_generation_starts_windows_of_it,
     rate_limits::a_clock_stepping_back_ends_its_windows,
     rate_limits::calendar_windows_end_with_their_period,
+    rate_limits::usage_of_one_key_is_read_by_hour,
     rate_limits::usage_is_summed_by_hour_and_kept_for_its_retention,
     queue::racing_fan_outs_are_applied_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,

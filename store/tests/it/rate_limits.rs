@@ -183,6 +183,35 @@ pub(crate) async fn calendar_windows_end_with_their_period(backend: TestBackend)
     }
 }
 
+pub(crate) async fn usage_of_one_key_is_read_by_hour(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let project = &test.project.record.id;
+    let [a, b, never] = ["a", "b", "never"].map(|name| KeyId::parse(&format!("key_00{name}")).unwrap());
+    for uses in [2, 0, 3] {
+        let of_a = (uses > 0).then(|| (a.clone(), uses));
+        let usage: Vec<_> = of_a.into_iter().chain([(b.clone(), 7)]).collect();
+        test.store.add_usage(project, &usage).await.unwrap();
+        test.skew.add(3_600_000);
+    }
+    let (from, to) = (Timestamp::from_ms(0), test.now().plus(LENGTH));
+    let read = async |key: &KeyId| test.store.key_usage(project, key, from, to).await.unwrap();
+    let of_a = read(&a).await;
+    assert_eq!(
+        of_a.iter().map(|row| (row.key.as_ref(), row.count)).collect::<Vec<_>>(),
+        [(Some(&a), 2), (Some(&a), 3)]
+    );
+    assert_eq!(of_a[1].hour.since(of_a[0].hour), Duration::from_secs(2 * 3600), "an hour without a use is left out");
+    let everything = test.store.usage(project, UsageGrouping::Keys, from, to).await.unwrap();
+    for key in [&a, &b, &never] {
+        let rows: Vec<_> = everything.iter().filter(|row| row.key.as_ref() == Some(key)).cloned().collect();
+        assert_eq!(read(key).await, rows, "{key}");
+    }
+    let second_hour = test.store.key_usage(project, &a, of_a[1].hour, of_a[1].hour.plus(Duration::from_secs(3600)));
+    assert_eq!(second_hour.await.unwrap(), of_a[1..]);
+    let other = ProjectId::parse("prj_00other").unwrap();
+    assert!(test.store.key_usage(&other, &a, from, to).await.unwrap().is_empty());
+}
+
 pub(crate) async fn usage_is_summed_by_hour_and_kept_for_its_retention(backend: TestBackend) {
     let test = backend.fixture().await;
     let project = &test.project.record.id;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::extract::{FromRequestParts, Path};
 use gatepost_control_plane::{EndUser, Failure};
 use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::time::{ParseTimestampError, Timestamp};
 use http::Uri;
 use http::request::Parts;
 
@@ -53,6 +54,12 @@ impl QueryParams {
         let number = text.parse().ok().filter(|number| *number <= max);
         let number = number.ok_or_else(|| Failure::invalid(format!("{name}: must be a number from 0 to {max}")))?;
         Ok(Some(number))
+    }
+
+    /// Parses a time.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+        let invalid = |error: ParseTimestampError| Failure::invalid(format!("{name}: {error}"));
+        Ok(self.non_null(name).map(|text| Timestamp::parse(&text).map_err(invalid)).transpose()?)
     }
 
     /// Parses `true` or `false`, in any case.

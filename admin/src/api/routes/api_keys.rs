@@ -4,6 +4,7 @@ pub(crate) mod explain;
 mod list;
 pub(crate) mod schemas;
 pub(crate) mod search;
+pub(crate) mod usage;
 
 use axum::Json;
 use axum::extract::State;

@@ -13,7 +13,6 @@ use gatepost_control_plane::{
 };
 use gatepost_domain::change::Action;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::time::{ParseTimestampError, Timestamp};
 use gatepost_runtime::error_chain;
 use gatepost_wire::{ChangeResource, ChangeView, change_resource, event_type};
 use http::HeaderMap;
@@ -75,7 +74,7 @@ pub(crate) async fn list(
 ) -> Result<Json<ChangesBody>> {
     let filter = parse_list_filter(&control_plane, &context, &query).await?;
     let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?;
-    let since = query.non_null("since").map(|text| parse_time("since", &text)).transpose()?;
+    let since = query.time("since")?;
     let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
     let page = match query.non_null("order").as_deref() {
         Some("desc") => {
@@ -157,8 +156,8 @@ pub(crate) async fn stream(
     let after = match (last, query.non_null("after")) {
         (Some(last), _) => parse_cursor("Last-Event-ID", last)?,
         (None, Some(after)) => parse_cursor("after", &after)?,
-        (None, None) => match query.non_null("since") {
-            Some(since) => control_plane.cursor_since(parse_time("since", &since)?).await?,
+        (None, None) => match query.time("since")? {
+            Some(since) => control_plane.cursor_since(since).await?,
             None => control_plane.newest_cursor().await?,
         },
     };
@@ -286,11 +285,6 @@ fn parse_type(kind: &str) -> Result<Vec<Action>> {
 fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
     let invalid = |error: ParseEventCursorError| Failure::invalid(format!("{field}: {error}"));
     Ok(text.parse().map_err(invalid)?)
-}
-
-fn parse_time(field: &str, text: &str) -> Result<Timestamp> {
-    let invalid = |error: ParseTimestampError| Failure::invalid(format!("{field}: {error}"));
-    Ok(Timestamp::parse(text).map_err(invalid)?)
 }
 
 fn body(change: &VisibleChange) -> Option<ChangeResource> {

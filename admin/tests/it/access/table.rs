@@ -109,6 +109,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("DELETE", "/projects/{id}", "", [401, 401, 200, 200, 403, 403, 403, 403, 404, 404, 404]),
     row("GET", "/analytics/project-totals?projectId=PROJECT", "", READ),
     row("GET", "/analytics/api-key-totals?projectId=PROJECT", "", READ),
+    row("GET", "/analytics/top-api-keys?projectId=PROJECT", "", READ),
+    row("GET", "/api-keys/{key}/usage", "", READ),
     row("GET", "/api-keys", "", ALL),
     row("GET", "/api-keys?projectId=PROJECT", "", READ),
     row("POST", "/api-keys", r#"{"name":"k","projectId":"PROJECT"}"#, MAKE),
