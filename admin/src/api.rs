@@ -27,7 +27,9 @@ use utoipa_axum::routes;
 use crate::http::members::SchemaMembers;
 use middleware::{access_log, authorization, host_check, idempotency, ignored_members, no_store, recovery};
 use respond::problem;
-use routes::{access_keys, accounts, analytics, api_keys, docs, events, gateways, legacy, projects, root, webhooks};
+use routes::{
+    access_keys, accounts, analytics, api_keys, docs, events, gateways, legacy, projects, root, system, webhooks,
+};
 use state::ApiState;
 
 /// What stands at the head of the document.
@@ -129,6 +131,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(events::stream))
         .routes(routes!(events::get))
         .routes(routes!(gateways::propagation))
+        .routes(routes!(system::get))
+        .routes(routes!(system::quarantine))
+        .routes(routes!(system::quarantined_entry))
 }
 
 fn complete_openapi(mut document: utoipa::openapi::OpenApi) -> Value {

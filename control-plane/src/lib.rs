@@ -41,6 +41,9 @@ pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, Page
 pub use use_cases::patch::Patch;
 pub use use_cases::projects::{NewProject, ProjectChange};
 pub use use_cases::purge::{PurgeReport, Tally};
+pub use use_cases::system::{
+    DEFAULT_QUARANTINE_PAGE, MAX_QUARANTINE_PAGE, QuarantinePage, QuarantinedEntry, StoreView, SystemView,
+};
 pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{

@@ -20,6 +20,7 @@ pub(crate) mod patch;
 pub(crate) mod projects;
 pub(crate) mod purge;
 mod stored_responses;
+pub(crate) mod system;
 mod text;
 pub(crate) mod update_rules;
 pub(crate) mod webhooks;

@@ -176,8 +176,8 @@ ops! {
     /// Removes everything that a removed webhook left: queue, attempts, dead letters, recoveries. Bounded per call;
     /// returns how many deliveries and dead letters it removed, 0 at the end.
     fn drop_queue(webhook: WebhookId) -> u64;
-    /// Returns entries in quarantine: position, bytes, reason.
-    fn quarantine(limit: u32) -> Vec<(Version, Vec<u8>, String)>;
+    /// Returns up to `limit` entries in quarantine before a position, newest first: position, bytes, reason.
+    fn quarantine(before: Version, limit: u32) -> Vec<(Version, Vec<u8>, String)>;
     /// Returns queue metrics.
     fn queue_stats() -> QueueStats;
     /// Removes expired data, never stream entries past the fan-out cursor.

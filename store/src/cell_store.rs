@@ -48,6 +48,15 @@ pub struct CellStore {
     format: Arc<AtomicU32>,
 }
 
+/// Kind of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In this process, on disk or in memory.
+    Embedded,
+    /// On a Redis or a server like it.
+    Redis,
+}
+
 impl CellStore {
     pub(crate) fn new(
         cell: Cell,
@@ -100,6 +109,14 @@ impl CellStore {
     /// report the current policy.
     pub fn checksum_at_open(&self) -> ChecksumPolicy {
         self.checksum
+    }
+
+    /// Returns what kind of store this is.
+    pub fn kind(&self) -> StoreKind {
+        match &self.backend {
+            Backend::Embedded(_) => StoreKind::Embedded,
+            Backend::Redis(_) => StoreKind::Redis,
+        }
     }
 
     /// Returns whether reads can be stale. A gateway that is not live must not rely on them in that case.

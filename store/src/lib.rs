@@ -52,7 +52,7 @@ pub use account_resources::{AccountLimits, AccountResource};
 pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, AttemptResponse, RecordedOutcome};
 pub use audit_entry::{AuditEntry, ChangeMetadata, EntryContent};
 pub use audit_feed::{AuditBatch, AuditFeed};
-pub use cell_store::CellStore;
+pub use cell_store::{CellStore, StoreKind};
 pub use change::{Change, CommitContext, RecordWrite, StoredResponse, Versioned};
 pub use dead_letter::DeadLetter;
 pub use deliveries::{Delivery, DeliveryPosition, ParseDeliveryPositionError};

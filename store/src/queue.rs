@@ -278,13 +278,14 @@ impl CellStore {
         self.backend.drop_queue(webhook.clone()).await
     }
 
-    /// Returns entries in quarantine: position, bytes, reason.
+    /// Returns up to `limit` entries in quarantine before a position, newest first: position, bytes, reason. The newest
+    /// are before [`Version::MAX`].
     ///
     /// # Errors
     ///
     /// Those of a read, see [`CellStore`].
-    pub async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
-        self.backend.quarantine(limit).await
+    pub async fn quarantine(&self, before: Version, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
+        self.backend.quarantine(before, limit).await
     }
 
     /// Returns queue metrics.

@@ -10,4 +10,5 @@ pub(crate) mod gateways;
 pub(crate) mod legacy;
 pub(crate) mod projects;
 pub(crate) mod root;
+pub(crate) mod system;
 pub(crate) mod webhooks;

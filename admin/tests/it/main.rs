@@ -27,6 +27,7 @@ mod recoveries;
 mod rotation;
 mod search;
 mod stored_verbatim;
+mod system;
 mod unknown_members;
 mod webhook_payloads;
 mod webhook_settings;

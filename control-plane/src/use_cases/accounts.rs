@@ -50,12 +50,7 @@ impl ControlPlane {
     /// projects.
     pub async fn create_account(&self, context: &RequestContext, name: Option<String>) -> Result<NewAccount> {
         let caller = &context.caller;
-        caller.require_admin()?;
-        caller.require_account_scope()?;
-        let first = self.store.single_cell().accounts("", 1).await?.items;
-        if first.first().is_none_or(|first| first.record.id != caller.account) {
-            return Err(Failure::refused(ErrorCode::Forbidden, "accounts are made by admins of the first account"));
-        }
+        self.require_operator(context, "accounts are made by admins of the first account").await?;
         let account = self.build_account(name, caller.actor())?;
         let spec = AccessKeySpec {
             account: account.id.clone(),

@@ -72,10 +72,10 @@ impl Embedded {
         read_dead_letter(&dead, webhook.as_str(), event.as_str())
     }
 
-    pub(crate) async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
+    pub(crate) async fn quarantine(&self, before: Version, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
         let transaction = self.read()?;
         let table = transaction.open_table(QUARANTINE).map_err(store_error)?;
-        let entries = table.range(0..).map_err(store_error)?.take(limit as usize);
+        let entries = table.range(..before.as_u64()).map_err(store_error)?.rev().take(limit as usize);
         entries
             .map(|entry| {
                 let (version, stored) = entry.map_err(store_error)?;

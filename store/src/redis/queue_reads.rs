@@ -8,7 +8,7 @@ use gatepost_domain::time::{Timestamp, Version};
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::ops::{DeadLetterPosition, DueWebhooks, QueueStats, RawDeadLetter, RetentionPolicy, TrimStats};
 use crate::options::COMMIT_TIMEOUT;
-use crate::record_format::parse_version;
+use crate::record_format::{format_version, parse_version};
 
 use super::client::{Arguments, Redis};
 use super::queue::read_event_id;
@@ -62,8 +62,8 @@ impl Redis {
         if reply.is_empty() { Ok(None) } else { read_dead_letter(&mut reply).map(Some) }
     }
 
-    pub(crate) async fn quarantine(&self, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
-        let arguments = Arguments::default().number(limit);
+    pub(crate) async fn quarantine(&self, before: Version, limit: u32) -> Result<Vec<(Version, Vec<u8>, String)>> {
+        let arguments = Arguments::default().bytes(format_version(before)).number(limit);
         let stored: Vec<Vec<u8>> = self.run_script(&scripts::QUARANTINE, COMMIT_TIMEOUT, arguments).await?.next()?;
         stored.iter().map(|bytes| parse_quarantined(bytes).ok_or_else(corrupt_letter)?).collect()
     }

@@ -433,10 +433,22 @@ pub(crate) async fn an_undecodable_entry_goes_into_quarantine(backend: TestBacke
     step.quarantined = vec![(step.new_cursor, b"bytes".to_vec(), "no such action".to_owned())];
     let position = step.new_cursor;
     assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 0 });
-    let quarantined = test.store.quarantine(10).await.unwrap();
+    let quarantined = test.store.quarantine(Version::MAX, 10).await.unwrap();
     assert_eq!(quarantined, vec![(position, b"bytes".to_vec(), "no such action".to_owned())]);
     assert_eq!(test.store.queue_stats().await.unwrap().quarantined, 1);
     assert!(position > Version::ZERO);
+
+    test.key().await;
+    let mut step = test.fan_out_step(&webhook.id, 10).await;
+    step.events.clear();
+    step.quarantined = vec![(step.new_cursor, b"a\nb".to_vec(), "nor this one".to_owned())];
+    let newer = (step.new_cursor, b"a\nb".to_vec(), "nor this one".to_owned());
+    test.store.fan_out(step).await.unwrap();
+    let page = async |before: Version, limit: u32| test.store.quarantine(before, limit).await.unwrap();
+    assert_eq!(page(Version::MAX, 10).await, [vec![newer.clone()], quarantined.clone()].concat(), "newest first");
+    assert_eq!(page(Version::MAX, 1).await, vec![newer.clone()]);
+    assert_eq!(page(newer.0, 10).await, quarantined);
+    assert_eq!(page(position, 10).await, vec![]);
 }
 
 pub(crate) async fn a_dropped_queue_is_gone(backend: TestBackend) {

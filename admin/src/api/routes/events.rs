@@ -282,7 +282,7 @@ fn parse_type(kind: &str) -> Result<Vec<Action>> {
     Ok(actions)
 }
 
-fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
+pub(crate) fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
     let invalid = |error: ParseEventCursorError| Failure::invalid(format!("{field}: {error}"));
     Ok(text.parse().map_err(invalid)?)
 }

@@ -68,6 +68,9 @@ const ADMINISTER: Statuses = [401, 401, 200, 403, 403, 200, 403, 403, 404, 404, 
 /// Admins of the whole account. A neighbour sees the account, but has only a part of it.
 const ACCOUNT: Statuses = [401, 401, 200, 403, 403, 403, 403, 403, 403, 404, 404];
 
+/// Admins of the store's first account.
+const OPERATOR: Statuses = [401, 401, 403, 403, 403, 403, 403, 403, 403, 403, 200];
+
 const HOOK: &str = r#"{"name":"w","url":"http://127.0.0.1:9/","topics":["api-key.created"],"projectId":"PROJECT"}"#;
 const NAME: &str = r#"{"name":"new"}"#;
 
@@ -155,6 +158,9 @@ pub(crate) const ROWS: &[Row] = &[
     row("DELETE", "/webhooks/{id}/recoveries/{recoveryId}", "", WRITE),
     row("POST", "/webhooks/{id}/test", "", WRITE),
     row("GET", "/gateways", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 200, 200]),
+    row("GET", "/system", "", OPERATOR),
+    row("GET", "/system/quarantine", "", OPERATOR),
+    row("GET", "/system/quarantine/{cursor}", "", [401, 401, 403, 403, 403, 403, 403, 403, 403, 403, 404]),
     row("GET", "/events?projectId=PROJECT", "", READ),
     row("GET", "/events", "", ALL),
     row("GET", "/events?order=desc&actor=OPERATOR", "", ALL),
