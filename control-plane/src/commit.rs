@@ -132,6 +132,14 @@ impl ControlPlane {
         }
     }
 
+    /// Waits until the account of a change may create what it creates. An import waits in place of its client: each wait
+    /// is at most as long as one creation more takes.
+    pub(crate) async fn wait_for_creation(&self, change: &Change) {
+        while let Err(Failure::Throttled(wait)) = self.throttle_creation(change) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Returns the refusal of a change that would exceed a limit of its account.
     pub(crate) fn account_full(&self, resource: AccountResource, limit: u64) -> Failure {
         let (setting, what) = match resource {

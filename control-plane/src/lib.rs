@@ -35,6 +35,7 @@ pub use use_cases::events::{ChangePage, Continuity, DEFAULT_CHANGES, MAX_CHANGES
 pub use use_cases::explain::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, RefusalReason, Step};
 pub use use_cases::gateways::{GatewayLag, GatewayPropagation, MAX_WAIT, PropagationReport, PropagationStatus};
 pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, Notify, RunMode};
+pub use use_cases::import_run::{ImportFault, ImportProgress, MAX_IMPORT_FAULTS, NumberedRow};
 pub use use_cases::long_response::LongResponse;
 pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey};
 pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, PageRequest, Rest, Selection};

@@ -13,6 +13,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod gateways;
 pub(crate) mod import;
+pub(crate) mod import_run;
 pub(crate) mod long_response;
 pub(crate) mod operator;
 pub(crate) mod pagination;

@@ -8,6 +8,7 @@ mod accounts;
 mod analytics;
 mod audit_events;
 mod bounds;
+mod caller_import;
 mod client_compat;
 mod conditional_requests;
 mod deliveries;

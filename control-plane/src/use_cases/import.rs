@@ -1,13 +1,14 @@
 //! Import of keys by value, or by the SHA-256 of their value.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{EventId, KeyId, ProjectId};
+use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId};
 use gatepost_domain::key::{self, ChecksumPolicy, KeyFormat, Secret};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Actor, Project, Status};
@@ -15,8 +16,10 @@ use gatepost_store::{Change, CommitContext, RecordWrite};
 use gatepost_store::{CommitOutcome, DisablesChecksum};
 
 use super::api_keys::NewApiKey;
+use crate::caller::Visibility;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
+use crate::request_context::RequestContext;
 
 /// The mask of a key of which only the hash is known.
 const HIDDEN_MASK: &str = "…";
@@ -57,8 +60,41 @@ pub enum ImportOutcome {
 /// Imports keys one by one, any number concurrently.
 pub struct Importer {
     control_plane: ControlPlane,
+    by: ImportedBy,
     options: ImportOptions,
     projects: Mutex<HashMap<String, Project>>,
+}
+
+/// The initiator of an import.
+enum ImportedBy {
+    /// Who may import into all projects, as fast as the store can.
+    Operator,
+    /// Who may import into the projects that the caller sees.
+    Caller(Box<RequestContext>),
+}
+
+impl ImportedBy {
+    fn actor(&self) -> Actor {
+        match self {
+            ImportedBy::Operator => Actor::Operator,
+            ImportedBy::Caller(context) => context.caller.actor(),
+        }
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            ImportedBy::Operator => None,
+            ImportedBy::Caller(context) => context.address,
+        }
+    }
+
+    /// Returns whether it sees a project of an account.
+    fn sees(&self, account: &AccountId, project: &ProjectId) -> bool {
+        match self {
+            ImportedBy::Operator => true,
+            ImportedBy::Caller(context) => context.caller.visibility(account, project) == Visibility::Visible,
+        }
+    }
 }
 
 /// A key to import: a key to create, perhaps with a hash instead of the value.
@@ -75,8 +111,26 @@ enum KeySource {
 }
 
 impl ControlPlane {
+    /// Returns the importer of the operator, which imports into any project.
     pub fn importer(&self, options: ImportOptions) -> Importer {
-        Importer { control_plane: self.clone(), options, projects: Mutex::default() }
+        Importer { control_plane: self.clone(), by: ImportedBy::Operator, options, projects: Mutex::default() }
+    }
+
+    /// Returns the importer of a caller, which imports into the projects that the caller sees. Changes name the caller as
+    /// their actor. Keys that name no project belong to that of the options, or to the only one that the caller sees.
+    ///
+    /// # Errors
+    /// `forbidden` if the caller is no admin, `not-found` if it does not see the project of the options.
+    pub async fn importer_for(&self, context: &RequestContext, options: ImportOptions) -> Result<Importer> {
+        let caller = &context.caller;
+        caller.require_admin()?;
+        if let Some(named) = &options.project {
+            self.project(context, named).await?;
+        }
+        let project = options.project.or_else(|| caller.project.as_ref().map(ToString::to_string));
+        let by = ImportedBy::Caller(Box::new(context.without_precondition()));
+        let options = ImportOptions { project, ..options };
+        Ok(Importer { control_plane: self.clone(), by, options, projects: Mutex::default() })
     }
 }
 
@@ -101,7 +155,7 @@ impl Importer {
             KeySource::Sha256(hash) => (HIDDEN_MASK.to_owned(), store.envelope().pepper().digest_of_sha256(hash)),
         };
         let id = KeyId::from_digest(&digest);
-        let mut key = self.control_plane.build_key(Actor::Operator, &project, new, mask, digest)?;
+        let mut key = self.control_plane.build_key(self.by.actor(), &project, new, mask, digest)?;
         key.id = id.clone();
         match self.options.mode {
             RunMode::DryRun => self.check_existing(&digest).await,
@@ -120,6 +174,9 @@ impl Importer {
             return Ok(ImportOutcome::Created);
         };
         let key = found.record;
+        if !self.by.sees(&key.account, &key.project) {
+            return Err(Failure::invalid("key: another key has or had this value"));
+        }
         if key.status == Status::Inactive {
             let id = key.id;
             return Err(Failure::invalid(format!(
@@ -143,8 +200,13 @@ impl Importer {
         };
         let event = EventId::for_import(&id);
         let change =
-            Change { event, action, actor: Actor::Operator, writes: vec![write], secret, stored_response: None };
-        let origin = CommitContext { disables_checksum: loosens_checksum, ..CommitContext::default() };
+            Change { event, action, actor: self.by.actor(), writes: vec![write], secret, stored_response: None };
+        self.control_plane.wait_for_creation(&change).await;
+        let origin = CommitContext {
+            disables_checksum: loosens_checksum,
+            client_ip: self.by.address(),
+            ..CommitContext::default()
+        };
         match self.control_plane.send_commit(&change, &origin).await? {
             CommitOutcome::Committed(_) => Ok(ImportOutcome::Created),
             CommitOutcome::AlreadyCommitted(_) | CommitOutcome::VersionConflict | CommitOutcome::DigestTaken => {
@@ -158,13 +220,20 @@ impl Importer {
     /// Returns the project of a row. Each project is read once.
     async fn project(&self, named: Option<&str>) -> Result<Project> {
         let named = named.or(self.options.project.as_deref());
-        let named = named.ok_or_else(|| Failure::invalid("projectId: is missing; --project names one for all"))?;
+        let named = named.ok_or_else(|| {
+            Failure::invalid(match self.by {
+                ImportedBy::Operator => "projectId: is missing; --project names one for all",
+                ImportedBy::Caller(_) => "projectId: is missing; choose a project for all keys that name none",
+            })
+        })?;
         if let Some(known) = self.projects.lock().unwrap_or_else(PoisonError::into_inner).get(named) {
             return Ok(known.clone());
         }
         let not_found = || Failure::invalid(format!("projectId: there is no active project {named}"));
         let id = ProjectId::parse(named).map_err(|_| not_found())?;
-        let project = self.control_plane.store.home(id.partition()).project(&id).await?.ok_or_else(not_found)?.record;
+        let found = self.control_plane.store.home(id.partition()).project(&id).await?;
+        let project = found.map(|found| found.record).filter(|project| self.by.sees(&project.account, &project.id));
+        let project = project.ok_or_else(not_found)?;
         if project.status == Status::Inactive {
             return Err(not_found());
         }

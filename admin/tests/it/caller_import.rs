@@ -1,0 +1,143 @@
+//! The import of keys for a caller.
+
+use gatepost_admin::parse_import_row;
+use gatepost_control_plane::{
+    Caller as UseCaseCaller, Failure, ImportFault, ImportOptions, ImportProgress, MAX_IMPORT_FAULTS, MemberPolicy,
+    Notify, NumberedRow, Precondition, RequestContext, RunMode,
+};
+use gatepost_domain::record::Role;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::fixture::{Caller, Fixture, text};
+
+async fn context(fixture: &Fixture, caller: &Caller<'_>) -> RequestContext {
+    let address = "192.0.2.1".parse().unwrap();
+    let caller: UseCaseCaller = fixture.control_plane.authenticate_caller(&caller.access_key, address).await.unwrap();
+    RequestContext {
+        caller,
+        address: Some(address),
+        request_id: "req_test".to_owned(),
+        precondition: Precondition::None,
+        members: MemberPolicy::default(),
+        idempotency: None,
+    }
+}
+
+async fn import(
+    fixture: &Fixture,
+    caller: &Caller<'_>,
+    project: Option<&str>,
+    mode: RunMode,
+    rows: &[Value],
+) -> Result<ImportProgress, Failure> {
+    let (sender, receiver) = mpsc::channel(rows.len().max(1));
+    for (number, row) in (1..).zip(rows) {
+        let row = parse_import_row(row.clone()).map_err(|failure| failure.to_string());
+        assert!(sender.try_send(NumberedRow { number, row }).is_ok());
+    }
+    drop(sender);
+    let options = ImportOptions { project: project.map(str::to_owned), notify: Notify::Nobody, mode };
+    let (mut reports, mut last) = (0, ImportProgress::default());
+    let report = |progress: &ImportProgress| {
+        reports += 1;
+        last = progress.clone();
+    };
+    let context = context(fixture, caller).await;
+    let outcome = fixture.control_plane.import_keys(&context, options, receiver, report).await?;
+    assert_eq!((reports, &last), (rows.len(), &outcome));
+    Ok(outcome)
+}
+
+fn counts(progress: &ImportProgress) -> (u64, u64, u64) {
+    (progress.created, progress.already_exist, progress.refused)
+}
+
+#[tokio::test]
+async fn a_caller_imports_into_its_projects_under_its_own_name() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (project, other) = (admin.create_project().await, admin.create_project().await);
+    let stranger = fixture.caller("b", None, Role::Admin).await;
+    let foreign = stranger.create_project().await;
+    stranger.create_key(&foreign, json!({"key": "taken-by-a-stranger"})).await;
+    let rows = [
+        json!({"name": "one", "key": "imported-value-one"}),
+        json!({"name": "two", "key": "imported-value-two", "projectId": other}),
+        json!({"name": "three", "key": "imported-value-three", "projectId": foreign}),
+        json!({"name": "four", "key": "taken-by-a-stranger"}),
+        json!({"name": "five", "key": 5}),
+    ];
+    let run = async |mode| import(&fixture, &admin, Some(&project), mode, &rows).await.unwrap();
+    let dry = run(RunMode::DryRun).await;
+    assert_eq!(counts(&dry), (2, 0, 3));
+    assert_eq!(admin.get("/api-keys").await.1, json!([]), "nothing is written");
+    let done = run(RunMode::Apply).await;
+    assert_eq!(done, dry);
+    let faults: Vec<(u64, &str)> =
+        done.faults.iter().map(|ImportFault { row, reason }| (*row, reason.as_str())).collect();
+    let no_project = format!("projectId: there is no active project {foreign}");
+    assert_eq!(
+        faults,
+        [
+            (3, no_project.as_str()),
+            (4, "key: another key has or had this value"),
+            (5, "a member has another type than it has in the body that makes a key"),
+        ]
+    );
+    assert_eq!(counts(&run(RunMode::Apply).await), (0, 2, 3), "a repeated import changes nothing");
+
+    let (_, access_keys) = admin.get("/access-keys").await;
+    let (_, page) = admin.get("/events?order=desc&limit=2").await;
+    for event in page["events"].as_array().unwrap() {
+        assert_eq!(event["type"], "api-key.imported");
+        let actor = json!({"type": "ACCESS_KEY", "id": access_keys[0]["id"], "address": "192.0.2.1"});
+        assert_eq!(event["actor"], actor);
+    }
+    let (_, found) = admin.post("/api-keys/search", json!({"query": "imported-value-two"})).await;
+    assert_eq!(found["apiKeys"][0]["projectId"], other.as_str());
+}
+
+#[tokio::test]
+async fn only_admins_import_and_only_into_what_they_see() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (project, other) = (admin.create_project().await, admin.create_project().await);
+    let row = [json!({"name": "one", "key": "imported-value-one"})];
+    let run = async |caller: &Caller<'_>, project: Option<&str>| match import(
+        &fixture,
+        caller,
+        project,
+        RunMode::Apply,
+        &row,
+    )
+    .await
+    {
+        Ok(progress) => format!("{:?}", counts(&progress)),
+        Err(Failure::Refused(problem)) => problem.code.code().to_owned(),
+        Err(failure) => failure.to_string(),
+    };
+    let user = fixture.caller("a", None, Role::User).await;
+    let stranger = fixture.caller("b", None, Role::Admin).await;
+    let of_project = fixture.caller("a", Some(&project), Role::Admin).await;
+    assert_eq!(run(&user, Some(&project)).await, "forbidden");
+    assert_eq!(run(&stranger, Some(&project)).await, "not-found");
+    assert_eq!(run(&of_project, Some(&other)).await, "not-found");
+    assert_eq!(run(&admin, None).await, "(0, 0, 1)", "an account has several projects");
+    assert_eq!(run(&of_project, None).await, "(1, 0, 0)");
+    let (_, keys) = admin.get("/api-keys").await;
+    assert_eq!(text(&keys[0], "projectId"), project);
+    assert_eq!(run(&admin, Some(&other)).await, "(0, 1, 0)");
+}
+
+#[tokio::test]
+async fn the_first_hundred_refused_rows_are_reported() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let rows: Vec<Value> = (0..150).map(|_| json!({"name": "n"})).collect();
+    let progress = import(&fixture, &admin, Some(&project), RunMode::Apply, &rows).await.unwrap();
+    assert_eq!(counts(&progress), (0, 0, 150));
+    let numbers: Vec<u64> = progress.faults.iter().map(|fault| fault.row).collect();
+    assert_eq!(numbers, (1..=MAX_IMPORT_FAULTS as u64).collect::<Vec<_>>());
+}
