@@ -4,11 +4,12 @@
 
 mod api;
 mod http;
+mod import_file;
 mod import_rows;
 mod metrics;
 mod server;
 
 pub use api::openapi_json;
-pub use http::json::parse as parse_json;
+pub use import_file::{FileFormat, FileItem, ReadImportError, read_import_file};
 pub use import_rows::{UnknownRowMembers, parse_import_row};
 pub use server::{ControlPlaneServer, ListenOptions};

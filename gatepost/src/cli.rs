@@ -6,6 +6,7 @@ mod webhooks;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gatepost_admin::FileFormat;
 use gatepost_domain::record::Role;
 
 use crate::config::Overrides;
@@ -166,6 +167,15 @@ pub(crate) struct ImportOptions {
 pub(crate) enum ImportFormat {
     Csv,
     Json,
+}
+
+impl From<ImportFormat> for FileFormat {
+    fn from(format: ImportFormat) -> Self {
+        match format {
+            ImportFormat::Csv => FileFormat::Csv,
+            ImportFormat::Json => FileFormat::Json,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

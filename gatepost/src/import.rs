@@ -1,20 +1,20 @@
 //! Import of keys from a file: a dedicated thread reads the rows, and many are written concurrently.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufReader;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use gatepost_admin::{UnknownRowMembers, parse_import_row, parse_json};
+use gatepost_admin::{FileItem, UnknownRowMembers, parse_import_row, read_import_file};
 use gatepost_control_plane::{ControlPlane, Failure, ImportOptions, ImportOutcome, Importer, Notify, RunMode};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_runtime::{Panicked, Task, error_chain};
+use gatepost_runtime::{Panicked, Task};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::cli::ImportFormat;
@@ -25,9 +25,6 @@ const MAX_IN_FLIGHT: usize = 256;
 const MAX_ROWS_AHEAD: usize = 2048;
 /// Maximum number of errors in a report. All are counted.
 const MAX_REPORTED_ERRORS: usize = 20;
-/// String columns of a CSV file; the others hold JSON.
-const TEXT_COLUMNS: [&str; 9] =
-    ["key", "sha256", "name", "projectId", "customAccountId", "customUserId", "expiry", "clientIP", "clientUserAgent"];
 
 /// Import, as the command line sends it to a running process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,15 +46,6 @@ pub(crate) struct ImportReport {
     /// Unknown columns and members, each once, with a similar known name if there is one.
     #[serde(default)]
     pub(crate) unknown: Vec<String>,
-}
-
-enum FileItem {
-    /// Columns, as a row without values.
-    Columns(Value),
-    /// Row with its number.
-    Row(u64, Value),
-    /// Row that cannot be parsed: number and reason.
-    Unreadable(u64, String),
 }
 
 /// Next item, or the error that ends the import.
@@ -118,16 +106,15 @@ impl RowReader {
         let (rows, items) = mpsc::channel(MAX_ROWS_AHEAD);
         let file = File::open(&request.file).with_context(|| format!("cannot read {}", request.file.display()))?;
         bar.set_length(file.metadata()?.len());
-        let (format, reader_progress) = (request.format, bar.clone());
+        let (format, reader_progress) = (request.format.into(), bar.clone());
         let reader_task = gatepost_runtime::run_blocking(Task::ImportFile, move || {
-            let mut reader = BufReader::new(reader_progress.wrap_read(file));
-            let read = skip_byte_order_mark(&mut reader).map_err(Into::into).and_then(|()| match format {
-                ImportFormat::Csv => read_csv(reader, &rows),
-                ImportFormat::Json => read_json(reader, &rows),
-            });
-            if let Err(error) = read {
+            let send = |item| match rows.blocking_send(Ok(item)) {
+                Ok(()) => ControlFlow::Continue(()),
                 // After a failed import there is no receiver.
-                let _ = rows.blocking_send(Err(error));
+                Err(_) => ControlFlow::Break(()),
+            };
+            if let Err(error) = read_import_file(BufReader::new(reader_progress.wrap_read(file)), format, send) {
+                let _ = rows.blocking_send(Err(error.into()));
             }
         });
         Ok(Self { items, reader_task: reader_task.boxed() })
@@ -185,88 +172,6 @@ impl ImportReport {
             }
         }
     }
-}
-
-fn read_csv(reader: impl Read, rows: &mpsc::Sender<ReadResult>) -> anyhow::Result<()> {
-    let mut reader = csv::Reader::from_reader(reader);
-    let names = reader.headers().context("the first line must name the columns")?.clone();
-    if !names.iter().any(|name| matches!(name, "key" | "sha256")) {
-        bail!("the first line must name the columns, one of them key or sha256");
-    }
-    let columns = FileItem::Columns(names.iter().map(|name| (name.to_owned(), Value::Null)).collect());
-    let parts = (1..).zip(reader.records()).map(|(number, record)| match record {
-        Ok(record) => Ok(FileItem::Row(number, row_from_record(&names, &record))),
-        Err(error) if error.is_io_error() => Err(error.into()),
-        // The error of the library may contain parts of the row.
-        Err(_) => {
-            let why = "the row has a different number of columns than the first line, or is not UTF-8";
-            Ok(FileItem::Unreadable(number, why.to_owned()))
-        }
-    });
-    for part in std::iter::once(Ok(columns)).chain(parts) {
-        let is_last = part.is_err();
-        if rows.blocking_send(part).is_err() || is_last {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Converts a CSV record to a row. Empty cells become missing members.
-fn row_from_record(names: &csv::StringRecord, record: &csv::StringRecord) -> Value {
-    let mut row = Map::new();
-    for (name, cell) in names.iter().zip(record).filter(|(_, cell)| !cell.is_empty()) {
-        let text = || Value::from(cell);
-        let value =
-            if TEXT_COLUMNS.contains(&name) { text() } else { serde_json::from_str(cell).unwrap_or_else(|_| text()) };
-        row.insert(name.to_owned(), value);
-    }
-    Value::Object(row)
-}
-
-fn read_json(mut reader: impl BufRead, rows: &mpsc::Sender<ReadResult>) -> anyhow::Result<()> {
-    let send = |number, row: &RawValue| rows.blocking_send(Ok(row_from_json(number, row)));
-    let is_array = loop {
-        match reader.fill_buf()?.first() {
-            Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
-            first => break first == Some(&b'['),
-        }
-    };
-    if is_array {
-        let all: Vec<Box<RawValue>> = serde_json::from_reader(reader).map_err(|error| syntax_error(&error))?;
-        for (number, row) in (1..).zip(all) {
-            if send(number, &row).is_err() {
-                break;
-            }
-        }
-        return Ok(());
-    }
-    for (number, row) in (1..).zip(serde_json::Deserializer::from_reader(reader).into_iter::<Box<RawValue>>()) {
-        let row = row.map_err(|error| syntax_error(&error))?;
-        if send(number, &row).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn row_from_json(number: u64, row: &RawValue) -> FileItem {
-    match parse_json(row.get().as_bytes()) {
-        Ok(row) => FileItem::Row(number, row),
-        Err(failure) => FileItem::Unreadable(number, error_chain(&failure)),
-    }
-}
-
-/// Skips a UTF-8 byte order mark, which some programs write before the text.
-fn skip_byte_order_mark(reader: &mut impl BufRead) -> std::io::Result<()> {
-    if reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
-        reader.consume(3);
-    }
-    Ok(())
-}
-
-fn syntax_error(error: &serde_json::Error) -> anyhow::Error {
-    anyhow::anyhow!("invalid JSON at line {}, column {}", error.line(), error.column())
 }
 
 /// Returns the absolute path, for a process with another working directory.

@@ -25,7 +25,7 @@ pub(crate) fn strip_byte_order_mark(bytes: &[u8]) -> &[u8] {
 /// # Errors
 /// If the text is not valid JSON, or has integers that would lose digits, more than 100 levels, or member names with a
 /// special meaning to the JSON library.
-pub fn parse(bytes: &[u8]) -> Result<Value, Failure> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Failure> {
     let raw: &RawValue = serde_json::from_slice(strip_byte_order_mark(bytes)).map_err(|error| parse_failure(&error))?;
     check_value(raw, 0)?;
     serde_json::from_str(raw.get()).map_err(|error| parse_failure(&error))

@@ -1,6 +1,8 @@
 //! The import of keys for a caller.
 
-use gatepost_admin::parse_import_row;
+use std::ops::ControlFlow;
+
+use gatepost_admin::{FileFormat, FileItem, parse_import_row, read_import_file};
 use gatepost_control_plane::{
     Caller as UseCaseCaller, Failure, ImportFault, ImportOptions, ImportProgress, MAX_IMPORT_FAULTS, MemberPolicy,
     Notify, NumberedRow, Precondition, RequestContext, RunMode,
@@ -140,4 +142,28 @@ async fn the_first_hundred_refused_rows_are_reported() {
     assert_eq!(counts(&progress), (0, 0, 150));
     let numbers: Vec<u64> = progress.faults.iter().map(|fault| fault.row).collect();
     assert_eq!(numbers, (1..=MAX_IMPORT_FAULTS as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_file_is_read_row_by_row() {
+    let read = |format, file: &str| {
+        let mut rows = Vec::new();
+        let send = |item: FileItem| {
+            let row =
+                item.into_row().map(|row| (row.number, row.row.map(|key| key.sha256).map_err(|why| why.len() > 5)));
+            rows.extend(row);
+            ControlFlow::Continue(())
+        };
+        read_import_file(file.as_bytes(), format, send).map(|()| rows).map_err(|error| error.to_string())
+    };
+    let hash = Some("aa".to_owned());
+    let csv = "\u{feff}name,sha256\nn,aa\nn\nn,aa\n";
+    assert_eq!(read(FileFormat::Csv, csv), Ok(vec![(1, Ok(hash.clone())), (2, Err(true)), (3, Ok(hash.clone()))]));
+    let json = r#"[{"sha256": "aa"}, {"sha256": 5}]"#;
+    assert_eq!(read(FileFormat::Json, json), Ok(vec![(1, Ok(hash.clone())), (2, Err(true))]));
+    let lines = "{\"sha256\": \"aa\"}\n{\"sha256\": \"aa\"}\n";
+    assert_eq!(read(FileFormat::Json, lines), Ok(vec![(1, Ok(hash.clone())), (2, Ok(hash))]));
+    let no_columns = "the first line must name the columns, one of them key or sha256";
+    assert_eq!(read(FileFormat::Csv, "name\nn\n"), Err(no_columns.to_owned()));
+    assert_eq!(read(FileFormat::Json, "[{]"), Err("invalid JSON at line 1, column 3".to_owned()));
 }

@@ -13,6 +13,7 @@ mod deletions;
 mod deliveries;
 mod delivery_faults;
 mod embedded;
+mod explain;
 mod failover;
 mod fair_share;
 mod fence;

@@ -30,6 +30,11 @@ async fn files_logs_and_metrics_contain_no_secret() {
     for value in [used.as_str(), &revoked, CHOSEN] {
         assert_eq!(count_found(&cluster.admin, value).await, 1);
         assert_eq!(count_found(&cluster.admin, &format!("{value}{value}")).await, 0);
+        for described in [value.to_owned(), format!("{value}{value}")] {
+            let request = json!({"key": described, "path": format!("/{described}")}).to_string();
+            let response = cluster.admin.send(reqwest::Method::POST, "/api-keys/explain", request).await;
+            assert_eq!(response.status(), 200);
+        }
     }
     assert_eq!(receiver.await_count(6, DEADLINE), 6);
     // A snapshot in addition to the append-only file.

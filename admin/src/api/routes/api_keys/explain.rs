@@ -22,13 +22,13 @@ const SERVER_OPTIONS_STATUS: u16 = 200;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExplainApiKey {
     /// The full value that the request presents. Leave it out for a request without a key.
-    #[schema(value_type = Option<String>, max_length = 512, example = "live_00…")]
+    #[schema(example = "live_00…")]
     key: Option<String>,
     /// Method of the request; by default `GET`.
     #[schema(example = "GET")]
     method: Option<String>,
     /// Path of the request, with its query; by default `/`.
-    #[schema(max_length = 8192, example = "/v1/items")]
+    #[schema(example = "/v1/items")]
     path: Option<String>,
     /// `Host` of the request.
     #[schema(example = "api.example.com")]
