@@ -2,7 +2,7 @@
 
 use gatepost_domain::id::{AccessKeyId, AccountId, ProjectId};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{Actor, Role};
+use gatepost_domain::record::{AccessKey, Actor, Role};
 
 use crate::failure::{Failure, Result};
 
@@ -15,6 +15,12 @@ pub struct Caller {
     /// The only project that it sees; absent for the whole account.
     pub project: Option<ProjectId>,
     pub role: Role,
+}
+
+impl From<&AccessKey> for Caller {
+    fn from(key: &AccessKey) -> Self {
+        Self { access_key: key.id.clone(), account: key.account.clone(), project: key.project.clone(), role: key.role }
+    }
 }
 
 impl Caller {

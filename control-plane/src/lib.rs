@@ -42,6 +42,7 @@ pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, Page
 pub use use_cases::patch::Patch;
 pub use use_cases::projects::{NewProject, ProjectChange};
 pub use use_cases::purge::{PurgeReport, Tally};
+pub use use_cases::sessions::{MAX_SESSION_TTL, NewSession, SIGN_IN_LINK_TTL, Session};
 pub use use_cases::system::{
     DEFAULT_QUARANTINE_PAGE, MAX_QUARANTINE_PAGE, QuarantinePage, QuarantinedEntry, StoreView, SystemView,
 };

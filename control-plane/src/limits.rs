@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use gatepost_domain::id::AccountId;
+use gatepost_domain::id::{AccessKeyId, AccountId};
 use gatepost_limits::Gcra;
 use tokio::sync::Semaphore;
 
@@ -42,6 +42,11 @@ const RESPONSE_INTERVAL: Duration = Duration::from_millis(100);
 /// Accounts whose creations and stored responses are counted at a time.
 const MAX_ACCOUNTS: u64 = 100_000;
 
+/// Sessions that an access key may start at once.
+const SIGN_IN_BURST: u32 = 10;
+/// Time until it may start one more.
+const SIGN_IN_INTERVAL: Duration = Duration::from_secs(6);
+
 /// How long a response is stored for repeated requests.
 pub(crate) const RESPONSE_TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -57,6 +62,7 @@ pub(crate) struct SharedLimits {
     pub(crate) pings: Gcra<AccountId>,
     pub(crate) creations: Gcra<AccountId>,
     pub(crate) stored_responses: Gcra<AccountId>,
+    pub(crate) sign_ins: Gcra<AccessKeyId>,
 }
 
 impl SharedLimits {
@@ -70,6 +76,7 @@ impl SharedLimits {
             pings: Gcra::new(PING_INTERVAL, PING_BURST, MAX_PING_ACCOUNTS),
             creations: Gcra::new(CREATION_INTERVAL, CREATION_BURST, MAX_ACCOUNTS),
             stored_responses: Gcra::new(RESPONSE_INTERVAL, RESPONSE_BURST, MAX_ACCOUNTS),
+            sign_ins: Gcra::new(SIGN_IN_INTERVAL, SIGN_IN_BURST, MAX_ACCOUNTS),
         }
     }
 }

@@ -74,6 +74,20 @@ impl CellStore {
         self.backend.swap_response(swap).await.map(drop)
     }
 
+    /// Removes the response with a name, and returns it. Of two callers at the same time only one gets it.
+    ///
+    /// # Errors
+    ///
+    /// Those of a confirmed write, see [`CellStore`].
+    pub async fn take_response(&self, name: &str) -> Result<Option<Secret>> {
+        let Some(sealed) = self.backend.stored_response(name.to_owned()).await? else { return Ok(None) };
+        let expected = ExpectedResponse::Exactly(sealed.clone());
+        match self.backend.swap_response(RawResponseSwap { name: name.to_owned(), expected, new: None }).await? {
+            SwapOutcome::Swapped => self.open_response(name, Some(sealed)).map(Some),
+            SwapOutcome::Conflict(_) => Ok(None),
+        }
+    }
+
     fn open_response(&self, name: &str, sealed: Option<Vec<u8>>) -> Result<Secret> {
         let bytes = self.envelope.unseal(&stored_response_aad(name), &Sealed(sealed.unwrap_or_default()))?;
         let text = String::from_utf8(bytes.to_vec()).map_err(|error| StoreErrorKind::Corrupt.with(error))?;

@@ -43,11 +43,6 @@ impl ControlPlane {
         }
         let now = self.now();
         let is_usable = |(key, account): &(AccessKey, Status)| key.is_usable(now) && *account == Status::Active;
-        Ok(found.filter(is_usable).map(|(key, _)| Caller {
-            access_key: key.id,
-            account: key.account,
-            project: key.project,
-            role: key.role,
-        }))
+        Ok(found.filter(is_usable).map(|(key, _)| Caller::from(&key)))
     }
 }

@@ -61,6 +61,7 @@ conformance! {
     records::a_key_value_belongs_to_one_record,
     records::a_stored_response_is_kept_with_its_change_until_it_expires,
     records::an_idempotency_slot_is_claimed_once_and_released_only_while_unanswered,
+    records::a_stored_response_is_taken_once,
     records::a_change_records_its_origin_and_stores_its_response,
     records::a_rotated_key_value_is_no_longer_found,
     records::a_removed_record_is_gone_from_its_list,

@@ -140,6 +140,23 @@ pub(crate) async fn an_idempotency_slot_is_claimed_once_and_released_only_while_
     assert_eq!(claim().await.unwrap_err(), "claimed");
 }
 
+pub(crate) async fn a_stored_response_is_taken_once(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let response = StoredResponse {
+        name: "link".to_owned(),
+        response: Secret::new("once".to_owned()),
+        ttl: Duration::from_secs(60),
+    };
+    let take = async || test.store.take_response("link").await.unwrap().map(|taken| taken.expose().to_owned());
+    assert_eq!(take().await, None);
+    test.store.put_response(&response).await.unwrap();
+    let (first, second) = tokio::join!(take(), take());
+    assert_eq!([first, second].into_iter().flatten().collect::<Vec<_>>(), ["once"]);
+    test.store.put_response(&response).await.unwrap();
+    test.skew.add(60_001);
+    assert_eq!(take().await, None);
+}
+
 pub(crate) async fn a_change_records_its_origin_and_stores_its_response(backend: TestBackend) {
     let test = backend.fixture().await;
     let before = test.store.last_position().await.unwrap();
