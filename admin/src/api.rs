@@ -5,7 +5,6 @@ mod middleware;
 mod openapi;
 mod patch;
 mod prefer;
-mod request_head;
 mod respond;
 pub(crate) mod routes;
 pub(crate) mod state;
@@ -24,6 +23,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::dashboard;
 use crate::http::members::SchemaMembers;
 use middleware::{access_log, authorization, host_check, idempotency, ignored_members, no_store, recovery};
 use respond::problem;
@@ -51,8 +51,17 @@ pub(crate) fn schema_members() -> Arc<SchemaMembers> {
     Arc::clone(&SCHEMA_MEMBERS)
 }
 
-/// Returns the API for requests to these hosts.
-pub(crate) fn router(state: ApiState, hosts: HostRule) -> Router {
+/// Returns the API, and the dashboard if there is one, for requests to these hosts.
+pub(crate) fn router(state: ApiState, hosts: HostRule, dashboard: Option<Router>) -> Router {
+    let api = api_router(&state);
+    let all = match dashboard {
+        Some(dashboard) => api.nest(dashboard::root::ROOT, dashboard),
+        None => api,
+    };
+    all.layer(from_fn_with_state(hosts, host_check::layer)).layer(from_fn_with_state(state, access_log::layer))
+}
+
+fn api_router(state: &ApiState) -> Router {
     let (router, _) = routes().split_for_parts();
     let json = Bytes::from(openapi_json());
     router
@@ -65,10 +74,8 @@ pub(crate) fn router(state: ApiState, hosts: HostRule) -> Router {
         .layer(from_fn_with_state(state.clone(), ignored_members::layer))
         .layer(from_fn_with_state(state.clone(), idempotency::layer))
         .layer(from_fn_with_state(state.clone(), authorization::layer))
-        .layer(from_fn_with_state(hosts, host_check::layer))
         .layer(from_fn(no_store::layer))
-        .layer(from_fn_with_state(state.clone(), access_log::layer))
-        .with_state(state)
+        .with_state(state.clone())
 }
 
 /// Returns the OpenAPI document, as served at `/openapi.json`.

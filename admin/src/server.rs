@@ -14,6 +14,7 @@ use tower::util::MapRequestLayer;
 
 use crate::api;
 use crate::api::state::ApiState;
+use crate::dashboard::{self, DashboardOptions, DashboardState};
 use crate::metrics::Metrics;
 
 /// Connections at a time.
@@ -33,6 +34,8 @@ pub struct ListenOptions {
     pub is_behind_proxy: bool,
     /// Handling of unknown members in requests that prefer none.
     pub unknown_members: UnknownMembers,
+    /// Absent if there is no dashboard.
+    pub dashboard: Option<DashboardOptions>,
 }
 
 /// A running admin API.
@@ -54,17 +57,27 @@ impl ControlPlaneServer {
         registry: &Registry,
     ) -> Result<Self, StartError> {
         let shutdown = watch::Sender::new(false);
+        let dashboard = options.dashboard.map(|dashboard| DashboardState {
+            control_plane: control_plane.clone(),
+            options: Arc::new(dashboard),
+            is_behind_tls_proxy: options.is_behind_proxy,
+        });
         let state = ApiState {
             control_plane,
             metrics: Arc::new(Metrics::register(registry)?),
             unknown_members: options.unknown_members,
             schema_members: api::schema_members(),
             shutdown: shutdown.subscribe(),
+            has_dashboard: dashboard.is_some(),
         };
         let of_a_client = if options.is_behind_proxy { MAX_CONNECTIONS } else { MAX_CONNECTIONS_PER_CLIENT };
         let address = options.listen;
         let hosts = HostRule::new(options.hosts, address, options.is_behind_proxy);
-        let app = MapRequestLayer::new(api::trim_trailing_slash).layer(api::router(state, hosts));
+        let app = MapRequestLayer::new(api::trim_trailing_slash).layer(api::router(
+            state,
+            hosts,
+            dashboard.map(dashboard::router),
+        ));
         let options = ServerOptions {
             address,
             listener: "admin",

@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gatepost_control_plane::UnknownMembers;
+use gatepost_admin::DashboardOptions;
+use gatepost_control_plane::{MAX_SESSION_TTL, UnknownMembers};
 use gatepost_deliverer::Retention;
 use gatepost_domain::record::FailureLimits;
 use gatepost_limits::OutagePolicy;
@@ -27,7 +28,7 @@ use gatepost_webhook_client::PrivateNetworks;
 use environment::Environment;
 pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY_VARIABLE};
 pub(crate) use gateway::GatewayConfig;
-use parsers::{ParseSettingError, parse_address, parse_listener_name};
+use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 use tree::{Node, Value, ValueSource};
 
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) account_bounds: AccountLimits,
     pub(crate) gateway: GatewayConfig,
     pub(crate) control_plane: ControlPlaneConfig,
+    /// Absent if there is no dashboard.
+    pub(crate) dashboard: Option<DashboardOptions>,
     pub(crate) ops: OpsOptions,
     pub(crate) retention: Retention,
     pub(crate) webhooks: WebhooksConfig,
@@ -159,6 +162,7 @@ fn read_config(mut root: Section<'_>) -> Config {
         account_bounds: read_account_bounds(root.section("accounts")),
         gateway: gateway::read(root.section("gateway")),
         control_plane: read_control_plane(root.section("control_plane")),
+        dashboard: read_dashboard(root.section("dashboard")),
         ops: read_ops(root.section("ops")),
         retention: read_retention(root.section("events")),
         webhooks: read_webhooks(root.section("webhooks")),
@@ -242,6 +246,14 @@ fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
         unknown_members,
         wrong_access_keys_a_minute: u32::try_from(wrong_access_keys_a_minute).unwrap_or(u32::MAX),
     }
+}
+
+fn read_dashboard(mut section: Section<'_>) -> Option<DashboardOptions> {
+    let is_enabled = section.choice("enabled", true, true, false);
+    let origin = section.parsed("origin", None, parse_origin);
+    let hours = section.number("session_hours", 12, 1, MAX_SESSION_TTL.as_secs() / 3600);
+    section.reject_unknown_keys();
+    is_enabled.then(|| DashboardOptions { origin, session_ttl: Duration::from_secs(hours * 3600) })
 }
 
 fn read_ops(mut section: Section<'_>) -> OpsOptions {

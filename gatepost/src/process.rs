@@ -195,6 +195,7 @@ impl Process {
             hosts: config.hosts.clone(),
             is_behind_proxy: config.is_behind_proxy,
             unknown_members: config.unknown_members,
+            dashboard: self.config.dashboard.clone(),
         };
         let server = ControlPlaneServer::start(options, use_cases, &self.registry)
             .await

@@ -18,6 +18,7 @@ pub(crate) struct ApiState {
     pub(crate) schema_members: Arc<SchemaMembers>,
     /// True once the server stops: responses without an end must end.
     pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) has_dashboard: bool,
 }
 
 impl FromRef<ApiState> for ControlPlane {

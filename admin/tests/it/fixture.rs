@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gatepost_admin::{ControlPlaneServer, ListenOptions};
+use gatepost_admin::{ControlPlaneServer, DashboardOptions, ListenOptions};
 use gatepost_control_plane::{ControlPlane, NewAccessKey, UnknownMembers};
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::Role;
@@ -140,6 +140,7 @@ impl Fixture {
             listen,
             hosts: Vec::new(),
             is_behind_proxy: false,
+            dashboard: Some(DashboardOptions { origin: None, session_ttl: Duration::from_secs(12 * 3600) }),
             unknown_members: UnknownMembers::Refuse,
         };
         let server = ControlPlaneServer::start(options, control_plane.clone(), &registry).await.unwrap();

@@ -11,6 +11,7 @@ mod bounds;
 mod caller_import;
 mod client_compat;
 mod conditional_requests;
+mod dashboard;
 mod deliveries;
 mod docs;
 mod explain;

@@ -45,6 +45,18 @@ pub(super) fn parse_listener_name(text: &str) -> Result<String, ParseSettingErro
     }
 }
 
+/// Parses the origin of a site, as browsers send it; none if the text is empty.
+pub(super) fn parse_origin(text: &str) -> Result<Option<String>, ParseSettingError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let origin = url::Url::parse(text).ok().map(|url| url.origin().ascii_serialization());
+    match origin {
+        Some(origin) if origin.eq_ignore_ascii_case(text.trim_end_matches('/')) => Ok(Some(origin)),
+        Some(_) | None => Err(ParseSettingError::form(text, "an origin, such as https://keys.example.com")),
+    }
+}
+
 /// Parses an address to listen on.
 pub(super) fn parse_address(text: &str) -> Result<SocketAddr, ParseSettingError> {
     text.parse().map_err(|_| ParseSettingError::form(text, "ADDRESS:PORT, such as 127.0.0.1:8080"))

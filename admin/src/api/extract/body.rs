@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::request_head::RequestHead;
 use crate::api::respond::problem::{ApiError, Result};
 use crate::api::state::ApiState;
 use crate::http::json;
 use crate::http::members::{self, Members, UnknownMember};
+use crate::http::request_head::RequestHead;
 
 /// Maximum size of a request body in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -7,9 +7,9 @@ use http::header::IF_MATCH;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::api::request_head::RequestHead;
 use crate::api::respond::problem::{ApiError, Result};
 use crate::api::state::ApiState;
+use crate::http::request_head::RequestHead;
 
 impl FromRequestParts<ApiState> for RequestContext {
     type Rejection = ApiError;

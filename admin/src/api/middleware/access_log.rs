@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use crate::api::extract::credentials;
 use crate::api::prefer;
-use crate::api::request_head::RequestHead;
 use crate::api::respond::problem;
 use crate::api::state::ApiState;
+use crate::http::request_head::RequestHead;
 use crate::metrics::{Metrics, method_label};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -12,9 +12,9 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::api::prefer;
-use crate::api::request_head::RequestHead;
 use crate::api::state::ApiState;
 use crate::http::members::MAX_REPORTED;
+use crate::http::request_head::RequestHead;
 use crate::metrics::method_label;
 
 const IGNORED_MEMBERS: HeaderName = HeaderName::from_static("gatepost-ignored");

@@ -14,7 +14,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use super::usage_headers;
-use crate::api::request_head::RequestHead;
+use crate::http::request_head::RequestHead;
 
 /// A failure as a response.
 #[derive(Debug)]

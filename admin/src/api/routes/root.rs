@@ -1,10 +1,15 @@
 //! `/`: name and version of the server.
 
 use axum::Json;
-use http::header::ALLOW;
-use http::{HeaderName, StatusCode};
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header::{ACCEPT, ALLOW};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::api::state::ApiState;
+use crate::dashboard;
 
 /// Name and version of the server.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,10 +22,25 @@ pub(crate) struct Welcome {
     openapi: &'static str,
 }
 
-/// Returns the name and version of the server. Requires no access key.
-#[utoipa::path(get, path = "/", operation_id = "getWelcome", tag = "root", security(()), responses((status = 200, body = Welcome)))]
-pub(crate) async fn welcome() -> Json<Welcome> {
-    Json(Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" })
+/// Returns the name and version of the server, or sends a browser to the dashboard. Requires no access key.
+#[utoipa::path(get, path = "/", operation_id = "getWelcome", tag = "root", security(()), responses((status = 200, body = Welcome), (status = 303, description = "The dashboard, for a browser")))]
+pub(crate) async fn welcome(State(state): State<ApiState>, headers: HeaderMap) -> Response {
+    if state.has_dashboard && prefers_html(&headers) {
+        return Redirect::to(dashboard::root::ROOT).into_response();
+    }
+    let welcome =
+        Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" };
+    Json(welcome).into_response()
+}
+
+/// Returns whether a client names HTML, and no JSON before it.
+fn prefers_html(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match (accepted.find("text/html"), accepted.find("json")) {
+        (Some(html), Some(json)) => html < json,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
 }
 
 /// Responds to OPTIONS, with which proxies check whether the server is up.

@@ -1,0 +1,95 @@
+//! Forms: the fields that a browser sends, kept so that a form with a fault shows them again.
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use gatepost_control_plane::{Failure, Patch};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::time::Version;
+
+use super::answer::{self, PageError};
+use super::state::DashboardState;
+
+/// Maximum size of a form in bytes.
+const MAX_FORM_BYTES: usize = 64 * 1024;
+
+/// The fields of a form in their order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Returns the text of a field without space around it; empty if the field is absent.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value.trim())
+    }
+
+    /// Returns the text of a field, unless it is empty.
+    pub(crate) fn filled(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// Returns the change of a member that an empty field removes.
+    pub(crate) fn patch(&self, name: &str) -> Patch<String> {
+        self.filled(name).map_or(Patch::Null, Patch::Value)
+    }
+
+    /// Returns the lines of a field that are not empty.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        self.text(name).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Parses a number; none if the field is empty.
+    ///
+    /// # Errors
+    /// A refusal that names the field.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let Some(text) = self.filled(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Failure::invalid(format!("{name}: must be a whole number")))
+    }
+
+    /// Returns the version at which the form showed its record.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.text("version").parse().ok().map(Version::from_u64)
+    }
+
+    /// Returns a form with these fields.
+    pub(crate) fn with(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+impl FromRequest<DashboardState> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &DashboardState) -> Result<Self, Response> {
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_FORM_BYTES).await.map_err(|_| {
+            let detail = format!("the form has more than {MAX_FORM_BYTES} bytes, or did not arrive in time");
+            PageError::from(Failure::refused(ErrorCode::BodyTooLarge, detail)).into_response()
+        })?;
+        Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+}
+
+/// What is wrong with a form.
+#[derive(Debug, Clone)]
+pub(crate) struct FormFault {
+    /// The member that is wrong; empty if it is not one alone.
+    pub(crate) field: String,
+    pub(crate) text: String,
+}
+
+impl FormFault {
+    /// Returns the fault that a refusal is about.
+    ///
+    /// # Errors
+    /// Failures that another entry would not mend.
+    pub(crate) fn of(failure: Failure) -> Result<Self, PageError> {
+        let Failure::Refused(problem) = &failure else { return Err(failure.into()) };
+        if matches!(problem.code.status(), 401 | 403 | 404 | 500..) {
+            return Err(failure.into());
+        }
+        let is_member = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        let (field, text) =
+            problem.detail.split_once(": ").filter(|(name, _)| is_member(name)).unwrap_or(("", &problem.detail));
+        Ok(Self { field: field.to_owned(), text: answer::capitalized(text) })
+    }
+}

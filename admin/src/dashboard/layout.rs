@@ -1,0 +1,128 @@
+//! The frame of all pages: head, navigation, and the mark of test data.
+
+use gatepost_domain::key::Env;
+use gatepost_domain::record::{Project, Role};
+use maud::{DOCTYPE, Markup, html};
+
+use super::frame::{head, mark};
+use super::root::ROOT;
+use super::visitor::Visitor;
+
+/// An entry of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Projects,
+}
+
+impl Section {
+    const ALL: [Section; 1] = [Section::Projects];
+
+    fn title(self) -> &'static str {
+        match self {
+            Section::Projects => "Projects",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Section::Projects => "/projects",
+        }
+    }
+
+    /// Returns whether the visitor may see the pages of the section.
+    fn is_visible(self, _visitor: &Visitor) -> bool {
+        match self {
+            Section::Projects => true,
+        }
+    }
+}
+
+/// A page without its frame.
+pub(crate) struct Page<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) section: Section,
+    /// The pages above this one: path below the dashboard, and name.
+    pub(crate) trail: Vec<(String, String)>,
+    /// The project that the page is about.
+    pub(crate) project: Option<&'a Project>,
+    pub(crate) content: Markup,
+}
+
+/// Returns a page for a signed-in person.
+pub(crate) fn page(visitor: &Visitor, page: Page<'_>) -> Markup {
+    let is_test = page.project.is_some_and(|project| project.env == Env::Test);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(page.title))
+            body.with-navigation.test-data[is_test] {
+                a.skip href="#main" { "Skip to content" }
+                @if is_test { div.test-data-rule { span { "TEST DATA" } } }
+                header.top { (top_bar(visitor)) }
+                nav.side aria-label="Sections" { (navigation(visitor, page.section)) }
+                main #main tabindex="-1" {
+                    (trail(&page.trail))
+                    (page.content)
+                }
+            }
+        }
+    }
+}
+
+fn top_bar(visitor: &Visitor) -> Markup {
+    let session = &visitor.session;
+    html! {
+        a.brand href=(ROOT) { (mark()) span { "Gatepost" } }
+        span.account title="Account" { (session.account.name) }
+        details.menu {
+            summary { span { (session.access_key.name) } span.badge { (role_name(session.access_key.role)) } }
+            div.menu-items {
+                p.hint { "Signed in with the access key " code { (session.access_key.mask) } }
+                form method="post" action={ (ROOT) "/sign-out" } { button.plain { "Sign out" } }
+                form method="post" action={ (ROOT) "/sign-out-everywhere" } {
+                    button.plain { "Sign out everywhere" }
+                }
+            }
+        }
+    }
+}
+
+fn navigation(visitor: &Visitor, current: Section) -> Markup {
+    html! {
+        ul {
+            @for section in Section::ALL.into_iter().filter(|section| section.is_visible(visitor)) {
+                li {
+                    a href={ (ROOT) (section.path()) } aria-current=[(section == current).then_some("page")] {
+                        (section.title())
+                    }
+                }
+            }
+            li.apart { a href="/docs" { "API docs" } }
+        }
+    }
+}
+
+fn trail(above: &[(String, String)]) -> Markup {
+    html! {
+        @if !above.is_empty() {
+            nav.trail aria-label="Pages above" {
+                ol {
+                    @for (path, name) in above { li { a href={ (ROOT) (path) } { (name) } } }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the pages above one that is about something in a project.
+pub(crate) fn project_trail(visitor: &Visitor, project: &Project) -> Vec<(String, String)> {
+    let own = (format!("/projects/{}", project.id), project.name.clone());
+    match visitor.sees_account() {
+        true => vec![("/projects".to_owned(), "Projects".to_owned()), own],
+        false => vec![own],
+    }
+}
+
+pub(crate) fn role_name(role: Role) -> &'static str {
+    role.as_str()
+}

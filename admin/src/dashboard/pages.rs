@@ -1,0 +1,27 @@
+//! The pages, each with its handlers.
+
+pub(crate) mod key;
+pub(crate) mod key_form;
+pub(crate) mod key_revoke;
+pub(crate) mod keys;
+pub(crate) mod project;
+pub(crate) mod projects;
+pub(crate) mod sign_in;
+mod value_once;
+
+use axum::response::Response;
+
+use super::answer;
+use super::visitor::Visitor;
+
+/// Leads to the only project that the visitor sees, or to all.
+pub(crate) async fn home(visitor: Visitor) -> Response {
+    match &visitor.caller().project {
+        Some(project) => answer::see_other(&format!("/projects/{project}")),
+        None => answer::see_other("/projects"),
+    }
+}
+
+pub(crate) async fn not_found() -> Response {
+    answer::not_found()
+}

@@ -1,0 +1,244 @@
+//! One key: what it is, its values, and what can be done with it.
+
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use gatepost_control_plane::{Failure, KeyRef};
+use gatepost_domain::key::Secret;
+use gatepost_domain::record::{ApiKey, Project, Status};
+use gatepost_domain::time::Timestamp;
+use gatepost_domain::window::Period;
+use gatepost_store::Versioned;
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::keys::state_badge;
+use super::value_once;
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::one_time::{self, Shown};
+use crate::dashboard::parts::facts::{Fact, or_dash};
+use crate::dashboard::parts::field::Entries;
+use crate::dashboard::parts::{copy, facts, number, time};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+
+/// Overlaps of a rotation: seconds, and words.
+const OVERLAPS: [(&str, &str); 6] = [
+    ("0", "None: the old value is refused at once"),
+    ("60", "1 minute"),
+    ("3600", "1 hour"),
+    ("86400", "1 day"),
+    ("604800", "7 days"),
+    ("2592000", "30 days"),
+];
+
+/// A key and its project.
+pub(crate) struct KeyAndProject {
+    pub(crate) key: Versioned<ApiKey>,
+    pub(crate) project: Project,
+}
+
+/// Reads a key by its id, and its project.
+pub(crate) async fn read(state: &DashboardState, visitor: &Visitor, id: &str) -> Result<KeyAndProject, Failure> {
+    let key_ref = key_ref(id)?;
+    let key = state.control_plane.api_key(&visitor.context(), &key_ref).await?;
+    let project = state.control_plane.project(&visitor.context(), key.record.project.as_str()).await?.record;
+    Ok(KeyAndProject { key, project })
+}
+
+/// Parses the id of a key. A value names no page.
+pub(crate) fn key_ref(id: &str) -> Result<KeyRef, Failure> {
+    match KeyRef::parse(id) {
+        found @ KeyRef::Id(_) => Ok(found),
+        KeyRef::Value(_) => Err(gatepost_domain::problem::ErrorCode::InvalidClientKey.into()),
+    }
+}
+
+/// Returns a page about a key.
+pub(crate) fn key_page(visitor: &Visitor, of: &KeyAndProject, title: &str, content: Markup) -> Markup {
+    let mut trail = layout::project_trail(visitor, &of.project);
+    trail.push((format!("/projects/{}/keys", of.project.id), "API keys".to_owned()));
+    if title != of.key.record.name {
+        trail.push((format!("/keys/{}", of.key.record.id), of.key.record.name.clone()));
+    }
+    layout::page(visitor, Page { title, section: Section::Projects, trail, project: Some(&of.project), content })
+}
+
+pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
+    let found = read(&state, &visitor, &id).await?;
+    let (key, now) = (&found.key.record, state.control_plane.now());
+    let last_use = state.control_plane.last_use(key).await?;
+    let content = html! {
+        div.heading {
+            h1 { (key.name) " " (state_badge(key, now)) }
+            @if visitor.may_write() { (actions(key)) }
+        }
+        section.card aria-label="Facts" { (facts::list(key_facts(&found.key, last_use, now))) }
+        section aria-labelledby="values-heading" {
+            h2 #values-heading { "Values" }
+            (values(key, now))
+        }
+        section aria-labelledby="metadata-heading" {
+            h2 #metadata-heading { "Metadata" }
+            pre tabindex="0" { code { (pretty_json(&key.metadata.0)) } }
+        }
+    };
+    Ok(answer::html_page(key_page(&visitor, &found, &key.name, content)))
+}
+
+fn actions(key: &ApiKey) -> Markup {
+    let path = format!("{ROOT}/keys/{}", key.id);
+    html! {
+        div.actions {
+            @match key.status {
+                Status::Active => {
+                    a.button href={ (path) "/edit" } { "Edit" }
+                    a.button href={ (path) "/rotate" } { "Rotate…" }
+                    a.button.danger href={ (path) "/revoke" } { "Revoke…" }
+                }
+                Status::Inactive => form method="post" action={ (path) "/reactivate" } { button { "Reactivate" } },
+            }
+        }
+    }
+}
+
+fn key_facts(found: &Versioned<ApiKey>, last_use: Option<Timestamp>, now: Timestamp) -> Vec<Fact> {
+    let key = &found.record;
+    let relative = |at: Option<Timestamp>| or_dash(at.map(|at| time::relative(at, now)));
+    let list = |items: &[String]| or_dash((!items.is_empty()).then(|| html! { (items.join(", ")) }));
+    let networks: Vec<String> = key.allowed_ips.iter().map(ToString::to_string).collect();
+    vec![
+        ("Key", html! { code { (key.mask) } }),
+        ("Key ID", copy::id(key.id.as_str())),
+        ("Customer ID", or_dash(key.custom_account_id.as_ref().map(|id| copy::id(id)))),
+        ("User ID", or_dash(key.custom_user_id.as_ref().map(|id| copy::id(id)))),
+        ("First used", relative(found.first_used_at)),
+        ("Last used", relative(last_use)),
+        ("Expires", relative(key.expires_at)),
+        (
+            "Rate limit",
+            or_dash(key.rate_limit.map(|limit| {
+                html! {
+                    (number::count(limit.limit, "request", "requests")) " in " (number::duration(limit.window))
+                }
+            })),
+        ),
+        (
+            "Quota",
+            or_dash(key.quota.map(|quota| {
+                html! {
+                    (number::count(quota.limit, "request", "requests")) " a "
+                    @match quota.period { Period::Day => "day", Period::Month => "month" }
+                }
+            })),
+        ),
+        ("Permissions", list(&key.permissions)),
+        ("Allowed domains", list(&key.allowed_domains)),
+        ("Allowed addresses", list(&networks)),
+        ("Created", time::relative(key.stamps.created_at, now)),
+        ("Changed", time::relative(key.stamps.updated_at, now)),
+    ]
+}
+
+/// Shows the values that are accepted, and until when.
+fn values(key: &ApiKey, now: Timestamp) -> Markup {
+    let old = key.digests.iter().filter(|value| value.until.is_some_and(|until| now < until));
+    html! {
+        div.table-scroll tabindex="0" role="region" aria-label="Values" {
+            table {
+                caption.visually-hidden { "Values of the key" }
+                thead { tr { th scope="col" { "Value" } th scope="col" { "Accepted until" } } }
+                tbody {
+                    tr {
+                        th scope="row" { "Current " code { (key.mask) } }
+                        td { (or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
+                    }
+                    @for value in old {
+                        tr {
+                            th scope="row" {
+                                "Old, replaced " (or_dash(value.replaced_at.map(|at| time::relative(at, now))))
+                            }
+                            td { (or_dash(value.until.map(|at| time::relative(at, now)))) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pretty_json(text: &str) -> String {
+    let parsed = serde_json::from_str::<serde_json::Value>(text);
+    parsed.and_then(|json| serde_json::to_string_pretty(&json)).unwrap_or_else(|_| text.to_owned())
+}
+
+pub(crate) async fn confirm_rotate(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> PageResult {
+    visitor.caller().require_write()?;
+    let found = read(&state, &visitor, &id).await?;
+    let form = Form::with([("overlap", "86400".to_owned())]);
+    Ok(answer::html_page(rotate_page(&visitor, &found, &form, None)))
+}
+
+/// Gives a key a new value, and shows it once.
+pub(crate) async fn rotate(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> PageResult {
+    let found = read(&state, &visitor, &id).await?;
+    let control_plane = &state.control_plane;
+    let overlap = form.number("overlap").map(Option::unwrap_or_default);
+    let rotated = one_time::make_once(&state, visitor.context(), &form, |context| async move {
+        let updated = control_plane.rotate_api_key(&context, &key_ref(&id)?, overlap?).await?;
+        let secret = updated.value.unwrap_or_else(|| Secret::new(String::new()));
+        Ok(Shown { id: updated.key.record.id.to_string(), secret })
+    });
+    match rotated.await {
+        Ok(shown) => {
+            let found = read(&state, &visitor, &shown.id).await?;
+            let content =
+                value_once::rotated(&found.key.record, &shown, values(&found.key.record, state.control_plane.now()));
+            Ok(answer::html_page(key_page(&visitor, &found, "Key rotated", content)))
+        }
+        Err(failure) => {
+            let fault = FormFault::of(failure)?;
+            let page = answer::html_page(rotate_page(&visitor, &found, &form, Some(&fault)));
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+fn rotate_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Option<&FormFault>) -> Markup {
+    let key = &found.key.record;
+    let entries = Entries { form, fault };
+    let content = html! {
+        h1 { "Rotate " (key.name) }
+        p { "The key gets a new value, and keeps its ID, limits and history. During the overlap both values are accepted." }
+        form.stack.card method="post" action={ (ROOT) "/keys/" (key.id) "/rotate" } {
+            (entries.summary(&[]))
+            (entries.choice("overlap", "Overlap", &OVERLAPS))
+            (one_time::field(form))
+            div.actions {
+                button.primary { "Rotate" }
+                a.button href={ (ROOT) "/keys/" (key.id) } { "Cancel" }
+            }
+        }
+    };
+    key_page(visitor, found, "Rotate", content)
+}
+
+pub(crate) async fn reactivate(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> PageResult {
+    state.control_plane.reactivate_api_key(&visitor.context(), &key_ref(&id)?).await?;
+    Ok(answer::see_other(&format!("/keys/{id}")))
+}

@@ -1,0 +1,320 @@
+//! The form of a key: creating one, and changing its settings.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use gatepost_control_plane::{Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields};
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{ApiKey, Project};
+use gatepost_domain::window::Period;
+use gatepost_store::Versioned;
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::key::{self, KeyAndProject};
+use super::value_once;
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::one_time::{self, Shown};
+use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::time;
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+use crate::http::json;
+
+const NAME: Field = field("name", "Name", "For you and your colleagues.", &[], Input::Text);
+const CUSTOMER: Field = field("customAccountId", "Customer ID", "Your own id of the customer.", &[], Input::Text);
+const USER: Field = field("customUserId", "User ID", "Your own id of the customer's user.", &[], Input::Text);
+const EXPIRY: Field = field(
+    "expiry",
+    "Expires",
+    "In UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z. Empty for never.",
+    &["expiresAt"],
+    Input::Text,
+);
+const LIMIT: Field =
+    field("rateLimit", "Rate limit, requests", "Empty for no limit.", &["rateLimitConfigs"], Input::Number);
+const WINDOW: Field = field("rateLimitTtl", "in seconds", "", &[], Input::Number);
+const QUOTA: Field = field("quota", "Quota, requests", "Empty for no quota.", &["quota.limit"], Input::Number);
+const PERMISSIONS: Field = field("permissions", "Permissions", "One on each line.", &[], Input::Lines);
+const DOMAINS: Field = field(
+    "allowedDomains",
+    "Allowed domains",
+    "One on each line, such as *.example.com. Empty for all.",
+    &[],
+    Input::Lines,
+);
+const ADDRESSES: Field = field(
+    "allowedIps",
+    "Allowed addresses",
+    "One address or network on each line, such as 192.0.2.0/24. Empty for all.",
+    &[],
+    Input::Lines,
+);
+const METADATA: Field =
+    field("customMetaData", "Metadata", "JSON of yours, such as {\"plan\": \"pro\"}.", &["metadata"], Input::Lines);
+const VALUE: Field = field(
+    "key",
+    "Own value",
+    "Empty to have one generated. A value of your own must be hard to guess.",
+    &[],
+    Input::Text,
+);
+const ALL: [Field; 12] =
+    [NAME, CUSTOMER, USER, EXPIRY, LIMIT, WINDOW, QUOTA, PERMISSIONS, DOMAINS, ADDRESSES, METADATA, VALUE];
+
+const fn field(
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    aliases: &'static [&'static str],
+    input: Input,
+) -> Field {
+    Field { name, label, hint, is_required: false, aliases, input }
+}
+
+pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
+    visitor.caller().require_write()?;
+    let project = state.control_plane.active_project(&visitor.context(), Some(&id)).await?;
+    Ok(answer::html_page(new_page(&visitor, &project, &Form::default(), None)))
+}
+
+/// Creates a key, and shows its value once.
+pub(crate) async fn create(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> PageResult {
+    let control_plane = &state.control_plane;
+    let fields = parse_fields(&form).map(|fields| KeyFields { key: form.filled("key").into(), ..fields });
+    let project = id.clone();
+    let made = one_time::make_once(&state, visitor.context(), &form, |context| async move {
+        let new = NewApiKey { project: Some(project), fields: fields?, ..NewApiKey::default() };
+        let created = control_plane.create_api_key(&context, new).await?;
+        Ok(Shown { id: created.record.record.id.to_string(), secret: created.secret })
+    });
+    match made.await {
+        Ok(shown) => {
+            let found = key::read(&state, &visitor, &shown.id).await?;
+            let content = value_once::created(&found.key.record, &shown);
+            Ok(answer::html_page(key::key_page(&visitor, &found, "Key created", content)))
+        }
+        Err(failure) => create_again(&state, &visitor, &id, form, failure).await,
+    }
+}
+
+/// Shows the form again with what is wrong.
+async fn create_again(state: &DashboardState, visitor: &Visitor, id: &str, form: Form, failure: Failure) -> PageResult {
+    let fault = FormFault::of(failure)?;
+    let project = state.control_plane.active_project(&visitor.context(), Some(id)).await?;
+    Ok(unprocessable(new_page(visitor, &project, &form, Some(&fault))))
+}
+
+pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
+    visitor.caller().require_write()?;
+    let found = key::read(&state, &visitor, &id).await?;
+    let form = form_of(&found.key);
+    Ok(answer::html_page(edit_page(&visitor, &found, &form, None, None)))
+}
+
+/// Saves the settings of a key, unless someone else has changed it since the form was drawn.
+pub(crate) async fn update(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> PageResult {
+    match save(&state, &visitor, &id, &form).await {
+        Ok(()) => Ok(answer::see_other(&format!("/keys/{id}"))),
+        Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
+            let found = key::read(&state, &visitor, &id).await?;
+            let conflict = changed_meanwhile(&state, &found, &form);
+            Ok(unprocessable(edit_page(&visitor, &found, &form, None, Some(conflict))))
+        }
+        Err(failure) => {
+            let fault = FormFault::of(failure)?;
+            let found = key::read(&state, &visitor, &id).await?;
+            Ok(unprocessable(edit_page(&visitor, &found, &form, Some(&fault), None)))
+        }
+    }
+}
+
+async fn save(state: &DashboardState, visitor: &Visitor, id: &str, form: &Form) -> Result<(), Failure> {
+    let change = KeyChange { fields: parse_fields(form)?, ..KeyChange::default() };
+    let context = visitor.context_at(form.version());
+    state.control_plane.update_api_key(&context, &key::key_ref(id)?, &change).await?;
+    Ok(())
+}
+
+fn unprocessable(page: Markup) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, answer::html_page(page)).into_response()
+}
+
+fn parse_fields(form: &Form) -> Result<KeyFields, Failure> {
+    let (limit, window) = (form.number("rateLimit")?, form.number("rateLimitTtl")?);
+    let rate_limit = match (limit, window) {
+        (None, None) => Patch::Null,
+        (limit, window_s) => Patch::Value(RateLimitFields { limit, window_s: window_s.map(|seconds| seconds as f64) }),
+    };
+    let quota = match form.number("quota")? {
+        None => Patch::Null,
+        limit => Patch::Value(QuotaFields { limit, period: form.filled("period") }),
+    };
+    Ok(KeyFields {
+        name: Patch::Value(form.text("name").to_owned()),
+        metadata: parse_metadata(form)?,
+        custom_account_id: form.patch("customAccountId"),
+        custom_user_id: form.patch("customUserId"),
+        expiry: form.patch("expiry"),
+        rate_limit,
+        quota,
+        permissions: Patch::Value(form.lines("permissions")),
+        allowed_domains: Patch::Value(form.lines("allowedDomains")),
+        allowed_ips: Patch::Value(form.lines("allowedIps")),
+        ..KeyFields::default()
+    })
+}
+
+/// Returns the metadata on one line, as it is stored.
+fn parse_metadata(form: &Form) -> Result<Patch<String>, Failure> {
+    let Some(text) = form.filled("customMetaData") else { return Ok(Patch::Null) };
+    let parsed = json::parse(text.as_bytes());
+    let parsed = parsed.map_err(|error| Failure::invalid(format!("customMetaData: is not JSON: {error}")))?;
+    Ok(Patch::Value(parsed.to_string()))
+}
+
+fn form_of(found: &Versioned<ApiKey>) -> Form {
+    let key = &found.record;
+    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+    let networks: Vec<String> = key.allowed_ips.iter().map(ToString::to_string).collect();
+    let metadata = if key.metadata.0 == "{}" { String::new() } else { key.metadata.0.clone() };
+    Form::with([
+        ("version", found.position.version.as_u64().to_string()),
+        ("name", key.name.clone()),
+        ("customAccountId", optional(&key.custom_account_id)),
+        ("customUserId", optional(&key.custom_user_id)),
+        ("expiry", key.expires_at.map(|at| at.to_string()).unwrap_or_default()),
+        ("rateLimit", key.rate_limit.map(|limit| limit.limit.to_string()).unwrap_or_default()),
+        ("rateLimitTtl", key.rate_limit.map(|limit| limit.window.as_secs().to_string()).unwrap_or_default()),
+        ("quota", key.quota.map(|quota| quota.limit.to_string()).unwrap_or_default()),
+        ("period", key.quota.map_or("day", |quota| period_name(quota.period)).to_owned()),
+        ("permissions", key.permissions.join("\n")),
+        ("allowedDomains", key.allowed_domains.join("\n")),
+        ("allowedIps", networks.join("\n")),
+        ("customMetaData", metadata),
+    ])
+}
+
+fn period_name(period: Period) -> &'static str {
+    match period {
+        Period::Day => "day",
+        Period::Month => "month",
+    }
+}
+
+fn new_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<&FormFault>) -> Markup {
+    let entries = Entries { form, fault };
+    let path = format!("{ROOT}/projects/{}", project.id);
+    let content = html! {
+        h1 { "Create a key" }
+        form.stack.card method="post" action={ (path) "/keys/new" } {
+            (entries.summary(&ALL))
+            (fields(entries))
+            fieldset {
+                legend { "Value" }
+                (entries.field(&VALUE))
+            }
+            (one_time::field(form))
+            div.actions {
+                button.primary { "Create Key" }
+                a.button href={ (path) "#keys" } { "Cancel" }
+            }
+        }
+    };
+    let page = Page {
+        title: "Create a key",
+        section: Section::Projects,
+        trail: layout::project_trail(visitor, project),
+        project: Some(project),
+        content,
+    };
+    layout::page(visitor, page)
+}
+
+fn edit_page(
+    visitor: &Visitor,
+    found: &KeyAndProject,
+    form: &Form,
+    fault: Option<&FormFault>,
+    conflict: Option<Markup>,
+) -> Markup {
+    let key = &found.key.record;
+    let entries = Entries { form, fault };
+    // After a conflict the form saves over the version that it has just shown.
+    let version = if conflict.is_some() { found.key.position.version } else { form.version().unwrap_or_default() };
+    let content = html! {
+        h1 { "Edit " (key.name) }
+        @if let Some(conflict) = conflict { (conflict) }
+        form.stack.card method="post" action={ (ROOT) "/keys/" (key.id) "/edit" } {
+            (entries.summary(&ALL))
+            (fields(entries))
+            input type="hidden" name="version" value=(version.as_u64());
+            div.actions {
+                button.primary { "Save" }
+                a.button href={ (ROOT) "/keys/" (key.id) } { "Cancel" }
+            }
+        }
+    };
+    key::key_page(visitor, found, "Edit", content)
+}
+
+fn fields(entries: Entries<'_>) -> Markup {
+    html! {
+        fieldset {
+            legend { "Who uses it" }
+            (entries.field(&NAME))
+            div.columns { (entries.field(&CUSTOMER)) (entries.field(&USER)) }
+        }
+        fieldset {
+            legend { "How much and how long" }
+            div.columns { (entries.field(&LIMIT)) (entries.field(&WINDOW)) }
+            div.columns {
+                (entries.field(&QUOTA))
+                (entries.choice("period", "a", &[("day", "Day"), ("month", "Month")]))
+            }
+            (entries.field(&EXPIRY))
+        }
+        fieldset {
+            legend { "What and from where" }
+            (entries.field(&PERMISSIONS))
+            div.columns { (entries.field(&DOMAINS)) (entries.field(&ADDRESSES)) }
+        }
+        fieldset {
+            legend { "More" }
+            (entries.field(&METADATA))
+        }
+    }
+}
+
+/// Says who has changed a key since a form was drawn, and which entries differ from what is saved now.
+fn changed_meanwhile(state: &DashboardState, found: &KeyAndProject, form: &Form) -> Markup {
+    let (key, saved) = (&found.key.record, form_of(&found.key));
+    let different = ALL.into_iter().filter(|field| field.name != VALUE.name);
+    let different: Vec<Field> = different.filter(|field| saved.text(field.name) != form.text(field.name)).collect();
+    html! {
+        div.fault-summary role="alert" {
+            p {
+                "The key was changed " (time::relative(key.stamps.updated_at, state.control_plane.now()))
+                ", after this form was opened. Your entries are kept; saving again replaces what is saved now:"
+            }
+            ul {
+                @for field in different {
+                    @let now = saved.text(field.name);
+                    li { (field.label) ": " @if now.is_empty() { "empty" } @else { code { (now) } } }
+                }
+            }
+        }
+    }
+}

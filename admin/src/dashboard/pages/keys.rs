@@ -1,0 +1,248 @@
+//! The keys of a project: list, filter and search.
+
+use axum::extract::{Path, Query, State};
+use gatepost_control_plane::{Failure, KeyFilter, KeyRef, Rest, SearchRequest, Selection};
+use gatepost_domain::key::{self, KeyFormat, Secret};
+use gatepost_domain::record::{ApiKey, Project, Status};
+use gatepost_store::{SortOrder, Versioned};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::Form;
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::badge::{self, Tone};
+use crate::dashboard::parts::{empty, facts, pager, time};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+
+/// Keys on a page.
+const PAGE_SIZE: usize = 50;
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct KeysQuery {
+    q: Option<String>,
+    status: Option<String>,
+    after: Option<String>,
+}
+
+/// Keys on a page, and how to go on.
+struct KeysPage {
+    keys: Vec<Versioned<ApiKey>>,
+    next: Option<String>,
+}
+
+pub(crate) async fn list(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<KeysQuery>,
+) -> PageResult {
+    let project = state.control_plane.project(&visitor.context(), &id).await?.record;
+    let text = query.q.as_deref().map(str::trim).unwrap_or_default();
+    let found = match text {
+        "" => read_list(&state, &visitor, &project, &query).await?,
+        text => search_list(&state, &visitor, &project, text, query.after.clone()).await?,
+    };
+    let content = content(&state, &visitor, &project, text, &query, &found).await?;
+    Ok(answer::html_page(keys_page(&visitor, &project, content)))
+}
+
+/// Searches for a text. A value of a key leads to the key, and never becomes part of an address.
+pub(crate) async fn search(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> PageResult {
+    let text = form.text("q");
+    let project = state.control_plane.project(&visitor.context(), &id).await?.record;
+    let by_value = KeyRef::Value(Secret::new(text.to_owned()));
+    match state.control_plane.api_key(&visitor.context(), &by_value).await {
+        Ok(found) if found.record.project == project.id => Ok(answer::see_other(&format!("/keys/{}", found.record.id))),
+        Ok(_) | Err(Failure::Refused(_)) if looks_like_value(text) => {
+            let content = html! {
+                h1 { "API keys" }
+                (search_form(&format!("{ROOT}/projects/{}/keys", project.id), ""))
+                (empty::state("No key of this project has this value", html! {
+                    p { "The value was neither stored nor logged. It may belong to another project, or have been replaced." }
+                }))
+            };
+            Ok(answer::html_page(keys_page(&visitor, &project, content)))
+        }
+        Ok(_) | Err(Failure::Refused(_)) => {
+            let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            Ok(answer::see_other(&format!("/projects/{id}/keys?q={query}")))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn looks_like_value(text: &str) -> bool {
+    key::key_format(text) == KeyFormat::Generated || text.starts_with("live_") || text.starts_with("test_")
+}
+
+async fn read_list(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    query: &KeysQuery,
+) -> Result<KeysPage, Failure> {
+    let (control_plane, context) = (&state.control_plane, visitor.context());
+    let status = match query.status.as_deref() {
+        Some("active") => Some(Status::Active),
+        Some("revoked") => Some(Status::Inactive),
+        Some(_) | None => None,
+    };
+    let filter = KeyFilter { status, ..KeyFilter::default() };
+    let list = control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
+    let position = control_plane.decode_cursor(&list.name, query.after.as_deref())?;
+    let mut selection = Selection::bounded(PAGE_SIZE, position);
+    while let Some((position, size)) = selection.next_read() {
+        let _permit = control_plane.acquire_list_permit(&context).await?;
+        let page = control_plane.keys_page(&list, &position, size).await?;
+        selection.add_page(page, |key| filter.matches(key));
+    }
+    let page = control_plane.list_page(&list.name, selection)?;
+    Ok(KeysPage { keys: page.items, next: page.next })
+}
+
+async fn search_list(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    text: &str,
+    after: Option<String>,
+) -> Result<KeysPage, Failure> {
+    let request = SearchRequest {
+        query: Some(Secret::new(text.to_owned())),
+        project: Some(project.id.to_string()),
+        after,
+        limit: Some(PAGE_SIZE),
+    };
+    let found = state.control_plane.clone().search_api_keys(visitor.context(), request).await?;
+    let next = (found.rest == Rest::More).then_some(found.next);
+    Ok(KeysPage { keys: found.keys, next })
+}
+
+async fn content(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    text: &str,
+    query: &KeysQuery,
+    found: &KeysPage,
+) -> Result<Markup, Failure> {
+    let path = format!("{ROOT}/projects/{}/keys", project.id);
+    let status = query.status.as_deref().unwrap_or_default();
+    Ok(html! {
+        div.heading {
+            h1 { "API keys" }
+            @if visitor.may_write() && project.status == Status::Active {
+                a.button.primary href={ (path) "/new" } { "+ Create Key" }
+            }
+        }
+        (search_form(&path, text))
+        @if text.is_empty() { (status_choices(&path, status)) }
+        @if !found.keys.is_empty() {
+            (table(state, &found.keys).await?)
+        } @else if found.next.is_some() {
+            (empty::state("Nothing found so far", html! { p { "20 000 keys were searched. Go on with " strong { "Next" } "." } }))
+        } @else if text.is_empty() && status.is_empty() {
+            (empty::state("No key yet", html! { p { "A key lets a caller through the gateway." } }))
+        } @else {
+            (empty::state("No key matches", html! { p { a href=(path) { "Show all keys" } } }))
+        }
+        (pager::links(&list_path(&path, text, status), query.after.is_none(), found.next.as_deref()))
+    })
+}
+
+fn list_path(path: &str, text: &str, status: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [("q", text), ("status", status)] {
+        if !value.is_empty() {
+            query.append_pair(name, value);
+        }
+    }
+    match query.finish().as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
+fn status_choices(path: &str, status: &str) -> Markup {
+    html! {
+        nav.choices aria-label="State" {
+            @for (value, name) in [("", "All"), ("active", "Active"), ("revoked", "Revoked")] {
+                a href=(list_path(path, "", value)) aria-current=[(value == status).then_some("true")] { (name) }
+            }
+        }
+    }
+}
+
+/// Shows the search field. It sends its text in a body, because the text may be the value of a key.
+pub(crate) fn search_form(path: &str, text: &str) -> Markup {
+    html! {
+        form.search method="post" action=(path) role="search" {
+            label.visually-hidden for="q" { "Search keys" }
+            input #q name="q" type="search" value=(text) placeholder="Name, ID, mask, customer ID, or a whole key"
+                autocomplete="off" spellcheck="false" data-shortcut="/";
+            button { "Search" }
+        }
+    }
+}
+
+/// Shows keys, each with its last use.
+pub(crate) async fn table(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> Result<Markup, Failure> {
+    let (now, last_uses) = (state.control_plane.now(), state.control_plane.last_uses(keys).await?);
+    Ok(html! {
+        div.table-scroll tabindex="0" role="region" aria-label="API keys" {
+            table {
+                caption.visually-hidden { "API keys" }
+                thead {
+                    tr {
+                        th scope="col" { "Name" }
+                        th scope="col" { "Key" }
+                        th scope="col" { "Customer" }
+                        th scope="col" { "State" }
+                        th scope="col" { "Last used" }
+                        th scope="col" { "Created" }
+                    }
+                }
+                tbody {
+                    @for (found, last_use) in keys.iter().zip(last_uses) {
+                        @let key = &found.record;
+                        tr {
+                            th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
+                            td { code { (key.mask) } }
+                            td { (facts::or_dash(key.custom_account_id.as_ref().map(|id| html! { (id) }))) }
+                            td { (state_badge(key, now)) }
+                            td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
+                            td { (time::relative(key.stamps.created_at, now)) }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+pub(crate) fn state_badge(key: &ApiKey, now: gatepost_domain::time::Timestamp) -> Markup {
+    match key.status {
+        Status::Inactive => badge::state(Tone::Bad, "Revoked"),
+        Status::Active if key.expires_at.is_some_and(|at| at <= now) => badge::state(Tone::Warning, "Expired"),
+        Status::Active => badge::state(Tone::Good, "Active"),
+    }
+}
+
+fn keys_page(visitor: &Visitor, project: &Project, content: Markup) -> Markup {
+    let page = Page {
+        title: "API keys",
+        section: Section::Projects,
+        trail: layout::project_trail(visitor, project),
+        project: Some(project),
+        content,
+    };
+    layout::page(visitor, page)
+}

@@ -1,0 +1,259 @@
+//! One project: its usage, keys and settings, on one page.
+
+use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
+use gatepost_control_plane::{Patch, ProjectChange, UsageReportRequest};
+use gatepost_domain::record::{Project, Status};
+use gatepost_store::{SortOrder, UsageGrouping, Versioned};
+use http::StatusCode;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::keys;
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::{badge, confirm, copy, empty, facts, fence, time};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::usage::{self, UsagePeriod};
+use crate::dashboard::visitor::Visitor;
+
+/// Keys on the page of a project: the newest ones.
+const NEWEST_KEYS: u32 = 10;
+const NAME: Field =
+    Field { name: "name", label: "Name", hint: "", is_required: true, aliases: &[], input: Input::Text };
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ProjectQuery {
+    usage: Option<String>,
+}
+
+pub(crate) async fn show(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<ProjectQuery>,
+) -> PageResult {
+    let project = state.control_plane.project(&visitor.context(), &id).await?;
+    let form = settings_form(&project);
+    let period = UsagePeriod::parse(query.usage.as_deref());
+    let content = sections(&state, &visitor, &project, period, Entries { form: &form, fault: None }).await?;
+    Ok(answer::html_page(project_page(&visitor, &project.record, content)))
+}
+
+/// Renames a project.
+pub(crate) async fn rename(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> PageResult {
+    let change = ProjectChange { name: Patch::Value(form.text("name").to_owned()), ..ProjectChange::default() };
+    let context = visitor.context_at(form.version());
+    match state.control_plane.update_project(&context, &id, &change).await {
+        Ok(_) => Ok(answer::see_other(&format!("/projects/{id}#settings"))),
+        Err(failure) => {
+            let fault = FormFault::of(failure)?;
+            let project = state.control_plane.project(&visitor.context(), &id).await?;
+            let entries = Entries { form: &form, fault: Some(&fault) };
+            let content = sections(&state, &visitor, &project, UsagePeriod::default(), entries).await?;
+            let page = answer::html_page(project_page(&visitor, &project.record, content));
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+pub(crate) async fn confirm_delete(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> PageResult {
+    require_delete(&visitor)?;
+    let project = state.control_plane.project(&visitor.context(), &id).await?;
+    Ok(answer::html_page(delete_page(&visitor, &project.record, &Form::default(), None)))
+}
+
+/// Deletes a project after its name was typed, and waits until gateways refuse its keys.
+pub(crate) async fn delete(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> PageResult {
+    require_delete(&visitor)?;
+    let project = state.control_plane.project(&visitor.context(), &id).await?;
+    if let Some(fault) = confirm::check(&form, &[&project.record.name]) {
+        let page = answer::html_page(delete_page(&visitor, &project.record, &form, Some(&fault)));
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    let deleted = state.control_plane.deactivate_project(&visitor.context(), &id).await?;
+    let fence = fence::wait(&state, &visitor.caller().account, deleted.position).await?;
+    let content = html! {
+        h1 { "Project deleted" }
+        p { "All keys of " strong { (project.record.name) } " are revoked." }
+        (fence::sentence(&fence, "refuse them"))
+        p { a.button.primary href={ (ROOT) "/projects" } { "Back to the projects" } }
+    };
+    Ok(answer::html_page(project_page(&visitor, &project.record, content)))
+}
+
+fn require_delete(visitor: &Visitor) -> Result<(), gatepost_control_plane::Failure> {
+    visitor.caller().require_write()?;
+    visitor.caller().require_account_scope()
+}
+
+/// Returns a page of a project, below the list of projects.
+pub(crate) fn project_page(visitor: &Visitor, project: &Project, content: Markup) -> Markup {
+    let trail = match visitor.sees_account() {
+        true => vec![("/projects".to_owned(), "Projects".to_owned())],
+        false => Vec::new(),
+    };
+    let page = Page { title: &project.name, section: Section::Projects, trail, project: Some(project), content };
+    layout::page(visitor, page)
+}
+
+async fn sections(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Versioned<Project>,
+    period: UsagePeriod,
+    settings: Entries<'_>,
+) -> Result<Markup, gatepost_control_plane::Failure> {
+    let record = &project.record;
+    let path = format!("{ROOT}/projects/{}", record.id);
+    Ok(html! {
+        div.heading {
+            h1 { (record.name) " " (badge::env(record.env)) }
+            (copy::id(record.id.as_str()))
+        }
+        @if record.status == Status::Inactive { (badge::state(badge::Tone::Bad, "Deleted")) }
+        nav.in-page aria-label="On this page" {
+            a href="#usage" { "Usage" }
+            a href="#keys" { "API keys" }
+            a href="#settings" { "Settings" }
+        }
+        section aria-labelledby="usage-heading" {
+            h2 #usage-heading { "Usage" }
+            (usage_section(state, visitor, record, period).await?)
+        }
+        section #keys aria-labelledby="keys-heading" {
+            div.heading {
+                h2 #keys-heading { "API keys" }
+                @if visitor.may_write() && record.status == Status::Active {
+                    a.button.primary href={ (path) "/keys/new" } { "+ Create Key" }
+                }
+            }
+            (keys_section(state, visitor, record).await?)
+        }
+        section #settings aria-labelledby="settings-heading" {
+            h2 #settings-heading { "Settings" }
+            (settings_section(state, visitor, project, settings))
+        }
+    })
+}
+
+async fn usage_section(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    period: UsagePeriod,
+) -> Result<Markup, gatepost_control_plane::Failure> {
+    let now = state.control_plane.now();
+    let request = UsageReportRequest {
+        project: Some(project.id.to_string()),
+        grouping: Some(period.grouping().as_str().to_owned()),
+        from: Some(period.start(now).to_string()),
+        to: None,
+    };
+    let (_, totals) = state.control_plane.totals(&visitor.context(), UsageGrouping::Project, &request).await?;
+    Ok(usage::chart(period, &totals, now, &format!("{ROOT}/projects/{}", project.id)))
+}
+
+async fn keys_section(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+) -> Result<Markup, gatepost_control_plane::Failure> {
+    let context = visitor.context();
+    let list = state.control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
+    let _permit = state.control_plane.acquire_list_permit(&context).await?;
+    let page = state.control_plane.keys_page(&list, "", NEWEST_KEYS).await?;
+    let path = format!("{ROOT}/projects/{}/keys", project.id);
+    Ok(html! {
+        @if page.items.is_empty() {
+            (empty::state("No key yet", html! {
+                p { "A key lets a caller through the gateway. Create one here, or over the API:" }
+                pre tabindex="0" { code { (create_command(project)) } }
+            }))
+        } @else {
+            (keys::search_form(&path, ""))
+            (keys::table(state, &page.items).await?)
+            @if page.next.is_some() { p { a href=(path) { "All keys" } } }
+        }
+    })
+}
+
+fn create_command(project: &Project) -> String {
+    format!(
+        "curl -X POST $GATEPOST_ADMIN_URL/api-keys -H \"x-api-key: $GATEPOST_ACCESS_KEY\" \\\n  -d '{{\"projectId\": \
+         \"{}\", \"name\": \"first\"}}'",
+        project.id
+    )
+}
+
+fn settings_form(project: &Versioned<Project>) -> Form {
+    Form::with([("name", project.record.name.clone()), ("version", project.position.version.as_u64().to_string())])
+}
+
+fn settings_section(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Versioned<Project>,
+    entries: Entries<'_>,
+) -> Markup {
+    let (record, now) = (&project.record, state.control_plane.now());
+    let path = format!("{ROOT}/projects/{}", record.id);
+    let may_change = visitor.may_write() && record.status == Status::Active;
+    html! {
+        (facts::list(vec![
+            ("Environment", badge::env(record.env)),
+            ("Created", time::relative(record.stamps.created_at, now)),
+            ("Changed", time::relative(record.stamps.updated_at, now)),
+        ]))
+        @if may_change {
+            form.inline method="post" action=(path) {
+                (entries.summary(&[NAME]))
+                (entries.field(&NAME))
+                input type="hidden" name="version" value=(project.position.version.as_u64());
+                button { "Rename" }
+            }
+        }
+        @if may_change && visitor.sees_account() {
+            p { a.button.danger href={ (path) "/delete" } { "Delete project…" } }
+        }
+    }
+}
+
+fn delete_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<&FormFault>) -> Markup {
+    let content = html! {
+        h1 { "Delete " (project.name) "?" }
+        p { "All keys of the project are revoked at once, and neither it nor they can be brought back. Its history stays in the audit trail." }
+        form.stack.card method="post" action={ (ROOT) "/projects/" (project.id) "/delete" } {
+            (confirm::field(&[&project.name], html! { "Type the name of the project: " strong { (project.name) } }, form, fault))
+            div.actions {
+                button.danger { "Delete the project and revoke its keys" }
+                a.button href={ (ROOT) "/projects/" (project.id) } { "Cancel" }
+            }
+        }
+    };
+    let page = Page {
+        title: "Delete project",
+        section: Section::Projects,
+        trail: layout::project_trail(visitor, project),
+        project: Some(project),
+        content,
+    };
+    layout::page(visitor, page)
+}

@@ -1,0 +1,13 @@
+//! Parts that pages share.
+
+pub(crate) mod badge;
+pub(crate) mod chart;
+pub(crate) mod confirm;
+pub(crate) mod copy;
+pub(crate) mod empty;
+pub(crate) mod facts;
+pub(crate) mod fence;
+pub(crate) mod field;
+pub(crate) mod number;
+pub(crate) mod pager;
+pub(crate) mod time;
