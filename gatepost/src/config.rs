@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gatepost_admin::DashboardOptions;
 use gatepost_control_plane::{MAX_SESSION_TTL, UnknownMembers};
 use gatepost_deliverer::Retention;
 use gatepost_domain::record::FailureLimits;
@@ -43,7 +42,7 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewayConfig,
     pub(crate) control_plane: ControlPlaneConfig,
     /// Absent if there is no dashboard.
-    pub(crate) dashboard: Option<DashboardOptions>,
+    pub(crate) dashboard: Option<DashboardConfig>,
     pub(crate) ops: OpsOptions,
     pub(crate) retention: Retention,
     pub(crate) webhooks: WebhooksConfig,
@@ -73,6 +72,14 @@ pub(crate) struct ControlPlaneConfig {
     pub(crate) is_behind_proxy: bool,
     pub(crate) wrong_access_keys_a_minute: u32,
     pub(crate) unknown_members: UnknownMembers,
+}
+
+/// Configuration of the dashboard.
+#[derive(Debug, Clone)]
+pub(crate) struct DashboardConfig {
+    /// Origin that browsers use, if it is not that of the `Host` header.
+    pub(crate) origin: Option<String>,
+    pub(crate) session_ttl: Duration,
 }
 
 /// Configuration of the webhooks.
@@ -248,12 +255,12 @@ fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     }
 }
 
-fn read_dashboard(mut section: Section<'_>) -> Option<DashboardOptions> {
+fn read_dashboard(mut section: Section<'_>) -> Option<DashboardConfig> {
     let is_enabled = section.choice("enabled", true, true, false);
     let origin = section.parsed("origin", None, parse_origin);
     let hours = section.number("session_hours", 12, 1, MAX_SESSION_TTL.as_secs() / 3600);
     section.reject_unknown_keys();
-    is_enabled.then(|| DashboardOptions { origin, session_ttl: Duration::from_secs(hours * 3600) })
+    is_enabled.then(|| DashboardConfig { origin, session_ttl: Duration::from_secs(hours * 3600) })
 }
 
 fn read_ops(mut section: Section<'_>) -> OpsOptions {

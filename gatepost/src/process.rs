@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gatepost_admin::{ControlPlaneServer, ListenOptions};
+use gatepost_admin::{ControlPlaneServer, DashboardOptions, ListenOptions};
 use gatepost_control_plane::ControlPlane;
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
@@ -18,7 +18,7 @@ use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
-use crate::config::{Config, GatewayConfig};
+use crate::config::{Config, DashboardConfig, GatewayConfig};
 use crate::probes::{self, StoreOutage, StoreProbe};
 use crate::signals::Signals;
 use crate::store::{self, StoreInit};
@@ -195,7 +195,7 @@ impl Process {
             hosts: config.hosts.clone(),
             is_behind_proxy: config.is_behind_proxy,
             unknown_members: config.unknown_members,
-            dashboard: self.config.dashboard.clone(),
+            dashboard: self.config.dashboard.clone().map(dashboard_options),
         };
         let server = ControlPlaneServer::start(options, use_cases, &self.registry)
             .await
@@ -220,6 +220,10 @@ impl Process {
         self.ops.stop();
         tracing::info!("stopped");
     }
+}
+
+fn dashboard_options(config: DashboardConfig) -> DashboardOptions {
+    DashboardOptions { origin: config.origin, session_ttl: config.session_ttl }
 }
 
 /// Returns the context of an error of a listener. The error names the address.
