@@ -41,13 +41,13 @@ const STEPS: &[Step] = &[
     },
     Step { name: "packages", limit_s: 45, check: packages::install },
     Step { name: "test", limit_s: 950, check: test },
-    Step { name: "examples", limit_s: 240, check: examples },
+    Step { name: "examples", limit_s: 250, check: examples },
     Step { name: "servers", limit_s: 135, check: || redis_versions::check(Depth::Quick) },
     Step { name: "schemathesis", limit_s: 160, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 85, check: openapi::check },
     Step { name: "fuzz", limit_s: 65, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 510, check: || check_instructions(InstructionScope::Steps) },
-    Step { name: "docs", limit_s: 60, check: docs },
+    Step { name: "docs", limit_s: 50, check: docs },
     Step { name: "deny", limit_s: 60, check: deny::check },
 ];
 
