@@ -52,7 +52,7 @@ function prepare(root) {
   }
 }
 
-const GO = { p: "/projects", a: "/access-keys", c: "/changes", g: "/gateways" };
+const GO = { p: "/projects" };
 let isGoing = false;
 
 function isTyping(target) {

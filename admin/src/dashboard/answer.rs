@@ -6,7 +6,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_runtime::error_chain;
 use gatepost_store::StoreErrorKind;
 use http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use maud::{Markup, html};
 
 use super::frame;
@@ -57,17 +57,27 @@ pub(crate) fn html_page(markup: Markup) -> Response {
     Html(markup.into_string()).into_response()
 }
 
+/// Returns a page with a form that has a fault.
+pub(crate) fn faulty_form(markup: Markup) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, html_page(markup)).into_response()
+}
+
 /// Sends the browser to a page below the dashboard, with GET.
 pub(crate) fn see_other(path: &str) -> Response {
     let location = HeaderValue::from_str(&format!("{ROOT}{path}")).unwrap_or(HeaderValue::from_static(ROOT));
     (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
 }
 
-/// Sends a browser that is not signed in to the sign-in page, and back afterwards.
-pub(crate) fn to_sign_in(uri: &Uri, is_fragment: bool) -> Response {
+/// Sends a browser that is not signed in to the sign-in page, and afterwards back to the page, unless it sent a form.
+pub(crate) fn to_sign_in(method: &Method, uri: &Uri, is_fragment: bool) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
-    let location = format!("{ROOT}/sign-in?next={next}");
+    let location = match *method {
+        Method::GET => {
+            let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
+            format!("{ROOT}/sign-in?next={next}")
+        }
+        _ => format!("{ROOT}/sign-in"),
+    };
     let location = HeaderValue::from_str(&location).unwrap_or(HeaderValue::from_static(ROOT));
     match is_fragment {
         true => (StatusCode::UNAUTHORIZED, [(HX_REDIRECT, location)]).into_response(),

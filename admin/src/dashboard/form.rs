@@ -51,6 +51,11 @@ impl Form {
         self.text("version").parse().ok().map(Version::from_u64)
     }
 
+    /// Returns all fields as one text, by which a form that is sent again is recognised.
+    pub(crate) fn to_text(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// Returns a form with these fields.
     pub(crate) fn with(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

@@ -28,13 +28,6 @@ impl Section {
             Section::Projects => "/projects",
         }
     }
-
-    /// Returns whether the visitor may see the pages of the section.
-    fn is_visible(self, _visitor: &Visitor) -> bool {
-        match self {
-            Section::Projects => true,
-        }
-    }
 }
 
 /// A page without its frame.
@@ -59,7 +52,7 @@ pub(crate) fn page(visitor: &Visitor, page: Page<'_>) -> Markup {
                 a.skip href="#main" { "Skip to content" }
                 @if is_test { div.test-data-rule { span { "TEST DATA" } } }
                 header.top { (top_bar(visitor)) }
-                nav.side aria-label="Sections" { (navigation(visitor, page.section)) }
+                nav.side aria-label="Sections" { (navigation(page.section)) }
                 main #main tabindex="-1" {
                     (trail(&page.trail))
                     (page.content)
@@ -87,10 +80,10 @@ fn top_bar(visitor: &Visitor) -> Markup {
     }
 }
 
-fn navigation(visitor: &Visitor, current: Section) -> Markup {
+fn navigation(current: Section) -> Markup {
     html! {
         ul {
-            @for section in Section::ALL.into_iter().filter(|section| section.is_visible(visitor)) {
+            @for section in Section::ALL {
                 li {
                     a href={ (ROOT) (section.path()) } aria-current=[(section == current).then_some("page")] {
                         (section.title())

@@ -63,11 +63,11 @@ impl FromRequestParts<DashboardState> for Visitor {
         let is_fragment = parts.headers.contains_key(HX_REQUEST);
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let Some(token) = session_token(&parts.headers, state) else {
-            return Err(answer::to_sign_in(uri, is_fragment));
+            return Err(answer::to_sign_in(&parts.method, uri, is_fragment));
         };
         match state.control_plane.session(token).await {
             Ok(Some(session)) => Ok(Self { session, head: RequestHead::of(&parts.extensions) }),
-            Ok(None) => Err(answer::to_sign_in(uri, is_fragment)),
+            Ok(None) => Err(answer::to_sign_in(&parts.method, uri, is_fragment)),
             Err(failure) => Err(PageError::from(failure).into()),
         }
     }

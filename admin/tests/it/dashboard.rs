@@ -166,6 +166,12 @@ async fn value_of_a_key_is_shown_once_however_often_the_form_is_sent() {
     assert!(created.body.contains("Copy it now. It is not shown again."));
     let again = browser.post(&path, &fields).await;
     assert_eq!(shown_value(&again), value, "a reload shows the same value");
+    let other = [("name", "other"), ("once", once.as_str()), ("period", "day")];
+    for fields in [&other[..], &other[..1]] {
+        let refused = browser.post(&path, fields).await;
+        assert_eq!(refused.status, 422, "other entries, or none that tell forms apart");
+        assert!(refused.body.contains("pen it again") && !refused.body.contains(&value), "{}", refused.body);
+    }
     let (_, keys) = admin.get(&format!("/api-keys?projectId={project}")).await;
     assert_eq!(keys.as_array().unwrap().len(), 1, "and makes no second key");
 

@@ -13,7 +13,6 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{StoredResponse, os_rng};
-use rand::RngExt;
 
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
@@ -23,9 +22,8 @@ use crate::failure::{Failure, Result};
 pub const MAX_SESSION_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Lifetime of a sign-in link.
 pub const SIGN_IN_LINK_TTL: Duration = Duration::from_secs(600);
-/// Random numbers of 64 bits in a token, and digits of each in base 62.
-const TOKEN_NUMBERS: usize = 4;
-const NUMBER_DIGITS: u32 = 11;
+/// Base-62 digits of a token: 256 bits.
+const TOKEN_DIGITS: usize = 43;
 
 /// A person who is signed in with an access key.
 #[derive(Debug, Clone)]
@@ -179,10 +177,7 @@ fn signed_out_name(access_key: &AccessKeyId) -> String {
 }
 
 fn generate_token() -> Secret {
-    let mut rng = os_rng();
-    let mut token = String::new();
-    for _ in 0..TOKEN_NUMBERS {
-        base62::push_number(&mut token, rng.random_range(0..=u64::MAX), NUMBER_DIGITS);
-    }
+    let mut token = String::with_capacity(TOKEN_DIGITS);
+    base62::push_random(&mut token, TOKEN_DIGITS, &mut os_rng());
     Secret::new(token)
 }

@@ -1,14 +1,12 @@
 //! One key: what it is, its values, and what can be done with it.
 
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
 use gatepost_control_plane::{Failure, KeyRef};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Period;
 use gatepost_store::Versioned;
-use http::StatusCode;
 use maud::{Markup, html};
 
 use super::keys::state_badge;
@@ -192,6 +190,7 @@ pub(crate) async fn rotate(
     Path(id): Path<String>,
     form: Form,
 ) -> PageResult {
+    visitor.caller().require_write()?;
     let found = read(&state, &visitor, &id).await?;
     let control_plane = &state.control_plane;
     let overlap = form.number("overlap").map(Option::unwrap_or_default);
@@ -209,8 +208,7 @@ pub(crate) async fn rotate(
         }
         Err(failure) => {
             let fault = FormFault::of(failure)?;
-            let page = answer::html_page(rotate_page(&visitor, &found, &form, Some(&fault)));
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(answer::faulty_form(rotate_page(&visitor, &found, &form, Some(&fault))))
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The form of a key: creating one, and changing its settings.
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
 use gatepost_control_plane::{Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, Project};
 use gatepost_domain::window::Period;
 use gatepost_store::Versioned;
-use http::StatusCode;
 use maud::{Markup, html};
 
 use super::key::{self, KeyAndProject};
@@ -87,6 +85,7 @@ pub(crate) async fn create(
     Path(id): Path<String>,
     form: Form,
 ) -> PageResult {
+    visitor.caller().require_write()?;
     let control_plane = &state.control_plane;
     let fields = parse_fields(&form).map(|fields| KeyFields { key: form.filled("key").into(), ..fields });
     let project = id.clone();
@@ -109,7 +108,7 @@ pub(crate) async fn create(
 async fn create_again(state: &DashboardState, visitor: &Visitor, id: &str, form: Form, failure: Failure) -> PageResult {
     let fault = FormFault::of(failure)?;
     let project = state.control_plane.active_project(&visitor.context(), Some(id)).await?;
-    Ok(unprocessable(new_page(visitor, &project, &form, Some(&fault))))
+    Ok(answer::faulty_form(new_page(visitor, &project, &form, Some(&fault))))
 }
 
 pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
@@ -131,12 +130,12 @@ pub(crate) async fn update(
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
             let found = key::read(&state, &visitor, &id).await?;
             let conflict = changed_meanwhile(&state, &found, &form);
-            Ok(unprocessable(edit_page(&visitor, &found, &form, None, Some(conflict))))
+            Ok(answer::faulty_form(edit_page(&visitor, &found, &form, None, Some(conflict))))
         }
         Err(failure) => {
             let fault = FormFault::of(failure)?;
             let found = key::read(&state, &visitor, &id).await?;
-            Ok(unprocessable(edit_page(&visitor, &found, &form, Some(&fault), None)))
+            Ok(answer::faulty_form(edit_page(&visitor, &found, &form, Some(&fault), None)))
         }
     }
 }
@@ -146,10 +145,6 @@ async fn save(state: &DashboardState, visitor: &Visitor, id: &str, form: &Form) 
     let context = visitor.context_at(form.version());
     state.control_plane.update_api_key(&context, &key::key_ref(id)?, &change).await?;
     Ok(())
-}
-
-fn unprocessable(page: Markup) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, answer::html_page(page)).into_response()
 }
 
 fn parse_fields(form: &Form) -> Result<KeyFields, Failure> {

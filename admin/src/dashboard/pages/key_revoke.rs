@@ -1,8 +1,6 @@
 //! Revoking a key: typed confirmation, and which gateways refuse it.
 
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
-use http::StatusCode;
 use maud::{Markup, html};
 
 use super::key::{self, KeyAndProject};
@@ -37,8 +35,7 @@ pub(crate) async fn revoke(
     let found = key::read(&state, &visitor, &id).await?;
     let record = &found.key.record;
     if let Some(fault) = confirm::check(&form, &[&record.name, mask_end(&record.mask)]) {
-        let page = answer::html_page(confirm_page(&visitor, &found, &form, Some(&fault)));
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        return Ok(answer::faulty_form(confirm_page(&visitor, &found, &form, Some(&fault))));
     }
     let revoked = state.control_plane.deactivate_api_key(&visitor.context(), &key::key_ref(&id)?).await?;
     let fence = fence::wait(&state, &visitor.caller().account, revoked.key.position).await?;

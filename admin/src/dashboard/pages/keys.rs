@@ -148,7 +148,7 @@ async fn content(
         @if !found.keys.is_empty() {
             (table(state, &found.keys).await?)
         } @else if found.next.is_some() {
-            (empty::state("Nothing found so far", html! { p { "20 000 keys were searched. Go on with " strong { "Next" } "." } }))
+            (empty::state("Nothing found so far", html! { p { "Not all keys have been searched. Go on with " strong { "Next" } "." } }))
         } @else if text.is_empty() && status.is_empty() {
             (empty::state("No key yet", html! { p { "A key lets a caller through the gateway." } }))
         } @else {

@@ -1,11 +1,9 @@
 //! One project: its usage, keys and settings, on one page.
 
 use axum::extract::{Path, Query, State};
-use axum::response::IntoResponse;
 use gatepost_control_plane::{Patch, ProjectChange, UsageReportRequest};
 use gatepost_domain::record::{Project, Status};
 use gatepost_store::{SortOrder, UsageGrouping, Versioned};
-use http::StatusCode;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -59,8 +57,7 @@ pub(crate) async fn rename(
             let project = state.control_plane.project(&visitor.context(), &id).await?;
             let entries = Entries { form: &form, fault: Some(&fault) };
             let content = sections(&state, &visitor, &project, UsagePeriod::default(), entries).await?;
-            let page = answer::html_page(project_page(&visitor, &project.record, content));
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(answer::faulty_form(project_page(&visitor, &project.record, content)))
         }
     }
 }
@@ -85,8 +82,7 @@ pub(crate) async fn delete(
     require_delete(&visitor)?;
     let project = state.control_plane.project(&visitor.context(), &id).await?;
     if let Some(fault) = confirm::check(&form, &[&project.record.name]) {
-        let page = answer::html_page(delete_page(&visitor, &project.record, &form, Some(&fault)));
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        return Ok(answer::faulty_form(delete_page(&visitor, &project.record, &form, Some(&fault))));
     }
     let deleted = state.control_plane.deactivate_project(&visitor.context(), &id).await?;
     let fence = fence::wait(&state, &visitor.caller().account, deleted.position).await?;

@@ -1,10 +1,8 @@
 //! All projects, and creating one.
 
 use axum::extract::{Query, State};
-use axum::response::IntoResponse;
 use gatepost_control_plane::{NewProject, PageRequest};
 use gatepost_domain::record::Project;
-use http::StatusCode;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -103,8 +101,7 @@ pub(crate) async fn create(State(state): State<DashboardState>, visitor: Visitor
         Ok(project) => Ok(answer::see_other(&format!("/projects/{}", project.record.id))),
         Err(failure) => {
             let fault = FormFault::of(failure)?;
-            let page = answer::html_page(form_page(&visitor, &form, Some(&fault)));
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(answer::faulty_form(form_page(&visitor, &form, Some(&fault))))
         }
     }
 }

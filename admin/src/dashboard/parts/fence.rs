@@ -39,7 +39,7 @@ pub(crate) fn sentence(fence: &Fence, verb: &str) -> Markup {
         } @else {
             p.fence.late {
                 strong { (applied) "/" (known) " gateways " (verb) } " after " (waited) ". The others have not applied "
-                "the change yet. A gateway that cannot read changes refuses all keys when its lease ends, within 30 s."
+                "the change yet. A gateway that cannot read changes refuses all keys when its lease ends."
             }
         }
     }

@@ -21,7 +21,7 @@ const fn row(method: &'static str, path: &'static str, statuses: [u16; 6]) -> Ro
     Row { method, path, statuses }
 }
 
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     row("GET", "", [303, 303, 303, 303, 303, 303]),
     row("GET", "/projects", [200, 200, 200, 200, 200, 200]),
     row("GET", "/projects/new", [200, 200, 403, 403, 403, 200]),
@@ -38,6 +38,7 @@ const ROWS: [Row; 19] = [
     row("GET", "/keys/KEY/edit", [200, 200, 403, 200, 404, 404]),
     row("POST", "/keys/KEY/edit", [422, 422, 403, 422, 404, 404]),
     row("GET", "/keys/KEY/rotate", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/keys/KEY/rotate", [422, 422, 403, 422, 404, 404]),
     row("GET", "/keys/KEY/revoke", [200, 200, 403, 200, 404, 404]),
     row("POST", "/keys/KEY/revoke", [422, 422, 403, 422, 404, 404]),
     row("GET", "/nothing", [404, 404, 404, 404, 404, 404]),
