@@ -21,6 +21,9 @@ use prometheus::Registry;
 
 /// Client address of the requests.
 pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// A change makes all cached keys of its watermark stripe stale. With this many stripes, two keys of a test share one
+/// about once in a million runs.
+const CACHE_CAPACITY: u64 = 1 << 20;
 /// Maximum duration of any wait, for a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -36,7 +39,7 @@ pub(crate) struct Fixture {
 
 pub(crate) fn options() -> VerifyOptions {
     VerifyOptions {
-        cache_capacity: 1000,
+        cache_capacity: CACHE_CAPACITY,
         negative_capacity: 100,
         max_stale: Duration::from_secs(60),
         max_lookups: 100,
