@@ -16,6 +16,7 @@ mod records;
 mod recoveries;
 mod replay;
 mod reply;
+mod script_text;
 mod scripts;
 mod settings;
 mod topology;

@@ -4,21 +4,28 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+use super::script_text::assemble;
+
 /// Start of a command call in a script.
 const COMMAND_CALL: &str = "redis.call(";
 
-/// Defines the scripts. `flags` follows `#!lua` in the first line of the script; the files are concatenated in order.
+/// Defines the scripts. `flags` follows `#!lua` in the first line of the script; see [`assemble`] for the files.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $flags:literal, [$($file:literal),+];)*) => {
         $($(#[$doc])*
-        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!("#!lua", $flags, "\n", $(include_str!(concat!("lua/", $file, ".lua"))),+))
-        });)*
+        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(&text::$name));)*
 
-        /// All scripts with their text.
-        static ALL: &[(&LazyLock<Script>, &str)] = &[
-            $((&$name, concat!("#!lua", $flags, "\n", $(include_str!(concat!("lua/", $file, ".lua"))),+))),*
-        ];
+        /// The texts of the scripts.
+        mod text {
+            use super::{LazyLock, assemble};
+
+            $(pub(super) static $name: LazyLock<String> = LazyLock::new(|| {
+                assemble($flags, &[$(include_str!(concat!("lua/", $file, ".lua"))),+])
+            });)*
+        }
+
+        /// All scripts with their texts.
+        static ALL: &[(&LazyLock<Script>, &LazyLock<String>)] = &[$((&$name, &text::$name)),*];
     };
 }
 
