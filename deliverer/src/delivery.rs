@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::key::Secret;
-use gatepost_domain::record::{Webhook, WebhookState};
+use gatepost_domain::record::WebhookState;
 use gatepost_domain::retry_schedule::{Attempt, AttemptOutcome, NextStep, RetrySchedule, next_step};
 use gatepost_domain::shown_key::ShownKey;
 use gatepost_domain::time::Timestamp;
@@ -13,8 +12,7 @@ use gatepost_store::{
     AttemptRecord, AttemptResponse, Disposition, LeasedDelivery, MAX_HOLD, RecordedOutcome, Result, Settlement,
     StoreErrorKind, os_rng,
 };
-use gatepost_webhook_client::{Message, SendResult, SigningSecret};
-use url::Url;
+use gatepost_webhook_client::{Message, SendResult};
 
 use crate::context::DelivererContext;
 use crate::lease::{DeliveryLease, WebhookSnapshot};
@@ -39,8 +37,8 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
             result = attempt_once(&context, &lease) => result,
             () = wait_for_stop_deadline(&context) => Ok(DeliveryResult::without_attempt(Disposition::Defer(Duration::ZERO))),
         };
-        match result {
-            Ok(result) => settle(&context, &lease, result).await,
+        let result = match result {
+            Ok(result) => result,
             // A retry would fail in the same way.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 tracing::error!(
@@ -48,8 +46,7 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
                     webhook = lease.webhook.as_str(),
                     "delivery failed and becomes a dead letter"
                 );
-                settle(&context, &lease, DeliveryResult::without_attempt(Disposition::DeadLetter(error_chain(&error))))
-                    .await;
+                DeliveryResult::without_attempt(Disposition::DeadLetter(error_chain(&error)))
             }
             Err(error) => {
                 tracing::warn!(
@@ -57,8 +54,10 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
                     webhook = lease.webhook.as_str(),
                     "delivery failed, retrying when its lease ends (30 s)"
                 );
+                return;
             }
-        }
+        };
+        settle(&context, &lease, result).await;
     };
     lease.extend_while(&context.store, delivering).await;
 }
@@ -95,7 +94,7 @@ async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: Deliv
     };
     let streak = context.ack_batcher.settle_with_retry(settlement, &lease.deadline).await;
     if let (WebhookSnapshot::Found(webhook), Some(attempt)) = (&lease.webhook_snapshot, attempt) {
-        receiver_health::note_attempt(context, webhook, &attempt, streak).await;
+        receiver_health::note_attempt(context, &webhook.record, &attempt, streak).await;
     }
 }
 
@@ -119,12 +118,12 @@ impl DeliveryResult {
 
 async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Result<DeliveryResult> {
     let without_attempt = |disposition: Disposition| Ok(DeliveryResult::without_attempt(disposition));
-    let webhook = match &lease.webhook_snapshot {
-        WebhookSnapshot::Found(webhook) => webhook.as_ref(),
+    let found = match &lease.webhook_snapshot {
+        WebhookSnapshot::Found(found) => found,
         WebhookSnapshot::Deleted => return without_attempt(Disposition::Dropped),
         WebhookSnapshot::Unreadable(error) => return without_attempt(Disposition::DeadLetter(error_chain(error))),
     };
-    let leased = &lease.leased;
+    let (webhook, leased) = (&found.record, &lease.leased);
     if webhook.state() == WebhookState::Disabled {
         return without_attempt(Disposition::DeadLetter(DISABLED.to_owned()));
     }
@@ -132,44 +131,28 @@ async fn attempt_once(context: &DelivererContext, lease: &DeliveryLease) -> Resu
         Ok(event) => event,
         Err(error) => return without_attempt(Disposition::DeadLetter(error_chain(error))),
     };
-    let Ok(url) = Url::parse(context.store.envelope().open_webhook_url(webhook)?.expose()) else {
+    let receiver = found.receiver(context.store.envelope(), context.sender.now())?;
+    let Some(url) = &receiver.url else {
         return without_attempt(Disposition::DeadLetter("the URL of the webhook is malformed".to_owned()));
     };
-    let shown = payload::shown_key(webhook, &url, event, context.options.private_networks);
+    let shown = payload::shown_key(webhook, url, event, context.options.private_networks);
     let secret = if shown == ShownKey::Value { context.store.open_secret(leased)? } else { None };
-    let body = payload::build(event, shown, secret.as_ref());
-    let sent = send(context, webhook, &url, leased, body, secret.as_ref()).await?;
+    let confidential = secret.as_ref();
+    let message = Message {
+        url,
+        method: &webhook.method,
+        headers: &receiver.headers,
+        id: &leased.event_id,
+        body: payload::build(event, shown, confidential),
+        secrets: &receiver.secrets,
+        static_token: receiver.static_token.as_ref(),
+        confidential: confidential.as_slice(),
+    };
+    let sent = context.sender.send(message).await;
     context.scheduler.record_duration(&webhook.id, sent.elapsed);
     record_metrics(context, &sent, event.at);
     let outcome = sent.outcome;
     Ok(result_of_attempt(webhook.delivery.schedule(), attempt_record(leased, sent), &outcome))
-}
-
-async fn send(
-    context: &DelivererContext,
-    webhook: &Webhook,
-    url: &Url,
-    leased: &LeasedDelivery,
-    body: Vec<u8>,
-    confidential: Option<&Secret>,
-) -> Result<SendResult> {
-    let (envelope, now) = (context.store.envelope(), context.sender.now());
-    let secrets =
-        SigningSecret::all(envelope.open_signing_secrets(webhook, now)?, envelope.open_signing_keys(webhook, now)?);
-    let token = webhook.static_token.as_ref();
-    let token = token.map(|token| envelope.open_static_token(&webhook.id, token)).transpose()?;
-    let headers = envelope.open_webhook_headers(webhook)?;
-    let message = Message {
-        url,
-        method: &webhook.method,
-        headers: &headers,
-        id: &leased.event_id,
-        body,
-        secrets: &secrets,
-        static_token: token.as_ref(),
-        confidential: confidential.as_slice(),
-    };
-    Ok(context.sender.send(message).await)
 }
 
 fn attempt_number(leased: &LeasedDelivery) -> Attempt {

@@ -4,18 +4,19 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
-use gatepost_domain::record::{Webhook, WebhookState};
+use gatepost_domain::record::WebhookState;
 use gatepost_domain::retry_schedule::{RetrySchedule, STANDARD_SCHEDULE};
 use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, StoreError};
 use tokio::time::Instant;
 
 use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
+use crate::receiver::LeasedWebhook;
 use crate::send_limits::SendLimits;
 
 /// The webhook of a delivery as read when the delivery was leased.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum WebhookSnapshot {
-    Found(Arc<Webhook>),
+    Found(Arc<LeasedWebhook>),
     Deleted,
     /// The webhook cannot be decoded.
     Unreadable(StoreError),
@@ -25,7 +26,7 @@ impl WebhookSnapshot {
     /// Returns the schedule on which its deliveries are retried.
     pub(crate) fn schedule(&self) -> &RetrySchedule {
         match self {
-            WebhookSnapshot::Found(webhook) => webhook.delivery.schedule(),
+            WebhookSnapshot::Found(webhook) => webhook.record.delivery.schedule(),
             WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => &STANDARD_SCHEDULE,
         }
     }
@@ -33,7 +34,7 @@ impl WebhookSnapshot {
     /// Returns whether its deliveries wait because it is paused. Those of a disabled webhook do not wait.
     pub(crate) fn is_paused(&self) -> bool {
         match self {
-            WebhookSnapshot::Found(webhook) => webhook.state() == WebhookState::Paused,
+            WebhookSnapshot::Found(webhook) => webhook.record.state() == WebhookState::Paused,
             WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => false,
         }
     }
@@ -41,7 +42,7 @@ impl WebhookSnapshot {
     /// Returns the limits on its deliveries. Without a readable webhook nothing is sent, so nothing is limited.
     pub(crate) fn limits(&self) -> SendLimits {
         match self {
-            WebhookSnapshot::Found(webhook) => SendLimits::of(&webhook.delivery),
+            WebhookSnapshot::Found(webhook) => SendLimits::of(&webhook.record.delivery),
             WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => SendLimits::default(),
         }
     }
@@ -82,7 +83,9 @@ impl DeliveryLease {
                 tokio::time::sleep(LEASE_EXTEND_INTERVAL).await;
                 let deadline = Instant::now() + LEASE_DURATION;
                 // A lost lease is detected when the delivery is settled.
-                let held = store.extend_lease(&self.webhook, &self.leased.event_id, &self.token, LEASE_DURATION).await;
+                let held = store.extend_lease(&self.webhook, &self.leased.event_id, &self.token, LEASE_DURATION);
+                // Boxed to keep the future of a delivery small: few take so long.
+                let held = Box::pin(held).await;
                 if matches!(held, Ok(LeaseStatus::Held)) {
                     *self.deadline.lock() = deadline;
                 }

@@ -15,6 +15,7 @@ mod lease;
 mod metrics;
 pub mod options;
 mod payload;
+mod receiver;
 mod receiver_health;
 mod recoveries;
 mod send_limits;

@@ -28,7 +28,8 @@ pub(crate) async fn note_attempt(
         return;
     }
     if let Some(condition) = next_condition(webhook, attempt.outcome, streak, &context.options.failure_limits)
-        && let Err(error) = change_condition(context, webhook, condition, reason(condition, attempt, streak)).await
+        // Boxed to keep the future of a delivery small: few change a condition.
+        && let Err(error) = Box::pin(change_condition(context, webhook, condition, reason(condition, attempt, streak))).await
     {
         tracing::warn!(
             error = %error_chain(&error),

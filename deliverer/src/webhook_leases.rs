@@ -15,6 +15,7 @@ use crate::delivery;
 use crate::fair_scheduler::{Grant, SendSlot};
 use crate::lease::{DeliveryLease, LeaseDeadline, WebhookSnapshot};
 use crate::options::{LEASE_DURATION, PAUSED_RECHECK_INTERVAL};
+use crate::receiver::LeasedWebhook;
 use crate::send_limits::{RateTokens, SendLimits};
 
 /// What one round did for a webhook.
@@ -133,14 +134,12 @@ fn spawn_deliveries(
             leased: Arc::new(leased),
             deadline: LeaseDeadline::new(leases.deadline),
         });
-        let delivering = delivery::deliver(context.clone(), Arc::clone(&lease));
-        let failing = delivery::settle_after_panic(context.clone(), lease);
-        spawn_with_fallback(
-            Task::Delivery,
-            delivering,
-            failing,
-            SlotGuard { slot: Some(slot), context: context.clone() },
-        );
+        // Boxed, because a task moves its future several times before it runs.
+        let delivering = Box::pin(delivery::deliver(context.clone(), Arc::clone(&lease)));
+        let guard = SlotGuard { slot: Some(slot), context: context.clone() };
+        let failing_context = context.clone();
+        let settle_after_panic = move || Box::pin(delivery::settle_after_panic(failing_context, lease));
+        spawn_with_fallback(Task::Delivery, delivering, settle_after_panic, guard);
     }
 }
 
@@ -160,7 +159,7 @@ async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases
 
 async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<WebhookSnapshot> {
     match context.store.webhook(webhook).await {
-        Ok(Some(found)) => Ok(WebhookSnapshot::Found(Arc::new(found.record))),
+        Ok(Some(found)) => Ok(WebhookSnapshot::Found(Arc::new(LeasedWebhook::new(found.record)))),
         Ok(None) => Ok(WebhookSnapshot::Deleted),
         Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(WebhookSnapshot::Unreadable(error)),
         Err(error) => Err(error),

@@ -17,16 +17,20 @@ where
     tokio::spawn(catch(task, future))
 }
 
-/// Spawns a task. If it panics, `on_panic` runs in the same task. `guard` is dropped when both have ended.
-pub fn spawn_with_fallback<F, R>(task: Task, future: F, on_panic: R, guard: impl Send + 'static)
-where
+/// Spawns a task. If it panics, the future of `on_panic` runs in the same task. `guard` is dropped when both have ended.
+pub fn spawn_with_fallback<F, R>(
+    task: Task,
+    future: F,
+    on_panic: impl FnOnce() -> R + Send + 'static,
+    guard: impl Send + 'static,
+) where
     F: Future<Output = ()> + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     tokio::spawn(async move {
         if catch(task, future).await.is_err() {
             // A panic of the fallback is counted too; nothing follows it.
-            let _ = catch(task, on_panic).await;
+            let _ = catch(task, on_panic()).await;
         }
         drop(guard);
     });
