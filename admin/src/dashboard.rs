@@ -1,5 +1,7 @@
 //! The dashboard: pages for people, over the use cases of the control plane, at `/dashboard`.
 
+mod action_words;
+mod actors;
 mod answer;
 mod assets;
 mod form;
@@ -23,7 +25,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
-use pages::{key, key_form, key_revoke, keys, project, projects, sign_in};
+use pages::{change, changes, key, key_form, key_revoke, keys, project, projects, sign_in};
 
 /// Returns the pages, to be nested at [`root::ROOT`].
 pub(crate) fn router(state: DashboardState) -> Router {
@@ -43,6 +45,9 @@ pub(crate) fn router(state: DashboardState) -> Router {
         .route("/keys/{id}/rotate", get(key::confirm_rotate).post(key::rotate))
         .route("/keys/{id}/revoke", get(key_revoke::confirm).post(key_revoke::revoke))
         .route("/keys/{id}/reactivate", post(key::reactivate))
+        .route("/projects/{id}/changes", get(changes::of_project))
+        .route("/changes", get(changes::of_account))
+        .route("/changes/{cursor}", get(change::show))
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))

@@ -12,20 +12,23 @@ use super::visitor::Visitor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Projects,
+    Changes,
 }
 
 impl Section {
-    const ALL: [Section; 1] = [Section::Projects];
+    const ALL: [Section; 2] = [Section::Projects, Section::Changes];
 
     fn title(self) -> &'static str {
         match self {
             Section::Projects => "Projects",
+            Section::Changes => "Changes",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
             Section::Projects => "/projects",
+            Section::Changes => "/changes",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The pages, each with its handlers.
 
+pub(crate) mod change;
+pub(crate) mod changes;
 pub(crate) mod key;
 pub(crate) mod key_form;
 pub(crate) mod key_revoke;

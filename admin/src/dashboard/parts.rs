@@ -1,9 +1,11 @@
 //! Parts that pages share.
 
 pub(crate) mod badge;
+pub(crate) mod change_table;
 pub(crate) mod chart;
 pub(crate) mod confirm;
 pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod empty;
 pub(crate) mod facts;
 pub(crate) mod fence;

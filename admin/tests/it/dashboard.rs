@@ -1,5 +1,6 @@
 //! The dashboard as browsers see it, without a script.
 
+mod audit;
 mod browser;
 mod pages;
 

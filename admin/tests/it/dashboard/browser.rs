@@ -77,3 +77,11 @@ pub(crate) fn hidden_field(page: &str, name: &str) -> String {
     let field = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("{name} in {page}"));
     field.split('"').next().unwrap_or_default().to_owned()
 }
+
+/// Returns the address of the first link with an attribute after a text.
+pub(crate) fn link_after(page: &str, start: &str, attribute: &str) -> Option<String> {
+    let links = page.split(start).nth(1)?.split("<a ").skip(1).map(|link| link.split('>').next().unwrap_or_default());
+    let link = links.into_iter().find(|link| link.contains(attribute))?;
+    let path = link.split("href=\"").nth(1)?.split('"').next()?;
+    Some(path.replace("&amp;", "&"))
+}
