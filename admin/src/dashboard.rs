@@ -6,6 +6,7 @@ mod answer;
 mod assets;
 mod form;
 mod frame;
+mod imports;
 mod layout;
 mod one_time;
 mod origin;
@@ -15,6 +16,7 @@ mod policy;
 pub(crate) mod root;
 mod snippets;
 mod state;
+mod upload;
 mod usage;
 mod visitor;
 
@@ -22,10 +24,14 @@ pub use state::DashboardOptions;
 pub(crate) use state::DashboardState;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
-use pages::{change, changes, key, key_form, key_revoke, keys, project, projects, sign_in};
+use pages::{
+    access_key_form, access_keys, account, change, changes, explain, gateways, import, key, key_form, key_revoke, keys,
+    project, projects, search, sign_in, system,
+};
 
 /// Returns the pages, to be nested at [`root::ROOT`].
 pub(crate) fn router(state: DashboardState) -> Router {
@@ -48,6 +54,19 @@ pub(crate) fn router(state: DashboardState) -> Router {
         .route("/projects/{id}/changes", get(changes::of_project))
         .route("/changes", get(changes::of_account))
         .route("/changes/{cursor}", get(change::show))
+        .route("/access-keys", get(access_keys::list))
+        .route("/access-keys/new", get(access_key_form::new).post(access_key_form::create))
+        .route("/access-keys/{id}/revoke", get(access_keys::confirm_revoke).post(access_keys::revoke))
+        .route("/access-keys/{id}/reactivate", post(access_keys::reactivate))
+        .route("/account", get(account::show).post(account::rename))
+        .route("/gateways", get(gateways::list))
+        .route("/explain", get(explain::form).post(explain::explain))
+        .route("/search", get(search::show).post(search::search))
+        .route("/import", get(import::form).post(import::upload).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)))
+        .route("/import/{id}", get(import::show).post(import::apply))
+        .route("/system", get(system::show))
+        .route("/system/quarantine", get(system::quarantine))
+        .route("/system/quarantine/{cursor}", get(system::download))
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))

@@ -1,14 +1,22 @@
 //! The pages, each with its handlers.
 
+pub(crate) mod access_key_form;
+pub(crate) mod access_keys;
+pub(crate) mod account;
 pub(crate) mod change;
 pub(crate) mod changes;
+pub(crate) mod explain;
+pub(crate) mod gateways;
+pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod key_form;
 pub(crate) mod key_revoke;
 pub(crate) mod keys;
 pub(crate) mod project;
 pub(crate) mod projects;
+pub(crate) mod search;
 pub(crate) mod sign_in;
+pub(crate) mod system;
 mod value_once;
 
 use axum::response::Response;

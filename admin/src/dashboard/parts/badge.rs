@@ -9,6 +9,7 @@ pub(crate) enum Tone {
     Good,
     Warning,
     Bad,
+    Quiet,
 }
 
 impl Tone {
@@ -17,6 +18,7 @@ impl Tone {
             Tone::Good => "good",
             Tone::Warning => "warning",
             Tone::Bad => "bad",
+            Tone::Quiet => "quiet",
         }
     }
 }
