@@ -44,7 +44,7 @@ impl ActorNames {
                 html! { span title={ "Access key " (id) } { (name) } }
             }
             Actor::Key(id) => html! { a href={ (ROOT) "/keys/" (id) } { "the key itself" } },
-            Actor::Operator => html! { "Operator, on the command line" },
+            Actor::Operator => html! { span title="On the command line" { "Operator" } },
             Actor::Deliverer => html! { "Deliverer" },
         }
     }

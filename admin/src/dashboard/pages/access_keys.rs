@@ -82,7 +82,7 @@ fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) 
     html! {
         tr {
             th scope="row" {
-                span title=(key.id) { (key.name) } @if is_own(visitor, key) { " " span.badge { "signed in with it" } }
+                span title=(key.id) { (key.name) } @if is_own(visitor, key) { " " span.badge { "yours" } }
             }
             td { code { (key.mask) } }
             td { (layout::role_name(key.role)) }
@@ -94,7 +94,7 @@ fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) 
             }
             td { (state_badge(key, now)) }
             td { (facts::or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
-            td { (time::relative(key.stamps.created_at, now)) " by " (makers.label(&key.stamps.created_by)) }
+            td.wrap { (time::relative(key.stamps.created_at, now)) " by " (makers.label(&key.stamps.created_by)) }
             @if visitor.may_administer() {
                 td {
                     div.actions {

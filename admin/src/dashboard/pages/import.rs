@@ -125,9 +125,9 @@ fn run_page(visitor: &Visitor, import: &Import, run: &Run) -> Markup {
         @if run.state == RunState::Running {
             // htmx replaces the part below each second; without a script the page itself is loaded again.
             noscript { meta http-equiv="refresh" content="2"; }
-            div #run hx-get=(path) hx-trigger="every 1s" hx-select="#run" hx-swap="outerHTML" { (run_content(import, run, title)) }
+            div.sections #run hx-get=(path) hx-trigger="every 1s" hx-select="#run" hx-swap="outerHTML" { (run_content(import, run, title)) }
         } @else {
-            div #run { (run_content(import, run, title)) }
+            div.sections #run { (run_content(import, run, title)) }
         }
     };
     let trail = vec![("/import".to_owned(), "Import keys".to_owned())];
@@ -205,10 +205,10 @@ fn faults(progress: &ImportProgress) -> Markup {
                 div.table-scroll tabindex="0" role="region" aria-label="Refused rows" {
                     table {
                         caption.visually-hidden { "Refused rows" }
-                        thead { tr { th.number scope="col" { "Row" } th scope="col" { "Why" } } }
+                        thead { tr { th scope="col" { "Row" } th scope="col" { "Why" } } }
                         tbody {
                             @for fault in &progress.faults {
-                                tr { td.number { (fault.row) } td.wrap { (fault.reason) } }
+                                tr { td { (fault.row) } td.wrap { (fault.reason) } }
                             }
                         }
                     }

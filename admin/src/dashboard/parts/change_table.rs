@@ -72,6 +72,7 @@ fn path_of(record: &Record) -> Option<String> {
     match record {
         Record::Project(project) => Some(format!("/projects/{}", project.id)),
         Record::ApiKey(key) => Some(format!("/keys/{}", key.id)),
-        Record::Account(_) | Record::AccessKey(_) | Record::Webhook(_) => None,
+        Record::Webhook(webhook) => Some(format!("/webhooks/{}", webhook.id)),
+        Record::Account(_) | Record::AccessKey(_) => None,
     }
 }
