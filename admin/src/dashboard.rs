@@ -33,8 +33,12 @@ use pages::{
     project, projects, search, sign_in, system,
 };
 
-/// Returns the pages, to be nested at [`root::ROOT`].
+/// Returns the pages, at [`root::ROOT`].
 pub(crate) fn router(state: DashboardState) -> Router {
+    Router::new().nest(root::ROOT, pages_router(state))
+}
+
+fn pages_router(state: DashboardState) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))

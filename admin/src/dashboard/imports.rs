@@ -13,9 +13,10 @@ use gatepost_control_plane::{
 use gatepost_domain::base62;
 use gatepost_domain::id::{AccessKeyId, AccountId};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_runtime::{Task, run_blocking, spawn};
+use gatepost_runtime::{Panicked, Task, run_blocking, spawn, spawn_on};
 use gatepost_store::os_rng;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::answer;
@@ -61,6 +62,8 @@ pub(crate) struct Import {
     format: FileFormat,
     file: File,
     run: Mutex<Run>,
+    /// Forgets the file in time. Dropped with the file.
+    expiry: Mutex<JoinSet<Result<(), Panicked>>>,
     place: Place,
 }
 
@@ -93,7 +96,7 @@ impl Imports {
     pub(crate) fn take_place(&self, account: &AccountId) -> Result<Place, Failure> {
         let mut forgotten = Vec::new();
         let mut files = self.lock();
-        forgotten.extend(files.remove_if(|import| import.idle_for() > FILE_TTL));
+        forgotten.extend(files.remove_expired());
         if files.of_account(account) >= MAX_FILES_OF_ACCOUNT {
             forgotten.extend(files.remove_oldest_idle(|import| import.place.account == *account));
         }
@@ -147,8 +150,8 @@ impl Files {
         self.taken.values().sum()
     }
 
-    fn remove_if(&mut self, is_removed: impl Fn(&Import) -> bool) -> Vec<Arc<Import>> {
-        self.by_id.extract_if(|_, import| is_removed(import)).map(|(_, import)| import).collect()
+    fn remove_expired(&mut self) -> Vec<Arc<Import>> {
+        self.by_id.extract_if(|_, import| import.idle_for() >= FILE_TTL).map(|(_, import)| import).collect()
     }
 
     fn remove_oldest_idle(&mut self, is_candidate: impl Fn(&Import) -> bool) -> Option<Arc<Import>> {
@@ -197,6 +200,7 @@ impl Import {
             format: spooled.format,
             file: spooled.file,
             run: Mutex::new(Run::new(RunMode::DryRun)),
+            expiry: Mutex::default(),
             place,
         });
         imports.lock().by_id.insert(id.clone(), Arc::clone(&import));
@@ -241,9 +245,23 @@ impl Import {
             (Ok(_), Ok(Err(error))) => RunState::Failed(error.to_string()),
             (Ok(_), Err(_)) => RunState::Failed("the program failed; its log says why".to_owned()),
         };
+        self.end(state);
+    }
+
+    /// Ends a run, and has the file forgotten after an hour, as it contains values of keys.
+    fn end(&self, state: RunState) {
         let mut run = self.lock_run();
         run.state = state;
         run.ended_at = Some(Instant::now());
+        drop(run);
+        let (imports, mut expiry) = (self.place.imports.clone(), JoinSet::new());
+        spawn_on(&mut expiry, Task::Import, async move {
+            tokio::time::sleep(FILE_TTL).await;
+            // Bound, so that the files are dropped after the lock.
+            let expired = imports.lock().remove_expired();
+            drop(expired);
+        });
+        *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
     }
 
     /// Reads the rows on a thread for blocking tasks, until the import has ended.
@@ -290,5 +308,59 @@ impl Run {
     /// Returns the number of rows so far.
     pub(crate) fn rows(&self) -> u64 {
         self.progress.created + self.progress.already_exist + self.progress.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_control_plane::Notify;
+    use gatepost_domain::partition::Partition;
+
+    use super::*;
+
+    fn file_of(account: &AccountId, imports: &Imports, id: &str) -> Arc<Import> {
+        let import = Arc::new(Import {
+            id: id.to_owned(),
+            owner: AccessKeyId::generate_in(Partition::default(), &mut os_rng()),
+            file_name: String::new(),
+            options: ImportOptions { project: None, notify: Notify::Nobody, mode: RunMode::DryRun },
+            format: FileFormat::Csv,
+            file: tempfile::tempfile().unwrap(),
+            run: Mutex::new(Run::new(RunMode::DryRun)),
+            expiry: Mutex::default(),
+            place: imports.take_place(account).unwrap(),
+        });
+        imports.lock().by_id.insert(id.to_owned(), Arc::clone(&import));
+        import
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_taken_by_files_that_run_and_freed_an_hour_after_a_run() {
+        let (imports, account) = (Imports::default(), AccountId::generate(&mut os_rng()));
+        let (first, second) = (file_of(&account, &imports, "first"), file_of(&account, &imports, "second"));
+        assert!(imports.take_place(&account).is_err(), "both run");
+        drop(imports.take_place(&AccountId::generate(&mut os_rng())).unwrap());
+        first.end(RunState::Complete);
+        drop(first);
+        let third = file_of(&account, &imports, "third");
+        assert!(!imports.lock().by_id.contains_key("first"), "the oldest that has ended makes room");
+        second.end(RunState::Complete);
+        third.end(RunState::Failed(String::new()));
+        drop((second, third));
+        tokio::time::sleep(FILE_TTL / 2).await;
+        assert_eq!(imports.lock().by_id.len(), 2);
+        tokio::time::sleep(FILE_TTL).await;
+        let files = imports.lock();
+        assert!(files.by_id.is_empty() && files.taken.is_empty(), "{files:?}");
+    }
+
+    #[tokio::test]
+    async fn a_process_has_a_bounded_number_of_places() {
+        let imports = Imports::default();
+        let take = || imports.take_place(&AccountId::generate(&mut os_rng()));
+        let places: Vec<Place> = (0..MAX_FILES).map(|_| take().unwrap()).collect();
+        assert!(take().is_err());
+        drop(places);
+        assert!(take().is_ok());
     }
 }

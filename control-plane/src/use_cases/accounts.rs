@@ -85,15 +85,15 @@ impl ControlPlane {
         self.store.home(caller.account.partition()).account(&caller.account).await?.ok_or_else(not_found)
     }
 
-    /// Returns how much the caller's account has of each limited resource; none while the store does not count, before
+    /// Returns how much an account has of each limited resource; none while the store does not count, before
     /// `gatepost store upgrade`.
     ///
     /// # Errors
-    /// `forbidden` if the caller sees one project only.
-    pub async fn account_usage(&self, context: &RequestContext) -> Result<Option<Vec<ResourceUsage>>> {
+    /// `not-found` if it is not the caller's, `forbidden` if the caller sees one project only.
+    pub async fn account_usage(&self, context: &RequestContext, id: &str) -> Result<Option<Vec<ResourceUsage>>> {
+        let account = self.account(context, id).await?.record.id;
         context.caller.require_account_scope()?;
-        let account = &context.caller.account;
-        Ok(self.store.home(account.partition()).account_usage(account).await?)
+        Ok(self.store.home(account.partition()).account_usage(&account).await?)
     }
 
     /// Returns a part of the list of accounts that the caller acts for: it has one.

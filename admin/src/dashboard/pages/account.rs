@@ -71,7 +71,7 @@ async fn content(
         @if visitor.sees_account() {
             section aria-labelledby="limits-heading" {
                 h2 #limits-heading { "Limits" }
-                (limits(state.control_plane.account_usage(&visitor.context()).await?))
+                (limits(state.control_plane.account_usage(&visitor.context(), record.id.as_str()).await?))
             }
         }
         @if may_rename {
