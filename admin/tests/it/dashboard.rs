@@ -3,9 +3,11 @@
 mod access_keys;
 mod audit;
 mod browser;
+mod deliveries;
 mod imports;
 mod operation;
 mod pages;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -202,6 +204,12 @@ async fn value_of_a_key_is_shown_once_however_often_the_form_is_sent() {
     let rotated = browser.post(&rotate, &[("overlap", "3600"), ("once", &once)]).await;
     assert_ne!(shown_value(&rotated), value);
     assert!(rotated.body.contains("Old, replaced") && rotated.body.contains("Accepted until"), "{}", rotated.body);
+}
+
+/// Returns the value in the first output of a page.
+pub(crate) fn shown_value(page: &Page) -> String {
+    let output = page.body.split("<output").nth(1).unwrap_or_else(|| panic!("{}", page.body));
+    output.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned()
 }
 
 #[tokio::test]

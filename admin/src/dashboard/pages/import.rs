@@ -13,7 +13,7 @@ use crate::dashboard::imports::{Import, Run, RunState};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::facts::Fact;
 use crate::dashboard::parts::field::Entries;
-use crate::dashboard::parts::{facts, number};
+use crate::dashboard::parts::{facts, number, refresh};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::upload;
@@ -122,13 +122,8 @@ fn run_page(visitor: &Visitor, import: &Import, run: &Run) -> Markup {
     };
     let path = format!("{ROOT}/import/{}", import.id);
     let content = html! {
-        @if run.state == RunState::Running {
-            // htmx replaces the part below each second; without a script the page itself is loaded again.
-            noscript { meta http-equiv="refresh" content="2"; }
-            div.sections #run hx-get=(path) hx-trigger="every 1s" hx-select="#run" hx-swap="outerHTML" { (run_content(import, run, title)) }
-        } @else {
-            div.sections #run { (run_content(import, run, title)) }
-        }
+        @if run.state == RunState::Running { (refresh::often(&path)) }
+        (run_content(import, run, title))
     };
     let trail = vec![("/import".to_owned(), "Import keys".to_owned())];
     layout::page(visitor, Page { title, section: Section::Import, trail, project: None, content })

@@ -7,18 +7,18 @@ use maud::{Markup, html};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
+    Quiet,
     Warning,
     Bad,
-    Quiet,
 }
 
 impl Tone {
     fn class(self) -> &'static str {
         match self {
             Tone::Good => "good",
+            Tone::Quiet => "quiet",
             Tone::Warning => "warning",
             Tone::Bad => "bad",
-            Tone::Quiet => "quiet",
         }
     }
 }
