@@ -29,7 +29,9 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use pages::{
-    access_key_form, access_keys, account, change, changes, dead_letters, deliveries, delivery, explain, gateways, import, key, key_form, key_revoke, keys, project, projects, recoveries, search, sign_in, system, webhook, webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
+    access_key_form, access_keys, account, change, changes, dead_letters, deliveries, delivery, explain, gateways,
+    import, key, key_form, key_revoke, keys, project, projects, recoveries, search, sign_in, system, webhook,
+    webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
 };
 
 /// Returns the pages, at [`root::ROOT`].
@@ -54,7 +56,23 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/keys/{id}/rotate", get(key::confirm_rotate).post(key::rotate))
         .route("/keys/{id}/revoke", get(key_revoke::confirm).post(key_revoke::revoke))
         .route("/keys/{id}/reactivate", post(key::reactivate))
-    .route("/projects/{id}/changes", get(access_key_form::new).post(access_key_form::create))        .route("/access-keys/{id}/revoke", get(access_keys::confirm_revoke).post(access_keys::revoke))        .route("/access-keys/{id}/reactivate", get(access_keys::list))        .route("/access-keys/new", get(account::show).post(account::rename))        .route("/gateways", get(change::show))        .route("/access-keys", get(changes::of_account))        .route("/changes/{cursor}", get(changes::of_project))        .route("/changes", get(explain::form).post(explain::explain))        .route("/search", get(gateways::list))        .route("/explain", get(import::form).post(import::upload).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)))        .route("/import/{id}", get(import::show).post(import::apply))        .route("/system", get(search::show).post(search::search))        .route("/import", get(system::download))        .merge(webhook_routes()), get(system::quarantine))        .route("/system/quarantine/{cursor}", get(system::show))        .route("/system/quarantine", post(access_keys::reactivate))        .route("/account",
+        .route("/projects/{id}/changes", get(changes::of_project))
+        .route("/changes", get(changes::of_account))
+        .route("/changes/{cursor}", get(change::show))
+        .route("/access-keys", get(access_keys::list))
+        .route("/access-keys/new", get(access_key_form::new).post(access_key_form::create))
+        .route("/access-keys/{id}/revoke", get(access_keys::confirm_revoke).post(access_keys::revoke))
+        .route("/access-keys/{id}/reactivate", post(access_keys::reactivate))
+        .route("/account", get(account::show).post(account::rename))
+        .route("/gateways", get(gateways::list))
+        .route("/explain", get(explain::form).post(explain::explain))
+        .route("/search", get(search::show).post(search::search))
+        .route("/import", get(import::form).post(import::upload).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)))
+        .route("/import/{id}", get(import::show).post(import::apply))
+        .route("/system", get(system::show))
+        .route("/system/quarantine", get(system::quarantine))
+        .route("/system/quarantine/{cursor}", get(system::download))
+        .merge(webhook_routes())
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))

@@ -206,12 +206,6 @@ async fn value_of_a_key_is_shown_once_however_often_the_form_is_sent() {
     assert!(rotated.body.contains("Old, replaced") && rotated.body.contains("Accepted until"), "{}", rotated.body);
 }
 
-/// Returns the value in the first output of a page.
-pub(crate) fn shown_value(page: &Page) -> String {
-    let output = page.body.split("<output").nth(1).unwrap_or_else(|| panic!("{}", page.body));
-    output.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn revoking_needs_the_name_or_the_end_of_the_mask() {
     let fixture = Fixture::start().await;

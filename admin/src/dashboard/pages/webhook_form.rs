@@ -32,7 +32,7 @@ const TOKEN: Field = field(
     "theauthapiToken",
     "Token of your own",
     "16 to 256 visible characters. Empty: a new webhook gets a generated one, another one keeps its own.",
-    Input::Secret,
+    Input::Text,
 );
 const SCHEDULE: Field = field(
     "retrySchedule",

@@ -200,7 +200,15 @@ impl Names {
         let (_, recovery) = admin.post(&format!("/webhooks/{hook}/recover"), recovery).await;
         let recovery = text(&recovery, "recoveryId");
         let project = project.to_owned();
-        Self([("PROJECT", project), ("KEY", key), ("HOOK", hook), ("EVENT", event), ("RECOVERY", recovery), ("CHANGE", change), ("ACCESS", access_key)])
+        Self([
+            ("PROJECT", project),
+            ("KEY", key),
+            ("HOOK", hook),
+            ("EVENT", event),
+            ("RECOVERY", recovery),
+            ("CHANGE", change),
+            ("ACCESS", access_key),
+        ])
     }
 
     fn path(&self, path: &str) -> String {

@@ -7,8 +7,7 @@ use gatepost_test_support::{MockServer, free_port};
 use gatepost_webhook_client::PrivateNetworks;
 use serde_json::{Value, json};
 
-use super::browser::{Browser, Page, hidden_field};
-use super::shown_value;
+use super::browser::{Browser, Page, hidden_field, shown_value};
 use crate::fixture::{Caller, Fixture, text};
 use crate::webhook_payloads::start_deliverer;
 use crate::webhook_tests::is_signed_with;
