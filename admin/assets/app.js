@@ -52,7 +52,7 @@ function prepare(root) {
   }
 }
 
-const GO = { p: "/projects" };
+const GO = { a: "/access-keys", c: "/changes", p: "/projects", s: "/search", w: "/gateways" };
 let isGoing = false;
 
 function isTyping(target) {

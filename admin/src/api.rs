@@ -23,7 +23,6 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::dashboard;
 use crate::http::members::SchemaMembers;
 use middleware::{access_log, authorization, host_check, idempotency, ignored_members, no_store, recovery};
 use respond::problem;
@@ -51,11 +50,11 @@ pub(crate) fn schema_members() -> Arc<SchemaMembers> {
     Arc::clone(&SCHEMA_MEMBERS)
 }
 
-/// Returns the API, and the dashboard if there is one, for requests to these hosts.
+/// Returns the API, and the dashboard at its path if there is one, for requests to these hosts.
 pub(crate) fn router(state: ApiState, hosts: HostRule, dashboard: Option<Router>) -> Router {
     let api = api_router(&state);
     let all = match dashboard {
-        Some(dashboard) => api.nest(dashboard::root::ROOT, dashboard),
+        Some(dashboard) => api.merge(dashboard),
         None => api,
     };
     all.layer(from_fn_with_state(hosts, host_check::layer)).layer(from_fn_with_state(state, access_log::layer))
@@ -103,6 +102,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(root::welcome))
         .routes(routes!(accounts::create, accounts::list))
         .routes(routes!(accounts::get, accounts::update, accounts::deactivate))
+        .routes(routes!(accounts::limits))
         .routes(routes!(access_keys::create, access_keys::list))
         .routes(routes!(access_keys::update, access_keys::deactivate))
         .routes(routes!(access_keys::reactivate))

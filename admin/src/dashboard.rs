@@ -1,9 +1,12 @@
 //! The dashboard: pages for people, over the use cases of the control plane, at `/dashboard`.
 
+mod action_words;
+mod actors;
 mod answer;
 mod assets;
 mod form;
 mod frame;
+mod imports;
 mod layout;
 mod one_time;
 mod origin;
@@ -13,6 +16,7 @@ mod policy;
 pub(crate) mod root;
 mod snippets;
 mod state;
+mod upload;
 mod usage;
 mod visitor;
 
@@ -20,13 +24,22 @@ pub use state::DashboardOptions;
 pub(crate) use state::DashboardState;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
-use pages::{key, key_form, key_revoke, keys, project, projects, sign_in};
+use pages::{
+    access_key_form, access_keys, account, change, changes, dead_letters, deliveries, delivery, explain, gateways,
+    import, key, key_form, key_revoke, keys, project, projects, recoveries, search, sign_in, system, webhook,
+    webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
+};
 
-/// Returns the pages, to be nested at [`root::ROOT`].
+/// Returns the pages, at [`root::ROOT`].
 pub(crate) fn router(state: DashboardState) -> Router {
+    Router::new().nest(root::ROOT, pages_router(state))
+}
+
+fn pages_router(state: DashboardState) -> Router {
     Router::new()
         .route("/", get(pages::home))
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
@@ -43,9 +56,47 @@ pub(crate) fn router(state: DashboardState) -> Router {
         .route("/keys/{id}/rotate", get(key::confirm_rotate).post(key::rotate))
         .route("/keys/{id}/revoke", get(key_revoke::confirm).post(key_revoke::revoke))
         .route("/keys/{id}/reactivate", post(key::reactivate))
+        .route("/projects/{id}/changes", get(changes::of_project))
+        .route("/changes", get(changes::of_account))
+        .route("/changes/{cursor}", get(change::show))
+        .route("/access-keys", get(access_keys::list))
+        .route("/access-keys/new", get(access_key_form::new).post(access_key_form::create))
+        .route("/access-keys/{id}/revoke", get(access_keys::confirm_revoke).post(access_keys::revoke))
+        .route("/access-keys/{id}/reactivate", post(access_keys::reactivate))
+        .route("/account", get(account::show).post(account::rename))
+        .route("/gateways", get(gateways::list))
+        .route("/explain", get(explain::form).post(explain::explain))
+        .route("/search", get(search::show).post(search::search))
+        .route("/import", get(import::form).post(import::upload).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)))
+        .route("/import/{id}", get(import::show).post(import::apply))
+        .route("/system", get(system::show))
+        .route("/system/quarantine", get(system::quarantine))
+        .route("/system/quarantine/{cursor}", get(system::download))
+        .merge(webhook_routes())
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))
         .layer(from_fn(policy::layer))
         .with_state(state)
+}
+
+fn webhook_routes() -> Router<DashboardState> {
+    Router::new()
+        .route("/projects/{id}/webhooks", get(webhooks::list))
+        .route("/projects/{id}/webhooks/new", get(webhook_new::new).post(webhook_new::create))
+        .route("/webhooks/{id}", get(webhook::show))
+        .route("/webhooks/{id}/pause", post(webhook::pause))
+        .route("/webhooks/{id}/resume", post(webhook::resume))
+        .route("/webhooks/{id}/edit", get(webhook_edit::edit).post(webhook_edit::update))
+        .route("/webhooks/{id}/rotate-secret", get(webhook_secret::confirm_rotate).post(webhook_secret::rotate))
+        .route("/webhooks/{id}/test", get(webhook_test::form).post(webhook_test::send))
+        .route("/webhooks/{id}/delete", get(webhook_delete::confirm).post(webhook_delete::delete))
+        .route("/webhooks/{id}/deliveries", get(deliveries::list))
+        .route("/webhooks/{id}/deliveries/{event}", get(delivery::show))
+        .route("/webhooks/{id}/deliveries/{event}/resend", post(delivery::resend))
+        .route("/webhooks/{id}/dead-letters", get(dead_letters::list))
+        .route("/webhooks/{id}/dead-letters/{event}/retry", post(dead_letters::retry))
+        .route("/webhooks/{id}/recover", get(recoveries::form).post(recoveries::start))
+        .route("/webhooks/{id}/recoveries/{recovery}", get(recoveries::show))
+        .route("/webhooks/{id}/recoveries/{recovery}/cancel", post(recoveries::cancel))
 }

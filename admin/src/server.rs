@@ -60,6 +60,7 @@ impl ControlPlaneServer {
         let dashboard = options.dashboard.map(|dashboard| DashboardState {
             control_plane: control_plane.clone(),
             options: Arc::new(dashboard),
+            imports: Default::default(),
             is_behind_tls_proxy: options.is_behind_proxy,
         });
         let state = ApiState {

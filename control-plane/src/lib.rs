@@ -31,7 +31,7 @@ pub use use_cases::authenticate_api_key::{AuthenticatedKey, EndUser};
 pub use use_cases::created_with_secret::CreatedWithSecret;
 pub use use_cases::event_cursor::{EventCursor, ParseEventCursorError};
 pub use use_cases::event_filter::{ActorFilter, EventFilter, ParseActorFilterError};
-pub use use_cases::events::{ChangePage, Continuity, DEFAULT_CHANGES, MAX_CHANGES, VisibleChange};
+pub use use_cases::events::{ChangeLimits, ChangePage, Continuity, DEFAULT_CHANGES, MAX_CHANGES, VisibleChange};
 pub use use_cases::explain::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, RefusalReason, Step};
 pub use use_cases::gateways::{GatewayLag, GatewayPropagation, MAX_WAIT, PropagationReport, PropagationStatus};
 pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, Notify, RunMode};
@@ -51,5 +51,5 @@ pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryRequest, DeliveryStatus, DeliveryView,
     MAX_DELIVERIES, NewWebhook, RecoveryRequest, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange,
-    WebhookFilter, WebhookTestResult, WebhookValues, token_request,
+    WebhookFilter, WebhookScope, WebhookTestResult, WebhookValues, token_request,
 };

@@ -1,7 +1,7 @@
 //! Bodies of requests and responses: a request body has a deadline, and the end of a response body is recorded.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::activity::Activity;
 
-/// Maximum time for a request body to arrive, counted from the end of the header.
+/// Maximum time for a request body to arrive, counted from the end of the header, unless its handler extends it.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Error of a request body that did not arrive in time.
@@ -27,19 +27,35 @@ impl BodyTimeout {
     }
 }
 
+/// Deadline of a request's body, an extension of the request. A handler that expects a large body extends it.
+#[derive(Debug, Clone, Default)]
+pub struct BodyDeadline(Arc<OnceLock<Duration>>);
+
+impl BodyDeadline {
+    /// Gives the body this time, counted from the end of the header, before it is first read. Only the first call counts.
+    pub fn extend(&self, time: Duration) {
+        let _ = self.0.set(time);
+    }
+
+    fn time(&self) -> Duration {
+        self.0.get().copied().unwrap_or(BODY_DEADLINE)
+    }
+}
+
 /// A request body with its deadline.
 pub(crate) struct RequestBody {
     inner: Incoming,
     activity: Arc<Activity>,
-    deadline: Instant,
+    arrived_at: Instant,
+    deadline: BodyDeadline,
     /// Created only when the body is waited for: most bodies arrive together with the header.
     timer: Option<Pin<Box<Sleep>>>,
     has_ended: bool,
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, deadline: Instant::now() + BODY_DEADLINE, timer: None, has_ended: false }
+    pub(crate) fn new(inner: Incoming, activity: Arc<Activity>, deadline: BodyDeadline) -> Self {
+        Self { inner, activity, arrived_at: Instant::now(), deadline, timer: None, has_ended: false }
     }
 }
 
@@ -54,7 +70,7 @@ impl HttpBody for RequestBody {
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
         self.activity.mark_waiting();
-        let deadline = self.deadline;
+        let deadline = self.arrived_at + self.deadline.time();
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Some(Err(BodyTimeout.into())))

@@ -11,7 +11,7 @@ mod metrics;
 mod server;
 mod stream;
 
-pub use body::BodyTimeout;
+pub use body::{BodyDeadline, BodyTimeout};
 pub use connections::{Caps, OverloadPolicy};
 pub use host::{HostError, HostRule, UnlistedNames};
 pub use server::{HttpServer, ServerOptions, ServerTasks, StartError};

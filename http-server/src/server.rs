@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt};
 
 use crate::activity::Activity;
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{BodyDeadline, RequestBody, ResponseBody};
 use crate::connections::{Caps, ConnectionSlot, Connections};
 use crate::metrics::Metrics;
 use crate::stream::TimeoutStream;
@@ -219,7 +219,10 @@ where
     let app = app
         .map_request(move |request: http::Request<Incoming>| {
             activity.request_started();
-            let mut request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&activity))));
+            let deadline = BodyDeadline::default();
+            let mut request =
+                request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&activity), deadline.clone())));
+            request.extensions_mut().insert(deadline);
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         })
@@ -268,9 +271,9 @@ async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::Router;
     use axum::body::Bytes;
     use axum::routing::{get, post};
+    use axum::{Extension, Router};
     use futures::stream::{self, StreamExt};
     use std::net::Ipv4Addr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -281,16 +284,25 @@ mod tests {
     /// More bytes than the buffers of a socket hold.
     const LARGE_BODY_BYTES: usize = 32 << 20;
 
+    /// Time that a handler gives to a body.
+    const UPLOAD_TIME: Duration = Duration::from_secs(300);
+
+    async fn read_body(body: Body) -> String {
+        let read = axum::body::to_bytes(body, usize::MAX).await;
+        read.map(|bytes| bytes.len().to_string()).unwrap_or_else(|error| error.to_string())
+    }
+
     async fn start(connections: usize) -> HttpServer {
         let large_body = Bytes::from(vec![b'x'; LARGE_BODY_BYTES]);
         let app = Router::new()
             .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
             .route("/much", get(|| async { large_body }))
+            .route("/body", post(read_body))
             .route(
-                "/body",
-                post(|body: axum::body::Body| async {
-                    let read = axum::body::to_bytes(body, usize::MAX).await;
-                    read.map(|bytes| bytes.len().to_string()).unwrap_or_else(|error| error.to_string())
+                "/upload",
+                post(|deadline: Extension<BodyDeadline>, body: Body| {
+                    deadline.extend(UPLOAD_TIME);
+                    read_body(body)
                 }),
             )
             .route(
@@ -338,6 +350,16 @@ mod tests {
         let stream = connect(&server, "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nfour").await;
         let response = read_until_closed(stream).await;
         assert!(response.ends_with(&crate::BodyTimeout.to_string()), "{response}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_gives_a_large_body_more_time() {
+        let server = start(10).await;
+        let began = Instant::now();
+        let stream = connect(&server, "POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nfour").await;
+        let response = read_until_closed(stream).await;
+        assert!(response.ends_with(&crate::BodyTimeout.to_string()), "{response}");
+        assert!(began.elapsed() >= UPLOAD_TIME, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

@@ -99,6 +99,8 @@ tasks! {
     StoreWrite = "store-write", Temporary;
     /// Performs a long read of the embedded store, or opens it.
     StoreRead = "store-read", Temporary;
+    /// Imports the keys of an uploaded file.
+    Import = "import", Temporary;
     /// Reads the file of an import.
     ImportFile = "import-file", Temporary;
     /// Writes the log.

@@ -29,6 +29,17 @@ impl AccountLimits {
     }
 }
 
+/// How much of a resource an account has, and may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceUsage {
+    /// The resource.
+    pub resource: AccountResource,
+    /// How much the account has.
+    pub used: u64,
+    /// How much it may have; `None` without a limit.
+    pub limit: Option<u64>,
+}
+
 /// A limited resource of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountResource {

@@ -59,6 +59,9 @@ ops! {
     fn count_page(account: AccountId, index: IndexName, limit: u32) -> u64;
     /// Ends the counting: all existing records are counted.
     fn end_counting() -> ();
+    /// Returns the counts of an account's resources, in the order of `AccountResource::ALL`; `None` in a store that has
+    /// not counted all of its records.
+    fn account_usage(account: AccountId) -> Option<Vec<u64>>;
     /// Returns warnings about settings that are unwise but allowed, for the log and for `/readyz`.
     fn warnings() -> Vec<String>;
     /// Copies a consistent snapshot of the store into a new file and returns its size in bytes. Embedded only.

@@ -48,7 +48,7 @@ mod upgrade;
 pub mod url;
 mod usage;
 
-pub use account_resources::{AccountLimits, AccountResource};
+pub use account_resources::{AccountLimits, AccountResource, ResourceUsage};
 pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, AttemptResponse, RecordedOutcome};
 pub use audit_entry::{AuditEntry, ChangeMetadata, EntryContent};
 pub use audit_feed::{AuditBatch, AuditFeed};

@@ -4,6 +4,7 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccessKeyId, AccountId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::record::{AccessKey, Account, ApiKey, Project, Record, Status, Webhook};
 
+use crate::account_resources::{AccountResource, ResourceUsage};
 use crate::cell_store::CellStore;
 use crate::change::{Change, CommitContext, Versioned};
 use crate::commit_encoding::{SealedParts, encode_commit};
@@ -103,6 +104,22 @@ impl CellStore {
     /// Those of a read, see [`CellStore`].
     pub async fn account(&self, id: &AccountId) -> Result<Option<Versioned<Account>>> {
         self.record(id.as_str(), as_account).await
+    }
+
+    /// Returns how much an account has of each limited resource. Returns `None` in a store of 0.1.0 that was not upgraded
+    /// completely, as it does not count.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`CellStore`].
+    pub async fn account_usage(&self, account: &AccountId) -> Result<Option<Vec<ResourceUsage>>> {
+        let counts = self.backend.account_usage(account.clone()).await?;
+        let usage = |(resource, used): (AccountResource, u64)| ResourceUsage {
+            resource,
+            used,
+            limit: self.account_limits.limit_of(resource),
+        };
+        Ok(counts.map(|counts| AccountResource::ALL.into_iter().zip(counts).map(usage).collect()))
     }
 
     /// Reads a project.

@@ -12,20 +12,69 @@ use super::visitor::Visitor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Projects,
+    Search,
+    AccessKeys,
+    Changes,
+    Explain,
+    Gateways,
+    Import,
+    Account,
+    System,
 }
 
 impl Section {
-    const ALL: [Section; 1] = [Section::Projects];
+    const ALL: [Section; 9] = [
+        Section::Projects,
+        Section::Search,
+        Section::AccessKeys,
+        Section::Changes,
+        Section::Explain,
+        Section::Gateways,
+        Section::Import,
+        Section::Account,
+        Section::System,
+    ];
 
     fn title(self) -> &'static str {
         match self {
             Section::Projects => "Projects",
+            Section::Search => "Search",
+            Section::AccessKeys => "Access keys",
+            Section::Changes => "Changes",
+            Section::Explain => "Explain a refusal",
+            Section::Gateways => "Gateways",
+            Section::Import => "Import",
+            Section::Account => "Account",
+            Section::System => "System",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
             Section::Projects => "/projects",
+            Section::Search => "/search",
+            Section::AccessKeys => "/access-keys",
+            Section::Changes => "/changes",
+            Section::Explain => "/explain",
+            Section::Gateways => "/gateways",
+            Section::Import => "/import",
+            Section::Account => "/account",
+            Section::System => "/system",
+        }
+    }
+
+    /// Returns whether a visitor may see the pages of the section.
+    fn is_open_to(self, visitor: &Visitor) -> bool {
+        match self {
+            Section::Projects
+            | Section::Search
+            | Section::AccessKeys
+            | Section::Changes
+            | Section::Explain
+            | Section::Account => true,
+            Section::Import => visitor.may_administer(),
+            Section::Gateways => visitor.sees_account(),
+            Section::System => visitor.is_operator(),
         }
     }
 }
@@ -52,7 +101,7 @@ pub(crate) fn page(visitor: &Visitor, page: Page<'_>) -> Markup {
                 a.skip href="#main" { "Skip to content" }
                 @if is_test { div.test-data-rule { span { "TEST DATA" } } }
                 header.top { (top_bar(visitor)) }
-                nav.side aria-label="Sections" { (navigation(page.section)) }
+                nav.side aria-label="Sections" { (navigation(visitor, page.section)) }
                 main #main tabindex="-1" {
                     (trail(&page.trail))
                     (page.content)
@@ -80,10 +129,10 @@ fn top_bar(visitor: &Visitor) -> Markup {
     }
 }
 
-fn navigation(current: Section) -> Markup {
+fn navigation(visitor: &Visitor, current: Section) -> Markup {
     html! {
         ul {
-            @for section in Section::ALL {
+            @for section in Section::ALL.into_iter().filter(|section| section.is_open_to(visitor)) {
                 li {
                     a href={ (ROOT) (section.path()) } aria-current=[(section == current).then_some("page")] {
                         (section.title())

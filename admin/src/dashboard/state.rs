@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use gatepost_control_plane::ControlPlane;
 
+use super::imports::Imports;
+
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]
 pub struct DashboardOptions {
@@ -18,6 +20,7 @@ pub struct DashboardOptions {
 pub(crate) struct DashboardState {
     pub(crate) control_plane: ControlPlane,
     pub(crate) options: Arc<DashboardOptions>,
+    pub(crate) imports: Imports,
     /// True if all browsers connect through a proxy that terminates TLS.
     pub(crate) is_behind_tls_proxy: bool,
 }

@@ -20,6 +20,7 @@ const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     pub(crate) session: Session,
+    is_operator: bool,
     head: RequestHead,
 }
 
@@ -50,6 +51,16 @@ impl Visitor {
         self.session.caller.role != Role::Viewer
     }
 
+    /// Returns whether the visitor may manage access keys and the account.
+    pub(crate) fn may_administer(&self) -> bool {
+        self.session.caller.role == Role::Admin
+    }
+
+    /// Returns whether the visitor may see the whole system.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.is_operator
+    }
+
     /// Returns whether the visitor sees the whole account.
     pub(crate) fn sees_account(&self) -> bool {
         self.session.caller.project.is_none()
@@ -66,7 +77,10 @@ impl FromRequestParts<DashboardState> for Visitor {
             return Err(answer::to_sign_in(&parts.method, uri, is_fragment));
         };
         match state.control_plane.session(token).await {
-            Ok(Some(session)) => Ok(Self { session, head: RequestHead::of(&parts.extensions) }),
+            Ok(Some(session)) => {
+                let is_operator = state.control_plane.is_operator(&session.caller).await.map_err(PageError::from)?;
+                Ok(Self { session, is_operator, head: RequestHead::of(&parts.extensions) })
+            }
             Ok(None) => Err(answer::to_sign_in(&parts.method, uri, is_fragment)),
             Err(failure) => Err(PageError::from(failure).into()),
         }

@@ -1,7 +1,13 @@
 //! The dashboard as browsers see it, without a script.
 
+mod access_keys;
+mod audit;
 mod browser;
+mod deliveries;
+mod imports;
+mod operation;
 mod pages;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -10,7 +16,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::fixture::{Fixture, text};
-use browser::{Browser, Page, hidden_field};
+use browser::{Browser, hidden_field, shown_value};
 
 #[tokio::test]
 async fn access_key_signs_in_and_a_wrong_one_is_not_repeated() {
@@ -198,11 +204,6 @@ async fn value_of_a_key_is_shown_once_however_often_the_form_is_sent() {
     let rotated = browser.post(&rotate, &[("overlap", "3600"), ("once", &once)]).await;
     assert_ne!(shown_value(&rotated), value);
     assert!(rotated.body.contains("Old, replaced") && rotated.body.contains("Accepted until"), "{}", rotated.body);
-}
-
-fn shown_value(page: &Page) -> String {
-    let output = page.body.split("<output").nth(1).unwrap_or_else(|| panic!("{}", page.body));
-    output.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, text};
 
-async fn send_heartbeat(fixture: &Fixture, gateway: &GatewayId, name: &str, cursor: Version) {
+pub(crate) async fn send_heartbeat(fixture: &Fixture, gateway: &GatewayId, name: &str, cursor: Version) {
     let heartbeat = Heartbeat {
         gateway: gateway.clone(),
         cursor,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Timestamp;
+use gatepost_store::AccountLimits;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -26,6 +27,22 @@ fn header_number(response: &Response, name: &str) -> u64 {
 }
 
 /// Trap 15: refused requests are repeated at once, and must not count. Trap 16: the four headers and `Retry-After`.
+#[tokio::test]
+async fn limits_of_an_account_are_shown_with_their_use() {
+    let bounds = AccountLimits { api_keys: 2, bytes: 0, ..AccountLimits::DEFAULT };
+    let fixture = Fixture::with_account_bounds(bounds).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    admin.create_key(&project, json!({})).await;
+    let (_, accounts) = admin.get("/accounts").await;
+    let (status, body) = admin.get(&format!("/accounts/{}/limits", text(&accounts[0], "id"))).await;
+    assert_eq!(status, 200, "{body}");
+    let limits = body["limits"].as_array().unwrap();
+    assert_eq!(limits[0], json!({"resource": "apiKeys", "used": 1, "limit": 2}));
+    assert_eq!(limits[1], json!({"resource": "projects", "used": 1, "limit": 10_000}));
+    assert_eq!((&limits[3]["resource"], &limits[3]["limit"]), (&json!("bytes"), &json!(null)));
+}
+
 #[tokio::test]
 async fn a_refused_request_is_not_counted_and_the_window_ends_as_announced() {
     let fixture = Fixture::start().await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, code, text};
 
 /// Puts the last change into quarantine, as a deliverer does with one that it cannot decode.
-async fn quarantine_last(fixture: &Fixture, bytes: &[u8]) -> Version {
+pub(crate) async fn quarantine_last(fixture: &Fixture, bytes: &[u8]) -> Version {
     let cell = fixture.store.single_cell();
     let cursor = cell.fan_out_cursor().await.unwrap();
     let entries = cell.audit_feed().read(cursor, 1000, Duration::ZERO).await.unwrap().entries;

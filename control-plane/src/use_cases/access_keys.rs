@@ -256,7 +256,11 @@ impl ControlPlane {
         self.update(context.into(), || self.access_key(context, key_ref), edit).await
     }
 
-    async fn access_key(&self, context: &RequestContext, key_ref: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
+    /// Reads an access key that the caller sees.
+    ///
+    /// # Errors
+    /// `not-found` if there is none.
+    pub async fn access_key(&self, context: &RequestContext, key_ref: &AccessKeyRef) -> Result<Versioned<AccessKey>> {
         let caller = &context.caller;
         let found = match key_ref {
             AccessKeyRef::Id(id) => self.store.home(id.partition()).access_key(id).await?,

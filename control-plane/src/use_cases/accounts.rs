@@ -6,7 +6,7 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::partition::Position;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Account, Actor, Role, Stamps, Status};
-use gatepost_store::{Page, RecordWrite, Versioned, os_rng};
+use gatepost_store::{Page, RecordWrite, ResourceUsage, Versioned, os_rng};
 
 use super::access_keys::AccessKeySpec;
 use super::pagination::{ListPage, PageRequest};
@@ -83,6 +83,17 @@ impl ControlPlane {
             return Err(not_found());
         }
         self.store.home(caller.account.partition()).account(&caller.account).await?.ok_or_else(not_found)
+    }
+
+    /// Returns how much an account has of each limited resource; none while the store does not count, before
+    /// `gatepost store upgrade`.
+    ///
+    /// # Errors
+    /// `not-found` if it is not the caller's, `forbidden` if the caller sees one project only.
+    pub async fn account_usage(&self, context: &RequestContext, id: &str) -> Result<Option<Vec<ResourceUsage>>> {
+        let account = self.account(context, id).await?.record.id;
+        context.caller.require_account_scope()?;
+        Ok(self.store.home(account.partition()).account_usage(&account).await?)
     }
 
     /// Returns a part of the list of accounts that the caller acts for: it has one.

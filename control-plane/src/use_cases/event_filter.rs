@@ -55,6 +55,11 @@ impl EventFilter {
         Ok(Self { actions, project, ..Self::default() })
     }
 
+    /// Selects the changes of a resource that the caller sees in a project.
+    pub fn of_subject(project: ProjectId, subject: String) -> Self {
+        Self { project: Some(project), subject: Some(subject), ..Self::default() }
+    }
+
     pub(super) fn matches(&self, caller: &Caller, action: Action, change: &ChangeMetadata) -> bool {
         caller.visibility_in_account(&change.account, change.project.as_ref()) == Visibility::Visible
             && self.project.as_ref().is_none_or(|project| change.project.as_ref() == Some(project))

@@ -27,6 +27,22 @@ const ENTRIES_PER_READ: u32 = 200;
 /// Stream entries that are read for one response. If all are changes of others, it only has the next cursor.
 const MAX_ENTRIES_READ: usize = 10_000;
 
+/// How much a page of changes may have, and may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeLimits {
+    /// Changes in the page.
+    pub changes: usize,
+    /// Entries of the stream that are read for it.
+    pub entries: usize,
+}
+
+impl ChangeLimits {
+    /// Returns the limits of a page on which a caller asked for so many changes.
+    pub fn of_page(changes: usize) -> Self {
+        Self { changes, entries: MAX_ENTRIES_READ }
+    }
+}
+
 /// A change that a caller sees.
 #[derive(Debug)]
 pub struct VisibleChange {
@@ -107,15 +123,15 @@ impl ControlPlane {
         Ok(page)
     }
 
-    /// Returns changes before a cursor, newest first, none of them older than `since`. A page ends after 10,000 entries
-    /// of the stream, and then may have fewer changes than `limit`, or none.
+    /// Returns changes before a cursor, newest first, none of them older than `since`. A page that
+    /// ends because of the entries that were read may have fewer changes than its limit, or none.
     pub async fn changes_backwards(
         &self,
         context: &RequestContext,
         filter: &EventFilter,
         before: &EventCursor,
         since: Option<Timestamp>,
-        limit: usize,
+        limits: ChangeLimits,
     ) -> Result<ChangePage> {
         let oldest = since.map_or(Version::ZERO, |time| Version::from_parts(time.as_ms(), 0));
         let mut page = ChangePage {
@@ -125,7 +141,7 @@ impl ControlPlane {
             rest: Rest::More,
         };
         let mut read = 0;
-        while page.changes.len() < limit && read < MAX_ENTRIES_READ {
+        while page.changes.len() < limits.changes && read < limits.entries {
             let _turn = self.acquire_list_permit(context).await?;
             let feed = self.store.single_cell().audit_feed();
             let AuditBatch { entries, cursor_check } =
@@ -142,7 +158,7 @@ impl ControlPlane {
                 }
                 page.next = EventCursor::at(entry.version);
                 page.changes.extend(visible_change(&context.caller, filter, entry));
-                if page.changes.len() >= limit {
+                if page.changes.len() >= limits.changes {
                     return Ok(page);
                 }
             }

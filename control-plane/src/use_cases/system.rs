@@ -1,11 +1,13 @@
 //! The whole system, for its operator: the store, the queues, and what could not be read.
 
 use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::Role;
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::{Format, QueueStats, Recovery, ReplayStats, StoreKind};
 
 use super::event_cursor::EventCursor;
 use super::pagination::Rest;
+use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
@@ -66,11 +68,19 @@ impl ControlPlane {
         let caller = &context.caller;
         caller.require_admin()?;
         caller.require_account_scope()?;
-        let first = self.store.single_cell().accounts("", 1).await?.items;
-        if first.first().is_none_or(|first| first.record.id != caller.account) {
-            return Err(Failure::refused(ErrorCode::Forbidden, detail));
+        match self.is_operator(caller).await? {
+            true => Ok(()),
+            false => Err(Failure::refused(ErrorCode::Forbidden, detail)),
         }
-        Ok(())
+    }
+
+    /// Returns whether a caller is an admin of the store's first account, which sees the whole system.
+    pub async fn is_operator(&self, caller: &Caller) -> Result<bool> {
+        if caller.role != Role::Admin || caller.project.is_some() {
+            return Ok(false);
+        }
+        let first = self.store.single_cell().accounts("", 1).await?.items;
+        Ok(first.first().is_some_and(|first| first.record.id == caller.account))
     }
 
     /// Returns the state of the store and of the queues.

@@ -48,6 +48,19 @@ impl Embedded {
         .await
     }
 
+    pub(crate) async fn account_usage(&self, account: AccountId) -> Result<Option<Vec<u64>>> {
+        let transaction = self.read()?;
+        if read_number(&transaction.open_table(META).map_err(store_error)?, COUNTED)? != COMPLETE {
+            return Ok(None);
+        }
+        let counts = transaction.open_table(COUNTS).map_err(store_error)?;
+        let count = |resource: AccountResource| {
+            let found = counts.get((account.as_str(), resource.as_str())).map_err(store_error)?;
+            Ok(found.map_or(0, |count| count.value()))
+        };
+        AccountResource::ALL.into_iter().map(count).collect::<Result<_>>().map(Some)
+    }
+
     pub(crate) async fn count_page(&self, account: AccountId, index: IndexName, limit: u32) -> Result<u64> {
         self.perform(move |transaction| count_page(transaction, &account, &index, limit as usize)).await
     }

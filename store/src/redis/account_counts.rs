@@ -3,6 +3,7 @@
 use gatepost_domain::id::AccountId;
 use tokio::time::Instant;
 
+use crate::account_resources::AccountResource;
 use crate::error::Result;
 use crate::index::TIMESTAMP_DIGITS;
 use crate::ops::IndexName;
@@ -18,6 +19,15 @@ impl Redis {
 
     pub(crate) async fn end_counting(&self) -> Result<()> {
         self.set_counting("end").await.map(drop)
+    }
+
+    pub(crate) async fn account_usage(&self, account: AccountId) -> Result<Option<Vec<u64>>> {
+        let names = AccountResource::ALL.into_iter().map(AccountResource::as_str);
+        let arguments = names.fold(Arguments::default().text(account.as_str()), Arguments::text);
+        let mut reply = self.run_script(&scripts::ACCOUNT_USAGE, COMMIT_TIMEOUT, arguments).await?;
+        let is_counted: bool = reply.next()?;
+        let counts: Vec<u64> = AccountResource::ALL.into_iter().map(|_| reply.next()).collect::<Result<_>>()?;
+        Ok(is_counted.then_some(counts))
     }
 
     async fn set_counting(&self, action: &str) -> Result<bool> {

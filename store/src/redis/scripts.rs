@@ -48,6 +48,7 @@ scripts! {
     COMMIT_URGENT = " flags=allow-oom", ["common", "append", "stored_responses", "account_counts", "commit"];
     COUNTING = " flags=allow-oom", ["common", "account_counts", "set_counting"];
     COUNT_PAGE = " flags=allow-oom", ["common", "account_counts", "count_page"];
+    ACCOUNT_USAGE = " flags=no-writes", ["common", "account_counts", "account_usage"];
     RECORDS = " flags=no-writes", ["common", "records"];
     STORED_RESPONSE = " flags=no-writes", ["common", "stored_responses", "stored_response"];
     SWAP_STORED_RESPONSE = "", ["common", "stored_responses", "swap_stored_response"];

@@ -64,7 +64,13 @@ pub(crate) async fn account_counts_are_bounded(mut backend: TestBackend) {
 async fn keys_are_bounded(test: &Fixture) {
     let (store, project) = (&test.store, &test.project.record);
     let full = CommitOutcome::AccountLimitExceeded(AccountResource::ApiKeys, 2);
+    let used = async || {
+        let usage = store.account_usage(&test.account.record.id).await.unwrap().unwrap();
+        usage.iter().find(|one| one.resource == AccountResource::ApiKeys).map(|one| (one.used, one.limit)).unwrap()
+    };
+    assert_eq!(used().await, (0, Some(2)));
     let (first, _) = test.key().await;
+    assert_eq!(used().await, (1, Some(2)));
     let (last, _) = api_key(store, project);
     let last = change(Action::ApiKeyCreated, vec![RecordWrite::create(last)], None);
     let CommitOutcome::Committed(version) = store.commit(&last).await.unwrap() else { panic!("two keys are allowed") };
@@ -81,6 +87,7 @@ async fn keys_are_bounded(test: &Fixture) {
     assert_eq!(create_key(store, project).await, full, "a revoked key counts until it is purged");
     let revoked = test.reload(&first.record.id).await;
     commit(store, Action::ApiKeyPurged, vec![RecordWrite::remove(revoked)], None).await;
+    assert_eq!(used().await, (1, Some(2)), "a purged key does not count");
     assert!(is_committed(&create_key(store, project).await));
     assert_eq!(create_key(store, project).await, full);
 }
@@ -166,6 +173,7 @@ pub(crate) async fn existing_records_are_counted_during_commits(mut backend: Tes
         assert!(is_committed(&create(&test.store, Action::ProjectCreated, record).await), "nothing is counted yet");
     }
     create_keys(&test, EXISTING_KEYS).await;
+    assert_eq!(test.store.account_usage(&test.account.record.id).await.unwrap(), None, "nothing is counted yet");
 
     let (counted, ()) = tokio::join!(test.store.upgrade(Format::LATEST, |_| {}), replace(&test));
     // The rest are two projects and two access keys.

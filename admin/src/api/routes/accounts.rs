@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use gatepost_control_plane::{AccountChange, ControlPlane, Patch, RequestContext, status_of};
+use gatepost_store::{AccountResource as AccountResourceKind, ResourceUsage};
 use gatepost_wire::{AccessKeyResource, AccountResource};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,39 @@ pub(crate) struct NewAccountBody {
     access_key: AccessKeyResource,
 }
 
+/// How much of each limited resource an account has.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AccountLimitsBody {
+    /// Each limited resource; empty in a store of 0.1.0 that was not upgraded, as it does not count.
+    limits: Vec<AccountLimitBody>,
+}
+
+/// A limited resource of an account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AccountLimitBody {
+    /// `apiKeys` (including revoked ones until they are purged), `projects`, `accessKeys` or `bytes` (of all records).
+    #[schema(example = "apiKeys")]
+    resource: &'static str,
+    /// How much the account has.
+    #[schema(example = 40)]
+    used: u64,
+    /// How much it may have; null without a limit.
+    #[schema(example = 10_000_000)]
+    limit: Option<u64>,
+}
+
+impl From<ResourceUsage> for AccountLimitBody {
+    fn from(ResourceUsage { resource, used, limit }: ResourceUsage) -> Self {
+        let resource = match resource {
+            AccountResourceKind::ApiKeys => "apiKeys",
+            AccountResourceKind::Projects => "projects",
+            AccountResourceKind::AccessKeys => "accessKeys",
+            AccountResourceKind::Bytes => "bytes",
+        };
+        Self { resource, used, limit }
+    }
+}
+
 /// Creates an account and an access key for it.
 ///
 /// Requires an admin of the first account in the store. Once there is a second account, every gateway route must name
@@ -101,6 +135,21 @@ pub(crate) async fn get(
 ) -> Result<ResourceResponse<AccountResource>> {
     let found = control_plane.account(&context, &id).await?;
     Ok(ResourceResponse::new(found.position, AccountResource::from(&found.record)))
+}
+
+/// Returns the limits of an account, and how much of them is used.
+#[utoipa::path(
+    get, path = "/accounts/{id}/limits", operation_id = "getAccountLimits", tag = "accounts",
+    params(("id" = String, Path)),
+    responses((status = 200, body = AccountLimitsBody), (status = 401), (status = 403), (status = 404))
+)]
+pub(crate) async fn limits(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(id): PathId,
+) -> Result<Json<AccountLimitsBody>> {
+    let usage = control_plane.account_usage(&context, &id).await?;
+    Ok(Json(AccountLimitsBody { limits: usage.into_iter().flatten().map(AccountLimitBody::from).collect() }))
 }
 
 /// Renames an account.

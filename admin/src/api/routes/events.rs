@@ -8,13 +8,11 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream, StreamExt};
 use gatepost_control_plane::{
-    Continuity, ControlPlane, DEFAULT_CHANGES, EventCursor, EventFilter, Failure, FairSharePermit, LongResponse,
-    MAX_CHANGES, ParseActorFilterError, ParseEventCursorError, RequestContext, Rest, VisibleChange,
+    ChangeLimits, Continuity, ControlPlane, DEFAULT_CHANGES, EventCursor, EventFilter, Failure, FairSharePermit,
+    LongResponse, MAX_CHANGES, ParseActorFilterError, RequestContext, Rest,
 };
-use gatepost_domain::change::Action;
-use gatepost_domain::problem::ErrorCode;
 use gatepost_runtime::error_chain;
-use gatepost_wire::{ChangeResource, ChangeView, change_resource, event_type};
+use gatepost_wire::ChangeResource;
 use http::HeaderMap;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -23,6 +21,7 @@ use utoipa::ToSchema;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
 use crate::api::state::ApiState;
+use crate::http::changes;
 
 /// Time without an event after which a stream sends a comment.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -73,13 +72,13 @@ pub(crate) async fn list(
     query: QueryParams,
 ) -> Result<Json<ChangesBody>> {
     let filter = parse_list_filter(&control_plane, &context, &query).await?;
-    let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?;
+    let after = query.non_null("after").map(|text| changes::parse_cursor("after", &text)).transpose()?;
     let since = query.time("since")?;
     let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
     let page = match query.non_null("order").as_deref() {
         Some("desc") => {
             let before = after.unwrap_or(EventCursor::END);
-            control_plane.changes_backwards(&context, &filter, &before, since, limit).await?
+            control_plane.changes_backwards(&context, &filter, &before, since, ChangeLimits::of_page(limit)).await?
         }
         None | Some("asc") => {
             let start = match (after, since) {
@@ -92,7 +91,7 @@ pub(crate) async fn list(
         Some(_) => return Err(Failure::invalid("order: must be asc or desc").into()),
     };
     Ok(Json(ChangesBody {
-        events: page.changes.iter().filter_map(body).collect(),
+        events: page.changes.iter().filter_map(changes::resource_of).collect(),
         next: page.next.to_string(),
         has_more: page.rest == Rest::More,
         continues: continuity_text(page.continuity),
@@ -110,17 +109,8 @@ pub(crate) async fn get(
     context: RequestContext,
     PathId(cursor): PathId,
 ) -> Result<Json<ChangeResource>> {
-    let change = control_plane.change_at(&context, &parse_path_cursor(&cursor)?).await?;
-    Ok(Json(body(&change).ok_or_else(no_such_change)?))
-}
-
-/// Parses a cursor that names a change in a path.
-pub(crate) fn parse_path_cursor(text: &str) -> Result<EventCursor> {
-    Ok(text.parse().map_err(|_: ParseEventCursorError| no_such_change())?)
-}
-
-fn no_such_change() -> Failure {
-    Failure::refused(ErrorCode::NotFound, "there is no such change, or it is no longer kept")
+    let change = control_plane.change_at(&context, &changes::parse_path_cursor(&cursor)?).await?;
+    Ok(Json(changes::resource_of(&change).ok_or_else(changes::no_such_change)?))
 }
 
 /// Streams changes as they happen (server-sent events).
@@ -154,8 +144,8 @@ pub(crate) async fn stream(
     let filter = parse_filter(&control_plane, &context, &query).await?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
     let after = match (last, query.non_null("after")) {
-        (Some(last), _) => parse_cursor("Last-Event-ID", last)?,
-        (None, Some(after)) => parse_cursor("after", &after)?,
+        (Some(last), _) => changes::parse_cursor("Last-Event-ID", last)?,
+        (None, Some(after)) => changes::parse_cursor("after", &after)?,
         (None, None) => match query.time("since")? {
             Some(since) => control_plane.cursor_since(since).await?,
             None => control_plane.newest_cursor().await?,
@@ -207,13 +197,13 @@ impl EventStream {
             read = control_plane.wait_for_changes(context, &self.filter, &self.after) => read,
         };
         match read {
-            Ok((changes, next, continuity)) => {
+            Ok((new_changes, next, continuity)) => {
                 let has_moved = next != self.after;
                 let gap = (continuity != Continuity::Unbroken && has_moved).then(|| gap_event(continuity));
-                let is_last_sent = changes.last().is_some_and(|last| last.cursor() == next);
+                let is_last_sent = new_changes.last().is_some_and(|last| last.cursor() == next);
                 let moved = (has_moved && !is_last_sent).then(|| cursor_event(&next));
                 self.after = next;
-                let sent = changes.iter().filter_map(body).map(|change| sse_event(&change));
+                let sent = new_changes.iter().filter_map(changes::resource_of).map(|change| sse_event(&change));
                 Batch::Events(gap.into_iter().chain(sent).chain(moved).collect())
             }
             Err(failure) => {
@@ -265,39 +255,6 @@ async fn parse_filter(
     context: &RequestContext,
     query: &QueryParams,
 ) -> Result<EventFilter> {
-    let actions = query.non_null("type").map(|kind| parse_type(&kind)).transpose()?;
+    let actions = query.non_null("type").map(|kind| changes::parse_type(&kind)).transpose()?;
     Ok(EventFilter::new(control_plane, context, actions, query.non_null("projectId").as_deref()).await?)
-}
-
-/// Returns the actions of an event type: several actions may share one type.
-fn parse_type(kind: &str) -> Result<Vec<Action>> {
-    let is_named = |action: &Action| event_type(*action) == kind || action.as_str() == kind;
-    let actions: Vec<Action> = Action::ALL.iter().copied().filter(is_named).collect();
-    if actions.is_empty() {
-        let mut known: Vec<&str> = Action::ALL.iter().map(|action| event_type(*action)).collect();
-        known.dedup();
-        let detail = format!("type: {kind:?} is not known; known are {}", known.join(", "));
-        return Err(Failure::invalid(detail).into());
-    }
-    Ok(actions)
-}
-
-pub(crate) fn parse_cursor(field: &str, text: &str) -> Result<EventCursor> {
-    let invalid = |error: ParseEventCursorError| Failure::invalid(format!("{field}: {error}"));
-    Ok(text.parse().map_err(invalid)?)
-}
-
-fn body(change: &VisibleChange) -> Option<ChangeResource> {
-    let audit = &change.content;
-    let view = ChangeView {
-        action: audit.action,
-        actor: &audit.metadata.actor,
-        address: audit.metadata.address,
-        account: &audit.metadata.account,
-        project: audit.metadata.project.as_ref(),
-        subject: &audit.metadata.subject,
-        old: audit.old.as_ref(),
-        new: audit.new.as_ref(),
-    };
-    change_resource(change.cursor().to_string(), change.version, &change.event, &view)
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::api::extract::prefer_wait::PreferWait;
 use crate::api::extract::query::PathId;
 use crate::api::respond::problem::Result;
-use crate::api::routes::events::parse_path_cursor;
+use crate::http::changes::parse_path_cursor;
 
 /// A gateway.
 #[derive(Debug, Serialize, ToSchema)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::state::ApiState;
-use crate::dashboard;
+use crate::dashboard::root::ROOT;
 
 /// Name and version of the server.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +26,7 @@ pub(crate) struct Welcome {
 #[utoipa::path(get, path = "/", operation_id = "getWelcome", tag = "root", security(()), responses((status = 200, body = Welcome), (status = 303, description = "The dashboard, for a browser")))]
 pub(crate) async fn welcome(State(state): State<ApiState>, headers: HeaderMap) -> Response {
     if state.has_dashboard && prefers_html(&headers) {
-        return Redirect::to(dashboard::root::ROOT).into_response();
+        return Redirect::to(ROOT).into_response();
     }
     let welcome =
         Welcome { message: "Gatepost admin API", version: env!("CARGO_PKG_VERSION"), openapi: "/openapi.json" };

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
-use crate::api::routes::events::{parse_cursor, parse_path_cursor};
+use crate::http::changes::{parse_cursor, parse_path_cursor};
 
 /// State of the system.
 #[derive(Serialize, ToSchema)]

@@ -1,14 +1,18 @@
 //! One key: what it is, its values, and what can be done with it.
 
-use axum::extract::{Path, State};
-use gatepost_control_plane::{Failure, KeyRef};
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use gatepost_control_plane::{ChangeLimits, EventCursor, EventFilter, Failure, KeyRef};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Period;
 use gatepost_store::Versioned;
 use maud::{Markup, html};
+use serde::Deserialize;
 
+use super::changes;
 use super::keys::state_badge;
 use super::value_once;
 use crate::dashboard::answer::{self, PageResult};
@@ -17,9 +21,10 @@ use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::field::Entries;
-use crate::dashboard::parts::{copy, facts, number, time};
+use crate::dashboard::parts::{change_table, copy, facts, number, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
+use crate::dashboard::usage::{self, UsagePeriod};
 use crate::dashboard::visitor::Visitor;
 
 /// Overlaps of a rotation: seconds, and words.
@@ -31,6 +36,16 @@ const OVERLAPS: [(&str, &str); 6] = [
     ("604800", "7 days"),
     ("2592000", "30 days"),
 ];
+
+/// What the history of a key shows, and what is read for it.
+const HISTORY: ChangeLimits = ChangeLimits { changes: 10, entries: 1000 };
+/// The most by which the clock of a process that creates keys may be ahead of the store's.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct KeyQuery {
+    usage: Option<String>,
+}
 
 /// A key and its project.
 pub(crate) struct KeyAndProject {
@@ -64,7 +79,13 @@ pub(crate) fn key_page(visitor: &Visitor, of: &KeyAndProject, title: &str, conte
     layout::page(visitor, Page { title, section: Section::Projects, trail, project: Some(&of.project), content })
 }
 
-pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
+pub(crate) async fn show(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<KeyQuery>,
+) -> PageResult {
+    let period = UsagePeriod::parse(query.usage.as_deref());
     let found = read(&state, &visitor, &id).await?;
     let (key, now) = (&found.key.record, state.control_plane.now());
     let last_use = state.control_plane.last_use(key).await?;
@@ -74,9 +95,17 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, 
             @if visitor.may_write() { (actions(key)) }
         }
         section.card aria-label="Facts" { (facts::list(key_facts(&found.key, last_use, now))) }
+        section aria-labelledby="usage-heading" {
+            h2 #usage-heading { "Usage" }
+            (usage_section(&state, &visitor, key, period).await?)
+        }
         section aria-labelledby="values-heading" {
             h2 #values-heading { "Values" }
             (values(key, now))
+        }
+        section aria-labelledby="history-heading" {
+            h2 #history-heading { "History" }
+            (history_section(&state, &visitor, key).await?)
         }
         section aria-labelledby="metadata-heading" {
             h2 #metadata-heading { "Metadata" }
@@ -84,6 +113,34 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, 
         }
     };
     Ok(answer::html_page(key_page(&visitor, &found, &key.name, content)))
+}
+
+async fn usage_section(
+    state: &DashboardState,
+    visitor: &Visitor,
+    key: &ApiKey,
+    period: UsagePeriod,
+) -> Result<Markup, Failure> {
+    let (key_ref, now) = (KeyRef::Id(key.id.clone()), state.control_plane.now());
+    let (context, start) = (visitor.context(), period.start(now));
+    let used = state.control_plane.key_usage(&context, &key_ref, period.grouping(), Some(start), None).await?;
+    Ok(usage::chart(period, &used.totals, now, &format!("{ROOT}/keys/{}", key.id)))
+}
+
+/// Shows the newest changes of a key.
+async fn history_section(state: &DashboardState, visitor: &Visitor, key: &ApiKey) -> Result<Markup, Failure> {
+    let filter = EventFilter::of_subject(key.project.clone(), key.id.to_string());
+    let since = key.stamps.created_at.minus(MAX_CLOCK_SKEW);
+    let found = changes::read(state, visitor, &filter, &EventCursor::END, Some(since), HISTORY).await?;
+    let all = format!("{ROOT}/projects/{}/changes?subject={}", key.project, key.id);
+    Ok(html! {
+        @if found.changes.is_empty() {
+            p.hint { "No change of this key is among the newest changes." }
+        } @else {
+            (change_table::table(&found.changes, &found.actors, state.control_plane.now()))
+        }
+        @if let Some(next) = found.next { p { a href={ (all) "&after=" (next) } { "Older changes of this key" } } }
+    })
 }
 
 fn actions(key: &ApiKey) -> Markup {

@@ -38,10 +38,10 @@ pub(crate) async fn revoke(
         return Ok(answer::faulty_form(confirm_page(&visitor, &found, &form, Some(&fault))));
     }
     let revoked = state.control_plane.deactivate_api_key(&visitor.context(), &key::key_ref(&id)?).await?;
-    let fence = fence::wait(&state, &visitor.caller().account, revoked.key.position).await?;
+    let fence = fence::wait(&state, &visitor, revoked.key.position).await?;
     let content = html! {
         h1 { "Key revoked" }
-        (fence::sentence(&fence, "refuse it"))
+        (fence::after_wait(&fence, "refuse it", state.control_plane.now()))
         p { "Webhooks that subscribe to " code { "api-key.deleted" } " hear of it." }
         p { a.button.primary href={ (ROOT) "/keys/" (record.id) } { "Back to the key" } }
     };

@@ -79,7 +79,7 @@ pub(crate) async fn search(
     }
 }
 
-fn looks_like_value(text: &str) -> bool {
+pub(crate) fn looks_like_value(text: &str) -> bool {
     key::key_format(text) == KeyFormat::Generated || text.starts_with("live_") || text.starts_with("test_")
 }
 

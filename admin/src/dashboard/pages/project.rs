@@ -7,7 +7,7 @@ use gatepost_store::{SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::keys;
+use super::{keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
@@ -85,11 +85,11 @@ pub(crate) async fn delete(
         return Ok(answer::faulty_form(delete_page(&visitor, &project.record, &form, Some(&fault))));
     }
     let deleted = state.control_plane.deactivate_project(&visitor.context(), &id).await?;
-    let fence = fence::wait(&state, &visitor.caller().account, deleted.position).await?;
+    let fence = fence::wait(&state, &visitor, deleted.position).await?;
     let content = html! {
         h1 { "Project deleted" }
         p { "All keys of " strong { (project.record.name) } " are revoked." }
-        (fence::sentence(&fence, "refuse them"))
+        (fence::after_wait(&fence, "refuse them", state.control_plane.now()))
         p { a.button.primary href={ (ROOT) "/projects" } { "Back to the projects" } }
     };
     Ok(answer::html_page(project_page(&visitor, &project.record, content)))
@@ -128,6 +128,8 @@ async fn sections(
         nav.in-page aria-label="On this page" {
             a href="#usage" { "Usage" }
             a href="#keys" { "API keys" }
+            a href="#webhooks" { "Webhooks" }
+            a href={ (path) "/changes" } { "Changes" }
             a href="#settings" { "Settings" }
         }
         section aria-labelledby="usage-heading" {
@@ -143,6 +145,7 @@ async fn sections(
             }
             (keys_section(state, visitor, record).await?)
         }
+        (webhooks::section(state, visitor, record).await?)
         section #settings aria-labelledby="settings-heading" {
             h2 #settings-heading { "Settings" }
             (settings_section(state, visitor, project, settings))

@@ -79,6 +79,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("GET", "/accounts", "", ALL),
     row("POST", "/accounts", NAME, [401, 401, 403, 403, 403, 403, 403, 403, 403, 403, 201]),
     row("GET", "/accounts/{id}", "", [401, 401, 200, 200, 200, 200, 200, 200, 200, 404, 404]),
+    row("GET", "/accounts/{id}/limits", "", [401, 401, 200, 200, 200, 403, 403, 403, 403, 404, 404]),
     row("PATCH", "/accounts/{id}", NAME, ACCOUNT),
     row("DELETE", "/accounts/{id}", "", ACCOUNT),
     row("GET", "/access-keys", "", ALL),

@@ -1,0 +1,149 @@
+//! Creating an access key: role, project and expiry. Its value is shown once.
+
+use axum::extract::State;
+use gatepost_control_plane::{AccessKeyRef, AccessKeyRequest, Failure, ListPage, PageRequest};
+use gatepost_domain::id::AccessKeyId;
+use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::record::{AccessKey, Project, Status};
+use maud::{Markup, html};
+
+use super::access_keys::access_key_page;
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::one_time::{self, Shown};
+use crate::dashboard::parts::copy;
+use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+
+/// Projects to choose from; the id of another one can be typed.
+const MAX_CHOICES: usize = 200;
+const NAME: Field = Field {
+    name: "name",
+    label: "Name",
+    hint: "Of the person or the program that uses it.",
+    is_required: true,
+    aliases: &[],
+    input: Input::Text,
+};
+const EXPIRY: Field = Field {
+    name: "expiry",
+    label: "Expires",
+    hint: "In UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z. Empty for never.",
+    is_required: false,
+    aliases: &[],
+    input: Input::Text,
+};
+const PROJECT: Field = Field {
+    name: "projectId",
+    label: "Only the project with this ID",
+    hint: "Empty for the whole account.",
+    is_required: false,
+    aliases: &[],
+    input: Input::Text,
+};
+const ROLES: [(&str, &str); 3] = [
+    ("viewer", "viewer: reads, and changes nothing"),
+    ("user", "user: also creates and changes projects, keys and webhooks"),
+    ("admin", "admin: also manages access keys and the account"),
+];
+
+pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
+    visitor.caller().require_admin()?;
+    let form = Form::with([("role", "viewer".to_owned())]);
+    Ok(answer::html_page(form_page(&state, &visitor, &form, None).await?))
+}
+
+/// Creates an access key, and shows its value once.
+pub(crate) async fn create(State(state): State<DashboardState>, visitor: Visitor, form: Form) -> PageResult {
+    visitor.caller().require_admin()?;
+    let request = AccessKeyRequest {
+        name: form.filled("name"),
+        account: None,
+        project: form.filled("projectId"),
+        role: form.filled("role"),
+        expiry: form.filled("expiry"),
+    };
+    let control_plane = &state.control_plane;
+    let made = one_time::make_once(&state, visitor.context(), &form, |context| async move {
+        let created = control_plane.create_access_key_for(&context, request).await?;
+        Ok(Shown { id: created.record.record.id.to_string(), secret: created.secret })
+    });
+    match made.await {
+        Ok(shown) => {
+            let id = AccessKeyId::parse(&shown.id).map_err(|_| Failure::from(ErrorCode::Internal))?;
+            let key = control_plane.access_key(&visitor.context(), &AccessKeyRef::Id(id)).await?.record;
+            Ok(answer::html_page(access_key_page(&visitor, "Access key created", created(&key, &shown))))
+        }
+        Err(failure) => {
+            let fault = fault_of(failure)?;
+            Ok(answer::faulty_form(form_page(&state, &visitor, &form, Some(&fault)).await?))
+        }
+    }
+}
+
+/// Returns the fault of the form. A project that the visitor does not see is one, too.
+fn fault_of(failure: Failure) -> Result<FormFault, answer::PageError> {
+    match &failure {
+        Failure::Refused(problem) if problem.code == ErrorCode::NotFound => {
+            Ok(FormFault { field: PROJECT.name.to_owned(), text: "There is no such project".to_owned() })
+        }
+        Failure::Refused(_) | Failure::LimitExceeded(..) | Failure::Throttled(_) | Failure::Store(_) => {
+            FormFault::of(failure)
+        }
+    }
+}
+
+fn created(key: &AccessKey, shown: &Shown) -> Markup {
+    html! {
+        h1 { "Access key created" }
+        section.card.once aria-labelledby="once-heading" {
+            h2 #once-heading { "Copy it now. It is not shown again." }
+            output.value { (copy::text(shown.secret.expose(), "Copy the access key")) }
+            p.hint { "Later you find the access key by its name " strong { (key.name) } ", its mask " code { (key.mask) } ", or its ID " code { (key.id) } "." }
+        }
+        p { a.button.primary href={ (ROOT) "/access-keys" } { "I have copied it" } }
+    }
+}
+
+async fn form_page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    form: &Form,
+    fault: Option<&FormFault>,
+) -> Result<Markup, Failure> {
+    let entries = Entries { form, fault };
+    let request = PageRequest { limit: Some(MAX_CHOICES), ..PageRequest::default() };
+    let projects = state.control_plane.projects(&visitor.context(), None, &request).await?;
+    let content = html! {
+        h1 { "Create an access key" }
+        form.stack.card method="post" action={ (ROOT) "/access-keys/new" } {
+            (entries.summary(&[NAME, EXPIRY]))
+            (entries.field(&NAME))
+            (entries.choice("role", "Role", &ROLES))
+            (project_field(entries, visitor, &projects))
+            (entries.field(&EXPIRY))
+            (one_time::field(form))
+            div.actions {
+                button.primary { "Create Access Key" }
+                a.button href={ (ROOT) "/access-keys" } { "Cancel" }
+            }
+        }
+    };
+    Ok(access_key_page(visitor, "Create an access key", content))
+}
+
+/// Shows a choice of projects, or a field for the id if there are many.
+fn project_field(entries: Entries<'_>, visitor: &Visitor, projects: &ListPage<Project>) -> Markup {
+    if !visitor.sees_account() {
+        return html! { p.hint { "It sees the same project as the access key that you are signed in with." } };
+    }
+    if projects.next.is_some() {
+        return entries.field(&PROJECT);
+    }
+    let mut choices = vec![("", "The whole account")];
+    let active = projects.items.iter().filter(|project| project.status == Status::Active);
+    choices.extend(active.map(|project| (project.id.as_str(), project.name.as_str())));
+    entries.choice(PROJECT.name, "Sees", &choices)
+}

@@ -1,0 +1,89 @@
+//! One change: who made it and from where, the resource before and after, and which gateways have applied it.
+
+use axum::extract::{Path, State};
+use gatepost_control_plane::{Failure, VisibleChange};
+use gatepost_domain::record::Project;
+use maud::{Markup, html};
+
+use crate::dashboard::action_words;
+use crate::dashboard::actors::{self, ActorNames};
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::facts::{Fact, or_dash};
+use crate::dashboard::parts::{change_table, copy, diff, facts, fence, time};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+use crate::http::changes::{no_such_change, parse_path_cursor, resource_of};
+
+pub(crate) async fn show(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(cursor): Path<String>,
+) -> PageResult {
+    let context = visitor.context();
+    let change = state.control_plane.change_at(&context, &parse_path_cursor(&cursor)?).await?;
+    let resource = resource_of(&change).ok_or_else(no_such_change)?;
+    let project = match &change.content.metadata.project {
+        Some(project) => Some(state.control_plane.project(&context, project.as_str()).await?.record),
+        None => None,
+    };
+    let fence = fence::observe(&state, &visitor, change.position()).await?;
+    let after = change.content.new.as_ref().map(|_| &resource.data);
+    let content = html! {
+        h1 { (action_words::title(change.content.action)) }
+        section.card aria-label="Facts" {
+            (facts::list(change_facts(&state, &visitor, &change, project.as_ref()).await?))
+        }
+        section aria-labelledby="fields-heading" {
+            h2 #fields-heading { "Before and after" }
+            (diff::table(resource.previous.as_ref(), after))
+        }
+        section #gateways aria-labelledby="gateways-heading" {
+            h2 #gateways-heading { "Gateways" }
+            (fence::by_now(&fence, state.control_plane.now()))
+        }
+    };
+    Ok(answer::html_page(change_page(&visitor, &change, project.as_ref(), content)))
+}
+
+async fn change_facts(
+    state: &DashboardState,
+    visitor: &Visitor,
+    change: &VisibleChange,
+    project: Option<&Project>,
+) -> Result<Vec<Fact>, Failure> {
+    let (metadata, at) = (&change.content.metadata, change.version.timestamp());
+    let names = ActorNames::read(state, visitor, &[&metadata.actor]).await?;
+    let by = actors::filter_text(&metadata.actor);
+    Ok(vec![
+        ("When", html! { (time::relative(at, state.control_plane.now())) " – " (time::exact(at)) }),
+        (
+            "By",
+            html! { (names.label(&metadata.actor)) " " a href={ (ROOT) "/changes?actor=" (by) } { "all of its changes" } },
+        ),
+        ("From", or_dash(metadata.address.map(|address| html! { code { (address) } }))),
+        ("Of", change_table::subject(change)),
+        ("Its ID", copy::id(&metadata.subject)),
+        (
+            "Project",
+            or_dash(project.map(|project| html! { a href={ (ROOT) "/projects/" (project.id) } { (project.name) } })),
+        ),
+        ("Event ID", copy::id(change.event.as_str())),
+        ("Cursor", copy::text(&change.cursor().to_string(), "Copy the cursor")),
+        ("History", html! { a href={ (ROOT) "/changes?subject=" (metadata.subject) } { "All changes of the same" } }),
+    ])
+}
+
+fn change_page(visitor: &Visitor, change: &VisibleChange, project: Option<&Project>, content: Markup) -> Markup {
+    let (section, trail) = match project {
+        Some(project) => {
+            let mut trail = layout::project_trail(visitor, project);
+            trail.push((format!("/projects/{}/changes", project.id), "Changes".to_owned()));
+            (Section::Projects, trail)
+        }
+        None => (Section::Changes, vec![("/changes".to_owned(), "Changes".to_owned())]),
+    };
+    let title = action_words::title(change.content.action);
+    layout::page(visitor, Page { title, section, trail, project, content })
+}

@@ -1,0 +1,181 @@
+//! Explaining a refusal: what a gateway would do with a request, and why, check by check.
+
+use std::net::IpAddr;
+
+use axum::extract::{Query, State};
+use gatepost_control_plane::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, Failure, Step};
+use gatepost_domain::key::Secret;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::badge::{self, Tone};
+use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+
+const KEY: Field = field(
+    "key",
+    "Key",
+    "The whole value that the caller sends. It is neither stored nor logged. Empty for a request without a key.",
+    Input::Secret,
+);
+const METHOD: Field = field("method", "Method", "", Input::Text);
+const PATH: Field = field("path", "Path", "With its query, if it has one.", Input::Text);
+const HOST: Field = field("host", "Host", "Such as api.example.com.", Input::Text);
+const ORIGIN: Field = field("origin", "Origin", "Of the web page that sends the request.", Input::Text);
+const ADDRESS: Field = field("ip", "Address of the caller", "Such as 192.0.2.7.", Input::Text);
+const PROJECT: Field =
+    field("projectId", "Project that the route lists", "Its ID. Empty if it lists none.", Input::Text);
+const ALL: [Field; 7] = [KEY, METHOD, PATH, HOST, ORIGIN, ADDRESS, PROJECT];
+
+const fn field(name: &'static str, label: &'static str, hint: &'static str, input: Input) -> Field {
+    Field { name, label, hint, is_required: false, aliases: &[], input }
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ExplainQuery {
+    project: Option<String>,
+}
+
+pub(crate) async fn form(visitor: Visitor, Query(query): Query<ExplainQuery>) -> PageResult {
+    let form = Form::with([
+        ("method", "GET".to_owned()),
+        ("path", "/".to_owned()),
+        ("projectId", query.project.unwrap_or_default()),
+    ]);
+    Ok(answer::html_page(page(&visitor, &form, None, html! {})))
+}
+
+/// Explains a request. The key comes in the body, so that it stands in no address, history or log.
+pub(crate) async fn explain(State(state): State<DashboardState>, visitor: Visitor, form: Form) -> PageResult {
+    let shown = without_key(&form);
+    match decide(&state, &visitor, &form).await {
+        Ok(explanation) => Ok(answer::html_page(page(&visitor, &shown, None, result(&explanation)))),
+        Err(failure) => {
+            let fault = FormFault::of(failure)?;
+            Ok(answer::faulty_form(page(&visitor, &shown, Some(&fault), html! {})))
+        }
+    }
+}
+
+async fn decide(state: &DashboardState, visitor: &Visitor, form: &Form) -> Result<Explanation, Failure> {
+    let invalid = |_| Failure::invalid("ip: is not an IP address");
+    let address = form.filled("ip").map(|text| text.parse::<IpAddr>().map_err(invalid)).transpose()?;
+    let request = ExplainRequest {
+        key: form.filled("key").map(Secret::new),
+        method: form.filled("method"),
+        path: form.filled("path"),
+        host: form.filled("host"),
+        origin: form.filled("origin"),
+        address: address.map(|address| address.to_canonical()),
+        project: form.filled("projectId"),
+    };
+    state.control_plane.explain(&visitor.context(), &request).await
+}
+
+/// Returns the entries that the page shows again: all but the key.
+fn without_key(form: &Form) -> Form {
+    Form::with(ALL.into_iter().skip(1).map(|field| (field.name, form.text(field.name).to_owned())))
+}
+
+fn page(visitor: &Visitor, form: &Form, fault: Option<&FormFault>, result: Markup) -> Markup {
+    let entries = Entries { form, fault };
+    let content = html! {
+        h1 { "Explain a refusal" }
+        p { "A gateway tells a caller no more than that a key is refused. Describe the request to see why. This is no use of the key: nothing is counted." }
+        (result)
+        form.stack.card method="post" action={ (ROOT) "/explain" } {
+            (entries.summary(&ALL))
+            (entries.field(&KEY))
+            div.columns { (entries.field(&METHOD)) (entries.field(&PATH)) (entries.field(&HOST)) }
+            div.columns { (entries.field(&ADDRESS)) (entries.field(&ORIGIN)) }
+            (entries.field(&PROJECT))
+            div.actions { button.primary { "Explain" } }
+        }
+    };
+    layout::page(
+        visitor,
+        Page { title: "Explain a refusal", section: Section::Explain, trail: Vec::new(), project: None, content },
+    )
+}
+
+fn result(explanation: &Explanation) -> Markup {
+    html! {
+        section aria-labelledby="result-heading" {
+            h2 #result-heading { "Result" }
+            (outcome(explanation.outcome))
+            @if let Some(key) = &explanation.key {
+                p { a href={ (ROOT) "/keys/" (key) } { "The page of the key" } }
+            }
+            (steps(&explanation.steps))
+        }
+    }
+}
+
+fn outcome(outcome: ExplainedOutcome) -> Markup {
+    html! {
+        @match outcome {
+            ExplainedOutcome::Forwarded => p.fence.done role="status" {
+                strong { "The request passes" } ", unless its route or a limit refuses it."
+            },
+            ExplainedOutcome::AnsweredByGateway => p.fence role="status" {
+                strong { "The gateway itself responds" } ", with or without a key."
+            },
+            ExplainedOutcome::Refused(code, reason) => p.fence role="status" {
+                strong { "The request is refused" } " with " (code.status()) " " code { (code.code()) }
+                ". In the access log of the gateway the reason is " code { (reason.as_str()) } "."
+            },
+        }
+    }
+}
+
+fn steps(steps: &[Step]) -> Markup {
+    html! {
+        div.table-scroll tabindex="0" role="region" aria-label="Checks" {
+            table {
+                caption.visually-hidden { "Checks in the order of the gateway" }
+                thead { tr { th scope="col" { "Check" } th scope="col" { "Result" } th scope="col" { "Why" } } }
+                tbody {
+                    @for step in steps {
+                        tr {
+                            th scope="row" { (check_name(step.check)) }
+                            td { (result_badge(step.result)) }
+                            td.wrap { (step.sentence) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn result_badge(result: CheckResult) -> Markup {
+    match result {
+        CheckResult::Passed => badge::state(Tone::Good, "Passed"),
+        CheckResult::Refused => badge::state(Tone::Bad, "Refused"),
+        CheckResult::NotChecked => badge::state(Tone::Quiet, "Not checked"),
+    }
+}
+
+fn check_name(check: Check) -> &'static str {
+    match check {
+        Check::Request => "Request",
+        Check::Route => "Route",
+        Check::Credential => "Form of the key",
+        Check::Key => "Key",
+        Check::Revocation => "Revocation",
+        Check::Expiry => "Expiry",
+        Check::Project => "Project",
+        Check::RouteProjects => "Projects of the route",
+        Check::Environment => "Environment",
+        Check::Permissions => "Permissions",
+        Check::Address => "Address",
+        Check::Origin => "Origin",
+        Check::Limits => "Limits",
+        Check::FirstUse => "First use",
+    }
+}

@@ -1,0 +1,78 @@
+//! Changes as a table: what happened, to what, by whom and from where.
+
+use gatepost_control_plane::VisibleChange;
+use gatepost_domain::record::Record;
+use gatepost_domain::time::Timestamp;
+use maud::{Markup, html};
+
+use super::{facts, time};
+use crate::dashboard::action_words;
+use crate::dashboard::actors::ActorNames;
+use crate::dashboard::root::ROOT;
+
+/// Shows changes in their order, each with a link to its page.
+pub(crate) fn table(changes: &[VisibleChange], actors: &ActorNames, now: Timestamp) -> Markup {
+    html! {
+        div.table-scroll tabindex="0" role="region" aria-label="Changes" {
+            table {
+                caption.visually-hidden { "Changes" }
+                thead {
+                    tr {
+                        th scope="col" { "What" }
+                        th scope="col" { "Of" }
+                        th scope="col" { "By" }
+                        th scope="col" { "From" }
+                        th scope="col" { "When" }
+                    }
+                }
+                tbody { @for change in changes { (row(change, actors, now)) } }
+            }
+        }
+    }
+}
+
+fn row(change: &VisibleChange, actors: &ActorNames, now: Timestamp) -> Markup {
+    let (content, metadata) = (&change.content, &change.content.metadata);
+    html! {
+        tr {
+            th scope="row" {
+                a href={ (ROOT) "/changes/" (change.cursor()) } { (action_words::title(content.action)) }
+            }
+            td.wrap { (subject(change)) }
+            td { (actors.label(&metadata.actor)) }
+            td { (facts::or_dash(metadata.address.map(|address| html! { (address) }))) }
+            td { (time::relative(change.version.timestamp(), now)) }
+        }
+    }
+}
+
+/// Shows the name of what a change was made to, with a link to its page if it has one.
+pub(crate) fn subject(change: &VisibleChange) -> Markup {
+    let content = &change.content;
+    let Some(record) = content.new.as_ref().or(content.old.as_ref()) else {
+        return html! { code { (content.metadata.subject) } };
+    };
+    let name = name_of(record);
+    let path = content.new.as_ref().and_then(path_of);
+    html! { @match path { Some(path) => a href={ (ROOT) (path) } { (name) }, None => (name) } }
+}
+
+fn name_of(record: &Record) -> &str {
+    match record {
+        Record::Account(account) => &account.name,
+        Record::Project(project) => &project.name,
+        Record::ApiKey(key) => &key.name,
+        Record::AccessKey(key) => &key.name,
+        Record::Webhook(webhook) => &webhook.name,
+    }
+}
+
+/// Returns the path of the page of a record.
+fn path_of(record: &Record) -> Option<String> {
+    match record {
+        Record::Project(project) => Some(format!("/projects/{}", project.id)),
+        Record::ApiKey(key) => Some(format!("/keys/{}", key.id)),
+        Record::Webhook(webhook) => Some(format!("/webhooks/{}", webhook.id)),
+        Record::Account(_) | Record::AccessKey(_) => None,
+    }
+}

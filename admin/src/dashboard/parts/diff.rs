@@ -1,0 +1,65 @@
+//! A resource before and after a change, field by field.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::facts;
+
+/// Fields that every change sets, and the one that repeats the id: they say nothing about this change.
+const UNSAID: [&str; 5] = ["key", "updatedAt", "lastChangedBy", "lastChangedByType", "firstUsedAt"];
+
+/// Shows the fields of a resource before and after a change. Those that differ come first and are marked; a resource
+/// that is new, or was removed, has one column of values.
+pub(crate) fn table(before: Option<&Value>, after: Option<&Value>) -> Markup {
+    let names: BTreeSet<&str> = [before, after].into_iter().flatten().flat_map(field_names).collect();
+    let (changed, same): (Vec<&str>, Vec<&str>) =
+        names.into_iter().partition(|name| field(before, name) != field(after, name));
+    let is_compared = before.is_some() && after.is_some();
+    html! {
+        @if is_compared && changed.is_empty() { p.hint { "No field of it was changed." } }
+        div.table-scroll tabindex="0" role="region" aria-label="Before and after" {
+            table.diff {
+                caption.visually-hidden { "Before and after" }
+                thead {
+                    tr {
+                        th scope="col" { "Field" }
+                        @if before.is_some() { th scope="col" { "Before" } }
+                        @if after.is_some() { th scope="col" { "After" } }
+                    }
+                }
+                tbody {
+                    @for (name, is_marked) in changed.iter().map(|name| (name, is_compared)).chain(same.iter().map(|name| (name, false))) {
+                        tr.differs[is_marked] {
+                            th scope="row" {
+                                code { (name) } @if is_marked { span.visually-hidden { " (changed)" } }
+                            }
+                            @for side in [before, after].into_iter().flatten() {
+                                td.wrap { (value(side.get(name))) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn field_names(resource: &Value) -> impl Iterator<Item = &str> {
+    let names = resource.as_object().into_iter().flat_map(|members| members.keys().map(String::as_str));
+    names.filter(|name| !UNSAID.contains(name))
+}
+
+fn field<'a>(resource: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+    resource.and_then(|resource| resource.get(name))
+}
+
+fn value(value: Option<&Value>) -> Markup {
+    match value {
+        None | Some(Value::Null) => facts::or_dash(None),
+        Some(Value::String(text)) => html! { (text) },
+        Some(Value::Array(items)) if items.is_empty() => facts::or_dash(None),
+        Some(other) => html! { code { (other) } },
+    }
+}
