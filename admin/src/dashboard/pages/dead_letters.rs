@@ -57,6 +57,7 @@ async fn list_page(
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     let list = format!("{path}/dead-letters");
+    let is_refused = refusal.is_some();
     let (filter, fault) = match query.parse() {
         Ok(filter) => (filter, refusal),
         Err(fault) => (DeliveryFilter::default(), Some(fault)),
@@ -87,7 +88,7 @@ async fn list_page(
         (deliveries::links(&query.path(&list, None), query, &page))
     };
     let content = webhook::webhook_page(visitor, &found, "Dead letters", content);
-    Ok(if fault.is_some() { answer::faulty_form(content) } else { answer::html_page(content) })
+    Ok(if is_refused { answer::faulty_form(content) } else { answer::html_page(content) })
 }
 
 fn sent_notice(path: &str, event: &EventId) -> Markup {

@@ -46,8 +46,7 @@ pub(crate) async fn list(
         }
         (links(&query.path(&path, query.selected_status()), &query, &page))
     };
-    let content = webhook::webhook_page(&visitor, &found, "Deliveries", content);
-    Ok(if fault.is_some() { answer::faulty_form(content) } else { answer::html_page(content) })
+    Ok(answer::html_page(webhook::webhook_page(&visitor, &found, "Deliveries", content)))
 }
 
 /// Links to the parts of a list of deliveries.
@@ -153,7 +152,7 @@ fn status_name(status: DeliveryStatus) -> &'static str {
         DeliveryStatus::Pending => "Pending",
         DeliveryStatus::InFlight => "In flight",
         DeliveryStatus::Delivered => "Delivered",
-        DeliveryStatus::Failed => "Failed, is repeated",
+        DeliveryStatus::Failed => "Retrying",
         DeliveryStatus::Dead => "Dead",
         DeliveryStatus::Dropped => "Dropped",
         DeliveryStatus::Paused => "Waits: paused",

@@ -67,7 +67,7 @@ fn test_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
     let content = html! {
         h1 { "Send a test event to " (webhook.name) }
         p { "A signed sample with " code { "\"test\": true" } " in its body, about records that do not exist. It is sent once, also while the webhook is paused." }
-        form.stack.card method="post" action={ (path) "/test" } {
+        form.stack.card method="post" action={ (path) "/test" (webhook_ping::RESULT) } {
             (entries.summary(&[]))
             (entries.choice("topic", "Event", &topics))
             @if let Some(result) = result { (result) }
