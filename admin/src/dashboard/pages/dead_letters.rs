@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::deliveries::{self, PAGE_SIZE, topic_name};
 use super::delivery_filter::ListQuery;
-use super::webhook;
+use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::parts::{empty, facts, time};
@@ -53,7 +53,7 @@ async fn list_page(
     query: &ListQuery,
     refusal: Option<FormFault>,
 ) -> PageResult {
-    let found = webhook::read(state, visitor, id).await?;
+    let found = webhook_frame::read(state, visitor, id).await?;
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     let list = format!("{path}/dead-letters");
@@ -87,7 +87,7 @@ async fn list_page(
         }
         (deliveries::links(&query.path(&list, None), query, &page))
     };
-    let content = webhook::webhook_page(visitor, &found, "Dead letters", content);
+    let content = webhook_frame::webhook_page(visitor, &found, "Dead letters", content);
     Ok(if is_refused { answer::faulty_form(content) } else { answer::html_page(content) })
 }
 

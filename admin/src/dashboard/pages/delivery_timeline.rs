@@ -54,9 +54,13 @@ fn past(attempt: &AttemptRecord, now: Timestamp) -> Markup {
 fn advice(attempt: &AttemptRecord) -> Option<&'static str> {
     match (attempt.error_class.as_deref()?, attempt.status) {
         ("dns", _) => Some("Check the name of the host, and that it can be resolved where webhooks are sent from."),
-        ("refused", _) => Some("Nothing accepts connections there. Check that the receiver runs, its port and its firewall."),
+        ("refused", _) => {
+            Some("Nothing accepts connections there. Check that the receiver runs, its port and its firewall.")
+        }
         ("reset", _) => Some("The receiver, or a proxy before it, closed the connection before it responded."),
-        ("tls", _) => Some("Check that the certificate is valid for this host and of an authority that is trusted here."),
+        ("tls", _) => {
+            Some("Check that the certificate is valid for this host and of an authority that is trusted here.")
+        }
         ("timeout", _) => Some("A receiver has 15 s to respond: let it respond first, and work afterwards."),
         ("blocked", _) => Some("The address of the host is not allowed for webhooks."),
         ("status", Some(401 | 403)) => Some("The receiver may verify signatures with another secret."),
