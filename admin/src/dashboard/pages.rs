@@ -28,6 +28,7 @@ pub(crate) mod webhook;
 pub(crate) mod webhook_delete;
 pub(crate) mod webhook_edit;
 mod webhook_form;
+mod webhook_frame;
 pub(crate) mod webhook_new;
 mod webhook_ping;
 pub(crate) mod webhook_secret;

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::deliveries::{self, PAGE_SIZE, topic_name};
 use super::delivery_filter::ListQuery;
-use super::webhook;
+use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::parts::{empty, facts, time};
@@ -53,10 +53,11 @@ async fn list_page(
     query: &ListQuery,
     refusal: Option<FormFault>,
 ) -> PageResult {
-    let found = webhook::read(state, visitor, id).await?;
+    let found = webhook_frame::read(state, visitor, id).await?;
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     let list = format!("{path}/dead-letters");
+    let is_refused = refusal.is_some();
     let (filter, fault) = match query.parse() {
         Ok(filter) => (filter, refusal),
         Err(fault) => (DeliveryFilter::default(), Some(fault)),
@@ -86,8 +87,8 @@ async fn list_page(
         }
         (deliveries::links(&query.path(&list, None), query, &page))
     };
-    let content = webhook::webhook_page(visitor, &found, "Dead letters", content);
-    Ok(if fault.is_some() { answer::faulty_form(content) } else { answer::html_page(content) })
+    let content = webhook_frame::webhook_page(visitor, &found, "Dead letters", content);
+    Ok(if is_refused { answer::faulty_form(content) } else { answer::html_page(content) })
 }
 
 fn sent_notice(path: &str, event: &EventId) -> Markup {

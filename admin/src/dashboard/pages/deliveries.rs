@@ -9,7 +9,7 @@ use gatepost_store::Delivery;
 use maud::{Markup, html};
 
 use super::delivery_filter::ListQuery;
-use super::webhook;
+use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::{empty, facts, pager, time};
@@ -26,7 +26,7 @@ pub(crate) async fn list(
     Path(id): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> PageResult {
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}/deliveries", webhook.id);
     let (filter, fault) = match query.parse() {
@@ -46,8 +46,7 @@ pub(crate) async fn list(
         }
         (links(&query.path(&path, query.selected_status()), &query, &page))
     };
-    let content = webhook::webhook_page(&visitor, &found, "Deliveries", content);
-    Ok(if fault.is_some() { answer::faulty_form(content) } else { answer::html_page(content) })
+    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Deliveries", content)))
 }
 
 /// Links to the parts of a list of deliveries.
@@ -153,7 +152,7 @@ fn status_name(status: DeliveryStatus) -> &'static str {
         DeliveryStatus::Pending => "Pending",
         DeliveryStatus::InFlight => "In flight",
         DeliveryStatus::Delivered => "Delivered",
-        DeliveryStatus::Failed => "Failed, is repeated",
+        DeliveryStatus::Failed => "Retrying",
         DeliveryStatus::Dead => "Dead",
         DeliveryStatus::Dropped => "Dropped",
         DeliveryStatus::Paused => "Waits: paused",

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::deliveries::{status_badge, topic_name};
 use super::delivery_timeline;
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::layout::{self, Page, Section};
@@ -52,7 +52,7 @@ async fn page(
     event: &str,
     fault: Option<&FormFault>,
 ) -> Result<Markup, gatepost_control_plane::Failure> {
-    let found = webhook::read(state, visitor, id).await?;
+    let found = webhook_frame::read(state, visitor, id).await?;
     let (details, now) =
         (state.control_plane.delivery(&visitor.context(), id, event).await?, state.control_plane.now());
     let delivery = &details.view.delivery;
@@ -86,7 +86,7 @@ async fn page(
 
 fn delivery_page(visitor: &Visitor, found: &WebhookAndProject, title: &str, content: Markup) -> Markup {
     let webhook = &found.webhook.record;
-    let mut trail = webhook::trail(visitor, found);
+    let mut trail = webhook_frame::trail(visitor, found);
     trail.push((format!("/webhooks/{}", webhook.id), webhook.name.clone()));
     trail.push((format!("/webhooks/{}/deliveries", webhook.id), "Deliveries".to_owned()));
     layout::page(visitor, Page { title, section: Section::Projects, trail, project: found.project.as_ref(), content })

@@ -45,25 +45,27 @@ fn past(attempt: &AttemptRecord, now: Timestamp) -> Markup {
             " in " (number::duration(attempt.duration)) " · " (time::relative(attempt.at, now))
         }
         @if let Some(error) = &attempt.error { p { (answer::capitalized(error)) "." } }
-        @if let Some(advice) = attempt.error_class.as_deref().and_then(advice) { p.hint { (advice) } }
+        @if let Some(advice) = advice(attempt) { p.hint { (advice) } }
         @if let Some(response) = &attempt.response { (shown_response(response)) }
     }
 }
 
-/// Returns what to look at after an error of a class.
-fn advice(class: &str) -> Option<&'static str> {
-    match class {
-        "dns" => Some("Check the name of the host, and that it can be resolved where webhooks are sent from."),
-        "refused" => {
-            Some("Nothing accepts connections there. Check that the receiver runs, and its port and firewall.")
+/// Returns what to look at after a failure.
+fn advice(attempt: &AttemptRecord) -> Option<&'static str> {
+    match (attempt.error_class.as_deref()?, attempt.status) {
+        ("dns", _) => Some("Check the name of the host, and that it can be resolved where webhooks are sent from."),
+        ("refused", _) => {
+            Some("Nothing accepts connections there. Check that the receiver runs, its port and its firewall.")
         }
-        "reset" => Some("The receiver, or something before it, closed the connection before it responded."),
-        "tls" => Some("Check that the certificate is valid for this host and of an authority that is trusted here."),
-        "timeout" => Some("A receiver has 15 s to respond: let it respond first, and work afterwards."),
-        "blocked" => Some("The address of the host is not allowed for webhooks."),
-        "status" => {
-            Some("Only a status of 2xx counts as delivered. A receiver that answers 401 may have another secret.")
+        ("reset", _) => Some("The receiver, or a proxy before it, closed the connection before it responded."),
+        ("tls", _) => {
+            Some("Check that the certificate is valid for this host and of an authority that is trusted here.")
         }
+        ("timeout", _) => Some("A receiver has 15 s to respond: let it respond first, and work afterwards."),
+        ("blocked", _) => Some("The address of the host is not allowed for webhooks."),
+        ("status", Some(401 | 403)) => Some("The receiver may verify signatures with another secret."),
+        ("status", Some(300..=399)) => Some("Redirects are not followed: use the address that they lead to."),
+        ("status", Some(404 | 405)) => Some("Check the path and the method of the endpoint."),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use gatepost_store::{RecoveredKinds, RecoveryJob, RecoveryStatus, WebhookNumbers
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::parts::badge::{self, Tone};
@@ -54,7 +54,7 @@ pub(crate) async fn form(
     Query(query): Query<RecoverQuery>,
 ) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let numbers = state.control_plane.webhook_numbers(&visitor.context(), &id).await?;
     let since = time::exact(state.control_plane.now().minus(DEFAULT_PERIOD));
     let kinds = query.status.filter(|name| RecoveredKinds::parse(name).is_some()).unwrap_or_else(|| "all".to_owned());
@@ -80,7 +80,7 @@ pub(crate) async fn start(
         Ok(job) => Ok(answer::see_other(&format!("/webhooks/{id}/recoveries/{}", job.id))),
         Err(failure) => {
             let fault = FormFault::of(failure)?;
-            let found = webhook::read(&state, &visitor, &id).await?;
+            let found = webhook_frame::read(&state, &visitor, &id).await?;
             let numbers = state.control_plane.webhook_numbers(&visitor.context(), &id).await?;
             let entries = Entries { form: &form, fault: Some(&fault) };
             Ok(answer::faulty_form(form_page(&visitor, &found, &numbers, entries)))
@@ -114,7 +114,7 @@ fn form_page(visitor: &Visitor, found: &WebhookAndProject, numbers: &WebhookNumb
             }
         }
     };
-    webhook::webhook_page(visitor, found, "Recover", content)
+    webhook_frame::webhook_page(visitor, found, "Recover", content)
 }
 
 fn waits_notice() -> Markup {
@@ -126,7 +126,7 @@ pub(crate) async fn show(
     visitor: Visitor,
     Path((id, recovery)): Path<(String, String)>,
 ) -> PageResult {
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let job = state.control_plane.recovery_job(&visitor.context(), &id, &recovery).await?;
     let (webhook, now) = (&found.webhook.record, state.control_plane.now());
     let path = format!("{ROOT}/webhooks/{}/recoveries/{}", webhook.id, job.id);
@@ -148,7 +148,7 @@ pub(crate) async fn show(
         }
         @if job.is_running() { (refresh::often(&path)) }
     };
-    Ok(answer::html_page(webhook::webhook_page(&visitor, &found, "Recovery", content)))
+    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Recovery", content)))
 }
 
 /// Cancels a recovery. What is in the queue is sent nevertheless.

@@ -2,15 +2,14 @@
 
 use axum::extract::{Path, State};
 use gatepost_control_plane::{DeliveryFilter, Failure, WebhookChange};
-use gatepost_domain::record::{KeyValues, Project, Webhook, WebhookState, WebhookStatus, WhenPaused};
+use gatepost_domain::record::{KeyValues, Webhook, WebhookState, WebhookStatus, WhenPaused};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{Versioned, WebhookNumbers};
+use gatepost_store::WebhookNumbers;
 use maud::{Markup, html};
 
 use super::webhooks::{self, state_badge};
-use super::{deliveries, recoveries};
+use super::{deliveries, recoveries, webhook_frame};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::{copy, empty, facts, number, time};
 use crate::dashboard::root::ROOT;
@@ -20,43 +19,8 @@ use crate::dashboard::visitor::Visitor;
 /// Deliveries on the page of a webhook: the newest ones.
 const NEWEST_DELIVERIES: usize = 10;
 
-/// A webhook and its project; none if it receives the events of the whole account.
-pub(crate) struct WebhookAndProject {
-    pub(crate) webhook: Versioned<Webhook>,
-    pub(crate) project: Option<Project>,
-}
-
-/// Reads a webhook and its project.
-pub(crate) async fn read(state: &DashboardState, visitor: &Visitor, id: &str) -> Result<WebhookAndProject, Failure> {
-    let context = visitor.context();
-    let webhook = state.control_plane.webhook(&context, id).await?;
-    let project = match &webhook.record.project {
-        Some(project) => Some(state.control_plane.project(&context, project.as_str()).await?.record),
-        None => None,
-    };
-    Ok(WebhookAndProject { webhook, project })
-}
-
-/// Returns a page about a webhook. `title` is the name of the webhook on its own page.
-pub(crate) fn webhook_page(visitor: &Visitor, of: &WebhookAndProject, title: &str, content: Markup) -> Markup {
-    let webhook = &of.webhook.record;
-    let mut trail = trail(visitor, of);
-    if title != webhook.name {
-        trail.push((format!("/webhooks/{}", webhook.id), webhook.name.clone()));
-    }
-    layout::page(visitor, Page { title, section: Section::Projects, trail, project: of.project.as_ref(), content })
-}
-
-/// Returns the pages above that of a webhook.
-pub(crate) fn trail(visitor: &Visitor, of: &WebhookAndProject) -> Vec<(String, String)> {
-    let Some(project) = &of.project else { return vec![("/projects".to_owned(), "Projects".to_owned())] };
-    let mut trail = layout::project_trail(visitor, project);
-    trail.push((format!("/projects/{}/webhooks", project.id), "Webhooks".to_owned()));
-    trail
-}
-
 pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
-    let found = read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let (webhook, now) = (&found.webhook.record, state.control_plane.now());
     let numbers = state.control_plane.webhook_numbers(&visitor.context(), &id).await?;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
@@ -81,7 +45,7 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, 
             div.card { (facts::list(settings(webhook, now))) }
         }
     };
-    Ok(answer::html_page(webhook_page(&visitor, &found, &webhook.name, content)))
+    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, &webhook.name, content)))
 }
 
 fn actions(webhook: &Webhook, path: &str) -> Markup {

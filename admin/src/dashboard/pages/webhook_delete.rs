@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use gatepost_control_plane::Failure;
 use maud::{Markup, html};
 
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::parts::confirm;
@@ -18,7 +18,7 @@ pub(crate) async fn confirm(
     Path(id): Path<String>,
 ) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     Ok(answer::html_page(confirm_page(&state, &visitor, &found, &Form::default(), None).await?))
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn delete(
     form: Form,
 ) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     if let Some(fault) = confirm::check(&form, &[&found.webhook.record.name]) {
         return Ok(answer::faulty_form(confirm_page(&state, &visitor, &found, &form, Some(&fault)).await?));
     }
@@ -61,5 +61,5 @@ async fn confirm_page(
             }
         }
     };
-    Ok(webhook::webhook_page(visitor, found, "Delete webhook", content))
+    Ok(webhook_frame::webhook_page(visitor, found, "Delete webhook", content))
 }

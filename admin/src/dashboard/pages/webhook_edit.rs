@@ -6,7 +6,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::UserSecret;
 use maud::{Markup, html};
 
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use super::{webhook_form, webhook_new, webhook_ping};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
@@ -25,7 +25,7 @@ struct Extra {
 
 pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let form = saved_form(&state, &found)?;
     Ok(answer::html_page(edit_page(&visitor, &found, Entries { form: &form, fault: None }, Extra::default())))
 }
@@ -38,7 +38,7 @@ pub(crate) async fn update(
     form: Form,
 ) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let is_test = webhook_new::asks_for_test(&form);
     let done = match is_test {
         true => test(&state, &visitor, &found, &form).await.map(Some),
@@ -121,7 +121,7 @@ fn edit_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
             }
         }
     };
-    webhook::webhook_page(visitor, found, "Edit", content)
+    webhook_frame::webhook_page(visitor, found, "Edit", content)
 }
 
 /// Says that somebody has changed a webhook since a form was drawn, and which entries differ from what is saved now.

@@ -6,7 +6,7 @@ use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Project, Webhook};
 use maud::{Markup, html};
 
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use super::{webhook_form, webhook_ping};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
@@ -66,7 +66,7 @@ async fn save(state: &DashboardState, visitor: &Visitor, project: &Project, form
         Ok(Shown { id: created.webhook.record.id.to_string(), secret })
     });
     let shown = made.await?;
-    let found = webhook::read(state, visitor, &shown.id).await?;
+    let found = webhook_frame::read(state, visitor, &shown.id).await?;
     let token = control_plane.webhook_static_token(&found.webhook.record)?;
     Ok(created_page(visitor, &found, &shown, token.as_ref()))
 }
@@ -120,7 +120,7 @@ fn created_page(visitor: &Visitor, found: &WebhookAndProject, shown: &Shown, tok
         (secret_once(webhook, &shown.secret, token))
         p { a.button.primary href={ (ROOT) "/webhooks/" (webhook.id) } { "I have copied it" } }
     };
-    webhook::webhook_page(visitor, found, "Webhook created", content)
+    webhook_frame::webhook_page(visitor, found, "Webhook created", content)
 }
 
 /// Shows the signing secret of a webhook, its token if there is one, and how to verify requests with it.

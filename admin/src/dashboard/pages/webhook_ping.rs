@@ -59,7 +59,7 @@ pub(crate) fn may_try_again(failure: &Failure) -> bool {
 /// Shows that a test must wait. Ten may be sent at once, then one every six seconds.
 pub(crate) fn not_sent(failure: &Failure) -> Markup {
     html! {
-        div.fault-summary id=(&RESULT[1..]) role="status" tabindex="-1" autofocus {
+        div.fault-summary id=(&RESULT[1..]) role="status" tabindex="-1" {
             p { strong { "Not sent" } ": " (answer::words(failure)) "." }
         }
     }
@@ -86,7 +86,7 @@ pub(crate) fn outcome(
     let is_delivered = outcome == AttemptOutcome::Delivered;
     let class = if is_delivered { "fence done" } else { "fault-summary" };
     html! {
-        div class=(class) id=(&RESULT[1..]) role="status" tabindex="-1" autofocus {
+        div class=(class) id=(&RESULT[1..]) role="status" tabindex="-1" {
             p {
                 code { (request) } " → "
                 strong { @match status { Some(status) => { (status) }, None => "no response" } }

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use gatepost_domain::key::Secret;
 use maud::{Markup, html};
 
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use super::webhook_new;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
@@ -32,7 +32,7 @@ pub(crate) async fn confirm_rotate(
     Path(id): Path<String>,
 ) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let form = Form::with([("overlap", DEFAULT_OVERLAP.to_owned())]);
     Ok(answer::html_page(rotate_page(&visitor, &found, Entries { form: &form, fault: None })))
 }
@@ -45,7 +45,7 @@ pub(crate) async fn rotate(
     form: Form,
 ) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let (control_plane, overlap) = (&state.control_plane, form.number("overlap"));
     let rotated = one_time::make_once(&state, visitor.context(), &form, |context| async move {
         let rotated = control_plane.rotate_webhook_secret(&context, &id, overlap?).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn rotate(
     });
     match rotated.await {
         Ok(shown) => {
-            let found = webhook::read(&state, &visitor, &shown.id).await?;
+            let found = webhook_frame::read(&state, &visitor, &shown.id).await?;
             Ok(answer::html_page(rotated_page(&state, &visitor, &found, &shown)))
         }
         Err(failure) => {
@@ -75,7 +75,7 @@ fn rotated_page(state: &DashboardState, visitor: &Visitor, found: &WebhookAndPro
         (webhook_new::secret_once(webhook, &shown.secret, None))
         p { a.button.primary href={ (ROOT) "/webhooks/" (webhook.id) } { "I have copied it" } }
     };
-    webhook::webhook_page(visitor, found, "Secret rotated", content)
+    webhook_frame::webhook_page(visitor, found, "Secret rotated", content)
 }
 
 fn rotate_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>) -> Markup {
@@ -94,5 +94,5 @@ fn rotate_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_
             }
         }
     };
-    webhook::webhook_page(visitor, found, "Rotate secret", content)
+    webhook_frame::webhook_page(visitor, found, "Rotate secret", content)
 }

