@@ -7,6 +7,7 @@ mod admin;
 #[cfg(feature = "long")]
 mod backlog;
 mod bounds;
+mod browser;
 #[cfg(feature = "long")]
 mod chaos;
 mod dashboard;
