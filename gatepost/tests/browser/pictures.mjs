@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { GATEWAYS, api, browser, visit } from "./site.mjs";
 
 const SIZE = { width: 1280, height: 860 };
-const LIMITS = { rateLimit: 600, rateLimitTtl: 60, expiry: "2099-12-31T00:00:00Z" };
+const nextYear = new Date(Date.now() + 365 * 86_400_000).toISOString();
+const LIMITS = { rateLimit: 600, rateLimitTtl: 60, expiry: nextYear };
 const PARTNERS = [
   "Acme Logistics", "Blue Harbor", "Cedar & Sons", "Delta Retail", "Evergreen Foods", "Fjord Travel", "Grünwald Optik",
   "Harbor Freight Desk", "Iris Media", "Juniper Health", "Kestrel Maps", "Lumen Energy", "Maple Street Books",
@@ -95,3 +96,5 @@ for (const scheme of ["light", "dark"]) {
 }
 await browser.close();
 receiver.close();
+// Connections of the deliverer stay open otherwise.
+receiver.closeAllConnections();
