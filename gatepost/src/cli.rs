@@ -92,6 +92,11 @@ pub(crate) enum Command {
     /// The sample is marked with "test": true. By default it goes where `gatepost listen` forwarded events last. Exits with
     /// 1 if it is not accepted within 15 s.
     Trigger(TriggerOptions),
+    /// Print a link that signs in to the dashboard, once and within 10 minutes
+    ///
+    /// With an embedded store, the process that holds it must be running. With a store on Redis, the link leads to
+    /// dashboard.origin or control_plane.listen of the configuration that this command reads.
+    Dashboard(DashboardOptions),
     /// Manage access keys, the credentials of the admin API
     AccessKey(AccessKeyOptions),
     /// Import keys from a file. Rows have the members of a create request, and the value (key) or its SHA-256 (sha256)
@@ -112,6 +117,13 @@ pub(crate) struct DemoOptions {
     /// Exit at the end instead of waiting for Ctrl-C
     #[arg(long)]
     pub(crate) exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardOptions {
+    /// Access key to sign in with, by its ID [default: the oldest one of an admin]
+    #[arg(long, value_name = "ID")]
+    pub(crate) access_key: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ pub(crate) mod access_key;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod control_plane;
+pub(crate) mod dashboard;
 pub(crate) mod deliverer;
 pub(crate) mod demo;
 pub(crate) mod gateway;

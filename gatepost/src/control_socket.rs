@@ -2,6 +2,8 @@
 //! the process that holds the store, such as creating access keys, imports and backups. Only the owner of the directory
 //! can connect.
 
+mod message;
+
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{AccountOutcome, ControlPlane, NewAccessKey, PurgeReport, RunMode, Tally};
+use gatepost_control_plane::{ControlPlane, NewAccessKey, PurgeReport, RunMode};
 use gatepost_domain::record::Role;
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{Format, Store, StoreUpgrade};
@@ -19,7 +21,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::dashboard_url::{self, DashboardUrl, SignInLink};
 use crate::import::{self, ImportReport, ImportRequest};
+pub(crate) use message::{ACCOUNT_ADDED, CreatedAccessKey};
+use message::{Request, Response};
 
 const SOCKET_FILE_NAME: &str = "control.sock";
 /// Maximum path length of a socket in bytes: a socket address holds 108, including the terminating zero.
@@ -32,90 +37,17 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 /// Error if the running process is of another version.
 const UNEXPECTED_RESPONSE: &str = "the running process returned an unexpected response: it may be of another version";
 
-/// Value of `account_was` for an account that was created in addition to existing ones.
-pub(crate) const ACCOUNT_ADDED: &str = "added";
-
-/// Request of the command line.
-#[derive(Debug, Serialize, Deserialize)]
-enum Request {
-    CreateAccessKey { account_name: Option<String>, project: Option<String>, role: String, name: String },
-    RevokeAccessKey { id: String },
-    Backup { file: PathBuf },
-    Import(ImportRequest),
-    Purge { inactive_for_s: u64, dry_run: bool },
-    UpgradeStore { format: u32 },
-}
-
-#[derive(Serialize, Deserialize)]
-enum Response {
-    Created(CreatedAccessKey),
-    Revoked,
-    BackedUp { bytes: u64 },
-    Imported(ImportReport),
-    Purged { api_keys: PurgedRecords, access_keys: PurgedRecords },
-    StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String>, counted: u64 },
-    Failed(String),
-}
-
-/// Purge counts of one kind of record.
-#[derive(Serialize, Deserialize)]
-struct PurgedRecords {
-    seen: u64,
-    removed: u64,
-}
-
-impl From<Tally> for PurgedRecords {
-    fn from(Tally { seen, removed }: Tally) -> Self {
-        Self { seen, removed }
-    }
-}
-
-impl From<PurgedRecords> for Tally {
-    fn from(PurgedRecords { seen, removed }: PurgedRecords) -> Self {
-        Self { seen, removed }
-    }
-}
-
-/// Created access key, as the command line prints it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreatedAccessKey {
-    pub(crate) key: String,
-    pub(crate) id: String,
-    pub(crate) account_id: String,
-    pub(crate) project_id: Option<String>,
-    pub(crate) role: String,
-    /// `there`, `first` or `added`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) account_was: String,
-    /// Other accounts, for the warning that the account was created in addition to them. It is not printed as JSON.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) other_accounts: String,
-}
-
-impl From<gatepost_control_plane::CreatedAccessKey> for CreatedAccessKey {
-    fn from(created: gatepost_control_plane::CreatedAccessKey) -> Self {
-        let access_key = created.access_key;
-        let (account_was, other_accounts) = match created.account_outcome {
-            AccountOutcome::Existing => ("there", String::new()),
-            AccountOutcome::First => ("first", String::new()),
-            AccountOutcome::Added { others } => (ACCOUNT_ADDED, others),
-        };
-        Self {
-            key: created.secret.expose().to_owned(),
-            id: access_key.id.to_string(),
-            account_id: access_key.account.to_string(),
-            project_id: access_key.project.map(|project| project.to_string()),
-            role: access_key.role.as_str().to_owned(),
-            account_was: account_was.to_owned(),
-            other_accounts,
-        }
-    }
+/// What commands are executed with.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) store: Store,
+    pub(crate) dashboard: Option<DashboardUrl>,
 }
 
 /// Listens in a store's directory until the process ends. A failure is only logged as a warning, because everything but
 /// the commands that use the socket works without it.
-pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store) {
+pub(crate) fn listen(directory: &Path, executor: Executor) {
     let listener = match bind(directory) {
         Ok(listener) => listener,
         Err(error) => {
@@ -129,14 +61,14 @@ pub(crate) fn listen(directory: &Path, control_plane: ControlPlane, store: Store
         }
     };
     let listener = Arc::new(listener);
-    supervise(Task::ControlSocket, move || accept(Arc::clone(&listener), control_plane.clone(), store.clone()));
+    supervise(Task::ControlSocket, move || accept(Arc::clone(&listener), executor.clone()));
 }
 
-async fn accept(listener: Arc<UnixListener>, control_plane: ControlPlane, store: Store) {
+async fn accept(listener: Arc<UnixListener>, executor: Executor) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let serving = serve_connection(stream, control_plane.clone(), store.clone());
+                let serving = serve_connection(stream, executor.clone());
                 spawn(Task::ControlSocketConnection, async move {
                     let _ = tokio::time::timeout(TIMEOUT, serving).await;
                 });
@@ -206,6 +138,16 @@ pub(crate) async fn revoke_access_key(directory: &Path, id: &str) -> anyhow::Res
     Ok(call(directory, &request, done).await?.unwrap_or(Delegation::NoProcess))
 }
 
+/// Creates a sign-in link through the process that holds the store. Returns none if there is no such process.
+pub(crate) async fn create_sign_in_link(
+    directory: &Path,
+    access_key: Option<&str>,
+) -> anyhow::Result<Option<SignInLink>> {
+    let request = Request::CreateSignInLink { access_key: access_key.map(str::to_owned) };
+    let link = |response| if let Response::SignInLink(link) = response { Some(link) } else { None };
+    call(directory, &request, link).await
+}
+
 /// Imports keys through the process that holds the store. Returns none if there is no such process.
 pub(crate) async fn import(directory: &Path, request: &ImportRequest) -> anyhow::Result<Option<ImportReport>> {
     let report = |response| if let Response::Imported(report) = response { Some(report) } else { None };
@@ -225,6 +167,7 @@ pub(crate) async fn purge(
         }
         Response::Created(_)
         | Response::Revoked
+        | Response::SignInLink(_)
         | Response::BackedUp { .. }
         | Response::Imported(_)
         | Response::StoreUpgraded { .. }
@@ -241,6 +184,7 @@ pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Opti
         }
         Response::Created(_)
         | Response::Revoked
+        | Response::SignInLink(_)
         | Response::BackedUp { .. }
         | Response::Imported(_)
         | Response::Purged { .. }
@@ -291,11 +235,11 @@ async fn send_request(directory: &Path, request: &Request) -> anyhow::Result<Opt
         .map(Some)
 }
 
-async fn serve_connection(mut stream: UnixStream, control_plane: ControlPlane, store: Store) {
+async fn serve_connection(mut stream: UnixStream, executor: Executor) {
     let response = match read_line::<Request>(&mut stream).await {
-        Ok(request) => handle_request(request, &control_plane, &store)
-            .await
-            .unwrap_or_else(|error| Response::Failed(error_chain(error.as_ref()))),
+        Ok(request) => {
+            executor.run(request).await.unwrap_or_else(|error| Response::Failed(error_chain(error.as_ref())))
+        }
         Err(error) => Response::Failed(error_chain(error.as_ref())),
     };
     if let Err(error) = write_line(&mut stream, &response).await {
@@ -303,34 +247,42 @@ async fn serve_connection(mut stream: UnixStream, control_plane: ControlPlane, s
     }
 }
 
-async fn handle_request(request: Request, control_plane: &ControlPlane, store: &Store) -> anyhow::Result<Response> {
-    match request {
-        Request::CreateAccessKey { account_name, project, role, name } => {
-            let role = Role::parse(&role).context("unknown role")?;
-            let new = NewAccessKey { account_name, project, role, name };
-            Ok(Response::Created(control_plane.create_access_key(new).await?.into()))
+impl Executor {
+    async fn run(&self, request: Request) -> anyhow::Result<Response> {
+        let Self { control_plane, store, .. } = self;
+        match request {
+            Request::CreateAccessKey { account_name, project, role, name } => {
+                let role = Role::parse(&role).context("unknown role")?;
+                let new = NewAccessKey { account_name, project, role, name };
+                Ok(Response::Created(control_plane.create_access_key(new).await?.into()))
+            }
+            Request::RevokeAccessKey { id } => {
+                control_plane.revoke_access_key(&id).await?;
+                Ok(Response::Revoked)
+            }
+            Request::CreateSignInLink { access_key } => {
+                let link = dashboard_url::create_link(control_plane, self.dashboard.as_ref(), access_key.as_deref());
+                Ok(Response::SignInLink(link.await?))
+            }
+            Request::UpgradeStore { format } => self.upgrade(format).await,
+            Request::Backup { file } => Ok(Response::BackedUp { bytes: store.single_cell().backup(&file).await? }),
+            Request::Import(request) => {
+                Ok(Response::Imported(import::run(control_plane, &request, &ProgressBar::hidden()).await?))
+            }
+            Request::Purge { inactive_for_s, dry_run } => {
+                let mode = if dry_run { RunMode::DryRun } else { RunMode::Apply };
+                let PurgeReport { api_keys, access_keys } =
+                    control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
+                Ok(Response::Purged { api_keys: api_keys.into(), access_keys: access_keys.into() })
+            }
         }
-        Request::RevokeAccessKey { id } => {
-            control_plane.revoke_access_key(&id).await?;
-            Ok(Response::Revoked)
-        }
-        Request::UpgradeStore { format } => {
-            let to =
-                Format::new(format).context("the running process does not support this format: upgrade it first")?;
-            let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } =
-                store.single_cell().upgrade(to, log_upgrade).await?;
-            Ok(Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted })
-        }
-        Request::Backup { file } => Ok(Response::BackedUp { bytes: store.single_cell().backup(&file).await? }),
-        Request::Import(request) => {
-            Ok(Response::Imported(import::run(control_plane, &request, &ProgressBar::hidden()).await?))
-        }
-        Request::Purge { inactive_for_s, dry_run } => {
-            let mode = if dry_run { RunMode::DryRun } else { RunMode::Apply };
-            let PurgeReport { api_keys, access_keys } =
-                control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
-            Ok(Response::Purged { api_keys: api_keys.into(), access_keys: access_keys.into() })
-        }
+    }
+
+    async fn upgrade(&self, format: u32) -> anyhow::Result<Response> {
+        let to = Format::new(format).context("the running process does not support this format: upgrade it first")?;
+        let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } =
+            self.store.single_cell().upgrade(to, log_upgrade).await?;
+        Ok(Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted })
     }
 }
 

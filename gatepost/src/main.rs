@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod control_socket;
+mod dashboard_url;
 mod demo;
 mod import;
 mod log;
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Deliverer => commands::deliverer::run(&options).await,
             Command::Listen(listen) => commands::listen::run(listen).await,
             Command::Trigger(trigger) => commands::trigger::run(trigger).await,
+            Command::Dashboard(dashboard) => commands::dashboard::run(&options, &dashboard).await,
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,

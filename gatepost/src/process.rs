@@ -19,6 +19,7 @@ use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
 use crate::config::{Config, DashboardConfig, GatewayConfig};
+use crate::dashboard_url::DashboardUrl;
 use crate::probes::{self, StoreOutage, StoreProbe};
 use crate::signals::Signals;
 use crate::store::{self, StoreInit};
@@ -202,6 +203,11 @@ impl Process {
             .with_context(|| not_started("admin API", "--admin-listen", "control_plane.listen"))?;
         tracing::info!(address = %server.address(), "the admin API listens");
         Ok(server)
+    }
+
+    /// Returns the URL of the dashboard, unless it is turned off.
+    pub(crate) fn dashboard_url(&self, server: &ControlPlaneServer) -> Option<DashboardUrl> {
+        self.config.dashboard.as_ref().map(|dashboard| DashboardUrl::new(dashboard, server.address()))
     }
 
     pub(crate) fn start_deliverer(&self) -> anyhow::Result<Deliverer> {

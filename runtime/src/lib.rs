@@ -16,7 +16,7 @@ mod task;
 pub use error_chain::error_chain;
 pub use fail_point::reached as fail_point;
 pub use health::{TaskHealth, health, wait_for_crash_loop};
-pub use log_writer::{LogWriter, write_to_stderr};
+pub use log_writer::{LogWriter, write_to_stderr, write_to_stdout};
 pub use panics::{Panicked, catch, catch_sync, install_hook, register_panic_metric};
 pub use registered::registered;
 pub use spawn::{run_blocking, spawn, spawn_on, spawn_with_fallback};

@@ -113,10 +113,20 @@ impl Shared {
 /// Writes a text to standard error, and gives up after 1 s, so that a reader that hangs does not delay the end
 /// of a process.
 pub fn write_to_stderr(text: String) {
+    write_within_timeout(move || io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Writes a text to standard output, and gives up after 1 s, so that a terminal that is paused does not delay the start
+/// of a process.
+pub fn write_to_stdout(text: String) {
+    write_within_timeout(move || io::stdout().lock().write_all(text.as_bytes()));
+}
+
+fn write_within_timeout(write: impl FnOnce() -> io::Result<()> + Send + 'static) {
     let (done, is_done) = mpsc::sync_channel(1);
     let writing = move || {
         // A failure cannot be reported anywhere.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let _ = write();
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(writing).is_ok() {

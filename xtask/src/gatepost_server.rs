@@ -18,6 +18,8 @@ pub(crate) struct GatepostServer {
     child: Child,
     /// Address of the admin API.
     pub(crate) address: String,
+    /// Address of the gateway, whose upstream does not exist.
+    pub(crate) gateway: String,
     /// Access key with the role admin.
     pub(crate) access_key: String,
 }
@@ -37,18 +39,23 @@ impl GatepostServer {
         let directory = root().join("target").join(name);
         create_empty_directory(&directory)?;
         // Another process could take the port before the server listens. Then the start fails.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let (address, gateway) = (free_address()?, free_address()?);
         let child = Command::new(root().join("target/debug/gatepost"))
-            .args(["up", "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
+            .args(["up", "--upstream", "http://127.0.0.1:9", "--listen", &gateway, "--ops-listen", "127.0.0.1:0"])
             .args(["--admin-listen", &address])
+            .env("GATEPOST_WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true")
             .current_dir(&directory)
             .stderr(Stdio::from(std::fs::File::create(directory.join("log"))?))
             .spawn()
             .context("cannot start the server")?;
-        let mut server = Self { child, address, access_key: String::new() };
+        let mut server = Self { child, address, gateway, access_key: String::new() };
         server.access_key = await_start(&directory, &server.address)?;
         Ok(server)
     }
+}
+
+fn free_address() -> std::io::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Waits until the server listens and has written the first access key to a file, and returns the key.

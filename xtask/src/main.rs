@@ -1,4 +1,4 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `pictures`, `bench`, `dist`, `release` and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -16,6 +16,7 @@ mod install;
 mod names;
 mod openapi;
 mod packages;
+mod pictures;
 mod python_environment;
 mod redis_versions;
 mod release;
@@ -47,6 +48,8 @@ enum Command {
     Fuzz(FuzzOptions),
     /// Write the names that users rely on to docs/names.txt, after a change that is meant
     Names,
+    /// Write pictures of the dashboard to docs/images, after its look has changed
+    Pictures,
     /// Build the benchmarks as the program is shipped, and run those that are named
     Bench(BenchOptions),
     /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
@@ -114,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => steps::run_all(&options),
         Command::Fuzz(options) => fuzz::run_one(&options),
         Command::Names => names::write(),
+        Command::Pictures => pictures::make(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
         Command::Release { name } => release::build_one(&name),

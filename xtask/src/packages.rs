@@ -3,14 +3,23 @@
 use crate::python_environment;
 use crate::run::{root, run};
 
-const NPM_DIRECTORY: &str = "gatepost/tests/npm";
+/// Directories with a lock file of npm each.
+const NPM_DIRECTORIES: [&str; 2] = ["gatepost/tests/npm", "gatepost/tests/browser"];
 /// Python environment that the tests use.
 const PYTHON_ENVIRONMENT: &str = "target/python-packages";
 const PYTHON_REQUIREMENTS: &str = "gatepost/tests/python/requirements.txt";
 
-/// Installs the packages exactly as in the lock file of npm, and as in the requirements with their hashes.
+/// Installs the packages exactly as in the lock files of npm, and as in the requirements with their hashes.
 pub(crate) fn install() -> anyhow::Result<()> {
-    let directory = root().join(NPM_DIRECTORY);
-    run("npm", &["ci", "--silent", "--no-audit", "--no-fund", "--prefix", &directory.display().to_string()])?;
+    install_node()?;
     python_environment::install(&root().join(PYTHON_ENVIRONMENT), &root().join(PYTHON_REQUIREMENTS))
+}
+
+/// Installs the packages of npm.
+pub(crate) fn install_node() -> anyhow::Result<()> {
+    for directory in NPM_DIRECTORIES {
+        let directory = root().join(directory).display().to_string();
+        run("npm", &["ci", "--silent", "--no-audit", "--no-fund", "--prefix", &directory])?;
+    }
+    Ok(())
 }

@@ -40,6 +40,13 @@ pub struct CreatedAccessKey {
     pub account_outcome: AccountOutcome,
 }
 
+/// Single-use link to a session of an access key.
+#[derive(Debug)]
+pub struct OperatorSignInLink {
+    pub access_key: AccessKey,
+    pub token: Secret,
+}
+
 /// The account of a created access key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountOutcome {
@@ -128,6 +135,48 @@ impl ControlPlane {
             }
         }
         Ok(false)
+    }
+
+    /// Creates a single-use link that signs in to the dashboard with an access key. Without an id, that is the oldest one
+    /// with which an admin sees a whole account, in the first account that has one. See [`Self::create_sign_in_link`].
+    ///
+    /// # Errors
+    /// `not-found` if there is no such access key, or if it was revoked or has expired.
+    pub async fn create_operator_sign_in_link(&self, access_key: Option<&str>) -> Result<OperatorSignInLink> {
+        let access_key = match access_key {
+            Some(id) => self.usable_access_key(id).await?,
+            None => self.oldest_admin_access_key().await?,
+        };
+        let token = self.create_sign_in_link(&access_key.id).await?;
+        Ok(OperatorSignInLink { access_key, token })
+    }
+
+    async fn usable_access_key(&self, id: &str) -> Result<AccessKey> {
+        let not_found = || {
+            let detail = "there is no access key of this id, or it was revoked or has expired; ids begin with ak_";
+            Failure::refused(ErrorCode::NotFound, detail)
+        };
+        let id = AccessKeyId::parse(id).map_err(|_| not_found())?;
+        let found = self.store.home(id.partition()).access_key(&id).await?.map(|found| found.record);
+        found.filter(|found| found.is_usable(self.now())).ok_or_else(not_found)
+    }
+
+    async fn oldest_admin_access_key(&self) -> Result<AccessKey> {
+        let now = self.now();
+        for account in self.active_accounts().await? {
+            let id = &account.id;
+            let read = |after: String, limit| async move {
+                self.store.home(id.partition()).access_keys(id, &after, limit).await
+            };
+            let all = Pager::new(MAX_PAGE, read).read_all().await?.into_iter().map(|(_, found)| found.record);
+            let admins = all.filter(|key| key.is_usable(now) && key.role == Role::Admin && key.project.is_none());
+            if let Some(oldest) = admins.min_by_key(|key| key.stamps.created_at) {
+                return Ok(oldest);
+            }
+        }
+        let detail =
+            "no admin has a valid access key for a whole account: create one with `gatepost access-key create`";
+        Err(Failure::refused(ErrorCode::NotFound, detail))
     }
 
     /// Returns whether a value is that of an active access key.

@@ -1,14 +1,19 @@
 //! `gatepost demo`: runs everything in one process on a temporary store.
 
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use gatepost_control_plane::NewAccessKey;
+use gatepost_domain::key::Secret;
 use gatepost_domain::record::Role;
 
 use crate::cli::DemoOptions;
 use crate::config::{self, Overrides};
+use crate::dashboard_url;
+use crate::demo::activity::Activity;
+use crate::demo::admin_api::AdminApi;
 use crate::demo::walkthrough::{Addresses, Walkthrough};
-use crate::demo::{receiver::Receiver, sample_api};
+use crate::demo::{receiver::Receiver, sample_api, unreliable_receiver};
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
@@ -32,7 +37,7 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     let first = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "demo".to_owned() };
     let created = use_cases.create_access_key(first).await?;
     let gateway = process.start_gateway().await?;
-    let server = process.start_control_plane(use_cases).await?;
+    let server = process.start_control_plane(use_cases.clone()).await?;
     let deliverer = process.start_deliverer()?;
     let addresses = Addresses {
         gateway: gateway.gateway.address(),
@@ -42,12 +47,12 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
         receiver: receiver.address(),
     };
     process.mark_started();
-    let walkthrough = Walkthrough::new(addresses, created, receiver)?;
-    let result = walkthrough.run().await;
-    if result.is_ok() && !options.exit {
-        walkthrough.print_next_steps()?;
-        signals.wait_for_stop().await;
+    if let Some(dashboard) = process.dashboard_url(&server)
+        && std::io::stdout().is_terminal()
+    {
+        dashboard_url::print_link(&use_cases, &dashboard).await;
     }
+    let result = present(options, addresses, created.secret, receiver, &mut signals).await;
     let draining = async {
         gateway.stop().await;
         stop_control_plane(server).await;
@@ -56,6 +61,30 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     };
     signals.drain(draining).await;
     result
+}
+
+/// Runs the walkthrough, and then shows a system in use until Ctrl-C.
+async fn present(
+    options: &DemoOptions,
+    addresses: Addresses,
+    access_key: Secret,
+    receiver: Receiver,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let admin = AdminApi::new(addresses.admin, access_key)?;
+    let walkthrough = Walkthrough::new(addresses, admin.clone(), receiver)?;
+    let project = walkthrough.run().await?;
+    if options.exit {
+        return Ok(());
+    }
+    let unreliable = unreliable_receiver::start().await?;
+    let activity = Activity::prepare(admin, addresses.gateway, &project, unreliable).await?;
+    walkthrough.print_next_steps()?;
+    tokio::select! {
+        () = activity.run() => {}
+        () = signals.wait_for_stop() => {}
+    }
+    Ok(())
 }
 
 fn demo_config(store: &str, upstream: SocketAddr) -> anyhow::Result<config::Config> {

@@ -12,11 +12,13 @@ use gatepost_domain::record::Role;
 use gatepost_store::{StoreUrl, os_rng};
 
 use crate::cli::Options;
+use crate::control_socket::{self, Executor};
+use crate::dashboard_url;
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
 use crate::store::StoreInit;
-use crate::{control_socket, output, private_file};
+use crate::{output, private_file};
 
 /// File with the first access key of an embedded store.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
@@ -56,11 +58,19 @@ async fn start_control_plane_and_deliverer(
     use_cases: ControlPlane,
 ) -> anyhow::Result<(ControlPlaneServer, Deliverer)> {
     ensure_first_access_key(process, &use_cases).await?;
-    if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        control_socket::listen(directory, use_cases.clone(), process.store.clone());
+    let server = process.start_control_plane(use_cases.clone()).await?;
+    let deliverer = process.start_deliverer()?;
+    let dashboard = process.dashboard_url(&server);
+    if let Some(dashboard) = &dashboard
+        && std::io::stdout().is_terminal()
+    {
+        dashboard_url::print_link(&use_cases, dashboard).await;
     }
-    let server = process.start_control_plane(use_cases).await?;
-    Ok((server, process.start_deliverer()?))
+    if let StoreUrl::Embedded(directory) = &process.config.store.url {
+        let executor = Executor { control_plane: use_cases, store: process.store.clone(), dashboard };
+        control_socket::listen(directory, executor);
+    }
+    Ok((server, deliverer))
 }
 
 /// Creates the first access key of a store that has none.

@@ -7,7 +7,6 @@ use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use gatepost_control_plane::CreatedAccessKey;
 use gatepost_domain::id::EventId;
 use gatepost_domain::time::Timestamp;
 use gatepost_webhook_client::sign;
@@ -16,6 +15,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::admin_api::{AdminApi, text_member};
 use super::receiver::Receiver;
 
 /// Timeout of one request.
@@ -35,44 +35,46 @@ pub(crate) struct Addresses {
 
 pub(crate) struct Walkthrough {
     addresses: Addresses,
-    access_key: CreatedAccessKey,
+    admin: AdminApi,
     receiver: Receiver,
     client: Client,
 }
 
 impl Walkthrough {
-    pub(crate) fn new(addresses: Addresses, access_key: CreatedAccessKey, receiver: Receiver) -> anyhow::Result<Self> {
+    pub(crate) fn new(addresses: Addresses, admin: AdminApi, receiver: Receiver) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().timeout(DEADLINE).build()?;
-        Ok(Self { addresses, access_key, receiver, client })
+        Ok(Self { addresses, admin, receiver, client })
     }
 
-    /// Runs all steps, and fails at the first unexpected result.
-    pub(crate) async fn run(&self) -> anyhow::Result<()> {
+    /// Runs all steps, and fails at the first unexpected result. Returns the id of its project.
+    pub(crate) async fn run(&self) -> anyhow::Result<String> {
         print("Gatepost demo: gateway, control plane and deliverer in this process, on a temporary store.\n")?;
-        let project = self.post("/projects", &json!({"name": "demo", "env": "live"})).await?;
-        print(&format!("1. project {} was created", text_member(&project, "id")?))?;
+        let project = self.admin.post("/projects", &json!({"name": "demo", "env": "live"})).await?;
+        let project = text_member(&project, "id")?;
+        print(&format!("1. project {project} was created"))?;
         let webhook = self.create_webhook().await?;
         let input = json!({
-            "name": "Jane's key", "projectId": text_member(&project, "id")?, "customAccountId": "customer-42",
+            "name": "Jane's key", "projectId": project, "customAccountId": "customer-42",
         });
-        let key = self.post("/api-keys", &input).await?;
+        let key = self.admin.post("/api-keys", &input).await?;
         let value = text_member(&key, "key")?;
         print(&format!("3. API key {} was created: {value}", text_member(&key, "id")?))?;
         self.check_requests(value).await?;
         self.check_webhooks(text_member(&webhook, "secret")?, text_member(&key, "id")?).await?;
-        self.check_revocation(value).await
+        self.check_revocation(value).await?;
+        Ok(project.to_owned())
     }
 
     /// Prints how to continue while the demo runs.
     pub(crate) fn print_next_steps(&self) -> anyhow::Result<()> {
         let Addresses { gateway, admin, ops, upstream, receiver } = self.addresses;
         print(&format!(
-            "\nStill running, until Ctrl-C:\n  gateway    http://{gateway}\n  admin API  http://{admin}  (x-api-key: {})\n  \
-             metrics    http://{ops}/metrics\n  sample API http://{upstream}\n  receiver   http://{receiver}\n\nCreate a \
+            "\nStill running, until Ctrl-C:\n  dashboard  http://{admin}/dashboard\n  gateway    http://{gateway}\n  \
+             admin API  http://{admin}  (x-api-key: {})\n  metrics    http://{ops}/metrics\n  sample API http://{upstream}\n  receiver   http://{receiver}\n\nCreate a \
              key, then use it:\n  curl -s http://{admin}/api-keys -H 'x-api-key: {}' -d '{{\"name\": \"mine\", \
              \"projectId\": \"…\"}}'\n  curl -s http://{gateway}/anything -H 'Authorization: Bearer …'",
-            self.access_key.secret.expose(),
-            self.access_key.secret.expose(),
+            self.admin.access_key(),
+            self.admin.access_key(),
         ))
     }
 
@@ -81,7 +83,7 @@ impl Walkthrough {
             "name": "demo", "url": format!("http://{}/hook", self.addresses.receiver), "httpMethod": "POST",
             "topics": ["api-key.created", "api-key.firstUsed", "api-key.deleted"],
         });
-        let webhook = self.post("/webhooks", &input).await?;
+        let webhook = self.admin.post("/webhooks", &input).await?;
         print(&format!(
             "2. webhook {} was created for {}",
             text_member(&webhook, "id")?,
@@ -132,9 +134,7 @@ impl Walkthrough {
     }
 
     async fn check_revocation(&self, key: &str) -> anyhow::Result<()> {
-        let path = format!("http://{}/api-keys/{key}", self.addresses.admin);
-        let deleted = self.client.delete(path).header("x-api-key", self.access_key.secret.expose()).send().await?;
-        ensure!(deleted.status() == StatusCode::OK, "revoking the key returned {}", deleted.status());
+        self.admin.delete(&format!("/api-keys/{key}")).await?;
         let revoked_at = Instant::now();
         loop {
             let status = self.get_with_key(key).await?.status();
@@ -160,16 +160,6 @@ impl Walkthrough {
     fn gateway_url(&self) -> String {
         format!("http://{}/hello", self.addresses.gateway)
     }
-
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.client.post(format!("http://{}{path}", self.addresses.admin));
-        let request = request.header("x-api-key", self.access_key.secret.expose()).body(body.to_string());
-        let response = request.send().await?;
-        let status = response.status();
-        let text = response.text().await?;
-        ensure!(status == StatusCode::CREATED, "{path} returned {status}: {text}");
-        Ok(serde_json::from_str(&text)?)
-    }
 }
 
 /// Verifies a webhook signature as a receiver does, from the text form of the secret.
@@ -182,10 +172,6 @@ fn verify(secret: &str, request: &Request<Bytes>) -> anyhow::Result<()> {
     let expected = sign::signature(&secret, &EventId::parse(header("webhook-id")?)?, at, request.body());
     ensure!(header("webhook-signature")? == expected, "a webhook's signature is wrong");
     Ok(())
-}
-
-fn text_member<'a>(value: &'a Value, member: &str) -> anyhow::Result<&'a str> {
-    value[member].as_str().with_context(|| format!("a response lacks {member}"))
 }
 
 fn print(line: &str) -> anyhow::Result<()> {

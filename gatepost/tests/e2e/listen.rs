@@ -1,12 +1,11 @@
 //! `gatepost listen` and `gatepost trigger`: events and samples on the developer's machine.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_test_support::{Fault, FaultProxy, MockServer, RecordedRequest, free_port};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::admin::Admin;
+use crate::printed::Printed;
 use crate::process::{Gatepost, command};
 use crate::single_process::read_first_access_key;
 use crate::test_cluster::{DEADLINE, get_status};
@@ -25,41 +25,6 @@ const CUT_OFF: Duration = Duration::from_secs(30);
 const EVENTS: usize = 1000;
 /// Maximum time until all events are relayed after the connection is back.
 const RELAY_DEADLINE: Duration = Duration::from_secs(90);
-
-/// Lines that a process has printed.
-#[derive(Default)]
-struct Printed {
-    lines: Mutex<Vec<String>>,
-    changed: Condvar,
-}
-
-impl Printed {
-    /// Collects the lines of an output in a thread.
-    fn collect(output: impl Read + Send + 'static) -> Arc<Self> {
-        let printed = Arc::new(Self::default());
-        let collected = Arc::clone(&printed);
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                collected.lines.lock().unwrap().push(line);
-                collected.changed.notify_all();
-            }
-        });
-        printed
-    }
-
-    fn count(&self, text: &str) -> usize {
-        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
-    }
-
-    /// Waits until a number of lines contain a text, and returns the last of them.
-    fn wait_for(&self, text: &str, count: usize) -> String {
-        let is_missing = |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(text)).count() < count;
-        let lines = self.lines.lock().unwrap();
-        let (lines, timeout) = self.changed.wait_timeout_while(lines, DEADLINE, is_missing).unwrap();
-        assert!(!timeout.timed_out(), "{text:?} was not printed {count} times:\n{}", lines.join("\n"));
-        lines.iter().rfind(|line| line.contains(text)).unwrap().clone()
-    }
-}
 
 /// A running `gatepost listen`, which is killed when dropped.
 struct Listener {

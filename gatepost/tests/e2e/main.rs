@@ -7,8 +7,10 @@ mod admin;
 #[cfg(feature = "long")]
 mod backlog;
 mod bounds;
+mod browser;
 #[cfg(feature = "long")]
 mod chaos;
+mod dashboard;
 mod deletions;
 mod deliveries;
 mod delivery_faults;
@@ -34,6 +36,7 @@ mod npm_clients;
 mod outage;
 #[cfg(debug_assertions)]
 mod panics;
+mod printed;
 mod process;
 mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
@@ -46,6 +49,7 @@ mod single_process;
 #[cfg(feature = "long")]
 mod soak;
 mod startup;
+mod terminal;
 mod test_cluster;
 mod unknown_members;
 mod usage_errors;

@@ -28,6 +28,7 @@ fn a_command_that_cannot_work_creates_no_store() {
         (&["up", "--upstream", "ftp://a"], 1, &["upstreams are reached by plain http only"]),
         (&["up", "--upstream", "http://never.invalid:80"], 1, &["upstream app: cannot resolve never.invalid:80"]),
         (&["access-key", "create", "--project", "prj_00x"], 1, &missing),
+        (&["dashboard"], 1, &missing),
         (&["backup", "copy.redb"], 2, &missing),
         (&["purge", "--inactive-for", "1d"], 1, &missing),
         (&["store", "upgrade"], 1, &missing),

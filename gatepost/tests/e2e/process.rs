@@ -85,6 +85,12 @@ impl Gatepost {
         Self::start_program(program, directory, arguments, environment).await
     }
 
+    /// Starts a process with a standard output that is read, and waits until it is ready.
+    pub(crate) async fn start_with_stdout(directory: &Path, arguments: &[&str], stdout: Stdio) -> Self {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS).collect();
+        Self::spawn_with_stdout(command(directory, &arguments), stdout).await
+    }
+
     /// Starts another program, such as an earlier release, and waits until it is ready.
     pub(crate) async fn start_program(
         program: &Path,
@@ -186,8 +192,14 @@ impl Gatepost {
         root.join(path.strip_prefix("/").unwrap())
     }
 
-    async fn spawn(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    async fn spawn(command: Command) -> Self {
+        Self::spawn_with_stdout(command, Stdio::null()).await
+    }
+
+    async fn spawn_with_stdout(mut command: Command, stdout: Stdio) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(stdout).spawn().unwrap();
+        // It holds the other end of that output.
+        drop(command);
         let (log, log_reader) = collect_lines(child.stderr.take().unwrap());
         let addresses = addresses(&log).await;
         let process = Self {

@@ -29,6 +29,7 @@ fn the_demo_shows_every_step() {
     ] {
         assert!(stdout.contains(line), "{line:?} is missing in:\n{stdout}");
     }
+    assert!(!stdout.contains("sign-in"), "a link is printed to a terminal only: {stdout}");
     assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "the demo left files behind");
 }
 

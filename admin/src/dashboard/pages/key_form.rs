@@ -33,7 +33,7 @@ const EXPIRY: Field = field(
 );
 const LIMIT: Field =
     field("rateLimit", "Rate limit, requests", "Empty for no limit.", &["rateLimitConfigs"], Input::Number);
-const WINDOW: Field = field("rateLimitTtl", "in seconds", "", &[], Input::Number);
+const WINDOW: Field = field("rateLimitTtl", "Per window, seconds", "", &[], Input::Number);
 const QUOTA: Field = field("quota", "Quota, requests", "Empty for no quota.", &["quota.limit"], Input::Number);
 const PERMISSIONS: Field = field("permissions", "Permissions", "One on each line.", &[], Input::Lines);
 const DOMAINS: Field = field(
@@ -277,7 +277,7 @@ fn fields(entries: Entries<'_>) -> Markup {
             div.columns { (entries.field(&LIMIT)) (entries.field(&WINDOW)) }
             div.columns {
                 (entries.field(&QUOTA))
-                (entries.choice("period", "a", &[("day", "Day"), ("month", "Month")]))
+                (entries.choice("period", "Quota period", &[("day", "Day"), ("month", "Month")]))
             }
             (entries.field(&EXPIRY))
         }

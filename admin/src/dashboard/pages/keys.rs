@@ -80,7 +80,9 @@ pub(crate) async fn search(
 }
 
 pub(crate) fn looks_like_value(text: &str) -> bool {
-    key::key_format(text) == KeyFormat::Generated || text.starts_with("live_") || text.starts_with("test_")
+    let is_mask = text.contains('…') || text.contains("...");
+    let begins_like_one = text.starts_with("live_") || text.starts_with("test_");
+    key::key_format(text) == KeyFormat::Generated || (begins_like_one && !is_mask)
 }
 
 async fn read_list(

@@ -24,7 +24,8 @@ use crate::dashboard::visitor::{Visitor, session_cookie, session_token};
 const KEY: Field = Field {
     name: "key",
     label: "Access key",
-    hint: "It begins with live_access_. On a new store, the first one is in the file first-access-key beside the data.",
+    hint: "It begins with live_access_. On a new store, the first one is in the file first-access-key beside the data. \
+           Or run gatepost dashboard, which prints a link that signs in.",
     is_required: true,
     aliases: &[],
     input: Input::Secret,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// From here on durations are in years, of 365 days.
+const TWO_YEARS_S: u64 = 2 * 365 * 86_400;
+
 /// Writes a number with thin spaces between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -28,7 +31,8 @@ pub(crate) fn duration(duration: Duration) -> String {
         1..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+        86_400..TWO_YEARS_S => format!("{} d", seconds / 86_400),
+        _ => format!("{} y", seconds / (TWO_YEARS_S / 2)),
     }
 }
 
@@ -45,9 +49,15 @@ mod tests {
 
     #[test]
     fn durations_have_one_unit() {
-        for (ms, text) in
-            [(41, "41 ms"), (59_999, "59 s"), (3_599_000, "59 min"), (7_200_000, "2 h"), (172_800_000, "2 d")]
-        {
+        for (ms, text) in [
+            (41, "41 ms"),
+            (59_999, "59 s"),
+            (3_599_000, "59 min"),
+            (7_200_000, "2 h"),
+            (172_800_000, "2 d"),
+            (63_071_999_000, "729 d"),
+            (63_072_000_000, "2 y"),
+        ] {
             assert_eq!(duration(Duration::from_millis(ms)), text);
         }
     }

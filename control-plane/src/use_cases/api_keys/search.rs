@@ -73,13 +73,13 @@ impl Needle {
         Self { case_folded: fold_case(query), mask: query.replace("...", "…") }
     }
 
-    /// Returns whether the query is a part of a key's name or of a customer's id, or the mask.
+    /// Returns whether the query is a part of a key's name or of a customer's id, or the mask or one of its ends.
     fn matches(&self, key: &ApiKey) -> bool {
         let texts = [Some(&key.name), key.custom_account_id.as_ref(), key.custom_user_id.as_ref()];
-        let head = key.mask.split('…').next().unwrap_or_default();
+        let mut ends = key.mask.split('…').filter(|end| !end.is_empty());
         texts.into_iter().flatten().any(|text| fold_case(text).contains(&self.case_folded))
             || self.mask == key.mask
-            || self.mask == head
+            || ends.any(|end| self.mask == end)
     }
 }
 

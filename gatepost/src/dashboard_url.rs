@@ -1,0 +1,95 @@
+//! Address of the dashboard, and sign-in links to it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Context;
+use gatepost_control_plane::{ControlPlane, SIGN_IN_LINK_TTL};
+use gatepost_runtime::error_chain;
+use serde::{Deserialize, Serialize};
+
+use crate::config::DashboardConfig;
+
+/// URL of the dashboard's sign-in page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DashboardUrl(String);
+
+impl DashboardUrl {
+    /// Returns the URL under which a browser reaches an admin API that listens at an address: at the configured origin,
+    /// or on this machine if it listens on all interfaces.
+    pub(crate) fn new(config: &DashboardConfig, listen: SocketAddr) -> Self {
+        let ip = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        let address = SocketAddr::new(ip, listen.port());
+        let origin = config.origin.clone().unwrap_or_else(|| format!("http://{address}"));
+        Self(format!("{origin}/dashboard/sign-in"))
+    }
+}
+
+/// A sign-in link as the command line prints it. It grants access, so it must never be logged.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SignInLink {
+    pub(crate) url: String,
+    /// Name and role of the access key that it signs in with.
+    pub(crate) name: String,
+    pub(crate) role: String,
+}
+
+impl SignInLink {
+    /// Returns whom the link signs in, and for how long it is valid.
+    pub(crate) fn limits(&self) -> String {
+        let minutes = SIGN_IN_LINK_TTL.as_secs() / 60;
+        format!("the link signs in as {:?} ({}), once and within {minutes} minutes", self.name, self.role)
+    }
+}
+
+/// Creates a link that signs in with an access key by its id, or without an id with that of an admin.
+///
+/// # Errors
+/// If the dashboard is turned off, or if there is no such access key.
+pub(crate) async fn create_link(
+    use_cases: &ControlPlane,
+    dashboard: Option<&DashboardUrl>,
+    access_key: Option<&str>,
+) -> anyhow::Result<SignInLink> {
+    let DashboardUrl(url) = dashboard.context("the dashboard is turned off: set dashboard.enabled = true")?;
+    let link = use_cases.create_operator_sign_in_link(access_key).await?;
+    Ok(SignInLink {
+        url: format!("{url}?link={}", link.token.expose()),
+        name: link.access_key.name,
+        role: link.access_key.role.as_str().to_owned(),
+    })
+}
+
+/// Prints a sign-in link to the person at the terminal. It is never logged, where others could read it.
+pub(crate) async fn print_link(use_cases: &ControlPlane, dashboard: &DashboardUrl) {
+    let text = match create_link(use_cases, Some(dashboard), None).await {
+        Ok(link) => format!("dashboard: {}\n{}", link.url, link.limits()),
+        Err(error) => format!("no sign-in link to the dashboard: {}", error_chain(error.as_ref())),
+    };
+    // A terminal that is paused does not delay the start; `gatepost dashboard` prints another link.
+    gatepost_runtime::write_to_stdout(format!("{text}\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_browser_reaches_the_address_that_is_printed() {
+        for (origin, listen, url) in [
+            (None, "127.0.0.1:8081", "http://127.0.0.1:8081/dashboard/sign-in"),
+            (None, "0.0.0.0:80", "http://127.0.0.1:80/dashboard/sign-in"),
+            (None, "[::]:8081", "http://[::1]:8081/dashboard/sign-in"),
+            (None, "10.0.0.7:8081", "http://10.0.0.7:8081/dashboard/sign-in"),
+            (Some("https://keys.example.com"), "127.0.0.1:8081", "https://keys.example.com/dashboard/sign-in"),
+        ] {
+            let config = DashboardConfig { origin: origin.map(str::to_owned), session_ttl: Duration::from_secs(3600) };
+            assert_eq!(DashboardUrl::new(&config, listen.parse().unwrap()), DashboardUrl(url.to_owned()), "{listen}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// Every page of the dashboard. The suite fails if a route of admin/src/dashboard.rs is missing here.
+import { ids } from "./site.mjs";
+
+// route: as in the router; {id} is the id in `ids` of the part before it, or `id`.
+// as: whose browser, "stranger" for nobody's; an admin's otherwise.
+// act: what to do on the page before it is checked, so that further pages and states are reached.
+export const PAGES = [
+  { route: "/sign-in", as: "stranger" },
+  { route: "/projects" },
+  { route: "/projects", as: "viewer" },
+  { route: "/projects/new" },
+  { route: "/projects/{id}" },
+  { route: "/projects/{id}", id: () => ids.testProject },
+  { route: "/projects/{id}/delete" },
+  { route: "/projects/{id}/keys" },
+  { route: "/projects/{id}/keys", act: (page) => search(page, "nothing like this") },
+  { route: "/projects/{id}/keys/new" },
+  { route: "/projects/{id}/keys/new", act: (page) => submit(page, "Create Key", { Name: "Any key", "Rate limit": "5" }) },
+  { route: "/projects/{id}/keys/new", act: (page) => submit(page, "Create Key", { Name: "Checked key" }) },
+  { route: "/keys/{id}" },
+  { route: "/keys/{id}", id: () => ids.revoked },
+  { route: "/keys/{id}/edit" },
+  { route: "/keys/{id}/rotate" },
+  { route: "/keys/{id}/rotate", act: (page) => submit(page, "Rotate", {}) },
+  { route: "/keys/{id}/revoke" },
+  { route: "/nothing" },
+];
+
+// Routes that are no pages: a redirect, and files.
+export const OTHER_ROUTES = ["/", "/assets/{digest}/{name}"];
+
+export function pathOf({ route, id }) {
+  return route.replace(/([a-z-]+)\/\{id\}/, (_, kind) => `${kind}/${id ? id() : ids[kind]}`);
+}
+
+async function submit(page, button, entries) {
+  for (const [label, text] of Object.entries(entries)) await page.getByLabel(label).first().fill(text);
+  await page.getByRole("button", { name: button }).click();
+}
+
+async function search(page, text) {
+  await page.getByLabel("Search keys").fill(text);
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.getByText("No key matches").waitFor();
+}

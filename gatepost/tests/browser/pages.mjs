@@ -1,0 +1,60 @@
+// Every page: accessible, within the screen, quiet in the console, and without secrets.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+import { OTHER_ROUTES, PAGES, pathOf } from "./page-list.mjs";
+import { secrets, visit } from "./site.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] };
+const ROUTER = new URL("../../../admin/src/dashboard.rs", import.meta.url);
+
+// Screens that each page must fit on: width in pixels, and size of text.
+const SCREENS = [[1280, "100%"], [1280, "200%"], [320, "100%"]];
+
+test("every route is in the list of pages", () => {
+  const router = readFileSync(ROUTER, "utf8");
+  const routes = [...router.matchAll(/\.route\(\s*"([^"]+)",\s*get\(/g)].map(([, route]) => route);
+  assert.ok(routes.length > 10);
+  const known = new Set([...OTHER_ROUTES, ...PAGES.map(({ route }) => route)]);
+  assert.deepEqual(routes.filter((route) => !known.has(route)), []);
+});
+
+test("every page is accessible and keeps secrets", async (t) => {
+  const visitors = new Map();
+  for (const entry of PAGES) {
+    const as = entry.as ?? "admin";
+    if (!visitors.has(as)) visitors.set(as, await visit({ as: as === "stranger" ? undefined : as }));
+    await t.test(`${entry.route} as ${as}`, () => check(visitors.get(as), entry));
+  }
+  for (const visitor of visitors.values()) await visitor.close();
+});
+
+async function check(visitor, entry) {
+  const { page } = visitor;
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await visitor.go(pathOf(entry));
+  if (entry.act) await entry.act(page);
+  const source = await page.content();
+  const shown = [...secrets].filter((secret) => source.includes(secret));
+  assert.deepEqual(shown, [], "a secret is in the page");
+  await page.evaluate(AXE);
+  for (const [width, size] of SCREENS) {
+    await page.setViewportSize({ width, height: 900 });
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      const violations = await page.evaluate(checkScreen, [size, RULES]);
+      assert.deepEqual(violations, [], `${width} px, text at ${size}, ${colorScheme}`);
+    }
+  }
+}
+
+// Runs in the page.
+async function checkScreen([size, rules]) {
+  document.documentElement.style.fontSize = size;
+  const { violations } = await globalThis.axe.run(document, rules);
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ").slice(0, 400)}`);
+  const excess = document.documentElement.scrollWidth - innerWidth;
+  return excess > 0 ? [...found, `${excess} px wider than the screen`] : found;
+}

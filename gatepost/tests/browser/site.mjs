@@ -1,0 +1,150 @@
+// The site under test: its addresses, what is stored in it, and visitors with a browser.
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+export const ORIGIN = process.env.DASHBOARD_ORIGIN;
+export const GATEWAYS = process.env.GATEWAYS.split(" ");
+export const ADMIN = process.env.ACCESS_KEY;
+// A host name of this machine that is no loopback name, so that browsers treat it as one of another machine.
+const NAME = "keys.example.com";
+export const NAMED_ORIGIN = ORIGIN.replace("127.0.0.1", NAME);
+
+export const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", `--host-resolver-rules=MAP ${NAME} 127.0.0.1`],
+});
+
+// Values that no page, address or log may show.
+export const secrets = new Set([ADMIN]);
+
+// Ids of what `prepare` stores, by the first part of a page's path.
+export const ids = {};
+export const accessKeys = { admin: ADMIN };
+
+export async function api(method, path, body) {
+  const headers = { "x-api-key": ADMIN };
+  const response = await fetch(ORIGIN + path, { method, headers, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text);
+}
+
+async function createAccessKey(role, projectId) {
+  const { key } = await api("POST", "/access-keys", { name: `A ${role}`, role, projectId });
+  secrets.add(key);
+  return key;
+}
+
+export async function createKey(name, more) {
+  const created = await api("POST", "/api-keys", { name, projectId: ids.projects, ...more });
+  secrets.add(created.key);
+  return created;
+}
+
+// Fills the store before the first visit.
+export async function prepare() {
+  ids.projects = (await api("POST", "/projects", { name: "Online shop", env: "live" })).id;
+  ids.testProject = (await api("POST", "/projects", { name: "Sandbox", env: "test" })).id;
+  accessKeys.viewer = await createAccessKey("viewer");
+  accessKeys.project = await createAccessKey("admin", ids.testProject);
+  const limits = { rateLimit: 100, rateLimitTtl: 60, expiry: "2099-01-01T00:00:00Z", customAccountId: "customer-7" };
+  ids.keys = (await createKey("Mobile app", { ...limits, customMetaData: { plan: "pro" } })).id;
+  ids.revoked = (await createKey("Old integration")).id;
+  await api("DELETE", `/api-keys/${ids.revoked}`);
+  for (let number = 1; number <= 30; number += 1) await createKey(`Partner ${number}`);
+}
+
+const sessions = new Map();
+
+// Signs in once per access key, which may do so ten times a minute.
+async function sessionOf(accessKey) {
+  if (!sessions.has(accessKey)) {
+    const body = new URLSearchParams({ key: accessKey });
+    const response = await fetch(`${ORIGIN}/dashboard/sign-in`, {
+      method: "POST", body, headers: { origin: ORIGIN }, redirect: "manual",
+    });
+    assert.equal(response.status, 303);
+    sessions.set(accessKey, /gatepost=([^;]+)/.exec(response.headers.get("set-cookie"))[1]);
+  }
+  return sessions.get(accessKey);
+}
+
+// Opens a browser without history. `as` is a name in `accessKeys`, or nothing for a stranger.
+export async function visit({ as, scheme = "light", width = 1280, script = true } = {}) {
+  const context = await browser.newContext({
+    colorScheme: scheme, viewport: { width, height: 900 }, javaScriptEnabled: script, reducedMotion: "reduce",
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  context.setDefaultTimeout(10_000);
+  if (as) {
+    const value = await sessionOf(accessKeys[as]);
+    await context.addCookies([{ name: "gatepost", value, domain: "127.0.0.1", path: "/dashboard", sameSite: "Lax" }]);
+  }
+  return new Visitor(context, await context.newPage());
+}
+
+class Visitor {
+  constructor(context, page) {
+    this.context = context;
+    this.page = page;
+    // What must not happen on any page.
+    this.faults = [];
+    this.urls = [];
+    page.on("console", (message) => this.hear(message));
+    page.on("pageerror", (error) => this.faults.push(`${page.url()}: ${error.message}`));
+    page.on("dialog", (dialog) => this.faults.push(`${page.url()}: ${dialog.message()}`) && dialog.dismiss());
+    page.on("request", (request) => this.urls.push(request.url()));
+  }
+
+  hear(message) {
+    const [text, url] = [message.text(), this.page.url()];
+    // A page that is itself the response to a refused form.
+    const isPage = text.startsWith("Failed to load resource") && message.location().url === url;
+    // Over plain http from another machine, browsers ignore a header, which protects over https.
+    const isPlain = text.startsWith("The Cross-Origin-Opener-Policy header has been ignored") && url.startsWith(NAMED_ORIGIN);
+    if (["error", "warning"].includes(message.type()) && !isPage && !isPlain) this.faults.push(`${url}: ${text}`);
+  }
+
+  go(path) {
+    return this.page.goto(path.startsWith("http") ? path : `${ORIGIN}/dashboard${path}`);
+  }
+
+  // Goes on with the keyboard to an element, and returns it. `name` is its whole name, or a pattern.
+  async tabTo(role, name) {
+    const target = this.page.getByRole(role, { name, exact: true });
+    for (let presses = 0; presses < 100; presses += 1) {
+      if (await target.evaluate((element) => element === document.activeElement)) return target;
+      await this.page.keyboard.press("Tab");
+    }
+    assert.fail(`the keyboard does not reach the ${role} ${name}`);
+  }
+
+  async pressOn(role, name) {
+    await this.tabTo(role, name);
+    const loaded = role === "link" || !name.startsWith("Copy") ? this.page.waitForNavigation() : undefined;
+    await this.page.keyboard.press("Enter");
+    await loaded;
+  }
+
+  // Returns the new value that a page shows once.
+  async takeValue() {
+    await this.page.getByText("Copy it now. It is not shown again.").waitFor();
+    const value = await this.page.locator("output code, .value code").first().textContent();
+    secrets.add(value);
+    return value;
+  }
+
+  // Closes the browser, and checks what must hold on all pages that were visited.
+  async close() {
+    const foreign = this.urls.filter((url) => ![ORIGIN, NAMED_ORIGIN].includes(new URL(url).origin));
+    const leaking = this.urls.filter((url) => [...secrets].some((secret) => url.includes(secret)));
+    await this.context.close();
+    assert.deepEqual({ faults: this.faults, foreign, leaking }, { faults: [], foreign: [], leaking: [] });
+  }
+}
+
+// Returns the status of a request with a key at each gateway.
+export async function statuses(key) {
+  const request = async (gateway) => (await fetch(`${gateway}/x`, { headers: { "x-api-key": key } })).status;
+  return Promise.all(GATEWAYS.map(request));
+}

@@ -1,0 +1,58 @@
+//! The dashboard in a real Chromium: starts a site, and `tests/browser` in Node, which visits it.
+
+use std::path::Path;
+use std::process::Command;
+
+use gatepost_test_support::{MockServer, RedisServer};
+
+use crate::admin::create_access_key;
+use crate::process::{EMPTY_DIRECTORY, Gatepost, run};
+
+/// Host name under which the suite visits the dashboard as from another machine.
+const NAME: &str = "keys.example.com";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dashboard_works_in_a_browser() {
+    let (redis, upstream) = (RedisServer::start(), MockServer::start());
+    let (url, upstream) = (redis.url(), upstream.url());
+    let access_key = create_access_key(&url);
+    let arguments = ["control-plane", "--store", &url];
+    let hosts = [("GATEPOST_CONTROL_PLANE__HOSTS", NAME)];
+    let control_plane = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &hosts).await;
+    let mut gateways = Vec::new();
+    for _ in 0..3 {
+        gateways.push(Gatepost::start_on_store(&url, &["gateway", "--upstream", &upstream]).await);
+    }
+    let admin = control_plane.admin.unwrap().to_string();
+    let link = || {
+        let output = run(Path::new(EMPTY_DIRECTORY), &["dashboard", "--store", &url, "--admin-listen", &admin]);
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let gateway_urls: Vec<String> = gateways.iter().map(|gateway| gateway.url("")).collect();
+    let secrets = tempfile::NamedTempFile::new().unwrap();
+    let environment = [
+        ("DASHBOARD_ORIGIN", format!("http://{admin}")),
+        ("GATEWAYS", gateway_urls.join(" ")),
+        ("ACCESS_KEY", access_key),
+        ("LINK", link()),
+        ("SECOND_LINK", link()),
+        ("SECRETS_FILE", secrets.path().display().to_string()),
+    ];
+    run_suite(&environment);
+    let secrets = std::fs::read_to_string(secrets.path()).unwrap();
+    assert!(secrets.lines().count() > 30, "{secrets}");
+    for process in gateways.iter().chain([&control_plane]) {
+        let log = process.log().join("\n");
+        assert!(!secrets.lines().any(|secret| log.contains(secret)), "a secret is in a log");
+    }
+}
+
+fn run_suite(environment: &[(&str, String)]) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only packages");
+    let mut node = Command::new("node");
+    node.args(["--test-reporter=spec", "suite.mjs"]).current_dir(directory).env("NO_PROXY", "127.0.0.1");
+    let output = node.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+}
