@@ -23,7 +23,10 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
-use pages::{key, key_form, key_revoke, keys, project, projects, sign_in};
+use pages::{
+    dead_letters, deliveries, delivery, key, key_form, key_revoke, keys, project, projects, recoveries, sign_in,
+    webhook, webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
+};
 
 /// Returns the pages, to be nested at [`root::ROOT`].
 pub(crate) fn router(state: DashboardState) -> Router {
@@ -43,9 +46,31 @@ pub(crate) fn router(state: DashboardState) -> Router {
         .route("/keys/{id}/rotate", get(key::confirm_rotate).post(key::rotate))
         .route("/keys/{id}/revoke", get(key_revoke::confirm).post(key_revoke::revoke))
         .route("/keys/{id}/reactivate", post(key::reactivate))
+        .merge(webhook_routes())
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))
         .layer(from_fn(policy::layer))
         .with_state(state)
+}
+
+fn webhook_routes() -> Router<DashboardState> {
+    Router::new()
+        .route("/projects/{id}/webhooks", get(webhooks::list))
+        .route("/projects/{id}/webhooks/new", get(webhook_new::new).post(webhook_new::create))
+        .route("/webhooks/{id}", get(webhook::show))
+        .route("/webhooks/{id}/pause", post(webhook::pause))
+        .route("/webhooks/{id}/resume", post(webhook::resume))
+        .route("/webhooks/{id}/edit", get(webhook_edit::edit).post(webhook_edit::update))
+        .route("/webhooks/{id}/rotate-secret", get(webhook_secret::confirm_rotate).post(webhook_secret::rotate))
+        .route("/webhooks/{id}/test", get(webhook_test::form).post(webhook_test::send))
+        .route("/webhooks/{id}/delete", get(webhook_delete::confirm).post(webhook_delete::delete))
+        .route("/webhooks/{id}/deliveries", get(deliveries::list))
+        .route("/webhooks/{id}/deliveries/{event}", get(delivery::show))
+        .route("/webhooks/{id}/deliveries/{event}/resend", post(delivery::resend))
+        .route("/webhooks/{id}/dead-letters", get(dead_letters::list))
+        .route("/webhooks/{id}/dead-letters/{event}/retry", post(dead_letters::retry))
+        .route("/webhooks/{id}/recover", get(recoveries::form).post(recoveries::start))
+        .route("/webhooks/{id}/recoveries/{recovery}", get(recoveries::show))
+        .route("/webhooks/{id}/recoveries/{recovery}/cancel", post(recoveries::cancel))
 }

@@ -1,13 +1,29 @@
 //! The pages, each with its handlers.
 
+pub(crate) mod dead_letters;
+pub(crate) mod deliveries;
+pub(crate) mod delivery;
+mod delivery_filter;
+mod delivery_timeline;
 pub(crate) mod key;
 pub(crate) mod key_form;
 pub(crate) mod key_revoke;
 pub(crate) mod keys;
 pub(crate) mod project;
 pub(crate) mod projects;
+pub(crate) mod recoveries;
 pub(crate) mod sign_in;
 mod value_once;
+pub(crate) mod webhook;
+pub(crate) mod webhook_delete;
+pub(crate) mod webhook_edit;
+mod webhook_form;
+pub(crate) mod webhook_new;
+mod webhook_ping;
+pub(crate) mod webhook_secret;
+pub(crate) mod webhook_test;
+mod webhook_topics;
+pub(crate) mod webhooks;
 
 use axum::response::Response;
 

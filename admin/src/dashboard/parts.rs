@@ -10,4 +10,5 @@ pub(crate) mod fence;
 pub(crate) mod field;
 pub(crate) mod number;
 pub(crate) mod pager;
+pub(crate) mod refresh;
 pub(crate) mod time;

@@ -1,7 +1,9 @@
 //! The dashboard as browsers see it, without a script.
 
 mod browser;
+mod deliveries;
 mod pages;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -200,7 +202,8 @@ async fn value_of_a_key_is_shown_once_however_often_the_form_is_sent() {
     assert!(rotated.body.contains("Old, replaced") && rotated.body.contains("Accepted until"), "{}", rotated.body);
 }
 
-fn shown_value(page: &Page) -> String {
+/// Returns the value in the first output of a page.
+pub(crate) fn shown_value(page: &Page) -> String {
     let output = page.body.split("<output").nth(1).unwrap_or_else(|| panic!("{}", page.body));
     output.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned()
 }

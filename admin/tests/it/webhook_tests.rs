@@ -28,7 +28,7 @@ fn body(request: &RecordedRequest) -> Value {
 }
 
 /// Verifies the signature of a request as a receiver does.
-fn is_signed_with(secret: &str, request: &RecordedRequest) -> bool {
+pub(crate) fn is_signed_with(secret: &str, request: &RecordedRequest) -> bool {
     let secret = sign::parse_secret(secret).unwrap();
     let at = gatepost_domain::time::Timestamp::from_ms(
         request.header("webhook-timestamp")[0].parse::<u64>().unwrap() * 1000,

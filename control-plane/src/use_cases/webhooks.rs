@@ -21,7 +21,7 @@ pub use deliveries::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, MAX_DELIVERIES,
 };
 pub use delivery::DeliveryRequest;
-pub use read::WebhookFilter;
+pub use read::{WebhookFilter, WebhookScope};
 pub use recover::RecoveryRequest;
 pub use revealed::{RevealedWebhook, WebhookValues};
 pub use send_test::{SampleEncoder, WebhookTestResult};

@@ -6,7 +6,7 @@ mod schemas;
 
 use axum::Json;
 use axum::extract::State;
-use gatepost_control_plane::{Caller, ControlPlane, ListPage, RequestContext, WebhookFilter};
+use gatepost_control_plane::{Caller, ControlPlane, ListPage, RequestContext, WebhookFilter, WebhookScope};
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::EventId;
 use gatepost_store::os_rng;
@@ -18,9 +18,8 @@ use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::ResourceResponse;
 use crate::api::respond::webhook_resource::{revealed_webhook_resource, webhook_resource};
-use schemas::{
-    CreateWebhook, PingBody, PingWebhook, RotateSecret, TestBody, TestWebhook, UpdateWebhook, encode_sample,
-};
+use crate::http::webhook_requests::encode_sample;
+use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, TestBody, TestWebhook, UpdateWebhook};
 
 /// Creates a webhook. Only this response contains its signing secret and its static token, if any.
 #[utoipa::path(
@@ -80,7 +79,7 @@ pub(crate) async fn list(
 ) -> Result<PageResponse<WebhookResource>> {
     let filter = WebhookFilter {
         account: query.non_null("accountId"),
-        project: query.non_null("projectId"),
+        scope: query.non_null("projectId").map(WebhookScope::Project),
         topic: query.non_null("topic"),
     };
     let list = control_plane.webhooks(&context, &filter, &page::parse_page_request(&query)?).await?;

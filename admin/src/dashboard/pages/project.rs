@@ -7,7 +7,7 @@ use gatepost_store::{SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::keys;
+use super::{keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
@@ -128,6 +128,7 @@ async fn sections(
         nav.in-page aria-label="On this page" {
             a href="#usage" { "Usage" }
             a href="#keys" { "API keys" }
+            a href="#webhooks" { "Webhooks" }
             a href="#settings" { "Settings" }
         }
         section aria-labelledby="usage-heading" {
@@ -143,6 +144,7 @@ async fn sections(
             }
             (keys_section(state, visitor, record).await?)
         }
+        (webhooks::section(state, visitor, record).await?)
         section #settings aria-labelledby="settings-heading" {
             h2 #settings-heading { "Settings" }
             (settings_section(state, visitor, project, settings))

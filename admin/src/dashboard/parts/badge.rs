@@ -7,6 +7,7 @@ use maud::{Markup, html};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
+    Quiet,
     Warning,
     Bad,
 }
@@ -15,6 +16,7 @@ impl Tone {
     fn class(self) -> &'static str {
         match self {
             Tone::Good => "good",
+            Tone::Quiet => "quiet",
             Tone::Warning => "warning",
             Tone::Bad => "bad",
         }

@@ -76,6 +76,18 @@ impl Entries<'_> {
         }
     }
 
+    /// Shows a check box. Several of one name choose several values.
+    pub(crate) fn check(&self, name: &str, value: &str, label: Markup, hint: &str) -> Markup {
+        let id = format!("{name}-{value}");
+        let is_checked = self.form.all(name).any(|chosen| chosen == value);
+        html! {
+            div.check {
+                input type="checkbox" id=(id) name=(name) value=(value) checked[is_checked];
+                label for=(id) { (label) @if !hint.is_empty() { span.hint { (hint) } } }
+            }
+        }
+    }
+
     pub(crate) fn choice(&self, name: &'static str, label: &str, options: &[(&str, &str)]) -> Markup {
         let chosen = self.form.text(name);
         html! {

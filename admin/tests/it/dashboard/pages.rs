@@ -1,7 +1,7 @@
 //! Every page with every kind of visitor.
 
 use gatepost_domain::record::Role;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::browser::Browser;
 use crate::fixture::{Caller, Fixture, text};
@@ -21,7 +21,7 @@ const fn row(method: &'static str, path: &'static str, statuses: [u16; 6]) -> Ro
     Row { method, path, statuses }
 }
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 44] = [
     row("GET", "", [303, 303, 303, 303, 303, 303]),
     row("GET", "/projects", [200, 200, 200, 200, 200, 200]),
     row("GET", "/projects/new", [200, 200, 403, 403, 403, 200]),
@@ -41,7 +41,49 @@ const ROWS: [Row; 20] = [
     row("POST", "/keys/KEY/rotate", [422, 422, 403, 422, 404, 404]),
     row("GET", "/keys/KEY/revoke", [200, 200, 403, 200, 404, 404]),
     row("POST", "/keys/KEY/revoke", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/projects/PROJECT/webhooks", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/projects/PROJECT/webhooks/new", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/projects/PROJECT/webhooks/new", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/webhooks/HOOK", [200, 200, 200, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/pause", [303, 303, 403, 303, 404, 404]),
+    row("POST", "/webhooks/HOOK/resume", [303, 303, 403, 303, 404, 404]),
+    row("GET", "/webhooks/HOOK/edit", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/edit", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/webhooks/HOOK/rotate-secret", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/rotate-secret", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/webhooks/HOOK/test", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/test", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/webhooks/HOOK/delete", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/delete", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/webhooks/HOOK/deliveries", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/webhooks/HOOK/deliveries/EVENT", [200, 200, 200, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/deliveries/EVENT/resend", [303, 303, 403, 303, 404, 404]),
+    row("GET", "/webhooks/HOOK/dead-letters", [200, 200, 200, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/dead-letters/EVENT/retry", [303, 303, 403, 303, 404, 404]),
+    row("GET", "/webhooks/HOOK/recover", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/recover", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/webhooks/HOOK/recoveries/RECOVERY", [200, 200, 200, 200, 404, 404]),
+    row("POST", "/webhooks/HOOK/recoveries/RECOVERY/cancel", [303, 303, 403, 303, 404, 404]),
+    row("GET", "/webhooks/nothing", [404, 404, 404, 404, 404, 404]),
     row("GET", "/nothing", [404, 404, 404, 404, 404, 404]),
+];
+
+/// Ends of addresses that change something, and words of buttons.
+const CONTROLS: [&str; 14] = [
+    "/new\"",
+    "/edit\"",
+    "/rotate\"",
+    "/revoke\"",
+    "/delete\"",
+    "/reactivate\"",
+    "Rename",
+    "/pause\"",
+    "/resume\"",
+    "/test\"",
+    "/rotate-secret\"",
+    "/resend\"",
+    "/recover\"",
+    "/cancel\"",
 ];
 
 #[tokio::test]
@@ -49,7 +91,7 @@ async fn every_page_is_open_to_those_who_may_see_it() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let (project, other) = (admin.create_project().await, admin.create_project().await);
-    let key = admin.create_key(&project, json!({})).await;
+    let names = Names::create(&fixture, &admin, &project).await;
     let callers: [Caller<'_>; 6] = [
         fixture.caller("acme", None, Role::Admin).await,
         fixture.caller("acme", None, Role::User).await,
@@ -63,7 +105,7 @@ async fn every_page_is_open_to_those_who_may_see_it() {
         let mut browser = Browser::new(&fixture);
         browser.sign_in(&caller.access_key).await;
         for Row { method, path, statuses } in &ROWS {
-            let path = path_of(path, &project, &key);
+            let path = names.path(path);
             let page = match *method {
                 "GET" => browser.get(&path).await,
                 _ => browser.post(&path, &[]).await,
@@ -76,7 +118,7 @@ async fn every_page_is_open_to_those_who_may_see_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let mut stranger = Browser::new(&fixture);
     for Row { method, path, .. } in &ROWS[..ROWS.len() - 1] {
-        let path = path_of(path, &project, &key);
+        let path = names.path(path);
         let page = match *method {
             "GET" => stranger.get(&path).await,
             _ => stranger.post(&path, &[]).await,
@@ -85,8 +127,28 @@ async fn every_page_is_open_to_those_who_may_see_it() {
     }
 }
 
-fn path_of(path: &str, project: &str, key: &Value) -> String {
-    format!("/dashboard{path}").replace("PROJECT", project).replace("KEY", &text(key, "id"))
+/// What stands in place of the names in capitals.
+struct Names([(&'static str, String); 5]);
+
+impl Names {
+    async fn create(fixture: &Fixture, admin: &Caller<'_>, project: &str) -> Self {
+        let key = text(&admin.create_key(project, json!({})).await, "id");
+        let hook = json!({
+            "name": "w", "url": "https://93.184.215.14/", "topics": ["api-key.created"], "projectId": project,
+        });
+        let hook = text(&admin.post("/webhooks", hook).await.1, "id");
+        let event = fixture.dropped_delivery(&hook).await;
+        let recovery = json!({"since": "2026-01-01T00:00:00Z", "status": "dead"});
+        let (_, recovery) = admin.post(&format!("/webhooks/{hook}/recover"), recovery).await;
+        let recovery = text(&recovery, "recoveryId");
+        let project = project.to_owned();
+        Self([("PROJECT", project), ("KEY", key), ("HOOK", hook), ("EVENT", event), ("RECOVERY", recovery)])
+    }
+
+    fn path(&self, path: &str) -> String {
+        let path = format!("/dashboard{path}");
+        self.0.iter().fold(path, |path, (name, value)| path.replace(name, value))
+    }
 }
 
 #[tokio::test]
@@ -94,14 +156,19 @@ async fn viewer_sees_no_control_that_changes_anything() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let project = admin.create_project().await;
-    let key = admin.create_key(&project, json!({})).await;
+    let names = Names::create(&fixture, &admin, &project).await;
     let viewer = fixture.caller("acme", None, Role::Viewer).await;
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&viewer.access_key).await;
-    for path in ["/projects", "/projects/PROJECT", "/projects/PROJECT/keys", "/keys/KEY"] {
-        let page = browser.get(&path_of(path, &project, &key)).await.body;
-        for control in ["/new\"", "/edit\"", "/rotate\"", "/revoke\"", "/delete\"", "/reactivate\"", "Rename"] {
-            assert!(!page.contains(control), "{control} in {path}");
+    for Row { path, .. } in ROWS.iter().filter(|row| row.method == "GET" && row.statuses[2] == 200) {
+        let page = browser.get(&names.path(path)).await.body;
+        let main = page.split("<main").nth(1).unwrap();
+        assert!(
+            !main.contains(r#"method="post""#) || path.ends_with("/keys") || *path == "/projects/PROJECT",
+            "{path}"
+        );
+        for control in CONTROLS {
+            assert!(!main.contains(control), "{control} in {path}");
         }
     }
 }

@@ -18,8 +18,27 @@ const MAX_WEBHOOKS: usize = 100;
 #[derive(Debug, Default)]
 pub struct WebhookFilter {
     pub account: Option<String>,
-    pub project: Option<String>,
+    pub scope: Option<WebhookScope>,
     pub topic: Option<String>,
+}
+
+/// A project, and which webhooks are selected by it.
+#[derive(Debug)]
+pub enum WebhookScope {
+    /// Those of the project.
+    Project(String),
+    /// Those that receive events of the project: its own, and those of the whole account.
+    EventsOf(String),
+}
+
+impl WebhookScope {
+    fn has(&self, webhook: &Webhook) -> bool {
+        let own = webhook.project.as_ref().map(ProjectId::as_str);
+        match self {
+            WebhookScope::Project(id) => own == Some(id),
+            WebhookScope::EventsOf(id) => own.is_none_or(|own| own == id),
+        }
+    }
 }
 
 impl ControlPlane {
@@ -33,9 +52,8 @@ impl ControlPlane {
         let caller = &context.caller;
         caller.require_own_account(filter.account.as_deref())?;
         let matches = |webhook: &Webhook| {
-            let project = webhook.project.as_ref().map(ProjectId::as_str);
             is_visible(caller, webhook)
-                && filter.project.as_deref().is_none_or(|requested| project == Some(requested))
+                && filter.scope.as_ref().is_none_or(|scope| scope.has(webhook))
                 && filter
                     .topic
                     .as_deref()

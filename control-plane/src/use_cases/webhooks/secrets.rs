@@ -36,6 +36,15 @@ impl ControlPlane {
         Ok(Secret::new(sign::secret_text(&secret)))
     }
 
+    /// Opens the token that a webhook sends as `theauthapi-signature`; none if it sends none.
+    ///
+    /// # Errors
+    /// If the store's master key does not open it.
+    pub fn webhook_static_token(&self, webhook: &Webhook) -> Result<Option<Secret>> {
+        let token = webhook.static_token.as_ref();
+        Ok(token.map(|token| self.store.envelope().open_static_token(&webhook.id, token)).transpose()?)
+    }
+
     /// Returns the headers that replace those of a webhook. A masked value means the stored one.
     pub(super) fn merge_headers(
         &self,

@@ -9,10 +9,8 @@ use gatepost_control_plane::{
     MAX_DELIVERIES, RequestContext, Rest,
 };
 use gatepost_domain::change::Topic;
-use gatepost_domain::record::UserSecret;
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{AttemptRecord, Event, WebhookNumbers};
-use gatepost_wire::{KeyMember, WebhookPayload};
+use gatepost_store::{AttemptRecord, WebhookNumbers};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +19,7 @@ use utoipa::ToSchema;
 use crate::api::extract::body::NoBody;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
+use crate::http::webhook_requests::{RebuiltRequest, rebuild_request};
 
 /// Deliveries, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -276,7 +275,7 @@ impl From<&DeliveryView> for DeliveryBody {
 impl From<DeliveryDetails> for DeliveryDetailsBody {
     fn from(details: DeliveryDetails) -> Self {
         Self {
-            request: details.event.as_ref().map(|event| rebuilt_request(&details, event)),
+            request: details.event.as_ref().map(|event| rebuild_request(&details, event).into()),
             delivery: (&details.view).into(),
             history: details.history.into_iter().map(AttemptBody::from).collect(),
             upcoming: details.upcoming.iter().map(Timestamp::to_string).collect(),
@@ -284,29 +283,10 @@ impl From<DeliveryDetails> for DeliveryDetailsBody {
     }
 }
 
-fn rebuilt_request(details: &DeliveryDetails, event: &Event) -> RequestBody {
-    let webhook = &details.webhook;
-    let payload = WebhookPayload::of_event(
-        &event.id,
-        event.action,
-        event.at,
-        &event.metadata.account,
-        event.metadata.project.as_ref(),
-        &event.record,
-        details.shown_key_mask().map_or(KeyMember::Id, KeyMember::Mask),
-    );
-    let mask = || UserSecret::MASK.to_owned();
-    let mut headers: BTreeMap<String, String> =
-        webhook.custom_headers.iter().map(|(name, _)| (name.to_ascii_lowercase(), mask())).collect();
-    headers.insert("content-type".to_owned(), "application/json".to_owned());
-    headers.insert("webhook-id".to_owned(), event.id.to_string());
-    headers.insert("webhook-timestamp".to_owned(), mask());
-    headers.insert("webhook-signature".to_owned(), mask());
-    RequestBody {
-        method: webhook.method.clone(),
-        url: webhook.url.masked.clone(),
-        headers,
-        body: serde_json::to_value(payload).expect("a payload is a struct with text keys"),
+impl From<RebuiltRequest> for RequestBody {
+    fn from(request: RebuiltRequest) -> Self {
+        let RebuiltRequest { method, url, headers, body } = request;
+        Self { method, url, headers, body }
     }
 }
 

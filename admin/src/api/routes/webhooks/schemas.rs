@@ -9,15 +9,14 @@ use gatepost_control_plane::{
 };
 use gatepost_domain::id::EventId;
 use gatepost_domain::retry_schedule::AttemptOutcome;
-use gatepost_domain::sample_event::SampleEvent;
 use gatepost_domain::time::Timestamp;
 use gatepost_store::RecordedOutcome;
-use gatepost_wire::WebhookPayload;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::api::patch;
+use crate::http::webhook_requests::encode_ping;
 
 /// Webhook to create.
 #[derive(Deserialize, ToSchema)]
@@ -251,22 +250,17 @@ impl PingWebhook {
             return Err(Failure::invalid("headers: differs from customHeaders, which is the same under another name"));
         }
         let body = match &self.body {
-            Some(body) => serde_json::to_vec(body),
-            None => serde_json::to_vec(&WebhookPayload::of_ping(&id, now)),
+            Some(body) => serde_json::to_vec(body).expect("a body has text keys"),
+            None => encode_ping(&id, now),
         };
         Ok(PingRequest {
             id,
             url: self.url,
             method: self.http_method,
             headers: self.custom_headers.or(self.headers).unwrap_or_default(),
-            body: body.expect("a body has text keys"),
+            body,
         })
     }
-}
-
-/// Returns the body of a sample event.
-pub(super) fn encode_sample(sample: &SampleEvent) -> Vec<u8> {
-    serde_json::to_vec(&WebhookPayload::of_sample(sample)).expect("a payload is a struct with text keys")
 }
 
 impl From<WebhookTestResult> for TestBody {

@@ -1,0 +1,161 @@
+//! The deliveries of a webhook: list and filters.
+
+use axum::extract::{Path, Query, State};
+use gatepost_control_plane::{DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, Rest};
+use gatepost_domain::change::Topic;
+use gatepost_domain::record::Webhook;
+use gatepost_domain::time::Timestamp;
+use gatepost_store::Delivery;
+use maud::{Markup, html};
+
+use super::delivery_filter::ListQuery;
+use super::webhook;
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::parts::badge::{self, Tone};
+use crate::dashboard::parts::{empty, facts, pager, time};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+
+/// Deliveries on a page.
+pub(crate) const PAGE_SIZE: usize = 50;
+
+pub(crate) async fn list(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> PageResult {
+    let found = webhook::read(&state, &visitor, &id).await?;
+    let webhook = &found.webhook.record;
+    let path = format!("{ROOT}/webhooks/{}/deliveries", webhook.id);
+    let (filter, fault) = match query.parse() {
+        Ok(filter) => (filter, None),
+        Err(fault) => (DeliveryFilter { status: query.selected_status(), ..DeliveryFilter::default() }, Some(fault)),
+    };
+    let (context, after) = (visitor.context(), query.after.as_deref());
+    let page = state.control_plane.deliveries(&context, &id, &filter, after, PAGE_SIZE).await?;
+    let content = html! {
+        h1 { "Deliveries" }
+        (status_choices(&path, &query))
+        (query.form(&path, webhook, fault.as_ref()))
+        @if page.deliveries.is_empty() {
+            (nothing(&path, &query, &page))
+        } @else {
+            (table(webhook, &page.deliveries, state.control_plane.now()))
+        }
+        (links(&query.path(&path, query.selected_status()), &query, &page))
+    };
+    let content = webhook::webhook_page(&visitor, &found, "Deliveries", content);
+    Ok(if fault.is_some() { answer::faulty_form(content) } else { answer::html_page(content) })
+}
+
+/// Links to the parts of a list of deliveries.
+pub(crate) fn links(path: &str, query: &ListQuery, page: &DeliveryPage) -> Markup {
+    let next = page.next.as_deref().filter(|_| page.rest == Rest::More);
+    pager::links(path, query.after.is_none(), next)
+}
+
+fn status_choices(path: &str, query: &ListQuery) -> Markup {
+    let selected = query.selected_status();
+    html! {
+        nav.choices aria-label="State" {
+            @for status in std::iter::once(None).chain(DeliveryStatus::ALL.into_iter().map(Some)) {
+                a href=(query.path(path, status)) aria-current=[(status == selected).then_some("true")] {
+                    (status.map_or("All", status_name))
+                }
+            }
+        }
+    }
+}
+
+/// Says that a part of a list is empty, and how to go on.
+pub(crate) fn nothing(path: &str, query: &ListQuery, page: &DeliveryPage) -> Markup {
+    let is_all = query.selected_status().is_none() && !query.is_narrowed();
+    html! {
+        @if page.rest == Rest::More {
+            (empty::state("Nothing found so far", html! { p { "Not all deliveries have been searched. Go on with " strong { "Next" } "." } }))
+        } @else if is_all {
+            (empty::state("No delivery yet", html! { p { "Deliveries appear here as soon as an event happens. Delivered ones are kept for 7 days." } }))
+        } @else {
+            (empty::state("No delivery matches", html! { p { a href=(path) { "Show all deliveries" } } }))
+        }
+    }
+}
+
+/// Shows deliveries, each with its last result.
+pub(crate) fn table(webhook: &Webhook, deliveries: &[DeliveryView], now: Timestamp) -> Markup {
+    html! {
+        div.table-scroll tabindex="0" role="region" aria-label="Deliveries" {
+            table {
+                caption.visually-hidden { "Deliveries" }
+                thead {
+                    tr {
+                        th scope="col" { "Event" }
+                        th scope="col" { "State" }
+                        th scope="col" { "Last result" }
+                        th.number scope="col" { "Attempts" }
+                        th scope="col" { "Next attempt" }
+                        th scope="col" { "Created" }
+                    }
+                }
+                tbody {
+                    @for view in deliveries {
+                        @let delivery = &view.delivery;
+                        tr {
+                            th scope="row" {
+                                a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (topic_name(delivery)) }
+                                div.hint { code { (delivery.event_id) } }
+                            }
+                            td { (status_badge(view.status)) }
+                            td.wrap { (facts::or_dash(last_result(delivery))) }
+                            td.number { (delivery.attempts) }
+                            td { (facts::or_dash(delivery.next_attempt_at.map(|at| time::relative(at, now)))) }
+                            td { (time::relative(delivery.created_at, now)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the topic of the event of a delivery.
+pub(crate) fn topic_name(delivery: &Delivery) -> &'static str {
+    delivery.action.and_then(|action| action.topic()).map_or("unknown event", Topic::as_str)
+}
+
+fn last_result(delivery: &Delivery) -> Option<Markup> {
+    let last = delivery.last_attempt.as_ref();
+    let error = last.and_then(|last| last.error.as_deref()).or(delivery.reason.as_deref());
+    let text = match (error, last.and_then(|last| last.status)) {
+        (Some(error), _) => answer::capitalized(error),
+        (None, Some(status)) => status.to_string(),
+        (None, None) => return None,
+    };
+    Some(html! { (text) })
+}
+
+pub(crate) fn status_badge(status: DeliveryStatus) -> Markup {
+    let tone = match status {
+        DeliveryStatus::Delivered => Tone::Good,
+        DeliveryStatus::Failed => Tone::Warning,
+        DeliveryStatus::Dead => Tone::Bad,
+        DeliveryStatus::Pending | DeliveryStatus::InFlight | DeliveryStatus::Dropped | DeliveryStatus::Paused => {
+            Tone::Quiet
+        }
+    };
+    badge::state(tone, status_name(status))
+}
+
+fn status_name(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Pending => "Pending",
+        DeliveryStatus::InFlight => "In flight",
+        DeliveryStatus::Delivered => "Delivered",
+        DeliveryStatus::Failed => "Failed, is repeated",
+        DeliveryStatus::Dead => "Dead",
+        DeliveryStatus::Dropped => "Dropped",
+        DeliveryStatus::Paused => "Waits: paused",
+    }
+}

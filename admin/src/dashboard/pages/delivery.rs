@@ -1,0 +1,159 @@
+//! One delivery: its attempts, those to come, and its request.
+
+use axum::extract::{Path, State};
+use gatepost_control_plane::{DeliveryDetails, DeliveryStatus};
+use gatepost_domain::time::Timestamp;
+use maud::{Markup, html};
+
+use super::deliveries::{status_badge, topic_name};
+use super::delivery_timeline;
+use super::webhook::{self, WebhookAndProject};
+use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::FormFault;
+use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::facts::{Fact, or_dash};
+use crate::dashboard::parts::{copy, facts, refresh, time};
+use crate::dashboard::root::ROOT;
+use crate::dashboard::snippets;
+use crate::dashboard::state::DashboardState;
+use crate::dashboard::visitor::Visitor;
+use crate::http::webhook_requests::{self, RebuiltRequest};
+
+/// A delivery that is due within this time is followed.
+const SOON: std::time::Duration = std::time::Duration::from_secs(10);
+
+pub(crate) async fn show(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path((id, event)): Path<(String, String)>,
+) -> PageResult {
+    Ok(answer::html_page(page(&state, &visitor, &id, &event, None).await?))
+}
+
+/// Sends a delivery again, and shows it.
+pub(crate) async fn resend(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path((id, event)): Path<(String, String)>,
+) -> PageResult {
+    match state.control_plane.resend_delivery(&visitor.context(), &id, &event).await {
+        Ok(()) => Ok(answer::see_other(&format!("/webhooks/{id}/deliveries/{event}"))),
+        Err(failure) => {
+            let fault = FormFault::of(failure)?;
+            Ok(answer::faulty_form(page(&state, &visitor, &id, &event, Some(&fault)).await?))
+        }
+    }
+}
+
+async fn page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    id: &str,
+    event: &str,
+    fault: Option<&FormFault>,
+) -> Result<Markup, gatepost_control_plane::Failure> {
+    let found = webhook::read(state, visitor, id).await?;
+    let (details, now) =
+        (state.control_plane.delivery(&visitor.context(), id, event).await?, state.control_plane.now());
+    let delivery = &details.view.delivery;
+    let path = format!("{ROOT}/webhooks/{}/deliveries/{}", details.webhook.id, delivery.event_id);
+    let request = details.event.as_ref().map(|event| webhook_requests::rebuild_request(&details, event));
+    let content = html! {
+        div.heading {
+            h1 { (topic_name(delivery)) " " (status_badge(details.view.status)) }
+            @if visitor.may_write() && can_be_sent(&details) {
+                form method="post" action={ (path) "/resend" } { button.primary { "Resend" } }
+            }
+        }
+        @if let Some(fault) = fault { div.fault-summary role="alert" { (fault.text) "." } }
+        p { (meaning(&details)) }
+        section.card aria-label="Facts" { (facts::list(delivery_facts(&details, now))) }
+        section aria-labelledby="attempts-heading" {
+            h2 #attempts-heading { "Attempts" }
+            (delivery_timeline::attempts(&details, now))
+        }
+        section aria-labelledby="request-heading" {
+            h2 #request-heading { "Request" }
+            @match request {
+                Some(request) => (request_section(&request)),
+                None => p.hint { "The event is no longer kept, so its request cannot be shown." },
+            }
+        }
+        @if may_change_soon(&details, now) { (refresh::often(&path)) }
+    };
+    Ok(delivery_page(visitor, &found, topic_name(delivery), content))
+}
+
+fn delivery_page(visitor: &Visitor, found: &WebhookAndProject, title: &str, content: Markup) -> Markup {
+    let webhook = &found.webhook.record;
+    let mut trail = webhook::trail(visitor, found);
+    trail.push((format!("/webhooks/{}", webhook.id), webhook.name.clone()));
+    trail.push((format!("/webhooks/{}/deliveries", webhook.id), "Deliveries".to_owned()));
+    layout::page(visitor, Page { title, section: Section::Projects, trail, project: found.project.as_ref(), content })
+}
+
+/// Returns whether a delivery can be sent again now.
+fn can_be_sent(details: &DeliveryDetails) -> bool {
+    match details.view.status {
+        DeliveryStatus::InFlight => false,
+        DeliveryStatus::Delivered | DeliveryStatus::Dropped => details.event.is_some(),
+        DeliveryStatus::Pending | DeliveryStatus::Failed | DeliveryStatus::Dead | DeliveryStatus::Paused => true,
+    }
+}
+
+fn may_change_soon(details: &DeliveryDetails, now: Timestamp) -> bool {
+    match details.view.status {
+        DeliveryStatus::Pending | DeliveryStatus::InFlight => true,
+        DeliveryStatus::Failed => details.view.delivery.next_attempt_at.is_some_and(|at| at <= now.plus(SOON)),
+        DeliveryStatus::Delivered | DeliveryStatus::Dead | DeliveryStatus::Dropped | DeliveryStatus::Paused => false,
+    }
+}
+
+/// Says what the state of a delivery means and what follows.
+fn meaning(details: &DeliveryDetails) -> Markup {
+    let reason = details.view.delivery.reason.as_deref();
+    match details.view.status {
+        DeliveryStatus::Pending => html! { "Waits for its first attempt." },
+        DeliveryStatus::InFlight => html! { "Is being sent now." },
+        DeliveryStatus::Delivered => html! { "The receiver has accepted it." },
+        DeliveryStatus::Failed => html! { "Waits for its next attempt. " strong { "Resend" } " makes it at once." },
+        DeliveryStatus::Dead => html! {
+            "Was given up" @if let Some(reason) = reason { ": " (reason) } ". It is kept for 30 days; " strong { "Resend" } " starts with a fresh schedule."
+        },
+        DeliveryStatus::Dropped => html! { "Was not sent, because the webhook was paused. It is kept for 7 days." },
+        DeliveryStatus::Paused => html! { "Waits until the webhook is live again." },
+    }
+}
+
+fn delivery_facts(details: &DeliveryDetails, now: Timestamp) -> Vec<Fact> {
+    let delivery = &details.view.delivery;
+    let relative = |at: Option<Timestamp>| or_dash(at.map(|at| time::relative(at, now)));
+    vec![
+        ("Event ID", copy::id(delivery.event_id.as_str())),
+        ("Created", time::relative(delivery.created_at, now)),
+        ("Attempts", html! { (delivery.attempts) }),
+        ("Last attempt", relative(delivery.last_attempt.as_ref().map(|last| last.at))),
+        ("Next attempt", relative(delivery.next_attempt_at)),
+    ]
+}
+
+fn request_section(request: &RebuiltRequest) -> Markup {
+    let body = serde_json::to_string_pretty(&request.body).unwrap_or_default();
+    let size = serde_json::to_vec(&request.body).map_or(0, |body| body.len());
+    html! {
+        p.hint { "Built again from the event. Values that may be secret are shown as … or as a mask." }
+        pre tabindex="0" {
+            code {
+                (request.method) " " (request.url) "\n"
+                @for (name, value) in &request.headers { (name) ": " (value) "\n" }
+                "\n" (body)
+            }
+        }
+        p.hint { "Body: " (size) " bytes with these masks." }
+        details.more {
+            summary { "How a receiver verifies it" }
+            p { code { "webhook-signature" } " is " code { "v1," } " and the base64 of HMAC-SHA256 over " code { "webhook-id.webhook-timestamp.body" } ", with the bytes of the body as they were sent." }
+            (snippets::verification())
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Which deliveries a list shows: its state is in the address.
+
+use gatepost_control_plane::{DeliveryFilter, DeliveryStatus};
+use gatepost_domain::change::Topic;
+use gatepost_domain::record::Webhook;
+use gatepost_domain::time::Timestamp;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::parts::field::{Entries, Field, Input};
+
+const SINCE: Field = time_field("since", "Created since");
+const UNTIL: Field = time_field("until", "and before");
+
+const fn time_field(name: &'static str, label: &'static str) -> Field {
+    const HINT: &str = "UTC, such as 2027-01-31 or 2027-01-31 12:00:00.";
+    Field { name, label, hint: HINT, is_required: false, aliases: &[], input: Input::Text }
+}
+
+/// The query of a list.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ListQuery {
+    pub(crate) status: Option<String>,
+    topic: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    pub(crate) after: Option<String>,
+    /// The event of a delivery that was just sent again.
+    pub(crate) sent: Option<String>,
+}
+
+impl ListQuery {
+    /// Returns what is selected. An unknown state or event selects all.
+    ///
+    /// # Errors
+    /// If a time is none.
+    pub(crate) fn parse(&self) -> Result<DeliveryFilter, FormFault> {
+        Ok(DeliveryFilter {
+            status: self.selected_status(),
+            topic: self.topic.as_deref().and_then(Topic::parse),
+            since: parse_time("since", self.since.as_deref())?,
+            until: parse_time("until", self.until.as_deref())?,
+        })
+    }
+
+    pub(crate) fn selected_status(&self) -> Option<DeliveryStatus> {
+        let name = self.status.as_deref()?;
+        DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
+    /// Returns a path with the query of the same selection, in another state.
+    pub(crate) fn path(&self, path: &str, status: Option<DeliveryStatus>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("status", status.map(DeliveryStatus::as_str)),
+            ("topic", self.topic.as_deref()),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+        ] {
+            if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
+                query.append_pair(name, value);
+            }
+        }
+        match query.finish().as_str() {
+            "" => path.to_owned(),
+            query => format!("{path}?{query}"),
+        }
+    }
+
+    /// Returns whether anything but the state is selected.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        let is_filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        is_filled(&self.topic) || is_filled(&self.since) || is_filled(&self.until)
+    }
+
+    /// Shows the fields of the selection. The state stays as it is.
+    pub(crate) fn form(&self, path: &str, webhook: &Webhook, fault: Option<&FormFault>) -> Markup {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let form =
+            Form::with([("topic", text(&self.topic)), ("since", text(&self.since)), ("until", text(&self.until))]);
+        let entries = Entries { form: &form, fault };
+        let mut topics = vec![("", "All")];
+        topics.extend(webhook.topics.iter().map(|topic| (topic.as_str(), topic.as_str())));
+        let is_open = self.is_narrowed() || fault.is_some();
+        html! {
+            details.more open[is_open] {
+                summary { "Filter by event and time" }
+                form.stack method="get" action=(path) {
+                    @if let Some(status) = self.selected_status() {
+                        input type="hidden" name="status" value=(status.as_str());
+                    }
+                    (entries.choice("topic", "Event", &topics))
+                    div.columns { (entries.field(&SINCE)) (entries.field(&UNTIL)) }
+                    div.actions {
+                        button { "Filter" }
+                        @if self.is_narrowed() { a.button href=(Self::default().path(path, self.selected_status())) { "Show all" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn parse_time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, FormFault> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    text.map(Timestamp::parse).transpose().map_err(|_| FormFault {
+        field: field.to_owned(),
+        text: "This is no time. Write it as 2027-01-31 or 2027-01-31 12:00:00, in UTC.".to_owned(),
+    })
+}

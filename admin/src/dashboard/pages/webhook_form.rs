@@ -1,0 +1,282 @@
+//! The fields of a webhook, in the order of the hosted product's form, and their parsing.
+
+use std::collections::BTreeMap;
+
+use gatepost_control_plane::{DeliveryRequest, Failure, NewWebhook, Patch, TokenRequest, WebhookChange};
+use gatepost_domain::record::{KeyValues, SignatureKind, UserSecret, Webhook};
+use gatepost_store::Versioned;
+use maud::{Markup, html};
+
+use super::webhook_topics;
+use crate::dashboard::form::Form;
+use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::http::json;
+
+/// Rows for headers, as many as a webhook may have.
+const MAX_HEADER_ROWS: usize = 20;
+/// Empty rows that are shown below those with a header.
+const EMPTY_ROWS: usize = 2;
+const METHODS: [(&str, &str); 5] =
+    [("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("GET", "GET"), ("DELETE", "DELETE")];
+/// Value of a check box that is on.
+const ON: &str = "on";
+
+const URL: Field = field(
+    "url",
+    "Endpoint",
+    "An https address. For a receiver on your own machine, gatepost listen needs no webhook.",
+    Input::Text,
+);
+const NAME: Field = field("name", "Name", "For future you and your team mates.", Input::Text);
+const TOKEN: Field = field(
+    "theauthapiToken",
+    "Token of your own",
+    "16 to 256 visible characters. Empty: a new webhook gets a generated one, another one keeps its own.",
+    Input::Text,
+);
+const SCHEDULE: Field = field(
+    "retrySchedule",
+    "Delays between attempts, in seconds",
+    "Such as 5, 300, 1800. Empty for ten attempts over three days.",
+    Input::Text,
+);
+const IN_FLIGHT: Field = field("maxInFlight", "Requests at the same time", "1 to 16. Empty for 16.", Input::Number);
+const RATE: Field = field("ratePerSecond", "Requests in a second", "1 to 1000. Empty for no maximum.", Input::Number);
+/// Fields that show what is wrong with them.
+pub(crate) const FIELDS: [Field; 6] = [URL, NAME, TOKEN, SCHEDULE, IN_FLIGHT, RATE];
+
+const fn field(name: &'static str, label: &'static str, hint: &'static str, input: Input) -> Field {
+    Field { name, label, hint, is_required: false, aliases: &[], input }
+}
+
+/// Returns the form of a new webhook.
+pub(crate) fn empty_form() -> Form {
+    Form::with([("httpMethod", "POST".to_owned()), ("live", ON.to_owned())])
+}
+
+/// Parses a new webhook of a project.
+pub(crate) fn parse_new(form: &Form, project: &str) -> Result<NewWebhook, Failure> {
+    let is_of_account = form.text("events") == "account";
+    Ok(NewWebhook {
+        name: form.filled("name"),
+        account: None,
+        project: (!is_of_account).then(|| project.to_owned()),
+        url: form.filled("url"),
+        topics: topics(form),
+        method: form.filled("httpMethod"),
+        headers: parse_headers(form)?,
+        status: Some(if is_on(form, "live") { "live" } else { "paused" }.to_owned()),
+        static_token: match (is_on(form, "theauthapiSignature"), form.filled("theauthapiToken")) {
+            (false, _) => None,
+            (true, None) => Some(TokenRequest::On),
+            (true, Some(token)) => Some(TokenRequest::Chosen(token)),
+        },
+        delivery: parse_delivery(form)?,
+    })
+}
+
+/// Parses the change of a webhook. A token is never generated here, because it could not be shown.
+pub(crate) fn parse_change(form: &Form, webhook: &Webhook) -> Result<WebhookChange, Failure> {
+    let is_token_sent = is_on(form, "theauthapiSignature");
+    let token = form.filled("theauthapiToken").filter(|_| is_token_sent);
+    if is_token_sent && token.is_none() && webhook.static_token.is_none() {
+        return Err(Failure::invalid("theauthapiToken: must be typed, because the webhook has none yet"));
+    }
+    Ok(WebhookChange {
+        name: Some(form.text("name").to_owned()),
+        url: Some(form.text("url").to_owned()),
+        topics: Some(topics(form)),
+        method: form.filled("httpMethod"),
+        headers: Some(parse_headers(form)?),
+        is_token_sent: Some(is_token_sent),
+        token,
+        delivery: parse_delivery(form)?,
+        ..WebhookChange::default()
+    })
+}
+
+fn is_on(form: &Form, name: &str) -> bool {
+    form.text(name) == ON
+}
+
+fn topics(form: &Form) -> Vec<String> {
+    form.all("topics").map(str::to_owned).collect()
+}
+
+/// Parses the rows of headers. A row may also have all of them as JSON, pasted from elsewhere.
+pub(crate) fn parse_headers(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
+    let mut headers = BTreeMap::new();
+    for (name, value) in header_rows(form)? {
+        if name.is_empty() {
+            return Err(Failure::invalid("customHeaders: a value has no name"));
+        }
+        if let Some(first) = headers.insert(name.clone(), value) {
+            drop(first);
+            return Err(Failure::invalid(format!("customHeaders: {name} is there twice")));
+        }
+    }
+    Ok(headers)
+}
+
+fn header_rows(form: &Form) -> Result<Vec<(String, String)>, Failure> {
+    let mut rows = Vec::new();
+    for (name, value) in form.all("headerName").zip(form.all("headerValue")) {
+        if name.starts_with('{') {
+            rows.extend(parse_pasted(name)?);
+        } else if !name.is_empty() || !value.is_empty() {
+            rows.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(rows)
+}
+
+fn parse_pasted(text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let not_headers = || Failure::invalid("customHeaders: the pasted text is not a JSON object of texts");
+    let parsed = json::parse(text.as_bytes()).map_err(|_| not_headers())?;
+    let members = parsed.as_object().ok_or_else(not_headers)?;
+    let row = |(name, value): (&String, &serde_json::Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    members.iter().map(row).collect::<Option<_>>().ok_or_else(not_headers)
+}
+
+fn parse_delivery(form: &Form) -> Result<DeliveryRequest, Failure> {
+    let number = |name| Ok::<_, Failure>(form.number(name)?.map_or(Patch::Null, Patch::Value));
+    let kinds = if is_on(form, "v1a") { &SignatureKind::ALL[..] } else { &SignatureKind::ALL[..1] };
+    Ok(DeliveryRequest {
+        retry_schedule: parse_schedule(form)?,
+        max_in_flight: number("maxInFlight")?,
+        rate_per_second: number("ratePerSecond")?,
+        omit_secrets: Some(is_on(form, "omitSecrets")),
+        signatures: Some(kinds.iter().map(|kind| kind.as_str().to_owned()).collect()),
+        when_paused: form.filled("whenPaused"),
+    })
+}
+
+fn parse_schedule(form: &Form) -> Result<Patch<Vec<u64>>, Failure> {
+    let Some(text) = form.filled("retrySchedule") else { return Ok(Patch::Null) };
+    let delays: Result<Vec<u64>, _> =
+        text.split([',', ' ']).filter(|delay| !delay.is_empty()).map(str::parse).collect();
+    let invalid = |_| Failure::invalid("retrySchedule: must be whole numbers with commas between them");
+    delays.map(Patch::Value).map_err(invalid)
+}
+
+/// Returns the form of a webhook, with its whole URL and masks in place of the values of its headers.
+pub(crate) fn form_of(found: &Versioned<Webhook>, url: &str) -> Form {
+    let (webhook, delivery) = (&found.record, &found.record.delivery);
+    let on = |is_on: bool| if is_on { ON } else { "" }.to_owned();
+    let delays = delivery.retry_schedule.as_ref().map(|schedule| schedule.to_seconds());
+    let delays: Vec<String> = delays.unwrap_or_default().iter().map(u64::to_string).collect();
+    let mut fields = vec![
+        ("version", found.position.version.as_u64().to_string()),
+        ("httpMethod", webhook.method.clone()),
+        ("url", url.to_owned()),
+        ("name", webhook.name.clone()),
+        ("theauthapiSignature", on(webhook.static_token.is_some())),
+        ("retrySchedule", delays.join(", ")),
+        ("maxInFlight", delivery.max_in_flight.map(|count| count.get().to_string()).unwrap_or_default()),
+        ("ratePerSecond", delivery.rate.map(|rate| rate.get().to_string()).unwrap_or_default()),
+        ("omitSecrets", on(delivery.key_values == KeyValues::Omitted)),
+        ("v1a", on(delivery.signing_key.is_some())),
+        ("whenPaused", delivery.when_paused.as_str().to_owned()),
+    ];
+    fields.extend(webhook.topics.iter().map(|topic| ("topics", topic.as_str().to_owned())));
+    for (name, _) in &webhook.custom_headers {
+        fields.extend([("headerName", name.clone()), ("headerValue", UserSecret::MASK.to_owned())]);
+    }
+    Form::with(fields)
+}
+
+/// Returns the labels and saved texts of the entries of a form that differ from what is saved.
+pub(crate) fn different_entries(saved: &Form, form: &Form) -> Vec<(&'static str, String)> {
+    const ENTRIES: [(&str, &str); 10] = [
+        ("httpMethod", "Method"),
+        ("url", "Endpoint"),
+        ("name", "Name"),
+        ("topics", "Events"),
+        ("headerName", "Custom headers"),
+        ("retrySchedule", "Delays between attempts"),
+        ("maxInFlight", "Requests at the same time"),
+        ("ratePerSecond", "Requests in a second"),
+        ("omitSecrets", "Mask key values"),
+        ("whenPaused", "Events while it is paused"),
+    ];
+    let texts = |form: &Form, name: &str| {
+        let mut texts: Vec<String> = form.all(name).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+        texts.sort();
+        texts.join(", ")
+    };
+    let entries = ENTRIES.into_iter().filter(|(name, _)| texts(saved, name) != texts(form, name));
+    entries.map(|(name, label)| (label, texts(saved, name))).collect()
+}
+
+/// Shows the fields up to the custom headers.
+pub(crate) fn fields(entries: Entries<'_>) -> Markup {
+    html! {
+        div.endpoint { (entries.choice("httpMethod", "Method", &METHODS)) (entries.field(&URL)) }
+        (entries.field(&NAME))
+        (webhook_topics::selection(entries))
+        (headers(entries))
+    }
+}
+
+/// Shows a check box that makes a new webhook live at once.
+pub(crate) fn set_live(entries: Entries<'_>) -> Markup {
+    entries.check("live", ON, html! { "Set Live" }, "Without it the webhook starts paused: nothing is sent.")
+}
+
+fn headers(entries: Entries<'_>) -> Markup {
+    let form = entries.form;
+    let typed = header_rows(form).unwrap_or_else(|_| raw_rows(form));
+    let shown = (typed.len() + EMPTY_ROWS).min(MAX_HEADER_ROWS);
+    let fault = entries.fault.filter(|fault| fault.field == "customHeaders");
+    html! {
+        fieldset.faulty[fault.is_some()] {
+            legend { "Custom Headers " span.required { "(optional)" } }
+            p.hint { "Sent with every request. Never send passwords of people. Values are stored encrypted, and shown as … from then on. JSON pasted into a name is taken apart." }
+            @if let Some(fault) = fault { p.fault { (fault.text) } }
+            @for row in 0..shown { (header_row(row, typed.get(row))) }
+            @if shown < MAX_HEADER_ROWS {
+                details.more {
+                    summary { "More headers" }
+                    @for row in shown..MAX_HEADER_ROWS { (header_row(row, None)) }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the rows as they were typed, if they cannot be taken apart.
+fn raw_rows(form: &Form) -> Vec<(String, String)> {
+    let rows = form.all("headerName").zip(form.all("headerValue"));
+    let rows = rows.filter(|(name, value)| !name.is_empty() || !value.is_empty());
+    rows.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn header_row(row: usize, typed: Option<&(String, String)>) -> Markup {
+    let (name, value) = typed.map_or(("", ""), |(name, value)| (name, value));
+    html! {
+        div.columns {
+            input name="headerName" type="text" value=(name) placeholder="Name" aria-label={ "Name of header " (row + 1) }
+                autocomplete="off" spellcheck="false";
+            input name="headerValue" type="text" value=(value) placeholder="Value"
+                aria-label={ "Value of header " (row + 1) } autocomplete="off" spellcheck="false";
+        }
+    }
+}
+
+/// Shows the settings that few webhooks need.
+pub(crate) fn more_fields(entries: Entries<'_>) -> Markup {
+    let names = ["theauthapiToken", "retrySchedule", "maxInFlight", "ratePerSecond", "whenPaused"];
+    let is_open = entries.fault.is_some_and(|fault| names.contains(&fault.field.as_str()));
+    html! {
+        details.more open[is_open] {
+            summary { "Signatures and pace" }
+            (entries.check("theauthapiSignature", ON, html! { "Also send " code { "theauthapi-signature" } }, "A fixed token, for receivers that were written for the hosted product. It proves less than the signature."))
+            (entries.field(&TOKEN))
+            (entries.check("v1a", ON, html! { "Also sign with a key pair (" code { "v1a" } ")" }, "Receivers verify it with a public key, and cannot forge it."))
+            (entries.check("omitSecrets", ON, html! { "Mask key values" }, "Bodies have the mask of a new key in place of its value."))
+            (entries.field(&SCHEDULE))
+            div.columns { (entries.field(&IN_FLIGHT)) (entries.field(&RATE)) }
+            (entries.choice("whenPaused", "Events while it is paused", &[("drop", "Are not sent, and can be recovered"), ("keep", "Wait until it is live")]))
+        }
+    }
+}
