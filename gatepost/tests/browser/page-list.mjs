@@ -1,7 +1,7 @@
 // Every page of the dashboard. The suite fails if a route of admin/src/dashboard.rs is missing here.
 import { ids } from "./site.mjs";
 
-// route: as in the router; {id} is the id in `ids` of the part before it, or `id`.
+// route: as in the router; {id} is the id in `ids` of the part before it, or `id`; {event} and others are those of `ids`.
 // as: whose browser, "stranger" for nobody's; an admin's otherwise.
 // act: what to do on the page before it is checked, so that further pages and states are reached.
 export const PAGES = [
@@ -23,6 +23,23 @@ export const PAGES = [
   { route: "/keys/{id}/rotate" },
   { route: "/keys/{id}/rotate", act: (page) => submit(page, "Rotate", {}) },
   { route: "/keys/{id}/revoke" },
+  { route: "/projects/{id}/webhooks" },
+  { route: "/projects/{id}/webhooks", id: () => ids.testProject },
+  { route: "/projects/{id}/webhooks/new" },
+  { route: "/projects/{id}/webhooks/new", act: (page) => hook(page, "Save New Hook", "ftp://nowhere") },
+  { route: "/projects/{id}/webhooks/new", act: (page) => hook(page, "Test Connection", "http://127.0.0.1:9/") },
+  { route: "/projects/{id}/webhooks/new", act: (page) => hook(page, "Save New Hook", "http://127.0.0.1:9/") },
+  { route: "/webhooks/{id}" },
+  { route: "/webhooks/{id}", as: "viewer" },
+  { route: "/webhooks/{id}/edit" },
+  { route: "/webhooks/{id}/rotate-secret" },
+  { route: "/webhooks/{id}/test" },
+  { route: "/webhooks/{id}/delete" },
+  { route: "/webhooks/{id}/deliveries" },
+  { route: "/webhooks/{id}/deliveries/{event}" },
+  { route: "/webhooks/{id}/dead-letters" },
+  { route: "/webhooks/{id}/recover" },
+  { route: "/webhooks/{id}/recoveries/{recovery}" },
   { route: "/nothing" },
 ];
 
@@ -30,11 +47,21 @@ export const PAGES = [
 export const OTHER_ROUTES = ["/", "/assets/{digest}/{name}"];
 
 export function pathOf({ route, id }) {
-  return route.replace(/([a-z-]+)\/\{id\}/, (_, kind) => `${kind}/${id ? id() : ids[kind]}`);
+  const path = route.replace(/([a-z-]+)\/\{id\}/, (_, kind) => `${kind}/${id ? id() : ids[kind]}`);
+  return path.replace(/\{(\w+)\}/, (_, name) => ids[name]);
 }
 
 async function submit(page, button, entries) {
   for (const [label, text] of Object.entries(entries)) await page.getByLabel(label).first().fill(text);
+  await page.getByRole("button", { name: button }).click();
+}
+
+// Fills the form of a webhook, and presses a button of it.
+export async function hook(page, button, url) {
+  await page.getByLabel("Endpoint").fill(url);
+  await page.getByLabel("Name", { exact: true }).fill("From the form");
+  await page.getByText("+ Add Events").click();
+  await page.getByRole("checkbox", { name: /^api-key.created/ }).check();
   await page.getByRole("button", { name: button }).click();
 }
 
