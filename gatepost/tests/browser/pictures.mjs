@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { join } from "node:path";
-import { GATEWAYS, api, browser, visit } from "./site.mjs";
+import { GATEWAYS, api, browser, someDelivery, visit } from "./site.mjs";
 
 const SIZE = { width: 1280, height: 860 };
 const nextYear = new Date(Date.now() + 365 * 86_400_000).toISOString();
@@ -57,22 +57,22 @@ async function fill(receiver) {
   const sandbox = await createProject("Sandbox", "test", APPS.map((name) => `${name} (staging)`).concat(["CI", "Load test", "Demo", "Docs examples", "QA", "Integration"]));
   for (const key of [partners.keys[3], partners.keys[9], shop.keys[8]]) await api("DELETE", `/api-keys/${key.id}`);
   await use([...partners.keys, ...shop.keys]);
-  return { partners, shop, sandbox, webhooks };
+  return { partners, shop, sandbox, webhooks, event: await someDelivery(webhooks[1].id) };
 }
 
 const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
 
 // Each picture with the path of its page, and what to do there.
-function pictures({ partners, shop, webhooks }) {
+function pictures({ partners, shop, webhooks, event }) {
   return [
-    { name: "sign-in", path: "/sign-in", as: null },
-    { name: "projects", path: "/projects" },
     { name: "project", path: `/projects/${partners.id}` },
     { name: "keys", path: `/projects/${partners.id}/keys` },
     { name: "key", path: `/keys/${shop.keys[3].id}` },
-    { name: "key-form", path: `/projects/${shop.id}/keys/new` },
     { name: "key-created", path: `/keys/${shop.keys[0].id}/rotate`, act: (page) => press(page, "Rotate") },
     { name: "key-revoked", path: `/keys/${shop.keys[6].id}/revoke`, act: revoke },
+    { name: "webhook-form", path: `/projects/${shop.id}/webhooks/new` },
+    { name: "webhook", path: `/webhooks/${webhooks[1].id}` },
+    { name: "delivery", path: `/webhooks/${webhooks[1].id}/deliveries/${event}` },
   ];
 }
 
@@ -85,8 +85,8 @@ async function revoke(page) {
 const receiver = await createReceiver();
 const site = await fill(receiver);
 for (const scheme of ["light", "dark"]) {
-  for (const { name, path, as = "admin", act } of pictures(site)) {
-    const visitor = await visit({ as, scheme });
+  for (const { name, path, act } of pictures(site)) {
+    const visitor = await visit({ as: "admin", scheme });
     await visitor.page.setViewportSize(SIZE);
     await visitor.go(path);
     if (act) await act(visitor.page);

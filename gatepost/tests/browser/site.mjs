@@ -1,5 +1,6 @@
 // The site under test: its addresses, what is stored in it, and visitors with a browser.
 import assert from "node:assert/strict";
+import { receiver } from "./receiver.mjs";
 import { chromium } from "playwright-core";
 
 export const ORIGIN = process.env.DASHBOARD_ORIGIN;
@@ -41,17 +42,43 @@ export async function createKey(name, more) {
   return created;
 }
 
+export async function createWebhook(name, path) {
+  const topics = ["api-key.created", "api-key.updated"];
+  const webhook = { name, url: receiver.url + path, httpMethod: "POST", topics, projectId: ids.projects };
+  const created = await api("POST", "/webhooks", webhook);
+  secrets.add(created.secret);
+  return created;
+}
+
+// Waits until a delivery of a webhook has failed, and returns the id of its event.
+export async function someDelivery(webhook) {
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    const { deliveries } = await api("GET", `/webhooks/${webhook}/deliveries`);
+    const tried = deliveries.find(({ attempts }) => attempts > 0);
+    if (tried) return tried.eventId;
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+  return assert.fail("no delivery was attempted");
+}
+
 // Fills the store before the first visit.
 export async function prepare() {
   ids.projects = (await api("POST", "/projects", { name: "Online shop", env: "live" })).id;
   ids.testProject = (await api("POST", "/projects", { name: "Sandbox", env: "test" })).id;
+  ids["access-keys"] = (await api("POST", "/access-keys", { name: "Unused", role: "viewer" })).id;
   accessKeys.viewer = await createAccessKey("viewer");
   accessKeys.project = await createAccessKey("admin", ids.testProject);
   const limits = { rateLimit: 100, rateLimitTtl: 60, expiry: "2099-01-01T00:00:00Z", customAccountId: "customer-7" };
   ids.keys = (await createKey("Mobile app", { ...limits, customMetaData: { plan: "pro" } })).id;
   ids.revoked = (await createKey("Old integration")).id;
   await api("DELETE", `/api-keys/${ids.revoked}`);
+  ids.cursor = (await api("GET", "/events?order=desc")).events[0].cursor;
   for (let number = 1; number <= 30; number += 1) await createKey(`Partner ${number}`);
+  ids.webhooks = (await createWebhook("Unreliable", "/broken")).id;
+  await createKey("Seen by webhooks");
+  ids.event = await someDelivery(ids.webhooks);
+  const since = new Date(Date.now() - 3_600_000).toISOString();
+  ids.recovery = (await api("POST", `/webhooks/${ids.webhooks}/recover`, { since, status: "all" })).recoveryId;
 }
 
 const sessions = new Map();

@@ -7,6 +7,7 @@ await prepare();
 
 await import("./sign-in.mjs");
 await import("./keys.mjs");
+await import("./webhooks.mjs");
 await import("./access.mjs");
 await import("./pages.mjs");
 // Comes last: afterwards this address is throttled.
