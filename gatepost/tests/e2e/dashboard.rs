@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::printed::Printed;
 use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
-use crate::single_process::read_first_access_key;
+use crate::single_process::{DEMO, read_first_access_key};
 use crate::terminal;
 use crate::test_cluster::TestCluster;
 
@@ -136,9 +136,11 @@ impl Drop for Demo {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_begins_with_a_link_and_has_something_to_look_at() {
+    let _only = DEMO.lock().await;
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(directory.path());
-    demo.printed.wait_for("Still running, until Ctrl-C", 1);
+    // In its last line.
+    demo.printed.wait_for("/anything -H", 1);
     let text = demo.printed.text();
     let link = text.lines().next().unwrap().strip_prefix("dashboard: ").unwrap();
     let projects = page_after_sign_in(link, "/projects").await;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::admin::{Admin, client, create_access_key};
 use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
-use crate::single_process::read_first_access_key;
+use crate::single_process::{DEMO, read_first_access_key};
 use crate::webhooks;
 
 /// Maximum time until every task has panicked. Housekeeping runs every five seconds.
@@ -146,6 +146,7 @@ async fn each_task_of_a_process_on_redis_panics_alone() {
 
 #[test]
 fn a_demo_server_that_panics_is_restarted_and_a_connection_is_closed() {
+    let _only = DEMO.blocking_lock();
     let demo = |task: Task| {
         let mut command = command(Path::new(EMPTY_DIRECTORY), &["demo", "--exit"]);
         command.env("FAIL_POINTS", format!("{}:1:0", task.as_str())).output().unwrap()

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use gatepost_test_support::MockServer;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::admin::{Admin, client};
 use crate::fence::revoke;
@@ -12,8 +13,12 @@ use crate::process::{Gatepost, command, run};
 use crate::test_cluster::{DEADLINE, get_status};
 use crate::webhooks;
 
+/// Held while a demo runs: of two that start at the same time, one could take a usual port that the other found free.
+pub(crate) static DEMO: Mutex<()> = Mutex::const_new(());
+
 #[test]
 fn the_demo_shows_every_step() {
+    let _only = DEMO.blocking_lock();
     let directory = tempfile::tempdir().unwrap();
     let output = run(directory.path(), &["demo", "--exit"]);
     let stdout = String::from_utf8_lossy(&output.stdout);
