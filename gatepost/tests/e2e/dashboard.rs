@@ -14,8 +14,8 @@ use crate::single_process::{DEMO, read_first_access_key};
 use crate::terminal;
 use crate::test_cluster::TestCluster;
 
-/// A browser without pages.
-fn browser() -> Client {
+/// A browser without pages, which follows no redirects.
+pub(crate) fn browser() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap()
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client, create_access_key};
+use crate::dashboard::browser;
 use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
 use crate::single_process::{DEMO, read_first_access_key};
 use crate::webhooks;
@@ -72,6 +73,30 @@ async fn exercise_everything(up: &Gatepost, admin: &Admin, project: &str, direct
     let _ = command(directory, &import).output();
 }
 
+/// Signs in to the dashboard, and returns the cookie of the session.
+async fn sign_in(dashboard: &str, access_key: &str) -> String {
+    loop {
+        let form = browser().post(format!("{dashboard}/sign-in")).header("sec-fetch-site", "same-origin");
+        let form = form.header("content-type", "application/x-www-form-urlencoded").body(format!("key={access_key}"));
+        let Ok(response) = form.send().await else { continue };
+        if let Some(cookie) = response.headers().get("set-cookie") {
+            return cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+        }
+    }
+}
+
+/// Uploads a file of keys in the dashboard, which tries its import.
+async fn upload_keys(dashboard: &str, cookie: &str, project: &str) {
+    let part = |disposition: &str, content: &str| {
+        format!("--limit\r\ncontent-disposition: form-data; {disposition}\r\n\r\n{content}\r\n")
+    };
+    let file = part("name=\"file\"; filename=\"keys.csv\"", "key,name\nan-uploaded-key,u\n");
+    let body = format!("{}{file}--limit--\r\n", part("name=\"projectId\"", project));
+    let form = browser().post(format!("{dashboard}/import")).header("sec-fetch-site", "same-origin");
+    let form = form.header("content-type", "multipart/form-data; boundary=limit").header("cookie", cookie);
+    let _ = form.body(body).send().await;
+}
+
 /// Waits until each of the tasks has panicked, then checks that everything works and each has panicked once.
 async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &Path, tasks: &[Task]) {
     let admin = Admin::new(up.admin.unwrap(), access_key);
@@ -91,10 +116,13 @@ async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &
     while !admin.try_send(Method::POST, "/webhooks", hook.clone()).await.is_ok_and(|response| response.status() == 201)
     {
     }
+    let dashboard = format!("http://{}/dashboard", up.admin.unwrap());
+    let cookie = sign_in(&dashboard, access_key).await;
     let mut missing: Vec<Task> = tasks.to_vec();
     while !missing.is_empty() {
         assert!(began.elapsed() < PANIC_DEADLINE, "{missing:?} never panicked:\n{}", up.log().join("\n"));
         exercise_everything(&up, &admin, &project, directory).await;
+        upload_keys(&dashboard, &cookie, &project).await;
         let panics = panic_counts(&up).await;
         missing.retain(|task| panics.get(task.as_str()).is_none_or(|count| *count == 0));
     }
