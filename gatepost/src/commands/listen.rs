@@ -7,6 +7,7 @@ use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_store::clock::SystemClock;
 use gatepost_webhook_client::sign;
 use gatepost_wire::ChangeResource;
+use tokio::sync::Notify;
 
 use crate::admin_client::AdminClient;
 use crate::cli::ListenOptions;
@@ -15,6 +16,9 @@ use crate::relay::{
     EventSource, Item, Keyboard, Receiver, Start, StateDirectory, StreamName, WebhookRequest, outcome_line,
 };
 use crate::signals::Interrupt;
+
+/// Maximum time that a stop waits for the response to the event that is being sent.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// A relay in progress.
 struct Relay {
@@ -51,21 +55,25 @@ pub(crate) async fn run(options: ListenOptions) -> anyhow::Result<()> {
     let source = EventSource::new(client, options.project, start);
     let mut relay = Relay { source, receiver, topics: options.topics, state, stream, last: None };
     let connected = format!("connected to {admin}, forwarding to {}", options.forward_to);
+    let stop = Notify::new();
+    let mut relaying = std::pin::pin!(relay.run(&connected, &stop));
     tokio::select! {
-        result = relay.run(&connected) => result,
-        () = interrupt.wait() => Ok(()),
+        result = &mut relaying => return result,
+        () = interrupt.wait() => stop.notify_one(),
     }
+    tokio::time::timeout(STOP_GRACE, relaying).await.unwrap_or(Ok(()))
 }
 
 impl Relay {
-    /// Forwards events until the admin API refuses the stream. When it is cancelled, the event that is being sent counts as
-    /// not forwarded.
-    async fn run(&mut self, connected: &str) -> anyhow::Result<()> {
+    /// Forwards events until it is stopped or the admin API refuses the stream. A stop waits for the event that is being
+    /// sent; when it is cancelled, that event counts as not forwarded.
+    async fn run(&mut self, connected: &str, stop: &Notify) -> anyhow::Result<()> {
         let mut keyboard = Keyboard::open();
         loop {
             let step = tokio::select! {
                 item = self.source.next() => Step::Item(item?),
                 () = keyboard.wait_for_repeat() => Step::Repeat,
+                () = stop.notified() => return Ok(()),
             };
             match step {
                 Step::Repeat => self.repeat().await?,
