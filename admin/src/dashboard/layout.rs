@@ -156,6 +156,12 @@ fn trail(above: &[(String, String)]) -> Markup {
     }
 }
 
+/// Shows a page about something in a project.
+pub(crate) fn project_page(visitor: &Visitor, project: &Project, title: &str, content: Markup) -> Markup {
+    let trail = project_trail(visitor, project);
+    page(visitor, Page { title, section: Section::Projects, trail, project: Some(project), content })
+}
+
 /// Returns the pages above one that is about something in a project.
 pub(crate) fn project_trail(visitor: &Visitor, project: &Project) -> Vec<(String, String)> {
     let own = (format!("/projects/{}", project.id), project.name.clone());

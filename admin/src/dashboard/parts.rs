@@ -13,4 +13,5 @@ pub(crate) mod field;
 pub(crate) mod number;
 pub(crate) mod pager;
 pub(crate) mod refresh;
+pub(crate) mod table;
 pub(crate) mod time;

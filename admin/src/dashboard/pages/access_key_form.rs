@@ -12,37 +12,17 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::copy;
-use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
 /// Projects to choose from; the id of another one can be typed.
 const MAX_CHOICES: usize = 200;
-const NAME: Field = Field {
-    name: "name",
-    label: "Name",
-    hint: "Of the person or the program that uses it.",
-    is_required: true,
-    aliases: &[],
-    input: Input::Text,
-};
-const EXPIRY: Field = Field {
-    name: "expiry",
-    label: "Expires",
-    hint: "In UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z. Empty for never.",
-    is_required: false,
-    aliases: &[],
-    input: Input::Text,
-};
-const PROJECT: Field = Field {
-    name: "projectId",
-    label: "Only the project with this ID",
-    hint: "Empty for the whole account.",
-    is_required: false,
-    aliases: &[],
-    input: Input::Text,
-};
+const NAME: Field = Field::text("name", "Name", "Of the person or the program that uses it.").required();
+const EXPIRY: Field =
+    Field::text("expiry", "Expires", "In UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z. Empty for never.");
+const PROJECT: Field = Field::text("projectId", "Only the project with this ID", "Empty for the whole account.");
 const ROLES: [(&str, &str); 3] = [
     ("viewer", "viewer: reads, and changes nothing"),
     ("user", "user: also creates and changes projects, keys and webhooks"),

@@ -1,19 +1,20 @@
 //! The access keys of the account: list, revoking and reactivating.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{AccessKeyFilter, AccessKeyRef, Failure, PageRequest};
+use gatepost_control_plane::{AccessKeyFilter, AccessKeyRef, Failure};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{AccessKey, Actor, Role, Status};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use crate::dashboard::actors::ActorNames;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::badge::{self, Tone};
-use crate::dashboard::parts::{confirm, empty, facts, pager, time};
+use crate::dashboard::parts::pager::ListQuery;
+use crate::dashboard::parts::table::Column::{Hidden, Text};
+use crate::dashboard::parts::{confirm, empty, facts, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -21,19 +22,16 @@ use crate::dashboard::visitor::Visitor;
 /// Access keys on a page.
 const PAGE_SIZE: usize = 100;
 
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct ListQuery {
-    after: Option<String>,
-}
-
 pub(crate) async fn list(
     State(state): State<DashboardState>,
     visitor: Visitor,
     Query(query): Query<ListQuery>,
 ) -> PageResult {
-    let is_first = query.after.is_none();
-    let request = PageRequest { after: query.after, limit: Some(PAGE_SIZE), ..PageRequest::default() };
-    let found = state.control_plane.access_keys(&visitor.context(), &AccessKeyFilter::default(), &request).await?;
+    let is_first = query.is_first();
+    let found = state
+        .control_plane
+        .access_keys(&visitor.context(), &AccessKeyFilter::default(), &query.request(PAGE_SIZE))
+        .await?;
     let makers: Vec<&Actor> = found.items.iter().map(|key| &key.stamps.created_by).collect();
     let names = ActorNames::read(&state, &visitor, &makers).await?;
     let content = html! {
@@ -55,26 +53,12 @@ pub(crate) async fn list(
 }
 
 fn table(keys: &[AccessKey], makers: &ActorNames, visitor: &Visitor, now: Timestamp) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Access keys" {
-            table {
-                caption.visually-hidden { "Access keys" }
-                thead {
-                    tr {
-                        th scope="col" { "Name" }
-                        th scope="col" { "Key" }
-                        th scope="col" { "Role" }
-                        th scope="col" { "Sees" }
-                        th scope="col" { "State" }
-                        th scope="col" { "Expires" }
-                        th scope="col" { "Created" }
-                        @if visitor.may_administer() { th scope="col" { span.visually-hidden { "Actions" } } }
-                    }
-                }
-                tbody { @for key in keys { (row(key, makers, visitor, now)) } }
-            }
-        }
+    let mut columns =
+        vec![Text("Name"), Text("Key"), Text("Role"), Text("Sees"), Text("State"), Text("Expires"), Text("Created")];
+    if visitor.may_administer() {
+        columns.push(Hidden("Actions"));
     }
+    table::of("Access keys", &columns, html! { @for key in keys { (row(key, makers, visitor, now)) } })
 }
 
 fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) -> Markup {

@@ -9,14 +9,14 @@ use maud::{Markup, html};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
-use crate::dashboard::parts::field::{Entries, Field, Input};
-use crate::dashboard::parts::{copy, facts, number, time};
+use crate::dashboard::parts::field::{Entries, Field};
+use crate::dashboard::parts::table::Column::{Number, Text};
+use crate::dashboard::parts::{copy, facts, number, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
-const NAME: Field =
-    Field { name: "name", label: "Name", hint: "", is_required: true, aliases: &[], input: Input::Text };
+const NAME: Field = Field::text("name", "Name", "").required();
 
 pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
     let account = read(&state, &visitor).await?;
@@ -97,22 +97,11 @@ fn limits(usage: Option<Vec<ResourceUsage>>) -> Markup {
     let Some(usage) = usage else {
         return html! { p.notice { "The store does not count yet. The operator upgrades it with " code { "gatepost store upgrade" } "." } };
     };
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Limits" {
-            table {
-                caption.visually-hidden { "Limits" }
-                thead {
-                    tr {
-                        th scope="col" { "What" }
-                        th.number scope="col" { "Used" }
-                        th.number scope="col" { "Limit" }
-                        th scope="col" { "Part" }
-                    }
-                }
-                tbody { @for one in &usage { (limit_row(one)) } }
-            }
-        }
-    }
+    table::of(
+        "Limits",
+        &[Text("What"), Number("Used"), Number("Limit"), Text("Part")],
+        html! { @for one in &usage { (limit_row(one)) } },
+    )
 }
 
 fn limit_row(usage: &ResourceUsage) -> Markup {

@@ -16,7 +16,7 @@ use crate::dashboard::actors::ActorNames;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
-use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::{change_table, empty, pager};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
@@ -27,13 +27,9 @@ use crate::http::changes::{parse_cursor, parse_type};
 const PAGE_SIZE: usize = 50;
 /// Names of the filters in the address, in the order of the form.
 const FILTERS: [&str; 4] = ["type", "actor", "subject", "since"];
-const ACTOR: Field = field("actor", "By", "An ID, OPERATOR or DELIVERER");
-const SUBJECT: Field = field("subject", "Of", "The ID of a key, project, webhook …");
-const SINCE: Field = field("since", "Since", "In UTC, such as 2027-01-31");
-
-const fn field(name: &'static str, label: &'static str, hint: &'static str) -> Field {
-    Field { name, label, hint, is_required: false, aliases: &[], input: Input::Text }
-}
+const ACTOR: Field = Field::text("actor", "By", "An ID, OPERATOR or DELIVERER");
+const SUBJECT: Field = Field::text("subject", "Of", "The ID of a key, project, webhook …");
+const SINCE: Field = Field::text("since", "Since", "In UTC, such as 2027-01-31");
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ChangesQuery {
@@ -151,18 +147,6 @@ fn list_path(project: Option<&Project>) -> String {
     }
 }
 
-/// Returns the address of the list with the filters of its form.
-fn filtered_path(path: &str, form: &Form) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, text) in FILTERS.into_iter().filter_map(|name| Some((name, form.filled(name)?))) {
-        query.append_pair(name, &text);
-    }
-    match query.finish().as_str() {
-        "" => path.to_owned(),
-        query => format!("{path}?{query}"),
-    }
-}
-
 fn results(state: &DashboardState, form: &Form, path: &str, is_first: bool, found: &ChangesPage) -> Markup {
     let is_filtered = FILTERS.into_iter().any(|name| form.filled(name).is_some());
     let next = found.next.as_ref().map(ToString::to_string);
@@ -179,7 +163,7 @@ fn results(state: &DashboardState, form: &Form, path: &str, is_first: bool, foun
         } @else {
             (empty::state("No change yet", html! { p { "Whatever is created, changed or revoked stands here, with who did it and from where." } }))
         }
-        (pager::links(&filtered_path(path, form), is_first, next.as_deref()))
+        (pager::links(&pager::with_query(path, FILTERS.map(|name| (name, form.text(name)))), is_first, next.as_deref()))
     }
 }
 

@@ -12,7 +12,8 @@ use super::delivery_filter::ListQuery;
 use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
-use crate::dashboard::parts::{empty, facts, time};
+use crate::dashboard::parts::table::Column::{Hidden, Number, Text};
+use crate::dashboard::parts::{empty, facts, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -108,43 +109,34 @@ fn table(
 ) -> Markup {
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     let may_retry = visitor.may_write();
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Dead letters" {
-            table {
-                caption.visually-hidden { "Dead letters" }
-                thead {
-                    tr {
-                        th scope="col" { "Event" }
-                        th scope="col" { "Reason" }
-                        th.number scope="col" { "Attempts" }
-                        th scope="col" { "Last attempt" }
-                        th scope="col" { "Created" }
-                        @if may_retry { th scope="col" { span.visually-hidden { "Send again" } } }
+    let mut columns = vec![Text("Event"), Text("Reason"), Number("Attempts"), Text("Last attempt"), Text("Created")];
+    if may_retry {
+        columns.push(Hidden("Send again"));
+    }
+    table::of(
+        "Dead letters",
+        &columns,
+        html! {
+            @for delivery in deliveries.iter().map(|view| &view.delivery) {
+                @let event = &delivery.event_id;
+                tr {
+                    th scope="row" {
+                        a href={ (path) "/deliveries/" (event) } { (topic_name(delivery)) }
+                        div.hint { code { (event) } }
                     }
-                }
-                tbody {
-                    @for delivery in deliveries.iter().map(|view| &view.delivery) {
-                        @let event = &delivery.event_id;
-                        tr {
-                            th scope="row" {
-                                a href={ (path) "/deliveries/" (event) } { (topic_name(delivery)) }
-                                div.hint { code { (event) } }
-                            }
-                            td.wrap { (facts::or_dash(delivery.reason.as_deref().map(|reason| html! { (answer::capitalized(reason)) }))) }
-                            td.number { (delivery.attempts) }
-                            td { (facts::or_dash(delivery.last_attempt.as_ref().map(|last| time::relative(last.at, now)))) }
-                            td { (time::relative(delivery.created_at, now)) }
-                            @if may_retry {
-                                td {
-                                    form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/retry"), None)) {
-                                        button aria-label={ "Retry " (event) } { "Retry" }
-                                    }
-                                }
+                    td.wrap { (facts::or_dash(delivery.reason.as_deref().map(|reason| html! { (answer::capitalized(reason)) }))) }
+                    td.number { (delivery.attempts) }
+                    td { (facts::or_dash(delivery.last_attempt.as_ref().map(|last| time::relative(last.at, now)))) }
+                    td { (time::relative(delivery.created_at, now)) }
+                    @if may_retry {
+                        td {
+                            form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/retry"), None)) {
+                                button aria-label={ "Retry " (event) } { "Retry" }
                             }
                         }
                     }
                 }
             }
-        }
-    }
+        },
+    )
 }

@@ -12,7 +12,8 @@ use super::delivery_filter::ListQuery;
 use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::parts::badge::{self, Tone};
-use crate::dashboard::parts::{empty, facts, pager, time};
+use crate::dashboard::parts::table::Column::{Number, Text};
+use crate::dashboard::parts::{empty, facts, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -84,39 +85,26 @@ pub(crate) fn nothing(path: &str, query: &ListQuery, page: &DeliveryPage) -> Mar
 
 /// Shows deliveries, each with its last result.
 pub(crate) fn table(webhook: &Webhook, deliveries: &[DeliveryView], now: Timestamp) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Deliveries" {
-            table {
-                caption.visually-hidden { "Deliveries" }
-                thead {
-                    tr {
-                        th scope="col" { "Event" }
-                        th scope="col" { "State" }
-                        th scope="col" { "Last result" }
-                        th.number scope="col" { "Attempts" }
-                        th scope="col" { "Next attempt" }
-                        th scope="col" { "Created" }
+    table::of(
+        "Deliveries",
+        &[Text("Event"), Text("State"), Text("Last result"), Number("Attempts"), Text("Next attempt"), Text("Created")],
+        html! {
+            @for view in deliveries {
+                @let delivery = &view.delivery;
+                tr {
+                    th scope="row" {
+                        a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (topic_name(delivery)) }
+                        div.hint { code { (delivery.event_id) } }
                     }
-                }
-                tbody {
-                    @for view in deliveries {
-                        @let delivery = &view.delivery;
-                        tr {
-                            th scope="row" {
-                                a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (topic_name(delivery)) }
-                                div.hint { code { (delivery.event_id) } }
-                            }
-                            td { (status_badge(view.status)) }
-                            td.wrap { (facts::or_dash(last_result(delivery))) }
-                            td.number { (delivery.attempts) }
-                            td { (facts::or_dash(delivery.next_attempt_at.map(|at| time::relative(at, now)))) }
-                            td { (time::relative(delivery.created_at, now)) }
-                        }
-                    }
+                    td { (status_badge(view.status)) }
+                    td.wrap { (facts::or_dash(last_result(delivery))) }
+                    td.number { (delivery.attempts) }
+                    td { (facts::or_dash(delivery.next_attempt_at.map(|at| time::relative(at, now)))) }
+                    td { (time::relative(delivery.created_at, now)) }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 /// Returns the topic of the event of a delivery.

@@ -58,15 +58,16 @@ async fn page(
     let delivery = &details.view.delivery;
     let path = format!("{ROOT}/webhooks/{}/deliveries/{}", details.webhook.id, delivery.event_id);
     let request = details.event.as_ref().map(|event| webhook_requests::rebuild_request(&details, event));
+    let may_send = visitor.may_write() && can_be_sent(&details);
     let content = html! {
         div.heading {
             h1 { (topic_name(delivery)) " " (status_badge(details.view.status)) }
-            @if visitor.may_write() && can_be_sent(&details) {
+            @if may_send {
                 form method="post" action={ (path) "/resend" } { button.primary { "Resend" } }
             }
         }
         @if let Some(fault) = fault { div.fault-summary role="alert" { (fault.text) "." } }
-        p { (meaning(&details)) }
+        p { (meaning(&details)) @if may_send { " " strong { "Resend" } " " (effect_of_resend(details.view.status)) } }
         section.card aria-label="Facts" { (facts::list(delivery_facts(&details, now))) }
         section aria-labelledby="attempts-heading" {
             h2 #attempts-heading { "Attempts" }
@@ -109,6 +110,16 @@ fn may_change_soon(details: &DeliveryDetails, now: Timestamp) -> bool {
     }
 }
 
+/// Says what sending again does to a delivery, as the end of a sentence.
+fn effect_of_resend(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Pending | DeliveryStatus::Failed | DeliveryStatus::Paused | DeliveryStatus::InFlight => {
+            "makes the next attempt at once."
+        }
+        DeliveryStatus::Delivered | DeliveryStatus::Dead | DeliveryStatus::Dropped => "starts with a fresh schedule.",
+    }
+}
+
 /// Says what the state of a delivery means and what follows.
 fn meaning(details: &DeliveryDetails) -> Markup {
     let reason = details.view.delivery.reason.as_deref();
@@ -116,9 +127,9 @@ fn meaning(details: &DeliveryDetails) -> Markup {
         DeliveryStatus::Pending => html! { "Waits for its first attempt." },
         DeliveryStatus::InFlight => html! { "Is being sent now." },
         DeliveryStatus::Delivered => html! { "The receiver has accepted it." },
-        DeliveryStatus::Failed => html! { "Waits for its next attempt. " strong { "Resend" } " makes it at once." },
+        DeliveryStatus::Failed => html! { "Waits for its next attempt." },
         DeliveryStatus::Dead => html! {
-            "Was given up" @if let Some(reason) = reason { ": " (reason) } ". It is kept for 30 days; " strong { "Resend" } " starts with a fresh schedule."
+            "Was given up" @if let Some(reason) = reason { ": " (reason) } ". It is kept for 30 days."
         },
         DeliveryStatus::Dropped => html! { "Was not sent, because the webhook was paused. It is kept for 7 days." },
         DeliveryStatus::Paused => html! { "Waits until the webhook is live again." },

@@ -8,15 +8,12 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::dashboard::form::{Form, FormFault};
-use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::field::{Entries, Field};
+use crate::dashboard::parts::pager;
 
-const SINCE: Field = time_field("since", "Created since");
-const UNTIL: Field = time_field("until", "and before");
-
-const fn time_field(name: &'static str, label: &'static str) -> Field {
-    const HINT: &str = "UTC, such as 2027-01-31 or 2027-01-31 12:00:00.";
-    Field { name, label, hint: HINT, is_required: false, aliases: &[], input: Input::Text }
-}
+const TIME_HINT: &str = "UTC, such as 2027-01-31 or 2027-01-31 12:00:00.";
+const SINCE: Field = Field::text("since", "Created since", TIME_HINT);
+const UNTIL: Field = Field::text("until", "and before", TIME_HINT);
 
 /// The query of a list.
 #[derive(Debug, Default, Deserialize)]
@@ -51,21 +48,10 @@ impl ListQuery {
 
     /// Returns a path with the query of the same selection, in another state.
     pub(crate) fn path(&self, path: &str, status: Option<DeliveryStatus>) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [
-            ("status", status.map(DeliveryStatus::as_str)),
-            ("topic", self.topic.as_deref()),
-            ("since", self.since.as_deref()),
-            ("until", self.until.as_deref()),
-        ] {
-            if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
-                query.append_pair(name, value);
-            }
-        }
-        match query.finish().as_str() {
-            "" => path.to_owned(),
-            query => format!("{path}?{query}"),
-        }
+        let status = status.map_or("", DeliveryStatus::as_str);
+        let [topic, since, until] =
+            [&self.topic, &self.since, &self.until].map(|text| text.as_deref().unwrap_or_default());
+        pager::with_query(path, [("status", status), ("topic", topic), ("since", since), ("until", until)])
     }
 
     /// Returns whether anything but the state is selected.

@@ -13,28 +13,25 @@ use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::table;
+use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
-const KEY: Field = field(
+const KEY: Field = Field::text(
     "key",
     "Key",
     "The whole value that the caller sends. It is neither stored nor logged. Empty for a request without a key.",
-    Input::Secret,
-);
-const METHOD: Field = field("method", "Method", "", Input::Text);
-const PATH: Field = field("path", "Path", "With its query, if it has one.", Input::Text);
-const HOST: Field = field("host", "Host", "Such as api.example.com.", Input::Text);
-const ORIGIN: Field = field("origin", "Origin", "Of the web page that sends the request.", Input::Text);
-const ADDRESS: Field = field("ip", "Address of the caller", "Such as 192.0.2.7.", Input::Text);
-const PROJECT: Field =
-    field("projectId", "Project that the route lists", "Its ID. Empty if it lists none.", Input::Text);
+)
+.with_input(Input::Secret);
+const METHOD: Field = Field::text("method", "Method", "");
+const PATH: Field = Field::text("path", "Path", "With its query, if it has one.");
+const HOST: Field = Field::text("host", "Host", "Such as api.example.com.");
+const ORIGIN: Field = Field::text("origin", "Origin", "Of the web page that sends the request.");
+const ADDRESS: Field = Field::text("ip", "Address of the caller", "Such as 192.0.2.7.");
+const PROJECT: Field = Field::text("projectId", "Project that the route lists", "Its ID. Empty if it lists none.");
 const ALL: [Field; 7] = [KEY, METHOD, PATH, HOST, ORIGIN, ADDRESS, PROJECT];
-
-const fn field(name: &'static str, label: &'static str, hint: &'static str, input: Input) -> Field {
-    Field { name, label, hint, is_required: false, aliases: &[], input }
-}
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ExplainQuery {
@@ -134,23 +131,19 @@ fn outcome(outcome: ExplainedOutcome) -> Markup {
 }
 
 fn steps(steps: &[Step]) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Checks" {
-            table {
-                caption.visually-hidden { "Checks in the order of the gateway" }
-                thead { tr { th scope="col" { "Check" } th scope="col" { "Result" } th scope="col" { "Why" } } }
-                tbody {
-                    @for step in steps {
-                        tr {
-                            th scope="row" { (check_name(step.check)) }
-                            td { (result_badge(step.result)) }
-                            td.wrap { (step.sentence) }
-                        }
-                    }
+    table::of(
+        "Checks",
+        &[Text("Check"), Text("Result"), Text("Why")],
+        html! {
+            @for step in steps {
+                tr {
+                    th scope="row" { (check_name(step.check)) }
+                    td { (result_badge(step.result)) }
+                    td.wrap { (step.sentence) }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 fn result_badge(result: CheckResult) -> Markup {

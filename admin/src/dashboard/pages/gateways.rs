@@ -10,7 +10,8 @@ use maud::{Markup, html};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::badge::{self, Tone};
-use crate::dashboard::parts::{copy, empty, facts, number, time};
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{copy, empty, facts, number, table, time};
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
@@ -38,25 +39,19 @@ pub(crate) async fn list(State(state): State<DashboardState>, visitor: Visitor) 
 }
 
 fn table(gateways: &[GatewayLag], now: Timestamp) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Gateways" {
-            table {
-                caption.visually-hidden { "Gateways" }
-                thead {
-                    tr {
-                        th scope="col" { "Name" }
-                        th scope="col" { "State" }
-                        th scope="col" { "Lag" }
-                        th scope="col" { "Last heard" }
-                        th scope="col" { "Must refuse all keys, unless heard" }
-                        th scope="col" { "Version" }
-                        th scope="col" { "Gateway ID" }
-                    }
-                }
-                tbody { @for gateway in gateways { (row(gateway, now)) } }
-            }
-        }
-    }
+    table::of(
+        "Gateways",
+        &[
+            Text("Name"),
+            Text("State"),
+            Text("Lag"),
+            Text("Last heard"),
+            Text("Must refuse all keys, unless heard"),
+            Text("Version"),
+            Text("Gateway ID"),
+        ],
+        html! { @for gateway in gateways { (row(gateway, now)) } },
+    )
 }
 
 fn row(GatewayLag { gateway, lag }: &GatewayLag, now: Timestamp) -> Markup {

@@ -13,7 +13,8 @@ use crate::dashboard::imports::{Import, Run, RunState};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::facts::Fact;
 use crate::dashboard::parts::field::Entries;
-use crate::dashboard::parts::{facts, number, refresh};
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{facts, number, refresh, table};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::upload;
@@ -197,17 +198,11 @@ fn faults(progress: &ImportProgress) -> Markup {
         @if !progress.faults.is_empty() {
             section aria-labelledby="faults-heading" {
                 h2 #faults-heading { "Refused rows" }
-                div.table-scroll tabindex="0" role="region" aria-label="Refused rows" {
-                    table {
-                        caption.visually-hidden { "Refused rows" }
-                        thead { tr { th scope="col" { "Row" } th scope="col" { "Why" } } }
-                        tbody {
-                            @for fault in &progress.faults {
-                                tr { td { (fault.row) } td.wrap { (fault.reason) } }
-                            }
-                        }
+                (table::of("Refused rows", &[Text("Row"), Text("Why")], html! {
+                    @for fault in &progress.faults {
+                        tr { td { (fault.row) } td.wrap { (fault.reason) } }
                     }
-                }
+                }))
                 @if progress.refused > MAX_IMPORT_FAULTS as u64 {
                     p.hint { "These are the first " (MAX_IMPORT_FAULTS) ". Rows are counted from 1, without the line of the columns." }
                 } @else {

@@ -21,7 +21,8 @@ use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::field::Entries;
-use crate::dashboard::parts::{change_table, copy, facts, number, time};
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{change_table, copy, facts, number, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
@@ -200,28 +201,24 @@ fn key_facts(found: &Versioned<ApiKey>, last_use: Option<Timestamp>, now: Timest
 /// Shows the values that are accepted, and until when.
 fn values(key: &ApiKey, now: Timestamp) -> Markup {
     let old = key.digests.iter().filter(|value| value.until.is_some_and(|until| now < until));
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Values" {
-            table {
-                caption.visually-hidden { "Values of the key" }
-                thead { tr { th scope="col" { "Value" } th scope="col" { "Accepted until" } } }
-                tbody {
-                    tr {
-                        th scope="row" { "Current " code { (key.mask) } }
-                        td { (or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
+    table::of(
+        "Values",
+        &[Text("Value"), Text("Accepted until")],
+        html! {
+            tr {
+                th scope="row" { "Current " code { (key.mask) } }
+                td { (or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
+            }
+            @for value in old {
+                tr {
+                    th scope="row" {
+                        "Old, replaced " (or_dash(value.replaced_at.map(|at| time::relative(at, now))))
                     }
-                    @for value in old {
-                        tr {
-                            th scope="row" {
-                                "Old, replaced " (or_dash(value.replaced_at.map(|at| time::relative(at, now))))
-                            }
-                            td { (or_dash(value.until.map(|at| time::relative(at, now)))) }
-                        }
-                    }
+                    td { (or_dash(value.until.map(|at| time::relative(at, now)))) }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 fn pretty_json(text: &str) -> String {

@@ -12,7 +12,7 @@ use super::key::{self, KeyAndProject};
 use super::value_once;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
-use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::layout;
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::field::{Entries, Field, Input};
 use crate::dashboard::parts::time;
@@ -21,56 +21,36 @@ use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 use crate::http::json;
 
-const NAME: Field = field("name", "Name", "For you and your colleagues.", &[], Input::Text);
-const CUSTOMER: Field = field("customAccountId", "Customer ID", "Your own id of the customer.", &[], Input::Text);
-const USER: Field = field("customUserId", "User ID", "Your own id of the customer's user.", &[], Input::Text);
-const EXPIRY: Field = field(
-    "expiry",
-    "Expires",
-    "In UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z. Empty for never.",
-    &["expiresAt"],
-    Input::Text,
-);
-const LIMIT: Field =
-    field("rateLimit", "Rate limit, requests", "Empty for no limit.", &["rateLimitConfigs"], Input::Number);
-const WINDOW: Field = field("rateLimitTtl", "Per window, seconds", "", &[], Input::Number);
-const QUOTA: Field = field("quota", "Quota, requests", "Empty for no quota.", &["quota.limit"], Input::Number);
-const PERMISSIONS: Field = field("permissions", "Permissions", "One on each line.", &[], Input::Lines);
-const DOMAINS: Field = field(
-    "allowedDomains",
-    "Allowed domains",
-    "One on each line, such as *.example.com. Empty for all.",
-    &[],
-    Input::Lines,
-);
-const ADDRESSES: Field = field(
+const NAME: Field = Field::text("name", "Name", "For you and your colleagues.");
+const CUSTOMER: Field = Field::text("customAccountId", "Customer ID", "Your own id of the customer.");
+const USER: Field = Field::text("customUserId", "User ID", "Your own id of the customer's user.");
+const EXPIRY: Field =
+    Field::text("expiry", "Expires", "In UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z. Empty for never.")
+        .with_aliases(&["expiresAt"]);
+const LIMIT: Field = Field::text("rateLimit", "Rate limit, requests", "Empty for no limit.")
+    .with_input(Input::Number)
+    .with_aliases(&["rateLimitConfigs"]);
+const WINDOW: Field = Field::text("rateLimitTtl", "Per window, seconds", "").with_input(Input::Number);
+const QUOTA: Field = Field::text("quota", "Quota, requests", "Empty for no quota.")
+    .with_input(Input::Number)
+    .with_aliases(&["quota.limit"]);
+const PERMISSIONS: Field = Field::text("permissions", "Permissions", "One on each line.").with_input(Input::Lines);
+const DOMAINS: Field =
+    Field::text("allowedDomains", "Allowed domains", "One on each line, such as *.example.com. Empty for all.")
+        .with_input(Input::Lines);
+const ADDRESSES: Field = Field::text(
     "allowedIps",
     "Allowed addresses",
     "One address or network on each line, such as 192.0.2.0/24. Empty for all.",
-    &[],
-    Input::Lines,
-);
-const METADATA: Field =
-    field("customMetaData", "Metadata", "JSON of yours, such as {\"plan\": \"pro\"}.", &["metadata"], Input::Lines);
-const VALUE: Field = field(
-    "key",
-    "Own value",
-    "Empty to have one generated. A value of your own must be hard to guess.",
-    &[],
-    Input::Text,
-);
+)
+.with_input(Input::Lines);
+const METADATA: Field = Field::text("customMetaData", "Metadata", "JSON of yours, such as {\"plan\": \"pro\"}.")
+    .with_input(Input::Lines)
+    .with_aliases(&["metadata"]);
+const VALUE: Field =
+    Field::text("key", "Own value", "Empty to have one generated. A value of your own must be hard to guess.");
 const ALL: [Field; 12] =
     [NAME, CUSTOMER, USER, EXPIRY, LIMIT, WINDOW, QUOTA, PERMISSIONS, DOMAINS, ADDRESSES, METADATA, VALUE];
-
-const fn field(
-    name: &'static str,
-    label: &'static str,
-    hint: &'static str,
-    aliases: &'static [&'static str],
-    input: Input,
-) -> Field {
-    Field { name, label, hint, is_required: false, aliases, input }
-}
 
 pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     visitor.caller().require_write()?;
@@ -228,14 +208,7 @@ fn new_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<&Fo
             }
         }
     };
-    let page = Page {
-        title: "Create a key",
-        section: Section::Projects,
-        trail: layout::project_trail(visitor, project),
-        project: Some(project),
-        content,
-    };
-    layout::page(visitor, page)
+    layout::project_page(visitor, project, "Create a key", content)
 }
 
 fn edit_page(

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
-use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::layout;
 use crate::dashboard::parts::badge::{self, Tone};
-use crate::dashboard::parts::{empty, facts, pager, time};
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{empty, facts, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -72,8 +73,7 @@ pub(crate) async fn search(
             Ok(answer::html_page(keys_page(&visitor, &project, content)))
         }
         Ok(_) | Err(Failure::Refused(_)) => {
-            let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-            Ok(answer::see_other(&format!("/projects/{id}/keys?q={query}")))
+            Ok(answer::see_other(&pager::with_query(&format!("/projects/{id}/keys"), [("q", text)])))
         }
         Err(failure) => Err(failure.into()),
     }
@@ -156,28 +156,15 @@ async fn content(
         } @else {
             (empty::state("No key matches", html! { p { a href=(path) { "Show all keys" } } }))
         }
-        (pager::links(&list_path(&path, text, status), query.after.is_none(), found.next.as_deref()))
+        (pager::links(&pager::with_query(&path, [("q", text), ("status", status)]), query.after.is_none(), found.next.as_deref()))
     })
-}
-
-fn list_path(path: &str, text: &str, status: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in [("q", text), ("status", status)] {
-        if !value.is_empty() {
-            query.append_pair(name, value);
-        }
-    }
-    match query.finish().as_str() {
-        "" => path.to_owned(),
-        query => format!("{path}?{query}"),
-    }
 }
 
 fn status_choices(path: &str, status: &str) -> Markup {
     html! {
         nav.choices aria-label="State" {
             @for (value, name) in [("", "All"), ("active", "Active"), ("revoked", "Revoked")] {
-                a href=(list_path(path, "", value)) aria-current=[(value == status).then_some("true")] { (name) }
+                a href=(pager::with_query(path, [("status", value)])) aria-current=[(value == status).then_some("true")] { (name) }
             }
         }
     }
@@ -199,34 +186,19 @@ pub(crate) fn search_form(path: &str, text: &str) -> Markup {
 pub(crate) async fn table(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> Result<Markup, Failure> {
     let (now, last_uses) = (state.control_plane.now(), state.control_plane.last_uses(keys).await?);
     Ok(html! {
-        div.table-scroll tabindex="0" role="region" aria-label="API keys" {
-            table {
-                caption.visually-hidden { "API keys" }
-                thead {
-                    tr {
-                        th scope="col" { "Name" }
-                        th scope="col" { "Key" }
-                        th scope="col" { "Customer" }
-                        th scope="col" { "State" }
-                        th scope="col" { "Last used" }
-                        th scope="col" { "Created" }
-                    }
-                }
-                tbody {
-                    @for (found, last_use) in keys.iter().zip(last_uses) {
-                        @let key = &found.record;
-                        tr {
-                            th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
-                            td { code { (key.mask) } }
-                            td { (facts::or_dash(key.custom_account_id.as_ref().map(|id| html! { (id) }))) }
-                            td { (state_badge(key, now)) }
-                            td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
-                            td { (time::relative(key.stamps.created_at, now)) }
-                        }
-                    }
+        (table::of("API keys", &[Text("Name"), Text("Key"), Text("Customer"), Text("State"), Text("Last used"), Text("Created")], html! {
+            @for (found, last_use) in keys.iter().zip(last_uses) {
+                @let key = &found.record;
+                tr {
+                    th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
+                    td { code { (key.mask) } }
+                    td { (facts::or_dash(key.custom_account_id.as_ref().map(|id| html! { (id) }))) }
+                    td { (state_badge(key, now)) }
+                    td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
+                    td { (time::relative(key.stamps.created_at, now)) }
                 }
             }
-        }
+        }))
     })
 }
 
@@ -239,12 +211,5 @@ pub(crate) fn state_badge(key: &ApiKey, now: gatepost_domain::time::Timestamp) -
 }
 
 fn keys_page(visitor: &Visitor, project: &Project, content: Markup) -> Markup {
-    let page = Page {
-        title: "API keys",
-        section: Section::Projects,
-        trail: layout::project_trail(visitor, project),
-        project: Some(project),
-        content,
-    };
-    layout::page(visitor, page)
+    layout::project_page(visitor, project, "API keys", content)
 }

@@ -11,7 +11,7 @@ use super::{keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
-use crate::dashboard::parts::field::{Entries, Field, Input};
+use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::{badge, confirm, copy, empty, facts, fence, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
@@ -20,8 +20,7 @@ use crate::dashboard::visitor::Visitor;
 
 /// Keys on the page of a project: the newest ones.
 const NEWEST_KEYS: u32 = 10;
-const NAME: Field =
-    Field { name: "name", label: "Name", hint: "", is_required: true, aliases: &[], input: Input::Text };
+const NAME: Field = Field::text("name", "Name", "").required();
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ProjectQuery {
@@ -247,12 +246,5 @@ fn delete_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<
             }
         }
     };
-    let page = Page {
-        title: "Delete project",
-        section: Section::Projects,
-        trail: layout::project_trail(visitor, project),
-        project: Some(project),
-        content,
-    };
-    layout::page(visitor, page)
+    layout::project_page(visitor, project, "Delete project", content)
 }

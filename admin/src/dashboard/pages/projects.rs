@@ -1,44 +1,32 @@
 //! All projects, and creating one.
 
 use axum::extract::{Query, State};
-use gatepost_control_plane::{NewProject, PageRequest};
+use gatepost_control_plane::NewProject;
 use gatepost_domain::record::Project;
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
-use crate::dashboard::parts::field::{Entries, Field, Input};
-use crate::dashboard::parts::{badge, copy, empty, pager, time};
+use crate::dashboard::parts::field::{Entries, Field};
+use crate::dashboard::parts::pager::ListQuery;
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{badge, copy, empty, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
 /// Projects on a page.
 const PAGE_SIZE: usize = 100;
-const NAME: Field = Field {
-    name: "name",
-    label: "Name",
-    hint: "Such as the name of your API.",
-    is_required: true,
-    aliases: &[],
-    input: Input::Text,
-};
-
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct ListQuery {
-    after: Option<String>,
-}
+const NAME: Field = Field::text("name", "Name", "Such as the name of your API.").required();
 
 pub(crate) async fn list(
     State(state): State<DashboardState>,
     visitor: Visitor,
     Query(query): Query<ListQuery>,
 ) -> PageResult {
-    let is_first = query.after.is_none();
-    let request = PageRequest { after: query.after, limit: Some(PAGE_SIZE), ..PageRequest::default() };
-    let projects = state.control_plane.projects(&visitor.context(), None, &request).await?;
+    let is_first = query.is_first();
+    let projects = state.control_plane.projects(&visitor.context(), None, &query.request(PAGE_SIZE)).await?;
     let may_create = visitor.may_write() && visitor.sees_account();
     let content = html! {
         div.heading {
@@ -61,31 +49,20 @@ pub(crate) async fn list(
 
 fn table(projects: &[Project], state: &DashboardState) -> Markup {
     let now = state.control_plane.now();
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Projects" {
-            table {
-                caption.visually-hidden { "Projects" }
-                thead {
-                    tr {
-                        th scope="col" { "Name" }
-                        th scope="col" { "Environment" }
-                        th scope="col" { "Project ID" }
-                        th scope="col" { "Created" }
-                    }
-                }
-                tbody {
-                    @for project in projects {
-                        tr {
-                            th scope="row" { a href={ (ROOT) "/projects/" (project.id) } { (project.name) } }
-                            td { (badge::env(project.env)) }
-                            td { (copy::id(project.id.as_str())) }
-                            td { (time::relative(project.stamps.created_at, now)) }
-                        }
-                    }
+    table::of(
+        "Projects",
+        &[Text("Name"), Text("Environment"), Text("Project ID"), Text("Created")],
+        html! {
+            @for project in projects {
+                tr {
+                    th scope="row" { a href={ (ROOT) "/projects/" (project.id) } { (project.name) } }
+                    td { (badge::env(project.env)) }
+                    td { (copy::id(project.id.as_str())) }
+                    td { (time::relative(project.stamps.created_at, now)) }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 pub(crate) async fn new(visitor: Visitor) -> PageResult {

@@ -15,8 +15,9 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::facts::{self, or_dash};
-use crate::dashboard::parts::field::{Entries, Field, Input};
-use crate::dashboard::parts::{copy, number, refresh, time};
+use crate::dashboard::parts::field::{Entries, Field};
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{copy, number, refresh, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -25,22 +26,13 @@ use crate::dashboard::visitor::Visitor;
 const DEFAULT_PERIOD: Duration = Duration::from_secs(24 * 3600);
 const KINDS: [(&str, &str); 3] =
     [("all", "Dead letters and dropped deliveries"), ("dead", "Dead letters"), ("dropped", "Dropped deliveries")];
-const SINCE: Field = Field {
-    name: "since",
-    label: "Created since",
-    hint: "UTC, such as 2027-01-31 or 2027-01-31 12:00:00. Dead letters are kept for 30 days, dropped deliveries for 7.",
-    is_required: true,
-    aliases: &[],
-    input: Input::Text,
-};
-const UNTIL: Field = Field {
-    name: "until",
-    label: "and before",
-    hint: "Empty for up to now.",
-    is_required: false,
-    aliases: &[],
-    input: Input::Text,
-};
+const SINCE: Field = Field::text(
+    "since",
+    "Created since",
+    "UTC, such as 2027-01-31 or 2027-01-31 12:00:00. Dead letters are kept for 30 days, dropped deliveries for 7.",
+)
+.required();
+const UNTIL: Field = Field::text("until", "and before", "Empty for up to now.");
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct RecoverQuery {
@@ -200,29 +192,16 @@ pub(crate) async fn section(state: &DashboardState, visitor: &Visitor, webhook: 
         @if !jobs.is_empty() {
             section aria-labelledby="recoveries-heading" {
                 h2 #recoveries-heading { "Recoveries" }
-                div.table-scroll tabindex="0" role="region" aria-label="Recoveries" {
-                    table {
-                        caption.visually-hidden { "Recoveries" }
-                        thead {
-                            tr {
-                                th scope="col" { "Started" }
-                                th scope="col" { "State" }
-                                th scope="col" { "What" }
-                                th scope="col" { "Progress" }
-                            }
-                        }
-                        tbody {
-                            @for job in &jobs {
-                                tr {
-                                    th scope="row" { a href={ (path) "/" (job.id) } { (time::relative(job.created_at, now)) } }
-                                    td { (status_badge(job.status)) }
-                                    td { (kinds_name(job.filter.kinds)) }
-                                    td { (progress(job)) }
-                                }
-                            }
+                (table::of("Recoveries", &[Text("Started"), Text("State"), Text("What"), Text("Progress")], html! {
+                    @for job in &jobs {
+                        tr {
+                            th scope="row" { a href={ (path) "/" (job.id) } { (time::relative(job.created_at, now)) } }
+                            td { (status_badge(job.status)) }
+                            td { (kinds_name(job.filter.kinds)) }
+                            td { (progress(job)) }
                         }
                     }
-                }
+                }))
             }
         }
     })

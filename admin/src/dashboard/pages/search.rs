@@ -13,7 +13,8 @@ use super::keys;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Page, Section};
-use crate::dashboard::parts::{badge, copy, empty};
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{badge, copy, empty, pager, table};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -57,8 +58,7 @@ pub(crate) async fn search(State(state): State<DashboardState>, visitor: Visitor
     if may_be_value(text) {
         return results_page(&state, &visitor, text).await;
     }
-    let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    Ok(answer::see_other(&format!("/search?q={query}")))
+    Ok(answer::see_other(&pager::with_query("/search", [("q", text)])))
 }
 
 /// Returns the page of what a text names exactly, if the visitor sees it.
@@ -178,41 +178,33 @@ async fn results(state: &DashboardState, found: &Found) -> Result<Markup, Failur
 }
 
 fn project_table(projects: &[Project]) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Projects" {
-            table {
-                caption.visually-hidden { "Projects" }
-                thead { tr { th scope="col" { "Name" } th scope="col" { "Environment" } th scope="col" { "Project ID" } } }
-                tbody {
-                    @for project in projects {
-                        tr {
-                            th scope="row" { a href={ (ROOT) "/projects/" (project.id) } { (project.name) } }
-                            td { (badge::env(project.env)) }
-                            td { (copy::id(project.id.as_str())) }
-                        }
-                    }
+    table::of(
+        "Projects",
+        &[Text("Name"), Text("Environment"), Text("Project ID")],
+        html! {
+            @for project in projects {
+                tr {
+                    th scope="row" { a href={ (ROOT) "/projects/" (project.id) } { (project.name) } }
+                    td { (badge::env(project.env)) }
+                    td { (copy::id(project.id.as_str())) }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 fn webhook_table(webhooks: &[Webhook]) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Webhooks" {
-            table {
-                caption.visually-hidden { "Webhooks" }
-                thead { tr { th scope="col" { "Name" } th scope="col" { "State" } th scope="col" { "Webhook ID" } } }
-                tbody {
-                    @for webhook in webhooks {
-                        tr {
-                            th scope="row" { a href={ (ROOT) "/webhooks/" (webhook.id) } { (webhook.name) } }
-                            td { (webhook.state().as_str()) }
-                            td { (copy::id(webhook.id.as_str())) }
-                        }
-                    }
+    table::of(
+        "Webhooks",
+        &[Text("Name"), Text("State"), Text("Webhook ID")],
+        html! {
+            @for webhook in webhooks {
+                tr {
+                    th scope="row" { a href={ (ROOT) "/webhooks/" (webhook.id) } { (webhook.name) } }
+                    td { (webhook.state().as_str()) }
+                    td { (copy::id(webhook.id.as_str())) }
                 }
             }
-        }
-    }
+        },
+    )
 }

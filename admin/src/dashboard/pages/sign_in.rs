@@ -21,15 +21,14 @@ use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::{Visitor, session_cookie, session_token};
 
-const KEY: Field = Field {
-    name: "key",
-    label: "Access key",
-    hint: "It begins with live_access_. On a new store, the first one is in the file first-access-key beside the data. \
+const KEY: Field = Field::text(
+    "key",
+    "Access key",
+    "It begins with live_access_. On a new store, the first one is in the file first-access-key beside the data. \
            Or run gatepost dashboard, which prints a link that signs in.",
-    is_required: true,
-    aliases: &[],
-    input: Input::Secret,
-};
+)
+.with_input(Input::Secret)
+.required();
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct SignInQuery {

@@ -13,7 +13,8 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::facts::Fact;
-use crate::dashboard::parts::{copy, empty, facts, number, pager, time};
+use crate::dashboard::parts::table::Column::{Hidden, Number, Text};
+use crate::dashboard::parts::{copy, empty, facts, number, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -133,38 +134,26 @@ pub(crate) async fn quarantine(
 }
 
 fn table(page: &QuarantinePage, now: Timestamp) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Quarantine" {
-            table {
-                caption.visually-hidden { "Quarantine" }
-                thead {
-                    tr {
-                        th scope="col" { "Cursor" }
-                        th scope="col" { "Why" }
-                        th scope="col" { "When" }
-                        th.number scope="col" { "Bytes" }
-                        th scope="col" { span.visually-hidden { "Actions" } }
-                    }
-                }
-                tbody {
-                    @for entry in &page.entries {
-                        @let cursor = entry.cursor.to_string();
-                        tr {
-                            th scope="row" { (copy::text(&cursor, "Copy the cursor")) }
-                            td.wrap { (entry.reason) }
-                            td { (time::relative(entry.at, now)) }
-                            td.number { (number::grouped(entry.bytes as u64)) }
-                            td {
-                                a.button href={ (ROOT) "/system/quarantine/" (cursor) } aria-label={ "Download " (cursor) } {
-                                    "Download"
-                                }
-                            }
+    table::of(
+        "Quarantine",
+        &[Text("Cursor"), Text("Why"), Text("When"), Number("Bytes"), Hidden("Actions")],
+        html! {
+            @for entry in &page.entries {
+                @let cursor = entry.cursor.to_string();
+                tr {
+                    th scope="row" { (copy::text(&cursor, "Copy the cursor")) }
+                    td.wrap { (entry.reason) }
+                    td { (time::relative(entry.at, now)) }
+                    td.number { (number::grouped(entry.bytes as u64)) }
+                    td {
+                        a.button href={ (ROOT) "/system/quarantine/" (cursor) } aria-label={ "Download " (cursor) } {
+                            "Download"
                         }
                     }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 /// Returns the bytes of an entry as a file.

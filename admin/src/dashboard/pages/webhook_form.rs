@@ -21,33 +21,28 @@ const METHODS: [(&str, &str); 5] =
 /// Value of a check box that is on.
 const ON: &str = "on";
 
-const URL: Field = field(
+const URL: Field = Field::text(
     "url",
     "Endpoint",
     "An https address. For a receiver on your own machine, gatepost listen needs no webhook.",
-    Input::Text,
 );
-const NAME: Field = field("name", "Name", "For future you and your team mates.", Input::Text);
-const TOKEN: Field = field(
+const NAME: Field = Field::text("name", "Name", "For future you and your team mates.");
+const TOKEN: Field = Field::text(
     "theauthapiToken",
     "Token of your own",
     "16 to 256 visible characters. Empty: a new webhook gets a generated one, another one keeps its own.",
-    Input::Text,
 );
-const SCHEDULE: Field = field(
+const SCHEDULE: Field = Field::text(
     "retrySchedule",
     "Delays between attempts, in seconds",
     "Such as 5, 300, 1800. Empty for ten attempts over three days.",
-    Input::Text,
 );
-const IN_FLIGHT: Field = field("maxInFlight", "Requests at the same time", "1 to 16. Empty for 16.", Input::Number);
-const RATE: Field = field("ratePerSecond", "Requests in a second", "1 to 1000. Empty for no maximum.", Input::Number);
+const IN_FLIGHT: Field =
+    Field::text("maxInFlight", "Requests at the same time", "1 to 16. Empty for 16.").with_input(Input::Number);
+const RATE: Field =
+    Field::text("ratePerSecond", "Requests in a second", "1 to 1000. Empty for no maximum.").with_input(Input::Number);
 /// Fields that show what is wrong with them.
 pub(crate) const FIELDS: [Field; 6] = [URL, NAME, TOKEN, SCHEDULE, IN_FLIGHT, RATE];
-
-const fn field(name: &'static str, label: &'static str, hint: &'static str, input: Input) -> Field {
-    Field { name, label, hint, is_required: false, aliases: &[], input }
-}
 
 /// Returns the form of a new webhook.
 pub(crate) fn empty_form() -> Form {

@@ -10,7 +10,7 @@ use super::webhook_frame::{self, WebhookAndProject};
 use super::{webhook_form, webhook_ping};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
-use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::layout;
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::copy;
 use crate::dashboard::parts::field::Entries;
@@ -93,14 +93,7 @@ fn new_page(visitor: &Visitor, project: &Project, entries: Entries<'_>, test: Op
             }
         }
     };
-    let page = Page {
-        title: "Create a new webhook",
-        section: Section::Projects,
-        trail: layout::project_trail(visitor, project),
-        project: Some(project),
-        content,
-    };
-    layout::page(visitor, page)
+    layout::project_page(visitor, project, "Create a new webhook", content)
 }
 
 /// Shows the button that sends a form to be tested, not saved.

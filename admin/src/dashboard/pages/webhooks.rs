@@ -6,12 +6,13 @@ use gatepost_control_plane::{Failure, PageRequest, WebhookFilter, WebhookScope};
 use gatepost_domain::record::{Project, Status, Webhook, WebhookState};
 use gatepost_store::WebhookNumbers;
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::layout;
 use crate::dashboard::parts::badge::{self, Tone};
-use crate::dashboard::parts::{empty, facts, number, pager, time};
+use crate::dashboard::parts::pager::ListQuery;
+use crate::dashboard::parts::table::Column::Text;
+use crate::dashboard::parts::{empty, facts, number, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -21,11 +22,6 @@ const PAGE_SIZE: usize = 25;
 /// Webhooks on the page of a project: the newest ones.
 const NEWEST_WEBHOOKS: usize = 5;
 
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct ListQuery {
-    after: Option<String>,
-}
-
 pub(crate) async fn list(
     State(state): State<DashboardState>,
     visitor: Visitor,
@@ -33,9 +29,9 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> PageResult {
     let project = state.control_plane.project(&visitor.context(), &id).await?.record;
-    let is_first = query.after.is_none();
-    let request = PageRequest { after: query.after, limit: Some(PAGE_SIZE), ..PageRequest::default() };
-    let found = state.control_plane.webhooks(&visitor.context(), &events_of(&project), &request).await?;
+    let is_first = query.is_first();
+    let found =
+        state.control_plane.webhooks(&visitor.context(), &events_of(&project), &query.request(PAGE_SIZE)).await?;
     let content = html! {
         div.heading { h1 { "Webhooks" } (create_button(&visitor, &project)) }
         @if found.items.is_empty() && is_first {
@@ -45,14 +41,7 @@ pub(crate) async fn list(
             (pager::links(&format!("{ROOT}/projects/{}/webhooks", project.id), is_first, found.next.as_deref()))
         }
     };
-    let page = Page {
-        title: "Webhooks",
-        section: Section::Projects,
-        trail: layout::project_trail(&visitor, &project),
-        project: Some(&project),
-        content,
-    };
-    Ok(answer::html_page(layout::page(&visitor, page)))
+    Ok(answer::html_page(layout::project_page(&visitor, &project, "Webhooks", content)))
 }
 
 /// Shows the newest webhooks on the page of a project.
@@ -100,38 +89,25 @@ fn none_yet() -> Markup {
 
 async fn table(state: &DashboardState, visitor: &Visitor, webhooks: &[Webhook]) -> Markup {
     let (now, numbers) = (state.control_plane.now(), numbers_of(state, visitor, webhooks).await);
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Webhooks" {
-            table {
-                caption.visually-hidden { "Webhooks" }
-                thead {
-                    tr {
-                        th scope="col" { "Name" }
-                        th scope="col" { "Endpoint" }
-                        th scope="col" { "Type" }
-                        th scope="col" { "Status" }
-                        th scope="col" { "Delivered in 24 h" }
-                        th scope="col" { "Created" }
+    table::of(
+        "Webhooks",
+        &[Text("Name"), Text("Endpoint"), Text("Type"), Text("Status"), Text("Delivered in 24 h"), Text("Created")],
+        html! {
+            @for (webhook, numbers) in webhooks.iter().zip(numbers) {
+                tr {
+                    th scope="row" {
+                        a href={ (ROOT) "/webhooks/" (webhook.id) } { (webhook.name) }
+                        @if webhook.project.is_none() { " " span.badge { "whole account" } }
                     }
-                }
-                tbody {
-                    @for (webhook, numbers) in webhooks.iter().zip(numbers) {
-                        tr {
-                            th scope="row" {
-                                a href={ (ROOT) "/webhooks/" (webhook.id) } { (webhook.name) }
-                                @if webhook.project.is_none() { " " span.badge { "whole account" } }
-                            }
-                            td { code { (webhook.url.masked) } }
-                            td { (webhook.method) }
-                            td { (state_badge(webhook)) }
-                            td { (facts::or_dash(numbers.and_then(|numbers| success(&numbers)))) }
-                            td { (time::relative(webhook.stamps.created_at, now)) }
-                        }
-                    }
+                    td { code { (webhook.url.masked) } }
+                    td { (webhook.method) }
+                    td { (state_badge(webhook)) }
+                    td { (facts::or_dash(numbers.and_then(|numbers| success(&numbers)))) }
+                    td { (time::relative(webhook.stamps.created_at, now)) }
                 }
             }
-        }
-    }
+        },
+    )
 }
 
 /// Reads the numbers of webhooks. One that has just been deleted, or cannot be read now, has none.

@@ -5,30 +5,19 @@ use gatepost_domain::record::Record;
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
-use super::{facts, time};
+use super::table::Column::Text;
+use super::{facts, table, time};
 use crate::dashboard::action_words;
 use crate::dashboard::actors::ActorNames;
 use crate::dashboard::root::ROOT;
 
 /// Shows changes in their order, each with a link to its page.
 pub(crate) fn table(changes: &[VisibleChange], actors: &ActorNames, now: Timestamp) -> Markup {
-    html! {
-        div.table-scroll tabindex="0" role="region" aria-label="Changes" {
-            table {
-                caption.visually-hidden { "Changes" }
-                thead {
-                    tr {
-                        th scope="col" { "What" }
-                        th scope="col" { "Of" }
-                        th scope="col" { "By" }
-                        th scope="col" { "From" }
-                        th scope="col" { "When" }
-                    }
-                }
-                tbody { @for change in changes { (row(change, actors, now)) } }
-            }
-        }
-    }
+    table::of(
+        "Changes",
+        &[Text("What"), Text("Of"), Text("By"), Text("From"), Text("When")],
+        html! { @for change in changes { (row(change, actors, now)) } },
+    )
 }
 
 fn row(change: &VisibleChange, actors: &ActorNames, now: Timestamp) -> Markup {

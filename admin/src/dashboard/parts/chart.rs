@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::number;
+use super::table::Column::{Number, Text};
+use super::{number, table};
 
 /// Width of a bar and of the gap after it, and height of the chart, in units of the SVG.
 const BAR_WIDTH: usize = 8;
@@ -40,17 +41,11 @@ pub(crate) fn bars(title: &str, unit: &str, bars: &[Bar]) -> Markup {
             }
             details.chart-numbers {
                 summary { "Numbers" }
-                div.table-scroll tabindex="0" role="region" aria-label={ (title) " as a table" } {
-                    table {
-                        caption.visually-hidden { (title) }
-                        thead { tr { th scope="col" { "Time" } th.number scope="col" { (unit) } } }
-                        tbody {
-                            @for bar in bars.iter().rev().filter(|bar| bar.value > 0) {
-                                tr { td { (bar.label) } td.number { (number::grouped(bar.value)) } }
-                            }
-                        }
+                (table::of(&format!("{title} as a table"), &[Text("Time"), Number(unit)], html! {
+                    @for bar in bars.iter().rev().filter(|bar| bar.value > 0) {
+                        tr { td { (bar.label) } td.number { (number::grouped(bar.value)) } }
                     }
-                }
+                }))
             }
         }
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::facts;
+use super::table::Column;
+use super::table::Column::Text;
+use super::{facts, table};
 
 /// Fields that every change sets, and the one that repeats the id: they say nothing about this change.
 const UNSAID: [&str; 5] = ["key", "updatedAt", "lastChangedBy", "lastChangedByType", "firstUsedAt"];
@@ -17,32 +19,22 @@ pub(crate) fn table(before: Option<&Value>, after: Option<&Value>) -> Markup {
     let (changed, same): (Vec<&str>, Vec<&str>) =
         names.into_iter().partition(|name| field(before, name) != field(after, name));
     let is_compared = before.is_some() && after.is_some();
+    let sides = [before.map(|_| Text("Before")), after.map(|_| Text("After"))];
+    let columns: Vec<Column<'_>> = [Text("Field")].into_iter().chain(sides.into_iter().flatten()).collect();
     html! {
         @if is_compared && changed.is_empty() { p.hint { "No field of it was changed." } }
-        div.table-scroll tabindex="0" role="region" aria-label="Before and after" {
-            table.diff {
-                caption.visually-hidden { "Before and after" }
-                thead {
-                    tr {
-                        th scope="col" { "Field" }
-                        @if before.is_some() { th scope="col" { "Before" } }
-                        @if after.is_some() { th scope="col" { "After" } }
+        (table::of("Before and after", &columns, html! {
+            @for (name, is_marked) in changed.iter().map(|name| (name, is_compared)).chain(same.iter().map(|name| (name, false))) {
+                tr.differs[is_marked] {
+                    th scope="row" {
+                        code { (name) } @if is_marked { span.visually-hidden { " (changed)" } }
                     }
-                }
-                tbody {
-                    @for (name, is_marked) in changed.iter().map(|name| (name, is_compared)).chain(same.iter().map(|name| (name, false))) {
-                        tr.differs[is_marked] {
-                            th scope="row" {
-                                code { (name) } @if is_marked { span.visually-hidden { " (changed)" } }
-                            }
-                            @for side in [before, after].into_iter().flatten() {
-                                td.wrap { (value(side.get(name))) }
-                            }
-                        }
+                    @for side in [before, after].into_iter().flatten() {
+                        td.wrap { (value(side.get(name))) }
                     }
                 }
             }
-        }
+        }))
     }
 }
 

@@ -9,10 +9,15 @@ use maud::{Markup, html};
 use tokio::time::Instant;
 
 use super::badge::{self, Tone};
-use super::{facts, number, time};
+use super::table::Column;
+use super::table::Column::Text;
+use super::{facts, number, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
+
+const COLUMNS: [Column<'_>; 4] =
+    [Text("Gateway"), Text("State"), Text("Last heard"), Text("Must refuse all keys, unless heard")];
 
 /// The longest time for which a page waits for gateways.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -92,20 +97,7 @@ fn late_gateways() -> Markup {
 fn table(fence: &Fence, now: Timestamp) -> Markup {
     html! {
         @if !fence.gateways.is_empty() {
-            div.table-scroll tabindex="0" role="region" aria-label="Gateways" {
-                table {
-                    caption.visually-hidden { "Gateways" }
-                    thead {
-                        tr {
-                            th scope="col" { "Gateway" }
-                            th scope="col" { "State" }
-                            th scope="col" { "Last heard" }
-                            th scope="col" { "Must refuse all keys, unless heard" }
-                        }
-                    }
-                    tbody { @for one in &fence.gateways { (row(one, fence.waited, now)) } }
-                }
-            }
+            (table::of("Gateways", &COLUMNS, html! { @for one in &fence.gateways { (row(one, fence.waited, now)) } }))
         }
     }
 }

@@ -32,6 +32,25 @@ pub(crate) enum Input {
     Lines,
 }
 
+impl Field {
+    /// Describes an optional field of one line of text.
+    pub(crate) const fn text(name: &'static str, label: &'static str, hint: &'static str) -> Self {
+        Self { name, label, hint, is_required: false, aliases: &[], input: Input::Text }
+    }
+
+    pub(crate) const fn with_input(self, input: Input) -> Self {
+        Self { input, ..self }
+    }
+
+    pub(crate) const fn with_aliases(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    pub(crate) const fn required(self) -> Self {
+        Self { is_required: true, ..self }
+    }
+}
+
 impl Entries<'_> {
     /// Shows what is wrong with the form, unless a field of `own` shows it.
     pub(crate) fn summary(&self, own: &[Field]) -> Markup {
