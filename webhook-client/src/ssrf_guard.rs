@@ -112,7 +112,7 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// Why a name was not resolved. A type of its own, so that it can be told from other failures to connect.
+/// Why a name was not resolved. A type of its own, to distinguish it from other failures to connect.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
     #[error("the name was not resolved within {} s", RESOLVE_DEADLINE.as_secs())]

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::parts::copy;
 
-/// What stands for the key in the files.
+/// Placeholder of the key in the files.
 const KEY: &str = "KEY";
 
 const CALLS: [(&str, &str); 4] = [

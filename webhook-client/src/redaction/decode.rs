@@ -1,5 +1,5 @@
 //! The encodings in which a receiver may echo a request: percent-encoding, JSON and HTML escapes, bytes as Latin-1, and
-//! base 64. The decoders are lenient: what is no escape sequence stands for itself.
+//! base 64. The decoders are lenient: what is no escape sequence is read literally.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ const MAX_REFERENCE_BYTES: usize = 10;
 
 /// Start of some bytes, as one decoder reads it.
 enum Unit {
-    /// A byte that stands for itself.
+    /// A byte that is read literally.
     Literal,
     /// A byte, and the length of its escape sequence.
     Byte(u8, usize),

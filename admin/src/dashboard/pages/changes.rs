@@ -161,7 +161,7 @@ fn results(state: &DashboardState, form: &Form, path: &str, is_first: bool, foun
         } @else if is_filtered || !is_first {
             (empty::state("No change matches", html! { p { a href=(path) { "Show all changes" } } }))
         } @else {
-            (empty::state("No change yet", html! { p { "Whatever is created, changed or revoked stands here, with who did it and from where." } }))
+            (empty::state("No change yet", html! { p { "Everything that is created, changed or revoked appears here, with who did it and from where." } }))
         }
         (pager::links(&pager::with_query(path, FILTERS.map(|name| (name, form.text(name)))), is_first, next.as_deref()))
     }

@@ -47,7 +47,7 @@ pub(crate) async fn form(visitor: Visitor, Query(query): Query<ExplainQuery>) ->
     Ok(answer::html_page(page(&visitor, &form, None, html! {})))
 }
 
-/// Explains a request. The key comes in the body, so that it stands in no address, history or log.
+/// Explains a request. The key comes in the body, so that it appears in no address, history or log.
 pub(crate) async fn explain(State(state): State<DashboardState>, visitor: Visitor, form: Form) -> PageResult {
     let shown = without_key(&form);
     match decide(&state, &visitor, &form).await {
@@ -83,7 +83,7 @@ fn page(visitor: &Visitor, form: &Form, fault: Option<&FormFault>, result: Marku
     let entries = Entries { form, fault };
     let content = html! {
         h1 { "Explain a refusal" }
-        p { "A gateway tells a caller no more than that a key is refused. Describe the request to see why. This is no use of the key: nothing is counted." }
+        p { "A gateway tells a caller no more than that a key is refused. Describe the request to see why. It does not count as a use of the key." }
         (result)
         form.stack.card method="post" action={ (ROOT) "/explain" } {
             (entries.summary(&ALL))

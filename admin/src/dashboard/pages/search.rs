@@ -78,7 +78,7 @@ async fn path_of(state: &DashboardState, visitor: &Visitor, text: &str) -> Resul
     }
 }
 
-/// Returns whether a text may be the value of a key, which must not stand in an address.
+/// Returns whether a text may be the value of a key, which must not appear in an address.
 fn may_be_value(text: &str) -> bool {
     let is_id = [ProjectId::PREFIX, KeyId::PREFIX, WebhookId::PREFIX, AccountId::PREFIX, EventId::PREFIX]
         .iter()

@@ -16,7 +16,7 @@ use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
-/// What stands above the form, and the result of a test.
+/// What is shown above the form, and the result of a test.
 #[derive(Default)]
 struct Extra {
     conflict: Option<Markup>,

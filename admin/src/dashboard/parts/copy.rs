@@ -16,7 +16,7 @@ fn button(text: &str, label: &str) -> Markup {
     html! { button.copy type="button" data-copy=(text) aria-label=(label) hidden { "Copy" } }
 }
 
-/// Returns the button alone, for a text that stands beside it.
+/// Returns the button alone, for a text beside it.
 pub(crate) fn only_button(text: &str, label: &str) -> Markup {
     button(text, label)
 }
