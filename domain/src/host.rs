@@ -36,9 +36,22 @@ fn is_host(host: &str) -> bool {
     if host.starts_with('[') {
         return ipv6(host).is_some();
     }
-    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    !host.is_empty() && !host.ends_with('.') && host.len() <= 253 && host.bytes().all(is_host_byte)
+    !host.is_empty()
+        && !host.ends_with('.')
+        && host.len() <= 253
+        && host.bytes().all(|byte| IS_HOST_BYTE[usize::from(byte)])
 }
+
+/// Whether a byte may be in a host name.
+static IS_HOST_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'.' | b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -71,7 +71,9 @@ impl<'a> CanonicalPath<'a> {
         if !raw_path.starts_with('/') {
             return Err(PathError::NotAbsolute);
         }
-        raw_path.bytes().try_for_each(check_byte)?;
+        if !raw_path.bytes().all(|byte| IS_ALLOWED[usize::from(byte)]) {
+            raw_path.bytes().try_for_each(check_byte)?;
+        }
         let canonical = if raw_path.contains('%') { canonical_escapes(raw_path)? } else { Cow::Borrowed(raw_path) };
         check_segments(&canonical)?;
         Ok(Self(canonical))
@@ -118,9 +120,20 @@ fn unescaped(canonical: &str) -> impl Iterator<Item = u8> {
     })
 }
 
+/// Whether [`check_byte`] accepts a byte, for a quick pass over a path.
+static IS_ALLOWED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = check_byte(byte as u8).is_ok();
+        byte += 1;
+    }
+    table
+};
+
 /// Accepts the bytes of RFC 3986 `pchar` and the slash between segments, except those that servers read
 /// differently.
-fn check_byte(byte: u8) -> Result<(), PathError> {
+const fn check_byte(byte: u8) -> Result<(), PathError> {
     match byte {
         b'\\' => Err(PathError::Backslash),
         b';' => Err(PathError::PathParameter),
@@ -130,7 +143,7 @@ fn check_byte(byte: u8) -> Result<(), PathError> {
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
@@ -234,6 +247,10 @@ fn rewrite_escapes(raw_path: &str) -> Result<String, PathError> {
 
 /// Rejects empty segments, except the last: `/api/` is a path of its own.
 fn check_segments(canonical: &str) -> Result<(), PathError> {
+    let may_be_rejected = |pair: &[u8]| pair[0] == b'/' && matches!(pair[1], b'/' | b'.' | b'%');
+    if !canonical.as_bytes().windows(2).any(may_be_rejected) {
+        return Ok(());
+    }
     let mut segments = canonical[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
         if segment.is_empty() && segments.peek().is_some() {

@@ -32,6 +32,8 @@ pub struct ValidatedRequest<'a> {
 ///
 /// # Errors
 /// The code of the first fault.
+// Every request takes this path, and it has a second caller, for which the compiler would not inline it.
+#[inline]
 pub fn validate<'a>(request: &RequestView<'a>, max_body_bytes: u64) -> Result<Destination<'a>, ErrorCode> {
     check_size(request)?;
     if request.body == Err(MessageError::MalformedLine) {
