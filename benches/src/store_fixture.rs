@@ -88,6 +88,14 @@ impl StoreFixture {
         stream::iter(creations).buffered(COMMITS_IN_FLIGHT).try_collect().await
     }
 
+    /// Claims the first use of a key, as a gateway does at the first request with it.
+    pub(crate) async fn claim_first_use(&self, value: &str) -> anyhow::Result<()> {
+        let digest = self.store.envelope().digest(value);
+        let found = self.store.lookup(&digest).await?.found.context("no key has this value")?;
+        self.store.claim_first_use(&found.facts, &digest, None).await?;
+        Ok(())
+    }
+
     async fn create_key(&self) -> anyhow::Result<CreatedKey> {
         self.create_key_in(&self.store).await
     }

@@ -34,6 +34,8 @@ pub(super) const NAMES: [&str; 2] = [GATEPOST, PINGORA];
 pub(super) async fn count(programs: &Path, directory: &Path) -> anyhow::Result<Counts> {
     let store_fixture = StoreFixture::start().await?;
     let key = store_fixture.create_keys(1).await?.pop().context("no key was created")?;
+    // Else the run that comes first would claim it, and the other would not.
+    store_fixture.claim_first_use(&key).await?;
     let request = format!(
         "GET /v1/items/42?x=1 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\
          Accept-Encoding: gzip\r\nAuthorization: Bearer {key}\r\n\r\n"
