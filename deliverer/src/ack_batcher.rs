@@ -11,11 +11,15 @@ use gatepost_store::{LeaseStatus, Settlement, SettlementOutcome};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::fair_scheduler::FairScheduler;
 use crate::lease::LeaseDeadline;
 use crate::options::MAX_CONCURRENT_SENDS;
 
 /// Maximum number of settlements per operation.
 const MAX_BATCH: usize = 64;
+/// Maximum time that a settlement waits for those of deliveries that are being sent: an operation costs much the same for
+/// one and for ten.
+const GATHER_WAIT: Duration = Duration::from_millis(2);
 /// Maximum time that a running operation delays the next batch. Attempts that end meanwhile are gathered for
 /// it.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
@@ -31,10 +35,10 @@ pub(crate) struct AckBatcher(mpsc::Sender<PendingAck>);
 
 impl AckBatcher {
     /// Starts the batcher. It ends when the last clone is dropped.
-    pub(crate) fn start(store: CellStore) -> Self {
+    pub(crate) fn start(store: CellStore, scheduler: FairScheduler) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT_SENDS);
         let receiver = Arc::new(Mutex::new(receiver));
-        supervise(Task::Settler, move || run(store.clone(), Arc::clone(&receiver)));
+        supervise(Task::Settler, move || run(store.clone(), scheduler.clone(), Arc::clone(&receiver)));
         Self(sender)
     }
 
@@ -80,13 +84,26 @@ impl AckBatcher {
 
 /// Runs one batcher at a time. After a panic the restarted run waits here until the previous one has released
 /// the lock.
-async fn run(store: CellStore, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
+async fn run(store: CellStore, scheduler: FairScheduler, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
     let mut receiver = receiver.lock().await;
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        gather(&mut receiver, &mut batch, &scheduler).await;
         let settling = spawn(Task::Settlement, settle_batch(store.clone(), batch.split_off(0)));
         // An operation that takes longer continues in its task.
         let _ = tokio::time::timeout(BATCH_WAIT, settling).await;
+    }
+}
+
+/// Adds settlements to a batch, until it is full or nothing else is being sent, for up to [`GATHER_WAIT`].
+async fn gather(receiver: &mut mpsc::Receiver<PendingAck>, batch: &mut Vec<PendingAck>, scheduler: &FairScheduler) {
+    let deadline = Instant::now() + GATHER_WAIT;
+    while batch.len() < MAX_BATCH.min(scheduler.used_slots()) {
+        let room = MAX_BATCH - batch.len();
+        match tokio::time::timeout_at(deadline, receiver.recv_many(batch, room)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }
 

@@ -52,17 +52,17 @@ impl Deliverer {
     ) -> Result<Self, StartError> {
         let guard = SsrfGuard::new(options.private_networks);
         let (stop, stopped) = watch::channel(false);
+        let scheduler = FairScheduler::new();
         let context = DelivererContext {
-            ack_batcher: AckBatcher::start(store.clone()),
+            ack_batcher: AckBatcher::start(store.clone(), scheduler.clone()),
             store,
             options,
             sender: Sender::new(guard, clock)?,
             metrics: Metrics::register(registry)?,
             wake: Arc::default(),
-            scheduler: FairScheduler::new(),
+            scheduler: scheduler.clone(),
             stopped,
         };
-        let scheduler = context.scheduler.clone();
         let mut tasks = JoinSet::new();
         let (fan_out_context, dispatcher_context) = (context.clone(), context.clone());
         let recovery_context = context.clone();

@@ -92,6 +92,11 @@ impl FairScheduler {
         self.slots.available_permits()
     }
 
+    /// Returns the number of deliveries that hold a slot.
+    pub(crate) fn used_slots(&self) -> usize {
+        MAX_CONCURRENT_SENDS - self.free_slots()
+    }
+
     /// Waits until all slots are free.
     pub(crate) async fn wait_until_idle(&self) {
         let all = u32::try_from(MAX_CONCURRENT_SENDS).unwrap_or(u32::MAX);

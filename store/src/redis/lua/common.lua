@@ -21,7 +21,8 @@ local DELIVERIES_LEFT = PREFIX .. 'events-left' -- hash: event -> unfinished del
 local READY = PREFIX .. 'ready'               -- sorted set: webhook by the ms from which it has deliveries to lease
 local CAPPED_UNTIL = PREFIX .. 'capped'       -- hash: webhook -> ms until which it is at its in-flight cap, and
                                               --   'webhook hold' -> ms until which nothing is sent to it
-local LEASED = PREFIX .. 'leased'             -- sorted set: 'webhook event' by lease end in ms
+local LEASING = PREFIX .. 'leasing'           -- sorted set: webhook by the latest end of its leases in ms
+local EARLY_LEASED = PREFIX .. 'leased'       -- sorted set: 'webhook event' by lease end, written by early versions
 local DEAD_AGES = PREFIX .. 'dead-ages'       -- sorted set: 'webhook event' by ms of death
 local DEAD_SEALED_AGES = PREFIX .. 'dead-sealed-ages' -- sorted set: the same, of those that still have their secret
 local RECOVERING = PREFIX .. 'recovering'     -- sorted set, all scores 0: 'webhook recovery' of those that run

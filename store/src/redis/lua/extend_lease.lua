@@ -9,5 +9,6 @@ local state = parse_delivery(event, text)
 state.lease_end = now + next_argument()
 state.available = state.lease_end
 write_deliveries(webhook, {state})
+note_lease(webhook, state.lease_end)
 update_ready(webhook)
 return {'yes'}

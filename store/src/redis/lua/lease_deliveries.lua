@@ -29,6 +29,7 @@ if #due > 0 then
     push(leased, state)
   end
   write_deliveries(webhook, leased)
+  note_lease(webhook, lease_end)
 end
 if #leased == free then
   capped_until = tonumber(redis.call('ZRANGE', leases_key(webhook), 0, 0, 'WITHSCORES')[2] or lease_end)

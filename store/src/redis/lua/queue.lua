@@ -95,26 +95,26 @@ end
 
 -- Writes deliveries of one webhook, leased or not.
 local function write_deliveries(webhook, deliveries)
-  local states, queue_rows, lease_rows, leased, free, unleased = {}, {}, {}, {}, {}, {}
+  local states, queue_rows, leased, free = {}, {}, {}, {}
   for _, delivery in ipairs(deliveries) do
-    local member = webhook .. ' ' .. delivery.event
     push(states, delivery.event, format_delivery(
       delivery.attempts, delivery.lease_end, delivery.created, delivery.available, delivery.token))
     push(queue_rows, delivery.available, delivery.event)
     if delivery.token == '' then
       push(free, delivery.event)
-      push(unleased, member)
     else
-      push(lease_rows, delivery.lease_end, delivery.event)
-      push(leased, delivery.lease_end, member)
+      push(leased, delivery.lease_end, delivery.event)
     end
   end
   call_with('HSET', delivery_key(webhook), states)
   call_with('ZADD', queue_key(webhook), queue_rows)
   call_with('ZREM', leases_key(webhook), free)
-  call_with('ZREM', LEASED, unleased)
-  call_with('ZADD', leases_key(webhook), lease_rows)
-  call_with('ZADD', LEASED, leased)
+  call_with('ZADD', leases_key(webhook), leased)
+end
+
+-- Notes that a webhook has a lease until then.
+local function note_lease(webhook, lease_end)
+  redis.call('ZADD', LEASING, 'GT', lease_end, webhook)
 end
 
 -- Creates deliveries of one webhook, in this order, due at once.
@@ -226,11 +226,10 @@ end
 -- Finishes deliveries of webhooks: lists of {webhook, events, those of them that were attempted before and have a last
 -- attempt}.
 local function finish_all(finished)
-  local members, all = {}, {}
+  local all = {}
   for _, one in ipairs(finished) do
     local webhook, events, retried = unpack(one)
     for _, event in ipairs(events) do
-      push(members, webhook .. ' ' .. event)
       push(all, event)
     end
     call_with('HDEL', delivery_key(webhook), events)
@@ -240,7 +239,6 @@ local function finish_all(finished)
     call_with('ZREM', leases_key(webhook), events)
   end
   if #all > 0 then
-    call_with('ZREM', LEASED, members)
     redis.call('HINCRBY', META, 'deliveries', -#all)
     release_events(all)
   end

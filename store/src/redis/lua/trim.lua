@@ -73,8 +73,16 @@ local function trim_logs()
   end
 end
 
+-- Forgets leases that have ended.
+local function trim_leases()
+  local last = format_integer(read_queue_clock())
+  redis.call('ZREMRANGEBYSCORE', LEASING, '-inf', last)
+  redis.call('ZREMRANGEBYSCORE', EARLY_LEASED, '-inf', last)
+end
+
 local entries = trim_stream()
 trim_logs()
+trim_leases()
 local dead = members_older_than(DEAD_AGES, max_dead_age)
 for _, member in ipairs(dead) do
   remove_dead(string.match(member, '^(%S+) (%S+)$'))
