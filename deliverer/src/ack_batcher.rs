@@ -95,10 +95,11 @@ async fn run(store: CellStore, scheduler: FairScheduler, receiver: Arc<Mutex<mps
     }
 }
 
-/// Adds settlements to a batch, until it is full or nothing else is being sent, for up to [`GATHER_WAIT`].
+/// Adds settlements to a batch for up to [`GATHER_WAIT`], until it is full or has half of what is being sent: the other
+/// half goes on while these make room for new deliveries.
 async fn gather(receiver: &mut mpsc::Receiver<PendingAck>, batch: &mut Vec<PendingAck>, scheduler: &FairScheduler) {
     let deadline = Instant::now() + GATHER_WAIT;
-    while batch.len() < MAX_BATCH.min(scheduler.used_slots()) {
+    while batch.len() < MAX_BATCH.min(scheduler.used_slots() / 2) {
         let room = MAX_BATCH - batch.len();
         match tokio::time::timeout_at(deadline, receiver.recv_many(batch, room)).await {
             Ok(1..) => {}
