@@ -137,6 +137,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(events::list))
         .routes(routes!(events::stream))
         .routes(routes!(events::get))
+        .routes(routes!(webhooks::deliveries::of_event))
         .routes(routes!(gateways::propagation))
         .routes(routes!(system::get))
         .routes(routes!(system::quarantine))

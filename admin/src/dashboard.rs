@@ -30,8 +30,8 @@ use axum::routing::{get, post};
 
 use pages::{
     access_key_form, access_keys, account, change, changes, dead_letters, deliveries, delivery, explain, gateways,
-    import, key, key_form, key_revoke, keys, project, projects, recoveries, search, sign_in, system, webhook,
-    webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
+    import, key, key_form, key_revoke, keys, project, projects, recoveries, search, shortcuts, sign_in, system,
+    webhook, webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
 };
 
 /// Returns the pages, at [`root::ROOT`].
@@ -67,6 +67,7 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/gateways", get(gateways::list))
         .route("/explain", get(explain::form).post(explain::explain))
         .route("/search", get(search::show).post(search::search))
+        .route("/shortcuts", get(shortcuts::show))
         .route("/import", get(import::form).post(import::upload).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)))
         .route("/import/{id}", get(import::show).post(import::apply))
         .route("/system", get(system::show))

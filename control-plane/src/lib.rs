@@ -51,5 +51,5 @@ pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryRequest, DeliveryStatus, DeliveryView,
     MAX_DELIVERIES, NewWebhook, RecoveryRequest, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange,
-    WebhookFilter, WebhookScope, WebhookTestResult, WebhookValues, token_request,
+    WebhookDelivery, WebhookFilter, WebhookScope, WebhookTestResult, WebhookValues, token_request,
 };

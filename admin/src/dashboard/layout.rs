@@ -5,6 +5,7 @@ use gatepost_domain::record::{Project, Role};
 use maud::{DOCTYPE, Markup, html};
 
 use super::frame::{head, mark};
+use super::parts::search;
 use super::root::ROOT;
 use super::visitor::Visitor;
 
@@ -20,9 +21,11 @@ pub(crate) enum Section {
     Import,
     Account,
     System,
+    Shortcuts,
 }
 
 impl Section {
+    /// The sections of the product, without help.
     const ALL: [Section; 9] = [
         Section::Projects,
         Section::Search,
@@ -46,6 +49,7 @@ impl Section {
             Section::Import => "Import",
             Section::Account => "Account",
             Section::System => "System",
+            Section::Shortcuts => "Keyboard shortcuts",
         }
     }
 
@@ -60,6 +64,7 @@ impl Section {
             Section::Import => "/import",
             Section::Account => "/account",
             Section::System => "/system",
+            Section::Shortcuts => "/shortcuts",
         }
     }
 
@@ -71,7 +76,8 @@ impl Section {
             | Section::AccessKeys
             | Section::Changes
             | Section::Explain
-            | Section::Account => true,
+            | Section::Account
+            | Section::Shortcuts => true,
             Section::Import => visitor.may_administer(),
             Section::Gateways => visitor.sees_account(),
             Section::System => visitor.is_operator(),
@@ -100,7 +106,7 @@ pub(crate) fn page(visitor: &Visitor, page: Page<'_>) -> Markup {
             body.with-navigation.test-data[is_test] {
                 a.skip href="#main" { "Skip to content" }
                 @if is_test { div.test-data-rule { span { "TEST DATA" } } }
-                header.top { (top_bar(visitor)) }
+                header.top { (top_bar(visitor, page.section)) }
                 nav.side aria-label="Sections" { (navigation(visitor, page.section)) }
                 main #main tabindex="-1" {
                     (trail(&page.trail))
@@ -111,11 +117,13 @@ pub(crate) fn page(visitor: &Visitor, page: Page<'_>) -> Markup {
     }
 }
 
-fn top_bar(visitor: &Visitor) -> Markup {
+fn top_bar(visitor: &Visitor, current: Section) -> Markup {
     let session = &visitor.session;
     html! {
         a.brand href=(ROOT) { (mark()) span { "Gatepost" } }
         span.account title="Account" { (session.account.name) }
+        // The page of the search has the field with its text.
+        @if current != Section::Search { (search::at_top()) }
         details.menu {
             summary { span { (session.access_key.name) } span.badge { (role_name(session.access_key.role)) } }
             div.menu-items {
@@ -133,13 +141,19 @@ fn navigation(visitor: &Visitor, current: Section) -> Markup {
     html! {
         ul {
             @for section in Section::ALL.into_iter().filter(|section| section.is_open_to(visitor)) {
-                li {
-                    a href={ (ROOT) (section.path()) } aria-current=[(section == current).then_some("page")] {
-                        (section.title())
-                    }
-                }
+                li { (section_link(section, current, None)) }
             }
             li.apart { a href="/docs" { "API docs" } }
+            li.help { (section_link(Section::Shortcuts, current, Some("?"))) }
+        }
+    }
+}
+
+/// Links to a section, which a key of the keyboard may open.
+fn section_link(section: Section, current: Section, shortcut: Option<&str>) -> Markup {
+    html! {
+        a href={ (ROOT) (section.path()) } aria-current=[(section == current).then_some("page")] data-shortcut=[shortcut] {
+            (section.title())
         }
     }
 }

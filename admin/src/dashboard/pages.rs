@@ -21,6 +21,7 @@ pub(crate) mod project;
 pub(crate) mod projects;
 pub(crate) mod recoveries;
 pub(crate) mod search;
+pub(crate) mod shortcuts;
 pub(crate) mod sign_in;
 pub(crate) mod system;
 mod value_once;

@@ -89,6 +89,30 @@ async fn a_delivery_is_seen_from_its_failure_to_its_resending() {
     assert_eq!((&body["data"]["key"], &body["keyMasked"]), (&key["maskedKey"], &json!(true)), "the value is gone");
 }
 
+#[tokio::test]
+async fn deliveries_of_a_change_are_those_of_webhooks_that_the_caller_sees() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let of_project = fixture.caller("a", Some(&project), Role::Viewer).await;
+    let url = "https://93.184.215.14/";
+    subscribe(&admin, url, json!({"projectId": project})).await;
+    let of_account = subscribe(&admin, url, json!({})).await;
+    admin.create_key(&project, json!({})).await;
+    let (_, changes) = admin.get("/events?order=desc&limit=1").await;
+    let path = format!("/events/{}/deliveries", text(&changes["events"][0], "cursor"));
+    assert_eq!(admin.get(&path).await.1, json!({"deliveries": []}), "it is not fanned out yet");
+    let event = fixture.dropped_delivery(&of_account).await;
+    let (_, found) = admin.get(&path).await;
+    let found = found["deliveries"].as_array().unwrap();
+    assert_eq!(found.len(), 1);
+    let delivery = &found[0];
+    assert_eq!((&delivery["webhookId"], &delivery["eventId"]), (&json!(of_account), &json!(event)));
+    assert_eq!((&delivery["status"], &delivery["type"]), (&json!("dropped"), &json!("api-key.created")));
+    assert_eq!(of_project.get(&path).await.1, json!({"deliveries": []}));
+    assert_eq!(admin.get("/events/1/deliveries").await.0, 404);
+}
+
 /// The times are minimum times, so they differ by exactly the delays of the schedule.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upcoming_attempts_follow_the_schedule_of_the_webhook() {

@@ -55,6 +55,11 @@ impl EventFilter {
         Ok(Self { actions, project, ..Self::default() })
     }
 
+    /// Selects the changes in a project that the caller sees.
+    pub fn of_project(project: ProjectId) -> Self {
+        Self { project: Some(project), ..Self::default() }
+    }
+
     /// Selects the changes of a resource that the caller sees in a project.
     pub fn of_subject(project: ProjectId, subject: String) -> Self {
         Self { project: Some(project), subject: Some(subject), ..Self::default() }

@@ -92,7 +92,7 @@ impl<T> Selection<T> {
     }
 
     /// Returns the position and the size of the next read; none once the selection is complete.
-    pub fn next_read(&self) -> Option<(String, u32)> {
+    pub(crate) fn next_read(&self) -> Option<(String, u32)> {
         if self.state != State::Reading {
             return None;
         }
@@ -103,7 +103,7 @@ impl<T> Selection<T> {
     }
 
     /// Selects the matching records of the page that was read.
-    pub fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
+    pub(crate) fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
         self.searched += page.items.len().max(MIN_PAGE_COST);
         for (item, position) in page.items.into_iter().zip(page.positions) {
             if matches(&item.record) {

@@ -1,6 +1,7 @@
 //! Webhooks.
 
 mod change;
+mod change_deliveries;
 mod create;
 mod deliveries;
 mod delivery;
@@ -16,6 +17,7 @@ mod static_token;
 mod validate;
 
 pub use change::WebhookChange;
+pub use change_deliveries::WebhookDelivery;
 pub use create::NewWebhook;
 pub use deliveries::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, MAX_DELIVERIES,

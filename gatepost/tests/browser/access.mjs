@@ -29,6 +29,8 @@ test("an access key of one project sees that project only", async () => {
   await visitor.go("");
   assert.equal(visitor.page.url(), `${ORIGIN}/dashboard/projects/${ids.testProject}`);
   await visitor.page.getByText("TEST DATA").waitFor();
+  assert.equal(await visitor.page.getByRole("link", { name: "Gateways" }).count(), 0);
+  assert.equal((await visitor.go("/gateways")).status(), 403);
   for (const path of [`/projects/${ids.projects}`, `/keys/${ids.keys}`]) {
     assert.equal((await visitor.go(path)).status(), 404);
   }
@@ -75,6 +77,12 @@ test("signing out everywhere, and revoking the access key, end other browsers", 
   await second.close();
 });
 
+// Runs in the page of another site.
+async function sendForm([url, mode]) {
+  const body = new URLSearchParams({ name: "Forged", env: "live" });
+  return fetch(url, { method: "POST", mode, credentials: "include", body }).then(({ type }) => type, () => "refused");
+}
+
 test("other sites can neither send forms nor show the dashboard in a frame", async () => {
   const attack = `<!doctype html><title>x</title><iframe src="${ORIGIN}/dashboard/projects"></iframe>
     <form method="post" action="${ORIGIN}/dashboard/projects/new"><input name="name" value="Forged"><button>Go</button></form>`;
@@ -86,6 +94,9 @@ test("other sites can neither send forms nor show the dashboard in a frame", asy
     await visitor.go(`http://${host}:${server.address().port}/`);
     const frame = visitor.page.frames()[1];
     assert.equal(await frame.locator("main").count(), 0);
+    for (const mode of ["cors", "no-cors"]) {
+      assert.equal(await visitor.page.evaluate(sendForm, [`${ORIGIN}/dashboard/projects/new`, mode]), "refused", mode);
+    }
     const [answer] = await Promise.all([visitor.page.waitForNavigation(), visitor.page.getByText("Go").click()]);
     assert.equal(answer.status(), 403);
   }

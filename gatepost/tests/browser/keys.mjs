@@ -92,6 +92,20 @@ test("a rotated key is accepted with both values during the overlap", async () =
   await visitor.close();
 });
 
+test("a key that is rotated without an overlap refuses its old value at every gateway", async () => {
+  const created = await createKey("Rotated at once");
+  assert.deepEqual(await statuses(created.key), [200, 200, 200]);
+  const visitor = await visit({ as: "admin" });
+  await visitor.go(`/keys/${created.id}/rotate`);
+  await visitor.page.getByLabel("Overlap").selectOption("0");
+  await visitor.page.getByRole("button", { name: "Rotate" }).click();
+  const value = await visitor.takeValue();
+  await visitor.page.getByText(/3\/3 gateways accept only the values below after/).waitFor();
+  assert.deepEqual(await statuses(value), [200, 200, 200]);
+  assert.deepEqual(await statuses(created.key), [401, 401, 401]);
+  await visitor.close();
+});
+
 test("search finds a key by what people know of it, and keeps values out of addresses", async () => {
   const created = await createKey("Findable", { customAccountId: "customer-99" });
   const visitor = await visit({ as: "admin" });
@@ -104,7 +118,37 @@ test("search finds a key by what people know of it, and keeps values out of addr
     // Searching for a whole value leads to the key itself.
     await visitor.page.getByText("Findable").first().waitFor();
   }
+  const visited = await visitor.page.evaluate(() => navigation.entries().map(({ url }) => url));
+  assert.ok(visited.length > 6 && !visited.some((url) => url.includes(created.key)));
   await visitor.close();
+});
+
+test("search in a project finds a key by its parts and by its value", async () => {
+  const created = await createKey("In its project", { customAccountId: "customer-98" });
+  const visitor = await visit({ as: "admin" });
+  for (const text of [created.key, created.id, "its proj", "customer-98"]) {
+    await visitor.go(`/projects/${ids.projects}/keys`);
+    await visitor.page.getByLabel("Search keys").fill(text);
+    await visitor.page.keyboard.press("Enter");
+    await visitor.page.getByText("In its project").first().waitFor();
+  }
+  await visitor.close();
+});
+
+test("the shortcuts are listed, with and without scripts", async () => {
+  for (const script of [true, false]) {
+    const visitor = await visit({ as: "admin", script });
+    await visitor.go("/projects");
+    if (script) {
+      await visitor.page.keyboard.press("?");
+      await visitor.page.keyboard.press("Enter");
+    } else {
+      await visitor.page.getByRole("link", { name: "Keyboard shortcuts" }).click();
+    }
+    await visitor.page.getByRole("heading", { name: "Keyboard shortcuts" }).waitFor();
+    await visitor.page.getByRole("row", { name: /g then c/ }).waitFor();
+    await visitor.close();
+  }
 });
 
 test("who saves second is told what is saved, and loses nothing", async () => {

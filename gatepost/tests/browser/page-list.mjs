@@ -56,6 +56,7 @@ export const PAGES = [
   { route: "/explain", act: (page) => submit(page, "Explain", { Key: "live_" + "x".repeat(24) }) },
   { route: "/search" },
   { route: "/search", act: (page) => searchAll(page, "Partner 1") },
+  { route: "/shortcuts" },
   { route: "/import" },
   { route: "/import/{id}", from: "/import", act: upload },
   { route: "/system" },

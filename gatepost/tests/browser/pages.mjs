@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { OTHER_ROUTES, PAGES, pathOf } from "./page-list.mjs";
-import { secrets, visit } from "./site.mjs";
+import { ids, secrets, visit } from "./site.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
@@ -12,6 +12,9 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const COLOUR_RULES = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
 const ROUTER = new URL("../../../admin/src/dashboard.rs", import.meta.url);
 
+// Pages that are checked at the same time.
+const LANES = 2;
+const MAX_FIRST_VIEW_BYTES = 100_000;
 // Screens that each page must fit on: width in pixels, and size of text.
 const SCREENS = [[1280, "100%"], [1280, "200%"], [320, "100%"]];
 
@@ -24,15 +27,34 @@ test("every route is in the list of pages", () => {
   assert.deepEqual(routes.filter((route) => !known.has(route)), []);
 });
 
-test("every page is accessible and keeps secrets", async (t) => {
+test("every page is accessible and keeps secrets", { concurrency: LANES }, async (t) => {
+  const lane = (number) => checkAll(t, PAGES.filter((_, index) => index % LANES === number));
+  await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
+});
+
+async function checkAll(t, entries) {
   // One browser for each kind of visitor: a new one takes longer than a page.
   const visitors = new Map();
-  for (const entry of PAGES) {
+  for (const entry of entries) {
     const as = entry.as ?? "admin";
     if (!visitors.has(as)) visitors.set(as, await visit({ as: as === "stranger" ? undefined : as }));
     await t.test(`${entry.route} as ${as}`, () => check(visitors.get(as), entry));
   }
   for (const visitor of visitors.values()) await visitor.close();
+}
+
+test("the first view of a page loads less than 100 KB in all", async () => {
+  for (const path of ["/projects", `/projects/${ids.projects}`, `/projects/${ids.projects}/keys`]) {
+    const visitor = await visit({ as: "admin" });
+    const network = await visitor.context.newCDPSession(visitor.page);
+    await network.send("Network.enable");
+    let bytes = 0;
+    network.on("Network.loadingFinished", ({ encodedDataLength }) => { bytes += encodedDataLength; });
+    await visitor.go(path);
+    await visitor.page.waitForLoadState("networkidle");
+    assert.ok(bytes > 50_000 && bytes < MAX_FIRST_VIEW_BYTES, `${path}: ${bytes} bytes`);
+    await visitor.close();
+  }
 });
 
 async function check(visitor, entry) {

@@ -42,23 +42,31 @@ export async function createKey(name, more) {
   return created;
 }
 
-export async function createWebhook(name, path) {
+export async function createWebhook(name, path, more) {
   const topics = ["api-key.created", "api-key.updated"];
-  const webhook = { name, url: receiver.url + path, httpMethod: "POST", topics, projectId: ids.projects };
+  const webhook = { name, url: receiver.url + path, httpMethod: "POST", topics, projectId: ids.projects, ...more };
   const created = await api("POST", "/webhooks", webhook);
   secrets.add(created.secret);
   return created;
 }
 
-// Waits until a delivery of a webhook has failed, and returns the id of its event.
-export async function someDelivery(webhook) {
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    const { deliveries } = await api("GET", `/webhooks/${webhook}/deliveries`);
-    const tried = deliveries.find(({ attempts }) => attempts > 0);
-    if (tried) return tried.eventId;
+// Waits until something is there, and returns it.
+export async function until(find) {
+  for (let attempt = 0; attempt < 600; attempt += 1) {
+    const found = await find();
+    if (found) return found;
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
-  return assert.fail("no delivery was attempted");
+  return assert.fail(`in vain: ${find}`);
+}
+
+// Waits until a delivery of a webhook has failed, and returns the id of its event.
+export async function someDelivery(webhook) {
+  const tried = await until(async () => {
+    const { deliveries } = await api("GET", `/webhooks/${webhook}/deliveries`);
+    return deliveries.find(({ attempts }) => attempts > 0);
+  });
+  return tried.eventId;
 }
 
 // Fills the store before the first visit.
@@ -137,13 +145,16 @@ class Visitor {
   }
 
   // Goes on with the keyboard to an element, and returns it. `name` is its whole name, or a pattern.
-  async tabTo(role, name) {
-    const target = this.page.getByRole(role, { name, exact: true });
+  tabTo(role, name) {
+    return this.tabToElement(this.page.getByRole(role, { name, exact: true }));
+  }
+
+  async tabToElement(target) {
     for (let presses = 0; presses < 100; presses += 1) {
       if (await target.evaluate((element) => element === document.activeElement)) return target;
       await this.page.keyboard.press("Tab");
     }
-    assert.fail(`the keyboard does not reach the ${role} ${name}`);
+    return assert.fail(`the keyboard does not reach ${target}`);
   }
 
   async pressOn(role, name) {

@@ -8,6 +8,8 @@ await prepare();
 await import("./sign-in.mjs");
 await import("./keys.mjs");
 await import("./webhooks.mjs");
+await import("./deliveries.mjs");
+await import("./imports.mjs");
 await import("./access.mjs");
 await import("./pages.mjs");
 // Comes last: afterwards this address is throttled.

@@ -13,15 +13,15 @@ use crate::test_cluster::DEADLINE;
 
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 /// Where `cargo xtask test --only packages` installs the PyPI packages.
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python-packages/bin/python");
+pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/python-packages/bin/python");
 /// Maximum number of lines of a receiver that wait for the test.
 const MAX_LINES: usize = 100;
 
 /// Certificate authority of a test, with the certificate of a server at 127.0.0.1.
 pub(crate) struct TestCa {
     pub(crate) ca_file: PathBuf,
-    certificate_file: PathBuf,
-    key_file: PathBuf,
+    pub(crate) certificate_file: PathBuf,
+    pub(crate) key_file: PathBuf,
 }
 
 impl TestCa {

@@ -46,6 +46,7 @@ mod secrets;
 #[cfg(feature = "long")]
 mod side_by_side;
 mod single_process;
+mod snippets;
 #[cfg(feature = "long")]
 mod soak;
 mod startup;

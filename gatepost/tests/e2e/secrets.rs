@@ -64,11 +64,10 @@ async fn count_found(admin: &Admin, query: &str) -> usize {
 pub(crate) fn check_no_secrets(sources: &[(String, Vec<u8>)], secrets: &[&str]) {
     assert!(sources.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 10_000, "the sources are empty");
     for (source, bytes) in sources {
+        let text = String::from_utf8_lossy(bytes);
         for secret in secrets {
             // The second half of a secret is not part of its mask. A shorter piece could match by chance.
-            let piece = &secret.as_bytes()[secret.len() / 2..];
-            let is_found = bytes.windows(piece.len()).any(|window| window == piece);
-            assert!(!is_found, "{source} contains a secret");
+            assert!(!text.contains(&secret[secret.len() / 2..]), "{source} contains a secret");
         }
     }
 }

@@ -38,7 +38,8 @@ fn run_verifier(program: &str, secret: &str, requests: &[RecordedRequest]) -> St
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn verifier_input(secret: &str, request: &RecordedRequest) -> Value {
+/// Returns what a verifier needs of a request.
+pub(crate) fn verifier_input(secret: &str, request: &RecordedRequest) -> Value {
     let header = |name: &str| request.header(name)[0].to_owned();
     json!({
         "secret": secret,

@@ -31,6 +31,7 @@ fn example_for(name: &str) -> Option<Value> {
         "publicKey" => "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
         "theauthapiToken" => "wht_0123456789abcdefghijABCDEFGHIJ0123456789abc",
         "eventId" => "evt_00cZ2kT8cQmX3pLr6vWn4sYd",
+        "webhookId" => "hook_00fZ5kT7cQmX2pLr9vWn3sYd",
         "recoveryId" => "rec_00eZ4kT6cQmX5pLr8vWn7sYd",
         "excerpt" => "try again later",
         "topic" | "kind" | "type" => "api-key.created",

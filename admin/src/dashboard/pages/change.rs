@@ -1,16 +1,19 @@
-//! One change: who made it and from where, the resource before and after, and which gateways have applied it.
+//! One change: who made it and from where, the resource before and after, its deliveries, and which gateways have applied
+//! it.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{Failure, VisibleChange};
+use gatepost_control_plane::{Failure, VisibleChange, WebhookDelivery};
 use gatepost_domain::record::Project;
 use maud::{Markup, html};
 
+use super::deliveries::{last_result, status_badge};
 use crate::dashboard::action_words;
 use crate::dashboard::actors::{self, ActorNames};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::facts::{Fact, or_dash};
-use crate::dashboard::parts::{change_table, copy, diff, facts, fence, time};
+use crate::dashboard::parts::table::Column::{Number, Text};
+use crate::dashboard::parts::{change_table, copy, diff, facts, fence, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -38,6 +41,10 @@ pub(crate) async fn show(
         section aria-labelledby="fields-heading" {
             h2 #fields-heading { "Before and after" }
             (diff::table(resource.previous.as_ref(), after))
+        }
+        section #deliveries aria-labelledby="deliveries-heading" {
+            h2 #deliveries-heading { "Deliveries" }
+            (deliveries(&state, &visitor, &change).await?)
         }
         section #gateways aria-labelledby="gateways-heading" {
             h2 #gateways-heading { "Gateways" }
@@ -73,6 +80,38 @@ async fn change_facts(
         ("Cursor", copy::text(&change.cursor().to_string(), "Copy the cursor")),
         ("History", html! { a href={ (ROOT) "/changes?subject=" (metadata.subject) } { "All changes of the same" } }),
     ])
+}
+
+async fn deliveries(state: &DashboardState, visitor: &Visitor, change: &VisibleChange) -> Result<Markup, Failure> {
+    let found = state.control_plane.deliveries_of_change(&visitor.context(), change).await?;
+    let now = state.control_plane.now();
+    Ok(html! {
+        @if found.is_empty() {
+            p.hint { (no_delivery(change)) }
+        } @else {
+            (table::of("Deliveries", &[Text("Webhook"), Text("State"), Text("Last result"), Number("Attempts"), Text("Next attempt")], html! {
+                @for WebhookDelivery { webhook, view } in &found {
+                    @let delivery = &view.delivery;
+                    tr {
+                        th scope="row" {
+                            a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (webhook.name) }
+                        }
+                        td { (status_badge(view.status)) }
+                        td.wrap { (or_dash(last_result(delivery))) }
+                        td.number { (delivery.attempts) }
+                        td { (or_dash(delivery.next_attempt_at.map(|at| time::relative(at, now)))) }
+                    }
+                }
+            }))
+        }
+    })
+}
+
+fn no_delivery(change: &VisibleChange) -> &'static str {
+    match change.content.action.topic() {
+        Some(_) => "No delivery of this change is kept. It may be too old, or no webhook receives its event.",
+        None => "Webhooks receive no event of changes of this kind.",
+    }
 }
 
 fn change_page(visitor: &Visitor, change: &VisibleChange, project: Option<&Project>, content: Markup) -> Markup {

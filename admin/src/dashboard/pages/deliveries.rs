@@ -112,7 +112,8 @@ pub(crate) fn topic_name(delivery: &Delivery) -> &'static str {
     delivery.action.and_then(|action| action.topic()).map_or("unknown event", Topic::as_str)
 }
 
-fn last_result(delivery: &Delivery) -> Option<Markup> {
+/// Returns how the last attempt of a delivery ended, or why it was given up.
+pub(crate) fn last_result(delivery: &Delivery) -> Option<Markup> {
     let last = delivery.last_attempt.as_ref();
     let error = last.and_then(|last| last.error.as_deref()).or(delivery.reason.as_deref());
     let text = match (error, last.and_then(|last| last.status)) {

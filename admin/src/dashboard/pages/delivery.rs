@@ -139,8 +139,13 @@ fn meaning(details: &DeliveryDetails) -> Markup {
 fn delivery_facts(details: &DeliveryDetails, now: Timestamp) -> Vec<Fact> {
     let delivery = &details.view.delivery;
     let relative = |at: Option<Timestamp>| or_dash(at.map(|at| time::relative(at, now)));
+    let change = delivery.event_version.filter(|_| details.event.is_some());
     vec![
         ("Event ID", copy::id(delivery.event_id.as_str())),
+        (
+            "Change",
+            or_dash(change.map(|version| html! { a href={ (ROOT) "/changes/" (version) } { "See what changed" } })),
+        ),
         ("Created", time::relative(delivery.created_at, now)),
         ("Attempts", html! { (delivery.attempts) }),
         ("Last attempt", relative(delivery.last_attempt.as_ref().map(|last| last.at))),

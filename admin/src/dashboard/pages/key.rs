@@ -22,7 +22,7 @@ use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::field::Entries;
 use crate::dashboard::parts::table::Column::Text;
-use crate::dashboard::parts::{change_table, copy, facts, number, table, time};
+use crate::dashboard::parts::{change_table, copy, facts, fence, number, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
@@ -256,8 +256,10 @@ pub(crate) async fn rotate(
     match rotated.await {
         Ok(shown) => {
             let found = read(&state, &visitor, &shown.id).await?;
-            let content =
-                value_once::rotated(&found.key.record, &shown, values(&found.key.record, state.control_plane.now()));
+            let fence = fence::wait(&state, &visitor, found.key.position).await?;
+            let (key, now) = (&found.key.record, state.control_plane.now());
+            let fence = fence::after_wait(&fence, "accept only the values below", now);
+            let content = value_once::rotated(key, &shown, fence, values(key, now));
             Ok(answer::html_page(key_page(&visitor, &found, "Key rotated", content)))
         }
         Err(failure) => {

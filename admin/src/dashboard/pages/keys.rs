@@ -1,7 +1,7 @@
 //! The keys of a project: list, filter and search.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{Failure, KeyFilter, KeyRef, Rest, SearchRequest, Selection};
+use gatepost_control_plane::{Failure, KeyFilter, KeyRef, LongResponse, Rest, SearchRequest, Selection};
 use gatepost_domain::key::{self, KeyFormat, Secret};
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_store::{SortOrder, Versioned};
@@ -101,11 +101,8 @@ async fn read_list(
     let list = control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
     let position = control_plane.decode_cursor(&list.name, query.after.as_deref())?;
     let mut selection = Selection::bounded(PAGE_SIZE, position);
-    while let Some((position, size)) = selection.next_read() {
-        let _permit = control_plane.acquire_list_permit(&context).await?;
-        let page = control_plane.keys_page(&list, &position, size).await?;
-        selection.add_page(page, |key| filter.matches(key));
-    }
+    let mut response = LongResponse::new(control_plane.clone(), context, list.requested_project.clone());
+    response.select_keys(&list, &mut selection, |key| filter.matches(key)).await?;
     let page = control_plane.list_page(&list.name, selection)?;
     Ok(KeysPage { keys: page.items, next: page.next })
 }
@@ -176,7 +173,7 @@ pub(crate) fn search_form(path: &str, text: &str) -> Markup {
         form.search method="post" action=(path) role="search" {
             label.visually-hidden for="q" { "Search keys" }
             input #q name="q" type="search" value=(text) placeholder="Name, ID, mask, customer ID, or a whole key"
-                autocomplete="off" spellcheck="false" data-shortcut="/";
+                autocomplete="off" spellcheck="false";
             button { "Search" }
         }
     }

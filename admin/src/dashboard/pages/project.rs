@@ -1,18 +1,18 @@
 //! One project: its usage, keys and settings, on one page.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{Patch, ProjectChange, UsageReportRequest};
+use gatepost_control_plane::{ChangeLimits, EventCursor, EventFilter, Patch, ProjectChange, UsageReportRequest};
 use gatepost_domain::record::{Project, Status};
 use gatepost_store::{SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{keys, webhooks};
+use super::{changes, keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::field::{Entries, Field};
-use crate::dashboard::parts::{badge, confirm, copy, empty, facts, fence, time};
+use crate::dashboard::parts::{badge, change_table, confirm, copy, empty, facts, fence, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
@@ -20,6 +20,8 @@ use crate::dashboard::visitor::Visitor;
 
 /// Keys on the page of a project: the newest ones.
 const NEWEST_KEYS: u32 = 10;
+/// Changes on the page of a project: the newest ones, and what is read for them.
+const NEWEST_CHANGES: ChangeLimits = ChangeLimits { changes: 10, entries: 1000 };
 const NAME: Field = Field::text("name", "Name", "").required();
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,7 +130,7 @@ async fn sections(
             a href="#usage" { "Usage" }
             a href="#keys" { "API keys" }
             a href="#webhooks" { "Webhooks" }
-            a href={ (path) "/changes" } { "Changes" }
+            a href="#changes" { "Changes" }
             a href="#settings" { "Settings" }
         }
         section aria-labelledby="usage-heading" {
@@ -145,6 +147,10 @@ async fn sections(
             (keys_section(state, visitor, record).await?)
         }
         (webhooks::section(state, visitor, record).await?)
+        section #changes aria-labelledby="changes-heading" {
+            h2 #changes-heading { "Changes" }
+            (changes_section(state, visitor, record).await?)
+        }
         section #settings aria-labelledby="settings-heading" {
             h2 #settings-heading { "Settings" }
             (settings_section(state, visitor, project, settings))
@@ -190,6 +196,25 @@ async fn keys_section(
             (keys::table(state, &page.items).await?)
             @if page.next.is_some() { p { a href=(path) { "All keys" } } }
         }
+    })
+}
+
+/// Shows the newest changes of a project.
+async fn changes_section(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+) -> Result<Markup, gatepost_control_plane::Failure> {
+    let filter = EventFilter::of_project(project.id.clone());
+    let found = changes::read(state, visitor, &filter, &EventCursor::END, None, NEWEST_CHANGES).await?;
+    let all = format!("{ROOT}/projects/{}/changes", project.id);
+    Ok(html! {
+        @if found.changes.is_empty() {
+            p.hint { "No change of this project is among the newest changes." }
+        } @else {
+            (change_table::table(&found.changes, &found.actors, state.control_plane.now()))
+        }
+        @if found.next.is_some() { p { a href=(all) { "All changes" } } }
     })
 }
 

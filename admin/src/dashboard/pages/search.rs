@@ -14,7 +14,7 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::table::Column::Text;
-use crate::dashboard::parts::{badge, copy, empty, pager, table};
+use crate::dashboard::parts::{badge, copy, empty, pager, search, table};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -96,7 +96,7 @@ async fn results_page(state: &DashboardState, visitor: &Visitor, text: &str) -> 
     let shown = if may_be_value(text) { "" } else { text };
     let content = html! {
         h1 { "Search" }
-        (search_form("search", shown))
+        (search::with_button(shown))
         @if text.is_empty() {
             (empty::state("Search all projects", html! {
                 p { "By the name or ID of a project, an API key or a webhook, by your customer's ID, or by a whole key." }
@@ -131,18 +131,6 @@ async fn read(state: &DashboardState, visitor: &Visitor, text: &str) -> Result<F
         keys: keys.keys,
         rest: Some(keys.rest),
     })
-}
-
-/// Shows the search field, which sends its text in a body. `id` tells fields on one page apart.
-pub(crate) fn search_form(id: &str, text: &str) -> Markup {
-    html! {
-        form.search method="post" action={ (ROOT) "/search" } role="search" aria-label="Search all" {
-            label.visually-hidden for=(id) { "Search projects, keys and webhooks" }
-            input id=(id) name="q" type="search" value=(text) placeholder="Name, ID, or a whole key" autocomplete="off"
-                spellcheck="false";
-            button { "Search" }
-        }
-    }
 }
 
 async fn results(state: &DashboardState, found: &Found) -> Result<Markup, Failure> {

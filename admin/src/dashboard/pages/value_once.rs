@@ -16,11 +16,12 @@ pub(crate) fn created(key: &ApiKey, shown: &Shown) -> Markup {
     }
 }
 
-/// Shows the new value of a key, and the table of all values with their ends.
-pub(crate) fn rotated(key: &ApiKey, shown: &Shown, values: Markup) -> Markup {
+/// Shows the new value of a key, which gateways have applied the rotation, and the table of all values with their ends.
+pub(crate) fn rotated(key: &ApiKey, shown: &Shown, fence: Markup, values: Markup) -> Markup {
     html! {
         h1 { "Key rotated" }
         (value(key, shown))
+        (fence)
         section aria-labelledby="values-heading" {
             h2 #values-heading { "Values" }
             (values)

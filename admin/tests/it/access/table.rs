@@ -166,6 +166,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("GET", "/events", "", ALL),
     row("GET", "/events?order=desc&actor=OPERATOR", "", ALL),
     row("GET", "/events/{cursor}", "", READ),
+    row("GET", "/events/{cursor}/deliveries", "", READ),
     row("GET", "/events/{cursor}/propagation", "", [401, 401, 200, 200, 200, 403, 403, 403, 404, 404, 404]),
     row("GET", "/events/stream?projectId=PROJECT", "", READ),
 ];

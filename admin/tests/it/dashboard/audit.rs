@@ -7,7 +7,7 @@ use gatepost_store::os_rng;
 use reqwest::Method;
 use serde_json::json;
 
-use super::browser::{Browser, link_after};
+use super::browser::{Browser, hidden_field, link_after};
 use crate::fixture::{Fixture, text};
 use crate::gateways::send_heartbeat;
 
@@ -123,6 +123,62 @@ async fn a_revocation_shows_which_gateways_refuse_the_key() {
     let page = browser.post(&path, &[("confirmation", "leaked")]).await.body;
     assert!(page.contains("1/1 gateways refuse it") && page.contains("edge-1:8080"), "{page}");
     assert!(page.contains("Applied"), "{page}");
+}
+
+#[tokio::test]
+async fn a_rotation_shows_which_gateways_have_applied_it() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let key = admin.create_key(&project, json!({})).await;
+    let gateway = GatewayId::generate(&mut os_rng());
+    send_heartbeat(&fixture, &gateway, "edge-1:8080", Version::MAX).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let path = format!("/dashboard/keys/{}/rotate", text(&key, "id"));
+    let once = hidden_field(&browser.get(&path).await.body, "once");
+    let page = browser.post(&path, &[("overlap", "0"), ("once", &once)]).await.body;
+    assert!(page.contains("1/1 gateways accept only the values below") && page.contains("edge-1:8080"), "{page}");
+}
+
+#[tokio::test]
+async fn a_change_and_its_deliveries_lead_to_each_other() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let hook = json!({"name": "<b>hook</b>", "url": "https://93.184.215.14/", "topics": ["api-key.created"]});
+    let hook = text(&admin.post("/webhooks", hook).await.1, "id");
+    admin.create_key(&project, json!({})).await;
+    let event = fixture.dropped_delivery(&hook).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let delivery = format!("/dashboard/webhooks/{hook}/deliveries/{event}");
+    let page = browser.get(&delivery).await.body;
+    let change = link_after(&page, "<dt>Change</dt>", "/changes/").unwrap();
+    let page = browser.get(&change).await.body;
+    assert!(page.contains(&delivery) && page.contains("Dropped") && page.contains("&lt;b&gt;hook"), "{page}");
+    let of_project = fixture.caller("acme", Some(&project), Role::Viewer).await;
+    browser.sign_in(&of_project.access_key).await;
+    let page = browser.get(&change).await.body;
+    assert!(page.contains("No delivery of this change is kept") && !page.contains("&lt;b&gt;"), "{page}");
+}
+
+#[tokio::test]
+async fn a_project_shows_its_newest_changes() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let (project, other) = (admin.create_project().await, admin.create_project().await);
+    for number in 0..11 {
+        admin.create_key(&project, json!({"name": format!("number {number}.")})).await;
+    }
+    admin.create_key(&other, json!({"name": "of the other project"})).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let page = browser.get(&format!("/dashboard/projects/{project}")).await.body;
+    let changes = page.split("changes-heading").last().unwrap().split("settings-heading").next().unwrap();
+    assert_eq!(changes.matches("Key created</a>").count(), 10, "{changes}");
+    assert!(changes.contains("number 10.") && !changes.contains("number 0."), "{changes}");
+    assert!(changes.contains("All changes") && !changes.contains("of the other project"), "{changes}");
 }
 
 #[tokio::test]

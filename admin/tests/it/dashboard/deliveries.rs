@@ -104,6 +104,10 @@ async fn deliveries_have_pages_that_keep_their_filter() {
         admin.create_key(&project, json!({})).await;
         fixture.dropped_delivery(id).await;
     }
+    for (limit, has_more) in [(50, true), (51, false)] {
+        let (_, page) = admin.get(&format!("/webhooks/{id}/deliveries?limit={limit}")).await;
+        assert_eq!((page["deliveries"].as_array().unwrap().len(), &page["hasMore"]), (limit, &json!(has_more)));
+    }
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
     let first = browser.get(&format!("{hook}/deliveries?status=dropped&since=2026-01-01")).await;

@@ -8,6 +8,8 @@ use gatepost_store::SortOrder;
 use crate::control_plane::ControlPlane;
 use crate::failure::Result;
 use crate::request_context::RequestContext;
+use crate::use_cases::long_response::LongResponse;
+use crate::use_cases::pagination::Selection;
 
 /// The keys that a list selects.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +112,24 @@ impl ControlPlane {
             positions: page.positions.into_iter().map(of_key).collect(),
             next: page.next.map(of_key).or(next_project),
         })
+    }
+}
+
+impl LongResponse {
+    /// Reads keys of a list until a selection of them is complete, and authorizes the caller again meanwhile.
+    pub async fn select_keys(
+        &mut self,
+        list: &KeyList,
+        selection: &mut Selection<ApiKey>,
+        matches: impl Fn(&ApiKey) -> bool,
+    ) -> Result<()> {
+        while let Some((position, size)) = selection.next_read() {
+            self.reauthorize().await?;
+            let _permit = self.control_plane.acquire_list_permit(&self.context).await?;
+            let page = self.control_plane.keys_page(list, &position, size).await?;
+            selection.add_page(page, &matches);
+        }
+        Ok(())
     }
 }
 

@@ -111,12 +111,8 @@ impl ControlPlane {
         let (needle, remaining) = (Needle::new(query.expose()), limit - usize::from(first.is_some()));
         let mut selection = Selection::bounded(remaining, start.position);
         let mut response = LongResponse::new(self, context, list.requested_project.clone());
-        while let Some((position, size)) = selection.next_read() {
-            response.reauthorize().await?;
-            let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
-            let page = response.control_plane.keys_page(&list, &position, size).await?;
-            selection.add_page(page, |key| key.id.as_str() != start.exact_match && needle.matches(key));
-        }
+        let matches = |key: &ApiKey| key.id.as_str() != start.exact_match && needle.matches(key);
+        response.select_keys(&list, &mut selection, matches).await?;
         let (found, position, rest) = selection.finish();
         let end = SearchPosition { position, exact_match: start.exact_match };
         let next = response.control_plane.store.envelope().seal_cursor(&name, &end.encode())?;

@@ -64,7 +64,7 @@ impl DeliveryStatus {
         }
     }
 
-    fn of(delivery: &Delivery, webhook: &Webhook) -> Self {
+    pub(super) fn of(delivery: &Delivery, webhook: &Webhook) -> Self {
         match delivery.kind {
             DeliveryKind::Delivered => DeliveryStatus::Delivered,
             DeliveryKind::Dropped => DeliveryStatus::Dropped,
@@ -177,9 +177,10 @@ impl ControlPlane {
         let (cell, kinds) = (self.store.home(webhook.id.partition()), filter.kinds());
         let mut page = DeliveryPage { deliveries: Vec::new(), next: None, rest: Rest::More };
         let mut searched = 0;
-        'search: while page.deliveries.len() < limit && searched < MAX_SEARCHED {
+        // One delivery more than is returned shows whether there are more.
+        let size = PAGE_SIZE.min(u32::try_from(limit.saturating_add(1)).unwrap_or(PAGE_SIZE));
+        'search: while searched < MAX_SEARCHED {
             let _turn = self.acquire_list_permit(context).await?;
-            let size = PAGE_SIZE.min(u32::try_from(limit).unwrap_or(PAGE_SIZE).max(1));
             let found = cell.deliveries(&webhook.id, &kinds, position, size).await?;
             if found.is_empty() {
                 page.rest = Rest::None;
@@ -191,14 +192,15 @@ impl ControlPlane {
                     page.rest = Rest::None;
                     break 'search;
                 }
-                position = Some(delivery.position());
-                let view = DeliveryView { status: DeliveryStatus::of(&delivery, &webhook), delivery };
+                let (at, status) = (delivery.position(), DeliveryStatus::of(&delivery, &webhook));
+                let view = DeliveryView { delivery, status };
                 if filter.matches(&view) {
+                    if page.deliveries.len() == limit {
+                        break 'search;
+                    }
                     page.deliveries.push(view);
                 }
-                if page.deliveries.len() == limit {
-                    break 'search;
-                }
+                position = Some(at);
             }
         }
         let position = position.map(|position| position.to_string());

@@ -42,12 +42,7 @@ async fn read_page(
     filter: &KeyFilter,
     mut selection: Selection<ApiKey>,
 ) -> Result<ListPage<ApiKeyResource>> {
-    while let Some((position, size)) = selection.next_read() {
-        response.reauthorize().await?;
-        let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
-        let page = response.control_plane.keys_page(list, &position, size).await?;
-        selection.add_page(page, |key| filter.matches(key));
-    }
+    response.select_keys(list, &mut selection, |key| filter.matches(key)).await?;
     let page = response.control_plane.list_page(&list.name, selection)?;
     let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
     Ok(ListPage { items: key_bodies(&response.control_plane, &page.items).await?, next: page.next })

@@ -1,4 +1,4 @@
-//! `/webhooks/{id}/deliveries` and `/webhooks/{id}/stats`.
+//! `/webhooks/{id}/deliveries`, `/webhooks/{id}/stats` and `/events/{cursor}/deliveries`.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use gatepost_control_plane::{
     ControlPlane, DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryStatus, DeliveryView, Failure,
-    MAX_DELIVERIES, RequestContext, Rest,
+    MAX_DELIVERIES, RequestContext, Rest, WebhookDelivery,
 };
 use gatepost_domain::change::Topic;
 use gatepost_domain::time::Timestamp;
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use crate::api::extract::body::NoBody;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
+use crate::http::changes::parse_path_cursor;
 use crate::http::webhook_requests::{RebuiltRequest, rebuild_request};
 
 /// Deliveries, newest first.
@@ -59,6 +60,24 @@ pub(crate) struct DeliveryBody {
     next_attempt_at: Option<String>,
     /// Time at which the delivery was created.
     created_at: String,
+}
+
+/// The deliveries of one change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventDeliveriesBody {
+    /// The deliveries, one for each webhook at most.
+    deliveries: Vec<EventDeliveryBody>,
+}
+
+/// A delivery with the id of its webhook.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventDeliveryBody {
+    /// Id of the webhook.
+    webhook_id: String,
+    #[serde(flatten)]
+    delivery: DeliveryBody,
 }
 
 /// A delivery with its request and its attempts.
@@ -221,6 +240,25 @@ pub(crate) async fn resend(
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Lists the deliveries that a change has made, in the order of their webhooks.
+///
+/// None before the change is fanned out, if no webhook receives its topic, and once they are no longer kept. Deliveries of
+/// deleted webhooks are not listed.
+#[utoipa::path(
+    get, path = "/events/{cursor}/deliveries", operation_id = "listEventDeliveries", tag = "webhooks",
+    params(("cursor" = String, Path, description = "`cursor` of the change", example = "1860000000000000000")),
+    responses((status = 200, body = EventDeliveriesBody), (status = 401), (status = 404), (status = 503))
+)]
+pub(crate) async fn of_event(
+    State(control_plane): State<ControlPlane>,
+    context: RequestContext,
+    PathId(cursor): PathId,
+) -> Result<Json<EventDeliveriesBody>> {
+    let change = control_plane.change_at(&context, &parse_path_cursor(&cursor)?).await?;
+    let found = control_plane.deliveries_of_change(&context, &change).await?;
+    Ok(Json(EventDeliveriesBody { deliveries: found.iter().map(EventDeliveryBody::from).collect() }))
+}
+
 /// Returns the numbers of a webhook.
 #[utoipa::path(
     get, path = "/webhooks/{id}/stats", operation_id = "getWebhookStats", tag = "webhooks",
@@ -269,6 +307,12 @@ impl From<&DeliveryView> for DeliveryBody {
             next_attempt_at: delivery.next_attempt_at.map(|at| at.to_string()),
             created_at: delivery.created_at.to_string(),
         }
+    }
+}
+
+impl From<&WebhookDelivery> for EventDeliveryBody {
+    fn from(found: &WebhookDelivery) -> Self {
+        Self { webhook_id: found.webhook.id.to_string(), delivery: (&found.view).into() }
     }
 }
 

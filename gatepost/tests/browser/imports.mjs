@@ -1,0 +1,48 @@
+// Keys from a file: tried first, then imported, and sent again.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { api, statuses, visit } from "./site.mjs";
+
+const ROWS = 10_000;
+const FAULTY = { 17: "Short,short", 4_000: "Without a value,", 9_999: "Twice a column,import-a,import-b" };
+const CREATED = ROWS - 3;
+
+// Returns a file of keys, with three rows that are refused.
+function file() {
+  const rows = Array.from({ length: ROWS }, (_, index) => FAULTY[index + 1] ?? `Imported ${index},imported-key-${index}`);
+  const buffer = Buffer.from(`name,key\n${rows.join("\n")}\n`);
+  return { name: "keys.csv", mimeType: "text/csv", buffer };
+}
+
+async function upload(visitor, project) {
+  await visitor.go("/import");
+  await visitor.page.getByLabel("Project of rows that name none").selectOption(project);
+  await visitor.page.locator("#file").setInputFiles(file());
+  await visitor.page.getByRole("button", { name: "Upload and try" }).click();
+  await visitor.page.getByRole("heading", { name: "What the import would do" }).waitFor({ timeout: 60_000 });
+}
+
+async function fact({ page }, name) {
+  const text = await page.locator("dt", { hasText: name }).locator("+ dd").textContent();
+  return Number(text.replaceAll(/\D/g, ""));
+}
+
+test("an import is tried first, shows its progress and faults, and creates nothing twice", async () => {
+  const project = (await api("POST", "/projects", { name: "From elsewhere", env: "live" })).id;
+  const visitor = await visit({ as: "admin" });
+  const { page } = visitor;
+  await upload(visitor, project);
+  assert.equal(await fact(visitor, "Would be created"), CREATED);
+  assert.deepEqual(await page.locator("tbody tr td:first-child").allTextContents(), Object.keys(FAULTY));
+  assert.deepEqual(await api("GET", `/api-keys?projectId=${project}&limit=1`), [], "nothing is written yet");
+  await page.getByRole("button", { name: /^Import .* keys$/ }).click();
+  await page.getByRole("heading", { name: "Importing" }).waitFor();
+  await page.getByText("The page follows the progress.").waitFor();
+  await page.getByRole("heading", { name: "Import ended" }).waitFor({ timeout: 60_000 });
+  assert.deepEqual([await fact(visitor, "Created"), await fact(visitor, "Refused")], [CREATED, 3]);
+  assert.deepEqual(await statuses("imported-key-0"), [200, 200, 200]);
+  await upload(visitor, project);
+  assert.deepEqual([await fact(visitor, "Would be created"), await fact(visitor, "Exist already")], [0, CREATED]);
+  assert.equal(await page.getByRole("button", { name: /^Import / }).count(), 0);
+  await visitor.close();
+});
