@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use crate::machine::Core;
@@ -73,6 +74,17 @@ fn parse_addresses(log: &str) -> HashMap<String, SocketAddr> {
         Some((line["message"].as_str()?.to_owned(), text.parse().ok()?))
     };
     lines.filter_map(|line| address(&line)).collect()
+}
+
+/// Creates an access key of the first account of a store, and returns its value.
+pub(crate) fn create_access_key(store: &str) -> anyhow::Result<String> {
+    let output = Command::new(built_program("gatepost")?)
+        .args(["access-key", "create", "--output", "json", "--store", store])
+        .env("GATEPOST_MASTER_KEY", MASTER_KEY)
+        .output()?;
+    ensure!(output.status.success(), "no access key: {}", String::from_utf8_lossy(&output.stderr));
+    let created: Value = serde_json::from_slice(&output.stdout)?;
+    Ok(created["key"].as_str().context("the command prints no key")?.to_owned())
 }
 
 /// Returns the path of a program that was built together with this one.

@@ -1,8 +1,9 @@
-//! `scenarios`: benchmarks of the gateway in all relevant situations, one at a time.
+//! `scenarios`: benchmarks of the gateway in all relevant situations, and of the dashboard, one at a time.
 
 mod bodies;
 mod churn;
 mod confirmed;
+mod dashboard;
 mod first;
 mod growth;
 mod latency;
@@ -73,6 +74,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("revocation", |params| Box::pin(revocation::run(params))),
     ("confirmed", |params| Box::pin(confirmed::run(params))),
     ("threads", |params| Box::pin(threads::run(params))),
+    ("dashboard", |params| Box::pin(dashboard::run(params))),
 ];
 
 /// Runs all scenarios, or the named one.

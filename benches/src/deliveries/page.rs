@@ -1,6 +1,5 @@
 //! Time of a page of deliveries of a webhook with many that wait, through the admin API.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -15,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{DelivererFixture, DeliveryParams, receiver};
-use crate::gatepost::{MASTER_KEY, built_program};
+use crate::gatepost;
 use crate::report::Table;
 use crate::scenarios::Findings;
 
@@ -35,7 +34,7 @@ pub(super) async fn run(_params: DeliveryParams) -> anyhow::Result<Findings> {
     let deliverer = fixture.start_deliverer()?;
     fixture.wait_for_fan_out(FAN_OUT_TIMEOUT).await?;
     drop(deliverer);
-    let access_key = create_access_key(&fixture)?;
+    let access_key = gatepost::create_access_key(&fixture.store_fixture.redis.url())?;
     let control_plane = fixture.start_control_plane()?;
     let address = control_plane.admin.context("the control plane logs no address")?;
     let (mut connection, task) = http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
@@ -57,16 +56,6 @@ pub(super) async fn run(_params: DeliveryParams) -> anyhow::Result<Findings> {
         json.insert(name.to_owned(), json!(figures));
     }
     Ok(Findings { tables: vec![(format!("A page of {WAITING} deliveries that wait"), table)], json: json.into() })
-}
-
-fn create_access_key(fixture: &DelivererFixture) -> anyhow::Result<String> {
-    let output = Command::new(built_program("gatepost")?)
-        .args(["access-key", "create", "--output", "json", "--store", &fixture.store_fixture.redis.url()])
-        .env("GATEPOST_MASTER_KEY", MASTER_KEY)
-        .output()?;
-    ensure!(output.status.success(), "no access key: {}", String::from_utf8_lossy(&output.stderr));
-    let created: Value = serde_json::from_slice(&output.stdout)?;
-    Ok(created["key"].as_str().context("the command prints no key")?.to_owned())
 }
 
 async fn get(connection: &mut Connection, path: &str, access_key: &str) -> anyhow::Result<Value> {

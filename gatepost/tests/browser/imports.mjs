@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { api, statuses, visit } from "./site.mjs";
 
-const ROWS = 10_000;
-const FAULTY = { 17: "Short,short", 4_000: "Without a value,", 9_999: "Twice a column,import-a,import-b" };
+const ROWS = Number(process.env.IMPORTED_ROWS);
+const FAULTY = { 17: "Short,short", [ROWS / 2]: "Without a value,", [ROWS - 1]: "Twice a column,import-a,import-b" };
 const CREATED = ROWS - 3;
 
 // Returns a file of keys, with three rows that are refused.

@@ -12,6 +12,8 @@ use crate::secrets::{check_no_secrets, files};
 
 /// Host name under which the suite visits the dashboard as from another machine.
 const NAME: &str = "keys.example.com";
+/// Rows of the file that is imported.
+const IMPORTED_ROWS: usize = if cfg!(feature = "long") { 10_000 } else { 2_000 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dashboard_works_in_a_browser() {
@@ -39,6 +41,7 @@ async fn the_dashboard_works_in_a_browser() {
         ("ACCESS_KEY", access_key),
         ("LINK", link()),
         ("SECOND_LINK", link()),
+        ("IMPORTED_ROWS", IMPORTED_ROWS.to_string()),
         ("TLS_CERTIFICATE", ca.certificate_file.display().to_string()),
         ("TLS_KEY", ca.key_file.display().to_string()),
         ("SECRETS_FILE", secrets.path().display().to_string()),
@@ -62,4 +65,6 @@ fn run_suite(environment: &[(&str, String)]) {
     let output = node.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
+    // How long each test took, for `--nocapture`.
+    println!("{stdout}");
 }
