@@ -46,10 +46,50 @@ document.addEventListener("click", (event) => {
 // Shows exact times in the reader's own time zone, and the buttons that need a script.
 function prepare(root) {
   for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
-  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
-    time.dataset.local = "";
+  for (const time of root.querySelectorAll('time[datetime]:not([title$=")"])')) {
     time.title = `${new Date(time.dateTime).toLocaleString()} (${time.title})`;
   }
+}
+
+// Live parts: a note beside one says when it is not followed.
+function note(event, isFollowed) {
+  const element = event.target.nextElementSibling;
+  if (element?.matches(".live-note")) element.hidden = isFollowed;
+}
+
+for (const name of ["htmx:sse:error", "htmx:response:error", "htmx:error"]) {
+  document.addEventListener(name, (event) => note(event, false));
+}
+document.addEventListener("htmx:sse:after:connection", (event) => note(event, true));
+// The session has ended, or what the page shows is gone.
+document.addEventListener("reload", () => location.reload());
+document.addEventListener("htmx:sse:error", (event) => {
+  if ([401, 403, 404].includes(event.detail.status)) location.reload();
+});
+// A part that was replaced is as the server has rendered it.
+document.addEventListener("htmx:after:swap", () => prepare(document));
+
+// The tail of changes: its oldest rows leave, and the ages of the others go on.
+const MAX_TAIL_ROWS = 500;
+const AGE_INTERVAL_MS = 10_000;
+const UNITS = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+const tail = document.querySelector("[data-tail]");
+
+function age(seconds) {
+  const [size, unit] = UNITS.find(([size]) => seconds >= size) ?? [];
+  return size ? `${Math.floor(seconds / size)} ${unit} ago` : "now";
+}
+
+if (tail) {
+  // The clock of this machine may be another than that of the server.
+  const ahead = Date.now() - Date.parse(tail.dataset.tail);
+  setInterval(() => {
+    const now = Date.now() - ahead;
+    for (const time of tail.querySelectorAll("time")) time.textContent = age((now - Date.parse(time.dateTime)) / 1000);
+  }, AGE_INTERVAL_MS);
+  tail.addEventListener("htmx:after:swap", () => {
+    for (const row of [...tail.querySelectorAll("tbody tr")].slice(MAX_TAIL_ROWS)) row.remove();
+  });
 }
 
 const GO = { a: "/access-keys", c: "/changes", p: "/projects", s: "/search", w: "/gateways" };
@@ -73,7 +113,8 @@ document.addEventListener("keydown", (event) => {
   if (link) link.click();
   else if (field) {
     event.preventDefault();
-    field.focus();
+    if (field.matches("a")) field.click();
+    else field.focus();
   }
 });
 

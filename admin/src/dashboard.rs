@@ -8,6 +8,7 @@ mod form;
 mod frame;
 mod imports;
 mod layout;
+mod live;
 mod one_time;
 mod origin;
 mod pages;
@@ -74,11 +75,28 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/system/quarantine", get(system::quarantine))
         .route("/system/quarantine/{cursor}", get(system::download))
         .merge(webhook_routes())
+        .merge(live_routes())
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))
         .layer(from_fn(policy::layer))
         .with_state(state)
+}
+
+/// Returns the streams of the pages that follow what they show, each at the path of its page below `/live`.
+fn live_routes() -> Router<DashboardState> {
+    Router::new()
+        .route("/live/keys/{id}", get(key::live))
+        .route("/live/projects/{id}/changes", get(changes::live_of_project))
+        .route("/live/changes", get(changes::live_of_account))
+        .route("/live/changes/{cursor}", get(change::live))
+        .route("/live/gateways", get(gateways::live))
+        .route("/live/import/{id}", get(import::live))
+        .route("/live/system", get(system::live))
+        .route("/live/webhooks/{id}", get(webhook::live))
+        .route("/live/webhooks/{id}/deliveries", get(deliveries::live))
+        .route("/live/webhooks/{id}/deliveries/{event}", get(delivery::live))
+        .route("/live/webhooks/{id}/recoveries/{recovery}", get(recoveries::live))
 }
 
 fn webhook_routes() -> Router<DashboardState> {

@@ -42,7 +42,7 @@ pub struct ListenOptions {
 #[derive(Debug)]
 pub struct ControlPlaneServer {
     server: HttpServer,
-    /// Ends responses without an end: event streams.
+    /// Ends responses without an end: event streams and those of dashboard pages.
     shutdown: watch::Sender<bool>,
 }
 
@@ -61,6 +61,7 @@ impl ControlPlaneServer {
             control_plane: control_plane.clone(),
             options: Arc::new(dashboard),
             imports: Default::default(),
+            shutdown: shutdown.subscribe(),
             is_behind_tls_proxy: options.is_behind_proxy,
         });
         let state = ApiState {

@@ -19,6 +19,8 @@ const MAX_LIST_READS: usize = 16;
 const RESERVED_LIST_READS: usize = 4;
 /// Event streams at a time.
 const MAX_STREAMS: usize = 64;
+/// Streams of dashboard pages at a time.
+const MAX_PAGE_STREAMS: usize = 64;
 /// Pings that are sent at a time.
 const MAX_PINGS: usize = 64;
 /// Of these, reserved for accounts that send none.
@@ -58,6 +60,7 @@ pub(crate) struct SharedLimits {
     /// Pages that are worked on at a time, out of [`SharedLimits::list_reads`].
     pub(crate) list_permits: Arc<Semaphore>,
     pub(crate) event_streams: FairShare,
+    pub(crate) page_streams: FairShare,
     pub(crate) concurrent_pings: FairShare,
     pub(crate) pings: Gcra<AccountId>,
     pub(crate) creations: Gcra<AccountId>,
@@ -72,6 +75,7 @@ impl SharedLimits {
             list_reads: FairShare::new(MAX_LIST_READS, RESERVED_LIST_READS),
             list_permits: Arc::new(Semaphore::new(max_list_permits())),
             event_streams: FairShare::new(MAX_STREAMS, 0),
+            page_streams: FairShare::new(MAX_PAGE_STREAMS, 0),
             concurrent_pings: FairShare::new(MAX_PINGS, RESERVED_PINGS),
             pings: Gcra::new(PING_INTERVAL, PING_BURST, MAX_PING_ACCOUNTS),
             creations: Gcra::new(CREATION_INTERVAL, CREATION_BURST, MAX_ACCOUNTS),

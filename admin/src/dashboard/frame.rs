@@ -28,12 +28,15 @@ pub(crate) fn head(title: &str) -> Markup {
             meta charset="utf-8";
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="robots" content="noindex";
-            // htmx would add a style element of its own, which the policy of the pages forbids.
-            meta name="htmx-config" content=r#"{"includeIndicatorCSS":false}"#;
+            // htmx would add a style element of its own, which the policy of the pages forbids. A live part leaves open what
+            // its reader has opened.
+            meta name="htmx-config"
+                content=r#"{"includeIndicatorCSS":false,"morphIgnore":["data-htmx-powered","open"]}"#;
             title { (title) " · Gatepost" }
             link rel="icon" type="image/svg+xml" href=(Asset::Mark.path());
             link rel="stylesheet" href=(Asset::AppCss.path());
-            script src=(Asset::Htmx.path()) defer {}
+            // Not deferred: it then waits for the whole page before it begins, and so for its extension.
+            script src=(Asset::Htmx.path()) {}
             script src=(Asset::HtmxSse.path()) defer {}
             script src=(Asset::AppJs.path()) defer {}
         }

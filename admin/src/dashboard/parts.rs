@@ -12,7 +12,6 @@ pub(crate) mod fence;
 pub(crate) mod field;
 pub(crate) mod number;
 pub(crate) mod pager;
-pub(crate) mod refresh;
 pub(crate) mod search;
 pub(crate) mod table;
 pub(crate) mod time;

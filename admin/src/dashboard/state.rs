@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_control_plane::ControlPlane;
+use tokio::sync::watch;
 
 use super::imports::Imports;
 
@@ -21,6 +22,8 @@ pub(crate) struct DashboardState {
     pub(crate) control_plane: ControlPlane,
     pub(crate) options: Arc<DashboardOptions>,
     pub(crate) imports: Imports,
+    /// True once the server stops: responses without an end must end.
+    pub(crate) shutdown: watch::Receiver<bool>,
     /// True if all browsers connect through a proxy that terminates TLS.
     pub(crate) is_behind_tls_proxy: bool,
 }

@@ -42,6 +42,11 @@ impl UsagePeriod {
         }
     }
 
+    /// Returns the path of a page with the period in its query.
+    pub(crate) fn path(self, page: &str) -> String {
+        format!("{page}?usage={}", self.name())
+    }
+
     pub(crate) fn grouping(self) -> Grouping {
         match self {
             UsagePeriod::Day => Grouping::Hour,
@@ -78,7 +83,7 @@ pub(crate) fn chart(period: UsagePeriod, totals: &[Total], now: Timestamp, path:
         div.usage #usage {
             nav.choices aria-label="Period" {
                 @for choice in UsagePeriod::ALL {
-                    a href={ (path) "?usage=" (choice.name()) "#usage" } aria-current=[(choice == period).then_some("true")] {
+                    a href={ (choice.path(path)) "#usage" } aria-current=[(choice == period).then_some("true")] {
                         (choice.title())
                     }
                 }

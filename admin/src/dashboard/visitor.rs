@@ -2,7 +2,8 @@
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::response::Response;
-use gatepost_control_plane::{Caller, MemberPolicy, Precondition, RequestContext, Session};
+use gatepost_control_plane::{Caller, Failure, MemberPolicy, Precondition, RequestContext, Session};
+use gatepost_domain::key::Secret;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Version;
 use http::header::{COOKIE, HeaderName};
@@ -22,6 +23,7 @@ pub(crate) struct Visitor {
     pub(crate) session: Session,
     is_operator: bool,
     head: RequestHead,
+    token: Secret,
 }
 
 impl Visitor {
@@ -45,6 +47,14 @@ impl Visitor {
     pub(crate) fn context_at(&self, version: Option<Version>) -> RequestContext {
         let precondition = version.map_or(Precondition::None, |version| Precondition::AnyOf(vec![version]));
         RequestContext { precondition, ..self.context() }
+    }
+
+    /// Judges the session again, for a response that lasts. Returns false if it has ended.
+    pub(crate) async fn renew(&mut self, state: &DashboardState) -> Result<bool, Failure> {
+        let Some(session) = state.control_plane.session(self.token.expose()).await? else { return Ok(false) };
+        self.is_operator = state.control_plane.is_operator(&session.caller).await?;
+        self.session = session;
+        Ok(true)
     }
 
     pub(crate) fn may_write(&self) -> bool {
@@ -79,7 +89,8 @@ impl FromRequestParts<DashboardState> for Visitor {
         match state.control_plane.session(token).await {
             Ok(Some(session)) => {
                 let is_operator = state.control_plane.is_operator(&session.caller).await.map_err(PageError::from)?;
-                Ok(Self { session, is_operator, head: RequestHead::of(&parts.extensions) })
+                let token = Secret::new(token.to_owned());
+                Ok(Self { session, is_operator, head: RequestHead::of(&parts.extensions), token })
             }
             Ok(None) => Err(answer::to_sign_in(&parts.method, uri, is_fragment)),
             Err(failure) => Err(PageError::from(failure).into()),

@@ -5,6 +5,7 @@ mod audit;
 mod browser;
 mod deliveries;
 mod imports;
+mod live;
 mod operation;
 mod pages;
 mod webhooks;

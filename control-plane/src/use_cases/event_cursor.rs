@@ -43,6 +43,11 @@ impl EventCursor {
         Self { version: Version::from_u64(first.as_u64().saturating_sub(1)), place: Place::BeforeTime }
     }
 
+    /// Returns the later of two cursors of the same list.
+    pub fn later(self, other: Self) -> Self {
+        if other.version > self.version { other } else { self }
+    }
+
     /// Returns whether there is, or was, a change at the cursor, so that reading can continue there later.
     pub fn is_at_change(&self) -> bool {
         self.place == Place::AtChange

@@ -220,6 +220,20 @@ impl ControlPlane {
             Failure::refused(ErrorCode::Overloaded, detail)
         })
     }
+
+    /// Waits up to a second for a permit to stream what a page shows. Pages and event streams take no permits from each
+    /// other.
+    ///
+    /// # Errors
+    /// `overloaded` if there is none.
+    pub async fn acquire_page_stream(&self, context: &RequestContext) -> Result<FairSharePermit> {
+        let permit = self.limits.page_streams.acquire(&context.caller.account, STREAM_PERMIT_TIMEOUT).await;
+        permit.ok_or_else(|| {
+            self.metrics.count_no_permit("pages");
+            let detail = "the account already has as many pages that follow what they show as it may have now";
+            Failure::refused(ErrorCode::Overloaded, detail)
+        })
+    }
 }
 
 /// Time that a read of the feed waits for an entry.

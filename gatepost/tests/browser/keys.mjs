@@ -139,12 +139,8 @@ test("the shortcuts are listed, with and without scripts", async () => {
   for (const script of [true, false]) {
     const visitor = await visit({ as: "admin", script });
     await visitor.go("/projects");
-    if (script) {
-      await visitor.page.keyboard.press("?");
-      await visitor.page.keyboard.press("Enter");
-    } else {
-      await visitor.page.getByRole("link", { name: "Keyboard shortcuts" }).click();
-    }
+    if (script) await visitor.page.keyboard.press("?");
+    else await visitor.page.getByRole("link", { name: "Keyboard shortcuts" }).click();
     await visitor.page.getByRole("heading", { name: "Keyboard shortcuts" }).waitFor();
     await visitor.page.getByRole("row", { name: /g then c/ }).waitFor();
     await visitor.close();

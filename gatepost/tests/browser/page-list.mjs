@@ -64,8 +64,13 @@ export const PAGES = [
   { route: "/nothing" },
 ];
 
-// Routes that are no pages: a redirect, and files.
-export const OTHER_ROUTES = ["/", "/assets/{digest}/{name}", "/system/quarantine/{cursor}"];
+// Routes that are no pages: a redirect, files, and what pages follow.
+export const OTHER_ROUTES = [
+  "/", "/assets/{digest}/{name}", "/system/quarantine/{cursor}",
+  ...["/keys/{id}", "/projects/{id}/changes", "/changes", "/changes/{cursor}", "/gateways", "/import/{id}", "/system",
+    "/webhooks/{id}", "/webhooks/{id}/deliveries", "/webhooks/{id}/deliveries/{event}",
+    "/webhooks/{id}/recoveries/{recovery}"].map((page) => `/live${page}`),
+];
 
 export function pathOf({ route, from, id }) {
   const path = (from ?? route).replace(/([a-z-]+)\/\{id\}/, (_, kind) => `${kind}/${id ? id() : ids[kind]}`);

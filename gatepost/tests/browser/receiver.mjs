@@ -2,14 +2,14 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 
-const STATUSES = { "/broken": 503, "/crowded": 503, "/mended": 503, "/echo": 500, "/slow": 500, "/gone": 410 };
+const STATUSES = { broken: 503, crowded: 503, mended: 503, echo: 500, slow: 500, gone: 410 };
 
 export const receiver = { url: "", healed: new Set(), received: [] };
 
 const server = createServer(async (request, answer) => {
   let body = "";
   for await (const chunk of request) body += chunk;
-  answer.statusCode = receiver.healed.has(request.url) ? 204 : STATUSES[request.url] ?? 204;
+  answer.statusCode = receiver.healed.has(request.url) ? 204 : STATUSES[request.url.split("/")[1]] ?? 204;
   receiver.received.push({ path: request.url, event: request.headers["webhook-id"], status: answer.statusCode, body });
   if (request.url === "/echo") answer.setHeader("content-type", "application/json");
   answer.end({ 500: body, 503: "down for maintenance" }[answer.statusCode]);

@@ -10,6 +10,7 @@ await import("./keys.mjs");
 await import("./webhooks.mjs");
 await import("./deliveries.mjs");
 await import("./imports.mjs");
+await import("./live.mjs");
 await import("./access.mjs");
 await import("./pages.mjs");
 // Comes last: afterwards this address is throttled.

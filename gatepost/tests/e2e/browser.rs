@@ -7,7 +7,7 @@ use gatepost_test_support::{MockServer, RedisServer};
 
 use crate::admin::create_access_key;
 use crate::https_receiver::TestCa;
-use crate::process::{EMPTY_DIRECTORY, Gatepost, run};
+use crate::process::{EMPTY_DIRECTORY, Gatepost, MASTER_KEY, run};
 use crate::secrets::{check_no_secrets, files};
 
 /// Host name under which the suite visits the dashboard as from another machine.
@@ -33,11 +33,13 @@ async fn the_dashboard_works_in_a_browser() {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
     let gateway_urls: Vec<String> = gateways.iter().map(|gateway| gateway.url("")).collect();
+    let gateway_pids: Vec<String> = gateways.iter().map(|gateway| gateway.pid().to_string()).collect();
     let (secrets, directory) = (tempfile::NamedTempFile::new().unwrap(), tempfile::tempdir().unwrap());
     let ca = TestCa::create(directory.path());
     let environment = [
         ("DASHBOARD_ORIGIN", format!("http://{admin}")),
         ("GATEWAYS", gateway_urls.join(" ")),
+        ("GATEWAY_PIDS", gateway_pids.join(" ")),
         ("ACCESS_KEY", access_key),
         ("LINK", link()),
         ("SECOND_LINK", link()),
@@ -46,7 +48,7 @@ async fn the_dashboard_works_in_a_browser() {
         ("TLS_KEY", ca.key_file.display().to_string()),
         ("SECRETS_FILE", secrets.path().display().to_string()),
     ];
-    run_suite(&environment);
+    run_suite("suite.mjs", &environment);
     let secrets = std::fs::read_to_string(secrets.path()).unwrap();
     assert!(secrets.lines().count() > 30, "{secrets}");
     let secrets: Vec<&str> = secrets.lines().map(|secret| secret.trim_start_matches("whsec_")).collect();
@@ -57,11 +59,33 @@ async fn the_dashboard_works_in_a_browser() {
     check_no_secrets(&sources, &secrets);
 }
 
-fn run_suite(environment: &[(&str, String)]) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tail_of_changes_goes_on_after_a_restart() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let access_key = create_access_key(&url);
+    // It trims the stream to the least that can be set.
+    let retention = [("GATEPOST_EVENTS__MAX_ENTRIES", "1000")];
+    let arguments = ["control-plane", "--store", &url];
+    let control_plane = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &retention).await;
+    run_suite(
+        "restart.mjs",
+        &[
+            ("DASHBOARD_ORIGIN", format!("http://{}", control_plane.admin.unwrap())),
+            ("GATEWAYS", String::new()),
+            ("ACCESS_KEY", access_key),
+            ("STORE", url.clone()),
+            ("GATEPOST", env!("CARGO_BIN_EXE_gatepost").to_owned()),
+            ("GATEPOST_MASTER_KEY", MASTER_KEY.to_owned()),
+        ],
+    );
+}
+
+fn run_suite(suite: &str, environment: &[(&str, String)]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only packages");
     let mut node = Command::new("node");
-    node.args(["--test-reporter=spec", "suite.mjs"]).current_dir(directory).env("NO_PROXY", "127.0.0.1");
+    node.args(["--test-reporter=spec", suite]).current_dir(directory).env("NO_PROXY", "127.0.0.1");
     let output = node.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");

@@ -1,17 +1,20 @@
 //! One change: who made it and from where, the resource before and after, its deliveries, and which gateways have applied
 //! it.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use gatepost_control_plane::{Failure, VisibleChange, WebhookDelivery};
 use gatepost_domain::record::Project;
 use maud::{Markup, html};
+use serde::Deserialize;
 
 use super::deliveries::{last_result, status_badge};
 use crate::dashboard::action_words;
 use crate::dashboard::actors::{self, ActorNames};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::live::{self, Part};
 use crate::dashboard::parts::facts::{Fact, or_dash};
+use crate::dashboard::parts::fence::Effect;
 use crate::dashboard::parts::table::Column::{Number, Text};
 use crate::dashboard::parts::{change_table, copy, diff, facts, fence, table, time};
 use crate::dashboard::root::ROOT;
@@ -48,10 +51,38 @@ pub(crate) async fn show(
         }
         section #gateways aria-labelledby="gateways-heading" {
             h2 #gateways-heading { "Gateways" }
-            (fence::by_now(&fence, state.control_plane.now()))
+            (fence::region(&fence, Effect::default(), state.control_plane.now()))
         }
     };
     Ok(answer::html_page(change_page(&visitor, &change, project.as_ref(), content)))
+}
+
+/// Query of the stream.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct FenceQuery {
+    effect: Option<String>,
+    known: Option<usize>,
+}
+
+/// Follows the gateways until all have applied a change.
+pub(crate) async fn live(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(cursor): Path<String>,
+    Query(query): Query<FenceQuery>,
+) -> PageResult {
+    live::follow(state, visitor, (cursor, query), live_fence).await
+}
+
+async fn live_fence(
+    state: DashboardState,
+    visitor: Visitor,
+    (cursor, query): (String, FenceQuery),
+) -> Result<Part, Failure> {
+    let change = state.control_plane.change_at(&visitor.context(), &parse_path_cursor(&cursor)?).await?;
+    let fence = fence::observe(&state, &visitor, change.position()).await?;
+    let effect = Effect::parse(query.effect.as_deref());
+    Ok(fence::part(&fence, effect, query.known.unwrap_or_default(), state.control_plane.now()))
 }
 
 async fn change_facts(

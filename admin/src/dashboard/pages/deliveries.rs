@@ -1,7 +1,7 @@
 //! The deliveries of a webhook: list and filters.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, Rest};
+use gatepost_control_plane::{DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, Failure, Rest};
 use gatepost_domain::change::Topic;
 use gatepost_domain::record::Webhook;
 use gatepost_domain::time::Timestamp;
@@ -11,6 +11,8 @@ use maud::{Markup, html};
 use super::delivery_filter::ListQuery;
 use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::form::FormFault;
+use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::table::Column::{Number, Text};
 use crate::dashboard::parts::{empty, facts, pager, table, time};
@@ -34,20 +36,58 @@ pub(crate) async fn list(
         Ok(filter) => (filter, None),
         Err(fault) => (DeliveryFilter { status: query.selected_status(), ..DeliveryFilter::default() }, Some(fault)),
     };
-    let (context, after) = (visitor.context(), query.after.as_deref());
-    let page = state.control_plane.deliveries(&context, &id, &filter, after, PAGE_SIZE).await?;
-    let content = html! {
+    let choices = html! {
         h1 { "Deliveries" }
         (status_choices(&path, &query))
         (query.form(&path, webhook, fault.as_ref()))
+    };
+    let followed = query.path(&format!("/webhooks/{}/deliveries", webhook.id), query.selected_status());
+    let is_followed = query.after.is_none() && fault.is_none();
+    let list = live_list(state, visitor.clone(), Listed { webhook: id, filter, query }).await?;
+    let content = html! {
+        (choices)
+        @if is_followed {
+            (live::region(&followed, &list, WithoutScript::Link))
+        } @else {
+            (list.markup)
+        }
+    };
+    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Deliveries", content)))
+}
+
+pub(crate) async fn live(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(webhook): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> PageResult {
+    let invalid = |fault: FormFault| Failure::invalid(format!("{}: {}", fault.field, fault.text));
+    let filter = query.parse().map_err(invalid)?;
+    live::follow(state, visitor, Listed { webhook, filter, query: query.at_start() }, live_list).await
+}
+
+/// A part of the deliveries of a webhook.
+#[derive(Clone)]
+struct Listed {
+    webhook: String,
+    filter: DeliveryFilter,
+    query: ListQuery,
+}
+
+async fn live_list(state: DashboardState, visitor: Visitor, listed: Listed) -> Result<Part, Failure> {
+    let (Listed { webhook, filter, query }, context) = (listed, visitor.context());
+    let webhook = state.control_plane.webhook(&context, &webhook).await?.record;
+    let (id, after) = (webhook.id.as_str(), query.after.as_deref());
+    let page = state.control_plane.deliveries(&context, id, &filter, after, PAGE_SIZE).await?;
+    let path = format!("{ROOT}/webhooks/{id}/deliveries");
+    Ok(Part::open(html! {
         @if page.deliveries.is_empty() {
             (nothing(&path, &query, &page))
         } @else {
-            (table(webhook, &page.deliveries, state.control_plane.now()))
+            (table(&webhook, &page.deliveries, state.control_plane.now()))
         }
         (links(&query.path(&path, query.selected_status()), &query, &page))
-    };
-    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Deliveries", content)))
+    }))
 }
 
 /// Links to the parts of a list of deliveries.
@@ -91,7 +131,7 @@ pub(crate) fn table(webhook: &Webhook, deliveries: &[DeliveryView], now: Timesta
         html! {
             @for view in deliveries {
                 @let delivery = &view.delivery;
-                tr {
+                tr id=(delivery.event_id) {
                     th scope="row" {
                         a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (topic_name(delivery)) }
                         div.hint { code { (delivery.event_id) } }

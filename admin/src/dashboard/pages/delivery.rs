@@ -1,7 +1,7 @@
 //! One delivery: its attempts, those to come, and its request.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{DeliveryDetails, DeliveryStatus};
+use gatepost_control_plane::{DeliveryDetails, DeliveryStatus, Failure};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
@@ -11,15 +11,16 @@ use super::webhook_frame::{self, WebhookAndProject};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::facts::{Fact, or_dash};
-use crate::dashboard::parts::{copy, facts, refresh, time};
+use crate::dashboard::parts::{copy, facts, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::snippets;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 use crate::http::webhook_requests::{self, RebuiltRequest};
 
-/// A delivery that is due within this time is followed.
+/// A delivery that is due within this time is followed also by browsers without a script.
 const SOON: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(crate) async fn show(
@@ -51,27 +52,53 @@ async fn page(
     id: &str,
     event: &str,
     fault: Option<&FormFault>,
-) -> Result<Markup, gatepost_control_plane::Failure> {
+) -> Result<Markup, Failure> {
     let found = webhook_frame::read(state, visitor, id).await?;
-    let (details, now) =
-        (state.control_plane.delivery(&visitor.context(), id, event).await?, state.control_plane.now());
-    let delivery = &details.view.delivery;
-    let path = format!("{ROOT}/webhooks/{}/deliveries/{}", details.webhook.id, delivery.event_id);
-    let request = details.event.as_ref().map(|event| webhook_requests::rebuild_request(&details, event));
-    let may_send = visitor.may_write() && can_be_sent(&details);
+    let details = state.control_plane.delivery(&visitor.context(), id, event).await?;
+    let (part, now) = (content(state, visitor, &details), state.control_plane.now());
+    let path = format!("/webhooks/{}/deliveries/{}", details.webhook.id, details.view.delivery.event_id);
+    let without_script = if may_change_soon(&details, now) { WithoutScript::Reload } else { WithoutScript::Link };
     let content = html! {
+        @if let Some(fault) = fault { div.fault-summary role="alert" { (fault.text) "." } }
+        (live::region(&path, &Part::open(part), without_script))
+    };
+    Ok(delivery_page(visitor, &found, topic_name(&details.view.delivery), content))
+}
+
+pub(crate) async fn live(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(ids): Path<(String, String)>,
+) -> PageResult {
+    live::follow(state, visitor, ids, live_delivery).await
+}
+
+async fn live_delivery(
+    state: DashboardState,
+    visitor: Visitor,
+    (id, event): (String, String),
+) -> Result<Part, Failure> {
+    let details = state.control_plane.delivery(&visitor.context(), &id, &event).await?;
+    Ok(Part::open(content(&state, &visitor, &details)))
+}
+
+fn content(state: &DashboardState, visitor: &Visitor, details: &DeliveryDetails) -> Markup {
+    let (delivery, now) = (&details.view.delivery, state.control_plane.now());
+    let path = format!("{ROOT}/webhooks/{}/deliveries/{}", details.webhook.id, delivery.event_id);
+    let request = details.event.as_ref().map(|event| webhook_requests::rebuild_request(details, event));
+    let may_send = visitor.may_write() && can_be_sent(details);
+    html! {
         div.heading {
             h1 { (topic_name(delivery)) " " (status_badge(details.view.status)) }
             @if may_send {
                 form method="post" action={ (path) "/resend" } { button.primary { "Resend" } }
             }
         }
-        @if let Some(fault) = fault { div.fault-summary role="alert" { (fault.text) "." } }
-        p { (meaning(&details)) @if may_send { " " strong { "Resend" } " " (effect_of_resend(details.view.status)) } }
-        section.card aria-label="Facts" { (facts::list(delivery_facts(&details, now))) }
+        p { (meaning(details)) @if may_send { " " strong { "Resend" } " " (effect_of_resend(details.view.status)) } }
+        section.card aria-label="Facts" { (facts::list(delivery_facts(details, now))) }
         section aria-labelledby="attempts-heading" {
             h2 #attempts-heading { "Attempts" }
-            (delivery_timeline::attempts(&details, now))
+            (delivery_timeline::attempts(details, now))
         }
         section aria-labelledby="request-heading" {
             h2 #request-heading { "Request" }
@@ -80,9 +107,7 @@ async fn page(
                 None => p.hint { "The event is no longer kept, so its request cannot be shown." },
             }
         }
-        @if may_change_soon(&details, now) { (refresh::often(&path)) }
-    };
-    Ok(delivery_page(visitor, &found, topic_name(delivery), content))
+    }
 }
 
 fn delivery_page(visitor: &Visitor, found: &WebhookAndProject, title: &str, content: Markup) -> Markup {

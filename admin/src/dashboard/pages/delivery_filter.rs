@@ -16,7 +16,7 @@ const SINCE: Field = Field::text("since", "Created since", TIME_HINT);
 const UNTIL: Field = Field::text("until", "and before", TIME_HINT);
 
 /// The query of a list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct ListQuery {
     pub(crate) status: Option<String>,
     topic: Option<String>,
@@ -39,6 +39,11 @@ impl ListQuery {
             since: parse_time("since", self.since.as_deref())?,
             until: parse_time("until", self.until.as_deref())?,
         })
+    }
+
+    /// Returns the query of the first part of the list.
+    pub(crate) fn at_start(self) -> Self {
+        Self { after: None, ..self }
     }
 
     pub(crate) fn selected_status(&self) -> Option<DeliveryStatus> {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use gatepost_control_plane::GatewayLag;
+use gatepost_control_plane::{Failure, GatewayLag};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{copy, empty, facts, number, table, time};
@@ -21,10 +22,23 @@ const SILENT_AFTER: Duration = Duration::from_secs(5);
 const BEHIND_AFTER: Duration = Duration::from_secs(2);
 
 pub(crate) async fn list(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
-    let gateways = state.control_plane.gateways(&visitor.context()).await?;
+    let list = live_list(state, visitor.clone(), ()).await?;
     let content = html! {
         h1 { "Gateways" }
         p.hint { "A gateway is listed from its start until it stops, or until it refuses all requests because it cannot read changes." }
+        (live::region("/gateways", &list, WithoutScript::Link))
+    };
+    let page = Page { title: "Gateways", section: Section::Gateways, trail: Vec::new(), project: None, content };
+    Ok(answer::html_page(layout::page(&visitor, page)))
+}
+
+pub(crate) async fn live(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
+    live::follow(state, visitor, (), live_list).await
+}
+
+async fn live_list(state: DashboardState, visitor: Visitor, (): ()) -> Result<Part, Failure> {
+    let gateways = state.control_plane.gateways(&visitor.context()).await?;
+    Ok(Part::open(html! {
         @if gateways.is_empty() {
             (empty::state("No gateway is registered", html! {
                 p { "So no request passes with a key. A gateway in a process of its own is started by:" }
@@ -33,9 +47,7 @@ pub(crate) async fn list(State(state): State<DashboardState>, visitor: Visitor) 
         } @else {
             (table(&gateways, state.control_plane.now()))
         }
-    };
-    let page = Page { title: "Gateways", section: Section::Gateways, trail: Vec::new(), project: None, content };
-    Ok(answer::html_page(layout::page(&visitor, page)))
+    }))
 }
 
 fn table(gateways: &[GatewayLag], now: Timestamp) -> Markup {
@@ -57,7 +69,7 @@ fn table(gateways: &[GatewayLag], now: Timestamp) -> Markup {
 fn row(GatewayLag { gateway, lag }: &GatewayLag, now: Timestamp) -> Markup {
     let label = gateway.label.as_ref();
     html! {
-        tr {
+        tr id=(gateway.id) {
             th scope="row" { (label.map_or("A gateway of 0.1.0", |label| &label.name)) }
             td { (state_badge(gateway.last_heartbeat_at, gateway.lease_expires_at, *lag, now)) }
             td { @if lag.is_zero() { "none" } @else { (number::duration(*lag)) } }

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
-use gatepost_control_plane::{ImportProgress, MAX_IMPORT_FAULTS, PageRequest, RunMode};
+use gatepost_control_plane::{Failure, ImportProgress, MAX_IMPORT_FAULTS, PageRequest, RunMode};
 use gatepost_domain::record::{Project, Status};
 use http::StatusCode;
 use maud::{Markup, html};
@@ -11,10 +11,11 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::imports::{Import, Run, RunState};
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::live::{self, Outlook, Part, WithoutScript};
 use crate::dashboard::parts::facts::Fact;
 use crate::dashboard::parts::field::Entries;
 use crate::dashboard::parts::table::Column::Text;
-use crate::dashboard::parts::{facts, number, refresh, table};
+use crate::dashboard::parts::{facts, number, table};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::upload;
@@ -63,6 +64,16 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, 
     Ok(answer::html_page(run_page(&visitor, &import, &import.run())))
 }
 
+pub(crate) async fn live(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
+    live::follow(state, visitor, id, live_run).await
+}
+
+async fn live_run(state: DashboardState, visitor: Visitor, id: String) -> Result<Part, Failure> {
+    visitor.caller().require_admin()?;
+    let import = state.imports.find(&visitor.context(), &id)?;
+    Ok(run_part(&import, &import.run()))
+}
+
 /// Imports a file that was tried.
 pub(crate) async fn apply(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     let context = visitor.context();
@@ -71,11 +82,7 @@ pub(crate) async fn apply(State(state): State<DashboardState>, visitor: Visitor,
     Ok(answer::see_other(&format!("/import/{id}")))
 }
 
-async fn form_page(
-    state: &DashboardState,
-    visitor: &Visitor,
-    fault: Option<&FormFault>,
-) -> Result<Markup, gatepost_control_plane::Failure> {
+async fn form_page(state: &DashboardState, visitor: &Visitor, fault: Option<&FormFault>) -> Result<Markup, Failure> {
     let request = PageRequest { limit: Some(MAX_CHOICES), ..PageRequest::default() };
     let projects = state.control_plane.projects(&visitor.context(), None, &request).await?.items;
     let entries = Entries { form: &Form::default(), fault };
@@ -115,19 +122,25 @@ fn project_choice(entries: Entries<'_>, projects: &[Project]) -> Markup {
 }
 
 fn run_page(visitor: &Visitor, import: &Import, run: &Run) -> Markup {
-    let title = match (run.mode, &run.state) {
+    let title = run_title(run);
+    let path = format!("/import/{}", import.id);
+    let content = live::region(&path, &run_part(import, run), WithoutScript::Reload);
+    let trail = vec![("/import".to_owned(), "Import keys".to_owned())];
+    layout::page(visitor, Page { title, section: Section::Import, trail, project: None, content })
+}
+
+fn run_title(run: &Run) -> &'static str {
+    match (run.mode, &run.state) {
         (RunMode::DryRun, RunState::Running) => "Trying the file",
         (RunMode::DryRun, RunState::Complete | RunState::Failed(_)) => "What the import would do",
         (RunMode::Apply, RunState::Running) => "Importing",
         (RunMode::Apply, RunState::Complete | RunState::Failed(_)) => "Import ended",
-    };
-    let path = format!("{ROOT}/import/{}", import.id);
-    let content = html! {
-        @if run.state == RunState::Running { (refresh::often(&path)) }
-        (run_content(import, run, title))
-    };
-    let trail = vec![("/import".to_owned(), "Import keys".to_owned())];
-    layout::page(visitor, Page { title, section: Section::Import, trail, project: None, content })
+    }
+}
+
+fn run_part(import: &Import, run: &Run) -> Part {
+    let outlook = if run.state == RunState::Running { Outlook::Open } else { Outlook::Final };
+    Part { markup: run_content(import, run, run_title(run)), outlook }
 }
 
 fn run_content(import: &Import, run: &Run, title: &str) -> Markup {

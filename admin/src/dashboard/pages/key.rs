@@ -18,8 +18,10 @@ use super::value_once;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::facts::{Fact, or_dash};
+use crate::dashboard::parts::fence::Effect;
 use crate::dashboard::parts::field::Entries;
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{change_table, copy, facts, fence, number, table, time};
@@ -88,14 +90,35 @@ pub(crate) async fn show(
 ) -> PageResult {
     let period = UsagePeriod::parse(query.usage.as_deref());
     let found = read(&state, &visitor, &id).await?;
-    let (key, now) = (&found.key.record, state.control_plane.now());
+    let key = &found.key.record;
+    let part = live_part(state, visitor.clone(), (id, period)).await?;
+    let content = live::region(&period.path(&format!("/keys/{}", key.id)), &part, WithoutScript::Link);
+    Ok(answer::html_page(key_page(&visitor, &found, &key.name, content)))
+}
+
+pub(crate) async fn live(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<KeyQuery>,
+) -> PageResult {
+    live::follow(state, visitor, (id, UsagePeriod::parse(query.usage.as_deref())), live_part).await
+}
+
+async fn live_part(
+    state: DashboardState,
+    visitor: Visitor,
+    (id, period): (String, UsagePeriod),
+) -> Result<Part, Failure> {
+    let found = state.control_plane.api_key(&visitor.context(), &key_ref(&id)?).await?;
+    let (key, now) = (&found.record, state.control_plane.now());
     let last_use = state.control_plane.last_use(key).await?;
-    let content = html! {
+    Ok(Part::open(html! {
         div.heading {
             h1 { (key.name) " " (state_badge(key, now)) }
             @if visitor.may_write() { (actions(key)) }
         }
-        section.card aria-label="Facts" { (facts::list(key_facts(&found.key, last_use, now))) }
+        section.card aria-label="Facts" { (facts::list(key_facts(&found, last_use, now))) }
         section aria-labelledby="usage-heading" {
             h2 #usage-heading { "Usage" }
             (usage_section(&state, &visitor, key, period).await?)
@@ -112,8 +135,7 @@ pub(crate) async fn show(
             h2 #metadata-heading { "Metadata" }
             pre tabindex="0" { code { (pretty_json(&key.metadata.0)) } }
         }
-    };
-    Ok(answer::html_page(key_page(&visitor, &found, &key.name, content)))
+    }))
 }
 
 async fn usage_section(
@@ -258,7 +280,7 @@ pub(crate) async fn rotate(
             let found = read(&state, &visitor, &shown.id).await?;
             let fence = fence::wait(&state, &visitor, found.key.position).await?;
             let (key, now) = (&found.key.record, state.control_plane.now());
-            let fence = fence::after_wait(&fence, "accept only the values below", now);
+            let fence = fence::region(&fence, Effect::AcceptValues, now);
             let content = value_once::rotated(key, &shown, fence, values(key, now));
             Ok(answer::html_page(key_page(&visitor, &found, "Key rotated", content)))
         }

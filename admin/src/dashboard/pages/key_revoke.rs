@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::key::{self, KeyAndProject};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::parts::fence::Effect;
 use crate::dashboard::parts::{confirm, fence};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
@@ -41,7 +42,7 @@ pub(crate) async fn revoke(
     let fence = fence::wait(&state, &visitor, revoked.key.position).await?;
     let content = html! {
         h1 { "Key revoked" }
-        (fence::after_wait(&fence, "refuse it", state.control_plane.now()))
+        (fence::region(&fence, Effect::RefuseKey, state.control_plane.now()))
         p { "Webhooks that subscribe to " code { "api-key.deleted" } " hear of it." }
         p { a.button.primary href={ (ROOT) "/keys/" (record.id) } { "Back to the key" } }
     };

@@ -11,8 +11,9 @@ use super::{changes, keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::fence::{self, Effect};
 use crate::dashboard::parts::field::{Entries, Field};
-use crate::dashboard::parts::{badge, change_table, confirm, copy, empty, facts, fence, time};
+use crate::dashboard::parts::{badge, change_table, confirm, copy, empty, facts, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
@@ -90,7 +91,7 @@ pub(crate) async fn delete(
     let content = html! {
         h1 { "Project deleted" }
         p { "All keys of " strong { (project.record.name) } " are revoked." }
-        (fence::after_wait(&fence, "refuse them", state.control_plane.now()))
+        (fence::region(&fence, Effect::RefuseKeys, state.control_plane.now()))
         p { a.button.primary href={ (ROOT) "/projects" } { "Back to the projects" } }
     };
     Ok(answer::html_page(project_page(&visitor, &project.record, content)))

@@ -13,11 +13,12 @@ use serde::Deserialize;
 use super::webhook_frame::{self, WebhookAndProject};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::live::{self, Outlook, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::facts::{self, or_dash};
 use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::table::Column::Text;
-use crate::dashboard::parts::{copy, number, refresh, table, time};
+use crate::dashboard::parts::{copy, number, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -119,10 +120,26 @@ pub(crate) async fn show(
     Path((id, recovery)): Path<(String, String)>,
 ) -> PageResult {
     let found = webhook_frame::read(&state, &visitor, &id).await?;
+    let path = format!("/webhooks/{}/recoveries/{recovery}", found.webhook.record.id);
+    let part = live_job(state, visitor.clone(), (id, recovery)).await?;
+    let content = live::region(&path, &part, WithoutScript::Reload);
+    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Recovery", content)))
+}
+
+pub(crate) async fn live(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(ids): Path<(String, String)>,
+) -> PageResult {
+    live::follow(state, visitor, ids, live_job).await
+}
+
+async fn live_job(state: DashboardState, visitor: Visitor, (id, recovery): (String, String)) -> Result<Part, Failure> {
+    let webhook = &state.control_plane.webhook(&visitor.context(), &id).await?.record;
     let job = state.control_plane.recovery_job(&visitor.context(), &id, &recovery).await?;
-    let (webhook, now) = (&found.webhook.record, state.control_plane.now());
+    let now = state.control_plane.now();
     let path = format!("{ROOT}/webhooks/{}/recoveries/{}", webhook.id, job.id);
-    let content = html! {
+    let markup = html! {
         div.heading {
             h1 { "Recovery " (status_badge(job.status)) }
             @if visitor.may_write() && job.is_running() {
@@ -138,9 +155,8 @@ pub(crate) async fn show(
         @if job.status == RecoveryStatus::Finished {
             p.hint { "All are enqueued. The " a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries" } { "deliveries" } " show which have arrived." }
         }
-        @if job.is_running() { (refresh::often(&path)) }
     };
-    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Recovery", content)))
+    Ok(Part { markup, outlook: if job.is_running() { Outlook::Open } else { Outlook::Final } })
 }
 
 /// Cancels a recovery. What is in the queue is sent nevertheless.

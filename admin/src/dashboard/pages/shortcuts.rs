@@ -16,7 +16,7 @@ const SHORTCUTS: [(&[&str], &str); 8] = [
     (&["g", "a"], "Go to the access keys"),
     (&["g", "c"], "Go to the changes"),
     (&["g", "w"], "Go to the gateways"),
-    (&["?", "Enter"], "Show this list"),
+    (&["?"], "Show this list"),
     (&["Esc"], "Close the menu"),
 ];
 

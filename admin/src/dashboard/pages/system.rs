@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
-use gatepost_control_plane::{EventCursor, QuarantinePage, Rest, StoreView, SystemView};
+use gatepost_control_plane::{EventCursor, Failure, QuarantinePage, Rest, StoreView, SystemView};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{QueueStats, Recovery, StoreKind};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::facts::Fact;
 use crate::dashboard::parts::table::Column::{Hidden, Number, Text};
@@ -29,9 +30,22 @@ pub(crate) struct QuarantineQuery {
 }
 
 pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
-    let system = state.control_plane.system(&visitor.context()).await?;
+    let numbers = live_numbers(state, visitor.clone(), ()).await?;
     let content = html! {
         h1 { "System" }
+        (live::region("/system", &numbers, WithoutScript::Link))
+    };
+    let page = Page { title: "System", section: Section::System, trail: Vec::new(), project: None, content };
+    Ok(answer::html_page(layout::page(&visitor, page)))
+}
+
+pub(crate) async fn live(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
+    live::follow(state, visitor, (), live_numbers).await
+}
+
+async fn live_numbers(state: DashboardState, visitor: Visitor, (): ()) -> Result<Part, Failure> {
+    let system = state.control_plane.system(&visitor.context()).await?;
+    Ok(Part::open(html! {
         section.card aria-label="State" { (facts::list(state_facts(&system))) }
         @if !system.store.warnings.is_empty() {
             section aria-labelledby="warnings-heading" {
@@ -56,9 +70,7 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor) 
                 }
             }
         }
-    };
-    let page = Page { title: "System", section: Section::System, trail: Vec::new(), project: None, content };
-    Ok(answer::html_page(layout::page(&visitor, page)))
+    }))
 }
 
 fn state_facts(system: &SystemView) -> Vec<Fact> {

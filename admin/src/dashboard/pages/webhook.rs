@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use super::webhooks::{self, state_badge};
 use super::{deliveries, recoveries, webhook_frame};
 use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::{copy, empty, facts, number, time};
 use crate::dashboard::root::ROOT;
@@ -21,10 +22,22 @@ const NEWEST_DELIVERIES: usize = 10;
 
 pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     let found = webhook_frame::read(&state, &visitor, &id).await?;
-    let (webhook, now) = (&found.webhook.record, state.control_plane.now());
+    let webhook = &found.webhook.record;
+    let part = live_part(state, visitor.clone(), id).await?;
+    let content = live::region(&format!("/webhooks/{}", webhook.id), &part, WithoutScript::Link);
+    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, &webhook.name, content)))
+}
+
+pub(crate) async fn live(state: State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
+    live::follow(state.0, visitor, id, live_part).await
+}
+
+async fn live_part(state: DashboardState, visitor: Visitor, id: String) -> Result<Part, Failure> {
+    let webhook = &state.control_plane.webhook(&visitor.context(), &id).await?.record;
+    let now = state.control_plane.now();
     let numbers = state.control_plane.webhook_numbers(&visitor.context(), &id).await?;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
-    let content = html! {
+    Ok(Part::open(html! {
         div.heading {
             h1 { (webhook.name) " " (state_badge(webhook)) }
             @if visitor.may_write() { (actions(webhook, &path)) }
@@ -44,8 +57,7 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, 
             h2 #settings-heading { "Settings" }
             div.card { (facts::list(settings(webhook, now))) }
         }
-    };
-    Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, &webhook.name, content)))
+    }))
 }
 
 fn actions(webhook: &Webhook, path: &str) -> Markup {

@@ -5,19 +5,28 @@ use gatepost_domain::record::Record;
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
+use super::table::Column;
 use super::table::Column::Text;
 use super::{facts, table, time};
 use crate::dashboard::action_words;
 use crate::dashboard::actors::ActorNames;
 use crate::dashboard::root::ROOT;
 
+const COLUMNS: [Column<'_>; 5] = [Text("What"), Text("Of"), Text("By"), Text("From"), Text("When")];
+
 /// Shows changes in their order, each with a link to its page.
 pub(crate) fn table(changes: &[VisibleChange], actors: &ActorNames, now: Timestamp) -> Markup {
-    table::of(
-        "Changes",
-        &[Text("What"), Text("Of"), Text("By"), Text("From"), Text("When")],
-        html! { @for change in changes { (row(change, actors, now)) } },
-    )
+    table::of("Changes", &COLUMNS, rows(changes, actors, now))
+}
+
+/// Returns the rows of the table.
+pub(crate) fn rows(changes: &[VisibleChange], actors: &ActorNames, now: Timestamp) -> Markup {
+    html! { @for change in changes { (row(change, actors, now)) } }
+}
+
+/// Returns a row in place of changes that are lost.
+pub(crate) fn gap() -> Markup {
+    html! { tr.differs { td.wrap colspan=(COLUMNS.len()) { "Some changes in between are no longer kept." } } }
 }
 
 fn row(change: &VisibleChange, actors: &ActorNames, now: Timestamp) -> Markup {

@@ -12,7 +12,7 @@ use super::badge::{self, Tone};
 use super::table::Column;
 use super::table::Column::Text;
 use super::{facts, number, table, time};
-use crate::dashboard::root::ROOT;
+use crate::dashboard::live::{self, Outlook, Part, WithoutScript};
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
@@ -30,6 +30,44 @@ pub(crate) struct Fence {
     waited: Option<Duration>,
     /// Each gateway; none for visitors that see one project.
     gateways: Vec<GatewayPropagation>,
+}
+
+/// What gateways do once they have applied a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Effect {
+    #[default]
+    Apply,
+    /// Accept only the current values of a key.
+    AcceptValues,
+    RefuseKey,
+    RefuseKeys,
+}
+
+impl Effect {
+    const ALL: [Effect; 4] = [Effect::Apply, Effect::AcceptValues, Effect::RefuseKey, Effect::RefuseKeys];
+
+    /// Parses the name in a query; that they have applied it by default.
+    pub(crate) fn parse(name: Option<&str>) -> Self {
+        Self::ALL.into_iter().find(|effect| Some(effect.name()) == name).unwrap_or_default()
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Effect::Apply => "apply",
+            Effect::AcceptValues => "accept-values",
+            Effect::RefuseKey => "refuse-key",
+            Effect::RefuseKeys => "refuse-keys",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Effect::Apply => "have applied it",
+            Effect::AcceptValues => "accept only the values below",
+            Effect::RefuseKey => "refuse it",
+            Effect::RefuseKeys => "refuse them",
+        }
+    }
 }
 
 /// Waits up to 10 s until all gateways have applied a change.
@@ -53,44 +91,54 @@ async fn read(state: &DashboardState, visitor: &Visitor, position: Position, wai
     Ok(Fence { position, status, waited: None, gateways: Vec::new() })
 }
 
-/// Says what gateways do since a change that a page has waited for, such as `refuse it`, and shows each gateway.
-pub(crate) fn after_wait(fence: &Fence, verb: &str, now: Timestamp) -> Markup {
+/// Says what gateways do since a change, shows each gateway, and follows them until all have applied it.
+pub(crate) fn region(fence: &Fence, effect: Effect, now: Timestamp) -> Markup {
+    let path = format!("/changes/{}?effect={}&known={}", fence.position.version, effect.name(), fence.status.known);
+    live::region(&path, &part(fence, effect, fence.status.known, now), WithoutScript::Link)
+}
+
+/// Says what gateways do since a change, of those that were known when somebody began to look.
+pub(crate) fn part(fence: &Fence, effect: Effect, known_before: usize, now: Timestamp) -> Part {
     let PropagationStatus { applied, known } = fence.status;
-    let waited = number::duration(fence.waited.unwrap_or_default());
+    let markup = html! {
+        div role="status" { (summary(fence, effect, now)) }
+        @if known < known_before {
+            p.hint {
+                (number::count((known_before - known) as u64, "gateway is", "gateways are"))
+                " not listed any more: stopped, or silent for so long that all keys are refused there."
+            }
+        }
+        (table(fence, now))
+    };
+    Part { markup, outlook: if applied == known { Outlook::Final } else { Outlook::Open } }
+}
+
+fn summary(fence: &Fence, effect: Effect, now: Timestamp) -> Markup {
+    let PropagationStatus { applied, known } = fence.status;
+    let after = fence.waited.map(|waited| html! { " after " (number::duration(waited)) });
+    let (words, after) = (effect.words(), after.unwrap_or_default());
     html! {
         @if known == 0 {
             p.fence { "No gateway is registered, so none accepts a key." }
         } @else if applied == known {
-            p.fence.done { strong { (applied) "/" (known) " gateways " (verb) } " after " (waited) "." }
+            p.fence.done { strong { (applied) "/" (known) " gateways " (words) } (after) "." }
         } @else {
-            p.fence.late {
-                strong { (applied) "/" (known) " gateways " (verb) } " after " (waited) ". " (late_gateways()) " "
-                a href={ (ROOT) "/changes/" (fence.position.version) "#gateways" } { "Look again" }
+            p.fence.late { strong { (applied) "/" (known) " gateways " (words) } (after) ". " (late_gateways(fence, now)) }
+        }
+    }
+}
+
+/// Says until when gateways that have not applied a change may accept keys.
+fn late_gateways(fence: &Fence, now: Timestamp) -> Markup {
+    let late = fence.gateways.iter().filter(|one| one.applied_after.is_none());
+    html! {
+        @match late.map(|one| one.gateway.lease_expires_at).max() {
+            Some(at) => {
+                "The others must refuse all keys by " time datetime=(at) title=(time::relative_text(at, now)) { (time::exact(at)) }
+                ", unless they are heard before."
             }
+            None => "The others must refuse all keys when their leases end, unless they are heard before.",
         }
-        (table(fence, now))
-    }
-}
-
-/// Says how many gateways have applied a change by now, and shows each gateway.
-pub(crate) fn by_now(fence: &Fence, now: Timestamp) -> Markup {
-    let PropagationStatus { applied, known } = fence.status;
-    html! {
-        @if known == 0 {
-            p.fence { "No gateway is registered." }
-        } @else if applied == known {
-            p.fence.done { strong { (applied) "/" (known) " gateways have applied it" } "." }
-        } @else {
-            p.fence.late { strong { (applied) "/" (known) " gateways have applied it" } ". " (late_gateways()) }
-        }
-        (table(fence, now))
-    }
-}
-
-fn late_gateways() -> Markup {
-    html! {
-        "The others have not applied the change yet. A gateway that cannot read changes refuses all keys when its lease "
-        "ends."
     }
 }
 
@@ -106,7 +154,7 @@ fn row(one: &GatewayPropagation, waited: Option<Duration>, now: Timestamp) -> Ma
     let gateway = &one.gateway;
     let name = gateway.label.as_ref().map_or(gateway.id.as_str(), |label| &label.name);
     html! {
-        tr {
+        tr id=(gateway.id) {
             th scope="row" { span title=(gateway.id.as_str()) { (name) } }
             td {
                 @match one.applied_after {

@@ -1,11 +1,17 @@
 //! A browser without a script: it keeps a cookie, sends forms, and follows nothing by itself.
 
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
 use crate::fixture::Fixture;
 
+/// How long a stream may take to send something here, on a loaded machine.
+const STREAM_DEADLINE: Duration = Duration::from_secs(30);
 const HTML: &str = "text/html";
 const BOUNDARY: &str = "----boundary-of-a-form";
 
@@ -21,6 +27,78 @@ pub(crate) struct Page {
     pub(crate) status: u16,
     pub(crate) body: String,
     headers: HeaderMap,
+}
+
+/// An event of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiveEvent {
+    /// Empty for one that is a message.
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) data: String,
+}
+
+/// A stream of events that a page follows.
+pub(crate) struct LiveEvents {
+    pub(crate) status: u16,
+    headers: HeaderMap,
+    body: Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>,
+    unread: String,
+}
+
+impl LiveEvents {
+    fn of(response: Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = Box::pin(response.bytes_stream().map(|chunk| chunk.map(|bytes| bytes.to_vec())));
+        Self { status, headers, body, unread: String::new() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Returns the next event; none at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<LiveEvent> {
+        loop {
+            while let Some((event, rest)) = self.unread.split_once("\n\n") {
+                let lines = |name: &str| {
+                    let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                    values.collect::<Vec<_>>().join("\n")
+                };
+                let event = LiveEvent { name: lines("event"), id: lines("id"), data: lines("data") };
+                self.unread = rest.to_owned();
+                if !(event.id.is_empty() && event.data.is_empty()) {
+                    return Some(event);
+                }
+            }
+            let chunk = tokio::time::timeout(STREAM_DEADLINE, self.body.next()).await.expect("nothing was sent")?;
+            self.unread.push_str(std::str::from_utf8(&chunk.ok()?).unwrap());
+        }
+    }
+
+    /// Returns the next event that contains a text.
+    pub(crate) async fn next_with(&mut self, text: &str) -> LiveEvent {
+        let reading = async {
+            while let Some(event) = self.next().await {
+                if event.data.contains(text) {
+                    return event;
+                }
+            }
+            panic!("the stream ended without {text}")
+        };
+        tokio::time::timeout(STREAM_DEADLINE, reading).await.unwrap_or_else(|_| panic!("{text} was not sent"))
+    }
+
+    pub(crate) async fn read_to_end(&mut self) -> Vec<LiveEvent> {
+        let mut events = Vec::new();
+        let reading = async {
+            while let Some(event) = self.next().await {
+                events.push(event);
+            }
+        };
+        tokio::time::timeout(STREAM_DEADLINE, reading).await.expect("the stream goes on");
+        events
+    }
 }
 
 impl Page {
@@ -54,6 +132,14 @@ impl<'a> Browser<'a> {
         self.receive(response).await
     }
 
+    /// Opens a stream as htmx does, after the event that was received last.
+    pub(crate) async fn stream(&self, path: &str, last: Option<&str>) -> LiveEvents {
+        let request = self.client.get(self.fixture.url(path)).header(COOKIE, &self.cookie);
+        let request = request.header(ACCEPT, "text/html, text/event-stream");
+        let request = last.into_iter().fold(request, |request, id| request.header("last-event-id", id));
+        LiveEvents::of(request.send().await.unwrap())
+    }
+
     /// Sends a form as a page of the same site does.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
@@ -85,7 +171,13 @@ impl<'a> Browser<'a> {
             let cookie = cookie.to_str().unwrap();
             self.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
         }
-        Page { status, body: response.text().await.unwrap(), headers }
+        let is_stream = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let body = match is_stream {
+            // It has no end.
+            true => LiveEvents::of(response).next().await.map(|event| event.data).unwrap_or_default(),
+            false => response.text().await.unwrap(),
+        };
+        Page { status, body, headers }
     }
 }
 
