@@ -60,6 +60,7 @@ pub(super) async fn run(_params: DeliveryParams) -> anyhow::Result<Findings> {
 
 async fn get(connection: &mut Connection, path: &str, access_key: &str) -> anyhow::Result<Value> {
     let request = Request::get(path).header("host", "localhost").header("x-api-key", access_key).body(Empty::new())?;
+    connection.ready().await?;
     let response = connection.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();

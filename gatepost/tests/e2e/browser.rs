@@ -89,6 +89,4 @@ fn run_suite(suite: &str, environment: &[(&str, String)]) {
     let output = node.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
-    // How long each test took, for `--nocapture`.
-    println!("{stdout}");
 }
