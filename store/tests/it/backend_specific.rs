@@ -12,6 +12,7 @@ use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, os_rng};
 use gatepost_test_support::RedisServer;
 
 use crate::fixture::{TestBackend, account, acl_for, change, commit};
+use crate::trim::rule;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_store_at_the_address_fails_every_kind_of_operation() {
@@ -120,6 +121,25 @@ async fn redis_key_and_field_names_are_stable() {
     let entry = query(&["xrange", "{gp}:stream", "-", "+", "count", "1"]);
     let names: Vec<&str> = entry.lines().skip(1).step_by(2).collect();
     insta::assert_snapshot!("redis_entry_fields", names.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trimming_forgets_leases_that_have_ended() {
+    let test = TestBackend::redis().fixture().await;
+    let redis = test.backend.redis.as_ref().unwrap();
+    let webhook = test.webhook().await;
+    test.key().await;
+    test.fan_out(&webhook).await;
+    test.lease(&webhook, 1).await;
+    // As the first release wrote each lease.
+    redis.redis_cli(&["zadd", "{gp}:leased", "1", "wh_1 evt_1"]);
+    let counts = || ["leasing", "leased"].map(|name| redis.redis_cli(&["zcard", &format!("{{gp}}:{name}")]));
+    test.store.trim(rule(1000)).await.unwrap();
+    assert_eq!(counts(), ["1", "0"]);
+    // The lease has ended long ago.
+    redis.redis_cli(&["zadd", "{gp}:leasing", "1", webhook.id.as_str()]);
+    test.store.trim(rule(1000)).await.unwrap();
+    assert_eq!(counts(), ["0", "0"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
