@@ -15,7 +15,11 @@ use crate::process::Gatepost;
 use crate::webhooks;
 
 /// Maximum time of each part. A delivery that was in flight at a kill is sent again after 30 s.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(if cfg!(feature = "long") { 900 } else { 120 });
+/// Webhooks whose recoveries are interrupted together.
+const WEBHOOKS: usize = if cfg!(feature = "long") { 10 } else { 1 };
+/// Dead letters of each of them. The store keeps 10,000 of a webhook.
+const DEAD_LETTERS: usize = if cfg!(feature = "long") { 10_000 } else { 300 };
 /// Concurrent requests that the webhook allows.
 const MAX_IN_FLIGHT: usize = 8;
 /// Keys that are changed at the same time, to make events.
@@ -52,19 +56,26 @@ impl Receiver {
 }
 
 impl DeadWebhook {
-    /// Creates a webhook whose receiver takes so long for a response, and as many dead letters.
-    async fn create(admin: &Admin, dead_letters: usize, response_time: Duration) -> Self {
-        let receiver = Receiver::start(response_time);
-        let hook = json!({
-            "name": "w", "url": receiver.server.url(), "topics": ["api-key.updated"], "retrySchedule": [1],
-            "maxInFlight": MAX_IN_FLIGHT,
-        });
-        let created = admin.post("/webhooks", hook).await;
-        let path = format!("/webhooks/{}", created["id"].as_str().unwrap());
+    /// Creates webhooks whose receivers take so long for a response, each with as many dead letters.
+    async fn create_all(admin: &Admin, count: usize, dead_letters: usize, response_time: Duration) -> Vec<Self> {
+        let mut webhooks = Vec::new();
+        for _ in 0..count {
+            let receiver = Receiver::start(response_time);
+            let hook = json!({
+                "name": "w", "url": receiver.server.url(), "topics": ["api-key.updated"], "retrySchedule": [1],
+                "maxInFlight": MAX_IN_FLIGHT,
+            });
+            let created = admin.post("/webhooks", hook).await;
+            let path = format!("/webhooks/{}", created["id"].as_str().unwrap());
+            webhooks.push(Self { path, receiver, names: HashSet::new() });
+        }
         let names = change_keys(admin, "old", dead_letters).await;
-        await_stats(admin, &path, |stats| stats["dead"] == dead_letters).await;
-        receiver.repair();
-        Self { path, receiver, names }
+        for webhook in &mut webhooks {
+            await_stats(admin, &webhook.path, |stats| stats["dead"] == dead_letters).await;
+            webhook.receiver.repair();
+            webhook.names.clone_from(&names);
+        }
+        webhooks
     }
 
     /// Starts a recovery of all dead letters, and returns its path and their number.
@@ -75,6 +86,22 @@ impl DeadWebhook {
         let location = response.headers()["location"].to_str().unwrap().to_owned();
         let started = json_of(response).await;
         (location, started["total"].clone())
+    }
+
+    /// Checks what arrived since the receiver was repaired, while the deliverer was killed so many times.
+    fn check_receipts(&self, kills: usize) {
+        let mut events: HashMap<String, HashSet<String>> = HashMap::new();
+        let requests = self.receiver.server.take_requests();
+        for body in requests.iter().map(webhooks::body) {
+            let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+            events.entry(text("/data/name")).or_default().insert(text("/id"));
+        }
+        assert_eq!(events.keys().cloned().collect::<HashSet<_>>(), self.names, "each event arrived");
+        assert!(events.values().all(|ids| ids.len() == 1), "an event was recovered under another id");
+        let repeated = requests.len() - events.len();
+        assert!(repeated <= kills * MAX_IN_FLIGHT, "{repeated} were repeated by {kills} kills");
+        let concurrent = self.receiver.server.max_concurrent_requests();
+        assert!(concurrent <= MAX_IN_FLIGHT, "{concurrent} requests were in flight");
     }
 }
 
@@ -142,38 +169,32 @@ async fn a_recovery_survives_two_kills_and_sends_every_dead_letter() {
     };
     let (mut control_plane, mut admin) = start_control_plane().await;
     let mut deliverer = Gatepost::start_on_store(&redis.url(), &["deliverer"]).await;
-    let webhook = DeadWebhook::create(&admin, 300, Duration::from_millis(50)).await;
-    let (recovery, total) = webhook.recover(&admin).await;
-    assert_eq!(total, 300);
-    for recovered in [50, 150] {
-        await_resource(&admin, &recovery, |job| job["recovered"].as_u64().unwrap() >= recovered).await;
+    let webhooks = DeadWebhook::create_all(&admin, WEBHOOKS, DEAD_LETTERS, Duration::from_millis(50)).await;
+    let mut recoveries = Vec::new();
+    for webhook in &webhooks {
+        let (recovery, total) = webhook.recover(&admin).await;
+        assert_eq!(total, DEAD_LETTERS);
+        recoveries.push(recovery);
+    }
+    for recovered in [DEAD_LETTERS / 6, DEAD_LETTERS / 2] {
+        await_resource(&admin, &recoveries[0], |job| job["recovered"].as_u64().unwrap() >= recovered as u64).await;
         deliverer.kill();
         control_plane.kill();
         deliverer = Gatepost::start_on_store(&redis.url(), &["deliverer"]).await;
         (control_plane, admin) = start_control_plane().await;
-        let job = get(&admin, &recovery).await;
+        let job = get(&admin, &recoveries[0]).await;
         assert_eq!(job["status"], "running", "it was interrupted in the middle");
     }
-    let finished = await_resource(&admin, &recovery, |job| job["status"] != "running").await;
-    assert_eq!(
-        (&finished["status"], &finished["recovered"], &finished["skipped"]),
-        (&json!("finished"), &total, &json!(0))
-    );
-    let stats = await_empty_queue(&admin, &webhook.path).await;
-    assert_eq!(stats["dead"], 0);
-
-    let mut events: HashMap<String, HashSet<String>> = HashMap::new();
-    let requests = webhook.receiver.server.take_requests();
-    for body in requests.iter().map(webhooks::body) {
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
-        events.entry(text("/data/name")).or_default().insert(text("/id"));
+    for (webhook, recovery) in webhooks.iter().zip(&recoveries) {
+        let finished = await_resource(&admin, recovery, |job| job["status"] != "running").await;
+        assert_eq!(
+            (&finished["status"], &finished["recovered"], &finished["skipped"]),
+            (&json!("finished"), &json!(DEAD_LETTERS), &json!(0))
+        );
+        let stats = await_empty_queue(&admin, &webhook.path).await;
+        assert_eq!(stats["dead"], 0);
+        webhook.check_receipts(2);
     }
-    assert_eq!(events.keys().cloned().collect::<HashSet<_>>(), webhook.names, "each event arrived");
-    assert!(events.values().all(|ids| ids.len() == 1), "an event was recovered under another id");
-    let repeated = requests.len() - events.len();
-    assert!(repeated <= 2 * MAX_IN_FLIGHT, "{repeated} were repeated by two kills");
-    let concurrent = webhook.receiver.server.max_concurrent_requests();
-    assert!(concurrent <= MAX_IN_FLIGHT, "{concurrent} requests were in flight");
     assert_eq!((deliverer.terminate(), control_plane.terminate()), (Some(0), Some(0)));
 }
 
@@ -183,7 +204,7 @@ async fn a_cancelled_recovery_stops_and_another_one_sends_the_rest() {
     let access_key = create_access_key(&redis.url());
     let control_plane = Gatepost::start_on_store(&redis.url(), &["control-plane"]).await;
     let admin = Admin::new(control_plane.admin.unwrap(), &access_key);
-    let webhook = DeadWebhook::create(&admin, 200, Duration::from_millis(100)).await;
+    let webhook = DeadWebhook::create_all(&admin, 1, 200, Duration::from_millis(100)).await.remove(0);
     let (recovery, _) = webhook.recover(&admin).await;
     await_resource(&admin, &recovery, |job| job["recovered"].as_u64().unwrap() >= 40).await;
     let response = admin.send(Method::DELETE, &recovery, String::new()).await;
