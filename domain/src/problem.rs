@@ -86,6 +86,7 @@ error_codes! {
     Internal "internal" 500 "Internal error"
     UnsupportedTransferEncoding "unsupported-transfer-encoding" 501 "Unsupported transfer encoding"
     UpstreamUnreachable "upstream-unreachable" 502 "Upstream unreachable"
+    UpstreamTls "upstream-tls" 502 "TLS with the upstream failed"
     UpstreamInvalid "upstream-invalid" 502 "Invalid answer of the upstream"
     StoreUnavailable "store-unavailable" 503 "Store unavailable"
     Overloaded "overloaded" 503 "Overloaded"

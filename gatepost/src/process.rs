@@ -9,7 +9,7 @@ use gatepost_admin::{ControlPlaneServer, DashboardOptions, ListenOptions};
 use gatepost_control_plane::ControlPlane;
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
-use gatepost_domain::time::Clock;
+use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{Gateway, GatewayLimits, GatewayOptions};
 use gatepost_limits::RateLimiter;
 use gatepost_ops::{DependencyState, OpsServer, Readiness};
@@ -18,7 +18,7 @@ use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
-use crate::config::{Config, DashboardConfig, GatewayConfig};
+use crate::config::{Config, DashboardConfig, GatewayConfig, LocatedListener};
 use crate::dashboard_url::DashboardUrl;
 use crate::probes::{self, StoreOutage, StoreProbe};
 use crate::signals::Signals;
@@ -136,8 +136,15 @@ impl Process {
         if let Some(hint) = hint {
             tracing::warn!("{hint}");
         }
-        let listener = gatepost_gateway::bind(config.listen)
-            .with_context(|| not_started("gateway", "--listen", "gateway.listen"))?;
+        let certificate_errors = check_certificates(&config.listeners, self.clock.now());
+        if !certificate_errors.is_empty() {
+            anyhow::bail!(certificate_errors.join("\n"));
+        }
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            let bound = gatepost_gateway::bind(&listener.options);
+            listeners.push(bound.with_context(|| not_started("gateway", "--listen", "gateway.listen"))?);
+        }
         let options = VerifyOptions {
             cache_capacity: config.cache_capacity,
             negative_capacity: config.cache_capacity / NEGATIVE_CACHE_DIVISOR,
@@ -161,7 +168,7 @@ impl Process {
         };
         let clock = Arc::clone(&self.clock);
         let gateway =
-            match Gateway::start(listener, gateway_options, replica_sync.verifier(), clock, &self.registry).await {
+            match Gateway::start(listeners, gateway_options, replica_sync.verifier(), clock, &self.registry).await {
                 Ok(gateway) => gateway,
                 Err(error) => {
                     deregister(replica_sync).await;
@@ -170,7 +177,10 @@ impl Process {
             };
         let (verifier, readiness) = (replica_sync.verifier(), self.readiness.clone());
         supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
-        tracing::info!(address = %gateway.address(), "the gateway listens");
+        for (listener, address) in config.listeners.iter().zip(gateway.addresses()) {
+            let is_tls = listener.options.tls.is_some();
+            tracing::info!(%address, tls = is_tls, "the gateway listens");
+        }
         Ok(GatewayHandle { gateway, replica_sync, drain_timeout: config.drain_timeout })
     }
 
@@ -270,6 +280,16 @@ pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
 }
 
 /// Returns the name of the gateway: without one in the configuration, the name of the machine and the port.
+/// Returns what is wrong with the certificates of all listeners.
+pub(crate) fn check_certificates(listeners: &[LocatedListener], now: Timestamp) -> Vec<String> {
+    let tls = listeners.iter().filter_map(|listener| Some((listener, listener.options.tls.as_ref()?)));
+    let errors = tls.flat_map(|(listener, options)| {
+        let errors = gatepost_gateway::tls_errors(options, now);
+        errors.into_iter().map(|error| format!("{}: {}", listener.source, error_chain(&error)))
+    });
+    errors.collect()
+}
+
 fn gateway_name(config: &GatewayConfig) -> String {
     if !config.name.is_empty() {
         return config.name.clone();
@@ -277,5 +297,5 @@ fn gateway_name(config: &GatewayConfig) -> String {
     let system = rustix::system::uname();
     let machine = system.nodename().to_string_lossy();
     let machine: String = machine.chars().filter(|character| !character.is_control()).collect();
-    format!("{machine}:{}", config.listen.port())
+    format!("{machine}:{}", config.listeners[0].options.address.port())
 }

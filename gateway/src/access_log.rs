@@ -54,6 +54,9 @@ pub(crate) struct AccessLogLine<'a> {
     pub(crate) project_id: Option<&'a str>,
     pub(crate) source: Option<&'static str>,
     pub(crate) upstream: Option<&'a str>,
+    pub(crate) tls_version: Option<&'static str>,
+    /// Name that a client asked for by TLS: a DNS name, so it needs no escape.
+    pub(crate) sni: Option<&'a str>,
     pub(crate) bytes_sent: usize,
     pub(crate) duration_us: u64,
 }
@@ -85,6 +88,8 @@ impl<'a> AccessLogLine<'a> {
             project_id: facts.map(|facts| facts.project.as_str()),
             source: check.and_then(|check| check.source).map(|source| source.as_str()),
             upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
+            tls_version: context.tls.as_ref().map(|tls| tls.version),
+            sni: context.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
             bytes_sent: ended.bytes_sent,
             duration_us: u64::try_from(ended.duration.as_micros()).unwrap_or(u64::MAX),
         }
@@ -119,6 +124,8 @@ impl LineBuffer {
         self.push_unescaped("\",\"project_id\":\"", line.project_id);
         self.push_unescaped("\",\"source\":\"", line.source);
         self.push_unescaped("\",\"upstream\":\"", line.upstream);
+        self.push_unescaped("\",\"tls_version\":\"", line.tls_version);
+        self.push_unescaped("\",\"sni\":\"", line.sni);
         self.push_number("\",\"bytes_sent\":", line.bytes_sent as u64);
         self.push_number(",\"duration_us\":", line.duration_us);
         self.push_unescaped(",\"target\":\"", Some(LOG_TARGET));
@@ -225,6 +232,8 @@ mod tests {
             project_id: Some("p1"),
             source: Some("cache"),
             upstream: Some("127.0.0.1:3000"),
+            tls_version: Some("1.3"),
+            sni: Some("api.example.com"),
             bytes_sent: 5,
             duration_us: 300,
         }
@@ -244,14 +253,22 @@ mod tests {
             "timestamp": "2026-11-23T10:00:00.042Z", "level": "INFO", "request_id": "req_1", "client": "2001:db8::1",
             "method": "GET", "path": "/v1/items/42", "route": "/", "status": 200, "outcome": "permitted",
             "reason": "", "key_id": "key_1", "project_id": "p1", "source": "cache", "upstream": "127.0.0.1:3000",
-            "bytes_sent": 5, "duration_us": 300, "target": "gatepost::access",
+            "tls_version": "1.3", "sni": "api.example.com", "bytes_sent": 5, "duration_us": 300, "target": "gatepost::access",
         });
         assert_eq!(render_json(&mut text, &line()), whole);
-        let nothing =
-            AccessLogLine { client: None, key_id: None, project_id: None, source: None, upstream: None, ..line() };
+        let nothing = AccessLogLine {
+            client: None,
+            key_id: None,
+            project_id: None,
+            source: None,
+            upstream: None,
+            tls_version: None,
+            sni: None,
+            ..line()
+        };
         let rendered = render_json(&mut text, &nothing);
-        let absent = ["client", "key_id", "project_id", "source", "upstream"];
-        assert_eq!(absent.map(|name| rendered.get(name)), [None; 5]);
+        let absent = ["client", "key_id", "project_id", "source", "upstream", "tls_version", "sni"];
+        assert_eq!(absent.map(|name| rendered.get(name)), [None; 7]);
         assert_eq!(rendered["duration_us"], 300);
     }
 

@@ -136,7 +136,8 @@ impl Clock for NoClock {
 
 /// Options with one route, to an upstream that needs no resolver.
 fn options(route: RouteOptions) -> GatewayOptions {
-    let upstream = UpstreamOptions { name: route.upstream.clone(), servers: vec!["127.0.0.1:3000".to_owned()] };
+    let upstream =
+        UpstreamOptions { name: route.upstream.clone(), servers: vec!["127.0.0.1:3000".to_owned()], tls: None };
     GatewayOptions {
         routes: vec![route],
         upstreams: vec![upstream],

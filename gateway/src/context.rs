@@ -11,6 +11,7 @@ use crate::in_flight::InFlightGuard;
 use crate::peer_ip::PeerIp;
 use crate::request_id::RequestId;
 use crate::snapshot::{Backend, Route, Snapshot};
+use crate::tls::TlsSession;
 use crate::upstream::Server;
 use crate::upstream_exchange::RequestedUpgrade;
 
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) started: Instant,
     pub(crate) request_id: RequestId,
     pub(crate) peer_ip: Option<PeerIp>,
+    /// None on a plain connection.
+    pub(crate) tls: Option<Arc<TlsSession>>,
     /// None until the header was read. Without one that says so, nothing goes upstream.
     pub(crate) decision: Option<Decision<Backend>>,
     /// Server of the current try.
@@ -37,6 +40,7 @@ impl Context {
             started: Instant::now(),
             request_id,
             peer_ip: None,
+            tls: None,
             decision: None,
             server: None,
             body_bytes: 0,

@@ -15,8 +15,10 @@ pub(crate) fn error_code(error: &Error) -> Option<ErrorCode> {
         (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(ErrorCode::RequestTimeout),
         (_, ErrorSource::Downstream) => Some(ErrorCode::BadRequest),
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Some(ErrorCode::UpstreamTimeout),
-        (ErrorType::ConnectTimedout, _) => Some(ErrorCode::UpstreamTimeout),
+        (ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout, _) => Some(ErrorCode::UpstreamTimeout),
+        (ErrorType::TLSHandshakeFailure, _) => Some(ErrorCode::UpstreamTls),
         (_, ErrorSource::Upstream) if is_timeout(error) => Some(ErrorCode::UpstreamTimeout),
+        (_, ErrorSource::Upstream) if is_tls_error(error) => Some(ErrorCode::UpstreamTls),
         (_, ErrorSource::Upstream) if is_connect_error(error) => Some(ErrorCode::UpstreamUnreachable),
         (_, ErrorSource::Upstream) => Some(ErrorCode::UpstreamInvalid),
         (_, ErrorSource::Internal | ErrorSource::Unset) => Some(ErrorCode::Internal),
@@ -41,6 +43,12 @@ pub(crate) fn reason(error: &Error) -> &str {
 fn is_timeout(error: &Error) -> bool {
     let io_error = error.root_cause().downcast_ref::<io::Error>();
     io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// Returns whether the upstream broke TLS off. In TLS 1.3 it may refuse our certificate after the handshake.
+fn is_tls_error(error: &Error) -> bool {
+    let io_error = error.root_cause().downcast_ref::<io::Error>();
+    io_error.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn is_connect_error(error: &Error) -> bool {

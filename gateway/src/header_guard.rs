@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep};
 use crate::header_state::HeaderState;
 use crate::request_framing::HeaderEndScanner;
 use crate::request_line::{LeadingLineEnds, RequestLineState};
+use crate::tls::TlsSession;
 
 /// Limit for a header without an end: over the limit of request validation, so that validation can say why it rejects,
 /// with room for the body that may come in the same read.
@@ -49,8 +50,8 @@ pub(crate) struct GuardedStream {
 
 impl GuardedStream {
     /// Guards a new connection, whose first header is due at once.
-    pub(crate) fn new(stream: Stream, timeout: Duration) -> Self {
-        let state = Arc::new(HeaderState::new());
+    pub(crate) fn new(stream: Stream, tls: Option<Arc<TlsSession>>, timeout: Duration) -> Self {
+        let state = Arc::new(HeaderState::new(tls));
         Self {
             stream,
             digest: state.digest(),

@@ -9,6 +9,7 @@ use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
 
 use crate::request_framing::BodyFraming;
+use crate::tls::TlsSession;
 
 /// The state of one connection. The phases reach it through the session's digest, in whichever task they run; a
 /// connection of HTTP/2 has none.
@@ -18,14 +19,17 @@ pub(crate) struct HeaderState {
     is_request_line_invalid: AtomicBool,
     /// Body behind the header that was read.
     body: Mutex<BodyFraming>,
+    /// None on a plain connection.
+    tls: Option<Arc<TlsSession>>,
 }
 
 impl HeaderState {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(tls: Option<Arc<TlsSession>>) -> Self {
         Self {
             is_header_read: AtomicBool::new(false),
             is_request_line_invalid: AtomicBool::new(false),
             body: Mutex::new(BodyFraming::EMPTY),
+            tls,
         }
     }
 
@@ -64,6 +68,10 @@ impl HeaderState {
     /// Returns whether the request line had the strict form of RFC 9112 section 3.
     pub(crate) fn is_request_line_valid(&self) -> bool {
         !self.is_request_line_invalid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Arc<TlsSession>> {
+        self.tls.as_ref()
     }
 
     pub(crate) fn set_body(&self, body: BodyFraming) {

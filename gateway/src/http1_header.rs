@@ -49,7 +49,7 @@ mod tests {
         for (line, expected) in [("GET / HTTP/1.1", true), ("GET  / HTTP/1.1", false)] {
             let (_client, server) = send(format!("{line}\r\nHost: a\r\n\r\n").as_bytes()).await;
             let mut session =
-                ServerSession::new_http1(Box::new(GuardedStream::new(Box::new(server), Duration::from_secs(60))));
+                ServerSession::new_http1(Box::new(GuardedStream::new(Box::new(server), None, Duration::from_secs(60))));
             let _ = session.read_request().await;
             let is_accepted = tokio::spawn(async move { finish(&session).is_ok() });
             assert_eq!(is_accepted.await.unwrap(), expected, "{line}");

@@ -9,8 +9,6 @@ mod access_log;
 #[cfg(feature = "bench-support")]
 pub mod bench_support;
 mod checked_protocol;
-mod connection_handler;
-mod connection_limits;
 mod connector;
 mod context;
 mod failure;
@@ -21,6 +19,7 @@ mod header_state;
 mod http1_header;
 mod http2_header;
 mod in_flight;
+mod listen;
 mod local_reply;
 mod metrics;
 pub mod options;
@@ -38,6 +37,7 @@ mod response_rewrite;
 mod server;
 mod snapshot;
 mod start_error;
+mod tls;
 mod upstream;
 mod upstream_exchange;
 mod upstream_headers;
@@ -45,8 +45,13 @@ mod upstream_stream;
 
 pub use gatepost_edge::{Auth, CredentialLocation, RouteOptions};
 pub use header_rules::StripMode;
-pub use options::{GatewayLimits, GatewayOptions, UpstreamOptions};
+pub use listen::{Listener, bind};
+pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
-pub use server::{Gateway, bind};
+pub use server::Gateway;
 pub use start_error::StartError;
+pub use tls::{
+    CertificateError, CertificateFiles, ClientCertificate, MinVersion, TlsError, TlsOptions, UnknownName,
+    UpstreamTlsError, UpstreamTlsOptions, tls_errors,
+};
 pub use upstream::{ResolveError, resolution_errors};

@@ -1,11 +1,15 @@
 //! Metrics of connections and requests. Handles are resolved once, so that a request takes no lock.
 
-use std::sync::OnceLock;
+mod tls;
+
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gatepost_edge::{AuthOutcome, DURATION_BUCKETS_S};
 use gatepost_runtime::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+pub(crate) use tls::TlsMetrics;
 
 /// Number of statuses from 100 to 599.
 const STATUSES: usize = 500;
@@ -20,6 +24,7 @@ pub(crate) struct Metrics {
     duration_s: Histogram,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
+    pub(crate) tls: Arc<TlsMetrics>,
     /// Access log lines that were dropped because their writer was too slow.
     pub(crate) dropped_lines: IntCounter,
 }
@@ -52,6 +57,7 @@ impl Metrics {
                 "Connections of clients that were closed at once.",
                 &["reason"],
             )?,
+            tls: Arc::new(TlsMetrics::register(registry)?),
             dropped_lines: registered(registry, dropped_lines)?,
         })
     }

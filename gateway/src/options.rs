@@ -1,5 +1,6 @@
 //! Configuration of a gateway: routes, upstreams, limits.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use gatepost_edge::RouteOptions;
@@ -7,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::header_rules::StripMode;
 use crate::pass_header::PassHeader;
+use crate::tls::{TlsOptions, UpstreamTlsOptions};
 
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
@@ -22,12 +24,24 @@ pub struct GatewayOptions {
     pub limits: GatewayLimits,
 }
 
+/// An address on which clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// Label in metrics and logs.
+    pub name: String,
+    pub address: SocketAddr,
+    /// If absent, connections are plain HTTP.
+    pub tls: Option<TlsOptions>,
+}
+
 /// Servers behind the name that routes use.
 #[derive(Debug, Clone)]
 pub struct UpstreamOptions {
     pub name: String,
     /// `host:port` of each server.
     pub servers: Vec<String>,
+    /// If absent, connections are plain HTTP.
+    pub tls: Option<UpstreamTlsOptions>,
 }
 
 /// Limits of connections, requests and waits.

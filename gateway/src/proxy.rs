@@ -56,7 +56,7 @@ impl ProxyHttp for Proxy {
         Context::new(self.current.load(), self.request_ids.next(), self.in_flight.enter())
     }
 
-    /// Sets the limits of the connection.
+    /// Sets the limits of the connection, and notes where it comes from.
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<()> {
         let limits = &context.snapshot.limits;
         if session.get_keepalive().is_some() {
@@ -70,6 +70,7 @@ impl ProxyHttp for Proxy {
             session.set_ignore_info_resp(true);
         }
         context.peer_ip = PeerIp::of(session);
+        context.tls = HeaderState::of(session.digest()).and_then(HeaderState::tls).cloned();
         Ok(())
     }
 

@@ -116,7 +116,7 @@ mod tests {
             credential: vec![],
             requirement: Requirement { projects: vec![], env: EnvRule::Any, permissions: vec![] },
         };
-        let upstream = UpstreamOptions { name: "app".to_owned(), servers: vec!["127.0.0.1:1".to_owned()] };
+        let upstream = UpstreamOptions { name: "app".to_owned(), servers: vec!["127.0.0.1:1".to_owned()], tls: None };
         let options = GatewayOptions {
             routes: vec![route],
             upstreams: vec![upstream],

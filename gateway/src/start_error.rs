@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::tls::{TlsError, UpstreamTlsError};
 use crate::upstream::ResolveError;
 
 /// A gateway that did not start, or did not take another configuration.
@@ -11,9 +12,15 @@ pub enum StartError {
     /// The address is in use, or not this machine's.
     #[error("cannot listen on {address}")]
     Bind { address: SocketAddr, source: io::Error },
-    /// The listener has no address.
-    #[error("the listener has no address")]
-    LocalAddress(#[source] io::Error),
+    /// Loopback takes no connection.
+    #[error("cannot connect to this machine's loopback address")]
+    App(#[source] io::Error),
+    /// A certificate, key or authority of a listener cannot be used.
+    #[error("listener {listener}")]
+    Tls { listener: String, source: Box<TlsError> },
+    /// TLS to an upstream cannot be set up.
+    #[error("upstream {upstream}: TLS")]
+    UpstreamTls { upstream: String, source: Box<UpstreamTlsError> },
     /// A route names an upstream that is not configured.
     #[error("there is no upstream {0}")]
     UnknownUpstream(String),

@@ -9,8 +9,11 @@ mod server;
 use std::sync::Arc;
 
 use gatepost_domain::time::Clock;
+use gatepost_runtime::{Task, run_blocking};
 
 use crate::options::UpstreamOptions;
+use crate::start_error::StartError;
+use crate::tls::{UpstreamTls, UpstreamTlsError, UpstreamTlsOptions};
 
 use balancer::Balancer;
 pub(crate) use peer::http_peer;
@@ -32,9 +35,14 @@ impl Upstream {
     /// Resolves the servers' names, once: a changed address takes effect with a restart.
     ///
     /// # Errors
-    /// If a name does not resolve within the deadline of [`Resolver`], or there is no server.
-    pub(crate) async fn resolve(options: &UpstreamOptions) -> Result<Self, ResolveError> {
-        let servers = Resolver::default().resolve(options).await?;
+    /// If a name does not resolve within the deadline of [`Resolver`], there is no server, or a certificate cannot be
+    /// used.
+    pub(crate) async fn resolve(options: &UpstreamOptions) -> Result<Self, StartError> {
+        let tls = match &options.tls {
+            None => None,
+            Some(tls) => Some(load_tls(&options.name, tls.clone()).await?),
+        };
+        let servers = Resolver::default().resolve(options, tls.as_ref()).await?;
         Ok(Self { servers, balancer: Balancer::default() })
     }
 
@@ -45,4 +53,10 @@ impl Upstream {
             servers => self.balancer.choose(servers, clock.uptime()),
         }
     }
+}
+
+async fn load_tls(upstream: &str, options: UpstreamTlsOptions) -> Result<Arc<UpstreamTls>, StartError> {
+    let loading = run_blocking(Task::CertificateRefresh, move || UpstreamTls::load(&options));
+    let loaded = loading.await.unwrap_or(Err(UpstreamTlsError::Panicked));
+    loaded.map_err(|source| StartError::UpstreamTls { upstream: upstream.to_owned(), source: Box::new(source) })
 }

@@ -16,6 +16,8 @@ const PROJECT_ID: HeaderName = HeaderName::from_static("x-gatepost-project-id");
 const ENV: HeaderName = HeaderName::from_static("x-gatepost-env");
 const CUSTOM_ACCOUNT_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-account-id");
 const CUSTOM_USER_ID: HeaderName = HeaderName::from_static("x-gatepost-custom-user-id");
+/// Set only if the client has shown a certificate of an authority of the listener.
+const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-gatepost-client-cert-sha256");
 /// The id of a request in the access log.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
@@ -23,7 +25,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Upper bound of the fields that are added.
-const MAX_ADDED: usize = 9;
+const MAX_ADDED: usize = 10;
 
 /// Everything but visible ASCII, and the escape itself, so that decoding is the exact inverse.
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -66,13 +68,17 @@ fn add_key_headers(headers: &mut HeaderMap, facts: &KeyFacts) {
 fn add_forwarded_headers(headers: &mut HeaderMap, trust: PeerTrust, context: &Context) {
     let is_trusted_value = |headers: &HeaderMap, name| trust == PeerTrust::Trusted && headers.contains_key(name);
     headers.insert(REQUEST_ID_NAME, context.request_id.header());
+    if let Some(certificate) = context.tls.as_ref().and_then(|tls| tls.client_certificate.clone()) {
+        headers.insert(CLIENT_CERTIFICATE, certificate);
+    }
     if let Some(peer) = &context.peer_ip {
         let forwarded_for =
             if is_trusted_value(headers, FORWARDED_FOR) { appended_forwarded_for(headers, peer) } else { None };
         headers.insert(FORWARDED_FOR, forwarded_for.unwrap_or_else(|| peer.header()));
     }
     if !is_trusted_value(headers, FORWARDED_PROTO) {
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        let scheme = if context.tls.is_some() { "https" } else { "http" };
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
     if !is_trusted_value(headers, FORWARDED_HOST)
         && let Some(host) = headers.get(HOST)

@@ -43,6 +43,8 @@ tasks! {
     GatewayListener = "gateway-listener", Process;
     /// Serves a client connection of the gateway.
     GatewayConnection = "gateway-connection", Temporary;
+    /// Takes over certificates of the gateway when their files change.
+    CertificateRefresh = "certificate-refresh", Process;
     /// Accepts connections of the admin API.
     AdminListener = "admin-listener", Process;
     /// Serves a connection of the admin API.

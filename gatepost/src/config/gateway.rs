@@ -1,28 +1,31 @@
 //! `[gateway]` section of the configuration.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::Env;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use gatepost_gateway::{Auth, CredentialLocation, GatewayLimits, PassHeader, RouteOptions, StripMode, UpstreamOptions};
+use gatepost_gateway::{
+    Auth, CertificateFiles, CredentialLocation, GatewayLimits, PassHeader, RouteOptions, StripMode, UpstreamOptions,
+    UpstreamTlsOptions,
+};
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-use super::parsers::{ParseSettingError, parse_address};
-use super::reader::Section;
+use super::listeners::{self, LocatedListener};
+use super::parsers::{ParseSettingError, parse_name, parse_non_empty};
+use super::reader::{Section, read_ms};
 use super::tree::ValueSource;
 
-/// Maximum of all timeouts in milliseconds: one day.
-const MAX_MS: u64 = 24 * 3600 * 1000;
 /// Upstream of routes that name none, and of `--upstream`.
 const DEFAULT_UPSTREAM: &str = "app";
 
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
-    pub(crate) listen: SocketAddr,
+    /// At least one.
+    pub(crate) listeners: Vec<LocatedListener>,
     /// Empty for the name of the machine and the port.
     pub(crate) name: String,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -40,7 +43,7 @@ pub(crate) struct GatewayConfig {
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let routes: Vec<LocatedRoute> = section.list_of_sections("route").into_iter().map(read_route).collect();
     let config = GatewayConfig {
-        listen: section.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8080)), parse_address),
+        listeners: listeners::read(&mut section),
         name: section.parsed("name", String::new(), parse_name),
         trusted_proxies: section.list("trusted_proxies", Vec::new(), parse_network),
         strip: section.parsed("strip", StripMode::Default, parse_strip),
@@ -59,19 +62,6 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let config = with_default_route(config, &section);
     section.reject_unknown_keys();
     config
-}
-
-/// Characters of a gateway's name.
-const MAX_NAME_CHARS: usize = 128;
-
-/// Error for a text that is no name of a gateway.
-#[derive(Debug, thiserror::Error)]
-#[error("must have at most {MAX_NAME_CHARS} characters, without control characters")]
-struct ParseNameError;
-
-fn parse_name(text: &str) -> Result<String, ParseNameError> {
-    let is_name = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
-    is_name.then(|| text.to_owned()).ok_or(ParseNameError)
 }
 
 fn read_limits(section: &mut Section<'_>) -> GatewayLimits {
@@ -96,22 +86,38 @@ fn read_limits(section: &mut Section<'_>) -> GatewayLimits {
     }
 }
 
-fn read_ms(section: &mut Section<'_>, key: &'static str, default: Duration, min: u64) -> Duration {
-    let default_ms = u64::try_from(default.as_millis()).unwrap_or(MAX_MS);
-    Duration::from_millis(section.number(key, default_ms, min, MAX_MS))
-}
-
 fn read_upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
     let named = section.sections("upstream").into_iter();
     let read = |(name, mut section): (String, Section<'_>)| {
-        let servers = section.list("servers", Vec::new(), parse_server);
+        let tls = section.optional_section("tls").and_then(read_upstream_tls);
+        let default_port = if tls.is_some() { 443 } else { 80 };
+        let servers = section.list("servers", Vec::new(), |text| parse_server(text, default_port));
         if servers.is_empty() {
             section.error_here("servers must name at least one HOST:PORT");
         }
         section.reject_unknown_keys();
-        UpstreamOptions { name, servers }
+        UpstreamOptions { name, servers, tls }
     };
     named.map(read).collect()
+}
+
+fn read_upstream_tls(mut section: Section<'_>) -> Option<UpstreamTlsOptions> {
+    let name = section.optional("name", parse_non_empty);
+    if name.is_none() {
+        section.error_here("name must say which name the certificate of the servers has");
+    }
+    let ca = section.optional("ca", parse_non_empty).map(PathBuf::from);
+    let (cert, key) = (section.optional("cert", parse_non_empty), section.optional("key", parse_non_empty));
+    let client_certificate = match (cert, key) {
+        (Some(cert), Some(key)) => Some(CertificateFiles { cert: cert.into(), key: key.into() }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            section.error_here("cert and key must be set together");
+            None
+        }
+    };
+    section.reject_unknown_keys();
+    Some(UpstreamTlsOptions { name: name?, ca, client_certificate })
 }
 
 /// Route and its position in the configuration.
@@ -203,17 +209,13 @@ fn routes_overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
     one.host == other.host && one.path == other.path && are_methods_shared
 }
 
-fn parse_non_empty(text: &str) -> Result<String, ParseSettingError> {
-    if text.is_empty() { Err(ParseSettingError::Empty) } else { Ok(text.to_owned()) }
-}
-
 fn parse_network(text: &str) -> Result<IpNet, ParseSettingError> {
     let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
     text.parse().or(address).map_err(|_| ParseSettingError::form(text, "a network, such as 10.0.0.0/8"))
 }
 
 /// Parses `HOST:PORT`, optionally with `http://` before it.
-fn parse_server(text: &str) -> Result<String, ParseSettingError> {
+fn parse_server(text: &str, default_port: u16) -> Result<String, ParseSettingError> {
     let invalid = || ParseSettingError::form(text, "HOST:PORT, such as 127.0.0.1:3000");
     let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if authority.contains("//") {
@@ -221,7 +223,7 @@ fn parse_server(text: &str) -> Result<String, ParseSettingError> {
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| invalid())?),
-        _ => (authority, 80),
+        _ => (authority, default_port),
     };
     let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
     if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }

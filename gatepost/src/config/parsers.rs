@@ -17,7 +17,7 @@ pub(super) enum ParseSettingError {
     Choice { text: String, expected: &'static str },
     #[error("{text:?} is not {expected}")]
     Form { text: String, expected: &'static str },
-    #[error("{0:?}: upstreams are reached by plain http only")]
+    #[error("{0:?}: write HOST:PORT; for https, add [gateway.upstream.NAME.tls] with the name of the certificate")]
     UpstreamScheme(String),
     #[error("{0:?} is not a path")]
     Path(String, #[source] PathError),
@@ -35,6 +35,23 @@ impl ParseSettingError {
     pub(super) fn form(text: &str, expected: &'static str) -> Self {
         ParseSettingError::Form { text: text.to_owned(), expected }
     }
+}
+
+/// Characters of the name of a gateway or listener.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Error for a text that is no name of a gateway or listener.
+#[derive(Debug, thiserror::Error)]
+#[error("must have at most {MAX_NAME_CHARS} characters, without control characters")]
+pub(super) struct ParseNameError;
+
+pub(super) fn parse_name(text: &str) -> Result<String, ParseNameError> {
+    let is_name = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
+    is_name.then(|| text.to_owned()).ok_or(ParseNameError)
+}
+
+pub(super) fn parse_non_empty(text: &str) -> Result<String, ParseSettingError> {
+    if text.is_empty() { Err(ParseSettingError::Empty) } else { Ok(text.to_owned()) }
 }
 
 /// Parses the name under which a listener is reached.

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::time::Duration;
 
 use gatepost_domain::spelling;
 use gatepost_runtime::error_chain;
@@ -23,6 +24,9 @@ impl ErrorCollector {
         self.0.into_inner()
     }
 }
+
+/// Maximum of all timeouts in milliseconds: one day.
+const MAX_MS: u64 = 24 * 3600 * 1000;
 
 /// Table of the configuration that is being read.
 pub(super) struct Section<'a> {
@@ -53,6 +57,17 @@ impl<'a> Section<'a> {
         let path = self.full_key(key);
         let node = self.take(key).unwrap_or_else(Node::empty);
         Section::new(path, node, self.errors)
+    }
+
+    /// Returns a table in this one, or none if it is missing.
+    pub(super) fn optional_section(&mut self, key: &'static str) -> Option<Section<'a>> {
+        let path = self.full_key(key);
+        self.take(key).map(|node| Section::new(path, node, self.errors))
+    }
+
+    /// Returns whether a key that was not read yet has a value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// Returns all tables in a table, with their names.
@@ -207,4 +222,10 @@ impl<'a> Section<'a> {
     fn full_key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
+}
+
+/// Returns a time in milliseconds, at least `min`.
+pub(super) fn read_ms(section: &mut Section<'_>, key: &'static str, default: Duration, min: u64) -> Duration {
+    let default_ms = u64::try_from(default.as_millis()).unwrap_or(MAX_MS);
+    Duration::from_millis(section.number(key, default_ms, min, MAX_MS))
 }

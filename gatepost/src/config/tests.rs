@@ -37,6 +37,13 @@ fn every_key_of_the_reference_is_read() {
 fn the_reference_shows_the_defaults() {
     let text = uncommented().replace("master_key_file = \"/etc/gatepost/master.key\"", "");
     let text = text.replace("host = \"api.example.com\"", "");
+    // By default there is no further listener.
+    let (before, listener) = text.split_once("[[gateway.listener]]").unwrap();
+    let after = &listener[listener.find("[[gateway.route]]").unwrap()..];
+    let text = format!("{before}{after}");
+    // Nor is an upstream reached over TLS.
+    let (before, tls) = text.split_once("[gateway.upstream.app.tls]").unwrap();
+    let text = format!("{before}{}", &tls[tls.find("\n[").unwrap()..]);
     let defaults = parsed("[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]").unwrap();
     assert_eq!(format!("{:?}", parsed(&text).unwrap()), format!("{defaults:?}"));
 }
@@ -54,7 +61,7 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     ];
     let overrides = Overrides(vec![("--listen", "gateway.listen", "127.0.0.1:5".to_owned())]);
     let config = parse("gatepost.toml", file, environment.into_iter(), &overrides).unwrap();
-    assert_eq!(config.gateway.listen, SocketAddr::from(([127, 0, 0, 1], 5)));
+    assert_eq!(config.gateway.listeners[0].options.address, SocketAddr::from(([127, 0, 0, 1], 5)));
     assert_eq!(config.ops.listen, SocketAddr::from(([127, 0, 0, 1], 4)));
     assert_eq!(config.gateway.trusted_proxies.len(), 2);
 }
@@ -118,4 +125,64 @@ fn two_routes_for_the_same_requests_are_an_error_with_both_lines() {
     assert_eq!(error("host = \"a.example\"", "host = \"b.example\""), "");
     let nowhere = error("upstream = \"x\"", "methods = [\"GET\"]");
     assert!(nowhere.starts_with("gatepost.toml:3: gateway.route: upstream \"x\" does not exist"), "{nowhere}");
+}
+
+#[test]
+fn an_upstream_over_tls_needs_a_name_and_has_another_default_port() {
+    let text =
+        "[gateway.upstream.app]\nservers = [\"api.internal\"]\n[gateway.upstream.app.tls]\nname = \"api.internal\"\n";
+    let config = parsed(text).unwrap();
+    assert_eq!(config.gateway.upstreams[0].servers, ["api.internal:443"]);
+    for (text, error) in [
+        (text.replace("name = \"api.internal\"", ""), "gatepost.toml:3: gateway.upstream.app.tls: name must say"),
+        (
+            format!("{text}cert = \"a.pem\"\n"),
+            "gatepost.toml:3: gateway.upstream.app.tls: cert and key must be set together",
+        ),
+        (text.replace("\"api.internal\"]", "\"https://api.internal\"]"), "for https, add [gateway.upstream.NAME.tls]"),
+    ] {
+        let errors = parsed(&text).unwrap_err().to_string();
+        assert!(errors.contains(error), "{error:?} is not in {errors:?}");
+    }
+}
+
+#[test]
+fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
+    let tls = "[gateway.listener.tls]\ncertificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n";
+    let text =
+        format!("[[gateway.listener]]\nname = \"public\"\naddress = \"0.0.0.0:8443\"\n{tls}min_version = \"1.3\"\n");
+    let config = parsed(&text).unwrap();
+    assert_eq!(config.gateway.listeners.len(), 1, "gateway.listen is not set");
+    let options = &config.gateway.listeners[0].options;
+    assert_eq!((options.name.as_str(), options.address.port()), ("public", 8443));
+    assert_eq!(options.tls.as_ref().unwrap().min_version, gatepost_gateway::MinVersion::Tls13);
+    let both = parsed(&format!("[gateway]\nlisten = \"127.0.0.1:8080\"\n{text}")).unwrap();
+    assert_eq!(both.gateway.listeners.len(), 2);
+
+    for (text, error) in [
+        ("[[gateway.listener]]\nname = \"a\"\n".to_owned(), "gatepost.toml:1: gateway.listener: address must say"),
+        (
+            format!("{text}{text}"),
+            "gatepost.toml:7: gateway.listener: address 0.0.0.0:8443 is also that of gatepost.toml:1",
+        ),
+        (
+            format!("{text}{}", text.replace("8443", "8444")),
+            "gatepost.toml:7: gateway.listener: name \"public\" is also that of gatepost.toml:1",
+        ),
+        (
+            text.replace("\"1.3\"", "\"1.1\""),
+            "gatepost.toml:6: gateway.listener.tls.min_version: must be \"1.2\" or \"1.3\"",
+        ),
+        (
+            text.replace(", key = \"a.key\"", ""),
+            "gatepost.toml:5: gateway.listener.tls.certificates: must have cert and key",
+        ),
+        (
+            text.replace("{ cert = \"a.pem\", key = \"a.key\" }", ""),
+            "gatepost.toml:4: gateway.listener.tls: certificates must name at least one",
+        ),
+    ] {
+        let errors = parsed(&text).unwrap_err().to_string();
+        assert!(errors.contains(error), "{error:?} is not in {errors:?}");
+    }
 }

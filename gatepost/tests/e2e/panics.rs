@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::admin::{Admin, client, create_access_key};
+use crate::certificates::Authority;
 use crate::dashboard::browser;
 use crate::process::{EMPTY_DIRECTORY, Gatepost, command, run};
 use crate::single_process::{DEMO, read_first_access_key};
@@ -28,6 +29,9 @@ const EMBEDDED_TASKS: [Task; 5] =
 const IMPORT_TASKS: [Task; 1] = [Task::ImportFile];
 /// Tasks that only Redis has.
 const REDIS_TASKS: [Task; 1] = [Task::FailoverReplay];
+
+/// Tasks that only a listener with TLS has.
+const TLS_TASKS: [Task; 1] = [Task::CertificateRefresh];
 
 /// Returns fail points that make each task panic once. Tasks that are needed for the start panic a little later.
 fn fail_points(tasks: &[Task]) -> String {
@@ -153,6 +157,10 @@ async fn check_each_panics_once(mut up: Gatepost, access_key: &str, directory: &
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_task_of_a_process_with_an_embedded_store_panics_alone() {
     let (directory, upstream) = (tempfile::tempdir().unwrap(), MockServer::start());
+    let certificate = Authority::create(directory.path(), "ca").issue("server", &["api.example.com"]).toml();
+    let listener = "[[gateway.listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\n";
+    let toml = format!("{listener}[gateway.listener.tls]\ncertificates = [{certificate}]\n");
+    std::fs::write(directory.path().join("gatepost.toml"), toml).unwrap();
     let tasks = tasks_except(&[&DEMO_TASKS, &REDIS_TASKS]);
     let environment = [("FAIL_POINTS", fail_points(&tasks))];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -164,7 +172,7 @@ async fn each_task_of_a_process_with_an_embedded_store_panics_alone() {
 async fn each_task_of_a_process_on_redis_panics_alone() {
     let (directory, redis, upstream) = (tempfile::tempdir().unwrap(), RedisServer::start(), MockServer::start());
     let access_key = create_access_key(&redis.url());
-    let tasks = tasks_except(&[&DEMO_TASKS, &EMBEDDED_TASKS, &IMPORT_TASKS]);
+    let tasks = tasks_except(&[&DEMO_TASKS, &EMBEDDED_TASKS, &IMPORT_TASKS, &TLS_TASKS]);
     let environment = [("FAIL_POINTS", fail_points(&tasks))];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];

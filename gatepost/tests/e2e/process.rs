@@ -316,7 +316,8 @@ async fn addresses(log: &Mutex<Vec<String>>) -> HashMap<String, SocketAddr> {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
             let address = line["address"].as_str().or(line["ops"].as_str()).and_then(|text| text.parse().ok());
             if let (Some(message), Some(address)) = (line["message"].as_str(), address) {
-                addresses.insert(message.to_owned(), address);
+                // Of several listeners, the first.
+                addresses.entry(message.to_owned()).or_insert(address);
             }
         }
         if addresses.contains_key("started") {

@@ -8,10 +8,12 @@ use crate::upstream_exchange::RequestedUpgrade;
 
 use super::server::Server;
 
-/// Returns the peer for a request: plain HTTP/1.1, with a timeout for each wait. Of a WebSocket, the stream itself
+/// Returns the peer for a request: HTTP/1.1, with a timeout for each wait. Of a WebSocket, the stream itself
 /// limits the silence.
 pub(crate) fn http_peer(server: &Server, upgrade: RequestedUpgrade, limits: &GatewayLimits) -> HttpPeer {
+    // For Pingora a connection over TLS is a plain one, which the connector makes. Only its pool must know.
     let mut peer = HttpPeer::new(server.address, false, String::new());
+    peer.group_key = server.tls.as_ref().map_or(0, |tls| tls.group);
     peer.options.alpn = checked_protocol();
     peer.options.connection_timeout = Some(limits.connect_timeout);
     peer.options.total_connection_timeout = Some(limits.connect_timeout);

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::options::UpstreamOptions;
 
 use super::server::Server;
+use crate::tls::UpstreamTls;
 
 /// Limit for resolving one name.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
@@ -59,7 +60,7 @@ pub enum ResolveError {
 /// Returns the upstreams that do not resolve now, in their order.
 pub async fn resolution_errors(upstreams: &[UpstreamOptions]) -> Vec<ResolveError> {
     let resolver = Resolver::default();
-    let resolved = futures::future::join_all(upstreams.iter().map(|upstream| resolver.resolve(upstream))).await;
+    let resolved = futures::future::join_all(upstreams.iter().map(|upstream| resolver.resolve(upstream, None))).await;
     resolved.into_iter().filter_map(Result::err).collect()
 }
 
@@ -71,7 +72,11 @@ impl Default for Resolver {
 
 impl Resolver {
     /// Returns a server for each address of each name, in the order of the names.
-    pub(super) async fn resolve(&self, options: &UpstreamOptions) -> Result<Vec<Arc<Server>>, ResolveError> {
+    pub(super) async fn resolve(
+        &self,
+        options: &UpstreamOptions,
+        tls: Option<&Arc<UpstreamTls>>,
+    ) -> Result<Vec<Arc<Server>>, ResolveError> {
         let mut servers = Vec::new();
         for server in &options.servers {
             let (upstream, name) = (|| options.name.clone(), || server.clone());
@@ -81,7 +86,7 @@ impl Resolver {
                 .map_err(|source| ResolveError::Failed { upstream: upstream(), server: name(), source })?;
             let host = HeaderValue::from_str(server)
                 .map_err(|_| ResolveError::InvalidHost { upstream: upstream(), server: name() })?;
-            servers.extend(addresses.map(|address| Arc::new(Server::new(address, host.clone()))));
+            servers.extend(addresses.map(|address| Arc::new(Server::new(address, host.clone(), tls.map(Arc::clone)))));
         }
         if servers.is_empty() {
             return Err(ResolveError::NoServer { upstream: options.name.clone() });

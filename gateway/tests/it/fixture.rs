@@ -13,8 +13,8 @@ use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, CredentialLocation, Gateway, GatewayLimits, GatewayOptions, RouteOptions, StartError, StripMode,
-    UpstreamOptions,
+    Auth, CredentialLocation, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError,
+    StripMode, UpstreamOptions,
 };
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
@@ -74,18 +74,24 @@ impl Fixture {
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
         let replica_sync =
             gatepost_verify::start(vec![store], Arc::clone(&clock), &options, rate_limiter, &registry).await.unwrap();
-        let listener = gatepost_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let listener =
+            ListenerOptions { name: "plain".to_owned(), address: (Ipv4Addr::LOCALHOST, 0).into(), tls: None };
+        let listener = gatepost_gateway::bind(&listener).unwrap();
         let options = configure(GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],
-            upstreams: vec![UpstreamOptions { name: "app".to_owned(), servers: vec![origin.address().to_string()] }],
+            upstreams: vec![UpstreamOptions {
+                name: "app".to_owned(),
+                servers: vec![origin.address().to_string()],
+                tls: None,
+            }],
             trusted_proxies: Vec::new(),
             strip: StripMode::Default,
             pass_headers: Vec::new(),
             limits: GatewayLimits::default(),
         });
         let verifier = replica_sync.verifier();
-        let gateway = Gateway::start(listener, options.clone(), verifier, clock, &registry).await.unwrap();
-        let address = gateway.address();
+        let gateway = Gateway::start(vec![listener], options.clone(), verifier, clock, &registry).await.unwrap();
+        let address = gateway.addresses()[0];
         Self { origin, address, key, key_id, old_key, options, registry, gateway, replica_sync }
     }
 

@@ -14,7 +14,7 @@ use crate::request_line::connect;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn upstream(name: &str, origin: &MockServer) -> UpstreamOptions {
-    UpstreamOptions { name: name.to_owned(), servers: vec![origin.address().to_string()] }
+    UpstreamOptions { name: name.to_owned(), servers: vec![origin.address().to_string()], tls: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,15 +21,16 @@ impl ConnectionLimits {
     }
 
     /// Returns a slot for a connection from an address, or none if there are too many.
-    pub(crate) fn try_acquire(&self, address: Option<IpAddr>, snapshot: &Snapshot) -> Option<ConnectionSlot> {
+    pub(crate) fn try_acquire(&self, address: IpAddr, snapshot: &Snapshot) -> Option<ConnectionSlot> {
         let open = OpenConnection::register(&self.open_count, &self.metrics);
         if open.open_before >= snapshot.limits.max_connections {
             self.refuse("too-many");
             return None;
         }
         // The connections of a trusted proxy are those of all its clients.
-        let limited = address.filter(|address| !client_ip::is_trusted(address, &snapshot.policy.trusted_proxies));
-        let Some(address) = limited else { return Some(ConnectionSlot { _open: open, _client_slot: None }) };
+        if client_ip::is_trusted(&address, &snapshot.policy.trusted_proxies) {
+            return Some(ConnectionSlot { _open: open, _client_slot: None });
+        }
         let client_slot = self.per_client.try_acquire(address, snapshot.limits.max_connections_per_address);
         if client_slot.is_none() {
             self.refuse("too-many-of-address");

@@ -1,0 +1,130 @@
+//! `gateway.listen` and `[[gateway.listener]]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gatepost_gateway::{CertificateFiles, ClientCertificate, ListenerOptions, MinVersion, TlsOptions, UnknownName};
+
+use super::parsers::{ParseSettingError, parse_address, parse_name, parse_non_empty};
+use super::reader::{Section, read_ms};
+use super::tree::ValueSource;
+
+/// Address of the gateway if none is configured.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
+
+/// A listener and its position in the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct LocatedListener {
+    pub(crate) options: ListenerOptions,
+    /// File and line, for errors about its certificates.
+    pub(crate) source: String,
+}
+
+/// Reads all listeners: the one of `listen` first, which exists if there is no other.
+pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedListener> {
+    let listen = section.optional("listen", parse_address);
+    let tables = section.list_of_sections("listener");
+    let short = match listen {
+        Some(address) => Some(plain(address)),
+        None => tables.is_empty().then(|| plain(DEFAULT_ADDRESS)),
+    };
+    let mut listeners: Vec<LocatedListener> = short.into_iter().collect();
+    for table in tables {
+        let source = table.source();
+        let Some(options) = read_listener(table) else { continue };
+        check_unique(&listeners, &options, &source, section);
+        listeners.push(LocatedListener { options, source: source.to_string() });
+    }
+    listeners
+}
+
+fn plain(address: SocketAddr) -> LocatedListener {
+    let options = ListenerOptions { name: address.to_string(), address, tls: None };
+    LocatedListener { options, source: "gateway.listen".to_owned() }
+}
+
+fn read_listener(mut section: Section<'_>) -> Option<ListenerOptions> {
+    let has_address = section.has("address");
+    let address = section.optional("address", parse_address);
+    let name = section.optional("name", parse_name);
+    let handshake_timeout = read_ms(&mut section, "tls_handshake_timeout_ms", Duration::from_secs(5), 100);
+    let tls = section.optional_section("tls").map(|tls| read_tls(tls, handshake_timeout));
+    if !has_address {
+        section.error_here("address must say where to listen, such as \"0.0.0.0:8443\"");
+    }
+    section.reject_unknown_keys();
+    let address = address?;
+    Some(ListenerOptions { name: name.unwrap_or_else(|| address.to_string()), address, tls })
+}
+
+fn read_tls(mut section: Section<'_>, handshake_timeout: Duration) -> TlsOptions {
+    let certificates: Vec<CertificateFiles> =
+        section.list_of_sections("certificates").into_iter().filter_map(read_certificate).collect();
+    let options = TlsOptions {
+        unknown_name: section.parsed("unknown_name", UnknownName::Default, parse_unknown_name),
+        min_version: section.parsed("min_version", MinVersion::Tls12, parse_min_version),
+        client_certificate: section.parsed("client_certificate", ClientCertificate::Required, parse_client_certificate),
+        client_ca: section.optional("client_ca", parse_non_empty).map(PathBuf::from),
+        handshake_timeout,
+        certificates,
+    };
+    if options.certificates.is_empty() {
+        section.error_here("certificates must name at least one { cert = \"FILE\", key = \"FILE\" }");
+    }
+    section.reject_unknown_keys();
+    options
+}
+
+fn read_certificate(mut section: Section<'_>) -> Option<CertificateFiles> {
+    let cert = section.optional("cert", parse_non_empty);
+    let key = section.optional("key", parse_non_empty);
+    let files = match (cert, key) {
+        (Some(cert), Some(key)) => Some(CertificateFiles { cert: PathBuf::from(cert), key: PathBuf::from(key) }),
+        (_, _) => {
+            section.error_here("must have cert and key, each the name of a PEM file");
+            None
+        }
+    };
+    section.reject_unknown_keys();
+    files
+}
+
+/// Reports a listener whose address or name is taken.
+fn check_unique(earlier: &[LocatedListener], options: &ListenerOptions, source: &ValueSource, section: &Section<'_>) {
+    for other in earlier {
+        // With port 0 the system chooses a port for each.
+        let what = if other.options.address == options.address && options.address.port() != 0 {
+            format!("address {} is also that of {}", options.address, other.source)
+        } else if other.options.name == options.name {
+            format!("name {:?} is also that of {}", options.name, other.source)
+        } else {
+            continue;
+        };
+        section.add_error(source, "listener", &what);
+    }
+}
+
+fn parse_unknown_name(text: &str) -> Result<UnknownName, ParseSettingError> {
+    match text {
+        "default" => Ok(UnknownName::Default),
+        "refuse" => Ok(UnknownName::Refuse),
+        _ => Err(ParseSettingError::choice(text, "default or refuse")),
+    }
+}
+
+fn parse_min_version(text: &str) -> Result<MinVersion, ParseSettingError> {
+    match text {
+        "1.2" => Ok(MinVersion::Tls12),
+        "1.3" => Ok(MinVersion::Tls13),
+        _ => Err(ParseSettingError::choice(text, "\"1.2\" or \"1.3\"")),
+    }
+}
+
+fn parse_client_certificate(text: &str) -> Result<ClientCertificate, ParseSettingError> {
+    match text {
+        "required" => Ok(ClientCertificate::Required),
+        "optional" => Ok(ClientCertificate::Optional),
+        _ => Err(ParseSettingError::choice(text, "required or optional")),
+    }
+}

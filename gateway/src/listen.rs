@@ -1,0 +1,14 @@
+//! Connections of clients: accepted, counted, and served one request after the other.
+
+mod acceptor;
+mod app;
+mod connection_handler;
+mod connection_limits;
+mod listener;
+mod running_listener;
+mod socket;
+
+pub(crate) use app::build_app;
+pub(crate) use connection_handler::ConnectionHandler;
+pub use listener::{Listener, bind};
+pub(crate) use running_listener::RunningListener;

@@ -1,0 +1,103 @@
+//! Connections of clients: the requests of each, one after the other.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gatepost_runtime::error_chain;
+use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::app::App;
+use super::connection_limits::ConnectionLimits;
+use super::socket::Socket;
+use crate::header_guard::GuardedStream;
+use crate::metrics::Metrics;
+use crate::snapshot::CurrentSnapshot;
+use crate::tls::{TlsAcceptor, TlsSession, TlsSocket};
+
+/// Limit in seconds for the first request of a connection. The header's deadline comes earlier.
+const FIRST_KEEPALIVE_S: u64 = 60;
+
+/// Serves connections within their limits.
+pub(crate) struct ConnectionHandler {
+    app: Arc<App>,
+    current: CurrentSnapshot,
+    metrics: Arc<Metrics>,
+    limits: ConnectionLimits,
+}
+
+impl ConnectionHandler {
+    pub(crate) fn new(app: Arc<App>, metrics: Arc<Metrics>, current: CurrentSnapshot) -> Self {
+        Self { app, current, limits: ConnectionLimits::new(Arc::clone(&metrics)), metrics }
+    }
+
+    /// Closes the connections that wait for a request, and those of requests in flight after their responses.
+    pub(crate) async fn close_idle(&self) {
+        self.app.http_cleanup().await;
+    }
+
+    /// Serves a connection until it ends. It counts from its first byte on, so also while it shakes hands.
+    pub(super) async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<&TlsAcceptor>,
+        stopped: &watch::Receiver<bool>,
+    ) {
+        let (header_timeout, max_requests, slot) = {
+            let snapshot = self.current.load();
+            let slot = self.limits.try_acquire(peer.ip().to_canonical(), &snapshot);
+            (snapshot.limits.header_timeout, snapshot.limits.max_requests_per_connection, slot)
+        };
+        let Some(_slot) = slot else { return };
+        // One that has ended already needs no answer.
+        let Ok(socket) = Socket::new(stream, peer) else { return };
+        let Some((stream, session)) = self.secure(socket, tls).await else { return };
+        let stream = Box::new(GuardedStream::new(stream, session, header_timeout));
+        self.serve_requests(stream, stopped, max_requests).await;
+    }
+
+    /// Returns the stream of requests, with its TLS; none if the handshake failed, which was counted.
+    async fn secure(&self, socket: Socket, tls: Option<&TlsAcceptor>) -> Option<(Stream, Option<Arc<TlsSession>>)> {
+        let Some(tls) = tls else { return Some((Box::new(socket), None)) };
+        let accepted = tls.accept(Box::new(socket)).await;
+        self.metrics.tls.record_handshake(accepted.as_ref().err());
+        match accepted {
+            Ok(stream) => {
+                let session = Arc::new(TlsSession::of(stream.get_ref().1));
+                Some((Box::new(TlsSocket(stream.into())), Some(session)))
+            }
+            Err(error) => {
+                tracing::debug!(error = %error_chain(&error), "a TLS handshake failed");
+                None
+            }
+        }
+    }
+
+    /// Serves one request after the other, as Pingora does for connections that it accepts.
+    async fn serve_requests(&self, stream: Stream, stopped: &watch::Receiver<bool>, max_requests: u32) {
+        let mut session = ServerSession::new_http1(stream);
+        // The first request sets the limit for the following ones.
+        let keepalive = if *stopped.borrow() { None } else { Some(FIRST_KEEPALIVE_S) };
+        session.set_keepalive(keepalive);
+        session.set_keepalive_reuses_remaining(Some(max_requests));
+        let mut reused = self.app.process_new_http(session, stopped).await;
+        while let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) {
+            let mut session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+            reused = self.app.process_new_http(session, stopped).await;
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionHandler").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! One certificate with its key, read from files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gatepost_domain::time::Timestamp;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::options::CertificateFiles;
+
+/// A certificate that fits its key.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    pub(super) key: Arc<CertifiedKey>,
+    /// DNS names in lower case, also wildcards such as `*.example.com`.
+    pub(super) names: Vec<String>,
+    pub(super) expires_at: Timestamp,
+}
+
+/// Files that are not a certificate with its key.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("{}: cannot be read as PEM", path.display())]
+    Read { path: PathBuf, source: pem::Error },
+    #[error("{}: has no certificate", path.display())]
+    Empty { path: PathBuf },
+    #[error("{}: is not a valid certificate", path.display())]
+    Parse { path: PathBuf },
+    #[error("{}: has expired at {at}", path.display())]
+    Expired { path: PathBuf, at: Timestamp },
+    #[error("{}: is not the key of {}", key.display(), cert.display())]
+    KeyMismatch { cert: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
+impl Certificate {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// If a file cannot be read, the certificate has expired, or the key is not its own.
+    pub(super) fn load(files: &CertificateFiles, now: Timestamp) -> Result<Self, CertificateError> {
+        let chain = load_certificates(&files.cert)?;
+        let (names, expires_at) = inspect(&chain[0], &files.cert)?;
+        if expires_at <= now {
+            return Err(CertificateError::Expired { path: files.cert.clone(), at: expires_at });
+        }
+        let key = PrivateKeyDer::from_pem_file(&files.key)
+            .map_err(|source| CertificateError::Read { path: files.key.clone(), source })?;
+        let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| {
+            CertificateError::KeyMismatch { cert: files.cert.clone(), key: files.key.clone(), source }
+        })?;
+        Ok(Self { key: Arc::new(key), names, expires_at })
+    }
+}
+
+/// Reads all certificates of a file: at least one.
+///
+/// # Errors
+/// If the file cannot be read, or has none.
+pub(super) fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let read_error = |source| CertificateError::Read { path: path.to_owned(), source };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(read_error)?;
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(read_error)?;
+    if certificates.is_empty() {
+        return Err(CertificateError::Empty { path: path.to_owned() });
+    }
+    Ok(certificates)
+}
+
+/// Returns the DNS names of a certificate, and the end of its validity.
+fn inspect(certificate: &CertificateDer<'_>, path: &Path) -> Result<(Vec<String>, Timestamp), CertificateError> {
+    let parse_error = || CertificateError::Parse { path: path.to_owned() };
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| parse_error())?;
+    let alternative_names = parsed.subject_alternative_name().map_err(|_| parse_error())?;
+    let names = alternative_names.iter().flat_map(|names| &names.value.general_names);
+    let dns_names = names
+        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None });
+    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
+    Ok((dns_names.collect(), Timestamp::from_ms(seconds.saturating_mul(1000))))
+}
