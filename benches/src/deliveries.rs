@@ -49,6 +49,8 @@ struct DeliveryParams {
     single_events: usize,
     /// Number of deliveries that are due at once.
     due_deliveries: usize,
+    /// Rounds next to an earlier release. Every second one begins with the earlier one. Short rounds vary more.
+    paired_rounds: usize,
 }
 
 const QUICK: DeliveryParams = DeliveryParams {
@@ -56,12 +58,14 @@ const QUICK: DeliveryParams = DeliveryParams {
     duration: Duration::from_secs(10),
     single_events: 100,
     due_deliveries: 100_000,
+    paired_rounds: 27,
 };
 const FULL: DeliveryParams = DeliveryParams {
     deliveries: 100_000,
     duration: Duration::from_secs(40),
     single_events: 500,
     due_deliveries: 1_000_000,
+    paired_rounds: 9,
 };
 
 /// Interval between two looks at the queues.

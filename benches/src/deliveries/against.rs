@@ -9,8 +9,6 @@ use crate::report::{self, Table};
 use crate::scenarios::Findings;
 use crate::statistics::{MedianRange, Ratio};
 
-/// Rounds of each case. Every second one begins with the earlier release.
-const ROUNDS: usize = 9;
 /// Numbers of webhooks.
 const WEBHOOKS: [usize; 2] = [1, 100];
 
@@ -18,10 +16,10 @@ const WEBHOOKS: [usize; 2] = [1, 100];
 pub(super) async fn run(params: DeliveryParams, earlier: &Path) -> anyhow::Result<Findings> {
     let mut rates = Table::with_columns(&["webhooks", "deliveries/s, earlier", "deliveries/s, now", "ratio [95 %]"]);
     let mut json = serde_json::Map::new();
-    let bar = report::progress_bar(ROUNDS * WEBHOOKS.len());
+    let bar = report::progress_bar(params.paired_rounds * WEBHOOKS.len());
     for webhooks in WEBHOOKS {
         let (mut before, mut now) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
+        for round in 0..params.paired_rounds {
             for is_earlier in [round % 2 == 0, round % 2 != 0] {
                 let (program, figures) = if is_earlier { (Some(earlier), &mut before) } else { (None, &mut now) };
                 figures.push(deliveries_per_second(webhooks, params.deliveries, program).await?);
