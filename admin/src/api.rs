@@ -110,6 +110,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(projects::get, projects::update, projects::deactivate))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::search::search))
+        .routes(routes!(api_keys::revoke::revoke))
         .routes(routes!(api_keys::explain::explain))
         .routes(routes!(api_keys::get, api_keys::update, api_keys::deactivate))
         .routes(routes!(api_keys::reactivate))

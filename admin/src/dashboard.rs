@@ -30,9 +30,10 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use pages::{
-    access_key_form, access_keys, account, change, changes, dead_letters, deliveries, delivery, explain, gateways,
-    import, key, key_form, key_revoke, keys, project, projects, recoveries, search, shortcuts, sign_in, system,
-    webhook, webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test, webhooks,
+    access_key_form, access_keys, account, change, changes, customer_revoke, dead_letters, deliveries,
+    delivery, explain, gateways, import, key, key_form, key_revoke, keys, project, projects, recoveries, search,
+    shortcuts, sign_in, system, webhook, webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test,
+    webhooks,
 };
 
 /// Returns the pages, at [`root::ROOT`].
@@ -51,6 +52,7 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/projects/{id}", get(project::show).post(project::rename))
         .route("/projects/{id}/delete", get(project::confirm_delete).post(project::delete))
         .route("/projects/{id}/keys", get(keys::list).post(keys::search))
+        .route("/projects/{id}/keys/revoke", get(customer_revoke::confirm).post(customer_revoke::revoke))
         .route("/projects/{id}/keys/new", get(key_form::new).post(key_form::create))
         .route("/keys/{id}", get(key::show))
         .route("/keys/{id}/edit", get(key_form::edit).post(key_form::update))

@@ -25,7 +25,7 @@ pub use use_cases::accounts::{AccountChange, NewAccount, UpdatedAccount};
 pub use use_cases::analytics::{DEFAULT_TOP_KEYS, KeyUsage, MAX_TOP_KEYS, Total, UsageReportRequest};
 pub use use_cases::api_keys::{
     FlatLimit, KeyChange, KeyFields, KeyFilter, KeyList, KeyRef, NewApiKey, NullableFilter, QuotaFields,
-    RateLimitFields, SearchRequest, SearchResults, UpdatedKey,
+    RateLimitFields, RevokeManyRequest, RevokedKeys, SearchRequest, SearchResults, UpdatedKey,
 };
 pub use use_cases::authenticate_api_key::{AuthenticatedKey, EndUser};
 pub use use_cases::created_with_secret::CreatedWithSecret;
@@ -34,7 +34,7 @@ pub use use_cases::event_filter::{ActorFilter, EventFilter, ParseActorFilterErro
 pub use use_cases::events::{ChangeLimits, ChangePage, Continuity, DEFAULT_CHANGES, MAX_CHANGES, VisibleChange};
 pub use use_cases::explain::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, RefusalReason, Step};
 pub use use_cases::gateways::{GatewayLag, GatewayPropagation, MAX_WAIT, PropagationReport, PropagationStatus};
-pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, Notify, RunMode};
+pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, Notify};
 pub use use_cases::import_run::{ImportFault, ImportProgress, MAX_IMPORT_FAULTS, NumberedRow};
 pub use use_cases::long_response::LongResponse;
 pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey, OperatorSignInLink};
@@ -42,6 +42,7 @@ pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, Page
 pub use use_cases::patch::Patch;
 pub use use_cases::projects::{NewProject, ProjectChange};
 pub use use_cases::purge::{PurgeReport, Tally};
+pub use use_cases::run_mode::RunMode;
 pub use use_cases::sessions::{MAX_SESSION_TTL, NewSession, SIGN_IN_LINK_TTL, Session};
 pub use use_cases::system::{
     DEFAULT_QUARANTINE_PAGE, MAX_QUARANTINE_PAGE, QuarantinePage, QuarantinedEntry, StoreView, SystemView,

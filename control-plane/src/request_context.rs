@@ -32,6 +32,11 @@ impl RequestContext {
     pub(crate) fn without_precondition(&self) -> Self {
         Self { precondition: Precondition::None, ..self.clone() }
     }
+
+    /// Returns the context for one of many changes, none of which has the response of the whole request.
+    pub(crate) fn for_one_of_many(&self) -> Self {
+        Self { idempotency: None, ..self.without_precondition() }
+    }
 }
 
 /// The versions at which a request may change its subject (`If-Match`).

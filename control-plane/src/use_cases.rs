@@ -20,6 +20,7 @@ pub(crate) mod pagination;
 pub(crate) mod patch;
 pub(crate) mod projects;
 pub(crate) mod purge;
+pub(crate) mod run_mode;
 pub(crate) mod sessions;
 mod stored_responses;
 pub(crate) mod system;

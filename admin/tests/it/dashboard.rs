@@ -3,6 +3,7 @@
 mod access_keys;
 mod audit;
 mod browser;
+mod customer_revoke;
 mod deliveries;
 mod imports;
 mod live;

@@ -35,6 +35,7 @@ async fn every_repeated_post_gets_the_same_response_and_runs_once() {
         ("/api-keys".to_owned(), json!({"name": "k", "projectId": project})),
         ("/webhooks".to_owned(), hook),
         (format!("/webhooks/{}/rotate-secret", text(&webhook, "id")), json!({})),
+        ("/api-keys/revoke".to_owned(), json!({"projectId": project, "customAccountId": "c"})),
         (format!("/api-keys/{}/rotate", text(&made, "id")), json!({})),
         (format!("/api-keys/auth/{}", text(&caller.create_key(&project, json!({})).await, "key")), json!(null)),
     ];

@@ -26,6 +26,7 @@ mod openapi;
 mod pagination;
 mod patch_round_trip;
 mod recoveries;
+mod revoke_many;
 mod rotation;
 mod search;
 mod stored_verbatim;

@@ -7,6 +7,7 @@ mod key_list;
 mod key_ref;
 mod new_value;
 mod read;
+mod revoke_many;
 mod rotate;
 mod search;
 
@@ -15,4 +16,5 @@ pub use create::NewApiKey;
 pub use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
 pub use key_list::{KeyFilter, KeyList, NullableFilter};
 pub use key_ref::KeyRef;
+pub use revoke_many::{RevokeManyRequest, RevokedKeys};
 pub use search::{SearchRequest, SearchResults};

@@ -16,6 +16,7 @@ use gatepost_store::{Change, CommitContext, RecordWrite};
 use gatepost_store::{CommitOutcome, DisablesChecksum};
 
 use super::api_keys::NewApiKey;
+use super::run_mode::RunMode;
 use crate::caller::Visibility;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -39,13 +40,6 @@ pub enum Notify {
     Webhooks,
     /// Webhooks get nothing.
     Nobody,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunMode {
-    Apply,
-    /// Nothing is written.
-    DryRun,
 }
 
 /// The outcome for one key.

@@ -8,7 +8,7 @@ use gatepost_domain::record::{ApiKey, Project, Record, Status};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{Format, MAX_PAGE, Versioned};
 
-use super::import::RunMode;
+use super::run_mode::RunMode;
 use crate::commit::Initiator;
 use crate::control_plane::ControlPlane;
 use crate::failure::Result;

@@ -52,13 +52,14 @@ fn example_for(name: &str) -> Option<Value> {
 fn non_text_example(name: &str) -> Option<Value> {
     Some(match name {
         "isActive" | "authenticated" | "delivered" | "theauthapiSignature" => json!(true),
-        "hasMore" | "omitSecrets" => json!(false),
+        "hasMore" | "omitSecrets" | "dryRun" => json!(false),
         "durationMs" => json!(87),
         "number" | "attempts" => json!(2),
         "lastStatus" => json!(503),
         "lastError" => json!("the receiver responded with 503"),
         "pending" | "inFlight" | "dead" | "delivered24h" | "failed24h" | "recoverable" => json!(3),
         "total" => json!(4711),
+        "count" => json!(12),
         "recovered" => json!(1200),
         "skipped" => json!(3),
         "error" | "errorClass" => json!(null),

@@ -2,6 +2,7 @@
 
 pub(crate) mod explain;
 mod list;
+pub(crate) mod revoke;
 pub(crate) mod schemas;
 pub(crate) mod search;
 pub(crate) mod usage;

@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::changes;
-use super::keys::state_badge;
+use super::keys::{self, state_badge};
 use super::value_once;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
@@ -190,7 +190,12 @@ fn key_facts(found: &Versioned<ApiKey>, last_use: Option<Timestamp>, now: Timest
     vec![
         ("Key", html! { code { (key.mask) } }),
         ("Key ID", copy::id(key.id.as_str())),
-        ("Customer ID", or_dash(key.custom_account_id.as_ref().map(|id| copy::id(id)))),
+        (
+            "Customer ID",
+            or_dash(key.custom_account_id.as_ref().map(
+                |id| html! { (copy::id(id)) " " a href=(keys::customer_path(&key.project, id)) { "all of its keys" } },
+            )),
+        ),
         ("User ID", or_dash(key.custom_user_id.as_ref().map(|id| copy::id(id)))),
         ("First used", relative(found.first_used_at)),
         ("Last used", relative(last_use)),

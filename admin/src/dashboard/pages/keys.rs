@@ -1,7 +1,10 @@
 //! The keys of a project: list, filter and search.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{Failure, KeyFilter, KeyRef, LongResponse, Rest, SearchRequest, Selection};
+use gatepost_control_plane::{
+    Failure, KeyFilter, KeyRef, LongResponse, NullableFilter, Rest, SearchRequest, Selection,
+};
+use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::{self, KeyFormat, Secret};
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_store::{SortOrder, Versioned};
@@ -25,7 +28,15 @@ const PAGE_SIZE: usize = 50;
 pub(crate) struct KeysQuery {
     q: Option<String>,
     status: Option<String>,
+    customer: Option<String>,
     after: Option<String>,
+}
+
+impl KeysQuery {
+    /// Returns the id of the customer whose keys are listed; empty for those of all.
+    fn customer(&self) -> &str {
+        self.customer.as_deref().unwrap_or_default()
+    }
 }
 
 /// Keys on a page, and how to go on.
@@ -97,7 +108,9 @@ async fn read_list(
         Some("revoked") => Some(Status::Inactive),
         Some(_) | None => None,
     };
-    let filter = KeyFilter { status, ..KeyFilter::default() };
+    let customer = Some(query.customer()).filter(|customer| !customer.is_empty());
+    let custom_account_id = customer.map(|customer| NullableFilter::Text(customer.to_owned()));
+    let filter = KeyFilter { status, custom_account_id, ..KeyFilter::default() };
     let list = control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
     let position = control_plane.decode_cursor(&list.name, query.after.as_deref())?;
     let mut selection = Selection::bounded(PAGE_SIZE, position);
@@ -135,6 +148,7 @@ async fn content(
 ) -> Result<Markup, Failure> {
     let path = format!("{ROOT}/projects/{}/keys", project.id);
     let status = query.status.as_deref().unwrap_or_default();
+    let customer = if text.is_empty() { query.customer() } else { "" };
     Ok(html! {
         div.heading {
             h1 { "API keys" }
@@ -143,28 +157,54 @@ async fn content(
             }
         }
         (search_form(&path, text))
-        @if text.is_empty() { (status_choices(&path, status)) }
+        @if text.is_empty() { (status_choices(&path, status, customer)) }
+        @if !customer.is_empty() { (customer_line(visitor, project, customer)) }
         @if !found.keys.is_empty() {
             (table(state, &found.keys).await?)
         } @else if found.next.is_some() {
             (empty::state("Nothing found so far", html! { p { "Not all keys have been searched. Go on with " strong { "Next" } "." } }))
-        } @else if text.is_empty() && status.is_empty() {
+        } @else if text.is_empty() && status.is_empty() && customer.is_empty() {
             (empty::state("No key yet", html! { p { "A key lets a caller through the gateway." } }))
         } @else {
             (empty::state("No key matches", html! { p { a href=(path) { "Show all keys" } } }))
         }
-        (pager::links(&pager::with_query(&path, [("q", text), ("status", status)]), query.after.is_none(), found.next.as_deref()))
+        (pager::links(&pager::with_query(&path, [("q", text), ("status", status), ("customer", customer)]), query.after.is_none(), found.next.as_deref()))
     })
 }
 
-fn status_choices(path: &str, status: &str) -> Markup {
+fn status_choices(path: &str, status: &str, customer: &str) -> Markup {
     html! {
         nav.choices aria-label="State" {
             @for (value, name) in [("", "All"), ("active", "Active"), ("revoked", "Revoked")] {
-                a href=(pager::with_query(path, [("status", value)])) aria-current=[(value == status).then_some("true")] { (name) }
+                a href=(pager::with_query(path, [("status", value), ("customer", customer)])) aria-current=[(value == status).then_some("true")] { (name) }
             }
         }
     }
+}
+
+/// Says whose keys are listed, and links to revoking them.
+fn customer_line(visitor: &Visitor, project: &Project, customer: &str) -> Markup {
+    html! {
+        div.heading {
+            p {
+                "Keys of the customer " strong { (customer) } ". "
+                a href={ (ROOT) "/projects/" (project.id) "/keys" } { "Show all keys" }
+            }
+            @if visitor.may_write() {
+                a.button.danger href=(customer_revoke_path(&project.id, customer)) { "Revoke all keys of this customer…" }
+            }
+        }
+    }
+}
+
+/// Returns the address of the list of a customer's keys.
+pub(crate) fn customer_path(project: &ProjectId, customer: &str) -> String {
+    pager::with_query(&format!("{ROOT}/projects/{project}/keys"), [("customer", customer)])
+}
+
+/// Returns the address of the form that revokes the keys of a customer.
+pub(crate) fn customer_revoke_path(project: &ProjectId, customer: &str) -> String {
+    pager::with_query(&format!("{ROOT}/projects/{project}/keys/revoke"), [("customer", customer)])
 }
 
 /// Shows the search field. It sends its text in a body, because the text may be the value of a key.
@@ -189,7 +229,11 @@ pub(crate) async fn table(state: &DashboardState, keys: &[Versioned<ApiKey>]) ->
                 tr {
                     th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
                     td { code { (key.mask) } }
-                    td { (facts::or_dash(key.custom_account_id.as_ref().map(|id| html! { (id) }))) }
+                    td {
+                        (facts::or_dash(key.custom_account_id.as_ref().map(|customer| html! {
+                            a href=(customer_path(&key.project, customer)) { (customer) }
+                        })))
+                    }
                     td { (state_badge(key, now)) }
                     td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
                     td { (time::relative(key.stamps.created_at, now)) }

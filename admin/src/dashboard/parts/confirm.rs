@@ -21,6 +21,11 @@ pub(crate) fn field(texts: &[&str], label: Markup, form: &Form, fault: Option<&F
     }
 }
 
+/// Returns a hidden field with what was typed, for a form that continues what was confirmed.
+pub(crate) fn repeated(form: &Form) -> Markup {
+    html! { input type="hidden" name=(FIELD) value=(form.text(FIELD)); }
+}
+
 /// Returns the fault of a form in which none of the texts was typed.
 pub(crate) fn check(form: &Form, texts: &[&str]) -> Option<FormFault> {
     let typed = form.text(FIELD);

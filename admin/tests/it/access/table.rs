@@ -123,6 +123,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("POST", "/api-keys/search", r#"{"query":"KEY","projectId":"PROJECT"}"#, READ),
     row("POST", "/api-keys/explain", r#"{"key":"KEY"}"#, ALL),
     row("POST", "/api-keys/explain", r#"{"key":"KEY","projectId":"PROJECT"}"#, READ),
+    row("POST", "/api-keys/revoke", r#"{"projectId":"PROJECT","customAccountId":"c"}"#, WRITE),
+    row("POST", "/api-keys/revoke", r#"{"projectId":"PROJECT","customAccountId":"c","dryRun":true}"#, WRITE),
     row("GET", "/api-keys/{key}", "", READ),
     row("PATCH", "/api-keys/{key}", NAME, WRITE),
     row("DELETE", "/api-keys/{key}", "", WRITE),

@@ -34,6 +34,9 @@ const ROWS: &[Row] = &[
     row("POST", "/projects/PROJECT/keys", [303, 303, 303, 303, 404, 404]),
     row("GET", "/projects/PROJECT/keys/new", [200, 200, 403, 200, 404, 404]),
     row("POST", "/projects/PROJECT/keys/new", [422, 422, 403, 422, 404, 404]),
+    row("GET", "/projects/PROJECT/keys?customer=c", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/projects/PROJECT/keys/revoke?customer=c", [200, 200, 403, 200, 404, 404]),
+    row("POST", "/projects/PROJECT/keys/revoke?customer=c", [422, 422, 403, 422, 404, 404]),
     row("GET", "/keys/KEY", [200, 200, 200, 200, 404, 404]),
     row("GET", "/keys/KEY/edit", [200, 200, 403, 200, 404, 404]),
     row("POST", "/keys/KEY/edit", [422, 422, 403, 422, 404, 404]),
@@ -105,11 +108,12 @@ const ROWS: &[Row] = &[
 ];
 
 /// Ends of addresses that change something, and words of buttons.
-const CONTROLS: [&str; 14] = [
+const CONTROLS: [&str; 15] = [
     "/new\"",
     "/edit\"",
     "/rotate\"",
     "/revoke\"",
+    "/revoke?",
     "/delete\"",
     "/reactivate\"",
     "Rename",

@@ -137,7 +137,7 @@ fn is_unedited_value(key: &ApiKey, key_ref: &KeyRef, text: &str, mask: Option<&s
     text == key.id.as_str() || text == key_ref.echoed_key() || is_masked()
 }
 
-fn with_status(found: &ApiKey, status: Status, action: Action) -> Edit<ApiKey> {
+pub(super) fn with_status(found: &ApiKey, status: Status, action: Action) -> Edit<ApiKey> {
     if found.status == status {
         return Edit::Unchanged;
     }
