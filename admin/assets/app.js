@@ -87,6 +87,28 @@ if (tail) {
     const now = Date.now() - ahead;
     for (const time of tail.querySelectorAll("time")) time.textContent = age((now - Date.parse(time.dateTime)) / 1000);
   }, AGE_INTERVAL_MS);
+  const bar = document.getElementById("tail-bar");
+  const [state, pause] = bar.children;
+  // While the list is held still: what ends that.
+  let paused;
+  let resume;
+  bar.hidden = false;
+  pause.addEventListener("click", () => {
+    if (resume) {
+      resume();
+      resume = undefined;
+    } else {
+      paused = new Promise((resolve) => { resume = resolve; });
+    }
+    pause.textContent = resume ? "Continue" : "Pause";
+    state.textContent = resume ? "Paused." : "New changes appear on top.";
+  });
+  // The stream itself waits, so that the list goes on where it was, however long that takes.
+  tail.addEventListener("htmx:sse:before:message", (event) => {
+    if (!resume) return;
+    state.textContent = "Paused. New changes wait.";
+    event.detail.waitUntil(paused);
+  });
   tail.addEventListener("htmx:after:swap", () => {
     for (const row of [...tail.querySelectorAll("tbody tr")].slice(MAX_TAIL_ROWS)) row.remove();
   });

@@ -30,7 +30,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use pages::{
-    access_key_form, access_keys, account, change, changes, customer_revoke, dead_letters, deliveries,
+    access_key_form, access_keys, account, change, changes, changes_csv, customer_revoke, dead_letters, deliveries,
     delivery, explain, gateways, import, key, key_form, key_revoke, keys, project, projects, recoveries, search,
     shortcuts, sign_in, system, webhook, webhook_delete, webhook_edit, webhook_new, webhook_secret, webhook_test,
     webhooks,
@@ -61,6 +61,8 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/keys/{id}/reactivate", post(key::reactivate))
         .route("/projects/{id}/changes", get(changes::of_project))
         .route("/changes", get(changes::of_account))
+        .route("/projects/{id}/changes.csv", get(changes_csv::of_project))
+        .route("/changes.csv", get(changes_csv::of_account))
         .route("/changes/{cursor}", get(change::show))
         .route("/access-keys", get(access_keys::list))
         .route("/access-keys/new", get(access_key_form::new).post(access_key_form::create))

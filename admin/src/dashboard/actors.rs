@@ -36,12 +36,19 @@ impl ActorNames {
         Ok(Self(names))
     }
 
+    /// Returns the name of an access key, or its id if the visitor does not see it.
+    pub(crate) fn name<'a>(&'a self, actor: &'a Actor) -> Option<&'a str> {
+        match actor {
+            Actor::AccessKey(id) => Some(self.0.get(id).map_or(id.as_str(), String::as_str)),
+            Actor::Key(_) | Actor::Operator | Actor::Deliverer => None,
+        }
+    }
+
     /// Shows an actor by its name.
     pub(crate) fn label(&self, actor: &Actor) -> Markup {
         match actor {
             Actor::AccessKey(id) => {
-                let name = self.0.get(id).map_or(id.as_str(), String::as_str);
-                html! { span title={ "Access key " (id) } { (name) } }
+                html! { span title={ "Access key " (id) } { (self.name(actor).unwrap_or_default()) } }
             }
             Actor::Key(id) => html! { a href={ (ROOT) "/keys/" (id) } { "the key itself" } },
             Actor::Operator => html! { span title="On the command line" { "Operator" } },

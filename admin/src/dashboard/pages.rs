@@ -5,6 +5,7 @@ pub(crate) mod access_keys;
 pub(crate) mod account;
 pub(crate) mod change;
 pub(crate) mod changes;
+pub(crate) mod changes_csv;
 pub(crate) mod customer_revoke;
 pub(crate) mod dead_letters;
 pub(crate) mod deliveries;

@@ -3,6 +3,7 @@
 mod access_keys;
 mod audit;
 mod browser;
+mod changes_csv;
 mod customer_revoke;
 mod deliveries;
 mod imports;

@@ -30,11 +30,15 @@ pub(crate) fn region(path: &str, part: &Part, without_script: WithoutScript) -> 
     }
 }
 
-/// Shows a list to whose only table the stream for the page at `path` adds rows, those after a cursor, at the top. Its
+/// Shows a list, which a script can hold still, to whose only table the stream for the page at `path` adds rows, those after a cursor, at the top. Its
 /// times go on from `now`.
 pub(crate) fn tail_region(path: &str, after: &EventCursor, now: Timestamp, list: &Markup) -> Markup {
     let separator = if path.contains('?') { '&' } else { '?' };
     html! {
+        div.heading #tail-bar hidden {
+            p.hint role="status" { "New changes appear on top." }
+            button type="button" { "Pause" }
+        }
         div.live.tail #tail data-tail=(now) hx-sse:connect={ (stream_path(path)) (separator) "after=" (after) }
             hx-swap="afterbegin" hx-target="#tail tbody" "hx-status:4xx"="swap:none" "hx-status:5xx"="swap:none" { (list) }
         (not_followed(path, WithoutScript::Link))

@@ -47,7 +47,7 @@ pub(crate) struct ChangesQuery {
 
 impl ChangesQuery {
     /// Returns the filters as the entries of their form.
-    fn to_form(&self) -> Form {
+    pub(super) fn to_form(&self) -> Form {
         let texts = [&self.kind, &self.actor, &self.subject, &self.since];
         Form::with(FILTERS.into_iter().zip(texts.map(|text| text.clone().unwrap_or_default())))
     }
@@ -139,13 +139,13 @@ async fn list(
 }
 
 /// What the filters select.
-struct Selection {
-    filter: EventFilter,
-    since: Option<Timestamp>,
+pub(super) struct Selection {
+    pub(super) filter: EventFilter,
+    pub(super) since: Option<Timestamp>,
 }
 
 impl Selection {
-    async fn parse(
+    pub(super) async fn parse(
         state: &DashboardState,
         visitor: &Visitor,
         project: Option<&str>,
@@ -243,8 +243,15 @@ fn results(state: &DashboardState, form: &Form, path: &str, is_first: bool, foun
 }
 
 fn page(visitor: &Visitor, project: Option<&Project>, entries: Entries<'_>, results: Markup) -> Markup {
+    let file = format!("{ROOT}{}.csv", list_path(project));
+    let file = pager::with_query(&file, FILTERS.map(|name| (name, entries.form.text(name))));
     let content = html! {
-        h1 { "Changes" }
+        div.heading {
+            h1 { "Changes" }
+            @if entries.fault.is_none() {
+                a.button href=(file) title="A file for spreadsheets" { "CSV" }
+            }
+        }
         (filters(&format!("{ROOT}{}", list_path(project)), entries))
         (results)
     };

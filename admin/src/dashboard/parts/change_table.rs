@@ -55,7 +55,7 @@ pub(crate) fn subject(change: &VisibleChange) -> Markup {
     html! { @match path { Some(path) => a href={ (ROOT) (path) } { (name) }, None => (name) } }
 }
 
-fn name_of(record: &Record) -> &str {
+pub(crate) fn name_of(record: &Record) -> &str {
     match record {
         Record::Account(account) => &account.name,
         Record::Project(project) => &project.name,

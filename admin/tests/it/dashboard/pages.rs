@@ -47,6 +47,8 @@ const ROWS: &[Row] = &[
     row("POST", "/keys/KEY/reactivate", [303, 303, 403, 303, 404, 404]),
     row("GET", "/projects/PROJECT/changes", [200, 200, 200, 200, 404, 404]),
     row("GET", "/changes", [200, 200, 200, 200, 200, 200]),
+    row("GET", "/projects/PROJECT/changes.csv", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/changes.csv", [200, 200, 200, 200, 200, 200]),
     row("GET", "/changes/CHANGE", [200, 200, 200, 200, 404, 404]),
     row("GET", "/access-keys", [200, 200, 200, 200, 200, 200]),
     row("GET", "/access-keys/new", [200, 403, 403, 200, 200, 200]),
