@@ -133,7 +133,11 @@ pub(crate) async fn revoke(
     let revoked = state.control_plane.deactivate_access_key(&context, &key_ref).await?;
     let content = html! {
         h1 { "Access key revoked" }
-        p { "From now on the admin API and this dashboard refuse " strong { (revoked.record.name) } "." }
+        // No process caches access keys, so there is nothing to wait for.
+        p.fence.done {
+            strong { "Every control plane refuses " (revoked.record.name) " from now on." }
+            " Access keys are read from the store at every request. Pages and event streams that it has opened end within 5 s."
+        }
         @if is_own(&visitor, &key) {
             p.notice { "You were signed in with it, so your session has ended." }
             p { a.button.primary href={ (ROOT) "/sign-in" } { "Sign in with another one" } }

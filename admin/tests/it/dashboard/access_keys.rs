@@ -61,7 +61,7 @@ async fn revoking_warns_of_the_own_access_key_and_ends_its_session() {
     let refused = browser.post(&revoke, &[("confirmation", "old")]).await;
     assert_eq!(refused.status, 422);
     let revoked = browser.post(&revoke, &[("confirmation", "old laptop")]).await;
-    assert!(revoked.body.contains("Access key revoked"), "{}", revoked.body);
+    assert!(revoked.body.contains("Every control plane refuses old laptop from now on."), "{}", revoked.body);
     let value = fixture.caller_with_key(&text(&made, "key"));
     assert_eq!(value.get("/projects").await.0, 401);
     let list = browser.get("/dashboard/access-keys").await.body;
