@@ -66,8 +66,17 @@ document.addEventListener("reload", () => location.reload());
 document.addEventListener("htmx:sse:error", (event) => {
   if ([401, 403, 404].includes(event.detail.status)) location.reload();
 });
+// The title follows the heading, without its badge.
+function retitle() {
+  const texts = [...document.querySelector("h1").childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+  document.title = `${texts.map((node) => node.data).join("").trim()} · Gatepost`;
+}
+
 // A part that was replaced is as the server has rendered it.
-document.addEventListener("htmx:after:swap", () => prepare(document));
+document.addEventListener("htmx:after:swap", () => {
+  prepare(document);
+  retitle();
+});
 
 // The tail of changes: its oldest rows leave, and the ages of the others go on.
 const MAX_TAIL_ROWS = 500;

@@ -167,8 +167,9 @@ fn key_ref(id: &str) -> Result<AccessKeyRef, Failure> {
 
 fn revoke_page(visitor: &Visitor, key: &AccessKey, form: &Form, fault: Option<&FormFault>) -> Markup {
     let label = html! { "Type the name " strong { (key.name) } };
+    let title = format!("Revoke {}?", key.name);
     let content = html! {
-        h1 { "Revoke " (key.name) "?" }
+        h1 { (title) }
         @if is_own(visitor, key) {
             p.fault-summary role="alert" {
                 strong { "You are signed in with this access key." }
@@ -185,7 +186,7 @@ fn revoke_page(visitor: &Visitor, key: &AccessKey, form: &Form, fault: Option<&F
             }
         }
     };
-    access_key_page(visitor, "Revoke", content)
+    access_key_page(visitor, &title, content)
 }
 
 /// Returns a page about access keys.

@@ -22,7 +22,7 @@ pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor) 
     let account = read(&state, &visitor).await?;
     let form = form_of(&account);
     let content = content(&state, &visitor, &account, Entries { form: &form, fault: None }).await?;
-    Ok(answer::html_page(account_page(&visitor, content)))
+    Ok(answer::html_page(account_page(&visitor, &account.record.name, content)))
 }
 
 /// Renames the account.
@@ -37,7 +37,7 @@ pub(crate) async fn rename(State(state): State<DashboardState>, visitor: Visitor
             let fault = FormFault::of(failure)?;
             let account = read(&state, &visitor).await?;
             let content = content(&state, &visitor, &account, Entries { form: &form, fault: Some(&fault) }).await?;
-            Ok(answer::faulty_form(account_page(&visitor, content)))
+            Ok(answer::faulty_form(account_page(&visitor, &account.record.name, content)))
         }
     }
 }
@@ -137,9 +137,6 @@ fn resource_name(resource: AccountResource) -> &'static str {
     }
 }
 
-fn account_page(visitor: &Visitor, content: Markup) -> Markup {
-    layout::page(
-        visitor,
-        Page { title: "Account", section: Section::Account, trail: Vec::new(), project: None, content },
-    )
+fn account_page(visitor: &Visitor, title: &str, content: Markup) -> Markup {
+    layout::page(visitor, Page { title, section: Section::Account, trail: Vec::new(), project: None, content })
 }

@@ -299,8 +299,9 @@ pub(crate) async fn rotate(
 fn rotate_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Option<&FormFault>) -> Markup {
     let key = &found.key.record;
     let entries = Entries { form, fault };
+    let title = format!("Rotate {}", key.name);
     let content = html! {
-        h1 { "Rotate " (key.name) }
+        h1 { (title) }
         p { "The key gets a new value, and keeps its ID, limits and history. During the overlap both values are accepted." }
         form.stack.card method="post" action={ (ROOT) "/keys/" (key.id) "/rotate" } {
             (entries.summary(&[]))
@@ -312,7 +313,7 @@ fn rotate_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Opt
             }
         }
     };
-    key_page(visitor, found, "Rotate", content)
+    key_page(visitor, found, &title, content)
 }
 
 pub(crate) async fn reactivate(

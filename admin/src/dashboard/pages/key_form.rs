@@ -222,8 +222,9 @@ fn edit_page(
     let entries = Entries { form, fault };
     // After a conflict the form saves over the version that it has just shown.
     let version = if conflict.is_some() { found.key.position.version } else { form.version().unwrap_or_default() };
+    let title = format!("Edit {}", key.name);
     let content = html! {
-        h1 { "Edit " (key.name) }
+        h1 { (title) }
         @if let Some(conflict) = conflict { (conflict) }
         form.stack.card method="post" action={ (ROOT) "/keys/" (key.id) "/edit" } {
             (entries.summary(&ALL))
@@ -235,7 +236,7 @@ fn edit_page(
             }
         }
     };
-    key::key_page(visitor, found, "Edit", content)
+    key::key_page(visitor, found, &title, content)
 }
 
 fn fields(entries: Entries<'_>) -> Markup {

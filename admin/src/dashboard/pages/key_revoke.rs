@@ -59,8 +59,9 @@ fn confirm_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Op
     let end = mask_end(&record.mask);
     let label =
         html! { "Type the name " strong { (record.name) } ", or the last characters of the key " code { (end) } };
+    let title = format!("Revoke {}?", record.name);
     let content = html! {
-        h1 { "Revoke " (record.name) "?" }
+        h1 { (title) }
         p { "Every gateway refuses the key within moments, and this page says when. It can be reactivated later." }
         form.stack.card method="post" action={ (ROOT) "/keys/" (record.id) "/revoke" } {
             (confirm::field(&[&record.name, end], label, form, fault))
@@ -70,5 +71,5 @@ fn confirm_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Op
             }
         }
     };
-    key::key_page(visitor, found, "Revoke", content)
+    key::key_page(visitor, found, &title, content)
 }

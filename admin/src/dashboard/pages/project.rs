@@ -40,7 +40,7 @@ pub(crate) async fn show(
     let form = settings_form(&project);
     let period = UsagePeriod::parse(query.usage.as_deref());
     let content = sections(&state, &visitor, &project, period, Entries { form: &form, fault: None }).await?;
-    Ok(answer::html_page(project_page(&visitor, &project.record, content)))
+    Ok(answer::html_page(project_page(&visitor, &project.record, &project.record.name, content)))
 }
 
 /// Renames a project.
@@ -59,7 +59,7 @@ pub(crate) async fn rename(
             let project = state.control_plane.project(&visitor.context(), &id).await?;
             let entries = Entries { form: &form, fault: Some(&fault) };
             let content = sections(&state, &visitor, &project, UsagePeriod::default(), entries).await?;
-            Ok(answer::faulty_form(project_page(&visitor, &project.record, content)))
+            Ok(answer::faulty_form(project_page(&visitor, &project.record, &project.record.name, content)))
         }
     }
 }
@@ -88,13 +88,14 @@ pub(crate) async fn delete(
     }
     let deleted = state.control_plane.deactivate_project(&visitor.context(), &id).await?;
     let fence = fence::wait(&state, &visitor, deleted.position).await?;
+    let title = "Project deleted";
     let content = html! {
-        h1 { "Project deleted" }
+        h1 { (title) }
         p { "All keys of " strong { (project.record.name) } " are revoked." }
         (fence::region(&fence, Effect::RefuseKeys, state.control_plane.now()))
         p { a.button.primary href={ (ROOT) "/projects" } { "Back to the projects" } }
     };
-    Ok(answer::html_page(project_page(&visitor, &project.record, content)))
+    Ok(answer::html_page(project_page(&visitor, &project.record, title, content)))
 }
 
 fn require_delete(visitor: &Visitor) -> Result<(), gatepost_control_plane::Failure> {
@@ -103,12 +104,12 @@ fn require_delete(visitor: &Visitor) -> Result<(), gatepost_control_plane::Failu
 }
 
 /// Returns a page of a project, below the list of projects.
-pub(crate) fn project_page(visitor: &Visitor, project: &Project, content: Markup) -> Markup {
+pub(crate) fn project_page(visitor: &Visitor, project: &Project, title: &str, content: Markup) -> Markup {
     let trail = match visitor.sees_account() {
         true => vec![("/projects".to_owned(), "Projects".to_owned())],
         false => Vec::new(),
     };
-    let page = Page { title: &project.name, section: Section::Projects, trail, project: Some(project), content };
+    let page = Page { title, section: Section::Projects, trail, project: Some(project), content };
     layout::page(visitor, page)
 }
 
@@ -261,8 +262,9 @@ fn settings_section(
 }
 
 fn delete_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<&FormFault>) -> Markup {
+    let title = format!("Delete {}?", project.name);
     let content = html! {
-        h1 { "Delete " (project.name) "?" }
+        h1 { (title) }
         p { "All keys of the project are revoked at once, and neither it nor they can be brought back. Its history stays in the audit trail." }
         form.stack.card method="post" action={ (ROOT) "/projects/" (project.id) "/delete" } {
             (confirm::field(&[&project.name], html! { "Type the name of the project: " strong { (project.name) } }, form, fault))
@@ -272,5 +274,5 @@ fn delete_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<
             }
         }
     };
-    layout::project_page(visitor, project, "Delete project", content)
+    layout::project_page(visitor, project, &title, content)
 }

@@ -84,8 +84,9 @@ pub(crate) async fn start(
 fn form_page(visitor: &Visitor, found: &WebhookAndProject, numbers: &WebhookNumbers, entries: Entries<'_>) -> Markup {
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
+    let title = format!("Recover deliveries of {}", webhook.name);
     let content = html! {
-        h1 { "Recover deliveries of " (webhook.name) }
+        h1 { (title) }
         p {
             "Deliveries that were not made are sent again, oldest first and paced, so that new events are not held up. There are "
             (number::count(numbers.dead, "dead letter", "dead letters")) " and " (number::grouped(numbers.dropped)) " dropped."
@@ -107,7 +108,7 @@ fn form_page(visitor: &Visitor, found: &WebhookAndProject, numbers: &WebhookNumb
             }
         }
     };
-    webhook_frame::webhook_page(visitor, found, "Recover", content)
+    webhook_frame::webhook_page(visitor, found, &title, content)
 }
 
 fn waits_notice() -> Markup {

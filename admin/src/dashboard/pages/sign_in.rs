@@ -138,12 +138,13 @@ fn refused(next: &str, status: StatusCode, text: &str) -> Response {
 }
 
 fn used_link() -> Response {
+    let title = "This link cannot be used";
     let content = html! {
-        h1 { "This link cannot be used" }
+        h1 { (title) }
         p { "A link works once and for 10 minutes." }
         p { a.button href={ (ROOT) "/sign-in" } { "Sign in with an access key" } }
     };
-    (StatusCode::GONE, answer::html_page(frame::bare("Sign in", content))).into_response()
+    (StatusCode::GONE, answer::html_page(frame::bare(title, content))).into_response()
 }
 
 fn key_form(next: &str, fault: Option<&FormFault>) -> Markup {

@@ -50,8 +50,9 @@ async fn confirm_page(
     let webhook = &found.webhook.record;
     let numbers = state.control_plane.webhook_numbers(&visitor.context(), webhook.id.as_str()).await?;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
+    let title = format!("Delete {}?", webhook.name);
     let content = html! {
-        h1 { "Delete " (webhook.name) "?" }
+        h1 { (title) }
         p { "Nothing is sent to " code { (webhook.url.masked) } " any more. " (numbers.waiting) " waiting and " (numbers.dead) " dead deliveries are dropped with it, and cannot be brought back." }
         form.stack.card method="post" action={ (path) "/delete" } {
             (confirm::field(&[&webhook.name], html! { "Type the name of the webhook: " strong { (webhook.name) } }, form, fault))
@@ -61,5 +62,5 @@ async fn confirm_page(
             }
         }
     };
-    Ok(webhook_frame::webhook_page(visitor, found, "Delete webhook", content))
+    Ok(webhook_frame::webhook_page(visitor, found, &title, content))
 }

@@ -105,8 +105,9 @@ fn edit_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
         None => entries.form.version().unwrap_or_default(),
     };
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
+    let title = format!("Edit {}", webhook.name);
     let content = html! {
-        h1 { "Edit " (webhook.name) }
+        h1 { (title) }
         @if let Some(conflict) = extra.conflict { (conflict) }
         form.stack.card method="post" action={ (path) "/edit" } {
             (entries.summary(&webhook_form::FIELDS))
@@ -121,7 +122,7 @@ fn edit_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
             }
         }
     };
-    webhook_frame::webhook_page(visitor, found, "Edit", content)
+    webhook_frame::webhook_page(visitor, found, &title, content)
 }
 
 /// Says that somebody has changed a webhook since a form was drawn, and which entries differ from what is saved now.

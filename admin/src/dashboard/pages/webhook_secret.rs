@@ -81,8 +81,9 @@ fn rotated_page(state: &DashboardState, visitor: &Visitor, found: &WebhookAndPro
 fn rotate_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>) -> Markup {
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
+    let title = format!("Rotate the secret of {}", webhook.name);
     let content = html! {
-        h1 { "Rotate the secret of " (webhook.name) }
+        h1 { (title) }
         p { "The webhook gets a new signing secret. During the overlap, requests have two signatures: one of the new secret, one of the old." }
         form.stack.card method="post" action={ (path) "/rotate-secret" } {
             (entries.summary(&[]))
@@ -94,5 +95,5 @@ fn rotate_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_
             }
         }
     };
-    webhook_frame::webhook_page(visitor, found, "Rotate secret", content)
+    webhook_frame::webhook_page(visitor, found, &title, content)
 }

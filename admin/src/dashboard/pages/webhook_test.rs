@@ -64,8 +64,9 @@ fn test_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     let topics: Vec<(&str, &str)> = Topic::ALL.iter().map(|topic| (topic.as_str(), topic.as_str())).collect();
+    let title = format!("Send a test event to {}", webhook.name);
     let content = html! {
-        h1 { "Send a test event to " (webhook.name) }
+        h1 { (title) }
         p { "A signed sample with " code { "\"test\": true" } " in its body, about records that do not exist. It is sent once, also while the webhook is paused." }
         form.stack.card method="post" action={ (path) "/test" (webhook_ping::RESULT) } {
             (entries.summary(&[]))
@@ -77,5 +78,5 @@ fn test_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
             }
         }
     };
-    webhook_frame::webhook_page(visitor, found, "Send a test event", content)
+    webhook_frame::webhook_page(visitor, found, &title, content)
 }

@@ -236,6 +236,31 @@ impl Names {
     }
 }
 
+/// Returns the text of the first element that a tag starts, without what other elements in it show.
+fn own_text(page: &str, start: &str) -> String {
+    let element = page.split(start).nth(1).unwrap_or_else(|| panic!("{start} in {page}"));
+    let end = format!("</{}>", start.trim_matches(['<', '>']));
+    let own = element.split(&end).next().unwrap_or_default().split('<').next().unwrap_or_default();
+    own.trim().to_owned()
+}
+
+#[tokio::test]
+async fn title_of_every_page_is_its_heading() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let names = Names::create(&fixture, &admin, &project).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    for Row { path, .. } in ROWS.iter().filter(|row| row.method == "GET") {
+        let page = browser.get(&names.path(path)).await.body;
+        // Streams and files have no head.
+        if page.contains("<head>") {
+            assert_eq!(own_text(&page, "<title>"), format!("{} · Gatepost", own_text(&page, "<h1>")), "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn viewer_sees_no_control_that_changes_anything() {
     let fixture = Fixture::start().await;
