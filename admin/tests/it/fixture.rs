@@ -249,6 +249,19 @@ impl Caller<'_> {
     }
 }
 
+/// Makes as many keys, some at a time, each with the members that it gets for its number.
+pub(crate) async fn create_many_keys(
+    caller: &Caller<'_>,
+    project: &str,
+    count: usize,
+    further: impl Fn(usize) -> Value,
+) {
+    for first in (0..count).step_by(100) {
+        let numbers = first..count.min(first + 100);
+        futures::future::join_all(numbers.map(|number| caller.create_key(project, further(number)))).await;
+    }
+}
+
 /// Sends a request, and answers status and body; a body that is no JSON is a text.
 pub(crate) async fn execute(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();

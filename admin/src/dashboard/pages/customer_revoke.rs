@@ -105,7 +105,7 @@ impl Customer {
 
     fn confirm_page(&self, visitor: &Visitor, counted: &RevokedKeys, form: &Form, fault: Option<&FormFault>) -> Markup {
         let title = format!("Revoke all keys of {}?", self.id);
-        let label = html! { "Type the customer ID " strong { (self.id) } };
+        let label = html! { "Type the customer ID " code { (self.id) } };
         let content = html! {
             h1 { (title) }
             @if counted.count == 0 && counted.rest == Rest::None {
@@ -137,7 +137,7 @@ impl Customer {
         let content = html! {
             h1 { (title) }
             @if revoked.count > 0 {
-                p { (number::count(revoked.count as u64, "key", "keys")) " of the customer " strong { (self.id) } " revoked." }
+                p { (number::count(revoked.count as u64, "key", "keys")) " of the customer " code { (self.id) } " revoked." }
             }
             (fence)
             @if revoked.rest == Rest::More {

@@ -187,7 +187,7 @@ fn customer_line(visitor: &Visitor, project: &Project, customer: &str) -> Markup
     html! {
         div.heading {
             p {
-                "Keys of the customer " strong { (customer) } ". "
+                "Keys of the customer " code { (customer) } ". "
                 a href={ (ROOT) "/projects/" (project.id) "/keys" } { "Show all keys" }
             }
             @if visitor.may_write() {

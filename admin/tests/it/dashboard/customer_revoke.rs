@@ -6,7 +6,7 @@ use gatepost_store::os_rng;
 use serde_json::json;
 
 use super::browser::{Browser, hidden_field, link_after};
-use crate::fixture::{Fixture, text};
+use crate::fixture::{Fixture, create_many_keys, text};
 use crate::gateways::send_heartbeat;
 
 #[tokio::test]
@@ -65,17 +65,19 @@ async fn more_keys_than_one_step_revokes_are_revoked_by_a_second_one() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let project = admin.create_project().await;
-    for _ in 0..1001 {
-        admin.create_key(&project, json!({"customAccountId": "big"})).await;
-    }
+    create_many_keys(&admin, &project, 1001, |_| json!({"customAccountId": "big"})).await;
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
     let path = format!("/dashboard/projects/{project}/keys/revoke?customer=big");
     let page = browser.get(&path).await.body;
     assert!(page.contains("1\u{202f}001 active keys"), "{page}");
-    let first = browser.post(&path, &[("confirmation", "big")]).await.body;
-    assert!(first.contains("1\u{202f}000 keys of the customer") && first.contains("Revoke the rest"), "{first}");
-    let (after, confirmation) = (hidden_field(&first, "after"), hidden_field(&first, "confirmation"));
-    let second = browser.post(&path, &[("after", &after), ("confirmation", &confirmation)]).await.body;
-    assert!(second.contains("1 key of the customer") && !second.contains("Revoke the rest"), "{second}");
+    let mut page = browser.post(&path, &[("confirmation", "big")]).await.body;
+    assert!(page.contains("keys of the customer") && page.contains("Revoke the rest"), "{page}");
+    // On a slow machine a step may end before it has revoked 1,000.
+    while page.contains("Revoke the rest") {
+        let (after, confirmation) = (hidden_field(&page, "after"), hidden_field(&page, "confirmation"));
+        page = browser.post(&path, &[("after", &after), ("confirmation", &confirmation)]).await.body;
+    }
+    assert!(page.contains("No active key of the customer is left"), "{page}");
+    assert_eq!(admin.get(&format!("/api-keys?projectId={project}&isActive=true")).await.1, json!([]));
 }
