@@ -64,14 +64,15 @@ test("after signing out, going back shows nothing", async () => {
 test("signing out everywhere, and revoking the access key, end other browsers", async () => {
   const { id } = await freshAccessKey("everywhere");
   const [first, second] = [await visit({ as: "everywhere" }), await visit({ as: "everywhere" })];
+  await second.follow(`/projects/${ids.projects}/changes`);
   await first.go("/projects");
   await chooseFromMenu(first, "Sign out everywhere");
-  await second.go("/projects");
+  // The page of the second browser leads to the sign-in by itself.
   await second.page.getByLabel("Access key").fill(accessKeys.everywhere);
   await second.page.getByRole("button", { name: "Sign in" }).click();
-  await second.page.getByRole("heading", { name: "Projects" }).waitFor();
+  await second.page.getByRole("heading", { name: "Changes" }).waitFor();
+  await second.follow("/gateways");
   await api("DELETE", `/access-keys/${id}`);
-  await second.page.reload();
   await second.page.getByLabel("Access key").waitFor();
   await first.close();
   await second.close();

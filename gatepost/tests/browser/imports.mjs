@@ -27,7 +27,31 @@ async function fact({ page }, name) {
   return Number(text.replaceAll(/\D/g, ""));
 }
 
-test("an import is tried first, shows its progress and faults, and creates nothing twice", async () => {
+// Keeps the numbers of created keys that a page shows. Runs in the page.
+function recordProgress() {
+  const created = () => [...document.querySelectorAll("dt")].find((term) => term.textContent === "Created");
+  const read = () => Number(created()?.nextElementSibling.textContent.replaceAll(/\D/g, ""));
+  globalThis.progress = [read()];
+  new MutationObserver(() => globalThis.progress.push(read())).observe(document.body, { subtree: true, childList: true, characterData: true });
+}
+
+// Starts the import, and follows it on its page.
+async function followImport(visitor) {
+  const { page } = visitor;
+  await page.getByRole("button", { name: /^Import .* keys$/ }).click();
+  await page.getByRole("heading", { name: "Importing" }).waitFor();
+  await visitor.mark();
+  await page.evaluate(recordProgress);
+  await page.getByText("The page follows the progress.").waitFor();
+  await page.getByRole("heading", { name: "Import ended" }).waitFor({ timeout: 60_000 });
+  assert.equal(await page.title(), "Import ended · Gatepost", "the title follows the heading");
+  const progress = await page.evaluate(() => globalThis.progress);
+  assert.deepEqual(progress, [...progress].sort((one, other) => one - other), "it only grows");
+  assert.equal(progress.at(-1), CREATED);
+  assert.ok(await visitor.isKept(), "the page was not loaded again");
+}
+
+test("an import is tried first, shows its progress and faults, and creates nothing twice", async (t) => {
   const project = (await api("POST", "/projects", { name: "From elsewhere", env: "live" })).id;
   const visitor = await visit({ as: "admin" });
   const { page } = visitor;
@@ -35,10 +59,7 @@ test("an import is tried first, shows its progress and faults, and creates nothi
   assert.equal(await fact(visitor, "Would be created"), CREATED);
   assert.deepEqual(await page.locator("tbody tr td:first-child").allTextContents(), Object.keys(FAULTY));
   assert.deepEqual(await api("GET", `/api-keys?projectId=${project}&limit=1`), [], "nothing is written yet");
-  await page.getByRole("button", { name: /^Import .* keys$/ }).click();
-  await page.getByRole("heading", { name: "Importing" }).waitFor();
-  await page.getByText("The page follows the progress.").waitFor();
-  await page.getByRole("heading", { name: "Import ended" }).waitFor({ timeout: 60_000 });
+  await t.test("its progress appears by itself until the end", () => followImport(visitor));
   assert.deepEqual([await fact(visitor, "Created"), await fact(visitor, "Refused")], [CREATED, 3]);
   assert.deepEqual(await statuses("imported-key-0"), [200, 200, 200]);
   await upload(visitor, project);

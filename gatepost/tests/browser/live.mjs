@@ -4,25 +4,13 @@ import { test } from "node:test";
 import { receiver } from "./receiver.mjs";
 import { GATEWAY_PIDS, accessKeys, api, createKey, createWebhook, ids, secrets, someDelivery, statuses, visit } from "./site.mjs";
 
-// A page that is loaded again forgets this.
-const mark = (page) => page.evaluate(() => { globalThis.isKept = true; });
-const isKept = (page) => page.evaluate(() => globalThis.isKept === true);
-
-// Opens a page, and waits until it is followed.
-async function follow(visitor, path) {
-  const stream = visitor.page.waitForResponse((response) => response.url().includes("/dashboard/live/"));
-  await visitor.go(path);
-  assert.equal((await stream).status(), 200);
-  await mark(visitor.page);
-}
-
 const fact = (page, name) => page.locator(".facts div").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
 
 test("first use, last use and usage of a key appear by themselves, and the first use once in the tail", async () => {
   const created = await createKey("Used while somebody looks");
   const [visitor, second] = [await visit({ as: "admin" }), await visit({ as: "viewer" })];
-  await follow(visitor, `/keys/${created.id}`);
-  await follow(second, "/changes");
+  await visitor.follow(`/keys/${created.id}`);
+  await second.follow("/changes");
   assert.equal(await fact(visitor.page, "Last used").textContent(), "–");
   assert.deepEqual(await statuses(created.key), [200, 200, 200]);
   await fact(visitor.page, "Last used").getByText(/now|ago/).waitFor();
@@ -36,7 +24,7 @@ test("first use, last use and usage of a key appear by themselves, and the first
   assert.equal(await uses.count(), 1);
   const times = await second.page.locator("tbody time").evaluateAll((all) => all.map((time) => time.dateTime));
   assert.deepEqual(times, [...times].sort().reverse(), "the newest change is on top");
-  assert.ok(await isKept(visitor.page) && await isKept(second.page));
+  assert.ok(await visitor.isKept() && await second.isKept());
   await visitor.close();
   await second.close();
 });
@@ -46,7 +34,7 @@ test("what a reader has opened, copied and focused stays while a part follows", 
   await statuses(created.key);
   const visitor = await visit({ as: "admin" });
   const { page } = visitor;
-  await follow(visitor, `/keys/${created.id}`);
+  await visitor.follow(`/keys/${created.id}`);
   await page.getByText("3 requests", { exact: true }).waitFor();
   await page.getByText("Numbers", { exact: true }).click();
   await page.getByRole("link", { name: "Rotate…" }).focus();
@@ -73,13 +61,13 @@ test("a revoked key waits for a gateway that stands still", async () => {
     await page.getByText(/2\/3 gateways refuse it/).waitFor({ timeout: 30_000 });
     await page.getByText(/must refuse all keys by \d{4}-/).waitFor();
     await page.getByText("Not applied yet").waitFor();
-    await mark(page);
+    await visitor.mark();
   } finally {
     process.kill(GATEWAY_PIDS[2], "SIGCONT");
   }
   await page.getByText("3/3 gateways refuse it").waitFor({ timeout: 30_000 });
   assert.equal(await page.getByText("Applied", { exact: true }).count(), 3);
-  assert.ok(await isKept(page));
+  assert.ok(await visitor.isKept());
   assert.deepEqual(await statuses(created.key), [401, 401, 401]);
   await visitor.close();
 });
@@ -93,7 +81,7 @@ for (const script of [true, false]) {
     const visitor = await visit({ as: "admin", script });
     const { page } = visitor;
     const address = `/webhooks/${webhook.id}/deliveries/${event}`;
-    if (script) await follow(visitor, address);
+    if (script) await visitor.follow(address);
     else await visitor.go(address);
     await page.getByText("503").first().waitFor();
     await page.getByText(/due/).first().waitFor();
@@ -104,7 +92,7 @@ for (const script of [true, false]) {
     await api("POST", `${address}/resend`);
     await page.getByText("The receiver has accepted it.").waitFor();
     assert.ok(await attempts.count() > before);
-    if (script) assert.ok(await isKept(page));
+    if (script) assert.ok(await visitor.isKept());
     await visitor.close();
   });
 }
@@ -112,12 +100,12 @@ for (const script of [true, false]) {
 test("the deliveries of a webhook, and its page, show what happens", async () => {
   const webhook = await createWebhook("Followed", "/fine");
   const [visitor, second] = [await visit({ as: "viewer" }), await visit({ as: "admin" })];
-  await follow(visitor, `/webhooks/${webhook.id}/deliveries`);
-  await follow(second, `/webhooks/${webhook.id}`);
+  await visitor.follow(`/webhooks/${webhook.id}/deliveries`);
+  await second.follow(`/webhooks/${webhook.id}`);
   await createKey("Seen in the list");
-  for (const { page } of [visitor, second]) {
-    await page.getByRole("table").getByText("Delivered", { exact: true }).waitFor();
-    assert.ok(await isKept(page));
+  for (const each of [visitor, second]) {
+    await each.page.getByRole("table").getByText("Delivered", { exact: true }).waitFor();
+    assert.ok(await each.isKept());
   }
   await visitor.close();
   await second.close();
@@ -147,8 +135,8 @@ test("a followed page leads to the sign-in when its session ends elsewhere", asy
   secrets.add(created.key);
   accessKeys.watching = created.key;
   const visitors = [await visit({ as: "watching" }), await visit({ as: "watching" })];
-  await follow(visitors[0], "/gateways");
-  await follow(visitors[1], `/projects/${ids.projects}/changes`);
+  await visitors[0].follow("/gateways");
+  await visitors[1].follow(`/projects/${ids.projects}/changes`);
   await api("DELETE", `/access-keys/${created.id}`);
   for (const visitor of visitors) {
     await visitor.page.getByLabel("Access key").waitFor();

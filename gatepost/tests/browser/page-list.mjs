@@ -16,6 +16,9 @@ export const PAGES = [
   { route: "/projects/{id}/delete" },
   { route: "/projects/{id}/keys" },
   { route: "/projects/{id}/keys", act: (page) => search(page, "nothing like this") },
+  { route: "/projects/{id}/keys", from: "/projects/{id}/keys?customer=customer-7" },
+  { route: "/projects/{id}/keys/revoke", from: "/projects/{id}/keys/revoke?customer=customer-7" },
+  { route: "/projects/{id}/keys/revoke", from: "/projects/{id}/keys/revoke?customer=customer-8", act: (page) => revokeAll(page, "customer-8") },
   { route: "/projects/{id}/keys/new" },
   { route: "/projects/{id}/keys/new", act: (page) => submit(page, "Create Key", { Name: "Any key", "Rate limit": "5" }) },
   { route: "/projects/{id}/keys/new", act: (page) => submit(page, "Create Key", { Name: "Checked key" }) },
@@ -66,7 +69,7 @@ export const PAGES = [
 
 // Routes that are no pages: a redirect, files, and what pages follow.
 export const OTHER_ROUTES = [
-  "/", "/assets/{digest}/{name}", "/system/quarantine/{cursor}",
+  "/", "/assets/{digest}/{name}", "/system/quarantine/{cursor}", "/changes.csv", "/projects/{id}/changes.csv",
   ...["/keys/{id}", "/projects/{id}/changes", "/changes", "/changes/{cursor}", "/gateways", "/import/{id}", "/system",
     "/webhooks/{id}", "/webhooks/{id}/deliveries", "/webhooks/{id}/deliveries/{event}",
     "/webhooks/{id}/recoveries/{recovery}"].map((page) => `/live${page}`),
@@ -89,6 +92,12 @@ export async function hook(page, button, url) {
   await page.getByText("+ Add Events").click();
   await page.getByRole("checkbox", { name: /^api-key.created/ }).check();
   await page.getByRole("button", { name: button }).click();
+}
+
+async function revokeAll(page, customer) {
+  await page.getByLabel("Type the customer ID").fill(customer);
+  await page.getByRole("button", { name: "Revoke the keys" }).click();
+  await page.getByText("1 key of the customer").waitFor();
 }
 
 async function search(page, text) {

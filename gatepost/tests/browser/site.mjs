@@ -54,9 +54,9 @@ export async function createWebhook(name, path, more) {
   return created;
 }
 
-// Waits until something is there, and returns it.
-export async function until(find) {
-  for (let attempt = 0; attempt < 600; attempt += 1) {
+// Waits until something is there, and returns it. Looks for it that often, twenty times a second.
+export async function until(find, attempts = 600) {
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
     const found = await find();
     if (found) return found;
     await new Promise((resolve) => { setTimeout(resolve, 50); });
@@ -82,6 +82,7 @@ export async function prepare() {
   accessKeys.project = await createAccessKey("admin", ids.testProject);
   const limits = { rateLimit: 100, rateLimitTtl: 60, expiry: "2099-01-01T00:00:00Z", customAccountId: "customer-7" };
   ids.keys = (await createKey("Mobile app", { ...limits, customMetaData: { plan: "pro" } })).id;
+  await createKey("Web shop", { customAccountId: "customer-8" });
   ids.revoked = (await createKey("Old integration")).id;
   await api("DELETE", `/api-keys/${ids.revoked}`);
   ids.cursor = (await api("GET", "/events?order=desc")).events[0].cursor;
@@ -148,6 +149,23 @@ class Visitor {
 
   go(path) {
     return this.page.goto(path.startsWith("http") ? path : `${ORIGIN}/dashboard${path}`);
+  }
+
+  // Opens a page, and waits until it is followed.
+  async follow(path) {
+    const stream = this.page.waitForResponse((response) => response.url().includes("/dashboard/live/"));
+    await this.go(path);
+    assert.equal((await stream).status(), 200);
+    await this.mark();
+  }
+
+  // A page that is loaded again forgets this.
+  mark() {
+    return this.page.evaluate(() => { globalThis.isKept = true; });
+  }
+
+  isKept() {
+    return this.page.evaluate(() => globalThis.isKept === true);
   }
 
   // Goes on with the keyboard to an element, and returns it. `name` is its whole name, or a pattern.

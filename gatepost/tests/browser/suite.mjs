@@ -12,7 +12,9 @@ await import("./deliveries.mjs");
 await import("./imports.mjs");
 await import("./live.mjs");
 await import("./access.mjs");
+await import("./memory.mjs");
 await import("./pages.mjs");
+await import("./overlap.mjs");
 // Comes last: afterwards this address is throttled.
 await import("./throttling.mjs");
 

@@ -12,6 +12,8 @@ use crate::secrets::{check_no_secrets, files};
 
 /// Host name under which the suite visits the dashboard as from another machine.
 const NAME: &str = "keys.example.com";
+/// So that a page can be opened, and waits some seconds, before the gateway is not listed any more.
+const SHORT_LEASE: (&str, &str) = ("GATEPOST_GATEWAY__MAX_STALE_MS", "8000");
 /// Rows of the file that is imported.
 const IMPORTED_ROWS: usize = if cfg!(feature = "long") { 10_000 } else { 2_000 };
 
@@ -77,6 +79,25 @@ async fn the_tail_of_changes_goes_on_after_a_restart() {
             ("STORE", url.clone()),
             ("GATEPOST", env!("CARGO_BIN_EXE_gatepost").to_owned()),
             ("GATEPOST_MASTER_KEY", MASTER_KEY.to_owned()),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_says_when_a_silent_gateway_refuses_all_keys() {
+    let (redis, upstream) = (RedisServer::start(), MockServer::start());
+    let (url, upstream) = (redis.url(), upstream.url());
+    let access_key = create_access_key(&url);
+    let control_plane = Gatepost::start_on_store(&url, &["control-plane"]).await;
+    let arguments = ["gateway", "--store", &url, "--upstream", &upstream];
+    let gateway = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &[SHORT_LEASE]).await;
+    run_suite(
+        "silent-gateway.mjs",
+        &[
+            ("DASHBOARD_ORIGIN", format!("http://{}", control_plane.admin.unwrap())),
+            ("GATEWAYS", gateway.url("")),
+            ("GATEWAY_PIDS", gateway.pid().to_string()),
+            ("ACCESS_KEY", access_key),
         ],
     );
 }
