@@ -16,11 +16,14 @@ pub const MAX_CAPTURED_HEADER_BYTES: usize = 256;
 
 /// Minimum length in bytes of a secret that is redacted. A shorter one is guessed faster than it is read, and
 /// replacing it would leave little of any text.
-pub(crate) const MIN_SECRET_BYTES: usize = 4;
-/// Minimum length in bytes of a word of a header value that is redacted on its own, such as the token after `Bearer`.
+pub(crate) const MIN_SECRET_BYTES: usize = 3;
+/// Minimum length in bytes of a part that is redacted on its own if it is not a plain word: a segment of the URL's path,
+/// or a word of a header value, such as the token after `Bearer`.
+pub(crate) const MIN_SECRET_PART_BYTES: usize = 4;
+/// Minimum length in bytes of such a part if it could be a plain word. Names of resources are shorter; the segments of
+/// Slack's URLs have from 9.
 pub(crate) const MIN_SECRET_WORD_BYTES: usize = 8;
-/// Minimum length in bytes of a segment of the URL's path that is redacted on its own. Tokens are longer than the
-/// names of resources.
-pub(crate) const MIN_SECRET_SEGMENT_BYTES: usize = 16;
+/// Minimum length in bytes of the end of a whole text that is dropped because it could be the start of a secret.
+pub(crate) const MIN_TAIL_BYTES: usize = 4;
 /// Maximum number of encodings inside one another in which a secret is found.
 pub(crate) const MAX_NESTED_ENCODINGS: usize = 3;

@@ -4,8 +4,10 @@
 //! The text is decoded in every encoding (`decode.rs`). Each decoded byte knows which part of the text it comes from
 //! (`view.rs`), so a secret that is found in a decoded text is replaced in the original.
 //!
-//! A secret of fewer than [`MIN_SECRET_BYTES`] is not replaced. A piece of a secret is found at the end of a text only: a
-//! receiver that shortens a secret itself, and writes more after it, is not noticed.
+//! ASCII letters are compared regardless of their case: receivers write names and tokens in lower case.
+//!
+//! A secret of fewer than [`MIN_SECRET_BYTES`](crate::bounds::MIN_SECRET_BYTES) is not replaced. A piece of a secret is
+//! found at the end of a text only: a receiver that shortens a secret itself, and writes more after it, is not noticed.
 
 mod decode;
 mod secrets;
@@ -18,7 +20,7 @@ use memchr::memmem;
 use zeroize::Zeroizing;
 
 use self::view::View;
-use crate::bounds::{MAX_NESTED_ENCODINGS, MIN_SECRET_BYTES};
+use crate::bounds::{MAX_NESTED_ENCODINGS, MIN_TAIL_BYTES};
 use crate::message::Message;
 
 /// How a text ends.
@@ -36,13 +38,14 @@ impl TextEnd {
     fn min_tail_bytes(self) -> usize {
         match self {
             TextEnd::Cut => 1,
-            TextEnd::Whole => MIN_SECRET_BYTES,
+            TextEnd::Whole => MIN_TAIL_BYTES,
         }
     }
 }
 
 /// Replaces the secrets of a message. Built only for a failed attempt.
 pub(crate) struct Redactor {
+    /// In lower case.
     secrets: Vec<Zeroizing<Vec<u8>>>,
 }
 
@@ -57,7 +60,12 @@ struct Findings {
 impl Redactor {
     /// Creates a redactor of every secret that the request of a message has.
     pub(crate) fn new(message: &Message<'_>) -> Self {
-        Self { secrets: secrets::of_message(message) }
+        Self::of_secrets(secrets::of_message(message))
+    }
+
+    fn of_secrets(mut secrets: Vec<Zeroizing<Vec<u8>>>) -> Self {
+        secrets.iter_mut().for_each(|secret| secret.make_ascii_lowercase());
+        Self { secrets }
     }
 
     /// Replaces every secret by a mask, and drops a tail that could be the start of one. Returns `None` if a secret is
@@ -74,10 +82,11 @@ impl Redactor {
     }
 
     fn find_in_view(&self, view: &View, nested_encodings: usize, end: TextEnd, findings: &mut Findings) {
+        let folded = Zeroizing::new(view.bytes.to_ascii_lowercase());
         for secret in &self.secrets {
-            findings.secrets.extend(occurrences(view, secret));
+            findings.secrets.extend(occurrences(&folded, secret).map(|part| view.source(part)));
         }
-        if let Some(tail) = self.tail(view, end) {
+        if let Some(tail) = self.tail(view, &folded, end) {
             findings.tail = findings.tail.min(tail);
         }
         if nested_encodings > 0 {
@@ -88,24 +97,24 @@ impl Redactor {
     }
 
     /// Returns the start in the text of the longest end of a view that is the start of a secret, or of an escape sequence
-    /// that was cut.
-    fn tail(&self, view: &View, end: TextEnd) -> Option<usize> {
+    /// that was cut. `folded` are the bytes of the view in lower case.
+    fn tail(&self, view: &View, folded: &[u8], end: TextEnd) -> Option<usize> {
         if !view.reaches_end {
             return None;
         }
-        let tails = self.secrets.iter().filter_map(|secret| longest_tail(&view.bytes, secret, end.min_tail_bytes()));
+        let tails = self.secrets.iter().filter_map(|secret| longest_tail(folded, secret, end.min_tail_bytes()));
         let longest = tails.max().map(|length| view.sources[view.bytes.len() - length].start);
         longest.or(view.incomplete_from.filter(|_| end == TextEnd::Cut))
     }
 }
 
-/// Returns the parts of the text in which a view has the secret, overlapping ones too.
-fn occurrences<'a>(view: &'a View, secret: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+/// Returns where some bytes have the secret, overlapping parts too.
+fn occurrences<'a>(bytes: &'a [u8], secret: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let start = from + memmem::find(&view.bytes[from..], secret)?;
+        let start = from + memmem::find(&bytes[from..], secret)?;
         from = start + 1;
-        Some(view.source(start..start + secret.len()))
+        Some(start..start + secret.len())
     })
 }
 

@@ -4,9 +4,12 @@ use percent_encoding::percent_decode_str;
 use url::{Position, Url};
 use zeroize::Zeroizing;
 
-use crate::bounds::{MIN_SECRET_BYTES, MIN_SECRET_SEGMENT_BYTES, MIN_SECRET_WORD_BYTES};
+use crate::bounds::{MIN_SECRET_BYTES, MIN_SECRET_PART_BYTES, MIN_SECRET_WORD_BYTES};
 use crate::message::Message;
 use crate::sign;
+
+/// Schemes of credentials, which stand before them in header values and hide nothing.
+const CREDENTIAL_SCHEMES: [&str; 4] = ["basic", "bearer", "digest", "token"];
 
 /// Returns every secret once. Those shorter than [`MIN_SECRET_BYTES`] are left out.
 pub(super) fn of_message(message: &Message<'_>) -> Vec<Zeroizing<Vec<u8>>> {
@@ -42,8 +45,9 @@ impl Secrets {
 
     /// Adds the words of a header value that could be tokens, without their scheme.
     fn add_words(&mut self, value: &str) {
-        let words = value.split_ascii_whitespace();
-        words.filter(|word| word.len() >= MIN_SECRET_WORD_BYTES).for_each(|word| self.add(word));
+        let is_scheme = |word: &str| CREDENTIAL_SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(word));
+        let words = value.split_ascii_whitespace().filter(|word| may_be_secret(word) && !is_scheme(word));
+        words.for_each(|word| self.add(word));
     }
 
     /// Adds what a webhook's masked URL hides: everything but scheme, host and port.
@@ -52,9 +56,7 @@ impl Secrets {
         self.add_encoded(url.path());
         self.add_encoded(url.path().trim_matches('/'));
         let segments = url.path_segments().into_iter().flatten();
-        segments
-            .filter(|segment| segment.len() >= MIN_SECRET_SEGMENT_BYTES)
-            .for_each(|segment| self.add_encoded(segment));
+        segments.filter(|segment| may_be_secret(segment)).for_each(|segment| self.add_encoded(segment));
         self.add_encoded(url.query().unwrap_or_default());
         for parameter in url.query().unwrap_or_default().split('&') {
             // A parameter without a value is a value itself.
@@ -71,6 +73,12 @@ impl Secrets {
         let spaced = Zeroizing::new(part.replace('+', " "));
         self.add(&*Zeroizing::new(percent_decode_str(&spaced).collect::<Vec<u8>>()));
     }
+}
+
+/// Returns whether a part of a path or of a header value may be secret by itself: if it is long, or no plain word.
+fn may_be_secret(part: &str) -> bool {
+    let is_plain = part.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_'));
+    part.len() >= if is_plain { MIN_SECRET_WORD_BYTES } else { MIN_SECRET_PART_BYTES }
 }
 
 #[cfg(test)]
@@ -103,7 +111,7 @@ mod tests {
     fn the_secret_parts_of_a_url_are_found() {
         check("https://example.com:8443/", &[], &[]);
         check("https://user:pass@example.com/", &[], &["pass", "user"]);
-        check("https://example.com/in?k=1&abcd", &[], &["/in?k=1&abcd", "abcd", "k=1&abcd"]);
+        check("https://example.com/in?k=1&abcd", &[], &["/in", "/in?k=1&abcd", "abcd", "k=1&abcd"]);
         let segment = "0123456789abcdef";
         let expected = [&format!("/a/{segment}/"), segment, &format!("a/{segment}")];
         check(&format!("https://example.com/a/{segment}/"), &[], &expected);
@@ -115,8 +123,30 @@ mod tests {
 
     #[test]
     fn header_values_and_their_long_words_are_found() {
-        check("https://example.com/", &["1", "abc", "abcd"], &["abcd"]);
-        check("https://example.com/", &[" Bearer 12345678 "], &["12345678", "Bearer 12345678"]);
+        check("https://example.com/", &["1", "ab", "abc"], &["abc"]);
+        check("https://example.com/", &[" Bearer 1234 "], &["1234", "Bearer 1234"]);
+        check("https://example.com/", &["token abcdefgh word"], &["abcdefgh", "token abcdefgh word"]);
+    }
+
+    #[test]
+    fn segments_that_may_be_secret_are_found() {
+        for (segment, is_found) in [
+            ("hooks", false),
+            ("web-hook", true),
+            ("in_2", true),
+            ("v12", false),
+            ("a1B2", true),
+            ("Tabcd", true),
+            ("incoming", true),
+            ("T00000000", true),
+        ] {
+            assert_eq!(may_be_secret(segment), is_found, "{segment}");
+            let whole = format!("/a/{segment}/b");
+            let mut expected = vec![whole.as_str(), whole.trim_matches('/')];
+            expected.extend(is_found.then_some(segment));
+            expected.sort_unstable();
+            check(&format!("https://example.com{whole}"), &[], &expected);
+        }
     }
 
     #[test]

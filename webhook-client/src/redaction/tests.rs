@@ -116,7 +116,7 @@ fn push_utf16(escaped: &mut String, character: char, is_upper: bool) {
 }
 
 fn redactor(secrets: &[&[u8]]) -> Redactor {
-    Redactor { secrets: secrets.iter().map(|secret| Zeroizing::new(secret.to_vec())).collect() }
+    Redactor::of_secrets(secrets.iter().map(|secret| Zeroizing::new(secret.to_vec())).collect())
 }
 
 fn encoding() -> impl Strategy<Value = Encoding> {
@@ -246,6 +246,18 @@ fn bytes_that_are_no_text_are_found_as_latin1() {
     check("<\\u00f0\\u009f\\u00ff\\u00e9bytes>", TextEnd::Whole, "<…>");
     check("<%F0%9f%FF%e9bytes>", TextEnd::Whole, "<…>");
     check("<8J//6WJ5dGVz>", TextEnd::Whole, "<…>");
+}
+
+#[test]
+fn letters_are_compared_regardless_of_their_case() {
+    let redactor = redactor(&[b"ToKen%2Fx", b"abC"]);
+    for (text, expected) in [
+        ("<token%2fx> <TOKEN%2FX>", "<…> <…>"),
+        ("<Abc> <%61%42%43> <YUJj>", "<…> <…> <…>"),
+        ("ends with TOKEN", "ends with "),
+    ] {
+        assert_eq!(redactor.redact(text, TextEnd::Whole).as_deref(), Some(expected), "{text}");
+    }
 }
 
 #[test]
