@@ -20,6 +20,8 @@ use crate::private_file;
 /// File with the first access key of a store in the default directory.
 const FIRST_ACCESS_KEY_FILE: &str = "gatepost-data/first-access-key";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What to do if nothing responds at the address of the admin API.
+pub(crate) const ADMIN_URL_HINT: &str = "if the admin API is elsewhere, name it with --admin-url";
 /// Time until a response begins. It is longer than the attempt that the test of a webhook waits for.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of a response body in bytes, streams apart.
@@ -99,7 +101,13 @@ impl AdminClient {
     /// Sends a POST with a JSON body, and reads the response.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, AdminError> {
         let request = self.client.post(self.url.endpoint(path)).body(body.to_string());
-        let bytes = read_body(self.send(request).await?).await?;
+        let response = self.send(request).await.map_err(|error| match error {
+            AdminError::NoResponse(why) => {
+                AdminError::NoResponse(format!("{} did not respond: {why}; {ADMIN_URL_HINT}", self.url))
+            }
+            AdminError::Refused { .. } | AdminError::Unexpected(_) => error,
+        })?;
+        let bytes = read_body(response).await?;
         serde_json::from_slice(&bytes).map_err(|error| AdminError::Unexpected(error.to_string()))
     }
 

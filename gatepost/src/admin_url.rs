@@ -1,7 +1,7 @@
 //! The address of an admin API.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use url::{Host, Url};
@@ -9,6 +9,17 @@ use url::{Host, Url};
 /// Address of an admin API: http or https, with or without a path.
 #[derive(Debug, Clone)]
 pub(crate) struct AdminUrl(Url);
+
+/// Returns the address at which a server that listens at an address is reached from this machine, also if it listens on
+/// all interfaces.
+pub(crate) fn reachable_address(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
 
 /// The text is not the address of an admin API.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +44,12 @@ impl fmt::Display for AdminUrl {
 }
 
 impl AdminUrl {
+    /// Returns the address of an admin API that listens at an address, as this machine reaches it.
+    pub(crate) fn of_listener(listen: SocketAddr) -> Self {
+        let url = format!("http://{}", reachable_address(listen));
+        Self(Url::parse(&url).expect("an address is a host and a port"))
+    }
+
     /// Returns whether the admin API is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         match self.0.host() {
@@ -65,6 +82,18 @@ mod tests {
         }
         for text in ["127.0.0.1:8081", "ftp://a", "http://u:p@a", "http://a/?b", "http://a/#b", ""] {
             assert!(text.parse::<AdminUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_admin_api_is_reached_where_it_listens() {
+        for (listen, url) in [
+            ("127.0.0.1:8081", "http://127.0.0.1:8081"),
+            ("0.0.0.0:9000", "http://127.0.0.1:9000"),
+            ("[::]:9000", "http://[::1]:9000"),
+            ("10.0.0.7:9000", "http://10.0.0.7:9000"),
+        ] {
+            assert_eq!(AdminUrl::of_listener(listen.parse().unwrap()).to_string(), url);
         }
     }
 

@@ -5,7 +5,7 @@ mod webhooks;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use gatepost_admin::FileFormat;
 use gatepost_domain::record::Role;
 
@@ -23,11 +23,26 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
 }
 
+/// Commands that call a running admin API, and the options of all commands that mean nothing to them.
+const CLIENT_COMMANDS: [&str; 2] = ["listen", "trigger"];
+const SERVER_OPTIONS: [&str; 4] = ["store", "listen", "ops_listen", "upstream"];
+
 impl Cli {
     /// Parses the arguments of the process. Ends it if they are wrong, or if they ask for help.
     pub(crate) fn parse_or_exit() -> Self {
-        Self::try_parse().unwrap_or_else(|error| remove_dissimilar(error).exit())
+        let parsed = command().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.unwrap_or_else(|error| remove_dissimilar(error).exit())
     }
+}
+
+/// Returns the command line. The help of clients does not show options of servers, which they accept like all commands.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let of_servers = command.get_arguments().filter(|option| SERVER_OPTIONS.contains(&option.get_id().as_str()));
+    let hidden: Vec<Arg> = of_servers.map(|option| option.clone().hide(true)).collect();
+    CLIENT_COMMANDS
+        .iter()
+        .fold(command, |command, client| command.mut_subcommand(client, |client| client.args(&hidden)))
 }
 
 /// Options of all commands that read the configuration.
@@ -83,8 +98,8 @@ pub(crate) enum Command {
     /// Relay events to a URL on this machine as signed webhooks, until Ctrl-C. To send the last one again, type r and Enter
     ///
     /// Bodies and headers are those of a delivery to a webhook that may not see key values. Events are forwarded in order,
-    /// one at a time; each has 15 s to be responded to, and none is retried. When the command is run again, it continues
-    /// after the last event that it forwarded. The signing secret stays the same; it is kept in ~/.config/gatepost (or
+    /// one at a time; each has 15 s to be responded to. While the URL refuses connections, the command waits; nothing else
+    /// is retried. When the command is run again, it continues after the last event that it forwarded. The signing secret stays the same; it is kept in ~/.config/gatepost (or
     /// $XDG_CONFIG_HOME/gatepost).
     Listen(ListenOptions),
     /// Send a signed sample event to a URL on this machine, or to a webhook
@@ -273,4 +288,27 @@ impl From<RoleName> for Role {
 pub(crate) enum Output {
     Text,
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn clients_accept_options_of_servers_without_showing_them() {
+        let mut command = command();
+        command.build();
+        let help = command.find_subcommand_mut("listen").unwrap().render_long_help().to_string();
+        assert!(help.contains("--admin-listen") && help.contains("--config"), "{help}");
+        assert!(!help.contains("--upstream") && !help.contains("--ops-listen"), "{help}");
+        let arguments = ["gatepost", "listen", "--forward-to", "http://localhost/", "--upstream", "http://a"];
+        let matches = command.try_get_matches_from(arguments).unwrap();
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+        assert_eq!(cli.options.upstream.as_deref(), Some("http://a"));
+    }
 }

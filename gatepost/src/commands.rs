@@ -26,6 +26,7 @@ use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
 use prometheus::Registry;
 
+use crate::admin_url::AdminUrl;
 use crate::cli::Options;
 use crate::config::{self, Config};
 use crate::output;
@@ -47,6 +48,15 @@ fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
         output::print_error_line(warning);
     }
     Ok(config)
+}
+
+/// Returns the address of the admin API that a client calls: the one that is named, or where it listens according to the
+/// configuration, which is not read otherwise.
+fn find_admin_url(named: Option<AdminUrl>, options: &Options) -> anyhow::Result<AdminUrl> {
+    match named {
+        Some(url) => Ok(url),
+        None => Ok(AdminUrl::of_listener(load_with_warnings(options)?.control_plane.listen)),
+    }
 }
 
 /// Checks that the gateway of a configuration could forward requests, before a store is opened or created for it.

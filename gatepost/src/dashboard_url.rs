@@ -1,12 +1,13 @@
 //! Address of the dashboard, and sign-in links to it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::Context;
 use gatepost_control_plane::{ControlPlane, SIGN_IN_LINK_TTL};
 use gatepost_runtime::error_chain;
 use serde::{Deserialize, Serialize};
 
+use crate::admin_url::reachable_address;
 use crate::config::DashboardConfig;
 
 /// URL of the dashboard's sign-in page.
@@ -17,12 +18,7 @@ impl DashboardUrl {
     /// Returns the URL under which a browser reaches an admin API that listens at an address: at the configured origin,
     /// or on this machine if it listens on all interfaces.
     pub(crate) fn new(config: &DashboardConfig, listen: SocketAddr) -> Self {
-        let ip = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-        };
-        let address = SocketAddr::new(ip, listen.port());
+        let address = reachable_address(listen);
         let origin = config.origin.clone().unwrap_or_else(|| format!("http://{address}"));
         Self(format!("{origin}/dashboard/sign-in"))
     }

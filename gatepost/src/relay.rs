@@ -8,5 +8,5 @@ mod state;
 
 pub(crate) use event_source::{EventSource, Item, Start};
 pub(crate) use keyboard::Keyboard;
-pub(crate) use receiver::{Receiver, WebhookRequest, outcome_line};
+pub(crate) use receiver::{Receiver, WebhookRequest, outcome_line, sent_lines};
 pub(crate) use state::{StateDirectory, StreamName};

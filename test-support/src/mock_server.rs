@@ -152,6 +152,19 @@ impl MockServer {
     /// If the machine has no free port.
     pub fn with_script(script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the machine has a free port");
+        Self::accept(listener, script)
+    }
+
+    /// Starts a server at a port that replies 200 to everything.
+    ///
+    /// # Panics
+    /// If the port is not free.
+    pub fn start_at(port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
+        Self::accept(listener, |_| Reply { status: 200, ..Reply::default() })
+    }
+
+    fn accept(listener: TcpListener, script: impl FnMut(usize) -> Reply + Send + 'static) -> Self {
         let address = listener.local_addr().expect("a bound listener has an address");
         let state = State {
             recorded: VecDeque::new(),

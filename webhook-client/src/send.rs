@@ -27,7 +27,8 @@ pub struct SendResult {
     /// What failed. `None` if the message was delivered.
     pub error: Option<SendError>,
     /// Response to a failed attempt. `None` if the message was delivered, if there was no response, and while private
-    /// networks are allowed: a webhook could then be used to read from them.
+    /// networks are allowed, because a webhook could then be used to read from them (see
+    /// [`Sender::capturing_responses`]).
     pub response: Option<CapturedResponse>,
     /// Time at which the attempt started.
     pub started_at: Timestamp,
@@ -82,6 +83,13 @@ impl Sender {
     pub fn new(guard: SsrfGuard, clock: Arc<dyn Clock>) -> Result<Self, LoadCertificatesError> {
         let client = build_client(guard).map_err(|error| LoadCertificatesError(root_cause(error)))?;
         Ok(Self { client, guard, capture: Capture::new(guard.private_networks()), clock })
+    }
+
+    /// Captures responses to failed attempts even while private networks are allowed: for a caller who could read from
+    /// them anyway.
+    #[must_use]
+    pub fn capturing_responses(self) -> Self {
+        Self { capture: Capture::Failed, ..self }
     }
 
     /// Returns the current time, with which messages are signed.

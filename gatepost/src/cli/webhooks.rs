@@ -14,10 +14,10 @@ use crate::config::ADMIN_URL_VARIABLE;
 /// Where the admin API is.
 #[derive(Debug, Args)]
 pub(crate) struct AdminOptions {
-    /// Admin API. Its access key is GATEPOST_ACCESS_KEY or, for one on this machine, that in
-    /// gatepost-data/first-access-key
-    #[arg(long, value_name = "URL", env = ADMIN_URL_VARIABLE, default_value = "http://127.0.0.1:8081")]
-    pub(crate) admin_url: AdminUrl,
+    /// Admin API [default: where control_plane.listen of the configuration says]. Its access key is GATEPOST_ACCESS_KEY
+    /// or, for one on this machine, that in gatepost-data/first-access-key
+    #[arg(long, value_name = "URL", env = ADMIN_URL_VARIABLE)]
+    pub(crate) admin_url: Option<AdminUrl>,
 }
 
 #[derive(Debug, Args)]
@@ -25,7 +25,8 @@ pub(crate) struct ListenOptions {
     /// URL that receives the events
     #[arg(long, value_name = "URL", value_parser = parse_receiver_url)]
     pub(crate) forward_to: Url,
-    /// Only events of these topics, separated by commas [default: all]
+    /// Only events of these topics, separated by commas [default: all]. Events of other topics are passed over: later
+    /// starts do not forward them either
     #[arg(long, value_name = "TOPICS", value_delimiter = ',', value_parser = topic_parser())]
     pub(crate) topics: Vec<Topic>,
     /// Only events of this project [default: all that the access key sees]

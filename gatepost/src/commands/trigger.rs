@@ -15,11 +15,11 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use super::UsageError;
+use super::{UsageError, find_admin_url};
 use crate::admin_client::AdminClient;
-use crate::cli::TriggerOptions;
+use crate::cli::{Options, TriggerOptions};
 use crate::output;
-use crate::relay::{Receiver, StateDirectory, WebhookRequest, outcome_line};
+use crate::relay::{Receiver, StateDirectory, WebhookRequest, outcome_line, sent_lines};
 
 /// The response to a test of a webhook.
 #[derive(Deserialize)]
@@ -33,10 +33,13 @@ struct TestResponse {
     duration_ms: u64,
 }
 
-pub(crate) async fn run(options: TriggerOptions) -> anyhow::Result<()> {
-    match options.webhook {
-        Some(webhook) => test_webhook(&AdminClient::new(options.admin.admin_url)?, &webhook, options.topic).await,
-        None => send_sample(options.topic, options.forward_to).await,
+pub(crate) async fn run(options: &Options, trigger: TriggerOptions) -> anyhow::Result<()> {
+    match trigger.webhook {
+        Some(webhook) => {
+            let client = AdminClient::new(find_admin_url(trigger.admin.admin_url, options)?)?;
+            test_webhook(&client, &webhook, trigger.topic).await
+        }
+        None => send_sample(trigger.topic, trigger.forward_to).await,
     }
 }
 
@@ -64,9 +67,7 @@ async fn send_sample(topic: Topic, forward_to: Option<Url>) -> anyhow::Result<()
     let id = EventId::generate_in(Partition::default(), &mut os_rng());
     let request = WebhookRequest::of_sample(&SampleEvent::without_account(id, topic, SystemClock.now()));
     let sent = receiver.send(&request).await;
-    let error = sent.error.map(|error| error.to_string());
-    let line = outcome_line(sent.started_at, topic.as_str(), &request.id, sent.status, error.as_deref(), sent.elapsed);
-    output::print_line(&line)?;
+    output::print_line(&sent_lines(&request, &sent))?;
     if sent.outcome != AttemptOutcome::Delivered {
         bail!("{url} did not accept the sample");
     }

@@ -9,10 +9,15 @@ use gatepost_domain::id::{EventId, ParseIdError};
 use gatepost_domain::sample_event::SampleEvent;
 use gatepost_domain::time::Timestamp;
 use gatepost_store::clock::SystemClock;
-use gatepost_webhook_client::{Message, PrivateNetworks, SendResult, Sender, SigningSecret, SsrfGuard};
+use gatepost_webhook_client::{
+    CapturedResponse, Message, PrivateNetworks, SendResult, Sender, SigningSecret, SsrfGuard,
+};
 use gatepost_wire::{ChangeResource, WebhookPayload};
 use url::Url;
 use zeroize::Zeroizing;
+
+/// Maximum length of the text of a receiver in a line, in characters.
+const MAX_TEXT_CHARS: usize = 200;
 
 /// A webhook request, without what is different each time that it is sent.
 #[derive(Debug, Clone)]
@@ -55,7 +60,8 @@ impl Receiver {
     /// If the CA certificates of the system cannot be loaded.
     pub(crate) fn new(url: Url, secret: Zeroizing<Vec<u8>>) -> anyhow::Result<Self> {
         let guard = SsrfGuard::new(PrivateNetworks::Allowed);
-        Ok(Self { sender: Sender::new(guard, Arc::new(SystemClock))?, url, secrets: [SigningSecret::Hmac(secret)] })
+        let sender = Sender::new(guard, Arc::new(SystemClock))?.capturing_responses();
+        Ok(Self { sender, url, secrets: [SigningSecret::Hmac(secret)] })
     }
 
     /// Signs a request and sends it once, as a delivery.
@@ -87,6 +93,46 @@ pub(crate) fn outcome_line(
     format!("{at}  {topic:<18}  {id}  {outcome}  {} ms", took.as_millis())
 }
 
+/// Returns the line that reports what came of a request, and below it what the receiver wrote if it refused it.
+pub(crate) fn sent_lines(request: &WebhookRequest, sent: &SendResult) -> String {
+    let error = sent.error.as_ref().map(ToString::to_string);
+    let (topic, error) = (request.topic.as_str(), error.as_deref());
+    let line = outcome_line(sent.started_at, topic, &request.id, sent.status, error, sent.elapsed);
+    match sent.response.as_ref().and_then(receiver_text) {
+        Some(text) => format!("{line}\n    {text}"),
+        None => line,
+    }
+}
+
+/// Returns the first line of a receiver's response to a failed attempt that has text, bounded and without control
+/// characters. `None` if there is none.
+fn receiver_text(response: &CapturedResponse) -> Option<String> {
+    let is_printed = |character: &char| !character.is_control();
+    let mut lines =
+        response.excerpt.as_deref()?.lines().map(|line| line.chars().filter(is_printed).collect::<String>());
+    let line = lines.find(|line| !line.trim().is_empty())?;
+    let line = line.trim();
+    Some(match line.char_indices().nth(MAX_TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    })
+}
+
 fn encode(payload: &WebhookPayload) -> Vec<u8> {
     serde_json::to_vec(payload).expect("a payload is a struct with text keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_receiver_is_one_bounded_line() {
+        let text =
+            |excerpt: &str| receiver_text(&CapturedResponse { headers: Vec::new(), excerpt: Some(excerpt.to_owned()) });
+        assert_eq!(text("no such order\nat line 3").as_deref(), Some("no such order"));
+        assert_eq!(text("\r\n \x1b\n \x1b[31mred\x07 \u{9b}\n").as_deref(), Some("[31mred"));
+        assert_eq!(text(&"ä".repeat(1000)), Some(format!("{}…", "ä".repeat(MAX_TEXT_CHARS))));
+        assert_eq!(text(" \n"), None);
+    }
 }

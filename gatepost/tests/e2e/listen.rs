@@ -27,32 +27,36 @@ const EVENTS: usize = 1000;
 const RELAY_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A running `gatepost listen`, which is killed when dropped.
-struct Listener {
+pub(crate) struct Listener {
     child: Child,
-    stdout: Arc<Printed>,
-    stderr: Arc<Printed>,
+    pub(crate) stdout: Arc<Printed>,
+    pub(crate) stderr: Arc<Printed>,
 }
 
 /// Returns a command whose user has the home directory `directory/home`.
-fn command_of_user(directory: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command_of_user(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = command(directory, arguments);
     command.env("HOME", directory.join("home")).stdin(Stdio::null());
     command
 }
 
-fn run_as_user(directory: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run_as_user(directory: &Path, arguments: &[&str]) -> Output {
     command_of_user(directory, arguments).output().unwrap()
 }
 
 /// Returns the exit code, standard output and standard error of a command.
-fn outcome(output: &Output) -> (Option<i32>, String, String) {
+pub(crate) fn outcome(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 impl Listener {
     fn start(directory: &Path, admin: &str, target: &str, options: &[&str]) -> Self {
-        let arguments = [&["listen", "--admin-url", admin, "--forward-to", target], options].concat();
+        Self::start_with(directory, &[&["--admin-url", admin, "--forward-to", target], options].concat())
+    }
+
+    pub(crate) fn start_with(directory: &Path, options: &[&str]) -> Self {
+        let arguments = [&["listen"], options].concat();
         let mut command = command_of_user(directory, &arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Printed::collect(child.stdout.take().unwrap());
@@ -76,7 +80,7 @@ impl Listener {
     }
 
     /// Sends SIGINT, as Ctrl-C does, and returns the exit code.
-    fn interrupt(mut self) -> Option<i32> {
+    pub(crate) fn interrupt(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         self.child.wait().unwrap().code()

@@ -31,6 +31,7 @@ mod idle_connections;
 mod import;
 mod limits;
 mod listen;
+mod listen_setup;
 mod log;
 mod log_outage;
 mod next_steps;
