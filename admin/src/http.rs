@@ -3,6 +3,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod json;
+pub(crate) mod member_types;
 pub(crate) mod members;
 pub(crate) mod request_head;
 pub(crate) mod webhook_requests;

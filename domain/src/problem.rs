@@ -160,6 +160,13 @@ impl Problem {
         Self { request_id: Some(request_id.into()), ..self }
     }
 
+    /// Returns the text that clients of the hosted product show. It is the detail, except where the hosted product has a
+    /// text of its own and the detail says more.
+    pub fn message(&self) -> &str {
+        let has_own = matches!(self.code, ErrorCode::MissingAccessKey | ErrorCode::RateLimited);
+        if has_own { self.code.title() } else { &self.detail }
+    }
+
     /// Returns the JSON body: the members of RFC 9457, `code` and `requestId`, and `statusCode`, `message` and
     /// `error` as in the hosted product.
     pub fn to_json(&self) -> String {
@@ -174,7 +181,7 @@ impl Problem {
             push_text(&mut json, "requestId", request_id);
         }
         push_number(&mut json, "statusCode", self.code.status());
-        push_text(&mut json, "message", &self.detail);
+        push_text(&mut json, "message", self.message());
         push_text(&mut json, "error", self.code.reason_phrase());
         json.push('}');
         json
@@ -255,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn a_detail_that_says_more_leaves_the_hosted_message() {
+        let problem = Problem::new(ErrorCode::RateLimited, "too many requests: try again in 6 s");
+        let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
+        assert_eq!(body["detail"], json!("too many requests: try again in 6 s"));
+        assert_eq!(body["message"], json!("Too many requests"));
+    }
+
+    #[test]
     fn hosted_messages_are_unchanged() {
         for (code, status, message) in [
             (ErrorCode::InvalidClientKey, 404, "Invalid client key"),
@@ -289,7 +304,7 @@ mod tests {
             let problem = Problem { code, detail: detail.clone().into(), request_id: request_id.clone() };
             let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
             prop_assert_eq!(&body["detail"], &json!(detail));
-            prop_assert_eq!(&body["message"], &json!(detail));
+            prop_assert_eq!(&body["message"], &json!(problem.message()));
             prop_assert_eq!(body.get("requestId").cloned(), request_id.map(Value::from));
             prop_assert_eq!(&body["code"], &json!(code.code()));
             prop_assert_eq!(&body["status"], &body["statusCode"]);

@@ -1,7 +1,8 @@
 //! Reading requests.
 
 pub(crate) mod body;
-mod context;
+pub(crate) mod context;
 pub(crate) mod credentials;
 pub(crate) mod prefer_wait;
 pub(crate) mod query;
+pub(crate) mod read_only;

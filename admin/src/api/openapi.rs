@@ -7,6 +7,7 @@ mod list_operations;
 use gatepost_domain::problem::ErrorCode;
 use serde_json::{Map, Value, json};
 
+use crate::api::extract::context::CONDITIONAL_POSTS;
 use crate::api::middleware::authorization::is_read_only;
 
 /// Statuses of every operation.
@@ -71,6 +72,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let responses = &mut operation["responses"];
     let with_body: &[u16] = if method == "get" { &[] } else { &[413] };
     let of_method: &[u16] = match method {
+        "post" if is_conditional(path, method) => &[409, 412],
         "post" => &[409],
         "patch" | "delete" => &[409, 412],
         _ => &[],
@@ -167,15 +169,26 @@ fn request_headers(path: &str, method: &str) -> Vec<Value> {
             "5f0c1a52-7d0e-4b6a-9a54-3f1f0a8f8f11",
             json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
         )),
-        "patch" | "delete" if path != "/events" => headers.push(parameter(
+        _ => {}
+    }
+    if is_conditional(path, method) {
+        headers.push(parameter(
             "If-Match",
             "ETag of the version to change; any other current version returns 412",
             "\"1860000000000000000\"",
             json!({"type": "string"}),
-        )),
-        _ => {}
+        ));
     }
     headers
+}
+
+/// Returns whether an operation compares `If-Match` with the version of its resource.
+fn is_conditional(path: &str, method: &str) -> bool {
+    match method {
+        "patch" | "delete" => true,
+        "post" => CONDITIONAL_POSTS.contains(&path),
+        _ => false,
+    }
 }
 
 /// Adds `Prefer` to requests with a body; some also wait for gateways.
@@ -225,7 +238,8 @@ fn problem_schema() -> Value {
             "requestId": {"type": "string", "description": "Id of the request in the log",
                 "example": "req_0a1B2c3D4e5F6g7H8i9J0k"},
             "statusCode": {"type": "integer", "description": "The same as `status`", "example": 400},
-            "message": {"type": "string", "description": "The same as `detail`", "example": "name: is missing"},
+            "message": {"type": "string", "description": "The same as `detail`, or the text that the \
+                hosted product has for this error", "example": "name: is missing"},
             "error": {"type": "string", "description": "HTTP reason phrase of the status", "example": "Bad Request"},
         },
     })

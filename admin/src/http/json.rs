@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use gatepost_control_plane::Failure;
 use gatepost_domain::problem::ErrorCode;
 use serde_json::Value;
-use serde_json::error::Category;
 use serde_json::value::RawValue;
+
+use super::member_types::{Step, path_text};
 
 /// The byte order mark that some programs put before UTF-8. It is not part of the JSON (RFC 8259 section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -14,6 +15,43 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const PRIVATE_NAME_PREFIX: &str = "$serde_json::private::";
 /// Nesting levels of lists and objects.
 const MAX_DEPTH: usize = 100;
+/// Digits of a number that an error repeats.
+const MAX_SHOWN_DIGITS: usize = 40;
+
+/// Why JSON is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JsonError {
+    /// The message ends with line and column.
+    #[error(transparent)]
+    Syntax(#[from] serde_json::Error),
+    #[error("more than {MAX_DEPTH} levels")]
+    TooDeep,
+    #[error("{0}: is no name that a member may have")]
+    Name(String),
+    /// A whole number that would lose digits.
+    #[error("{}: {digits} is too large to be stored exactly; send it as a string", path_text(.path))]
+    Number { path: Vec<Step>, digits: String },
+}
+
+impl JsonError {
+    /// Adds the step that leads to the value in which the error is.
+    fn below(mut self, step: impl FnOnce() -> Step) -> Self {
+        if let JsonError::Number { path, .. } = &mut self {
+            path.insert(0, step());
+        }
+        self
+    }
+}
+
+impl From<JsonError> for Failure {
+    fn from(error: JsonError) -> Self {
+        let code = match error {
+            JsonError::Syntax(_) | JsonError::TooDeep => ErrorCode::InvalidJson,
+            JsonError::Name(_) | JsonError::Number { .. } => ErrorCode::Validation,
+        };
+        Failure::refused(code, error.to_string())
+    }
+}
 
 /// Removes a byte order mark.
 pub(crate) fn strip_byte_order_mark(bytes: &[u8]) -> &[u8] {
@@ -25,57 +63,48 @@ pub(crate) fn strip_byte_order_mark(bytes: &[u8]) -> &[u8] {
 /// # Errors
 /// If the text is not valid JSON, or has integers that would lose digits, more than 100 levels, or member names with a
 /// special meaning to the JSON library.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Failure> {
-    let raw: &RawValue = serde_json::from_slice(strip_byte_order_mark(bytes)).map_err(|error| parse_failure(&error))?;
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let raw: &RawValue = serde_json::from_slice(strip_byte_order_mark(bytes))?;
     check_value(raw, 0)?;
-    serde_json::from_str(raw.get()).map_err(|error| parse_failure(&error))
+    Ok(serde_json::from_str(raw.get())?)
 }
 
-/// Returns the refusal of invalid JSON or of a value with a wrong type. The message ends with line and column.
-pub(crate) fn parse_failure(error: &serde_json::Error) -> Failure {
-    let code = match error.classify() {
-        Category::Syntax | Category::Eof | Category::Io => ErrorCode::InvalidJson,
-        Category::Data => ErrorCode::Validation,
-    };
-    Failure::refused(code, error.to_string())
-}
-
-fn check_value(raw: &RawValue, depth: usize) -> Result<(), Failure> {
+fn check_value(raw: &RawValue, depth: usize) -> Result<(), JsonError> {
     if depth > MAX_DEPTH {
-        return Err(Failure::refused(ErrorCode::InvalidJson, format!("more than {MAX_DEPTH} levels")));
+        return Err(JsonError::TooDeep);
     }
     let text = raw.get();
     match text.as_bytes().first() {
         Some(b'{') => {
-            let members: BTreeMap<String, &RawValue> =
-                serde_json::from_str(text).map_err(|error| parse_failure(&error))?;
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
             members.iter().try_for_each(|(name, value)| {
                 check_name(name)?;
-                check_value(value, depth + 1)
+                check_value(value, depth + 1).map_err(|error| error.below(|| Step::Member(name.clone())))
             })
         }
         Some(b'[') => {
-            let values: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| parse_failure(&error))?;
-            values.into_iter().try_for_each(|value| check_value(value, depth + 1))
+            let values: Vec<&RawValue> = serde_json::from_str(text)?;
+            values.into_iter().enumerate().try_for_each(|(index, value)| {
+                check_value(value, depth + 1).map_err(|error| error.below(|| Step::Item(index)))
+            })
         }
         Some(b'-' | b'0'..=b'9') => check_number(text),
         _ => Ok(()),
     }
 }
 
-fn check_name(name: &str) -> Result<(), Failure> {
+fn check_name(name: &str) -> Result<(), JsonError> {
     if name.starts_with(PRIVATE_NAME_PREFIX) {
-        return Err(Failure::invalid(format!("{name}: is no name that a member may have")));
+        return Err(JsonError::Name(name.to_owned()));
     }
     Ok(())
 }
 
 /// Refuses integers that would lose digits, as they are often ids. Fractions are rounded, as every JSON parser does.
-fn check_number(text: &str) -> Result<(), Failure> {
+fn check_number(text: &str) -> Result<(), JsonError> {
     let is_whole = !text.contains(['.', 'e', 'E']);
     if is_whole && text.parse::<u64>().is_err() && text.parse::<i64>().is_err() {
-        let digits: String = text.chars().take(40).collect();
-        return Err(Failure::invalid(format!("{digits}: is too large to be stored exactly; send it as a string")));
+        return Err(JsonError::Number { path: Vec::new(), digits: text.chars().take(MAX_SHOWN_DIGITS).collect() });
     }
     Ok(())
 }
@@ -107,6 +136,8 @@ mod tests {
         {
             assert!(refusal(text).contains("send it as a string"), "{text}");
         }
+        let nested = "{\"a\": [0, {\"b\": 18446744073709551616}]}";
+        assert!(refusal(nested).starts_with("a[1].b: 18446744073709551616 is too large"), "{}", refusal(nested));
     }
 
     #[test]

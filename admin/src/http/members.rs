@@ -6,6 +6,8 @@ use gatepost_domain::spelling;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::member_types::{self, Step};
+
 /// Unknown members that a response names; beyond, it only has their number.
 pub(crate) const MAX_REPORTED: usize = 20;
 /// Characters of a name that a response repeats.
@@ -26,19 +28,56 @@ pub(crate) enum Members {
 
 /// The members of each schema of the OpenAPI document: what it shows and what is accepted cannot differ.
 #[derive(Debug)]
-pub(crate) struct SchemaMembers(BTreeMap<String, Members>);
+pub(crate) struct SchemaMembers {
+    document: &'static Value,
+    members: BTreeMap<String, Members>,
+}
 
 impl SchemaMembers {
-    pub(crate) fn of_document(document: &Value) -> Self {
-        let resolve = |reference: &str| document.pointer(reference.strip_prefix('#')?);
+    pub(crate) fn of_document(document: &'static Value) -> Self {
         let schemas = document["components"]["schemas"].as_object().into_iter().flatten();
-        Self(schemas.map(|(name, schema)| (name.clone(), Members::of_schema(schema, &resolve))).collect())
+        let find = |reference: &str| resolve(document, reference);
+        let members = schemas.map(|(name, schema)| (name.clone(), Members::of_schema(schema, &find)));
+        Self { document, members: members.collect() }
     }
 
     /// Returns the members that a body of this type may have.
     pub(crate) fn of<T: ToSchema>(&self) -> &Members {
-        self.0.get(T::name().as_ref()).unwrap_or(&NO_MEMBERS)
+        self.members.get(T::name().as_ref()).unwrap_or(&NO_MEMBERS)
     }
+
+    /// Returns the place of the first value in such a body that is not of its type, and what it must be.
+    pub(crate) fn type_error<T: ToSchema>(&self, body: &Value) -> Option<(Vec<Step>, String)> {
+        let schema = &self.document["components"]["schemas"][T::name().as_ref()];
+        let path = member_types::find_mismatch(schema, body, &|reference| resolve(self.document, reference))?;
+        let expected = self.describe::<T>(&path)?;
+        Some((path, expected))
+    }
+
+    /// Returns the members of such a body that only the server sets.
+    pub(crate) fn read_only<T: ToSchema>(&self) -> Vec<&'static str> {
+        let properties = &self.document["components"]["schemas"][T::name().as_ref()]["properties"];
+        let members = properties.as_object().into_iter().flatten();
+        members.filter(|(_, member)| member["readOnly"] == true).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Returns the names of the query parameters of a route that returns something.
+    pub(crate) fn query_parameters(&self, route: &str) -> Vec<&'static str> {
+        let parameters = self.document["paths"][route]["get"]["parameters"].as_array().into_iter().flatten();
+        let of_query = parameters.filter(|parameter| parameter["in"] == "query");
+        of_query.filter_map(|parameter| parameter["name"].as_str()).collect()
+    }
+
+    /// Returns what the value at a path of such a body must be; none if the schema does not say.
+    pub(crate) fn describe<T: ToSchema>(&self, path: &[Step]) -> Option<String> {
+        let schema = &self.document["components"]["schemas"][T::name().as_ref()];
+        member_types::describe(schema, path, &|reference| resolve(self.document, reference))
+    }
+}
+
+/// Returns the schema behind a reference within a document.
+fn resolve<'a>(document: &'a Value, reference: &str) -> Option<&'a Value> {
+    document.pointer(reference.strip_prefix('#')?)
 }
 
 #[derive(Debug)]
@@ -135,10 +174,7 @@ impl std::fmt::Display for ArrayForObject {
 impl UnknownMember<'_> {
     /// Returns its path, such as `rateLimitConfigs.limit`. A long name is shortened.
     pub(crate) fn path(&self) -> String {
-        match self.name.char_indices().nth(MAX_NAME_CHARS) {
-            Some((end, _)) => join_path(&self.parent, &format!("{}…", &self.name[..end])),
-            None => join_path(&self.parent, self.name),
-        }
+        join_path(&self.parent, &shortened(self.name))
     }
 
     /// Returns the known member that may have been meant; none if no known name is similar.
@@ -154,6 +190,14 @@ impl std::fmt::Display for UnknownMember<'_> {
             Some(similar) => write!(f, "{}: unknown member; a similar known one is {similar}", self.path()),
             None => write!(f, "{}: unknown member", self.path()),
         }
+    }
+}
+
+/// Returns a name as a response repeats it: the start of a long one.
+pub(crate) fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME_CHARS) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 

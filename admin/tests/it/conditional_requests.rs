@@ -65,6 +65,33 @@ async fn a_stale_version_changes_nothing() {
 }
 
 #[tokio::test]
+async fn actions_on_a_resource_at_another_version_do_nothing() {
+    let fixture = Fixture::start().await;
+    let caller = fixture.caller("a", None, Role::Admin).await;
+    let project = caller.create_project().await;
+    let key = text(&caller.create_key(&project, json!({})).await, "id");
+    let hook = json!({"name": "w", "url": "https://93.184.215.14/", "topics": ["api-key.created"]});
+    let webhook = text(&caller.post("/webhooks", hook).await.1, "id");
+    let post = async |path: &str, tag: &str| {
+        let request = caller.request(Method::POST, path).header("if-match", tag).body("{}");
+        request.send().await.unwrap().status().as_u16()
+    };
+    for (resource, action, success) in
+        [(format!("/api-keys/{key}"), "rotate", 201), (format!("/webhooks/{webhook}"), "rotate-secret", 200)]
+    {
+        let old = etag(&caller, &resource).await;
+        assert_eq!(caller.patch(&resource, json!({"name": "changed"})).await.0, 200);
+        let path = format!("{resource}/{action}");
+        let current = etag(&caller, &resource).await;
+        assert_eq!(post(&path, &old).await, 412, "{path}");
+        assert_eq!(etag(&caller, &resource).await, current, "{path}");
+        assert_eq!(post(&path, &current).await, success, "{path}");
+        assert_eq!(post(&path, &current).await, 412, "{path}");
+    }
+    assert_eq!(post(&format!("/webhooks/{webhook}/test"), "\"7\"").await, 412);
+}
+
+#[tokio::test]
 async fn an_access_key_at_another_version_is_unchanged() {
     let fixture = Fixture::start().await;
     let caller = fixture.caller("a", None, Role::Admin).await;

@@ -183,6 +183,7 @@ async fn lists_of_deliveries_have_filters_and_cursors() {
         let (_, page) = list(&format!("limit=2&after={after}")).await;
         paged.extend(ids(&page));
         if page["hasMore"] == json!(false) {
+            assert_eq!(page["next"], Value::Null);
             break;
         }
         after = text(&page, "next");
@@ -191,7 +192,7 @@ async fn lists_of_deliveries_have_filters_and_cursors() {
     assert_eq!(ids(&list("type=api-key.deleted").await.1).len(), 1);
     assert_eq!(ids(&list("since=2099-01-01T00:00:00Z").await.1).len(), 0);
     assert_eq!(ids(&list("until=2099-01-01T00:00:00Z&since=2020-01-01T00:00:00Z").await.1).len(), 5);
-    for query in ["status=lost", "type=key", "since=yesterday", "after=x", "limit=1001"] {
+    for query in ["status=lost", "type=key", "since=yesterday", "after=x", "limit=1001", "limit=0", "sttaus=dead"] {
         let (status, problem) = list(query).await;
         assert_eq!((status, code(&problem)), (400, "validation"), "{query}: {problem}");
     }

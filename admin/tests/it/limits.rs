@@ -185,7 +185,10 @@ async fn invalid_limits_are_refused_with_a_reason() {
         (json!({"rateLimitConfigs": {"rateLimit": 0, "rateLimitTtl": 1}}), "rateLimit: must be"),
         (json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 0.9}}), "rateLimitTtl: must be"),
         (json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 1e9}}), "rateLimitTtl: must be"),
-        (json!({"rateLimitConfigs": {"rateLimit": "1", "rateLimitTtl": 1}}), "invalid type"),
+        (
+            json!({"rateLimitConfigs": {"rateLimit": "1", "rateLimitTtl": 1}}),
+            "rateLimitConfigs.rateLimit: must be a whole number",
+        ),
         (json!({"quota": {"limit": 1, "period": "year"}}), "quota.period: must be day or month"),
         (json!({"quota": {"period": "day"}}), "quota.limit: must be"),
     ] {

@@ -351,6 +351,44 @@ async fn immutable_members_may_be_repeated_and_not_changed() {
 }
 
 #[tokio::test]
+async fn members_that_only_the_server_sets_are_refused_unless_they_are_repeated() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (_, accounts) = admin.get("/accounts").await;
+    let (_, project) = admin.post("/projects", json!({"name": "p", "env": "live"})).await;
+    let key = admin.create_key(&text(&project, "id"), json!({})).await;
+    let (_, access_key) = admin.post("/access-keys", json!({"name": "a"})).await;
+    let (_, webhook) =
+        admin.post("/webhooks", json!({"name": "w", "url": PUBLIC, "topics": ["api-key.created"]})).await;
+    for (list, resource, further) in [
+        ("accounts", &accounts[0], vec![]),
+        ("projects", &project, vec![]),
+        ("api-keys", &key, vec![("lastUsedAt", json!("2026-01-01T00:00:00Z"))]),
+        ("access-keys", &access_key, vec![("maskedKey", json!("live_access_…"))]),
+        (
+            "webhooks",
+            &webhook,
+            vec![("state", json!("paused")), ("secret", json!("whsec_abc")), ("publicKey", json!("whpk_abc"))],
+        ),
+    ] {
+        let path = format!("/{list}/{}", text(resource, "id"));
+        let fixed = vec![("createdAt", json!("2020-01-01T00:00:00.000Z")), ("id", json!("other"))];
+        for (member, value) in further.into_iter().chain(fixed) {
+            let body = json!({"name": "n", member: value});
+            let (status, problem) = admin.patch(&path, body.clone()).await;
+            let detail = format!("{member}: cannot be changed; only the server sets it");
+            assert_eq!((status, text(&problem, "detail")), (400, detail), "{path} {body}");
+            let own = json!({"name": resource["name"], member: resource[member]});
+            assert_eq!(admin.patch(&path, own.clone()).await.0, 200, "{path} {own}");
+        }
+    }
+    let path = format!("/webhooks/{}", text(&webhook, "id"));
+    let lenient = admin.request(Method::PATCH, &path).header("prefer", "handling=lenient");
+    let lenient = lenient.body(json!({"state": "paused"}).to_string()).send().await.unwrap();
+    assert_eq!((lenient.status().as_u16(), &lenient.headers()["gatepost-ignored"]), (200, &"state".parse().unwrap()));
+}
+
+#[tokio::test]
 async fn of_the_two_names_of_the_expiry_the_changed_one_applies() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;

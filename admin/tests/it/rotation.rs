@@ -137,8 +137,8 @@ async fn invalid_rotations_are_refused_with_a_reason() {
     let id = text(&caller.create_key(&caller.create_project().await, json!({})).await, "id");
     for (body, detail) in [
         (json!({"overlapSeconds": 7_776_001}), "overlapSeconds: must be a number from 0 to 7776000"),
-        (json!({"overlapSeconds": -1}), "invalid value"),
-        (json!({"overlapSeconds": "soon"}), "invalid type"),
+        (json!({"overlapSeconds": -1}), "overlapSeconds: must be a whole number from 0 to 7776000, or null"),
+        (json!({"overlapSeconds": "soon"}), "overlapSeconds: must be a whole number from 0 to 7776000, or null"),
     ] {
         let (status, problem) = rotate(&caller, &id, Some(body)).await;
         assert_eq!((status, code(&problem)), (400, "validation"));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request};
-use gatepost_control_plane::Caller;
+use gatepost_control_plane::{Caller, Failure};
 use gatepost_domain::id::{AccessKeyId, KeyId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::problem::ErrorCode;
@@ -26,12 +26,16 @@ impl FromRequestParts<ApiState> for Caller {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(caller.clone());
         }
-        let value = find_access_key(&parts.headers).ok_or(ErrorCode::MissingAccessKey)?;
+        let value = find_access_key(&parts.headers).ok_or_else(missing_access_key)?;
         // Calls without a connection share one address.
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
         Ok(state.control_plane.authenticate_caller(value, from).await?)
     }
+}
+
+fn missing_access_key() -> Failure {
+    Failure::refused(ErrorCode::MissingAccessKey, "the access key is missing: send it in the header x-api-key")
 }
 
 /// Returns everything that a request presents as a credential: in the headers above, and as the name of a key in its

@@ -1,16 +1,31 @@
-//! Paths, headers and queries. Unknown query parameters are ignored, as clients send some.
+//! Paths, headers and queries. Unknown and repeated query parameters are refused, except in the lists that the hosted
+//! product has too: its clients send unknown ones.
 
 use std::collections::HashMap;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, MatchedPath, Path};
 use gatepost_control_plane::{EndUser, Failure};
 use gatepost_domain::problem::ErrorCode;
+use gatepost_domain::spelling;
 use gatepost_domain::time::{ParseTimestampError, Timestamp};
 use http::Uri;
 use http::request::Parts;
 
 use crate::api::respond::problem::{ApiError, Result};
 use crate::api::state::ApiState;
+use crate::http::members::shortened;
+use crate::http::request_head::RequestHead;
+
+/// Lists that the hosted product has too.
+const HOSTED_LISTS: [&str; 7] = [
+    "/accounts",
+    "/access-keys",
+    "/analytics/api-key-totals",
+    "/analytics/project-totals",
+    "/api-keys",
+    "/projects",
+    "/webhooks",
+];
 
 /// The origin or the referrer of the end user who presents a key.
 const ORIGIN_DOMAIN: &str = "x-origin-domain";
@@ -56,6 +71,13 @@ impl QueryParams {
         Ok(Some(number))
     }
 
+    /// Parses the `limit` of a list that says whether there is more. An empty page could not be continued.
+    pub(crate) fn page_limit(&self, max: usize) -> Result<Option<usize>> {
+        let Some(text) = self.non_null("limit") else { return Ok(None) };
+        let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+        Ok(Some(limit.ok_or_else(|| Failure::invalid(format!("limit: must be a whole number from 1 to {max}")))?))
+    }
+
     /// Parses a time.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
         let invalid = |error: ParseTimestampError| Failure::invalid(format!("{name}: {error}"));
@@ -76,11 +98,46 @@ impl QueryParams {
 impl FromRequestParts<ApiState> for QueryParams {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self> {
         let query = parts.uri.query().unwrap_or_default();
-        let members = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Ok(Self { uri: parts.uri.clone(), params: members })
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        if !HOSTED_LISTS.contains(&route) {
+            let known = state.schema_members.query_parameters(route);
+            check_repeated(&pairs, &known)?;
+            check_unknown(&pairs, &known, &RequestHead::of(&parts.extensions))?;
+        }
+        Ok(Self { uri: parts.uri.clone(), params: pairs.into_iter().collect() })
     }
+}
+
+/// Refuses a parameter that stands twice: all of ours have one value.
+fn check_repeated(pairs: &[(String, String)], known: &[&str]) -> Result<()> {
+    let count = |name: &str| pairs.iter().filter(|(given, _)| given == name).count();
+    match known.iter().find(|name| count(name) > 1) {
+        Some(name) => {
+            Err(Failure::invalid(format!("{name}: is given more than once; only one value is possible")).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses unknown parameters, or ignores them if the request prefers that.
+fn check_unknown(pairs: &[(String, String)], known: &[&str], head: &RequestHead) -> Result<()> {
+    let unknown = |name: &str| !name.is_empty() && !known.contains(&name);
+    let names: Vec<String> =
+        pairs.iter().map(|(name, _)| name).filter(|name| unknown(name)).map(|name| shortened(name)).collect();
+    let Some(first) = names.first().cloned() else { return Ok(()) };
+    Ok(head.members.refuse_or_ignore(names, || Failure::invalid(unknown_detail(&first, known)))?)
+}
+
+fn unknown_detail(name: &str, known: &[&str]) -> String {
+    let hint = match spelling::most_similar(name, known.iter().copied()) {
+        Some(similar) => format!("a similar one is {similar}"),
+        None if known.is_empty() => "there is none here".to_owned(),
+        None => format!("known are {}", known.join(", ")),
+    };
+    format!("{name}: unknown query parameter; {hint}")
 }
 
 /// The last segment of a path.

@@ -77,9 +77,10 @@ pub(crate) fn complete(mut response: Response, head: &RequestHead) -> Response {
 }
 
 fn throttled_response(wait: Duration) -> Response {
-    let mut response = to_response(ErrorCode::RateLimited.into());
     // Rounded up, so that a retry after this time is not throttled again.
     let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
+    let detail = format!("too many requests: try again in {seconds} s");
+    let mut response = to_response(Problem::new(ErrorCode::RateLimited, detail));
     let seconds = HeaderValue::from_str(&seconds).expect("digits make a header");
     response.headers_mut().insert(RETRY_AFTER, seconds);
     response

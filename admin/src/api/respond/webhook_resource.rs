@@ -28,6 +28,12 @@ pub(crate) fn unmasked_webhook_resource(control_plane: &ControlPlane, webhook: &
     })
 }
 
+/// Returns a webhook with its signing secret, to be compared with what a caller sends. It must not be sent.
+pub(crate) fn webhook_with_secret(control_plane: &ControlPlane, webhook: &Webhook) -> Result<WebhookResource> {
+    let secret = control_plane.webhook_secret(webhook)?.expose().to_owned();
+    Ok(WebhookResource { secret: Some(secret), ..WebhookResource::new(webhook, control_plane.now()) })
+}
+
 /// Returns a webhook with the secrets that only this response shows.
 pub(crate) fn revealed_webhook_resource(
     control_plane: &ControlPlane,

@@ -10,7 +10,7 @@ use gatepost_wire::AccessKeyResource;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::extract::body::{JsonBody, NoBody};
+use crate::api::extract::body::{JsonBody, NoBody, PatchBody};
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::patch;
 use crate::api::respond::page::{self, PageResponse};
@@ -140,9 +140,13 @@ pub(crate) async fn update(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(key): PathId,
-    JsonBody(change): JsonBody<UpdateAccessKey>,
+    PatchBody { change, read_only }: PatchBody<UpdateAccessKey>,
 ) -> Result<ResourceResponse<AccessKeyResource>> {
     let key_ref = AccessKeyRef::parse(&key);
+    if !read_only.is_empty() {
+        let found = control_plane.access_key(&context, &key_ref).await?.record;
+        read_only.check(&AccessKeyResource::new(&found, key_ref.echoed_key()))?;
+    }
     let changed = control_plane.update_access_key(&context, &key_ref, &change.into()).await?;
     Ok(ResourceResponse::new(changed.position, AccessKeyResource::new(&changed.record, key_ref.echoed_key())))
 }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::extract::body::JsonBody;
+use crate::api::extract::body::{JsonBody, PatchBody};
 use crate::api::extract::prefer_wait::PreferWait;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::patch;
@@ -165,8 +165,11 @@ pub(crate) async fn update(
     context: RequestContext,
     wait: PreferWait,
     PathId(id): PathId,
-    JsonBody(change): JsonBody<UpdateAccount>,
+    PatchBody { change, read_only }: PatchBody<UpdateAccount>,
 ) -> Result<ResourceResponse<AccountResource>> {
+    if !read_only.is_empty() {
+        read_only.check(&AccountResource::from(&control_plane.account(&context, &id).await?.record))?;
+    }
     let updated = control_plane.update_account(&context, &id, &change.into()).await?;
     let headers = wait.wait_for_propagation(&control_plane, &context, updated.propagated_at).await?;
     let body = AccountResource::from(&updated.account.record);

@@ -12,10 +12,11 @@ use axum::extract::State;
 use axum::response::Response;
 use gatepost_control_plane::{ControlPlane, EndUser, KeyRef, RequestContext, UpdatedKey};
 use gatepost_domain::key::Secret;
+use gatepost_domain::partition::Position;
 use gatepost_wire::ApiKeyResource;
 use http::HeaderMap;
 
-use crate::api::extract::body::{JsonBody, NoBody, OptionalBody};
+use crate::api::extract::body::{JsonBody, NoBody, OptionalBody, PatchBody};
 use crate::api::extract::prefer_wait::PreferWait;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
@@ -70,11 +71,19 @@ pub(crate) async fn get(
     context: RequestContext,
     PathId(key): PathId,
 ) -> Result<ResourceResponse<ApiKeyResource>> {
-    let key_ref = KeyRef::parse(&key);
-    let found = control_plane.api_key(&context, &key_ref).await?;
+    let (position, body) = current_resource(&control_plane, &context, &KeyRef::parse(&key)).await?;
+    Ok(ResourceResponse::new(position, body))
+}
+
+async fn current_resource(
+    control_plane: &ControlPlane,
+    context: &RequestContext,
+    key_ref: &KeyRef,
+) -> Result<(Position, ApiKeyResource)> {
+    let found = control_plane.api_key(context, key_ref).await?;
     let last_used_at = control_plane.last_use(&found.record).await?;
     let body = ApiKeyResource::new(&found.record, key_ref.echoed_key(), found.first_used_at);
-    Ok(ResourceResponse::new(found.position, body.with_last_use(last_used_at)))
+    Ok((found.position, body.with_last_use(last_used_at)))
 }
 
 /// Updates a key.
@@ -95,9 +104,12 @@ pub(crate) async fn update(
     context: RequestContext,
     wait: PreferWait,
     PathId(key): PathId,
-    JsonBody(update): JsonBody<UpdateApiKey>,
+    PatchBody { change: update, read_only }: PatchBody<UpdateApiKey>,
 ) -> Result<ResourceResponse<ApiKeyResource>> {
     let key_ref = KeyRef::parse(&key);
+    if !read_only.is_empty() {
+        read_only.check(&current_resource(&control_plane, &context, &key_ref).await?.1)?;
+    }
     let updated = control_plane.update_api_key(&context, &key_ref, &update.into()).await?;
     updated_response(&control_plane, &context, wait, &key_ref, &updated).await
 }

@@ -74,7 +74,7 @@ pub(crate) async fn list(
     let filter = parse_list_filter(&control_plane, &context, &query).await?;
     let after = query.non_null("after").map(|text| changes::parse_cursor("after", &text)).transpose()?;
     let since = query.time("since")?;
-    let limit = query.number("limit", MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
+    let limit = query.page_limit(MAX_CHANGES)?.unwrap_or(DEFAULT_CHANGES);
     let page = match query.non_null("order").as_deref() {
         Some("desc") => {
             let before = after.unwrap_or(EventCursor::END);

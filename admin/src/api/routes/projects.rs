@@ -8,7 +8,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::extract::body::JsonBody;
+use crate::api::extract::body::{JsonBody, PatchBody};
 use crate::api::extract::prefer_wait::PreferWait;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::patch;
@@ -114,8 +114,11 @@ pub(crate) async fn update(
     context: RequestContext,
     wait: PreferWait,
     PathId(id): PathId,
-    JsonBody(change): JsonBody<UpdateProject>,
+    PatchBody { change, read_only }: PatchBody<UpdateProject>,
 ) -> Result<ResourceResponse<ProjectResource>> {
+    if !read_only.is_empty() {
+        read_only.check(&ProjectResource::from(&control_plane.project(&context, &id).await?.record))?;
+    }
     let updated = control_plane.update_project(&context, &id, &change.into()).await?;
     let headers = wait.wait_for_propagation(&control_plane, &context, updated.position).await?;
     Ok(ResourceResponse::new(updated.position, ProjectResource::from(&updated.record)).with_headers(headers))

@@ -84,8 +84,9 @@ pub(crate) struct SystemQueue {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QuarantineBody {
     entries: Vec<QuarantineEntryBody>,
-    /// Cursor to pass as `after` in the next request.
-    next: String,
+    /// Cursor to pass as `after` in the next request; null if there are no more.
+    #[schema(example = "1860000000000000000")]
+    next: Option<String>,
     /// Whether there are more.
     has_more: bool,
 }
@@ -181,11 +182,11 @@ pub(crate) async fn quarantine(
     query: QueryParams,
 ) -> Result<Json<QuarantineBody>> {
     let after = query.non_null("after").map(|text| parse_cursor("after", &text)).transpose()?;
-    let limit = query.number("limit", MAX_QUARANTINE_PAGE)?.unwrap_or(DEFAULT_QUARANTINE_PAGE);
+    let limit = query.page_limit(MAX_QUARANTINE_PAGE)?.unwrap_or(DEFAULT_QUARANTINE_PAGE);
     let page = control_plane.quarantine(&context, &after.unwrap_or(EventCursor::END), limit).await?;
     Ok(Json(QuarantineBody {
         entries: page.entries.into_iter().map(QuarantineEntryBody::from).collect(),
-        next: page.next.to_string(),
+        next: (page.rest == Rest::More).then(|| page.next.to_string()),
         has_more: page.rest == Rest::More,
     }))
 }

@@ -12,12 +12,12 @@ use gatepost_domain::id::EventId;
 use gatepost_store::os_rng;
 use gatepost_wire::WebhookResource;
 
-use crate::api::extract::body::{JsonBody, OptionalBody};
+use crate::api::extract::body::{JsonBody, OptionalBody, PatchBody};
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::ResourceResponse;
-use crate::api::respond::webhook_resource::{revealed_webhook_resource, webhook_resource};
+use crate::api::respond::webhook_resource::{revealed_webhook_resource, webhook_resource, webhook_with_secret};
 use crate::http::webhook_requests::encode_sample;
 use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, TestBody, TestWebhook, UpdateWebhook};
 
@@ -106,7 +106,8 @@ pub(crate) async fn get(
 
 /// Updates a webhook. Absent members are unchanged.
 ///
-/// `status` pauses and resumes it. The body may be an unmodified copy of the webhook from a response. If a caller who
+/// `status` pauses and resumes it; `state` and the other members that only the server sets return 400 if they differ from
+/// the webhook. The body may be an unmodified copy of the webhook from a response. If a caller who
 /// is not an admin changes the destination, the webhook counts as that caller's own: from then on it receives ids in
 /// place of key values.
 #[utoipa::path(
@@ -117,8 +118,12 @@ pub(crate) async fn update(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     PathId(id): PathId,
-    JsonBody(change): JsonBody<UpdateWebhook>,
+    PatchBody { change, read_only }: PatchBody<UpdateWebhook>,
 ) -> Result<ResourceResponse<WebhookResource>> {
+    if !read_only.is_empty() {
+        let found = control_plane.webhook(&context, &id).await?;
+        read_only.check(&webhook_with_secret(&control_plane, &found.record)?)?;
+    }
     let changed = control_plane.update_webhook(&context, &id, change.into()).await?;
     let body = revealed_webhook_resource(&control_plane, &context, &changed)?;
     Ok(ResourceResponse::new(changed.webhook.position, body))

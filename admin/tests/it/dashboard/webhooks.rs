@@ -132,7 +132,7 @@ async fn test_connection_says_in_words_what_fails_and_keeps_the_entries() {
         assert!(page.body.contains(r#"value="mine""#) && page.body.contains(&format!(r#"value="{url}""#)));
     }
     for (name, value, words) in [
-        ("url", "nonsense", "Relative URL without a base"),
+        ("url", "nonsense", "Must be a whole URL with its scheme"),
         ("url", "", "Is missing"),
         ("headerName", "webhook-id", "Webhook-id is reserved"),
         ("headerName", "{\"x\": 1}", "The pasted text is not a JSON object of texts"),

@@ -81,11 +81,21 @@ impl ControlPlane {
         if text.len() > MAX_URL_BYTES {
             return Err(Failure::invalid(format!("url: has more than {MAX_URL_BYTES} bytes")));
         }
-        let url = Url::parse(text).map_err(|error| Failure::invalid(format!("url: {error}")))?;
+        let url = Url::parse(text).map_err(|error| Failure::invalid(url_problem(error)))?;
+        if url.fragment().is_some() {
+            return Err(Failure::invalid("url: must not have a fragment (#…), which no request contains"));
+        }
         let checked = self.ssrf_guard.check_resolved(&url).await;
         checked.map_err(|refused| Failure::refused(ErrorCode::WebhookAddressRefused, refused.to_string()))?;
         Ok(url)
     }
+}
+
+fn url_problem(error: url::ParseError) -> String {
+    if error == url::ParseError::RelativeUrlWithoutBase {
+        return "url: must be a whole URL with its scheme, such as https://example.com/hook".to_owned();
+    }
+    format!("url: {error}")
 }
 
 /// Refuses a masked URL, which is only valid in place of the URL that it masks.

@@ -48,7 +48,10 @@ impl ControlPlane {
     ) -> Result<WebhookTestResult> {
         let caller = &context.caller;
         caller.require_write()?;
-        let webhook = self.webhook(context, id).await?.record;
+        let found = self.webhook(context, id).await?;
+        context.precondition.check(found.position)?;
+        let webhook = found.record;
+        let url = self.open_url(&webhook)?;
         let sample = SampleEvent {
             id: EventId::generate_in(webhook.account.partition(), &mut os_rng()),
             topic: topic_to_test(&webhook, topic)?,

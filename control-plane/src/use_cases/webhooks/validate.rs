@@ -90,8 +90,13 @@ pub(super) fn parse_changed_headers(
         if value == UserSecret::MASK {
             return Err(Failure::invalid(format!("customHeaders: {name} is masked, and no value of it is stored")));
         }
-        if value.len() > MAX_HEADER_BYTES || !is_header_value(value) {
-            return Err(Failure::invalid(format!("customHeaders: the value of {name} is not valid")));
+        if value.len() > MAX_HEADER_BYTES {
+            let detail = format!("customHeaders: the value of {name} has more than {MAX_HEADER_BYTES} bytes");
+            return Err(Failure::invalid(detail));
+        }
+        if !is_header_value(value) {
+            let detail = format!("customHeaders: the value of {name} has characters that no header value may have");
+            return Err(Failure::invalid(detail));
         }
     }
     Ok(headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())

@@ -181,6 +181,7 @@ pub(crate) struct UpdateApiKey {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RotateApiKey {
     /// Time in seconds for which the old value is still accepted, up to 90 days; by default it is refused immediately.
+    #[schema(minimum = 0, maximum = 7_776_000)]
     pub(super) overlap_seconds: Option<u64>,
 }
 

@@ -37,9 +37,9 @@ pub(crate) struct SearchApiKeys {
 pub(crate) struct FoundApiKeys {
     /// The keys. Their `key` contains their id.
     api_keys: Vec<ApiKeyResource>,
-    /// Cursor to pass as `after` in the next request.
+    /// Cursor to pass as `after` in the next request; null if there are no more.
     #[schema(example = "q83v")]
-    next: String,
+    next: Option<String>,
     /// Whether there may be more keys. A response may contain fewer keys than `limit`, or none, without being the last.
     has_more: bool,
 }
@@ -71,7 +71,7 @@ pub(crate) async fn search(
     let results = control_plane.clone().search_api_keys(context, request.into()).await?;
     Ok(Json(FoundApiKeys {
         api_keys: key_bodies(&control_plane, &results.keys).await?,
-        next: results.next,
+        next: (results.rest == Rest::More).then_some(results.next),
         has_more: results.rest == Rest::More,
     }))
 }

@@ -104,7 +104,7 @@ pub(crate) async fn top(
     query: QueryParams,
 ) -> Result<Json<Vec<TopApiKey>>> {
     let (from, to) = (query.time("from")?, query.time("to")?);
-    let limit = query.number("limit", MAX_TOP_KEYS)?.unwrap_or(DEFAULT_TOP_KEYS);
+    let limit = query.page_limit(MAX_TOP_KEYS)?.unwrap_or(DEFAULT_TOP_KEYS);
     let named = query.non_null("projectId");
     let (project, keys) = control_plane.top_keys(&context, named.as_deref(), from, to, limit).await?;
     let body =

@@ -28,7 +28,7 @@ use crate::http::webhook_requests::{RebuiltRequest, rebuild_request};
 pub(crate) struct DeliveriesBody {
     /// The deliveries.
     deliveries: Vec<DeliveryBody>,
-    /// Cursor to pass as `after` in the next request; null if nothing was read.
+    /// Cursor to pass as `after` in the next request; null if there are no more.
     next: Option<String>,
     /// Whether there may be more. A page may have fewer deliveries than `limit`, or none, although there are more.
     has_more: bool,
@@ -197,11 +197,11 @@ pub(crate) async fn list(
         since: parse_time(&query, "since")?,
         until: parse_time(&query, "until")?,
     };
-    let limit = query.number("limit", MAX_DELIVERIES)?.unwrap_or(DEFAULT_DELIVERIES);
+    let limit = query.page_limit(MAX_DELIVERIES)?.unwrap_or(DEFAULT_DELIVERIES);
     let page = control_plane.deliveries(&context, &id, &filter, query.non_null("after").as_deref(), limit).await?;
     Ok(Json(DeliveriesBody {
         deliveries: page.deliveries.iter().map(DeliveryBody::from).collect(),
-        next: page.next,
+        next: page.next.filter(|_| page.rest == Rest::More),
         has_more: page.rest == Rest::More,
     }))
 }

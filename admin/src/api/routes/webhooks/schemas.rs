@@ -191,6 +191,7 @@ pub(crate) struct RotateSecret {
     pub(super) overlap_seconds: Option<u64>,
 }
 
+    #[schema(minimum = 0, maximum = 604_800)]
 impl TryFrom<CreateWebhook> for NewWebhook {
     type Error = Failure;
 
