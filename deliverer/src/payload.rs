@@ -2,7 +2,7 @@
 
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::Webhook;
-use gatepost_domain::shown_key::{ShownKey, Transport};
+use gatepost_domain::shown_key::ShownKey;
 use gatepost_store::Event;
 use gatepost_webhook_client::PrivateNetworks;
 use gatepost_wire::{KeyMember, WebhookPayload};
@@ -33,15 +33,9 @@ fn key_member<'a>(event: &'a Event, shown: ShownKey, secret: Option<&'a Secret>)
     }
 }
 
-/// Returns what a webhook sees of the value that an event creates. Where private networks are allowed, http is as good as
-/// https.
+/// Returns what a webhook sees of the value that an event creates.
 pub(crate) fn shown_key(webhook: &Webhook, url: &Url, event: &Event, private_networks: PrivateNetworks) -> ShownKey {
-    ShownKey::to(webhook, event.metadata.project.as_ref(), transport(url, private_networks))
-}
-
-fn transport(url: &Url, private_networks: PrivateNetworks) -> Transport {
-    let is_secure = url.scheme() == "https" || private_networks == PrivateNetworks::Allowed;
-    if is_secure { Transport::Secure } else { Transport::Plaintext }
+    ShownKey::to(webhook, event.metadata.project.as_ref(), private_networks.transport(url))
 }
 
 #[cfg(test)]
@@ -98,7 +92,7 @@ mod tests {
                         let mut webhook = webhook(made_by, scope.clone());
                         webhook.delivery.key_values = key_values;
                         let url = Url::parse(url).unwrap();
-                        let found = ShownKey::to(&webhook, Some(&own), transport(&url, private_networks));
+                        let found = ShownKey::to(&webhook, Some(&own), private_networks.transport(&url));
                         assert_eq!(found, expected, "{made_by:?} {scope:?} {url} {private_networks:?} {key_values:?}");
                     }
                 }

@@ -5,13 +5,18 @@ use std::time::Duration;
 use crate::change::{Action, Topic};
 use crate::digest::Digest;
 use crate::id::{AccessKeyId, AccountId, EventId, KeyId, ProjectId, WebhookId};
-use crate::key::Env;
+use crate::key::{self, Env};
 use crate::record::{
     AccessKey, Actor, ApiKey, Condition, CreationContext, DeliverySettings, Metadata, Project, RateLimit, Record, Role,
     Sealed, Stamps, Status, UserSecret, Webhook, WebhookHealth, WebhookStatus, WebhookUrl,
 };
+use crate::shown_key::ShownKey;
 use crate::time::Timestamp;
 use crate::window::Generations;
+
+/// Values of the sample keys. No store has them.
+const SAMPLE_API_KEY: &str = "live_00SaSampleSampleSampleSampleSampleSampleSampleSampleSampleSample";
+const SAMPLE_ACCESS_KEY: &str = "live_access_00SaSampleSampleSampleSampleSampleSampleSampleSampleSampleSample";
 
 /// Age of the records of a sample.
 const AGE: Duration = Duration::from_secs(24 * 3600);
@@ -29,12 +34,31 @@ pub struct SampleEvent {
     pub account: AccountId,
     /// Project of the records. If there is none, that of a key is a sample too.
     pub project: Option<ProjectId>,
+    /// What the receiver sees of the value of a new key.
+    pub shown_key: ShownKey,
 }
 
 impl SampleEvent {
-    /// Returns a sample whose account is a sample too, for receivers that no account knows of.
+    /// Returns a sample whose account is a sample too, for receivers that no account knows of. They see no values.
     pub fn without_account(id: EventId, topic: Topic, at: Timestamp) -> Self {
-        Self { id, topic, at, account: sample_id(AccountId::parse("acc_00SampleSampleSampleSamp")), project: None }
+        let account = sample_id(AccountId::parse("acc_00SampleSampleSampleSamp"));
+        Self { id, topic, at, account, project: None, shown_key: ShownKey::Id }
+    }
+
+    /// Returns the value of the key that the change created, if it created one.
+    pub fn new_value(&self) -> Option<&'static str> {
+        match self.topic {
+            Topic::ApiKeyCreated => Some(SAMPLE_API_KEY),
+            Topic::AccessKeyCreated => Some(SAMPLE_ACCESS_KEY),
+            Topic::ApiKeyDeleted
+            | Topic::ApiKeyUpdated
+            | Topic::ApiKeyFirstUsed
+            | Topic::AccessKeyUpdated
+            | Topic::AccessKeyDeleted
+            | Topic::ProjectUpdated
+            | Topic::WebhookFailing
+            | Topic::WebhookDisabled => None,
+        }
     }
 
     /// Returns the action that has the topic.
@@ -101,7 +125,7 @@ impl SampleEvent {
             allowed_domains: Vec::new(),
             allowed_ips: Vec::new(),
             status: self.status(),
-            mask: "live_00S…mple".to_owned(),
+            mask: key::mask(SAMPLE_API_KEY),
             digests: Vec::new(),
             creation_context: CreationContext::default(),
             stamps: self.stamps(),
@@ -116,7 +140,7 @@ impl SampleEvent {
             role: Role::User,
             name: "Sample access key".to_owned(),
             status: self.status(),
-            mask: "live_access_00S…mple".to_owned(),
+            mask: key::mask(SAMPLE_ACCESS_KEY),
             digest: Digest::from_bytes([0; 32]),
             expires_at: None,
             stamps: self.stamps(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gatepost_domain::address::{AddressClass, classify_host, classify_ip, host_literal};
+use gatepost_domain::shown_key::Transport;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
@@ -36,6 +37,15 @@ pub enum PrivateNetworks {
     Allowed,
 }
 
+impl PrivateNetworks {
+    /// Returns whether a value can be read on its way to a URL. Where private networks are allowed, http is as good as
+    /// https.
+    pub fn transport(self, url: &Url) -> Transport {
+        let is_secure = url.scheme() == "https" || self == PrivateNetworks::Allowed;
+        if is_secure { Transport::Secure } else { Transport::Plaintext }
+    }
+}
+
 /// Checks URLs and addresses before a connection is made.
 #[derive(Debug, Clone, Copy)]
 pub struct SsrfGuard {
@@ -48,7 +58,8 @@ impl SsrfGuard {
         Self { private_networks }
     }
 
-    pub(crate) fn private_networks(self) -> PrivateNetworks {
+    /// Returns whether private networks are allowed.
+    pub fn private_networks(self) -> PrivateNetworks {
         self.private_networks
     }
 

@@ -6,6 +6,7 @@ use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{AccountId, EventId, ProjectId};
 use gatepost_domain::record::{Actor, ApiKey, Record};
 use gatepost_domain::sample_event::SampleEvent;
+use gatepost_domain::shown_key::ShownKey;
 use gatepost_domain::time::{Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -109,8 +110,13 @@ impl WebhookPayload {
     pub fn of_sample(sample: &SampleEvent) -> Self {
         let project = sample.record_project();
         let (action, record) = (sample.action(), sample.record());
-        let body =
-            Self::of_event(&sample.id, action, sample.at, &sample.account, project.as_ref(), &record, KeyMember::Id);
+        let mask = sample.new_value().map(gatepost_domain::key::mask);
+        let key = match (sample.shown_key, sample.new_value(), &mask) {
+            (ShownKey::Value, Some(value), _) => KeyMember::Value(value),
+            (ShownKey::Mask, _, Some(mask)) => KeyMember::Mask(mask),
+            (ShownKey::Id | ShownKey::Mask | ShownKey::Value, _, _) => KeyMember::Id,
+        };
+        let body = Self::of_event(&sample.id, action, sample.at, &sample.account, project.as_ref(), &record, key);
         Self { is_test: true, ..body }
     }
 
@@ -311,6 +317,29 @@ mod tests {
                 serde_json::to_string(&event_body(&event)).unwrap(),
                 "{topic:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_sample_of_a_new_key_has_what_the_receiver_would_see() {
+        let id = "key_00SampleSampleSampleSamp";
+        for (shown_key, key, is_masked) in [
+            (ShownKey::Value, "live_00SaSampleSampleSampleSampleSampleSampleSampleSampleSampleSample", None),
+            (ShownKey::Mask, "live_00S…mple", Some(true)),
+            (ShownKey::Id, id, None),
+        ] {
+            let body = |topic| {
+                let event = SampleEvent { shown_key, ..sample(topic) };
+                serde_json::to_value(WebhookPayload::of_sample(&event)).unwrap()
+            };
+            let created = body(Topic::ApiKeyCreated);
+            assert_eq!(
+                (&created["data"]["key"], &created["data"]["maskedKey"]),
+                (&key.into(), &"live_00S…mple".into())
+            );
+            assert_eq!(created.get("keyMasked").and_then(Value::as_bool), is_masked);
+            let updated = body(Topic::ApiKeyUpdated);
+            assert_eq!((&updated["data"]["key"], updated.get("keyMasked")), (&id.into(), None));
         }
     }
 

@@ -6,10 +6,15 @@ use gatepost_control_plane::DeliveryDetails;
 use gatepost_domain::id::EventId;
 use gatepost_domain::record::UserSecret;
 use gatepost_domain::sample_event::SampleEvent;
+use gatepost_domain::shown_key::ShownKey;
 use gatepost_domain::time::Timestamp;
 use gatepost_store::Event;
 use gatepost_wire::{KeyMember, WebhookPayload};
 use serde_json::Value;
+
+/// Why nothing of a response is kept.
+pub(crate) const RESPONSE_OMITTED: &str =
+    "nothing of a response is kept while webhooks.allow_private_networks is true: it could be of a private network";
 
 /// The request of a delivery, without values.
 pub(crate) struct RebuiltRequest {
@@ -46,7 +51,12 @@ pub(crate) fn rebuild_request(details: &DeliveryDetails, event: &Event) -> Rebui
         &event.metadata.account,
         event.metadata.project.as_ref(),
         &event.record,
-        details.shown_key_mask().map_or(KeyMember::Id, KeyMember::Mask),
+        match details.shown_key() {
+            // The mask stands for the value, so the body is not marked as one that has a mask.
+            Some((ShownKey::Value, mask)) => KeyMember::Value(mask),
+            Some((ShownKey::Mask, mask)) => KeyMember::Mask(mask),
+            Some((ShownKey::Id, _)) | None => KeyMember::Id,
+        },
     );
     let mask = || UserSecret::MASK.to_owned();
     let mut headers: BTreeMap<String, String> =

@@ -70,10 +70,24 @@ async fn a_sample_has_all_that_a_delivery_has_and_a_mark() {
         assert_eq!((&body["accountId"], &body["projectId"]), (&webhook["accountId"], &json!(project)));
         assert!(body["data"]["name"].as_str().unwrap().starts_with("Sample "), "{body}");
         let key = &body["data"]["key"];
-        assert!(key.is_null() || key == &body["data"]["id"], "a sample has no value: {body}");
+        assert!(key.is_null() || key == &body["data"]["id"], "a user's webhook sees no value: {body}");
     }
     let (_, events) = user.get("/events?type=api-key.created").await;
     assert_eq!(events["events"], json!([]), "a test changes nothing");
+}
+
+#[tokio::test]
+async fn the_sample_of_a_new_key_has_what_the_webhook_sees_of_real_ones() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let receiver = MockServer::start();
+    for (omits_secrets, start, is_masked) in [(false, "live_00SaSample", None), (true, "live_00S…", Some(true))] {
+        let webhook = create(&admin, &receiver.url(), json!({"omitSecrets": omits_secrets})).await;
+        assert_eq!(admin.post(&path(&webhook), json!({"topic": "api-key.created"})).await.0, 200);
+        let body = body(&receiver.take_requests().pop().unwrap());
+        assert!(body["data"]["key"].as_str().unwrap().starts_with(start), "{body}");
+        assert_eq!(body.get("keyMasked").and_then(Value::as_bool), is_masked);
+    }
 }
 
 #[tokio::test]

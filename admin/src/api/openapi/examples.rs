@@ -62,7 +62,7 @@ fn non_text_example(name: &str) -> Option<Value> {
         "count" => json!(12),
         "recovered" => json!(1200),
         "skipped" => json!(3),
-        "error" | "errorClass" => json!(null),
+        "error" | "errorClass" | "responseNote" => json!(null),
         "data" | "previous" | "body" => json!({"id": "key_00aZ3kT9cQmX1pLr7vWn5sYd", "name": "Jane's key"}),
         "limit" => json!(100),
         "offset" => json!(0),

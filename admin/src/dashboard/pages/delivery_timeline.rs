@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use crate::dashboard::answer;
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::{number, time};
+use crate::http::webhook_requests::RESPONSE_OMITTED;
 
 /// Shows the attempts that are kept, and the times of those to come.
 pub(crate) fn attempts(details: &DeliveryDetails, now: Timestamp) -> Markup {
@@ -17,7 +18,7 @@ pub(crate) fn attempts(details: &DeliveryDetails, now: Timestamp) -> Markup {
             p.hint { "No attempt is known. Failed ones are kept for 7 days." }
         } @else {
             ol.timeline {
-                @for attempt in &details.history { li { (past(attempt, now)) } }
+                @for attempt in &details.history { li { (past(details, attempt, now)) } }
                 @for (number, at) in (made + 1..).zip(&details.upcoming) {
                     li.upcoming { strong { (number) } " " span.hint { "due " (time::relative(*at, now)) } }
                 }
@@ -29,7 +30,7 @@ pub(crate) fn attempts(details: &DeliveryDetails, now: Timestamp) -> Markup {
     }
 }
 
-fn past(attempt: &AttemptRecord, now: Timestamp) -> Markup {
+fn past(details: &DeliveryDetails, attempt: &AttemptRecord, now: Timestamp) -> Markup {
     let result = match attempt.status {
         Some(status) => status.to_string(),
         None => "No response".to_owned(),
@@ -47,6 +48,7 @@ fn past(attempt: &AttemptRecord, now: Timestamp) -> Markup {
         @if let Some(error) = &attempt.error { p { (answer::capitalized(error)) "." } }
         @if let Some(advice) = advice(attempt) { p.hint { (advice) } }
         @if let Some(response) = &attempt.response { (shown_response(response)) }
+        @if details.is_response_omitted(attempt) { p.hint { (answer::capitalized(RESPONSE_OMITTED)) "." } }
     }
 }
 

@@ -9,9 +9,10 @@ use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::shown_key::{ShownKey, Transport};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{
-    AttemptRecord, CellStore, Delivery, DeliveryKind, DeliveryPosition, Event, LeaseStatus, SendNowOutcome, Versioned,
-    WebhookNumbers,
+    AttemptRecord, CellStore, Delivery, DeliveryKind, DeliveryPosition, Event, LeaseStatus, RecordedOutcome,
+    SendNowOutcome, Versioned, WebhookNumbers,
 };
+use gatepost_webhook_client::PrivateNetworks;
 
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -127,18 +128,24 @@ pub struct DeliveryDetails {
     pub history: Vec<AttemptRecord>,
     /// Earliest times of the attempts that are left, if it waits.
     pub upcoming: Vec<Timestamp>,
+    /// Whether something of the responses to failed attempts is kept.
+    pub keeps_responses: bool,
 }
 
 impl DeliveryDetails {
-    /// Returns the mask that the request shows where it contained or would contain a value or its mask; none if it
-    /// contains the id of the key.
-    pub fn shown_key_mask(&self) -> Option<&str> {
+    /// Returns what the request contained or would contain as the value of a key, and the mask of the value; none if the
+    /// change created no value. The value itself is sent as long as it is kept.
+    pub fn shown_key(&self) -> Option<(ShownKey, &str)> {
         let event = self.event.as_ref()?;
         // Over plaintext, a webhook gets values only where private networks are allowed. A mask tells nobody more.
-        match ShownKey::to(&self.webhook, event.metadata.project.as_ref(), Transport::Secure) {
-            ShownKey::Value | ShownKey::Mask => event.mask_of_new_value(),
-            ShownKey::Id => None,
-        }
+        let shown = ShownKey::to(&self.webhook, event.metadata.project.as_ref(), Transport::Secure);
+        Some((shown, event.mask_of_new_value()?))
+    }
+
+    /// Returns whether nothing is kept of the response to a failed attempt because it could be of a private network.
+    pub fn is_response_omitted(&self, attempt: &AttemptRecord) -> bool {
+        let is_failed = attempt.outcome != RecordedOutcome::Delivered;
+        !self.keeps_responses && is_failed && attempt.status.is_some() && attempt.response.is_none()
     }
 }
 
@@ -232,7 +239,8 @@ impl ControlPlane {
         let next_attempt_at = delivery.next_attempt_at;
         let upcoming = next_attempt_at.map_or_else(Vec::new, |at| schedule.upcoming(delivery.attempts, at));
         let view = DeliveryView { status: DeliveryStatus::of(&delivery, &webhook), delivery };
-        Ok(DeliveryDetails { webhook, view, event, history, upcoming })
+        let keeps_responses = self.ssrf_guard.private_networks() == PrivateNetworks::Refused;
+        Ok(DeliveryDetails { webhook, view, event, history, upcoming, keeps_responses })
     }
 
     /// Sends a delivery again: a dead one with a fresh schedule, one that waits at once, one that was delivered or

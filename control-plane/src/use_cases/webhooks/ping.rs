@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::retry_schedule::AttemptOutcome;
-use gatepost_webhook_client::Message;
+use gatepost_webhook_client::{ErrorClass, Message};
 
 use super::validate;
 use crate::caller::Caller;
@@ -36,6 +36,7 @@ pub struct PingResult {
     pub outcome: AttemptOutcome,
     pub status: Option<u16>,
     pub error: Option<String>,
+    pub error_class: Option<ErrorClass>,
     pub took: Duration,
 }
 
@@ -64,11 +65,13 @@ impl ControlPlane {
         Ok(PingResult {
             outcome: sent.outcome,
             status: sent.status,
+            error_class: sent.error.as_ref().map(|error| error.class()),
             error: sent.error.map(|error| error.to_string()),
             took: sent.elapsed,
             id: request.id,
         })
     }
+
     /// Counts a ping of an account, or another request whose outcome a caller learns at once.
     pub(super) fn charge_ping(&self, caller: &Caller) -> Result<()> {
         self.limits.pings.try_acquire(caller.account.clone(), self.clock.uptime()).map_err(Failure::Throttled)

@@ -8,6 +8,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Webhook;
 use gatepost_domain::retry_schedule::AttemptOutcome;
 use gatepost_domain::sample_event::SampleEvent;
+use gatepost_domain::shown_key::ShownKey;
 use gatepost_store::os_rng;
 use gatepost_webhook_client::{ErrorClass, Message, SendResult, SigningSecret};
 use url::Url;
@@ -58,10 +59,14 @@ impl ControlPlane {
             at: self.clock.now(),
             account: webhook.account.clone(),
             project: webhook.project.clone(),
+            shown_key: ShownKey::Id,
         };
+        let transport = self.ssrf_guard.private_networks().transport(&url);
+        let shown_key = ShownKey::to(&webhook, sample.record_project().as_ref(), transport);
+        let sample = SampleEvent { shown_key, ..sample };
         self.charge_ping(caller)?;
         let _sending = self.acquire_ping(caller).await?;
-        let sent = self.send_sample(&webhook, &sample, encode(&sample)).await?;
+        let sent = self.send_sample(&webhook, &url, &sample, encode(&sample)).await?;
         Ok(WebhookTestResult {
             id: sample.id,
             topic: sample.topic,
@@ -74,17 +79,21 @@ impl ControlPlane {
     }
 
     /// Sends a sample with the method, headers, secrets and token of the webhook, as a delivery.
-    async fn send_sample(&self, webhook: &Webhook, sample: &SampleEvent, body: Vec<u8>) -> Result<SendResult> {
+    async fn send_sample(
+        &self,
+        webhook: &Webhook,
+        url: &Url,
+        sample: &SampleEvent,
+        body: Vec<u8>,
+    ) -> Result<SendResult> {
         let envelope = self.store.envelope();
-        let url = Url::parse(envelope.open_webhook_url(webhook)?.expose())
-            .map_err(|error| Failure::refused(ErrorCode::WebhookAddressRefused, format!("url: {error}")))?;
         let token = webhook.static_token.as_ref();
         let token = token.map(|token| envelope.open_static_token(&webhook.id, token)).transpose()?;
         let now = self.sender.now();
         let secrets =
             SigningSecret::all(envelope.open_signing_secrets(webhook, now)?, envelope.open_signing_keys(webhook, now)?);
         let message = Message {
-            url: &url,
+            url,
             method: &webhook.method,
             headers: &envelope.open_webhook_headers(webhook)?,
             id: &sample.id,
@@ -94,6 +103,11 @@ impl ControlPlane {
             confidential: &[],
         };
         Ok(self.sender.send(message).await)
+    }
+
+    fn open_url(&self, webhook: &Webhook) -> Result<Url> {
+        Url::parse(self.store.envelope().open_webhook_url(webhook)?.expose())
+            .map_err(|error| Failure::refused(ErrorCode::WebhookAddressRefused, format!("url: {error}")))
     }
 }
 

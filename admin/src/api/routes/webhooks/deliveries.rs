@@ -20,7 +20,7 @@ use crate::api::extract::body::NoBody;
 use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::problem::Result;
 use crate::http::changes::parse_path_cursor;
-use crate::http::webhook_requests::{RebuiltRequest, rebuild_request};
+use crate::http::webhook_requests::{RESPONSE_OMITTED, RebuiltRequest, rebuild_request};
 
 /// Deliveries, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -105,7 +105,7 @@ pub(crate) struct RequestBody {
     url: String,
     /// Headers, with masked values where they may be secret.
     headers: BTreeMap<String, String>,
-    /// Body, without the key's value.
+    /// Body, with the mask of a key's value where it contained the value.
     body: Value,
 }
 
@@ -132,6 +132,8 @@ pub(crate) struct AttemptBody {
     duration_ms: u64,
     /// What is kept of the response to a failed attempt, without values.
     response: Option<ResponseBody>,
+    /// Why nothing is kept of a response; null if something is, or if there was none.
+    response_note: Option<&'static str>,
 }
 
 /// What is kept of a response.
@@ -321,7 +323,7 @@ impl From<DeliveryDetails> for DeliveryDetailsBody {
         Self {
             request: details.event.as_ref().map(|event| rebuild_request(&details, event).into()),
             delivery: (&details.view).into(),
-            history: details.history.into_iter().map(AttemptBody::from).collect(),
+            history: details.history.iter().map(|attempt| AttemptBody::new(&details, attempt)).collect(),
             upcoming: details.upcoming.iter().map(Timestamp::to_string).collect(),
         }
     }
@@ -334,9 +336,12 @@ impl From<RebuiltRequest> for RequestBody {
     }
 }
 
-impl From<AttemptRecord> for AttemptBody {
-    fn from(attempt: AttemptRecord) -> Self {
+impl AttemptBody {
+    fn new(details: &DeliveryDetails, attempt: &AttemptRecord) -> Self {
+        let note = details.is_response_omitted(attempt).then_some(RESPONSE_OMITTED);
+        let attempt = attempt.clone();
         Self {
+            response_note: note,
             number: attempt.number.number(),
             at: attempt.at.to_string(),
             outcome: attempt.outcome.as_str(),

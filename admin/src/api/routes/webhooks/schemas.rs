@@ -146,6 +146,9 @@ pub(crate) struct PingBody {
     status: Option<u16>,
     /// Error message; null if there was no error.
     error: Option<String>,
+    /// Class of the error: `dns`, `refused`, `reset`, `tls`, `timeout`, `blocked`, `status` or `protocol`; null if there
+    /// was no error.
+    error_class: Option<&'static str>,
     /// Duration in milliseconds.
     duration_ms: u64,
 }
@@ -188,10 +191,10 @@ pub(crate) struct TestBody {
 pub(crate) struct RotateSecret {
     /// Time in seconds for which requests are also signed with the old secret: one day by default, at most one week.
     /// With 0, no old secret is used any more.
+    #[schema(minimum = 0, maximum = 604_800)]
     pub(super) overlap_seconds: Option<u64>,
 }
 
-    #[schema(minimum = 0, maximum = 604_800)]
 impl TryFrom<CreateWebhook> for NewWebhook {
     type Error = Failure;
 
@@ -285,6 +288,7 @@ impl From<PingResult> for PingBody {
             delivered: result.outcome == AttemptOutcome::Delivered,
             status: result.status,
             error: result.error,
+            error_class: result.error_class.map(|class| class.as_str()),
             duration_ms: milliseconds(result.took),
         }
     }
