@@ -89,7 +89,7 @@ async fn responses_to_invalid_requests_contain_the_reason() {
     let project = cluster.admin.create_project().await;
     let cases = [
         ("/api-keys", "{\"name\": \"k\",}".to_owned(), 400, "invalid-json", "line 1 column 14"),
-        ("/api-keys", "{\"name\": 5}".to_owned(), 400, "validation", "line 1 column 10"),
+        ("/api-keys", "{\"name\": 5}".to_owned(), 400, "validation", "name: must be a string"),
         ("/api-keys", "{\"name\": \"k\"}".to_owned(), 400, "validation", "projectId: is missing"),
         (
             "/projects",
