@@ -13,7 +13,7 @@ use crate::secrets::{check_no_secrets, files};
 /// Host name under which the suite visits the dashboard as from another machine.
 const NAME: &str = "keys.example.com";
 /// So that a page can be opened, and waits some seconds, before the gateway is not listed any more.
-const SHORT_LEASE: (&str, &str) = ("GATEPOST_GATEWAY__MAX_STALE_MS", "8000");
+const SHORT_LEASE: (&str, &str) = ("GATEPOST_GATEWAY__MAX_STALE_MS", "20000");
 /// Rows of the file that is imported.
 const IMPORTED_ROWS: usize = if cfg!(feature = "long") { 10_000 } else { 2_000 };
 
