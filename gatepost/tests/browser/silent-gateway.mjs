@@ -13,7 +13,8 @@ test("the page of a change says when a silent gateway refuses all keys, without 
   try {
     await api("DELETE", `/api-keys/${created.id}`);
     const { cursor } = (await api("GET", `/events?order=desc&subject=${created.id}`)).events[0];
-    await visitor.follow(`/changes/${cursor}`);
+    await visitor.go(`/changes/${cursor}`);
+    await visitor.mark();
     await page.getByText(/0\/1 gateways have applied it/).waitFor();
     await page.getByText(/must refuse all keys by \d{4}-/).waitFor();
     await page.getByText("1 gateway is not listed any more: stopped, or silent for so long").waitFor({ timeout: 60_000 });
