@@ -28,7 +28,6 @@ use gatepost_webhook_client::PrivateNetworks;
 use environment::Environment;
 pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY_VARIABLE};
 pub(crate) use gateway::GatewayConfig;
-pub(crate) use listeners::LocatedListener;
 use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 use tree::{Node, Value, ValueSource};

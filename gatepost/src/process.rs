@@ -18,7 +18,7 @@ use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
-use crate::config::{Config, DashboardConfig, GatewayConfig, LocatedListener};
+use crate::config::{Config, DashboardConfig, GatewayConfig};
 use crate::dashboard_url::DashboardUrl;
 use crate::probes::{self, StoreOutage, StoreProbe};
 use crate::signals::Signals;
@@ -136,7 +136,7 @@ impl Process {
         if let Some(hint) = hint {
             tracing::warn!("{hint}");
         }
-        let certificate_errors = check_certificates(&config.listeners, self.clock.now());
+        let certificate_errors = check_certificates(config, self.clock.now());
         if !certificate_errors.is_empty() {
             anyhow::bail!(certificate_errors.join("\n"));
         }
@@ -280,14 +280,18 @@ pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
 }
 
 /// Returns the name of the gateway: without one in the configuration, the name of the machine and the port.
-/// Returns what is wrong with the certificates of all listeners.
-pub(crate) fn check_certificates(listeners: &[LocatedListener], now: Timestamp) -> Vec<String> {
-    let tls = listeners.iter().filter_map(|listener| Some((listener, listener.options.tls.as_ref()?)));
+/// Returns what is wrong with the certificates of all listeners and upstreams.
+pub(crate) fn check_certificates(config: &GatewayConfig, now: Timestamp) -> Vec<String> {
+    let tls = config.listeners.iter().filter_map(|listener| Some((listener, listener.options.tls.as_ref()?)));
     let errors = tls.flat_map(|(listener, options)| {
         let errors = gatepost_gateway::tls_errors(options, now);
         errors.into_iter().map(|error| format!("{}: {}", listener.source, error_chain(&error)))
     });
-    errors.collect()
+    let upstreams = config.upstreams.iter().filter_map(|upstream| {
+        let error = gatepost_gateway::upstream_tls_error(upstream.tls.as_ref()?)?;
+        Some(format!("gateway.upstream.{}.tls: {}", upstream.name, error_chain(&error)))
+    });
+    errors.chain(upstreams).collect()
 }
 
 fn gateway_name(config: &GatewayConfig) -> String {

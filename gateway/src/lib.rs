@@ -52,6 +52,6 @@ pub use server::Gateway;
 pub use start_error::StartError;
 pub use tls::{
     CertificateError, CertificateFiles, ClientCertificate, MinVersion, TlsError, TlsOptions, UnknownName,
-    UpstreamTlsError, UpstreamTlsOptions, tls_errors,
+    UpstreamTlsError, UpstreamTlsOptions, tls_errors, upstream_tls_error,
 };
 pub use upstream::{ResolveError, resolution_errors};

@@ -22,4 +22,4 @@ pub use server_config::TlsError;
 pub(crate) use session::TlsSession;
 pub(crate) use socket::TlsSocket;
 pub(crate) use upstream::UpstreamTls;
-pub use upstream::{UpstreamTlsError, UpstreamTlsOptions};
+pub use upstream::{UpstreamTlsError, UpstreamTlsOptions, upstream_tls_error};

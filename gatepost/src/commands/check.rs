@@ -34,7 +34,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     let mut findings = Findings::default();
     let master = findings.record(master_key::find_existing(&config.store));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    findings.errors.extend(process::check_certificates(&config.gateway.listeners, clock.now()));
+    findings.errors.extend(process::check_certificates(&config.gateway, clock.now()));
     findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {

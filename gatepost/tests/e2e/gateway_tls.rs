@@ -53,7 +53,7 @@ impl Fixture {
         command.output().unwrap()
     }
 
-    /// Shakes hands with OpenSSL's client, sends nothing, and returns what it tells.
+    /// Shakes hands with OpenSSL's client, sends nothing, and returns what it prints.
     fn s_client(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-connect", &self.secure.to_string()]).args(arguments);
@@ -62,11 +62,11 @@ impl Fixture {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     }
 
-    /// Returns the subject of the certificate that is shown to who asks for a name.
+    /// Returns the subject of the certificate that is shown to a client that asks for a name.
     fn subject(&self, name: &str) -> String {
-        let told = self.s_client(&["-servername", name]);
-        let subject = told.lines().find_map(|line| line.strip_prefix("subject="));
-        subject.unwrap_or_else(|| panic!("no certificate for {name}: {told}")).trim().to_owned()
+        let printed = self.s_client(&["-servername", name]);
+        let subject = printed.lines().find_map(|line| line.strip_prefix("subject="));
+        subject.unwrap_or_else(|| panic!("no certificate for {name}: {printed}")).trim().to_owned()
     }
 
     /// Waits until a name is shown with another subject.
@@ -179,8 +179,12 @@ async fn changed_files_are_taken_over_and_broken_ones_are_not() {
     fs::remove_file(&files.cert).unwrap();
     fixture.gatepost.await_log("cannot be read as PEM").await;
     assert_eq!(fixture.subject("api.example.com"), "CN = other");
-    let expiry = fixture.gatepost.metric("gatepost_certificate_expiry_timestamp_seconds{name=\"api.example.com\"}");
-    assert!(expiry.await > 1_000_000_000.0);
+    let expiry = "gatepost_certificate_expiry_timestamp_seconds{listener=\"secure\",name=\"api.example.com\"}";
+    assert!(fixture.gatepost.metric(expiry).await > 1_000_000_000.0);
+    authority.issue_as("server", &["renamed.example.com"], "renamed");
+    fixture.await_subject("renamed.example.com", "CN = renamed").await;
+    let metrics = fixture.gatepost.metrics().await;
+    assert!(metrics.contains("name=\"renamed.example.com\"") && !metrics.contains(expiry), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -280,17 +284,22 @@ fn faults_of_certificates_are_reported_together_with_file_and_line() {
     });
     let missing = Files { cert: directory.path().join("missing.pem"), key: one.key.clone() };
     let tls = format!("certificates = [{}, {}, {}]", mixed.toml(), expired.toml(), missing.toml());
-    let toml = configuration(([127, 0, 0, 1], 8443).into(), &tls);
+    let upstream = "[gateway.upstream.secure]\nservers = [\"127.0.0.1:1\"]\n[gateway.upstream.secure.tls]\n";
+    let upstream = format!("{upstream}name = \"api.internal\"\nca = \"no-ca.pem\"\n");
+    let toml = configuration(([127, 0, 0, 1], 8443).into(), &tls) + &upstream;
     fs::write(directory.path().join("gatepost.toml"), toml).unwrap();
     for command in ["check", "up"] {
         let output = run(directory.path(), &[command, "--upstream", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"]);
-        let told = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
-        for fault in
-            ["other.key: is not the key of", "expired.pem: has expired at 2021-01-01", "missing.pem: cannot be read"]
-        {
-            assert!(told.contains(fault), "{command} does not tell {fault:?}: {told}");
+        for fault in [
+            "other.key: is not the key of",
+            "expired.pem: has expired at 2021-01-01",
+            "missing.pem: cannot be read",
+            "gateway.upstream.secure.tls: no-ca.pem: cannot be read",
+        ] {
+            assert!(printed.contains(fault), "{command} does not print {fault:?}: {printed}");
         }
-        assert_eq!(told.matches("gatepost.toml:1: ").count(), 3, "{told}");
+        assert_eq!(printed.matches("gatepost.toml:1: ").count(), 3, "{printed}");
     }
 }

@@ -14,8 +14,8 @@ pub(crate) struct TlsMetrics {
 
 impl TlsMetrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let gauges = |name: &str, help: &str, label: &str| {
-            registered(registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
         };
         let handshakes = IntCounterVec::new(
             Opts::new("gatepost_tls_handshakes_total", "TLS handshakes with clients, by outcome."),
@@ -26,12 +26,12 @@ impl TlsMetrics {
             expiries: gauges(
                 "gatepost_certificate_expiry_timestamp_seconds",
                 "End of the validity of each certificate in use, in seconds since 1970.",
-                "name",
+                &["listener", "name"],
             )?,
             faulty_files: gauges(
                 "gatepost_certificate_files_faulty",
                 "1 if the certificate files of a listener have changed and cannot be used, so that the old ones stay.",
-                "listener",
+                &["listener"],
             )?,
         })
     }
@@ -41,10 +41,17 @@ impl TlsMetrics {
         self.handshakes.with_label_values(&[outcome]).inc();
     }
 
-    pub(crate) fn record_expiries(&self, expiries: &[CertificateExpiry]) {
-        for expiry in expiries {
-            let seconds = i64::try_from(expiry.at.as_seconds()).unwrap_or(i64::MAX);
-            self.expiries.with_label_values(&[&expiry.name]).set(seconds);
+    /// Records the certificates of a listener in place of those that it had before. Of two with one name, the one that
+    /// expires first counts.
+    pub(crate) fn record_expiries(&self, listener: &str, before: &[CertificateExpiry], now: &[CertificateExpiry]) {
+        for expiry in before {
+            // Two may have had one name.
+            let _ = self.expiries.remove_label_values(&[listener, &expiry.name]);
+        }
+        for expiry in now {
+            let earliest = now.iter().filter(|other| other.name == expiry.name).map(|other| other.at).min();
+            let seconds = i64::try_from(earliest.unwrap_or(expiry.at).as_seconds()).unwrap_or(i64::MAX);
+            self.expiries.with_label_values(&[listener, &expiry.name]).set(seconds);
         }
     }
 

@@ -36,7 +36,7 @@ impl CertificateSet {
         Self { exact, wildcard, default: Arc::clone(&certificates[0].key) }
     }
 
-    /// Returns the certificate of a name. A wildcard stands for one label (RFC 6125 section 6.4.3).
+    /// Returns the certificate of a name. A wildcard matches one label (RFC 6125 section 6.4.3).
     pub(super) fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let lower;
         let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

@@ -34,7 +34,7 @@ pub(crate) fn start_refreshing(
         clock: Arc::clone(clock),
         metrics: Arc::clone(metrics),
     };
-    watch.metrics.record_expiries(&acceptor.expiries());
+    watch.metrics.record_expiries(listener, &[], &acceptor.expiries());
     watch.metrics.faulty_files(listener).set(0);
     supervise(Task::CertificateRefresh, move || watch.clone().run())
 }
@@ -67,7 +67,8 @@ impl Watch {
         if is_seen && faulty.as_ref().is_some_and(|faulty| faulty.is_reported) {
             return faulty;
         }
-        if self.acceptor.material().stamps != stamps {
+        let before = self.acceptor.material();
+        if before.stamps != stamps {
             if let Err(error) = self.acceptor.reload(self.clock.now()) {
                 if is_seen {
                     self.report(&error_chain(&error));
@@ -75,7 +76,7 @@ impl Watch {
                 return Some(FaultyFiles { stamps, is_reported: is_seen });
             }
             tracing::info!(listener = %self.listener, "certificates were taken over from their files");
-            self.metrics.record_expiries(&self.acceptor.expiries());
+            self.metrics.record_expiries(&self.listener, &before.expiries, &self.acceptor.expiries());
         }
         self.metrics.faulty_files(&self.listener).set(0);
         None

@@ -65,6 +65,11 @@ impl Drop for UpstreamTls {
     }
 }
 
+/// Returns what is wrong with the settings of an upstream or their files. This blocks.
+pub fn upstream_tls_error(options: &UpstreamTlsOptions) -> Option<UpstreamTlsError> {
+    UpstreamTls::load(options).err()
+}
+
 /// A handshake with a server that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the TLS handshake failed")]

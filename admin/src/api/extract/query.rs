@@ -111,7 +111,7 @@ impl FromRequestParts<ApiState> for QueryParams {
     }
 }
 
-/// Refuses a parameter that stands twice: all of ours have one value.
+/// Refuses a parameter that is given twice: all of ours have one value.
 fn check_repeated(pairs: &[(String, String)], known: &[&str]) -> Result<()> {
     let count = |name: &str| pairs.iter().filter(|(given, _)| given == name).count();
     match known.iter().find(|name| count(name) > 1) {
