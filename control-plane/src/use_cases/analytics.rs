@@ -20,8 +20,8 @@ use crate::request_context::RequestContext;
 const MAX_TOTALS: usize = 100_000;
 /// Part of the time range that is read from the store at once.
 const READ_WINDOW: Duration = Duration::from_secs(24 * 3600);
-/// The same for one key, of which an hour has one number.
-const KEY_READ_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The same where an hour has one number: for one key, or for all keys of a project together.
+const NUMBERS_READ_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Keys in a list of those with the most uses, at most and by default.
 pub const MAX_TOP_KEYS: usize = 100;
@@ -68,10 +68,14 @@ impl ControlPlane {
         let grouping = parse_grouping(request.grouping.as_deref())?;
         let (from, to) = self.time_range(request)?;
         let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
+        let window = match of {
+            UsageGrouping::Project => NUMBERS_READ_WINDOW,
+            UsageGrouping::Keys => READ_WINDOW,
+        };
         let mut at = from;
         while at < to {
             let _turn = self.acquire_list_permit(context).await?;
-            let until = at.plus(READ_WINDOW).min(to);
+            let until = at.plus(window).min(to);
             for usage in self.store.single_cell().usage(&project, of, at, until).await? {
                 let start = grouping.bucket_start(usage.hour);
                 let bucket = (start, usage.key.as_ref().map(ToString::to_string));
@@ -105,7 +109,7 @@ impl ControlPlane {
         let mut totals: BTreeMap<Timestamp, Total> = BTreeMap::new();
         while at < to {
             let _turn = self.acquire_list_permit(context).await?;
-            let until = at.plus(KEY_READ_WINDOW).min(to);
+            let until = at.plus(NUMBERS_READ_WINDOW).min(to);
             for usage in self.store.single_cell().key_usage(&key.project, &key.id, at, until).await? {
                 let start = grouping.bucket_start(usage.hour);
                 totals.entry(start).or_insert_with(|| Total { start, key: usage.key, count: 0 }).count += usage.count;
