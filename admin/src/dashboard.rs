@@ -80,6 +80,7 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/system/quarantine/{cursor}", get(system::download))
         .merge(webhook_routes())
         .merge(live_routes())
+        .merge(more_routes())
         .route("/assets/{digest}/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(state.clone(), origin::layer))
@@ -101,6 +102,17 @@ fn live_routes() -> Router<DashboardState> {
         .route("/live/webhooks/{id}/deliveries", get(deliveries::live))
         .route("/live/webhooks/{id}/deliveries/{event}", get(delivery::live))
         .route("/live/webhooks/{id}/recoveries/{recovery}", get(recoveries::live))
+}
+
+/// Returns the parts that pages add to what they have found, each at the path of its page below `/more`.
+fn more_routes() -> Router<DashboardState> {
+    Router::new()
+        .route("/more/projects/{id}/keys", get(keys::more))
+        .route("/more/search", get(search::more))
+        .route("/more/projects/{id}/changes", get(changes::more_of_project))
+        .route("/more/changes", get(changes::more_of_account))
+        .route("/more/webhooks/{id}/deliveries", get(deliveries::more))
+        .route("/more/webhooks/{id}/dead-letters", get(dead_letters::more))
 }
 
 fn webhook_routes() -> Router<DashboardState> {

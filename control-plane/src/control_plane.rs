@@ -1,6 +1,7 @@
 //! The object that all use cases belong to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_limits::RateLimiter;
@@ -10,7 +11,7 @@ use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 use prometheus::Registry;
 
 use crate::brute_force::{BruteForceLimiter, FAILURES_PER_MINUTE};
-use crate::limits::SharedLimits;
+use crate::limits::{PAGE_SCAN_TIME, SharedLimits};
 use crate::metrics::Metrics;
 
 /// All use cases, over one store. Clones share it.
@@ -24,6 +25,7 @@ pub struct ControlPlane {
     pub(crate) brute_force: Arc<BruteForceLimiter>,
     pub(crate) sender: Sender,
     pub(crate) limits: SharedLimits,
+    pub(crate) page_scan_time: Duration,
 }
 
 /// The reason why the use cases could not be set up.
@@ -47,6 +49,7 @@ impl ControlPlane {
             sender: Sender::new(ssrf_guard, Arc::clone(&clock)).map_err(|error| BuildError(error.into()))?,
             brute_force: Arc::new(BruteForceLimiter::new(FAILURES_PER_MINUTE)),
             limits: SharedLimits::new(),
+            page_scan_time: PAGE_SCAN_TIME,
             store,
             clock,
             ssrf_guard,
@@ -58,6 +61,12 @@ impl ControlPlane {
     #[must_use]
     pub fn with_auth_failures_per_minute(self, failures_per_minute: u32) -> Self {
         Self { brute_force: Arc::new(BruteForceLimiter::new(failures_per_minute)), ..self }
+    }
+
+    /// Sets how long a page of the dashboard may search; 25 ms by default.
+    #[must_use]
+    pub fn with_page_scan_time(self, page_scan_time: Duration) -> Self {
+        Self { page_scan_time, ..self }
     }
 
     pub fn now(&self) -> Timestamp {

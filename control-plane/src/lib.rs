@@ -43,6 +43,7 @@ pub use use_cases::patch::Patch;
 pub use use_cases::projects::{NewProject, ProjectChange};
 pub use use_cases::purge::{PurgeReport, Tally};
 pub use use_cases::run_mode::RunMode;
+pub use use_cases::scan_time::ScanTime;
 pub use use_cases::sessions::{MAX_SESSION_TTL, NewSession, SIGN_IN_LINK_TTL, Session};
 pub use use_cases::system::{
     DEFAULT_QUARANTINE_PAGE, MAX_QUARANTINE_PAGE, QuarantinePage, QuarantinedEntry, StoreView, SystemView,
@@ -50,7 +51,7 @@ pub use use_cases::system::{
 pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
-    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryRequest, DeliveryStatus, DeliveryView,
-    MAX_DELIVERIES, NewWebhook, RecoveryRequest, RevealedWebhook, SampleEncoder, TokenRequest, WebhookChange,
-    WebhookDelivery, WebhookFilter, WebhookScope, WebhookTestResult, WebhookValues, token_request,
+    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryPage, DeliveryRequest, DeliveryStatus,
+    DeliveryView, MAX_DELIVERIES, NewWebhook, RecoveryRequest, RevealedWebhook, SampleEncoder, TokenRequest,
+    WebhookChange, WebhookDelivery, WebhookFilter, WebhookScope, WebhookTestResult, WebhookValues, token_request,
 };

@@ -120,6 +120,34 @@ impl Topic {
 }
 
 impl Action {
+    /// Returns whether this is the first change of its subject.
+    pub fn is_creation(self) -> bool {
+        match self {
+            Action::AccountCreated
+            | Action::ProjectCreated
+            | Action::ApiKeyCreated
+            | Action::ApiKeyImported
+            | Action::AccessKeyCreated
+            | Action::WebhookCreated => true,
+            Action::AccountUpdated
+            | Action::AccountDeleted
+            | Action::ProjectUpdated
+            | Action::ProjectDeleted
+            | Action::ApiKeyPurged
+            | Action::ApiKeyUpdated
+            | Action::ApiKeyDeleted
+            | Action::ApiKeyFirstUsed
+            | Action::AccessKeyUpdated
+            | Action::AccessKeyDeleted
+            | Action::AccessKeyPurged
+            | Action::WebhookUpdated
+            | Action::WebhookDeleted
+            | Action::WebhookFailing
+            | Action::WebhookRecovered
+            | Action::WebhookDisabled => false,
+        }
+    }
+
     /// Returns the topic under which webhooks receive this change, if any. A deleted project has no topic of
     /// its own: webhooks receive it as an updated project with `isActive: false`.
     pub fn topic(self) -> Option<Topic> {

@@ -125,8 +125,27 @@ pub(crate) fn decode(raw: RawEntry) -> AuditEntry {
     AuditEntry { version: raw.version, event: raw.event, content: decoded }
 }
 
+/// Decodes an entry if it is selected by what is known of it without its records.
+pub(crate) fn decode_selected(
+    raw: RawEntry,
+    is_selected: impl Fn(Action, &ChangeMetadata) -> bool,
+) -> Option<AuditEntry> {
+    let payload = raw.payload.ok()?;
+    let (metadata, old) = decode_metadata_line(&payload.metadata).ok()?;
+    if !is_selected(payload.action, &metadata) {
+        return None;
+    }
+    let content = decode_records(&payload, metadata, old.as_deref()).ok()?;
+    Some(AuditEntry { version: raw.version, event: raw.event, content: Ok(content) })
+}
+
 fn decode_payload(payload: &EntryPayload) -> Result<EntryContent> {
-    let (metadata, old) = decode_metadata(&payload.metadata)?;
+    let (metadata, old) = decode_metadata_line(&payload.metadata)?;
+    decode_records(payload, metadata, old.as_deref())
+}
+
+fn decode_records(payload: &EntryPayload, metadata: ChangeMetadata, old: Option<&RawValue>) -> Result<EntryContent> {
+    let old = decode_old(&metadata, old)?;
     let new = decode_image(&metadata.subject, &payload.image)?;
     Ok(EntryContent {
         action: payload.action,
@@ -142,6 +161,13 @@ fn decode_payload(payload: &EntryPayload) -> Result<EntryContent> {
 
 /// Decodes a metadata line and the old record in it.
 pub(crate) fn decode_metadata(line: &[u8]) -> Result<(ChangeMetadata, Option<Record>)> {
+    let (metadata, old) = decode_metadata_line(line)?;
+    let old = decode_old(&metadata, old.as_deref())?;
+    Ok((metadata, old))
+}
+
+/// Decodes a metadata line, apart from the old record in it.
+fn decode_metadata_line(line: &[u8]) -> Result<(ChangeMetadata, Option<Box<RawValue>>)> {
     let stored: StoredMetadata = serde_json::from_slice(line).map_err(corrupt)?;
     let metadata = ChangeMetadata {
         actor: stored_fields::parse_actor(&stored.actor)?,
@@ -150,11 +176,11 @@ pub(crate) fn decode_metadata(line: &[u8]) -> Result<(ChangeMetadata, Option<Rec
         project: stored.project.as_deref().map(|text| stored_fields::parse_id(ProjectId::parse, text)).transpose()?,
         subject: stored.subject,
     };
-    let old = match stored.old {
-        Some(old) => decode_image(&metadata.subject, old.get().as_bytes())?,
-        None => None,
-    };
-    Ok((metadata, old))
+    Ok((metadata, stored.old))
+}
+
+fn decode_old(metadata: &ChangeMetadata, old: Option<&RawValue>) -> Result<Option<Record>> {
+    old.map_or(Ok(None), |old| decode_image(&metadata.subject, old.get().as_bytes()))
 }
 
 /// Decodes an image line; `None` if it is empty.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use gatepost_domain::change::Action;
 use gatepost_domain::time::Version;
 
-use crate::audit_entry::{self, AuditEntry};
+use crate::audit_entry::{self, AuditEntry, ChangeMetadata};
 use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::ops::{CursorCheck, RawFeed};
@@ -19,6 +20,19 @@ pub struct AuditBatch {
     /// Entries after the cursor, oldest first; or before it, newest first.
     pub entries: Vec<AuditEntry>,
     /// State of the entry at the cursor: whether the entries continue what was read up to it.
+    pub cursor_check: CursorCheck,
+}
+
+/// Result of searching an [`AuditFeed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchedBatch {
+    /// The selected entries, newest first.
+    pub selected: Vec<AuditEntry>,
+    /// Number of entries that were read, selected or not.
+    pub read: usize,
+    /// Version of the oldest of them.
+    pub oldest: Option<Version>,
+    /// State of the entry at the cursor, as in [`AuditBatch`].
     pub cursor_check: CursorCheck,
 }
 
@@ -40,12 +54,22 @@ impl AuditFeed<'_> {
     }
 
     /// Reads up to `limit` entries before `cursor`, newest first; the newest of all if `cursor` is [`Version::MAX`].
+    /// Returns those that `is_selected` selects. Only their records are decoded, which is most of the work; entries that
+    /// cannot be decoded are left out.
     ///
     /// # Errors
     ///
     /// Those of a read, see [`CellStore`].
-    pub async fn read_backwards(&self, cursor: Version, limit: u32) -> Result<AuditBatch> {
-        self.0.backend.feed_backwards(cursor, limit).await.map(decode)
+    pub async fn search_backwards(
+        &self,
+        cursor: Version,
+        limit: u32,
+        is_selected: impl Fn(Action, &ChangeMetadata) -> bool,
+    ) -> Result<SearchedBatch> {
+        let RawFeed { entries, cursor_check } = self.0.backend.feed_backwards(cursor, limit).await?;
+        let (read, oldest) = (entries.len(), entries.last().map(|entry| entry.version));
+        let selected = entries.into_iter().filter_map(|entry| audit_entry::decode_selected(entry, &is_selected));
+        Ok(SearchedBatch { selected: selected.collect(), read, oldest, cursor_check })
     }
 }
 

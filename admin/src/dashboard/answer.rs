@@ -70,7 +70,10 @@ pub(crate) fn see_other(path: &str) -> Response {
 
 /// Sends a browser that is not signed in to the sign-in page, and afterwards back to the page, unless it sent a form.
 pub(crate) fn to_sign_in(method: &Method, uri: &Uri, is_fragment: bool) -> Response {
+    // A part that is added to a page has the address of one that begins there.
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let page = path.strip_prefix(ROOT).and_then(|path| path.strip_prefix("/more"));
+    let path = page.map_or_else(|| path.to_owned(), |page| format!("{ROOT}{page}"));
     let location = match *method {
         Method::GET => {
             let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();

@@ -13,6 +13,7 @@ pub(crate) mod delivery;
 mod delivery_filter;
 mod delivery_timeline;
 pub(crate) mod explain;
+mod found_changes;
 pub(crate) mod gateways;
 pub(crate) mod import;
 pub(crate) mod key;

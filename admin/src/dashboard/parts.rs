@@ -12,6 +12,7 @@ pub(crate) mod fence;
 pub(crate) mod field;
 pub(crate) mod number;
 pub(crate) mod pager;
+pub(crate) mod results;
 pub(crate) mod search;
 pub(crate) mod table;
 pub(crate) mod time;

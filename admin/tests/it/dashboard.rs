@@ -10,6 +10,7 @@ mod imports;
 mod live;
 mod operation;
 mod pages;
+mod searching;
 mod webhooks;
 
 use std::time::Duration;

@@ -104,6 +104,7 @@ async fn paths(
         ("changes of a project", format!("{project}/changes")),
         ("changes of the account", "/changes".to_owned()),
         ("changes of a key", format!("/changes?subject={}", key.trim_start_matches("/keys/"))),
+        ("changes of a kind of which there is none", "/changes?type=webhook.deleted".to_owned()),
         ("a change", change),
         ("search that finds nothing", "/search?q=nothing-like-this".to_owned()),
         ("access keys", "/access-keys".to_owned()),

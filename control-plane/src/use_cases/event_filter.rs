@@ -72,6 +72,13 @@ impl EventFilter {
             && self.actor.as_ref().is_none_or(|actor| actor.matches(&change.actor))
             && self.subject.as_ref().is_none_or(|subject| *subject == change.subject)
     }
+
+    /// Returns whether a change is the first of the only resource that is selected, so that no older one is selected.
+    pub(super) fn is_first(&self, caller: &Caller, action: Action, change: &ChangeMetadata) -> bool {
+        self.subject.as_ref() == Some(&change.subject)
+            && caller.visibility_in_account(&change.account, change.project.as_ref()) == Visibility::Visible
+            && action.is_creation()
+    }
 }
 
 impl ActorFilter {

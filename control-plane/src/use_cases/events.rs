@@ -11,6 +11,7 @@ use gatepost_store::{AuditBatch, AuditEntry, CursorCheck, CursorState, EntryCont
 use super::event_cursor::EventCursor;
 use super::event_filter::EventFilter;
 use super::pagination::Rest;
+use super::scan_time::ScanTime;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -23,7 +24,7 @@ const STREAM_PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const MAX_CHANGES: usize = 1000;
 pub const DEFAULT_CHANGES: usize = 100;
 /// Stream entries that are read at a time.
-const ENTRIES_PER_READ: u32 = 200;
+pub(super) const ENTRIES_PER_READ: u32 = 200;
 /// Stream entries that are read for one response. If all are changes of others, it only has the next cursor.
 const MAX_ENTRIES_READ: usize = 10_000;
 
@@ -34,12 +35,14 @@ pub struct ChangeLimits {
     pub changes: usize,
     /// Entries of the stream that are read for it.
     pub entries: usize,
+    /// Time that is spent on reading them.
+    pub time: ScanTime,
 }
 
 impl ChangeLimits {
-    /// Returns the limits of a page on which a caller asked for so many changes.
+    /// Returns the limits of a response for which a caller asked for so many changes.
     pub fn of_page(changes: usize) -> Self {
-        Self { changes, entries: MAX_ENTRIES_READ }
+        Self { changes, entries: MAX_ENTRIES_READ, time: ScanTime::Unlimited }
     }
 }
 
@@ -59,6 +62,8 @@ pub struct ChangePage {
     pub next: EventCursor,
     pub continuity: Continuity,
     pub rest: Rest,
+    /// Entries of the stream that were read for this page.
+    pub searched: usize,
 }
 
 /// Continuity of a page with what was read up to the cursor.
@@ -70,6 +75,13 @@ pub enum Continuity {
     Trimmed,
     /// There is no change at the cursor: it is not from this store, or the store has lost it.
     Unknown,
+}
+
+impl ChangePage {
+    pub(super) fn starting_at(cursor: &EventCursor) -> Self {
+        let (changes, next) = (Vec::new(), cursor.clone());
+        Self { changes, next, continuity: Continuity::Unbroken, rest: Rest::More, searched: 0 }
+    }
 }
 
 impl VisibleChange {
@@ -93,18 +105,16 @@ impl ControlPlane {
         after: &EventCursor,
         limit: usize,
     ) -> Result<ChangePage> {
-        let mut page =
-            ChangePage { changes: Vec::new(), next: after.clone(), continuity: Continuity::Unbroken, rest: Rest::More };
-        let mut read = 0;
-        while page.changes.len() < limit && read < MAX_ENTRIES_READ {
+        let mut page = ChangePage::starting_at(after);
+        while page.changes.len() < limit && page.searched < MAX_ENTRIES_READ {
             let _turn = self.acquire_list_permit(context).await?;
             let feed = self.store.single_cell().audit_feed();
             let AuditBatch { entries, cursor_check } =
                 feed.read(page.next.version(), ENTRIES_PER_READ, Duration::ZERO).await?;
-            if read == 0 {
+            if page.searched == 0 {
                 page.continuity = continuity(after, cursor_check);
             }
-            read += entries.len();
+            page.searched += entries.len();
             let is_last = entries.len() < ENTRIES_PER_READ as usize;
             let mut is_full = false;
             for entry in entries {
@@ -116,53 +126,6 @@ impl ControlPlane {
                 }
             }
             if is_last && !is_full {
-                page.rest = Rest::None;
-                break;
-            }
-        }
-        Ok(page)
-    }
-
-    /// Returns changes before a cursor, newest first, none of them older than `since`. A page that
-    /// ends because of the entries that were read may have fewer changes than its limit, or none.
-    pub async fn changes_backwards(
-        &self,
-        context: &RequestContext,
-        filter: &EventFilter,
-        before: &EventCursor,
-        since: Option<Timestamp>,
-        limits: ChangeLimits,
-    ) -> Result<ChangePage> {
-        let oldest = since.map_or(Version::ZERO, |time| Version::from_parts(time.as_ms(), 0));
-        let mut page = ChangePage {
-            changes: Vec::new(),
-            next: before.clone(),
-            continuity: Continuity::Unbroken,
-            rest: Rest::More,
-        };
-        let mut read = 0;
-        while page.changes.len() < limits.changes && read < limits.entries {
-            let _turn = self.acquire_list_permit(context).await?;
-            let feed = self.store.single_cell().audit_feed();
-            let AuditBatch { entries, cursor_check } =
-                feed.read_backwards(page.next.version(), ENTRIES_PER_READ).await?;
-            if read == 0 {
-                page.continuity = continuity(before, cursor_check);
-            }
-            read += entries.len();
-            let is_last = entries.len() < ENTRIES_PER_READ as usize;
-            for entry in entries {
-                if entry.version < oldest {
-                    page.rest = Rest::None;
-                    return Ok(page);
-                }
-                page.next = EventCursor::at(entry.version);
-                page.changes.extend(visible_change(&context.caller, filter, entry));
-                if page.changes.len() >= limits.changes {
-                    return Ok(page);
-                }
-            }
-            if is_last {
                 page.rest = Rest::None;
                 break;
             }
@@ -240,7 +203,7 @@ impl ControlPlane {
 const FEED_WAIT: Duration = Duration::from_millis(500);
 
 /// Returns the continuity at a cursor. Readers that begin at the start, or at the end, miss nothing.
-fn continuity(cursor: &EventCursor, cursor_check: CursorCheck) -> Continuity {
+pub(super) fn continuity(cursor: &EventCursor, cursor_check: CursorCheck) -> Continuity {
     let after = cursor.version();
     match cursor_check.state {
         _ if after == Version::ZERO || after == Version::MAX => Continuity::Unbroken,
@@ -253,7 +216,7 @@ fn continuity(cursor: &EventCursor, cursor_check: CursorCheck) -> Continuity {
 }
 
 /// Returns the change of an entry if the caller sees it and selects it. Entries that cannot be decoded are in quarantine.
-fn visible_change(caller: &Caller, filter: &EventFilter, entry: AuditEntry) -> Option<VisibleChange> {
+pub(super) fn visible_change(caller: &Caller, filter: &EventFilter, entry: AuditEntry) -> Option<VisibleChange> {
     let (content, event) = (entry.content.ok()?, entry.event?);
     let has_record = content.old.is_some() || content.new.is_some();
     let is_selected = has_record && filter.matches(caller, content.action, &content.metadata);

@@ -61,8 +61,11 @@ pub struct Selection<T> {
     limit: usize,
     /// The position of the next page.
     position: String,
+    /// Records that were read, with the least that a read is charged.
+    charged: usize,
+    max_charged: usize,
+    /// Records that were searched.
     searched: usize,
-    max_searched: usize,
     state: State,
 }
 
@@ -78,17 +81,18 @@ impl<T> Selection<T> {
     /// Starts at a position. Only a client that sent a cursor gets a part that ends before `limit` is reached: it knows
     /// how to continue.
     pub fn new(request: &PageRequest, position: String) -> Self {
-        let max_searched = if request.after.is_some() { MAX_SEARCHED } else { usize::MAX };
+        let max_charged = if request.after.is_some() { MAX_SEARCHED } else { usize::MAX };
         let limit = request.limit.unwrap_or(usize::MAX);
         let state = if limit == 0 { State::Ended } else { State::Reading };
-        Self { selected: Vec::new(), to_skip: request.offset, limit, position, searched: 0, max_searched, state }
+        let (selected, to_skip) = (Vec::new(), request.offset);
+        Self { selected, to_skip, limit, position, charged: 0, max_charged, searched: 0, state }
     }
 
     /// Starts at a position, for a response that always has a cursor.
     pub fn bounded(limit: usize, position: String) -> Self {
         let state = if limit == 0 { State::Truncated } else { State::Reading };
-        let max_searched = MAX_SEARCHED;
-        Self { selected: Vec::new(), to_skip: 0, limit, position, searched: 0, max_searched, state }
+        let max_charged = MAX_SEARCHED;
+        Self { selected: Vec::new(), to_skip: 0, limit, position, charged: 0, max_charged, searched: 0, state }
     }
 
     /// Returns the position and the size of the next read; none once the selection is complete.
@@ -98,13 +102,13 @@ impl<T> Selection<T> {
         }
         // One record more than needed shows whether there are more. If a filter matches few records, whole pages are read.
         let few = self.to_skip.saturating_add(self.limit - self.selected.len()).saturating_add(1);
-        let size = if self.searched == 0 { few.clamp(MIN_PAGE, PAGE_SIZE as usize) } else { PAGE_SIZE as usize };
+        let size = if self.charged == 0 { few.clamp(MIN_PAGE, PAGE_SIZE as usize) } else { PAGE_SIZE as usize };
         Some((self.position.clone(), u32::try_from(size).unwrap_or(PAGE_SIZE)))
     }
 
     /// Selects the matching records of the page that was read.
     pub(crate) fn add_page(&mut self, page: Page<T>, matches: impl Fn(&T) -> bool) {
-        self.searched += page.items.len().max(MIN_PAGE_COST);
+        self.charged += page.items.len().max(MIN_PAGE_COST);
         for (item, position) in page.items.into_iter().zip(page.positions) {
             if matches(&item.record) {
                 if self.to_skip > 0 {
@@ -117,15 +121,28 @@ impl<T> Selection<T> {
                 }
             }
             self.position = position;
+            self.searched += 1;
         }
         let Some(next) = page.next else {
             self.state = State::Ended;
             return;
         };
         self.position = next;
-        if self.selected.len() == self.limit || self.searched >= self.max_searched {
+        if self.selected.len() == self.limit || self.charged >= self.max_charged {
             self.state = State::Truncated;
         }
+    }
+
+    /// Ends the selection where it is, although more may follow.
+    pub(crate) fn stop(&mut self) {
+        if self.state == State::Reading {
+            self.state = State::Truncated;
+        }
+    }
+
+    /// Returns how many records were searched, selected or not.
+    pub fn searched(&self) -> usize {
+        self.searched
     }
 
     /// Returns the selected records, the position after them, and whether there may be more.
@@ -275,6 +292,19 @@ mod tests {
             pages += 1;
         }
         assert_eq!(pages, MAX_SEARCHED / MIN_PAGE_COST, "pages without records cost as well");
+    }
+
+    #[test]
+    fn a_stopped_selection_continues_where_it_was() {
+        let mut few = Selection::bounded(2, String::new());
+        few.add_page(page(0..100, true), |number| *number == 5);
+        few.stop();
+        assert_eq!((few.next_read(), few.searched()), (None, 100));
+        assert_eq!(ended(few), (vec![5], "99".to_owned(), Rest::More));
+        let mut whole = Selection::bounded(2, String::new());
+        whole.add_page(page(0..100, false), |number| *number == 5);
+        whole.stop();
+        assert_eq!(ended(whole).2, Rest::None);
     }
 
     #[test]

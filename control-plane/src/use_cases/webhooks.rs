@@ -20,7 +20,8 @@ pub use change::WebhookChange;
 pub use change_deliveries::WebhookDelivery;
 pub use create::NewWebhook;
 pub use deliveries::{
-    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, MAX_DELIVERIES,
+    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryPage, DeliveryStatus, DeliveryView,
+    MAX_DELIVERIES,
 };
 pub use delivery::DeliveryRequest;
 pub use read::{WebhookFilter, WebhookScope};

@@ -1,7 +1,7 @@
 // Keys from a file: tried first, then imported, and sent again.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { api, statuses, visit } from "./site.mjs";
+import { api, ids, statuses, visit } from "./site.mjs";
 
 const ROWS = Number(process.env.IMPORTED_ROWS);
 const FAULTY = { 17: "Short,short", [ROWS / 2]: "Without a value,", [ROWS - 1]: "Twice a column,import-a,import-b" };
@@ -65,5 +65,35 @@ test("an import is tried first, shows its progress and faults, and creates nothi
   await upload(visitor, project);
   assert.deepEqual([await fact(visitor, "Would be created"), await fact(visitor, "Exist already")], [0, CREATED]);
   assert.equal(await page.getByRole("button", { name: /^Import / }).count(), 0);
+  await visitor.close();
+  ids.manyKeys = project;
+});
+
+// Opens the keys of the import that have a text, the newest first.
+async function findKeys(visitor, text) {
+  await visitor.go(`/projects/${ids.manyKeys}/keys?q=${encodeURIComponent(text)}`);
+  return visitor.page.getByRole("link", { name: text, exact: true });
+}
+
+test("a search finds the oldest of many keys without a click, and says when there is none", async () => {
+  for (const script of [true, false]) {
+    const visitor = await visit({ as: "admin", script });
+    await (await findKeys(visitor, "Imported 0")).waitFor({ timeout: 60_000 });
+    if (script) await visitor.page.locator("#rest [hx-get]").waitFor({ state: "detached", timeout: 60_000 });
+    await findKeys(visitor, "nothing like this");
+    await visitor.page.getByText("No key matches").waitFor({ timeout: 60_000 });
+    await visitor.close();
+  }
+});
+
+test("keys that a search finds are added to the page that is open, each once", async () => {
+  const visitor = await visit({ as: "admin" });
+  const { page } = visitor;
+  await findKeys(visitor, "Imported 1");
+  await page.getByRole("navigation", { name: "Parts of the list" }).waitFor({ timeout: 60_000 });
+  const names = await page.getByRole("rowheader").allTextContents();
+  assert.equal(names.length, 50);
+  assert.equal(new Set(names).size, 50);
+  assert.ok(page.url().endsWith("/keys?q=Imported%201"), page.url());
   await visitor.close();
 });

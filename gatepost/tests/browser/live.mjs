@@ -137,6 +137,8 @@ test("a followed page leads to the sign-in when its session ends elsewhere", asy
   const visitors = [await visit({ as: "watching" }), await visit({ as: "watching" })];
   await visitors[0].follow("/gateways");
   await visitors[1].follow(`/projects/${ids.projects}/changes`);
+  // Its changes are behind those of the import: the page has to search for them first.
+  await visitors[1].page.locator("#rest [hx-get]").waitFor({ state: "detached" });
   await api("DELETE", `/access-keys/${created.id}`);
   for (const visitor of visitors) {
     await visitor.page.getByLabel("Access key").waitFor();

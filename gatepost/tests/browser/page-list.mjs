@@ -67,12 +67,14 @@ export const PAGES = [
   { route: "/nothing" },
 ];
 
-// Routes that are no pages: a redirect, files, and what pages follow.
+// Routes that are no pages: a redirect, files, what pages follow, and what they add.
 export const OTHER_ROUTES = [
   "/", "/assets/{digest}/{name}", "/system/quarantine/{cursor}", "/changes.csv", "/projects/{id}/changes.csv",
   ...["/keys/{id}", "/projects/{id}/changes", "/changes", "/changes/{cursor}", "/gateways", "/import/{id}", "/system",
     "/webhooks/{id}", "/webhooks/{id}/deliveries", "/webhooks/{id}/deliveries/{event}",
     "/webhooks/{id}/recoveries/{recovery}"].map((page) => `/live${page}`),
+  ...["/projects/{id}/keys", "/search", "/projects/{id}/changes", "/changes", "/webhooks/{id}/deliveries",
+    "/webhooks/{id}/dead-letters"].map((page) => `/more${page}`),
 ];
 
 export function pathOf({ route, from, id }) {

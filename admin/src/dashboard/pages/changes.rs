@@ -1,29 +1,27 @@
 //! The audit trail: changes of the account or of a project, newest first, with filters.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{
-    ChangeLimits, Continuity, EventCursor, EventFilter, Failure, ParseActorFilterError, Rest, VisibleChange,
-};
+use gatepost_control_plane::Continuity;
 use gatepost_domain::change::Action;
 use gatepost_domain::record::Project;
-use gatepost_domain::time::{ParseTimestampError, Timestamp};
 use gatepost_wire::event_type;
 use http::{HeaderMap, HeaderName};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::found_changes::{ChangesPage, Selection, search};
 use crate::dashboard::action_words;
-use crate::dashboard::actors::ActorNames;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::live::{self, Tail};
 use crate::dashboard::parts::field::{Entries, Field};
+use crate::dashboard::parts::results::{SearchQuery, SearchedList, SoFar};
 use crate::dashboard::parts::{change_table, empty, pager};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
-use crate::http::changes::{parse_cursor, parse_type};
+use crate::http::changes::parse_cursor;
 
 /// Changes on a page.
 const PAGE_SIZE: usize = 50;
@@ -53,22 +51,13 @@ impl ChangesQuery {
     }
 }
 
-/// Changes on a page, and how to go on.
-pub(crate) struct ChangesPage {
-    pub(crate) changes: Vec<VisibleChange>,
-    pub(crate) next: Option<EventCursor>,
-    continuity: Continuity,
-    pub(crate) actors: ActorNames,
-    /// A cursor that no change of the page is later than, and no selected change before it is newer than the page.
-    newest: EventCursor,
-}
-
 pub(crate) async fn of_account(
     State(state): State<DashboardState>,
     visitor: Visitor,
     Query(query): Query<ChangesQuery>,
+    Query(search): Query<SearchQuery>,
 ) -> PageResult {
-    list(&state, &visitor, None, &query).await
+    list(&state, &visitor, None, &query, &search).await
 }
 
 pub(crate) async fn of_project(
@@ -76,9 +65,54 @@ pub(crate) async fn of_project(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<ChangesQuery>,
+    Query(search): Query<SearchQuery>,
 ) -> PageResult {
     let project = state.control_plane.project(&visitor.context(), &id).await?.record;
-    list(&state, &visitor, Some(&project), &query).await
+    list(&state, &visitor, Some(&project), &query, &search).await
+}
+
+pub(crate) async fn more_of_account(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Query(query): Query<ChangesQuery>,
+    Query(search): Query<SearchQuery>,
+) -> PageResult {
+    more(&state, &visitor, None, &query, &search).await
+}
+
+pub(crate) async fn more_of_project(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<ChangesQuery>,
+    Query(search): Query<SearchQuery>,
+) -> PageResult {
+    let project = state.control_plane.project(&visitor.context(), &id).await?.record;
+    more(&state, &visitor, Some(&project), &query, &search).await
+}
+
+/// Adds a part to a page whose search goes on.
+async fn more(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: Option<&Project>,
+    query: &ChangesQuery,
+    search_query: &SearchQuery,
+) -> PageResult {
+    let form = query.to_form();
+    let selected = selected_path(&form, project);
+    let list = searched_list(&selected, search_query.before_part());
+    let found = search(state, visitor, project, &form, query.after.as_deref(), list.room()).await?;
+    let rows = html! {
+        @if found.continuity != Continuity::Unbroken { (change_table::gap()) }
+        (change_table::rows(&found.changes, &found.actors, state.control_plane.now()))
+    };
+    let nothing = nothing(&form, project, false);
+    Ok(answer::html_page(list.added(&found.searched_part(), &rows, &nothing, None)))
+}
+
+fn searched_list(path: &str, before: SoFar) -> SearchedList<'_> {
+    SearchedList { path, nouns: ["change", "changes"], page_size: PAGE_SIZE, before }
 }
 
 pub(crate) async fn live_of_account(
@@ -123,11 +157,13 @@ async fn list(
     visitor: &Visitor,
     project: Option<&Project>,
     query: &ChangesQuery,
+    search_query: &SearchQuery,
 ) -> PageResult {
     let form = query.to_form();
-    match search(state, visitor, project, &form, query.after.as_deref()).await {
+    let is_first = query.after.is_none();
+    match search(state, visitor, project, &form, query.after.as_deref(), PAGE_SIZE).await {
         Ok(found) => {
-            let results = results(state, &form, &list_path(project), query.after.is_none(), &found);
+            let results = results(state, &form, project, search_query.before_page(is_first), is_first, &found);
             Ok(answer::html_page(page(visitor, project, Entries { form: &form, fault: None }, results)))
         }
         Err(failure) => {
@@ -138,71 +174,6 @@ async fn list(
     }
 }
 
-/// What the filters select.
-pub(super) struct Selection {
-    pub(super) filter: EventFilter,
-    pub(super) since: Option<Timestamp>,
-}
-
-impl Selection {
-    pub(super) async fn parse(
-        state: &DashboardState,
-        visitor: &Visitor,
-        project: Option<&str>,
-        form: &Form,
-    ) -> Result<Self, Failure> {
-        let actions = form.filled("type").map(|kind| parse_type(&kind)).transpose()?;
-        let mut filter = EventFilter::new(&state.control_plane, &visitor.context(), actions, project).await?;
-        let invalid_actor = |error: ParseActorFilterError| Failure::invalid(format!("actor: {error}"));
-        filter.actor = form.filled("actor").map(|text| text.parse().map_err(invalid_actor)).transpose()?;
-        filter.subject = form.filled("subject");
-        let invalid_time = |error: ParseTimestampError| Failure::invalid(format!("since: {error}"));
-        let since = form.filled("since").map(|text| Timestamp::parse(&text).map_err(invalid_time)).transpose()?;
-        Ok(Self { filter, since })
-    }
-}
-
-async fn search(
-    state: &DashboardState,
-    visitor: &Visitor,
-    project: Option<&Project>,
-    form: &Form,
-    after: Option<&str>,
-) -> Result<ChangesPage, Failure> {
-    let project = project.map(|project| project.id.as_str());
-    let Selection { filter, since } = Selection::parse(state, visitor, project, form).await?;
-    let before = after.map(|after| parse_cursor("after", after)).transpose()?.unwrap_or(EventCursor::END);
-    read(state, visitor, &filter, &before, since, ChangeLimits::of_page(PAGE_SIZE)).await
-}
-
-/// Reads changes before a cursor, newest first.
-pub(crate) async fn read(
-    state: &DashboardState,
-    visitor: &Visitor,
-    filter: &EventFilter,
-    before: &EventCursor,
-    since: Option<Timestamp>,
-    limits: ChangeLimits,
-) -> Result<ChangesPage, Failure> {
-    // Read first: what is committed meanwhile is either in the page, whose first change is then later, or after both.
-    let newest = state.control_plane.newest_cursor().await?;
-    // One more than is shown, so that the last page has no link to an empty one.
-    let with_next = ChangeLimits { changes: limits.changes + 1, ..limits };
-    let found = state.control_plane.changes_backwards(&visitor.context(), filter, before, since, with_next).await?;
-    let mut changes = found.changes;
-    let has_next = changes.len() > limits.changes;
-    changes.truncate(limits.changes);
-    let next = match (has_next, found.rest) {
-        (true, _) => changes.last().map(VisibleChange::cursor),
-        (false, Rest::More) => Some(found.next),
-        (false, Rest::None) => None,
-    };
-    let newest = changes.first().map(VisibleChange::cursor).unwrap_or(EventCursor::START).later(newest);
-    let actors: Vec<_> = changes.iter().map(|change| &change.content.metadata.actor).collect();
-    let actors = ActorNames::read(state, visitor, &actors).await?;
-    Ok(ChangesPage { changes, next, continuity: found.continuity, actors, newest })
-}
-
 /// Returns the path of a list below the dashboard.
 fn list_path(project: Option<&Project>) -> String {
     match project {
@@ -211,34 +182,51 @@ fn list_path(project: Option<&Project>) -> String {
     }
 }
 
-fn results(state: &DashboardState, form: &Form, path: &str, is_first: bool, found: &ChangesPage) -> Markup {
+/// Returns the path of a list below the dashboard, with what is selected.
+fn selected_path(form: &Form, project: Option<&Project>) -> String {
+    pager::with_query(&list_path(project), FILTERS.map(|name| (name, form.text(name))))
+}
+
+/// Says that no change is selected, and what to do next.
+fn nothing(form: &Form, project: Option<&Project>, is_first: bool) -> Markup {
     let is_filtered = FILTERS.into_iter().any(|name| form.filled(name).is_some());
-    let (next, now) = (found.next.as_ref().map(ToString::to_string), state.control_plane.now());
-    let selected = pager::with_query(path, FILTERS.map(|name| (name, form.text(name))));
+    if is_filtered || !is_first {
+        let all = html! { p { a href={ (ROOT) (list_path(project)) } { "Show all changes" } } };
+        return empty::state("No change matches", all);
+    }
+    let kinds = "Everything that is created, changed or revoked appears here, with who did it and from where.";
+    empty::state("No change yet", html! { p { (kinds) } })
+}
+
+fn results(
+    state: &DashboardState,
+    form: &Form,
+    project: Option<&Project>,
+    before: SoFar,
+    is_first: bool,
+    found: &ChangesPage,
+) -> Markup {
+    let (selected, now) = (selected_path(form, project), state.control_plane.now());
     let table = change_table::table(&found.changes, &found.actors, now);
-    let none = html! {
-        @if !found.changes.is_empty() {
-        } @else if next.is_some() {
-            (empty::state("Nothing found so far", html! { p { "Older changes have not been searched. Go on with " strong { "Next" } "." } }))
-        } @else if is_filtered || !is_first {
-            (empty::state("No change matches", html! { p { a href={ (ROOT) (path) } { "Show all changes" } } }))
-        } @else {
-            (empty::state("No change yet", html! { p { "Everything that is created, changed or revoked appears here, with who did it and from where." } }))
-        }
-    };
+    // The table of the first page is there, if without rows, so that rows can be added at its top.
+    let followed = |list: &Markup| live::tail_region(&selected, &found.newest, now, list);
+    let searched_table = if is_first { followed(&table) } else { table.clone() };
+    let part = found.searched_part();
     html! {
         @if found.continuity != Continuity::Unbroken {
             p.notice role="status" { "Changes between the page before and this one are no longer kept." }
         }
-        @if is_first {
-            // The table is there, if without rows, so that rows can be added.
-            (live::tail_region(&selected, &found.newest, now, &html! { (table) (none) }))
-        } @else if found.changes.is_empty() {
-            (none)
+        @if let Some(searching) = searched_list(&selected, before).searching(&part, &html! {}, &searched_table) {
+            (searching)
         } @else {
-            (table)
+            @match (is_first, found.changes.is_empty()) {
+                (true, true) => (followed(&html! { (table) (nothing(form, project, is_first)) })),
+                (true, false) => (searched_table),
+                (false, true) => (nothing(form, project, is_first)),
+                (false, false) => (table),
+            }
+            (pager::links(&format!("{ROOT}{selected}"), is_first, part.next.as_deref()))
         }
-        (pager::links(&format!("{ROOT}{selected}"), is_first, next.as_deref()))
     }
 }
 

@@ -4,14 +4,15 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
-use gatepost_control_plane::{ChangeLimits, EventCursor, Failure, Rest, VisibleChange};
+use gatepost_control_plane::{ChangeLimits, EventCursor, Failure, Rest, ScanTime, VisibleChange};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_runtime::error_chain;
 use gatepost_wire::event_type;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
-use super::changes::{ChangesQuery, Selection};
+use super::changes::ChangesQuery;
+use super::found_changes::Selection;
 use crate::dashboard::actors::{self, ActorNames};
 use crate::dashboard::answer::PageResult;
 use crate::dashboard::parts::change_table;
@@ -23,7 +24,7 @@ const MAX_CHANGES: usize = 10_000;
 /// Entries of the stream that are read for a file.
 const MAX_ENTRIES: usize = 200_000;
 /// Changes, and entries, that are read at a time.
-const BATCH: ChangeLimits = ChangeLimits { changes: 500, entries: 10_000 };
+const BATCH: ChangeLimits = ChangeLimits { changes: 500, entries: 10_000, time: ScanTime::Unlimited };
 
 const COLUMNS: [&str; 10] =
     ["time", "type", "subject", "name", "projectId", "actor", "actorName", "address", "cursor", "eventId"];
@@ -98,7 +99,7 @@ impl ChangeFile {
             return Err(ErrorCode::InvalidAccessKey.into());
         }
         let Selection { filter, since } = &self.selection;
-        let limits = ChangeLimits { changes: BATCH.changes.min(self.changes), entries: BATCH.entries };
+        let limits = ChangeLimits { changes: BATCH.changes.min(self.changes), ..BATCH };
         let (control_plane, context) = (&self.state.control_plane, self.visitor.context());
         let found = control_plane.changes_backwards(&context, filter, &before, *since, limits).await?;
         self.changes -= found.changes.len();

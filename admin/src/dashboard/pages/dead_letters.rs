@@ -1,7 +1,7 @@
 //! Deliveries of a webhook that were given up: why, and sending them again.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{DeliveryFilter, DeliveryStatus, DeliveryView};
+use gatepost_control_plane::{DeliveryFilter, DeliveryLimits, DeliveryStatus, DeliveryView, ScanTime};
 use gatepost_domain::id::EventId;
 use gatepost_domain::record::Webhook;
 use gatepost_domain::time::Timestamp;
@@ -12,6 +12,7 @@ use super::delivery_filter::ListQuery;
 use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
+use crate::dashboard::parts::results::{SearchQuery, SoFar};
 use crate::dashboard::parts::table::Column::{Hidden, Number, Text};
 use crate::dashboard::parts::{empty, facts, table, time};
 use crate::dashboard::root::ROOT;
@@ -23,8 +24,31 @@ pub(crate) async fn list(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<ListQuery>,
+    Query(search): Query<SearchQuery>,
 ) -> PageResult {
-    list_page(&state, &visitor, &id, &query, None).await
+    let before = search.before_page(query.after.is_none());
+    list_page(&state, &visitor, &id, &query, before, None).await
+}
+
+/// Adds a part to a page whose search goes on.
+pub(crate) async fn more(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+    Query(search): Query<SearchQuery>,
+) -> PageResult {
+    let (filter, context) = (query.parse().map_err(deliveries::invalid)?, visitor.context());
+    let webhook = state.control_plane.webhook(&context, &id).await?.record;
+    let path = format!("/webhooks/{}/dead-letters", webhook.id);
+    let selected = query.path(&path, None);
+    let list = deliveries::searched_list(&selected, search.before_part());
+    let filter = DeliveryFilter { status: Some(DeliveryStatus::Dead), ..filter };
+    let limits = DeliveryLimits { deliveries: list.room(), time: ScanTime::OfPage };
+    let page = state.control_plane.deliveries(&context, &id, &filter, query.after.as_deref(), limits).await?;
+    let rows = rows(&visitor, &webhook, &query, &page.deliveries, state.control_plane.now());
+    let nothing = deliveries::nothing(&format!("{ROOT}{path}"), &query, &page);
+    Ok(answer::html_page(list.added(&deliveries::searched_part(&page), &rows, &nothing, None)))
 }
 
 /// Sends a dead letter again with a fresh schedule, and goes back to the list.
@@ -42,7 +66,7 @@ pub(crate) async fn retry(
         }
         Err(failure) => {
             let fault = FormFault::of(failure)?;
-            list_page(&state, &visitor, &id, &query, Some(fault)).await
+            list_page(&state, &visitor, &id, &query, SearchQuery::default().before_page(true), Some(fault)).await
         }
     }
 }
@@ -52,6 +76,7 @@ async fn list_page(
     visitor: &Visitor,
     id: &str,
     query: &ListQuery,
+    before: SoFar,
     refusal: Option<FormFault>,
 ) -> PageResult {
     let found = webhook_frame::read(state, visitor, id).await?;
@@ -65,7 +90,11 @@ async fn list_page(
     };
     let filter = DeliveryFilter { status: Some(DeliveryStatus::Dead), ..filter };
     let (context, after) = (visitor.context(), query.after.as_deref());
-    let page = state.control_plane.deliveries(&context, id, &filter, after, PAGE_SIZE).await?;
+    let limits = DeliveryLimits { deliveries: PAGE_SIZE, time: ScanTime::OfPage };
+    let page = state.control_plane.deliveries(&context, id, &filter, after, limits).await?;
+    let selected = query.path(&format!("/webhooks/{}/dead-letters", webhook.id), None);
+    let searched = deliveries::searched_list(&selected, before);
+    let table = table(visitor, webhook, query, &page.deliveries, state.control_plane.now());
     let content = html! {
         div.heading {
             h1 { "Dead letters" }
@@ -79,14 +108,18 @@ async fn list_page(
             div.fault-summary role="alert" { (fault.text) "." }
         }
         (query.form(&list, webhook, fault.as_ref()))
-        @if page.deliveries.is_empty() && after.is_none() && !query.is_narrowed() {
-            (empty::state("No dead letter", html! { p { "Every delivery has arrived, or is still attempted." } }))
-        } @else if page.deliveries.is_empty() {
-            (deliveries::nothing(&list, query, &page))
+        @if let Some(searching) = searched.searching(&deliveries::searched_part(&page), &html! {}, &table) {
+            (searching)
         } @else {
-            (table(visitor, webhook, query, &page.deliveries, state.control_plane.now()))
+            @if page.deliveries.is_empty() && after.is_none() && !query.is_narrowed() {
+                (empty::state("No dead letter", html! { p { "Every delivery has arrived, or is still attempted." } }))
+            } @else if page.deliveries.is_empty() {
+                (deliveries::nothing(&list, query, &page))
+            } @else {
+                (table)
+            }
+            (deliveries::links(&query.path(&list, None), query, &page))
         }
-        (deliveries::links(&query.path(&list, None), query, &page))
     };
     let content = webhook_frame::webhook_page(visitor, &found, "Dead letters", content);
     Ok(if is_refused { answer::faulty_form(content) } else { answer::html_page(content) })
@@ -107,36 +140,41 @@ fn table(
     deliveries: &[DeliveryView],
     now: Timestamp,
 ) -> Markup {
-    let path = format!("{ROOT}/webhooks/{}", webhook.id);
-    let may_retry = visitor.may_write();
     let mut columns = vec![Text("Event"), Text("Reason"), Number("Attempts"), Text("Last attempt"), Text("Created")];
-    if may_retry {
+    if visitor.may_write() {
         columns.push(Hidden("Send again"));
     }
-    table::of(
-        "Dead letters",
-        &columns,
-        html! {
-            @for delivery in deliveries.iter().map(|view| &view.delivery) {
-                @let event = &delivery.event_id;
-                tr {
-                    th scope="row" {
-                        a href={ (path) "/deliveries/" (event) } { (topic_name(delivery)) }
-                        div.hint { code { (event) } }
-                    }
-                    td.wrap { (facts::or_dash(delivery.reason.as_deref().map(|reason| html! { (answer::capitalized(reason)) }))) }
-                    td.number { (delivery.attempts) }
-                    td { (facts::or_dash(delivery.last_attempt.as_ref().map(|last| time::relative(last.at, now)))) }
-                    td { (time::relative(delivery.created_at, now)) }
-                    @if may_retry {
-                        td {
-                            form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/retry"), None)) {
-                                button aria-label={ "Retry " (event) } { "Retry" }
-                            }
+    table::of("Dead letters", &columns, rows(visitor, webhook, query, deliveries, now))
+}
+
+fn rows(
+    visitor: &Visitor,
+    webhook: &Webhook,
+    query: &ListQuery,
+    deliveries: &[DeliveryView],
+    now: Timestamp,
+) -> Markup {
+    let path = format!("{ROOT}/webhooks/{}", webhook.id);
+    html! {
+        @for delivery in deliveries.iter().map(|view| &view.delivery) {
+            @let event = &delivery.event_id;
+            tr {
+                th scope="row" {
+                    a href={ (path) "/deliveries/" (event) } { (topic_name(delivery)) }
+                    div.hint { code { (event) } }
+                }
+                td.wrap { (facts::or_dash(delivery.reason.as_deref().map(|reason| html! { (answer::capitalized(reason)) }))) }
+                td.number { (delivery.attempts) }
+                td { (facts::or_dash(delivery.last_attempt.as_ref().map(|last| time::relative(last.at, now)))) }
+                td { (time::relative(delivery.created_at, now)) }
+                @if visitor.may_write() {
+                    td {
+                        form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/retry"), None)) {
+                            button aria-label={ "Retry " (event) } { "Retry" }
                         }
                     }
                 }
             }
-        },
-    )
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The deliveries of a webhook: list and filters.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{DeliveryFilter, DeliveryPage, DeliveryStatus, DeliveryView, Failure, Rest};
+use gatepost_control_plane::{
+    DeliveryFilter, DeliveryLimits, DeliveryPage, DeliveryStatus, DeliveryView, Failure, Rest, ScanTime,
+};
 use gatepost_domain::change::Topic;
 use gatepost_domain::record::Webhook;
 use gatepost_domain::time::Timestamp;
@@ -14,6 +16,7 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
+use crate::dashboard::parts::results::{SearchQuery, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::{Number, Text};
 use crate::dashboard::parts::{empty, facts, pager, table, time};
 use crate::dashboard::root::ROOT;
@@ -28,6 +31,7 @@ pub(crate) async fn list(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<ListQuery>,
+    Query(search): Query<SearchQuery>,
 ) -> PageResult {
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let webhook = &found.webhook.record;
@@ -43,16 +47,55 @@ pub(crate) async fn list(
     };
     let followed = query.path(&format!("/webhooks/{}/deliveries", webhook.id), query.selected_status());
     let is_followed = query.after.is_none() && fault.is_none();
-    let list = live_list(state, visitor.clone(), Listed { webhook: id, filter, query }).await?;
+    let list = searched_list(&followed, search.before_page(query.after.is_none()));
+    let limits = DeliveryLimits { deliveries: PAGE_SIZE, time: ScanTime::OfPage };
+    let (context, after) = (visitor.context(), query.after.as_deref());
+    let page = state.control_plane.deliveries(&context, &id, &filter, after, limits).await?;
+    let table = table(webhook, &page.deliveries, state.control_plane.now());
     let content = html! {
         (choices)
-        @if is_followed {
-            (live::region(&followed, &list, WithoutScript::Link))
+        @if let Some(searching) = list.searching(&searched_part(&page), &html! {}, &table) {
+            (searching)
+        } @else if is_followed {
+            (live::region(&followed, &Part::open(list_markup(&path, &query, &page, &table)), WithoutScript::Link))
         } @else {
-            (list.markup)
+            (list_markup(&path, &query, &page, &table))
         }
     };
     Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Deliveries", content)))
+}
+
+/// Adds a part to a page whose search goes on.
+pub(crate) async fn more(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+    Query(search): Query<SearchQuery>,
+) -> PageResult {
+    let (filter, context) = (query.parse().map_err(invalid)?, visitor.context());
+    let webhook = state.control_plane.webhook(&context, &id).await?.record;
+    let path = format!("/webhooks/{}/deliveries", webhook.id);
+    let selected = query.path(&path, query.selected_status());
+    let list = searched_list(&selected, search.before_part());
+    let limits = DeliveryLimits { deliveries: list.room(), time: ScanTime::OfPage };
+    let page = state.control_plane.deliveries(&context, &id, &filter, query.after.as_deref(), limits).await?;
+    let rows = rows(&webhook, &page.deliveries, state.control_plane.now());
+    let nothing = nothing(&format!("{ROOT}{path}"), &query, &page);
+    Ok(answer::html_page(list.added(&searched_part(&page), &rows, &nothing, None)))
+}
+
+pub(crate) fn searched_list(path: &str, before: SoFar) -> SearchedList<'_> {
+    SearchedList { path, nouns: ["delivery", "deliveries"], page_size: PAGE_SIZE, before }
+}
+
+pub(crate) fn searched_part(page: &DeliveryPage) -> SearchedPart {
+    let next = page.next.clone().filter(|_| page.rest == Rest::More);
+    SearchedPart { found: page.deliveries.len(), searched: page.searched, next }
+}
+
+pub(crate) fn invalid(fault: FormFault) -> Failure {
+    Failure::invalid(format!("{}: {}", fault.field, fault.text))
 }
 
 pub(crate) async fn live(
@@ -61,7 +104,6 @@ pub(crate) async fn live(
     Path(webhook): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> PageResult {
-    let invalid = |fault: FormFault| Failure::invalid(format!("{}: {}", fault.field, fault.text));
     let filter = query.parse().map_err(invalid)?;
     live::follow(state, visitor, Listed { webhook, filter, query: query.at_start() }, live_list).await
 }
@@ -78,16 +120,18 @@ async fn live_list(state: DashboardState, visitor: Visitor, listed: Listed) -> R
     let (Listed { webhook, filter, query }, context) = (listed, visitor.context());
     let webhook = state.control_plane.webhook(&context, &webhook).await?.record;
     let (id, after) = (webhook.id.as_str(), query.after.as_deref());
-    let page = state.control_plane.deliveries(&context, id, &filter, after, PAGE_SIZE).await?;
-    let path = format!("{ROOT}/webhooks/{id}/deliveries");
-    Ok(Part::open(html! {
-        @if page.deliveries.is_empty() {
-            (nothing(&path, &query, &page))
-        } @else {
-            (table(&webhook, &page.deliveries, state.control_plane.now()))
-        }
-        (links(&query.path(&path, query.selected_status()), &query, &page))
-    }))
+    // The page is followed if its search has ended in time, and then shows the same however long the next one takes.
+    let limits = DeliveryLimits { deliveries: PAGE_SIZE, time: ScanTime::Unlimited };
+    let page = state.control_plane.deliveries(&context, id, &filter, after, limits).await?;
+    let table = table(&webhook, &page.deliveries, state.control_plane.now());
+    Ok(Part::open(list_markup(&format!("{ROOT}/webhooks/{id}/deliveries"), &query, &page, &table)))
+}
+
+fn list_markup(path: &str, query: &ListQuery, page: &DeliveryPage, table: &Markup) -> Markup {
+    html! {
+        @if page.deliveries.is_empty() { (nothing(path, query, page)) } @else { (table) }
+        (links(&query.path(path, query.selected_status()), query, page))
+    }
 }
 
 /// Links to the parts of a list of deliveries.
@@ -128,23 +172,27 @@ pub(crate) fn table(webhook: &Webhook, deliveries: &[DeliveryView], now: Timesta
     table::of(
         "Deliveries",
         &[Text("Event"), Text("State"), Text("Last result"), Number("Attempts"), Text("Next attempt"), Text("Created")],
-        html! {
-            @for view in deliveries {
-                @let delivery = &view.delivery;
-                tr id=(delivery.event_id) {
-                    th scope="row" {
-                        a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (topic_name(delivery)) }
-                        div.hint { code { (delivery.event_id) } }
-                    }
-                    td { (status_badge(view.status)) }
-                    td.wrap { (facts::or_dash(last_result(delivery))) }
-                    td.number { (delivery.attempts) }
-                    td { (facts::or_dash(delivery.next_attempt_at.map(|at| time::relative(at, now)))) }
-                    td { (time::relative(delivery.created_at, now)) }
-                }
-            }
-        },
+        rows(webhook, deliveries, now),
     )
+}
+
+fn rows(webhook: &Webhook, deliveries: &[DeliveryView], now: Timestamp) -> Markup {
+    html! {
+        @for view in deliveries {
+            @let delivery = &view.delivery;
+            tr id=(delivery.event_id) {
+                th scope="row" {
+                    a href={ (ROOT) "/webhooks/" (webhook.id) "/deliveries/" (delivery.event_id) } { (topic_name(delivery)) }
+                    div.hint { code { (delivery.event_id) } }
+                }
+                td { (status_badge(view.status)) }
+                td.wrap { (facts::or_dash(last_result(delivery))) }
+                td.number { (delivery.attempts) }
+                td { (facts::or_dash(delivery.next_attempt_at.map(|at| time::relative(at, now)))) }
+                td { (time::relative(delivery.created_at, now)) }
+            }
+        }
+    }
 }
 
 /// Returns the topic of the event of a delivery.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{ChangeLimits, EventCursor, EventFilter, Failure, KeyRef};
+use gatepost_control_plane::{ChangeLimits, EventCursor, EventFilter, Failure, KeyRef, ScanTime};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_domain::time::Timestamp;
@@ -12,7 +12,7 @@ use gatepost_store::Versioned;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::changes;
+use super::found_changes;
 use super::keys::{self, state_badge};
 use super::value_once;
 use crate::dashboard::answer::{self, PageResult};
@@ -41,7 +41,7 @@ const OVERLAPS: [(&str, &str); 6] = [
 ];
 
 /// What the history of a key shows, and what is read for it.
-const HISTORY: ChangeLimits = ChangeLimits { changes: 10, entries: 1000 };
+const HISTORY: ChangeLimits = ChangeLimits { changes: 10, entries: 1000, time: ScanTime::Unlimited };
 /// The most by which the clock of a process that creates keys may be ahead of the store's.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(600);
 
@@ -154,7 +154,7 @@ async fn usage_section(
 async fn history_section(state: &DashboardState, visitor: &Visitor, key: &ApiKey) -> Result<Markup, Failure> {
     let filter = EventFilter::of_subject(key.project.clone(), key.id.to_string());
     let since = key.stamps.created_at.minus(MAX_CLOCK_SKEW);
-    let found = changes::read(state, visitor, &filter, &EventCursor::END, Some(since), HISTORY).await?;
+    let found = found_changes::read(state, visitor, &filter, &EventCursor::END, Some(since), HISTORY).await?;
     let all = format!("{ROOT}/projects/{}/changes?subject={}", key.project, key.id);
     Ok(html! {
         @if found.changes.is_empty() {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Query, State};
 use gatepost_control_plane::{
-    Failure, KeyFilter, KeyRef, LongResponse, NullableFilter, Rest, SearchRequest, Selection,
+    Failure, KeyFilter, KeyRef, LongResponse, NullableFilter, Rest, ScanTime, SearchRequest, Selection,
 };
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::{self, KeyFormat, Secret};
@@ -15,6 +15,7 @@ use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout;
 use crate::dashboard::parts::badge::{self, Tone};
+use crate::dashboard::parts::results::{SearchQuery, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{empty, facts, pager, table, time};
 use crate::dashboard::root::ROOT;
@@ -33,16 +34,41 @@ pub(crate) struct KeysQuery {
 }
 
 impl KeysQuery {
-    /// Returns the id of the customer whose keys are listed; empty for those of all.
+    fn text(&self) -> &str {
+        self.q.as_deref().map(str::trim).unwrap_or_default()
+    }
+
+    fn status(&self) -> &str {
+        self.status.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the id of the customer whose keys are listed; empty for those of all. A search is over all.
     fn customer(&self) -> &str {
-        self.customer.as_deref().unwrap_or_default()
+        self.customer.as_deref().filter(|_| self.text().is_empty()).unwrap_or_default()
+    }
+
+    /// Returns the path of the list below the dashboard, with what is selected.
+    fn path(&self, project: &Project) -> String {
+        let path = format!("/projects/{}/keys", project.id);
+        pager::with_query(&path, [("q", self.text()), ("status", self.status()), ("customer", self.customer())])
+    }
+
+    fn is_narrowed(&self) -> bool {
+        [self.text(), self.status(), self.customer()].into_iter().any(|text| !text.is_empty())
     }
 }
 
-/// Keys on a page, and how to go on.
-struct KeysPage {
+/// Keys on a page, or on a part of one, and how to go on.
+struct KeysPart {
     keys: Vec<Versioned<ApiKey>>,
+    searched: usize,
     next: Option<String>,
+}
+
+impl KeysPart {
+    fn searched_part(&self) -> SearchedPart {
+        SearchedPart { found: self.keys.len(), searched: self.searched, next: self.next.clone() }
+    }
 }
 
 pub(crate) async fn list(
@@ -50,15 +76,47 @@ pub(crate) async fn list(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<KeysQuery>,
+    Query(search): Query<SearchQuery>,
 ) -> PageResult {
     let project = state.control_plane.project(&visitor.context(), &id).await?.record;
-    let text = query.q.as_deref().map(str::trim).unwrap_or_default();
-    let found = match text {
-        "" => read_list(&state, &visitor, &project, &query).await?,
-        text => search_list(&state, &visitor, &project, text, query.after.clone()).await?,
-    };
-    let content = content(&state, &visitor, &project, text, &query, &found).await?;
+    let path = query.path(&project);
+    let searched = searched_list(&path, search.before_page(query.after.is_none()));
+    let found = read(&state, &visitor, &project, &query, searched.room()).await?;
+    let content = content(&state, &visitor, &project, &query, &searched, &found).await?;
     Ok(answer::html_page(keys_page(&visitor, &project, content)))
+}
+
+/// Adds a part to a page whose search goes on.
+pub(crate) async fn more(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<KeysQuery>,
+    Query(search): Query<SearchQuery>,
+) -> PageResult {
+    let project = state.control_plane.project(&visitor.context(), &id).await?.record;
+    let path = query.path(&project);
+    let searched = searched_list(&path, search.before_part());
+    let found = read(&state, &visitor, &project, &query, searched.room()).await?;
+    let (rows, nothing) = (rows(&state, &found.keys).await?, nothing(&query, &project));
+    Ok(answer::html_page(searched.added(&found.searched_part(), &rows, &nothing, None)))
+}
+
+fn searched_list(path: &str, before: SoFar) -> SearchedList<'_> {
+    SearchedList { path, nouns: ["key", "keys"], page_size: PAGE_SIZE, before }
+}
+
+async fn read(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    query: &KeysQuery,
+    limit: usize,
+) -> Result<KeysPart, Failure> {
+    match query.text() {
+        "" => read_list(state, visitor, project, query, limit).await,
+        text => search_list(state, visitor, project, text, query.after.clone(), limit).await,
+    }
 }
 
 /// Searches for a text. A value of a key leads to the key, and never becomes part of an address.
@@ -101,7 +159,8 @@ async fn read_list(
     visitor: &Visitor,
     project: &Project,
     query: &KeysQuery,
-) -> Result<KeysPage, Failure> {
+    limit: usize,
+) -> Result<KeysPart, Failure> {
     let (control_plane, context) = (&state.control_plane, visitor.context());
     let status = match query.status.as_deref() {
         Some("active") => Some(Status::Active),
@@ -113,11 +172,12 @@ async fn read_list(
     let filter = KeyFilter { status, custom_account_id, ..KeyFilter::default() };
     let list = control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
     let position = control_plane.decode_cursor(&list.name, query.after.as_deref())?;
-    let mut selection = Selection::bounded(PAGE_SIZE, position);
+    let mut selection = Selection::bounded(limit, position);
     let mut response = LongResponse::new(control_plane.clone(), context, list.requested_project.clone());
-    response.select_keys(&list, &mut selection, |key| filter.matches(key)).await?;
+    response.select_keys(&list, &mut selection, ScanTime::OfPage, |key| filter.matches(key)).await?;
+    let searched = selection.searched();
     let page = control_plane.list_page(&list.name, selection)?;
-    Ok(KeysPage { keys: page.items, next: page.next })
+    Ok(KeysPart { keys: page.items, searched, next: page.next })
 }
 
 async fn search_list(
@@ -126,29 +186,30 @@ async fn search_list(
     project: &Project,
     text: &str,
     after: Option<String>,
-) -> Result<KeysPage, Failure> {
+    limit: usize,
+) -> Result<KeysPart, Failure> {
     let request = SearchRequest {
         query: Some(Secret::new(text.to_owned())),
         project: Some(project.id.to_string()),
         after,
-        limit: Some(PAGE_SIZE),
+        limit: Some(limit),
+        time: ScanTime::OfPage,
     };
     let found = state.control_plane.clone().search_api_keys(visitor.context(), request).await?;
     let next = (found.rest == Rest::More).then_some(found.next);
-    Ok(KeysPage { keys: found.keys, next })
+    Ok(KeysPart { keys: found.keys, searched: found.searched, next })
 }
 
 async fn content(
     state: &DashboardState,
     visitor: &Visitor,
     project: &Project,
-    text: &str,
     query: &KeysQuery,
-    found: &KeysPage,
+    searched: &SearchedList<'_>,
+    found: &KeysPart,
 ) -> Result<Markup, Failure> {
     let path = format!("{ROOT}/projects/{}/keys", project.id);
-    let status = query.status.as_deref().unwrap_or_default();
-    let customer = if text.is_empty() { query.customer() } else { "" };
+    let table = table(state, &found.keys).await?;
     Ok(html! {
         div.heading {
             h1 { "API keys" }
@@ -156,20 +217,25 @@ async fn content(
                 a.button.primary href={ (path) "/new" } { "+ Create Key" }
             }
         }
-        (search_form(&path, text))
-        @if text.is_empty() { (status_choices(&path, status, customer)) }
-        @if !customer.is_empty() { (customer_line(visitor, project, customer)) }
-        @if !found.keys.is_empty() {
-            (table(state, &found.keys).await?)
-        } @else if found.next.is_some() {
-            (empty::state("Nothing found so far", html! { p { "Not all keys have been searched. Go on with " strong { "Next" } "." } }))
-        } @else if text.is_empty() && status.is_empty() && customer.is_empty() {
-            (empty::state("No key yet", html! { p { "A key lets a caller through the gateway." } }))
+        (search_form(&path, query.text()))
+        @if query.text().is_empty() { (status_choices(&path, query.status(), query.customer())) }
+        @if !query.customer().is_empty() { (customer_line(visitor, project, query.customer())) }
+        @if let Some(searching) = searched.searching(&found.searched_part(), &html! {}, &table) {
+            (searching)
         } @else {
-            (empty::state("No key matches", html! { p { a href=(path) { "Show all keys" } } }))
+            @if found.keys.is_empty() { (nothing(query, project)) } @else { (table) }
+            (pager::links(&format!("{ROOT}{}", searched.path), query.after.is_none(), found.next.as_deref()))
         }
-        (pager::links(&pager::with_query(&path, [("q", text), ("status", status), ("customer", customer)]), query.after.is_none(), found.next.as_deref()))
     })
+}
+
+/// Says that no key is selected, and what to do next.
+fn nothing(query: &KeysQuery, project: &Project) -> Markup {
+    if query.is_narrowed() {
+        let all = html! { p { a href={ (ROOT) "/projects/" (project.id) "/keys" } { "Show all keys" } } };
+        return empty::state("No key matches", all);
+    }
+    empty::state("No key yet", html! { p { "A key lets a caller through the gateway." } })
 }
 
 fn status_choices(path: &str, status: &str, customer: &str) -> Markup {
@@ -221,25 +287,29 @@ pub(crate) fn search_form(path: &str, text: &str) -> Markup {
 
 /// Shows keys, each with its last use.
 pub(crate) async fn table(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> Result<Markup, Failure> {
+    let columns = [Text("Name"), Text("Key"), Text("Customer"), Text("State"), Text("Last used"), Text("Created")];
+    Ok(table::of("API keys", &columns, rows(state, keys).await?))
+}
+
+/// Returns the rows of the table.
+pub(crate) async fn rows(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> Result<Markup, Failure> {
     let (now, last_uses) = (state.control_plane.now(), state.control_plane.last_uses(keys).await?);
     Ok(html! {
-        (table::of("API keys", &[Text("Name"), Text("Key"), Text("Customer"), Text("State"), Text("Last used"), Text("Created")], html! {
-            @for (found, last_use) in keys.iter().zip(last_uses) {
-                @let key = &found.record;
-                tr {
-                    th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
-                    td { code { (key.mask) } }
-                    td {
-                        (facts::or_dash(key.custom_account_id.as_ref().map(|customer| html! {
-                            a href=(customer_path(&key.project, customer)) { (customer) }
-                        })))
-                    }
-                    td { (state_badge(key, now)) }
-                    td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
-                    td { (time::relative(key.stamps.created_at, now)) }
+        @for (found, last_use) in keys.iter().zip(last_uses) {
+            @let key = &found.record;
+            tr {
+                th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
+                td { code { (key.mask) } }
+                td {
+                    (facts::or_dash(key.custom_account_id.as_ref().map(|customer| html! {
+                        a href=(customer_path(&key.project, customer)) { (customer) }
+                    })))
                 }
+                td { (state_badge(key, now)) }
+                td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
+                td { (time::relative(key.stamps.created_at, now)) }
             }
-        }))
+        }
     })
 }
 

@@ -1,13 +1,15 @@
 //! One project: its usage, keys and settings, on one page.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{ChangeLimits, EventCursor, EventFilter, Patch, ProjectChange, UsageReportRequest};
+use gatepost_control_plane::{
+    ChangeLimits, EventCursor, EventFilter, Patch, ProjectChange, ScanTime, UsageReportRequest,
+};
 use gatepost_domain::record::{Project, Status};
 use gatepost_store::{SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{changes, keys, webhooks};
+use super::{found_changes, keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
@@ -22,7 +24,7 @@ use crate::dashboard::visitor::Visitor;
 /// Keys on the page of a project: the newest ones.
 const NEWEST_KEYS: u32 = 10;
 /// Changes on the page of a project: the newest ones, and what is read for them.
-const NEWEST_CHANGES: ChangeLimits = ChangeLimits { changes: 10, entries: 1000 };
+const NEWEST_CHANGES: ChangeLimits = ChangeLimits { changes: 10, entries: 1000, time: ScanTime::Unlimited };
 const NAME: Field = Field::text("name", "Name", "").required();
 
 #[derive(Debug, Default, Deserialize)]
@@ -208,7 +210,7 @@ async fn changes_section(
     project: &Project,
 ) -> Result<Markup, gatepost_control_plane::Failure> {
     let filter = EventFilter::of_project(project.id.clone());
-    let found = changes::read(state, visitor, &filter, &EventCursor::END, None, NEWEST_CHANGES).await?;
+    let found = found_changes::read(state, visitor, &filter, &EventCursor::END, None, NEWEST_CHANGES).await?;
     let all = format!("{ROOT}/projects/{}/changes", project.id);
     Ok(html! {
         @if found.changes.is_empty() {

@@ -1,7 +1,9 @@
 //! Search over all: projects, API keys and webhooks by ID or name, and a key by its whole value.
 
 use axum::extract::{Query, State};
-use gatepost_control_plane::{Failure, KeyRef, PageRequest, Rest, SearchRequest, WebhookFilter};
+use gatepost_control_plane::{
+    Failure, KeyRef, PageRequest, Rest, ScanTime, SearchRequest, SearchResults, WebhookFilter,
+};
 use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{ApiKey, Project, Webhook};
@@ -13,6 +15,7 @@ use super::keys;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Page, Section};
+use crate::dashboard::parts::results::{self, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{badge, copy, empty, pager, search, table};
 use crate::dashboard::root::ROOT;
@@ -28,24 +31,64 @@ const MIN_VALUE_CHARS: usize = 16;
 pub(crate) struct SearchQuery {
     #[serde(default)]
     q: String,
+    after: Option<String>,
 }
 
-/// What was found.
+/// What was found, and where the search for keys goes on.
 #[derive(Default)]
 struct Found {
     projects: Vec<Project>,
-    keys: Vec<Versioned<ApiKey>>,
     webhooks: Vec<Webhook>,
-    /// Set if not all keys were searched, or not all results are shown.
-    rest: Option<Rest>,
+    keys: Vec<Versioned<ApiKey>>,
+    searched: usize,
+    next: Option<String>,
+}
+
+impl Found {
+    fn searched_part(&self) -> SearchedPart {
+        SearchedPart { found: self.keys.len(), searched: self.searched, next: self.next.clone() }
+    }
+
+    fn add_keys(&mut self, results: SearchResults) {
+        self.keys = results.keys;
+        self.searched = results.searched;
+        self.next = (results.rest == Rest::More).then_some(results.next);
+    }
 }
 
 pub(crate) async fn show(
     State(state): State<DashboardState>,
     visitor: Visitor,
     Query(query): Query<SearchQuery>,
+    Query(search): Query<results::SearchQuery>,
 ) -> PageResult {
-    results_page(&state, &visitor, query.q.trim()).await
+    let before = search.before_page(query.after.is_none());
+    results_page(&state, &visitor, query.q.trim(), query.after, before).await
+}
+
+/// Adds keys to a page whose search goes on.
+pub(crate) async fn more(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Query(query): Query<SearchQuery>,
+    Query(search): Query<results::SearchQuery>,
+) -> PageResult {
+    let (text, mut found) = (query.q.trim(), Found::default());
+    let path = path(text);
+    let list = searched_list(&path, search.before_part());
+    if !text.is_empty() {
+        found.add_keys(search_keys(&state, &visitor, text, query.after, list.room()).await?);
+    }
+    let rows = keys::rows(&state, &found.keys).await?;
+    Ok(answer::html_page(list.added(&found.searched_part(), &rows, &nothing(), Some(&not_all()))))
+}
+
+fn path(text: &str) -> String {
+    pager::with_query("/search", [("q", text)])
+}
+
+fn searched_list(path: &str, before: SoFar) -> SearchedList<'_> {
+    SearchedList { path, nouns: ["key", "keys"], page_size: MAX_RESULTS, before }
 }
 
 /// Searches for a text that a form sent in its body. An ID or the value of a key leads to its page; a text that may be a
@@ -56,9 +99,10 @@ pub(crate) async fn search(State(state): State<DashboardState>, visitor: Visitor
         return Ok(answer::see_other(&path));
     }
     if may_be_value(text) {
-        return results_page(&state, &visitor, text).await;
+        let before = results::SearchQuery::default().before_page(true);
+        return results_page(&state, &visitor, text, None, before).await;
     }
-    Ok(answer::see_other(&pager::with_query("/search", [("q", text)])))
+    Ok(answer::see_other(&path(text)))
 }
 
 /// Returns the page of what a text names exactly, if the visitor sees it.
@@ -87,10 +131,18 @@ fn may_be_value(text: &str) -> bool {
     keys::looks_like_value(text) || (is_long_word && !is_id)
 }
 
-async fn results_page(state: &DashboardState, visitor: &Visitor, text: &str) -> PageResult {
+async fn results_page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    text: &str,
+    after: Option<String>,
+    before: SoFar,
+) -> PageResult {
+    let path = path(text);
+    let list = searched_list(&path, before);
     let found = match text {
         "" => Found::default(),
-        text => read(state, visitor, text).await?,
+        text => read(state, visitor, text, after, list.room()).await?,
     };
     // A text that may be a value is not shown again either.
     let shown = if may_be_value(text) { "" } else { text };
@@ -102,14 +154,35 @@ async fn results_page(state: &DashboardState, visitor: &Visitor, text: &str) -> 
                 p { "By the name or ID of a project, an API key or a webhook, by your customer's ID, or by a whole key." }
             }))
         } @else {
-            (results(state, &found).await?)
+            (results(state, &found, &list, shown).await?)
         }
     };
     let page = Page { title: "Search", section: Section::Search, trail: Vec::new(), project: None, content };
     Ok(answer::html_page(layout::page(visitor, page)))
 }
 
-async fn read(state: &DashboardState, visitor: &Visitor, text: &str) -> Result<Found, Failure> {
+async fn read(
+    state: &DashboardState,
+    visitor: &Visitor,
+    text: &str,
+    after: Option<String>,
+    limit: usize,
+) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    // Projects and webhooks are on the first page.
+    if after.is_none() {
+        (found.projects, found.webhooks) = read_few(state, visitor, text).await?;
+    }
+    found.add_keys(search_keys(state, visitor, text, after, limit).await?);
+    Ok(found)
+}
+
+/// Returns the projects and webhooks that a text finds. An account has few.
+async fn read_few(
+    state: &DashboardState,
+    visitor: &Visitor,
+    text: &str,
+) -> Result<(Vec<Project>, Vec<Webhook>), Failure> {
     let (control_plane, context) = (&state.control_plane, visitor.context());
     let needle = text.to_lowercase();
     let matches = |name: &str, id: &str| name.to_lowercase().contains(&needle) || id == text;
@@ -118,39 +191,33 @@ async fn read(state: &DashboardState, visitor: &Visitor, text: &str) -> Result<F
     let projects = projects.into_iter().filter(|project| matches(&project.name, project.id.as_str()));
     let webhooks = control_plane.webhooks(&context, &WebhookFilter::default(), &all).await?.items;
     let webhooks = webhooks.into_iter().filter(|webhook| matches(&webhook.name, webhook.id.as_str()));
-    let request = SearchRequest {
-        query: Some(Secret::new(text.to_owned())),
-        project: None,
-        after: None,
-        limit: Some(MAX_RESULTS),
-    };
-    let keys = control_plane.clone().search_api_keys(context, request).await?;
-    Ok(Found {
-        projects: projects.take(MAX_RESULTS).collect(),
-        webhooks: webhooks.take(MAX_RESULTS).collect(),
-        keys: keys.keys,
-        rest: Some(keys.rest),
-    })
+    Ok((projects.take(MAX_RESULTS).collect(), webhooks.take(MAX_RESULTS).collect()))
 }
 
-async fn results(state: &DashboardState, found: &Found) -> Result<Markup, Failure> {
-    let is_empty = found.projects.is_empty() && found.keys.is_empty() && found.webhooks.is_empty();
-    Ok(html! {
-        @if is_empty {
-            (empty::state("Nothing found", html! {
-                p { "What you look for may belong to another account. The value of a key is found only as a whole." }
-            }))
-        }
+async fn search_keys(
+    state: &DashboardState,
+    visitor: &Visitor,
+    text: &str,
+    after: Option<String>,
+    limit: usize,
+) -> Result<SearchResults, Failure> {
+    let query = Some(Secret::new(text.to_owned()));
+    let request = SearchRequest { query, project: None, after, limit: Some(limit), time: ScanTime::OfPage };
+    state.control_plane.clone().search_api_keys(visitor.context(), request).await
+}
+
+/// `shown` is the text if it may be in addresses, or else empty: then the search cannot go on.
+async fn results(
+    state: &DashboardState,
+    found: &Found,
+    list: &SearchedList<'_>,
+    shown: &str,
+) -> Result<Markup, Failure> {
+    let few = html! {
         @if !found.projects.is_empty() {
             section aria-labelledby="projects-heading" {
                 h2 #projects-heading { "Projects" }
                 (project_table(&found.projects))
-            }
-        }
-        @if !found.keys.is_empty() {
-            section aria-labelledby="keys-heading" {
-                h2 #keys-heading { "API keys" }
-                (keys::table(state, &found.keys).await?)
             }
         }
         @if !found.webhooks.is_empty() {
@@ -159,10 +226,37 @@ async fn results(state: &DashboardState, found: &Found) -> Result<Markup, Failur
                 (webhook_table(&found.webhooks))
             }
         }
-        @if found.rest == Some(Rest::More) {
-            p.hint { "Not all keys have been searched or shown. The page of a project searches all of its keys, part by part." }
+    };
+    let keys = html! {
+        section aria-labelledby="keys-heading" {
+            h2 #keys-heading { "API keys" }
+            (keys::table(state, &found.keys).await?)
         }
+    };
+    if !shown.is_empty()
+        && let Some(searching) = list.searching(&found.searched_part(), &few, &keys)
+    {
+        return Ok(searching);
+    }
+    let is_empty = found.projects.is_empty() && found.keys.is_empty() && found.webhooks.is_empty();
+    Ok(html! {
+        (few)
+        @if is_empty { (nothing()) }
+        @if !found.keys.is_empty() { (keys) }
+        @if found.next.is_some() { (not_all()) }
     })
+}
+
+fn nothing() -> Markup {
+    let hint = "What you look for may belong to another account. The value of a key is found only as a whole.";
+    empty::state("Nothing found", html! { p { (hint) } })
+}
+
+/// Says that there may be more keys.
+fn not_all() -> Markup {
+    html! {
+        p.hint { "Not all keys have been searched or shown. The page of a project searches all of its keys." }
+    }
 }
 
 fn project_table(projects: &[Project]) -> Markup {

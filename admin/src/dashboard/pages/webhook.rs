@@ -1,7 +1,7 @@
 //! One webhook: its state with what to do, its numbers, settings and newest deliveries.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{DeliveryFilter, Failure, WebhookChange};
+use gatepost_control_plane::{DeliveryFilter, DeliveryLimits, Failure, ScanTime, WebhookChange};
 use gatepost_domain::record::{KeyValues, Webhook, WebhookState, WebhookStatus, WhenPaused};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::WebhookNumbers;
@@ -18,7 +18,7 @@ use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
 /// Deliveries on the page of a webhook: the newest ones.
-const NEWEST_DELIVERIES: usize = 10;
+const NEWEST_DELIVERIES: DeliveryLimits = DeliveryLimits { deliveries: 10, time: ScanTime::Unlimited };
 
 pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     let found = webhook_frame::read(&state, &visitor, &id).await?;

@@ -28,13 +28,15 @@ pub(crate) fn with_query<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a st
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
+/// Adds pairs to the query of a path, which has one or not.
+pub(crate) fn with_more_query<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let added = with_query("", pairs);
+    if path.contains('?') { format!("{path}{}", added.replacen('?', "&", 1)) } else { format!("{path}{added}") }
+}
+
 /// Links to the first part, if this is a later one, and to the next part. `path` has a query or not.
 pub(crate) fn links(path: &str, is_first: bool, next: Option<&str>) -> Markup {
-    let separator = if path.contains('?') { '&' } else { '?' };
-    let next = next.map(|next| {
-        let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-        format!("{path}{separator}after={cursor}")
-    });
+    let next = next.map(|next| with_more_query(path, [("after", next)]));
     html! {
         @if !is_first || next.is_some() {
             nav.pager aria-label="Parts of the list" {

@@ -105,6 +105,12 @@ const ROWS: &[Row] = &[
     row("GET", "/live/webhooks/HOOK/deliveries", [200, 200, 200, 200, 404, 404]),
     row("GET", "/live/webhooks/HOOK/deliveries/EVENT", [200, 200, 200, 200, 404, 404]),
     row("GET", "/live/webhooks/HOOK/recoveries/RECOVERY", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/more/projects/PROJECT/keys", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/more/search", [200, 200, 200, 200, 200, 200]),
+    row("GET", "/more/projects/PROJECT/changes", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/more/changes", [200, 200, 200, 200, 200, 200]),
+    row("GET", "/more/webhooks/HOOK/deliveries", [200, 200, 200, 200, 404, 404]),
+    row("GET", "/more/webhooks/HOOK/dead-letters", [200, 200, 200, 200, 404, 404]),
     row("GET", "/webhooks/nothing", [404, 404, 404, 404, 404, 404]),
     row("GET", "/nothing", [404, 404, 404, 404, 404, 404]),
 ];

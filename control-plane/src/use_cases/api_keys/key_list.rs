@@ -10,6 +10,7 @@ use crate::failure::Result;
 use crate::request_context::RequestContext;
 use crate::use_cases::long_response::LongResponse;
 use crate::use_cases::pagination::Selection;
+use crate::use_cases::scan_time::ScanTime;
 
 /// The keys that a list selects.
 #[derive(Debug, Clone, Default)]
@@ -116,18 +117,24 @@ impl ControlPlane {
 }
 
 impl LongResponse {
-    /// Reads keys of a list until a selection of them is complete, and authorizes the caller again meanwhile.
+    /// Reads keys of a list until a selection of them is complete or its time is over, and authorizes the caller again
+    /// meanwhile.
     pub async fn select_keys(
         &mut self,
         list: &KeyList,
         selection: &mut Selection<ApiKey>,
+        time: ScanTime,
         matches: impl Fn(&ApiKey) -> bool,
     ) -> Result<()> {
+        let deadline = self.control_plane.scan_deadline(time);
         while let Some((position, size)) = selection.next_read() {
             self.reauthorize().await?;
             let _permit = self.control_plane.acquire_list_permit(&self.context).await?;
             let page = self.control_plane.keys_page(list, &position, size).await?;
             selection.add_page(page, &matches);
+            if deadline.has_passed(self.control_plane.clock.uptime()) {
+                selection.stop();
+            }
         }
         Ok(())
     }

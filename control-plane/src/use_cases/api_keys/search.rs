@@ -14,6 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 use crate::use_cases::long_response::LongResponse;
 use crate::use_cases::pagination::{Rest, Selection};
+use crate::use_cases::scan_time::ScanTime;
 
 /// Keys in one response, at most and by default.
 const MAX_RESULTS: usize = 1000;
@@ -28,6 +29,7 @@ pub struct SearchRequest {
     pub project: Option<String>,
     pub after: Option<String>,
     pub limit: Option<usize>,
+    pub time: ScanTime,
 }
 
 /// Keys that were found, and the cursor of the next ones.
@@ -35,6 +37,8 @@ pub struct SearchResults {
     pub keys: Vec<Versioned<ApiKey>>,
     pub next: String,
     pub rest: Rest,
+    /// Keys that were searched for this response.
+    pub searched: usize,
 }
 
 /// Content of a cursor.
@@ -112,7 +116,8 @@ impl ControlPlane {
         let mut selection = Selection::bounded(remaining, start.position);
         let mut response = LongResponse::new(self, context, list.requested_project.clone());
         let matches = |key: &ApiKey| key.id.as_str() != start.exact_match && needle.matches(key);
-        response.select_keys(&list, &mut selection, matches).await?;
+        response.select_keys(&list, &mut selection, request.time, matches).await?;
+        let searched = selection.searched();
         let (found, position, rest) = selection.finish();
         let end = SearchPosition { position, exact_match: start.exact_match };
         let next = response.control_plane.store.envelope().seal_cursor(&name, &end.encode())?;
@@ -120,7 +125,7 @@ impl ControlPlane {
         if keys.is_empty() && response.control_plane.store.single_cell().recovery() == Recovery::InProgress {
             return Err(Failure::store_recovering());
         }
-        Ok(SearchResults { keys, next, rest })
+        Ok(SearchResults { keys, next, rest, searched })
     }
 
     /// Returns the key of a list whose id or value is the query.

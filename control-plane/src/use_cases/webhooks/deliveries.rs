@@ -18,6 +18,7 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::request_context::RequestContext;
 use crate::use_cases::pagination::{PAGE_SIZE, Rest};
+use crate::use_cases::scan_time::ScanTime;
 
 /// Deliveries in one response, at most and by default.
 pub const MAX_DELIVERIES: usize = 1000;
@@ -101,6 +102,14 @@ pub struct DeliveryFilter {
     pub until: Option<Timestamp>,
 }
 
+/// How much a page of deliveries may have, and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryLimits {
+    /// Deliveries in the page.
+    pub deliveries: usize,
+    pub time: ScanTime,
+}
+
 /// A delivery with its state.
 #[derive(Debug, Clone)]
 pub struct DeliveryView {
@@ -115,6 +124,8 @@ pub struct DeliveryPage {
     /// The cursor after which the next page begins; none if nothing was read.
     pub next: Option<String>,
     pub rest: Rest,
+    /// Deliveries that were searched for this page.
+    pub searched: usize,
 }
 
 /// A delivery with its event and its attempts.
@@ -176,24 +187,26 @@ impl ControlPlane {
         webhook: &str,
         filter: &DeliveryFilter,
         after: Option<&str>,
-        limit: usize,
+        limits: DeliveryLimits,
     ) -> Result<DeliveryPage> {
+        let deadline = self.scan_deadline(limits.time);
         let webhook = self.webhook(context, webhook).await?.record;
         let list = format!("deliveries/{}", webhook.id);
         let mut position = self.parse_position(&list, after)?;
         let (cell, kinds) = (self.store.home(webhook.id.partition()), filter.kinds());
-        let mut page = DeliveryPage { deliveries: Vec::new(), next: None, rest: Rest::More };
-        let mut searched = 0;
-        // One delivery more than is returned shows whether there are more.
-        let size = PAGE_SIZE.min(u32::try_from(limit.saturating_add(1)).unwrap_or(PAGE_SIZE));
-        'search: while searched < MAX_SEARCHED {
+        let mut page = DeliveryPage { deliveries: Vec::new(), next: None, rest: Rest::More, searched: 0 };
+        let mut read = 0;
+        // One delivery more than is returned shows whether there are more. If a filter matches few, whole pages are read.
+        let mut size = PAGE_SIZE.min(u32::try_from(limits.deliveries.saturating_add(1)).unwrap_or(PAGE_SIZE));
+        'search: while read < MAX_SEARCHED {
             let _turn = self.acquire_list_permit(context).await?;
             let found = cell.deliveries(&webhook.id, &kinds, position, size).await?;
             if found.is_empty() {
                 page.rest = Rest::None;
                 break;
             }
-            searched += found.len();
+            read += found.len();
+            let is_short = found.len() < size as usize;
             for delivery in found {
                 if filter.is_past(&delivery) {
                     page.rest = Rest::None;
@@ -202,13 +215,19 @@ impl ControlPlane {
                 let (at, status) = (delivery.position(), DeliveryStatus::of(&delivery, &webhook));
                 let view = DeliveryView { delivery, status };
                 if filter.matches(&view) {
-                    if page.deliveries.len() == limit {
+                    if page.deliveries.len() == limits.deliveries {
                         break 'search;
                     }
                     page.deliveries.push(view);
                 }
                 position = Some(at);
+                page.searched += 1;
             }
+            // After a short read, the next one probably finds the end, and costs little.
+            if !is_short && deadline.has_passed(self.clock.uptime()) {
+                break;
+            }
+            size = PAGE_SIZE;
         }
         let position = position.map(|position| position.to_string());
         page.next = position.map(|position| self.store.envelope().seal_cursor(&list, &position)).transpose()?;

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use gatepost_control_plane::{
     ControlPlane, Failure, KeyFilter, KeyList, ListPage, LongResponse, NullableFilter, PAGE_SIZE, RequestContext,
-    Selection,
+    ScanTime, Selection,
 };
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_runtime::error_chain;
@@ -42,7 +42,7 @@ async fn read_page(
     filter: &KeyFilter,
     mut selection: Selection<ApiKey>,
 ) -> Result<ListPage<ApiKeyResource>> {
-    response.select_keys(list, &mut selection, |key| filter.matches(key)).await?;
+    response.select_keys(list, &mut selection, ScanTime::Unlimited, |key| filter.matches(key)).await?;
     let page = response.control_plane.list_page(&list.name, selection)?;
     let _turn = response.control_plane.acquire_list_permit(&response.context).await?;
     Ok(ListPage { items: key_bodies(&response.control_plane, &page.items).await?, next: page.next })

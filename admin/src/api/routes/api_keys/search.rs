@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatepost_control_plane::{ControlPlane, RequestContext, Rest, SearchRequest};
+use gatepost_control_plane::{ControlPlane, RequestContext, Rest, ScanTime, SearchRequest};
 use gatepost_domain::key::Secret;
 use gatepost_wire::ApiKeyResource;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ impl From<SearchApiKeys> for SearchRequest {
             project: request.project_id,
             after: request.after,
             limit: request.limit,
+            time: ScanTime::Unlimited,
         }
     }
 }

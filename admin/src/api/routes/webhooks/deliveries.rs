@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use gatepost_control_plane::{
-    ControlPlane, DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryStatus, DeliveryView, Failure,
-    MAX_DELIVERIES, RequestContext, Rest, WebhookDelivery,
+    ControlPlane, DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryStatus, DeliveryView,
+    Failure, MAX_DELIVERIES, RequestContext, Rest, ScanTime, WebhookDelivery,
 };
 use gatepost_domain::change::Topic;
 use gatepost_domain::time::Timestamp;
@@ -200,7 +200,8 @@ pub(crate) async fn list(
         until: parse_time(&query, "until")?,
     };
     let limit = query.page_limit(MAX_DELIVERIES)?.unwrap_or(DEFAULT_DELIVERIES);
-    let page = control_plane.deliveries(&context, &id, &filter, query.non_null("after").as_deref(), limit).await?;
+    let limits = DeliveryLimits { deliveries: limit, time: ScanTime::Unlimited };
+    let page = control_plane.deliveries(&context, &id, &filter, query.non_null("after").as_deref(), limits).await?;
     Ok(Json(DeliveriesBody {
         deliveries: page.deliveries.iter().map(DeliveryBody::from).collect(),
         next: page.next.filter(|_| page.rest == Rest::More),
