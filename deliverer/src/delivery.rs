@@ -176,6 +176,9 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
 }
 
 fn result_of_attempt(schedule: &RetrySchedule, attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
+    let hold = hold_of(attempt.status, outcome);
+    // The hold makes this delivery wait as all others, and whoever ends it, ends it for all of them.
+    let outcome = if hold.is_some() { &AttemptOutcome::Failed { retry_after: None } } else { outcome };
     let disposition = match next_step(schedule, attempt.number, outcome, &mut os_rng()) {
         NextStep::Done => Disposition::Delivered,
         NextStep::Retry(wait) => Disposition::Retry(wait),
@@ -185,7 +188,6 @@ fn result_of_attempt(schedule: &RetrySchedule, attempt: AttemptRecord, outcome: 
         (Disposition::DeadLetter(_), RecordedOutcome::Failed) => "dead",
         (_, outcome) => outcome.as_str(),
     };
-    let hold = hold_of(attempt.status, outcome);
     DeliveryResult { disposition, attempt: Some(attempt), hold, outcome: Some(label) }
 }
 

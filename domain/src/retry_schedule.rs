@@ -35,6 +35,8 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 /// Jitter: a delay grows by up to one part in this many, so that deliveries that failed together are not
 /// retried together.
 const JITTER_DIVISOR: u64 = 5;
+/// Parts of the longest jitter, of which a random number is added.
+const JITTER_STEPS: u64 = 1_000_000;
 
 /// Minimum delays between one attempt of a delivery and the next. The first attempt is made immediately.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +153,8 @@ pub enum NextStep {
     DeadLetter,
 }
 
-/// Decides what follows an attempt. The delay is the larger of the schedule's and the receiver's (at most
-/// [`MAX_RETRY_AFTER`]), plus up to a fifth of jitter.
+/// Decides what follows an attempt. The delay is the larger of the schedule's and the receiver's, each with up to a fifth
+/// of jitter; the receiver's is at most [`MAX_RETRY_AFTER`], jitter included.
 pub fn next_step(schedule: &RetrySchedule, attempt: Attempt, outcome: &AttemptOutcome, rng: &mut impl Rng) -> NextStep {
     let retry_after = match outcome {
         AttemptOutcome::Delivered => return NextStep::Done,
@@ -160,14 +162,15 @@ pub fn next_step(schedule: &RetrySchedule, attempt: Attempt, outcome: &AttemptOu
         AttemptOutcome::Failed { retry_after } => retry_after.unwrap_or_default(),
     };
     let Some(delay) = schedule.delay_after(attempt) else { return NextStep::DeadLetter };
-    let delay = delay.max(retry_after.min(MAX_RETRY_AFTER));
-    NextStep::Retry(delay + jitter(delay, rng))
+    let step = rng.random_range(0..=JITTER_STEPS);
+    let requested = with_jitter(retry_after.min(MAX_RETRY_AFTER), step).min(MAX_RETRY_AFTER);
+    NextStep::Retry(with_jitter(delay, step).max(requested))
 }
 
-/// Returns the jitter. It only lengthens a delay, so that a `Retry-After` is honoured.
-fn jitter(delay: Duration, rng: &mut impl Rng) -> Duration {
+/// Returns a delay with jitter. It only lengthens the delay, so that a `Retry-After` is honoured.
+fn with_jitter(delay: Duration, step: u64) -> Duration {
     let max_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) / JITTER_DIVISOR;
-    Duration::from_millis(rng.random_range(0..=max_ms))
+    delay + Duration::from_millis(max_ms.saturating_mul(step) / JITTER_STEPS)
 }
 
 #[cfg(test)]
@@ -244,6 +247,17 @@ mod tests {
         // A delivery has its next attempt also if the schedule became shorter meanwhile.
         for attempts_made in [2, 3, u32::MAX] {
             assert_eq!(upcoming(attempts_made), [1_000]);
+        }
+    }
+
+    #[test]
+    fn no_receiver_can_ask_for_more_than_the_maximum() {
+        for retry_after in [MAX_RETRY_AFTER - Duration::from_secs(1), MAX_RETRY_AFTER, Duration::from_secs(99_999_999)]
+        {
+            for seed in 0..100 {
+                let delay = retry_delay(1, Some(retry_after), seed);
+                assert!(retry_after.min(MAX_RETRY_AFTER) <= delay && delay <= MAX_RETRY_AFTER, "{delay:?}");
+            }
         }
     }
 

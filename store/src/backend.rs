@@ -140,6 +140,8 @@ ops! {
     fn settle(settlements: Vec<RawSettlement>) -> Vec<SettlementOutcome>;
     /// Sends nothing to a webhook for some time, or for longer if it is already held.
     fn hold_queue(webhook: WebhookId, hold: Duration) -> ();
+    /// Ends the hold of a webhook.
+    fn end_hold(webhook: WebhookId) -> ();
     /// Forgets the failures and the hold of a webhook.
     fn reset_failures(webhook: WebhookId) -> ();
     /// Moves waiting deliveries of a webhook to its dead letters. Bounded per call; returns how many it moved, 0 at the

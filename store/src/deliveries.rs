@@ -77,6 +77,11 @@ impl Delivery {
         self.position
     }
 
+    /// Returns whether it has failed and waits for its next attempt.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.kind == DeliveryKind::Waiting && !self.is_in_flight && self.attempts > 0
+    }
+
     pub(crate) fn decode(raw: RawDelivery) -> Result<Self> {
         let RawDelivery { event, sequence, content } = raw;
         let position = DeliveryPosition(sequence);

@@ -70,9 +70,24 @@ impl DeliverySummary {
         })
     }
 
-    /// Encodes the summary of a delivery that a full queue gave up. `body` is that of its event.
-    pub(crate) fn without_report(body: &[u8], attempts: u32, created_at: Timestamp) -> Vec<u8> {
+    /// Encodes the summary of a delivery that ends without a worker's report. `body` is that of its event.
+    pub(crate) fn without_report(
+        body: &[u8],
+        attempts: u32,
+        created_at: Timestamp,
+        last_attempt: Option<&[u8]>,
+    ) -> Vec<u8> {
         let (action, version) = event_head(body).unwrap_or((None, Version::ZERO));
-        Self { kind: DeliveryKind::Dead, action, version, created_at, attempts, last_attempt: None }.encode()
+        let last_attempt = last_attempt.and_then(|line| AttemptRecord::decode(line).ok());
+        Self { kind: DeliveryKind::Dead, action, version, created_at, attempts, last_attempt }.encode()
+    }
+
+    /// Adds the last attempt of a delivery that waited to its encoded summary, which has none.
+    pub(crate) fn with_last_attempt(summary: &[u8], last_attempt: Option<&[u8]>) -> Vec<u8> {
+        let last_attempt = last_attempt.and_then(|line| AttemptRecord::decode(line).ok());
+        match (Self::decode(summary), last_attempt) {
+            (Ok(summary), Some(last_attempt)) => Self { last_attempt: Some(last_attempt), ..summary }.encode(),
+            (Ok(_) | Err(_), _) => summary.to_vec(),
+        }
     }
 }

@@ -235,6 +235,12 @@ fn stored_summaries_keep_their_format_and_decode() {
     let by_script =
         br#"{"outcome":"dead","type":"api-key.created","version":1782579200002048,"created":4,"attempts":2}"#;
     assert_eq!(DeliverySummary::decode(by_script).unwrap().action, Some(Action::ApiKeyCreated));
+    // With the last attempt, as scripts and the embedded store add it.
+    let line = summary.last_attempt.as_ref().unwrap().encode();
+    let with_last = DeliverySummary::with_last_attempt(by_script, Some(&line));
+    let expected = [&by_script[..by_script.len() - 1], br#","last":"#, &line, b"}"].concat();
+    assert_eq!(String::from_utf8(with_last.clone()).unwrap(), String::from_utf8(expected).unwrap());
+    assert_eq!(DeliverySummary::decode(&with_last).unwrap().last_attempt, summary.last_attempt);
 }
 
 /// What recoveries recover.
@@ -247,7 +253,10 @@ fn stored_recoveries_keep_their_format_and_decode() {
         topics: Some(vec![Topic::ApiKeyCreated]),
         ..all.clone()
     };
-    for (name, filter, through) in [("recovery_of_all", all, None), ("recovery_of_some", some, Some(-3))] {
+    let failed = RecoveryFilter { kinds: RecoveredKinds::Failed, ..all.clone() };
+    let cases =
+        [("recovery_of_all", all, None), ("recovery_of_some", some, Some(-3)), ("recovery_of_failed", failed, Some(4))];
+    for (name, filter, through) in cases {
         let through = through.map(DeliveryPosition::of_sequence);
         let id = RecoveryId::parse("rec_00recovery").unwrap();
         let new = NewRecovery { id: id.clone(), filter, total: 12, through };

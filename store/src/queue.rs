@@ -249,6 +249,15 @@ impl CellStore {
         self.backend.hold_queue(webhook.clone(), hold).await
     }
 
+    /// Ends the time for which nothing is sent to a webhook. Its failures stay counted.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, see [`CellStore`].
+    pub async fn end_hold(&self, webhook: &WebhookId) -> Result<()> {
+        self.backend.end_hold(webhook.clone()).await
+    }
+
     /// Forgets the failures of a webhook and for how long nothing is sent to it.
     ///
     /// # Errors

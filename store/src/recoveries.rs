@@ -154,6 +154,7 @@ impl CellStore {
         let Candidate { event, sequence, kind, version } = candidate;
         let source = match (kind, version) {
             (DeliveryKind::Dead, _) => RecoverySource::DeadLetter,
+            (DeliveryKind::Waiting, _) => RecoverySource::Queue,
             (_, Some(version)) => match self.event_body(&event, version).await {
                 Ok(body) => body.map_or(RecoverySource::Gone, RecoverySource::Stream),
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => RecoverySource::Gone,

@@ -1,4 +1,5 @@
-//! Recoveries: jobs that send the dead and dropped deliveries of a webhook again. What they recover, and their progress.
+//! Recoveries: jobs that send dead and dropped deliveries of a webhook again, or those that wait at once. What they
+//! recover, and their progress.
 
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::{RecoveryId, WebhookId};
@@ -18,11 +19,14 @@ pub enum RecoveredKinds {
     Dropped,
     /// Both.
     All,
+    /// Deliveries that wait for their next attempt. It becomes due at once.
+    Failed,
 }
 
 impl RecoveredKinds {
     /// All choices.
-    pub const ALL: [Self; 3] = [RecoveredKinds::Dead, RecoveredKinds::Dropped, RecoveredKinds::All];
+    pub const ALL: [Self; 4] =
+        [RecoveredKinds::Dead, RecoveredKinds::Dropped, RecoveredKinds::All, RecoveredKinds::Failed];
 
     /// Returns the name used in the API and in stored recoveries.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +34,7 @@ impl RecoveredKinds {
             RecoveredKinds::Dead => "dead",
             RecoveredKinds::Dropped => "dropped",
             RecoveredKinds::All => "all",
+            RecoveredKinds::Failed => "failed",
         }
     }
 
@@ -43,6 +48,7 @@ impl RecoveredKinds {
             RecoveredKinds::Dead => vec![DeliveryKind::Dead],
             RecoveredKinds::Dropped => vec![DeliveryKind::Dropped],
             RecoveredKinds::All => vec![DeliveryKind::Dead, DeliveryKind::Dropped],
+            RecoveredKinds::Failed => vec![DeliveryKind::Waiting],
         }
     }
 }
@@ -65,6 +71,7 @@ impl RecoveryFilter {
         let topic = delivery.action.and_then(|action| action.topic());
         self.since <= delivery.created_at
             && self.until.is_none_or(|until| delivery.created_at < until)
+            && (delivery.kind != DeliveryKind::Waiting || delivery.has_failed())
             && self.topics.as_ref().is_none_or(|topics| topic.is_some_and(|topic| topics.contains(&topic)))
     }
 }

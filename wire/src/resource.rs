@@ -133,6 +133,13 @@ pub struct WebhookResource {
     pub state_reason: Option<String>,
     /// Time since which it has been in this state.
     pub state_since: String,
+    /// Time until which nothing is sent to it, because its receiver asked for that; absent if it did not, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<String>,
+    /// Why nothing is sent to it until `pausedUntil`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "the receiver responded with 429 or 503 and Retry-After")]
+    pub pause_reason: Option<String>,
     /// Number of dead and dropped deliveries, which can be recovered; only in the response to the change that makes a
     /// disabled webhook live.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,6 +204,8 @@ impl WebhookResource {
             state: webhook.state().as_str().to_owned(),
             state_reason: webhook.state_reason().map(str::to_owned),
             state_since: rfc3339(webhook.state_since()),
+            paused_until: None,
+            pause_reason: None,
             recoverable: None,
             is_active: true,
             secret: None,

@@ -34,6 +34,7 @@ pub(crate) mod webhook_edit;
 mod webhook_form;
 mod webhook_frame;
 pub(crate) mod webhook_new;
+mod webhook_pause;
 mod webhook_ping;
 pub(crate) mod webhook_secret;
 pub(crate) mod webhook_test;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Timestamp;
-use gatepost_test_support::MockServer;
+use gatepost_test_support::{MockServer, Reply};
 use gatepost_webhook_client::PrivateNetworks;
 use serde_json::{Value, json};
 
@@ -71,7 +71,8 @@ async fn a_delivery_is_seen_from_its_failure_to_its_resending() {
     let (_, stats) = admin.get(&format!("/webhooks/{webhook}/stats")).await;
     assert_eq!((&stats["pending"], &stats["failed24h"], &stats["delivered24h"]), (&json!(1), &json!(1), &json!(0)));
 
-    assert_eq!(admin.post(&format!("{path}/resend"), json!({})).await.0, 202);
+    let (status, sent) = admin.post(&format!("{path}/resend"), json!({})).await;
+    assert_eq!((status, &sent["eventId"]), (202, &failed["eventId"]));
     let delivered = delivery_of_status(&admin, &webhook, "delivered").await;
     assert_eq!((&delivered["eventId"], &delivered["attempts"]), (&failed["eventId"], &json!(2)));
     let (_, details) = admin.get(&path).await;
@@ -196,4 +197,143 @@ async fn lists_of_deliveries_have_filters_and_cursors() {
         let (status, problem) = list(query).await;
         assert_eq!((status, code(&problem)), (400, "validation"), "{query}: {problem}");
     }
+}
+
+/// Returns a receiver that has these statuses in turn, and the last one for all further requests.
+fn responding(statuses: &'static [u16]) -> MockServer {
+    MockServer::with_statuses(|number| (statuses[number.min(statuses.len() - 1)], Duration::ZERO))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_resent_or_recovered_while_a_webhook_is_disabled() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = responding(&[410, 204]);
+    let webhook = subscribe(&admin, &receiver.url(), json!({"whenPaused": "keep"})).await;
+    admin.create_key(&project, json!({})).await;
+    let dead = delivery_of_status(&admin, &webhook, "dead").await;
+    let path = format!("/webhooks/{webhook}");
+    let disabled = async {
+        while admin.get(&path).await.1["state"] != "disabled" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, disabled).await.unwrap();
+    let delivery = format!("{path}/deliveries/{}", text(&dead, "eventId"));
+    let before = admin.get(&delivery).await.1;
+    for (request, body) in [
+        (format!("{delivery}/resend"), json!({})),
+        (format!("{path}/recover"), json!({"since": "2026-01-01T00:00:00Z", "status": "all"})),
+    ] {
+        let (status, problem) = admin.post(&request, body).await;
+        assert_eq!((status, code(&problem)), (409, "conflict"), "{request}: {problem}");
+        let detail =
+            "the webhook is disabled and nothing is sent to it: set its status to live first, and then try again";
+        assert_eq!(problem["detail"], detail);
+    }
+    assert_eq!(admin.get(&delivery).await.1, before, "nothing is changed");
+    assert_eq!((&before["attempts"], &before["lastStatus"]), (&json!(1), &json!(410)));
+    assert_eq!(admin.get(&format!("{path}/recoveries")).await.1["recoveries"], json!([]));
+
+    assert_eq!(admin.patch(&path, json!({"status": "live"})).await.0, 200);
+    assert_eq!(admin.post(&format!("{delivery}/resend"), json!({})).await.0, 202);
+    let delivered = delivery_of_status(&admin, &webhook, "delivered").await;
+    assert_eq!(delivered["createdAt"], before["createdAt"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_webhook_is_sent_nothing_again_or_keeps_it() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::start();
+    let webhook = subscribe(&admin, &receiver.url(), json!({"status": "paused"})).await;
+    admin.create_key(&project, json!({})).await;
+    let dropped = delivery_of_status(&admin, &webhook, "dropped").await;
+    let path = format!("/webhooks/{webhook}");
+    let (_, stats) = admin.get(&format!("{path}/stats")).await;
+    assert_eq!((&stats["dropped"], &stats["pending"], &stats["pausedUntil"]), (&json!(1), &json!(0), &json!(null)));
+    let delivery = format!("{path}/deliveries/{}", text(&dropped, "eventId"));
+    let (status, problem) = admin.post(&format!("{delivery}/resend"), json!({})).await;
+    assert_eq!((status, code(&problem)), (409, "conflict"), "{problem}");
+    assert!(text(&problem, "detail").starts_with("the webhook is paused and nothing is sent to it: set"), "{problem}");
+    assert_eq!(delivery_of_status(&admin, &webhook, "dropped").await, dropped, "nothing is changed");
+
+    assert_eq!(admin.patch(&path, json!({"whenPaused": "keep"})).await.0, 200);
+    let (status, waiting) = admin.post(&format!("{delivery}/resend"), json!({})).await;
+    assert_eq!((status, &waiting["status"], &waiting["nextAttemptAt"]), (202, &json!("paused"), &json!(null)));
+    assert_eq!(waiting["createdAt"], dropped["createdAt"]);
+    let (_, details) = admin.get(&delivery).await;
+    assert_eq!((&details["status"], &details["upcoming"]), (&json!("paused"), &json!([])));
+    let (_, stats) = admin.get(&format!("{path}/stats")).await;
+    assert_eq!((&stats["dropped"], &stats["pending"], &stats["pausedUntil"]), (&json!(0), &json!(1), &json!(null)));
+    assert_eq!(admin.patch(&path, json!({"status": "live"})).await.0, 200);
+    assert_eq!(receiver.await_count(1, DEADLINE), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_the_receiver_asks_for_is_shown_and_ended() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::with_script(|request| match request {
+        0 => Reply { status: 503, headers: vec![("retry-after", "99999999".to_owned())], ..Reply::default() },
+        _ => Reply { status: 204, ..Reply::default() },
+    });
+    let webhook = subscribe(&admin, &receiver.url(), json!({"retrySchedule": [1, 60]})).await;
+    let path = format!("/webhooks/{webhook}");
+    assert_eq!(admin.get(&path).await.1.get("pausedUntil"), None);
+    admin.create_key(&project, json!({})).await;
+    let refused = delivery_of_status(&admin, &webhook, "failed").await;
+    admin.create_key(&project, json!({})).await;
+    let pending = delivery_of_status(&admin, &webhook, "pending").await;
+
+    let (_, shown) = admin.get(&path).await;
+    let until = text(&shown, "pausedUntil");
+    let parse = |time: &str| Timestamp::parse(time).unwrap();
+    let lasts = parse(&until).since(parse(&text(&refused, "lastAttemptAt")));
+    assert!((86_400..86_520).contains(&lasts.as_secs()), "{lasts:?}: a day at most");
+    assert_eq!(
+        (&shown["pauseReason"], &shown["state"]),
+        (&json!("the receiver responded with 429 or 503 and Retry-After"), &json!("live"))
+    );
+    let (_, stats) = admin.get(&format!("{path}/stats")).await;
+    assert_eq!((&stats["pausedUntil"], &stats["pauseReason"]), (&json!(until), &shown["pauseReason"]));
+    for waiting in [&refused, &pending] {
+        let (_, details) = admin.get(&format!("{path}/deliveries/{}", text(waiting, "eventId"))).await;
+        assert_eq!((&details["nextAttemptAt"], &details["upcoming"][0]), (&json!(until), &json!(until)));
+    }
+
+    let mut copy = shown.clone();
+    copy["name"] = json!("renamed");
+    let (status, renamed) = admin.patch(&path, copy).await;
+    assert_eq!((status, &renamed["pausedUntil"]), (200, &json!(until)), "a copy leaves it as it is");
+    let (status, renamed) = admin.patch(&path, json!({"name": "again"})).await;
+    assert_eq!((status, &renamed["pausedUntil"]), (200, &json!(until)));
+    let (status, live) = admin.patch(&path, json!({"status": "live"})).await;
+    assert_eq!((status, live.get("pausedUntil"), live.get("pauseReason")), (200, None, None));
+    assert_eq!(receiver.await_count(3, DEADLINE), 3, "the refused one is sent as well");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_goes_on_when_a_delivery_is_sent_again() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = responding(&[500, 500, 500, 204]);
+    let webhook = subscribe(&admin, &receiver.url(), json!({"retrySchedule": [1]})).await;
+    admin.create_key(&project, json!({})).await;
+    let dead = delivery_of_status(&admin, &webhook, "dead").await;
+    let path = format!("/webhooks/{webhook}/deliveries/{}", text(&dead, "eventId"));
+    assert_eq!(admin.post(&format!("{path}/resend"), json!({})).await.0, 202);
+    let delivered = delivery_of_status(&admin, &webhook, "delivered").await;
+    assert_eq!((&delivered["attempts"], &delivered["createdAt"]), (&json!(2), &dead["createdAt"]));
+    let (_, details) = admin.get(&path).await;
+    let numbers = details["history"].as_array().unwrap().iter().map(|attempt| attempt["number"].as_u64().unwrap());
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

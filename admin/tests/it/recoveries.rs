@@ -56,7 +56,7 @@ async fn dropped_deliveries_are_recovered_once_their_webhook_is_live() {
     let admin = fixture.caller("a", None, Role::Admin).await;
     let project = admin.create_project().await;
     let receiver = MockServer::start();
-    let webhook = create_webhook(&admin, &receiver.url(), json!({"status": "paused"})).await;
+    let webhook = create_webhook(&admin, &receiver.url(), json!({"status": "paused", "whenPaused": "drop"})).await;
     let mut events = Vec::new();
     for _ in 0..3 {
         events.push(admin.create_key(&project, json!({})).await["id"].clone());
@@ -65,6 +65,10 @@ async fn dropped_deliveries_are_recovered_once_their_webhook_is_live() {
 
     let recover = format!("{webhook}/recover");
     let filter = json!({"since": LONG_AGO, "topics": ["api-key.created"], "status": "all"});
+    let (status, problem) = admin.post(&recover, filter.clone()).await;
+    assert_eq!((status, code(&problem)), (409, "conflict"), "{problem}");
+    assert!(text(&problem, "detail").contains("set its status to live first"), "{problem}");
+    assert_eq!(admin.patch(&webhook, json!({"whenPaused": "keep"})).await.0, 200);
     let request = || {
         let request = admin.request(Method::POST, &recover).header("idempotency-key", "once");
         request.body(filter.to_string())
@@ -175,7 +179,10 @@ async fn a_recovery_without_a_clear_filter_is_refused() {
         (json!({"since": LONG_AGO, "until": "soon", "status": "all"}), "until: "),
         (json!({"since": LONG_AGO, "until": LONG_AGO, "status": "all"}), "until: must be after since"),
         (json!({"since": LONG_AGO, "until": "2025-01-01T00:00:00Z", "status": "all"}), "until: must be after since"),
-        (json!({"since": LONG_AGO, "status": "failed"}), "status: \"failed\" is not one of dead, dropped, all"),
+        (
+            json!({"since": LONG_AGO, "status": "pending"}),
+            "status: \"pending\" is not one of dead, dropped, all, failed",
+        ),
         (json!({"since": LONG_AGO, "status": "all", "topics": []}), "topics: at least one is needed"),
         (json!({"since": LONG_AGO, "status": "all", "topics": ["key"]}), "topics: \"key\" is not known"),
     ];

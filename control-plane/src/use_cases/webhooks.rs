@@ -6,10 +6,12 @@ mod create;
 mod deliveries;
 mod delivery;
 mod destination;
+mod numbers;
 pub(crate) mod ping;
 mod read;
 mod recover;
 mod remove;
+mod resend;
 mod revealed;
 mod secrets;
 mod send_test;
@@ -24,8 +26,10 @@ pub use deliveries::{
     MAX_DELIVERIES,
 };
 pub use delivery::DeliveryRequest;
+pub use numbers::PAUSE_REASON;
 pub use read::{WebhookFilter, WebhookScope};
 pub use recover::RecoveryRequest;
+pub use resend::reason_not_to_send;
 pub use revealed::{RevealedWebhook, WebhookValues};
 pub use send_test::{SampleEncoder, WebhookTestResult};
 pub use static_token::{TokenRequest, token_request};

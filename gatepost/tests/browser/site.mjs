@@ -143,7 +143,7 @@ class Visitor {
     // Over plain http from another machine, browsers ignore a header, which protects over https.
     const isPlain = text.startsWith("The Cross-Origin-Opener-Policy header has been ignored") && url.startsWith(NAMED_ORIGIN);
     // A page was left before its stream had begun, or while its search went on.
-    const isLeft = text.startsWith("htmx: htmx:error: Failed to fetch") && /\/(hx-sse|htmx)\.min\.js/.test(text);
+    const isLeft = text.startsWith("htmx: htmx:error: Failed to fetch") && /\/hx-sse\.min\.js|div\.htmx-request/.test(text);
     if (["error", "warning"].includes(message.type()) && !isPage && !isPlain && !isLeft) this.faults.push(`${url}: ${text}`);
   }
 

@@ -5,7 +5,7 @@ use gatepost_domain::time::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::database::Embedded;
-use super::deliveries::{enqueue, finish_delivery, read_delivery};
+use super::deliveries::{Creation, enqueue, finish_delivery, read_delivery};
 use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
@@ -140,6 +140,7 @@ pub(super) fn resend(
     });
     drop(dead);
     let Some((died_ms, body, secret)) = letter else { return Ok(LeaseStatus::Lost) };
+    let creation = Creation::of_ended(transaction, webhook, event, now)?;
     let mut events = transaction.open_table(EVENTS).map_err(store_error)?;
     let deliveries_left = events.get(event).map_err(store_error)?.map_or(0, |stored| stored.value().0);
     events.insert(event, (deliveries_left + 1, body.as_slice())).map_err(store_error)?;
@@ -148,7 +149,7 @@ pub(super) fn resend(
         sealed::put(transaction, event, died_ms, &secret)?;
     }
     drop(events);
-    enqueue(transaction, webhook, event, now)?;
+    enqueue(transaction, webhook, event, creation, now)?;
     remove(transaction, webhook, event)?;
     Ok(LeaseStatus::Held)
 }

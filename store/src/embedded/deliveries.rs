@@ -8,8 +8,10 @@ use super::meta::{read_number, set_number};
 use super::queue_clock::queue_now;
 use super::sealed;
 use super::tables::{
-    DELIVERIES, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LAST_ATTEMPTS, LEASED, META, PENDING_COUNTS, QUEUE,
+    DELIVERIES, DELIVERY_LOG, DELIVERY_ORDER, DELIVERY_SEQUENCE, EVENTS, LAST_ATTEMPTS, LEASED, META, PENDING_COUNTS,
+    QUEUE,
 };
+use crate::delivery_summary::DeliverySummary;
 use crate::error::Result;
 
 /// State of a delivery.
@@ -22,16 +24,50 @@ pub(super) struct Delivery {
     pub(super) available_ms: u64,
 }
 
-/// Adds a new delivery to a queue, due at once.
-pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<()> {
-    let (created_ms, due_ms) = (now.as_ms(), queue_now(transaction, now)?.as_ms());
+/// Creation of a delivery: its time, and its place in the order of creation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Creation {
+    pub(super) ms: u64,
+    pub(super) sequence: u64,
+}
+
+impl Creation {
+    /// Returns the creation of a delivery that is created now.
+    pub(super) fn at(transaction: &WriteTransaction, now: Timestamp) -> Result<Self> {
+        Ok(Self { ms: now.as_ms(), sequence: next_sequence(transaction)? })
+    }
+
+    /// Returns the creation of a delivery that ended. One of which it is not known, because an early version ended it, is
+    /// created now.
+    pub(super) fn of_ended(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<Self> {
+        let known = {
+            let log = transaction.open_table(DELIVERY_LOG).map_err(store_error)?;
+            log.get((webhook, event)).map_err(store_error)?.and_then(|entry| {
+                let (_, sequence, _, summary) = entry.value();
+                let ms = DeliverySummary::decode(summary).ok()?.created_at.as_ms();
+                Some(Self { ms, sequence: u64::try_from(sequence).ok()? })
+            })
+        };
+        known.map_or_else(|| Self::at(transaction, now), Ok)
+    }
+}
+
+/// Adds a delivery to a queue, due at once.
+pub(super) fn enqueue(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    creation: Creation,
+    now: Timestamp,
+) -> Result<()> {
+    let due_ms = queue_now(transaction, now)?.as_ms();
     transaction
         .open_table(DELIVERIES)
         .map_err(store_error)?
-        .insert((webhook, event), (0, "", 0, created_ms, due_ms))
+        .insert((webhook, event), (0, "", 0, creation.ms, due_ms))
         .map_err(store_error)?;
     transaction.open_table(QUEUE).map_err(store_error)?.insert((webhook, due_ms, event), ()).map_err(store_error)?;
-    assign_sequence(transaction, webhook, event)?;
+    set_sequence(transaction, webhook, event, creation.sequence)?;
     let count = pending_count(transaction, webhook)?;
     set_pending_count(transaction, webhook, count + 1)
 }
@@ -39,6 +75,10 @@ pub(super) fn enqueue(transaction: &WriteTransaction, webhook: &str, event: &str
 /// Assigns the next creation sequence number to a delivery.
 pub(super) fn assign_sequence(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<()> {
     let sequence = next_sequence(transaction)?;
+    set_sequence(transaction, webhook, event, sequence)
+}
+
+fn set_sequence(transaction: &WriteTransaction, webhook: &str, event: &str, sequence: u64) -> Result<()> {
     transaction
         .open_table(DELIVERY_ORDER)
         .map_err(store_error)?

@@ -15,6 +15,7 @@ use super::tables::{
     ATTEMPTS, DEAD_COUNTS, DEAD_LETTERS, DELIVERIES, DELIVERY_LOG, DELIVERY_LOG_COUNTS, DELIVERY_LOG_ORDER,
     DELIVERY_SEQUENCE, EVENTS, HOURS, LAST_ATTEMPTS, LEASED, LOG_CHECKS, PENDING_COUNTS, QUEUE,
 };
+use super::webhook_failures;
 use crate::attempt::AttemptRecord;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
@@ -88,11 +89,13 @@ impl Embedded {
         let queue = transaction.open_table(QUEUE).map_err(store_error)?;
         let first = queue.range((webhook, 0, "")..(webhook, u64::MAX, "")).map_err(store_error)?.next();
         let (delivered_last_day, failed_last_day) = attempts_of_last_day(&transaction, webhook, now)?;
+        let held_until_ms = webhook_failures::held_until_ms(&transaction, webhook)?;
         Ok(WebhookNumbers {
             waiting: pending.saturating_sub(in_flight),
             in_flight,
             dropped: logged.get(dropped).map_err(store_error)?.map_or(0, |count| count.value()),
             dead: dead.get(webhook).map_err(store_error)?.map_or(0, |count| count.value()),
+            held_until: (clock.now.as_ms() < held_until_ms).then(|| clock.to_store_time(held_until_ms)),
             oldest_due_at: first.transpose().map_err(store_error)?.map(|(key, _)| clock.to_store_time(key.value().1)),
             delivered_last_day,
             failed_last_day,
@@ -140,7 +143,7 @@ fn read_waiting(
         attempts_made,
         leased_until: (!token.is_empty()).then(|| clock.to_store_time(lease_end_ms)),
         created_at: Timestamp::from_ms(created_ms),
-        due_at: clock.to_store_time(due_ms),
+        due_at: clock.to_store_time(due_ms.max(webhook_failures::held_until_ms(transaction, webhook)?)),
         body,
         last_attempt: last.get((webhook, event)).map_err(store_error)?.map(|line| line.value().to_vec()),
     }))
@@ -273,6 +276,12 @@ pub(super) fn record_last_attempt(
     let mut last = transaction.open_table(LAST_ATTEMPTS).map_err(store_error)?;
     last.insert((webhook, event), attempt).map_err(store_error)?;
     Ok(())
+}
+
+/// Returns the last attempt of a delivery that waits, one line of JSON.
+pub(super) fn last_attempt(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<Option<Vec<u8>>> {
+    let last = transaction.open_table(LAST_ATTEMPTS).map_err(store_error)?;
+    Ok(last.get((webhook, event)).map_err(store_error)?.map(|line| line.value().to_vec()))
 }
 
 /// Returns the sequence of a delivery as lists order it.

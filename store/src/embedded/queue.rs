@@ -1,5 +1,6 @@
 //! Fan-out, leases and settling in the embedded store.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
@@ -9,7 +10,8 @@ use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use super::database::Embedded;
 use super::dead_letters::{self, Death};
 use super::deliveries::{
-    Delivery, enqueue, finish_delivery, next_sequence, oldest_event, pending_count, read_delivery, update_delivery,
+    Creation, Delivery, enqueue, finish_delivery, next_sequence, oldest_event, pending_count, read_delivery,
+    update_delivery,
 };
 use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
@@ -129,7 +131,8 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
             .map_err(store_error)?;
         drop(events);
         for webhook in &event.webhooks {
-            enqueue(transaction, webhook.as_str(), event.event.as_str(), now)?;
+            let creation = Creation::at(transaction, now)?;
+            enqueue(transaction, webhook.as_str(), event.event.as_str(), creation, now)?;
             overflowed += trim_overflow(transaction, webhook.as_str(), step, now)?;
         }
     }
@@ -145,13 +148,16 @@ fn fan_out(transaction: &WriteTransaction, step: &RawFanOut, now: Timestamp) -> 
 /// Returns the summary of a delivery that ends without a worker's report.
 pub(super) fn summary_without_report(
     transaction: &WriteTransaction,
+    webhook: &str,
     event: &str,
     delivery: &Delivery,
 ) -> Result<Vec<u8>> {
     let events = transaction.open_table(EVENTS).map_err(store_error)?;
     let stored = events.get(event).map_err(store_error)?;
     let body = stored.as_ref().map(|stored| stored.value().1).unwrap_or_default();
-    Ok(DeliverySummary::without_report(body, delivery.attempts_made, Timestamp::from_ms(delivery.created_ms)))
+    let last_attempt = delivery_log::last_attempt(transaction, webhook, event)?;
+    let created_at = Timestamp::from_ms(delivery.created_ms);
+    Ok(DeliverySummary::without_report(body, delivery.attempts_made, created_at, last_attempt.as_deref()))
 }
 
 /// Moves the oldest deliveries of a queue over its limit to the dead letters.
@@ -163,7 +169,7 @@ fn trim_overflow(transaction: &WriteTransaction, webhook: &str, step: &RawFanOut
         let death = Death {
             attempts_made: delivery.attempts_made,
             reason: "the queue was full",
-            summary: &summary_without_report(transaction, &event, &delivery)?,
+            summary: &summary_without_report(transaction, webhook, &event, &delivery)?,
             at: now,
             max_dead: step.max_dead_letters,
         };
@@ -292,7 +298,7 @@ fn apply_disposition(
             let death = Death {
                 attempts_made: held.attempts_made + u32::from(settlement.counted.is_some()),
                 reason,
-                summary: &settlement.summary,
+                summary: &summary_of_death(transaction, settlement)?,
                 at: now,
                 max_dead: MAX_DEAD_LETTERS,
             };
@@ -302,13 +308,29 @@ fn apply_disposition(
     }
 }
 
-fn send_now(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<SendNowOutcome> {
+/// Returns the summary of a delivery that a worker gave up. If it made no attempt, the last one is that of before.
+fn summary_of_death<'a>(transaction: &WriteTransaction, settlement: &'a RawSettlement) -> Result<Cow<'a, [u8]>> {
+    if settlement.counted.is_some() {
+        return Ok(Cow::Borrowed(&settlement.summary));
+    }
+    let last = delivery_log::last_attempt(transaction, settlement.webhook.as_str(), settlement.event.as_str())?;
+    Ok(Cow::Owned(DeliverySummary::with_last_attempt(&settlement.summary, last.as_deref())))
+}
+
+/// Makes a waiting delivery due, unless it is already.
+pub(super) fn send_now(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    now: Timestamp,
+) -> Result<SendNowOutcome> {
     let Some(waiting) = read_delivery(transaction, webhook, event)? else { return Ok(SendNowOutcome::NotWaiting) };
     let now = queue_now(transaction, now)?;
     if !waiting.token.is_empty() && now.as_ms() < waiting.lease_end_ms {
         return Ok(SendNowOutcome::InFlight);
     }
-    let due = Delivery { token: String::new(), lease_end_ms: 0, available_ms: now.as_ms(), ..waiting.clone() };
+    let available_ms = waiting.available_ms.min(now.as_ms());
+    let due = Delivery { token: String::new(), lease_end_ms: 0, available_ms, ..waiting.clone() };
     update_delivery(transaction, webhook, event, &waiting, due)?;
     Ok(SendNowOutcome::Due)
 }
@@ -335,8 +357,9 @@ pub(super) fn send_again(
         let (left, body) = stored.unwrap_or_else(|| (0, body.to_vec()));
         events.insert(event, (left + 1, body.as_slice())).map_err(store_error)?;
     }
+    let creation = Creation::of_ended(transaction, webhook, event, now)?;
     delivery_log::unlog(transaction, webhook, event)?;
-    enqueue(transaction, webhook, event, now)?;
+    enqueue(transaction, webhook, event, creation, now)?;
     Ok(true)
 }
 

@@ -31,7 +31,7 @@ fn move_to_dead_letters(transaction: &WriteTransaction, webhook: &str, reason: &
         let death = Death {
             attempts_made: delivery.attempts_made,
             reason,
-            summary: &summary_without_report(transaction, &event, &delivery)?,
+            summary: &summary_without_report(transaction, webhook, &event, &delivery)?,
             at: now,
             max_dead: MAX_DEAD_LETTERS,
         };

@@ -8,17 +8,17 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::database::Embedded;
 use super::dead_letters;
-use super::deliveries::pending_count;
+use super::deliveries::{pending_count, read_delivery};
 use super::delivery_log::schedule_check;
 use super::errors::store_error;
-use super::queue::send_again;
+use super::queue::{send_again, send_now};
 use super::queue_clock::{QueueClock, queue_now};
 use super::recovery_states::{all_of, read, remove, write};
 use super::tables::{DELIVERY_LOG, LEASED, QUEUE, RECOVERIES, RUNNING_RECOVERIES};
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     DeliveryKind, LeaseStatus, MAX_RECOVERIES, RawRecovery, RawRecoveryCreation, RawRecoveryItem, RawRecoveryStep,
-    RawRunningRecovery, RecoverySource, RecoveryStatus, RecoveryStepOutcome, StepEnd,
+    RawRunningRecovery, RecoverySource, RecoveryStatus, RecoveryStepOutcome, SendNowOutcome, StepEnd,
 };
 
 /// Key of the queue and of the leases: webhook, time in ms, event.
@@ -124,19 +124,22 @@ fn advance(transaction: &WriteTransaction, step: &RawRecoveryStep, now: Timestam
         |found: &RawRecovery| found.status == RecoveryStatus::Running && found.cursor == step.expected_cursor;
     let Some(before) = found.filter(is_expected) else { return Ok(RecoveryStepOutcome::Conflict) };
     let room = room(transaction, step, now)?;
-    let (mut recovered, mut skipped) = (0, 0);
+    let room_for_new = step.max_pending.saturating_sub(pending_count(transaction, webhook)?);
+    let (mut recovered, mut created, mut skipped) = (0, 0, 0);
     let (mut cursor, mut status) = (step.next_cursor, RecoveryStatus::Running);
     if step.end == StepEnd::Last {
         status = RecoveryStatus::Finished;
     }
     let mut handled_through = step.expected_cursor;
     for item in &step.items {
-        if recovered >= room {
+        let is_new = item.source != RecoverySource::Queue;
+        if recovered >= room || (is_new && created >= room_for_new) {
             (cursor, status) = (handled_through, RecoveryStatus::Running);
             break;
         }
         if send_item_again(transaction, webhook, item, now)? {
             recovered += 1;
+            created += u64::from(is_new);
         } else {
             skipped += 1;
         }
@@ -151,14 +154,13 @@ fn advance(transaction: &WriteTransaction, step: &RawRecoveryStep, now: Timestam
     Ok(RecoveryStepOutcome::Advanced { recovered, skipped, status })
 }
 
-/// Returns how many deliveries a step may enqueue.
+/// Returns how many more deliveries may be due or in flight.
 fn room(transaction: &WriteTransaction, step: &RawRecoveryStep, now: Timestamp) -> Result<u64> {
     let webhook = step.webhook.as_str();
     let queue = transaction.open_table(QUEUE).map_err(store_error)?;
     let leased = transaction.open_table(LEASED).map_err(store_error)?;
     let open = open_deliveries(&queue, &leased, webhook, queue_now(transaction, now)?)?;
-    let pending = pending_count(transaction, webhook)?;
-    Ok(step.max_open.saturating_sub(open).min(step.max_pending.saturating_sub(pending)))
+    Ok(step.max_open.saturating_sub(open))
 }
 
 /// Returns how many deliveries of a webhook are due or in flight at a time of the clock of the queues. More than [`MAX_COUNTED`] due ones are not counted.
@@ -185,8 +187,15 @@ fn send_item_again(
         RecoverySource::Stream(body) => {
             Ok(is_dropped(transaction, webhook, event)? && send_again(transaction, webhook, event, body, now)?)
         }
+        RecoverySource::Queue => make_due(transaction, webhook, event, now),
         RecoverySource::Gone => Ok(false),
     }
+}
+
+/// Makes a delivery that waits for its next attempt due. Returns whether it waits for one.
+fn make_due(transaction: &WriteTransaction, webhook: &str, event: &str, now: Timestamp) -> Result<bool> {
+    let waits = read_delivery(transaction, webhook, event)?.is_some_and(|delivery| delivery.attempts_made > 0);
+    Ok(waits && send_now(transaction, webhook, event, now)? == SendNowOutcome::Due)
 }
 
 fn is_dropped(transaction: &WriteTransaction, webhook: &str, event: &str) -> Result<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::id::WebhookId;
 use gatepost_domain::record::FailureStreak;
 use gatepost_domain::time::Timestamp;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::database::Embedded;
 use super::errors::store_error;
@@ -22,6 +22,10 @@ impl Embedded {
             hold_until(transaction, webhook.as_str(), until)
         })
         .await
+    }
+
+    pub(crate) async fn end_hold(&self, webhook: WebhookId) -> Result<()> {
+        self.perform(move |transaction| end_hold(transaction, webhook.as_str())).await
     }
 
     pub(crate) async fn reset_failures(&self, webhook: WebhookId) -> Result<()> {
@@ -83,9 +87,19 @@ pub(super) fn is_held(transaction: &WriteTransaction, webhook: &str, now: Timest
     }
 }
 
+/// Returns the time of the clock of the queues until which nothing is sent to a webhook, in ms; 0 without a hold.
+pub(super) fn held_until_ms(transaction: &ReadTransaction, webhook: &str) -> Result<u64> {
+    let held = transaction.open_table(HELD).map_err(store_error)?;
+    Ok(held.get(webhook).map_err(store_error)?.map_or(0, |until| until.value()))
+}
+
 /// Forgets the failures and the hold of a webhook.
 pub(super) fn reset(transaction: &WriteTransaction, webhook: &str) -> Result<()> {
     transaction.open_table(FAILURES).map_err(store_error)?.remove(webhook).map_err(store_error)?;
+    end_hold(transaction, webhook)
+}
+
+fn end_hold(transaction: &WriteTransaction, webhook: &str) -> Result<()> {
     transaction.open_table(HELD).map_err(store_error)?.remove(webhook).map_err(store_error)?;
     Ok(())
 }

@@ -213,7 +213,7 @@ pub(crate) enum RawDeliveryContent {
         leased_until: Option<Timestamp>,
         /// Creation time.
         created_at: Timestamp,
-        /// Time of the next attempt.
+        /// Time of the next attempt: when it is due, and its webhook not held any more.
         due_at: Timestamp,
         /// Data from which the request body is built.
         body: Vec<u8>,
@@ -249,6 +249,8 @@ pub struct WebhookNumbers {
     pub dropped: u64,
     /// Time from which the longest overdue delivery has been due, or the next one will be.
     pub oldest_due_at: Option<Timestamp>,
+    /// Time until which nothing is sent to the webhook: its receiver asked for that, or it is paused and was looked at.
+    pub held_until: Option<Timestamp>,
     /// Attempts of the last 24 hours, the current one included, that delivered.
     pub delivered_last_day: u64,
     /// Attempts of the last 24 hours, the current one included, that failed.

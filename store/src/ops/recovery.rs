@@ -94,6 +94,8 @@ pub(crate) enum RecoverySource {
     DeadLetter,
     /// From the stream: it was dropped, and this is its body.
     Stream(Vec<u8>),
+    /// From the queue: it waits for its next attempt.
+    Queue,
     /// Its event is no longer kept.
     Gone,
 }

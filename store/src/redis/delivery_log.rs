@@ -53,6 +53,7 @@ impl Redis {
             dead: reply.next()?,
             dropped: reply.next()?,
             oldest_due_at: reply.next::<Option<u64>>()?.map(Timestamp::from_ms),
+            held_until: reply.next::<Option<u64>>()?.map(Timestamp::from_ms),
             ..WebhookNumbers::default()
         };
         while !reply.is_empty() {

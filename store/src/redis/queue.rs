@@ -86,6 +86,12 @@ impl Redis {
         Ok(())
     }
 
+    pub(crate) async fn end_hold(&self, webhook: WebhookId) -> Result<()> {
+        let arguments = Arguments::default().text(webhook.as_str());
+        self.run_script(&scripts::END_HOLD, COMMIT_TIMEOUT, arguments).await?;
+        Ok(())
+    }
+
     pub(crate) async fn reset_failures(&self, webhook: WebhookId) -> Result<()> {
         let arguments = Arguments::default().text(webhook.as_str());
         self.run_script(&scripts::RESET_FAILURES, COMMIT_TIMEOUT, arguments).await?;

@@ -110,6 +110,7 @@ fn item_arguments(arguments: Arguments, item: RawRecoveryItem) -> Arguments {
     let (kind, body) = match item.source {
         RecoverySource::DeadLetter => ("dead", Vec::new()),
         RecoverySource::Stream(body) => ("dropped", body),
+        RecoverySource::Queue => ("waiting", Vec::new()),
         RecoverySource::Gone => ("gone", Vec::new()),
     };
     arguments.text(kind).text(item.event.as_str()).text(&item.sequence.to_string()).bytes(body)

@@ -74,6 +74,7 @@ scripts! {
     EXTEND_LEASE = " flags=allow-oom", ["common", "queue", "extend_lease"];
     SETTLE = " flags=allow-oom", ["common", "queue", "failures", "settle"];
     HOLD_QUEUE = " flags=allow-oom", ["common", "queue", "failures", "hold_queue"];
+    END_HOLD = " flags=allow-oom", ["common", "queue", "end_hold"];
     RESET_FAILURES = " flags=allow-oom", ["common", "queue", "reset_failures"];
     QUEUE_TO_DEAD_LETTERS = " flags=allow-oom", ["common", "queue", "queue_to_dead_letters"];
     DELIVERIES = " flags=allow-oom", ["common", "queue", "delivery_rows", "deliveries"];

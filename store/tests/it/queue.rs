@@ -647,6 +647,50 @@ pub(crate) async fn a_delivery_is_sent_again_in_every_state(backend: TestBackend
     assert!(test.store.open_secret(second).unwrap().is_some());
 }
 
+pub(crate) async fn a_delivery_that_is_sent_again_keeps_its_creation(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    for _ in 0..3 {
+        test.key().await;
+    }
+    let mut step = test.fan_out_step(&webhook.id, 1000).await;
+    let dropped = step.events.pop().unwrap();
+    step.dropped = vec![DroppedDelivery {
+        webhook: webhook.id.clone(),
+        event: dropped.event.clone(),
+        action: dropped.content.action,
+        version: dropped.version,
+    }];
+    test.store.fan_out(step).await.unwrap();
+    let (token, leased) = test.lease(&webhook, 2).await;
+    test.settle(&webhook, &leased[0], &token, Disposition::Delivered).await;
+    test.settle(&webhook, &leased[1], &token, Disposition::DeadLetter("status 500".to_owned())).await;
+    let creations = async || -> Vec<_> {
+        let all = test.store.deliveries(&webhook.id, &DeliveryKind::ALL, None, 10).await.unwrap();
+        all.into_iter().map(|one| (one.event_id.clone(), one.created_at, one.position())).collect()
+    };
+    let first = creations().await;
+    assert_eq!(first.len(), 3);
+
+    test.skew.add(3_600_000);
+    assert_eq!(test.store.resend(&webhook.id, &leased[1].event_id).await.unwrap(), LeaseStatus::Held);
+    for event in [&leased[0].event_id, &dropped.event] {
+        let version = test.store.delivery(&webhook.id, event).await.unwrap().unwrap().event_version.unwrap();
+        assert!(test.store.send_again(&webhook.id, event, version).await.unwrap());
+    }
+    assert_eq!(creations().await, first, "time and place are those of the first creation");
+    let (token, again) = test.lease(&webhook, 3).await;
+    assert_eq!(again.len(), 3, "they are due at once");
+    for leased in &again {
+        assert_eq!(leased.attempts_made, 0);
+        test.settle(&webhook, leased, &token, Disposition::DeadLetter("status 500".to_owned())).await;
+    }
+    assert_eq!(creations().await, first);
+    test.key().await;
+    test.fan_out(&webhook).await;
+    assert_eq!(creations().await[1..], first, "a new delivery is the newest");
+}
+
 pub(crate) async fn logs_have_a_size_and_an_age(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.webhook().await;

@@ -235,6 +235,60 @@ pub(crate) async fn a_recovery_never_overfills_the_queue(backend: TestBackend) {
     assert_eq!(outcome, advanced(1, 0, RecoveryStatus::Running));
 }
 
+pub(crate) async fn a_recovery_makes_failed_deliveries_due(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    test.dead_letters(&webhook, 1).await;
+    for _ in 0..4 {
+        test.key().await;
+    }
+    test.fan_out(&webhook).await;
+    let (token, leased) = test.lease(&webhook, 4).await;
+    for leased in &leased[..3] {
+        test.settle(&webhook, leased, &token, Disposition::Retry(Duration::from_secs(3600))).await;
+    }
+    test.settle(&webhook, &leased[3], &token, Disposition::Defer(Duration::from_secs(3600))).await;
+    let job = test.start(&webhook.id, &all_of(RecoveredKinds::Failed)).await;
+    assert_eq!(job.total, 3, "one was never attempted");
+    // The queue is full, and nothing is added to it.
+    let pace = RecoveryPace { max_open: 2, max_pending: 1 };
+    assert_eq!(test.step(pace).await, advanced(2, 0, RecoveryStatus::Running));
+    assert_eq!(test.step(pace).await, advanced(0, 0, RecoveryStatus::Running), "two are due");
+    let (token, due) = test.lease(&webhook, 4).await;
+    assert_eq!(due.iter().map(|due| due.attempts_made).collect::<Vec<_>>(), [1; 2], "their schedules go on");
+    test.settle(&webhook, &due[0], &token, Disposition::Delivered).await;
+    test.settle(&webhook, &due[1], &token, Disposition::Retry(Duration::from_secs(3600))).await;
+    assert_eq!(test.step(AT_ONCE).await, advanced(1, 0, RecoveryStatus::Running));
+    assert_eq!(test.step(AT_ONCE).await, advanced(0, 0, RecoveryStatus::Finished), "what failed again waits");
+    assert_eq!(test.latest(&webhook.id).await, (RecoveryStatus::Finished, 3, 3, 0));
+    assert_eq!(test.lease(&webhook, 4).await.1.len(), 1);
+    let numbers = test.store.webhook_numbers(&webhook.id).await.unwrap();
+    assert_eq!((numbers.waiting, numbers.in_flight, numbers.dead), (2, 1, 1));
+}
+
+pub(crate) async fn a_second_recovery_selects_what_died_again(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook().await;
+    test.dead_letters(&webhook, 2).await;
+    test.dropped_delivery(&webhook).await;
+    test.skew.add(10_000);
+    let outage = RecoveryFilter { until: Some(test.now()), ..all_of(RecoveredKinds::All) };
+    for _ in 0..2 {
+        test.skew.add(10_000);
+        assert_eq!(test.start(&webhook.id, &outage).await.total, 3);
+        while !test.running().await.is_empty() {
+            test.step(AT_ONCE).await;
+        }
+        assert_eq!(test.latest(&webhook.id).await, (RecoveryStatus::Finished, 3, 3, 0));
+        test.skew.add(10_000);
+        let (token, leased) = test.lease(&webhook, 4).await;
+        assert_eq!(leased.len(), 3);
+        for leased in &leased {
+            test.settle(&webhook, leased, &token, Disposition::DeadLetter("status 500".to_owned())).await;
+        }
+    }
+}
+
 pub(crate) async fn a_recovery_skips_what_cannot_be_sent(backend: TestBackend) {
     let test = backend.fixture().await;
     let webhook = test.webhook().await;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use gatepost_domain::id::LeaseToken;
 use gatepost_domain::record::{FailureStreak, Webhook};
+use gatepost_domain::time::Timestamp;
 use gatepost_store::{
-    DeliveryKind, Disposition, LeaseStatus, LeasedDelivery, MAX_HOLDS_TOGETHER, Settlement, SettlementOutcome,
+    AttemptRecord, DeliveryKind, Disposition, FanOutOutcome, LeaseStatus, LeasedDelivery, MAX_HOLDS_TOGETHER,
+    Settlement, SettlementOutcome,
 };
 
 use crate::fixture::{Fixture, TestBackend};
@@ -161,4 +163,82 @@ pub(crate) async fn the_queue_of_a_disabled_webhook_becomes_dead_letters_except_
     assert_eq!(dead.iter().map(|one| one.reason.as_deref()).collect::<Vec<_>>(), [Some("disabled"); 2]);
     test.settle_one(&webhook, &leased[0], &token, Disposition::Delivered, None).await;
     assert_eq!(test.store.resend(&webhook.id, &dead[0].event_id).await.unwrap(), LeaseStatus::Held);
+}
+
+pub(crate) async fn a_hold_is_shown_and_can_be_ended(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook_with_deliveries(2).await;
+    let held_until = async || test.store.webhook_numbers(&webhook.id).await.unwrap().held_until;
+    let next_attempts = async || -> Vec<Option<Timestamp>> {
+        let waiting = test.store.deliveries(&webhook.id, &[DeliveryKind::Waiting], None, 10).await.unwrap();
+        waiting.into_iter().map(|delivery| delivery.next_attempt_at).collect()
+    };
+    assert_eq!(held_until().await, None);
+    let (token, leased) = test.lease(&webhook, 1).await;
+    let before = test.now();
+    let retry = Disposition::Retry(Duration::from_secs(60));
+    test.settle_one(&webhook, &leased[0], &token, retry, Some(Duration::from_secs(600))).await;
+    let until = held_until().await.unwrap();
+    let lasts = until.since(before);
+    assert!((Duration::from_secs(600)..Duration::from_secs(660)).contains(&lasts), "{lasts:?}");
+    assert_eq!(next_attempts().await, [Some(until); 2], "both wait for the end of the hold");
+    let refused = test.store.delivery(&webhook.id, &leased[0].event_id).await.unwrap().unwrap();
+    assert_eq!(refused.next_attempt_at, Some(until));
+
+    // The clock of the queues goes back by a second at most, and the times are shown on the clock of the store.
+    test.skew.add(-HOUR_MS);
+    let shown = held_until().await.unwrap();
+    let remaining = shown.since(test.now());
+    assert!(remaining <= lasts + Duration::from_secs(1), "{remaining:?} of {lasts:?}");
+    for next in next_attempts().await {
+        assert!(next.unwrap().as_ms().abs_diff(shown.as_ms()) <= 1000, "{next:?}, {shown:?}");
+    }
+    test.skew.add(HOUR_MS);
+
+    test.store.end_hold(&webhook.id).await.unwrap();
+    test.store.end_hold(&webhook.id).await.unwrap();
+    assert_eq!(held_until().await, None);
+    assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, std::slice::from_ref(&webhook.id));
+    assert!(next_attempts().await.iter().all(|at| at.unwrap() < until));
+    let (token, due) = test.lease(&webhook, 2).await;
+    assert_eq!(due.len(), 1, "the refused one waits for its schedule alone");
+    let again = test.settle_one(&webhook, &due[0], &token, RETRY_NOW, None).await;
+    assert_eq!(again.streak.unwrap().failures, 2, "the failures stay counted");
+    test.skew.add(61_000);
+    assert_eq!(test.lease(&webhook, 2).await.1.len(), 2);
+}
+
+pub(crate) async fn a_delivery_that_is_given_up_keeps_its_last_attempt(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.webhook_with_deliveries(3).await;
+    let (token, leased) = test.lease(&webhook, 3).await;
+    for leased in &leased {
+        test.settle_one(&webhook, leased, &token, RETRY_NOW, None).await;
+    }
+    // One is given up by a worker, without an attempt; one because the queue is full, and one with the queue.
+    let (token, again) = test.lease(&webhook, 1).await;
+    let disabled = Settlement {
+        webhook: webhook.id.clone(),
+        delivery: Arc::new(again[0].clone()),
+        token,
+        disposition: Disposition::DeadLetter("disabled".to_owned()),
+        attempt: None,
+        hold: None,
+    };
+    assert_eq!(test.store.settle(vec![disabled]).await.unwrap()[0].lease, LeaseStatus::Held);
+    test.key().await;
+    let step = test.fan_out_step(&webhook.id, 2).await;
+    assert_eq!(test.store.fan_out(step).await.unwrap(), FanOutOutcome::Applied { overflowed: 1 });
+    assert_eq!(test.store.move_queue_to_dead_letters(&webhook.id, "disabled").await.unwrap(), 2);
+
+    let dead = test.store.deliveries(&webhook.id, &[DeliveryKind::Dead], None, 10).await.unwrap();
+    assert_eq!(dead.len(), 4);
+    for delivery in &dead {
+        let was_attempted = leased.iter().any(|leased| leased.event_id == delivery.event_id);
+        let last = was_attempted.then(|| {
+            let attempt = attempt_for(&delivery.event_id, &RETRY_NOW);
+            AttemptRecord { response: None, ..attempt }
+        });
+        assert_eq!((delivery.attempts, &delivery.last_attempt), (u32::from(was_attempted), &last));
+    }
 }

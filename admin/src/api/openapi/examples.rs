@@ -20,11 +20,12 @@ fn example_for(name: &str) -> Option<Value> {
         "clientUserAgent" => "Mozilla/5.0",
         "from" | "since" | "lastAttemptAt" | "nextAttemptAt" | "oldestDueAt" | "at" | "createdAt" | "updatedAt"
         | "finishedAt" | "lastHeartbeatAt" | "firstUsedAt" | "lastUsedAt" | "refusesAt" | "timestamp"
-        | "oldSecretUntil" | "stateSince" => "2026-11-25T10:00:00.000Z",
+        | "oldSecretUntil" | "stateSince" | "pausedUntil" => "2026-11-25T10:00:00.000Z",
         "expiry" | "expiresAt" | "to" => "2099-01-01T00:00:00.000Z",
         "url" => "https://example.com/hook",
         "httpMethod" => "POST",
         "status" => "live",
+        "pauseReason" => "the receiver responded with 429 or 503 and Retry-After",
         "stateReason" => "the receiver responded with 410",
         "whenPaused" => "drop",
         "secret" => "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
@@ -57,7 +58,7 @@ fn non_text_example(name: &str) -> Option<Value> {
         "number" | "attempts" => json!(2),
         "lastStatus" => json!(503),
         "lastError" => json!("the receiver responded with 503"),
-        "pending" | "inFlight" | "dead" | "delivered24h" | "failed24h" | "recoverable" => json!(3),
+        "pending" | "inFlight" | "dead" | "dropped" | "delivered24h" | "failed24h" | "recoverable" => json!(3),
         "total" => json!(4711),
         "count" => json!(12),
         "recovered" => json!(1200),

@@ -1,6 +1,6 @@
 //! Webhooks as their callers see them.
 
-use gatepost_control_plane::{ControlPlane, RequestContext, Result, RevealedWebhook};
+use gatepost_control_plane::{ControlPlane, PAUSE_REASON, RequestContext, Result, RevealedWebhook};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Role, Status, Webhook};
 use gatepost_wire::WebhookResource;
@@ -47,5 +47,19 @@ pub(crate) fn revealed_webhook_resource(
         is_active: revealed.activity == Status::Active,
         recoverable: revealed.recoverable,
         ..webhook_resource(control_plane, context, &revealed.webhook.record)?
+    })
+}
+
+/// Adds the pause that the receiver of a webhook has asked for, if it has.
+pub(crate) async fn with_pause(
+    control_plane: &ControlPlane,
+    webhook: &Webhook,
+    body: WebhookResource,
+) -> Result<WebhookResource> {
+    let paused_until = control_plane.paused_until(webhook).await?;
+    Ok(WebhookResource {
+        paused_until: paused_until.map(|until| until.to_string()),
+        pause_reason: paused_until.map(|_| PAUSE_REASON.to_owned()),
+        ..body
     })
 }

@@ -17,7 +17,9 @@ use crate::api::extract::query::{PathId, QueryParams};
 use crate::api::respond::page::{self, PageResponse};
 use crate::api::respond::problem::Result;
 use crate::api::respond::resource::ResourceResponse;
-use crate::api::respond::webhook_resource::{revealed_webhook_resource, webhook_resource, webhook_with_secret};
+use crate::api::respond::webhook_resource::{
+    revealed_webhook_resource, webhook_resource, webhook_with_secret, with_pause,
+};
 use crate::http::webhook_requests::encode_sample;
 use schemas::{CreateWebhook, PingBody, PingWebhook, RotateSecret, TestBody, TestWebhook, UpdateWebhook};
 
@@ -101,13 +103,15 @@ pub(crate) async fn get(
     PathId(id): PathId,
 ) -> Result<ResourceResponse<WebhookResource>> {
     let found = control_plane.webhook(&context, &id).await?;
-    Ok(ResourceResponse::new(found.position, webhook_resource(&control_plane, &context, &found.record)?))
+    let body = webhook_resource(&control_plane, &context, &found.record)?;
+    Ok(ResourceResponse::new(found.position, with_pause(&control_plane, &found.record, body).await?))
 }
 
 /// Updates a webhook. Absent members are unchanged.
 ///
-/// `status` pauses and resumes it; `state` and the other members that only the server sets return 400 if they differ from
-/// the webhook. The body may be an unmodified copy of the webhook from a response. If a caller who
+/// `status` pauses and resumes it. `"status": "live"` also ends a pause that the receiver asked for (`pausedUntil`),
+/// unless the body repeats `pausedUntil`. `state` and the other members that only the server sets return 400 if they
+/// differ from the webhook. The body may be an unmodified copy of the webhook from a response. If a caller who
 /// is not an admin changes the destination, the webhook counts as that caller's own: from then on it receives ids in
 /// place of key values.
 #[utoipa::path(
@@ -122,10 +126,12 @@ pub(crate) async fn update(
 ) -> Result<ResourceResponse<WebhookResource>> {
     if !read_only.is_empty() {
         let found = control_plane.webhook(&context, &id).await?;
-        read_only.check(&webhook_with_secret(&control_plane, &found.record)?)?;
+        let body = webhook_with_secret(&control_plane, &found.record)?;
+        read_only.check(&with_pause(&control_plane, &found.record, body).await?)?;
     }
     let changed = control_plane.update_webhook(&context, &id, change.into()).await?;
     let body = revealed_webhook_resource(&control_plane, &context, &changed)?;
+    let body = with_pause(&control_plane, &changed.webhook.record, body).await?;
     Ok(ResourceResponse::new(changed.webhook.position, body))
 }
 

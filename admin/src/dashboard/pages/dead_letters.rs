@@ -1,9 +1,11 @@
 //! Deliveries of a webhook that were given up: why, and sending them again.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{DeliveryFilter, DeliveryLimits, DeliveryStatus, DeliveryView, ScanTime};
+use gatepost_control_plane::{
+    DeliveryFilter, DeliveryLimits, DeliveryStatus, DeliveryView, ScanTime, reason_not_to_send,
+};
 use gatepost_domain::id::EventId;
-use gatepost_domain::record::Webhook;
+use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
@@ -59,7 +61,7 @@ pub(crate) async fn retry(
     Query(query): Query<ListQuery>,
 ) -> PageResult {
     match state.control_plane.resend_delivery(&visitor.context(), &id, &event).await {
-        Ok(()) => {
+        Ok(_) => {
             let list = query.path(&format!("/webhooks/{id}/dead-letters"), None);
             let separator = if list.contains('?') { '&' } else { '?' };
             Ok(answer::see_other(&format!("{list}{separator}sent={event}")))
@@ -98,12 +100,15 @@ async fn list_page(
     let content = html! {
         div.heading {
             h1 { "Dead letters" }
-            @if visitor.may_write() && !page.deliveries.is_empty() {
+            @if may_send(visitor, webhook) && !page.deliveries.is_empty() {
                 a.button.primary href={ (path) "/recover?status=dead" } { "Recover…" }
             }
         }
         p { "Deliveries that were given up: after the last attempt, after a response 410, or because the webhook was disabled. They are kept for 30 days, 10 000 of a webhook." }
-        @if let Some(event) = query.sent.as_deref().and_then(|id| EventId::parse(id).ok()) { (sent_notice(&path, &event)) }
+        @if let Some(reason) = reason_not_to_send(webhook).filter(|_| visitor.may_write()) {
+            p.notice role="note" { "They cannot be sent again now: " (reason) "." }
+        }
+        @if let Some(event) = query.sent.as_deref().and_then(|id| EventId::parse(id).ok()) { (sent_notice(webhook, &path, &event)) }
         @if let Some(fault) = fault.as_ref().filter(|fault| fault.field.is_empty()) {
             div.fault-summary role="alert" { (fault.text) "." }
         }
@@ -125,10 +130,18 @@ async fn list_page(
     Ok(if is_refused { answer::faulty_form(content) } else { answer::html_page(content) })
 }
 
-fn sent_notice(path: &str, event: &EventId) -> Markup {
+fn may_send(visitor: &Visitor, webhook: &Webhook) -> bool {
+    visitor.may_write() && reason_not_to_send(webhook).is_none()
+}
+
+fn sent_notice(webhook: &Webhook, path: &str, event: &EventId) -> Markup {
     html! {
         p.notice role="status" {
-            "It is sent again: " a href={ (path) "/deliveries/" (event) } { "see its attempts" } "."
+            @match webhook.status {
+                WebhookStatus::Live => "It is sent again: ",
+                WebhookStatus::Paused => "It is sent again when the webhook is live: ",
+            }
+            a href={ (path) "/deliveries/" (event) } { "see its attempts" } "."
         }
     }
 }
@@ -141,7 +154,7 @@ fn table(
     now: Timestamp,
 ) -> Markup {
     let mut columns = vec![Text("Event"), Text("Reason"), Number("Attempts"), Text("Last attempt"), Text("Created")];
-    if visitor.may_write() {
+    if may_send(visitor, webhook) {
         columns.push(Hidden("Send again"));
     }
     table::of("Dead letters", &columns, rows(visitor, webhook, query, deliveries, now))
@@ -155,6 +168,7 @@ fn rows(
     now: Timestamp,
 ) -> Markup {
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
+    let may_send = may_send(visitor, webhook);
     html! {
         @for delivery in deliveries.iter().map(|view| &view.delivery) {
             @let event = &delivery.event_id;
@@ -167,7 +181,7 @@ fn rows(
                 td.number { (delivery.attempts) }
                 td { (facts::or_dash(delivery.last_attempt.as_ref().map(|last| time::relative(last.at, now)))) }
                 td { (time::relative(delivery.created_at, now)) }
-                @if visitor.may_write() {
+                @if may_send {
                     td {
                         form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/retry"), None)) {
                             button aria-label={ "Retry " (event) } { "Retry" }

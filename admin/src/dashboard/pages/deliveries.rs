@@ -11,7 +11,7 @@ use gatepost_store::Delivery;
 use maud::{Markup, html};
 
 use super::delivery_filter::ListQuery;
-use super::webhook_frame;
+use super::{webhook_frame, webhook_pause};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::live::{self, Part, WithoutScript};
@@ -51,15 +51,19 @@ pub(crate) async fn list(
     let limits = DeliveryLimits { deliveries: PAGE_SIZE, time: ScanTime::OfPage };
     let (context, after) = (visitor.context(), query.after.as_deref());
     let page = state.control_plane.deliveries(&context, &id, &filter, after, limits).await?;
-    let table = table(webhook, &page.deliveries, state.control_plane.now());
+    let (paused_until, now) = (state.control_plane.paused_until(webhook).await?, state.control_plane.now());
+    let (table, notice) =
+        (table(webhook, &page.deliveries, now), webhook_pause::notice(&visitor, webhook, paused_until, now));
+    let listed = html! { (notice) (list_markup(&path, &query, &page, &table)) };
     let content = html! {
         (choices)
         @if let Some(searching) = list.searching(&searched_part(&page), &html! {}, &table) {
+            (notice)
             (searching)
         } @else if is_followed {
-            (live::region(&followed, &Part::open(list_markup(&path, &query, &page, &table)), WithoutScript::Link))
+            (live::region(&followed, &Part::open(listed), WithoutScript::Link))
         } @else {
-            (list_markup(&path, &query, &page, &table))
+            (listed)
         }
     };
     Ok(answer::html_page(webhook_frame::webhook_page(&visitor, &found, "Deliveries", content)))
@@ -123,8 +127,12 @@ async fn live_list(state: DashboardState, visitor: Visitor, listed: Listed) -> R
     // The page is followed if its search has ended in time, and then shows the same however long the next one takes.
     let limits = DeliveryLimits { deliveries: PAGE_SIZE, time: ScanTime::Unlimited };
     let page = state.control_plane.deliveries(&context, id, &filter, after, limits).await?;
-    let table = table(&webhook, &page.deliveries, state.control_plane.now());
-    Ok(Part::open(list_markup(&format!("{ROOT}/webhooks/{id}/deliveries"), &query, &page, &table)))
+    let (paused_until, now) = (state.control_plane.paused_until(&webhook).await?, state.control_plane.now());
+    let table = table(&webhook, &page.deliveries, now);
+    Ok(Part::open(html! {
+        (webhook_pause::notice(&visitor, &webhook, paused_until, now))
+        (list_markup(&format!("{ROOT}/webhooks/{id}/deliveries"), &query, &page, &table))
+    }))
 }
 
 fn list_markup(path: &str, query: &ListQuery, page: &DeliveryPage, table: &Markup) -> Markup {

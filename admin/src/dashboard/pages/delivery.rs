@@ -1,13 +1,14 @@
 //! One delivery: its attempts, those to come, and its request.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{DeliveryDetails, DeliveryStatus, Failure};
+use gatepost_control_plane::{DeliveryDetails, DeliveryStatus, Failure, reason_not_to_send};
+use gatepost_domain::record::WebhookStatus;
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
 use super::deliveries::{status_badge, topic_name};
-use super::delivery_timeline;
 use super::webhook_frame::{self, WebhookAndProject};
+use super::{delivery_timeline, webhook_pause};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::FormFault;
 use crate::dashboard::layout::{self, Page, Section};
@@ -38,7 +39,7 @@ pub(crate) async fn resend(
     Path((id, event)): Path<(String, String)>,
 ) -> PageResult {
     match state.control_plane.resend_delivery(&visitor.context(), &id, &event).await {
-        Ok(()) => Ok(answer::see_other(&format!("/webhooks/{id}/deliveries/{event}"))),
+        Ok(_) => Ok(answer::see_other(&format!("/webhooks/{id}/deliveries/{event}"))),
         Err(failure) => {
             let fault = FormFault::of(failure)?;
             Ok(answer::faulty_form(page(&state, &visitor, &id, &event, Some(&fault)).await?))
@@ -55,7 +56,7 @@ async fn page(
 ) -> Result<Markup, Failure> {
     let found = webhook_frame::read(state, visitor, id).await?;
     let details = state.control_plane.delivery(&visitor.context(), id, event).await?;
-    let (part, now) = (content(state, visitor, &details), state.control_plane.now());
+    let (part, now) = (content(state, visitor, &details).await?, state.control_plane.now());
     let path = format!("/webhooks/{}/deliveries/{}", details.webhook.id, details.view.delivery.event_id);
     let without_script = if may_change_soon(&details, now) { WithoutScript::Reload } else { WithoutScript::Link };
     let content = html! {
@@ -79,22 +80,27 @@ async fn live_delivery(
     (id, event): (String, String),
 ) -> Result<Part, Failure> {
     let details = state.control_plane.delivery(&visitor.context(), &id, &event).await?;
-    Ok(Part::open(content(&state, &visitor, &details)))
+    Ok(Part::open(content(&state, &visitor, &details).await?))
 }
 
-fn content(state: &DashboardState, visitor: &Visitor, details: &DeliveryDetails) -> Markup {
+async fn content(state: &DashboardState, visitor: &Visitor, details: &DeliveryDetails) -> Result<Markup, Failure> {
     let (delivery, now) = (&details.view.delivery, state.control_plane.now());
+    let paused_until = state.control_plane.paused_until(&details.webhook).await?;
     let path = format!("{ROOT}/webhooks/{}/deliveries/{}", details.webhook.id, delivery.event_id);
     let request = details.event.as_ref().map(|event| webhook_requests::rebuild_request(details, event));
     let may_send = visitor.may_write() && can_be_sent(details);
-    html! {
+    Ok(html! {
         div.heading {
             h1 { (topic_name(delivery)) " " (status_badge(details.view.status)) }
             @if may_send {
                 form method="post" action={ (path) "/resend" } { button.primary { "Resend" } }
             }
         }
-        p { (meaning(details)) @if may_send { " " strong { "Resend" } " " (effect_of_resend(details.view.status)) } }
+        p { (meaning(details)) @if may_send { " " strong { "Resend" } " " (effect_of_resend(details, paused_until)) } }
+        @if let Some(reason) = reason_not_to_send(&details.webhook).filter(|_| visitor.may_write()) {
+            p.hint { "It cannot be sent again now: " (reason) "." }
+        }
+        @if waits(details) { (webhook_pause::notice(visitor, &details.webhook, paused_until, now)) }
         section.card aria-label="Facts" { (facts::list(delivery_facts(details, now))) }
         section aria-labelledby="attempts-heading" {
             h2 #attempts-heading { "Attempts" }
@@ -107,7 +113,7 @@ fn content(state: &DashboardState, visitor: &Visitor, details: &DeliveryDetails)
                 None => p.hint { "The event is no longer kept, so its request cannot be shown." },
             }
         }
-    }
+    })
 }
 
 fn delivery_page(visitor: &Visitor, found: &WebhookAndProject, title: &str, content: Markup) -> Markup {
@@ -118,8 +124,16 @@ fn delivery_page(visitor: &Visitor, found: &WebhookAndProject, title: &str, cont
     layout::page(visitor, Page { title, section: Section::Projects, trail, project: found.project.as_ref(), content })
 }
 
+/// Returns whether a delivery waits for an attempt.
+fn waits(details: &DeliveryDetails) -> bool {
+    matches!(details.view.status, DeliveryStatus::Pending | DeliveryStatus::Failed)
+}
+
 /// Returns whether a delivery can be sent again now.
 fn can_be_sent(details: &DeliveryDetails) -> bool {
+    if reason_not_to_send(&details.webhook).is_some() {
+        return false;
+    }
     match details.view.status {
         DeliveryStatus::InFlight => false,
         DeliveryStatus::Delivered | DeliveryStatus::Dropped => details.event.is_some(),
@@ -136,8 +150,10 @@ fn may_change_soon(details: &DeliveryDetails, now: Timestamp) -> bool {
 }
 
 /// Says what sending again does to a delivery, as the end of a sentence.
-fn effect_of_resend(status: DeliveryStatus) -> &'static str {
-    match status {
+fn effect_of_resend(details: &DeliveryDetails, paused_until: Option<Timestamp>) -> &'static str {
+    match details.view.status {
+        _ if details.webhook.status == WebhookStatus::Paused => "makes an attempt as soon as the webhook is live.",
+        _ if paused_until.is_some() => "makes an attempt as soon as the pause has ended.",
         DeliveryStatus::Pending | DeliveryStatus::Failed | DeliveryStatus::Paused | DeliveryStatus::InFlight => {
             "makes the next attempt at once."
         }

@@ -12,7 +12,9 @@ use crate::http::webhook_requests::RESPONSE_OMITTED;
 
 /// Shows the attempts that are kept, and the times of those to come.
 pub(crate) fn attempts(details: &DeliveryDetails, now: Timestamp) -> Markup {
-    let made = details.view.delivery.attempts;
+    // Later attempts continue the numbers of the history, also if an earlier schedule was longer.
+    let known = details.history.last().map_or(0, |attempt| attempt.number.number());
+    let made = known.max(details.view.delivery.attempts);
     html! {
         @if details.history.is_empty() && details.upcoming.is_empty() {
             p.hint { "No attempt is known. Failed ones are kept for 7 days." }

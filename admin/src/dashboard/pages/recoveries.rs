@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{Failure, RecoveryRequest};
+use gatepost_control_plane::{Failure, RecoveryRequest, reason_not_to_send};
 use gatepost_domain::record::{Webhook, WebhookStatus};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::{RecoveredKinds, RecoveryJob, RecoveryStatus, WebhookNumbers};
@@ -25,8 +25,12 @@ use crate::dashboard::visitor::Visitor;
 
 /// Where a recovery begins unless somebody chooses another time.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(24 * 3600);
-const KINDS: [(&str, &str); 3] =
-    [("all", "Dead letters and dropped deliveries"), ("dead", "Dead letters"), ("dropped", "Dropped deliveries")];
+const KINDS: [(&str, &str); 4] = [
+    ("all", "Dead letters and dropped deliveries"),
+    ("dead", "Dead letters"),
+    ("dropped", "Dropped deliveries"),
+    ("failed", "Deliveries that wait for their next attempt"),
+];
 const SINCE: Field = Field::text(
     "since",
     "Created since",
@@ -91,7 +95,11 @@ fn form_page(visitor: &Visitor, found: &WebhookAndProject, numbers: &WebhookNumb
             "Deliveries that were not made are sent again, oldest first and paced, so that new events are not held up. There are "
             (number::count(numbers.dead, "dead letter", "dead letters")) " and " (number::grouped(numbers.dropped)) " dropped."
         }
-        @if webhook.status == WebhookStatus::Paused { (waits_notice()) }
+        @if let Some(reason) = reason_not_to_send(webhook) {
+            p.notice role="note" { "Nothing can be recovered now: " (reason) "." }
+        } @else if webhook.status == WebhookStatus::Paused {
+            (waits_notice())
+        }
         form.stack.card method="post" action={ (path) "/recover" } {
             (entries.summary(&[SINCE, UNTIL]))
             (entries.choice("status", "What", &KINDS))

@@ -1,14 +1,14 @@
 //! One webhook: its state with what to do, its numbers, settings and newest deliveries.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{DeliveryFilter, DeliveryLimits, Failure, ScanTime, WebhookChange};
+use gatepost_control_plane::{DeliveryFilter, DeliveryLimits, Failure, ScanTime, WebhookChange, reason_not_to_send};
 use gatepost_domain::record::{KeyValues, Webhook, WebhookState, WebhookStatus, WhenPaused};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::WebhookNumbers;
 use maud::{Markup, html};
 
 use super::webhooks::{self, state_badge};
-use super::{deliveries, recoveries, webhook_frame};
+use super::{deliveries, recoveries, webhook_frame, webhook_pause};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::facts::{Fact, or_dash};
@@ -43,7 +43,8 @@ async fn live_part(state: DashboardState, visitor: Visitor, id: String) -> Resul
             @if visitor.may_write() { (actions(webhook, &path)) }
         }
         (state_notice(webhook, now))
-        (recovery_notice(&visitor, &numbers, &path))
+        (webhook_pause::notice(&visitor, webhook, numbers.held_until, now))
+        (recovery_notice(&visitor, webhook, &numbers, &path))
         section.card aria-label="Numbers" { (facts::list(number_facts(&numbers, now, &path))) }
         section aria-labelledby="deliveries-heading" {
             div.heading {
@@ -109,8 +110,9 @@ fn kept_events(webhook: &Webhook) -> &'static str {
     }
 }
 
-fn recovery_notice(visitor: &Visitor, numbers: &WebhookNumbers, path: &str) -> Markup {
+fn recovery_notice(visitor: &Visitor, webhook: &Webhook, numbers: &WebhookNumbers, path: &str) -> Markup {
     let missed = numbers.dead + numbers.dropped;
+    let may_recover = visitor.may_write() && reason_not_to_send(webhook).is_none();
     html! {
         @if missed > 0 {
             div.notice role="note" {
@@ -120,7 +122,7 @@ fn recovery_notice(visitor: &Visitor, numbers: &WebhookNumbers, path: &str) -> M
                     " and "
                     a href={ (path) "/deliveries?status=dropped" } { (number::grouped(numbers.dropped)) " dropped" } "."
                 }
-                @if visitor.may_write() { p { a.button href={ (path) "/recover" } { "Recover…" } } }
+                @if may_recover { p { a.button href={ (path) "/recover" } { "Recover…" } } }
             }
         }
     }
@@ -135,6 +137,7 @@ fn number_facts(numbers: &WebhookNumbers, now: Timestamp, path: &str) -> Vec<Fac
         ("Waiting", html! { (number::grouped(numbers.waiting)) }),
         ("In flight", linked(numbers.in_flight, "inFlight")),
         ("Oldest due", or_dash(numbers.oldest_due_at.map(|at| time::relative(at, now)))),
+        ("Paused by the receiver until", or_dash(numbers.held_until.map(|until| time::relative(until, now)))),
         ("Dead letters", html! { a href={ (path) "/dead-letters" } { (number::grouped(numbers.dead)) } }),
         ("Dropped", linked(numbers.dropped, "dropped")),
     ]

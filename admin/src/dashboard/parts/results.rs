@@ -78,10 +78,11 @@ struct Progress {
 }
 
 impl Progress {
-    /// Says how far the search has come, and makes the page fetch the next part.
+    /// Says how far the search has come, and makes the page fetch the next part. The last part may be rows alone, which
+    /// leave nothing in this place.
     fn markup(&self) -> Markup {
         html! {
-            div hx-get=(self.part) hx-trigger="load" hx-target="#rest" hx-swap="innerHTML"
+            div hx-get=(self.part) hx-trigger="load" hx-target="#rest" hx-swap="innerHTML swapEmpty:true"
                 "hx-status:4xx"="swap:none" "hx-status:5xx"="swap:none" {
                 p.hint { "Searched " (self.searched) " so far …" }
             }

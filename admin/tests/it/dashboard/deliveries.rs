@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gatepost_domain::record::Role;
-use gatepost_test_support::MockServer;
+use gatepost_test_support::{MockServer, Reply};
 use gatepost_webhook_client::PrivateNetworks;
 use serde_json::{Value, json};
 
@@ -162,7 +162,8 @@ async fn a_running_recovery_is_followed_and_cancelled() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let project = admin.create_project().await;
-    let hook = create(&admin, &project, "https://93.184.215.14/", json!({"status": "paused"})).await;
+    let paused = json!({"status": "paused", "whenPaused": "keep"});
+    let hook = create(&admin, &project, "https://93.184.215.14/", paused).await;
     let dropped = fixture.dropped_delivery(hook.rsplit('/').next().unwrap()).await;
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
@@ -181,4 +182,69 @@ async fn a_running_recovery_is_followed_and_cancelled() {
     assert!(browser.get(&hook).await.body.contains("Recoveries"));
     let page = browser.get(&format!("{hook}/deliveries/{dropped}")).await.body;
     assert!(page.contains("Was not sent, because the webhook was paused."), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_webhook_has_no_button_that_sends() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::with_statuses(|_| (410, Duration::ZERO));
+    let hook = create(&admin, &project, &receiver.url(), json!({})).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    admin.create_key(&project, json!({})).await;
+    let page = page_with(&mut browser, &hook, "Disabled because of failures").await;
+    assert!(!page.body.contains("/recover\""), "{}", page.body);
+    let advice = "set its status to live first, and then try again.";
+    let letters = page_with(&mut browser, &format!("{hook}/dead-letters"), "/deliveries/evt_").await;
+    assert!(letters.body.contains(advice) && !letters.body.contains("/retry\""), "{}", letters.body);
+    let path = link(&letters, "/deliveries/evt_");
+    let delivery = browser.get(&path).await;
+    assert!(delivery.body.contains(advice) && !delivery.body.contains("/resend\""), "{}", delivery.body);
+    // Pages that were loaded before still have the buttons.
+    let event = path.rsplit('/').next().unwrap();
+    let retry = format!("{hook}/dead-letters/{event}/retry");
+    for (path, fields) in [
+        (format!("{path}/resend"), vec![]),
+        (retry, vec![]),
+        (format!("{hook}/recover"), vec![("status", "all"), ("since", "2026-01-01")]),
+    ] {
+        let refused = browser.post(&path, &fields).await;
+        assert_eq!(refused.status, 422, "{path}");
+        assert!(refused.body.contains("The webhook is disabled and nothing is sent to it"), "{}", refused.body);
+    }
+    assert!(browser.get(&path).await.body.contains("Was given up"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_of_the_receiver_is_shown_on_the_pages_and_ended() {
+    let fixture = Fixture::with_private_networks(PrivateNetworks::Allowed).await;
+    let _deliverer = start_deliverer(&fixture);
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let receiver = MockServer::with_script(|request| match request {
+        0 => Reply { status: 429, headers: vec![("retry-after", "7200".to_owned())], ..Reply::default() },
+        _ => Reply { status: 204, ..Reply::default() },
+    });
+    let hook = create(&admin, &project, &receiver.url(), json!({"retrySchedule": [1, 60]})).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    admin.create_key(&project, json!({})).await;
+    let list = page_with(&mut browser, &format!("{hook}/deliveries?status=failed"), "/deliveries/evt_").await;
+    let path = link(&list, "/deliveries/evt_");
+    for path in [&hook, &format!("{hook}/deliveries"), &path] {
+        let page = browser.get(path).await.body;
+        for words in ["Paused by the receiver", "429 or 503 and Retry-After", "End the pause"] {
+            assert!(page.contains(words), "{words} in {path}: {page}");
+        }
+    }
+    let delivery = browser.get(&path).await.body;
+    assert!(delivery.contains("makes an attempt as soon as the pause has ended."), "{delivery}");
+    assert!(!delivery.contains("makes the next attempt at once"), "{delivery}");
+    let id = hook.rsplit('/').next().unwrap();
+    assert_eq!(browser.post(&format!("{hook}/resume"), &[]).await.location(), format!("/dashboard/webhooks/{id}"));
+    assert_eq!(receiver.await_count(2, DEADLINE), 2);
+    assert!(!browser.get(&hook).await.body.contains("End the pause"));
 }

@@ -19,6 +19,7 @@ use crate::update::Edit;
 use crate::use_cases::long_response::LongResponse;
 use crate::use_cases::pagination::{Rest, Selection};
 use crate::use_cases::run_mode::RunMode;
+use crate::use_cases::scan_time::ScanTime;
 
 /// Keys that one call revokes, at most and by default.
 const MAX_REVOKED: usize = 1000;
@@ -131,7 +132,7 @@ impl Run {
         };
         let mut selection = Selection::bounded(left.min(BATCH_KEYS), position.to_owned());
         let filter = &self.filter;
-        self.response.select_keys(&self.list, &mut selection, |key| filter.matches(key)).await?;
+        self.response.select_keys(&self.list, &mut selection, ScanTime::Unlimited, |key| filter.matches(key)).await?;
         Ok(selection.finish())
     }
 

@@ -46,9 +46,18 @@ pub struct WebhookChange {
     pub method: Option<String>,
     pub headers: Option<BTreeMap<String, String>>,
     pub status: Option<String>,
+    /// The pause that the receiver asked for, as a copy of the webhook repeats it: it is left as it is.
+    pub paused_until: Option<String>,
     pub is_token_sent: Option<bool>,
     pub token: Option<String>,
     pub delivery: DeliveryRequest,
+}
+
+impl WebhookChange {
+    /// Returns whether it ends the pause that the receiver asked for: it makes the webhook live, even if it is already.
+    fn ends_pause(&self, changed: &Webhook) -> bool {
+        self.status.is_some() && self.paused_until.is_none() && changed.status == WebhookStatus::Live
+    }
 }
 
 impl ControlPlane {
@@ -79,6 +88,9 @@ impl ControlPlane {
         };
         let webhook = self.update(context.into(), || self.webhook(context, id), edit).await?;
         let recoverable = self.forget_failures(&found.record, &webhook.record).await?;
+        if change.ends_pause(&webhook.record) {
+            self.store.home(webhook.record.id.partition()).end_hold(&webhook.record.id).await?;
+        }
         Ok(RevealedWebhook { static_token, recoverable, ..RevealedWebhook::without_secrets(webhook) })
     }
 

@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use gatepost_domain::record::Webhook;
 
-use super::deliveries::{DeliveryStatus, DeliveryView};
+use super::deliveries::DeliveryView;
 use super::read::WebhookFilter;
 use crate::control_plane::ControlPlane;
 use crate::failure::Result;
@@ -45,9 +45,6 @@ impl ControlPlane {
 
     async fn delivery_to(&self, webhook: Webhook, change: &VisibleChange) -> Result<Option<WebhookDelivery>> {
         let delivery = self.store.home(webhook.id.partition()).delivery(&webhook.id, &change.event).await?;
-        Ok(delivery.map(|delivery| {
-            let status = DeliveryStatus::of(&delivery, &webhook);
-            WebhookDelivery { webhook, view: DeliveryView { delivery, status } }
-        }))
+        Ok(delivery.map(|delivery| WebhookDelivery { view: DeliveryView::new(delivery, &webhook), webhook }))
     }
 }

@@ -1,4 +1,4 @@
-//! Deliveries of a webhook: the list, one of them with its history, sending one again, and the numbers.
+//! Deliveries of a webhook: the list, and one of them with its history.
 
 use std::str::FromStr;
 
@@ -6,12 +6,10 @@ use gatepost_domain::change::Topic;
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{Webhook, WebhookStatus};
+use gatepost_domain::retry_schedule::Attempt;
 use gatepost_domain::shown_key::{ShownKey, Transport};
 use gatepost_domain::time::Timestamp;
-use gatepost_store::{
-    AttemptRecord, CellStore, Delivery, DeliveryKind, DeliveryPosition, Event, LeaseStatus, RecordedOutcome,
-    SendNowOutcome, Versioned, WebhookNumbers,
-};
+use gatepost_store::{AttemptRecord, CellStore, Delivery, DeliveryKind, DeliveryPosition, Event, RecordedOutcome};
 use gatepost_webhook_client::PrivateNetworks;
 
 use crate::control_plane::ControlPlane;
@@ -66,7 +64,7 @@ impl DeliveryStatus {
         }
     }
 
-    pub(super) fn of(delivery: &Delivery, webhook: &Webhook) -> Self {
+    fn of(delivery: &Delivery, webhook: &Webhook) -> Self {
         match delivery.kind {
             DeliveryKind::Delivered => DeliveryStatus::Delivered,
             DeliveryKind::Dropped => DeliveryStatus::Dropped,
@@ -115,6 +113,17 @@ pub struct DeliveryLimits {
 pub struct DeliveryView {
     pub delivery: Delivery,
     pub status: DeliveryStatus,
+}
+
+impl DeliveryView {
+    /// Returns a delivery as callers see it. When a paused webhook gets its next attempt is not known.
+    pub(super) fn new(mut delivery: Delivery, webhook: &Webhook) -> Self {
+        let status = DeliveryStatus::of(&delivery, webhook);
+        if status == DeliveryStatus::Paused {
+            delivery.next_attempt_at = None;
+        }
+        Self { delivery, status }
+    }
 }
 
 /// Deliveries, newest first, and how to go on.
@@ -212,8 +221,7 @@ impl ControlPlane {
                     page.rest = Rest::None;
                     break 'search;
                 }
-                let (at, status) = (delivery.position(), DeliveryStatus::of(&delivery, &webhook));
-                let view = DeliveryView { delivery, status };
+                let (at, view) = (delivery.position(), DeliveryView::new(delivery, &webhook));
                 if filter.matches(&view) {
                     if page.deliveries.len() == limits.deliveries {
                         break 'search;
@@ -254,50 +262,11 @@ impl ControlPlane {
             Some(version) => cell.event(&event, version).await?,
             None => None,
         };
-        let schedule = webhook.delivery.schedule();
-        let next_attempt_at = delivery.next_attempt_at;
-        let upcoming = next_attempt_at.map_or_else(Vec::new, |at| schedule.upcoming(delivery.attempts, at));
-        let view = DeliveryView { status: DeliveryStatus::of(&delivery, &webhook), delivery };
+        let (schedule, view) = (webhook.delivery.schedule(), DeliveryView::new(delivery, &webhook));
+        let next_attempt_at = view.delivery.next_attempt_at;
+        let upcoming = next_attempt_at.map_or_else(Vec::new, |at| schedule.upcoming(view.delivery.attempts, at));
         let keeps_responses = self.ssrf_guard.private_networks() == PrivateNetworks::Refused;
         Ok(DeliveryDetails { webhook, view, event, history, upcoming, keeps_responses })
-    }
-
-    /// Sends a delivery again: a dead one with a fresh schedule, one that waits at once, one that was delivered or
-    /// dropped with its event from the stream. Where the value is no longer kept, the request has its mask.
-    ///
-    /// # Errors
-    /// `not-found` if nothing is known of it; `conflict` if it is being sent, or its event is no longer kept.
-    pub async fn resend_delivery(&self, context: &RequestContext, webhook: &str, event: &str) -> Result<()> {
-        context.caller.require_write()?;
-        let Versioned { record: webhook, .. } = self.webhook(context, webhook).await?;
-        let cell = self.store.home(webhook.id.partition());
-        let event = parse_event_id(event)?;
-        let delivery = cell.delivery(&webhook.id, &event).await?.ok_or_else(no_delivery)?;
-        let is_sent = match delivery.kind {
-            DeliveryKind::Waiting => match cell.send_now(&webhook.id, &event).await? {
-                SendNowOutcome::Due => true,
-                SendNowOutcome::InFlight => {
-                    return Err(Failure::refused(ErrorCode::Conflict, "the delivery is being sent: wait for its end"));
-                }
-                SendNowOutcome::NotWaiting => false,
-            },
-            DeliveryKind::Dead => cell.resend(&webhook.id, &event).await? == LeaseStatus::Held,
-            DeliveryKind::Delivered | DeliveryKind::Dropped => match delivery.event_version {
-                Some(version) => cell.send_again(&webhook.id, &event, version).await?,
-                None => false,
-            },
-        };
-        if is_sent {
-            return Ok(());
-        }
-        let detail = "the delivery cannot be sent again: its event is no longer kept, or its state has just changed";
-        Err(Failure::refused(ErrorCode::Conflict, detail))
-    }
-
-    /// Returns the numbers of a webhook that the caller sees.
-    pub async fn webhook_numbers(&self, context: &RequestContext, webhook: &str) -> Result<WebhookNumbers> {
-        let webhook = self.webhook(context, webhook).await?.record;
-        Ok(self.store.home(webhook.id.partition()).webhook_numbers(&webhook.id).await?)
     }
 }
 
@@ -309,13 +278,25 @@ async fn history(cell: &CellStore, webhook: &WebhookId, delivery: &Delivery) -> 
     if let Some(last) = delivery.last_attempt.clone().filter(|last| !is_listed(last)) {
         history.push(last);
     }
+    number_on(&mut history);
     Ok(history)
 }
 
-fn parse_event_id(text: &str) -> Result<EventId> {
+/// Numbers attempts on where a delivery was sent again with a fresh schedule: the stored numbers begin with 1 there.
+fn number_on(history: &mut [AttemptRecord]) {
+    let (mut earlier, mut previous) = (0, 0);
+    for attempt in history {
+        let number = attempt.number.number();
+        earlier += if number <= previous { previous } else { 0 };
+        previous = number;
+        attempt.number = Attempt::new(earlier + number).unwrap_or(attempt.number);
+    }
+}
+
+pub(super) fn parse_event_id(text: &str) -> Result<EventId> {
     EventId::parse(text).map_err(|_| no_delivery())
 }
 
-fn no_delivery() -> Failure {
+pub(super) fn no_delivery() -> Failure {
     Failure::refused(ErrorCode::NotFound, "there is no such delivery, or it is no longer kept")
 }

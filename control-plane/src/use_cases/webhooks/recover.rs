@@ -8,6 +8,7 @@ use gatepost_store::{
     CellStore, DeliveryPosition, NewRecovery, RecoveredKinds, RecoveryCreation, RecoveryFilter, RecoveryJob, os_rng,
 };
 
+use super::resend::check_sends;
 use super::validate;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -24,11 +25,12 @@ pub struct RecoveryRequest {
 }
 
 impl ControlPlane {
-    /// Starts to send dead and dropped deliveries of a webhook again. Its size is counted now; what dies or is dropped
-    /// later does not belong to it.
+    /// Starts to send dead and dropped deliveries of a webhook again, or those that wait at once. Its size is counted
+    /// now; what dies, is dropped or fails for the first time later does not belong to it.
     ///
     /// # Errors
-    /// `validation` names the member that is wrong; `conflict` names another recovery of the webhook that runs.
+    /// `validation` names the member that is wrong; `conflict` names another recovery of the webhook that runs, or says
+    /// that the webhook sends nothing (see [`reason_not_to_send`](super::resend::reason_not_to_send)).
     pub async fn start_recovery(
         &self,
         context: &RequestContext,
@@ -38,6 +40,7 @@ impl ControlPlane {
         context.caller.require_write()?;
         let (webhook, cell) = self.recovering_webhook(context, webhook).await?;
         let filter = parse_filter(request, self.now())?;
+        check_sends(&webhook)?;
         let running = cell.recoveries(&webhook.id).await?.into_iter().find(RecoveryJob::is_running);
         if let Some(running) = running {
             return Err(already_running(&running.id));

@@ -20,15 +20,24 @@ end
 
 local LISTS = {waiting = sequence_key, delivered = delivered_key, dropped = dropped_key, dead = dead_sequence_key}
 
--- Returns the state of a delivery with its times on the clock of the store.
+local held_until
+
+-- Returns the ms until which the webhook of this script is held, 0 without a hold. They are read once.
+local function read_hold(webhook)
+  held_until = held_until or tonumber(redis.call('HGET', CAPPED_UNTIL, hold_field(webhook)) or 0)
+  return held_until
+end
+
+-- Returns the state of a delivery with its times on the clock of the store. It is due when its webhook is not held.
 local function state_on_store_clock(webhook, event)
   local text, _, ahead = redis.call('HGET', delivery_key(webhook), event), read_queue_clock()
-  local state = ahead > 0 and parse_delivery(event, text)
+  local state = (ahead > 0 or read_hold(webhook) > 0) and parse_delivery(event, text)
   if not state then
     return text
   end
   local lease_end = state.token ~= '' and state.lease_end - ahead or 0
-  return format_delivery(state.attempts, lease_end, state.created, state.available - ahead, state.token)
+  local available = math.max(state.available, read_hold(webhook)) - ahead
+  return format_delivery(state.attempts, lease_end, state.created, available, state.token)
 end
 
 local function add_row(reply, kind, webhook, event, sequence)

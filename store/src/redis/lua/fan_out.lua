@@ -20,7 +20,7 @@ local function trim_overflow(webhook)
   while redis.call('HLEN', delivery_key(webhook)) > max_pending do
     local event = oldest_event(webhook)
     local state = read_delivery(webhook, event)
-    local summary = summary_without_report(event, state)
+    local summary = summary_without_report(webhook, event, state)
     move_to_dead_letters(webhook, event, state.attempts, 'the queue was full', summary, now, max_dead)
     finish(webhook, {event}, {event})
     overflowed = overflowed + 1

@@ -262,11 +262,18 @@ local function remove_dead(webhook, event)
   erase_dead_secret(webhook, event)
 end
 
+-- Adds the last attempt of a delivery that waited to its summary, which has none. The attempt is one line of JSON.
+local function with_last_attempt(webhook, event, attempts, summary)
+  local last = attempts > 0 and redis.call('HGET', last_attempts_key(webhook), event)
+  return last and string.sub(summary, 1, -2) .. ',"last":' .. last .. '}' or summary
+end
+
 -- Returns the summary of a delivery that ends without a worker's report.
-local function summary_without_report(event, state)
+local function summary_without_report(webhook, event, state)
   local action, version = string.match(redis.call('HGET', EVENTS, event) or '', '^{"action":"([^"]*)","version":(%d+)')
-  return string.format('{"outcome":"dead","type":"%s","version":%s,"created":%.0f,"attempts":%.0f}',
+  local summary = string.format('{"outcome":"dead","type":"%s","version":%s,"created":%.0f,"attempts":%.0f}',
     action or '', version or 0, state.created, state.attempts)
+  return with_last_attempt(webhook, event, state.attempts, summary)
 end
 
 -- Writes a dead letter with a copy of the event's body and secret, so that it can be resent. Beyond the maximum the

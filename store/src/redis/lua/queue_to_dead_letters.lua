@@ -6,7 +6,7 @@ local now, queue_time, moved = now_ms(), queue_now(), {}
 for _, event in ipairs(redis.call('ZRANGE', queue_key(webhook), 0, max - 1)) do
   local state = read_delivery(webhook, event)
   if state and (state.token == '' or state.lease_end <= queue_time) then
-    local summary = summary_without_report(event, state)
+    local summary = summary_without_report(webhook, event, state)
     move_to_dead_letters(webhook, event, state.attempts, reason, summary, now, max_dead)
     push(moved, event)
   end

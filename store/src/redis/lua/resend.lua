@@ -1,9 +1,9 @@
 -- Moves a dead letter back into its queue with a fresh schedule. ARGV: webhook, event.
 -- Returns 'yes', or 'no' if there is none.
 local webhook, event, now = next_argument(), next_argument(), now_ms()
-if not revive_dead(webhook, event, now) then
+local creation = revive_dead(webhook, event, now)
+if not creation then
   return {'no'}
 end
-enqueue(webhook, {event}, now)
-update_ready(webhook)
+enqueue_again(webhook, {creation})
 return {'yes'}

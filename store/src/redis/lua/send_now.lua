@@ -8,7 +8,7 @@ end
 if state.token ~= '' and now < state.lease_end then
   return {'held'}
 end
-state.token, state.lease_end, state.available = '', 0, now
+state.token, state.lease_end, state.available = '', 0, math.min(state.available, now)
 write_deliveries(webhook, {state})
 update_ready(webhook)
 return {'yes'}

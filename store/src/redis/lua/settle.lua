@@ -51,8 +51,11 @@ local function finish_one(changes, at, event, attempts, sequence)
     push(changes.delivered, sequence or redis.call('HINCRBY', META, 'made', 1), event)
     push(changes.summaries, event, now_text .. '\n' .. ARGV[at + SUMMARY])
   elseif step == 'dead' then
-    local made = attempts + (ARGV[at + OUTCOME] ~= '' and 1 or 0)
-    move_to_dead_letters(ARGV[at], event, made, ARGV[at + DETAIL], ARGV[at + SUMMARY], now, max_dead)
+    local made, summary = attempts + 1, ARGV[at + SUMMARY]
+    if ARGV[at + OUTCOME] == '' then
+      made, summary = attempts, with_last_attempt(ARGV[at], event, attempts, summary)
+    end
+    move_to_dead_letters(ARGV[at], event, made, ARGV[at + DETAIL], summary, now, max_dead)
   end
   push(changes.finished, event)
   if attempts > 0 then

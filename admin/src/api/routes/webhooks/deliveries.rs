@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use gatepost_control_plane::{
     ControlPlane, DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryStatus, DeliveryView,
-    Failure, MAX_DELIVERIES, RequestContext, Rest, ScanTime, WebhookDelivery,
+    Failure, MAX_DELIVERIES, PAUSE_REASON, RequestContext, Rest, ScanTime, WebhookDelivery,
 };
 use gatepost_domain::change::Topic;
 use gatepost_domain::time::Timestamp;
@@ -48,17 +48,18 @@ pub(crate) struct DeliveryBody {
     /// webhook is live again.
     #[schema(example = "failed")]
     status: &'static str,
-    /// Number of attempts.
+    /// Number of attempts since it was created, or sent again with a fresh schedule.
     attempts: u32,
     /// HTTP status of the last attempt; null if there was no response.
     last_status: Option<u16>,
-    /// Why the last attempt failed, or the delivery was given up.
+    /// Why the delivery was given up, or the last attempt failed.
     last_error: Option<String>,
     /// Time of the last attempt.
     last_attempt_at: Option<String>,
-    /// Time of the next attempt.
+    /// Time of the next attempt, not before the end of a pause that the receiver asked for; null while the webhook is
+    /// paused or disabled.
     next_attempt_at: Option<String>,
-    /// Time at which the delivery was created.
+    /// Time at which the delivery was first created. Sending it again does not change it.
     created_at: String,
 }
 
@@ -113,7 +114,7 @@ pub(crate) struct RequestBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AttemptBody {
-    /// Number of the attempt, from 1. A delivery that is sent again counts from 1 again.
+    /// Number of the attempt, from 1. The numbers go on when a delivery is sent again.
     number: u32,
     /// Time at which it started.
     at: String,
@@ -151,12 +152,18 @@ pub(crate) struct ResponseBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatsBody {
-    /// Deliveries that wait for an attempt.
+    /// Deliveries that wait for an attempt: those that lists show as `pending`, `failed` or `paused`.
     pending: u64,
     /// Deliveries that are being sent.
     in_flight: u64,
     /// Deliveries that were given up.
     dead: u64,
+    /// Deliveries that were not made, because the webhook was paused.
+    dropped: u64,
+    /// Time until which nothing is sent, because the receiver asked for that; null if it did not.
+    paused_until: Option<String>,
+    /// Why nothing is sent until `pausedUntil`.
+    pause_reason: Option<&'static str>,
     /// Time from which the longest waiting delivery has been due, or the next one will be.
     oldest_due_at: Option<String>,
     /// Attempts of the last 24 hours and the current one that delivered.
@@ -225,22 +232,23 @@ pub(crate) async fn get(
 
 /// Sends a delivery again, whatever its state.
 ///
-/// A dead one gets a fresh schedule, and one that waits is sent at once. One that was delivered or dropped is rebuilt
-/// from its event, without the key's value, which is no longer kept. 409 while it is being sent, and if its event is no
-/// longer kept.
+/// A dead one gets a fresh schedule, and one that waits is sent at once, which is one of its attempts. One that was
+/// delivered or dropped is rebuilt from its event, without the key's value, which is no longer kept. If the webhook is
+/// paused and keeps its events, the delivery waits until it is live. 409 while it is being sent, if its event is no longer
+/// kept, and if the webhook is disabled, or paused and drops its events: then nothing is changed.
 #[utoipa::path(
     post, path = "/webhooks/{id}/deliveries/{eventId}/resend", operation_id = "resendDelivery", tag = "webhooks",
     params(("id" = String, Path), ("eventId" = String, Path)),
-    responses((status = 202, description = "It is sent again"), (status = 401), (status = 403), (status = 404), (status = 409))
+    responses((status = 202, description = "It is sent again", body = DeliveryBody), (status = 401), (status = 403), (status = 404), (status = 409))
 )]
 pub(crate) async fn resend(
     State(control_plane): State<ControlPlane>,
     context: RequestContext,
     Path((id, event)): Path<(String, String)>,
     _: NoBody,
-) -> Result<StatusCode> {
-    control_plane.resend_delivery(&context, &id, &event).await?;
-    Ok(StatusCode::ACCEPTED)
+) -> Result<(StatusCode, Json<DeliveryBody>)> {
+    let view = control_plane.resend_delivery(&context, &id, &event).await?;
+    Ok((StatusCode::ACCEPTED, Json((&view).into())))
 }
 
 /// Lists the deliveries that a change has made, in the order of their webhooks.
@@ -305,7 +313,7 @@ impl From<&DeliveryView> for DeliveryBody {
             status: view.status.as_str(),
             attempts: delivery.attempts,
             last_status: last.and_then(|last| last.status),
-            last_error: last.and_then(|last| last.error.clone()).or_else(|| delivery.reason.clone()),
+            last_error: delivery.reason.clone().or_else(|| last.and_then(|last| last.error.clone())),
             last_attempt_at: last.map(|last| last.at.to_string()),
             next_attempt_at: delivery.next_attempt_at.map(|at| at.to_string()),
             created_at: delivery.created_at.to_string(),
@@ -364,6 +372,9 @@ impl From<WebhookNumbers> for StatsBody {
             pending: numbers.waiting,
             in_flight: numbers.in_flight,
             dead: numbers.dead,
+            dropped: numbers.dropped,
+            paused_until: numbers.held_until.map(|until| until.to_string()),
+            pause_reason: numbers.held_until.map(|_| PAUSE_REASON),
             oldest_due_at: numbers.oldest_due_at.map(|at| at.to_string()),
             delivered_24h: numbers.delivered_last_day,
             failed_24h: numbers.failed_last_day,

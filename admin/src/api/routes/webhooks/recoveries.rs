@@ -29,7 +29,7 @@ pub(crate) struct RecoverWebhook {
     /// Only deliveries of these topics; by default of all.
     topics: Option<Vec<String>>,
     /// `dead`: deliveries that were given up; `dropped`: deliveries that were not made, because the webhook was paused;
-    /// `all`: both.
+    /// `all`: both; `failed`: deliveries that wait for their next attempt, which becomes due at once.
     #[schema(value_type = String, example = "dead")]
     status: Option<String>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct RecoveryBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RecoveryFilterBody {
-    /// `dead`, `dropped` or `all`.
+    /// `dead`, `dropped`, `all` or `failed`.
     #[schema(example = "dead")]
     status: &'static str,
     /// Created at this time or later.
@@ -96,11 +96,13 @@ pub(crate) struct RecoveriesBody {
     has_more: bool,
 }
 
-/// Sends dead and dropped deliveries again, as a job.
+/// Sends dead and dropped deliveries again, or those that wait at once, as a job.
 ///
 /// Deliverers enqueue the deliveries in small parts, so that new events are not delayed: each gets a fresh schedule. A
-/// dropped delivery is rebuilt from its event, with a mask in place of the key's value. The job waits while the webhook
-/// is paused, and continues after a restart. 409 while another one of the webhook is running.
+/// dropped delivery is rebuilt from its event, with a mask in place of the key's value. A failed delivery, which waits for
+/// its next attempt, becomes due at once and keeps its schedule. The job waits while the webhook is paused, and continues
+/// after a restart. 409 while another one of the webhook is running, and if the webhook is disabled, or paused and drops
+/// its events.
 #[utoipa::path(
     post, path = "/webhooks/{id}/recover", operation_id = "recoverWebhook", tag = "webhooks",
     params(("id" = String, Path)), request_body = RecoverWebhook,

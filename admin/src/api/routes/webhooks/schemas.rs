@@ -87,8 +87,10 @@ pub(crate) struct UpdateWebhook {
     http_method: Option<String>,
     /// Additional headers of each request. They replace the existing ones.
     custom_headers: Option<BTreeMap<String, String>>,
-    /// `live` or `paused`.
+    /// `live` or `paused`. `live` also ends a pause that the receiver asked for, unless `pausedUntil` is repeated.
     status: Option<String>,
+    /// As in the response that the body is a copy of: the pause that the receiver asked for stays as it is.
+    paused_until: Option<String>,
     /// Whether a static token is sent as `theauthapi-signature`.
     theauthapi_signature: Option<bool>,
     /// Your own static token.
@@ -233,6 +235,7 @@ impl From<UpdateWebhook> for WebhookChange {
             method: change.http_method,
             headers: change.custom_headers,
             status: change.status,
+            paused_until: change.paused_until,
             is_token_sent: change.theauthapi_signature,
             token: change.theauthapi_token,
             delivery: DeliveryRequest {
