@@ -17,11 +17,9 @@ pub(crate) mod up;
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use gatepost_control_plane::ControlPlane;
 use gatepost_domain::time::Clock;
 use gatepost_limits::RateLimiter;
-use gatepost_runtime::error_chain;
 use gatepost_store::StoreUrl;
 use gatepost_store::clock::SystemClock;
 use prometheus::Registry;
@@ -59,16 +57,13 @@ fn find_admin_url(named: Option<AdminUrl>, options: &Options) -> anyhow::Result<
     }
 }
 
-/// Checks that the gateway of a configuration could forward requests, before a store is opened or created for it.
-async fn check_upstreams(config: &Config) -> anyhow::Result<()> {
-    let upstreams = &config.gateway.upstreams;
-    if upstreams.is_empty() {
+/// Checks that the gateway of a configuration has an upstream, before a store is opened or created for it.
+fn check_upstreams(config: &Config) -> Result<(), UsageError> {
+    if config.gateway.upstreams.is_empty() {
         let what = "no upstream is configured: use --upstream http://HOST:PORT, or [gateway.upstream.app]";
-        return Err(UsageError(what.to_owned()).into());
+        return Err(UsageError(what.to_owned()));
     }
-    let errors = gatepost_gateway::resolution_errors(upstreams).await;
-    let errors: Vec<String> = errors.iter().map(|error| error_chain(error)).collect();
-    if errors.is_empty() { Ok(()) } else { bail!(errors.join("\n")) }
+    Ok(())
 }
 
 /// Reads the configuration of a command that runs as one of several processes, which need a store on Redis.

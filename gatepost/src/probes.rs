@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_gateway::{Auth, RouteOptions};
+use gatepost_gateway::{Auth, GatewayStatus, RouteOptions};
 use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::registered;
 use gatepost_store::{CellStore, Format, StoreErrorKind};
@@ -190,6 +190,21 @@ pub(crate) async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
             Liveness::Expired => DependencyState::not_ready("older than max_stale"),
         };
         readiness.set("cache", state);
+        tokio::time::sleep(PROBE_INTERVAL).await;
+    }
+}
+
+/// Reports periodically whether each upstream has had an address, and which names do not resolve now.
+pub(crate) async fn probe_upstreams(status: GatewayStatus, readiness: Readiness) {
+    loop {
+        let upstreams = status.upstreams();
+        let waiting: Vec<&str> = upstreams.iter().filter(|one| !one.is_resolved).map(|one| one.name.as_str()).collect();
+        let state = match waiting.as_slice() {
+            [] => DependencyState::Ready,
+            names => DependencyState::not_ready(format!("no server has an address yet: {}", names.join(", "))),
+        };
+        readiness.set("upstreams", state);
+        readiness.warn("upstreams", upstreams.into_iter().flat_map(|one| one.errors).collect());
         tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }

@@ -177,10 +177,8 @@ impl Process {
             };
         let (verifier, readiness) = (replica_sync.verifier(), self.readiness.clone());
         supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
-        for (listener, address) in config.listeners.iter().zip(gateway.addresses()) {
-            let is_tls = listener.options.tls.is_some();
-            tracing::info!(%address, tls = is_tls, "the gateway listens");
-        }
+        let (status, readiness) = (gateway.status(), self.readiness.clone());
+        supervise(Task::UpstreamProbe, move || probes::probe_upstreams(status.clone(), readiness.clone()));
         Ok(GatewayHandle { gateway, replica_sync, drain_timeout: config.drain_timeout })
     }
 
@@ -279,7 +277,6 @@ pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
     server.stop(ADMIN_DRAIN_TIMEOUT).await;
 }
 
-/// Returns the name of the gateway: without one in the configuration, the name of the machine and the port.
 /// Returns what is wrong with the certificates of all listeners and upstreams.
 pub(crate) fn check_certificates(config: &GatewayConfig, now: Timestamp) -> Vec<String> {
     let tls = config.listeners.iter().filter_map(|listener| Some((listener, listener.options.tls.as_ref()?)));
@@ -294,6 +291,7 @@ pub(crate) fn check_certificates(config: &GatewayConfig, now: Timestamp) -> Vec<
     errors.chain(upstreams).collect()
 }
 
+/// Returns the name of the gateway: without one in the configuration, the name of the machine and the port.
 fn gateway_name(config: &GatewayConfig) -> String {
     if !config.name.is_empty() {
         return config.name.clone();

@@ -136,8 +136,7 @@ impl Clock for NoClock {
 
 /// Options with one route, to an upstream that needs no resolver.
 fn options(route: RouteOptions) -> GatewayOptions {
-    let upstream =
-        UpstreamOptions { name: route.upstream.clone(), servers: vec!["127.0.0.1:3000".to_owned()], tls: None };
+    let upstream = UpstreamOptions::plain(&route.upstream, vec!["127.0.0.1:3000".to_owned()]);
     GatewayOptions {
         routes: vec![route],
         upstreams: vec![upstream],

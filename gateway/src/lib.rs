@@ -48,10 +48,10 @@ pub use header_rules::StripMode;
 pub use listen::{Listener, bind};
 pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
-pub use server::Gateway;
+pub use server::{Gateway, GatewayStatus};
 pub use start_error::StartError;
 pub use tls::{
     CertificateError, CertificateFiles, ClientCertificate, MinVersion, TlsError, TlsOptions, UnknownName,
     UpstreamTlsError, UpstreamTlsOptions, tls_errors, upstream_tls_error,
 };
-pub use upstream::{ResolveError, resolution_errors};
+pub use upstream::{ResolveError, UpstreamStatus, resolution_errors};

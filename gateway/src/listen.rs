@@ -5,10 +5,12 @@ mod app;
 mod connection_handler;
 mod connection_limits;
 mod listener;
+mod listeners;
 mod running_listener;
 mod socket;
 
 pub(crate) use app::build_app;
 pub(crate) use connection_handler::ConnectionHandler;
 pub use listener::{Listener, bind};
+pub(crate) use listeners::{ListenerContext, Listeners};
 pub(crate) use running_listener::RunningListener;

@@ -1,6 +1,7 @@
 //! Metrics of connections and requests. Handles are resolved once, so that a request takes no lock.
 
 mod tls;
+mod upstreams;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use gatepost_runtime::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 pub(crate) use tls::TlsMetrics;
+pub(crate) use upstreams::UpstreamMetrics;
+use upstreams::UpstreamsMetrics;
 
 /// Number of statuses from 100 to 599.
 const STATUSES: usize = 500;
@@ -25,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
     pub(crate) tls: Arc<TlsMetrics>,
+    pub(crate) upstreams: UpstreamsMetrics,
     /// Access log lines that were dropped because their writer was too slow.
     pub(crate) dropped_lines: IntCounter,
 }
@@ -58,6 +62,7 @@ impl Metrics {
                 &["reason"],
             )?,
             tls: Arc::new(TlsMetrics::register(registry)?),
+            upstreams: UpstreamsMetrics::register(registry)?,
             dropped_lines: registered(registry, dropped_lines)?,
         })
     }

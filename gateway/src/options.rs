@@ -35,13 +35,25 @@ pub struct ListenerOptions {
 }
 
 /// Servers behind the name that routes use.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamOptions {
     pub name: String,
-    /// `host:port` of each server.
+    /// `host:port` of each server. All addresses of a host are used.
     pub servers: Vec<String>,
     /// If absent, connections are plain HTTP.
     pub tls: Option<UpstreamTlsOptions>,
+    /// Time between two looks for the addresses of the hosts.
+    pub resolve_every: Duration,
+}
+
+impl UpstreamOptions {
+    /// Default of `resolve_every`.
+    pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+    /// Returns an upstream that is reached by plain HTTP.
+    pub fn plain(name: &str, servers: Vec<String>) -> Self {
+        Self { name: name.to_owned(), servers, tls: None, resolve_every: Self::RESOLVE_EVERY }
+    }
 }
 
 /// Limits of connections, requests and waits.

@@ -109,7 +109,9 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         let upstream = &forwarded(context)?.route.backend.upstream;
-        let server = Arc::clone(upstream.choose(self.clock.as_ref()));
+        let Some(server) = upstream.choose(self.clock.as_ref()) else {
+            return Err(Error::explain(ErrorType::ConnectNoRoute, "no name of the upstream was resolved").into_up());
+        };
         context.requested_upgrade = requested_upgrade(session.req_header());
         let peer = upstream::http_peer(&server, context.requested_upgrade, &context.snapshot.limits);
         context.server = Some(server);
@@ -178,8 +180,8 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(server) = &context.server {
-            server.ejection.start(self.clock.uptime());
+        if let (Some(server), Some(route)) = (&context.server, context.route()) {
+            route.backend.upstream.eject(server, self.clock.as_ref());
         }
         // Nothing was sent yet, so another server may be tried.
         error.set_retry(true);

@@ -116,7 +116,7 @@ mod tests {
             credential: vec![],
             requirement: Requirement { projects: vec![], env: EnvRule::Any, permissions: vec![] },
         };
-        let upstream = UpstreamOptions { name: "app".to_owned(), servers: vec!["127.0.0.1:1".to_owned()], tls: None };
+        let upstream = UpstreamOptions::plain("app", vec!["127.0.0.1:1".to_owned()]);
         let options = GatewayOptions {
             routes: vec![route],
             upstreams: vec![upstream],
@@ -125,7 +125,7 @@ mod tests {
             pass_headers: vec![],
             limits: GatewayLimits::default(),
         };
-        Snapshot::build(options, &Metrics::register(&Registry::new()).unwrap()).await.unwrap()
+        Snapshot::build(options, &Metrics::register(&Registry::new()).unwrap(), None).await.unwrap()
     }
 
     /// Decides in another task than the one that reads the connection, as Pingora does for each HTTP/2 stream.

@@ -9,16 +9,17 @@ use gatepost_edge::Authorizer;
 use gatepost_runtime::{LogWriter, Task};
 use gatepost_verify::Verifier;
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::Mutex;
 
 use crate::in_flight::InFlight;
-use crate::listen::{ConnectionHandler, Listener, RunningListener, build_app};
+use crate::listen::{ConnectionHandler, Listener, ListenerContext, Listeners, RunningListener, build_app};
 use crate::metrics::Metrics;
-use crate::options::GatewayOptions;
+use crate::options::{GatewayOptions, ListenerOptions};
 use crate::proxy::Proxy;
 use crate::request_id::RequestIds;
 use crate::snapshot::{CurrentSnapshot, Snapshot};
 use crate::start_error::StartError;
+use crate::upstream::UpstreamStatus;
 
 /// Limit for access log lines that wait for their writer; further ones are dropped.
 const MAX_LOG_BUFFER_BYTES: usize = 8 << 20;
@@ -28,18 +29,31 @@ const MAX_LOG_BUFFER_BYTES: usize = 8 << 20;
 pub struct Gateway {
     current: CurrentSnapshot,
     metrics: Arc<Metrics>,
-    stop: watch::Sender<bool>,
     in_flight: InFlight,
     log_writer: Arc<LogWriter>,
-    handler: Arc<ConnectionHandler>,
-    listeners: Vec<RunningListener>,
+    /// Locked by one reload or stop at a time.
+    listeners: Mutex<Listeners>,
+}
+
+/// State of a gateway, also after it was stopped. Clones share it.
+#[derive(Debug, Clone)]
+pub struct GatewayStatus(CurrentSnapshot);
+
+impl GatewayStatus {
+    /// Returns how the names of the servers were resolved, in the order of the upstreams' names.
+    pub fn upstreams(&self) -> Vec<UpstreamStatus> {
+        let snapshot = self.0.load();
+        let mut upstreams: Vec<_> = snapshot.upstreams.values().map(|upstream| upstream.status()).collect();
+        upstreams.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        upstreams
+    }
 }
 
 impl Gateway {
     /// Starts serving on listeners: at least one.
     ///
     /// # Errors
-    /// If an upstream has no server, a route names an unknown upstream, the registry has a gateway's metrics already, or
+    /// If an upstream names no server, a certificate cannot be used, a route names an unknown upstream, the registry has a gateway's metrics already, or
     /// the system refuses a thread or a connection to itself.
     pub async fn start(
         listeners: Vec<Listener>,
@@ -49,7 +63,7 @@ impl Gateway {
         registry: &Registry,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::register(registry)?);
-        let current = CurrentSnapshot::new(Snapshot::build(options, &metrics).await?);
+        let current = CurrentSnapshot::new(Snapshot::build(options, &metrics, None).await?);
         let log_writer = LogWriter::start(Task::AccessLogWriter, MAX_LOG_BUFFER_BYTES, metrics.dropped_lines.clone())
             .map_err(StartError::AccessLog)?;
         let (log_writer, in_flight) = (Arc::new(log_writer), InFlight::default());
@@ -64,40 +78,45 @@ impl Gateway {
         };
         let app = build_app(proxy).await.map_err(StartError::App)?;
         let handler = Arc::new(ConnectionHandler::new(app, Arc::clone(&metrics), current.clone()));
-        let (stop, stopped) = watch::channel(false);
-        let mut running = Vec::with_capacity(listeners.len());
-        for listener in listeners {
-            running.push(RunningListener::start(listener, &handler, &clock, &metrics, &stopped).await?);
-        }
-        Ok(Self { current, metrics, stop, in_flight, log_writer, handler, listeners: running })
+        let context = ListenerContext { handler, clock, metrics: Arc::clone(&metrics.tls) };
+        let listeners = Mutex::new(Listeners::start(listeners, context).await?);
+        Ok(Self { current, metrics, in_flight, log_writer, listeners })
     }
 
     /// Replaces the configuration for requests and connections that begin later. Requests in flight keep the one that
-    /// they began with. An error changes nothing.
+    /// they began with; upstreams and listeners that have not changed stay as they are. An error changes nothing.
     ///
     /// # Errors
-    /// As those of [`Gateway::start`] that concern the configuration.
-    pub async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
-        self.current.replace(Snapshot::build(options, &self.metrics).await?);
+    /// As those of [`Gateway::start`] that concern the configuration, and [`StartError::Bind`].
+    pub async fn reload(&self, listeners: &[ListenerOptions], options: GatewayOptions) -> Result<(), StartError> {
+        let mut running = self.listeners.lock().await;
+        let next = running.prepare(listeners).await?;
+        let before = self.current.load();
+        let snapshot = Snapshot::build(options, &self.metrics, Some(&before)).await?;
+        for name in before.upstreams.keys().filter(|name| !snapshot.upstreams.contains_key(*name)) {
+            self.metrics.upstreams.forget(name);
+        }
+        self.current.replace(snapshot);
+        running.replace(next).await;
         Ok(())
     }
 
-    /// Returns the address of each listener, in their order.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(RunningListener::address).collect()
+    /// Returns what it can say of its state.
+    pub fn status(&self) -> GatewayStatus {
+        GatewayStatus(self.current.clone())
+    }
+
+    /// Returns the addresses of the listeners: those that were started first come first.
+    pub async fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.lock().await.running().iter().map(RunningListener::address).collect()
     }
 
     /// Stops listening, closes idle connections, and waits until no request is in flight, `deadline` at most. Returns
     /// the number of requests that are left: they end with the process.
-    pub async fn stop(mut self, deadline: Duration) -> usize {
-        self.stop.send_replace(true);
-        let (listeners, handler, in_flight) = (&mut self.listeners, &self.handler, &self.in_flight);
+    pub async fn stop(&self, deadline: Duration) -> usize {
         let drained = async {
-            for listener in listeners {
-                listener.join().await;
-            }
-            handler.close_idle().await;
-            in_flight.wait_idle().await;
+            self.listeners.lock().await.stop().await;
+            self.in_flight.wait_idle().await;
         };
         if tokio::time::timeout(deadline, drained).await.is_err() {
             tracing::debug!("the drain timed out");

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures::future::try_join_all;
 use gatepost_edge::{Policy, Routes};
 
 use crate::header_sanitizer::HeaderSanitizer;
 use crate::metrics::{Metrics, RouteCounters};
-use crate::options::{GatewayLimits, GatewayOptions};
+use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use crate::start_error::StartError;
 use crate::upstream::Upstream;
 
@@ -20,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(crate) policy: Policy<Backend>,
     pub(crate) sanitizer: HeaderSanitizer,
     pub(crate) limits: GatewayLimits,
+    /// By name.
+    pub(crate) upstreams: HashMap<String, Arc<Upstream>>,
 }
 
 /// The gateway's part of a route.
@@ -34,12 +37,14 @@ pub(crate) struct Backend {
 pub(crate) struct CurrentSnapshot(Arc<ArcSwap<Snapshot>>);
 
 impl Snapshot {
-    /// Resolves the upstreams and binds the routes to them. Servers start without ejections.
-    pub(crate) async fn build(options: GatewayOptions, metrics: &Metrics) -> Result<Self, StartError> {
-        let mut upstreams = HashMap::with_capacity(options.upstreams.len());
-        for upstream in &options.upstreams {
-            upstreams.insert(upstream.name.as_str(), Arc::new(Upstream::resolve(upstream).await?));
-        }
+    /// Starts the upstreams and binds the routes to them. An upstream that has not changed stays, with its servers.
+    pub(crate) async fn build(
+        options: GatewayOptions,
+        metrics: &Metrics,
+        previous: Option<&Snapshot>,
+    ) -> Result<Self, StartError> {
+        let starting = options.upstreams.into_iter().map(|upstream| start_upstream(upstream, metrics, previous));
+        let upstreams: HashMap<String, Arc<Upstream>> = try_join_all(starting).await?.into_iter().collect();
         let backend = |route: &str, upstream: &str| match upstreams.get(upstream) {
             Some(found) => Ok(Backend { upstream: Arc::clone(found), counters: metrics.route_counters(route) }),
             None => Err(StartError::UnknownUpstream(upstream.to_owned())),
@@ -54,8 +59,23 @@ impl Snapshot {
             policy,
             sanitizer: HeaderSanitizer::new(options.strip, options.pass_headers),
             limits: options.limits,
+            upstreams,
         })
     }
+}
+
+async fn start_upstream(
+    options: UpstreamOptions,
+    metrics: &Metrics,
+    previous: Option<&Snapshot>,
+) -> Result<(String, Arc<Upstream>), StartError> {
+    let name = options.name.clone();
+    let stays = previous.and_then(|previous| previous.upstreams.get(&name)).filter(|before| before.has(&options));
+    let upstream = match stays {
+        Some(upstream) => Arc::clone(upstream),
+        None => Arc::new(Upstream::start(options, metrics.upstreams.of(&name)).await?),
+    };
+    Ok((name, upstream))
 }
 
 impl CurrentSnapshot {

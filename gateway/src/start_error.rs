@@ -24,7 +24,7 @@ pub enum StartError {
     /// A route names an upstream that is not configured.
     #[error("there is no upstream {0}")]
     UnknownUpstream(String),
-    /// An upstream has no server.
+    /// A server has no usable name.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// The registry has metrics of these names already.

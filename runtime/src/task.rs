@@ -45,6 +45,10 @@ tasks! {
     GatewayConnection = "gateway-connection", Temporary;
     /// Takes over certificates of the gateway when their files change.
     CertificateRefresh = "certificate-refresh", Process;
+    /// Resolves the names of an upstream's servers again.
+    UpstreamResolver = "upstream-resolver", Process;
+    /// Reports the state of the upstreams.
+    UpstreamProbe = "upstream-probe", Process;
     /// Accepts connections of the admin API.
     AdminListener = "admin-listener", Process;
     /// Serves a connection of the admin API.

@@ -160,7 +160,15 @@ impl MockServer {
     /// # Panics
     /// If the port is not free.
     pub fn start_at(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
+        Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// Starts a server at an address of this machine that replies 200 to everything.
+    ///
+    /// # Panics
+    /// If the address is not free.
+    pub fn start_on(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("the address is free");
         Self::accept(listener, |_| Reply { status: 200, ..Reply::default() })
     }
 

@@ -40,7 +40,7 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     let server = process.start_control_plane(use_cases.clone()).await?;
     let deliverer = process.start_deliverer()?;
     let addresses = Addresses {
-        gateway: gateway.gateway.addresses()[0],
+        gateway: gateway.gateway.addresses().await[0],
         admin: server.address(),
         ops: process.ops_address(),
         upstream,

@@ -28,7 +28,7 @@ const PENDING_ACCESS_KEY_FILE: &str = "first-access-key.new";
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     let config = super::load(options)?;
-    super::check_upstreams(&config).await?;
+    super::check_upstreams(&config)?;
     let started = Process::start(&mut signals, config, StoreInit::CreateIfMissing, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
     let use_cases = process.build_use_cases()?;

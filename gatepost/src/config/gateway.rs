@@ -95,8 +95,9 @@ fn read_upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
         if servers.is_empty() {
             section.error_here("servers must name at least one HOST:PORT");
         }
+        let resolve_every = read_ms(&mut section, "resolve_every_ms", UpstreamOptions::RESOLVE_EVERY, 1000);
         section.reject_unknown_keys();
-        UpstreamOptions { name, servers, tls }
+        UpstreamOptions { name, servers, tls, resolve_every }
     };
     named.map(read).collect()
 }

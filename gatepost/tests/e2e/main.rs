@@ -56,6 +56,7 @@ mod startup;
 mod terminal;
 mod test_cluster;
 mod unknown_members;
+mod upstream_names;
 mod upstream_tls;
 mod usage_errors;
 mod webhook_libraries;

@@ -186,6 +186,22 @@ impl Gatepost {
         Self::spawn(command).await
     }
 
+    /// Runs `up` with its own `/etc/hosts`, which can be rewritten, and without a name server. Does not wait until it is
+    /// ready.
+    pub(crate) async fn up_with_hosts(directory: &Path, hosts: &Path) -> Self {
+        let arguments: Vec<&str> = ["up"].into_iter().chain(ANY_PORTS).collect();
+        let program = command(directory, &arguments);
+        let name_servers = directory.join("resolv.conf");
+        std::fs::write(&name_servers, "nameserver 127.0.0.1\n").unwrap();
+        let mut command = Command::new("unshare");
+        let script = "mount --bind $0 /etc/hosts && mount --bind $1 /etc/resolv.conf && cd $2 && shift 2 && exec $@";
+        command.args(["--mount", "--map-root-user", "sh", "-c", script]);
+        command.arg(hosts).arg(&name_servers).arg(directory);
+        command.arg(program.get_program()).args(program.get_args());
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        Self::spawn_unready(command, Stdio::null()).await
+    }
+
     /// Returns a path through which a file can be accessed as the process sees it.
     pub(crate) fn path_in_process(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
@@ -196,22 +212,26 @@ impl Gatepost {
         Self::spawn_with_stdout(command, Stdio::null()).await
     }
 
-    async fn spawn_with_stdout(mut command: Command, stdout: Stdio) -> Self {
+    async fn spawn_with_stdout(command: Command, stdout: Stdio) -> Self {
+        let process = Self::spawn_unready(command, stdout).await;
+        process.await_ready().await;
+        process
+    }
+
+    async fn spawn_unready(mut command: Command, stdout: Stdio) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(stdout).spawn().unwrap();
         // It holds the other end of that output.
         drop(command);
         let (log, log_reader) = collect_lines(child.stderr.take().unwrap());
         let addresses = addresses(&log).await;
-        let process = Self {
+        Self {
             child,
             log,
             log_reader: Some(log_reader),
             gateway: addresses.get("the gateway listens").copied(),
             admin: addresses.get("the admin API listens").copied(),
             ops: addresses["started"],
-        };
-        process.await_ready().await;
-        process
+        }
     }
 
     pub(crate) async fn await_ready(&self) {

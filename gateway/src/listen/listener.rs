@@ -42,6 +42,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Listener {
+    /// Returns the same socket with other options.
+    pub(super) fn with_options(&self, options: &ListenerOptions) -> Self {
+        Self { options: options.clone(), ..self.clone() }
+    }
+
     /// Returns the address, with the port that the system chose if none was asked for.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

@@ -11,52 +11,87 @@ use tokio::task::JoinHandle;
 use super::acceptor::Acceptors;
 use super::connection_handler::ConnectionHandler;
 use super::listener::Listener;
-use crate::metrics::Metrics;
+use crate::metrics::TlsMetrics;
+use crate::options::ListenerOptions;
 use crate::start_error::StartError;
 use crate::tls::{TlsAcceptor, TlsError, TlsOptions, start_refreshing};
 
+/// A listener that can start without an error.
+#[derive(Debug)]
+pub(crate) struct ReadyListener {
+    listener: Listener,
+    tls: Option<Arc<TlsAcceptor>>,
+}
+
+impl ReadyListener {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`] if they cannot be used.
+    pub(crate) async fn load(listener: Listener, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let tls = match &listener.options.tls {
+            None => None,
+            Some(options) => {
+                let loaded = load_tls(options.clone(), Arc::clone(clock)).await;
+                let error =
+                    |source| StartError::Tls { listener: listener.options.name.clone(), source: Box::new(source) };
+                Some(Arc::new(loaded.map_err(error)?))
+            }
+        };
+        Ok(Self { listener, tls })
+    }
+
+    /// Accepts connections until the listener is stopped.
+    pub(crate) fn start(
+        self,
+        handler: &Arc<ConnectionHandler>,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<TlsMetrics>,
+    ) -> RunningListener {
+        let Self { listener, tls } = self;
+        let (stop, stopped) = watch::channel(false);
+        let acceptors = Acceptors::start(&listener, tls.as_ref(), handler, &stopped);
+        tracing::info!(address = %listener.address(), tls = tls.is_some(), "the gateway listens");
+        let refreshing = tls.as_ref().map(|tls| start_refreshing(&listener.options.name, tls, clock, metrics));
+        RunningListener { listener, tls, stop, acceptors, refreshing }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct RunningListener {
-    address: SocketAddr,
+    listener: Listener,
+    tls: Option<Arc<TlsAcceptor>>,
+    stop: watch::Sender<bool>,
     acceptors: Acceptors,
     /// Takes over the certificates; absent without TLS.
     refreshing: Option<JoinHandle<()>>,
 }
 
 impl RunningListener {
-    /// Reads the certificates, and accepts connections until `stopped` is true.
-    ///
-    /// # Errors
-    /// [`StartError::Tls`] if the certificates cannot be used.
-    pub(crate) async fn start(
-        listener: Listener,
-        handler: &Arc<ConnectionHandler>,
-        clock: &Arc<dyn Clock>,
-        metrics: &Metrics,
-        stopped: &watch::Receiver<bool>,
-    ) -> Result<Self, StartError> {
-        let name = &listener.options.name;
-        let tls = match &listener.options.tls {
-            None => None,
-            Some(options) => {
-                let loaded = load(options.clone(), Arc::clone(clock)).await;
-                Some(Arc::new(
-                    loaded.map_err(|source| StartError::Tls { listener: name.clone(), source: Box::new(source) })?,
-                ))
-            }
-        };
-        let acceptors = Acceptors::start(&listener, tls.as_ref(), handler, stopped);
-        let refreshing = tls.map(|tls| start_refreshing(name, &tls, clock, &metrics.tls));
-        Ok(Self { address: listener.address(), acceptors, refreshing })
-    }
-
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
-    /// Waits until it accepts no more.
-    pub(crate) async fn join(&mut self) {
+    pub(crate) fn options(&self) -> &ListenerOptions {
+        &self.listener.options
+    }
+
+    /// Returns the same socket with other options.
+    pub(crate) fn with_options(&self, options: &ListenerOptions) -> Listener {
+        self.listener.with_options(options)
+    }
+
+    /// Accepts no more, and closes its connections after the responses that they wait for.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.send_replace(true);
         self.acceptors.join().await;
+    }
+
+    /// Forgets the metrics of its certificates.
+    pub(crate) fn forget_metrics(&self, metrics: &TlsMetrics) {
+        if let Some(tls) = &self.tls {
+            metrics.forget(&self.listener.options.name, &tls.expiries());
+        }
     }
 }
 
@@ -68,7 +103,7 @@ impl Drop for RunningListener {
     }
 }
 
-async fn load(options: TlsOptions, clock: Arc<dyn Clock>) -> Result<TlsAcceptor, TlsError> {
+async fn load_tls(options: TlsOptions, clock: Arc<dyn Clock>) -> Result<TlsAcceptor, TlsError> {
     let loading = run_blocking(Task::CertificateRefresh, move || TlsAcceptor::load(options, clock.now()));
     loading.await.unwrap_or(Err(TlsError::Panicked))
 }

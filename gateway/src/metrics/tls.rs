@@ -55,6 +55,13 @@ impl TlsMetrics {
         }
     }
 
+    /// Forgets a listener that has stopped, and had these certificates.
+    pub(crate) fn forget(&self, listener: &str, before: &[CertificateExpiry]) {
+        self.record_expiries(listener, before, &[]);
+        // A listener whose files were never looked at has no gauge.
+        let _ = self.faulty_files.remove_label_values(&[listener]);
+    }
+
     /// Returns the gauge that tells whether the files of a listener cannot be used.
     pub(crate) fn faulty_files(&self, listener: &str) -> IntGauge {
         self.faulty_files.with_label_values(&[listener])

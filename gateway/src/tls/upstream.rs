@@ -15,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::certificate::{CertificateError, load_certificates};
+use super::files::FileStamps;
 use super::options::CertificateFiles;
 use super::socket::TlsSocket;
 
@@ -27,6 +28,13 @@ pub struct UpstreamTlsOptions {
     pub ca: Option<PathBuf>,
     /// Certificate that is shown to the servers.
     pub client_certificate: Option<CertificateFiles>,
+}
+
+impl UpstreamTlsOptions {
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let certificate = self.client_certificate.iter().flat_map(|files| [&files.cert, &files.key]);
+        self.ca.iter().chain(certificate)
+    }
 }
 
 /// TLS to an upstream that cannot be set up.
@@ -50,6 +58,9 @@ pub enum UpstreamTlsError {
 pub(crate) struct UpstreamTls {
     connector: TlsConnector,
     name: ServerName<'static>,
+    options: UpstreamTlsOptions,
+    /// The files as they were read.
+    stamps: FileStamps,
     /// Differs from that of all other settings, so that they never share a pooled connection.
     pub(crate) group: u64,
 }
@@ -81,6 +92,8 @@ impl UpstreamTls {
     /// # Errors
     /// If the name is none, or a file cannot be used.
     pub(crate) fn load(options: &UpstreamTlsOptions) -> Result<Arc<Self>, UpstreamTlsError> {
+        // Taken first: a change while the files are read is noticed later.
+        let stamps = FileStamps::of(options.files());
         let name = ServerName::try_from(options.name.clone())
             .map_err(|source| UpstreamTlsError::Name { name: options.name.clone(), source })?;
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -99,9 +112,15 @@ impl UpstreamTls {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let group = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
-        let tls = Arc::new(Self { connector: TlsConnector::from(Arc::new(config)), name, group });
+        let connector = TlsConnector::from(Arc::new(config));
+        let tls = Arc::new(Self { connector, name, options: options.clone(), stamps, group });
         GROUPS.lock().insert(group, Arc::downgrade(&tls));
         Ok(tls)
+    }
+
+    /// Returns whether the files are those that were read.
+    pub(crate) fn is_current(&self) -> bool {
+        FileStamps::of(self.options.files()) == self.stamps
     }
 
     /// Returns the settings of a group. A peer of Pingora carries no more than this number to its connector.

@@ -37,6 +37,7 @@ pub(crate) struct Fixture {
     /// An older value of the key, valid until the year 2100.
     pub(crate) old_key: String,
     pub(crate) options: GatewayOptions,
+    pub(crate) listeners: Vec<ListenerOptions>,
     registry: Registry,
     gateway: Gateway,
     replica_sync: ReplicaSync,
@@ -74,16 +75,12 @@ impl Fixture {
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
         let replica_sync =
             gatepost_verify::start(vec![store], Arc::clone(&clock), &options, rate_limiter, &registry).await.unwrap();
-        let listener =
-            ListenerOptions { name: "plain".to_owned(), address: (Ipv4Addr::LOCALHOST, 0).into(), tls: None };
-        let listener = gatepost_gateway::bind(&listener).unwrap();
+        let listeners =
+            vec![ListenerOptions { name: "plain".to_owned(), address: (Ipv4Addr::LOCALHOST, 0).into(), tls: None }];
+        let listener = gatepost_gateway::bind(&listeners[0]).unwrap();
         let options = configure(GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],
-            upstreams: vec![UpstreamOptions {
-                name: "app".to_owned(),
-                servers: vec![origin.address().to_string()],
-                tls: None,
-            }],
+            upstreams: vec![UpstreamOptions::plain("app", vec![origin.address().to_string()])],
             trusted_proxies: Vec::new(),
             strip: StripMode::Default,
             pass_headers: Vec::new(),
@@ -91,12 +88,18 @@ impl Fixture {
         });
         let verifier = replica_sync.verifier();
         let gateway = Gateway::start(vec![listener], options.clone(), verifier, clock, &registry).await.unwrap();
-        let address = gateway.addresses()[0];
-        Self { origin, address, key, key_id, old_key, options, registry, gateway, replica_sync }
+        let address = gateway.addresses().await[0];
+        Self { origin, address, key, key_id, old_key, options, listeners, registry, gateway, replica_sync }
     }
 
     pub(crate) async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
-        self.gateway.reload(options).await
+        self.gateway.reload(&self.listeners, options).await
+    }
+
+    /// Changes the listeners alone, and returns the addresses of all.
+    pub(crate) async fn reload_listeners(&self, listeners: &[ListenerOptions]) -> Result<Vec<SocketAddr>, StartError> {
+        self.gateway.reload(listeners, self.options.clone()).await?;
+        Ok(self.gateway.addresses().await)
     }
 
     /// Returns route, status and value of each series of `gatepost_requests_total`.

@@ -1,9 +1,11 @@
 //! Reload of a gateway while it serves.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use gatepost_gateway::{Auth, GatewayLimits, GatewayOptions, StartError, UpstreamOptions};
+use gatepost_gateway::{Auth, GatewayLimits, GatewayOptions, ListenerOptions, StartError, UpstreamOptions};
 use gatepost_test_support::{Gate, MockServer};
 
 use crate::fixture::{Fixture, read_response, route};
@@ -14,7 +16,7 @@ use crate::request_line::connect;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn upstream(name: &str, origin: &MockServer) -> UpstreamOptions {
-    UpstreamOptions { name: name.to_owned(), servers: vec![origin.address().to_string()], tls: None }
+    UpstreamOptions::plain(name, vec![origin.address().to_string()])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,4 +68,58 @@ async fn failed_reload_changes_nothing() {
     assert!(matches!(&error, StartError::UnknownUpstream(name) if name == "app"), "{error}");
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\napikey: {}\r\n\r\n", fixture.key);
     assert_eq!(status_of(&fixture.send(request.as_bytes())), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_are_added_and_removed_and_one_that_stays_keeps_its_connections() {
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    let get = format!("GET / HTTP/1.1\r\nHost: a\r\napikey: {}\r\n\r\n", fixture.key);
+    let mut kept = connect(&fixture);
+    let added = ListenerOptions { name: "added".to_owned(), ..fixture.listeners[0].clone() };
+    let both = [fixture.listeners.clone(), vec![added.clone()]].concat();
+    let addresses = fixture.reload_listeners(&both).await.unwrap();
+    assert_eq!(addresses.len(), 2);
+    let mut on_added = TcpStream::connect(addresses[1]).unwrap();
+    for stream in [&mut kept, &mut on_added] {
+        stream.write_all(get.as_bytes()).unwrap();
+        assert_eq!(status_of(&read_response(stream)), 200);
+    }
+
+    assert_eq!(fixture.reload_listeners(&[added]).await.unwrap(), [addresses[1]]);
+    assert!(TcpStream::connect(addresses[0]).is_err(), "the removed listener refuses connections");
+    on_added.write_all(get.as_bytes()).unwrap();
+    assert!(!read_response(&mut on_added).contains("connection: close"), "its listener stays");
+    kept.write_all(get.as_bytes()).unwrap();
+    let last = read_response(&mut kept);
+    assert_eq!(status_of(&last), 200, "a connection of the removed listener gets its response");
+    assert!(last.to_ascii_lowercase().contains("connection: close"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_cannot_be_added_leaves_all_as_they_were() {
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let busy = ListenerOptions {
+        name: "busy".to_owned(),
+        address: taken.local_addr().unwrap(),
+        ..fixture.listeners[0].clone()
+    };
+    let error = fixture.reload_listeners(&[busy]).await.unwrap_err();
+    assert!(matches!(&error, StartError::Bind { .. }), "{error}");
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\napikey: {}\r\n\r\n", fixture.key);
+    assert_eq!(status_of(&fixture.send(request.as_bytes())), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_has_not_changed_keeps_its_connections() {
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\napikey: {}\r\n\r\n", fixture.key);
+    let mut stream = connect(&fixture);
+    for _ in 0..3 {
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status_of(&read_response(&mut stream)), 200);
+        fixture.reload(fixture.options.clone()).await.unwrap();
+    }
+    let connections: BTreeSet<_> = fixture.origin.take_requests().iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), 1);
 }

@@ -166,7 +166,7 @@ fn early_switch_server() -> SocketAddr {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn switch_before_the_request_is_read_opens_it() {
     let servers = vec![early_switch_server().to_string()];
-    let upstreams = vec![UpstreamOptions { name: "app".to_owned(), servers, tls: None }];
+    let upstreams = vec![UpstreamOptions::plain("app", servers)];
     let fixture = Fixture::start_with(|options| GatewayOptions { upstreams, ..options }).await;
     for _ in 0..30 {
         let mut stream = open(&fixture);
