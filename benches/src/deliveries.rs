@@ -58,7 +58,7 @@ const QUICK: DeliveryParams = DeliveryParams {
     duration: Duration::from_secs(10),
     single_events: 100,
     due_deliveries: 100_000,
-    paired_rounds: 27,
+    paired_rounds: 60,
 };
 const FULL: DeliveryParams = DeliveryParams {
     deliveries: 100_000,

@@ -9,7 +9,7 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueE
 use gatepost_admin::FileFormat;
 use gatepost_domain::record::Role;
 
-use crate::config::Overrides;
+use crate::config::{ConfigSource, Overrides};
 use suggestions::remove_dissimilar;
 pub(crate) use webhooks::{ListenOptions, TriggerOptions};
 
@@ -50,7 +50,7 @@ fn command() -> clap::Command {
 pub(crate) struct Options {
     /// Configuration file [default: gatepost.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Store of keys and events: embedded:PATH or redis://HOST:PORT (see check --print-default)
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
@@ -69,8 +69,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns where the configuration is read from.
+    pub(crate) fn config_source(&self) -> ConfigSource {
+        ConfigSource::new(self.config.clone(), self.overrides())
+    }
+
     /// Returns the flags that override the configuration.
-    pub(crate) fn overrides(&self) -> Overrides {
+    fn overrides(&self) -> Overrides {
         let flags = [
             ("--store", "store.url", &self.store),
             ("--listen", "gateway.listen", &self.listen),
@@ -121,6 +126,11 @@ pub(crate) enum Command {
     Purge(PurgeOptions),
     /// Manage the store
     Store(StoreCommandOptions),
+    /// Have a running gateway read its configuration again, as SIGHUP does
+    ///
+    /// Routes, upstreams, listeners, certificates and limits of the gateway are taken over together, or not at all. A change
+    /// of the configuration file is noticed without this command, within three seconds.
+    Reload(ReloadOptions),
     /// Copy an embedded store into a file, even while it is in use. The copy does not contain the master key
     Backup(BackupOptions),
     /// Check what a start checks: configuration, master key, certificates, store, upstream host names
@@ -146,6 +156,13 @@ pub(crate) struct ControlPlaneOptions {
     /// Do not deliver webhooks: `gatepost deliverer` processes do
     #[arg(long)]
     pub(crate) no_deliverer: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReloadOptions {
+    /// Wait until the configuration is in use, and fail if it has errors
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ pub(crate) mod gateway;
 pub(crate) mod import;
 pub(crate) mod listen;
 pub(crate) mod purge;
+pub(crate) mod reload;
 pub(crate) mod store;
 pub(crate) mod trigger;
 pub(crate) mod up;
@@ -26,7 +27,7 @@ use prometheus::Registry;
 
 use crate::admin_url::AdminUrl;
 use crate::cli::Options;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::output;
 use crate::store::StoreInit;
 
@@ -36,7 +37,7 @@ use crate::store::StoreInit;
 pub(crate) struct UsageError(pub(crate) String);
 
 fn load(options: &Options) -> anyhow::Result<Config> {
-    Ok(config::load(options.config.as_deref(), &options.overrides())?)
+    Ok(options.config_source().load()?)
 }
 
 /// Reads the configuration and prints its warnings, for commands that do not log.

@@ -7,6 +7,7 @@ mod gateway;
 mod listeners;
 mod parsers;
 mod reader;
+mod settings;
 mod tree;
 
 use std::convert::Infallible;
@@ -30,6 +31,7 @@ pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY
 pub(crate) use gateway::GatewayConfig;
 use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
+pub(crate) use settings::Settings;
 use tree::{Node, Value, ValueSource};
 
 /// File that is read by default, if it exists.
@@ -51,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) log_filter: String,
     /// Problems that do not prevent a start.
     pub(crate) warnings: Vec<String>,
+    pub(crate) settings: Settings,
 }
 
 #[derive(Debug, Clone)]
@@ -104,11 +107,33 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// Reads the file, the environment and the flags.
-#[expect(clippy::disallowed_methods, reason = "only the configuration reads the environment")]
-pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    let (name, text) = read_file(file)?;
-    parse(&name, &text, std::env::vars_os(), overrides)
+/// Where a process has its configuration from: a file, the environment and flags.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigSource {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+}
+
+impl ConfigSource {
+    /// Uses the default file, if it exists, unless one is named.
+    pub(crate) fn new(file: Option<PathBuf>, overrides: Overrides) -> Self {
+        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists());
+        Self { file: file.or_else(default), overrides }
+    }
+
+    /// Returns the file; none if there is none.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "only the configuration reads the environment")]
+    pub(crate) fn load(&self) -> Result<Config, ConfigErrors> {
+        let (name, text) = match self.file() {
+            Some(file) => read_file(file)?,
+            None => (DEFAULT_FILE.to_owned(), String::new()),
+        };
+        parse(&name, &text, std::env::vars_os(), &self.overrides)
+    }
 }
 
 /// Builds a configuration from overrides only: neither a file nor the environment changes the demo.
@@ -116,13 +141,7 @@ pub(crate) fn from_overrides(overrides: &Overrides) -> Result<Config, ConfigErro
     parse(DEFAULT_FILE, "", std::iter::empty(), overrides)
 }
 
-fn read_file(file: Option<&Path>) -> Result<(String, String), ConfigErrors> {
-    let default = Path::new(DEFAULT_FILE);
-    let path = match file {
-        Some(path) => path,
-        None if default.exists() => default,
-        None => return Ok((DEFAULT_FILE.to_owned(), String::new())),
-    };
+fn read_file(path: &Path) -> Result<(String, String), ConfigErrors> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
@@ -148,6 +167,7 @@ pub(crate) fn parse(
     }
     let errors = ErrorCollector::default();
     let config = Config {
+        settings: Settings::of(&root),
         warnings: unrecognised_variables(&environment.unrecognised_variables),
         ..read_config(Section::root(root, &errors))
     };
@@ -177,6 +197,7 @@ fn read_config(mut root: Section<'_>) -> Config {
         outage_policy: read_outage_policy(root.section("rate_limits")),
         log_filter: read_log_filter(root.section("log")),
         warnings: Vec::new(),
+        settings: Settings::default(),
     };
     root.reject_unknown_keys();
     config

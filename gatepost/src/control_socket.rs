@@ -23,6 +23,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::dashboard_url::{self, DashboardUrl, SignInLink};
 use crate::import::{self, ImportReport, ImportRequest};
+use crate::reload::{self, Reloader};
 pub(crate) use message::{ACCOUNT_ADDED, CreatedAccessKey};
 use message::{Request, Response};
 
@@ -43,6 +44,7 @@ pub(crate) struct Executor {
     pub(crate) control_plane: ControlPlane,
     pub(crate) store: Store,
     pub(crate) dashboard: Option<DashboardUrl>,
+    pub(crate) reloader: Arc<Reloader>,
 }
 
 /// Listens in a store's directory until the process ends. A failure is only logged as a warning, because everything but
@@ -171,6 +173,7 @@ pub(crate) async fn purge(
         | Response::BackedUp { .. }
         | Response::Imported(_)
         | Response::StoreUpgraded { .. }
+        | Response::Reloaded { .. }
         | Response::Failed(_) => None,
     };
     call(directory, &request, done).await
@@ -188,6 +191,7 @@ pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Opti
         | Response::BackedUp { .. }
         | Response::Imported(_)
         | Response::Purged { .. }
+        | Response::Reloaded { .. }
         | Response::Failed(_) => None,
     };
     call(directory, &Request::UpgradeStore { format: to.number() }, done).await
@@ -198,6 +202,14 @@ pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Opti
 pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Option<u64>> {
     let bytes = |response| if let Response::BackedUp { bytes } = response { Some(bytes) } else { None };
     call(directory, &Request::Backup { file: file.to_path_buf() }, bytes).await
+}
+
+/// Has the process that holds the store read its configuration again. Returns the keys of the settings that take effect
+/// with a restart, without `wait` none; and none if there is no such process.
+pub(crate) async fn reload(directory: &Path, wait: bool) -> anyhow::Result<Option<Vec<String>>> {
+    let need_restart =
+        |response| if let Response::Reloaded { need_restart } = response { Some(need_restart) } else { None };
+    call(directory, &Request::Reload { wait }, need_restart).await
 }
 
 /// Returns whether a process holds the store in a directory.
@@ -265,6 +277,13 @@ impl Executor {
                 Ok(Response::SignInLink(link.await?))
             }
             Request::UpgradeStore { format } => self.upgrade(format).await,
+            Request::Reload { wait: true } => {
+                Ok(Response::Reloaded { need_restart: self.reloader.reload().await?.need_restart })
+            }
+            Request::Reload { wait: false } => {
+                reload::start(&self.reloader);
+                Ok(Response::Reloaded { need_restart: Vec::new() })
+            }
             Request::Backup { file } => Ok(Response::BackedUp { bytes: store.single_cell().backup(&file).await? }),
             Request::Import(request) => {
                 Ok(Response::Imported(import::run(control_plane, &request, &ProgressBar::hidden()).await?))

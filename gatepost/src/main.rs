@@ -5,9 +5,11 @@ mod admin_url;
 mod cli;
 mod commands;
 mod config;
+mod config_watch;
 mod control_socket;
 mod dashboard_url;
 mod demo;
+mod gateway_setup;
 mod import;
 mod log;
 mod master_key;
@@ -18,6 +20,7 @@ mod probes;
 mod process;
 mod redacting_writer;
 mod relay;
+mod reload;
 mod signals;
 mod store;
 
@@ -70,6 +73,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,
             Command::Store(store) => commands::store::run(&options, &store.command).await,
+            Command::Reload(reload) => commands::reload::run(&options, &reload).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
             Command::Check(check) => commands::check::run(&options, &check).await,
         }

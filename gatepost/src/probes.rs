@@ -9,6 +9,7 @@ use gatepost_runtime::registered;
 use gatepost_store::{CellStore, Format, StoreErrorKind};
 use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
+use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::config::{Config, GatewayConfig};
@@ -36,7 +37,7 @@ pub(crate) struct StoreProbe {
     outage: StoreOutage,
     max_entries: u64,
     /// Routes that accept no key while the store has several accounts.
-    routes_without_project: Vec<String>,
+    routes_without_project: RoutesWithoutProject,
     replayed: IntCounter,
     lost: IntCounter,
     given_up: IntCounter,
@@ -51,6 +52,7 @@ impl StoreProbe {
         readiness: Readiness,
         outage: StoreOutage,
         config: &Config,
+        routes_without_project: RoutesWithoutProject,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
@@ -60,7 +62,7 @@ impl StoreProbe {
             readiness,
             outage,
             max_entries: config.retention.max_entries,
-            routes_without_project: routes_without_project(&config.gateway),
+            routes_without_project,
             replayed: counter(
                 "gatepost_changes_repeated_total",
                 "Acknowledged changes that the store had lost and this process has replayed.",
@@ -136,14 +138,16 @@ impl StoreProbe {
     /// Warns about routes that accept no key, because they name no project while the store has several accounts. A
     /// deleted account is one of them.
     async fn probe_tenancy(&self) {
-        if self.routes_without_project.is_empty() {
+        let routes = self.routes_without_project.names();
+        if routes.is_empty() {
+            self.readiness.warn("tenancy", Vec::new());
             return;
         }
         let Ok(accounts) = self.store.accounts("", 2).await else { return };
         let warning = (accounts.items.len() > 1).then(|| {
             format!(
                 "routes without a project accept no key while the store has several accounts: {}; list their projects",
-                self.routes_without_project.join(", ")
+                routes.join(", ")
             )
         });
         self.readiness.warn("tenancy", warning.into_iter().collect());
@@ -168,6 +172,20 @@ impl StoreProbe {
         self.replayed.inc_by(replays.replayed.saturating_sub(self.replayed.get()));
         self.lost.inc_by(replays.conflicts.saturating_sub(self.lost.get()));
         self.given_up.inc_by(replays.too_old.saturating_sub(self.given_up.get()));
+    }
+}
+
+/// The names of the routes in use that look at keys and name no project. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RoutesWithoutProject(Arc<Mutex<Vec<String>>>);
+
+impl RoutesWithoutProject {
+    pub(crate) fn set(&self, config: &GatewayConfig) {
+        *self.0.lock() = routes_without_project(config);
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.lock().clone()
     }
 }
 

@@ -9,8 +9,8 @@ use gatepost_admin::{ControlPlaneServer, DashboardOptions, ListenOptions};
 use gatepost_control_plane::ControlPlane;
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
-use gatepost_domain::time::{Clock, Timestamp};
-use gatepost_gateway::{Gateway, GatewayLimits, GatewayOptions};
+use gatepost_domain::time::Clock;
+use gatepost_gateway::Gateway;
 use gatepost_limits::RateLimiter;
 use gatepost_ops::{DependencyState, OpsServer, Readiness};
 use gatepost_runtime::{Task, error_chain, supervise};
@@ -18,12 +18,14 @@ use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 
-use crate::config::{Config, DashboardConfig, GatewayConfig};
+use crate::config::{Config, ConfigSource, DashboardConfig, GatewayConfig};
 use crate::dashboard_url::DashboardUrl;
-use crate::probes::{self, StoreOutage, StoreProbe};
+use crate::gateway_setup::{check_certificates, gateway_options};
+use crate::probes::{self, RoutesWithoutProject, StoreOutage, StoreProbe};
+use crate::reload::{self, ReloadContext, Reloader};
 use crate::signals::Signals;
 use crate::store::{self, StoreInit};
-use crate::{log, master_key, open_files_limit};
+use crate::{config_watch, log, master_key};
 
 /// Ratio of the capacity of the key cache to that of the cache of unknown keys.
 const NEGATIVE_CACHE_DIVISOR: u64 = 10;
@@ -40,6 +42,7 @@ pub(crate) struct Process {
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     rate_limiter: RateLimiter,
+    routes_without_project: RoutesWithoutProject,
     ops: OpsServer,
 }
 
@@ -94,12 +97,20 @@ impl Process {
             tracing::warn!("{warning}");
         }
         readiness.warn("settings", warnings);
-        let probe =
-            Arc::new(StoreProbe::new(store.single_cell().clone(), readiness.clone(), outage, &config, &registry)?);
+        let routes_without_project = RoutesWithoutProject::default();
+        routes_without_project.set(&config.gateway);
+        let probe = Arc::new(StoreProbe::new(
+            store.single_cell().clone(),
+            readiness.clone(),
+            outage,
+            &config,
+            routes_without_project.clone(),
+            &registry,
+        )?);
         supervise(Task::StoreProbe, move || Arc::clone(&probe).run());
         let rate_limiter =
             RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
-        Ok(Some(Self { config, store, clock, registry, readiness, rate_limiter, ops }))
+        Ok(Some(Self { config, store, clock, registry, readiness, rate_limiter, routes_without_project, ops }))
     }
 
     /// Returns the address of the operations server.
@@ -132,10 +143,6 @@ impl Process {
 
     pub(crate) async fn start_gateway(&self) -> anyhow::Result<GatewayHandle> {
         let config = &self.config.gateway;
-        let (max_connections, hint) = open_files_limit::max_connections(config.limits.max_connections);
-        if let Some(hint) = hint {
-            tracing::warn!("{hint}");
-        }
         let certificate_errors = check_certificates(config, self.clock.now());
         if !certificate_errors.is_empty() {
             anyhow::bail!(certificate_errors.join("\n"));
@@ -158,14 +165,7 @@ impl Process {
             gatepost_verify::start(store.cells().to_vec(), clock, &options, rate_limiter, &self.registry)
                 .await
                 .context("following the changes of the store failed")?;
-        let gateway_options = GatewayOptions {
-            routes: config.routes.clone(),
-            upstreams: config.upstreams.clone(),
-            trusted_proxies: config.trusted_proxies.clone(),
-            strip: config.strip,
-            pass_headers: config.pass_headers.clone(),
-            limits: GatewayLimits { max_connections, ..config.limits.clone() },
-        };
+        let gateway_options = gateway_options(config);
         let clock = Arc::clone(&self.clock);
         let gateway =
             match Gateway::start(listeners, gateway_options, replica_sync.verifier(), clock, &self.registry).await {
@@ -179,7 +179,29 @@ impl Process {
         supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
         let (status, readiness) = (gateway.status(), self.readiness.clone());
         supervise(Task::UpstreamProbe, move || probes::probe_upstreams(status.clone(), readiness.clone()));
-        Ok(GatewayHandle { gateway, replica_sync, drain_timeout: config.drain_timeout })
+        Ok(GatewayHandle { gateway: Arc::new(gateway), replica_sync, drain_timeout: config.drain_timeout })
+    }
+
+    /// Takes over changes of the gateway's configuration: when its file has changed, and on SIGHUP.
+    pub(crate) fn start_reloading(
+        &self,
+        source: ConfigSource,
+        handle: &GatewayHandle,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Arc<Reloader>> {
+        let context = ReloadContext {
+            source,
+            started_with: self.config.settings.clone(),
+            gateway: Arc::clone(&handle.gateway),
+            routes_without_project: self.routes_without_project.clone(),
+            clock: Arc::clone(&self.clock),
+            readiness: self.readiness.clone(),
+        };
+        let reloader = Arc::new(Reloader::new(context, &self.registry)?);
+        config_watch::start(&reloader);
+        let on_hang_up = Arc::clone(&reloader);
+        signals.on_hang_up(move || reload::start(&on_hang_up));
+        Ok(reloader)
     }
 
     /// Builds the use cases over the store of this process.
@@ -247,7 +269,7 @@ fn not_started(server: &str, flag: &str, key: &str) -> String {
 
 /// Gateway, with the task that follows the changes of the store.
 pub(crate) struct GatewayHandle {
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: Arc<Gateway>,
     replica_sync: ReplicaSync,
     drain_timeout: Duration,
 }
@@ -275,20 +297,6 @@ async fn deregister(replica_sync: ReplicaSync) {
 /// Stops the admin API within its drain timeout.
 pub(crate) async fn stop_control_plane(server: ControlPlaneServer) {
     server.stop(ADMIN_DRAIN_TIMEOUT).await;
-}
-
-/// Returns what is wrong with the certificates of all listeners and upstreams.
-pub(crate) fn check_certificates(config: &GatewayConfig, now: Timestamp) -> Vec<String> {
-    let tls = config.listeners.iter().filter_map(|listener| Some((listener, listener.options.tls.as_ref()?)));
-    let errors = tls.flat_map(|(listener, options)| {
-        let errors = gatepost_gateway::tls_errors(options, now);
-        errors.into_iter().map(|error| format!("{}: {}", listener.source, error_chain(&error)))
-    });
-    let upstreams = config.upstreams.iter().filter_map(|upstream| {
-        let error = gatepost_gateway::upstream_tls_error(upstream.tls.as_ref()?)?;
-        Some(format!("gateway.upstream.{}.tls: {}", upstream.name, error_chain(&error)))
-    });
-    errors.chain(upstreams).collect()
 }
 
 /// Returns the name of the gateway: without one in the configuration, the name of the machine and the port.

@@ -21,6 +21,8 @@ pub(crate) struct Signals {
     hang_up: Signal,
     user_1: Signal,
     user_2: Signal,
+    /// Called for each SIGHUP until the process stops. Without it, the signal is ignored.
+    on_hang_up: Option<Box<dyn Fn() + Send>>,
     /// Time of the first signal that stops the process.
     stopped_at: Option<Instant>,
 }
@@ -35,13 +37,20 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
+            on_hang_up: None,
             stopped_at: None,
         })
+    }
+
+    /// Sets what SIGHUP does until the process stops.
+    pub(crate) fn on_hang_up(&mut self, action: impl Fn() + Send + 'static) {
+        self.on_hang_up = Some(Box::new(action));
     }
 
     /// Waits for SIGTERM, SIGINT or SIGQUIT.
     pub(crate) async fn wait_for_stop(&mut self) {
         self.next_stop().await;
+        self.on_hang_up = None;
         self.stopped_at.get_or_insert_with(Instant::now);
     }
 
@@ -51,7 +60,13 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.quit.recv() => return,
-                _ = self.hang_up.recv() => "SIGHUP",
+                _ = self.hang_up.recv() => match &self.on_hang_up {
+                    Some(action) => {
+                        action();
+                        continue;
+                    }
+                    None => "SIGHUP",
+                },
                 _ = self.user_1.recv() => "SIGUSR1",
                 _ = self.user_2.recv() => "SIGUSR2",
             };

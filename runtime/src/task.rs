@@ -49,6 +49,10 @@ tasks! {
     UpstreamResolver = "upstream-resolver", Process;
     /// Reports the state of the upstreams.
     UpstreamProbe = "upstream-probe", Process;
+    /// Looks whether the configuration's file has changed.
+    ConfigWatch = "config-watch", Process;
+    /// Takes over a changed configuration.
+    Reload = "reload", Temporary;
     /// Accepts connections of the admin API.
     AdminListener = "admin-listener", Process;
     /// Serves a connection of the admin API.

@@ -13,8 +13,9 @@ use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;
+use crate::gateway_setup::check_certificates;
 use crate::store;
-use crate::{master_key, output, private_file, process};
+use crate::{master_key, output, private_file};
 
 /// Reference configuration: every key with its meaning and default.
 const DEFAULT_CONFIG: &str = include_str!("../../gatepost.default.toml");
@@ -34,7 +35,7 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     let mut findings = Findings::default();
     let master = findings.record(master_key::find_existing(&config.store));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    findings.errors.extend(process::check_certificates(&config.gateway, clock.now()));
+    findings.errors.extend(check_certificates(&config.gateway, clock.now()));
     findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {

@@ -13,6 +13,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let started = Process::start(&mut signals, config, StoreInit::MustExist, StoreOutage::Degraded).await?;
     let Some(process) = started else { return Ok(()) };
     let gateway = process.start_gateway().await?;
+    process.start_reloading(options.config_source(), &gateway, &mut signals)?;
     let ended = process.run(&mut signals).await;
     let draining = async {
         gateway.stop().await;

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use gatepost_admin::ControlPlaneServer;
@@ -16,6 +17,7 @@ use crate::control_socket::{self, Executor};
 use crate::dashboard_url;
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
+use crate::reload::Reloader;
 use crate::signals::Signals;
 use crate::store::StoreInit;
 use crate::{output, private_file};
@@ -33,7 +35,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let Some(process) = started else { return Ok(()) };
     let use_cases = process.build_use_cases()?;
     let gateway = process.start_gateway().await?;
-    let (server, deliverer) = match start_control_plane_and_deliverer(&process, use_cases).await {
+    let reloader = process.start_reloading(options.config_source(), &gateway, &mut signals)?;
+    let (server, deliverer) = match start_control_plane_and_deliverer(&process, use_cases, reloader).await {
         Ok(started) => started,
         Err(error) => {
             let cleanup = async {
@@ -56,6 +59,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 async fn start_control_plane_and_deliverer(
     process: &Process,
     use_cases: ControlPlane,
+    reloader: Arc<Reloader>,
 ) -> anyhow::Result<(ControlPlaneServer, Deliverer)> {
     ensure_first_access_key(process, &use_cases).await?;
     let server = process.start_control_plane(use_cases.clone()).await?;
@@ -67,7 +71,7 @@ async fn start_control_plane_and_deliverer(
         dashboard_url::print_link(&use_cases, dashboard).await;
     }
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        let executor = Executor { control_plane: use_cases, store: process.store.clone(), dashboard };
+        let executor = Executor { control_plane: use_cases, store: process.store.clone(), dashboard, reloader };
         control_socket::listen(directory, executor);
     }
     Ok((server, deliverer))

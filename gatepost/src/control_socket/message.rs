@@ -21,6 +21,7 @@ pub(super) enum Request {
     Import(ImportRequest),
     Purge { inactive_for_s: u64, dry_run: bool },
     UpgradeStore { format: u32 },
+    Reload { wait: bool },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -28,10 +29,25 @@ pub(super) enum Response {
     Created(CreatedAccessKey),
     Revoked,
     SignInLink(SignInLink),
-    BackedUp { bytes: u64 },
+    BackedUp {
+        bytes: u64,
+    },
     Imported(ImportReport),
-    Purged { api_keys: PurgedRecords, access_keys: PurgedRecords },
-    StoreUpgraded { checked: u64, rewritten: u64, unreadable: u64, unreadable_ids: Vec<String>, counted: u64 },
+    Purged {
+        api_keys: PurgedRecords,
+        access_keys: PurgedRecords,
+    },
+    StoreUpgraded {
+        checked: u64,
+        rewritten: u64,
+        unreadable: u64,
+        unreadable_ids: Vec<String>,
+        counted: u64,
+    },
+    /// The keys of the settings that take effect with a restart.
+    Reloaded {
+        need_restart: Vec<String>,
+    },
     Failed(String),
 }
 

@@ -44,6 +44,7 @@ mod process;
 mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
+mod reload;
 mod second_account;
 mod secrets;
 #[cfg(feature = "long")]

@@ -1,0 +1,31 @@
+//! The configuration's file is looked at again and again, which also notices a directory that a symbolic link names
+//! from now on, as Kubernetes mounts files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_runtime::{Task, supervise};
+
+use crate::reload::Reloader;
+
+/// Time between two looks at the file. A change is taken over when two looks have seen the same.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Reloads the configuration whenever its file has changed, until the process ends.
+pub(crate) fn start(reloader: &Arc<Reloader>) {
+    let reloader = Arc::clone(reloader);
+    drop(supervise(Task::ConfigWatch, move || watch(Arc::clone(&reloader))));
+}
+
+async fn watch(reloader: Arc<Reloader>) {
+    let mut last = None;
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let changed = reloader.changed_file();
+        if changed.is_some() && changed == last {
+            // The result was logged and reported.
+            let _ = reloader.reload().await;
+        }
+        last = changed;
+    }
+}

@@ -1,0 +1,123 @@
+//! The gateway's part of the configuration is taken over while the process runs: whole, or not at all.
+
+mod file_stamp;
+mod metrics;
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use gatepost_domain::time::Clock;
+use gatepost_gateway::Gateway;
+use gatepost_ops::Readiness;
+use gatepost_runtime::{Task, error_chain, run_blocking, spawn};
+use parking_lot::Mutex;
+use prometheus::Registry;
+
+use crate::config::{Config, ConfigSource, Settings};
+use crate::gateway_setup::{check_certificates, gateway_options, listener_options};
+use crate::probes::RoutesWithoutProject;
+use file_stamp::FileStamp;
+use metrics::ReloadMetrics;
+
+/// Subject of warnings in `/readyz`.
+const SUBJECT: &str = "configuration";
+
+/// Takes over the configuration of one process.
+pub(crate) struct Reloader {
+    source: ConfigSource,
+    /// Settings that the process was started with.
+    started_with: Settings,
+    gateway: Arc<Gateway>,
+    routes_without_project: RoutesWithoutProject,
+    clock: Arc<dyn Clock>,
+    readiness: Readiness,
+    metrics: ReloadMetrics,
+    /// The file as it was when it was last read.
+    read: Mutex<Option<FileStamp>>,
+    /// Held by one reload at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What a process gives its reloader.
+pub(crate) struct ReloadContext {
+    pub(crate) source: ConfigSource,
+    pub(crate) started_with: Settings,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) routes_without_project: RoutesWithoutProject,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) readiness: Readiness,
+}
+
+/// A configuration that was taken over.
+pub(crate) struct Reloaded {
+    /// Settings that have changed since the start, and take effect with a restart.
+    pub(crate) need_restart: Vec<String>,
+}
+
+/// Starts a reload, whose result is logged and reported.
+pub(crate) fn start(reloader: &Arc<Reloader>) {
+    let reloader = Arc::clone(reloader);
+    spawn(Task::Reload, async move { reloader.reload().await.map(drop).unwrap_or_default() });
+}
+
+impl Reloader {
+    pub(crate) fn new(context: ReloadContext, registry: &Registry) -> prometheus::Result<Self> {
+        let ReloadContext { source, started_with, gateway, routes_without_project, clock, readiness } = context;
+        let read = Mutex::new(source.file().and_then(FileStamp::of));
+        let (metrics, turn) = (ReloadMetrics::register(registry, clock.now())?, tokio::sync::Mutex::default());
+        Ok(Self { source, started_with, gateway, routes_without_project, clock, readiness, metrics, read, turn })
+    }
+
+    /// Reads the configuration again and takes it over. It is logged, counted and reported in `/readyz` what came of it.
+    ///
+    /// # Errors
+    /// All errors of the configuration. The old one stays.
+    pub(crate) async fn reload(&self) -> anyhow::Result<Reloaded> {
+        let _turn = self.turn.lock().await;
+        let result = self.take_over().await;
+        let warning = match &result {
+            Ok(Reloaded { need_restart }) if need_restart.is_empty() => None,
+            Ok(Reloaded { need_restart }) => Some(format!("restart to apply {}", need_restart.join(", "))),
+            Err(error) => Some(format!("the changed configuration is not in use: {}", error_chain(error.as_ref()))),
+        };
+        self.metrics.record(result.is_ok(), self.clock.now());
+        self.readiness.warn(SUBJECT, warning.iter().cloned().collect());
+        match (&result, warning) {
+            (Ok(_), None) => tracing::info!("the configuration was reloaded"),
+            (Ok(_), Some(warning)) => tracing::warn!("the configuration was reloaded; {warning}"),
+            (Err(_), warning) => tracing::warn!(error = warning, "the configuration was not reloaded"),
+        }
+        result
+    }
+
+    async fn take_over(&self) -> anyhow::Result<Reloaded> {
+        *self.read.lock() = self.look_at_file();
+        let config = self.source.load()?;
+        let (gateway, now) = (config.gateway.clone(), self.clock.now());
+        let checking = run_blocking(Task::Reload, move || check_certificates(&gateway, now));
+        let certificate_errors =
+            checking.await.unwrap_or_else(|_| vec!["reading the certificates has panicked".to_owned()]);
+        if !certificate_errors.is_empty() {
+            bail!(certificate_errors.join("\n"));
+        }
+        self.apply(&config).await
+    }
+
+    /// Returns what the file looks like, if it has changed since it was read.
+    pub(crate) fn changed_file(&self) -> Option<FileStamp> {
+        self.look_at_file().filter(|now| Some(*now) != *self.read.lock())
+    }
+
+    fn look_at_file(&self) -> Option<FileStamp> {
+        self.source.file().and_then(FileStamp::of)
+    }
+
+    async fn apply(&self, config: &Config) -> anyhow::Result<Reloaded> {
+        if config.gateway.upstreams.is_empty() {
+            bail!("no upstream is configured");
+        }
+        self.gateway.reload(&listener_options(&config.gateway), gateway_options(&config.gateway)).await?;
+        self.routes_without_project.set(&config.gateway);
+        Ok(Reloaded { need_restart: self.started_with.changes_that_need_restart(&config.settings) })
+    }
+}
