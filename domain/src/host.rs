@@ -1,5 +1,6 @@
 //! The authority of a request in one strict form (RFC 3986 section 3.2 without user information).
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use memchr::memchr;
@@ -22,6 +23,14 @@ pub fn parse_host(authority: &str) -> Option<&str> {
 /// Returns whether two hosts are equal, ignoring case and different spellings of an IPv6 address.
 pub fn is_same_host(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other) || ipv6(one).is_some_and(|address| ipv6(other) == Some(address))
+}
+
+/// Returns the spelling that all spellings of an IPv6 address have in common; other hosts as they are.
+pub fn normalize(host: &str) -> Cow<'_, str> {
+    match ipv6(host) {
+        Some(address) => Cow::Owned(format!("[{address}]")),
+        None => Cow::Borrowed(host),
+    }
 }
 
 fn ipv6(host: &str) -> Option<Ipv6Addr> {

@@ -20,6 +20,7 @@ mod request_target;
 pub mod request_validation;
 mod request_view;
 mod route;
+mod route_index;
 mod route_options;
 #[cfg(test)]
 mod test_headers;

@@ -1,15 +1,14 @@
 //! The table of routes: host, longest path prefix, methods.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
-use gatepost_domain::host;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
 use http::Method;
 use http::header::AUTHORIZATION;
 
+use crate::route_index::RouteIndex;
 use crate::route_options::{Auth, CredentialLocation, RouteOptions};
 
 /// A route with what its caller attaches to it: the gateway attaches the upstream and its counters.
@@ -25,15 +24,14 @@ pub struct Route<B> {
     /// `Allow` of 405: the methods of all routes with this host and path.
     pub allow: Arc<str>,
     pub backend: B,
-    host: Option<String>,
-    path: String,
     methods: Vec<Method>,
 }
 
-/// All routes, in the order in which they are matched.
+/// All routes.
 #[derive(Debug)]
 pub struct Routes<B> {
-    routes: Vec<Arc<Route<B>>>,
+    /// Of one host and path, those that name methods come first.
+    index: RouteIndex<Arc<Route<B>>>,
     /// Headers in which the credential of any route may be.
     credential_headers: Vec<NormalizedHeaderName>,
 }
@@ -56,34 +54,30 @@ impl<B> Routes<B> {
         mut options: Vec<RouteOptions>,
         mut backend: impl FnMut(&str, &str) -> Result<B, E>,
     ) -> Result<Self, E> {
-        options.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
+        options.sort_by_key(|route| route.methods.is_empty());
         let allow: Vec<Arc<str>> = options.iter().map(|route| allowed_methods(&options, route)).collect();
-        let mut routes = Vec::with_capacity(options.len());
+        let mut index = RouteIndex::default();
         let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
         for (options, allow) in options.into_iter().zip(allow) {
             let name = options.name();
             let backend = backend(&name, &options.upstream)?;
+            let (host, path) = (options.host.clone(), options.path.clone());
             let route = Route::new(name, options, allow, backend);
             let is_new = |header: &&NormalizedHeaderName| !credential_headers.contains(header);
             let new: Vec<_> = route.credential_headers.iter().filter(is_new).cloned().collect();
             credential_headers.extend(new);
-            routes.push(Arc::new(route));
+            index.insert(host.as_deref(), &path, Arc::new(route));
         }
-        Ok(Self { routes, credential_headers })
+        Ok(Self { index, credential_headers })
     }
 
     /// Finds the route of a request. Host and path decide first: if the routes there do not take the method, shorter
     /// paths are not tried, since they may require less.
     pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>, method: &Method) -> RouteMatch<'_, B> {
-        let is_match = |route: &Arc<Route<B>>| {
-            route.host.as_deref().is_none_or(|name| host::is_same_host(name, host))
-                && path.starts_with_prefix(&route.path)
-        };
-        let Some(start) = self.routes.iter().position(is_match) else { return RouteMatch::NotFound };
-        let first = &self.routes[start];
-        let mut candidates = self.routes[start..].iter().take_while(|route| first.has_host_and_path_of(route));
+        let candidates = self.index.find(host, path);
+        let Some(first) = candidates.first() else { return RouteMatch::NotFound };
         let takes_method = |route: &&Arc<Route<B>>| route.methods.is_empty() || route.methods.contains(method);
-        match candidates.find(takes_method) {
+        match candidates.iter().find(takes_method) {
             Some(route) => RouteMatch::Matched(route),
             None => RouteMatch::MethodNotAllowed(first),
         }
@@ -105,27 +99,14 @@ impl<B> Route<B> {
             requirement: options.requirement,
             allow,
             backend,
-            host: options.host,
-            path: options.path,
             methods: options.methods,
         }
     }
-
-    fn has_host_and_path_of(&self, other: &Self) -> bool {
-        self.host == other.host && self.path == other.path
-    }
-}
-
-/// Orders the longest path first, then routes that name a host, then those that name methods. Routes with the same
-/// host and path are adjacent.
-fn sort_key(route: &RouteOptions) -> (Reverse<usize>, bool, &str, Option<&str>, bool) {
-    let is_any_host = route.host.is_none();
-    (Reverse(route.path.len()), is_any_host, &route.path, route.host.as_deref(), route.methods.is_empty())
 }
 
 fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> Arc<str> {
-    let adjacent = routes.iter().filter(|route| route.host == of.host && route.path == of.path);
-    let methods = adjacent.flat_map(|route| &route.methods);
+    let same = routes.iter().filter(|route| route.host == of.host && route.path == of.path);
+    let methods = same.flat_map(|route| &route.methods);
     methods.map(Method::as_str).collect::<Vec<_>>().join(", ").into()
 }
 
