@@ -10,19 +10,18 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
-use gatepost_domain::key::{self, ChecksumPolicy, Env};
+use gatepost_domain::key::{self, ChecksumPolicy};
 use gatepost_domain::partition::Partition;
 use gatepost_domain::path::CanonicalPath;
-use gatepost_domain::permit::{self, EnvRule, KeyFacts, RequestFacts, Requirement, Tenancy};
+use gatepost_domain::permit::{self, KeyFacts, RequestFacts, Requirement, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, RateLimit, Record, Status};
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
+use gatepost_gateway::RouteOptions;
 use gatepost_gateway::bench_support::RequestBench;
-use gatepost_gateway::{Auth, CredentialLocation, RouteOptions};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::{CellStore, Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::records;
 use gatepost_verify::{ReplicaSync, Verdict, Verifier, VerifyOptions};
-use http::HeaderName;
 #[cfg(not(test))]
 use mimalloc::MiMalloc;
 use prometheus::Registry;
@@ -144,27 +143,14 @@ impl Fixture {
             ("Accept-Encoding", "gzip".to_owned()),
             ("Authorization", format!("Bearer {value}")),
         ];
-        let requirement = route().requirement;
-        let steps = RequestBench::new(route(), PATH, &fields, Arc::clone(&facts)).await;
+        let requirement = RouteOptions::default().requirement;
+        let steps = RequestBench::new(RouteOptions::default(), PATH, &fields, Arc::clone(&facts)).await;
         let (verifier, limited) = (replica_sync.verifier(), limited.expose().to_owned());
         let fixture = Self { store, facts, value, limited, requirement, verifier, steps, _replica_sync: replica_sync };
         // Claims the first use, and leases tokens of the limited key.
         fixture.hit(&fixture.value).await;
         fixture.hit(&fixture.limited).await;
         Ok(fixture)
-    }
-}
-
-fn route() -> RouteOptions {
-    let header = |name| CredentialLocation::Header(HeaderName::from_static(name));
-    RouteOptions {
-        host: None,
-        path: "/".to_owned(),
-        methods: vec![],
-        upstream: "app".to_owned(),
-        auth: Auth::Required,
-        credential: vec![CredentialLocation::Authorization, header("x-api-key"), header("apikey")],
-        requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
     }
 }
 

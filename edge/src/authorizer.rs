@@ -28,6 +28,7 @@ pub struct Policy<B> {
     pub routes: Routes<B>,
     /// Networks whose `X-Forwarded-For` is used.
     pub trusted_proxies: Vec<IpNet>,
+    /// Limit for a request body on routes that have none of their own.
     pub max_body_bytes: u64,
     /// Cap on requests in flight of one client behind trusted proxies.
     pub max_requests_per_client: usize,
@@ -80,7 +81,15 @@ impl Authorizer {
             let route = Some(Arc::clone(route));
             return Decision { route, ..Decision::reject(ErrorCode::RateLimited, target, body) };
         };
+        if !route.networks.permit(client.address) {
+            let decision = Decision::reject(ErrorCode::Forbidden, target, body);
+            return Decision { route: Some(Arc::clone(route)), peer_trust: client.trust, ..decision };
+        }
         let (action, key_check) = self.check_key(route, request, client.address).await;
+        let action = match (action, route.respond) {
+            (RequestAction::Forward(_), Some(status)) => RequestAction::Respond(status),
+            (action, _) => action,
+        };
         Decision {
             action,
             key_check,
@@ -138,7 +147,7 @@ impl Authorizer {
 
 /// Validates a request and finds its route.
 fn route_request<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Routing<'a, B> {
-    let validated = match request_validation::validate(request, policy.max_body_bytes) {
+    let validated = match request_validation::validate(request) {
         Ok(Destination::Upstream(validated)) => validated,
         Ok(Destination::Gateway(body)) => return Routing::Decided(Decision::server_options(body)),
         Err(code) => return Routing::Decided(Decision::invalid(code)),
@@ -146,6 +155,10 @@ fn route_request<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Rou
     let found = policy.routes.find(validated.host, &validated.resource.path, request.method);
     let (target, body) = (validated.resource.into_target(), validated.body);
     match found {
+        RouteMatch::Matched(route) if body.exceeds(route.max_body_bytes.unwrap_or(policy.max_body_bytes)) => {
+            let route = Some(Arc::clone(route));
+            Routing::Decided(Decision { route, ..Decision::reject(ErrorCode::BodyTooLarge, target, body) })
+        }
         RouteMatch::Matched(route) => Routing::Found(Routed { route, target, body }),
         RouteMatch::MethodNotAllowed(route) => {
             let allow = Some(Arc::clone(&route.allow));

@@ -36,7 +36,7 @@ impl MetricsBench {
 
 /// Validates a request, the canonical path included, and finds its route.
 pub fn validate_and_route<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Option<&'a Arc<Route<B>>> {
-    match black_box(request_validation::validate(request, policy.max_body_bytes)) {
+    match black_box(request_validation::validate(request)) {
         Ok(Destination::Upstream(valid)) => {
             match policy.routes.find(valid.host, &valid.resource.path, request.method) {
                 RouteMatch::Matched(route) => Some(route),

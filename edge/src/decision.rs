@@ -7,6 +7,7 @@ use gatepost_domain::permit::{Denial, EnvRule, KeyFacts, Permit};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_verify::{Source, Unavailable};
+use http::StatusCode;
 
 use crate::client_ip::PeerTrust;
 use crate::per_client_limiter::ClientSlot;
@@ -17,6 +18,9 @@ use crate::route::Route;
 /// Detail of a 403 that the operator has to mend. A key would otherwise be accepted by the routes of other accounts.
 const ROUTE_WITHOUT_PROJECT: &str =
     "This route accepts no key: the store has several accounts, so the route's configuration must list its projects";
+
+/// Detail of a 403 to a client in a network that the route does not take requests from.
+const FOREIGN_NETWORK: &str = "This route does not accept requests from your address";
 
 /// Response to a request, and all that its log line and the request upstream need. `B` is attached to the route.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Decision<B> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestAction {
     Forward(AuthorizedAs),
+    /// Respond with the status of the route. The request was let through.
+    Respond(StatusCode),
     /// Respond to `OPTIONS *`.
     ServerOptions,
     Reject(ErrorCode),
@@ -115,10 +121,14 @@ impl<B> Decision<B> {
         }
     }
 
-    /// Returns the detail of a 403: what the route requires that the key lacks. Only the holder of a valid key gets it.
-    /// None if the problem's title says it all.
+    /// Returns the detail of a 403: what the route requires that the client or its key lacks. Only the holder of a valid
+    /// key gets to know what the key lacks. None if the problem's title says it all.
     pub fn forbidden_detail(&self) -> Option<&'static str> {
-        let AuthOutcome::Denied(denial) = self.key_check.outcome else { return None };
+        let denial = match self.key_check.outcome {
+            AuthOutcome::Denied(denial) => denial,
+            AuthOutcome::Rejected => return Some(FOREIGN_NETWORK),
+            AuthOutcome::Permitted | AuthOutcome::Anonymous | AuthOutcome::Unavailable(_) => return None,
+        };
         let requirement = &self.route.as_ref()?.requirement;
         match denial {
             Denial::ForeignProject if requirement.projects.is_empty() => Some(ROUTE_WITHOUT_PROJECT),

@@ -46,7 +46,7 @@ impl DescribedRequest<'_> {
             body: Ok(BodyLength::EMPTY),
             peer: None,
         };
-        Ok(match request_validation::validate(&view, 0)? {
+        Ok(match request_validation::validate(&view)? {
             Destination::Upstream(valid) => DescribedDestination::Upstream(valid.resource.path.as_str().to_owned()),
             Destination::Gateway(_) => DescribedDestination::Gateway,
         })

@@ -34,13 +34,13 @@ pub struct ValidatedRequest<'a> {
 /// The code of the first fault.
 // Every request takes this path, and it has a second caller, for which the compiler would not inline it.
 #[inline]
-pub fn validate<'a>(request: &RequestView<'a>, max_body_bytes: u64) -> Result<Destination<'a>, ErrorCode> {
+pub fn validate<'a>(request: &RequestView<'a>) -> Result<Destination<'a>, ErrorCode> {
     check_size(request)?;
     if request.body == Err(MessageError::MalformedLine) {
         return Err(MessageError::MalformedLine.code());
     }
     check_version_and_method(request)?;
-    let body = check_body(request, max_body_bytes)?;
+    let body = request.body.map_err(MessageError::code)?;
     check_expectation(request)?;
     let (authority, host) = parse_authority(request)?;
     match Resource::parse(request.target, authority) {
@@ -70,14 +70,6 @@ fn check_version_and_method(request: &RequestView<'_>) -> Result<(), ErrorCode> 
         return Err(ErrorCode::MethodNotAllowed);
     }
     Ok(())
-}
-
-/// Rejects a body whose announced length is over the limit before its first byte.
-fn check_body(request: &RequestView<'_>, max_body_bytes: u64) -> Result<BodyLength, ErrorCode> {
-    match request.body.map_err(MessageError::code)? {
-        BodyLength::Known(length) if length > max_body_bytes => Err(ErrorCode::BodyTooLarge),
-        body @ (BodyLength::Known(_) | BodyLength::Unknown) => Ok(body),
-    }
 }
 
 /// HTTP/1.0 has no expectations (RFC 9110 section 10.1.1).

@@ -46,6 +46,11 @@ pub enum MessageError {
 
 impl BodyLength {
     pub const EMPTY: Self = Self::Known(0);
+
+    /// Returns whether more is announced than a limit in bytes.
+    pub(crate) fn exceeds(self, limit: u64) -> bool {
+        matches!(self, Self::Known(length) if length > limit)
+    }
 }
 
 impl MessageError {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
-use http::Method;
 use http::header::AUTHORIZATION;
+use http::{Method, StatusCode};
 
+use crate::network_rules::NetworkRules;
 use crate::route_index::RouteIndex;
 use crate::route_options::{Auth, CredentialLocation, RouteOptions};
 
@@ -24,6 +25,11 @@ pub struct Route<B> {
     /// `Allow` of 405: the methods of all routes with this host and path.
     pub allow: Arc<str>,
     pub backend: B,
+    /// Limit for a request body; none for that of the policy.
+    pub max_body_bytes: Option<u64>,
+    /// Status of the response in place of an upstream's.
+    pub(crate) respond: Option<StatusCode>,
+    pub(crate) networks: NetworkRules,
     methods: Vec<Method>,
 }
 
@@ -46,21 +52,20 @@ pub(crate) enum RouteMatch<'a, B> {
 }
 
 impl<B> Routes<B> {
-    /// Orders the routes. `backend` makes what is attached to a route from the route's name and its upstream's.
+    /// Orders the routes. `backend` makes what is attached to a route.
     ///
     /// # Errors
     /// The first error of `backend`.
     pub fn new<E>(
         mut options: Vec<RouteOptions>,
-        mut backend: impl FnMut(&str, &str) -> Result<B, E>,
+        mut backend: impl FnMut(&RouteOptions) -> Result<B, E>,
     ) -> Result<Self, E> {
         options.sort_by_key(|route| route.methods.is_empty());
         let allow: Vec<Arc<str>> = options.iter().map(|route| allowed_methods(&options, route)).collect();
         let mut index = RouteIndex::default();
         let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
         for (options, allow) in options.into_iter().zip(allow) {
-            let name = options.name();
-            let backend = backend(&name, &options.upstream)?;
+            let (name, backend) = (options.name(), backend(&options)?);
             let (host, path) = (options.host.clone(), options.path.clone());
             let route = Route::new(name, options, allow, backend);
             let is_new = |header: &&NormalizedHeaderName| !credential_headers.contains(header);
@@ -99,6 +104,9 @@ impl<B> Route<B> {
             requirement: options.requirement,
             allow,
             backend,
+            max_body_bytes: options.max_body_bytes,
+            respond: options.respond,
+            networks: options.networks,
             methods: options.methods,
         }
     }
@@ -120,7 +128,6 @@ fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gatepost_domain::permit::EnvRule;
     use std::convert::Infallible;
 
     fn route(host: Option<&str>, path: &str, methods: &[Method]) -> RouteOptions {
@@ -128,15 +135,12 @@ mod tests {
             host: host.map(str::to_owned),
             path: path.to_owned(),
             methods: methods.to_vec(),
-            upstream: "app".to_owned(),
-            auth: Auth::Required,
-            credential: vec![],
-            requirement: Requirement { projects: vec![], env: EnvRule::Any, permissions: vec![] },
+            ..RouteOptions::default()
         }
     }
 
     fn table(routes: Vec<RouteOptions>) -> Routes<()> {
-        let backend = |_: &str, _: &str| Ok::<(), Infallible>(());
+        let backend = |_: &RouteOptions| Ok::<(), Infallible>(());
         Routes::new(routes, backend).unwrap()
     }
 

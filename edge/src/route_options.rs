@@ -1,7 +1,15 @@
 //! Configuration of routes.
 
-use gatepost_domain::permit::Requirement;
-use http::{HeaderName, Method};
+use std::time::Duration;
+
+use gatepost_domain::key::Env;
+use gatepost_domain::permit::{EnvRule, Requirement};
+use http::{HeaderName, Method, StatusCode};
+
+use crate::network_rules::NetworkRules;
+
+/// Upstream of routes that name none.
+pub const DEFAULT_UPSTREAM: &str = "app";
 
 /// Requests that a route takes, and what they must bring.
 #[derive(Debug, Clone)]
@@ -18,6 +26,37 @@ pub struct RouteOptions {
     pub credential: Vec<CredentialLocation>,
     /// What the key must be.
     pub requirement: Requirement,
+    /// Where requests may come from.
+    pub networks: NetworkRules,
+    /// Limit for a request body, if it is not that of the policy.
+    pub max_body_bytes: Option<u64>,
+    /// Limit between two reads of the upstream's response, if it is not that of all routes.
+    pub upstream_timeout: Option<Duration>,
+    /// Status of the response to every request that is let through, in place of an upstream's response.
+    pub respond: Option<StatusCode>,
+}
+
+impl Default for RouteOptions {
+    /// Takes every request with a live key to the upstream `app`.
+    fn default() -> Self {
+        Self {
+            host: None,
+            path: "/".to_owned(),
+            methods: Vec::new(),
+            upstream: DEFAULT_UPSTREAM.to_owned(),
+            auth: Auth::Required,
+            credential: vec![
+                CredentialLocation::Authorization,
+                CredentialLocation::Header(HeaderName::from_static("x-api-key")),
+                CredentialLocation::Header(HeaderName::from_static("apikey")),
+            ],
+            requirement: Requirement { projects: Vec::new(), env: EnvRule::Only(Env::Live), permissions: Vec::new() },
+            networks: NetworkRules::default(),
+            max_body_bytes: None,
+            upstream_timeout: None,
+            respond: None,
+        }
+    }
 }
 
 impl RouteOptions {

@@ -47,14 +47,14 @@ impl RequestBench {
         let registry = Registry::new();
         let auth_metrics = MetricsBench::new(&registry);
         let metrics = Metrics::register(&registry).expect("nothing is registered yet");
-        let snapshot = Snapshot::build(options(route), &metrics).await.expect("the upstream is an address");
+        let snapshot = Snapshot::build(options(route), &metrics, None).await.expect("the upstream is an address");
         let mut context = Context::new(Arc::new(snapshot), RequestIds::new().next(), InFlight::default().enter());
         context.peer_ip = Some(PeerIp::new([127, 0, 0, 1].into()));
         let mut bench = Self { request, raw: raw.into_bytes(), context, auth_metrics, metrics };
         let view = bench.view();
         let route = edge::validate_and_route(&bench.context.snapshot.policy, &view).map(Arc::clone);
         let decision = edge::permitted(route.expect("the route matches the path"), facts);
-        let server = decision.route.as_ref().map(|route| Arc::clone(route.backend.upstream.choose(&NoClock)));
+        let server = decision.route.as_ref().and_then(|route| route.backend.upstream.as_ref()?.choose(&NoClock));
         bench.context.server = server;
         bench.context.decision = Some(decision);
         bench

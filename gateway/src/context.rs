@@ -70,7 +70,7 @@ impl Context {
         let decision = self.decision.as_ref()?;
         decision.key_check.outcome.reason().or(match decision.action {
             RequestAction::Reject(code) => Some(ErrorCode::code(code)),
-            RequestAction::Forward(_) | RequestAction::ServerOptions => None,
+            RequestAction::Forward(_) | RequestAction::Respond(_) | RequestAction::ServerOptions => None,
         })
     }
 }

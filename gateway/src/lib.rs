@@ -43,7 +43,7 @@ mod upstream_exchange;
 mod upstream_headers;
 mod upstream_stream;
 
-pub use gatepost_edge::{Auth, CredentialLocation, RouteOptions};
+pub use gatepost_edge::{Auth, CredentialLocation, DEFAULT_UPSTREAM, NetworkRules, RouteOptions};
 pub use header_rules::StripMode;
 pub use listen::{Listener, bind};
 pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, UpstreamOptions};

@@ -46,6 +46,22 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     session.write_response_body(Some(body), true).await
 }
 
+/// Responds with the status of the route, to a request that was let through.
+pub(crate) async fn send_status(session: &mut Session, status: StatusCode, context: &Context) -> pingora::Result<()> {
+    if !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
+    let mut header = ResponseHeader::build(status, Some(6))?;
+    // A 204 and a 304 have no length (RFC 9110 sections 8.6 and 15.3.5).
+    if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
+        header.insert_header(CONTENT_LENGTH, "0")?;
+    }
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    add_request_id(&mut header, context)?;
+    add_sunset_and_rate_limit(&mut header, context)?;
+    session.write_response_header(Box::new(header), true).await
+}
+
 /// Responds to `OPTIONS *` with the methods of the server as a whole (RFC 9110 section 9.3.7). Those of a route depend
 /// on its path.
 pub(crate) async fn send_server_options(session: &mut Session, context: &Context) -> pingora::Result<()> {

@@ -83,6 +83,10 @@ impl ProxyHttp for Proxy {
                 local_reply::send_server_options(session, context).await?;
                 Ok(RESPONSE_SENT)
             }
+            RequestAction::Respond(status) => {
+                local_reply::send_status(session, status, context).await?;
+                Ok(RESPONSE_SENT)
+            }
             RequestAction::Reject(code) => {
                 local_reply::send_problem(session, code, context).await?;
                 Ok(RESPONSE_SENT)
@@ -101,19 +105,21 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         context.body_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if context.body_bytes > context.snapshot.limits.max_body_bytes {
+        let max_body_bytes = context.route().and_then(|route| route.max_body_bytes);
+        if context.body_bytes > max_body_bytes.unwrap_or(context.snapshot.limits.max_body_bytes) {
             return Err(Error::new(ErrorType::HTTPStatus(ErrorCode::BodyTooLarge.status())));
         }
         Ok(())
     }
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        let upstream = &forwarded(context)?.route.backend.upstream;
-        let Some(server) = upstream.choose(self.clock.as_ref()) else {
+        let Backend { upstream, upstream_timeout, .. } = &forwarded(context)?.route.backend;
+        let upstream_timeout = *upstream_timeout;
+        let Some(server) = upstream.as_ref().and_then(|upstream| upstream.choose(self.clock.as_ref())) else {
             return Err(Error::explain(ErrorType::ConnectNoRoute, "no name of the upstream was resolved").into_up());
         };
         context.requested_upgrade = requested_upgrade(session.req_header());
-        let peer = upstream::http_peer(&server, context.requested_upgrade, &context.snapshot.limits);
+        let peer = upstream::http_peer(&server, context.requested_upgrade, upstream_timeout, &context.snapshot.limits);
         context.server = Some(server);
         Ok(Box::new(peer))
     }
@@ -127,7 +133,8 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        upstream_exchange::begin(digest, context.requested_upgrade);
+        let handshake_timeout = forwarded(context)?.route.backend.upstream_timeout;
+        upstream_exchange::begin(digest, context.requested_upgrade, handshake_timeout);
         Ok(())
     }
 
@@ -180,8 +187,9 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let (Some(server), Some(route)) = (&context.server, context.route()) {
-            route.backend.upstream.eject(server, self.clock.as_ref());
+        let upstream = context.route().and_then(|route| route.backend.upstream.as_ref());
+        if let (Some(server), Some(upstream)) = (&context.server, upstream) {
+            upstream.eject(server, self.clock.as_ref());
         }
         // Nothing was sent yet, so another server may be tried.
         error.set_retry(true);

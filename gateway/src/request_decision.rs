@@ -115,6 +115,7 @@ mod tests {
             auth,
             credential: vec![],
             requirement: Requirement { projects: vec![], env: EnvRule::Any, permissions: vec![] },
+            ..RouteOptions::default()
         };
         let upstream = UpstreamOptions::plain("app", vec!["127.0.0.1:1".to_owned()]);
         let options = GatewayOptions {

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::try_join_all;
-use gatepost_edge::{Policy, Routes};
+use gatepost_edge::{Policy, RouteOptions, Routes};
 
 use crate::header_sanitizer::HeaderSanitizer;
 use crate::metrics::{Metrics, RouteCounters};
@@ -28,7 +29,10 @@ pub(crate) struct Snapshot {
 /// The gateway's part of a route.
 #[derive(Debug)]
 pub(crate) struct Backend {
-    pub(crate) upstream: Arc<Upstream>,
+    /// None if the route responds by itself.
+    pub(crate) upstream: Option<Arc<Upstream>>,
+    /// Limit between two reads of the upstream's response.
+    pub(crate) upstream_timeout: Duration,
     pub(crate) counters: RouteCounters,
 }
 
@@ -45,9 +49,16 @@ impl Snapshot {
     ) -> Result<Self, StartError> {
         let starting = options.upstreams.into_iter().map(|upstream| start_upstream(upstream, metrics, previous));
         let upstreams: HashMap<String, Arc<Upstream>> = try_join_all(starting).await?.into_iter().collect();
-        let backend = |route: &str, upstream: &str| match upstreams.get(upstream) {
-            Some(found) => Ok(Backend { upstream: Arc::clone(found), counters: metrics.route_counters(route) }),
-            None => Err(StartError::UnknownUpstream(upstream.to_owned())),
+        let backend = |route: &RouteOptions| {
+            let upstream = upstreams.get(&route.upstream).map(Arc::clone);
+            if upstream.is_none() && route.respond.is_none() {
+                return Err(StartError::UnknownUpstream(route.upstream.clone()));
+            }
+            Ok(Backend {
+                upstream,
+                upstream_timeout: route.upstream_timeout.unwrap_or(options.limits.upstream_timeout),
+                counters: metrics.route_counters(&route.name()),
+            })
         };
         let policy = Policy {
             routes: Routes::new(options.routes, backend)?,

@@ -1,7 +1,8 @@
 //! Exchange of one request and its response with an upstream, by stages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
@@ -11,7 +12,11 @@ use crate::response_check::{AnnouncedBody, CheckedHeader, HttpVersion, ResponseE
 
 /// Progress of the current exchange on a stream, shared with the phases of its request.
 #[derive(Debug)]
-pub(crate) struct Exchange(AtomicU8);
+pub(crate) struct Exchange {
+    stage: AtomicU8,
+    /// Of a WebSocket.
+    handshake_timeout_ms: AtomicU64,
+}
 
 /// Bytes that are due next from an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,20 +45,24 @@ pub(crate) enum RequestedUpgrade {
     Other,
 }
 
-/// Begins an exchange on the stream that has this digest.
-pub(crate) fn begin(digest: Option<&Digest>, upgrade: RequestedUpgrade) {
+/// Begins an exchange on the stream that has this digest. `handshake_timeout` limits the wait for the response to a
+/// request for a WebSocket.
+pub(crate) fn begin(digest: Option<&Digest>, upgrade: RequestedUpgrade, handshake_timeout: Duration) {
     let user_data = digest.and_then(|digest| digest.proxy_digest.as_ref()?.user_data.as_ref());
     if let Some(exchange) = user_data.and_then(|data| data.downcast_ref::<Arc<Exchange>>()) {
         exchange.set(match upgrade {
             RequestedUpgrade::None | RequestedUpgrade::Other => Stage::Header,
-            RequestedUpgrade::WebSocket => Stage::HandshakeRequest,
+            RequestedUpgrade::WebSocket => {
+                exchange.set_handshake_timeout(handshake_timeout);
+                Stage::HandshakeRequest
+            }
         });
     }
 }
 
 impl Exchange {
     pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(Stage::Header as u8))
+        Self { stage: AtomicU8::new(Stage::Header as u8), handshake_timeout_ms: AtomicU64::new(0) }
     }
 
     /// Returns the digest by which [`begin`] finds the exchange. There is no proxy in between: it is the one place in
@@ -64,11 +73,21 @@ impl Exchange {
     }
 
     pub(crate) fn set(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Relaxed);
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    fn set_handshake_timeout(&self, timeout: Duration) {
+        let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.handshake_timeout_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Returns the limit for the response to the current request for a WebSocket.
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        Stage::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Stage::Unusable)
+        Stage::ALL.get(usize::from(self.stage.load(Ordering::Relaxed))).copied().unwrap_or(Stage::Unusable)
     }
 }
 

@@ -27,8 +27,6 @@ pub(crate) struct UpstreamStream {
     digest: Arc<ProxyDigest>,
     /// Start of a header whose end has not come yet. The parser limits its size.
     header: Vec<u8>,
-    /// Limit for the response to a request for a WebSocket.
-    handshake_timeout: Duration,
     /// Limit for the silence of a WebSocket in both directions.
     websocket_idle: Duration,
     /// Whether nothing was written since the last flush.
@@ -46,7 +44,6 @@ impl UpstreamStream {
             digest: exchange.digest(),
             exchange,
             header: Vec::new(),
-            handshake_timeout: limits.upstream_timeout,
             websocket_idle: limits.websocket_idle,
             is_flushed: true,
             idle_timer: None,
@@ -95,7 +92,9 @@ impl UpstreamStream {
     fn idle_timeout(&self, stage: Stage) -> Option<Duration> {
         match stage {
             Stage::Header | Stage::Body | Stage::Unusable => None,
-            Stage::HandshakeRequest | Stage::HandshakeHeader | Stage::HandshakeBody => Some(self.handshake_timeout),
+            Stage::HandshakeRequest | Stage::HandshakeHeader | Stage::HandshakeBody => {
+                Some(self.exchange.handshake_timeout())
+            }
             Stage::WebSocket => Some(self.websocket_idle),
         }
     }

@@ -17,6 +17,7 @@ fn summary(decision: &Decision<String>) -> (String, &'static str, &str) {
         RequestAction::Forward(AuthorizedAs::Key(_)) => "forward".to_owned(),
         RequestAction::Forward(AuthorizedAs::Anonymous) => "forward anonymous".to_owned(),
         RequestAction::ServerOptions => "server options".to_owned(),
+        RequestAction::Respond(status) => format!("respond {}", status.as_u16()),
         RequestAction::Reject(code) => code.code().to_owned(),
     };
     let route = decision.route.as_ref().map_or("", |route| route.backend.as_str());
@@ -95,10 +96,11 @@ async fn faults_of_the_message_and_its_body_are_rejected() {
         (Err(MessageError::MalformedLine), "bad-request"),
         (Err(MessageError::InvalidFraming), "bad-request"),
         (Err(MessageError::UnsupportedTransferEncoding), "unsupported-transfer-encoding"),
-        (Ok(BodyLength::Known(1001)), "body-too-large"),
     ] {
         check(&fixture, RequestView { body, ..request.view() }, action, "rejected", "").await;
     }
+    let too_large = RequestView { body: Ok(BodyLength::Known(1001)), ..request.view() };
+    check(&fixture, too_large, "body-too-large", "rejected", "/open").await;
     for body in [BodyLength::Known(1000), BodyLength::Unknown] {
         let view = RequestView { body: Ok(body), ..request.view() };
         check(&fixture, view, "forward anonymous", "anonymous", "/open").await;

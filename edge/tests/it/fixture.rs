@@ -99,7 +99,7 @@ fn policy() -> Policy<String> {
         route_for("/test", Requirement { env: EnvRule::Only(Env::Test), ..any_live() }),
         route_for("/admin", Requirement { permissions: vec!["admin".to_owned()], ..any_live() }),
     ];
-    let backend = |name: &str, _: &str| Ok::<String, Infallible>(name.to_owned());
+    let backend = |route: &RouteOptions| Ok::<String, Infallible>(route.name());
     Policy {
         routes: Routes::new(routes, backend).unwrap(),
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
@@ -117,6 +117,7 @@ fn route(path: &str, auth: Auth, methods: &[Method]) -> RouteOptions {
         auth,
         credential: vec![CredentialLocation::Authorization],
         requirement: any_live(),
+        ..RouteOptions::default()
     }
 }
 

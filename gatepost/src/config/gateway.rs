@@ -8,19 +8,19 @@ use gatepost_domain::key::Env;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_gateway::{
-    Auth, CertificateFiles, CredentialLocation, GatewayLimits, PassHeader, RouteOptions, StripMode, UpstreamOptions,
-    UpstreamTlsOptions,
+    Auth, CertificateFiles, CredentialLocation, DEFAULT_UPSTREAM, GatewayLimits, NetworkRules, PassHeader,
+    RouteOptions, StripMode, UpstreamOptions, UpstreamTlsOptions,
 };
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use super::listeners::{self, LocatedListener};
 use super::parsers::{ParseSettingError, parse_name, parse_non_empty};
-use super::reader::{Section, read_ms};
+use super::reader::{MAX_MS, Section, read_ms};
 use super::tree::ValueSource;
 
-/// Upstream of routes that name none, and of `--upstream`.
-const DEFAULT_UPSTREAM: &str = "app";
+/// Greatest limit of a body: 1 TiB.
+const MAX_BODY_BYTES: u64 = 1 << 40;
 
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
@@ -78,7 +78,7 @@ fn read_limits(section: &mut Section<'_>) -> GatewayLimits {
         ),
         header_timeout: read_ms(section, "header_timeout_ms", defaults.header_timeout, 100),
         keepalive: read_ms(section, "keepalive_ms", defaults.keepalive, 1000),
-        max_body_bytes: section.number("max_body_bytes", defaults.max_body_bytes, 0, 1 << 40),
+        max_body_bytes: section.number("max_body_bytes", defaults.max_body_bytes, 0, MAX_BODY_BYTES),
         connect_timeout: read_ms(section, "connect_timeout_ms", defaults.connect_timeout, 10),
         upstream_timeout: read_ms(section, "upstream_timeout_ms", defaults.upstream_timeout, 100),
         websocket_idle: read_ms(section, "websocket_idle_ms", defaults.websocket_idle, 100),
@@ -129,7 +129,7 @@ struct LocatedRoute {
 
 fn read_route(mut section: Section<'_>) -> LocatedRoute {
     let source = section.source();
-    let defaults = default_route();
+    let defaults = RouteOptions::default();
     let options = RouteOptions {
         host: section.optional("host", parse_host),
         path: section.parsed("path", defaults.path, parse_path),
@@ -142,29 +142,19 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
             env: section.parsed("env", defaults.requirement.env, parse_env_rule),
             permissions: section.list("permissions", defaults.requirement.permissions, parse_non_empty),
         },
+        networks: NetworkRules {
+            allow: section.list("allow", Vec::new(), parse_network),
+            deny: section.list("deny", Vec::new(), parse_network),
+        },
+        max_body_bytes: section.optional_number("max_body_bytes", 0, MAX_BODY_BYTES),
+        upstream_timeout: section.optional_number("upstream_timeout_ms", 100, MAX_MS).map(Duration::from_millis),
+        respond: section.optional_number("respond", 200, 599).and_then(as_status),
     };
     if options.credential.is_empty() && options.auth != Auth::Off {
         section.error_here("credential must name at least one header");
     }
     section.reject_unknown_keys();
     LocatedRoute { options, source }
-}
-
-/// Returns the defaults of a route: it takes every request to the default upstream.
-fn default_route() -> RouteOptions {
-    RouteOptions {
-        host: None,
-        path: "/".to_owned(),
-        methods: Vec::new(),
-        upstream: DEFAULT_UPSTREAM.to_owned(),
-        auth: Auth::Required,
-        credential: vec![
-            CredentialLocation::Authorization,
-            CredentialLocation::Header(HeaderName::from_static("x-api-key")),
-            CredentialLocation::Header(HeaderName::from_static("apikey")),
-        ],
-        requirement: Requirement { projects: Vec::new(), env: EnvRule::Only(Env::Live), permissions: Vec::new() },
-    }
 }
 
 /// Adds the default route if none is configured but an upstream is.
@@ -175,12 +165,12 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
     if !config.upstreams.iter().any(|upstream| upstream.name == DEFAULT_UPSTREAM) {
         section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
-    GatewayConfig { routes: vec![default_route()], ..config }
+    GatewayConfig { routes: vec![RouteOptions::default()], ..config }
 }
 
 fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
     for LocatedRoute { options, source } in routes {
-        if !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
+        if options.respond.is_none() && !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
             let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let what = format!("upstream {:?} does not exist; configured upstreams: {known}", options.upstream);
@@ -228,6 +218,10 @@ fn parse_server(text: &str, default_port: u16) -> Result<String, ParseSettingErr
     };
     let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
     if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
+}
+
+fn as_status(number: u64) -> Option<StatusCode> {
+    StatusCode::from_u16(u16::try_from(number).ok()?).ok()
 }
 
 fn parse_host(text: &str) -> Result<String, ParseSettingError> {

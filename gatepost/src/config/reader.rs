@@ -26,7 +26,7 @@ impl ErrorCollector {
 }
 
 /// Maximum of all timeouts in milliseconds: one day.
-const MAX_MS: u64 = 24 * 3600 * 1000;
+pub(super) const MAX_MS: u64 = 24 * 3600 * 1000;
 
 /// Table of the configuration that is being read.
 pub(super) struct Section<'a> {
@@ -115,19 +115,22 @@ impl<'a> Section<'a> {
 
     /// Returns an integer in a range.
     pub(super) fn number(&mut self, key: &'static str, default: u64, min: u64, max: u64) -> u64 {
-        let Some(node) = self.take(key) else { return default };
+        self.optional_number(key, min, max).unwrap_or(default)
+    }
+
+    /// Returns an integer in a range, without a default.
+    pub(super) fn optional_number(&mut self, key: &'static str, min: u64, max: u64) -> Option<u64> {
+        let node = self.take(key)?;
         let number = match &node.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Raw(text) => text.parse().ok(),
             Value::Text(_) | Value::Bool(_) | Value::List(_) | Value::Table(_) | Value::Unsupported(_) => None,
         };
-        match number.filter(|number| (min..=max).contains(number)) {
-            Some(number) => number,
-            None => {
-                self.add_error(&node.source, key, &format!("must be a whole number from {min} to {max}"));
-                default
-            }
+        let allowed = number.filter(|number| (min..=max).contains(number));
+        if allowed.is_none() {
+            self.add_error(&node.source, key, &format!("must be a whole number from {min} to {max}"));
         }
+        allowed
     }
 
     /// Returns one of two values, written as `true` and `false`.

@@ -37,6 +37,9 @@ fn every_key_of_the_reference_is_read() {
 fn the_reference_shows_the_defaults() {
     let text = uncommented().replace("master_key_file = \"/etc/gatepost/master.key\"", "");
     let text = text.replace("host = \"api.example.com\"", "");
+    // By default a route has no limits and no response of its own.
+    let text = text.replace("max_body_bytes = 104857600\nupstream_timeout_ms = 60000\n", "");
+    let text = text.replace("respond = 503", "");
     // By default there is no further listener.
     let (before, listener) = text.split_once("[[gateway.listener]]").unwrap();
     let after = &listener[listener.find("[[gateway.route]]").unwrap()..];

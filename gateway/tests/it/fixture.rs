@@ -7,14 +7,11 @@ use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
-use gatepost_domain::key::Env;
 use gatepost_domain::partition::Partition;
-use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, CredentialLocation, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError,
-    StripMode, UpstreamOptions,
+    Auth, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError, StripMode, UpstreamOptions,
 };
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
@@ -22,7 +19,6 @@ use gatepost_store::clock::SystemClock;
 use gatepost_store::{CellStore, Change, MasterKey, RecordWrite as StoreWrite, Store, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{MockServer, records};
 use gatepost_verify::{ReplicaSync, VerifyOptions};
-use http::HeaderName;
 use prometheus::Registry;
 
 /// Limit of a raw client for a response.
@@ -161,16 +157,7 @@ pub(crate) fn read_response(stream: &mut TcpStream) -> String {
 }
 
 pub(crate) fn route(path: &str, auth: Auth) -> RouteOptions {
-    let header = |name| CredentialLocation::Header(HeaderName::from_static(name));
-    RouteOptions {
-        host: None,
-        path: path.to_owned(),
-        methods: vec![],
-        upstream: "app".to_owned(),
-        auth,
-        credential: vec![CredentialLocation::Authorization, header("x-api-key"), header("apikey")],
-        requirement: Requirement { projects: vec![], env: EnvRule::Only(Env::Live), permissions: vec![] },
-    }
+    RouteOptions { path: path.to_owned(), auth, ..RouteOptions::default() }
 }
 
 async fn store(clock: &Arc<dyn Clock>) -> CellStore {
