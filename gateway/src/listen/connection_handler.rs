@@ -87,6 +87,10 @@ impl ConnectionHandler {
         session.set_keepalive_reuses_remaining(Some(max_requests));
         let mut reused = self.app.process_new_http(session, stopped).await;
         while let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) {
+            // The proxy closes connections that wait already. This one would wait from now on.
+            if *stopped.borrow() {
+                return;
+            }
             let mut session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
