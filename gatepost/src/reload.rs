@@ -1,6 +1,5 @@
 //! The gateway's part of the configuration is taken over while the process runs: whole, or not at all.
 
-mod file_stamp;
 mod metrics;
 
 use std::sync::Arc;
@@ -9,14 +8,13 @@ use anyhow::bail;
 use gatepost_domain::time::Clock;
 use gatepost_gateway::Gateway;
 use gatepost_ops::Readiness;
-use gatepost_runtime::{Task, error_chain, run_blocking, spawn};
+use gatepost_runtime::{FileStamp, Task, error_chain, run_blocking, spawn};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
 use crate::config::{Config, ConfigSource, Settings};
 use crate::gateway_setup::{check_certificates, gateway_options, listener_options};
 use crate::probes::RoutesWithoutProject;
-use file_stamp::FileStamp;
 use metrics::ReloadMetrics;
 
 /// Subject of warnings in `/readyz`.

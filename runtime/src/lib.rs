@@ -1,10 +1,11 @@
 //! Tasks and threads of a process, all spawned here, so that a panic ends only one task; a log writer that never
-//! blocks; errors as text; and the registration of metrics.
+//! blocks; errors as text; changes of files; and the registration of metrics.
 
 #![warn(clippy::missing_errors_doc)]
 
 mod error_chain;
 mod fail_point;
+mod file_stamp;
 mod health;
 mod log_writer;
 mod panics;
@@ -15,6 +16,7 @@ mod task;
 
 pub use error_chain::error_chain;
 pub use fail_point::reached as fail_point;
+pub use file_stamp::FileStamp;
 pub use health::{TaskHealth, health, wait_for_crash_loop};
 pub use log_writer::{LogWriter, write_to_stderr, write_to_stdout};
 pub use panics::{Panicked, catch, catch_sync, install_hook, register_panic_metric};

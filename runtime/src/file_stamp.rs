@@ -3,9 +3,9 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// What changes with the content of a file.
+/// What changes with the content of a file, or with the file that a symbolic link names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileStamp {
+pub struct FileStamp {
     inode: u64,
     size: u64,
     modified_s: i64,
@@ -13,8 +13,8 @@ pub(crate) struct FileStamp {
 }
 
 impl FileStamp {
-    /// Returns none if there is no file, as for a moment while an editor replaces it.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    /// Returns none if there is no file, as for a moment while another one takes its place.
+    pub fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self {
             inode: metadata.ino(),
