@@ -179,7 +179,8 @@ impl Process {
         supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
         let (status, readiness) = (gateway.status(), self.readiness.clone());
         supervise(Task::UpstreamProbe, move || probes::probe_upstreams(status.clone(), readiness.clone()));
-        Ok(GatewayHandle { gateway: Arc::new(gateway), replica_sync, drain_timeout: config.drain_timeout })
+        let GatewayConfig { drain_delay, drain_timeout, .. } = *config;
+        Ok(GatewayHandle { gateway: Arc::new(gateway), replica_sync, drain_delay, drain_timeout })
     }
 
     /// Takes over changes of the gateway's configuration: when its file has changed, and on SIGHUP.
@@ -271,12 +272,15 @@ fn not_started(server: &str, flag: &str, key: &str) -> String {
 pub(crate) struct GatewayHandle {
     pub(crate) gateway: Arc<Gateway>,
     replica_sync: ReplicaSync,
+    drain_delay: Duration,
     drain_timeout: Duration,
 }
 
 impl GatewayHandle {
-    /// Drains the gateway, then deregisters it from the store.
+    /// Drains the gateway, then deregisters it from the store. For a while it still accepts connections, until load
+    /// balancers know that the process is not ready.
     pub(crate) async fn stop(self) {
+        tokio::time::sleep(self.drain_delay).await;
         let aborted = self.gateway.stop(self.drain_timeout).await;
         if aborted > 0 {
             tracing::warn!(requests = aborted, "requests did not end within the drain timeout and were aborted");

@@ -35,6 +35,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) cache_capacity: u64,
     pub(crate) max_wrong_keys_a_minute: u32,
     pub(crate) limits: GatewayLimits,
+    /// How long a process that stops still accepts connections, although it is not ready.
+    pub(crate) drain_delay: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) routes: Vec<RouteOptions>,
     pub(crate) upstreams: Vec<UpstreamOptions>,
@@ -53,6 +55,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         max_wrong_keys_a_minute: u32::try_from(section.number("max_wrong_keys_a_minute", 600, 0, 60_000))
             .unwrap_or(u32::MAX),
         limits: read_limits(&mut section),
+        drain_delay: read_ms(&mut section, "drain_delay_ms", Duration::ZERO, 0),
         drain_timeout: read_ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
         upstreams: read_upstreams(&mut section),
         routes: routes.iter().map(|route| route.options.clone()).collect(),

@@ -6,8 +6,9 @@ use std::fmt;
 use super::tree::{Node, Value};
 
 /// Settings of the gateway that a running process does not take over. It takes over all others of `[gateway]`.
-const FIXED_GATEWAY_KEYS: [&str; 5] = [
+const FIXED_GATEWAY_KEYS: [&str; 6] = [
     "gateway.cache_capacity",
+    "gateway.drain_delay_ms",
     "gateway.drain_timeout_ms",
     "gateway.max_stale_ms",
     "gateway.max_wrong_keys_a_minute",

@@ -108,6 +108,28 @@ async fn a_second_signal_ends_the_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_accepts_connections_until_load_balancers_have_noticed() {
+    let upstream = MockServer::start();
+    for (delay, exit_code) in [("86400000", 1), ("10", 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let environment = [("GATEPOST_GATEWAY__DRAIN_DELAY_MS", delay)];
+        let arguments = ["up", "--upstream", &upstream.url()];
+        let mut gatepost = Gatepost::start_with(directory.path(), &arguments, &environment).await;
+        gatepost.signal("-TERM");
+        gatepost.await_log("draining").await;
+        if exit_code == 1 {
+            assert_eq!(gatepost.readiness().await.0, 503);
+            assert_eq!(status_of_url(gatepost.url("/")).await, 401, "a new connection is served");
+            while gatepost.is_running() {
+                gatepost.signal("-TERM");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        assert_eq!(gatepost.await_exit(), Some(exit_code), "{delay}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_that_come_together_start_one_drain() {
     let mut draining = DrainingGateway::start().await;
     // While the process does not run, both become pending.
