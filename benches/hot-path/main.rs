@@ -31,7 +31,7 @@ use prometheus::Registry;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PATH: &str = "/v1/items/42";
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "access log line",
     "cache hit",
     "cache hit of a limited key",
@@ -44,6 +44,7 @@ const STEPS: [&str; 12] = [
     "header copy and edits",
     "key text",
     "metrics",
+    "trace",
 ];
 
 /// Clock that does not advance, so that the gateway stays live however slowly it runs.
@@ -107,6 +108,7 @@ impl Fixture {
             "header copy and edits" => self.steps.edit_headers(),
             "key text" => drop(black_box(key::check_api_key(black_box(&self.value), ChecksumPolicy::Strict))),
             "metrics" => self.steps.record_metrics(),
+            "trace" => self.steps.start_trace(),
             _ => bail!("unknown step {step}"),
         }
         Ok(())

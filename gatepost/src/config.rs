@@ -8,6 +8,7 @@ mod listeners;
 mod parsers;
 mod reader;
 mod settings;
+mod trace;
 mod tree;
 
 use std::convert::Infallible;

@@ -20,6 +20,7 @@ pub(crate) fn gateway_options(config: &GatewayConfig) -> GatewayOptions {
         strip: config.strip,
         pass_headers: config.pass_headers.clone(),
         limits: GatewayLimits { max_connections, ..config.limits.clone() },
+        trace: config.trace,
     }
 }
 

@@ -10,11 +10,12 @@ use gatepost_domain::redact::{MASK, redact_cow};
 use gatepost_domain::time::Timestamp;
 use gatepost_edge::credential;
 use gatepost_runtime::LogWriter;
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
 use crate::context::Context;
+use crate::trace::Trace;
 
 /// Target by which `log.filter` turns these lines off.
 const LOG_TARGET: &str = "gatepost::access";
@@ -34,8 +35,12 @@ pub(crate) struct EndedRequest<'a> {
     pub(crate) path: &'a str,
     pub(crate) status: u16,
     pub(crate) reason: &'a str,
+    pub(crate) protocol: Option<&'static str>,
+    pub(crate) bytes_received: usize,
     pub(crate) bytes_sent: usize,
     pub(crate) duration: Duration,
+    /// None if no upstream was asked.
+    pub(crate) upstream_duration: Option<Duration>,
 }
 
 /// A line, in the shape of all other log lines.
@@ -43,7 +48,9 @@ pub(crate) struct EndedRequest<'a> {
 pub(crate) struct AccessLogLine<'a> {
     pub(crate) timestamp: Timestamp,
     pub(crate) request_id: &'a str,
+    pub(crate) trace_id: Option<&'a str>,
     pub(crate) client: Option<&'a str>,
+    pub(crate) protocol: Option<&'static str>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) route: &'a str,
@@ -57,8 +64,10 @@ pub(crate) struct AccessLogLine<'a> {
     pub(crate) tls_version: Option<&'static str>,
     /// Name that a client asked for by TLS: a DNS name, so it needs no escape.
     pub(crate) sni: Option<&'a str>,
+    pub(crate) bytes_received: usize,
     pub(crate) bytes_sent: usize,
     pub(crate) duration_us: u64,
+    pub(crate) upstream_us: Option<u64>,
 }
 
 /// Buffer of a line, with the last second as text: most lines share it with the line before.
@@ -77,7 +86,9 @@ impl<'a> AccessLogLine<'a> {
         Self {
             timestamp: now,
             request_id: context.request_id.as_str(),
+            trace_id: context.trace.as_ref().map(Trace::id),
             client: context.peer_ip.as_ref().map(|client| client.as_str()),
+            protocol: ended.protocol,
             method: ended.method,
             path: ended.path,
             route: context.route().map_or("", |route| route.name.as_str()),
@@ -90,8 +101,10 @@ impl<'a> AccessLogLine<'a> {
             upstream: context.server.as_ref().map(|server| server.address_text.as_str()),
             tls_version: context.tls.as_ref().map(|tls| tls.version),
             sni: context.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
+            bytes_received: ended.bytes_received,
             bytes_sent: ended.bytes_sent,
-            duration_us: u64::try_from(ended.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: as_us(ended.duration),
+            upstream_us: ended.upstream_duration.map(as_us),
         }
     }
 
@@ -112,7 +125,9 @@ impl LineBuffer {
         self.bytes.clear();
         self.push_timestamp(line.timestamp);
         self.push_unescaped("\",\"level\":\"INFO\",\"request_id\":\"", Some(line.request_id));
+        self.push_unescaped("\",\"trace_id\":\"", line.trace_id);
         self.push_unescaped("\",\"client\":\"", line.client);
+        self.push_unescaped("\",\"protocol\":\"", line.protocol);
         self.bytes.push(b'"');
         self.push_escaped(",\"method\":", line.method);
         self.push_escaped(",\"path\":", line.path);
@@ -126,8 +141,12 @@ impl LineBuffer {
         self.push_unescaped("\",\"upstream\":\"", line.upstream);
         self.push_unescaped("\",\"tls_version\":\"", line.tls_version);
         self.push_unescaped("\",\"sni\":\"", line.sni);
-        self.push_number("\",\"bytes_sent\":", line.bytes_sent as u64);
+        self.push_number("\",\"bytes_received\":", line.bytes_received as u64);
+        self.push_number(",\"bytes_sent\":", line.bytes_sent as u64);
         self.push_number(",\"duration_us\":", line.duration_us);
+        if let Some(upstream_us) = line.upstream_us {
+            self.push_number(",\"upstream_us\":", upstream_us);
+        }
         self.push_unescaped(",\"target\":\"", Some(LOG_TARGET));
         self.bytes.extend_from_slice(b"\"}\n");
         &self.bytes
@@ -172,6 +191,20 @@ impl LineBuffer {
 /// Returns whether the log filter lets these lines through.
 pub(crate) fn is_enabled() -> bool {
     tracing::enabled!(target: LOG_TARGET, tracing::Level::INFO)
+}
+
+/// Returns a version of HTTP as request lines have it.
+pub(crate) fn protocol(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("HTTP/1.0"),
+        Version::HTTP_11 => Some("HTTP/1.1"),
+        Version::HTTP_2 => Some("HTTP/2.0"),
+        _ => None,
+    }
+}
+
+fn as_us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Returns the canonical path without its query; empty if the request is not valid.
@@ -221,7 +254,9 @@ mod tests {
         AccessLogLine {
             timestamp: Timestamp::parse("2026-11-23T10:00:00.042Z").unwrap(),
             request_id: "req_1",
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c"),
             client: Some("2001:db8::1"),
+            protocol: Some("HTTP/1.1"),
             method: "GET",
             path: "/v1/items/42",
             route: "/",
@@ -234,8 +269,10 @@ mod tests {
             upstream: Some("127.0.0.1:3000"),
             tls_version: Some("1.3"),
             sni: Some("api.example.com"),
+            bytes_received: 7,
             bytes_sent: 5,
             duration_us: 300,
+            upstream_us: Some(200),
         }
     }
 
@@ -250,25 +287,32 @@ mod tests {
     fn a_line_is_an_object_with_all_that_is_known() {
         let mut text = LineBuffer::default();
         let whole = json!({
-            "timestamp": "2026-11-23T10:00:00.042Z", "level": "INFO", "request_id": "req_1", "client": "2001:db8::1",
+            "timestamp": "2026-11-23T10:00:00.042Z", "level": "INFO", "request_id": "req_1",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c", "client": "2001:db8::1", "protocol": "HTTP/1.1",
             "method": "GET", "path": "/v1/items/42", "route": "/", "status": 200, "outcome": "permitted",
             "reason": "", "key_id": "key_1", "project_id": "p1", "source": "cache", "upstream": "127.0.0.1:3000",
-            "tls_version": "1.3", "sni": "api.example.com", "bytes_sent": 5, "duration_us": 300, "target": "gatepost::access",
+            "tls_version": "1.3", "sni": "api.example.com", "bytes_received": 7, "bytes_sent": 5, "duration_us": 300,
+            "upstream_us": 200, "target": "gatepost::access",
         });
         assert_eq!(render_json(&mut text, &line()), whole);
         let nothing = AccessLogLine {
+            trace_id: None,
             client: None,
+            protocol: None,
             key_id: None,
             project_id: None,
             source: None,
             upstream: None,
             tls_version: None,
             sni: None,
+            upstream_us: None,
             ..line()
         };
         let rendered = render_json(&mut text, &nothing);
-        let absent = ["client", "key_id", "project_id", "source", "upstream", "tls_version", "sni"];
-        assert_eq!(absent.map(|name| rendered.get(name)), [None; 7]);
+        let absent =
+            ["trace_id", "client", "protocol", "key_id", "project_id", "source", "upstream", "tls_version", "sni"];
+        assert_eq!(absent.map(|name| rendered.get(name)), [None; 9]);
+        assert_eq!(rendered.get("upstream_us"), None);
         assert_eq!(rendered["duration_us"], 300);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_edge::bench_support::{self as edge, MetricsBench};
-use gatepost_edge::{AuthOutcome, RequestView, RouteOptions};
+use gatepost_edge::{AuthOutcome, PeerTrust, RequestView, RouteOptions};
 use pingora::http::RequestHeader;
 use prometheus::Registry;
 
@@ -15,11 +15,12 @@ use crate::access_log::{AccessLogLine, EndedRequest};
 use crate::context::Context;
 use crate::header_rules::StripMode;
 use crate::in_flight::InFlight;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TryResult};
 use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use crate::peer_ip::PeerIp;
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
+use crate::trace::{Trace, TraceOptions};
 use crate::{http1_header, upstream_headers};
 
 /// A plain request, and a gateway with one route.
@@ -57,6 +58,7 @@ impl RequestBench {
         let server = decision.route.as_ref().and_then(|route| route.backend.upstream.as_ref()?.choose(&NoClock));
         bench.context.server = server;
         bench.context.decision = Some(decision);
+        bench.context.trace = Some(bench.new_trace());
         bench
     }
 
@@ -69,6 +71,15 @@ impl RequestBench {
         if let Some(route) = self.context.route() {
             black_box(edge::find_credential(route, &self.request.headers));
         }
+    }
+
+    /// Starts a trace, as for a request without one.
+    pub fn start_trace(&self) {
+        black_box(self.new_trace());
+    }
+
+    fn new_trace(&self) -> Trace {
+        Trace::of(&self.request.headers, PeerTrust::Untrusted, TraceOptions::default())
     }
 
     fn view(&self) -> RequestView<'_> {
@@ -89,7 +100,7 @@ impl RequestBench {
         self.request.clone()
     }
 
-    /// Copies the header, and edits the copy for the upstream.
+    /// Copies the header, and edits the copy for the upstream. Its trace is always the same.
     pub fn edit_headers(&self) {
         let mut request = self.request.clone();
         if let (Some(decision), Some(route)) = (&self.context.decision, self.context.route()) {
@@ -103,6 +114,10 @@ impl RequestBench {
         self.auth_metrics.record_hit();
         let counters = self.context.route().map(|route| &route.backend.counters);
         self.metrics.record_request(counters, AuthOutcome::Permitted, 200, Duration::from_micros(300));
+        if let Some(counters) = self.context.upstream_counters() {
+            counters.record_header(Duration::from_micros(200));
+            counters.record_try(TryResult::Response);
+        }
     }
 
     /// Renders the access log line without writing it.
@@ -113,8 +128,11 @@ impl RequestBench {
             path: "/v1/items/42",
             status: 200,
             reason: "",
+            protocol: Some("HTTP/1.1"),
+            bytes_received: 0,
             bytes_sent: 6,
             duration: Duration::from_micros(300),
+            upstream_duration: Some(Duration::from_micros(200)),
         };
         let line = AccessLogLine::new(&self.context, ended, now);
         black_box(line.render_len());
@@ -144,5 +162,6 @@ fn options(route: RouteOptions) -> GatewayOptions {
         strip: StripMode::Default,
         pass_headers: Vec::new(),
         limits: GatewayLimits::default(),
+        trace: Some(TraceOptions::default()),
     }
 }

@@ -1,6 +1,7 @@
 //! Context of one request, from its header to the end of its response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
@@ -8,10 +9,12 @@ use gatepost_edge::{AuthOutcome, Decision, KeyCheck, RequestAction};
 use tokio::time::Instant;
 
 use crate::in_flight::InFlightGuard;
+use crate::metrics::UpstreamCounters;
 use crate::peer_ip::PeerIp;
 use crate::request_id::RequestId;
 use crate::snapshot::{Backend, Route, Snapshot};
 use crate::tls::TlsSession;
+use crate::trace::Trace;
 use crate::upstream::Server;
 use crate::upstream_exchange::RequestedUpgrade;
 
@@ -26,8 +29,14 @@ pub(crate) struct Context {
     pub(crate) tls: Option<Arc<TlsSession>>,
     /// None until the header was read. Without one that says so, nothing goes upstream.
     pub(crate) decision: Option<Decision<Backend>>,
+    /// None before the decision, or if the trace headers pass unchanged.
+    pub(crate) trace: Option<Trace>,
     /// Server of the current try.
     pub(crate) server: Option<Arc<Server>>,
+    /// When a server was first chosen.
+    pub(crate) upstream_chosen: Option<Instant>,
+    /// From then to the header of the response.
+    pub(crate) upstream_wait: Option<Duration>,
     pub(crate) body_bytes: u64,
     pub(crate) requested_upgrade: RequestedUpgrade,
     _in_flight: InFlightGuard,
@@ -42,7 +51,10 @@ impl Context {
             peer_ip: None,
             tls: None,
             decision: None,
+            trace: None,
             server: None,
+            upstream_chosen: None,
+            upstream_wait: None,
             body_bytes: 0,
             requested_upgrade: RequestedUpgrade::None,
             _in_flight: in_flight,
@@ -51,6 +63,16 @@ impl Context {
 
     pub(crate) fn route(&self) -> Option<&Route> {
         self.decision.as_ref()?.route.as_deref()
+    }
+
+    pub(crate) fn upstream_counters(&self) -> Option<&UpstreamCounters> {
+        self.route().map(|route| &route.backend.upstream_counters)
+    }
+
+    /// Returns the time from the choice of a server to the header of its response, or to the end of a request that got
+    /// none; none if no server was chosen.
+    pub(crate) fn waited_for_upstream(&self, ended: Instant) -> Option<Duration> {
+        self.upstream_wait.or_else(|| self.upstream_chosen.map(|chosen| ended.duration_since(chosen)))
     }
 
     pub(crate) fn key_check(&self) -> Option<&KeyCheck> {

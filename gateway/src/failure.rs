@@ -5,6 +5,7 @@ use std::io;
 use gatepost_domain::problem::ErrorCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::metrics::TryResult;
 use crate::response_check::ResponseError;
 
 /// Returns the problem of a failure, or none if the client has closed the connection.
@@ -25,6 +26,19 @@ pub(crate) fn error_code(error: &Error) -> Option<ErrorCode> {
     }
 }
 
+/// Returns the result of a try that failed so.
+pub(crate) fn try_result(error: &Error) -> TryResult {
+    match error_code(error) {
+        None | Some(ErrorCode::BodyTooLarge | ErrorCode::RequestTimeout | ErrorCode::BadRequest) => TryResult::Client,
+        Some(ErrorCode::UpstreamUnreachable) => TryResult::Connect,
+        Some(ErrorCode::UpstreamTls) => TryResult::Tls,
+        Some(ErrorCode::UpstreamTimeout) => TryResult::Timeout,
+        Some(ErrorCode::UpstreamInvalid) if is_closed(error) => TryResult::Closed,
+        Some(ErrorCode::UpstreamInvalid) => TryResult::Invalid,
+        Some(_) => TryResult::Internal,
+    }
+}
+
 /// Logs a failure without its context, into which Pingora puts raw headers.
 pub(crate) fn log(error: &Error, request_id: &str) {
     let (kind, side) = (error.etype().as_str(), error.esource().as_str());
@@ -34,9 +48,19 @@ pub(crate) fn log(error: &Error, request_id: &str) {
 
 /// Returns the cause of a failure for the access log. It contains no text of a client or an upstream.
 pub(crate) fn reason(error: &Error) -> &str {
-    let io_error = error.root_cause().downcast_ref::<io::Error>();
-    let response_error = io_error.and_then(|error| error.get_ref()?.downcast_ref::<ResponseError>());
-    response_error.map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
+    response_error(error).map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
+}
+
+/// Returns the fault for which the stream to the upstream refused a response.
+fn response_error(error: &Error) -> Option<&ResponseError> {
+    let io_error = error.root_cause().downcast_ref::<io::Error>()?;
+    io_error.get_ref()?.downcast_ref()
+}
+
+/// Returns whether the connection to the upstream ended too early.
+fn is_closed(error: &Error) -> bool {
+    let is_end = matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
+    is_end && response_error(error).is_none()
 }
 
 /// Returns whether the stream to the upstream timed out.

@@ -38,6 +38,8 @@ mod server;
 mod snapshot;
 mod start_error;
 mod tls;
+mod trace;
+mod traceparent;
 mod upstream;
 mod upstream_exchange;
 mod upstream_headers;
@@ -54,4 +56,5 @@ pub use tls::{
     CertificateError, CertificateFiles, ClientCertificate, MinVersion, TlsError, TlsOptions, UnknownName,
     UpstreamTlsError, UpstreamTlsOptions, tls_errors, upstream_tls_error,
 };
+pub use trace::{IncomingTrace, TraceOptions};
 pub use upstream::{ResolveError, UpstreamStatus, resolution_errors};

@@ -1,6 +1,7 @@
 //! Metrics of connections and requests. Handles are resolved once, so that a request takes no lock.
 
 mod tls;
+mod tries;
 mod upstreams;
 
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,8 @@ use gatepost_runtime::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 pub(crate) use tls::TlsMetrics;
+use tries::TriesMetrics;
+pub(crate) use tries::{TryResult, UpstreamCounters};
 pub(crate) use upstreams::UpstreamMetrics;
 use upstreams::UpstreamsMetrics;
 
@@ -25,6 +28,7 @@ pub(crate) struct Metrics {
     /// Counters of requests without a route.
     no_route: RouteCounters,
     duration_s: Histogram,
+    tries: TriesMetrics,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
     pub(crate) tls: Arc<TlsMetrics>,
@@ -55,6 +59,7 @@ impl Metrics {
             no_route: RouteCounters::new(&requests, NO_ROUTE),
             requests,
             duration_s: registered(registry, Histogram::with_opts(duration_s))?,
+            tries: TriesMetrics::register(registry)?,
             connections: registered(registry, connections)?,
             refused_connections: counters(
                 "gatepost_refused_connections_total",
@@ -70,6 +75,11 @@ impl Metrics {
     /// Returns the counters of a route. Routes of the same name share them, also across reloads.
     pub(crate) fn route_counters(&self, name: &str) -> RouteCounters {
         RouteCounters::new(&self.requests, name)
+    }
+
+    /// Returns the counters of an upstream. Upstreams of the same name share them, also across reloads.
+    pub(crate) fn upstream_counters(&self, name: &str) -> UpstreamCounters {
+        self.tries.counters(name)
     }
 
     /// Records a request that has ended, for its route if it has one.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::header_rules::StripMode;
 use crate::pass_header::PassHeader;
 use crate::tls::{TlsOptions, UpstreamTlsOptions};
+use crate::trace::TraceOptions;
 
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
@@ -22,6 +23,8 @@ pub struct GatewayOptions {
     /// Identity headers that trusted proxies may pass upstream.
     pub pass_headers: Vec<PassHeader>,
     pub limits: GatewayLimits,
+    /// If absent, the trace headers of requests are passed unchanged and not logged.
+    pub trace: Option<TraceOptions>,
 }
 
 /// An address on which clients connect.

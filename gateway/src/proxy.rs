@@ -2,7 +2,6 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,17 +16,19 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorType};
+use tokio::time::Instant;
 
 use crate::access_log::{AccessLogLine, EndedRequest};
 use crate::context::Context;
 use crate::header_state::HeaderState;
 use crate::in_flight::InFlight;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TryResult};
 use crate::peer_ip::PeerIp;
 use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
 use crate::response_rewrite::{self, BodyDelimiter};
 use crate::snapshot::{Backend, CurrentSnapshot, Route};
+use crate::trace::Trace;
 use crate::upstream;
 use crate::upstream_exchange::{self, RequestedUpgrade};
 use crate::{access_log, failure, local_reply, request_decision, response_headers, upstream_headers};
@@ -77,6 +78,10 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let (policy, peer) = (&context.snapshot.policy, context.peer_ip.as_ref());
         let decision = request_decision::decide(session, &self.authorizer, policy, peer).await;
+        context.trace = context
+            .snapshot
+            .trace
+            .map(|options| Trace::of(&session.req_header().headers, decision.peer_trust, options));
         match context.decision.insert(decision).action {
             RequestAction::Forward(_) => Ok(CONTINUE),
             RequestAction::ServerOptions => {
@@ -116,11 +121,13 @@ impl ProxyHttp for Proxy {
         let Backend { upstream, upstream_timeout, .. } = &forwarded(context)?.route.backend;
         let upstream_timeout = *upstream_timeout;
         let Some(server) = upstream.as_ref().and_then(|upstream| upstream.choose(self.clock.as_ref())) else {
+            record_try(context, TryResult::Connect);
             return Err(Error::explain(ErrorType::ConnectNoRoute, "no name of the upstream was resolved").into_up());
         };
         context.requested_upgrade = requested_upgrade(session.req_header());
         let peer = upstream::http_peer(&server, context.requested_upgrade, upstream_timeout, &context.snapshot.limits);
         context.server = Some(server);
+        context.upstream_chosen.get_or_insert_with(Instant::now);
         Ok(Box::new(peer))
     }
 
@@ -166,6 +173,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
+        if !is_interim(response.status) {
+            record_header(context);
+        }
         if response_rewrite::rewrite(response, session.req_header())? == BodyDelimiter::ConnectionClose {
             session.set_keepalive(None);
         }
@@ -187,12 +197,31 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        record_try(context, failure::try_result(&error));
         let upstream = context.route().and_then(|route| route.backend.upstream.as_ref());
         if let (Some(server), Some(upstream)) = (&context.server, upstream) {
             upstream.eject(server, self.clock.as_ref());
         }
         // Nothing was sent yet, so another server may be tried.
         error.set_retry(true);
+        error
+    }
+
+    /// Decides on another try as Pingora does by default.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        is_reused: bool,
+    ) -> Box<Error> {
+        record_try(context, failure::try_result(&error));
+        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(is_reused);
+        } else {
+            error.set_retry(false);
+        }
         error
     }
 
@@ -217,11 +246,15 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        let duration = context.started.elapsed();
+        let ended = Instant::now();
+        let duration = ended.duration_since(context.started);
+        if error.is_none() && context.server.is_some() {
+            record_try(context, TryResult::Response);
+        }
         let counters = context.route().map(|route| &route.backend.counters);
         self.metrics.record_request(counters, context.outcome(), status, duration);
         if access_log::is_enabled() {
-            self.log_access(session, error, context, status, duration);
+            self.log_access(session, error, context, status, ended);
         }
         if let Some(state) = HeaderState::of(session.digest()) {
             state.expect_next_header();
@@ -235,7 +268,7 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
-    fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, duration: Duration) {
+    fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, ended: Instant) {
         let request = session.req_header();
         let credential_headers = context.snapshot.policy.routes.credential_headers(context.route());
         let path = access_log::canonical_path(request.raw_path(), context);
@@ -244,15 +277,32 @@ impl Proxy {
             (None, Some(error)) => failure::reason(error),
             (None, None) => "",
         };
-        let ended = EndedRequest {
+        let request = EndedRequest {
+            protocol: access_log::protocol(request.version),
             method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
             path: &access_log::mask_credentials(path, &request.headers, credential_headers),
             status,
             reason,
+            bytes_received: session.body_bytes_read(),
             bytes_sent: session.body_bytes_sent(),
-            duration,
+            duration: ended.duration_since(context.started),
+            upstream_duration: context.waited_for_upstream(ended),
         };
-        AccessLogLine::new(context, ended, self.clock.now()).write(&self.log_writer);
+        AccessLogLine::new(context, request, self.clock.now()).write(&self.log_writer);
+    }
+}
+
+fn record_header(context: &mut Context) {
+    let waited = context.upstream_chosen.map(|chosen| chosen.elapsed());
+    context.upstream_wait = waited;
+    if let (Some(counters), Some(waited)) = (context.upstream_counters(), waited) {
+        counters.record_header(waited);
+    }
+}
+
+fn record_try(context: &Context, result: TryResult) {
+    if let Some(counters) = context.upstream_counters() {
+        counters.record_try(result);
     }
 }
 

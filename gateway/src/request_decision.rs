@@ -125,6 +125,7 @@ mod tests {
             strip: StripMode::Default,
             pass_headers: vec![],
             limits: GatewayLimits::default(),
+            trace: None,
         };
         Snapshot::build(options, &Metrics::register(&Registry::new()).unwrap(), None).await.unwrap()
     }

@@ -9,9 +9,10 @@ use futures::future::try_join_all;
 use gatepost_edge::{Policy, RouteOptions, Routes};
 
 use crate::header_sanitizer::HeaderSanitizer;
-use crate::metrics::{Metrics, RouteCounters};
+use crate::metrics::{Metrics, RouteCounters, UpstreamCounters};
 use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use crate::start_error::StartError;
+use crate::trace::TraceOptions;
 use crate::upstream::Upstream;
 
 pub(crate) type Route = gatepost_edge::Route<Backend>;
@@ -22,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) policy: Policy<Backend>,
     pub(crate) sanitizer: HeaderSanitizer,
     pub(crate) limits: GatewayLimits,
+    /// None if requests keep the trace headers that they came with.
+    pub(crate) trace: Option<TraceOptions>,
     /// By name.
     pub(crate) upstreams: HashMap<String, Arc<Upstream>>,
 }
@@ -34,6 +37,7 @@ pub(crate) struct Backend {
     /// Limit between two reads of the upstream's response.
     pub(crate) upstream_timeout: Duration,
     pub(crate) counters: RouteCounters,
+    pub(crate) upstream_counters: UpstreamCounters,
 }
 
 /// The snapshot that new requests and connections get. Clones share it.
@@ -58,6 +62,7 @@ impl Snapshot {
                 upstream,
                 upstream_timeout: route.upstream_timeout.unwrap_or(options.limits.upstream_timeout),
                 counters: metrics.route_counters(&route.name()),
+                upstream_counters: metrics.upstream_counters(&route.upstream),
             })
         };
         let policy = Policy {
@@ -70,6 +75,7 @@ impl Snapshot {
             policy,
             sanitizer: HeaderSanitizer::new(options.strip, options.pass_headers),
             limits: options.limits,
+            trace: options.trace,
             upstreams,
         })
     }

@@ -25,7 +25,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Upper bound of the fields that are added.
-const MAX_ADDED: usize = 10;
+const MAX_ADDED: usize = 11;
 
 /// Everything but visible ASCII, and the escape itself, so that decoding is the exact inverse.
 const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -39,6 +39,9 @@ pub(crate) fn rewrite(request: &mut RequestHeader, decision: &Decision<Backend>,
             add_key_headers(headers, facts);
         }
         add_forwarded_headers(headers, trust, context);
+        if let Some(trace) = &context.trace {
+            trace.set_headers(headers);
+        }
     });
 }
 

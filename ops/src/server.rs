@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use gatepost_http_server::{
     Caps, HostError, HostRule, HttpServer, OverloadPolicy, ServerOptions, ServerTasks, StartError,
 };
-use gatepost_runtime::{Task, error_chain, registered};
+use gatepost_runtime::{Task, error_chain, register_process_metrics, registered};
 use http::StatusCode;
 use prometheus::{Encoder, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder};
 use tokio::sync::Semaphore;
@@ -43,6 +43,7 @@ impl OpsServer {
     /// Fails if the address cannot be bound, or if the metrics are already registered.
     pub async fn start(options: OpsOptions, readiness: Readiness, registry: Registry) -> Result<Self, StartError> {
         register_version(&registry);
+        register_process(&registry);
         let host_rule = HostRule::new(options.hosts, options.listen, false);
         let probes = Router::new()
             // OPTIONS too, because some proxies use it for health checks by default.
@@ -119,6 +120,11 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     let report = readiness.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
+}
+
+fn register_process(registry: &Registry) {
+    // Fails if the process has started the server before; they are registered then.
+    let _ = register_process_metrics(registry);
 }
 
 fn register_version(registry: &Registry) {

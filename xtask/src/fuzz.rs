@@ -12,8 +12,18 @@ use crate::depth::Depth;
 use crate::run::{print_progress, root, run, run_with_env};
 
 /// Names of the targets, and of their seeds in `fuzz/seeds` and dictionaries in `fuzz/dictionaries`.
-const TARGETS: &[&str] =
-    &["path", "host", "client-address", "credential", "request", "entry", "record", "configuration", "event-stream"];
+const TARGETS: &[&str] = &[
+    "path",
+    "host",
+    "client-address",
+    "credential",
+    "request",
+    "traceparent",
+    "entry",
+    "record",
+    "configuration",
+    "event-stream",
+];
 /// Compiler wrapper that adds coverage to the crates of the workspace.
 const INSTRUMENT: &str = "fuzz/instrument.sh";
 /// Directory with a subdirectory for each target: found inputs, failed inputs, and the log.

@@ -9,7 +9,7 @@ use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_gateway::{
     Auth, CertificateFiles, CredentialLocation, DEFAULT_UPSTREAM, GatewayLimits, NetworkRules, PassHeader,
-    RouteOptions, StripMode, UpstreamOptions, UpstreamTlsOptions,
+    RouteOptions, StripMode, TraceOptions, UpstreamOptions, UpstreamTlsOptions,
 };
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use super::listeners::{self, LocatedListener};
 use super::parsers::{ParseSettingError, parse_name, parse_non_empty};
 use super::reader::{MAX_MS, Section, read_ms};
+use super::trace;
 use super::tree::ValueSource;
 
 /// Greatest limit of a body: 1 TiB.
@@ -37,6 +38,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) limits: GatewayLimits,
     /// How long a process that stops still accepts connections, although it is not ready.
     pub(crate) drain_delay: Duration,
+    /// None if trace headers pass unchanged.
+    pub(crate) trace: Option<TraceOptions>,
     pub(crate) drain_timeout: Duration,
     pub(crate) routes: Vec<RouteOptions>,
     pub(crate) upstreams: Vec<UpstreamOptions>,
@@ -56,6 +59,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
             .unwrap_or(u32::MAX),
         limits: read_limits(&mut section),
         drain_delay: read_ms(&mut section, "drain_delay_ms", Duration::ZERO, 0),
+        trace: trace::read(section.section("trace")),
         drain_timeout: read_ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
         upstreams: read_upstreams(&mut section),
         routes: routes.iter().map(|route| route.options.clone()).collect(),

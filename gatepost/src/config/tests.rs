@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use gatepost_gateway::{IncomingTrace, TraceOptions};
+
 use super::*;
 
 const REFERENCE: &str = include_str!("../../gatepost.default.toml");
@@ -147,6 +149,24 @@ fn an_upstream_over_tls_needs_a_name_and_has_another_default_port() {
         (text.replace("\"api.internal\"]", "\"https://api.internal\"]"), "for https, add [gateway.upstream.NAME.tls]"),
     ] {
         let errors = parsed(&text).unwrap_err().to_string();
+        assert!(errors.contains(error), "{error:?} is not in {errors:?}");
+    }
+}
+
+#[test]
+fn traces_are_continued_by_default_and_never_if_turned_off() {
+    let trace = |text: &str| parsed(&format!("[gateway.trace]\n{text}\n")).map(|config| config.gateway.trace);
+    let default = TraceOptions { incoming: IncomingTrace::Continue, sample_percent: 0 };
+    assert_eq!(parsed("").unwrap().gateway.trace, Some(default));
+    let configured = TraceOptions { incoming: IncomingTrace::Restart, sample_percent: 100 };
+    assert_eq!(trace("incoming = \"restart\"\nsample_percent = 100").unwrap(), Some(configured));
+    assert_eq!(trace("propagate = false").unwrap(), None);
+    for (text, error) in [
+        ("incoming = \"drop\"", "gateway.trace.incoming: must be continue or restart"),
+        ("sample_percent = 101", "gateway.trace.sample_percent: must be a whole number from 0 to 100"),
+        ("otlp = \"\"", "gateway.trace.otlp: unknown key"),
+    ] {
+        let errors = trace(text).unwrap_err().to_string();
         assert!(errors.contains(error), "{error:?} is not in {errors:?}");
     }
 }

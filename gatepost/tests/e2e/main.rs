@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod access_log;
 mod acl;
 mod admin;
 #[cfg(feature = "long")]
@@ -41,6 +42,7 @@ mod outage;
 mod panics;
 mod printed;
 mod process;
+mod process_metrics;
 mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;

@@ -11,7 +11,8 @@ use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError, StripMode, UpstreamOptions,
+    Auth, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError, StripMode, TraceOptions,
+    UpstreamOptions,
 };
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
@@ -20,8 +21,9 @@ use gatepost_store::{CellStore, Change, MasterKey, RecordWrite as StoreWrite, St
 use gatepost_test_support::{MockServer, records};
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
+use prometheus::proto::Metric;
 
-/// Limit of a raw client for a response.
+/// Limit of a raw client for a response, and for its metrics.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Gateway, origin and a valid key.
@@ -81,6 +83,7 @@ impl Fixture {
             strip: StripMode::Default,
             pass_headers: Vec::new(),
             limits: GatewayLimits::default(),
+            trace: Some(TraceOptions::default()),
         });
         let verifier = replica_sync.verifier();
         let gateway = Gateway::start(vec![listener], options.clone(), verifier, clock, &registry).await.unwrap();
@@ -100,13 +103,44 @@ impl Fixture {
 
     /// Returns route, status and value of each series of `gatepost_requests_total`.
     pub(crate) fn counted_requests(&self) -> Vec<(String, String, u64)> {
+        let series = self.series("gatepost_requests_total");
+        let values = series
+            .iter()
+            .map(|series| (label(series, "route"), label(series, "status"), series.get_counter().get_value() as u64));
+        values.collect()
+    }
+
+    /// Returns result and value of each series of `gatepost_upstream_requests_total` that is not 0.
+    pub(crate) fn upstream_tries(&self) -> Vec<(String, u64)> {
+        let series = self.series("gatepost_upstream_requests_total");
+        let values = series.iter().map(|series| (label(series, "result"), series.get_counter().get_value() as u64));
+        values.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Waits until these tries are counted, which happens after their responses are sent.
+    pub(crate) async fn await_upstream_tries(&self, expected: &[(&str, u64)]) {
+        let is_reached = || {
+            let tries = self.upstream_tries();
+            tries.iter().map(|(result, count)| (result.as_str(), *count)).eq(expected.iter().copied())
+        };
+        let waiting = async {
+            while !is_reached() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(waited.is_ok(), "{:?}", self.upstream_tries());
+    }
+
+    /// Returns the number of responses in `gatepost_upstream_duration_seconds`.
+    pub(crate) fn upstream_headers(&self) -> u64 {
+        let series = self.series("gatepost_upstream_duration_seconds");
+        series.iter().map(|series| series.get_histogram().get_sample_count()).sum()
+    }
+
+    fn series(&self, name: &str) -> Vec<Metric> {
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name() == "gatepost_requests_total").unwrap();
-        let series = family.get_metric().iter().map(|series| {
-            let label = |name| series.get_label().iter().find(|pair| pair.name() == name).unwrap().value().to_owned();
-            (label("route"), label("status"), series.get_counter().get_value() as u64)
-        });
-        series.collect()
+        families.iter().find(|family| family.name() == name).unwrap().get_metric().to_vec()
     }
 
     /// Stops the gateway, and returns the number of requests that were left.
@@ -134,6 +168,10 @@ impl Fixture {
         stream.write_all(bytes).unwrap();
         read_response(&mut stream)
     }
+}
+
+fn label(series: &Metric, name: &str) -> String {
+    series.get_label().iter().find(|pair| pair.name() == name).unwrap().value().to_owned()
 }
 
 /// Reads one response: its header, and the body by its length.

@@ -125,7 +125,7 @@ const UNRELATED_HEADERS: &[&str] = &[
     "unencoded-urls",
     "x-api-keys",
     "api-key",
-    "traceparent",
+    "baggage",
     "x-b3-traceid",
     "x-correlation-id",
     "cf-ray",

@@ -13,5 +13,7 @@ mod reload;
 mod request_line;
 mod route_settings;
 mod server_options;
+mod traces;
+mod upstream_metrics;
 mod upstream_responses;
 mod websocket;
