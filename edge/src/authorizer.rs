@@ -137,11 +137,12 @@ impl Authorizer {
         let started = Instant::now();
         let facts = RequestFacts { client, origin: page_origin(request.headers) };
         let verdict = self.verifier.check(credential, &route.requirement, &facts).await;
+        let ended = Instant::now();
         let (action, key_check) = act_on(verdict);
         if let Some(source) = key_check.source {
-            self.metrics.record_check(key_check.outcome, source, started.elapsed());
+            self.metrics.record_check(key_check.outcome, source, ended.duration_since(started));
         }
-        (action, key_check)
+        (action, KeyCheck { ended: Some(ended), ..key_check })
     }
 }
 
@@ -184,12 +185,13 @@ fn act_on(verdict: Verdict) -> (RequestAction, KeyCheck) {
                 facts: Some(admission.facts),
                 source: Some(admission.source),
                 limit_status: admission.limit_status,
+                ended: None,
             };
             (RequestAction::Forward(AuthorizedAs::Key(admission.permit)), key_check)
         }
         Verdict::Denied { denial, facts, source, limit_status } => {
             let outcome = AuthOutcome::Denied(denial);
-            let key_check = KeyCheck { outcome, facts, source: Some(source), limit_status };
+            let key_check = KeyCheck { outcome, facts, source: Some(source), limit_status, ended: None };
             (RequestAction::Reject(denial.code()), key_check)
         }
         Verdict::Unavailable(unavailable) => {

@@ -57,7 +57,7 @@ pub fn permitted<B>(route: Arc<Route<B>>, facts: Arc<KeyFacts>) -> Decision<B> {
     let outcome = AuthOutcome::Permitted;
     Decision {
         action: RequestAction::Forward(AuthorizedAs::Anonymous),
-        key_check: KeyCheck { outcome, facts: Some(facts), source: Some(Source::Cache), limit_status: None },
+        key_check: KeyCheck { facts: Some(facts), source: Some(Source::Cache), ..KeyCheck::of(outcome) },
         target: None,
         body: BodyLength::EMPTY,
         route: Some(route),

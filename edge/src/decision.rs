@@ -8,6 +8,7 @@ use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_verify::{Source, Unavailable};
 use http::StatusCode;
+use tokio::time::Instant;
 
 use crate::client_ip::PeerTrust;
 use crate::per_client_limiter::ClientSlot;
@@ -70,6 +71,8 @@ pub struct KeyCheck {
     pub source: Option<Source>,
     /// State of the key's limit, for the client.
     pub limit_status: Option<LimitStatus>,
+    /// None if no key was checked.
+    pub ended: Option<Instant>,
 }
 
 /// Outcome of a request as far as authentication goes: a label of metrics, a field of the access log.
@@ -158,7 +161,7 @@ impl<B> Decision<B> {
 impl KeyCheck {
     /// Returns the result without a key.
     pub(crate) fn of(outcome: AuthOutcome) -> Self {
-        Self { outcome, facts: None, source: None, limit_status: None }
+        Self { outcome, facts: None, source: None, limit_status: None, ended: None }
     }
 }
 

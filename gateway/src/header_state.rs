@@ -2,12 +2,13 @@
 //! requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
 
+use crate::peer_ip::PeerIp;
 use crate::request_framing::BodyFraming;
 use crate::tls::TlsSession;
 
@@ -21,6 +22,8 @@ pub(crate) struct HeaderState {
     body: Mutex<BodyFraming>,
     /// None on a plain connection.
     tls: Option<Arc<TlsSession>>,
+    /// Address of the client, as text too: made once for all requests.
+    peer_ip: OnceLock<Option<PeerIp>>,
 }
 
 impl HeaderState {
@@ -30,6 +33,7 @@ impl HeaderState {
             is_request_line_invalid: AtomicBool::new(false),
             body: Mutex::new(BodyFraming::EMPTY),
             tls,
+            peer_ip: OnceLock::new(),
         }
     }
 
@@ -72,6 +76,11 @@ impl HeaderState {
 
     pub(crate) fn tls(&self) -> Option<&Arc<TlsSession>> {
         self.tls.as_ref()
+    }
+
+    /// Returns the address of the client, which the first request of the connection looks up.
+    pub(crate) fn peer_ip(&self, look_up: impl FnOnce() -> Option<PeerIp>) -> Option<PeerIp> {
+        self.peer_ip.get_or_init(look_up).clone()
     }
 
     pub(crate) fn set_body(&self, body: BodyFraming) {

@@ -70,8 +70,13 @@ impl ProxyHttp for Proxy {
             // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             session.set_ignore_info_resp(true);
         }
-        context.peer_ip = PeerIp::of(session);
-        context.tls = HeaderState::of(session.digest()).and_then(HeaderState::tls).cloned();
+        match HeaderState::of(session.digest()) {
+            Some(state) => {
+                context.peer_ip = state.peer_ip(|| PeerIp::of(session));
+                context.tls = state.tls().cloned();
+            }
+            None => context.peer_ip = PeerIp::of(session),
+        }
         Ok(())
     }
 
@@ -127,7 +132,9 @@ impl ProxyHttp for Proxy {
         context.requested_upgrade = requested_upgrade(session.req_header());
         let peer = upstream::http_peer(&server, context.requested_upgrade, upstream_timeout, &context.snapshot.limits);
         context.server = Some(server);
-        context.upstream_chosen.get_or_insert_with(Instant::now);
+        // Nothing waits between a check and the choice, which saves a look at the clock.
+        let checked = context.key_check().and_then(|check| check.ended);
+        context.upstream_chosen.get_or_insert_with(|| checked.unwrap_or_else(Instant::now));
         Ok(Box::new(peer))
     }
 
