@@ -30,9 +30,9 @@ async fn check_everything_works(stderr: Stderr) {
     }
     // Many tasks log during a short outage of the store.
     redis.signal("-STOP");
-    await_metric(&up, "gatepost_live", 0.0).await;
+    up.await_metric("gatepost_live", 0.0).await;
     redis.signal("-CONT");
-    await_metric(&up, "gatepost_live", 1.0).await;
+    up.await_metric("gatepost_live", 1.0).await;
     let (second, id) = admin.create_api_key(&project).await;
     assert_eq!(get_status(&up.url("/x"), &second).await, 200, "{stderr:?}");
     admin.revoke_key(&id).await;
@@ -42,15 +42,6 @@ async fn check_everything_works(stderr: Stderr) {
         assert!(dropped > 0.0 && up.metric("gatepost_access_log_dropped_total").await > 0.0, "{stderr:?}");
     }
     assert_eq!(up.terminate(), Some(0), "{stderr:?}");
-}
-
-async fn await_metric(up: &Gatepost, name: &str, value: f64) {
-    let reached = async {
-        while (up.metric(name).await - value).abs() > f64::EPSILON {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    assert!(tokio::time::timeout(DEADLINE, reached).await.is_ok(), "{name} was never {value}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -286,6 +286,17 @@ impl Gatepost {
         line.parse().unwrap()
     }
 
+    /// Waits until a metric has a value. A request is counted after its response.
+    pub(crate) async fn await_metric(&self, name: &str, value: f64) {
+        for _ in 0..MAX_ATTEMPTS {
+            if (self.metric(name).await - value).abs() <= f64::EPSILON {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{name} was never {value}: {}", self.metrics().await);
+    }
+
     /// Sends SIGTERM, and returns the exit code. The log is complete afterwards.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM");
