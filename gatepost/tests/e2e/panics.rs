@@ -51,6 +51,11 @@ fn tasks_except(others: &[&[Task]]) -> Vec<Task> {
     Task::ALL.iter().copied().filter(|task| !others.contains(task)).collect()
 }
 
+/// Returns the URL of a server by a name, which is resolved again and again.
+fn named_url(server: &MockServer) -> String {
+    format!("http://localhost:{}", server.address().port())
+}
+
 /// Returns the number of panics of each task.
 async fn panic_counts(up: &Gatepost) -> HashMap<String, u64> {
     let response = client().get(format!("http://{}/metrics", up.ops)).send().await;
@@ -72,6 +77,7 @@ async fn exercise_everything(up: &Gatepost, admin: &Admin, project: &str, direct
         let _ = client().get(up.url("/x")).header("x-api-key", key["key"].as_str().unwrap_or_default()).send().await;
     }
     let _ = admin.try_send(Method::GET, "/api-keys", String::new()).await;
+    up.signal("-HUP");
     std::fs::write(directory.join("keys.csv"), "key,name\nan-imported-key,i\n").unwrap();
     let import = ["import", "--format", "csv", "--project", project, "keys.csv"];
     let _ = command(directory, &import).output();
@@ -164,7 +170,7 @@ async fn each_task_of_a_process_with_an_embedded_store_panics_alone() {
     let tasks = tasks_except(&[&DEMO_TASKS, &REDIS_TASKS]);
     let environment = [("FAIL_POINTS", fail_points(&tasks))];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let up = Gatepost::start_with(directory.path(), &["up", "--upstream", &upstream.url()], &environment).await;
+    let up = Gatepost::start_with(directory.path(), &["up", "--upstream", &named_url(&upstream)], &environment).await;
     check_each_panics_once(up, &read_first_access_key(directory.path()), directory.path(), &tasks).await;
 }
 
@@ -175,7 +181,7 @@ async fn each_task_of_a_process_on_redis_panics_alone() {
     let tasks = tasks_except(&[&DEMO_TASKS, &EMBEDDED_TASKS, &IMPORT_TASKS, &TLS_TASKS]);
     let environment = [("FAIL_POINTS", fail_points(&tasks))];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let arguments = ["up", "--upstream", &upstream.url(), "--store", &redis.url()];
+    let arguments = ["up", "--upstream", &named_url(&upstream), "--store", &redis.url()];
     let up = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &environment).await;
     check_each_panics_once(up, &access_key, directory.path(), &tasks).await;
 }
