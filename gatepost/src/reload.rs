@@ -55,7 +55,10 @@ pub(crate) struct Reloaded {
 /// Starts a reload, whose result is logged and reported.
 pub(crate) fn start(reloader: &Arc<Reloader>) {
     let reloader = Arc::clone(reloader);
-    spawn(Task::Reload, async move { reloader.reload().await.map(drop).unwrap_or_default() });
+    spawn(Task::Reload, async move {
+        // The result was logged and reported.
+        let _ = reloader.reload().await;
+    });
 }
 
 impl Reloader {
@@ -66,7 +69,7 @@ impl Reloader {
         Ok(Self { source, started_with, gateway, routes_without_project, clock, readiness, metrics, read, turn })
     }
 
-    /// Reads the configuration again and takes it over. It is logged, counted and reported in `/readyz` what came of it.
+    /// Reads the configuration again and takes it over. The result is logged, counted and reported in `/readyz`.
     ///
     /// # Errors
     /// All errors of the configuration. The old one stays.

@@ -31,6 +31,7 @@ mod request_decision;
 mod request_framing;
 mod request_id;
 mod request_line;
+mod resolve_error;
 mod response_check;
 mod response_headers;
 mod response_rewrite;
@@ -50,6 +51,7 @@ pub use header_rules::StripMode;
 pub use listen::{Listener, bind};
 pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
+pub use resolve_error::ResolveError;
 pub use server::{Gateway, GatewayStatus};
 pub use start_error::StartError;
 pub use tls::{
@@ -57,4 +59,4 @@ pub use tls::{
     UpstreamTlsError, UpstreamTlsOptions, tls_errors, upstream_tls_error,
 };
 pub use trace::{IncomingTrace, TraceOptions};
-pub use upstream::{ResolveError, UpstreamStatus, resolution_errors};
+pub use upstream::{UpstreamStatus, resolution_errors};

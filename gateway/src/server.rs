@@ -53,8 +53,8 @@ impl Gateway {
     /// Starts serving on listeners: at least one.
     ///
     /// # Errors
-    /// If an upstream names no server, a certificate cannot be used, a route names an unknown upstream, the registry has a gateway's metrics already, or
-    /// the system refuses a thread or a connection to itself.
+    /// If an upstream names no server, a certificate cannot be used, a route names an unknown upstream, the registry has
+    /// a gateway's metrics already, or the system refuses a thread or a connection to itself.
     pub async fn start(
         listeners: Vec<Listener>,
         options: GatewayOptions,
@@ -101,7 +101,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Returns what it can say of its state.
+    /// Returns a handle to its state.
     pub fn status(&self) -> GatewayStatus {
         GatewayStatus(self.current.clone())
     }

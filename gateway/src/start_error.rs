@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::resolve_error::ResolveError;
 use crate::tls::{TlsError, UpstreamTlsError};
-use crate::upstream::ResolveError;
 
 /// A gateway that did not start, or did not take another configuration.
 #[derive(Debug, thiserror::Error)]

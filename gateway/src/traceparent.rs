@@ -57,7 +57,7 @@ impl TraceId {
 
 impl Traceparent {
     /// Parses a value, also one of a later version, which begins with the fields of version 00 (section 3.2.4). Returns
-    /// none if it is not valid: the trace then starts anew.
+    /// none if it is not valid.
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let (fields, further) = value.split_first_chunk::<VALUE_BYTES>()?;
         let (version, trace_id, parent_id, flags) =

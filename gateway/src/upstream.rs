@@ -5,7 +5,6 @@ mod ejection;
 mod names;
 mod peer;
 mod resolution_errors;
-mod resolve_error;
 mod resolving;
 mod server;
 mod server_name;
@@ -24,7 +23,6 @@ use balancer::Balancer;
 use names::Names;
 pub(crate) use peer::http_peer;
 pub use resolution_errors::resolution_errors;
-pub use resolve_error::ResolveError;
 pub(crate) use server::Server;
 
 /// How often Pingora may try a request in all, the first time included.

@@ -81,10 +81,18 @@ impl RunningListener {
         self.listener.with_options(options)
     }
 
-    /// Accepts no more, and closes its connections after the responses that they wait for.
+    /// Accepts no more, takes over no more certificates, and closes its connections after the responses that they wait
+    /// for.
     pub(crate) async fn stop(&mut self) {
         self.stop.send_replace(true);
+        self.stop_refreshing();
         self.acceptors.join().await;
+    }
+
+    fn stop_refreshing(&self) {
+        if let Some(refreshing) = &self.refreshing {
+            refreshing.abort();
+        }
     }
 
     /// Forgets the metrics of its certificates.
@@ -97,9 +105,7 @@ impl RunningListener {
 
 impl Drop for RunningListener {
     fn drop(&mut self) {
-        if let Some(refreshing) = &self.refreshing {
-            refreshing.abort();
-        }
+        self.stop_refreshing();
     }
 }
 

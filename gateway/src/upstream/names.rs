@@ -8,11 +8,11 @@ use gatepost_runtime::error_chain;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::resolve_error::ResolveError;
 use super::server::Server;
 use super::server_name::ServerName;
 use crate::metrics::UpstreamMetrics;
 use crate::options::UpstreamOptions;
+use crate::resolve_error::ResolveError;
 use crate::tls::UpstreamTls;
 
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use futures::future::join_all;
 
-use super::resolve_error::ResolveError;
 use super::server_name::ServerName;
 use crate::options::UpstreamOptions;
+use crate::resolve_error::ResolveError;
 
 /// Returns what is wrong with the names of all upstreams now, in their order.
 pub async fn resolution_errors(upstreams: &[UpstreamOptions]) -> Vec<ResolveError> {

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::resolve_error::ResolveError;
 use super::server::Server;
 use crate::options::UpstreamOptions;
+use crate::resolve_error::ResolveError;
 use crate::tls::UpstreamTls;
 
 /// Limit for resolving one name.
