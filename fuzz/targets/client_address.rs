@@ -59,9 +59,9 @@ fn headers(fields: &[&[u8]]) -> HeaderMap {
     fields.iter().map(|field| (HeaderName::from_static(FORWARDED_FOR), value(field))).collect()
 }
 
-/// Every form in which proxies write an address.
+/// Every form in which proxies write an address. A zone (`%1`) means something on the proxy's machine only.
 fn address_of(part: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(part.trim_ascii()).ok()?;
+    let text = std::str::from_utf8(part.trim_ascii()).ok().filter(|text| !text.contains('%'))?;
     let bare = text.parse().ok();
     let with_port = |text: &str| text.parse().ok().map(|address: SocketAddr| address.ip());
     bare.or_else(|| with_port(text)).or_else(|| with_port(&format!("{text}:1")))
